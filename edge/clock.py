@@ -1,0 +1,47 @@
+"""Time as an argument: the one seam through which the gate reads a clock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for records, monotonic time for deadlines."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic_ms(self) -> float:
+        """Milliseconds on a clock that never goes back; comparable between processes of one machine."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> float:
+        return time.monotonic_ns() / 1e6
+
+
+@dataclass
+class ManualClock:
+    """A clock that a test moves by hand."""
+
+    now_wall_ms: int = 1_700_000_000_000
+    now_monotonic_ms: float = 0.0
+
+    def wall_ms(self) -> int:
+        return self.now_wall_ms
+
+    def monotonic_ms(self) -> float:
+        return self.now_monotonic_ms
+
+    def advance_ms(self, ms: float) -> None:
+        self.now_monotonic_ms += ms
+        self.now_wall_ms += int(ms)

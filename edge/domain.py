@@ -1,0 +1,214 @@
+"""The words of the gate as frozen types: what flows from ingest to evidence.
+
+Times: ``*_ms`` integers named ``wall`` are milliseconds since the Unix epoch; ``arrival_ms`` floats
+are monotonic milliseconds; ``pts_ms``/``dts_ms`` are the stream's own media time, unwrapped.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+import numpy as np
+import numpy.typing as npt
+
+StreamId = NewType("StreamId", str)
+"""Id of one publish connection; never reused."""
+
+PERMANENT_MS = 253_402_300_799_000
+"""``until_ms`` of a block that never ends: 9999-12-31T23:59:59Z."""
+
+
+def new_id(prefix: str) -> str:
+    """A sortable, unguessable id: prefix, 48 bits of wall milliseconds, 64 random bits, hexadecimal."""
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+def new_stream_id() -> StreamId:
+    return StreamId(new_id("st"))
+
+
+class Codec(StrEnum):
+    """Video codecs by the names FFmpeg gives their decoders."""
+
+    H264 = "h264"
+    HEVC = "hevc"
+    VP9 = "vp9"
+    AV1 = "av1"
+
+
+class Action(StrEnum):
+    """What a verdict asks for."""
+
+    PASS = "pass"
+    FLAG = "flag"
+    CUT = "cut"
+
+
+class Tier(StrEnum):
+    """How densely a stream is sampled."""
+
+    CALM = "calm"
+    ALERT = "alert"
+
+
+class SignalSource(StrEnum):
+    DETECT = "detect"
+    MATCH = "match"
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """One attempt to go live, as the ingest server reports it."""
+
+    server: str
+    """Kind of ingest server: ``grpc``, ``reference``, ``nginx-rtmp`` …"""
+    connection: str
+    """The server's own reference to the connection, by which it can be cut."""
+    app: str
+    name: str
+    broadcaster: str
+    """Account id; the gate falls back to ``app/name`` where the server has no accounts."""
+    address: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One encoded frame."""
+
+    pts_ms: int
+    dts_ms: int
+    keyframe: bool
+    data: bytes
+    arrival_ms: float
+    """Monotonic time at which its last byte arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Decoded frames chosen for one analysis.
+
+    ``planes``: uint8 ``(3, H, W)``, the luma of the frames at t-δ, t and t+δ, scaled to the
+    detector's input. ``luma``: uint8 ``(h, w)``, a view of the full-size Y plane of the newest
+    of the three, for the perceptual hash; rows may be strided.
+    """
+
+    pts_ms: int
+    """Media time of the newest of its frames."""
+    arrival_ms: float
+    """When the last byte of the newest frame arrived; the budget starts here."""
+    planes: npt.NDArray[np.uint8]
+    luma: npt.NDArray[np.uint8]
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What detect or match says of a sample or window."""
+
+    source: SignalSource
+    category: str
+    pts_ms: int
+    score: float
+    """Calibrated probability, 0 to 1 (detect); 1 - distance/256 (match)."""
+    distance: int | None = None
+    """Hamming distance in bits (match)."""
+    entry: str | None = None
+    """Bank entry (match)."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """PASS, FLAG or CUT, with everything that led to it."""
+
+    action: Action
+    pts_ms: int
+    cleared_pts_ms: int
+    """Media time up to which the stream has been judged and passed; -1 before the first."""
+    category: str = ""
+    reason: str = ""
+    """Stable word: ``detector``, ``match``, ``degraded`` …"""
+    score: float = 0.0
+    signals: tuple[Signal, ...] = ()
+    policy_version: int = 0
+    model_digest: str = ""
+    shadow: bool = False
+    """Decided and recorded, not acted upon."""
+    latency_ms: float = 0.0
+    """Arrival of the sample's last byte to the verdict."""
+
+
+class SubjectKind(StrEnum):
+    """What a block can name."""
+
+    BROADCASTER = "broadcaster"
+    STREAM_KEY = "stream_key"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Live access denied until a time."""
+
+    id: str
+    subject_kind: SubjectKind
+    subject: str
+    app: str
+    """Empty: every app."""
+    reason: str
+    category: str
+    created_ms: int
+    until_ms: int
+    incident_id: str | None
+    created_by: str
+    lifted_ms: int | None = None
+    lifted_by: str | None = None
+    lift_reason: str | None = None
+
+    def active_at(self, wall_ms: int) -> bool:
+        return self.lifted_ms is None and wall_ms < self.until_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A counted violation."""
+
+    id: str
+    broadcaster: str
+    app: str
+    category: str
+    incident_id: str
+    created_ms: int
+    pardoned_ms: int | None = None
+
+
+class IncidentState(StrEnum):
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    OVERTURNED = "overturned"
+    ESCALATED = "escalated"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A FLAG or CUT on one stream, with its evidence, until a person has reviewed it."""
+
+    id: str
+    stream_id: str
+    publish: Publish
+    verdict: Verdict
+    created_ms: int
+    state: IncidentState = IncidentState.OPEN
+    evidence_path: str | None = None
+    durable_ms: int | None = None
+    """Wall time at which strike and block were committed."""
+    cut_asked_ms: int | None = None
+    cut_confirmed_ms: int | None = None
+    confirmed_by: str | None = None
+    """What proved the cut: ``confirm_cut``, ``hook``, ``state_api``."""

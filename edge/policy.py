@@ -1,0 +1,158 @@
+"""What operators tune: thresholds, persistence, tiers, the strike ladder and failure modes.
+
+A policy is a whole, validated and versioned document; nothing outside this file knows a default.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.domain import PERMANENT_MS, Action
+from edge.errors import InvalidInput, LimitExceeded
+
+MAX_POLICY_BYTES = 64 * 1024
+DAY_MS = 86_400_000
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Mode(StrEnum):
+    """``enforce`` acts; ``shadow`` decides and records, and never acts."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class FailureMode(StrEnum):
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CategoryPolicy(_Part):
+    """Two thresholds on the calibrated window score of one category, with persistence and hysteresis."""
+
+    raise_at: Probability = Field(0.2, description="Score from which a stream is sampled densely.")
+    flag_at: Probability = Field(0.5, description="Score from which a person should look.")
+    cut_at: Probability = Field(0.85, description="Score from which the stream is cut.")
+    release_at: Probability = Field(
+        0.15, description="Score below which a raised or flagged stream is calm again (hysteresis)."
+    )
+    flag_samples: int = Field(2, ge=1, le=100, description="Samples in a row at or over flag_at before FLAG.")
+    cut_samples: int = Field(3, ge=1, le=100, description="Samples in a row at or over cut_at before CUT.")
+    cut_span_ms: int = Field(
+        400, ge=0, le=60_000, description="Media time those samples must span before CUT, milliseconds."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.release_at <= self.raise_at <= self.flag_at <= self.cut_at:
+            raise ValueError("thresholds must be ordered: release_at <= raise_at <= flag_at <= cut_at")
+        return self
+
+
+class MatchPolicy(_Part):
+    """When a perceptual-hash match counts, and what it asks for."""
+
+    enabled: bool = True
+    radius: int = Field(31, ge=0, le=31, description="Hamming distance in bits, of 256.")
+    min_quality: int = Field(50, ge=0, le=100, description="PDQ quality below which a frame is not matched.")
+    k: int = Field(3, ge=1, le=64, description="Samples on the same entry …")
+    n: int = Field(5, ge=1, le=64, description="… of the last n before the match counts.")
+    action: Action = Field(Action.CUT, description="What a counted match asks for.")
+
+    @model_validator(mode="after")
+    def _k_of_n(self) -> Self:
+        if self.k > self.n:
+            raise ValueError("k must not be over n")
+        return self
+
+
+class TierPolicy(_Part):
+    """How densely a stream is sampled, calm and alert."""
+
+    burst_ms: int = Field(
+        200, ge=50, le=2000, description="Calm: media decoded from each keyframe on, milliseconds."
+    )
+    alert_interval_ms: int = Field(200, ge=20, le=2000, description="Alert: media time between samples.")
+    alert_hold_ms: int = Field(
+        6000, ge=0, le=600_000, description="Alert is left after this much calm media time."
+    )
+    blind_limit_ms: int = Field(
+        2500, ge=100, le=60_000, description="A GOP longer than this is sampled inside, too."
+    )
+    start_alert_ms: int = Field(
+        3000, ge=0, le=600_000, description="A new stream starts in alert for this much media time."
+    )
+
+
+class LadderPolicy(_Part):
+    """How long live access is blocked, by the number of strikes that count."""
+
+    steps_ms: tuple[Annotated[int, Field(ge=1_000, le=PERMANENT_MS)], ...] = Field(
+        (30 * DAY_MS, 180 * DAY_MS, PERMANENT_MS),
+        min_length=1,
+        max_length=16,
+        description="Block per strike; the last step stands for every further one. "
+        f"{PERMANENT_MS} is permanent.",
+    )
+    lapse_ms: int = Field(
+        365 * DAY_MS, ge=1_000, description="A strike older than this no longer counts."
+    )
+    block_address: bool = Field(False, description="Block the publisher's address as well.")
+
+
+class FailurePolicy(_Part):
+    """What happens when a part of the gate is away; every use is counted."""
+
+    on_ledger_down: FailureMode = Field(
+        FailureMode.ALLOW, description="Admission while the ledger cannot be read."
+    )
+    on_gate_degraded: FailureMode = Field(
+        FailureMode.ALLOW, description="Running streams that the gate cannot watch."
+    )
+
+
+class EvidencePolicy(_Part):
+    ring_ms: int = Field(12_000, ge=1_000, le=120_000, description="Compressed media kept for evidence.")
+    ring_bytes: int = Field(32 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024)
+
+
+class Policy(_Part):
+    """The whole policy, as stored and as sent to workers."""
+
+    version: int = Field(1, ge=1)
+    mode: Mode = Mode.ENFORCE
+    budget_ms: int = Field(250, ge=20, le=10_000, description="Arrival of a sample to its verdict.")
+    categories: dict[Annotated[str, Field(min_length=1, max_length=64)], CategoryPolicy] = Field(
+        default_factory=lambda: {"fight": CategoryPolicy()}, max_length=32
+    )
+    match: MatchPolicy = MatchPolicy()
+    tiers: TierPolicy = TierPolicy()
+    ladder: LadderPolicy = LadderPolicy()
+    failure: FailurePolicy = FailurePolicy()
+    evidence: EvidencePolicy = EvidencePolicy()
+
+
+def parse_policy(text: str | bytes) -> Policy:
+    """Parse a policy from JSON.
+
+    Raises InvalidInput with the path of the first wrong field (``policy.categories.fight.cut_at``)
+    and LimitExceeded when the text is over 64 KiB.
+    """
+    size = len(text.encode() if isinstance(text, str) else text)
+    if size > MAX_POLICY_BYTES:
+        raise LimitExceeded("policy", MAX_POLICY_BYTES, size, "bytes")
+    try:
+        return Policy.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(("policy", *(str(part) for part in first["loc"])))
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise InvalidInput(path, f"{first['msg']}{more}") from None
