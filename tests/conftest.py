@@ -1,0 +1,31 @@
+"""Where the real footage is, and what happens when it is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def require(condition: bool, what: str) -> None:
+    """Skip on a developer's machine, fail in CI: there nothing may be missing."""
+    if condition:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and in CI nothing may be skipped")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """``../shared``, with labelled footage under ``data`` and reference hashes under ``reference``."""
+    require((SHARED / "data" / "clips.csv").is_file(), "../shared/data")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def fight_clip(shared: Path) -> Path:
+    return shared / "data" / "clips" / "surveillance-fights" / "fight" / "fi001.mp4"
