@@ -1,0 +1,219 @@
+"""Process settings: one TOML file, every field with a sane default, environment ``EDGE_…`` on top.
+
+edge-gate serve --config edge.toml
+EDGE_GRPC__LISTEN=127.0.0.1:6000 edge-gate serve
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from edge.errors import ConfigError
+
+MAX_CONFIG_BYTES = 256 * 1024
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def is_local(listen: str) -> bool:
+    """Whether an address can be reached from this machine only: loopback or a unix socket."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class GrpcSection(_Section):
+    listen: str = Field("127.0.0.1:50051", description="host:port (port 0: any free one) or unix:/path.")
+    insecure: bool = Field(False, description="Allow an address beyond this machine without TLS.")
+    tls_cert: Path | None = Field(None, description="Server certificate chain, PEM.")
+    tls_key: Path | None = Field(None, description="Server key, PEM.")
+    tls_client_ca: Path | None = Field(
+        None, description="When given, clients must present a certificate of it."
+    )
+    operator_tokens: Path | None = Field(
+        None, description="File with a line `ROLE NAME TOKEN` a person. Default: DATA_DIR/operator.tokens."
+    )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        if not is_local(self.listen) and self.tls_cert is None and not self.insecure:
+            raise ValueError(
+                f"listen {self.listen!r} is reachable from other machines: give tls_cert and tls_key, "
+                "listen on loopback or unix:, or set insecure = true"
+            )
+        return self
+
+
+class HttpSection(_Section):
+    listen: str | None = Field("127.0.0.1:8085", description="Hooks, /metrics and /healthz; empty: none.")
+    hook_secret: SecretStr | None = Field(None, description="Hooks must carry ?secret=…")
+    insecure: bool = Field(False, description="Allow an address beyond this machine without a hook_secret.")
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if self.listen and not is_local(self.listen) and self.hook_secret is None and not self.insecure:
+            raise ValueError(
+                f"listen {self.listen!r} is reachable from other machines: give hook_secret, "
+                "listen on loopback, or set insecure = true"
+            )
+        return self
+
+
+class NginxRtmpSection(_Section):
+    control_url: str = Field("http://127.0.0.1:18081/control", description="rtmp_control location.")
+    stat_url: str = Field("http://127.0.0.1:18081/stat", description="rtmp_stat location.")
+    pull_url: str = Field(
+        "rtmp://127.0.0.1:1935/{app}/{name}",
+        description="Where the gate pulls from; {app} and {name} are filled in.",
+    )
+    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
+    pull_wait_ms: int = Field(
+        300, ge=0, le=5000, description="Longest wait in on_publish for the pull to connect."
+    )
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        for name in ("control_url", "stat_url"):
+            if urlsplit(getattr(self, name)).scheme not in {"http", "https"}:
+                raise ValueError(f"{name} must be an http:// or https:// URL")
+        return self
+
+
+class LimitsSection(_Section):
+    max_streams: int = Field(1024, ge=1, le=100_000)
+    max_streams_per_client: int = Field(
+        512, ge=1, le=100_000, description="Watch and Attach calls of one peer."
+    )
+    max_access_unit_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    max_extradata_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
+    max_queue_units: int = Field(240, ge=8, le=10_000, description="Undecoded access units of one stream.")
+    max_queue_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024)
+    max_answers: int = Field(256, ge=8, le=10_000, description="Unread answers of one Watch or Attach call.")
+    pull_schemes: tuple[str, ...] = Field(("rtmp", "rtmps", "http", "https", "rtsp", "srt"))
+    pull_open_ms: int = Field(
+        10_000, ge=100, le=120_000, description="A pull must deliver media within this."
+    )
+    pull_stall_ms: int = Field(
+        10_000, ge=100, le=120_000, description="A pull without media for this long is ended."
+    )
+    cut_limit_ms: int = Field(5_000, ge=100, le=60_000, description="An unconfirmed cut alarms after this.")
+    unwatched_ms: int = Field(
+        30_000,
+        ge=100,
+        le=600_000,
+        description="An admitted stream that nobody watches is forgotten after this.",
+    )
+
+
+class WorkersSection(_Section):
+    count: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    restart_backoff_ms: int = Field(200, ge=10, le=60_000)
+    heartbeat_ms: int = Field(1000, ge=100, le=60_000)
+    hang_ms: int = Field(10_000, ge=500, le=600_000, description="A worker silent for this long is killed.")
+    ready_ms: int = Field(
+        30_000, ge=1000, le=600_000, description="A worker must have loaded its model within this."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of the sidecar."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="EDGE_", env_nested_delimiter="__"
+    )
+
+    data_dir: Path = Field(Path("edge-data"), description="Ledger, evidence, banks and tokens live here.")
+    ledger_url: str | None = Field(None, description="SQLAlchemy URL. Default: sqlite in DATA_DIR.")
+    model_dir: Path | None = Field(None, description="Folder with manifest.json. Default: the shipped model.")
+    bank_dir: Path | None = Field(None, description="Folder of banks. Default: DATA_DIR/banks.")
+    evidence_dir: Path | None = Field(None, description="Default: DATA_DIR/evidence.")
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    grpc: GrpcSection = GrpcSection()
+    http: HttpSection = HttpSection()
+    nginx_rtmp: NginxRtmpSection | None = None
+    limits: LimitsSection = LimitsSection()
+    workers: WorkersSection = WorkersSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def ledger(self) -> str:
+        return self.ledger_url or f"sqlite:///{self.data_dir / 'edge.db'}"
+
+    @property
+    def banks(self) -> Path:
+        return self.bank_dir or self.data_dir / "banks"
+
+    @property
+    def evidence(self) -> Path:
+        return self.evidence_dir or self.data_dir / "evidence"
+
+    @property
+    def operator_tokens(self) -> Path:
+        return self.grpc.operator_tokens or self.data_dir / "operator.tokens"
+
+
+def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read settings from a TOML file (or only defaults), the environment and ``overrides`` on top of it.
+
+    Raises ConfigError that names the file and the field.
+    """
+    where = "settings"
+    if path is not None:
+        where = str(path)
+        try:
+            size = path.stat().st_size
+            if size > MAX_CONFIG_BYTES:
+                raise ConfigError(f"{where}: {size} bytes is over the limit of {MAX_CONFIG_BYTES} bytes")
+            tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{where}: {error.strerror or error}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        return FromFile(**(overrides or {}))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+            for item in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigError(f"{where}: {problems}") from None
