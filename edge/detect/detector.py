@@ -1,0 +1,123 @@
+"""The detector: one ONNX session on one thread, fed with luma planes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from edge.detect.manifest import Manifest, read_manifest
+from edge.detect.plane import PlaneScaler
+from edge.detect.window import DetectWindow, SampleScore
+from edge.errors import InvalidInput, ModelError
+
+
+class Detector:
+    """A model that keeps the manifest's contract. One instance a worker thread."""
+
+    def __init__(self, manifest: Manifest, digest: str, session: ort.InferenceSession) -> None:
+        self.manifest = manifest
+        self.digest: str = digest
+        self.categories: tuple[str, ...] = tuple(category.name for category in manifest.categories)
+        self.input_size: tuple[int, int] = (manifest.input.height, manifest.input.width)
+        self.delta_ms: int = manifest.input.delta_ms
+        self._session = session
+        self._outputs = [manifest.output.embedding, manifest.output.logits]
+        self._scaler = PlaneScaler(*self.input_size)
+
+    @classmethod
+    def load(cls, directory: Path) -> Detector:
+        """Reads ``directory/manifest.json`` and the ONNX file it names, and runs it once.
+
+        Raises ModelError where digest, names, shapes or dtypes are not what the manifest says, or the
+        graph gives numbers that are not finite.
+        """
+        manifest, digest, model = read_manifest(directory)
+        path = directory / manifest.model.file
+        session = _open_session(model, path)
+        _verify_graph(manifest, session, path)
+        detector = cls(manifest, digest, session)
+        detector._verify_run(path)
+        return detector
+
+    def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Luma of a decoder's frame scaled to the input, uint8 ``(H, W)``."""
+        return self._scaler.plane(frame)
+
+    def infer(self, planes: NDArray[np.uint8]) -> SampleScore:
+        """Judges one sample: uint8 ``(3, H, W)``, the planes at t-δ, t and t+δ."""
+        if planes.shape != (3, *self.input_size) or planes.dtype != np.uint8:
+            raise InvalidInput(
+                "planes", f"{planes.dtype} {planes.shape} given, uint8 {(3, *self.input_size)} wanted"
+            )
+        embedding, logits = self._run(planes)
+        scores = [
+            category.sample.probability(float(logit))
+            for category, logit in zip(self.manifest.categories, logits[0], strict=True)
+        ]
+        return SampleScore(embedding[0], logits[0], np.array(scores, dtype=np.float32))
+
+    def new_window(self) -> DetectWindow:
+        """Window state for one stream."""
+        return DetectWindow(self.manifest)
+
+    def _run(self, planes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        feed = {self.manifest.input.name: planes[np.newaxis]}
+        embedding, logits = self._session.run(self._outputs, feed)
+        return embedding, logits
+
+    def _verify_run(self, path: Path) -> None:
+        planes = np.zeros((3, *self.input_size), dtype=np.uint8)
+        planes[1, ::2] = 128
+        try:
+            embedding, logits = self._run(planes)
+        except Exception as error:  # onnxruntime raises types of its own C++ module
+            raise ModelError(f"{path}: does not run: {error}") from error
+        wanted = ((1, self.manifest.output.embedding_size), (1, len(self.categories)))
+        for name, got, shape in zip(self._outputs, (embedding, logits), wanted, strict=True):
+            if got.shape != shape or got.dtype != np.float32:
+                raise ModelError(f"{path}: output {name!r}: {got.dtype} {got.shape}, manifest wants {shape}")
+            if not np.isfinite(got).all():
+                raise ModelError(f"{path}: output {name!r} is not finite")
+
+
+def default_model_directory() -> Path:
+    """The shipped model: package data of an installed wheel, ``models/`` in a source tree."""
+    packaged = Path(__file__).with_name("_models")
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "models"
+
+
+def _open_session(model: bytes, path: Path) -> ort.InferenceSession:
+    """One thread and no spinning: a worker is one core, and an idle one must cost nothing."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises types of its own C++ module
+        raise ModelError(f"{path}: not a usable ONNX model: {error}") from error
+
+
+def _verify_graph(manifest: Manifest, session: ort.InferenceSession, path: Path) -> None:
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].name != manifest.input.name:
+        names = [entry.name for entry in inputs]
+        raise ModelError(f"{path}: inputs {names}, manifest says {[manifest.input.name]}")
+    if inputs[0].type != "tensor(uint8)":
+        raise ModelError(f"{path}: input {inputs[0].name!r} is {inputs[0].type}, not tensor(uint8)")
+    wanted = (1, 3, manifest.input.height, manifest.input.width)
+    shape = tuple(inputs[0].shape)
+    if len(shape) != 4 or any(
+        isinstance(got, int) and got != want for got, want in zip(shape, wanted, strict=True)
+    ):
+        raise ModelError(f"{path}: input shape {shape}, manifest says {wanted}")
+    outputs = {entry.name: entry.type for entry in session.get_outputs()}
+    for name in (manifest.output.embedding, manifest.output.logits):
+        if outputs.get(name) != "tensor(float)":
+            raise ModelError(f"{path}: output {name!r} is {outputs.get(name, 'missing')}, not tensor(float)")

@@ -1,0 +1,181 @@
+"""``manifest.json``: the contract between the gate and any model that it loads.
+
+A model is one ONNX file that takes uint8 luma planes ``(1, 3, H, W)`` (frames at t-δ, t and t+δ) and
+gives a float32 embedding ``(1, D)`` and float32 logits ``(1, C)``, one a category. Differencing and
+normalisation live in the graph. How the embeddings of a window become one probability a category is
+written down here as plain numbers, so that a model brings its own window head without code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.domain import Tier
+from edge.errors import ModelError
+
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_MODEL_BYTES = 256 * 1024 * 1024
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelFile(_Part):
+    """The ONNX file beside the manifest."""
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(gt=0, le=MAX_MODEL_BYTES)
+
+
+class InputSpec(_Part):
+    """What the graph takes: uint8 luma, full range, scaled to H × W without keeping the aspect."""
+
+    name: str = Field(min_length=1, max_length=128)
+    layout: Literal["N3HW"] = "N3HW"
+    dtype: Literal["uint8"] = "uint8"
+    colour: Literal["luma"] = "luma"
+    scaling: Literal["area"] = "area"
+    height: int = Field(ge=32, le=1024)
+    width: int = Field(ge=32, le=1024)
+    delta_ms: int = Field(ge=10, le=1000)
+
+
+class OutputSpec(_Part):
+    """Names of the graph's outputs, and the width of the embedding."""
+
+    embedding: str = Field(min_length=1, max_length=128)
+    embedding_size: int = Field(ge=1, le=4096)
+    logits: str = Field(min_length=1, max_length=128)
+
+
+class Calibration(_Part):
+    """Platt scaling: probability = sigmoid(slope * logit + offset). A slope keeps the order of scores."""
+
+    slope: float = Field(gt=0.0, le=1000.0, allow_inf_nan=False)
+    offset: Finite
+
+    def probability(self, logit: float) -> float:
+        """Calibrated probability of a raw logit, 0 to 1."""
+        x = min(max(self.slope * logit + self.offset, -60.0), 60.0)
+        return 1.0 / (1.0 + math.exp(-x))
+
+
+class TierCalibration(_Part):
+    """Sparse and dense windows hold different evidence: each tier has its own calibration."""
+
+    calm: Calibration
+    alert: Calibration
+
+    def of(self, tier: Tier) -> Calibration:
+        return self.calm if tier is Tier.CALM else self.alert
+
+
+class WindowHead(_Part):
+    """Window logit = bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean · mean(z) over
+    the embeddings e and logits z of the window's samples. A window of one sample has no change."""
+
+    mean: tuple[Finite, ...] = ()
+    change: tuple[Finite, ...] = ()
+    logit_mean: Finite = 0.0
+    bias: Finite = 0.0
+
+
+class Thresholds(_Part):
+    """Defaults for policies. ``raise_tier``: a window at or over it asks for the alert tier; ``flag``: a
+    person should look; ``cut``: violation, where it persists."""
+
+    raise_tier: Probability
+    flag: Probability
+    cut: Probability
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Thresholds:
+        if not self.raise_tier <= self.flag <= self.cut:
+            raise ValueError("raise_tier <= flag <= cut does not hold")
+        return self
+
+
+class Category(_Part):
+    """One thing that the model sees; its place in the list is its column in the logits."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    sample: Calibration
+    head: WindowHead
+    window: TierCalibration
+    thresholds: Thresholds
+
+
+class Manifest(_Part):
+    """All of ``manifest.json``."""
+
+    schema_version: Literal[1]
+    name: str = Field(min_length=1, max_length=64)
+    version: str = Field(min_length=1, max_length=32)
+    model: ModelFile
+    input: InputSpec
+    output: OutputSpec
+    window_ms: int = Field(ge=100, le=60_000)
+    categories: tuple[Category, ...] = Field(min_length=1, max_length=16)
+    data_digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """What the model was trained on."""
+    measured: dict[str, float] = Field(default_factory=dict, max_length=64)
+    """Figures of the shipped file, for people."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        names = [category.name for category in self.categories]
+        if len(set(names)) != len(names):
+            raise ValueError("categories: names repeat")
+        for category in self.categories:
+            for part in ("mean", "change"):
+                length = len(getattr(category.head, part))
+                if length not in (0, self.output.embedding_size):
+                    raise ValueError(
+                        f"categories.{category.name}.head.{part}: {length} numbers, "
+                        f"embedding_size is {self.output.embedding_size}"
+                    )
+        return self
+
+
+def read_manifest(directory: Path) -> tuple[Manifest, str, bytes]:
+    """Manifest, digest and model bytes of a model directory; the model's size and sha256 are verified.
+
+    The bytes that were verified are the bytes that are loaded, whatever happens to the file meanwhile.
+
+    The digest is the sha256 of the manifest's bytes. They hold the model file's sha256, so it names
+    graph, window head, calibration and thresholds together. Raises ModelError.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ModelError(f"{path}: over the limit of {MAX_MANIFEST_BYTES} bytes")
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
+        model_path = directory / manifest.model.file
+        actual_bytes = model_path.stat().st_size
+        if actual_bytes != manifest.model.bytes:
+            raise ModelError(
+                f"{model_path}: {actual_bytes} bytes, manifest model.bytes says {manifest.model.bytes}"
+            )
+        model = model_path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}: {error.filename or ''}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise ModelError(f"{path}: {where}: {first['msg']}") from error
+    actual = hashlib.sha256(model).hexdigest()
+    if actual != manifest.model.sha256:
+        raise ModelError(f"{model_path}: sha256 {actual} is not the manifest's {manifest.model.sha256}")
+    return manifest, hashlib.sha256(content).hexdigest(), model

@@ -1,0 +1,95 @@
+"""The window: what the samples of the last seconds say together."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detect.manifest import Category, Manifest, WindowHead
+from edge.domain import Signal, SignalSource, Tier
+
+MAX_SAMPLES = 256
+"""Bound of a window's memory, whatever the timestamps say."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleScore:
+    """What the detector says of one sample.
+
+    ``embedding``: float32 ``(D,)``; ``logits``: float32 ``(C,)``; ``scores``: float32 ``(C,)``,
+    calibrated per-sample probabilities in the order of the detector's categories.
+    """
+
+    embedding: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+class _Entry(NamedTuple):
+    pts_ms: int
+    sample: SampleScore
+
+
+class DetectWindow:
+    """State of one stream: the samples of the last ``window_ms``. Pure; time comes as ``pts_ms``."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._window_ms = manifest.window_ms
+        self._categories = manifest.categories
+        self._entries: deque[_Entry] = deque(maxlen=MAX_SAMPLES)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def reset(self) -> None:
+        """Forgets everything: after a gap or a change of the stream's format."""
+        self._entries.clear()
+
+    def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
+        """One signal a category: the calibrated probability that the window up to ``pts_ms`` shows it.
+
+        A time that goes back starts a new window, as what was before cannot be ordered against it.
+        """
+        if self._entries and pts_ms <= self._entries[-1].pts_ms:
+            self._entries.clear()
+        self._entries.append(_Entry(pts_ms, sample))
+        while self._entries[0].pts_ms < pts_ms - self._window_ms:
+            self._entries.popleft()
+        embeddings = np.stack([entry.sample.embedding for entry in self._entries])
+        logits = np.stack([entry.sample.logits for entry in self._entries])
+        return tuple(
+            self._signal(category, embeddings, logits[:, column], pts_ms, tier)
+            for column, category in enumerate(self._categories)
+        )
+
+    def _signal(
+        self,
+        category: Category,
+        embeddings: NDArray[np.float32],
+        logits: NDArray[np.float32],
+        pts_ms: int,
+        tier: Tier,
+    ) -> Signal:
+        score = category.window.of(tier).probability(window_logit(category.head, embeddings, logits))
+        return Signal(
+            source=SignalSource.DETECT,
+            category=category.name,
+            pts_ms=pts_ms,
+            score=score,
+            detail=f"window of {len(embeddings)} samples, {tier} tier",
+        )
+
+
+def window_logit(head: WindowHead, embeddings: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
+    """Raw window score from embeddings ``(S, D)`` and one category's logits ``(S,)``, S >= 1."""
+    total = head.bias + head.logit_mean * float(logits.mean(dtype=np.float64))
+    if head.mean:
+        total += float(embeddings.mean(axis=0, dtype=np.float64) @ np.asarray(head.mean))
+    if head.change and len(embeddings) > 1:
+        change = np.abs(np.diff(embeddings, axis=0)).mean(axis=0, dtype=np.float64)
+        total += float(change @ np.asarray(head.change))
+    return total

@@ -1,0 +1,1 @@
+"""Training of the violence detector: index, cache, features, head, quantisation, export, evaluation."""
