@@ -1,0 +1,173 @@
+"""Between the domain's frozen types and the messages of the contract."""
+
+from __future__ import annotations
+
+from edge.api.gen import gate_pb2, operator_pb2
+from edge.domain import (
+    AccessUnit,
+    Action,
+    Block,
+    Incident,
+    IncidentState,
+    Signal,
+    SignalSource,
+    Tier,
+    Verdict,
+)
+
+_ACTION = {
+    Action.PASS: gate_pb2.ACTION_PASS,
+    Action.FLAG: gate_pb2.ACTION_FLAG,
+    Action.CUT: gate_pb2.ACTION_CUT,
+}
+_FROM_ACTION = {number: action for action, number in _ACTION.items()}
+_TIER = {Tier.CALM: gate_pb2.TIER_KIND_CALM, Tier.ALERT: gate_pb2.TIER_KIND_ALERT}
+_FROM_TIER = {number: tier for tier, number in _TIER.items()}
+_STATE = {
+    IncidentState.OPEN: operator_pb2.INCIDENT_STATE_OPEN,
+    IncidentState.CONFIRMED: operator_pb2.INCIDENT_STATE_CONFIRMED,
+    IncidentState.OVERTURNED: operator_pb2.INCIDENT_STATE_OVERTURNED,
+    IncidentState.ESCALATED: operator_pb2.INCIDENT_STATE_ESCALATED,
+}
+_FROM_STATE = {number: state for state, number in _STATE.items()}
+
+
+def action_to_proto(action: Action) -> gate_pb2.Action.ValueType:
+    return _ACTION[action]
+
+
+def action_from_proto(number: gate_pb2.Action.ValueType) -> Action:
+    return _FROM_ACTION.get(number, Action.PASS)
+
+
+def tier_to_proto(tier: Tier) -> gate_pb2.TierKind.ValueType:
+    return _TIER[tier]
+
+
+def tier_from_proto(number: gate_pb2.TierKind.ValueType) -> Tier:
+    return _FROM_TIER.get(number, Tier.CALM)
+
+
+def state_to_proto(state: IncidentState) -> operator_pb2.IncidentState.ValueType:
+    return _STATE[state]
+
+
+def state_from_proto(number: operator_pb2.IncidentState.ValueType) -> IncidentState | None:
+    """None for UNSPECIFIED."""
+    return _FROM_STATE.get(number)
+
+
+def tier_change(tier: Tier, needed_after_keyframe_ms: int | None) -> gate_pb2.TierChange:
+    return gate_pb2.TierChange(
+        tier=_TIER[tier], needed_after_keyframe_ms=needed_after_keyframe_ms if needed_after_keyframe_ms else 0
+    )
+
+
+def access_unit_to_proto(unit: AccessUnit) -> gate_pb2.AccessUnit:
+    return gate_pb2.AccessUnit(pts_ms=unit.pts_ms, dts_ms=unit.dts_ms, keyframe=unit.keyframe, data=unit.data)
+
+
+def access_unit_from_proto(message: gate_pb2.AccessUnit, arrival_ms: float) -> AccessUnit:
+    return AccessUnit(
+        pts_ms=message.pts_ms,
+        dts_ms=message.dts_ms,
+        keyframe=message.keyframe,
+        data=message.data,
+        arrival_ms=arrival_ms,
+    )
+
+
+def signal_to_proto(signal: Signal) -> gate_pb2.Signal:
+    return gate_pb2.Signal(
+        source=signal.source.value,
+        category=signal.category,
+        pts_ms=signal.pts_ms,
+        score=signal.score,
+        distance=-1 if signal.distance is None else signal.distance,
+        entry=signal.entry or "",
+        detail=signal.detail,
+    )
+
+
+def signal_from_proto(message: gate_pb2.Signal) -> Signal:
+    return Signal(
+        source=SignalSource(message.source),
+        category=message.category,
+        pts_ms=message.pts_ms,
+        score=message.score,
+        distance=None if message.distance < 0 else message.distance,
+        entry=message.entry or None,
+        detail=message.detail,
+    )
+
+
+def verdict_to_proto(verdict: Verdict) -> gate_pb2.Verdict:
+    """Without what only the supervisor knows: message, incident and block."""
+    acts = gate_pb2.ACTION_PASS if verdict.shadow else _ACTION[verdict.action]
+    return gate_pb2.Verdict(
+        action=acts,
+        pts_ms=verdict.pts_ms,
+        category=verdict.category,
+        reason=verdict.reason,
+        score=verdict.score,
+        signals=[signal_to_proto(signal) for signal in verdict.signals],
+        policy_version=verdict.policy_version,
+        model_digest=verdict.model_digest,
+        latency_ms=verdict.latency_ms,
+        shadow_action=_ACTION[verdict.action] if verdict.shadow else gate_pb2.ACTION_UNSPECIFIED,
+    )
+
+
+def verdict_from_proto(message: gate_pb2.Verdict, cleared_pts_ms: int) -> Verdict:
+    shadow = message.shadow_action != gate_pb2.ACTION_UNSPECIFIED
+    return Verdict(
+        action=_FROM_ACTION[message.shadow_action if shadow else message.action],
+        pts_ms=message.pts_ms,
+        cleared_pts_ms=cleared_pts_ms,
+        category=message.category,
+        reason=message.reason,
+        score=message.score,
+        signals=tuple(signal_from_proto(signal) for signal in message.signals),
+        policy_version=message.policy_version,
+        model_digest=message.model_digest,
+        shadow=shadow,
+        latency_ms=message.latency_ms,
+    )
+
+
+def incident_to_proto(incident: Incident) -> operator_pb2.Incident:
+    return operator_pb2.Incident(
+        id=incident.id,
+        stream_id=incident.stream_id,
+        server=incident.publish.server,
+        app=incident.publish.app,
+        name=incident.publish.name,
+        broadcaster=incident.publish.broadcaster,
+        verdict=verdict_to_proto(incident.verdict),
+        shadow=incident.verdict.shadow,
+        state=_STATE[incident.state],
+        evidence_path=incident.evidence_path or "",
+        created_wall_ms=incident.created_ms,
+        durable_wall_ms=incident.durable_ms or 0,
+        cut_asked_wall_ms=incident.cut_asked_ms or 0,
+        cut_confirmed_wall_ms=incident.cut_confirmed_ms or 0,
+        confirmed_by=incident.confirmed_by or "",
+    )
+
+
+def block_to_proto(block: Block) -> operator_pb2.Block:
+    return operator_pb2.Block(
+        id=block.id,
+        subject_kind=block.subject_kind.value,
+        subject=block.subject,
+        app=block.app,
+        reason=block.reason,
+        category=block.category,
+        created_wall_ms=block.created_ms,
+        until_wall_ms=block.until_ms,
+        incident_id=block.incident_id or "",
+        created_by=block.created_by,
+        lifted_wall_ms=block.lifted_ms or 0,
+        lifted_by=block.lifted_by or "",
+        lift_reason=block.lift_reason or "",
+    )

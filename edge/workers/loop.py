@@ -1,0 +1,500 @@
+"""The worker's one loop: takes the next job by earliest deadline, for all of its streams.
+
+Reader threads (the supervisor's socket, one a pull) only fill bounded queues; decoding, judging and
+all state belong to the loop's thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge.api import convert
+from edge.api.gen import gate_pb2, worker_pb2
+from edge.clock import Clock
+from edge.detect import Detector
+from edge.domain import AccessUnit, Action, Codec, Sample, StreamId
+from edge.errors import GateError, LimitExceeded, UnsupportedCodec
+from edge.evidence import write_clip
+from edge.match import Matcher
+from edge.policy import Policy, parse_policy
+from edge.stream import PullSettings, PullSource, StreamPipeline
+from edge.workers.current import CurrentStream
+from edge.workers.deadline_queue import DeadlineQueue
+from edge.workers.settings import WorkerSettings
+
+_BANK_CHECK_MS: Final = 2000.0
+_NOTICE_INTERVAL_MS: Final = 1000.0
+_COST_WEIGHT: Final = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PullOpened:
+    stream_id: str
+    codec: Codec
+    extradata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PullUnit:
+    stream_id: str
+    unit: AccessUnit
+
+
+@dataclass(frozen=True, slots=True)
+class PullEnded:
+    stream_id: str
+    error: GateError | None
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorGone:
+    pass
+
+
+Command = worker_pb2.ToWorker | PullOpened | PullUnit | PullEnded | SupervisorGone
+
+
+@dataclass(slots=True)
+class _Stream:
+    id: str
+    policy: Policy
+    alert: bool
+    codec: Codec | None = None
+    extradata: bytes = b""
+    pipeline: StreamPipeline | None = None
+    pull: PullSource | None = None
+    units: deque[AccessUnit] = field(default_factory=deque)
+    queued_bytes: int = 0
+    samples: deque[Sample] = field(default_factory=deque)
+    skipping: bool = False
+    """Media was lost: nothing is decoded before the next keyframe."""
+    ended: bool = False
+    cut: bool = False
+    unsaid: Counter[str] = field(default_factory=Counter)
+    said_ms: float = -_NOTICE_INTERVAL_MS
+    cleared_pts_ms: int = -1
+
+
+class WorkerLoop:
+    """Owns the streams of one worker process."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        detector: Detector,
+        matcher: Matcher,
+        send: Callable[[worker_pb2.FromWorker], None],
+        current: CurrentStream,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._detector = detector
+        self._matcher = matcher
+        self._send = send
+        self._current = current
+        self._clock = clock
+        self._streams: dict[str, _Stream] = {}
+        self._jobs: DeadlineQueue[Callable[[_Stream], None]] = DeadlineQueue()
+        self.inbox: queue.Queue[Command] = queue.Queue(maxsize=settings.inbox_commands)
+        self._running = True
+        self._judge_ms = 5.0
+        self._banks_checked_ms = clock.monotonic_ms()
+
+    def run(self) -> None:
+        """Until told to stop or the supervisor is gone."""
+        self._send(
+            worker_pb2.FromWorker(
+                ready=worker_pb2.Ready(model_digest=self._detector.digest, bank_digest=self._matcher.digest)
+            )
+        )
+        while self._running:
+            self._take_commands()
+            self._check_banks()
+            job = self._jobs.pop()
+            if job is None:
+                continue
+            stream = self._streams.get(job[0])
+            if stream is None:
+                continue
+            self._current.enter(stream.id)
+            try:
+                job[2](stream)
+            except GateError as error:
+                self._close(stream, error.reason, str(error), retryable=error.retryable)
+            except Exception as error:  # one stream's fault must not end the others
+                log.exception("job failed", stream_id=stream.id)
+                self._close(stream, "internal", f"{type(error).__name__}: {error}", retryable=False)
+            finally:
+                self._current.leave()
+        for stream in list(self._streams.values()):
+            self._drop(stream)
+
+    # commands
+
+    def _take_commands(self) -> None:
+        wait = not len(self._jobs)
+        for _ in range(self._settings.inbox_commands):
+            try:
+                command = self.inbox.get(block=wait, timeout=_BANK_CHECK_MS / 1000 if wait else None)
+            except queue.Empty:
+                return
+            wait = False
+            self._obey(command)
+            if not self._running:
+                return
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case PullOpened():
+                self._pull_opened(command)
+            case PullUnit():
+                if (stream := self._streams.get(command.stream_id)) is not None:
+                    self._enqueue(stream, command.unit)
+            case PullEnded():
+                self._pull_ended(command)
+            case SupervisorGone():
+                self._running = False
+            case worker_pb2.ToWorker():
+                self._obey_supervisor(command)
+
+    def _obey_supervisor(self, command: worker_pb2.ToWorker) -> None:
+        match command.WhichOneof("command"):
+            case "media":
+                if (stream := self._streams.get(command.media.stream_id)) is not None:
+                    self._enqueue(
+                        stream, convert.access_unit_from_proto(command.media.unit, command.media.arrival_ms)
+                    )
+            case "open_push":
+                self._open_push(command.open_push)
+            case "open_pull":
+                self._open_pull(command.open_pull)
+            case "close":
+                if (stream := self._streams.get(command.close.stream_id)) is not None:
+                    if command.close.drain:
+                        self._end(stream)
+                    else:
+                        self._close(stream, "detached", "", retryable=False)
+            case "set_policy":
+                if (stream := self._streams.get(command.set_policy.stream_id)) is not None:
+                    stream.policy = parse_policy(command.set_policy.policy_json)
+                    if stream.pipeline is not None:
+                        stream.pipeline.set_policy(stream.policy)
+            case "save_evidence":
+                self._save_evidence(command.save_evidence)
+            case "reload_banks":
+                self._reload_banks()
+            case "ping":
+                self._send(worker_pb2.FromWorker(pong=worker_pb2.Pong(sequence=command.ping.sequence)))
+            case "shutdown":
+                self._running = False
+
+    def _check_banks(self) -> None:
+        now = self._clock.monotonic_ms()
+        if now - self._banks_checked_ms >= _BANK_CHECK_MS:
+            self._reload_banks()
+
+    def _reload_banks(self) -> None:
+        self._banks_checked_ms = self._clock.monotonic_ms()
+        try:
+            if self._matcher.reload():
+                log.info("banks reloaded", bank_digest=self._matcher.digest)
+        except GateError as error:
+            log.error("banks not reloaded, the ones in use stay", error=str(error))
+
+    # opening and closing
+
+    def _open_push(self, command: worker_pb2.OpenPush) -> None:
+        stream = self._new_stream(command.stream_id, command.policy_json, command.alert)
+        try:
+            self._start_pipeline(stream, _codec(command.codec), command.extradata)
+        except GateError as error:
+            self._close(stream, error.reason, str(error), retryable=False)
+            return
+        self._said_opened(stream)
+
+    def _open_pull(self, command: worker_pb2.OpenPull) -> None:
+        stream = self._new_stream(command.stream_id, command.policy_json, command.alert)
+        ident = stream.id
+        stream.pull = PullSource(
+            command.url,
+            PullSettings(
+                schemes=self._settings.pull_schemes,
+                open_ms=self._settings.pull_open_ms,
+                stall_ms=self._settings.pull_stall_ms,
+            ),
+            self._clock,
+            on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, codec, extradata)),
+            on_unit=lambda unit: self.inbox.put(PullUnit(ident, unit)),
+            on_end=lambda error: self.inbox.put(PullEnded(ident, error)),
+        )
+        stream.pull.start()
+
+    def _pull_opened(self, event: PullOpened) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            return
+        try:
+            self._start_pipeline(stream, event.codec, event.extradata)
+        except GateError as error:
+            self._close(stream, error.reason, str(error), retryable=False)
+            return
+        self._said_opened(stream)
+
+    def _pull_ended(self, event: PullEnded) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            return
+        if event.error is None:
+            self._end(stream)
+        else:
+            self._close(stream, event.error.reason, str(event.error), retryable=event.error.retryable)
+
+    def _new_stream(self, stream_id: str, policy_json: str, alert: bool) -> _Stream:
+        if (old := self._streams.get(stream_id)) is not None:
+            self._drop(old)
+        stream = _Stream(stream_id, parse_policy(policy_json), alert)
+        self._streams[stream_id] = stream
+        return stream
+
+    def _start_pipeline(self, stream: _Stream, codec: Codec, extradata: bytes) -> None:
+        if len(extradata) > self._settings.max_extradata_bytes:
+            raise LimitExceeded("extradata", self._settings.max_extradata_bytes, len(extradata), "bytes")
+        stream.codec, stream.extradata = codec, extradata
+        stream.pipeline = StreamPipeline(
+            StreamId(stream.id),
+            codec,
+            extradata,
+            stream.policy,
+            self._detector,
+            self._matcher,
+            self._clock,
+            alert=stream.alert,
+        )
+
+    def _said_opened(self, stream: _Stream) -> None:
+        assert stream.codec is not None
+        self._send(
+            worker_pb2.FromWorker(
+                source_opened=worker_pb2.SourceOpened(stream_id=stream.id, codec=stream.codec.value)
+            )
+        )
+        self._say_tier(stream)
+
+    def _say_tier(self, stream: _Stream) -> None:
+        assert stream.pipeline is not None
+        self._send(
+            worker_pb2.FromWorker(
+                tier_changed=worker_pb2.TierChanged(
+                    stream_id=stream.id,
+                    tier=convert.tier_change(stream.pipeline.tier, stream.pipeline.needed_after_keyframe_ms),
+                    cleared_pts_ms=stream.cleared_pts_ms,
+                )
+            )
+        )
+
+    def _end(self, stream: _Stream) -> None:
+        """Judge what is queued, then close."""
+        if not stream.ended:
+            stream.ended = True
+            self._jobs.push(stream.id, float("inf"), self._drain)
+
+    def _drain(self, stream: _Stream) -> None:
+        if stream.pipeline is not None and not stream.cut:
+            for sample in stream.pipeline.drain():
+                self._judge(stream, sample)
+        self._close(stream, "end", "", retryable=False)
+
+    def _close(self, stream: _Stream, reason: str, detail: str, *, retryable: bool) -> None:
+        self._flush_notices(stream)
+        self._drop(stream)
+        self._send(
+            worker_pb2.FromWorker(
+                closed=worker_pb2.Closed(
+                    stream_id=stream.id, reason=reason, detail=detail, retryable=retryable
+                )
+            )
+        )
+
+    def _drop(self, stream: _Stream) -> None:
+        self._jobs.drop(stream.id)
+        if self._streams.get(stream.id) is stream:
+            del self._streams[stream.id]
+        if stream.pull is not None:
+            stream.pull.stop()
+
+    # media
+
+    def _enqueue(self, stream: _Stream, unit: AccessUnit) -> None:
+        limits = self._settings
+        if len(unit.data) > limits.max_access_unit_bytes:
+            self._count(stream, "access_unit_too_large")
+            stream.skipping = True
+            return
+        full = len(stream.units) >= limits.max_queue_units
+        if full or stream.queued_bytes + len(unit.data) > limits.max_queue_bytes:
+            self._count(stream, "queue_full", len(stream.units))
+            self._jobs.drop(stream.id)
+            stream.units.clear()
+            stream.queued_bytes = 0
+            stream.skipping = True
+            for sample in stream.samples:
+                self._shed(stream, sample, "queue_full")
+            stream.samples.clear()
+            if stream.ended:
+                stream.ended = False
+                self._end(stream)
+        stream.units.append(unit)
+        stream.queued_bytes += len(unit.data)
+        self._jobs.push(stream.id, unit.arrival_ms + stream.policy.budget_ms, self._decode_next)
+
+    def _decode_next(self, stream: _Stream) -> None:
+        if not stream.units or stream.pipeline is None:
+            return
+        unit = stream.units.popleft()
+        stream.queued_bytes -= len(unit.data)
+        late = self._clock.monotonic_ms() > unit.arrival_ms + stream.policy.budget_ms
+        if late and not stream.skipping and any(later.keyframe for later in stream.units):
+            stream.skipping = True
+        if unit.keyframe:
+            stream.skipping = False
+        if stream.skipping or stream.cut:
+            stream.pipeline.ring.append(unit)
+            if not stream.cut:
+                self._count(stream, "undecoded")
+            return
+        for sample in stream.pipeline.decode(unit):
+            if len(stream.samples) >= self._settings.max_pending_samples:
+                self._shed(stream, stream.samples.popleft(), "superseded")
+            stream.samples.append(sample)
+            self._jobs.push(stream.id, sample.arrival_ms + stream.policy.budget_ms, self._judge_next)
+        self._say_lost(stream)
+
+    def _judge_next(self, stream: _Stream) -> None:
+        if not stream.samples or stream.cut:
+            return
+        sample = stream.samples.popleft()
+        deadline = sample.arrival_ms + stream.policy.budget_ms
+        if self._clock.monotonic_ms() + self._judge_ms > deadline:
+            self._shed(stream, sample, "late")
+            return
+        self._judge(stream, sample)
+
+    def _judge(self, stream: _Stream, sample: Sample) -> None:
+        assert stream.pipeline is not None
+        start = self._clock.monotonic_ms()
+        judgement = stream.pipeline.judge(sample)
+        now = self._clock.monotonic_ms()
+        self._judge_ms += _COST_WEIGHT * (now - start - self._judge_ms)
+        verdict = judgement.verdict
+        stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
+        stream.cut = verdict.action is Action.CUT and not verdict.shadow
+        self._send(
+            worker_pb2.FromWorker(
+                judged=worker_pb2.Judged(
+                    stream_id=stream.id,
+                    verdict=convert.verdict_to_proto(verdict),
+                    cleared_pts_ms=stream.cleared_pts_ms,
+                    tier=convert.tier_to_proto(judgement.tier),
+                    score=judgement.score,
+                    arrival_ms=sample.arrival_ms,
+                    judged_ms=now,
+                    shadow=verdict.shadow,
+                )
+            )
+        )
+        if judgement.tier_changed:
+            self._say_tier(stream)
+
+    # what was not judged
+
+    def _shed(self, stream: _Stream, sample: Sample, reason: str) -> None:
+        assert stream.pipeline is not None
+        stream.pipeline.shed(sample, reason)
+        self._count(stream, reason)
+
+    def _count(self, stream: _Stream, reason: str, count: int = 1) -> None:
+        stream.unsaid[reason] += count
+        self._say_lost(stream)
+
+    def _say_lost(self, stream: _Stream) -> None:
+        """At most one notice a second a stream, with counts."""
+        now = self._clock.monotonic_ms()
+        if stream.unsaid and now - stream.said_ms >= _NOTICE_INTERVAL_MS:
+            stream.said_ms = now
+            self._flush_notices(stream)
+
+    def _flush_notices(self, stream: _Stream) -> None:
+        for reason, count in stream.unsaid.items():
+            self._send(
+                worker_pb2.FromWorker(
+                    notice=worker_pb2.Notice(
+                        stream_id=stream.id,
+                        degraded=gate_pb2.Degraded(reason=reason, count=count),
+                        cleared_pts_ms=stream.cleared_pts_ms,
+                    )
+                )
+            )
+        stream.unsaid.clear()
+
+    # evidence
+
+    def _save_evidence(self, command: worker_pb2.SaveEvidence) -> None:
+        stream = self._streams.get(command.stream_id)
+        if stream is None or stream.pipeline is None or stream.codec is None:
+            self._said_evidence(command, error="the stream has no media left in this worker")
+            return
+        for unit in stream.units:
+            stream.pipeline.ring.append(unit)
+        stream.units.clear()
+        stream.queued_bytes = 0
+        units = stream.pipeline.ring.units()
+        codec, extradata = stream.codec, stream.extradata
+
+        def write() -> None:
+            try:
+                clip = write_clip(units, codec, extradata, Path(command.directory), command.incident_id)
+            except (GateError, OSError) as error:
+                self._said_evidence(command, error=str(error))
+            else:
+                self._send(
+                    worker_pb2.FromWorker(
+                        evidence_saved=worker_pb2.EvidenceSaved(
+                            stream_id=command.stream_id,
+                            incident_id=command.incident_id,
+                            path=str(clip.path),
+                            start_pts_ms=clip.start_pts_ms,
+                            end_pts_ms=clip.end_pts_ms,
+                        )
+                    )
+                )
+
+        threading.Thread(target=write, name=f"evidence-{command.incident_id}", daemon=True).start()
+        if command.close:
+            self._close(stream, "cut", "", retryable=False)
+
+    def _said_evidence(self, command: worker_pb2.SaveEvidence, *, error: str) -> None:
+        self._send(
+            worker_pb2.FromWorker(
+                evidence_saved=worker_pb2.EvidenceSaved(
+                    stream_id=command.stream_id, incident_id=command.incident_id, error=error
+                )
+            )
+        )
+
+
+def _codec(name: str) -> Codec:
+    try:
+        return Codec(name)
+    except ValueError:
+        known = ", ".join(codec.value for codec in Codec)
+        raise UnsupportedCodec("open.codec", f"{name!r} is none of {known}") from None

@@ -1,0 +1,258 @@
+"""The supervisor's side of the workers: spawn, route, watch over, restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from edge.api.gen import worker_pb2
+from edge.clock import Clock
+from edge.config import WorkersSection
+from edge.errors import CapacityExceeded, ConfigError, WorkerLost
+from edge.workers import wire
+from edge.workers.current import CurrentStream
+from edge.workers.settings import WorkerSettings
+
+_SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+_START_FAILURES = 3
+_DEATHS_TO_QUARANTINE = 2
+_STOP_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerEvents(Protocol):
+    """What the pool tells its owner; called in the event loop's thread, must not block."""
+
+    def on_worker_event(self, event: worker_pb2.FromWorker) -> None: ...
+
+    def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
+        """Their worker died. ``quarantined`` has now been in work at two deaths and must not return."""
+        ...
+
+
+@dataclass(slots=True)
+class _Worker:
+    index: int
+    process: asyncio.subprocess.Process
+    writer: asyncio.StreamWriter
+    current: CurrentStream
+    ready: asyncio.Event
+    heard_ms: float
+    streams: set[str] = field(default_factory=set)
+    lost: bool = False
+
+    @property
+    def load(self) -> int:
+        return len(self.streams)
+
+
+class WorkerPool:
+    """A fixed number of worker processes, each replaced when it dies or hangs."""
+
+    def __init__(
+        self, section: WorkersSection, settings: WorkerSettings, events: WorkerEvents, clock: Clock
+    ) -> None:
+        self._section = section
+        self._settings = settings
+        self._events = events
+        self._clock = clock
+        self._workers: dict[int, _Worker] = {}
+        self._owner: dict[str, _Worker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deaths: Counter[str] = Counter()
+        self._stopping = False
+        self.restarts = 0
+        self.model_digest = ""
+        self.bank_digest = ""
+
+    async def start(self) -> None:
+        """Spawn all workers; returns when each has loaded its model. Raises ConfigError when one cannot."""
+        await asyncio.gather(*(self._spawn(index) for index in range(self._section.count)))
+        self._task(self._heartbeat())
+
+    async def stop(self) -> None:
+        self._stopping = True
+        for worker in self._workers.values():
+            self._write(worker, worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown()))
+        for worker in list(self._workers.values()):
+            try:
+                await asyncio.wait_for(worker.process.wait(), _STOP_S)
+            except TimeoutError:
+                worker.process.kill()
+                await worker.process.wait()
+            worker.writer.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def processes(self) -> tuple[int, ...]:
+        """Process ids of the workers alive."""
+        return tuple(worker.process.pid for worker in self._workers.values())
+
+    def worker_of(self, stream_id: str) -> int | None:
+        """Process id of the worker that owns a stream."""
+        worker = self._owner.get(stream_id)
+        return None if worker is None else worker.process.pid
+
+    def assign(self, stream_id: str) -> None:
+        """Give a stream to the least loaded worker. Raises CapacityExceeded when none is up."""
+        up = [w for w in self._workers.values() if w.ready.is_set() and not w.lost]
+        if not up:
+            raise CapacityExceeded("no worker is up")
+        worker = min(up, key=lambda w: (w.load, w.index))
+        worker.streams.add(stream_id)
+        self._owner[stream_id] = worker
+
+    def release(self, stream_id: str) -> None:
+        worker = self._owner.pop(stream_id, None)
+        if worker is not None:
+            worker.streams.discard(stream_id)
+        self._deaths.pop(stream_id, None)
+
+    def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
+        """Queue a command to the stream's worker. Raises WorkerLost when it has none."""
+        worker = self._owner.get(stream_id)
+        if worker is None or worker.lost:
+            raise WorkerLost(f"no worker owns stream {stream_id}")
+        self._write(worker, command)
+
+    async def drained(self, stream_id: str) -> None:
+        """Wait until the worker's socket takes more; how the gate pushes back on a caller."""
+        worker = self._owner.get(stream_id)
+        if worker is not None and not worker.lost:
+            with contextlib.suppress(ConnectionError):
+                await worker.writer.drain()
+
+    def broadcast(self, command: worker_pb2.ToWorker) -> None:
+        for worker in self._workers.values():
+            if not worker.lost:
+                self._write(worker, command)
+
+    def _write(self, worker: _Worker, command: worker_pb2.ToWorker) -> None:
+        if not worker.writer.is_closing():
+            worker.writer.write(wire.frame(command))
+
+    async def _spawn(self, index: int) -> None:
+        ours, theirs = socket.socketpair()
+        page = CurrentStream.create()
+        try:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "edge.workers.process",
+                str(theirs.fileno()),
+                str(page),
+                self._settings.model_dump_json(),
+                pass_fds=(theirs.fileno(), page),
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+            current = CurrentStream(page)
+        finally:
+            theirs.close()
+            os.close(page)
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_SOCKET_BUFFER_BYTES)
+        worker = _Worker(index, process, writer, current, asyncio.Event(), self._clock.monotonic_ms())
+        self._workers[index] = worker
+        self._task(self._listen(worker, reader))
+        ready = asyncio.ensure_future(worker.ready.wait())
+        ended = asyncio.ensure_future(process.wait())
+        await asyncio.wait(
+            {ready, ended}, timeout=self._section.ready_ms / 1000, return_when=asyncio.FIRST_COMPLETED
+        )
+        ready.cancel()
+        ended.cancel()
+        if not worker.ready.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            code = await process.wait()
+            raise ConfigError(
+                f"worker {index} did not start (exit code {code}): its message stands on stderr above"
+            )
+
+    async def _listen(self, worker: _Worker, reader: asyncio.StreamReader) -> None:
+        try:
+            while (event := await wire.read_event(reader)) is not None:
+                worker.heard_ms = self._clock.monotonic_ms()
+                match event.WhichOneof("event"):
+                    case "ready":
+                        self.model_digest = event.ready.model_digest
+                        self.bank_digest = event.ready.bank_digest
+                        worker.ready.set()
+                    case "pong":
+                        pass
+                    case _:
+                        self._events.on_worker_event(event)
+        except WorkerLost as error:
+            log.error("worker talks nonsense", worker=worker.index, error=str(error))
+        except Exception:
+            log.exception("event of a worker failed", worker=worker.index)
+        await self._bury(worker)
+
+    async def _bury(self, worker: _Worker) -> None:
+        """The worker's socket is closed: it is dead or as good as."""
+        worker.lost = True
+        with contextlib.suppress(ProcessLookupError):
+            worker.process.kill()
+        code = await worker.process.wait()
+        worker.writer.close()
+        if self._stopping or not worker.ready.is_set():
+            return
+        culprit = worker.current.read()
+        streams = tuple(sorted(worker.streams))
+        quarantined = None
+        if culprit in worker.streams:
+            self._deaths[culprit] += 1
+            if self._deaths[culprit] >= _DEATHS_TO_QUARANTINE:
+                quarantined = culprit
+        for stream_id in streams:
+            self._owner.pop(stream_id, None)
+        self.restarts += 1
+        log.error("worker died", worker=worker.index, exit_code=code, streams=len(streams), in_work=culprit)
+        worker.current.close()
+        await self._respawn(worker.index)
+        self._events.on_streams_lost(streams, quarantined)
+
+    async def _respawn(self, index: int) -> None:
+        for attempt in range(_START_FAILURES):
+            try:
+                await self._spawn(index)
+                return
+            except (ConfigError, OSError) as error:
+                log.error("worker not restarted", worker=index, attempt=attempt + 1, error=str(error))
+                await asyncio.sleep(self._section.restart_backoff_ms * 2**attempt / 1000)
+
+    async def _heartbeat(self) -> None:
+        sequence = 0
+        while True:
+            await asyncio.sleep(self._section.heartbeat_ms / 1000)
+            sequence += 1
+            now = self._clock.monotonic_ms()
+            for worker in self._workers.values():
+                if worker.lost or not worker.ready.is_set():
+                    continue
+                if now - worker.heard_ms > self._section.hang_ms:
+                    log.error(
+                        "worker hangs and is killed", worker=worker.index, in_work=worker.current.read()
+                    )
+                    with contextlib.suppress(ProcessLookupError):
+                        worker.process.kill()
+                    continue
+                self._write(worker, worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
+
+    def _task(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,62 @@
+"""Entry of a worker process: ``python -m edge.workers.process SOCKET_FD PAGE_FD SETTINGS_JSON``."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+import threading
+
+from edge.api.gen import worker_pb2
+from edge.clock import SystemClock
+from edge.detect import Detector
+from edge.match import Matcher
+from edge.telemetry.logs import configure_logging
+from edge.workers import wire
+from edge.workers.current import CurrentStream
+from edge.workers.loop import SupervisorGone, WorkerLoop
+from edge.workers.settings import WorkerSettings
+
+
+def main(argv: list[str]) -> int:
+    connection = socket.socket(fileno=int(argv[0]))
+    connection.setblocking(True)
+    current = CurrentStream(int(argv[1]))
+    settings = WorkerSettings.model_validate_json(argv[2])
+    configure_logging(settings.log_level)
+    # The supervisor decides when a worker ends; a Ctrl-C in the terminal reaches the whole group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    sending = threading.Lock()
+
+    def send(event: worker_pb2.FromWorker) -> None:
+        with sending, contextlib.suppress(OSError):  # a supervisor that is gone is seen by the reader
+            connection.sendall(wire.frame(event))
+
+    loop = WorkerLoop(
+        settings,
+        Detector.load(settings.model_dir),
+        Matcher.open(settings.bank_dir),
+        send,
+        current,
+        SystemClock(),
+    )
+
+    def read() -> None:
+        try:
+            while (command := wire.receive(connection)) is not None:
+                loop.inbox.put(command)
+        except OSError:
+            pass
+        finally:
+            loop.inbox.put(SupervisorGone())
+
+    threading.Thread(target=read, name="supervisor", daemon=True).start()
+    loop.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
