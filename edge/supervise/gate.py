@@ -1,0 +1,546 @@
+"""The gate itself: who may go live, whose media goes where, and what follows from a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping
+
+import structlog
+
+from edge.api import convert
+from edge.api.gen import gate_pb2, worker_pb2
+from edge.clock import Clock
+from edge.config import Settings
+from edge.domain import Action, Block, IncidentState, Publish, StreamId, SubjectKind, Verdict, new_stream_id
+from edge.enforce import CallerConnector, Connector, Cutter, notice
+from edge.errors import (
+    AlreadyExists,
+    BrokenMedia,
+    CapacityExceeded,
+    GateError,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    SourceStalled,
+    WorkerLost,
+)
+from edge.hooks import Admission
+from edge.ledger import AdmissionView, DurableLedger
+from edge.policy import FailureMode, Policy
+from edge.supervise.answers import Answers
+from edge.supervise.enforcement import Enforcement
+from edge.supervise.ledger_thread import LedgerThread
+from edge.supervise.registry import LiveStream, Phase, Registry
+from edge.telemetry.metrics import Metrics
+from edge.workers import WorkerPool
+from edge.workers.settings import WorkerSettings
+
+_SWEEP_S = 1.0
+_PULL_RETRIES = 5
+_PULL_RETRY_MS = 300
+_SETTLE_S = 8.0
+
+log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """Everything between the servicers and hooks on one side, and workers and ledger on the other.
+
+    Lives in one event loop; every method is called from it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker_settings: WorkerSettings,
+        ledger: DurableLedger,
+        policy: Policy,
+        connectors: Mapping[str, Connector],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.clock = clock
+        self.policy = policy
+        self.ledger = ledger
+        self.thread = LedgerThread(metrics)
+        self.view = AdmissionView()
+        self.registry = Registry(settings.limits.max_streams)
+        self.pool = WorkerPool(settings.workers, worker_settings, self, clock)
+        self.draining = False
+        self._pulled_servers = frozenset(connectors)
+        self._cutter = Cutter()
+        self._enforcement = Enforcement(
+            self.registry,
+            ledger,
+            self.thread,
+            self.view,
+            self._cutter,
+            connectors,
+            CallerConnector(self._ask_caller),
+            self.pool,
+            settings.evidence,
+            settings.limits.cut_limit_ms,
+            metrics,
+            clock,
+            self._cut_done,
+        )
+        self._sweeper: asyncio.Task[None] | None = None
+        self._later: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Load the blocks, start the workers, resume cuts that were not proven. Returns when ready."""
+        now = self.clock.wall_ms()
+        self.view.load(await self.thread.call(lambda: list(self.ledger.active_blocks(now))))
+        await self.pool.start()
+        for incident in await self.thread.call(self.ledger.pending_cuts):
+            self._enforcement.resume(incident)
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """Admit nothing more, finish the verdicts under way, end every call, stop the workers."""
+        self.draining = True
+        await self._enforcement.settle(_SETTLE_S)
+        for stream in self.registry:
+            if stream.answers is not None:
+                stream.answers.close(CapacityExceeded("the gate is stopping"))
+        for task in (self._sweeper, *self._later):
+            if task is not None:
+                task.cancel()
+        await self._cutter.close()
+        await self.pool.stop()
+        self.thread.close()
+
+    # admission
+
+    async def admit(self, publish: Publish) -> Admission:
+        """From memory alone. The same live connection gets the same answer again."""
+        admission = self._admission(publish)
+        self.metrics.admissions.labels(admission.reason).inc()
+        return admission
+
+    def _admission(self, publish: Publish) -> Admission:
+        if self.draining:
+            return self._refused("draining")
+        block = self.view.check(publish, self.clock.wall_ms())
+        if block is not None:
+            return self._refused("blocked", block)
+        if self.thread.down:
+            mode = self.policy.failure.on_ledger_down
+            self.metrics.failure_mode.labels("on_ledger_down", mode.value).inc()
+            if mode is FailureMode.DENY:
+                return self._refused("ledger_down")
+        known = self.registry.by_connection(publish.server, publish.connection)
+        if known is not None:
+            if known.publish == publish and known.phase is not Phase.CUTTING:
+                return Admission(allowed=True, stream_id=known.id, reason="admitted")
+            if known.phase is not Phase.CUTTING:
+                # The server uses the reference again: its old connection is gone.
+                self._forget(known, "replaced")
+        stream = LiveStream(
+            id=new_stream_id(),
+            publish=publish,
+            started_ms=self.clock.wall_ms(),
+            idle_since_ms=self.clock.monotonic_ms(),
+        )
+        try:
+            self.registry.add(stream)
+        except CapacityExceeded:
+            return self._refused("capacity")
+        self.metrics.streams.set(len(self.registry))
+        return Admission(allowed=True, stream_id=stream.id, reason="admitted")
+
+    def _refused(self, reason: str, block: Block | None = None) -> Admission:
+        until_ms = 0 if block is None else block.until_ms
+        text = notice(reason, until_ms=until_ms or None, category=block.category if block else None)
+        return Admission(
+            allowed=False,
+            stream_id=None,
+            reason=reason,
+            until_ms=until_ms,
+            notice=text,
+            block_id="" if block is None else block.id,
+        )
+
+    def wants_pull(self, server: str) -> bool:
+        """Whether the gate pulls streams of this kind of server by itself."""
+        return server in self._pulled_servers
+
+    # watching
+
+    def open_push(self, stream_id: str, codec: str, extradata: bytes, client: str) -> LiveStream:
+        """A caller starts to push media of an admitted stream."""
+        limit = self.settings.limits.max_extradata_bytes
+        if len(extradata) > limit:
+            raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
+        stream = self._watchable(stream_id, client)
+        stream.codec, stream.extradata, stream.url = codec, extradata, None
+        self._open(stream, client)
+        return stream
+
+    async def push(self, stream: LiveStream, unit: gate_pb2.AccessUnit) -> None:
+        """One access unit of a push stream; waits while the worker's socket is full."""
+        limit = self.settings.limits.max_access_unit_bytes
+        if len(unit.data) > limit:
+            raise LimitExceeded("access_unit.data", limit, len(unit.data), "bytes")
+        if stream.phase is not Phase.WATCHED:
+            return
+        media = worker_pb2.Media(stream_id=stream.id, unit=unit, arrival_ms=self.clock.monotonic_ms())
+        with contextlib.suppress(WorkerLost):  # on_streams_lost opens it again
+            self.pool.send(stream.id, worker_pb2.ToWorker(media=media))
+            await self.pool.drained(stream.id)
+
+    def end_push(self, stream: LiveStream, reason: str) -> None:
+        """The caller says that the stream has ended."""
+        log.info("stream ends", stream_id=stream.id, reason=reason)
+        self._close_in_worker(stream, drain=True)
+
+    def attach_call(self, stream_id: str, url: str, client: str) -> LiveStream:
+        """A caller asks the gate to pull; verdicts go to that call."""
+        stream = self._watchable(stream_id, client)
+        stream.url = self._checked_url(url)
+        self._open(stream, client)
+        return stream
+
+    async def attach(self, stream_id: StreamId, url: str) -> None:
+        """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
+        stream = self.registry.get(stream_id)
+        if stream.owned:
+            return
+        stream.url = self._checked_url(url)
+        self._open(stream, client="", answers=False)
+
+    def detach(self, stream_id: str) -> None:
+        stream = self.registry.get(stream_id)
+        if stream.url is None:
+            raise NotFound("attached stream", stream_id)
+        self._close_in_worker(stream, drain=False)
+
+    def call_ended(self, stream: LiveStream, answers: Answers) -> None:
+        """The Watch or Attach call is over, whoever ended it."""
+        if stream.answers is not answers:
+            return
+        answers.close()
+        stream.answers = None
+        stream.client = ""
+        self._close_in_worker(stream, drain=False)
+        self._idle(stream)
+
+    def _watchable(self, stream_id: str, client: str) -> LiveStream:
+        stream = self.registry.get(stream_id)
+        if stream.answers is not None:
+            raise AlreadyExists(f"stream_id: {stream_id} is watched by another call")
+        if stream.phase is Phase.CUTTING:
+            raise InvalidInput("stream_id", f"{stream_id} is being cut")
+        limit = self.settings.limits.max_streams_per_client
+        watched = self.registry.watched_by(client)
+        if watched >= limit:
+            raise LimitExceeded("streams of this client", limit, watched + 1, "streams")
+        return stream
+
+    def _checked_url(self, url: str) -> str:
+        scheme = url.partition("://")[0].lower()
+        if "://" not in url or scheme not in self.settings.limits.pull_schemes:
+            allowed = ", ".join(self.settings.limits.pull_schemes)
+            raise InvalidInput("url", f"the scheme must be one of {allowed}")
+        if len(url) > 2048:
+            raise LimitExceeded("url", 2048, len(url), "characters")
+        return url
+
+    def _open(self, stream: LiveStream, client: str, *, answers: bool = True) -> None:
+        self.pool.assign(stream.id)
+        stream.client = client
+        stream.answers = Answers(self.settings.limits.max_answers) if answers else None
+        self._open_in_worker(stream, alert=False)
+
+    def _open_in_worker(self, stream: LiveStream, *, alert: bool) -> None:
+        policy_json = self.policy.model_dump_json()
+        if stream.url is not None:
+            command = worker_pb2.ToWorker(
+                open_pull=worker_pb2.OpenPull(
+                    stream_id=stream.id, url=stream.url, policy_json=policy_json, alert=alert
+                )
+            )
+        else:
+            command = worker_pb2.ToWorker(
+                open_push=worker_pb2.OpenPush(
+                    stream_id=stream.id,
+                    codec=stream.codec,
+                    extradata=stream.extradata,
+                    policy_json=policy_json,
+                    alert=alert,
+                )
+            )
+        self.pool.send(stream.id, command)
+        stream.owned = True
+        if stream.phase is Phase.ADMITTED:
+            stream.phase = Phase.WATCHED
+
+    def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
+        if not stream.owned:
+            return
+        with contextlib.suppress(WorkerLost):
+            self.pool.send(
+                stream.id,
+                worker_pb2.ToWorker(close=worker_pb2.Close(stream_id=stream.id, drain=drain)),
+            )
+
+    # ends
+
+    async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
+        """The ingest server's own hook says that the publisher is gone."""
+        stream = self.registry.by_connection(server, connection)
+        if stream is None:
+            log.info("an unknown publish ended", server=server, connection=connection)
+            return
+        if stream.phase is Phase.CUTTING:
+            self._cutter.confirm(stream.id, "hook")
+        else:
+            self._forget(stream, "closed")
+
+    def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
+        """The caller says that the connection is gone; milliseconds since the verdict, or -1."""
+        stream = self.registry.get(stream_id)
+        if stream.phase is not Phase.CUTTING or stream.verdict_monotonic_ms is None:
+            return -1.0
+        self._cutter.confirm(stream.id, "confirm_cut")
+        now_wall = self.clock.wall_ms()
+        ago = now_wall - min(max(closed_wall_ms, stream.started_ms), now_wall) if closed_wall_ms else 0
+        return max(0.0, self.clock.monotonic_ms() - ago - stream.verdict_monotonic_ms)
+
+    def _cut_done(self, stream: LiveStream) -> None:
+        self._forget(stream, "cut")
+
+    def _forget(self, stream: LiveStream, reason: str) -> None:
+        self._close_in_worker(stream, drain=False)
+        self.pool.release(stream.id)
+        stream.owned = False
+        if stream.answers is not None:
+            stream.answers.close()
+        self.registry.remove(stream)
+        self.metrics.streams.set(len(self.registry))
+        log.info("stream is over", stream_id=stream.id, reason=reason)
+
+    def _idle(self, stream: LiveStream) -> None:
+        stream.owned = False
+        self.pool.release(stream.id)
+        stream.idle_since_ms = self.clock.monotonic_ms()
+        if stream.phase is Phase.WATCHED:
+            stream.phase = Phase.ADMITTED
+
+    async def _sweep(self) -> None:
+        """Forget admitted streams that nobody watches; bring the journal home when the ledger is back."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            limit = self.settings.limits.unwatched_ms
+            now = self.clock.monotonic_ms()
+            for stream in self.registry:
+                if stream.phase is Phase.ADMITTED and now - stream.idle_since_ms > limit:
+                    self._forget(stream, "unwatched")
+            try:
+                await self.thread.call(self.ledger.reconcile)
+            except GateError as error:
+                log.warning("the journal waits for the ledger", error=str(error))
+
+    async def _ask_caller(self, stream_id: str) -> bool:
+        """Whether a CUT can reach the caller; the answer itself was queued before."""
+        stream = self.registry.find(stream_id)
+        return stream is not None and stream.answers is not None and not stream.answers.closed
+
+    # events of workers
+
+    def on_worker_event(self, event: worker_pb2.FromWorker) -> None:
+        match event.WhichOneof("event"):
+            case "judged":
+                self._judged(event.judged)
+            case "tier_changed":
+                self._tier_changed(event.tier_changed)
+            case "notice":
+                self._noticed(event.notice)
+            case "closed":
+                self._closed(event.closed)
+            case "evidence_saved":
+                self._enforcement.evidence_saved(event.evidence_saved)
+            case "source_opened":
+                log.info("watching", stream_id=event.source_opened.stream_id, codec=event.source_opened.codec)
+
+    def _judged(self, judged: worker_pb2.Judged) -> None:
+        stream = self.registry.find(judged.stream_id)
+        if stream is None or stream.phase is Phase.CUTTING:
+            return
+        verdict = convert.verdict_from_proto(judged.verdict, judged.cleared_pts_ms)
+        stream.samples += 1
+        stream.score = judged.score
+        stream.tier = convert.tier_from_proto(judged.tier)
+        stream.cleared_pts_ms = max(stream.cleared_pts_ms, judged.cleared_pts_ms)
+        self.metrics.latency.observe(verdict.latency_ms)
+        self.metrics.verdicts.labels(
+            verdict.action.value, "shadow" if verdict.shadow else verdict.reason
+        ).inc()
+        if verdict.action is Action.PASS or verdict.shadow:
+            stream.action = Action.PASS
+            if stream.answers is not None:
+                stream.answers.put(
+                    gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=judged.verdict)
+                )
+        if verdict.action is Action.PASS:
+            return
+        if verdict.action is Action.FLAG or verdict.shadow:
+            self._enforcement.flag(stream, verdict)
+        else:
+            self._enforcement.cut(stream, verdict, judged.judged_ms, self.policy)
+
+    def _tier_changed(self, event: worker_pb2.TierChanged) -> None:
+        stream = self.registry.find(event.stream_id)
+        if stream is None:
+            return
+        stream.tier = convert.tier_from_proto(event.tier.tier)
+        if stream.answers is not None:
+            answer = gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms)
+            if stream.notes.setdefault("opened", 0) == 0:
+                stream.notes["opened"] = 1
+                answer.opened.tier.CopyFrom(event.tier)
+            else:
+                answer.tier.CopyFrom(event.tier)
+            stream.answers.put(answer)
+
+    def _noticed(self, event: worker_pb2.Notice) -> None:
+        self.metrics.not_judged.labels(event.degraded.reason).inc(event.degraded.count)
+        stream = self.registry.find(event.stream_id)
+        if stream is not None:
+            stream.shed += event.degraded.count
+            self._degraded(stream, event.degraded)
+
+    def _degraded(self, stream: LiveStream, degraded: gate_pb2.Degraded) -> None:
+        if stream.answers is not None:
+            stream.answers.put(
+                gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, degraded=degraded)
+            )
+
+    def _closed(self, event: worker_pb2.Closed) -> None:
+        self.metrics.streams_closed.labels(event.reason).inc()
+        stream = self.registry.find(event.stream_id)
+        if stream is None or not stream.owned:
+            return
+        url, answers = stream.url, stream.answers
+        self._idle(stream)
+        if stream.phase is Phase.CUTTING:
+            return
+        clean = event.reason in {"end", "detached", "cut"}
+        if not clean:
+            log.warning("watching failed", stream_id=stream.id, reason=event.reason, detail=event.detail)
+            self._failure_mode(stream, event.reason, event.detail)
+            if stream.phase is Phase.CUTTING:
+                return
+        if url is not None and answers is None and (clean or event.retryable):
+            self._run_later(self._pull_again(stream))
+        elif answers is not None:
+            if clean:
+                answers.close()
+            elif event.retryable:
+                answers.close(SourceStalled(f"{event.reason}: {event.detail}"))
+            else:
+                answers.close(_failure(event.reason, event.detail))
+
+    def _failure_mode(self, stream: LiveStream, reason: str, detail: str) -> None:
+        mode = self.policy.failure.on_gate_degraded
+        self.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
+        self._degraded(stream, gate_pb2.Degraded(reason=reason, count=1, detail=detail))
+        if mode is FailureMode.DENY:
+            self._enforcement.cut_without_strike(stream, "degraded", 0)
+
+    async def _pull_again(self, stream: LiveStream) -> None:
+        """A hooked pull ended though the publisher did not say so: look again, a few times."""
+        stream.pulls += 1
+        if stream.pulls > _PULL_RETRIES:
+            return
+        await asyncio.sleep(_PULL_RETRY_MS * stream.pulls / 1000)
+        if self.registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
+            with contextlib.suppress(CapacityExceeded, WorkerLost):
+                self._open(stream, client="", answers=False)
+
+    def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
+        self.metrics.worker_restarts.inc()
+        for stream_id in stream_ids:
+            stream = self.registry.find(stream_id)
+            if stream is None or not stream.owned or stream.phase is Phase.CUTTING:
+                continue
+            if stream_id == quarantined:
+                detail = "its media has ended a worker twice"
+                verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason="quarantined")
+                self._enforcement.flag(stream, verdict)
+                answers = stream.answers
+                self._idle(stream)
+                self._failure_mode(stream, "quarantined", detail)
+                if answers is not None and stream.phase is not Phase.CUTTING:
+                    answers.close(BrokenMedia(f"quarantined: {detail}"))
+                continue
+            try:
+                self.pool.assign(stream.id)
+                self._open_in_worker(stream, alert=True)
+            except (CapacityExceeded, WorkerLost) as error:
+                self._idle(stream)
+                self._failure_mode(stream, "worker_lost", str(error))
+                if stream.answers is not None:
+                    stream.answers.close(error)
+            else:
+                self._degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
+
+    # operators
+
+    async def set_policy(self, policy: Policy, by: str, reason: str, expected_version: int) -> Policy:
+        """Store a new version and apply it to the running streams."""
+        stored = await self.thread.call(
+            self.ledger.policy_put, policy, by, reason, self.clock.wall_ms(), expected_version or None
+        )
+        self.policy = stored
+        text = stored.model_dump_json()
+        for stream in self.registry:
+            if stream.owned:
+                with contextlib.suppress(WorkerLost):
+                    self.pool.send(
+                        stream.id,
+                        worker_pb2.ToWorker(
+                            set_policy=worker_pb2.SetPolicy(stream_id=stream.id, policy_json=text)
+                        ),
+                    )
+        return stored
+
+    async def add_block(
+        self, kind: SubjectKind, subject: str, app: str, duration_ms: int, reason: str, by: str
+    ) -> Block:
+        """A block by hand; running streams of the subject are cut."""
+        block = await self.thread.call(
+            self.ledger.add_block, kind, subject, app, duration_ms or None, reason, by, self.clock.wall_ms()
+        )
+        self.view.add(block)
+        self._enforcement.block_applies(block)
+        return block
+
+    async def lift_block(self, block_id: str, reason: str, by: str) -> Block:
+        block = await self.thread.call(self.ledger.lift_block, block_id, reason, by, self.clock.wall_ms())
+        self.view.remove(block_id)
+        return block
+
+    async def review(self, incident_id: str, decision: IncidentState, reason: str, by: str) -> None:
+        """A person's decision; overturning lifts what rested on the incident."""
+        await self.thread.call(self.ledger.review, incident_id, decision, reason, by, self.clock.wall_ms())
+        if decision is IncidentState.OVERTURNED:
+            now = self.clock.wall_ms()
+            self.view.load(await self.thread.call(lambda: list(self.ledger.active_blocks(now))))
+
+    def _run_later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+
+def _failure(reason: str, detail: str) -> GateError:
+    """A worker's reason as the error that the API maps to a status."""
+    text = f"{reason}: {detail}"
+    if reason in {"invalid_input", "limit_exceeded", "unsupported_codec"}:
+        field, _, problem = detail.partition(": ")
+        return InvalidInput(field, problem)
+    return BrokenMedia(text)

@@ -1,0 +1,98 @@
+"""The streams that are live, keyed on their own id and never on their name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edge.domain import Action, Publish, StreamId, Tier
+from edge.errors import CapacityExceeded, NotFound
+from edge.supervise.answers import Answers
+
+
+class Phase(StrEnum):
+    """Where a stream stands."""
+
+    ADMITTED = "admitted"
+    """Nobody watches it yet, or its watching was interrupted."""
+    WATCHED = "watched"
+    CUTTING = "cutting"
+    """A CUT is on its way or done; nothing more is decided on it."""
+
+
+@dataclass(slots=True)
+class LiveStream:
+    """One publish connection and what the gate knows of it."""
+
+    id: StreamId
+    publish: Publish
+    started_ms: int
+    idle_since_ms: float
+    """Monotonic time since which nobody watches it."""
+    phase: Phase = Phase.ADMITTED
+    client: str = ""
+    codec: str = ""
+    extradata: bytes = b""
+    url: str | None = None
+    """Set in pull mode."""
+    pulls: int = 0
+    answers: Answers | None = None
+    tier: Tier = Tier.CALM
+    score: float = 0.0
+    action: Action = Action.PASS
+    samples: int = 0
+    shed: int = 0
+    cleared_pts_ms: int = -1
+    incident_id: str | None = None
+    verdict_monotonic_ms: float | None = None
+    """When the CUT verdict was reached."""
+    owned: bool = False
+    """A worker has it."""
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+class Registry:
+    """Bounded set of live streams with the look-ups that admission and enforcement need."""
+
+    def __init__(self, max_streams: int) -> None:
+        self._max_streams = max_streams
+        self._streams: dict[StreamId, LiveStream] = {}
+        self._by_connection: dict[tuple[str, str], StreamId] = {}
+
+    def add(self, stream: LiveStream) -> None:
+        if len(self._streams) >= self._max_streams:
+            raise CapacityExceeded(f"{len(self._streams)} streams are live, the limit is {self._max_streams}")
+        self._streams[stream.id] = stream
+        if stream.publish.connection:
+            self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
+
+    def remove(self, stream: LiveStream) -> None:
+        self._streams.pop(stream.id, None)
+        key = (stream.publish.server, stream.publish.connection)
+        if self._by_connection.get(key) == stream.id:
+            del self._by_connection[key]
+
+    def get(self, stream_id: str) -> LiveStream:
+        """Raises NotFound."""
+        stream = self._streams.get(StreamId(stream_id))
+        if stream is None:
+            raise NotFound("stream", stream_id)
+        return stream
+
+    def find(self, stream_id: str) -> LiveStream | None:
+        return self._streams.get(StreamId(stream_id))
+
+    def by_connection(self, server: str, connection: str) -> LiveStream | None:
+        stream_id = self._by_connection.get((server, connection))
+        return None if stream_id is None else self._streams.get(stream_id)
+
+    def watched_by(self, client: str) -> int:
+        """How many streams a peer watches at this moment."""
+        return sum(1 for s in self._streams.values() if s.client == client and s.answers is not None)
+
+    def __iter__(self) -> Iterator[LiveStream]:
+        return iter(list(self._streams.values()))
+
+    def __len__(self) -> int:
+        return len(self._streams)

@@ -1,0 +1,55 @@
+"""What the gate counts, as Prometheus collectors in a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_LATENCY_BUCKETS_MS = (2, 5, 10, 20, 50, 100, 150, 250, 500, 1000, 2500)
+_CUT_BUCKETS_MS = (10, 25, 50, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
+
+
+class Metrics:
+    """One instance a process; names end in their unit."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.admissions = Counter("edge_admissions", "Publishes asked for.", ["reason"], registry=registry)
+        self.streams = Gauge("edge_streams", "Streams admitted and not ended.", registry=registry)
+        self.verdicts = Counter("edge_verdicts", "Verdicts reached.", ["action", "reason"], registry=registry)
+        self.latency = Histogram(
+            "edge_verdict_latency_ms",
+            "Arrival of a sample's last byte to its verdict.",
+            buckets=_LATENCY_BUCKETS_MS,
+            registry=registry,
+        )
+        self.not_judged = Counter(
+            "edge_not_judged", "Samples or access units that got no verdict.", ["reason"], registry=registry
+        )
+        self.streams_closed = Counter(
+            "edge_streams_closed", "Streams whose watching ended.", ["reason"], registry=registry
+        )
+        self.violations = Counter(
+            "edge_violations", "Strikes and blocks written.", ["durable_in"], registry=registry
+        )
+        self.cuts = Counter("edge_cuts", "Cuts, by what proved them.", ["confirmed_by"], registry=registry)
+        self.cuts_unconfirmed = Counter(
+            "edge_cuts_unconfirmed", "Cuts that nothing proved within the limit: an alarm.", registry=registry
+        )
+        self.time_to_cut = Histogram(
+            "edge_time_to_cut_ms",
+            "CUT verdict to the proof that the publisher is gone.",
+            buckets=_CUT_BUCKETS_MS,
+            registry=registry,
+        )
+        self.failure_mode = Counter(
+            "edge_failure_mode", "Uses of a failure mode.", ["part", "mode"], registry=registry
+        )
+        self.ledger_down = Gauge(
+            "edge_ledger_down", "1 while the ledger cannot be written.", registry=registry
+        )
+        self.worker_restarts = Counter("edge_worker_restarts", "Workers replaced.", registry=registry)
+
+    def exposition(self) -> bytes:
+        """The text format that Prometheus scrapes."""
+        return generate_latest(self.registry)
