@@ -16,7 +16,8 @@
     ├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
     ├── CutFailed                   the ingest server did not cut (retryable)
     ├── CapacityExceeded            the gate cannot hold another stream (retryable)
-    └── WorkerLost                  the worker that owned the stream died (retryable)
+    ├── WorkerLost                  the worker that owned the stream died (retryable)
+    └── GateUnavailable             the ingest server gets no answer from the gate (retryable)
 """
 
 from __future__ import annotations
@@ -149,3 +150,10 @@ class WorkerLost(GateError):
 
     retryable = True
     reason = "worker_lost"
+
+
+class GateUnavailable(GateError):
+    """The ingest server gets no answer from the gate."""
+
+    retryable = True
+    reason = "gate_unavailable"
