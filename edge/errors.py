@@ -1,23 +1,24 @@
 """The exception tree of edge-gate.
 
-    GateError                       what went wrong, where, and whether a retry can help
-    ├── InvalidInput                a caller's value is wrong: names the field and the limit
-    │   ├── LimitExceeded           a bound (bytes, items, characters) was passed
-    │   └── UnsupportedCodec        the linked FFmpeg has no decoder for it
-    ├── NotFound                    no stream, incident, block, bank … of that id
-    ├── AlreadyExists               the id is in use
-    ├── PermissionRefused           the caller's role does not allow it
-    ├── ConfigError                 a settings or policy file cannot be used
-    ├── MediaError                  media that cannot be decoded
-    │   ├── BrokenMedia             damaged beyond what the decoder tolerates
-    │   └── SourceStalled           a pull produced nothing for too long
-    ├── ModelError                  a model file or manifest does not keep its contract
-    ├── BankError                   a bank file or index is torn, foreign or of another version
-    ├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
-    ├── CutFailed                   the ingest server did not cut (retryable)
-    ├── CapacityExceeded            the gate cannot hold another stream (retryable)
-    ├── WorkerLost                  the worker that owned the stream died (retryable)
-    └── GateUnavailable             the ingest server gets no answer from the gate (retryable)
+GateError                       what went wrong, where, and whether a retry can help
+├── InvalidInput                a caller's value is wrong: names the field and the limit
+│   ├── LimitExceeded           a bound (bytes, items, characters) was passed
+│   └── UnsupportedCodec        the linked FFmpeg has no decoder for it
+├── NotFound                    no stream, incident, block, bank … of that id
+├── AlreadyExists               the id is in use
+├── StaleVersion                somebody else changed it first (retryable)
+├── PermissionRefused           the caller's role does not allow it
+├── ConfigError                 a settings or policy file cannot be used
+├── MediaError                  media that cannot be decoded
+│   ├── BrokenMedia             damaged beyond what the decoder tolerates
+│   └── SourceStalled           a pull produced nothing for too long
+├── ModelError                  a model file or manifest does not keep its contract
+├── BankError                   a bank file or index is torn, foreign or of another version
+├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
+├── CutFailed                   the ingest server did not cut (retryable)
+├── CapacityExceeded            the gate cannot hold another stream (retryable)
+├── WorkerLost                  the worker that owned the stream died (retryable)
+└── GateUnavailable             the ingest server gets no answer from the gate (retryable)
 """
 
 from __future__ import annotations
@@ -79,6 +80,13 @@ class AlreadyExists(GateError):
     """The id is in use."""
 
     reason = "already_exists"
+
+
+class StaleVersion(GateError):
+    """Somebody else changed it first: read again, then retry."""
+
+    retryable = True
+    reason = "stale_version"
 
 
 class PermissionRefused(GateError):

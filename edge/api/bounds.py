@@ -1,0 +1,39 @@
+"""Bounds on strings and maps that callers send; every error names the field and the limit."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+
+from edge.errors import InvalidInput, LimitExceeded
+
+MAX_ATTRIBUTES = 32
+
+
+def text(field: str, value: str, limit: int, *, required: bool = False) -> str:
+    """The value, when it has at most ``limit`` characters and no control character."""
+    if required and not value:
+        raise InvalidInput(field, "must not be empty")
+    if len(value) > limit:
+        raise LimitExceeded(field, limit, len(value), "characters")
+    for position, character in enumerate(value):
+        if unicodedata.category(character) == "Cc":
+            raise InvalidInput(field, f"control character U+{ord(character):04X} at position {position}")
+    return value
+
+
+def attributes(field: str, values: Mapping[str, str]) -> dict[str, str]:
+    """A bounded copy of a caller's attributes."""
+    if len(values) > MAX_ATTRIBUTES:
+        raise LimitExceeded(field, MAX_ATTRIBUTES, len(values), "entries")
+    return {
+        text(f"{field} key", key, 64, required=True): text(f"{field}[{key}]", value, 512)
+        for key, value in values.items()
+    }
+
+
+def number(field: str, value: int, low: int, high: int) -> int:
+    """The value, when it lies in [low, high]."""
+    if not low <= value <= high:
+        raise InvalidInput(field, f"{value} is not between {low} and {high}")
+    return value

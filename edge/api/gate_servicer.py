@@ -1,0 +1,151 @@
+"""The Gate service: what ingest servers call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+
+from edge.api import bounds
+from edge.api.gen import gate_pb2, gate_pb2_grpc
+from edge.api.status import Context, abort, answers_errors, streams_errors
+from edge.domain import Publish
+from edge.errors import GateError, InvalidInput
+from edge.supervise import Gate
+from edge.supervise.registry import LiveStream
+
+_REASONS = {
+    "admitted": gate_pb2.REASON_CODE_ADMITTED,
+    "blocked": gate_pb2.REASON_CODE_BLOCKED,
+    "capacity": gate_pb2.REASON_CODE_CAPACITY,
+    "ledger_down": gate_pb2.REASON_CODE_LEDGER_DOWN,
+    "draining": gate_pb2.REASON_CODE_DRAINING,
+}
+
+
+class GateServicer(gate_pb2_grpc.GateServicer):
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    @answers_errors
+    async def Admit(self, request: gate_pb2.AdmitRequest, context: Context) -> gate_pb2.AdmitResponse:
+        app = bounds.text("app", request.app, 128, required=True)
+        name = bounds.text("name", request.name, 256, required=True)
+        publish = Publish(
+            server=bounds.text("server", request.server, 64, required=True),
+            connection=bounds.text("connection", request.connection, 256),
+            app=app,
+            name=name,
+            broadcaster=bounds.text("broadcaster", request.broadcaster, 256) or f"{app}/{name}",
+            address=bounds.text("address", request.address, 64),
+            attributes=bounds.attributes("attributes", request.attributes),
+        )
+        admission = await self._gate.admit(publish)
+        response = gate_pb2.AdmitResponse(
+            allowed=admission.allowed,
+            stream_id=admission.stream_id or "",
+            reason=_REASONS[admission.reason],
+            blocked_until_wall_ms=admission.until_ms,
+            block_id=admission.block_id,
+        )
+        if admission.notice is not None:
+            response.message.en, response.message.ar = admission.notice.en, admission.notice.ar
+        if admission.allowed:
+            response.watch_mode = (
+                gate_pb2.WATCH_MODE_PULL
+                if self._gate.wants_pull(publish.server)
+                else gate_pb2.WATCH_MODE_PUSH
+            )
+        return response
+
+    @streams_errors
+    async def Watch(
+        self, requests: AsyncIterator[gate_pb2.WatchRequest], context: Context
+    ) -> AsyncIterator[gate_pb2.WatchResponse]:
+        first = await anext(requests, None)
+        if first is None or first.WhichOneof("request") != "open":
+            raise InvalidInput("open", "must be the first message of a Watch call")
+        stream = self._gate.open_push(
+            bounds.text("open.stream_id", first.open.stream_id, 64, required=True),
+            bounds.text("open.codec", first.open.codec, 16, required=True),
+            first.open.extradata,
+            _client(context),
+        )
+        reading = asyncio.create_task(self._read(stream, requests))
+        async for answer in self._answer(stream, context, reading):
+            yield answer
+
+    async def _read(self, stream: LiveStream, requests: AsyncIterator[gate_pb2.WatchRequest]) -> None:
+        """Media of one call until `end`; the caller's half-close counts as one."""
+        answers = stream.answers
+        assert answers is not None
+        try:
+            async for request in requests:
+                match request.WhichOneof("request"):
+                    case "access_unit":
+                        await self._gate.push(stream, request.access_unit)
+                    case "end":
+                        reason = bounds.text("end.reason", request.end.reason, 64)
+                        self._gate.end_push(stream, reason)
+                        return
+                    case "open":
+                        raise InvalidInput("open", "a Watch call has exactly one")
+                    case _:
+                        raise InvalidInput("request", "must be open, access_unit or end")
+            self._gate.end_push(stream, "half_close")
+        except GateError as error:
+            answers.close(error)
+
+    @streams_errors
+    async def Attach(
+        self, request: gate_pb2.AttachRequest, context: Context
+    ) -> AsyncIterator[gate_pb2.WatchResponse]:
+        stream = self._gate.attach_call(
+            bounds.text("stream_id", request.stream_id, 64, required=True),
+            bounds.text("url", request.url, 2048, required=True),
+            _client(context),
+        )
+        async for answer in self._answer(stream, context, None):
+            yield answer
+
+    async def _answer(
+        self, stream: LiveStream, context: Context, reading: asyncio.Task[None] | None
+    ) -> AsyncIterator[gate_pb2.WatchResponse]:
+        answers = stream.answers
+        assert answers is not None
+        try:
+            while (answer := await answers.get()) is not None:
+                yield answer
+            if answers.error is not None:
+                await abort(context, answers.error)
+        finally:
+            if reading is not None:
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError, grpc.RpcError):
+                    await reading
+            self._gate.call_ended(stream, answers)
+
+    @answers_errors
+    async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:
+        self._gate.detach(bounds.text("stream_id", request.stream_id, 64, required=True))
+        return gate_pb2.DetachResponse()
+
+    @answers_errors
+    async def ConfirmCut(
+        self, request: gate_pb2.ConfirmCutRequest, context: Context
+    ) -> gate_pb2.ConfirmCutResponse:
+        stream_id = bounds.text("stream_id", request.stream_id, 64, required=True)
+        return gate_pb2.ConfirmCutResponse(
+            time_to_cut_ms=self._gate.confirm_cut(stream_id, request.closed_wall_ms)
+        )
+
+
+def _client(context: Context) -> str:
+    """The peer without its port, or the subject of its certificate."""
+    subject = context.auth_context().get("x509_common_name")
+    if subject:
+        return "tls:" + bytes(subject[0]).decode(errors="replace")
+    peer = context.peer()
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer

@@ -1,0 +1,91 @@
+"""The gRPC server: Gate, Operator, health and reflection on one safe address."""
+
+from __future__ import annotations
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from edge.api.auth import TokenFile
+from edge.api.gate_servicer import GateServicer
+from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.api.operator_servicer import OperatorServicer
+from edge.config import Settings
+from edge.errors import ConfigError
+from edge.supervise import Gate
+
+SERVICES = (
+    gate_pb2.DESCRIPTOR.services_by_name["Gate"].full_name,
+    operator_pb2.DESCRIPTOR.services_by_name["Operator"].full_name,
+)
+_ENVELOPE_BYTES = 64 * 1024
+
+
+class GrpcServer:
+    """Started after the gate is ready; ``address`` is what it really listens on."""
+
+    def __init__(self, settings: Settings, gate: Gate) -> None:
+        self._settings = settings
+        limits = settings.limits
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", limits.max_access_unit_bytes + _ENVELOPE_BYTES),
+                ("grpc.max_send_message_length", limits.max_access_unit_bytes + _ENVELOPE_BYTES),
+                ("grpc.max_concurrent_streams", limits.max_streams + 64),
+                ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", 20_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ]
+        )
+        self._health = health.aio.HealthServicer()
+        gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate), self._server)
+        operator_pb2_grpc.add_OperatorServicer_to_server(
+            OperatorServicer(gate, TokenFile(settings.operator_tokens)), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self.address = settings.grpc.listen
+
+    async def start(self) -> None:
+        """Bind and serve. Raises ConfigError when the address or the certificates cannot be used."""
+        listen = self._settings.grpc.listen
+        credentials = self._credentials()
+        try:
+            if credentials is None:
+                port = self._server.add_insecure_port(listen)
+            else:
+                port = self._server.add_secure_port(listen, credentials)
+        except RuntimeError as error:
+            raise ConfigError(f"grpc.listen: cannot listen on {listen}: {error}") from None
+        if not listen.startswith("unix:"):
+            self.address = f"{listen.rpartition(':')[0]}:{port}"
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def draining(self) -> None:
+        """Tell load balancers and health checks before anything is refused."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        await self._server.stop(grace_s)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        section = self._settings.grpc
+        if section.tls_cert is None or section.tls_key is None:
+            return None
+        try:
+            chain, key = section.tls_cert.read_bytes(), section.tls_key.read_bytes()
+            ca = section.tls_client_ca.read_bytes() if section.tls_client_ca else None
+        except OSError as error:
+            raise ConfigError(f"grpc.tls: {error.filename}: {error.strerror}") from None
+        return grpc.ssl_server_credentials(
+            [(key, chain)], root_certificates=ca, require_client_auth=ca is not None
+        )

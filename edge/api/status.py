@@ -1,0 +1,78 @@
+"""Every error of the gate as a gRPC status whose message names the field and the limit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import structlog
+
+from edge import errors
+
+_CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
+    (errors.LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.UnsupportedCodec, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.NotFound, grpc.StatusCode.NOT_FOUND),
+    (errors.AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
+    (errors.PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
+    (errors.StaleVersion, grpc.StatusCode.ABORTED),
+    (errors.BrokenMedia, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.CapacityExceeded, grpc.StatusCode.UNAVAILABLE),
+    (errors.LedgerUnavailable, grpc.StatusCode.UNAVAILABLE),
+    (errors.WorkerLost, grpc.StatusCode.UNAVAILABLE),
+    (errors.SourceStalled, grpc.StatusCode.DEADLINE_EXCEEDED),
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+log = structlog.get_logger(__name__)
+
+
+def code_of(error: errors.GateError) -> grpc.StatusCode:
+    """The most specific code; INTERNAL for an error that no caller should see."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return grpc.StatusCode.INTERNAL
+
+
+async def abort(context: Context, error: errors.GateError) -> NoReturn:
+    """End the call with the error's status."""
+    await context.abort(code_of(error), str(error))
+    raise AssertionError("abort returns only by raising")
+
+
+def answers_errors(
+    method: Callable[[Any, Request, Context], Awaitable[Response]],
+) -> Callable[[Any, Request, Context], Awaitable[Response]]:
+    """Turn the gate's errors of a unary method into statuses."""
+
+    @functools.wraps(method)
+    async def wrapped(self: Any, request: Request, context: Context) -> Response:
+        try:
+            return await method(self, request, context)
+        except errors.GateError as error:
+            await abort(context, error)
+
+    return wrapped
+
+
+def streams_errors(
+    method: Callable[[Any, Request, Context], AsyncIterator[Response]],
+) -> Callable[[Any, Request, Context], AsyncIterator[Response]]:
+    """The same for a method that answers with a stream."""
+
+    @functools.wraps(method)
+    async def wrapped(self: Any, request: Request, context: Context) -> AsyncIterator[Response]:
+        try:
+            async for response in method(self, request, context):
+                yield response
+        except errors.GateError as error:
+            await abort(context, error)
+
+    return wrapped
