@@ -1,0 +1,55 @@
+"""The commands: ``edge-gate --help``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from edge import __version__
+from edge.cli import bank, block
+from edge.cli.check_config import check_config
+from edge.cli.demo import demo
+from edge.cli.ingest import ingest
+from edge.cli.replay import replay
+from edge.cli.serve import serve
+
+app = typer.Typer(
+    name="edge-gate",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="The gate beside live-stream ingest: admits, watches, blocks and cuts in a fixed latency budget.",
+    epilog="Start with `edge-gate demo`. Every command has --help and --json.",
+)
+app.command()(serve)
+app.command()(demo)
+app.command()(replay)
+app.command()(ingest)
+app.add_typer(bank.app, name="bank")
+app.add_typer(block.app, name="block")
+app.command("check-config")(check_config)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edge-gate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Entry point of the ``edge-gate`` command; Ctrl-C ends it with 130 and no traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,144 @@
+"""``edge-gate block``: who may not go live."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.operator_client import (
+    CALL_TIMEOUT_S,
+    DEFAULT_GATE,
+    DEFAULT_TOKENS,
+    CaOption,
+    GateOption,
+    TokensOption,
+    operator,
+)
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+from edge.errors import InvalidInput
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Who may not go live. Talks to a running gate; blocks made by hand cut running streams.",
+)
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def parse_duration_ms(text: str) -> int:
+    """``90m``, ``24h``, ``30d`` or ``permanent`` (0) as milliseconds."""
+    if text == "permanent":
+        return 0
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        raise InvalidInput("--for", f"{text!r} is not a duration such as 90m, 24h, 30d or permanent")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+def as_dict(block: operator_pb2.Block) -> dict[str, Any]:
+    return {
+        "id": block.id,
+        "subject_kind": block.subject_kind,
+        "subject": block.subject,
+        "app": block.app or None,
+        "reason": block.reason,
+        "category": block.category or None,
+        "created_wall_ms": block.created_wall_ms,
+        "until_wall_ms": block.until_wall_ms,
+        "incident_id": block.incident_id or None,
+        "created_by": block.created_by,
+        "lifted_wall_ms": block.lifted_wall_ms or None,
+        "lifted_by": block.lifted_by or None,
+        "lift_reason": block.lift_reason or None,
+    }
+
+
+@app.command("list")
+@reports_errors
+def list_blocks(
+    ended: Annotated[bool, typer.Option("--ended", help="Also those that ended or were lifted.")] = False,
+    subject: Annotated[str, typer.Option(help="Only of this broadcaster, key or address.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List blocks, newest first."""
+    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        request = operator_pb2.ListBlocksRequest(include_ended=ended, subject=subject, limit=limit)
+        blocks = stub.ListBlocks(request, metadata=metadata, timeout=CALL_TIMEOUT_S).blocks
+    if as_json:
+        print_json([as_dict(block) for block in blocks])
+        return
+    print_table(
+        ("id", "subject", "app", "until (UTC)", "reason", "by", "lifted"),
+        (
+            (
+                block.id,
+                f"{block.subject_kind} {block.subject}",
+                block.app or "all",
+                when(block.until_wall_ms),
+                block.category or block.reason,
+                block.created_by,
+                when(block.lifted_wall_ms),
+            )
+            for block in blocks
+        ),
+        "No blocks.",
+    )
+
+
+@app.command()
+@reports_errors
+def add(
+    subject: Annotated[str, typer.Argument(help="Broadcaster id, stream key or address.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    duration: Annotated[str, typer.Option("--for", help="90m, 24h, 30d … or permanent.")] = "30d",
+    kind: Annotated[str, typer.Option(help="broadcaster, stream_key or address.")] = "broadcaster",
+    app_name: Annotated[str, typer.Option("--app", help="Only in this application.")] = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Deny live access from now on; running streams of the subject are cut."""
+    with operator(gate, tokens, ca, Role.REVIEWER) as (stub, metadata):
+        request = operator_pb2.AddBlockRequest(
+            subject_kind=kind,
+            subject=subject,
+            app=app_name,
+            duration_ms=parse_duration_ms(duration),
+            reason=reason,
+        )
+        block = stub.AddBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    _show(block, as_json, f"{block.subject} is blocked until {when(block.until_wall_ms)} ({block.id})")
+
+
+@app.command()
+@reports_errors
+def lift(
+    block_id: Annotated[str, typer.Argument(help="As `block list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give live access back."""
+    with operator(gate, tokens, ca, Role.REVIEWER) as (stub, metadata):
+        request = operator_pb2.LiftBlockRequest(block_id=block_id, reason=reason)
+        block = stub.LiftBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    _show(block, as_json, f"{block.subject} may go live again ({block.id})")
+
+
+def _show(block: operator_pb2.Block, as_json: bool, line: str) -> None:
+    if as_json:
+        print_json(as_dict(block))
+    else:
+        typer.echo(line)

@@ -1,0 +1,86 @@
+"""``edge-gate check-config``: is this settings or policy file usable, and what does it amount to?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.cli.output import JsonOption, print_json, reports_errors
+from edge.errors import ConfigError
+
+EXAMPLE = """\
+# edge-gate settings. Every field has a default; EDGE_GRPC__LISTEN=… in the environment wins.
+data_dir = "edge-data"            # ledger, evidence, banks, operator tokens
+log_level = "info"
+
+[grpc]
+listen = "127.0.0.1:50051"        # or "unix:/run/edge-gate.sock"; beyond this machine: TLS
+# tls_cert = "server.pem"
+# tls_key = "server.key"
+# tls_client_ca = "clients.pem"   # ask clients for a certificate
+
+[http]
+listen = "127.0.0.1:8085"         # hooks, /metrics, /healthz
+# hook_secret = "…"
+
+# [nginx_rtmp]                    # the gate pulls from nginx-rtmp and cuts by its control API
+# control_url = "http://127.0.0.1:18081/control"
+# stat_url = "http://127.0.0.1:18081/stat"
+# pull_url = "rtmp://127.0.0.1:1935/{app}/{name}"
+
+[limits]
+max_streams = 1024
+max_access_unit_bytes = 4194304
+
+[workers]
+# count = 2                       # default: one a core
+"""
+
+
+@reports_errors
+def check_config(
+    path: Annotated[
+        Path | None, typer.Argument(help="A settings file (TOML), or with --policy a policy (JSON).")
+    ] = None,
+    policy: Annotated[bool, typer.Option("--policy", help="PATH is a policy.")] = False,
+    example: Annotated[bool, typer.Option("--example", help="Print an example to start from.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a file without starting anything; prints what is in force, defaults included.
+
+    Exits with 1 and names the field when the file cannot be used.
+    """
+    from edge.config import load_settings
+    from edge.policy import Policy, parse_policy
+
+    if example:
+        typer.echo(Policy().model_dump_json(indent=2) if policy else EXAMPLE, nl=policy)
+        return
+    if path is None and policy:
+        raise ConfigError("PATH: name the policy file, or use --example")
+    if policy and path is not None:
+        try:
+            checked = parse_policy(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        values = checked.model_dump(mode="json")
+    else:
+        values = load_settings(path).model_dump(mode="json")
+    if as_json:
+        print_json({"ok": True, "path": None if path is None else str(path), "values": values})
+        return
+    typer.echo(f"{path or 'defaults'}: ok")
+    for line in _lines(values, ""):
+        typer.echo(line)
+
+
+def _lines(values: dict[str, object], prefix: str) -> list[str]:
+    lines: list[str] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += _lines(value, f"{prefix}{key}.")
+        else:
+            lines.append(f"  {prefix}{key} = {value}")
+    return lines

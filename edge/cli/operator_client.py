@@ -1,0 +1,66 @@
+"""How commands reach a running gate: its address, a token, and its errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import grpc
+import typer
+
+from edge.api.auth import Role, parse_tokens
+from edge.api.gen import operator_pb2_grpc
+from edge.errors import ConfigError, GateError, InvalidInput
+
+CALL_TIMEOUT_S = 10.0
+
+GateOption = Annotated[
+    str, typer.Option("--gate", envvar="EDGE_GATE", help="Address of the gate, host:port or unix:/path.")
+]
+TokensOption = Annotated[
+    Path,
+    typer.Option(
+        "--tokens", envvar="EDGE_TOKENS", help="Token file; the first token that may do it is used."
+    ),
+]
+CaOption = Annotated[
+    Path | None, typer.Option("--ca", help="Certificate authority of the gate, PEM: talk TLS.")
+]
+DEFAULT_GATE = "127.0.0.1:50051"
+DEFAULT_TOKENS = Path("edge-data/operator.tokens")
+
+
+class CallFailed(GateError):
+    """The gate answered with an error, or did not answer."""
+
+    reason = "call_failed"
+
+
+@contextmanager
+def operator(
+    gate: str, tokens: Path, ca: Path | None, role: Role
+) -> Iterator[tuple[operator_pb2_grpc.OperatorStub, tuple[tuple[str, str], ...]]]:
+    """A stub and its metadata. Statuses come out as CallFailed with the gate's own message."""
+    try:
+        token = next((p.token for p in parse_tokens(tokens) if p.role >= role), None)
+    except OSError as error:
+        raise ConfigError(f"{tokens}: {error.strerror}; name the gate's token file with --tokens") from None
+    if token is None:
+        raise InvalidInput("--tokens", f"{tokens} has no token with role {role.name.lower()}")
+    if ca is None:
+        channel = grpc.insecure_channel(gate)
+    else:
+        channel = grpc.secure_channel(gate, grpc.ssl_channel_credentials(ca.read_bytes()))
+    with channel:
+        try:
+            yield (
+                operator_pb2_grpc.OperatorStub(channel),
+                (("authorization", f"Bearer {token.get_secret_value()}"),),
+            )
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details()
+            if code is grpc.StatusCode.UNAVAILABLE:
+                details = f"no gate answers at {gate} ({details})"
+            raise CallFailed(details or code.name) from None

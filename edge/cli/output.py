@@ -1,0 +1,73 @@
+"""What every command prints: people read tables on stdout, machines read ``--json``."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edge.domain import PERMANENT_MS
+from edge.errors import GateError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+console = Console()
+stderr = Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A plain table, or one line when there is nothing to show."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    count = 0
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+        count += 1
+    if count:
+        console.print(table)
+    else:
+        console.print(empty)
+
+
+def when(wall_ms: int) -> str:
+    """A wall time for people: UTC to the second; empty for 0."""
+    if not wall_ms:
+        return ""
+    if wall_ms >= PERMANENT_MS:
+        return "permanent"
+    return datetime.datetime.fromtimestamp(wall_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """End a command with exit code 1 and one clear line (or JSON) when a GateError comes out of it."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except GateError as error:
+            if kwargs.get("as_json"):
+                print_json({"error": str(error), "reason": error.reason})
+            else:
+                stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+
+    return wrapped

@@ -1,0 +1,61 @@
+"""``edge-gate serve``: the sidecar."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.cli.output import JsonOption, print_json, reports_errors, stderr
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML settings; see `edge-gate check-config --example`.")
+]
+
+
+@reports_errors
+def serve(
+    config: ConfigOption = None,
+    listen: Annotated[
+        str | None, typer.Option(help="gRPC address, host:port or unix:/path; wins over the file.")
+    ] = None,
+    http: Annotated[
+        str | None, typer.Option(help="Hooks and metrics, host:port; wins over the file; '' for none.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Ledger, evidence, banks and tokens; wins over the file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the gate: gRPC for ingest servers and operators, HTTP for hooks and metrics.
+
+    Listens on loopback unless told otherwise. Port 0 takes any free port; the line printed when
+    the gate is ready names it. SIGTERM or Ctrl-C drains: nothing more is admitted, verdicts under
+    way are finished, then the process ends with 0.
+    """
+    from edge.config import load_settings
+    from edge.sidecar import Ready, run_sidecar
+    from edge.telemetry.logs import configure_logging
+
+    overrides: dict[str, Any] = {}
+    if listen is not None:
+        overrides["grpc"] = {"listen": listen}
+    if http is not None:
+        overrides["http"] = {"listen": http or None}
+    if data_dir is not None:
+        overrides["data_dir"] = data_dir
+    settings = load_settings(config, overrides)
+    configure_logging(settings.log_level)
+
+    def announce(ready: Ready) -> None:
+        if as_json:
+            print_json({"event": "ready", **dataclasses.asdict(ready)})
+            return
+        stderr.print(f"edge-gate is ready: gRPC on {ready.grpc}, HTTP on {ready.http or 'nothing'}")
+        if ready.tokens_created:
+            stderr.print(f"A first operator token was written to {ready.operator_tokens}")
+
+    asyncio.run(run_sidecar(settings, announce))

@@ -1,0 +1,207 @@
+"""The composition root: settings in, a running sidecar out, drained on SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edge.api.auth import ensure_token_file
+from edge.api.server import GrpcServer
+from edge.clock import SystemClock
+from edge.config import Settings
+from edge.detect import Detector, default_model_directory
+from edge.enforce import Connector, NginxRtmpConnector
+from edge.errors import ConfigError, GateError
+from edge.hooks import HookSettings, create_app
+from edge.ledger import DurableLedger
+from edge.policy import CategoryPolicy, Policy
+from edge.supervise import Gate
+from edge.telemetry.metrics import Metrics
+from edge.workers.settings import WorkerSettings
+
+_GRACE_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a running sidecar listens on."""
+
+    grpc: str
+    http: str | None
+    policy_version: int
+    model_digest: str
+    operator_tokens: str
+    tokens_created: bool
+
+
+async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Raises ConfigError when it cannot start."""
+    clock = SystemClock()
+    metrics = Metrics()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
+    created = ensure_token_file(settings.operator_tokens)
+    model_dir = settings.model_dir or default_model_directory()
+    connectors: dict[str, Connector] = {}
+    if settings.nginx_rtmp is not None:
+        connectors["nginx-rtmp"] = NginxRtmpConnector(
+            control_url=settings.nginx_rtmp.control_url, stat_url=settings.nginx_rtmp.stat_url
+        )
+    ledger = DurableLedger.open(settings.ledger, settings.data_dir / "journal.jsonl")
+    try:
+        policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
+        gate = Gate(
+            settings, _worker_settings(settings, model_dir), ledger, policy, connectors, metrics, clock
+        )
+        stop = asyncio.Event()
+        with _signals(stop):
+            await gate.start()
+            server = GrpcServer(settings, gate)
+            http = _http_server(settings, gate, metrics)
+            serving = None
+            try:
+                await server.start()
+                address = None
+                if http is not None:
+                    listener = _listener(settings.http.listen or "")
+                    host, port = listener.getsockname()[:2]
+                    address = f"{host}:{port}"
+                    serving = asyncio.create_task(http.serve(sockets=[listener]))
+                announce(
+                    Ready(
+                        grpc=server.address,
+                        http=address,
+                        policy_version=policy.version,
+                        model_digest=gate.pool.model_digest,
+                        operator_tokens=str(settings.operator_tokens),
+                        tokens_created=created,
+                    )
+                )
+                await stop.wait()
+                log.info("draining")
+                await server.draining()
+            finally:
+                await gate.stop()
+                await server.stop(_GRACE_S)
+                if http is not None and serving is not None:
+                    http.should_exit = True
+                    await serving
+    finally:
+        ledger.close()
+
+
+def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Policy:
+    """The stored policy; on the first start a default one with the model's own thresholds."""
+    stored = ledger.policy_current()
+    if stored is not None:
+        return stored[0]
+    return ledger.policy_put(default_policy(model_dir), "gate", "first start", wall_ms, None)
+
+
+def default_policy(model_dir: Path) -> Policy:
+    """Defaults, with the thresholds that the model's manifest was calibrated for."""
+    thresholds = Detector.load(model_dir).thresholds
+    return Policy(
+        categories={
+            category: CategoryPolicy(
+                raise_at=values.raise_at,
+                release_at=values.release_at,
+                flag_at=values.flag_at,
+                cut_at=values.cut_at,
+            )
+            for category, values in thresholds.items()
+        }
+    )
+
+
+def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
+    limits = settings.limits
+    return WorkerSettings(
+        model_dir=model_dir,
+        bank_dir=settings.banks,
+        log_level=settings.log_level,
+        max_access_unit_bytes=limits.max_access_unit_bytes,
+        max_extradata_bytes=limits.max_extradata_bytes,
+        max_queue_units=limits.max_queue_units,
+        max_queue_bytes=limits.max_queue_bytes,
+        pull_schemes=limits.pull_schemes,
+        pull_open_ms=limits.pull_open_ms,
+        pull_stall_ms=limits.pull_stall_ms,
+    )
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves the process's signals to the sidecar."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _http_server(settings: Settings, gate: Gate, metrics: Metrics) -> uvicorn.Server | None:
+    if not settings.http.listen:
+        return None
+
+    async def exposition(request: Request) -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    app: Starlette = create_app(gate, _hook_settings(settings))
+    app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
+    return _QuietServer(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=2,
+            h11_max_incomplete_event_size=16 * 1024,
+            limit_concurrency=1024,
+        )
+    )
+
+
+def _hook_settings(settings: Settings) -> HookSettings:
+    raise NotImplementedError
+
+
+def _listener(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"http.listen: cannot listen on {listen!r}: {error}") from None
+    return listener
+
+
+__all__ = ["GateError", "Ready", "default_policy", "run_sidecar"]
