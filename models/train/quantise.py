@@ -1,0 +1,58 @@
+"""fp32 ONNX → static int8 QDQ: per-channel int8 weights, uint8 activations."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+QUANTISED = ["Conv", "Add", "Clip", "Relu"]
+"""Differencing, pooling and the head stay in float: they cost little and lose much."""
+
+
+class _Reader(CalibrationDataReader):
+    def __init__(self, name: str, samples: Sequence[NDArray[np.uint8]]) -> None:
+        self._name = name
+        self._rest: Iterator[NDArray[np.uint8]] = iter(samples)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        sample = next(self._rest, None)
+        return None if sample is None else {self._name: sample[np.newaxis]}
+
+
+def quantise(source: Path, target: Path, name: str, samples: Sequence[NDArray[np.uint8]]) -> None:
+    """Calibrates on uint8 ``(3, H, W)`` samples and writes the int8 graph.
+
+    Unsigned activations, because signed ones cost 1.6 times as much on x86.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        graph = onnx.load(str(prepared)).graph
+        backbone = {node.name for node in graph.node if node.op_type == "Conv"}
+        keep = {node.name for node in graph.node if "/differences/" in node.name} - backbone
+        quantize_static(
+            str(prepared),
+            str(target),
+            _Reader(name, samples),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            op_types_to_quantize=QUANTISED,
+            nodes_to_exclude=sorted(keep),
+            extra_options={"CalibMovingAverage": True},
+        )

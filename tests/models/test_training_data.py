@@ -1,0 +1,76 @@
+"""Splits keep groups together, samples are the live path's, cached planes are the detector's."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.detect import PlaneScaler
+from models.train.cache import decode_planes
+from models.train.index import Clip, data_digest, make_splits, read_index, read_splits
+from models.train.sampling import closest, triples
+
+
+def test_committed_splits_cover_every_group(shared: Path) -> None:
+    clips = read_index(shared / "data")
+    assert len(clips) == 433
+    splits = read_splits()
+    assert {clip.group for clip in clips} == set(splits)
+    assert splits == make_splits(clips)
+    for fold in set(splits.values()):
+        inside = [clip for clip in clips if splits[clip.group] == fold]
+        assert {clip.violent for clip in inside} == {True, False}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=1, max_size=60))
+def test_splits_are_balanced_within_a_source(rows: list[tuple[str, int]]) -> None:
+    clips = [Clip(f"clips/{source}/{i}.mp4", False, f"{source}{g}") for i, (source, g) in enumerate(rows)]
+    splits = make_splits(clips, folds=3)
+    assert set(splits) == {clip.group for clip in clips}
+    assert set(splits.values()) <= {0, 1, 2}
+
+
+def test_digest_names_bytes_and_labels(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"one")
+    calm, violent = Clip("clips/a.mp4", False, "g"), Clip("clips/a.mp4", True, "g")
+    before = data_digest([calm], tmp_path)
+    assert before == data_digest([calm], tmp_path)
+    assert before != data_digest([violent], tmp_path)
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"two")
+    assert before != data_digest([calm], tmp_path)
+
+
+@given(
+    st.lists(st.integers(0, 20_000), min_size=1, max_size=80, unique=True).map(sorted),
+    st.lists(st.integers(-500, 21_000), min_size=1, max_size=20),
+)
+def test_closest_by_brute_force(times: list[int], wanted: list[int]) -> None:
+    pts = np.array(times)
+    for got, want in zip(closest(pts, np.array(wanted)), wanted, strict=True):
+        assert abs(times[got] - want) == min(abs(t - want) for t in times)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=100))
+def test_triples_are_ordered_and_never_empty(steps: list[int]) -> None:
+    pts = np.concatenate([[0], np.cumsum(steps)])
+    found = triples(pts)
+    assert len(found) >= 1
+    assert (np.diff(found, axis=1) >= 0).all()
+    centres = pts[found[:, 1]]
+    assert all(a <= b for a, b in pairwise(centres))
+
+
+def test_training_planes_are_the_live_planes(fight_clip: Path) -> None:
+    cached = decode_planes(fight_clip, 224)
+    scaler = PlaneScaler(224, 224)
+    with av.open(str(fight_clip)) as container:
+        live = [scaler.plane(frame) for frame in container.decode(video=0)]
+    np.testing.assert_array_equal(cached.planes, np.stack(live))
+    assert cached.pts_ms[0] == 0
+    assert 0 in cached.keyframes
