@@ -1,0 +1,104 @@
+"""``edge-gate replay``: recorded files through the pipeline of the live path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
+from edge.errors import ConfigError, InvalidInput
+
+
+@reports_errors
+def replay(
+    paths: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="PATH…")],
+    windows: Annotated[bool, typer.Option("--windows", help="Also every window's time and score.")] = False,
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy", help="Policy (JSON). Default: the model's own thresholds.")
+    ] = None,
+    bank_dir: Annotated[
+        Path | None, typer.Option("--banks", help="Folder of banks to match against.")
+    ] = None,
+    model_dir: Annotated[Path | None, typer.Option("--model", help="Folder with manifest.json.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = os.cpu_count() or 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge recorded files as if they were live, as fast as the machine allows.
+
+    With --json one object a file, in the order of PATH…: path, duration_s, samples, score_max,
+    score_mean, verdict, first_flag_s, first_cut_s, reason, matches (and windows: [[t_s, score], …]).
+    Nothing is blocked or recorded. A file that cannot be judged gives an object with `error`; the
+    others are judged all the same, and the exit code is 1 at the end.
+    """
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from edge.detect import default_model_directory
+    from edge.policy import parse_policy
+    from edge.replay import ReplayPool, ReplaySetup, expand_paths
+    from edge.sidecar import default_policy
+
+    files = list(expand_paths(paths))
+    if not files:
+        raise InvalidInput("PATH", "no video file in there")
+    model = model_dir or default_model_directory()
+    if policy_file is None:
+        policy = default_policy(model)
+    else:
+        try:
+            policy = parse_policy(policy_file.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{policy_file}: {error.strerror}") from None
+    pool = ReplayPool(ReplaySetup(model, bank_dir, policy), jobs)
+    reports: dict[int, dict[str, Any]] = {}
+    printed = 0
+    with Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        console=stderr,
+        disable=not stderr.is_terminal,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("replay", total=len(files))
+        for index, report in pool.reports(files, windows=windows):
+            reports[index] = report
+            progress.advance(task)
+            while as_json and printed in reports:
+                print_json(reports[printed])
+                printed += 1
+    if not as_json:
+        _print_table([reports[index] for index in range(len(files))], windows)
+    failed = sum("error" in report for report in reports.values())
+    if failed:
+        stderr.print(f"{failed} of {len(files)} files could not be judged", highlight=False)
+        raise typer.Exit(1)
+
+
+def _print_table(reports: list[dict[str, Any]], windows: bool) -> None:
+    rows = []
+    for report in reports:
+        if "error" in report:
+            rows.append((report["path"], "", "", "", "error", report["error"]))
+            continue
+        times = [
+            f"{word} {report[key]:.1f} s"
+            for word, key in (("flag", "first_flag_s"), ("cut", "first_cut_s"))
+            if report[key] is not None
+        ]
+        rows.append(
+            (
+                report["path"],
+                f"{report['duration_s']:.1f}",
+                report["samples"],
+                f"{report['score_max']:.2f}",
+                report["verdict"],
+                ", ".join([*times, *(f"match {m['entry']}" for m in report["matches"])]),
+            )
+        )
+    print_table(("file", "seconds", "samples", "score", "verdict", "when"), rows, "No files.")
+    if windows:
+        for report in reports:
+            for at_s, score in report.get("windows", ()):
+                typer.echo(f"{report['path']}\t{at_s:.3f}\t{score:.5f}")

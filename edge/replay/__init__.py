@@ -1,0 +1,7 @@
+"""Recorded files through the very pipeline of the live path."""
+
+from edge.replay.files import expand_paths
+from edge.replay.pool import ReplayPool
+from edge.replay.report import Replay, ReplaySetup
+
+__all__ = ["Replay", "ReplayPool", "ReplaySetup", "expand_paths"]

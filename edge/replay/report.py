@@ -1,0 +1,134 @@
+"""One file through the live pipeline, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.clock import SystemClock
+from edge.detect import Detector
+from edge.domain import Action, SignalSource, Verdict, new_stream_id
+from edge.errors import GateError
+from edge.match import Matcher
+from edge.policy import Policy
+from edge.stream import StreamPipeline, open_media_file
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySetup:
+    """What every file is judged with; small enough to send to another process."""
+
+    model_dir: Path
+    bank_dir: Path | None
+    policy: Policy
+
+
+@dataclass(slots=True)
+class Match:
+    """A bank entry that counted in this file."""
+
+    entry: str
+    category: str
+    first_s: float
+    last_s: float
+    distance: int
+    samples: int
+
+
+class Replay:
+    """Judges files one after the other with one detector and one matcher."""
+
+    def __init__(self, setup: ReplaySetup) -> None:
+        self._policy = setup.policy
+        self._detector = Detector.load(setup.model_dir)
+        self._matcher = Matcher.open(setup.bank_dir, radius=setup.policy.match.radius)
+
+    def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
+        """The report on one file; ``error`` and ``reason`` in it when the file cannot be judged.
+
+        Times are seconds from the file's first frame; scores are calibrated window probabilities.
+        """
+        try:
+            return self._judge(path, windows)
+        except GateError as error:
+            return {"path": str(path), "error": str(error), "reason": error.reason}
+        except OSError as error:
+            return {"path": str(path), "error": error.strerror or str(error), "reason": "unreadable"}
+
+    def _judge(self, path: Path, windows: bool) -> dict[str, Any]:
+        first: dict[Action, float] = {}
+        decided: Verdict | None = None
+        matches: dict[str, Match] = {}
+        scores: list[tuple[float, float]] = []
+        with open_media_file(path) as media:
+            pipeline = StreamPipeline(
+                new_stream_id(),
+                media.codec,
+                media.extradata,
+                self._policy,
+                self._detector,
+                self._matcher,
+                SystemClock(),
+            )
+            start_ms: int | None = None
+            last_ms = 0
+
+            def judge(samples: Any) -> None:
+                nonlocal decided
+                for sample in samples:
+                    judgement = pipeline.judge(sample)
+                    verdict = judgement.verdict
+                    at_s = max(0, verdict.pts_ms - (start_ms or 0)) / 1000
+                    scores.append((round(at_s, 3), round(judgement.score, 5)))
+                    if verdict.action is not Action.PASS and verdict.action not in first:
+                        first[verdict.action] = at_s
+                        if decided is None or verdict.action is Action.CUT:
+                            decided = verdict
+                    _note_matches(matches, verdict, at_s)
+
+            for unit in media.units():
+                start_ms = unit.pts_ms if start_ms is None else min(start_ms, unit.pts_ms)
+                last_ms = max(last_ms, unit.pts_ms)
+                judge(pipeline.decode(unit))
+            judge(pipeline.drain())
+            duration_s = media.duration_s or (last_ms - (start_ms or 0)) / 1000
+        values = [score for _, score in scores]
+        report: dict[str, Any] = {
+            "path": str(path),
+            "duration_s": round(duration_s, 3),
+            "samples": len(scores),
+            "score_max": max(values, default=0.0),
+            "score_mean": round(sum(values) / len(values), 5) if values else 0.0,
+            "verdict": (decided.action if decided is not None else Action.PASS).value,
+            "first_flag_s": first.get(Action.FLAG),
+            "first_cut_s": first.get(Action.CUT),
+            "reason": decided.reason if decided is not None else "",
+            "matches": [
+                {
+                    "entry": match.entry,
+                    "category": match.category,
+                    "first_s": match.first_s,
+                    "last_s": match.last_s,
+                    "distance": match.distance,
+                    "samples": match.samples,
+                }
+                for match in matches.values()
+            ],
+        }
+        if windows:
+            report["windows"] = [list(pair) for pair in scores]
+        return report
+
+
+def _note_matches(matches: dict[str, Match], verdict: Verdict, at_s: float) -> None:
+    for signal in verdict.signals:
+        if signal.source is not SignalSource.MATCH or signal.entry is None or signal.distance is None:
+            continue
+        known = matches.get(signal.entry)
+        if known is None:
+            matches[signal.entry] = Match(signal.entry, signal.category, at_s, at_s, signal.distance, 1)
+        else:
+            known.last_s = at_s
+            known.distance = min(known.distance, signal.distance)
+            known.samples += 1
