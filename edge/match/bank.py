@@ -1,0 +1,339 @@
+"""A bank on disk: one manifest ``NAME.bank`` and the immutable segments that it names.
+
+Every change writes new segments first and then replaces the manifest in one step, so a reader sees
+the bank before or after the change and never between. Removing or disabling an entry only marks it in
+the manifest; ``compact`` writes what is left into one segment. Writers exclude each other by a lock
+file; readers need none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
+from edge.match.container import replace_file
+from edge.match.entry import Entry, Footage, Opinion, Severity
+from edge.match.segment import Segment, SegmentBuilder
+
+SUFFIX = ".bank"
+FORMAT = 1
+MAX_MANIFEST_BYTES = 32 * 1024 * 1024
+MAX_MARKED = 200_000
+MAX_SEGMENTS = 256
+COMPACT_AT = 8
+"""Segments from which adding more merges the small ones."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_OPEN_TRIES = 5
+
+Text = Annotated[str, Field(max_length=1024)]
+Ids = Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=MAX_MARKED)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BankInfo(_Model):
+    """What operators say about a bank."""
+
+    opinion: Opinion = Opinion.VIOLATING
+    severity: Severity = Severity.HIGH
+    label: str = Field("known_footage", min_length=1, max_length=64, description="Category of its entries.")
+    source: Text = ""
+    note: Text = ""
+    enabled: bool = True
+    enabled_ratio: float = Field(
+        1.0, ge=0.0, le=1.0, description="Share of its entries in use, for a careful start; by entry id."
+    )
+    expires_ms: int | None = Field(None, ge=0, description="Wall time after which it no longer matches.")
+
+
+class SegmentName(_Model):
+    file: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}\.seg$")]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    hashes: Annotated[int, Field(ge=0)]
+    entries: Annotated[int, Field(ge=0)]
+
+
+class Manifest(_Model):
+    name: str
+    info: BankInfo = BankInfo()
+    generation: int = Field(0, ge=0)
+    segments: tuple[SegmentName, ...] = Field((), max_length=MAX_SEGMENTS)
+    disabled: Ids = ()
+    removed: Ids = ()
+    checkpoints: dict[Annotated[str, Field(max_length=256)], Text] = Field({}, max_length=256)
+    """How far each import source has been taken in."""
+
+    @property
+    def entries(self) -> int:
+        """Entries that are not removed; those disabled count."""
+        return sum(s.entries for s in self.segments) - len(self.removed)
+
+    @property
+    def hashes(self) -> int:
+        return sum(s.hashes for s in self.segments)
+
+
+class Bank:
+    """A bank opened for reading and changing. Open it anew to see what other processes changed."""
+
+    def __init__(self, path: Path, manifest: Manifest, digest: str, segments: tuple[Segment, ...]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.digest = digest
+        """SHA-256 of the manifest, which names each segment by its digest: it stands for the whole."""
+        self.segments = segments
+        self._removed = frozenset(manifest.removed)
+
+    @classmethod
+    def create(cls, path: Path, info: BankInfo | None = None) -> Self:
+        """Make an empty bank at ``DIR/NAME`` or ``DIR/NAME.bank``; AlreadyExists when there is one."""
+        path = bank_path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            if path.exists():
+                raise AlreadyExists(f"bank {path} exists already")
+            _write_manifest(path, Manifest(name=path.name.removesuffix(SUFFIX), info=info or BankInfo()))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path, *, verify: bool = True, known: Iterable[Segment] = ()) -> Self:
+        """Open a bank; segments among ``known`` are taken over instead of being mapped again.
+
+        Raises NotFound when there is none and BankError when a file is torn, foreign, damaged or of
+        another version.
+        """
+        path = bank_path(path)
+        mapped = {s.digest: s for s in known}
+        for attempt in range(1, _OPEN_TRIES + 1):
+            manifest, digest = read_manifest(path)
+            try:
+                segments = tuple(
+                    mapped.get(name.digest) or _open_segment(path.parent / name.file, name, verify)
+                    for name in manifest.segments
+                )
+            except BankError:
+                # A compaction may have replaced the segments since the manifest was read.
+                if attempt == _OPEN_TRIES or read_manifest(path)[1] == digest:
+                    raise
+                continue
+            return cls(path, manifest, digest, segments)
+        raise AssertionError("unreachable")
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def info(self) -> BankInfo:
+        return self.manifest.info
+
+    def entries(self) -> Iterator[tuple[Entry, bool]]:
+        """Every entry that is not removed, and whether it is enabled."""
+        removed, disabled = self._removed, set(self.manifest.disabled)
+        for segment in self.segments:
+            for entry in segment.all_entries():
+                if entry.id not in removed:
+                    yield entry, entry.id not in disabled
+
+    def has(self, entry_id: str) -> bool:
+        """Whether the bank has an entry of that id that is not removed."""
+        if entry_id in self._removed:
+            return False
+        return any(segment.find(entry_id) for segment in self.segments)
+
+    def footage(self) -> Iterator[Footage]:
+        """Every entry that is not removed, with its hashes."""
+        removed = self._removed
+        for segment in self.segments:
+            for item in segment.footage():
+                if item.entry.id not in removed:
+                    yield item
+
+    def add(self, items: Iterable[Footage], checkpoints: dict[str, str] | None = None) -> int:
+        """Add footage, all of it or, when anything is wrong, none. Returns the number of entries added.
+
+        AlreadyExists names the first entry whose id the bank already has.
+        """
+        with self._changing():
+            builder, ids = SegmentBuilder(), set[str]()
+            for item in items:
+                if item.entry.id in ids or self.has(item.entry.id):
+                    raise AlreadyExists(f"bank {self.name} has an entry {item.entry.id!r} already")
+                ids.add(item.entry.id)
+                builder.add(item)
+            changed: dict[str, Any] = {"checkpoints": {**self.manifest.checkpoints, **(checkpoints or {})}}
+            if ids:
+                if any(entry_id in ids for entry_id in self.manifest.removed):
+                    self._rewrite()
+                changed["segments"] = (*self.manifest.segments, self._write_segment(builder))
+            self._commit(changed)
+            if len(self.manifest.segments) > COMPACT_AT:
+                self._rewrite()
+        return len(ids)
+
+    def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
+        """Enable or disable entries; NotFound names the first id that is not there."""
+        with self._changing():
+            wanted = self._known(ids)
+            disabled = set(self.manifest.disabled)
+            disabled = disabled - wanted if enabled else disabled | wanted
+            self._commit({"disabled": _marked("bank.disabled", disabled)})
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove entries; NotFound names the first id that is not there."""
+        with self._changing():
+            wanted = self._known(ids)
+            if len(wanted) + len(self.manifest.removed) > MAX_MARKED:
+                self._rewrite(without=wanted)
+                return
+            self._commit(
+                {
+                    "removed": _marked("bank.removed", {*self.manifest.removed, *wanted}),
+                    "disabled": _marked("bank.disabled", set(self.manifest.disabled) - wanted),
+                }
+            )
+
+    def change(self, info: BankInfo) -> None:
+        """Replace what operators say about the bank."""
+        with self._changing():
+            self._commit({"info": info})
+
+    def compact(self) -> None:
+        """Write what is left into one segment, and drop the old ones."""
+        with self._changing():
+            self._rewrite()
+
+    def _known(self, ids: Iterable[str]) -> set[str]:
+        wanted = set(ids)
+        for entry_id in sorted(wanted):
+            if not self.has(entry_id):
+                raise NotFound(f"entry of bank {self.name}", entry_id)
+        return wanted
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the writers' lock, on the newest state."""
+        with _locked(self.path):
+            self._take(type(self).open(self.path, known=self.segments))
+            yield
+
+    def _take(self, other: Bank) -> None:
+        self.manifest, self.digest, self.segments = other.manifest, other.digest, other.segments
+        self._removed = other._removed
+
+    def _write_segment(self, builder: SegmentBuilder) -> SegmentName:
+        file = f"{self.name}-{self.manifest.generation + 1:06d}.seg"
+        digest = builder.write(self.path.parent / file)
+        segment = Segment.open(self.path.parent / file, verify=False)
+        self.segments = (*self.segments, segment)
+        return SegmentName(file=file, digest=digest, hashes=segment.hashes, entries=segment.entries)
+
+    def _rewrite(self, without: Iterable[str] = ()) -> None:
+        gone = set(without)
+        builder = SegmentBuilder()
+        for item in self.footage():
+            if item.entry.id not in gone:
+                builder.add(item)
+        old = self.manifest.segments
+        named = (self._write_segment(builder),) if len(builder) else ()
+        disabled = _marked("bank.disabled", set(self.manifest.disabled) - gone)
+        self._commit({"segments": named, "removed": (), "disabled": disabled})
+        for name in old:
+            (self.path.parent / name.file).unlink(missing_ok=True)
+
+    def _commit(self, changed: dict[str, Any]) -> None:
+        fields = self.manifest.model_dump() | changed | {"generation": self.manifest.generation + 1}
+        try:
+            manifest = Manifest.model_validate(fields)
+        except ValidationError as error:
+            raise InvalidInput(f"bank {self.name}", str(error.errors(include_url=False)[0]["msg"])) from None
+        _write_manifest(self.path, manifest)
+        self._take(type(self).open(self.path, verify=False, known=self.segments))
+
+
+def bank_path(path: Path) -> Path:
+    """``DIR/NAME.bank`` of ``DIR/NAME``; InvalidInput when the name is not one."""
+    name = path.name.removesuffix(SUFFIX)
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("bank name", f"{name[:80]!r}: 1 to 64 of a-z 0-9 . _ -, starting with a-z or 0-9")
+    return path.with_name(name + SUFFIX)
+
+
+def bank_files(directory: Path) -> list[Path]:
+    """The manifests in a directory, by name."""
+    return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.is_file())
+
+
+def read_manifest(path: Path) -> tuple[Manifest, str]:
+    """A manifest and its digest; NotFound, or BankError when it is torn, foreign or of another version."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_MANIFEST_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFound("bank", str(path)) from None
+    except OSError as error:
+        raise BankError(f"{path}: {error.strerror or error}") from None
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BankError(f"{path}: manifest is over the limit of {MAX_MANIFEST_BYTES} bytes")
+    try:
+        document = json.loads(text)
+        version, stated, bank = document["edge_gate_bank"], document["sha256"], document["bank"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise BankError(f"{path}: not a bank manifest, or a torn one") from None
+    if version != FORMAT:
+        raise BankError(f"{path}: format version {version}; this edge-gate reads version {FORMAT}")
+    digest = hashlib.sha256(_canonical(bank)).hexdigest()
+    if digest != stated:
+        raise BankError(f"{path}: damaged manifest (checksum differs)")
+    try:
+        manifest = Manifest.model_validate(bank)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BankError(f"{path}: {place}: {first['msg']}") from None
+    return manifest, digest
+
+
+def _write_manifest(path: Path, manifest: Manifest) -> None:
+    bank = manifest.model_dump(mode="json")
+    digest = hashlib.sha256(_canonical(bank)).hexdigest()
+    text = json.dumps({"edge_gate_bank": FORMAT, "sha256": digest, "bank": bank}, indent=1).encode()
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise LimitExceeded(f"bank {manifest.name} manifest", MAX_MANIFEST_BYTES, len(text), "bytes")
+    replace_file(path, lambda out: out.write(text))
+
+
+def _canonical(document: Any) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _open_segment(path: Path, name: SegmentName, verify: bool) -> Segment:
+    segment = Segment.open(path, verify=verify)
+    if segment.digest != name.digest:
+        raise BankError(f"{path}: not the segment that the manifest names (digest differs)")
+    return segment
+
+
+def _marked(field: str, ids: set[str]) -> tuple[str, ...]:
+    if len(ids) > MAX_MARKED:
+        raise LimitExceeded(field, MAX_MARKED, len(ids), "entries")
+    return tuple(sorted(ids))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,150 @@
+"""The file under every bank segment: named arrays, versioned, checksummed, memory-mapped.
+
+Layout: 8 bytes of magic, u32 version, u32 header length (both little endian), SHA-256 of the header,
+the header as JSON, then the arrays at multiples of 64 bytes. The header holds each array's dtype,
+shape, offset and SHA-256, so that the digest of the header stands for the whole file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import BankError
+
+MAGIC = b"EGBANK\r\n"
+VERSION = 1
+MAX_HEADER_BYTES = 1 << 20
+_ALIGN = 64
+_PREFIX = struct.Struct("<8sII32s")
+_BLOCK = 1 << 24
+_DTYPES = {"|u1": np.uint8, "<u4": np.uint32, "<u8": np.uint64}
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """An opened file. The arrays are read-only views of one shared mapping."""
+
+    meta: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+    digest: str
+    """SHA-256 of the header, hexadecimal."""
+    size_bytes: int
+
+
+def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    """Write a file whole or not at all, flushed to disk before it gets its name. Returns the digest."""
+    sections: list[dict[str, Any]] = []
+    offset = 0
+    flat = {name: np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("<")) for name, a in arrays.items()}
+    for name, array in flat.items():
+        offset = _aligned(offset)
+        section = {"name": name, "dtype": array.dtype.str, "shape": list(array.shape), "offset": offset}
+        sections.append({**section, "sha256": hashlib.sha256(array.data).hexdigest()})
+        offset += array.nbytes
+    header = json.dumps(
+        {"meta": dict(meta), "sections": sections, "bytes": offset}, separators=(",", ":"), sort_keys=True
+    ).encode()
+    digest = hashlib.sha256(header)
+    base = _aligned(_PREFIX.size + len(header))
+
+    def fill(out: BinaryIO) -> None:
+        out.write(_PREFIX.pack(MAGIC, VERSION, len(header), digest.digest()))
+        out.write(header)
+        for section, array in zip(sections, flat.values(), strict=True):
+            out.write(b"\0" * (base + section["offset"] - out.tell()))
+            out.write(array.data)
+
+    replace_file(path, fill)
+    return digest.hexdigest()
+
+
+def read(path: Path, *, verify: bool = True) -> Container:
+    """Map a file and check it.
+
+    ``verify`` reads every byte against its checksum; without it only the header and the length are
+    checked. Raises BankError when the file is missing, foreign, torn, damaged or of another version.
+    """
+    try:
+        with path.open("rb") as file:
+            prefix = file.read(_PREFIX.size)
+            if len(prefix) < _PREFIX.size or prefix[:8] != MAGIC:
+                raise BankError(f"{path}: not a bank segment (magic bytes differ)")
+            _, version, length, digest = _PREFIX.unpack(prefix)
+            if version != VERSION:
+                raise BankError(f"{path}: format version {version}; this edge-gate reads version {VERSION}")
+            if length > MAX_HEADER_BYTES:
+                raise BankError(f"{path}: header of {length} bytes is over the limit of {MAX_HEADER_BYTES}")
+            header = file.read(length)
+            size = os.fstat(file.fileno()).st_size
+        if len(header) < length or hashlib.sha256(header).digest() != digest:
+            raise BankError(f"{path}: torn or damaged header")
+        base = _aligned(_PREFIX.size + length)
+        try:
+            document = json.loads(header)
+            total, sections, meta = int(document["bytes"]), document["sections"], document["meta"]
+            if size != base + total:
+                raise BankError(f"{path}: torn: {size} bytes instead of {base + total}")
+            mapped = np.memmap(path, dtype=np.uint8, mode="r", offset=0, shape=(size,))
+            arrays = {s["name"]: _section(path, mapped, base, total, s, verify) for s in sections}
+        except (KeyError, TypeError, ValueError) as error:
+            raise BankError(f"{path}: header does not keep the format: {error!r}") from None
+    except OSError as error:
+        raise BankError(f"{path}: {error.strerror or error}") from None
+    return Container(meta, arrays, digest.hex(), size)
+
+
+def _section(path: Path, mapped: Array, base: int, total: int, section: Any, verify: bool) -> Array:
+    name, offset, shape = str(section["name"]), int(section["offset"]), [int(n) for n in section["shape"]]
+    dtype = np.dtype(_DTYPES[section["dtype"]])
+    count = int(np.prod(shape, dtype=object)) if shape else 1
+    if min([offset, *shape], default=0) < 0 or offset % _ALIGN or offset + count * dtype.itemsize > total:
+        raise BankError(f"{path}: section {name} lies outside the file")
+    raw = mapped[base + offset : base + offset + count * dtype.itemsize]
+    if verify:
+        digest = hashlib.sha256()
+        for start in range(0, len(raw), _BLOCK):
+            digest.update(raw[start : start + _BLOCK].data)
+        if digest.hexdigest() != section["sha256"]:
+            raise BankError(f"{path}: section {name} is damaged (checksum differs)")
+    # A plain ndarray: every operation on a memmap subclass pays for __array_finalize__.
+    return np.asarray(raw).view(np.ndarray).view(dtype).reshape(shape)
+
+
+def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Give ``path`` new content in one step: a reader sees the old file or the new one, whole.
+
+    ``fill`` is called with a binary file. Nothing is left behind when it raises or is interrupted.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            fill(out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGN) * _ALIGN

@@ -1,0 +1,151 @@
+"""The words of known footage: what a bank entry is, and what a query answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import InvalidInput, LimitExceeded
+from edge.match.pdq import HASH_BYTES
+
+U8 = npt.NDArray[np.uint8]
+U32 = npt.NDArray[np.uint32]
+
+MAX_ID = 128
+MAX_LABEL = 64
+MAX_NOTE = 1024
+MAX_MEDIA_MS = 2**32 - 1
+
+
+class EntryKind(StrEnum):
+    VIDEO = "video"
+    IMAGE = "image"
+
+
+class Opinion(StrEnum):
+    """What a match with the bank means."""
+
+    VIOLATING = "violating"
+    BENIGN = "benign"
+    """Intros, logos, test cards: a match suppresses violating matches that are no nearer."""
+    INVESTIGATE = "investigate"
+    """A match asks for a person, never for a cut."""
+
+
+class Severity(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Variant(IntEnum):
+    """How the picture behind a banked hash was changed before it was hashed."""
+
+    ORIGINAL = 0
+    CROP_5 = 1
+    CROP_10 = 2
+    CROP_20 = 3
+    CROP_LEFT = 4
+    CROP_RIGHT = 5
+    CROP_TOP = 6
+    CROP_BOTTOM = 7
+    LETTERBOX = 8
+    PILLARBOX = 9
+    ROTATE_LEFT = 10
+    ROTATE_RIGHT = 11
+    KEYSTONE_TOP = 12
+    KEYSTONE_BOTTOM = 13
+    KEYSTONE_LEFT = 14
+    KEYSTONE_RIGHT = 15
+    LOGO_TOP_LEFT = 16
+    LOGO_TOP_RIGHT = 17
+    LOGO_BOTTOM_LEFT = 18
+    LOGO_BOTTOM_RIGHT = 19
+    CROP_30 = 20
+    CROP_40 = 21
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One known video or image."""
+
+    id: str
+    """1 to 128 printable characters, unique in its bank."""
+    kind: EntryKind
+    label: str = ""
+    """Category of what it shows; empty: the bank's label."""
+    source: str = ""
+    note: str = ""
+    duration_ms: int = 0
+    added_ms: int = 0
+    """Wall time at which it was added."""
+
+    def __post_init__(self) -> None:
+        for name, limit in (("id", MAX_ID), ("label", MAX_LABEL), ("source", MAX_NOTE), ("note", MAX_NOTE)):
+            text = getattr(self, name)
+            if len(text) > limit:
+                raise LimitExceeded(f"entry.{name}", limit, len(text), "characters")
+            if not text.isprintable():
+                raise InvalidInput(f"entry.{name}", "has characters that cannot be printed")
+        if not self.id:
+            raise InvalidInput("entry.id", "is empty")
+
+
+@dataclass(frozen=True, slots=True)
+class HashRun:
+    """One hash of an entry and the stretch of the entry's time over which it stands."""
+
+    bits: bytes
+    """32 bytes."""
+    start_ms: int = 0
+    span_ms: int = 0
+    """0 when one frame has it; longer where the picture stood still."""
+    quality: int = 100
+    variant: Variant = Variant.ORIGINAL
+
+    def __post_init__(self) -> None:
+        if len(self.bits) != HASH_BYTES:
+            raise InvalidInput("hash", f"has {len(self.bits)} bytes, not {HASH_BYTES}")
+        if not 0 <= self.start_ms <= MAX_MEDIA_MS:
+            raise LimitExceeded("hash.start_ms", MAX_MEDIA_MS, self.start_ms, "ms")
+        if not 0 <= self.span_ms <= MAX_MEDIA_MS:
+            raise LimitExceeded("hash.span_ms", MAX_MEDIA_MS, self.span_ms, "ms")
+        if not 0 <= self.quality <= 100:
+            raise InvalidInput("hash.quality", f"{self.quality} is not between 0 and 100")
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """An entry with all its hashes, in order of time."""
+
+    entry: Entry
+    hashes: tuple[HashRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One bank entry within the radius of one frame."""
+
+    entry: str
+    bank: str
+    label: str
+    distance: int
+    """Hamming distance in bits."""
+    timestamp_ms: int | None
+    """Where in the known video; None for a single image."""
+    span_ms: int = 0
+    """For how long from there the known video shows the same picture."""
+    variant: str = Variant.ORIGINAL.word
+    """How the banked picture was changed, and after a ``+`` how the live one was, when either was."""
+    opinion: Opinion = Opinion.VIOLATING
+    severity: Severity = Severity.HIGH
+    quarantined: bool = field(default=False, kw_only=True)
+    """A runaway entry: it may ask for a person, not for a cut."""

@@ -1,0 +1,191 @@
+"""From a frame to the known footage that it may show: every bank of a directory, searched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.clock import Clock, SystemClock
+from edge.errors import InvalidInput
+from edge.match.bank import Bank, bank_files
+from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion
+from edge.match.fingerprint import MIN_QUALITY
+from edge.match.pdq import PdqHash, PdqHasher
+from edge.match.search import MAX_RADIUS, Codes, codes_of
+
+MAX_CANDIDATES = 64
+MAX_PER_ENTRY = 8
+"""Places of one entry that one frame may stand for: footage repeats itself."""
+MAX_LOOKED_AT = 512
+"""Codes within the radius whose entries are looked up, nearest first."""
+
+_Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+class Matcher:
+    """Searches the banks of a directory; one a worker process. Not safe for use by several threads."""
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        radius: int = MAX_RADIUS,
+        min_quality: int = MIN_QUALITY,
+        clock: Clock | None = None,
+    ) -> None:
+        if not 0 <= radius <= MAX_RADIUS:
+            raise InvalidInput("match.radius", f"{radius} is not between 0 and {MAX_RADIUS}")
+        self.radius = radius
+        self.min_quality = min_quality
+        self.digest = ""
+        """SHA-256 over the digests of the banks in use; empty when there is none."""
+        self._directory = directory
+        self._clock = clock or SystemClock()
+        self._hasher = PdqHasher()
+        self._banks: tuple[_OpenBank, ...] = ()
+        self._stamp: _Stamp = ()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path | None,
+        *,
+        radius: int = MAX_RADIUS,
+        min_quality: int = MIN_QUALITY,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Open all banks of a directory; with None or an empty directory nothing ever matches.
+
+        Raises BankError when one of them is torn, foreign, damaged or of another version.
+        """
+        matcher = cls(directory, radius=radius, min_quality=min_quality, clock=clock)
+        matcher.reload()
+        return matcher
+
+    def reload(self) -> bool:
+        """Take in what changed in the directory, whole or not at all; whether anything did.
+
+        Costs one ``stat`` a bank when nothing changed. On BankError the banks in use stay in use, and
+        the next call tries again.
+        """
+        stamp = _stamp(self._directory)
+        if stamp == self._stamp:
+            return False
+        known = [segment for opened in self._banks for segment in opened.bank.segments]
+        paths = bank_files(self._directory) if self._directory is not None else []
+        banks = tuple(_OpenBank(Bank.open(path, known=known)) for path in paths)
+        digest = hashlib.sha256("".join(b.bank.digest for b in banks).encode()).hexdigest() if banks else ""
+        self._banks, self.digest, self._stamp = banks, digest, stamp
+        return True
+
+    @property
+    def hashes(self) -> int:
+        """Hashes in all banks."""
+        return sum(opened.bank.manifest.hashes for opened in self._banks)
+
+    def query(self, luma: npt.NDArray[np.uint8]) -> tuple[Candidate, ...]:
+        """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
+
+        A frame whose quality is under ``min_quality`` has no candidates.
+        """
+        if not any(opened.bank.segments for opened in self._banks):
+            return ()
+        return self.query_hash(self._hasher.hash(luma))
+
+    def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
+        """The same for a frame that is hashed already."""
+        if found.quality < self.min_quality:
+            return ()
+        queries = (("", codes_of(found.bits)[0]), ("mirror", codes_of(found.mirrored)[0]))
+        now = self._clock.wall_ms()
+        candidates = [
+            candidate
+            for opened in self._banks
+            if opened.usable(now)
+            for change, code in queries
+            for candidate in opened.candidates(code, change, self.radius)
+        ]
+        return _bounded(_without_benign(candidates))
+
+
+class _OpenBank:
+    """A bank with what its manifest switches off, ready for queries."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        self._off = frozenset(bank.manifest.removed) | frozenset(bank.manifest.disabled)
+
+    def usable(self, wall_ms: int) -> bool:
+        info = self.bank.info
+        return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
+
+    def candidates(self, code: Codes, change: str, radius: int) -> Iterable[Candidate]:
+        for segment in self.bank.segments:
+            hits = segment.search(code, radius)
+            for position, bits in zip(
+                hits.positions[:MAX_LOOKED_AT].tolist(), hits.distances[:MAX_LOOKED_AT].tolist(), strict=True
+            ):
+                for reference in segment.references(position):
+                    if self._in_use(reference.entry.id):
+                        yield self._candidate(reference.entry, reference.run, bits, change)
+
+    def _in_use(self, entry_id: str) -> bool:
+        ratio = self.bank.info.enabled_ratio
+        return entry_id not in self._off and (ratio >= 1.0 or _coin(entry_id) < ratio)
+
+    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str) -> Candidate:
+        info = self.bank.info
+        return Candidate(
+            entry=entry.id,
+            bank=self.bank.name,
+            label=entry.label or info.label,
+            distance=bits,
+            timestamp_ms=run.start_ms if entry.kind is EntryKind.VIDEO else None,
+            span_ms=run.span_ms,
+            variant=f"{run.variant.word}+{change}" if change else run.variant.word,
+            opinion=info.opinion,
+            severity=info.severity,
+        )
+
+
+def _without_benign(candidates: list[Candidate]) -> list[Candidate]:
+    """What is left when footage known to be harmless is at least as near as the rest."""
+    benign = min((c.distance for c in candidates if c.opinion is Opinion.BENIGN), default=257)
+    return [c for c in candidates if c.opinion is not Opinion.BENIGN and c.distance < benign]
+
+
+def _bounded(candidates: list[Candidate]) -> tuple[Candidate, ...]:
+    kept: list[Candidate] = []
+    places: dict[tuple[str, str], int] = {}
+    for candidate in sorted(candidates, key=lambda c: c.distance):
+        key = (candidate.bank, candidate.entry)
+        if places.setdefault(key, 0) < MAX_PER_ENTRY:
+            places[key] += 1
+            kept.append(candidate)
+            if len(kept) == MAX_CANDIDATES:
+                break
+    return tuple(kept)
+
+
+def _coin(entry_id: str) -> float:
+    """A number in [0, 1) that an id always gets."""
+    return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=6).digest()) / 2**48
+
+
+def _stamp(directory: Path | None) -> _Stamp:
+    if directory is None:
+        return ()
+    stamps = []
+    for path in bank_files(directory):
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            continue
+        stamps.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)

@@ -1,0 +1,145 @@
+"""Temporal voting: from candidates of single frames to a match that counts.
+
+One frame within the radius proves little, and a live stream has no end, so a share of the whole query
+is no measure either. A match counts when, of the last n samples, at least k show the same entry, and
+for a known video in its order: bank time runs along a line over live time, forwards, at half to twice
+the speed. Pure: time comes in with the samples.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.domain import Signal, SignalSource
+from edge.errors import InvalidInput
+from edge.match.entry import Candidate, Opinion
+
+MIN_SLOPE = 0.5
+MAX_SLOPE = 2.0
+TOLERANCE_MS = 300
+"""How far a hit may lie off the line: footage looks alike for a while, and cuts are joined."""
+MAX_SPAN_MS = 30_000
+"""Samples that are older than this than the newest no longer vote."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Bank time over live time, with the candidates on it, oldest first."""
+
+    slope: float
+    offset_ms: float
+    """Bank time minus slope × live time."""
+    on: tuple[Candidate, ...]
+
+
+class MatchVote:
+    """The vote of one stream."""
+
+    def __init__(
+        self, k: int = 3, n: int = 5, *, tolerance_ms: int = TOLERANCE_MS, max_span_ms: int = MAX_SPAN_MS
+    ) -> None:
+        if not 1 <= k <= n <= 64:
+            raise InvalidInput("match.k", f"wants 1 <= k <= n <= 64, got k={k}, n={n}")
+        self._k = k
+        self._tolerance_ms = tolerance_ms
+        self._max_span_ms = max_span_ms
+        self._samples: deque[tuple[int, tuple[Candidate, ...]]] = deque(maxlen=n)
+
+    @property
+    def near(self) -> bool:
+        """Whether one of the last n samples had a candidate: worth a denser look."""
+        return any(candidates for _, candidates in self._samples)
+
+    def reset(self) -> None:
+        """Forget all samples, as after a gap or a new publish."""
+        self._samples.clear()
+
+    def add(self, pts_ms: int, candidates: Sequence[Candidate]) -> tuple[Signal, ...]:
+        """Take in the candidates of the newest sample; the matches that count now, nearest first.
+
+        Media time that goes back starts the vote anew. Only an entry that the newest sample shows can
+        count. ``detail`` of a signal is ``bank=… hits=3/5 offset_ms=… slope=… distances=… variant=…``,
+        with ``at_most=flag`` where the entry may not cut.
+        """
+        if self._samples and pts_ms < self._samples[-1][0]:
+            self.reset()
+        while self._samples and pts_ms - self._samples[0][0] > self._max_span_ms:
+            self._samples.popleft()
+        self._samples.append((pts_ms, tuple(candidates)))
+        signals = []
+        for key in dict.fromkeys((c.bank, c.entry) for c in candidates):
+            line = self._line(*key)
+            if line is not None and len(line.on) >= self._k:
+                signals.append(self._signal(pts_ms, line))
+        return tuple(sorted(signals, key=lambda s: -s.score))
+
+    def _line(self, bank: str, entry: str) -> _Line | None:
+        """The line with the most samples on it that goes through the newest sample."""
+        hits = [
+            (number, pts, c)
+            for number, (pts, candidates) in enumerate(self._samples)
+            for c in candidates
+            if c.bank == bank and c.entry == entry
+        ]
+        if len({number for number, _, _ in hits}) < self._k:
+            return None
+        if any(c.timestamp_ms is None for _, _, c in hits):
+            nearest = {number: c for number, _, c in sorted(hits, key=lambda h: -h[2].distance)}
+            return _Line(1.0, 0.0, tuple(nearest[number] for number in sorted(nearest)))
+        return self._best_line(hits)
+
+    def _best_line(self, hits: list[tuple[int, int, Candidate]]) -> _Line:
+        """Every pair of a newest hit with an older one proposes a line; all hits judge it."""
+        number = np.array([n for n, _, _ in hits])
+        live = np.array([pts for _, pts, _ in hits], dtype=np.float64)
+        first = np.array([c.timestamp_ms or 0 for _, _, c in hits], dtype=np.float64)
+        last = first + np.array([c.span_ms for _, _, c in hits], dtype=np.float64)
+        middle = (first + last) / 2
+        newest = np.flatnonzero(number == number.max())
+        back = live - live[newest[0]]
+        older = back < 0
+        slopes = [np.ones((len(newest), 1))]
+        if older.any():
+            slopes.append(np.clip((middle[older] - middle[newest, None]) / back[older], MIN_SLOPE, MAX_SLOPE))
+        slope = np.hstack(slopes)
+        expected = middle[newest, None, None] + slope[:, :, None] * back
+        off = np.maximum(np.maximum(first - expected, expected - last), 0)
+        on = off <= self._tolerance_ms
+        votes = np.zeros(slope.shape, dtype=int)
+        for n in np.unique(number):
+            votes += on[:, :, number == n].any(axis=2)
+        # Most samples, then least deviation.
+        rank = votes - np.where(on, off, 0).sum(axis=2) / (1 + off.shape[2] * self._tolerance_ms)
+        at, which = np.unravel_index(int(rank.argmax()), rank.shape)
+        kept: dict[int, Candidate] = {}
+        for i in np.flatnonzero(on[at, which]):
+            c = hits[i][2]
+            if number[i] not in kept or c.distance < kept[number[i]].distance:
+                kept[number[i]] = c
+        best = float(slope[at, which])
+        offset = float(middle[newest[at]] - best * live[newest[0]])
+        return _Line(best, offset, tuple(kept[n] for n in sorted(kept)))
+
+    def _signal(self, pts_ms: int, line: _Line) -> Signal:
+        newest = line.on[-1]
+        nearest = min(c.distance for c in line.on)
+        detail = [f"bank={newest.bank}", f"hits={len(line.on)}/{len(self._samples)}"]
+        if newest.timestamp_ms is not None:
+            detail += [f"offset_ms={line.offset_ms:.0f}", f"slope={line.slope:.2f}"]
+        detail.append(f"distances={','.join(str(c.distance) for c in line.on)}")
+        detail.append(f"variant={newest.variant}")
+        if newest.quarantined or newest.opinion is not Opinion.VIOLATING:
+            detail.append("at_most=flag")
+        return Signal(
+            source=SignalSource.MATCH,
+            category=newest.label,
+            pts_ms=pts_ms,
+            score=1 - nearest / 256,
+            distance=nearest,
+            entry=newest.entry,
+            detail=" ".join(detail),
+        )

@@ -1,0 +1,98 @@
+"""``edge-gate bank`` on real files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from typer.testing import CliRunner
+
+from edge.cli.bank import app
+from edge.match import Bank, Matcher, frames_of
+
+runner = CliRunner()
+
+
+def make_video(path: Path, seed: int = 1, frames: int = 20) -> Path:
+    """A second of moving waves, encoded for real."""
+    rng = np.random.default_rng(seed)
+    speed = rng.uniform(-0.3, 0.3, (8, 3))
+    y, x = np.mgrid[0:144, 0:256]
+    with av.open(str(path), "w") as media:
+        stream = media.add_stream("libx264", rate=20, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 256, 144, "yuv420p"
+        for i in range(frames):
+            total = np.full((144, 256), 128.0)
+            for n, (a, b, c) in enumerate(speed):
+                total += 28 * np.sin(a * y + b * x + c * i + n)
+            grey = np.asarray(np.clip(total, 0, 255), np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")):
+                media.mux(packet)
+        for packet in stream.encode():
+            media.mux(packet)
+    return path
+
+
+def run(*arguments: object) -> Any:
+    """The JSON that a command prints."""
+    result = runner.invoke(app, [*map(str, arguments), "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_add_list_export_and_match(tmp_path: Path) -> None:
+    one, two = make_video(tmp_path / "one.mp4", 1), make_video(tmp_path / "two.mp4", 2)
+    bank = tmp_path / "banks" / "known"
+    added = run("add", one, two, "--bank", bank, "--label", "fight", "--severity", "critical")["added"]
+    assert [a["path"] for a in added] == [str(one), str(two)]
+    assert all(a["hashes"] >= 10 for a in added)
+
+    (listed,) = run("list", bank.parent)["banks"]
+    assert (listed["name"], listed["label"], listed["severity"]) == ("known", "fight", "critical")
+    assert listed["entries"] == 2
+    shown = run("list", bank, "--limit", 1)
+    assert (shown["entries"], len(shown["shown"])) == (2, 1)
+
+    exported = runner.invoke(app, ["export", str(bank)]).stdout.splitlines()
+    assert exported[0] == "entry,start_ms,span_ms,quality,hash,variant"
+    assert len(exported) == 1 + sum(a["hashes"] for a in added)
+
+    matcher = Matcher.open(bank.parent)
+    for _, _, luma in frames_of(two):
+        candidates = matcher.query(luma)
+        assert candidates[0].entry == added[1]["id"]
+        assert candidates[0].distance <= 6
+
+
+def test_the_same_file_twice_is_refused_and_nothing_is_half_added(tmp_path: Path) -> None:
+    one, two = make_video(tmp_path / "one.mp4", 1), make_video(tmp_path / "two.mp4", 2)
+    bank = tmp_path / "known"
+    run("add", one, "--bank", bank)
+    result = runner.invoke(app, ["add", str(two), str(one), "--bank", str(bank), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["reason"] == "already_exists"
+    assert Bank.open(bank).manifest.entries == 1
+
+
+def test_what_cannot_be_fingerprinted_is_named(tmp_path: Path) -> None:
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(np.random.default_rng(1).bytes(5000))
+    flat = tmp_path / "flat.png"
+    with av.open(str(flat), "w") as media:
+        stream = media.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "gray"
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64), np.uint8), format="gray")
+        media.mux(stream.encode(frame))
+    for path, problem in (
+        (noise, "noise.mp4"),
+        (flat, "PDQ quality of 50"),
+        (tmp_path / "absent.mp4", "no such file"),
+    ):
+        result = runner.invoke(app, ["add", str(path), "--bank", str(tmp_path / "known")])
+        assert result.exit_code == 1
+        assert problem in result.stderr
+    result = runner.invoke(app, ["list", str(tmp_path / "none")])
+    assert (result.exit_code, "no bank" in result.stderr) == (1, True)

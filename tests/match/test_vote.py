@@ -1,0 +1,131 @@
+"""The temporal vote, on time lines made by a generator."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.domain import SignalSource
+from edge.errors import InvalidInput
+from edge.match import Candidate, MatchVote, Opinion
+
+
+def at(entry: str, timestamp_ms: int | None, distance: int = 10, **more: object) -> Candidate:
+    return Candidate(entry, "known", "fight", distance, timestamp_ms, **more)  # type: ignore[arg-type]
+
+
+@given(
+    slope=st.floats(0.5, 2.0),
+    offset=st.integers(0, 3_600_000),
+    start=st.integers(0, 10_000_000),
+    steps=st.lists(st.integers(40, 4000), min_size=4, max_size=4),
+    jitter=st.lists(st.integers(-60, 60), min_size=5, max_size=5),
+)
+def test_footage_in_order_at_half_to_twice_the_speed_counts(
+    slope: float, offset: int, start: int, steps: list[int], jitter: list[int]
+) -> None:
+    vote = MatchVote(3, 5)
+    live = start
+    signals = []
+    for i, step in enumerate([0, *steps]):
+        live += step
+        bank = round(100 + offset + slope * (live - start)) + jitter[i]
+        signals = list(vote.add(live, [at("v", bank)]))
+        assert bool(signals) == (i >= 2), i
+    (signal,) = signals
+    assert (signal.source, signal.category, signal.entry) == (SignalSource.MATCH, "fight", "v")
+    assert signal.distance == 10
+    assert signal.score == 1 - 10 / 256
+    assert "hits=5/5" in signal.detail
+
+
+@given(st.integers(3, 64), st.data())
+def test_fewer_than_k_of_n_never_count(n: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(2, n))
+    vote = MatchVote(k, n)
+    hits = data.draw(st.lists(st.booleans(), min_size=n, max_size=n).filter(lambda h: sum(h) < k))
+    for i, hit in enumerate(hits):
+        assert vote.add(200 * i, [at("v", 200 * i)] if hit else []) == ()
+
+
+def test_backwards_frozen_or_scattered_footage_does_not_count() -> None:
+    for times in (
+        [8000, 6000, 4000, 2000, 0],
+        [5000, 5000, 5000, 5000, 5000],
+        [0, 90_000, 7000, 50_000, 20_000],
+    ):
+        vote = MatchVote(3, 5)
+        for i, bank in enumerate(times):
+            assert vote.add(2000 * i, [at("v", bank)]) == (), times
+
+
+def test_a_still_picture_counts_where_the_known_video_stands_still() -> None:
+    vote = MatchVote(3, 5)
+    results = [vote.add(1000 * i, [at("v", 5000, span_ms=8000)]) for i in range(5)]
+    assert [bool(r) for r in results] == [False, False, True, True, True]
+
+
+def test_a_single_image_needs_no_order() -> None:
+    vote = MatchVote(3, 5)
+    results = [vote.add(1000 * i, [at("i", None, distance=20 - i)]) for i in range(3)]
+    assert not results[1]
+    (signal,) = results[2]
+    assert signal.distance == 18
+    assert "slope" not in signal.detail
+
+
+def test_gaps_and_wrong_candidates_are_tolerated() -> None:
+    vote = MatchVote(3, 5)
+    wrong = at("v", 900_000, distance=2)
+    assert vote.add(0, [wrong, at("v", 10_000)]) == ()
+    assert vote.add(200, [wrong]) == ()
+    assert vote.add(400, [at("v", 10_400), at("other", 0)]) == ()
+    assert vote.add(600, []) == ()
+    (signal,) = vote.add(800, [wrong, at("v", 10_800, distance=4)])
+    assert "hits=3/5 offset_ms=10000 slope=1.00 distances=10,10,4" in signal.detail
+
+
+def test_only_an_entry_that_the_newest_sample_shows_counts() -> None:
+    vote = MatchVote(3, 5)
+    for i in range(3):
+        last = vote.add(200 * i, [at("v", 200 * i)])
+    assert last
+    assert vote.add(600, []) == ()
+    assert vote.add(800, [at("w", 0)]) == ()
+
+
+def test_near_follows_the_last_n_samples_and_reset_forgets() -> None:
+    vote = MatchVote(2, 3)
+    assert not vote.near
+    vote.add(0, [at("v", 0)])
+    assert vote.near
+    vote.add(1, [])
+    vote.add(2, [])
+    assert vote.near
+    vote.add(3, [])
+    assert not vote.near
+    vote.add(4, [at("v", 0)])
+    vote.reset()
+    assert not vote.near
+
+
+def test_time_that_goes_back_starts_anew_and_old_samples_lapse() -> None:
+    vote = MatchVote(2, 5)
+    vote.add(10_000, [at("i", None)])
+    assert vote.add(0, [at("i", None)]) == ()
+    assert vote.add(40_000, [at("i", None)]) == ()
+    assert vote.add(40_200, [at("i", None)])
+
+
+def test_entries_that_may_not_cut_say_so() -> None:
+    for candidate in (at("i", None, opinion=Opinion.INVESTIGATE), at("i", None, quarantined=True)):
+        vote = MatchVote(1, 1)
+        (signal,) = vote.add(0, [candidate])
+        assert signal.detail.endswith("at_most=flag")
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 5), (6, 5), (3, 65)])
+def test_k_of_n_is_checked(k: int, n: int) -> None:
+    with pytest.raises(InvalidInput, match=r"match\.k"):
+        MatchVote(k, n)
