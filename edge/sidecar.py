@@ -21,7 +21,7 @@ from edge.api.auth import ensure_token_file
 from edge.api.server import GrpcServer
 from edge.clock import SystemClock
 from edge.config import Settings
-from edge.detect import Detector, default_model_directory
+from edge.detect import default_model_directory, read_manifest
 from edge.enforce import Connector, NginxRtmpConnector
 from edge.errors import ConfigError, GateError
 from edge.hooks import HookSettings, create_app
@@ -32,6 +32,7 @@ from edge.telemetry.metrics import Metrics
 from edge.workers.settings import WorkerSettings
 
 _GRACE_S = 2.0
+_RELEASE_OF_RAISE = 0.75
 
 log = structlog.get_logger(__name__)
 
@@ -114,16 +115,16 @@ def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Po
 
 def default_policy(model_dir: Path) -> Policy:
     """Defaults, with the thresholds that the model's manifest was calibrated for."""
-    thresholds = Detector.load(model_dir).thresholds
+    manifest, _, _ = read_manifest(model_dir)
     return Policy(
         categories={
-            category: CategoryPolicy(
-                raise_at=values.raise_at,
-                release_at=values.release_at,
-                flag_at=values.flag_at,
-                cut_at=values.cut_at,
+            category.name: CategoryPolicy(
+                raise_at=category.thresholds.raise_tier,
+                release_at=_RELEASE_OF_RAISE * category.thresholds.raise_tier,
+                flag_at=category.thresholds.flag,
+                cut_at=category.thresholds.cut,
             )
-            for category, values in thresholds.items()
+            for category in manifest.categories
         }
     )
 

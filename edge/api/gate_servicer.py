@@ -146,6 +146,6 @@ def _client(context: Context) -> str:
     """The peer without its port, or the subject of its certificate."""
     subject = context.auth_context().get("x509_common_name")
     if subject:
-        return "tls:" + bytes(subject[0]).decode(errors="replace")
+        return "tls:" + b"".join(subject).decode(errors="replace")
     peer = context.peer()
     return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from edge.api.auth import TokenFile
@@ -39,7 +40,7 @@ class GrpcServer:
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate), self._server)
         operator_pb2_grpc.add_OperatorServicer_to_server(
             OperatorServicer(gate, TokenFile(settings.operator_tokens)), self._server

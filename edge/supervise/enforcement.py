@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -24,7 +25,7 @@ from edge.domain import (
     Verdict,
     new_id,
 )
-from edge.enforce import Connector, Cutter, CutTarget, notice
+from edge.enforce import Connector, CutTarget, Cutter, notice
 from edge.errors import LedgerUnavailable, WorkerLost
 from edge.evidence import write_incident_record
 from edge.ledger import AdmissionView, DurableLedger, Violation
@@ -71,7 +72,7 @@ class Enforcement:
         self._metrics = metrics
         self._clock = clock
         self._ended = ended
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._saving: dict[str, asyncio.Future[str | None]] = {}
 
     # what the gate asks for
@@ -82,7 +83,7 @@ class Enforcement:
 
     def cut(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Block, then cut. Further causes for the same stream collapse into the first."""
-        if stream.phase is Phase.CUTTING:
+        if stream.cutting:
             return
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = judged_ms
@@ -90,7 +91,7 @@ class Enforcement:
 
     def cut_without_strike(self, stream: LiveStream, reason: str, until_ms: int) -> None:
         """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
-        if stream.phase is Phase.CUTTING:
+        if stream.cutting:
             return
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
@@ -101,7 +102,7 @@ class Enforcement:
         """Cut every running stream that a new block names."""
         now = self._clock.wall_ms()
         for stream in self._registry:
-            if stream.phase is not Phase.CUTTING and self._view.check(stream.publish, now) is not None:
+            if not stream.cutting and self._view.check(stream.publish, now) is not None:
                 self.cut_without_strike(stream, "blocked", block.until_ms)
 
     def resume(self, incident: Incident) -> None:
@@ -124,12 +125,12 @@ class Enforcement:
 
     # how
 
-    def _run(self, work: Coroutine[None, None, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("enforcement failed", exc_info=error)

@@ -12,7 +12,17 @@ from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import Clock
 from edge.config import Settings
-from edge.domain import Action, Block, IncidentState, Publish, StreamId, SubjectKind, Verdict, new_stream_id
+from edge.domain import (
+    Action,
+    Block,
+    Incident,
+    IncidentState,
+    Publish,
+    StreamId,
+    SubjectKind,
+    Verdict,
+    new_stream_id,
+)
 from edge.enforce import CallerConnector, Connector, Cutter, notice
 from edge.errors import (
     AlreadyExists,
@@ -134,9 +144,9 @@ class Gate:
                 return self._refused("ledger_down")
         known = self.registry.by_connection(publish.server, publish.connection)
         if known is not None:
-            if known.publish == publish and known.phase is not Phase.CUTTING:
+            if known.publish == publish and not known.cutting:
                 return Admission(allowed=True, stream_id=known.id, reason="admitted")
-            if known.phase is not Phase.CUTTING:
+            if not known.cutting:
                 # The server uses the reference again: its old connection is gone.
                 self._forget(known, "replaced")
         stream = LiveStream(
@@ -232,7 +242,7 @@ class Gate:
         stream = self.registry.get(stream_id)
         if stream.answers is not None:
             raise AlreadyExists(f"stream_id: {stream_id} is watched by another call")
-        if stream.phase is Phase.CUTTING:
+        if stream.cutting:
             raise InvalidInput("stream_id", f"{stream_id} is being cut")
         limit = self.settings.limits.max_streams_per_client
         watched = self.registry.watched_by(client)
@@ -253,6 +263,7 @@ class Gate:
         self.pool.assign(stream.id)
         stream.client = client
         stream.answers = Answers(self.settings.limits.max_answers) if answers else None
+        stream.told_opened = False
         self._open_in_worker(stream, alert=False)
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool) -> None:
@@ -295,7 +306,7 @@ class Gate:
         if stream is None:
             log.info("an unknown publish ended", server=server, connection=connection)
             return
-        if stream.phase is Phase.CUTTING:
+        if stream.cutting:
             self._cutter.confirm(stream.id, "hook")
         else:
             self._forget(stream, "closed")
@@ -303,7 +314,7 @@ class Gate:
     def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
         """The caller says that the connection is gone; milliseconds since the verdict, or -1."""
         stream = self.registry.get(stream_id)
-        if stream.phase is not Phase.CUTTING or stream.verdict_monotonic_ms is None:
+        if not stream.cutting or stream.verdict_monotonic_ms is None:
             return -1.0
         self._cutter.confirm(stream.id, "confirm_cut")
         now_wall = self.clock.wall_ms()
@@ -368,7 +379,7 @@ class Gate:
 
     def _judged(self, judged: worker_pb2.Judged) -> None:
         stream = self.registry.find(judged.stream_id)
-        if stream is None or stream.phase is Phase.CUTTING:
+        if stream is None or stream.cutting:
             return
         verdict = convert.verdict_from_proto(judged.verdict, judged.cleared_pts_ms)
         stream.samples += 1
@@ -399,8 +410,8 @@ class Gate:
         stream.tier = convert.tier_from_proto(event.tier.tier)
         if stream.answers is not None:
             answer = gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms)
-            if stream.notes.setdefault("opened", 0) == 0:
-                stream.notes["opened"] = 1
+            if not stream.told_opened:
+                stream.told_opened = True
                 answer.opened.tier.CopyFrom(event.tier)
             else:
                 answer.tier.CopyFrom(event.tier)
@@ -426,13 +437,13 @@ class Gate:
             return
         url, answers = stream.url, stream.answers
         self._idle(stream)
-        if stream.phase is Phase.CUTTING:
+        if stream.cutting:
             return
         clean = event.reason in {"end", "detached", "cut"}
         if not clean:
             log.warning("watching failed", stream_id=stream.id, reason=event.reason, detail=event.detail)
             self._failure_mode(stream, event.reason, event.detail)
-            if stream.phase is Phase.CUTTING:
+            if stream.cutting:
                 return
         if url is not None and answers is None and (clean or event.retryable):
             self._run_later(self._pull_again(stream))
@@ -465,7 +476,7 @@ class Gate:
         self.metrics.worker_restarts.inc()
         for stream_id in stream_ids:
             stream = self.registry.find(stream_id)
-            if stream is None or not stream.owned or stream.phase is Phase.CUTTING:
+            if stream is None or not stream.owned or stream.cutting:
                 continue
             if stream_id == quarantined:
                 detail = "its media has ended a worker twice"
@@ -474,7 +485,7 @@ class Gate:
                 answers = stream.answers
                 self._idle(stream)
                 self._failure_mode(stream, "quarantined", detail)
-                if answers is not None and stream.phase is not Phase.CUTTING:
+                if answers is not None and not stream.cutting:
                     answers.close(BrokenMedia(f"quarantined: {detail}"))
                 continue
             try:
@@ -524,12 +535,15 @@ class Gate:
         self.view.remove(block_id)
         return block
 
-    async def review(self, incident_id: str, decision: IncidentState, reason: str, by: str) -> None:
+    async def review(self, incident_id: str, decision: IncidentState, reason: str, by: str) -> Incident:
         """A person's decision; overturning lifts what rested on the incident."""
-        await self.thread.call(self.ledger.review, incident_id, decision, reason, by, self.clock.wall_ms())
+        incident = await self.thread.call(
+            self.ledger.review, incident_id, decision, reason, by, self.clock.wall_ms()
+        )
         if decision is IncidentState.OVERTURNED:
             now = self.clock.wall_ms()
             self.view.load(await self.thread.call(lambda: list(self.ledger.active_blocks(now))))
+        return incident
 
     def _run_later(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from edge.domain import Action, Publish, StreamId, Tier
@@ -49,7 +49,11 @@ class LiveStream:
     """When the CUT verdict was reached."""
     owned: bool = False
     """A worker has it."""
-    notes: dict[str, int] = field(default_factory=dict)
+    told_opened: bool = False
+
+    @property
+    def cutting(self) -> bool:
+        return self.phase is Phase.CUTTING
 
 
 class Registry:

@@ -1,0 +1,54 @@
+# `make help` lists the targets. Everything happens in .venv; nothing needs root.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run-stamp
+DEV_STAMP := $(VENV)/.dev-stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format protos serve bench-admit bench-cut clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@ $(RUN_STAMP)
+
+demo: $(RUN_STAMP) ## Set up, then the main job: publish, judge, block, cut, refuse
+	$(BIN)/edge-gate demo
+
+serve: $(RUN_STAMP) ## Set up, then run the sidecar with its defaults
+	$(BIN)/edge-gate serve
+
+test: $(DEV_STAMP) ## Set up, then all tests
+	$(BIN)/python -m pytest
+
+check: $(DEV_STAMP) ## ruff, mypy --strict, generated code up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py --check
+
+format: $(DEV_STAMP) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(DEV_STAMP) ## Regenerate edge/api/gen from protos/
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+
+bench-admit: $(DEV_STAMP) ## Latency of Admit under load
+	$(BIN)/python -m benchmarks admit
+
+bench-cut: $(DEV_STAMP) ## Time to cut, reference ingest (and nginx-rtmp: SERVER=nginx-rtmp)
+	$(BIN)/python -m benchmarks cut --server $(or $(SERVER),reference)
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
