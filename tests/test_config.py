@@ -1,0 +1,65 @@
+"""Settings are safe by default, and errors name the file and the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.config import is_local, load_settings
+from edge.errors import ConfigError
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "localhost:1", "unix:/tmp/x"])
+def test_addresses_of_this_machine_need_nothing(listen: str) -> None:
+    assert is_local(listen)
+    assert load_settings(None, {"grpc": {"listen": listen}}).grpc.listen == listen
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.org:1"])
+def test_other_addresses_need_tls_or_insecure(listen: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tls_cert"):
+        load_settings(None, {"grpc": {"listen": listen}})
+    load_settings(None, {"grpc": {"listen": listen, "insecure": True}})
+    pem = str(tmp_path / "x.pem")
+    load_settings(None, {"grpc": {"listen": listen, "tls_cert": pem, "tls_key": pem}})
+
+
+def test_hooks_beyond_this_machine_need_a_secret() -> None:
+    with pytest.raises(ConfigError, match="hook_secret"):
+        load_settings(None, {"http": {"listen": "0.0.0.0:80"}})
+    settings = load_settings(None, {"http": {"listen": "0.0.0.0:80", "hook_secret": "s3cret"}})
+    assert "s3cret" not in repr(settings)
+
+
+def test_command_line_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text('log_level = "debug"\n[grpc]\nlisten = "127.0.0.1:1"\n', encoding="utf-8")
+    assert load_settings(path).grpc.listen == "127.0.0.1:1"
+    monkeypatch.setenv("EDGE_GRPC__LISTEN", "127.0.0.1:2")
+    assert load_settings(path).grpc.listen == "127.0.0.1:2"
+    settings = load_settings(path, {"grpc": {"listen": "127.0.0.1:3"}})
+    assert (settings.grpc.listen, settings.log_level) == ("127.0.0.1:3", "debug")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[grpc]\nlistn = 1", "grpc.listn"),
+        ("[limits]\nmax_streams = 0", "limits.max_streams"),
+        ("[grpc", "edge.toml"),
+        ('[grpc]\ntls_cert = "x"', "tls_cert and tls_key"),
+        ('[nginx_rtmp]\ncontrol_url = "file:///etc/passwd"', "control_url"),
+    ],
+)
+def test_error_names_file_and_field(text: str, named: str, tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"edge\.toml") as caught:
+        load_settings(path)
+    assert named in str(caught.value)
+
+
+def test_missing_file_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_settings(tmp_path / "absent.toml")
