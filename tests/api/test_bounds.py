@@ -13,7 +13,7 @@ from edge.errors import InvalidInput, LimitExceeded
 @given(st.text(max_size=12))
 def test_text_passes_whole_or_not_at_all(value: str) -> None:
     if len(value) > 8:
-        with pytest.raises(LimitExceeded, match="name: .* 8 characters"):
+        with pytest.raises(LimitExceeded, match=r"name: .* 8 characters"):
             bounds.text("name", value, 8)
     elif any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
         with pytest.raises(InvalidInput, match="name: control character"):

@@ -1,0 +1,18 @@
+"""Percentiles of a list of measurements, by the same names everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def percentiles(values: Sequence[float], wanted: Sequence[float] = (50, 95)) -> dict[str, float]:
+    """``{"p50": …, "p95": …, "max": …}``, rounded to microseconds of a millisecond; empty: no keys."""
+    if not values:
+        return {}
+    named = {
+        f"p{percent:g}".replace(".", ""): round(float(np.percentile(values, percent)), 3)
+        for percent in wanted
+    }
+    return {**named, "max": round(max(values), 3)}

@@ -1,0 +1,99 @@
+"""A gate in a process of its own: for the demo, benchmarks and tests."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edge.errors import ConfigError
+
+STOP_S = 20.0
+
+
+class GateProcess:
+    """``edge-gate serve`` on free loopback ports; drained at the end.
+
+    ``config``: TOML settings. Raises ConfigError with the gate's own words when it does not start.
+    """
+
+    def __init__(self, data_dir: Path, *, config: str = "") -> None:
+        self._data_dir = data_dir
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._config = data_dir / "edge.toml"
+        self._config.write_text(config, encoding="utf-8")
+        self.ready: dict[str, Any] = {}
+
+    @property
+    def grpc(self) -> str:
+        return str(self.ready["grpc"])
+
+    @property
+    def http(self) -> str:
+        return str(self.ready["http"])
+
+    @property
+    def tokens(self) -> Path:
+        return Path(self.ready["operator_tokens"])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self._log = (self._data_dir / "gate.log").open("wb")
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "edge.cli",
+                "serve",
+                "--config",
+                str(self._config),
+                "--listen",
+                "127.0.0.1:0",
+                "--http",
+                "127.0.0.1:0",
+                "--data-dir",
+                str(self._data_dir),
+                "--json",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            code = self._process.wait()
+            raise ConfigError(f"the gate did not start (exit code {code}): {self.log()[-2000:]}")
+        self.ready = json.loads(line)
+        return self
+
+    def log(self) -> str:
+        """What the gate wrote to stderr."""
+        return (self._data_dir / "gate.log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash of the machine would do."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._log.close()
