@@ -1,0 +1,439 @@
+"""A real gate in its own process, over real gRPC, with real and with broken media."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from edge.api.auth import parse_tokens
+from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.launch import GateProcess
+
+TIMEOUT_S = 30.0
+CONFIG = """
+[limits]
+max_access_unit_bytes = 1000000
+max_streams = 40
+[workers]
+count = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    with GateProcess(tmp_path_factory.mktemp("gate"), config=CONFIG) as running:
+        yield running
+        assert running.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def channel(gate: GateProcess) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(gate.grpc) as open_channel:
+        yield open_channel
+
+
+@pytest.fixture(scope="module")
+def stub(channel: grpc.Channel) -> Any:
+    return gate_pb2_grpc.GateStub(channel)
+
+
+@pytest.fixture(scope="module")
+def operator(channel: grpc.Channel) -> Any:
+    return operator_pb2_grpc.OperatorStub(channel)
+
+
+@pytest.fixture(scope="module")
+def admin(gate: GateProcess) -> tuple[tuple[str, str], ...]:
+    token = parse_tokens(gate.tokens)[0].token.get_secret_value()
+    return (("authorization", f"Bearer {token}"),)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
+    """Extradata and access units of six seconds of moving test footage, GOP 1 s, 25 fps."""
+    path = tmp_path_factory.mktemp("footage") / "moving.mp4"
+    write_footage(path, seconds=6)
+    return read_units(path)
+
+
+def write_footage(path: Path, seconds: int, width: int = 320, height: int = 240) -> None:
+    import numpy as np
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "25", "tune": "zerolatency"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        rows = np.arange(height)[:, None]
+        columns = np.arange(width)[None, :]
+        for index in range(25 * seconds):
+            picture = ((rows + 3 * index) ^ (columns + 2 * index)).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.repeat(picture[:, :, None], 3, axis=2), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def read_units(path: Path) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
+    units = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        extradata = bytes(stream.codec_context.extradata or b"")
+        for packet in container.demux(stream):
+            if packet.pts is None or packet.dts is None or packet.time_base is None:
+                continue
+            units.append(
+                gate_pb2.AccessUnit(
+                    pts_ms=int(packet.pts * packet.time_base * 1000),
+                    dts_ms=int(packet.dts * packet.time_base * 1000),
+                    keyframe=packet.is_keyframe,
+                    data=bytes(packet),
+                )
+            )
+    return extradata, units
+
+
+_connections = iter(range(1_000_000))
+
+
+def admit(stub: Any, broadcaster: str = "anna", **fields: Any) -> gate_pb2.AdmitResponse:
+    request = gate_pb2.AdmitRequest(
+        server="test",
+        connection=fields.pop("connection", f"c{next(_connections)}"),
+        app="live",
+        name="stream",
+        broadcaster=broadcaster,
+        address="127.0.0.1",
+        **fields,
+    )
+    response: gate_pb2.AdmitResponse = stub.Admit(request, timeout=TIMEOUT_S)
+    return response
+
+
+def requests(
+    stream_id: str,
+    extradata: bytes,
+    units: Iterable[gate_pb2.AccessUnit],
+    *,
+    codec: str = "h264",
+    pace: float = 0.0,
+    end: bool = True,
+) -> Iterator[gate_pb2.WatchRequest]:
+    yield gate_pb2.WatchRequest(
+        open=gate_pb2.WatchOpen(stream_id=stream_id, codec=codec, extradata=extradata)
+    )
+    for unit in units:
+        yield gate_pb2.WatchRequest(access_unit=unit)
+        if pace:
+            time.sleep(pace)
+    if end:
+        yield gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason="closed"))
+
+
+def watch(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> list[gate_pb2.WatchResponse]:
+    return list(stub.Watch(messages, timeout=TIMEOUT_S))
+
+
+def status_of(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        watch(stub, messages)
+    return caught.value
+
+
+# admission
+
+
+def test_admission_gives_a_new_stream_and_the_same_connection_the_same(stub: Any) -> None:
+    first, second = admit(stub, connection="same"), admit(stub, connection="same")
+    other = admit(stub)
+    assert first.allowed
+    assert first.reason == gate_pb2.REASON_CODE_ADMITTED
+    assert first.watch_mode == gate_pb2.WATCH_MODE_PUSH
+    assert first.stream_id == second.stream_id != other.stream_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"broadcaster": "x" * 257}, "broadcaster: 257 characters is over the limit of 256"),
+        ({"connection": "a\nb"}, "connection: control character"),
+        ({"attributes": {str(n): "" for n in range(33)}}, "attributes: 33 entries"),
+    ],
+)
+def test_what_callers_send_is_bounded(stub: Any, fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        admit(stub, **fields)
+    assert caught.value.code() in {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+    assert named in caught.value.details()
+
+
+def test_a_block_refuses_in_two_languages_until_it_is_lifted(stub: Any, operator: Any, admin: Any) -> None:
+    block = operator.AddBlock(
+        operator_pb2.AddBlockRequest(subject="berta", duration_ms=3_600_000, reason="test"), metadata=admin
+    )
+    refused = admit(stub, "berta")
+    assert not refused.allowed
+    assert refused.stream_id == ""
+    assert refused.reason == gate_pb2.REASON_CODE_BLOCKED
+    assert refused.blocked_until_wall_ms == block.until_wall_ms
+    assert refused.block_id == block.id
+    assert refused.message.en
+    assert any("\u0600" <= character <= "\u06ff" for character in refused.message.ar)
+    listed = operator.ListBlocks(operator_pb2.ListBlocksRequest(subject="berta"), metadata=admin).blocks
+    assert [entry.id for entry in listed] == [block.id]
+    operator.LiftBlock(operator_pb2.LiftBlockRequest(block_id=block.id, reason="mistake"), metadata=admin)
+    assert admit(stub, "berta").allowed
+
+
+# operators
+
+
+def test_operator_wants_a_token_and_a_role(gate: GateProcess, operator: Any) -> None:
+    request = operator_pb2.ListBlocksRequest()
+    for metadata in ((), (("authorization", "Bearer wrong-token-wrong-token"),)):
+        with pytest.raises(grpc.RpcError) as caught:
+            operator.ListBlocks(request, metadata=metadata)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    with gate.tokens.open("a", encoding="utf-8") as file:
+        file.write("viewer vera a-viewer-token-of-vera\n")
+    viewer = (("authorization", "Bearer a-viewer-token-of-vera"),)
+    operator.ListBlocks(request, metadata=viewer)
+    with pytest.raises(grpc.RpcError) as caught:
+        operator.AddBlock(operator_pb2.AddBlockRequest(subject="x", reason="y"), metadata=viewer)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "reviewer" in caught.value.details()
+
+
+def test_policy_versions(operator: Any, admin: Any) -> None:
+    before = operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=admin)
+    stored = operator.SetPolicy(
+        operator_pb2.SetPolicyRequest(json=before.json, expected_version=before.version, reason="no change"),
+        metadata=admin,
+    )
+    assert stored.version == before.version + 1
+    with pytest.raises(grpc.RpcError) as caught:
+        operator.SetPolicy(
+            operator_pb2.SetPolicyRequest(json=before.json, expected_version=before.version), metadata=admin
+        )
+    assert caught.value.code() is grpc.StatusCode.ABORTED
+    with pytest.raises(grpc.RpcError) as caught:
+        operator.SetPolicy(operator_pb2.SetPolicyRequest(json='{"budget_ms": 1}'), metadata=admin)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "policy.budget_ms" in caught.value.details()
+
+
+def test_health_and_reflection(channel: grpc.Channel) -> None:
+    health = health_pb2_grpc.HealthStub(channel)
+    for service in ("", "edge.gate.v1.Gate", "edge.operator.v1.Operator"):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_S)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+    asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    (listed,) = list(reflection.ServerReflectionInfo(asked, timeout=TIMEOUT_S))
+    names = {service.name for service in listed.list_services_response.service}
+    assert {"edge.gate.v1.Gate", "edge.operator.v1.Operator"} <= names
+
+
+# watching
+
+
+def test_media_is_judged_and_the_watermark_advances(
+    stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    extradata, units = footage
+    stream_id = admit(stub).stream_id
+    answers = watch(stub, requests(stream_id, extradata, units, pace=0.01))
+    assert answers[0].WhichOneof("response") == "opened"
+    verdicts = [answer.verdict for answer in answers if answer.WhichOneof("response") == "verdict"]
+    assert len(verdicts) >= 6
+    cleared = [answer.cleared_pts_ms for answer in answers]
+    assert cleared == sorted(cleared)
+    for verdict in verdicts:
+        assert verdict.model_digest
+        assert verdict.policy_version >= 1
+        assert {signal.source for signal in verdict.signals} >= {"detect"}
+    assert [verdict.pts_ms for verdict in verdicts] == sorted(verdict.pts_ms for verdict in verdicts)
+
+
+def test_a_stream_is_watched_by_one_call(stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]]) -> None:
+    extradata, units = footage
+    stream_id = admit(stub).stream_id
+    first = stub.Watch(requests(stream_id, extradata, units, pace=0.05), timeout=TIMEOUT_S)
+    next(first)
+    error = status_of(stub, requests(stream_id, extradata, units))
+    assert error.code() is grpc.StatusCode.ALREADY_EXISTS
+    first.cancel()
+
+
+@pytest.mark.parametrize(
+    ("codec", "extradata", "code", "named"),
+    [
+        ("vp8", b"", grpc.StatusCode.INVALID_ARGUMENT, "open.codec"),
+        ("h264", b"\x00" * 70_000, grpc.StatusCode.RESOURCE_EXHAUSTED, "extradata"),
+        ("", b"", grpc.StatusCode.INVALID_ARGUMENT, "open.codec"),
+    ],
+)
+def test_open_is_checked(stub: Any, codec: str, extradata: bytes, code: grpc.StatusCode, named: str) -> None:
+    error = status_of(stub, requests(admit(stub).stream_id, extradata, [], codec=codec))
+    assert error.code() is code
+    assert named in error.details()
+
+
+def test_protocol_errors_have_clear_statuses(stub: Any) -> None:
+    error = status_of(stub, iter([gate_pb2.WatchRequest(end=gate_pb2.WatchEnd())]))
+    assert (error.code(), "open" in error.details()) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    error = status_of(stub, requests("st_unknown", b"", []))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    large = gate_pb2.AccessUnit(data=bytes(1_000_001), keyframe=True)
+    error = status_of(stub, requests(admit(stub).stream_id, b"", [large]))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "access_unit.data" in error.details()
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id="st_unknown"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.Attach(gate_pb2.AttachRequest(stream_id=admit(stub).stream_id, url="file:///etc/passwd")))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "scheme" in caught.value.details()
+
+
+def broken(kind: str, units: list[gate_pb2.AccessUnit]) -> list[gate_pb2.AccessUnit]:
+    source = random.Random(7)
+    changed = [gate_pb2.AccessUnit.FromString(unit.SerializeToString()) for unit in units]
+    for index, unit in enumerate(changed):
+        match kind:
+            case "random":
+                unit.data = source.randbytes(400)
+            case "truncated":
+                unit.data = unit.data[: len(unit.data) // 3]
+            case "empty":
+                unit.data = b""
+            case "backwards":
+                unit.pts_ms = unit.dts_ms = 10_000 - unit.pts_ms
+            case "wrapping":
+                unit.pts_ms = (unit.pts_ms + 2**32 - 2000) % 2**32
+                unit.dts_ms = (unit.dts_ms + 2**32 - 2000) % 2**32
+            case "no_keyframe":
+                unit.keyframe = False
+            case "huge_times":
+                unit.pts_ms = source.randrange(-(2**62), 2**62)
+            case "every_tenth":
+                if index % 10 == 5:
+                    unit.data = source.randbytes(len(unit.data))
+    return changed
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["random", "truncated", "empty", "backwards", "wrapping", "no_keyframe", "huge_times", "every_tenth"],
+)
+def test_broken_media_ends_in_a_status_and_takes_nothing_down(
+    kind: str, stub: Any, gate: GateProcess, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    extradata, units = footage
+    stream_id = admit(stub).stream_id
+    try:
+        watch(stub, requests(stream_id, extradata, broken(kind, units), pace=0.002))
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017
+        assert error.details()  # noqa: PT017
+    good = watch(stub, requests(admit(stub).stream_id, extradata, units, pace=0.002))
+    assert any(answer.WhichOneof("response") == "verdict" for answer in good)
+
+
+def test_wrong_extradata_ends_in_a_status(
+    stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    _, units = footage
+    error = status_of(stub, requests(admit(stub).stream_id, b"\x01\xff\xee", units * 2, pace=0.002))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_block_cuts_every_running_stream_of_its_broadcaster(
+    stub: Any, operator: Any, admin: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    extradata, units = footage
+    streams = [admit(stub, "carla").stream_id for _ in range(2)]
+    calls = [
+        stub.Watch(requests(stream_id, extradata, units, pace=0.02), timeout=TIMEOUT_S)
+        for stream_id in streams
+    ]
+    for call in calls:
+        next(call)
+    operator.AddBlock(operator_pb2.AddBlockRequest(subject="carla", reason="test"), metadata=admin)
+    for stream_id, call in zip(streams, calls, strict=True):
+        cut = next(a.verdict for a in call if a.verdict.action == gate_pb2.ACTION_CUT)
+        assert cut.reason == "blocked"
+        assert cut.message.en
+        confirmed = stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        assert confirmed.time_to_cut_ms >= 0
+        call.cancel()
+    assert not admit(stub, "carla").allowed
+
+
+def test_a_killed_worker_costs_a_moment_and_no_stream(
+    stub: Any, gate: GateProcess, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    extradata, units = footage
+    call = stub.Watch(requests(admit(stub).stream_id, extradata, units, pace=0.04), timeout=TIMEOUT_S)
+    next(call)
+    for pid in workers_of(gate.pid):
+        os.kill(pid, signal.SIGKILL)
+    seen = list(call)
+    notices = [a.degraded.reason for a in seen if a.WhichOneof("response") == "degraded"]
+    assert "worker_lost" in notices
+    lost_at = next(i for i, a in enumerate(seen) if a.degraded.reason == "worker_lost")
+    assert any(a.WhichOneof("response") == "verdict" for a in seen[lost_at:])
+
+
+def workers_of(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == pid and b"edge.workers.process" in command:
+            found.append(int(entry.name))
+    return found
+
+
+def test_capacity_is_refused_openly(stub: Any) -> None:
+    answers = [admit(stub, f"crowd{n}") for n in range(60)]
+    refused = [answer for answer in answers if not answer.allowed]
+    assert refused
+    assert all(answer.reason == gate_pb2.REASON_CODE_CAPACITY for answer in refused)
+    assert refused[0].message.en
+
+
+def test_sigterm_drains(tmp_path: Path, footage: tuple[bytes, list[gate_pb2.AccessUnit]]) -> None:
+    extradata, units = footage
+    with (
+        GateProcess(tmp_path / "gate", config="[workers]\ncount = 1\n") as running,
+        grpc.insecure_channel(running.grpc) as channel,
+    ):
+        stub = gate_pb2_grpc.GateStub(channel)
+        call = stub.Watch(requests(admit(stub).stream_id, extradata, units, pace=0.05), timeout=TIMEOUT_S)
+        next(call)
+        children = workers_of(running.pid)
+        assert running.stop() == 0
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    for pid in children:
+        assert not Path(f"/proc/{pid}").exists()
