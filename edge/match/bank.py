@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.container import replace_file
 from edge.match.entry import Entry, Footage, Opinion, Severity
-from edge.match.segment import Segment, SegmentBuilder
+from edge.match.segment import Segment, SegmentBuilder, is_plain
 
 SUFFIX = ".bank"
 FORMAT = 1
@@ -30,7 +30,7 @@ MAX_MANIFEST_BYTES = 32 * 1024 * 1024
 MAX_MARKED = 200_000
 MAX_SEGMENTS = 256
 COMPACT_AT = 8
-"""Segments from which adding more merges the small ones."""
+"""Segments beyond which adding more merges the small ones."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _OPEN_TRIES = 5
@@ -171,17 +171,18 @@ class Bank:
             for item in items:
                 if item.entry.id in ids or self.has(item.entry.id):
                     raise AlreadyExists(f"bank {self.name} has an entry {item.entry.id!r} already")
-                ids.add(item.entry.id)
+                if not is_plain(item):
+                    ids.add(item.entry.id)
                 builder.add(item)
             changed: dict[str, Any] = {"checkpoints": {**self.manifest.checkpoints, **(checkpoints or {})}}
-            if ids:
+            if builder.entries:
                 if any(entry_id in ids for entry_id in self.manifest.removed):
-                    self._rewrite()
+                    self._merge(self.segments)
                 changed["segments"] = (*self.manifest.segments, self._write_segment(builder))
             self._commit(changed)
-            if len(self.manifest.segments) > COMPACT_AT:
-                self._rewrite()
-        return len(ids)
+            if len(self.segments) > COMPACT_AT:
+                self._merge(_small_ones(self.segments))
+        return builder.entries
 
     def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
         """Enable or disable entries; NotFound names the first id that is not there."""
@@ -196,7 +197,7 @@ class Bank:
         with self._changing():
             wanted = self._known(ids)
             if len(wanted) + len(self.manifest.removed) > MAX_MARKED:
-                self._rewrite(without=wanted)
+                self._merge(self.segments, without=wanted)
                 return
             self._commit(
                 {
@@ -211,9 +212,13 @@ class Bank:
             self._commit({"info": info})
 
     def compact(self) -> None:
-        """Write what is left into one segment, and drop the old ones."""
+        """Write what is left into one segment, and drop the old ones.
+
+        Running gates keep what they have mapped until they reload. Ten million hashes take half a
+        minute and 3 GB; adding merges small segments by itself.
+        """
         with self._changing():
-            self._rewrite()
+            self._merge(self.segments)
 
     def _known(self, ids: Iterable[str]) -> set[str]:
         wanted = set(ids)
@@ -240,18 +245,29 @@ class Bank:
         self.segments = (*self.segments, segment)
         return SegmentName(file=file, digest=digest, hashes=segment.hashes, entries=segment.entries)
 
-    def _rewrite(self, without: Iterable[str] = ()) -> None:
-        gone = set(without)
+    def _merge(self, old: Sequence[Segment], without: Iterable[str] = ()) -> None:
+        """Replace segments by one that holds what is left of them."""
+        gone = {*without, *self._removed}
         builder = SegmentBuilder()
-        for item in self.footage():
-            if item.entry.id not in gone:
-                builder.add(item)
-        old = self.manifest.segments
-        named = (self._write_segment(builder),) if len(builder) else ()
-        disabled = _marked("bank.disabled", set(self.manifest.disabled) - gone)
-        self._commit({"segments": named, "removed": (), "disabled": disabled})
-        for name in old:
-            (self.path.parent / name.file).unlink(missing_ok=True)
+        met: set[str] = set()
+        for segment in old:
+            for item in segment.footage():
+                if item.entry.id in gone:
+                    met.add(item.entry.id)
+                else:
+                    builder.add(item)
+        files = {segment.path.name for segment in old}
+        kept = tuple(name for name in self.manifest.segments if name.file not in files)
+        added = (self._write_segment(builder),) if len(builder) else ()
+        self._commit(
+            {
+                "segments": (*kept, *added),
+                "removed": _marked("bank.removed", gone - met),
+                "disabled": _marked("bank.disabled", set(self.manifest.disabled) - gone),
+            }
+        )
+        for file in files:
+            (self.path.parent / file).unlink(missing_ok=True)
 
     def _commit(self, changed: dict[str, Any]) -> None:
         fields = self.manifest.model_dump() | changed | {"generation": self.manifest.generation + 1}
@@ -324,6 +340,13 @@ def _open_segment(path: Path, name: SegmentName, verify: bool) -> Segment:
     if segment.digest != name.digest:
         raise BankError(f"{path}: not the segment that the manifest names (digest differs)")
     return segment
+
+
+def _small_ones(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """All but the largest, until together they are half of it: each hash is rewritten few times."""
+    ordered = sorted(segments, key=lambda s: s.hashes)
+    small, largest = ordered[:-1], ordered[-1]
+    return ordered if sum(s.hashes for s in small) * 2 >= largest.hashes else small
 
 
 def _marked(field: str, ids: set[str]) -> tuple[str, ...]:

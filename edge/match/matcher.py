@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -131,9 +132,9 @@ class _OpenBank:
             for position, bits in zip(
                 hits.positions[:MAX_LOOKED_AT].tolist(), hits.distances[:MAX_LOOKED_AT].tolist(), strict=True
             ):
-                for reference in segment.references(position):
-                    if self._in_use(reference.entry.id):
-                        yield self._candidate(reference.entry, reference.run, bits, change)
+                in_use = (r for r in segment.references(position) if self._in_use(r.entry.id))
+                for reference in islice(in_use, MAX_CANDIDATES):
+                    yield self._candidate(reference.entry, reference.run, bits, change)
 
     def _in_use(self, entry_id: str) -> bool:
         ratio = self.bank.info.enabled_ratio

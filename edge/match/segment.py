@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from edge.errors import BankError, InvalidInput, LimitExceeded
-from edge.match import container
+from edge.match import container, index
 from edge.match.entry import Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.pdq import HASH_BYTES
 from edge.match.search import Codes, Hits, codes_of, scan
 
 MAX_CODES = 1 << 26
-MAX_REFS_PER_CODE = 64
+MAX_REFS_PER_CODE = 1024
 """References of one code that a query looks at; a code shared by more says nothing new."""
 
 _PLAIN_ID = re.compile(r"[0-9a-f]{64}")
@@ -65,13 +66,13 @@ class SegmentBuilder:
     def add(self, footage: Footage) -> None:
         """Add one entry with its hashes; LimitExceeded when the segment would hold over 2²⁶.
 
-        The caller sees to it that no id comes twice.
+        The caller sees to it that no id comes twice; hashes that are named by nothing else may.
         """
         if not footage.hashes:
             raise InvalidInput(f"entry {footage.entry.id!r}", "has no hashes")
         if len(self) + len(footage.hashes) > MAX_CODES:
             raise LimitExceeded("bank segment", MAX_CODES, len(self) + len(footage.hashes), "hashes")
-        if self._entries is None and not _is_plain(footage):
+        if self._entries is None and not is_plain(footage):
             self._entries = [_dump(_plain_entry(bits)) for bits in self._hashes()]
             self._keys = array("Q", (_key(bits.hex()) for bits in self._hashes()))
         number = self.entries
@@ -109,15 +110,21 @@ class SegmentBuilder:
             by_key = np.argsort(self._keys, kind="stable")
             arrays["entry_key"] = np.frombuffer(self._keys, np.uint64)[by_key]
             arrays["entry_of_key"] = by_key.astype(np.uint32)
+        plan: index.Plan | None = None
+        if len(unique) > index.SCAN_UP_TO:
+            plan, buckets = index.build(unique)
+            arrays |= buckets
         entries = len(unique) if self._entries is None else self.entries
         meta = {"hashes": len(codes) if self._entries is not None else entries, "entries": entries}
+        if plan is not None:
+            meta |= {"chunks": plan.chunks, "width": plan.width}
         return container.write(path, meta, arrays)
 
 
 class Segment:
     """An opened segment; its arrays are shared, read-only mappings."""
 
-    def __init__(self, path: Path, content: container.Container) -> None:
+    def __init__(self, path: Path, content: container.Container, *, verify: bool = True) -> None:
         self.path = path
         self.digest = content.digest
         self.size_bytes = content.size_bytes
@@ -127,6 +134,7 @@ class Segment:
         self._codes: Codes = _array(path, a, "codes", np.uint64, 2)
         if self._codes.shape[1:] != (HASH_BYTES // 8,) or len(self._codes) > MAX_CODES:
             raise BankError(f"{path}: codes have the shape {self._codes.shape}")
+        self._index = _open_index(path, content, self._codes, verify)
         self._plain = "ref_first" not in a
         if not self._plain:
             self._first = _array(path, a, "ref_first", np.uint32)
@@ -146,7 +154,7 @@ class Segment:
     @classmethod
     def open(cls, path: Path, *, verify: bool = True) -> Segment:
         """Map and check a segment; BankError when it is not whole."""
-        return cls(path, container.read(path, verify=verify))
+        return cls(path, container.read(path, verify=verify), verify=verify)
 
     def __len__(self) -> int:
         """Unique codes."""
@@ -158,10 +166,12 @@ class Segment:
 
     def search(self, query: Codes, radius: int) -> Hits:
         """Codes within ``radius`` of one code (4,)."""
-        return scan(self._codes, query, radius)
+        if self._index is None:
+            return scan(self._codes, query, radius)
+        return self._index.search(query, radius)
 
     def references(self, position: int) -> Iterator[Reference]:
-        """The places that have the code at ``position``, at most 64."""
+        """The places that have the code at ``position``, at most 1,024."""
         bits = self._codes[position].tobytes()
         if self._plain:
             yield Reference(_plain_entry(bits), HashRun(bits))
@@ -186,14 +196,10 @@ class Segment:
     def _find_plain(self, entry_id: str) -> Entry | None:
         if not _PLAIN_ID.fullmatch(entry_id):
             return None
-        low, high = 0, len(self._codes)
-        for word, value in enumerate(codes_of(bytes.fromhex(entry_id))[0]):
-            column = self._codes[low:high, word]
-            low, high = (
-                low + int(np.searchsorted(column, value, "left")),
-                low + int(np.searchsorted(column, value, "right")),
-            )
-        return _plain_entry(bytes.fromhex(entry_id)) if low < high else None
+        wanted = codes_of(bytes.fromhex(entry_id))[0].tolist()
+        place = bisect_left(range(len(self._codes)), wanted, key=lambda i: self._codes[i].tolist())
+        found = place < len(self._codes) and self._codes[place].tolist() == wanted
+        return _plain_entry(bytes.fromhex(entry_id)) if found else None
 
     def all_entries(self) -> Iterator[Entry]:
         """Every entry, without its hashes."""
@@ -284,7 +290,8 @@ def _key(entry_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=8).digest())
 
 
-def _is_plain(footage: Footage) -> bool:
+def is_plain(footage: Footage) -> bool:
+    """Whether it is a single image that is named by nothing but its hash."""
     hashes = footage.hashes
     return len(hashes) == 1 and footage == Footage(_plain_entry(hashes[0].bits), (HashRun(hashes[0].bits),))
 
@@ -299,6 +306,24 @@ def _count(path: Path, content: container.Container, name: str) -> int:
     if not isinstance(value, int) or not 0 <= value <= MAX_CODES:
         raise BankError(f"{path}: header field {name} is {value!r}")
     return value
+
+
+def _open_index(
+    path: Path, content: container.Container, codes: Codes, verify: bool
+) -> index.ChunkIndex | None:
+    if "slot_first" not in content.arrays:
+        if len(codes) > index.SCAN_UP_TO:
+            raise BankError(f"{path}: {len(codes)} codes without an index")
+        return None
+    plan = index.plan_for(len(codes))
+    if (content.meta.get("chunks"), content.meta.get("width")) != (plan.chunks, plan.width):
+        raise BankError(f"{path}: the index is not cut as {len(codes)} codes are")
+    for name in ("slot_first", "slot_codes"):
+        _array(path, content.arrays, name, np.uint32)
+    opened = index.ChunkIndex(codes, plan, content.arrays)
+    if verify and not opened.sound():
+        raise BankError(f"{path}: the index does not keep the format")
+    return opened
 
 
 def _array(path: Path, arrays: Any, name: str, dtype: Any, dimensions: int = 1) -> Any:
