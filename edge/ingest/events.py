@@ -1,0 +1,95 @@
+"""What the ingest tells its observer: one frozen record an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from edge.api.gen import gate_pb2
+from edge.domain import Tier
+from edge.ingest.rtmp import PublishRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A publish goes live; ``stream_id`` is empty where the gate was away and the settings allow."""
+
+    connection: str
+    stream_id: str
+    publish: PublishRequest
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A publish was refused; ``answer`` is the gate's, or None where it could not be asked."""
+
+    connection: str
+    publish: PublishRequest
+    answer: gate_pb2.AdmitResponse | None
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict of the gate."""
+
+    connection: str
+    stream_id: str
+    verdict: gate_pb2.Verdict
+    cleared_pts_ms: int
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TierChanged:
+    connection: str
+    stream_id: str
+    tier: Tier
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateDown:
+    """The gate cannot be asked, or does not watch this stream now; it is tried again."""
+
+    connection: str
+    stream_id: str
+    detail: str
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayDown:
+    """The relay's output failed; it is tried again."""
+
+    connection: str
+    detail: str
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The publisher's socket is closed; ``reason`` is ``publisher``, ``cut``, ``refused`` or an error's."""
+
+    connection: str
+    stream_id: str
+    reason: str
+    detail: str
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutConfirmed:
+    """The gate knows that the stream is cut; ``time_to_cut_ms`` is its measure, -1 when it had not cut."""
+
+    connection: str
+    stream_id: str
+    time_to_cut_ms: float
+    wall_ms: int
+
+
+Event: TypeAlias = Admitted | Refused | Judged | TierChanged | GateDown | RelayDown | Closed | CutConfirmed
+Observer: TypeAlias = Callable[[Event], None]
+"""Called on the event loop, so it must not block."""

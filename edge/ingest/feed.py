@@ -1,0 +1,83 @@
+"""Which access units go to the gate: as dense as its tier asks, and always decodable. Pure."""
+
+from __future__ import annotations
+
+from edge.domain import AccessUnit, Tier
+
+
+class Feed:
+    """Keeps the current GOP, so that a gate that turns alert, or comes back, gets all of it.
+
+    Per GOP what has been offered to the gate is always a prefix, beginning with its keyframe. A
+    GOP of more than ``max_gop_bytes`` is not kept: what the gate then missed of it is counted in
+    ``skipped``, and it sees the stream again from the next keyframe.
+    """
+
+    def __init__(self, max_gop_bytes: int) -> None:
+        self._max_gop_bytes = max_gop_bytes
+        self._gop: list[AccessUnit] = []
+        self._bytes = 0
+        self._offered = 0
+        self._start_ms = 0
+        self._kept = False
+        self._following = False
+        self._tier = Tier.ALERT
+        self._needed_ms = 0
+        self.skipped = 0
+
+    @property
+    def tier(self) -> Tier:
+        return self._tier
+
+    def push(self, unit: AccessUnit) -> tuple[AccessUnit, ...]:
+        """What the gate should get now that ``unit`` has arrived."""
+        if unit.keyframe:
+            self._gop, self._bytes, self._offered = [], 0, 0
+            self._kept = self._following = True
+        if not self._following:
+            self.skipped += 1
+            return ()
+        if not self._kept:
+            # everything before this one was offered, or the gate no longer follows this GOP
+            return self._beyond(unit)
+        self._gop.append(unit)
+        self._bytes += len(unit.data)
+        due = self._due()
+        if self._bytes > self._max_gop_bytes:
+            self._following = self._offered == len(self._gop)
+            self._kept = False
+            self._start_ms = self._gop[0].dts_ms
+            self._gop, self._offered = [], 0
+        return due
+
+    def change(self, tier: Tier, needed_after_keyframe_ms: int) -> tuple[AccessUnit, ...]:
+        """The gate wants another density; what of the current GOP it should get now."""
+        self._tier, self._needed_ms = tier, needed_after_keyframe_ms
+        return self._due()
+
+    def restart(self) -> tuple[AccessUnit, ...]:
+        """A new Watch call knows nothing: what of the current GOP it should get now."""
+        self._tier, self._offered = Tier.ALERT, 0
+        if not self._kept:
+            self._following = False
+        return self._due()
+
+    def forget(self) -> None:
+        """What comes next has another decoder configuration: nothing before it is of use."""
+        self._gop, self._bytes, self._offered = [], 0, 0
+        self._kept = self._following = False
+
+    def _due(self) -> tuple[AccessUnit, ...]:
+        first = self._offered
+        while self._offered < len(self._gop) and self._needed(self._gop[self._offered], self._gop[0].dts_ms):
+            self._offered += 1
+        return tuple(self._gop[first : self._offered])
+
+    def _beyond(self, unit: AccessUnit) -> tuple[AccessUnit, ...]:
+        if self._needed(unit, self._start_ms):
+            return (unit,)
+        self._following = False
+        return ()
+
+    def _needed(self, unit: AccessUnit, keyframe_dts_ms: int) -> bool:
+        return self._tier is Tier.ALERT or unit.dts_ms - keyframe_dts_ms <= self._needed_ms

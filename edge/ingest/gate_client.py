@@ -1,0 +1,107 @@
+"""The three calls to the gate that an ingest server in push mode needs."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import grpc
+from grpc import aio
+
+from edge.api.gen import gate_pb2, gate_pb2_grpc
+from edge.domain import AccessUnit, Codec
+from edge.errors import GateUnavailable
+from edge.ingest.rtmp import PublishRequest
+from edge.ingest.settings import IngestSettings
+
+WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
+_SERVER_KIND = "reference"
+
+
+class GateClient:
+    """One channel to the gate; every call has a deadline."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._timeout_s = settings.admit_timeout_s
+        self._channel = _channel(settings)
+        self._gate = gate_pb2_grpc.GateStub(self._channel)
+
+    async def admit(self, publish: PublishRequest, connection: str) -> gate_pb2.AdmitResponse:
+        """May this publish go live? Raises GateUnavailable when there is no answer in time."""
+        request = gate_pb2.AdmitRequest(
+            server=_SERVER_KIND,
+            connection=connection,
+            app=publish.app,
+            name=publish.name,
+            broadcaster=publish.broadcaster,
+            address=publish.address,
+            attributes={"stream_key": publish.stream_key} if publish.stream_key else {},
+        )
+        try:
+            return await self._gate.Admit(request, timeout=self._timeout_s)
+        except aio.AioRpcError as error:
+            raise GateUnavailable(f"Admit: {error.code().name}: {error.details()}") from error
+
+    def watch(self) -> WatchCall:
+        """Open a Watch call; errors surface when it is read."""
+        call: WatchCall = self._gate.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
+        return call
+
+    async def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
+        """Report that the publisher's socket is closed; time-to-cut in ms, -1 when the gate had not cut."""
+        request = gate_pb2.ConfirmCutRequest(stream_id=stream_id, closed_wall_ms=closed_wall_ms)
+        try:
+            answer = await self._gate.ConfirmCut(request, timeout=self._timeout_s)
+        except aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return -1.0  # a gate that was restarted
+            raise GateUnavailable(f"ConfirmCut: {error.code().name}: {error.details()}") from error
+        return float(answer.time_to_cut_ms)
+
+    async def close(self) -> None:
+        await self._channel.close(grace=0)
+
+
+def open_request(stream_id: str, codec: Codec, extradata: bytes) -> gate_pb2.WatchRequest:
+    return gate_pb2.WatchRequest(
+        open=gate_pb2.WatchOpen(stream_id=stream_id, codec=codec.value, extradata=extradata)
+    )
+
+
+def unit_request(unit: AccessUnit) -> gate_pb2.WatchRequest:
+    return gate_pb2.WatchRequest(
+        access_unit=gate_pb2.AccessUnit(
+            pts_ms=unit.pts_ms, dts_ms=unit.dts_ms, keyframe=unit.keyframe, data=unit.data
+        )
+    )
+
+
+def end_request(reason: str) -> gate_pb2.WatchRequest:
+    return gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason=reason))
+
+
+def _channel(settings: IngestSettings) -> aio.Channel:
+    """Plain text to loopback and unix sockets, TLS to everything else."""
+    options = [
+        ("grpc.max_send_message_length", settings.max_message_bytes + 64 * 1024),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+    ]
+    if settings.gate_ca is None and _is_local(settings.gate):
+        return aio.insecure_channel(settings.gate, options=options)
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=settings.gate_ca.read_bytes() if settings.gate_ca else None,
+        private_key=settings.gate_key.read_bytes() if settings.gate_key else None,
+        certificate_chain=settings.gate_cert.read_bytes() if settings.gate_cert else None,
+    )
+    return aio.secure_channel(settings.gate, credentials, options=options)
+
+
+def _is_local(gate: str) -> bool:
+    if gate.startswith("unix:"):
+        return True
+    host = gate.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,92 @@
+"""Media waits here until the gate has judged it. Pure: no I/O, time as an argument."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from edge.policy import FailureMode
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held(Generic[T]):
+    item: T
+    pts_ms: int
+    size: int
+    arrival_ms: float
+
+
+class HoldBack(Generic[T]):
+    """A queue in decoding order that lets go only of what is at or behind the watermark.
+
+    The head decides: what comes after a frame in decoding order never leaves before it. When the
+    head has waited ``max_ms`` or ``max_bytes`` are held, the watermark has failed its bound:
+    ``ALLOW`` lets the oldest go and counts it in ``overruns``, ``DENY`` sets ``overrun`` and lets
+    nothing go; the caller ends the stream.
+    """
+
+    def __init__(self, max_ms: int, max_bytes: int, on_overrun: FailureMode) -> None:
+        self._max_ms = max_ms
+        self._max_bytes = max_bytes
+        self._on_overrun = on_overrun
+        self._held: deque[_Held[T]] = deque()
+        self._bytes = 0
+        self._cleared_pts_ms: int | None = None
+        self._open = False
+        self._cut = False
+        self.overrun = False
+        self.overruns = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._bytes
+
+    def push(self, item: T, pts_ms: int, size: int, now_ms: float) -> None:
+        """Hold an item of media time ``pts_ms``; after a cut it is dropped."""
+        if self._cut:
+            return
+        self._held.append(_Held(item, pts_ms, size, now_ms))
+        self._bytes += size
+
+    def clear(self, cleared_pts_ms: int) -> None:
+        """Raise the watermark, milliseconds of media time; it never goes back."""
+        if self._cleared_pts_ms is None or cleared_pts_ms > self._cleared_pts_ms:
+            self._cleared_pts_ms = cleared_pts_ms
+
+    def clear_all(self) -> None:
+        """The gate needs no more media: whatever is held or comes may go."""
+        self._open = True
+
+    def release(self, now_ms: float) -> list[T]:
+        """Take out, in order, everything that may leave now."""
+        out: list[T] = []
+        while self._held and not self._cut:
+            head = self._held[0]
+            if not self._is_clear(head):
+                if now_ms - head.arrival_ms < self._max_ms and self._bytes <= self._max_bytes:
+                    break
+                if self._on_overrun is FailureMode.DENY:
+                    self.overrun = True
+                    break
+                self.overruns += 1
+            self._held.popleft()
+            self._bytes -= head.size
+            out.append(head.item)
+        return out
+
+    def cut(self) -> int:
+        """Drop everything that is held, and everything that still comes; how many items were dropped."""
+        self._cut = True
+        dropped = len(self._held)
+        self._held.clear()
+        self._bytes = 0
+        return dropped
+
+    def _is_clear(self, held: _Held[T]) -> bool:
+        return self._open or (self._cleared_pts_ms is not None and held.pts_ms <= self._cleared_pts_ms)

@@ -1,0 +1,100 @@
+"""A publisher's messages on their two ways: access units to the gate, everything to the relay."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from edge.clock import Clock
+from edge.domain import AccessUnit
+from edge.errors import UnsupportedCodec
+from edge.ingest.chunks import Message, MessageType
+from edge.ingest.flv import TagKind, VideoTag, is_audio_config, parse_video
+from edge.ingest.relay import Passed, Relay
+from edge.ingest.rtmp import RtmpSession
+from edge.ingest.timeline import Timeline, presentation_ms
+from edge.ingest.watching import Watcher
+
+
+class MediaPath:
+    """Runs until the publisher stops.
+
+    Nothing reaches the relay that the gate was not offered before: frames ahead of their decoder
+    configuration are dropped (``unconfigured_units``), other codecs end the stream with
+    UnsupportedCodec.
+    """
+
+    def __init__(
+        self,
+        session: RtmpSession,
+        watcher: Watcher,
+        relay: Relay | None,
+        counters: Counter[str],
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._watcher = watcher
+        self._relay = relay
+        self._counters = counters
+        self._clock = clock
+        self._timeline = Timeline()
+        self._last_dts_ms = 0
+
+    async def run(self) -> None:
+        async for message in self._session.media():
+            if message.type_id == MessageType.VIDEO:
+                await self._video(message)
+            elif message.type_id == MessageType.AUDIO:
+                time_ms = self._timeline.media_ms(message.timestamp)
+                self._pass_on(message, time_ms, time_ms, config=is_audio_config(message.payload))
+            else:
+                self._metadata(message)
+
+    async def _video(self, message: Message) -> None:
+        if not message.payload:
+            self._counters["empty_units"] += 1
+            return
+        tag = parse_video(message.payload)
+        time_ms = self._timeline.media_ms(message.timestamp)
+        if tag.kind is TagKind.CONFIG:
+            self._watcher.configure(tag.codec, tag.data)
+            self._pass_on(message, time_ms, time_ms, config=True)
+        elif tag.kind is TagKind.FRAME:
+            await self._frame(message, tag, time_ms)
+
+    async def _frame(self, message: Message, tag: VideoTag, time_ms: int) -> None:
+        if not tag.data:
+            self._counters["empty_units"] += 1
+            return
+        if not self._watcher.configured:
+            self._counters["unconfigured_units"] += 1
+            return
+        if tag.codec is not self._watcher.codec:
+            raise UnsupportedCodec("flv.video.codec", f"{tag.codec} without a configuration of its own")
+        dts_ms = self._last_dts_ms = max(time_ms, self._last_dts_ms)
+        pts_ms = presentation_ms(dts_ms, tag.composition_ms)
+        unit = AccessUnit(pts_ms, dts_ms, tag.keyframe, tag.data, self._clock.monotonic_ms())
+        self._counters["video_units"] += 1
+        await self._watcher.push(unit)
+        self._pass_on(message, dts_ms, pts_ms, keyframe=tag.keyframe)
+
+    def _metadata(self, message: Message) -> None:
+        # RTMP wraps what an FLV file carries as it is: @setDataFrame is for the server alone
+        prefix = b"\x02\x00\x0d@setDataFrame"
+        payload = message.payload[1:] if message.type_id == MessageType.DATA_AMF3 else message.payload
+        if not payload.startswith(prefix):
+            return
+        plain = Message(MessageType.DATA, message.timestamp, payload.removeprefix(prefix))
+        self._pass_on(plain, self._last_dts_ms, self._last_dts_ms, config=True)
+
+    def _pass_on(
+        self,
+        message: Message,
+        time_ms: int,
+        pts_ms: int,
+        *,
+        config: bool = False,
+        keyframe: bool = False,
+    ) -> None:
+        if self._relay is not None:
+            passed = Passed(message, time_ms, config, keyframe)
+            self._relay.offer(passed, pts_ms, self._clock.monotonic_ms())

@@ -1,0 +1,271 @@
+"""What is passed on: to an FLV file or another RTMP server, directly or held back.
+
+A relay that is slow or away never stalls the ingest: its queue is bounded, and beyond the bound
+media is dropped up to the next keyframe and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import quote
+
+from edge.errors import GateError
+from edge.ingest.chunks import Message, MessageType
+from edge.ingest.flv import FLV_HEADER, flv_tag
+from edge.ingest.hold_back import HoldBack
+from edge.ingest.rtmp import PublishRequest
+from edge.ingest.rtmp_client import RtmpPublisher
+from edge.ingest.settings import IngestSettings
+
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One message on its way to viewers. ``timestamp_ms`` is the ironed media time."""
+
+    message: Message
+    timestamp_ms: int
+    config: bool
+    """A decoder configuration or metadata: whoever joins later needs it first."""
+    keyframe: bool
+
+
+class Output(Protocol):
+    """Where a relay writes. Errors are OSError, GateError or TimeoutError."""
+
+    async def open(self) -> None: ...
+    async def write(self, batch: list[Passed]) -> None: ...
+    async def close(self) -> None: ...
+
+
+class FlvFile:
+    """An FLV file; opened again after a failure it is appended to under a new name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    async def open(self) -> None:
+        self._file = await asyncio.to_thread(self._create)
+
+    def _create(self) -> BinaryIO:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        path, attempt = self._path, 1
+        while path.exists():
+            attempt += 1
+            path = self._path.with_stem(f"{self._path.stem}-{attempt}")
+        file = path.open("xb")
+        file.write(FLV_HEADER)
+        return file
+
+    async def write(self, batch: list[Passed]) -> None:
+        assert self._file is not None
+        data = b"".join(flv_tag(passed.message, passed.timestamp_ms) for passed in batch)
+        await asyncio.to_thread(self._append, self._file, data)
+
+    @staticmethod
+    def _append(file: BinaryIO, data: bytes) -> None:
+        file.write(data)
+        file.flush()
+
+    async def close(self) -> None:
+        if self._file is not None:
+            await asyncio.to_thread(self._file.close)
+            self._file = None
+
+
+class RtmpOutput:
+    """Another RTMP server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._publisher: RtmpPublisher | None = None
+
+    async def open(self) -> None:
+        self._publisher = await RtmpPublisher.connect(self._url)
+
+    async def write(self, batch: list[Passed]) -> None:
+        assert self._publisher is not None
+        for passed in batch:
+            await self._publisher.send(passed.message, passed.timestamp_ms)
+
+    async def close(self) -> None:
+        if self._publisher is not None:
+            await self._publisher.close()
+            self._publisher = None
+
+
+class Relay:
+    """One stream's way out. All but ``run`` return at once.
+
+    Counts ``relay_dropped``, ``relay_failures``, ``hold_back_overruns`` and ``hold_back_dropped``.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        settings: IngestSettings,
+        counters: Counter[str],
+        on_down: Callable[[str], None],
+    ) -> None:
+        self._output = output
+        self._max_bytes = settings.relay_max_bytes
+        self._counters = counters
+        self._on_down = on_down
+        self._hold: HoldBack[Passed] | None = None
+        if settings.hold_back:
+            self._hold = HoldBack(
+                settings.hold_back_max_ms, settings.hold_back_max_bytes, settings.on_gate_down_stream
+            )
+        self._queue: deque[Passed] = deque()
+        self._bytes = 0
+        self._configs: dict[int, Passed] = {}
+        self._has_video = False
+        self._wants_keyframe = True
+        self._open = False
+        self._ended = False
+        self._work = asyncio.Event()
+
+    @property
+    def overrun(self) -> bool:
+        """Hold-back has passed its bound and the settings say deny: the stream must end."""
+        return self._hold is not None and self._hold.overrun
+
+    def offer(self, passed: Passed, pts_ms: int, now_ms: float) -> None:
+        """A message from the publisher, in its order."""
+        if self._hold is None:
+            self._enqueue(passed)
+            return
+        self._hold.push(passed, pts_ms, len(passed.message.payload), now_ms)
+        self.release(now_ms)
+
+    def clear(self, cleared_pts_ms: int, now_ms: float) -> None:
+        """The gate has raised the watermark."""
+        if self._hold is not None:
+            self._hold.clear(cleared_pts_ms)
+            self.release(now_ms)
+
+    def clear_all(self, now_ms: float) -> None:
+        """The gate needs no more media of this stream."""
+        if self._hold is not None:
+            self._hold.clear_all()
+            self.release(now_ms)
+
+    def release(self, now_ms: float) -> None:
+        """Let go of what may leave; called again as time passes."""
+        if self._hold is None:
+            return
+        before = self._hold.overruns
+        for passed in self._hold.release(now_ms):
+            self._enqueue(passed)
+        self._counters["hold_back_overruns"] += self._hold.overruns - before
+
+    def cut(self) -> None:
+        """Viewers get nothing more: what is held, and what is queued, is dropped."""
+        if self._hold is not None:
+            self._counters["hold_back_dropped"] += self._hold.cut()
+            # what had been released was judged and passed, so the queue still goes out
+        else:
+            self._drop_queue()
+        self.end()
+
+    def end(self) -> None:
+        """No more media: ``run`` writes what is queued and returns."""
+        if self._hold is not None:
+            self._counters["hold_back_dropped"] += self._hold.cut()
+        self._ended = True
+        self._work.set()
+
+    async def run(self) -> None:
+        """Write until ``end``; failures of the output are counted and it is tried again."""
+        try:
+            while not (self._ended and not self._queue):
+                try:
+                    await self._write_on()
+                except (OSError, GateError, TimeoutError) as error:
+                    self._counters["relay_failures"] += 1
+                    self._on_down(f"{type(error).__name__}: {error}")
+                    self._drop_queue()
+                    if self._ended:
+                        return
+                    await asyncio.sleep(_RETRY_S)
+        finally:
+            with contextlib.suppress(OSError, GateError, TimeoutError):
+                await self._output.close()
+
+    async def _write_on(self) -> None:
+        while not self._queue and not self._ended:
+            self._work.clear()
+            await self._work.wait()
+        if not self._queue:
+            return
+        try:
+            await self._output.open()
+            self._open = True
+            first = self._queue[0].timestamp_ms
+            await self._output.write(
+                [Passed(c.message, first, c.config, c.keyframe) for c in self._configs.values()]
+            )
+            while True:
+                batch = list(self._queue)
+                self._queue.clear()
+                self._bytes = 0
+                if batch:
+                    await self._output.write(batch)
+                if self._ended and not self._queue:
+                    return
+                if not self._queue:
+                    self._work.clear()
+                    await self._work.wait()
+        finally:
+            self._open = False
+            await self._output.close()
+
+    def _drop_queue(self) -> None:
+        self._counters["relay_dropped"] += len(self._queue)
+        self._queue.clear()
+        self._bytes = 0
+        self._wants_keyframe = True
+
+    def _enqueue(self, passed: Passed) -> None:
+        if passed.config:
+            known = self._configs.get(passed.message.type_id)
+            self._configs[passed.message.type_id] = passed
+            self._has_video |= passed.message.type_id == MessageType.VIDEO
+            if not self._open:
+                # written first when the output opens; what is queued belongs to the old one
+                if known is not None and known.message.payload != passed.message.payload:
+                    self._drop_queue()
+                return
+        size = len(passed.message.payload)
+        full = self._bytes + size > self._max_bytes
+        self._wants_keyframe |= full
+        if self._wants_keyframe and not passed.config:
+            if full or (self._has_video and not passed.keyframe):
+                self._counters["relay_dropped"] += 1
+                return
+            self._wants_keyframe = False
+        self._queue.append(passed)
+        self._bytes += size
+        self._work.set()
+
+
+def open_output(template: str, publish: PublishRequest, stream_id: str) -> Output:
+    """The output that a relay template names: ``rtmp://…``, ``rtmps://…`` or an FLV file."""
+    if template.startswith(("rtmp://", "rtmps://")):
+        name = quote(publish.name, safe="")
+        return RtmpOutput(template.format(app=quote(publish.app), name=name, stream_id=stream_id))
+    filled = template.format(app=_file_name(publish.app), name=_file_name(publish.name), stream_id=stream_id)
+    return FlvFile(Path(filled))
+
+
+def _file_name(text: str) -> str:
+    """A publisher names its stream; it must not name a folder."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in text)[:100] or "_"

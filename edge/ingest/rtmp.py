@@ -1,0 +1,251 @@
+"""One publisher's RTMP connection: handshake, commands, then media messages.
+
+Source: Adobe, "RTMP 1.0" (2012), sections 5.2 and 7; the Enhanced RTMP additions only concern what
+the messages carry, see ``flv.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import struct
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from edge.errors import InvalidInput, LimitExceeded
+from edge.ingest import amf
+from edge.ingest.chunks import ChunkReader, Message, MessageType, encode_message
+
+HANDSHAKE_BYTES = 1536
+MAX_APP_CHARS = 128
+MAX_NAME_CHARS = 256
+MAX_QUERY_CHARS = 512
+_READ_BYTES = 64 * 1024
+_WRITE_CHUNK = 4096
+_WINDOW_BYTES = 2_500_000
+_MAX_UNSENT_BYTES = 256 * 1024
+_MEDIA = (MessageType.VIDEO, MessageType.AUDIO, MessageType.DATA, MessageType.DATA_AMF3)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """What a publisher asks for. ``broadcaster`` and ``stream_key`` are the URL's ``user`` and ``key``."""
+
+    app: str
+    name: str
+    broadcaster: str
+    address: str
+    stream_key: str = field(default="", repr=False)
+
+
+class RtmpSession:
+    """Server side of one connection. Use ``accept``, then ``start`` or ``refuse``, then ``media``.
+
+    Every wait has an end: ``handshake_timeout_s`` for everything up to the publish command,
+    ``idle_timeout_s`` between media messages.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        max_message_bytes: int,
+        handshake_timeout_s: float,
+        idle_timeout_s: float,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._chunks = ChunkReader(max_message_bytes)
+        self._handshake_timeout_s = handshake_timeout_s
+        self._idle_timeout_s = idle_timeout_s
+        self._ready: deque[Message] = deque()
+        self._app = ""
+        self._stream_id = 1
+        self._received = 0
+        self._acknowledged = 0
+
+    @property
+    def address(self) -> str:
+        """The publisher's address without port."""
+        peer = self._writer.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
+    async def accept(self) -> PublishRequest | None:
+        """Handshake and commands up to ``publish``; None when the peer leaves before it.
+
+        Raises TimeoutError, InvalidInput or LimitExceeded.
+        """
+        async with asyncio.timeout(self._handshake_timeout_s):
+            try:
+                await self._handshake()
+            except asyncio.IncompleteReadError:
+                return None
+            while (message := await self._next()) is not None:
+                if message.type_id in (MessageType.COMMAND, MessageType.COMMAND_AMF3):
+                    request = self._on_command(_arguments(message), message.stream_id)
+                    if request is not None:
+                        return request
+        return None
+
+    def start(self) -> None:
+        """Tell the publisher to go ahead."""
+        self._status("status", "NetStream.Publish.Start", "publishing")
+
+    async def refuse(self, code: str, description: str) -> None:
+        """Tell the publisher why not (``NetStream.Publish.BadName`` …) and close the connection."""
+        self._status("error", code, description)
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the socket; returns when it is closed, at most a quarter of a second later."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(0.25):
+                await self._writer.wait_closed()
+        except (OSError, TimeoutError):
+            self._writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+
+    async def media(self) -> AsyncIterator[Message]:
+        """Audio, video and data messages until the publisher stops.
+
+        Raises TimeoutError when no media comes for ``idle_timeout_s``.
+        """
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            if not self._ready:
+                async with asyncio.timeout_at(last + self._idle_timeout_s):
+                    message = await self._next()
+            else:
+                message = self._ready.popleft()
+            if message is None:
+                return
+            if message.type_id in _MEDIA:
+                last = loop.time()
+                yield message
+            elif message.type_id in (MessageType.COMMAND, MessageType.COMMAND_AMF3):
+                command = _arguments(message)
+                if command and command[0] in ("deleteStream", "closeStream", "FCUnpublish"):
+                    return
+
+    async def _next(self) -> Message | None:
+        """The next message, protocol control handled; None at the end of the connection."""
+        while not self._ready:
+            try:
+                data = await self._reader.read(_READ_BYTES)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._received += len(data)
+            if self._received - self._acknowledged >= _WINDOW_BYTES // 2:
+                self._acknowledged = self._received
+                self._control(MessageType.ACKNOWLEDGEMENT, struct.pack(">I", self._received & 0xFFFFFFFF))
+            for message in self._chunks.feed(data):
+                if message.type_id == MessageType.USER_CONTROL:
+                    self._on_user_control(message)
+                else:
+                    self._ready.append(message)
+        return self._ready.popleft()
+
+    async def _handshake(self) -> None:
+        version = (await self._reader.readexactly(1))[0]
+        if version != 3:
+            raise InvalidInput("rtmp.version", f"{version} is not supported; 3 is")
+        theirs = await self._reader.readexactly(HANDSHAKE_BYTES)
+        ours = bytes(8) + os.urandom(HANDSHAKE_BYTES - 8)
+        self._writer.write(b"\x03" + ours + theirs)
+        await self._reader.readexactly(HANDSHAKE_BYTES)
+
+    def _on_command(self, command: list[amf.AmfValue], stream_id: int) -> PublishRequest | None:
+        match command:
+            case ["connect", float(transaction), dict(properties), *_]:
+                self._app = _text(properties.get("app"), "rtmp.app", MAX_APP_CHARS + MAX_QUERY_CHARS)
+                self._control(MessageType.WINDOW_ACK_SIZE, struct.pack(">I", _WINDOW_BYTES))
+                self._control(MessageType.SET_PEER_BANDWIDTH, struct.pack(">IB", _WINDOW_BYTES, 2))
+                self._control(MessageType.SET_CHUNK_SIZE, struct.pack(">I", _WRITE_CHUNK))
+                self._command(
+                    0,
+                    "_result",
+                    transaction,
+                    {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0},
+                    {
+                        "level": "status",
+                        "code": "NetConnection.Connect.Success",
+                        "description": "connected",
+                        "objectEncoding": 0.0,
+                    },
+                )
+            case ["createStream", float(transaction), *_]:
+                self._command(0, "_result", transaction, None, float(self._stream_id))
+            case ["publish", _, _, str(name), *_]:
+                self._stream_id = stream_id
+                return _request(self._app, name, self.address)
+            case ["play" | "play2", *_]:
+                raise InvalidInput("rtmp.command", "play is not supported: this server only takes publishers")
+        return None
+
+    def _on_user_control(self, message: Message) -> None:
+        ping_request, ping_response = 6, 7
+        if len(message.payload) >= 6 and int.from_bytes(message.payload[:2], "big") == ping_request:
+            self._control(MessageType.USER_CONTROL, struct.pack(">H", ping_response) + message.payload[2:6])
+
+    def _status(self, level: str, code: str, description: str) -> None:
+        information: dict[str, amf.AmfValue] = {"level": level, "code": code, "description": description}
+        self._command(self._stream_id, "onStatus", 0.0, None, information)
+
+    def _command(self, stream_id: int, *values: amf.AmfValue) -> None:
+        self._send(Message(MessageType.COMMAND, 0, amf.encode(*values), stream_id), 3)
+
+    def _control(self, type_id: int, payload: bytes) -> None:
+        self._send(Message(type_id, 0, payload), 2)
+
+    def _send(self, message: Message, chunk_stream: int) -> None:
+        if self._writer.is_closing():
+            return
+        # the server's own SET_CHUNK_SIZE counts from the message after it, and these are shorter anyway
+        self._writer.write(encode_message(message, chunk_stream, _WRITE_CHUNK if self._app else 128))
+        if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            self._writer.transport.abort()  # a peer that never reads
+
+
+def _arguments(message: Message) -> list[amf.AmfValue]:
+    skip = 1 if message.type_id == MessageType.COMMAND_AMF3 else 0
+    return amf.decode(message.payload[skip:])
+
+
+def _text(value: amf.AmfValue, name: str, limit: int) -> str:
+    if not isinstance(value, str):
+        raise InvalidInput(name, "must be a string")
+    if len(value) > limit:
+        raise LimitExceeded(name, limit, len(value), "characters")
+    return value
+
+
+def _request(app: str, name: str, address: str) -> PublishRequest:
+    """Split the queries off; a publisher can repeat a key, so the first one counts."""
+    app, _, app_query = app.partition("?")
+    name, _, query = _text(name, "rtmp.name", MAX_NAME_CHARS + MAX_QUERY_CHARS).partition("?")
+    app = _text(app.strip("/"), "rtmp.app", MAX_APP_CHARS)
+    name = _text(name, "rtmp.name", MAX_NAME_CHARS)
+    if not name:
+        raise InvalidInput("rtmp.name", "must not be empty")
+    fields: dict[str, str] = {}
+    try:
+        for key, value in parse_qsl(f"{query}&{app_query}", max_num_fields=32):
+            fields.setdefault(key, value)
+    except ValueError:
+        raise LimitExceeded("rtmp.query", 32, query.count("&") + 1, "fields") from None
+    return PublishRequest(
+        app=app,
+        name=name,
+        broadcaster=_text(fields.get("user") or f"{app}/{name}", "rtmp.user", MAX_NAME_CHARS),
+        address=address,
+        stream_key=_text(fields.get("key", ""), "rtmp.key", MAX_QUERY_CHARS),
+    )

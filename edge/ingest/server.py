@@ -1,0 +1,307 @@
+"""The reference ingest: accepts publishers, asks the gate about each, and obeys it.
+
+A publisher's way: RTMP up to ``publish``, then Admit; refused, or media goes to the gate (Watch)
+and to the relay side by side, until the publisher leaves or the gate cuts. After a cut the socket
+is closed first, then ConfirmCut tells the gate so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import structlog
+
+from edge.api.gen import gate_pb2
+from edge.clock import Clock, SystemClock
+from edge.domain import new_id
+from edge.errors import GateError, GateUnavailable
+from edge.ingest.events import (
+    Admitted,
+    Closed,
+    CutConfirmed,
+    Event,
+    GateDown,
+    Judged,
+    Observer,
+    Refused,
+    RelayDown,
+    TierChanged,
+)
+from edge.ingest.gate_client import GateClient
+from edge.ingest.media import MediaPath
+from edge.ingest.relay import Relay, open_output
+from edge.ingest.rtmp import PublishRequest, RtmpSession
+from edge.ingest.settings import IngestSettings
+from edge.ingest.watching import Ending, Watcher
+from edge.policy import FailureMode
+
+_BAD_NAME = "NetStream.Publish.BadName"
+_FAILED = "NetStream.Publish.Failed"
+_CONFIRM_PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
+_AFTER_END_S = 3.0
+_TICK_S = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+class ReferenceIngest:
+    """An RTMP server for many publishers. ``counters`` says what happened how often.
+
+    ``observer`` is called on the event loop with one record an event (``edge.ingest.events``).
+    """
+
+    def __init__(
+        self, settings: IngestSettings, observer: Observer | None = None, clock: Clock | None = None
+    ) -> None:
+        self.settings = settings
+        self.counters: Counter[str] = Counter()
+        self.clock = clock or SystemClock()
+        self._observer = observer
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.gate: GateClient
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        self.gate = GateClient(self.settings)
+        self._server = await asyncio.start_server(self._accept, self.settings.host, self.settings.port)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        assert self._server is not None, "start first"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close every publisher and return when all is closed."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in self._connections:
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections)
+        await self.gate.close()
+
+    def tell(self, event: Event) -> None:
+        """Pass an event to the observer; one that fails must not end a stream."""
+        if self._observer is not None:
+            try:
+                self._observer(event)
+            except Exception as error:
+                self.counters["observer_failures"] += 1
+                log.error("observer failed", event_kind=type(event).__name__, error=repr(error))
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= self.settings.max_connections:
+            self.counters["refused_connections"] += 1
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(_Connection(self, reader, writer).run())
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+
+class _Connection:
+    """One publisher, from accept to close."""
+
+    def __init__(
+        self, ingest: ReferenceIngest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._ingest = ingest
+        self._settings = ingest.settings
+        self._counters = ingest.counters
+        self._id = new_id("rc")
+        self._stream_id = ""
+        self._closed_ms: int | None = None
+        self._session = RtmpSession(
+            reader,
+            writer,
+            max_message_bytes=self._settings.max_message_bytes,
+            handshake_timeout_s=self._settings.handshake_timeout_s,
+            idle_timeout_s=self._settings.idle_timeout_s,
+        )
+
+    async def run(self) -> None:
+        self._counters["connections"] += 1
+        reason, detail = "error", ""
+        publish = None
+        try:
+            publish = await self._session.accept()
+            reason = "publisher"
+            if publish is not None:
+                reason, detail = await self._publish(publish)
+        except GateError as error:
+            reason, detail = error.reason, str(error)
+            if publish is not None:
+                await self._close(detail)
+        except TimeoutError:
+            reason, detail = "timeout", "nothing was sent for too long"
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            reason, detail = "publisher", type(error).__name__
+        finally:
+            closed_ms = await self._close()
+            self._counters[f"closed_{reason}"] += 1
+            self._ingest.tell(Closed(self._id, self._stream_id, reason, detail, closed_ms))
+
+    async def _publish(self, publish: PublishRequest) -> tuple[str, str]:
+        """Admission, then the stream; why it closed, and the details."""
+        try:
+            answer = await self._ingest.gate.admit(publish, self._id)
+        except GateUnavailable as error:
+            self._gate_down(str(error))
+            mode = self._settings.on_gate_down_admission
+            self._counters[f"admission_{mode.value}_without_gate"] += 1
+            if mode is FailureMode.DENY:
+                self._ingest.tell(Refused(self._id, publish, None, self._now()))
+                await self._close("the live service is not available now", _BAD_NAME)
+                return "refused", str(error)
+            answer = gate_pb2.AdmitResponse(allowed=True)
+        if not answer.allowed:
+            self._ingest.tell(Refused(self._id, publish, answer, self._now()))
+            await self._close(_notice(answer.message), _BAD_NAME)
+            return "refused", answer.message.en
+        self._stream_id = answer.stream_id
+        self._session.start()
+        self._ingest.tell(Admitted(self._id, answer.stream_id, publish, self._now()))
+        return await self._stream(publish)
+
+    async def _stream(self, publish: PublishRequest) -> tuple[str, str]:
+        relay = self._open_relay(publish)
+        watcher = Watcher(
+            self._ingest.gate,
+            publish,
+            self._id,
+            self._stream_id,
+            self._settings,
+            self._counters,
+            lambda response: self._on_answer(response, watcher, relay),
+            self._gate_down,
+        )
+        media = MediaPath(self._session, watcher, relay, self._counters, self._ingest.clock)
+        receiving = asyncio.create_task(media.run())
+        watching = asyncio.create_task(watcher.run())
+        relaying = asyncio.create_task(relay.run()) if relay else None
+        try:
+            return await self._until_closed(receiving, watching, watcher, relay)
+        finally:
+            for task in (receiving, watching):
+                task.cancel()
+            await asyncio.gather(receiving, watching, return_exceptions=True)
+            if relay is not None and relaying is not None:
+                relay.end()
+                await asyncio.wait({relaying}, timeout=_AFTER_END_S)
+                relaying.cancel()
+
+    async def _until_closed(
+        self,
+        receiving: asyncio.Task[None],
+        watching: asyncio.Task[Ending],
+        watcher: Watcher,
+        relay: Relay | None,
+    ) -> tuple[str, str]:
+        active: set[asyncio.Task[None] | asyncio.Task[Ending]] = {receiving, watching}
+        while receiving in active:
+            done, active = await asyncio.wait(
+                active, timeout=_TICK_S if relay else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            if watching in done and watching.result() is not Ending.NO_MORE_NEEDED:
+                return await self._close_publisher(watching.result(), watcher, relay)
+            if watching in done and relay is not None:
+                relay.clear_all(self._ingest.clock.monotonic_ms())
+            if relay is not None:
+                relay.release(self._ingest.clock.monotonic_ms())
+                if relay.overrun:
+                    raise GateUnavailable("hold-back: the gate has not judged the stream in time")
+        # the publisher is gone; what it sent last may still be judged, and may still be a violation
+        error = receiving.exception()
+        await self._close(str(error) if isinstance(error, GateError) else None)
+        if watcher.configured and not watching.done():
+            watcher.finish("closed")
+            await asyncio.wait({watching}, timeout=_AFTER_END_S)
+        if watching.done() and watching.result() is Ending.CUT:
+            if relay is not None:
+                relay.cut()
+            await self._confirm(watcher)
+            return "cut", "after the publisher had left"
+        if watching.done() and watching.result() is Ending.FINISHED and relay is not None:
+            relay.clear_all(self._ingest.clock.monotonic_ms())
+        receiving.result()
+        return "publisher", ""
+
+    async def _close_publisher(
+        self, ending: Ending, watcher: Watcher, relay: Relay | None
+    ) -> tuple[str, str]:
+        """The gate says no: first the viewers, then the publisher, then the proof."""
+        if relay is not None:
+            relay.cut()
+        await self._close(watcher.detail or ending.value)
+        if ending is not Ending.GATE_LOST:
+            await self._confirm(watcher)
+        return ending.value, watcher.detail
+
+    async def _close(self, error: str | None = None, code: str = _FAILED) -> int:
+        """Close the socket once, with an RTMP error where there is one; when it was closed, wall ms."""
+        if self._closed_ms is None:
+            if error is None:
+                await self._session.close()
+            else:
+                await self._session.refuse(code, error)
+            self._closed_ms = self._now()
+        return self._closed_ms
+
+    async def _confirm(self, watcher: Watcher) -> None:
+        """Tell the gate that the socket is closed, until it has heard."""
+        stream_id, closed_wall_ms = self._stream_id, await self._close()
+        if stream_id:
+            for pause_s in (*_CONFIRM_PAUSES_S, None):
+                try:
+                    time_to_cut_ms = await self._ingest.gate.confirm_cut(stream_id, closed_wall_ms)
+                except GateUnavailable as error:
+                    self._gate_down(str(error))
+                    if pause_s is None:
+                        self._counters["cuts_not_confirmed"] += 1
+                        break
+                    await asyncio.sleep(pause_s)
+                else:
+                    self._ingest.tell(CutConfirmed(self._id, stream_id, time_to_cut_ms, self._now()))
+                    break
+        await watcher.farewell("cut")
+
+    def _on_answer(self, answer: gate_pb2.WatchResponse, watcher: Watcher, relay: Relay | None) -> None:
+        self._stream_id = watcher.stream_id
+        if answer.cleared_pts_ms >= 0 and relay is not None:
+            relay.clear(answer.cleared_pts_ms, self._ingest.clock.monotonic_ms())
+        kind = answer.WhichOneof("response")
+        if kind == "verdict":
+            if answer.verdict.action == gate_pb2.ACTION_CUT:
+                watcher.detail = _notice(answer.verdict.message)
+            self._ingest.tell(
+                Judged(self._id, self._stream_id, answer.verdict, answer.cleared_pts_ms, self._now())
+            )
+        elif kind in ("opened", "tier"):
+            self._ingest.tell(TierChanged(self._id, self._stream_id, watcher.tier, self._now()))
+        elif kind == "degraded":
+            self._counters[f"degraded_{answer.degraded.reason}"] += answer.degraded.count
+
+    def _open_relay(self, publish: PublishRequest) -> Relay | None:
+        template = self._settings.relay
+        if template is None:
+            return None
+        output = open_output(template, publish, self._stream_id or self._id)
+        return Relay(output, self._settings, self._counters, self._relay_down)
+
+    def _gate_down(self, detail: str) -> None:
+        self._ingest.tell(GateDown(self._id, self._stream_id, detail, self._now()))
+
+    def _relay_down(self, detail: str) -> None:
+        self._ingest.tell(RelayDown(self._id, detail, self._now()))
+
+    def _now(self) -> int:
+        return self._ingest.clock.wall_ms()
+
+
+def _notice(message: gate_pb2.Message) -> str:
+    """Both languages in the one description that RTMP has."""
+    return " | ".join(text for text in (message.en, message.ar) if text) or "refused"

@@ -1,0 +1,84 @@
+"""Settings of the reference ingest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import ConfigError
+from edge.policy import FailureMode
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+MIB = 1024 * 1024
+
+
+class IngestSettings(BaseModel):
+    """Where to listen, which gate to ask, what to do without it, and where the media goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on for RTMP.")
+    port: int = Field(1935, ge=0, le=65535, description="Port for RTMP; 0 takes a free one.")
+    gate: str = Field("127.0.0.1:50051", description="`host:port` or `unix:/path` of the gate.")
+    gate_ca: Path | None = Field(None, description="CA file that signed the gate's certificate.")
+    gate_cert: Path | None = Field(None, description="Client certificate, where the gate wants one.")
+    gate_key: Path | None = Field(None, description="Its private key.")
+
+    on_gate_down_admission: FailureMode = Field(
+        FailureMode.DENY, description="A publish that the gate cannot be asked about."
+    )
+    on_gate_down_stream: FailureMode = Field(
+        FailureMode.ALLOW, description="A running stream that the gate cannot watch, or not in time."
+    )
+    admit_timeout_s: Seconds = 2.0
+    gate_stall_s: Seconds = Field(2.0, description="How long a gate may be slow to take media.")
+    retry_first_s: Seconds = Field(0.25, description="First pause before the gate is tried again.")
+    retry_most_s: Seconds = Field(5.0, description="Longest pause before the gate is tried again.")
+
+    max_connections: int = Field(256, ge=1, le=100_000)
+    handshake_timeout_s: Seconds = Field(10.0, description="From connect to publish.")
+    idle_timeout_s: Seconds = Field(30.0, description="Longest pause between media messages.")
+    max_message_bytes: int = Field(4 * MIB, ge=64 * 1024, le=64 * MIB, description="One video frame.")
+    max_pending_bytes: int = Field(
+        8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Media on the way to the gate."
+    )
+    max_gop_bytes: int = Field(
+        8 * MIB, ge=0, le=1024 * MIB, description="Current GOP, kept for a gate that turns alert."
+    )
+
+    relay: str | None = Field(
+        None,
+        max_length=2048,
+        description="`rtmp://…` or an FLV file; {app}, {name}, {stream_id} are filled in.",
+    )
+    relay_max_bytes: int = Field(
+        16 * MIB, ge=64 * 1024, le=1024 * MIB, description="Media on the way to the relay."
+    )
+    hold_back: bool = Field(False, description="Relay only what the gate has judged and passed.")
+    hold_back_max_ms: int = Field(8000, ge=100, le=120_000)
+    hold_back_max_bytes: int = Field(32 * MIB, ge=64 * 1024, le=1024 * MIB)
+
+    @model_validator(mode="after")
+    def _relay_fits(self) -> Self:
+        if self.hold_back and self.relay is None:
+            raise ValueError("hold_back needs a relay")
+        if (self.gate_cert is None) != (self.gate_key is None):
+            raise ValueError("gate_cert and gate_key go together")
+        if self.relay is not None:
+            try:
+                self.relay.format(app="", name="", stream_id="")
+            except (KeyError, IndexError, ValueError, AttributeError):
+                raise ValueError("relay: only {app}, {name} and {stream_id} can be filled in") from None
+        return self
+
+
+def ingest_settings(**values: object) -> IngestSettings:
+    """Validated settings. Raises ConfigError with the first wrong field and its limit."""
+    try:
+        return IngestSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(("ingest", *(str(part) for part in first["loc"])))
+        raise ConfigError(f"{where}: {first['msg']}") from None
