@@ -1,0 +1,6 @@
+"""Deciding: from signals to PASS, FLAG or CUT. Pure."""
+
+from edge.decide.decider import Decider, Decision
+from edge.decide.persistence import CategoryState
+
+__all__ = ["CategoryState", "Decider", "Decision"]

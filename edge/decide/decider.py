@@ -1,0 +1,144 @@
+"""From signals to PASS, FLAG or CUT, and to the watermark. Pure: no I/O, media time as an argument.
+
+The watermark (``cleared_pts_ms``) is the media time of the newest sample such that no earlier one is
+unresolved. A category that is raised, or a near match that could cut, freezes it at the last clear sample
+before; it moves again when the suspicion is resolved, and never after a CUT. So an ingest server that
+releases media only behind it shows nothing of what is cut later. It never goes back.
+
+Shadow mode decides the same and acts on nothing: there, too, the watermark is never held, because holding
+media back is an act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge.decide.persistence import CategoryState
+from edge.domain import Action, Signal, SignalSource
+from edge.policy import Mode, Policy
+
+AT_MOST_FLAG = "at_most=flag"
+"""Word in a match signal's detail: its bank entry may ask a person to look, and not cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from one sample's signals."""
+
+    action: Action
+    pts_ms: int
+    cleared_pts_ms: int
+    """-1 before the first cleared sample."""
+    suspicious: bool
+    """A category is raised or a match is near: the stream should be looked at densely."""
+    score: float
+    """Of the deciding signal (FLAG, CUT) or the highest detect score (PASS)."""
+    category: str = ""
+    reason: str = ""
+    """``detector``, ``match``; empty for PASS."""
+    signals: tuple[Signal, ...] = ()
+    """FLAG and CUT: the samples that led to it, oldest first, then the rest of this sample's signals.
+    PASS: this sample's signals."""
+    shadow: bool = False
+
+
+class Decider:
+    """State of one stream. The same signals, times and policy give the same decisions."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._categories = {name: CategoryState(part) for name, part in policy.categories.items()}
+        self._flagged_entries: set[str] = set()
+        self._cut = False
+        self._cut_acted = False
+        self._cleared_pts_ms = -1
+
+    @property
+    def cleared_pts_ms(self) -> int:
+        return self._cleared_pts_ms
+
+    def decide(self, signals: Iterable[Signal], pts_ms: int, *, near_match: bool = False) -> Decision:
+        """Judges one sample. ``near_match``: a bank entry has votes, whether or not they count yet.
+
+        Signals of categories that the policy does not name are recorded and decide nothing.
+        """
+        now = tuple(signals)
+        detected = [s for s in now if s.source is SignalSource.DETECT]
+        for signal in detected:
+            if (state := self._categories.get(signal.category)) is not None:
+                state.add(signal)
+        if not near_match:
+            self._flagged_entries.clear()
+        near_match = near_match and self._policy.match.enabled
+        suspicious = near_match or any(state.raised for state in self._categories.values())
+        shadow = self._policy.mode is Mode.SHADOW
+        action, led = self._action(now)
+        if action is Action.CUT:
+            self._cut = True
+            self._cut_acted = self._cut_acted or not shadow
+        self._advance(pts_ms, near_match, shadow)
+        deciding = led[-1] if led else None
+        return Decision(
+            action=action,
+            pts_ms=pts_ms,
+            cleared_pts_ms=self._cleared_pts_ms,
+            suspicious=suspicious,
+            score=deciding.score if deciding else max((s.score for s in detected), default=0.0),
+            category=deciding.category if deciding else "",
+            reason=_REASONS[deciding.source] if deciding else "",
+            signals=(*led, *(s for s in now if s not in led)),
+            shadow=shadow,
+        )
+
+    def set_policy(self, policy: Policy) -> None:
+        """Episodes, runs and the watermark of this stream go on under the new policy."""
+        states = {}
+        for name, part in policy.categories.items():
+            states[name] = self._categories.get(name) or CategoryState(part)
+            states[name].follow(part)
+        self._categories = states
+        self._policy = policy
+
+    def _action(self, now: tuple[Signal, ...]) -> tuple[Action, tuple[Signal, ...]]:
+        """CUT once a stream, FLAG once an episode; a CUT is also the FLAG of its episode."""
+        if self._cut:
+            return Action.PASS, ()
+        for state in self._categories.values():
+            if led := state.cut_due:
+                return Action.CUT, led
+        matches = [s for s in now if s.source is SignalSource.MATCH] if self._policy.match.enabled else []
+        for signal in matches:
+            if self._match_action(signal) is Action.CUT:
+                return Action.CUT, (signal,)
+        for state in self._categories.values():
+            if led := state.flag_due:
+                state.flagged = True
+                return Action.FLAG, led
+        for signal in matches:
+            if (
+                self._match_action(signal) is Action.FLAG
+                and (signal.entry or "") not in self._flagged_entries
+            ):
+                self._flagged_entries.add(signal.entry or "")
+                return Action.FLAG, (signal,)
+        return Action.PASS, ()
+
+    def _match_action(self, signal: Signal) -> Action:
+        action = self._policy.match.action
+        if action is Action.CUT and AT_MOST_FLAG in signal.detail.split():
+            return Action.FLAG
+        return action
+
+    def _advance(self, pts_ms: int, near_match: bool, shadow: bool) -> None:
+        held = (
+            any(state.raised for state in self._categories.values())
+            or (near_match and self._policy.match.action is Action.CUT)
+            or self._cut
+        )
+        if self._cut_acted or (held and not shadow):
+            return
+        self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
+
+
+_REASONS = {SignalSource.DETECT: "detector", SignalSource.MATCH: "match"}

@@ -1,0 +1,75 @@
+"""Persistence and hysteresis of one category's score. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from edge.domain import Signal
+from edge.policy import CategoryPolicy
+
+
+class CategoryState:
+    """What one category's scores have shown so far on one stream.
+
+    An episode begins with a score at or over ``raise_at`` and ends with one under ``release_at``; between
+    the two thresholds it lasts. A run is a row of samples at or over a threshold; one sample under it
+    ends the run.
+    """
+
+    def __init__(self, policy: CategoryPolicy) -> None:
+        self.raised = False
+        """Within an episode."""
+        self.flagged = False
+        """This episode has had its FLAG."""
+        self._policy = policy
+        self._flag_run: deque[Signal] = deque(maxlen=policy.flag_samples)
+        self._cut_run: deque[Signal] = deque()
+        self._cut_run_start_ms = 0
+        self._cut_run_samples = 0
+
+    def add(self, signal: Signal) -> None:
+        """Takes in the newest score. One that is no number raises, as unknown is not harmless, and
+        neither flags nor cuts."""
+        policy = self._policy
+        score = policy.raise_at if math.isnan(signal.score) else signal.score
+        if score >= policy.raise_at:
+            self.raised = True
+        elif score < policy.release_at:
+            self.raised = self.flagged = False
+        if score >= policy.flag_at:
+            self._flag_run.append(signal)
+        else:
+            self._flag_run.clear()
+        if score < policy.cut_at:
+            self._cut_run.clear()
+            self._cut_run_samples = 0
+            return
+        if not self._cut_run_samples or signal.pts_ms < self._cut_run_start_ms:
+            self._cut_run.clear()
+            self._cut_run_samples, self._cut_run_start_ms = 0, signal.pts_ms
+        self._cut_run_samples += 1
+        self._cut_run.append(signal)
+        while len(self._cut_run) > max(policy.cut_samples, 1):
+            self._cut_run.popleft()
+
+    @property
+    def flag_due(self) -> tuple[Signal, ...]:
+        """The samples that call for a FLAG now; empty when none is called for, or was given already."""
+        if self.flagged or len(self._flag_run) < self._policy.flag_samples:
+            return ()
+        return tuple(self._flag_run)
+
+    @property
+    def cut_due(self) -> tuple[Signal, ...]:
+        """The newest samples of a run that is long enough to cut; empty when there is none."""
+        if self._cut_run_samples < self._policy.cut_samples:
+            return ()
+        if self._cut_run[-1].pts_ms - self._cut_run_start_ms < self._policy.cut_span_ms:
+            return ()
+        return tuple(self._cut_run)
+
+    def follow(self, policy: CategoryPolicy) -> None:
+        """A new policy: episode and runs go on, as far as its numbers allow."""
+        self._policy = policy
+        self._flag_run = deque(self._flag_run, maxlen=policy.flag_samples)

@@ -1,0 +1,116 @@
+"""The evidence clip: what the ring holds, as an MP4, without encoding anything anew."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import OutputContainer
+from av.stream import Stream
+
+from edge.domain import AccessUnit, Codec
+from edge.errors import BrokenMedia
+from edge.evidence.annexb import AnnexB
+from edge.evidence.durable import appearing
+from edge.stream.decode import Decoder
+
+_MILLISECONDS: Final = Fraction(1, 1000)
+_VP9_TAG: Final = int.from_bytes(b"VP90", "little")
+_MAX_STEP_MS: Final = 60_000
+_LAST_FRAME_MS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceClip:
+    """A clip on disk. Times are the stream's media time; the clip's own time starts at 0."""
+
+    path: Path
+    start_pts_ms: int
+    end_pts_ms: int
+    bytes: int
+
+
+def write_clip(
+    units: Sequence[AccessUnit], codec: Codec, extradata: bytes, directory: Path, incident_id: str
+) -> EvidenceClip:
+    """Writes ``directory/INCIDENT.mp4`` from access units in decoding order.
+
+    The clip starts at the first keyframe. It appears under its name only when it is whole and synced to
+    disk, readable for the owner alone. Raises BrokenMedia when there is no keyframe or the muxer refuses
+    the media, InvalidInput for an id that is no file name, and OSError of the file system.
+    """
+    first = next((i for i, unit in enumerate(units) if unit.keyframe and unit.data), None)
+    if first is None:
+        raise BrokenMedia(f"evidence of {incident_id}: no keyframe in the {len(units)} access units held")
+    kept = [unit for unit in units[first:] if unit.data]
+    with appearing(directory, incident_id, ".mp4") as (partial, path):
+        _mux(partial, kept, codec, extradata, incident_id)
+        size = partial.stat().st_size
+    shown = [unit.pts_ms for unit in kept]
+    return EvidenceClip(path, min(shown), max(shown), size)
+
+
+def _mux(path: Path, units: list[AccessUnit], codec: Codec, extradata: bytes, incident_id: str) -> None:
+    try:
+        height, width = _size_of(units[0], codec, extradata)
+        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            stream = _stream(container, codec, units[0], width, height)
+            container.metadata["comment"] = f"edge-gate incident {incident_id}"
+            for packet in _packets(units, codec, extradata):
+                packet.stream = stream
+                container.mux_one(packet)
+    except (av.FFmpegError, ValueError) as error:
+        raise BrokenMedia(f"evidence of {incident_id}: the muxer refuses the media: {error}") from error
+
+
+def _stream(
+    container: OutputContainer, codec: Codec, keyframe: AccessUnit, width: int, height: int
+) -> Stream:
+    if codec is not Codec.VP9:
+        return container.add_mux_stream(codec.value, width=width, height=height, time_base=_MILLISECONDS)
+    # The MP4 header of VP9 wants profile and pixel format; only a demuxer can put them into a stream.
+    header = struct.pack("<4sHHIHHIIII", b"DKIF", 0, 32, _VP9_TAG, width, height, 1000, 1, 1, 0)
+    frame = struct.pack("<IQ", len(keyframe.data), 0) + keyframe.data
+    with av.open(io.BytesIO(header + frame), format="ivf") as source:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        stream.time_base = _MILLISECONDS
+        return stream
+
+
+def _packets(units: list[AccessUnit], codec: Codec, extradata: bytes) -> Iterator[av.Packet[Stream]]:
+    """Time from 0, dts strictly rising, pts never before dts; no step longer than a minute."""
+    framing = AnnexB(codec, extradata) if codec in (Codec.H264, Codec.HEVC) else None
+    raw_dts, dts = units[0].dts_ms, -1
+    previous: av.Packet[Stream] | None = None
+    for unit in units:
+        data = unit.data if framing is None else framing.convert(unit.data, keyframe=unit.keyframe)
+        if not data:
+            continue
+        step = unit.dts_ms - raw_dts
+        raw_dts = unit.dts_ms
+        dts += step if 0 < step <= _MAX_STEP_MS else 1
+        packet: av.Packet[Stream] = av.Packet(data)
+        packet.dts = max(dts, 0)
+        packet.pts = packet.dts + min(max(unit.pts_ms - unit.dts_ms, 0), _MAX_STEP_MS)
+        packet.time_base = _MILLISECONDS
+        packet.is_keyframe = unit.keyframe
+        if previous is not None:
+            previous.duration = packet.dts - (previous.dts or 0)
+            yield previous
+        previous, dts = packet, packet.dts
+    if previous is not None:
+        previous.duration = _LAST_FRAME_MS
+        yield previous
+
+
+def _size_of(unit: AccessUnit, codec: Codec, extradata: bytes) -> tuple[int, int]:
+    """Height and width for the container's header; one by one where the keyframe cannot be decoded."""
+    decoder = Decoder(codec, extradata)
+    frames = decoder.decode(unit) or decoder.drain()
+    return (frames[0].height, frames[0].width) if frames else (2, 2)

@@ -1,0 +1,38 @@
+"""Watching a stream: source, ring, decoding, sampling, tiers, and the way to a verdict."""
+
+from edge.stream.codecs import AnyCodec, FileCodec, codec_named
+from edge.stream.decode import Decoder
+from edge.stream.media_file import MediaFile, open_media_file
+from edge.stream.pipeline import Judgement, PipelineCounters, StreamPipeline
+from edge.stream.ports import DetectorPort, DetectWindowPort, MatcherPort
+from edge.stream.pull import PullSettings, PullSource
+from edge.stream.ring import Ring
+from edge.stream.sampling import Feed, Plan, Sampler
+from edge.stream.schedule import Schedule, Taps
+from edge.stream.tiers import TierState
+from edge.stream.timestamps import Timestamps
+
+__all__ = [
+    "AnyCodec",
+    "Decoder",
+    "DetectWindowPort",
+    "DetectorPort",
+    "Feed",
+    "FileCodec",
+    "Judgement",
+    "MatcherPort",
+    "MediaFile",
+    "PipelineCounters",
+    "Plan",
+    "PullSettings",
+    "PullSource",
+    "Ring",
+    "Sampler",
+    "Schedule",
+    "StreamPipeline",
+    "Taps",
+    "TierState",
+    "Timestamps",
+    "codec_named",
+    "open_media_file",
+]

@@ -1,0 +1,167 @@
+"""Decoding: access units straight into a codec context, without a demuxer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from edge.domain import AccessUnit
+from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
+from edge.stream.codecs import DECODERS, AnyCodec, codec_named
+from edge.stream.ports import Luma
+
+MAX_EXTRADATA_BYTES = 64 * 1024
+MAX_SIDE = 8192
+FRUITLESS_UNITS = 60
+"""Units fed in a row without a frame before a stream counts as broken."""
+FRUITLESS_MS = 5_000
+"""The same in media time, for streams of low frame rates …"""
+_FRUITLESS_MIN_UNITS = 8
+"""… but not before a decoder that holds frames back had a chance."""
+
+# Plane 0 is 8-bit luma, one byte a pixel.
+_LUMA_FIRST: Final = frozenset(
+    {
+        *("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv440p", "yuvj440p"),
+        *("yuv411p", "yuv410p", "yuva420p", "yuva422p", "yuva444p", "nv12", "nv21", "nv16", "gray"),
+    }
+)
+
+
+class Decoder:
+    """One codec context; not safe for use by several threads.
+
+    Raises UnsupportedCodec where the linked FFmpeg has no decoder, LimitExceeded for more than 64 KiB of
+    extradata, and InvalidInput for extradata that the decoder refuses.
+    """
+
+    def __init__(self, codec: AnyCodec, extradata: bytes = b"") -> None:
+        if len(extradata) > MAX_EXTRADATA_BYTES:
+            raise LimitExceeded("extradata", MAX_EXTRADATA_BYTES, len(extradata), "bytes")
+        if codec_named(codec) is None:
+            raise UnsupportedCodec("codec", f"{str(codec)!r} is not decoded here")
+        self.codec = codec
+        self.errors: Counter[str] = Counter()
+        """Units and frames that were tolerated, by reason: ``empty_unit``, ``invalid_data``,
+        ``corrupt_frame``."""
+        self.decoded = 0
+        """Frames that came out."""
+        self._context = _open(codec, extradata)
+        self._reformatter = VideoReformatter()
+        self._fruitless_units = 0
+        self._fruitless_since_ms: int | None = None
+        self.size: tuple[int, int] | None = None
+        """``(height, width)`` of the last frame."""
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether frames come out later than their units go in."""
+        return self._context.has_b_frames
+
+    def decode(self, unit: AccessUnit) -> list[VideoFrame]:
+        """Frames that come out for one unit, in display order; ``frame.pts`` is media time in ms.
+
+        Damaged units are counted and tolerated; BrokenMedia when nothing has come out for 60 units or
+        5 s of media, and for frames larger than 8192 × 8192.
+        """
+        if not unit.data:
+            self.errors["empty_unit"] += 1
+            self._fruitless(unit, 0)
+            return []
+        packet = av.Packet(unit.data)
+        packet.pts, packet.dts = unit.pts_ms, unit.dts_ms
+        packet.is_keyframe = unit.keyframe
+        frames = self._send(packet)
+        self._fruitless(unit, len(frames))
+        return frames
+
+    def drain(self) -> list[VideoFrame]:
+        """What the decoder still holds; it is ready for a keyframe afterwards."""
+        frames = self._send(None)
+        self._context.flush_buffers()
+        return frames
+
+    def restart(self) -> None:
+        """Forget all references and held frames: the next unit does not follow the last one."""
+        self._context.flush_buffers()
+
+    def luma(self, frame: VideoFrame) -> Luma:
+        """Luma of a frame, uint8 ``(h, w)``: a view of its Y plane (rows strided, the frame stays
+        alive with it) where there is one of 8 bits, else a conversion."""
+        if frame.format.name not in _LUMA_FIRST:
+            frame = self._reformatter.reformat(frame, format="gray8")
+        plane = frame.planes[0]
+        stored: Luma = np.frombuffer(memoryview(plane), dtype=np.uint8)
+        return stored.reshape(-1, plane.line_size)[: frame.height, : frame.width]
+
+    def _send(self, packet: Any) -> list[VideoFrame]:
+        try:
+            frames = self._context.decode(packet)
+        except MemoryError as error:
+            raise BrokenMedia(f"{self.codec}: a frame needs more memory than there is") from error
+        except (av.FFmpegError, ValueError, OSError) as error:
+            self.errors["invalid_data"] += 1
+            del error
+            return []
+        kept = []
+        for frame in frames:
+            self._check_size(frame)
+            if frame.is_corrupt:
+                self.errors["corrupt_frame"] += 1
+            if frame.pts is not None:
+                kept.append(frame)
+        self.decoded += len(kept)
+        return kept
+
+    def _check_size(self, frame: VideoFrame) -> None:
+        size = (frame.height, frame.width)
+        if size != self.size:
+            if max(size) > MAX_SIDE or min(size) < 1:
+                raise BrokenMedia(
+                    f"{self.codec}: frame of {frame.width}x{frame.height} is over the limit "
+                    f"of {MAX_SIDE}x{MAX_SIDE}"
+                )
+            self.size = size
+
+    def _fruitless(self, unit: AccessUnit, frames: int) -> None:
+        if frames:
+            self._fruitless_units, self._fruitless_since_ms = 0, None
+            return
+        self._fruitless_units += 1
+        if self._fruitless_since_ms is None:
+            self._fruitless_since_ms = unit.dts_ms
+        fruitless_ms = unit.dts_ms - self._fruitless_since_ms
+        if self._fruitless_units >= FRUITLESS_UNITS or (
+            fruitless_ms >= FRUITLESS_MS and self._fruitless_units >= _FRUITLESS_MIN_UNITS
+        ):
+            raise BrokenMedia(
+                f"{self.codec}: nothing decodable in {self._fruitless_units} access units "
+                f"({fruitless_ms} ms of media)"
+            )
+
+
+def _open(codec: AnyCodec, extradata: bytes) -> VideoCodecContext:
+    name = DECODERS.get(codec, codec.value)
+    try:
+        context = av.CodecContext.create(name, "r")
+    except (av.FFmpegError, ValueError) as error:
+        raise UnsupportedCodec("codec", f"the linked FFmpeg has no decoder for {codec.value!r}") from error
+    if not isinstance(context, VideoCodecContext):
+        raise UnsupportedCodec("codec", f"{codec.value!r} is not a video codec")
+    # Frame threads would hold frames back, slice threads would take cores from other streams.
+    context.thread_type = "NONE"
+    context.thread_count = 1
+    context.options = {"max_pixels": str(MAX_SIDE * MAX_SIDE)}
+    if extradata:
+        context.extradata = extradata
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise InvalidInput("extradata", f"refused by the {codec.value} decoder: {error}") from error
+    return context

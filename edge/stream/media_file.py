@@ -1,0 +1,126 @@
+"""Recorded files as what a live stream is: codec, extradata and access units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from edge.clock import Clock, SystemClock
+from edge.domain import AccessUnit
+from edge.errors import BrokenMedia, MediaError, UnsupportedCodec
+from edge.stream.codecs import AnyCodec, codec_named
+
+MAX_DAMAGED_PACKETS = 60
+"""Reading errors in a row after which the rest of a file is given up."""
+_DEFAULT_STEP_MS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """An opened file; use it within ``open_media_file``."""
+
+    path: Path
+    codec: AnyCodec
+    extradata: bytes
+    duration_s: float
+    """As the container says; 0 where it does not."""
+    _container: InputContainer
+    _stream: VideoStream
+    _clock: Clock
+
+    def units(self) -> Iterator[AccessUnit]:
+        """Access units in decoding order, the first at pts 0; they "arrive" when they are read.
+
+        Raises BrokenMedia when there is none, or nothing but reading errors is left.
+        """
+        base = self._stream.time_base
+        start_ms: int | None = None
+        last_dts_ms = -_DEFAULT_STEP_MS
+        for packet in self._packets():
+            dts, pts = packet.dts, packet.pts
+            dts_ms = last_dts_ms + _DEFAULT_STEP_MS if dts is None or not base else round(dts * base * 1000)
+            pts_ms = dts_ms if pts is None or not base else round(pts * base * 1000)
+            if dts is None and pts is not None:
+                dts_ms = pts_ms
+            if start_ms is None:
+                start_ms = pts_ms
+            last_dts_ms = dts_ms
+            yield AccessUnit(
+                pts_ms - start_ms,
+                dts_ms - start_ms,
+                bool(packet.is_keyframe),
+                bytes(packet),
+                self._clock.monotonic_ms(),
+            )
+        if start_ms is None:
+            raise BrokenMedia(f"{self.path}: no video packets")
+
+    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
+        damaged = 0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, ValueError, OSError) as error:
+                damaged += 1
+                if damaged >= MAX_DAMAGED_PACKETS:
+                    raise BrokenMedia(f"{self.path}: {error}") from error
+                packets = self._container.demux(self._stream)
+                continue
+            damaged = 0
+            if packet.size:
+                yield packet
+
+
+@contextmanager
+def open_media_file(path: Path, clock: Clock | None = None) -> Iterator[MediaFile]:
+    """Open a recorded file with a video stream that the gate decodes.
+
+    Raises OSError when it cannot be read, MediaError when it is no media or has no video (an audio
+    file, say), and UnsupportedCodec.
+    """
+    with path.open("rb"):
+        pass  # the operating system's own error, before FFmpeg rewords it
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, ValueError, UnicodeError) as error:
+        raise BrokenMedia(f"{path}: not readable as media: {_brief(error)}") from error
+    try:
+        yield _media_file(path, container, clock or SystemClock())
+    finally:
+        container.close()
+
+
+def _media_file(path: Path, container: InputContainer, clock: Clock) -> MediaFile:
+    stream = next((s for s in container.streams.video if not _is_cover(s)), None)
+    if stream is None:
+        raise MediaError(f"{path}: no video stream{' (audio only)' if container.streams.audio else ''}")
+    context = stream.codec_context
+    if context is None:
+        raise BrokenMedia(f"{path}: the video stream has no readable codec parameters")
+    codec = codec_named(context.codec.canonical_name)
+    if codec is None:
+        raise UnsupportedCodec("codec", f"{path}: {context.codec.canonical_name!r} is not decoded here")
+    duration_s = 0.0
+    if stream.duration and stream.time_base:
+        duration_s = float(stream.duration * stream.time_base)
+    elif container.duration:
+        duration_s = container.duration / av.time_base
+    return MediaFile(path, codec, context.extradata or b"", max(duration_s, 0.0), container, stream, clock)
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    """A picture attached to an audio file."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _brief(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

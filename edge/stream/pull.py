@@ -1,0 +1,228 @@
+"""Pulling a stream from an ingest server: one thread that only reads, and a watchdog over it.
+
+FFmpeg's own timeouts do not end every hang, so the watchdog is ours. A thread inside libav cannot be
+interrupted: when it hangs past its limit it is abandoned and counted, and the stream ends with
+SourceStalled at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final, ParamSpec
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from edge.clock import Clock
+from edge.domain import AccessUnit, Codec
+from edge.errors import (
+    BrokenMedia,
+    GateError,
+    InvalidInput,
+    LimitExceeded,
+    MediaError,
+    SourceStalled,
+    UnsupportedCodec,
+)
+
+MAX_URL_CHARACTERS = 2048
+# analyzeduration=0 would mean FFmpeg's default of seconds; fflags=nobuffer would lose the first keyframe.
+_SMALL_PROBE: Final = {"analyzeduration": "1", "probesize": "32"}
+_HTTP_PROBE: Final = {"analyzeduration": "1", "probesize": "2048"}
+_DEFAULT_STEP_MS: Final = 40
+
+P = ParamSpec("P")
+
+abandoned_threads = 0
+"""Reader threads of this process that hang inside libav and were given up."""
+_count_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class PullSettings:
+    """``open_ms``: media must arrive within it; ``stall_ms``: longest time without media after that."""
+
+    schemes: tuple[str, ...] = ("rtmp", "rtmps")
+    open_ms: int = 10_000
+    stall_ms: int = 10_000
+    max_unit_bytes: int = 64 * 1024 * 1024
+    options: dict[str, str] = field(default_factory=dict)
+    """More options for FFmpeg's ``avformat_open_input``."""
+
+
+class PullSource:
+    """One pull. Callbacks come from its threads, one at a time: ``on_open(codec, extradata)`` once,
+    ``on_unit`` for each access unit, and ``on_end(error)`` exactly once unless ``stop`` came first, with
+    None at a clean end of the stream. A callback may block to slow the reading down; that time does
+    not count as a stall.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: PullSettings,
+        clock: Clock,
+        *,
+        on_open: Callable[[Codec, bytes], None],
+        on_unit: Callable[[AccessUnit], None],
+        on_end: Callable[[GateError | None], None],
+    ) -> None:
+        """Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""
+        if len(url) > MAX_URL_CHARACTERS:
+            raise LimitExceeded("url", MAX_URL_CHARACTERS, len(url), "characters")
+        parts = urlsplit(url)
+        if parts.scheme.lower() not in settings.schemes or not parts.netloc:
+            allowed = ", ".join(settings.schemes)
+            raise InvalidInput("url", f"wants scheme://host/…, with a scheme of: {allowed}")
+        self.url = url
+        self._where = f"{parts.scheme}://{parts.hostname}{parts.path}"  # no query: it holds stream keys
+        self._settings = settings
+        self._clock = clock
+        self._on_open = on_open
+        self._on_unit = on_unit
+        self._on_end = on_end
+        self._stopped = threading.Event()
+        self._finished = threading.Event()
+        self._ending = threading.Lock()
+        self._opened = False
+        self._waiting_since_ms: float | None = None
+        self._reader = threading.Thread(target=self._read, name="pull-reader", daemon=True)
+        self._watchdog = threading.Thread(target=self._watch, name="pull-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begins to connect; returns at once."""
+        self._waiting_since_ms = self._clock.monotonic_ms()
+        self._reader.start()
+        self._watchdog.start()
+
+    def stop(self) -> None:
+        """No callback begins after it. The connection is closed when its read returns."""
+        with self._ending:
+            self._stopped.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Waits until the reader is gone; whether it is."""
+        self._reader.join(timeout_s)
+        return not self._reader.is_alive()
+
+    def _read(self) -> None:
+        error: GateError | None = None
+        try:
+            with closing(self._connect()) as container:
+                self._pass_on(container)
+        except GateError as raised:
+            error = raised
+        except (av.FFmpegError, OSError, ValueError) as raised:
+            error = self._translated(raised)
+        except Exception as raised:  # nothing may leave the thread without an end being told
+            error = MediaError(f"{self._where}: {type(raised).__name__}: {raised}")
+        finally:
+            self._finished.set()
+            self._end(error)
+
+    def _connect(self) -> InputContainer:
+        settings = self._settings
+        probe = _HTTP_PROBE if self.url.lower().startswith("http") else _SMALL_PROBE
+        options = {**probe, "rw_timeout": str(settings.stall_ms * 1000), **settings.options}
+        timeout = (settings.open_ms / 1000, settings.stall_ms / 1000)
+        return av.open(self.url, mode="r", options=options, timeout=timeout)
+
+    def _pass_on(self, container: InputContainer) -> None:
+        packets = self._video_packets(container)
+        told = False
+        last_dts_ms = -_DEFAULT_STEP_MS
+        for packet in packets:
+            if self._stopped.is_set():
+                return
+            if packet.size > self._settings.max_unit_bytes:
+                raise LimitExceeded("access_unit", self._settings.max_unit_bytes, packet.size, "bytes")
+            stream = packet.stream
+            if not told:
+                codec, extradata = _codec_of(stream, self._where)
+                self._calling(self._on_open, codec, extradata)
+                told = self._opened = True
+            base = stream.time_base
+            dts_ms = round(packet.dts * base * 1000) if packet.dts is not None and base else None
+            dts_ms = last_dts_ms + _DEFAULT_STEP_MS if dts_ms is None else dts_ms
+            pts_ms = round(packet.pts * base * 1000) if packet.pts is not None and base else dts_ms
+            last_dts_ms = dts_ms
+            unit = AccessUnit(
+                pts_ms, dts_ms, bool(packet.is_keyframe), bytes(packet), self._clock.monotonic_ms()
+            )
+            self._calling(self._on_unit, unit)
+        if not told and not self._stopped.is_set():
+            audio = " (audio only)" if container.streams.audio else ""
+            raise MediaError(f"{self._where}: the stream ended without video{audio}")
+
+    def _video_packets(self, container: InputContainer) -> Iterator[av.Packet[VideoStream]]:
+        """Packets of the first video stream; it may appear only after audio has come."""
+        chosen: int | None = None
+        audio_since_ms = self._clock.monotonic_ms()
+        for packet in container.demux():
+            if self._stopped.is_set():
+                return
+            stream = packet.stream
+            if isinstance(stream, VideoStream) and packet.size and chosen in (None, stream.index):
+                chosen = stream.index
+                self._waiting_since_ms = self._clock.monotonic_ms()
+                yield packet  # type: ignore[misc]
+            elif chosen is None and self._clock.monotonic_ms() - audio_since_ms > self._settings.open_ms:
+                raise MediaError(f"{self._where}: no video within {self._settings.open_ms} ms (audio only)")
+
+    def _calling(self, callback: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
+        """Runs a callback with the watchdog off: its waiting is the consumer's, not the source's."""
+        self._waiting_since_ms = None
+        if not self._stopped.is_set():
+            callback(*arguments, **named)
+        self._waiting_since_ms = self._clock.monotonic_ms()
+
+    def _watch(self) -> None:
+        settings = self._settings
+        interval_s = min(settings.open_ms, settings.stall_ms, 1000) / 4000
+        while not self._finished.wait(interval_s):
+            since_ms = self._waiting_since_ms
+            limit_ms = settings.stall_ms if self._opened else settings.open_ms
+            stopped = self._stopped.is_set()
+            if since_ms is None or self._clock.monotonic_ms() - since_ms <= limit_ms:
+                continue
+            self._abandon()
+            if not stopped:
+                what = "no media" if self._opened else "nothing received"
+                self._end(SourceStalled(f"{self._where}: {what} for {limit_ms} ms"))
+            return
+
+    def _abandon(self) -> None:
+        global abandoned_threads
+        with _count_lock:
+            abandoned_threads += 1
+
+    def _end(self, error: GateError | None) -> None:
+        with self._ending:
+            if self._stopped.is_set():
+                return
+            self._stopped.set()
+        self._on_end(error)
+
+    def _translated(self, error: Exception) -> GateError:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, (av.error.ExitError, TimeoutError)):
+            return SourceStalled(f"{self._where}: timed out")
+        if self._opened and isinstance(error, av.error.InvalidDataError):
+            return BrokenMedia(f"{self._where}: {reason}")
+        return SourceStalled(f"{self._where}: {reason}")
+
+
+def _codec_of(stream: VideoStream, where: str) -> tuple[Codec, bytes]:
+    context = stream.codec_context
+    if context is None:
+        raise UnsupportedCodec("codec", f"{where}: the video's codec is unknown")
+    name = context.codec.canonical_name
+    try:
+        return Codec(name), context.extradata or b""
+    except ValueError:
+        raise UnsupportedCodec("codec", f"{where}: {name!r} is not decoded here") from None

@@ -1,0 +1,64 @@
+"""The last seconds of a stream, still compressed: for evidence, and to go back to the last keyframe."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edge.domain import AccessUnit
+
+
+class Ring:
+    """Access units of whole GOPs, bounded in media time and in bytes.
+
+    It always starts at a keyframe. The oldest GOPs go first; the newest may be longer than ``ring_ms``
+    and is kept as long as it fits into ``ring_bytes``. A GOP that alone passes ``ring_bytes`` is
+    dropped, and the ring is empty until the next keyframe.
+    """
+
+    def __init__(self, ring_ms: int, ring_bytes: int) -> None:
+        self._ring_ms = ring_ms
+        self._ring_bytes = ring_bytes
+        self._gops: deque[list[AccessUnit]] = deque()
+        self._gop_bytes: deque[int] = deque()
+        self.bytes = 0
+        """Payload held now."""
+        self.overflows = 0
+        """GOPs dropped because one alone passed ``ring_bytes``."""
+
+    def append(self, unit: AccessUnit) -> None:
+        """Adds a unit in decoding order. Units before the first keyframe are not kept."""
+        size = len(unit.data)
+        if unit.keyframe:
+            self._gops.append([])
+            self._gop_bytes.append(0)
+        elif not self._gops:
+            return
+        self._gops[-1].append(unit)
+        self._gop_bytes[-1] += size
+        self.bytes += size
+        self._trim(unit.dts_ms)
+
+    def units(self) -> tuple[AccessUnit, ...]:
+        """Everything held, in decoding order; empty or starting with a keyframe."""
+        return tuple(unit for gop in self._gops for unit in gop)
+
+    def resize(self, ring_ms: int, ring_bytes: int) -> None:
+        """New bounds, from the next unit on."""
+        self._ring_ms = ring_ms
+        self._ring_bytes = ring_bytes
+
+    def __len__(self) -> int:
+        return sum(len(gop) for gop in self._gops)
+
+    def _trim(self, now_dts_ms: int) -> None:
+        while len(self._gops) > 1 and (
+            self.bytes > self._ring_bytes or self._gops[1][0].dts_ms <= now_dts_ms - self._ring_ms
+        ):
+            self._drop_oldest()
+        if self.bytes > self._ring_bytes:
+            self._drop_oldest()
+            self.overflows += 1
+
+    def _drop_oldest(self) -> None:
+        self._gops.popleft()
+        self.bytes -= self._gop_bytes.popleft()

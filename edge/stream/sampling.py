@@ -1,0 +1,240 @@
+"""Which access units are decoded. Pure: no media, no clock.
+
+Calm tier: the few units from each keyframe on that one sample needs (a burst) are decoded, and everything
+else is skipped undecoded. Alert tier: every unit is decoded, and a sample is taken each
+``alert_interval_ms``.
+
+The skipped units of the running GOP are the backlog. It is decoded, at most ``CATCH_UP_UNITS`` for each
+unit that arrives, when alert is entered in mid-GOP and when the GOP would otherwise pass
+``blind_limit_ms`` without a sample. After a GOP that long, calm tier goes on decoding in step: the whole
+GOP has to be decoded anyway, and then better not in waves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from edge.domain import Tier
+from edge.policy import TierPolicy
+from edge.stream.schedule import Schedule, Taps
+
+BURST_UNITS = 32
+"""Most access units that one calm burst decodes, whatever the frame rate."""
+BURST_FRAMES = 26
+"""Frames after which a burst makes its sample of what it has: 200 ms at 120 fps, and room for reordering."""
+CATCH_UP_UNITS = 8
+"""Most skipped units decoded for each unit that arrives."""
+CALM_INTERVAL_MS = 900
+"""Least media time from burst to burst: streams of very short GOPs are not decoded whole."""
+ALERT_FRAMES = 32
+"""Alert: most frames from sample to sample, so that stamps that crawl do not blind the gate."""
+BLIND_UNITS = 320
+"""Calm: most units from sample to sample, for the same reason."""
+SPREAD_FRAMES = 4
+"""Distance of the frames of a sample that is taken by count."""
+
+
+class Feed(Enum):
+    """What becomes of an access unit."""
+
+    DROP = "drop"
+    """There is no keyframe before it."""
+    SKIP = "skip"
+    """Not needed now; it joins the backlog."""
+    DECODE = "decode"
+    RESTART = "restart"
+    """Decode as the first after skipped units: the decoder must forget what it holds."""
+    CATCH_UP = "catch_up"
+    """It joins the backlog, and the oldest ``Plan.backlog`` units of that are decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    feed: Feed
+    backlog: int = 0
+
+
+_DROP, _SKIP, _DECODE, _RESTART = (Plan(f) for f in (Feed.DROP, Feed.SKIP, Feed.DECODE, Feed.RESTART))
+
+
+class Sampler:
+    """State of one stream: ``unit`` for each access unit in decoding order, ``frame`` for each decoded
+    frame in display order."""
+
+    def __init__(self, tiers: TierPolicy, delta_ms: int) -> None:
+        self._tiers = tiers
+        self._delta_ms = delta_ms
+        self._schedule = Schedule(delta_ms)
+        self._tier: Tier | None = None
+        self._backlog = 0
+        self._catching_up = False
+        self._gop_start_ms: int | None = None
+        self._gop_units = 0
+        self._long_gops = False
+        self._distrusted = False
+        self._burst_start_ms: int | None = None
+        self._burst_units = 0  # 0: no burst is running
+        self._sampled_ms: int | None = None
+        self._units_unsampled = 0
+        self._frames_unsampled = 0
+        self._samples = 0
+
+    @property
+    def decodes_all(self) -> bool:
+        """Whether every unit is needed just now, in calm tier as well."""
+        return self._tier is not Tier.CALM or self._long_gops or self._catching_up
+
+    @property
+    def oldest_kept_ms(self) -> int | None:
+        """Planes of frames before it will not be asked for again."""
+        return self._schedule.oldest_kept_ms
+
+    def set_policy(self, tiers: TierPolicy) -> None:
+        """Takes effect with the next access unit."""
+        self._tiers = tiers
+
+    def distrust_keyframes(self) -> None:
+        """What was marked as a keyframe is none: from here on nothing is skipped."""
+        self._distrusted = self._long_gops = True
+
+    def unit(self, pts_ms: int, keyframe: bool, tier: Tier) -> Plan:
+        """What to do with the next access unit."""
+        if self._gop_start_ms is None and not keyframe:
+            return _DROP
+        self._tier = tier
+        self._units_unsampled += 1
+        if self._sampled_ms is None:
+            self._sampled_ms = pts_ms
+        if tier is Tier.ALERT:
+            self._burst_units = 0
+        if keyframe:
+            return self._keyframe(pts_ms)
+        self._gop_units += 1
+        return self._alert(pts_ms) if tier is Tier.ALERT else self._calm(pts_ms)
+
+    def frame(self, pts_ms: int) -> Taps:
+        """What the next decoded frame is for."""
+        if not self._schedule.running:
+            return self._schedule.frame(pts_ms)
+        self._frames_unsampled += 1
+        if self._burst_units:
+            limit = BURST_FRAMES
+        else:
+            limit = ALERT_FRAMES if self._tier is Tier.ALERT else BLIND_UNITS
+        left = limit - self._frames_unsampled
+        taps = self._schedule.frame(pts_ms, want=left in (SPREAD_FRAMES, 2 * SPREAD_FRAMES), force=left <= 0)
+        if taps.sample is not None:
+            self._sampled_ms = taps.sample[2]
+            self._units_unsampled = self._frames_unsampled = self._burst_units = 0
+            self._samples += 1
+        return taps
+
+    def finish(self) -> tuple[int, int, int] | None:
+        """At the end of a stream too short for one sample: the frames that it had."""
+        return None if self._samples else self._schedule.leftovers()
+
+    @property
+    def _inner_interval_ms(self) -> int:
+        """Calm, in GOPs longer than the blind limit: half of it, so that one lost sample does no harm."""
+        return max(self._tiers.blind_limit_ms // 2, 1)
+
+    def _keyframe(self, pts_ms: int) -> Plan:
+        in_step = self._backlog == 0
+        if self._gop_start_ms is not None:
+            gop_ms = pts_ms - self._gop_start_ms
+            self._long_gops = self._distrusted or gop_ms > self._tiers.blind_limit_ms
+        first = self._gop_start_ms is None
+        self._gop_start_ms, self._gop_units = pts_ms, 1
+        calm = self._tier is not Tier.ALERT
+        bursting = in_step and self._burst_units > 0
+        if calm and not self._long_gops and not bursting and self._too_early(pts_ms):
+            self._backlog, self._catching_up = 0, False
+            return self._skip()
+        self._backlog, self._catching_up = 0, False
+        if not in_step:
+            self._schedule.skip()
+            self._schedule.stop()
+        if bursting:
+            self._burst_units += 1
+        elif not calm:
+            self._follow(pts_ms, self._tiers.alert_interval_ms, fresh=first or not in_step)
+        elif self._long_gops:
+            self._follow(pts_ms, self._inner_interval_ms, fresh=first or not in_step)
+        else:
+            self._start_burst(pts_ms)
+        return _DECODE if in_step else _RESTART
+
+    def _alert(self, pts_ms: int) -> Plan:
+        if self._backlog == 0:
+            self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
+            return _DECODE
+        if not self._catching_up:
+            self._begin_catching_up(pts_ms - 2 * self._delta_ms, self._tiers.alert_interval_ms)
+        self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
+        return self._catch_up()
+
+    def _calm(self, pts_ms: int) -> Plan:
+        gop_ms = pts_ms - (self._gop_start_ms or 0)
+        if self._backlog > 0:
+            if not self._catching_up:
+                if not self._overdue(pts_ms, gop_ms):
+                    return self._skip()
+                due_ms = (self._sampled_ms or 0) + self._tiers.blind_limit_ms
+                self._begin_catching_up(min(due_ms - 2 * self._delta_ms, pts_ms), self._inner_interval_ms)
+            self._long_gops = True
+            return self._catch_up()
+        if gop_ms > self._tiers.blind_limit_ms:
+            self._long_gops = True
+        if self._burst_units:
+            self._burst_units += 1
+            if self._burst_units <= BURST_UNITS:
+                return _DECODE
+            self._burst_units = 0
+        if self._long_gops:
+            self._schedule.repeat(self._inner_interval_ms, pts_ms)
+            return _DECODE
+        return self._skip()
+
+    def _skip(self) -> Plan:
+        if self._backlog == 0:
+            self._schedule.stop()
+            self._schedule.skip()
+        self._backlog += 1
+        return _SKIP
+
+    def _follow(self, pts_ms: int, interval_ms: int, *, fresh: bool) -> None:
+        if fresh:
+            self._schedule.start(pts_ms, interval_ms)
+            self._frames_unsampled = 0
+        else:
+            self._schedule.repeat(interval_ms, pts_ms)
+
+    def _start_burst(self, pts_ms: int) -> None:
+        delta_ms = min(self._delta_ms, max(self._tiers.burst_ms // 2, 1))
+        self._schedule.start(pts_ms, None, delta_ms=delta_ms)
+        self._burst_start_ms, self._burst_units, self._frames_unsampled = pts_ms, 1, 0
+
+    def _too_early(self, pts_ms: int) -> bool:
+        if self._burst_start_ms is None:
+            return False
+        least_ms = min(CALM_INTERVAL_MS, self._tiers.blind_limit_ms // 2)
+        return 0 <= pts_ms - self._burst_start_ms < least_ms
+
+    def _overdue(self, pts_ms: int, gop_ms: int) -> bool:
+        """Whether the backlog must be decoded from now on to keep the blind limit."""
+        due_ms = (self._sampled_ms or 0) + self._tiers.blind_limit_ms
+        unit_ms = max(gop_ms / self._gop_units, 1.0)
+        units_left = min((due_ms - pts_ms) / unit_ms, BLIND_UNITS - self._units_unsampled)
+        return self._backlog + 1 >= units_left * (CATCH_UP_UNITS - 1)
+
+    def _begin_catching_up(self, start_ms: int, interval_ms: int) -> None:
+        self._catching_up = True
+        self._schedule.start(start_ms, interval_ms)
+
+    def _catch_up(self) -> Plan:
+        self._backlog += 1
+        count = min(self._backlog, CATCH_UP_UNITS)
+        self._backlog -= count
+        self._catching_up = self._backlog > 0
+        return Plan(Feed.CATCH_UP, count)

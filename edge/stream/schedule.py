@@ -1,0 +1,200 @@
+"""Which decoded frames make samples. Pure.
+
+A sample is three frames: those closest in pts to E-2δ, E-δ and E. "Closest" depends on the next frame,
+which is not there yet; so it is decided with the frame interval seen last: a frame is taken for a time as
+soon as the one after it can be expected to be further away. That costs no waiting, and no decoding of one
+frame more. Where there are fewer frames than times (low frame rates), the nearest distinct ones serve.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+DEFAULT_INTERVAL_MS = 40
+MAX_KEPT = 32
+"""Bound of the frames that one schedule remembers, whatever stamps and intervals are."""
+PAUSE_INTERVALS = 4
+"""A gap of more frame intervals than this (and over 2δ) is a pause, not a low frame rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """What one decoded frame is for.
+
+    ``keep``: its plane is part of a sample, now or soon. ``keep_previous``: the frame before it is, as it
+    turned out to be the closer one. ``sample``: pts of the three kept frames that form a sample.
+    """
+
+    keep: bool = False
+    keep_previous: bool = False
+    sample: tuple[int, int, int] | None = None
+
+
+_NOTHING = Taps()
+
+
+class Schedule:
+    """Wanted times of one stream, and the frames kept for them."""
+
+    def __init__(self, delta_ms: int) -> None:
+        self._delta_ms = delta_ms
+        self._interval_ms: int | None = None
+        self._end_ms: int | None = None
+        self._last_end_ms: int | None = None
+        self._wanted: deque[int] = deque()
+        self._kept: deque[int] = deque(maxlen=MAX_KEPT)
+        self._previous_ms: int | None = None
+        self._previous_kept = False
+        self._gap_ms = DEFAULT_INTERVAL_MS
+        self._frame_interval_ms = DEFAULT_INTERVAL_MS
+        self._paused = False
+
+    @property
+    def running(self) -> bool:
+        return self._end_ms is not None
+
+    @property
+    def oldest_kept_ms(self) -> int | None:
+        """Planes of frames before it will not be asked for again."""
+        return self._kept[0] if self._kept else None
+
+    def start(self, start_ms: int, interval_ms: int | None, *, delta_ms: int | None = None) -> None:
+        """A new sequence: the first sample from the frames at ``start_ms`` and 2δ on, then one each
+        ``interval_ms``, or only that one (None)."""
+        delta = self._delta_ms if delta_ms is None else delta_ms
+        self._kept.clear()
+        self._previous_kept = False
+        self._last_end_ms = None
+        self._interval_ms = interval_ms
+        self._want(start_ms + 2 * delta, delta)
+
+    def repeat(self, interval_ms: int, now_ms: int) -> None:
+        """Goes on with a sample each ``interval_ms``, with the frames kept where they can serve.
+
+        ``now_ms``: pts of the access unit that comes next, for a sequence that has to start anew.
+        """
+        if self._end_ms is not None and (self._interval_ms == interval_ms or self._last_end_ms is None):
+            self._interval_ms = interval_ms
+            return
+        self._interval_ms = interval_ms
+        if self._last_end_ms is None or self._previous_ms is None:
+            self.start(now_ms, interval_ms)
+            return
+        end_ms = self._last_end_ms + interval_ms
+        if self._end_ms is not None and self._end_ms <= end_ms:
+            return
+        past = self._previous_ms
+        times = (end_ms - 2 * self._delta_ms, end_ms - self._delta_ms, end_ms)
+        if all(time > past or time <= self._last_end_ms for time in times):
+            self._want(end_ms, self._delta_ms)
+        else:
+            self.start(past + self._frame_interval_ms, interval_ms)
+
+    def stop(self) -> None:
+        """No more samples until ``start`` or ``repeat``."""
+        self._end_ms = None
+        self._wanted.clear()
+
+    def skip(self) -> None:
+        """Media was skipped: the frame that comes does not follow the one before."""
+        self._previous_ms = None
+        self._previous_kept = False
+
+    def frame(self, pts_ms: int, *, want: bool = False, force: bool = False) -> Taps:
+        """What the next decoded frame is for. A frame that is not after the one before is for nothing.
+
+        ``want``: keep it in any case; ``force``: keep it and take the sample now.
+        """
+        previous, previous_kept = self._previous_ms, self._previous_kept
+        if previous is not None:
+            if pts_ms <= previous:
+                return _NOTHING
+            self._pace(pts_ms, pts_ms - previous)
+        self._previous_ms, self._previous_kept = pts_ms, False
+        if self._end_ms is None:
+            return _NOTHING
+        keep, keep_previous = self._serve(pts_ms, None if previous_kept else previous)
+        due = force or pts_ms + self._frame_interval_ms // 2 >= self._end_ms
+        if not keep and (want or force or (due and len(self._kept) < 3)):
+            keep = True
+            self._kept.append(pts_ms)
+        self._previous_kept = keep
+        sample = self._sample(pts_ms, force) if due and len(self._kept) >= 3 else None
+        return Taps(keep, keep_previous, sample)
+
+    def leftovers(self) -> tuple[int, int, int] | None:
+        """The last three kept frames, the last repeated where there are fewer; None without any."""
+        if not self._kept:
+            return None
+        last = list(self._kept)[-3:]
+        first, second, third = (*last, *([last[-1]] * (3 - len(last))))
+        return first, second, third
+
+    def _pace(self, pts_ms: int, gap_ms: int) -> None:
+        pause = gap_ms > max(PAUSE_INTERVALS * self._frame_interval_ms, 2 * self._delta_ms)
+        # The smaller of two gaps: one pause must not be taken for the frame rate.
+        self._frame_interval_ms, self._gap_ms = min(gap_ms, self._gap_ms), gap_ms
+        if pause and not self._paused and self._end_ms is not None and self._end_ms < pts_ms:
+            # Frames from both sides of a pause would look like a leap of the picture. Once only:
+            # a stream that is all pauses is sampled across them.
+            self._paused = True
+            self._want(pts_ms + 2 * self._delta_ms, self._delta_ms)
+
+    def _want(self, end_ms: int, delta_ms: int) -> None:
+        self._end_ms = end_ms
+        done_ms = self._last_end_ms
+        times = {end_ms - 2 * delta_ms, end_ms - delta_ms, end_ms}
+        if self._interval_ms is not None:
+            # Samples closer than 2δ overlap: what the following ones want before this one's end.
+            for following in range(end_ms + self._interval_ms, end_ms + 2 * delta_ms, self._interval_ms):
+                times |= {time for time in (following - 2 * delta_ms, following - delta_ms) if time < end_ms}
+        self._wanted = deque(sorted(time for time in times if done_ms is None or time > done_ms))
+
+    def _serve(self, pts_ms: int, previous_unkept: int | None) -> tuple[bool, bool]:
+        """Takes this frame, or the one before, for the wanted times that it is closest to."""
+        keep = keep_previous = False
+        horizon = pts_ms + self._frame_interval_ms // 2
+        while self._wanted and self._wanted[0] <= horizon:
+            time = self._wanted.popleft()
+            distance = abs(pts_ms - time)
+            if self._kept and abs(time - self._kept[-1]) <= distance:
+                continue
+            if previous_unkept is not None and abs(time - previous_unkept) <= distance:
+                self._kept.append(previous_unkept)
+                keep_previous, previous_unkept = True, None
+            else:
+                self._kept.append(pts_ms)
+                keep, previous_unkept = True, None
+        return keep, keep_previous
+
+    def _sample(self, pts_ms: int, force: bool) -> tuple[int, int, int]:
+        kept = list(self._kept)
+        assert self._end_ms is not None
+        end_ms = kept[-1] if force else self._end_ms
+        newest = _closest(kept, end_ms, 2, len(kept))
+        middle = _closest(kept, end_ms - self._delta_ms, 1, newest)
+        oldest = _closest(kept, end_ms - 2 * self._delta_ms, 0, middle)
+        if force:
+            oldest, middle, newest = len(kept) - 3, len(kept) - 2, len(kept) - 1
+        self._last_end_ms = end_ms
+        self._paused = False
+        if self._interval_ms is None:
+            self.stop()
+        else:
+            following = end_ms + self._interval_ms
+            self._want(following if following > pts_ms else pts_ms + self._interval_ms, self._delta_ms)
+            self._forget()
+        return kept[oldest], kept[middle], kept[newest]
+
+    def _forget(self) -> None:
+        """Keeps what the next sample can use: two frames, and whatever is not before its first time."""
+        assert self._end_ms is not None
+        first_ms = self._end_ms - 2 * self._delta_ms
+        while len(self._kept) > 2 and self._kept[1] <= first_ms:
+            self._kept.popleft()
+
+
+def _closest(kept: list[int], time_ms: int, start: int, stop: int) -> int:
+    """Index in [start, stop) of the frame closest to a time; the earlier of two equally close."""
+    return min(range(start, stop), key=lambda index: abs(kept[index] - time_ms))

@@ -1,0 +1,101 @@
+"""Encoded streams made on the spot: the double of an ingest server for tests and benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+
+from edge.domain import AccessUnit, Codec
+
+_ENCODERS: Final = {
+    Codec.H264: ("libx264", {"preset": "ultrafast", "sc_threshold": "0"}),
+    Codec.HEVC: ("libx265", {"preset": "ultrafast", "x265-params": "log-level=none:scenecut=0"}),
+    Codec.VP9: ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
+    Codec.AV1: ("libsvtav1", {"preset": "12", "svtav1-params": "pred-struct=1:lookahead=0"}),
+}
+
+Picture = Callable[[int, int, int], npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedMedia:
+    """What an ingest server would have of a stream. ``extradata`` is empty for in-band parameters."""
+
+    codec: Codec
+    extradata: bytes
+    units: tuple[AccessUnit, ...]
+
+
+def moving_square(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Luma uint8 ``(h, w)``: a bright square that crosses a gradient, one step a frame."""
+    luma = np.broadcast_to(np.linspace(16, 160, width, dtype=np.uint8), (height, width)).copy()
+    side = max(height // 4, 2)
+    left = (index * max(width // 40, 1)) % max(width - side, 1)
+    luma[height // 3 : height // 3 + side, left : left + side] = 235
+    return luma
+
+
+def encode(
+    codec: Codec = Codec.H264,
+    *,
+    frames: int = 60,
+    fps: int = 30,
+    gop: int = 30,
+    size: tuple[int, int] = (96, 128),
+    b_frames: int = 0,
+    pix_fmt: str = "yuv420p",
+    in_band: bool = False,
+    start_ms: int = 0,
+    picture: Picture = moving_square,
+    options: dict[str, str] | None = None,
+) -> EncodedMedia:
+    """Encodes synthetic pictures of ``size`` (height, width).
+
+    ``in_band``: parameter sets come with each keyframe and there is no extradata (Annex B). ``options``
+    go to the encoder on top of its fast defaults.
+    """
+    name, defaults = _ENCODERS[codec]
+    height, width = size
+    context = av.CodecContext.create(name, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height = width, height
+    context.pix_fmt = pix_fmt
+    context.framerate = Fraction(fps)
+    context.time_base = Fraction(1, 1000)
+    context.gop_size = gop
+    context.thread_count = 1
+    if codec in (Codec.H264, Codec.HEVC):
+        context.max_b_frames = b_frames
+    if not in_band:
+        context.flags |= av.codec.context.Flags.global_header
+    context.options = {**defaults, **(options or {})}
+    packets = []
+    for index in range(frames):
+        frame = _frame(picture(index, height, width), pix_fmt)
+        frame.pts, frame.time_base = round(index * 1000 / fps), Fraction(1, 1000)
+        packets += context.encode(frame)
+    packets += context.encode(None)
+    delay_ms = min((p.dts for p in packets if p.dts is not None), default=0)
+    units = tuple(
+        AccessUnit(
+            pts_ms=start_ms + (p.pts or 0) - delay_ms,
+            dts_ms=start_ms + (p.dts if p.dts is not None else p.pts or 0) - delay_ms,
+            keyframe=p.is_keyframe,
+            data=bytes(p),
+            arrival_ms=0.0,
+        )
+        for p in packets
+    )
+    return EncodedMedia(codec, b"" if in_band else context.extradata or b"", units)
+
+
+def _frame(luma: npt.NDArray[np.uint8], pix_fmt: str) -> VideoFrame:
+    gray = VideoFrame.from_ndarray(luma, format="gray")
+    return gray.reformat(format=pix_fmt)

@@ -1,0 +1,80 @@
+"""From the stamps that a stream carries to media time that only goes forward. Pure.
+
+The rules, so that a caller that holds media back can apply them to its own copy:
+
+1. A fall of more than 2^31 is the wrap of a 32-bit clock: 2^32 is added from there on.
+2. A fall of dts of at most ``JITTER_MS`` is jitter: that unit alone gets the last dts plus one, and a
+   pts that is not before it.
+3. Any larger fall, and a leap of more than ``LEAP_MS``, starts a new base: the stream goes on
+   ``NOMINAL_MS`` after the last dts, with the new stamps' own distances.
+4. A pts further than ``REORDER_MS`` from its dts is not believed: the dts stands for it.
+
+Each but the first is counted with a reason. dts rises strictly, so that neither media time nor the
+watermark can be led back, and a stream that repeats one stamp for ever still moves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+WRAP_MS = 1 << 32
+JITTER_MS = 1_000
+LEAP_MS = 6 * 3_600_000
+REORDER_MS = 3_000
+NOMINAL_MS = 40
+
+
+class Timestamps:
+    """Unwraps and rebases the stamps of one stream."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        """Corrections by reason: ``timestamp_jitter``, ``timestamp_back``, ``timestamp_leap``,
+        ``timestamp_pts``."""
+        self._wraps = 0
+        self._base = 0
+        self._raw_dts: int | None = None
+        self._dts = 0
+
+    def advance(self, pts_ms: int, dts_ms: int) -> tuple[int, int]:
+        """Media time ``(pts_ms, dts_ms)`` of the next access unit in decoding order.
+
+        pts lies at most ``REORDER_MS`` from dts.
+        """
+        if self._raw_dts is None:
+            return self._first(pts_ms, dts_ms)
+        if self._raw_dts - dts_ms > WRAP_MS // 2 and 0 <= dts_ms < WRAP_MS and self._raw_dts < WRAP_MS:
+            self._wraps += 1
+        self._raw_dts = dts_ms
+        dts = dts_ms + self._wraps * WRAP_MS + self._base
+        step = dts - self._dts
+        if step > LEAP_MS or step < -JITTER_MS:
+            self.counts["timestamp_leap" if step > 0 else "timestamp_back"] += 1
+            self._base += self._dts + NOMINAL_MS - dts
+            dts = self._dts + NOMINAL_MS
+        pts = dts + self._offset(pts_ms, dts_ms)
+        if dts <= self._dts:
+            self.counts["timestamp_jitter"] += 1
+            dts = self._dts + 1
+            pts = max(pts, dts)
+        self._dts = dts
+        return pts, dts
+
+    def _first(self, pts_ms: int, dts_ms: int) -> tuple[int, int]:
+        """A stream may start anywhere within 32 bits; anything else starts at 0."""
+        self._raw_dts = dts_ms
+        if not -REORDER_MS <= dts_ms < WRAP_MS:
+            self.counts["timestamp_leap"] += 1
+            self._base = -dts_ms
+        self._dts = dts_ms + self._base
+        return self._dts + self._offset(pts_ms, dts_ms), self._dts
+
+    def _offset(self, pts_ms: int, dts_ms: int) -> int:
+        """pts - dts, where only one of the two may already have wrapped."""
+        offset = pts_ms - dts_ms
+        if abs(offset) > WRAP_MS // 2:
+            offset += WRAP_MS if offset < 0 else -WRAP_MS
+        if abs(offset) > REORDER_MS:
+            self.counts["timestamp_pts"] += 1
+            return 0
+        return offset
