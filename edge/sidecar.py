@@ -21,18 +21,18 @@ from edge.api.auth import ensure_token_file
 from edge.api.server import GrpcServer
 from edge.clock import SystemClock
 from edge.config import Settings
-from edge.detect import default_model_directory, read_manifest
+from edge.detect import default_model_directory
+from edge.detect.default_policy import default_policy
 from edge.enforce import Connector, NginxRtmpConnector
-from edge.errors import ConfigError, GateError
+from edge.errors import ConfigError
 from edge.hooks import HookSettings, create_app
 from edge.ledger import DurableLedger
-from edge.policy import CategoryPolicy, Policy
+from edge.policy import Policy
 from edge.supervise import Gate
 from edge.telemetry.metrics import Metrics
 from edge.workers.settings import WorkerSettings
 
 _GRACE_S = 2.0
-_RELEASE_OF_RAISE = 0.75
 
 log = structlog.get_logger(__name__)
 
@@ -113,22 +113,6 @@ def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Po
     return ledger.policy_put(default_policy(model_dir), "gate", "first start", wall_ms, None)
 
 
-def default_policy(model_dir: Path) -> Policy:
-    """Defaults, with the thresholds that the model's manifest was calibrated for."""
-    manifest, _, _ = read_manifest(model_dir)
-    return Policy(
-        categories={
-            category.name: CategoryPolicy(
-                raise_at=category.thresholds.raise_tier,
-                release_at=_RELEASE_OF_RAISE * category.thresholds.raise_tier,
-                flag_at=category.thresholds.flag,
-                cut_at=category.thresholds.cut,
-            )
-            for category in manifest.categories
-        }
-    )
-
-
 def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
     limits = settings.limits
     return WorkerSettings(
@@ -203,6 +187,3 @@ def _listener(listen: str) -> socket.socket:
     except (OSError, ValueError) as error:
         raise ConfigError(f"http.listen: cannot listen on {listen!r}: {error}") from None
     return listener
-
-
-__all__ = ["GateError", "Ready", "default_policy", "run_sidecar"]

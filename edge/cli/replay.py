@@ -36,9 +36,9 @@ def replay(
     from rich.progress import MofNCompleteColumn, Progress
 
     from edge.detect import default_model_directory
+    from edge.detect.default_policy import default_policy
     from edge.policy import parse_policy
     from edge.replay import ReplayPool, ReplaySetup, expand_paths
-    from edge.sidecar import default_policy
 
     files = list(expand_paths(paths))
     if not files:

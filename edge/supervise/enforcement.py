@@ -26,7 +26,7 @@ from edge.domain import (
     new_id,
 )
 from edge.enforce import Connector, CutTarget, Cutter, notice
-from edge.errors import LedgerUnavailable, WorkerLost
+from edge.errors import LedgerUnavailable, NotFound, WorkerLost
 from edge.evidence import write_incident_record
 from edge.ledger import AdmissionView, DurableLedger, Violation
 from edge.policy import Policy
@@ -36,6 +36,7 @@ from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 
 _RETRY_S = 1.0
+_MARK_RETRIES = 3600
 
 log = structlog.get_logger(__name__)
 
@@ -149,12 +150,13 @@ class Enforcement:
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
         incident = self._incident(stream, verdict)
         stream.incident_id = incident.id
+        violation: Violation | None = None
+        blocks: tuple[Block, ...]
         try:
             violation = await self._thread.call(
                 self._ledger.record_violation, incident, policy.ladder, incident.created_ms
             )
         except LedgerUnavailable as error:
-            violation = None
             blocks = (self._block_in_memory(incident, policy),)
             log.critical("block is not durable: held in memory and retried", error=str(error))
             self._metrics.violations.labels("memory").inc()
@@ -231,14 +233,18 @@ class Enforcement:
         await self._retried(self._ledger.mark_cut_asked, incident_id, asked_ms)
 
     async def _retried(self, function: Callable[..., object], *args: object) -> None:
-        """A mark on an incident matters to people, not to the cut: retried until the ledger is back."""
-        while True:
+        """A mark on an incident matters to people, not to the cut: retried until the ledger is back.
+
+        An incident that is not found is still in the journal.
+        """
+        for _ in range(_MARK_RETRIES):
             try:
                 await self._thread.call(function, *args)
                 return
-            except LedgerUnavailable as error:
-                log.warning("ledger is away, retrying", error=str(error))
+            except (LedgerUnavailable, NotFound) as error:
+                log.warning("mark on an incident waits for the ledger", error=str(error))
                 await asyncio.sleep(_RETRY_S)
+        log.error("mark on an incident given up", mark=function.__name__, incident_id=args[0])
 
     async def _retry_violation(self, incident: Incident, policy: Policy) -> None:
         while True:

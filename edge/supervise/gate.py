@@ -351,7 +351,8 @@ class Gate:
                 if stream.phase is Phase.ADMITTED and now - stream.idle_since_ms > limit:
                     self._forget(stream, "unwatched")
             try:
-                await self.thread.call(self.ledger.reconcile)
+                probe = self.ledger.probe if self.thread.down else self.ledger.reconcile
+                await self.thread.call(probe)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
 
@@ -537,12 +538,11 @@ class Gate:
 
     async def review(self, incident_id: str, decision: IncidentState, reason: str, by: str) -> Incident:
         """A person's decision; overturning lifts what rested on the incident."""
-        incident = await self.thread.call(
+        incident, lifted = await self.thread.call(
             self.ledger.review, incident_id, decision, reason, by, self.clock.wall_ms()
         )
-        if decision is IncidentState.OVERTURNED:
-            now = self.clock.wall_ms()
-            self.view.load(await self.thread.call(lambda: list(self.ledger.active_blocks(now))))
+        for block in lifted:
+            self.view.remove(block.id)
         return incident
 
     def _run_later(self, work: Coroutine[None, None, None]) -> None:

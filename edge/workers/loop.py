@@ -368,7 +368,7 @@ class WorkerLoop:
         if unit.keyframe:
             stream.skipping = False
         if stream.skipping or stream.cut:
-            stream.pipeline.ring.append(unit)
+            stream.pipeline.skip(unit)
             if not stream.cut:
                 self._count(stream, "undecoded")
             return
@@ -454,7 +454,7 @@ class WorkerLoop:
             self._said_evidence(command, error="the stream has no media left in this worker")
             return
         for unit in stream.units:
-            stream.pipeline.ring.append(unit)
+            stream.pipeline.skip(unit)
         stream.units.clear()
         stream.queued_bytes = 0
         units = stream.pipeline.ring.units()

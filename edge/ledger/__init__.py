@@ -1,0 +1,8 @@
+"""What the gate remembers: incidents, strikes, blocks, policies, and the audit chain."""
+
+from edge.ledger.audit import AuditBroken, AuditRow
+from edge.ledger.durable import DurableLedger
+from edge.ledger.ledger import Ledger, Violation
+from edge.ledger.view import AdmissionView
+
+__all__ = ["AdmissionView", "AuditBroken", "AuditRow", "DurableLedger", "Ledger", "Violation"]

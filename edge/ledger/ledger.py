@@ -1,0 +1,459 @@
+"""The ledger: incidents, strikes, blocks, policies and the audit chain, in one database.
+
+Synchronous and thread-safe; each method is one transaction, on disk when it returns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Self
+
+import sqlalchemy as sa
+
+from edge.domain import (
+    PERMANENT_MS,
+    Action,
+    Block,
+    Incident,
+    IncidentState,
+    Strike,
+    SubjectKind,
+    new_id,
+)
+from edge.enforce.ladder import block_until
+from edge.errors import InvalidInput, LimitExceeded, NotFound, StaleVersion
+from edge.ledger import records
+from edge.ledger.audit import AuditRow, append, verify_chain
+from edge.ledger.engine import open_engine, unavailable
+from edge.ledger.tables import audit, blocks, incidents, policies, strikes
+from edge.ledger.view import STREAM_KEY_ATTRIBUTE, parse_network
+from edge.policy import LadderPolicy, Policy, parse_policy
+
+GATE = "gate"
+_PAGE = 1000
+_MAX_SUBJECT = 512
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Violation:
+    """What a violation left on disk."""
+
+    incident: Incident
+    strike: Strike
+    blocks: tuple[Block, ...]
+    durable_ms: int
+    durable_in: str = "ledger"
+    """``ledger``, or ``journal`` while the ledger is away."""
+
+
+class Ledger:
+    """One database; ``Ledger.open`` migrates it first."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str, *, busy_timeout_ms: int = 500) -> Self:
+        """Raises ConfigError for a wrong URL and LedgerUnavailable when the database is away."""
+        return cls(open_engine(url, busy_timeout_ms))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def ping(self) -> None:
+        """Take and release the write lock. Raises LedgerUnavailable."""
+        with unavailable("ping"), self._engine.begin() as connection:
+            connection.execute(sa.select(1))
+
+    # violations
+
+    def record_violation(self, incident: Incident, ladder: LadderPolicy, wall_ms: int) -> Violation:
+        """Incident, strike and blocks in one transaction.
+
+        Idempotent by incident and by stream: one stream is one strike, however many causes and
+        however often it is retried.
+        """
+        with unavailable("record a violation"), self._engine.begin() as connection:
+            known = _violation_of(connection, incident)
+            if known is not None:
+                return known
+            earlier = connection.execute(
+                sa.select(strikes).where(strikes.c.broadcaster == incident.publish.broadcaster)
+            )
+            until_ms = block_until(
+                [records.strike_from_row(row) for row in earlier], ladder, incident.created_ms
+            )
+            violation = make_violation(incident, ladder, until_ms, wall_ms)
+            _insert_violation(connection, violation)
+        return violation
+
+    def adopt_violation(self, violation: Violation) -> Violation:
+        """Write a violation that was durable elsewhere, as it is; idempotent like ``record_violation``."""
+        with unavailable("adopt a violation"), self._engine.begin() as connection:
+            known = _violation_of(connection, violation.incident)
+            if known is not None:
+                return known
+            _insert_violation(connection, violation)
+        return dataclasses.replace(violation, durable_in="ledger")
+
+    def strikes_of(self, broadcaster: str) -> tuple[Strike, ...]:
+        with unavailable("read strikes"), self._engine.begin() as connection:
+            rows = connection.execute(
+                sa.select(strikes).where(strikes.c.broadcaster == broadcaster).order_by(strikes.c.created_ms)
+            )
+            return tuple(records.strike_from_row(row) for row in rows)
+
+    # incidents
+
+    def record_incident(self, incident: Incident, wall_ms: int) -> None:
+        """An incident without a strike: FLAG, and everything that shadow mode withholds. Idempotent."""
+        with unavailable("record an incident"), self._engine.begin() as connection:
+            known = connection.execute(sa.select(incidents.c.id).where(incidents.c.id == incident.id))
+            if known.first() is None:
+                connection.execute(incidents.insert().values(records.incident_to_row(incident)))
+                append(connection, wall_ms, GATE, "incident", incident.id, _summary(incident))
+
+    def mark_cut_asked(self, incident_id: str, wall_ms: int) -> None:
+        self._mark(incident_id, wall_ms, "cut_asked", {"cut_asked_ms": wall_ms})
+
+    def mark_cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
+        self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})
+
+    def set_evidence(self, incident_id: str, path: str) -> None:
+        with unavailable("set evidence"), self._engine.begin() as connection:
+            _update_incident(connection, incident_id, {"evidence_path": path})
+
+    def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
+        with unavailable(what), self._engine.begin() as connection:
+            _update_incident(connection, incident_id, values)
+            append(connection, wall_ms, GATE, what, incident_id, values)
+
+    def pending_cuts(self) -> tuple[Incident, ...]:
+        """Cuts that are durable and that nothing has proven: to be resumed after a restart."""
+        query = (
+            sa.select(incidents)
+            .where(
+                incidents.c.action == Action.CUT.value,
+                incidents.c.durable_ms.is_not(None),
+                incidents.c.cut_confirmed_ms.is_(None),
+                incidents.c.state != IncidentState.OVERTURNED.value,
+            )
+            .order_by(incidents.c.id.desc())
+            .limit(_PAGE)
+        )
+        with unavailable("read pending cuts"), self._engine.begin() as connection:
+            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+
+    def incident(self, incident_id: str) -> Incident:
+        with unavailable("read an incident"), self._engine.begin() as connection:
+            return _incident(connection, incident_id)
+
+    def incidents(
+        self,
+        *,
+        broadcaster: str | None = None,
+        state: IncidentState | None = None,
+        limit: int = 100,
+        before_id: str | None = None,
+    ) -> tuple[Incident, ...]:
+        """Newest first."""
+        query = sa.select(incidents).order_by(incidents.c.id.desc()).limit(limit)
+        if broadcaster is not None:
+            query = query.where(incidents.c.broadcaster == broadcaster)
+        if state is not None:
+            query = query.where(incidents.c.state == state.value)
+        if before_id is not None:
+            query = query.where(incidents.c.id < before_id)
+        with unavailable("read incidents"), self._engine.begin() as connection:
+            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+
+    def review(
+        self, incident_id: str, decision: IncidentState, reason: str, by: str, wall_ms: int
+    ) -> tuple[Incident, tuple[Block, ...]]:
+        """A person's decision. OVERTURNED lifts the incident's blocks and pardons its strike at once.
+
+        Returns the incident and the blocks that were lifted.
+        """
+        lifted: tuple[Block, ...] = ()
+        with unavailable("review"), self._engine.begin() as connection:
+            before = _incident(connection, incident_id)
+            if before.state is IncidentState.OVERTURNED:
+                raise InvalidInput("incident_id", f"{incident_id} is overturned already")
+            _update_incident(
+                connection,
+                incident_id,
+                {
+                    "state": decision.value,
+                    "reviewed_ms": wall_ms,
+                    "reviewed_by": by,
+                    "review_reason": reason,
+                },
+            )
+            detail: dict[str, object] = {"decision": decision.value, "reason": reason}
+            if decision is IncidentState.OVERTURNED:
+                standing = connection.execute(
+                    sa.select(blocks).where(blocks.c.incident_id == incident_id, blocks.c.lifted_ms.is_(None))
+                ).all()
+                lifted = tuple(records.block_from_row(row) for row in standing)
+                connection.execute(
+                    blocks.update()
+                    .where(blocks.c.incident_id == incident_id, blocks.c.lifted_ms.is_(None))
+                    .values(lifted_ms=wall_ms, lifted_by=by, lift_reason=f"overturned: {reason}"[:512])
+                )
+                connection.execute(
+                    strikes.update()
+                    .where(strikes.c.incident_id == incident_id, strikes.c.pardoned_ms.is_(None))
+                    .values(pardoned_ms=wall_ms)
+                )
+                detail["lifted"] = [block.id for block in lifted]
+            append(connection, wall_ms, by, "review", incident_id, detail)
+            return _incident(connection, incident_id), lifted
+
+    # blocks
+
+    def blocks(
+        self,
+        *,
+        wall_ms: int,
+        include_ended: bool = False,
+        subject: str | None = None,
+        limit: int = 100,
+        before_id: str | None = None,
+    ) -> tuple[Block, ...]:
+        """Newest first."""
+        query = sa.select(blocks).order_by(blocks.c.id.desc()).limit(limit)
+        if not include_ended:
+            query = query.where(blocks.c.lifted_ms.is_(None), blocks.c.until_ms > wall_ms)
+        if subject is not None:
+            query = query.where(blocks.c.subject == subject)
+        if before_id is not None:
+            query = query.where(blocks.c.id < before_id)
+        with unavailable("read blocks"), self._engine.begin() as connection:
+            return tuple(records.block_from_row(row) for row in connection.execute(query))
+
+    def active_blocks(self, wall_ms: int) -> Iterator[Block]:
+        """Every block that stands, page by page, for the admission view."""
+        last = ""
+        while True:
+            query = (
+                sa.select(blocks)
+                .where(blocks.c.lifted_ms.is_(None), blocks.c.until_ms > wall_ms, blocks.c.id > last)
+                .order_by(blocks.c.id)
+                .limit(_PAGE)
+            )
+            with unavailable("read active blocks"), self._engine.begin() as connection:
+                page = [records.block_from_row(row) for row in connection.execute(query)]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            last = page[-1].id
+
+    def add_block(
+        self,
+        kind: SubjectKind,
+        subject: str,
+        app: str,
+        duration_ms: int | None,
+        reason: str,
+        by: str,
+        wall_ms: int,
+    ) -> Block:
+        """A block by hand; ``duration_ms`` None is permanent."""
+        if not subject or len(subject) > _MAX_SUBJECT:
+            raise LimitExceeded("subject", _MAX_SUBJECT, len(subject), "characters")
+        if kind is SubjectKind.ADDRESS and "/" in subject:
+            subject = str(parse_network(subject))
+        block = Block(
+            id=new_id("bl"),
+            subject_kind=kind,
+            subject=subject,
+            app=app,
+            reason=reason,
+            category="",
+            created_ms=wall_ms,
+            until_ms=PERMANENT_MS if duration_ms is None else min(wall_ms + duration_ms, PERMANENT_MS),
+            incident_id=None,
+            created_by=by,
+        )
+        with unavailable("add a block"), self._engine.begin() as connection:
+            connection.execute(blocks.insert().values(records.block_to_row(block)))
+            append(connection, wall_ms, by, "block", block.id, records.block_to_row(block))
+        return block
+
+    def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
+        """Live access again. Raises NotFound, and InvalidInput when it was lifted before."""
+        with unavailable("lift a block"), self._engine.begin() as connection:
+            row = connection.execute(sa.select(blocks).where(blocks.c.id == block_id)).first()
+            if row is None:
+                raise NotFound("block", block_id)
+            if row.lifted_ms is not None:
+                raise InvalidInput("block_id", f"{block_id} was lifted already by {row.lifted_by}")
+            values = {"lifted_ms": wall_ms, "lifted_by": by, "lift_reason": reason}
+            connection.execute(blocks.update().where(blocks.c.id == block_id).values(values))
+            append(connection, wall_ms, by, "lift", block_id, {"reason": reason})
+            return dataclasses.replace(
+                records.block_from_row(row), lifted_ms=wall_ms, lifted_by=by, lift_reason=reason
+            )
+
+    # policies
+
+    def policy_current(self) -> tuple[Policy, int, str] | None:
+        """The policy in force, when it was stored and by whom; None before the first."""
+        return self._policy(sa.select(policies).order_by(policies.c.version.desc()).limit(1))
+
+    def policy_version(self, version: int) -> tuple[Policy, int, str] | None:
+        return self._policy(sa.select(policies).where(policies.c.version == version))
+
+    def _policy(self, query: sa.Select[tuple[object, ...]]) -> tuple[Policy, int, str] | None:
+        with unavailable("read the policy"), self._engine.begin() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return parse_policy(row.json), row.created_ms, row.created_by
+
+    def policy_put(
+        self, policy: Policy, by: str, reason: str, wall_ms: int, expected_version: int | None
+    ) -> Policy:
+        """Store as the next version. Raises StaleVersion when another than the expected one is in force."""
+        with unavailable("store a policy"), self._engine.begin() as connection:
+            current = connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
+            if expected_version is not None and expected_version != current:
+                raise StaleVersion(
+                    f"expected_version: {expected_version} was edited, but version {current} is in force"
+                )
+            stored = policy.model_copy(update={"version": current + 1})
+            connection.execute(
+                policies.insert().values(
+                    version=stored.version,
+                    json=stored.model_dump_json(),
+                    created_ms=wall_ms,
+                    created_by=by,
+                    reason=reason,
+                )
+            )
+            append(connection, wall_ms, by, "policy", str(stored.version), {"reason": reason})
+        return stored
+
+    # audit
+
+    def audit_rows(self, *, after: int = 0) -> Iterator[AuditRow]:
+        """The audit log in order, page by page."""
+        while True:
+            query = sa.select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(_PAGE)
+            with unavailable("read the audit log"), self._engine.begin() as connection:
+                page = [AuditRow(*row) for row in connection.execute(query)]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].number
+
+    def audit_verify(self) -> int:
+        """Number of rows; raises AuditBroken that names the first wrong one."""
+        return verify_chain(self.audit_rows())
+
+
+def make_violation(incident: Incident, ladder: LadderPolicy, until_ms: int, wall_ms: int) -> Violation:
+    """Strike and blocks of an incident. Pure but for the new ids."""
+    publish = incident.publish
+    subjects = [(SubjectKind.BROADCASTER, publish.broadcaster)]
+    stream_key = publish.attributes.get(STREAM_KEY_ATTRIBUTE)
+    if stream_key:
+        subjects.append((SubjectKind.STREAM_KEY, stream_key))
+    if ladder.block_address and publish.address:
+        subjects.append((SubjectKind.ADDRESS, publish.address))
+    return Violation(
+        incident=dataclasses.replace(incident, durable_ms=wall_ms),
+        strike=Strike(
+            id=new_id("sk"),
+            broadcaster=publish.broadcaster,
+            app=publish.app,
+            category=incident.verdict.category,
+            incident_id=incident.id,
+            created_ms=incident.created_ms,
+        ),
+        blocks=tuple(
+            Block(
+                id=new_id("bl"),
+                subject_kind=kind,
+                subject=subject,
+                app=publish.app if kind is SubjectKind.STREAM_KEY else "",
+                reason=incident.verdict.reason,
+                category=incident.verdict.category,
+                created_ms=incident.created_ms,
+                until_ms=until_ms,
+                incident_id=incident.id,
+                created_by=GATE,
+            )
+            for kind, subject in subjects
+        ),
+        durable_ms=wall_ms,
+    )
+
+
+def _insert_violation(connection: sa.Connection, violation: Violation) -> None:
+    incident = violation.incident
+    connection.execute(incidents.insert().values(records.incident_to_row(incident)))
+    connection.execute(strikes.insert().values(records.strike_to_row(violation.strike, incident.stream_id)))
+    for block in violation.blocks:
+        connection.execute(blocks.insert().values(records.block_to_row(block)))
+    append(
+        connection,
+        violation.durable_ms,
+        GATE,
+        "violation",
+        incident.id,
+        {
+            **_summary(incident),
+            "strike": violation.strike.id,
+            "blocks": [block.id for block in violation.blocks],
+            "until_ms": max(block.until_ms for block in violation.blocks),
+        },
+    )
+
+
+def _violation_of(connection: sa.Connection, incident: Incident) -> Violation | None:
+    row = connection.execute(
+        sa.select(strikes).where(
+            sa.or_(strikes.c.incident_id == incident.id, strikes.c.stream_id == incident.stream_id)
+        )
+    ).first()
+    if row is None:
+        return None
+    stored = _incident(connection, row.incident_id)
+    standing = connection.execute(sa.select(blocks).where(blocks.c.incident_id == row.incident_id))
+    return Violation(
+        incident=stored,
+        strike=records.strike_from_row(row),
+        blocks=tuple(records.block_from_row(block) for block in standing),
+        durable_ms=stored.durable_ms or stored.created_ms,
+    )
+
+
+def _incident(connection: sa.Connection, incident_id: str) -> Incident:
+    row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).first()
+    if row is None:
+        raise NotFound("incident", incident_id)
+    return records.incident_from_row(row)
+
+
+def _update_incident(connection: sa.Connection, incident_id: str, values: dict[str, object]) -> None:
+    result = connection.execute(incidents.update().where(incidents.c.id == incident_id).values(values))
+    if result.rowcount == 0:
+        raise NotFound("incident", incident_id)
+
+
+def _summary(incident: Incident) -> dict[str, object]:
+    verdict = incident.verdict
+    return {
+        "action": verdict.action.value,
+        "app": incident.publish.app,
+        "broadcaster": incident.publish.broadcaster,
+        "category": verdict.category,
+        "model": verdict.model_digest,
+        "policy_version": verdict.policy_version,
+        "reason": verdict.reason,
+        "score": verdict.score,
+        "shadow": verdict.shadow,
+        "stream_id": incident.stream_id,
+    }

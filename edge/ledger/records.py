@@ -1,0 +1,124 @@
+"""Rows and JSON to the domain's frozen types, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from edge.domain import (
+    Action,
+    Block,
+    Incident,
+    IncidentState,
+    Publish,
+    Signal,
+    SignalSource,
+    Strike,
+    SubjectKind,
+    Verdict,
+)
+
+
+def verdict_to_json(verdict: Verdict) -> str:
+    """Everything that led to it, so that whoever reads the incident can replay it."""
+    return json.dumps(dataclasses.asdict(verdict), ensure_ascii=False, sort_keys=True)
+
+
+def verdict_from_json(text: str) -> Verdict:
+    values = json.loads(text)
+    signals = tuple(
+        Signal(**{**signal, "source": SignalSource(signal["source"])}) for signal in values.pop("signals")
+    )
+    return Verdict(**{**values, "action": Action(values["action"]), "signals": signals})
+
+
+def incident_to_row(incident: Incident) -> dict[str, Any]:
+    publish, verdict = incident.publish, incident.verdict
+    return {
+        "id": incident.id,
+        "stream_id": incident.stream_id,
+        "server": publish.server,
+        "connection": publish.connection,
+        "app": publish.app,
+        "name": publish.name,
+        "broadcaster": publish.broadcaster,
+        "address": publish.address,
+        "attributes": json.dumps(dict(publish.attributes), ensure_ascii=False, sort_keys=True),
+        "action": verdict.action.value,
+        "category": verdict.category,
+        "reason": verdict.reason,
+        "score": verdict.score,
+        "shadow": verdict.shadow,
+        "verdict": verdict_to_json(verdict),
+        "created_ms": incident.created_ms,
+        "state": incident.state.value,
+        "evidence_path": incident.evidence_path,
+        "durable_ms": incident.durable_ms,
+        "cut_asked_ms": incident.cut_asked_ms,
+        "cut_confirmed_ms": incident.cut_confirmed_ms,
+        "confirmed_by": incident.confirmed_by,
+    }
+
+
+def incident_from_row(row: Any) -> Incident:
+    return Incident(
+        id=row.id,
+        stream_id=row.stream_id,
+        publish=Publish(
+            server=row.server,
+            connection=row.connection,
+            app=row.app,
+            name=row.name,
+            broadcaster=row.broadcaster,
+            address=row.address,
+            attributes=json.loads(row.attributes),
+        ),
+        verdict=verdict_from_json(row.verdict),
+        created_ms=row.created_ms,
+        state=IncidentState(row.state),
+        evidence_path=row.evidence_path,
+        durable_ms=row.durable_ms,
+        cut_asked_ms=row.cut_asked_ms,
+        cut_confirmed_ms=row.cut_confirmed_ms,
+        confirmed_by=row.confirmed_by,
+    )
+
+
+def block_to_row(block: Block) -> dict[str, Any]:
+    return {**dataclasses.asdict(block), "subject_kind": block.subject_kind.value}
+
+
+def block_from_row(row: Any) -> Block:
+    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Block)}
+    return Block(**{**values, "subject_kind": SubjectKind(row.subject_kind)})
+
+
+def strike_to_row(strike: Strike, stream_id: str) -> dict[str, Any]:
+    return {**dataclasses.asdict(strike), "stream_id": stream_id}
+
+
+def strike_from_row(row: Any) -> Strike:
+    return Strike(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Strike)})
+
+
+def incident_to_json(incident: Incident) -> dict[str, Any]:
+    """For the journal: a plain object that ``incident_from_json`` takes back."""
+    return incident_to_row(incident)
+
+
+class _Row:
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.__dict__.update(values)
+
+
+def incident_from_json(values: dict[str, Any]) -> Incident:
+    return incident_from_row(_Row(values))
+
+
+def block_from_json(values: dict[str, Any]) -> Block:
+    return block_from_row(_Row(values))
+
+
+def strike_from_json(values: dict[str, Any]) -> Strike:
+    return strike_from_row(_Row(values))

@@ -1,0 +1,112 @@
+"""The ledger's tables. Times are milliseconds since the Unix epoch, UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("json", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("reason", String(512), nullable=False, server_default=""),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("stream_id", String(64), nullable=False, index=True),
+    Column("server", String(64), nullable=False),
+    Column("connection", String(256), nullable=False),
+    Column("app", String(128), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("broadcaster", String(256), nullable=False, index=True),
+    Column("address", String(64), nullable=False),
+    Column("attributes", Text, nullable=False),
+    Column("action", String(8), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("score", Float, nullable=False),
+    Column("shadow", Boolean, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("evidence_path", Text),
+    Column("durable_ms", BigInteger),
+    Column("cut_asked_ms", BigInteger),
+    Column("cut_confirmed_ms", BigInteger),
+    Column("confirmed_by", String(32)),
+    Column("reviewed_ms", BigInteger),
+    Column("reviewed_by", String(128)),
+    Column("review_reason", String(512)),
+    Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
+)
+
+strikes = Table(
+    "strikes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("stream_id", String(64), nullable=False, unique=True),
+    Column("incident_id", String(64), ForeignKey("incidents.id"), nullable=False, unique=True),
+    Column("broadcaster", String(256), nullable=False),
+    Column("app", String(128), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("pardoned_ms", BigInteger),
+    Index("ix_strikes_broadcaster_created", "broadcaster", "created_ms"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("subject_kind", String(16), nullable=False),
+    Column("subject", String(512), nullable=False, index=True),
+    Column("app", String(128), nullable=False),
+    Column("reason", String(512), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False, index=True),
+    Column("incident_id", String(64), ForeignKey("incidents.id"), index=True),
+    Column("created_by", String(128), nullable=False),
+    Column("lifted_ms", BigInteger),
+    Column("lifted_by", String(128)),
+    Column("lift_reason", String(512)),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("what", String(64), nullable=False),
+    Column("subject", String(512), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+)
