@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Coroutine, Mapping
 
 import structlog
@@ -47,6 +48,7 @@ from edge.workers import WorkerPool
 from edge.workers.settings import WorkerSettings
 
 _SWEEP_S = 1.0
+_EXPIRE_SWEEPS = 600
 _PULL_RETRIES = 5
 _PULL_RETRY_MS = 300
 _SETTLE_S = 8.0
@@ -343,8 +345,10 @@ class Gate:
 
     async def _sweep(self) -> None:
         """Forget admitted streams that nobody watches; bring the journal home when the ledger is back."""
-        while True:
+        for number in itertools.count(1):
             await asyncio.sleep(_SWEEP_S)
+            if number % _EXPIRE_SWEEPS == 0:
+                self.view.expire(self.clock.wall_ms())
             limit = self.settings.limits.unwatched_ms
             now = self.clock.monotonic_ms()
             for stream in self.registry:

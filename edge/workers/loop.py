@@ -225,18 +225,24 @@ class WorkerLoop:
     def _open_pull(self, command: worker_pb2.OpenPull) -> None:
         stream = self._new_stream(command.stream_id, command.policy_json, command.alert)
         ident = stream.id
-        stream.pull = PullSource(
-            command.url,
-            PullSettings(
-                schemes=self._settings.pull_schemes,
-                open_ms=self._settings.pull_open_ms,
-                stall_ms=self._settings.pull_stall_ms,
-            ),
-            self._clock,
-            on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, codec, extradata)),
-            on_unit=lambda unit: self.inbox.put(PullUnit(ident, unit)),
-            on_end=lambda error: self.inbox.put(PullEnded(ident, error)),
+        settings = PullSettings(
+            schemes=self._settings.pull_schemes,
+            open_ms=self._settings.pull_open_ms,
+            stall_ms=self._settings.pull_stall_ms,
+            max_unit_bytes=self._settings.max_access_unit_bytes,
         )
+        try:
+            stream.pull = PullSource(
+                command.url,
+                settings,
+                self._clock,
+                on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, codec, extradata)),
+                on_unit=lambda unit: self.inbox.put(PullUnit(ident, unit)),
+                on_end=lambda error: self.inbox.put(PullEnded(ident, error)),
+            )
+        except GateError as error:
+            self._close(stream, error.reason, str(error), retryable=False)
+            return
         stream.pull.start()
 
     def _pull_opened(self, event: PullOpened) -> None:

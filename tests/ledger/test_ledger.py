@@ -1,0 +1,233 @@
+"""One violation is one strike, on disk, once; what people undo is undone whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from edge.domain import PERMANENT_MS, Action, IncidentState, SubjectKind
+from edge.errors import ConfigError, InvalidInput, LedgerUnavailable, NotFound, StaleVersion
+from edge.ledger import AuditBroken, DurableLedger, Ledger
+from edge.ledger.tables import metadata
+from edge.policy import DAY_MS, LadderPolicy, Policy
+
+if TYPE_CHECKING:
+    from tests.ledger.conftest import MakeIncident
+
+NOW = 1_700_000_000_000
+LADDER = LadderPolicy()
+
+
+def test_migrations_make_the_tables_that_the_code_uses(ledger: DurableLedger, tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'edge.db'}")
+    inspector = sa.inspect(engine)
+    for table in metadata.tables.values():
+        found = {column["name"]: column for column in inspector.get_columns(table.name)}
+        assert found.keys() == {column.name for column in table.columns}
+        for column in table.columns:
+            assert found[column.name]["nullable"] == bool(column.nullable), f"{table}.{column.name}"
+        indexed = {tuple(index["column_names"]) for index in inspector.get_indexes(table.name)}
+        for index in table.indexes:
+            assert tuple(column.name for column in index.columns) in indexed
+    engine.dispose()
+
+
+def test_a_violation_survives_reopening(ledger: DurableLedger, make_incident: MakeIncident) -> None:
+    incident = make_incident()
+    violation = ledger.record_violation(incident, LADDER, NOW + 5)
+    assert violation.durable_in == "ledger"
+    assert violation.incident == dataclasses.replace(incident, durable_ms=NOW + 5)
+    kinds = {block.subject_kind: block.subject for block in violation.blocks}
+    assert kinds == {SubjectKind.BROADCASTER: "anna", SubjectKind.STREAM_KEY: "k-1"}
+    assert {block.until_ms for block in violation.blocks} == {NOW + 30 * DAY_MS}
+    again = Ledger(ledger._engine)
+    assert again.incident(incident.id) == violation.incident
+    assert set(again.active_blocks(NOW)) == set(violation.blocks)
+    assert again.strikes_of("anna") == (violation.strike,)
+    assert again.pending_cuts() == (violation.incident,)
+
+
+def test_retries_and_second_causes_are_one_strike(ledger: DurableLedger, make_incident: MakeIncident) -> None:
+    incident = make_incident()
+    first = ledger.record_violation(incident, LADDER, NOW)
+    assert ledger.record_violation(incident, LADDER, NOW + 9) == first
+    other_cause = dataclasses.replace(make_incident(), stream_id=incident.stream_id)
+    assert ledger.record_violation(other_cause, LADDER, NOW + 9).strike == first.strike
+    assert len(ledger.strikes_of("anna")) == 1
+
+
+def test_the_ladder_climbs_with_the_strikes_that_count(
+    ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    ends = [ledger.record_violation(make_incident(), LADDER, NOW).blocks[0].until_ms - NOW for _ in range(3)]
+    assert ends == [30 * DAY_MS, 180 * DAY_MS, PERMANENT_MS - NOW]
+    assert ledger.record_violation(make_incident("berta"), LADDER, NOW).blocks[0].until_ms == (
+        NOW + 30 * DAY_MS
+    )
+
+
+def test_overturning_lifts_block_and_strike_at_once(
+    ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    violation = ledger.record_violation(make_incident(), LADDER, NOW)
+    incident, lifted = ledger.review(
+        violation.incident.id, IncidentState.OVERTURNED, "a film set", "rita", NOW + 10
+    )
+    assert incident.state is IncidentState.OVERTURNED
+    assert {block.id for block in lifted} == {block.id for block in violation.blocks}
+    assert list(ledger.active_blocks(NOW + 11)) == []
+    assert ledger.strikes_of("anna")[0].pardoned_ms == NOW + 10
+    assert ledger.pending_cuts() == ()
+    second = ledger.record_violation(make_incident(), LADDER, NOW + 20)
+    assert second.blocks[0].until_ms == NOW + 30 * DAY_MS
+    with pytest.raises(InvalidInput, match="overturned already"):
+        ledger.review(violation.incident.id, IncidentState.CONFIRMED, "x", "rita", NOW + 12)
+    with pytest.raises(NotFound):
+        ledger.review("in_none", IncidentState.CONFIRMED, "x", "rita", NOW)
+
+
+def test_flags_and_shadow_leave_no_strike(ledger: DurableLedger, make_incident: MakeIncident) -> None:
+    flag, shadow = make_incident(action=Action.FLAG), make_incident(shadow=True)
+    for incident in (flag, shadow, flag):
+        ledger.record_incident(incident, NOW)
+    assert [incident.id for incident in ledger.incidents()] == [shadow.id, flag.id]
+    assert ledger.incidents(before_id=shadow.id) == (flag,)
+    assert ledger.incidents(broadcaster="nobody") == ()
+    assert ledger.strikes_of("anna") == ()
+    assert ledger.pending_cuts() == ()
+
+
+def test_marks_of_a_cut(ledger: DurableLedger, make_incident: MakeIncident) -> None:
+    incident = ledger.record_violation(make_incident(), LADDER, NOW + 1).incident
+    ledger.mark_cut_asked(incident.id, NOW + 2)
+    ledger.mark_cut_confirmed(incident.id, NOW + 3, "hook")
+    ledger.set_evidence(incident.id, "/evidence/clip.mp4")
+    stored = ledger.incident(incident.id)
+    assert (stored.durable_ms, stored.cut_asked_ms, stored.cut_confirmed_ms) == (NOW + 1, NOW + 2, NOW + 3)
+    assert (stored.confirmed_by, stored.evidence_path) == ("hook", "/evidence/clip.mp4")
+    assert ledger.pending_cuts() == ()
+    with pytest.raises(NotFound):
+        ledger.mark_cut_asked("in_none", NOW)
+
+
+def test_blocks_by_hand(ledger: DurableLedger) -> None:
+    block = ledger.add_block(SubjectKind.ADDRESS, "192.0.2.0/24", "", None, "spam", "rita", NOW)
+    assert block.until_ms == PERMANENT_MS
+    with pytest.raises(InvalidInput, match="subject"):
+        ledger.add_block(SubjectKind.ADDRESS, "192.0.2.9/24", "", None, "spam", "rita", NOW)
+    short = ledger.add_block(SubjectKind.BROADCASTER, "berta", "live", 1000, "spam", "rita", NOW)
+    assert {b.id for b in ledger.blocks(wall_ms=NOW)} == {block.id, short.id}
+    assert {b.id for b in ledger.blocks(wall_ms=NOW + 1000)} == {block.id}
+    lifted = ledger.lift_block(block.id, "mistake", "rita", NOW + 1)
+    assert (lifted.lifted_by, lifted.lift_reason) == ("rita", "mistake")
+    with pytest.raises(InvalidInput, match="already"):
+        ledger.lift_block(block.id, "mistake", "rita", NOW + 2)
+    assert ledger.blocks(wall_ms=NOW + 1000) == ()
+    assert len(ledger.blocks(wall_ms=NOW + 1000, include_ended=True)) == 2
+
+
+def test_policies_are_versioned(ledger: DurableLedger) -> None:
+    assert ledger.policy_current() is None
+    first = ledger.policy_put(Policy(), "anna", "start", NOW, None)
+    second = ledger.policy_put(Policy(budget_ms=300), "rita", "slower box", NOW + 1, first.version)
+    assert (first.version, second.version) == (1, 2)
+    assert ledger.policy_current() == (second, NOW + 1, "rita")
+    assert ledger.policy_version(1) == (first, NOW, "anna")
+    assert ledger.policy_version(9) is None
+    with pytest.raises(StaleVersion, match="version 2 is in force"):
+        ledger.policy_put(Policy(), "anna", "", NOW, 1)
+
+
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("UPDATE audit SET who = 'nobody' WHERE number = 2", 2),
+        ("UPDATE audit SET detail = '{}' WHERE number = 3", 3),
+        ("DELETE FROM audit WHERE number = 2", 2),
+        ("UPDATE audit SET previous = digest WHERE number = 4", 4),
+    ],
+)
+def test_tampering_with_the_audit_log_is_found(
+    statement: str, row: int, ledger: DurableLedger, make_incident: MakeIncident, tmp_path: Path
+) -> None:
+    for _ in range(5):
+        ledger.record_violation(make_incident(), LADDER, NOW)
+    assert ledger.audit_verify() == 5
+    with sqlite3.connect(tmp_path / "edge.db") as connection:
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+        connection.execute("DROP TRIGGER audit_is_append_only_update")
+        connection.execute("DROP TRIGGER audit_is_append_only_delete")
+        connection.execute(statement)
+    with pytest.raises(AuditBroken) as caught:
+        ledger.audit_verify()
+    assert caught.value.number == row
+
+
+def test_a_locked_database_is_unavailable_and_then_not(
+    tmp_path: Path, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    locker = sqlite3.connect(tmp_path / "edge.db", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerUnavailable):
+        ledger.record_incident(make_incident(), NOW)
+    with pytest.raises(LedgerUnavailable):
+        ledger.probe()
+    violation = ledger.record_violation(make_incident(), LADDER, NOW)
+    assert violation.durable_in == "journal"
+    locker.execute("ROLLBACK")
+    locker.close()
+    ledger.probe()
+    assert list(ledger.active_blocks(NOW)) == list(violation.blocks)
+    assert ledger.strikes_of("anna") == (violation.strike,)
+    assert not (tmp_path / "journal.jsonl").exists()
+
+
+def test_wrong_urls_are_clear(tmp_path: Path) -> None:
+    for url in ("nonsense", "nosuchdialect://x"):
+        with pytest.raises(ConfigError, match="ledger_url"):
+            Ledger.open(url)
+    with pytest.raises(LedgerUnavailable):
+        Ledger.open(f"sqlite:///{tmp_path / 'no' / 'folder' / 'edge.db'}")
+    (tmp_path / "text.db").write_text("not a database at all, " * 100)
+    with pytest.raises(LedgerUnavailable):
+        Ledger.open(f"sqlite:///{tmp_path / 'text.db'}")
+
+
+_WRITER = """
+import itertools, sys
+from edge.domain import *
+from edge.ledger import Ledger
+from edge.policy import LadderPolicy
+ledger = Ledger.open(sys.argv[1])
+for number in itertools.count():
+    publish = Publish("test", "c", "live", "s", f"b{number}")
+    incident = Incident(new_id("in"), new_stream_id(), publish, Verdict(Action.CUT, 0, -1), 1)
+    ledger.record_violation(incident, LadderPolicy(), 2)
+    print(f"b{number}", flush=True)
+"""
+
+
+def test_kill_dash_nine_loses_nothing_that_was_promised(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'edge.db'}"
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, url], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    promised = [writer.stdout.readline().strip() for _ in range(20)]
+    os.kill(writer.pid, signal.SIGKILL)
+    promised += writer.stdout.read().split()
+    writer.wait()
+    ledger = Ledger.open(url)
+    blocked = {block.subject for block in ledger.active_blocks(3)}
+    assert set(promised) <= blocked
+    assert len(blocked) <= len(promised) + 1
+    assert ledger.audit_verify() == len(blocked)
+    ledger.close()
