@@ -35,6 +35,7 @@ MAX_URL_CHARACTERS = 2048
 _SMALL_PROBE: Final = {"analyzeduration": "1", "probesize": "32"}
 _HTTP_PROBE: Final = {"analyzeduration": "1", "probesize": "2048"}
 _DEFAULT_STEP_MS: Final = 40
+_GRACE_S: Final = 5.0
 
 P = ParamSpec("P")
 
@@ -128,7 +129,8 @@ class PullSource:
     def _connect(self) -> InputContainer:
         settings = self._settings
         probe = _HTTP_PROBE if self.url.lower().startswith("http") else _SMALL_PROBE
-        options = {**probe, "rw_timeout": str(settings.stall_ms * 1000), **settings.options}
+        longest_ms = max(settings.open_ms, settings.stall_ms)
+        options = {**probe, "rw_timeout": str(longest_ms * 1000), **settings.options}
         timeout = (settings.open_ms / 1000, settings.stall_ms / 1000)
         return av.open(self.url, mode="r", options=options, timeout=timeout)
 
@@ -186,20 +188,22 @@ class PullSource:
         interval_s = min(settings.open_ms, settings.stall_ms, 1000) / 4000
         while not self._finished.wait(interval_s):
             since_ms = self._waiting_since_ms
-            limit_ms = settings.stall_ms if self._opened else settings.open_ms
-            stopped = self._stopped.is_set()
-            if since_ms is None or self._clock.monotonic_ms() - since_ms <= limit_ms:
-                continue
-            self._abandon()
-            if not stopped:
-                what = "no media" if self._opened else "nothing received"
-                self._end(SourceStalled(f"{self._where}: {what} for {limit_ms} ms"))
+            if since_ms is not None and self._clock.monotonic_ms() - since_ms > self._limit_ms:
+                break
+        else:
             return
+        self._end(self._stalled())
+        # libav's own timeout is as long; what has not ended a while after it never will.
+        if not self._finished.wait(_GRACE_S):
+            _abandon()
 
-    def _abandon(self) -> None:
-        global abandoned_threads
-        with _count_lock:
-            abandoned_threads += 1
+    @property
+    def _limit_ms(self) -> int:
+        return self._settings.stall_ms if self._opened else self._settings.open_ms
+
+    def _stalled(self) -> SourceStalled:
+        what = "no video" if self._opened else "nothing to watch"
+        return SourceStalled(f"{self._where}: {what} for {self._limit_ms} ms")
 
     def _end(self, error: GateError | None) -> None:
         with self._ending:
@@ -209,12 +213,19 @@ class PullSource:
         self._on_end(error)
 
     def _translated(self, error: Exception) -> GateError:
+        since_ms = self._waiting_since_ms
+        waited_ms = 0.0 if since_ms is None else self._clock.monotonic_ms() - since_ms
+        if isinstance(error, av.error.ExitError) or waited_ms >= 0.9 * self._limit_ms:
+            return self._stalled()
         reason = getattr(error, "strerror", None) or str(error)
-        if isinstance(error, (av.error.ExitError, TimeoutError)):
-            return SourceStalled(f"{self._where}: timed out")
-        if self._opened and isinstance(error, av.error.InvalidDataError):
-            return BrokenMedia(f"{self._where}: {reason}")
-        return SourceStalled(f"{self._where}: {reason}")
+        kind = BrokenMedia if self._opened and isinstance(error, av.error.InvalidDataError) else SourceStalled
+        return kind(f"{self._where}: {reason}")
+
+
+def _abandon() -> None:
+    global abandoned_threads
+    with _count_lock:
+        abandoned_threads += 1
 
 
 def _codec_of(stream: VideoStream, where: str) -> tuple[Codec, bytes]:
