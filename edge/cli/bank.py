@@ -2,91 +2,84 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from edge.errors import GateError, NotFound
-from edge.match import Bank, BankInfo, Footage, Opinion, Severity, bank_files, fingerprint
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
+from edge.errors import NotFound
+from edge.match import (
+    Bank,
+    BankInfo,
+    Candidate,
+    Existing,
+    Footage,
+    Format,
+    Import,
+    Matcher,
+    MatchVote,
+    Opinion,
+    Severity,
+    bank_files,
+    bank_path,
+    fingerprint,
+    frames_of,
+    sniff,
+    write,
+)
 
 app = typer.Typer(
     name="bank",
-    help="Known footage: add, list and export the banks that live streams are matched against.",
+    help="Known footage: make, fill, check and export the banks that live streams are matched against.",
     no_args_is_help=True,
 )
 
-BankPath = Annotated[Path, typer.Option("--bank", "-b", help="The bank, as DIR/NAME.", metavar="DIR/NAME")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and no progress.")]
-
-
-@contextmanager
-def reporting(as_json: bool) -> Iterator[None]:
-    """Turn a GateError into a message on stderr, or JSON on stdout, and exit code 1."""
-    try:
-        yield
-    except GateError as error:
-        if as_json:
-            _print_json({"error": str(error), "reason": error.reason})
-        else:
-            Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-
-
-@contextmanager
-def progress_bar(as_json: bool) -> Iterator[Progress]:
-    """A bar on stderr; silent with --json and where stderr is not a terminal."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=as_json or not console.is_terminal,
-        transient=True,
-    ) as bar:
-        yield bar
+BankArgument = Annotated[Path, typer.Argument(help="The bank.", metavar="DIR/NAME")]
+BankOption = Annotated[Path, typer.Option("--bank", "-b", help="The bank.", metavar="DIR/NAME")]
+LabelOption = Annotated[str, typer.Option(help="Category of what these show (the bank's when left out).")]
+SeverityOption = Annotated[
+    Severity | None, typer.Option(help="Severity, when this call makes the bank (high when left out).")
+]
+OpinionOption = Annotated[
+    Opinion | None, typer.Option(help="Opinion, when this call makes the bank (violating when left out).")
+]
+EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", metavar="ENTRY...")]
 
 
 @app.command("add")
+@reports_errors
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Videos or images.", metavar="VIDEO|IMAGE...")],
-    bank: BankPath,
-    label: Annotated[str, typer.Option(help="Category of what these show (the bank's when left out).")] = "",
-    severity: Annotated[
-        Severity | None, typer.Option(help="Severity, when this call creates the bank (high).")
-    ] = None,
-    opinion: Annotated[
-        Opinion | None, typer.Option(help="Opinion, when this call creates the bank (violating).")
-    ] = None,
+    bank: BankOption,
+    label: LabelOption = "",
+    severity: SeverityOption = None,
+    opinion: OpinionOption = None,
     note: Annotated[str, typer.Option(help="Free text kept with the entries.")] = "",
     entry_id: Annotated[
-        str | None,
-        typer.Option("--id", help="Id of the entry, for a single file (from its content when left out)."),
+        str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
     ] = None,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fingerprint known footage and add it to a bank; the bank is made when there is none.
+    """Fingerprint known footage and add it to a bank, which is made when there is none.
 
-    Every frame is hashed (PDQ on luma); frames of low quality and frames where the picture stands still
-    are left out. All files are added, or none when one of them fails. A file that the bank has already
-    is refused. Running gates take the change in by themselves.
+    Every frame is hashed; frames of low quality and frames where the picture stands still are left out.
+
+    All files are added, or none when one fails. A file that the bank has is refused. Running gates take
+    the change in by themselves.
     """
     if entry_id is not None and len(paths) > 1:
-        raise typer.BadParameter("--id wants a single file", param_hint="--id")
-    with reporting(as_json), progress_bar(as_json) as bar:
-        target = _open_or_create(bank, label, severity, opinion)
+        raise typer.BadParameter("wants a single file", param_hint="--id")
+    with _progress(as_json) as bar:
         items = [_fingerprint(path, bar, entry_id, label, note) for path in paths]
-        target.add(items)
+        with _open_or_create(bank, label, severity, opinion) as target:
+            target.add(items)
     added = [
         {
             "id": item.entry.id,
@@ -98,63 +91,303 @@ def add(
         for path, item in zip(paths, items, strict=True)
     ]
     if as_json:
-        _print_json({"bank": str(target.path), "added": added})
+        print_json({"bank": str(target.path), "added": added})
         return
-    for one in added:
-        typer.echo(f"{one['id']}  {one['hashes']} hashes  {one['path']}")
-    typer.echo(f"{target.path}: {target.manifest.entries} entries, {target.manifest.hashes} hashes")
+    print_table(("entry", "hashes", "file"), [(a["id"], a["hashes"], a["path"]) for a in added], "")
+    _say_size(target)
+
+
+@app.command("import")
+@reports_errors
+def import_(
+    path: Annotated[Path, typer.Argument(help="A hash list.", metavar="FILE")],
+    bank: BankOption,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Format of the file (recognised when left out).")
+    ] = None,
+    label: LabelOption = "",
+    severity: SeverityOption = None,
+    opinion: OpinionOption = None,
+    existing: Annotated[
+        Existing, typer.Option(help="What to do with entries that the bank has already.")
+    ] = Existing.SKIP,
+    min_quality: Annotated[int, typer.Option(min=0, max=100, help="Leave out hashes of less quality.")] = 50,
+    entry_id: Annotated[
+        str | None, typer.Option("--id", help="Id of the video of a vpdq file (its name else).")
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option(help="Position in the feed to store with what is read, shown by `bank list`.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Take in a hash list of others, whole or not at all.
+
+    Formats: vpdq, vpdq-json (python-threatexchange), pdq (a hash a line), csv, stopncii, jsonl.
+
+    Withdrawals in the list remove entries. A wrong line ends the import with its number, and the bank
+    stays as it was.
+    """
+    with _progress(as_json) as bar:
+        task = bar.add_task(path.name, total=path.stat().st_size if path.is_file() else None)
+        changes = Import(
+            path,
+            form or sniff(path),
+            entry_id=entry_id,
+            label=label,
+            added_ms=time.time_ns() // 1_000_000,
+            min_quality=min_quality,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+
+        def checkpoints() -> dict[str, str]:
+            return changes.checkpoints | ({path.name[:256]: checkpoint} if checkpoint else {})
+
+        with _open_or_create(bank, label, severity, opinion) as target:
+            updated = target.update(changes, existing=existing, checkpoints=checkpoints)
+    said = {
+        "bank": str(target.path),
+        "format": changes.format,
+        "added": updated.added,
+        "replaced": updated.replaced,
+        "skipped": updated.skipped,
+        "removed": updated.removed,
+        "low_quality_hashes": changes.low_quality,
+        "other_kinds": changes.other_kinds,
+        "checkpoints": dict(target.manifest.checkpoints),
+    }
+    if as_json:
+        print_json(said)
+        return
+    print_table(("", ""), [(k.replace("_", " "), v) for k, v in said.items() if k != "checkpoints"], "")
+    _say_size(target)
 
 
 @app.command("list")
-def list_banks(
+@reports_errors
+def list_(
     path: Annotated[Path, typer.Argument(help="A directory of banks, or one bank.", metavar="DIR|DIR/NAME")],
     limit: Annotated[int, typer.Option(min=0, max=100_000, help="Entries shown of a single bank.")] = 100,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the banks of a directory, or the entries of one bank."""
-    with reporting(as_json):
-        if path.is_dir():
-            _show_banks([Bank.open(file) for file in bank_files(path)], as_json)
-        else:
-            _show_entries(Bank.open(path), limit, as_json)
+    if path.is_dir():
+        _list_banks([Bank.open(file) for file in bank_files(path)], as_json)
+    else:
+        _list_entries(Bank.open(path), limit, as_json)
 
 
 @app.command("export")
+@reports_errors
 def export(
-    bank: Annotated[Path, typer.Argument(help="The bank.", metavar="DIR/NAME")],
-    as_json: AsJson = False,
+    bank: BankArgument,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="csv when left out; jsonl with --json.")
+    ] = None,
+    entry_id: Annotated[str | None, typer.Option("--entry", help="Only this entry.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write a bank's hashes to stdout: CSV lines ``entry,start_ms,span_ms,quality,hash,variant``.
+    """Write a bank's hashes to stdout.
 
-    With --json one object a line and entry, with its hashes.
+    csv and jsonl lose nothing and can be imported again; vpdq holds a single entry (--entry); pdq holds
+    hashes alone. stopncii is only read.
     """
-    with reporting(as_json):
-        opened = Bank.open(bank)
-        if not as_json:
-            sys.stdout.write("entry,start_ms,span_ms,quality,hash,variant\n")
-        for item in opened.footage():
+    opened = Bank.open(bank)
+    if entry_id is not None and not opened.has(entry_id):
+        raise NotFound(f"entry of bank {opened.name}", entry_id)
+    items = (item for item in opened.footage() if entry_id in (None, item.entry.id))
+    write(items, sys.stdout, form or (Format.JSONL if as_json else Format.CSV))
+
+
+@app.command("match")
+@reports_errors
+def match(
+    paths: Annotated[list[Path], typer.Argument(help="Videos or images.", metavar="FILE...")],
+    banks: Annotated[Path, typer.Option("--banks", "-b", help="Directory of banks.", metavar="DIR")],
+    radius: Annotated[int, typer.Option(min=0, max=31, help="Hamming distance in bits, of 256.")] = 31,
+    interval_ms: Annotated[int, typer.Option(min=1, max=60_000, help="Media time between samples.")] = 200,
+    k: Annotated[int, typer.Option(min=1, max=64, help="Samples on the same entry …")] = 3,
+    n: Annotated[int, typer.Option(min=1, max=64, help="… of the last n before it counts.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Look recorded files up in the banks, by the same samples, search and vote as the live path.
+
+    A single image counts when it is within the radius. With --json one object a file.
+    """
+    matcher = Matcher.open(banks, radius=radius)
+    rows = []
+    with _progress(as_json) as bar:
+        for path in paths:
+            report = _match_file(path, matcher, MatchVote(k, n), interval_ms, bar)
+            rows.append(report)
             if as_json:
-                _print_json(_footage_document(item))
-                continue
-            for run in item.hashes:
-                fields = (run.start_ms, run.span_ms, run.quality, run.bits.hex(), run.variant.word)
-                sys.stdout.write(f"{_csv(item.entry.id)},{','.join(map(str, fields))}\n")
+                print_json(report)
+    if not as_json:
+        print_table(
+            ("file", "entry", "bank", "category", "first s", "distance", "samples"),
+            [
+                (r["path"], m["entry"], m["bank"], m["category"], m["first_s"], m["distance"], m["samples"])
+                for r in rows
+                for m in r["matches"]
+            ],
+            "no match",
+        )
 
 
-def _open_or_create(path: Path, label: str, severity: Severity | None, opinion: Opinion | None) -> Bank:
+@app.command("verify")
+@reports_errors
+def verify(
+    path: Annotated[Path, typer.Argument(help="A directory of banks, or one bank.", metavar="DIR|DIR/NAME")],
+    as_json: JsonOption = False,
+) -> None:
+    """Read every byte of banks and check it; exits with 1 at the first that is not whole."""
+    files = bank_files(path) if path.is_dir() else [bank_path(path)]
+    checked = []
+    for file in files:
+        bank = Bank.open(file, verify=True)
+        # Reading every entry finds what checksums cannot: a file that was written wrong.
+        hashes = sum(len(item.hashes) for item in bank.footage())
+        checked.append(
+            {
+                "bank": bank.name,
+                "entries": bank.manifest.entries,
+                "hashes": hashes,
+                "segments": len(bank.segments),
+                "bytes": sum(segment.size_bytes for segment in bank.segments),
+                "digest": bank.digest,
+            }
+        )
+    if as_json:
+        print_json({"banks": checked})
+    else:
+        columns = ("bank", "entries", "hashes", "segments", "bytes")
+        print_table(columns, [[c[column] for column in columns] for c in checked], "no banks")
+
+
+@app.command("enable")
+@reports_errors
+def enable(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
+    """Let entries match again."""
+    opened = Bank.open(bank)
+    opened.set_enabled(entries, True)
+    _say_changed(opened, "enabled", entries, as_json)
+
+
+@app.command("disable")
+@reports_errors
+def disable(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
+    """Keep entries, but let them match nothing."""
+    opened = Bank.open(bank)
+    opened.set_enabled(entries, False)
+    _say_changed(opened, "disabled", entries, as_json)
+
+
+@app.command("remove")
+@reports_errors
+def remove(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
+    """Take entries out of a bank."""
+    opened = Bank.open(bank)
+    opened.remove(entries)
+    _say_changed(opened, "removed", entries, as_json)
+
+
+@app.command("compact")
+@reports_errors
+def compact(bank: BankArgument, as_json: JsonOption = False) -> None:
+    """Write a bank anew as one segment, without what was removed. Running gates go on meanwhile."""
+    opened = Bank.open(bank)
+    before = sum(segment.size_bytes for segment in opened.segments)
+    opened.compact()
+    after = sum(segment.size_bytes for segment in opened.segments)
+    if as_json:
+        print_json({"bank": str(opened.path), "bytes_before": before, "bytes_after": after})
+    else:
+        typer.echo(f"{opened.path}: {before} bytes before, {after} after")
+
+
+def _match_file(
+    path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, bar: Progress
+) -> dict[str, Any]:
+    """What counts in one file, and the nearest candidate of all frames."""
+    task = bar.add_task(path.name, total=None)
+    matches: dict[str, dict[str, Any]] = {}
+    near: Counter[str] = Counter()
+    nearest: Candidate | None = None
+    samples, due = 0, 0
+    last: tuple[Candidate, ...] = ()
+    for at, length, luma in frames_of(path):
+        if at < due:
+            continue
+        due = at + interval_ms
+        samples += 1
+        _advance(bar, task, at / 1000, length)
+        last = matcher.query(luma)
+        near.update({c.entry for c in last})
+        if last and (nearest is None or last[0].distance < nearest.distance):
+            nearest = last[0]
+        for signal in vote.add(at, last):
+            _count(matches, str(signal.entry), signal.detail, signal.category, signal.distance, at)
+    if samples == 1:
+        for c in last:
+            _count(matches, c.entry, f"bank={c.bank} variant={c.variant}", c.label, c.distance, 0)
+    bar.remove_task(task)
+    return {
+        "path": str(path),
+        "samples": samples,
+        "matches": list(matches.values()),
+        "nearest": None
+        if nearest is None
+        else {"entry": nearest.entry, "bank": nearest.bank, "distance": nearest.distance},
+        "near_samples": dict(near.most_common(16)),
+    }
+
+
+def _count(
+    matches: dict[str, dict[str, Any]],
+    entry: str,
+    detail: str,
+    category: str,
+    distance: int | None,
+    at_ms: int,
+) -> None:
+    bank = detail.split(" ", 1)[0].removeprefix("bank=")
+    seen = matches.setdefault(
+        f"{bank}/{entry}",
+        {
+            "entry": entry,
+            "bank": bank,
+            "category": category,
+            "first_s": at_ms / 1000,
+            "distance": distance,
+            "samples": 0,
+            "detail": detail,
+        },
+    )
+    seen["samples"] += 1
+    seen["distance"] = min(seen["distance"], distance)
+
+
+@contextmanager
+def _open_or_create(
+    path: Path, label: str, severity: Severity | None, opinion: Opinion | None
+) -> Iterator[Bank]:
+    """The bank; one made for a change that then fails is gone again."""
     try:
-        return Bank.open(path)
-    except NotFound:
-        said = {"label": label or None, "severity": severity, "opinion": opinion}
-        return Bank.create(path, BankInfo.model_validate({k: v for k, v in said.items() if v is not None}))
+        yield Bank.open(path)
+        return
+    except NotFound as error:
+        if error.kind != "bank":
+            raise
+    said = {"label": label or None, "severity": severity, "opinion": opinion}
+    bank = Bank.create(path, BankInfo.model_validate({k: v for k, v in said.items() if v is not None}))
+    try:
+        yield bank
+    except BaseException:
+        bank.path.unlink()
+        raise
 
 
 def _fingerprint(path: Path, bar: Progress, entry_id: str | None, label: str, note: str) -> Footage:
     task = bar.add_task(path.name, total=None)
-
-    def report(done_s: float, length_s: float) -> None:
-        bar.update(task, completed=done_s, total=length_s or None)
-
     try:
         return fingerprint(
             path,
@@ -162,13 +395,32 @@ def _fingerprint(path: Path, bar: Progress, entry_id: str | None, label: str, no
             label=label,
             note=note,
             added_ms=time.time_ns() // 1_000_000,
-            progress=report,
+            progress=lambda done_s, length_s: _advance(bar, task, done_s, length_s),
         )
     finally:
         bar.remove_task(task)
 
 
-def _show_banks(banks: list[Bank], as_json: bool) -> None:
+@contextmanager
+def _progress(as_json: bool) -> Iterator[Progress]:
+    """A bar on stderr; silent with --json and where stderr is not a terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=stderr,
+        disable=as_json or not stderr.is_terminal,
+        transient=True,
+    ) as bar:
+        yield bar
+
+
+def _advance(bar: Progress, task: TaskID, done_s: float, length_s: float) -> None:
+    bar.update(task, completed=done_s, total=length_s or None)
+
+
+def _list_banks(banks: list[Bank], as_json: bool) -> None:
     rows = [
         {
             "name": bank.name,
@@ -176,21 +428,19 @@ def _show_banks(banks: list[Bank], as_json: bool) -> None:
             "entries": bank.manifest.entries,
             "hashes": bank.manifest.hashes,
             "digest": bank.digest,
+            "checkpoints": dict(bank.manifest.checkpoints),
             **bank.info.model_dump(mode="json"),
         }
         for bank in banks
     ]
     if as_json:
-        _print_json({"banks": rows})
+        print_json({"banks": rows})
         return
-    table = Table("bank", "opinion", "label", "severity", "entries", "hashes", "enabled")
-    for row in rows:
-        named = ("name", "opinion", "label", "severity", "entries", "hashes", "enabled")
-        table.add_row(*(str(row[column]) for column in named))
-    Console().print(table)
+    columns = ("name", "opinion", "label", "severity", "entries", "hashes", "enabled")
+    print_table(columns, [[row[column] for column in columns] for row in rows], "no banks")
 
 
-def _show_entries(bank: Bank, limit: int, as_json: bool) -> None:
+def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
     shown: list[dict[str, Any]] = []
     for entry, enabled in bank.entries():
         if len(shown) == limit:
@@ -208,34 +458,37 @@ def _show_entries(bank: Bank, limit: int, as_json: bool) -> None:
             }
         )
     if as_json:
-        _print_json({"bank": bank.name, "entries": bank.manifest.entries, "shown": shown})
+        print_json({"bank": bank.name, "entries": bank.manifest.entries, "shown": shown})
         return
-    table = Table("entry", "kind", "label", "seconds", "enabled", "source")
-    for row in shown:
-        seconds = f"{row['duration_ms'] / 1000:.1f}" if row["duration_ms"] else ""
-        table.add_row(row["id"], row["kind"], row["label"], seconds, str(row["enabled"]), row["source"])
-    Console().print(table)
+    print_table(
+        ("entry", "kind", "label", "seconds", "enabled", "source"),
+        [
+            (
+                row["id"],
+                row["kind"],
+                row["label"],
+                _seconds(row["duration_ms"]),
+                row["enabled"],
+                row["source"],
+            )
+            for row in shown
+        ],
+        "no entries",
+    )
     if bank.manifest.entries > len(shown):
-        typer.echo(f"{bank.manifest.entries - len(shown)} more; raise --limit to see them", err=True)
+        stderr.print(f"{bank.manifest.entries - len(shown)} more; --limit shows them")
 
 
-def _footage_document(item: Footage) -> dict[str, Any]:
-    entry = item.entry
-    return {
-        "id": entry.id,
-        "kind": entry.kind,
-        "label": entry.label,
-        "source": entry.source,
-        "note": entry.note,
-        "duration_ms": entry.duration_ms,
-        "added_ms": entry.added_ms,
-        "hashes": [[r.bits.hex(), r.start_ms, r.span_ms, r.quality, r.variant.word] for r in item.hashes],
-    }
+def _seconds(duration_ms: int) -> str:
+    return f"{duration_ms / 1000:.1f}" if duration_ms else ""
 
 
-def _csv(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"') else text
+def _say_size(bank: Bank) -> None:
+    typer.echo(f"{bank.path}: {bank.manifest.entries} entries, {bank.manifest.hashes} hashes")
 
 
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+def _say_changed(bank: Bank, what: str, entries: list[str], as_json: bool) -> None:
+    if as_json:
+        print_json({"bank": str(bank.path), what: entries})
+    else:
+        typer.echo(f"{bank.path}: {len(entries)} {what}")

@@ -12,8 +12,10 @@ import fcntl
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -63,6 +65,8 @@ class SegmentName(_Model):
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     hashes: Annotated[int, Field(ge=0)]
     entries: Annotated[int, Field(ge=0)]
+    removed: Ids = ()
+    """Entries of this segment that are gone; another segment may have the id anew."""
 
 
 class Manifest(_Model):
@@ -71,18 +75,43 @@ class Manifest(_Model):
     generation: int = Field(0, ge=0)
     segments: tuple[SegmentName, ...] = Field((), max_length=MAX_SEGMENTS)
     disabled: Ids = ()
-    removed: Ids = ()
     checkpoints: dict[Annotated[str, Field(max_length=256)], Text] = Field({}, max_length=256)
     """How far each import source has been taken in."""
 
     @property
     def entries(self) -> int:
         """Entries that are not removed; those disabled count."""
-        return sum(s.entries for s in self.segments) - len(self.removed)
+        return sum(s.entries - len(s.removed) for s in self.segments)
 
     @property
     def hashes(self) -> int:
         return sum(s.hashes for s in self.segments)
+
+
+class Existing(StrEnum):
+    """What an update does with an entry that the bank has already."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """An entry that its source has taken back."""
+
+    entry_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What an update did, in entries."""
+
+    added: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    """The bank had them already."""
+    removed: int = 0
 
 
 class Bank:
@@ -94,7 +123,8 @@ class Bank:
         self.digest = digest
         """SHA-256 of the manifest, which names each segment by its digest: it stands for the whole."""
         self.segments = segments
-        self._removed = frozenset(manifest.removed)
+        self.removed = tuple(frozenset(name.removed) for name in manifest.segments)
+        """Per segment the ids of the entries that are gone."""
 
     @classmethod
     def create(cls, path: Path, info: BankInfo | None = None) -> Self:
@@ -141,48 +171,96 @@ class Bank:
 
     def entries(self) -> Iterator[tuple[Entry, bool]]:
         """Every entry that is not removed, and whether it is enabled."""
-        removed, disabled = self._removed, set(self.manifest.disabled)
-        for segment in self.segments:
+        disabled = set(self.manifest.disabled)
+        for segment, removed in zip(self.segments, self.removed, strict=True):
             for entry in segment.all_entries():
                 if entry.id not in removed:
                     yield entry, entry.id not in disabled
 
     def has(self, entry_id: str) -> bool:
         """Whether the bank has an entry of that id that is not removed."""
-        if entry_id in self._removed:
-            return False
-        return any(segment.find(entry_id) for segment in self.segments)
+        return self._place(entry_id) is not None
 
     def footage(self) -> Iterator[Footage]:
         """Every entry that is not removed, with its hashes."""
-        removed = self._removed
-        for segment in self.segments:
+        for segment, removed in zip(self.segments, self.removed, strict=True):
             for item in segment.footage():
                 if item.entry.id not in removed:
                     yield item
 
-    def add(self, items: Iterable[Footage], checkpoints: dict[str, str] | None = None) -> int:
+    def add(self, items: Iterable[Footage]) -> int:
         """Add footage, all of it or, when anything is wrong, none. Returns the number of entries added.
 
         AlreadyExists names the first entry whose id the bank already has.
         """
+        return self.update(items).added
+
+    def update(
+        self,
+        changes: Iterable[Footage | Withdrawal],
+        *,
+        existing: Existing = Existing.REFUSE,
+        checkpoints: Callable[[], Mapping[str, str]] = dict,
+    ) -> Updated:
+        """Take in additions and withdrawals in their order, all in one step or none.
+
+        ``checkpoints`` is asked when the changes are at their end, so that a feed's position is stored
+        together with what came before it. A withdrawal of an entry that is not there is no error.
+        """
         with self._changing():
             builder, ids = SegmentBuilder(), set[str]()
-            for item in items:
-                if item.entry.id in ids or self.has(item.entry.id):
-                    raise AlreadyExists(f"bank {self.name} has an entry {item.entry.id!r} already")
-                if not is_plain(item):
-                    ids.add(item.entry.id)
-                builder.add(item)
-            changed: dict[str, Any] = {"checkpoints": {**self.manifest.checkpoints, **(checkpoints or {})}}
-            if builder.entries:
-                if any(entry_id in ids for entry_id in self.manifest.removed):
-                    self._merge(self.segments)
-                changed["segments"] = (*self.manifest.segments, self._write_segment(builder))
-            self._commit(changed)
+            gone: list[set[str]] = [set() for _ in self.segments]
+            gone_anew = set[str]()
+            added = replaced = skipped = removed = 0
+            for change in changes:
+                if isinstance(change, Withdrawal):
+                    if change.entry_id in ids - gone_anew:
+                        gone_anew.add(change.entry_id)
+                        added -= 1
+                    elif (place := self._place(change.entry_id)) is not None:
+                        removed += change.entry_id not in gone[place]
+                        gone[place].add(change.entry_id)
+                    continue
+                entry_id = change.entry.id
+                place = self._place(entry_id)
+                if place is not None and entry_id in gone[place]:
+                    place = None
+                if entry_id in ids or place is not None:
+                    if existing is Existing.REFUSE:
+                        raise AlreadyExists(f"bank {self.name} has an entry {entry_id!r} already")
+                    if existing is Existing.SKIP or place is None or entry_id in ids or is_plain(change):
+                        skipped += 1
+                        continue
+                    gone[place].add(entry_id)
+                    replaced += 1
+                else:
+                    added += 1
+                if not is_plain(change):
+                    ids.add(entry_id)
+                builder.add(change)
+            self._store(builder, gone, gone_anew, checkpoints())
             if len(self.segments) > COMPACT_AT:
                 self._merge(_small_ones(self.segments))
-        return builder.entries
+        return Updated(added, replaced, skipped, removed)
+
+    def _store(
+        self,
+        builder: SegmentBuilder,
+        gone: Sequence[set[str]],
+        gone_anew: set[str],
+        checkpoints: Mapping[str, str],
+    ) -> None:
+        if sum(map(len, (*self.removed, *gone, gone_anew))) > MAX_MARKED:
+            self._merge(self.segments, gone)
+            gone = [set()] * len(self.segments)
+        names = [
+            name.model_copy(update={"removed": tuple(sorted({*name.removed, *ids}))})
+            for name, ids in zip(self.manifest.segments, gone, strict=True)
+        ]
+        if builder.entries:
+            written = self._write_segment(builder)
+            names.append(written.model_copy(update={"removed": tuple(sorted(gone_anew))}))
+        self._commit({"segments": names, "checkpoints": {**self.manifest.checkpoints, **checkpoints}})
 
     def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
         """Enable or disable entries; NotFound names the first id that is not there."""
@@ -194,17 +272,8 @@ class Bank:
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove entries; NotFound names the first id that is not there."""
-        with self._changing():
-            wanted = self._known(ids)
-            if len(wanted) + len(self.manifest.removed) > MAX_MARKED:
-                self._merge(self.segments, without=wanted)
-                return
-            self._commit(
-                {
-                    "removed": _marked("bank.removed", {*self.manifest.removed, *wanted}),
-                    "disabled": _marked("bank.disabled", set(self.manifest.disabled) - wanted),
-                }
-            )
+        wanted = self._known(ids)
+        self.update(Withdrawal(entry_id) for entry_id in sorted(wanted))
 
     def change(self, info: BankInfo) -> None:
         """Replace what operators say about the bank."""
@@ -223,9 +292,16 @@ class Bank:
     def _known(self, ids: Iterable[str]) -> set[str]:
         wanted = set(ids)
         for entry_id in sorted(wanted):
-            if not self.has(entry_id):
+            if self._place(entry_id) is None:
                 raise NotFound(f"entry of bank {self.name}", entry_id)
         return wanted
+
+    def _place(self, entry_id: str) -> int | None:
+        """Which segment has the entry."""
+        for place, (segment, removed) in enumerate(zip(self.segments, self.removed, strict=True)):
+            if entry_id not in removed and segment.find(entry_id) is not None:
+                return place
+        return None
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -236,7 +312,7 @@ class Bank:
 
     def _take(self, other: Bank) -> None:
         self.manifest, self.digest, self.segments = other.manifest, other.digest, other.segments
-        self._removed = other._removed
+        self.removed = other.removed
 
     def _write_segment(self, builder: SegmentBuilder) -> SegmentName:
         file = f"{self.name}-{self.manifest.generation + 1:06d}.seg"
@@ -245,32 +321,27 @@ class Bank:
         self.segments = (*self.segments, segment)
         return SegmentName(file=file, digest=digest, hashes=segment.hashes, entries=segment.entries)
 
-    def _merge(self, old: Sequence[Segment], without: Iterable[str] = ()) -> None:
-        """Replace segments by one that holds what is left of them."""
-        gone = {*without, *self._removed}
+    def _merge(self, old: Sequence[Segment], gone: Sequence[set[str]] | None = None) -> None:
+        """Replace segments by one that holds what is left of them.
+
+        ``gone``: per segment of the bank, ids to leave out besides those that are removed already.
+        """
         builder = SegmentBuilder()
-        met: set[str] = set()
-        for segment in old:
-            for item in segment.footage():
-                if item.entry.id in gone:
-                    met.add(item.entry.id)
-                else:
-                    builder.add(item)
+        more = gone or [set()] * len(self.segments)
+        for segment, removed, ids in zip(self.segments, self.removed, more, strict=True):
+            if segment in old:
+                for item in segment.footage():
+                    if item.entry.id not in removed and item.entry.id not in ids:
+                        builder.add(item)
         files = {segment.path.name for segment in old}
         kept = tuple(name for name in self.manifest.segments if name.file not in files)
         added = (self._write_segment(builder),) if len(builder) else ()
-        self._commit(
-            {
-                "segments": (*kept, *added),
-                "removed": _marked("bank.removed", gone - met),
-                "disabled": _marked("bank.disabled", set(self.manifest.disabled) - gone),
-            }
-        )
+        self._commit({"segments": (*kept, *added)})
         for file in files:
             (self.path.parent / file).unlink(missing_ok=True)
 
     def _commit(self, changed: dict[str, Any]) -> None:
-        fields = self.manifest.model_dump() | changed | {"generation": self.manifest.generation + 1}
+        fields = dict(self.manifest) | changed | {"generation": self.manifest.generation + 1}
         try:
             manifest = Manifest.model_validate(fields)
         except ValidationError as error:

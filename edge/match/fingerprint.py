@@ -117,7 +117,7 @@ def fingerprint(
         id=entry_id or content_id(path),
         kind=kind,
         label=label,
-        source=_printable(path.name),
+        source=printable(path.name),
         note=note,
         duration_ms=0 if kind is EntryKind.IMAGE else end,
         added_ms=added_ms,
@@ -134,5 +134,6 @@ def content_id(path: Path) -> str:
     return digest.hexdigest()[:24]
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
+    """A file name as an entry may keep it."""
     return "".join(c if c.isprintable() else "?" for c in name)[:256]

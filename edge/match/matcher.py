@@ -120,25 +120,26 @@ class _OpenBank:
 
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
-        self._off = frozenset(bank.manifest.removed) | frozenset(bank.manifest.disabled)
+        disabled = frozenset(bank.manifest.disabled)
+        self._off = tuple(removed | disabled for removed in bank.removed)
 
     def usable(self, wall_ms: int) -> bool:
         info = self.bank.info
         return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
 
     def candidates(self, code: Codes, change: str, radius: int) -> Iterable[Candidate]:
-        for segment in self.bank.segments:
+        for segment, off in zip(self.bank.segments, self._off, strict=True):
             hits = segment.search(code, radius)
             for position, bits in zip(
                 hits.positions[:MAX_LOOKED_AT].tolist(), hits.distances[:MAX_LOOKED_AT].tolist(), strict=True
             ):
-                in_use = (r for r in segment.references(position) if self._in_use(r.entry.id))
+                in_use = (r for r in segment.references(position) if self._in_use(r.entry.id, off))
                 for reference in islice(in_use, MAX_CANDIDATES):
                     yield self._candidate(reference.entry, reference.run, bits, change)
 
-    def _in_use(self, entry_id: str) -> bool:
+    def _in_use(self, entry_id: str, off: frozenset[str]) -> bool:
         ratio = self.bank.info.enabled_ratio
-        return entry_id not in self._off and (ratio >= 1.0 or _coin(entry_id) < ratio)
+        return entry_id not in off and (ratio >= 1.0 or _coin(entry_id) < ratio)
 
     def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str) -> Candidate:
         info = self.bank.info

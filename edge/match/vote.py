@@ -112,8 +112,9 @@ class MatchVote:
         votes = np.zeros(slope.shape, dtype=int)
         for n in np.unique(number):
             votes += on[:, :, number == n].any(axis=2)
-        # Most samples, then least deviation.
-        rank = votes - np.where(on, off, 0).sum(axis=2) / (1 + off.shape[2] * self._tolerance_ms)
+        # Most samples; among lines with as many the one nearest to ordinary speed that fits well.
+        strayed = np.where(on, off, 0).sum(axis=2) / (1 + on.sum(axis=2) * self._tolerance_ms)
+        rank = votes - (strayed + np.abs(np.log2(slope))) / 2.1
         at, which = np.unravel_index(int(rank.argmax()), rank.shape)
         kept: dict[int, Candidate] = {}
         for i in np.flatnonzero(on[at, which]):

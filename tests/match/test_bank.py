@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edge.errors import AlreadyExists, BankError, InvalidInput, NotFound
 from edge.match import Bank, BankInfo, Entry, EntryKind, Footage, HashRun, Opinion, Variant
 from edge.match import bank as bank_module
+from edge.match.bank import Existing, Updated, Withdrawal
 from edge.match.segment import Segment, SegmentBuilder, write_segment
 
 hashes = st.binary(min_size=32, max_size=32)
@@ -89,7 +90,7 @@ def test_a_plain_list_costs_32_bytes_a_hash(tmp_path: Path) -> None:
 def test_changes_are_seen_after_opening_anew(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known", BankInfo(opinion=Opinion.INVESTIGATE, label="fight"))
     assert bank.add([item("a", 1, 2), item("b", 3)]) == 2
-    bank.add([item("c", 4)], {"feed": "page-7"})
+    bank.update([item("c", 4)], checkpoints=lambda: {"feed": "page-7"})
     bank.set_enabled(["a"], False)
     bank.remove(["b"])
 
@@ -119,6 +120,41 @@ def test_an_id_cannot_be_there_twice_but_can_come_back(tmp_path: Path) -> None:
     assert [f.hashes[0].bits for f in bank.footage()] == [random_bits(9)]
     with pytest.raises(AlreadyExists, match="exists already"):
         Bank.create(tmp_path / "known")
+
+
+def test_an_update_replaces_skips_and_withdraws_in_one_step(tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "known")
+    bank.add([item("a", 1), item("b", 2), item("c", 3)])
+    changes: list[Footage | Withdrawal] = [
+        item("a", 11),
+        Withdrawal("b"),
+        Withdrawal("ghost"),
+        item("d", 4),
+        item("e", 5),
+        Withdrawal("e"),
+    ]
+    assert bank.update(changes, existing=Existing.REPLACE) == Updated(added=1, replaced=1, removed=1)
+    assert {f.entry.id: f.hashes[0].bits for f in bank.footage()} == {
+        "a": random_bits(11),
+        "c": random_bits(3),
+        "d": random_bits(4),
+    }
+    assert bank.manifest.entries == 3
+    again = bank.update([item("a", 12), item("f", 6)], existing=Existing.SKIP)
+    assert again == Updated(added=1, skipped=1)
+    bank.compact()
+    assert {f.entry.id: f.hashes[0].bits for f in bank.footage()}["a"] == random_bits(11)
+
+
+def test_many_removals_end_in_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank_module, "MAX_MARKED", 5)
+    bank = Bank.create(tmp_path / "known")
+    bank.add([item(f"e{i}", i) for i in range(20)])
+    bank.remove([f"e{i}" for i in range(5)])
+    assert [len(name.removed) for name in bank.manifest.segments] == [5]
+    bank.remove(["e7"])
+    assert not bank.manifest.segments[0].removed
+    assert {entry.id for entry, _ in bank.entries()} == {f"e{i}" for i in range(5, 20)} - {"e7"}
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_add_list_export_and_match(tmp_path: Path) -> None:
     assert (shown["entries"], len(shown["shown"])) == (2, 1)
 
     exported = runner.invoke(app, ["export", str(bank)]).stdout.splitlines()
-    assert exported[0] == "entry,start_ms,span_ms,quality,hash,variant"
+    assert exported[0].startswith("entry,kind,label,start_ms,span_ms,quality,hash,variant")
     assert len(exported) == 1 + sum(a["hashes"] for a in added)
 
     matcher = Matcher.open(bank.parent)
@@ -96,3 +96,85 @@ def test_what_cannot_be_fingerprinted_is_named(tmp_path: Path) -> None:
         assert problem in result.stderr
     result = runner.invoke(app, ["list", str(tmp_path / "none")])
     assert (result.exit_code, "no bank" in result.stderr) == (1, True)
+
+
+def test_a_list_goes_in_out_and_in_again(tmp_path: Path) -> None:
+    source = tmp_path / "list.txt"
+    digits = [np.random.default_rng(i).bytes(32).hex() for i in range(50)]
+    source.write_text("".join(f"{d}\n" for d in digits))
+    bank = tmp_path / "known"
+    said = run("import", source, "--bank", bank, "--label", "fight", "--checkpoint", "page-3")
+    assert (said["format"], said["added"], said["checkpoints"]) == ("pdq", 50, {"list.txt": "page-3"})
+    assert run("import", source, "--bank", bank, "--label", "fight")["skipped"] == 50
+
+    video = make_video(tmp_path / "one.mp4")
+    entry = run("add", video, "--bank", bank, "--id", "one")["added"][0]["id"]
+    for form in ("csv", "jsonl"):
+        exported = runner.invoke(app, ["export", str(bank), "--format", form])
+        assert exported.exit_code == 0
+        copy = tmp_path / f"copy.{form}"
+        copy.write_text(exported.stdout)
+        assert run("import", copy, "--bank", tmp_path / f"copy-{form}")["added"] == 51
+        again = Bank.open(tmp_path / f"copy-{form}").footage()
+        assert {f.entry.id: f.hashes for f in again} == {
+            f.entry.id: f.hashes for f in Bank.open(bank).footage()
+        }
+    one = runner.invoke(app, ["export", str(bank), "--entry", entry, "--format", "vpdq"]).stdout
+    assert len(one.splitlines()[0].split(",")) == 4
+    assert run("verify", tmp_path)["banks"][0]["entries"] == 51
+
+
+def test_match_finds_a_banked_video_and_an_image_and_nothing_else(tmp_path: Path) -> None:
+    known, other = make_video(tmp_path / "known.mp4", 1), make_video(tmp_path / "other.mp4", 2)
+    run("add", known, "--bank", tmp_path / "banks" / "known", "--label", "fight")
+    found = run("match", known, "--banks", tmp_path / "banks")
+    (counted,) = found["matches"]
+    assert (counted["bank"], counted["category"]) == ("known", "fight")
+    assert counted["first_s"] <= 0.6
+    assert "slope=1.0" in counted["detail"]
+    assert run("match", other, "--banks", tmp_path / "banks")["matches"] == []
+
+    _, _, luma = next(iter(frames_of(known)))
+    still = tmp_path / "still.png"
+    with av.open(str(still), "w") as media:
+        stream = media.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = luma.shape[1], luma.shape[0], "gray"
+        media.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(luma), format="gray")))
+    assert len(run("match", still, "--banks", tmp_path / "banks")["matches"]) == 1
+
+
+def test_entries_are_switched_off_and_on_and_taken_out(tmp_path: Path) -> None:
+    bank = tmp_path / "banks" / "known"
+    video = make_video(tmp_path / "one.mp4")
+    run("add", video, "--bank", bank, "--id", "one")
+    frame = next(luma for _, _, luma in frames_of(video))
+    assert run("disable", "one", "--bank", bank)["disabled"] == ["one"]
+    assert Matcher.open(bank.parent).query(frame) == ()
+    run("enable", "one", "--bank", bank)
+    assert Matcher.open(bank.parent).query(frame)
+    run("remove", "one", "--bank", bank)
+    assert Matcher.open(bank.parent).query(frame) == ()
+    assert run("compact", bank)["bytes_after"] == 0
+    result = runner.invoke(app, ["remove", "one", "--bank", str(bank)])
+    assert (result.exit_code, "no entry of bank known" in result.stderr) == (1, True)
+
+
+def test_a_damaged_bank_fails_verification(tmp_path: Path) -> None:
+    bank = tmp_path / "banks" / "known"
+    run("add", make_video(tmp_path / "one.mp4"), "--bank", bank)
+    segment = next(bank.parent.glob("*.seg"))
+    content = bytearray(segment.read_bytes())
+    content[-1] ^= 16
+    segment.write_bytes(content)
+    result = runner.invoke(app, ["verify", str(bank.parent), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["reason"] == "bank"
+
+
+def test_a_failed_import_does_not_leave_a_new_bank_behind(tmp_path: Path) -> None:
+    source = tmp_path / "list.txt"
+    source.write_text("0" * 64 + "\nrubbish\n")
+    result = runner.invoke(app, ["import", str(source), "--bank", str(tmp_path / "known"), "--json"])
+    assert result.exit_code == 1
+    assert ":2: hash" in json.loads(result.stdout)["error"]
+    assert not list(tmp_path.glob("*.bank"))

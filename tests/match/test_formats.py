@@ -1,0 +1,216 @@
+"""Hash lists of others: what comes in, what goes out, and what a wrong line does."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.errors import InvalidInput
+from edge.match import (
+    Bank,
+    Entry,
+    EntryKind,
+    Footage,
+    Format,
+    HashRun,
+    Import,
+    Variant,
+    Withdrawal,
+    sniff,
+    write,
+)
+
+H = [f"{n:064x}" for n in range(1, 20)]
+
+words = (
+    st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(str.isprintable)
+)
+entries = st.builds(
+    Entry,
+    id=words.filter(bool),
+    kind=st.sampled_from(EntryKind),
+    label=words,
+    source=words,
+    note=words,
+    duration_ms=st.integers(0, 10**9),
+    added_ms=st.integers(0, 2**52),
+)
+runs = st.builds(
+    HashRun,
+    bits=st.binary(min_size=32, max_size=32),
+    start_ms=st.integers(0, 2**32 - 1),
+    span_ms=st.integers(0, 10**6),
+    quality=st.integers(50, 100),
+    variant=st.sampled_from(Variant),
+)
+footage = st.lists(
+    st.builds(Footage, entries, st.lists(runs, min_size=1, max_size=5).map(tuple)),
+    max_size=6,
+    unique_by=lambda f: f.entry.id,
+)
+
+
+def load(path: Path, form: Format, **options: object) -> list[Footage | Withdrawal]:
+    return list(Import(path, form, **options))  # type: ignore[arg-type]
+
+
+def text(path: Path, content: str) -> Path:
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("form", [Format.CSV, Format.JSONL])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(items=footage)
+def test_what_is_written_is_read_back(tmp_path: Path, form: Format, items: list[Footage]) -> None:
+    out = io.StringIO(newline="")
+    assert write(items, out, form) == len(items)
+    path = tmp_path / "list"
+    path.write_text(out.getvalue(), encoding="utf-8", newline="")
+    assert load(path, form) == items
+    if items:
+        assert sniff(path) is form
+
+
+def test_the_reference_vpdq_files_are_read_whole(shared: Path) -> None:
+    path = shared / "reference" / "pdq" / "vpdq-hashes" / "chair-orig-22-sd-bar.txt"
+    assert sniff(path) is Format.VPDQ
+    (video,) = load(path, sniff(path), label="fight")
+    assert isinstance(video, Footage)
+    assert (video.entry.id, video.entry.kind, video.entry.label) == ("chair-orig-22-sd-bar", "video", "fight")
+    assert len(video.hashes) == 673
+    assert video.hashes[2].start_ms == 67
+    out = io.StringIO()
+    write([video], out, Format.VPDQ)
+    assert out.getvalue().splitlines() == path.read_text().split()
+
+
+def test_the_reference_search_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
+    path = shared / "reference" / "pdq" / "search" / "haystack.txt"
+    assert sniff(path) is Format.PDQ
+    bank = Bank.create(tmp_path / "haystack")
+    bank.update(load(path, Format.PDQ))
+    assert {f.entry.id for f in bank.footage()} == set(path.read_text().split())
+
+
+def test_threatexchange_vpdq_signals(tmp_path: Path) -> None:
+    path = text(
+        tmp_path / "signals.json",
+        json.dumps([f"{H[0]},100,0.0", f"{H[1]},49,1.0"]) + "\n" + json.dumps([f"{H[2]},80,2.5"]) + "\n",
+    )
+    reader = Import(path, sniff(path))
+    one, two = list(reader)
+    assert isinstance(one, Footage)
+    assert isinstance(two, Footage)
+    assert (one.entry.id, two.entry.id) == ("signals", "signals#2")
+    assert [r.bits.hex() for r in one.hashes] == [H[0]]
+    assert reader.low_quality == 1
+    assert two.hashes[0].start_ms == 2500
+
+
+def test_a_csv_of_others_needs_a_column_hash_and_no_more(tmp_path: Path) -> None:
+    path = text(tmp_path / "list.csv", f"PDQ,category\n{H[0]},fight\n{H[1]},\n")
+    assert sniff(path) is Format.CSV
+    one, two = load(path, Format.CSV, label="other")
+    assert isinstance(one, Footage)
+    assert isinstance(two, Footage)
+    assert (one.entry.id, one.entry.label, one.entry.kind) == (H[0], "fight", EntryKind.IMAGE)
+    assert two.entry.label == "other"
+
+
+def test_a_page_of_stopncii_adds_withdraws_and_remembers_its_position(tmp_path: Path) -> None:
+    def record(digits: str, status: str, cases: object, kind: str = "ImagePDQ") -> dict[str, object]:
+        return {"hashValue": digits, "hashStatus": status, "caseNumbers": cases, "signalType": kind}
+
+    page = {
+        "count": 6,
+        "nextSetTimestamp": 1625175071,
+        "nextPageToken": "W3siY29",
+        "hasMoreRecords": True,
+        "hashRecords": [
+            record(H[0], "Active", {"a": "Active", "b": "Withdrawn"}),
+            record(H[1], "Withdrawn", {"a": "Withdrawn"}),
+            record(H[2], "Received", {"a": "Withdrawn", "b": "Deleted"}),
+            record(H[3], "Received", []),
+            record("d41d8cd98f00b204e9800998ecf8427e", "Active", {}, "VideoMD5"),
+            record(H[4], "Deleted", {}),
+        ],
+    }
+    path = text(tmp_path / "page.json", json.dumps(page, indent=2))
+    reader = Import(path, sniff(path))
+    bank = Bank.create(tmp_path / "stopncii")
+    bank.update(load(text(tmp_path / "old", f"{H[1]}\n{H[5]}\n"), Format.PDQ))
+    updated = bank.update(reader, checkpoints=lambda: reader.checkpoints)
+    assert (updated.added, updated.removed, reader.other_kinds) == (2, 1, 1)
+    assert {entry.id for entry, _ in bank.entries()} == {H[0], H[3], H[5]}
+    assert bank.manifest.checkpoints == {
+        "stopncii.nextSetTimestamp": "1625175071",
+        "stopncii.nextPageToken": "W3siY29",
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "problem"),
+    [
+        (Format.PDQ, f"{H[0]}\n\nabc\n", ":3: hash: a PDQ hash has 64 hexadecimal digits, not 3"),
+        (Format.PDQ, f"{'x' * 64}\n", ":1: hash: not hexadecimal"),
+        (Format.VPDQ, f"0,100,{H[0]},0\n1,100,{H[1]}\n", ":2: wants frame,quality,hash,seconds"),
+        (Format.VPDQ, f"0,high,{H[0]},0\n", ":1: quality: wants a whole number"),
+        (Format.VPDQ, f"0,101,{H[0]},0\n", ":1: hash.quality: 101"),
+        (Format.VPDQ, f"0,100,{H[0]},nan\n", ":1: seconds: nan is out of range"),
+        (Format.VPDQ, f"0,100,{H[0]},1e9\n", ":1: hash.start_ms: "),
+        (Format.VPDQ_JSON, '["x"]\n', ":1: wants hash,quality,seconds"),
+        (Format.VPDQ_JSON, "[1]\n", ":1: wants a list"),
+        (Format.VPDQ_JSON, "[" * 100_000 + "\n", ":1: JSON"),
+        (Format.CSV, "id,label\n", ":1: wants a header with a column hash"),
+        (Format.CSV, f"hash,id\n{H[0]}\n", ":2: has 1 fields, the header 2"),
+        (Format.CSV, f"hash,variant\n{H[0]},upside-down\n", ":2: variant: "),
+        (Format.STOPNCII, "{}", ":1: wants an object with a list hashRecords"),
+        (Format.STOPNCII, '{"hashRecords": [{"signalType": "ImagePDQ"}]}', ":1: hashRecords[0].hashValue"),
+        (Format.STOPNCII, '{"hashRecords": [3]}', ":1: hashRecords[0].record: is not an object"),
+        (Format.JSONL, '{"id": "a", "hashes": []}\n', ":1: hashes: wants a list"),
+        (Format.JSONL, '{"id": "a", "kind": "song", "hashes": [["", 0, 0, 0, ""]]}\n', ":1: hash: a PDQ"),
+        (Format.JSONL, '{"id": 3}\n', ":1: hashes"),
+    ],
+)
+def test_wrong_lines_are_named_and_nothing_is_half_imported(
+    tmp_path: Path, form: Format, content: str, problem: str
+) -> None:
+    path = text(tmp_path / "list", content)
+    bank = Bank.create(tmp_path / "known")
+    before = bank.digest
+    with pytest.raises(InvalidInput) as caught:
+        bank.update(Import(path, form))
+    assert str(caught.value).startswith(f"{path}{problem}")
+    assert Bank.open(tmp_path / "known").digest == before
+    assert not list(tmp_path.glob("*.seg"))
+
+
+def test_files_that_are_no_lists_are_refused(tmp_path: Path) -> None:
+    noise = tmp_path / "noise"
+    noise.write_bytes(np.random.default_rng(1).bytes(1000))
+    with pytest.raises(InvalidInput, match="UTF-8"):
+        load(noise, Format.PDQ)
+    with pytest.raises(InvalidInput, match="no format that is known"):
+        sniff(text(tmp_path / "prose", "It was a dark and stormy night"))
+    with pytest.raises(InvalidInput, match="no format that is known"):
+        sniff(text(tmp_path / "empty", ""))
+    for reading in (sniff, lambda path: load(path, Format.PDQ)):
+        with pytest.raises(InvalidInput, match="No such file"):
+            reading(tmp_path / "absent")
+
+
+def test_formats_that_cannot_hold_it_say_so() -> None:
+    item = Footage(Entry("a", EntryKind.IMAGE), (HashRun(bytes(32)),))
+    with pytest.raises(InvalidInput, match="one video"):
+        write([item, item], io.StringIO(), Format.VPDQ)
+    with pytest.raises(InvalidInput, match="not written"):
+        write([item], io.StringIO(), Format.STOPNCII)
