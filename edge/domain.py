@@ -24,8 +24,8 @@ PERMANENT_MS = 253_402_300_799_000
 
 
 def new_id(prefix: str) -> str:
-    """A sortable, unguessable id: prefix, 48 bits of wall milliseconds, 64 random bits, hexadecimal."""
-    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+    """A sortable, unguessable id: prefix, 64 bits of wall nanoseconds, 64 random bits, hexadecimal."""
+    return f"{prefix}_{time.time_ns():016x}{secrets.token_hex(8)}"
 
 
 def new_stream_id() -> StreamId:
