@@ -21,6 +21,8 @@ from edge.evidence.durable import appearing
 from edge.stream.decode import Decoder
 
 _MILLISECONDS: Final = Fraction(1, 1000)
+# No edit list: with stamps out of order it would make players leave frames out.
+_MP4: Final = {"movflags": "+faststart", "use_editlist": "0"}
 _VP9_TAG: Final = int.from_bytes(b"VP90", "little")
 _MAX_STEP_MS: Final = 60_000
 _LAST_FRAME_MS: Final = 40
@@ -59,7 +61,7 @@ def write_clip(
 def _mux(path: Path, units: list[AccessUnit], codec: Codec, extradata: bytes, incident_id: str) -> None:
     try:
         height, width = _size_of(units[0], codec, extradata)
-        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        with av.open(str(path), "w", format="mp4", options=_MP4) as container:
             stream = _stream(container, codec, units[0], width, height)
             container.metadata["comment"] = f"edge-gate incident {incident_id}"
             for packet in _packets(units, codec, extradata):

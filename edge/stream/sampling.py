@@ -171,6 +171,7 @@ class Sampler:
             return _DECODE
         if not self._catching_up:
             self._begin_catching_up(pts_ms - 2 * self._delta_ms, self._tiers.alert_interval_ms)
+            self._frames_unsampled = -self._backlog  # it is for the references, not for samples
         self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
         return self._catch_up()
 

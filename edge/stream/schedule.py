@@ -8,6 +8,7 @@ frame more. Where there are fewer frames than times (low frame rates), the neare
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ class Schedule:
         self._interval_ms: int | None = None
         self._end_ms: int | None = None
         self._last_end_ms: int | None = None
+        self._newest_ms: int | None = None
         self._wanted: deque[int] = deque()
         self._kept: deque[int] = deque(maxlen=MAX_KEPT)
         self._previous_ms: int | None = None
@@ -65,7 +67,7 @@ class Schedule:
         delta = self._delta_ms if delta_ms is None else delta_ms
         self._kept.clear()
         self._previous_kept = False
-        self._last_end_ms = None
+        self._last_end_ms = self._newest_ms = None
         self._interval_ms = interval_ms
         self._want(start_ms + 2 * delta, delta)
 
@@ -116,11 +118,11 @@ class Schedule:
             return _NOTHING
         keep, keep_previous = self._serve(pts_ms, None if previous_kept else previous)
         due = force or pts_ms + self._frame_interval_ms // 2 >= self._end_ms
-        if not keep and (want or force or (due and len(self._kept) < 3)):
+        if not keep and (want or force or (due and not self._enough())):
             keep = True
             self._kept.append(pts_ms)
         self._previous_kept = keep
-        sample = self._sample(pts_ms, force) if due and len(self._kept) >= 3 else None
+        sample = self._sample(pts_ms, force) if due and self._enough() else None
         return Taps(keep, keep_previous, sample)
 
     def leftovers(self) -> tuple[int, int, int] | None:
@@ -168,16 +170,21 @@ class Schedule:
                 keep, previous_unkept = True, None
         return keep, keep_previous
 
+    def _enough(self) -> bool:
+        """Three frames, of which the newest has not been the newest of a sample yet."""
+        return len(self._kept) >= 3 and (self._newest_ms is None or self._kept[-1] > self._newest_ms)
+
     def _sample(self, pts_ms: int, force: bool) -> tuple[int, int, int]:
         kept = list(self._kept)
         assert self._end_ms is not None
         end_ms = kept[-1] if force else self._end_ms
-        newest = _closest(kept, end_ms, 2, len(kept))
+        least = 2 if self._newest_ms is None else max(2, bisect_right(kept, self._newest_ms))
+        newest = _closest(kept, end_ms, least, len(kept))
         middle = _closest(kept, end_ms - self._delta_ms, 1, newest)
         oldest = _closest(kept, end_ms - 2 * self._delta_ms, 0, middle)
         if force:
             oldest, middle, newest = len(kept) - 3, len(kept) - 2, len(kept) - 1
-        self._last_end_ms = end_ms
+        self._last_end_ms, self._newest_ms = end_ms, kept[newest]
         self._paused = False
         if self._interval_ms is None:
             self.stop()

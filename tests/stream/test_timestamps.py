@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,7 +75,7 @@ def test_pts_far_from_dts_is_not_believed() -> None:
 )
 def test_dts_rises_in_bounded_steps_and_pts_stays_near(stamps: list[tuple[int, int]]) -> None:
     out, _ = run(stamps)
-    for (_, before), (_, after) in zip(out, out[1:], strict=False):
+    for (_, before), (_, after) in pairwise(out):
         assert 0 < after - before <= LEAP_MS
     assert all(abs(pts - dts) <= REORDER_MS + JITTER_MS for pts, dts in out)
     assert -REORDER_MS <= out[0][1] < WRAP_MS

@@ -1,0 +1,204 @@
+"""Persistence, hysteresis, the watermark, and that decisions can be replayed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.decide import Decider, Decision
+from edge.domain import Action, Signal, SignalSource
+from edge.policy import CategoryPolicy, MatchPolicy, Mode, Policy
+
+FIGHT = CategoryPolicy(
+    raise_at=0.2, flag_at=0.5, cut_at=0.85, release_at=0.15, flag_samples=2, cut_samples=3, cut_span_ms=400
+)
+
+
+def policy(**changes: object) -> Policy:
+    return Policy.model_validate({"categories": {"fight": FIGHT}, **changes})
+
+
+def detect(score: float, pts_ms: int, category: str = "fight") -> Signal:
+    return Signal(SignalSource.DETECT, category, pts_ms, score)
+
+
+def match(pts_ms: int, entry: str = "e1", detail: str = "") -> Signal:
+    return Signal(SignalSource.MATCH, "known", pts_ms, 0.95, distance=12, entry=entry, detail=detail)
+
+
+def run(decider: Decider, scores: list[float], step_ms: int = 200, start_ms: int = 0) -> list[Decision]:
+    return [
+        decider.decide((detect(score, start_ms + i * step_ms),), start_ms + i * step_ms)
+        for i, score in enumerate(scores)
+    ]
+
+
+def actions(decisions: list[Decision]) -> str:
+    return "".join(d.action.value[0] for d in decisions)
+
+
+def test_one_flag_an_episode() -> None:
+    scores = [0.6, 0.6, 0.6, 0.3, 0.6, 0.6, 0.1, 0.6, 0.6]
+    assert actions(run(Decider(policy()), scores)) == "pfppppppf"
+
+
+def test_flag_wants_samples_in_a_row() -> None:
+    assert actions(run(Decider(policy()), [0.6, 0.4, 0.6, 0.4, 0.6])) == "ppppp"
+
+
+def test_cut_once_after_samples_and_span() -> None:
+    assert actions(run(Decider(policy()), [0.9] * 6)) == "pfcppp"
+
+
+def test_cut_waits_for_the_span() -> None:
+    assert actions(run(Decider(policy()), [0.9] * 8, step_ms=100)) == "pfppcppp"
+
+
+def test_a_sample_under_the_threshold_starts_the_run_anew() -> None:
+    assert "c" not in actions(run(Decider(policy()), [0.9, 0.9, 0.84] * 4))
+
+
+def test_cut_carries_the_samples_that_led_to_it() -> None:
+    cut = run(Decider(policy()), [0.9, 0.95, 0.99])[-1]
+    assert (cut.action, cut.category, cut.reason, cut.score) == (Action.CUT, "fight", "detector", 0.99)
+    assert [s.score for s in cut.signals] == [0.9, 0.95, 0.99]
+
+
+def test_watermark_stops_before_a_raised_sample_and_moves_on_when_it_is_resolved() -> None:
+    decisions = run(Decider(policy()), [0.1, 0.1, 0.3, 0.18, 0.14, 0.1])
+    assert [d.cleared_pts_ms for d in decisions] == [0, 200, 200, 200, 800, 1000]
+    assert [d.suspicious for d in decisions] == [False, False, True, True, False, False]
+
+
+def test_watermark_never_passes_what_is_cut() -> None:
+    decisions = run(Decider(policy()), [0.1, 0.3, 0.9, 0.9, 0.9, 0.0, 0.0, 0.0])
+    assert decisions[-1].cleared_pts_ms == 0
+
+
+def test_watermark_is_not_led_back_by_late_samples() -> None:
+    decider = Decider(policy())
+    decider.decide((detect(0.0, 500),), 500)
+    assert decider.decide((detect(0.0, 300),), 300).cleared_pts_ms == 500
+
+
+def test_near_match_holds_the_watermark_and_asks_for_alert() -> None:
+    decider = Decider(policy())
+    decider.decide((), 0)
+    near = decider.decide((), 200, near_match=True)
+    assert (near.cleared_pts_ms, near.suspicious, near.action) == (0, True, Action.PASS)
+    assert decider.decide((), 400).cleared_pts_ms == 400
+
+
+def test_counted_match_cuts_once() -> None:
+    decider = Decider(policy())
+    first = decider.decide((match(200),), 200, near_match=True)
+    assert (first.action, first.category, first.reason) == (Action.CUT, "known", "match")
+    assert decider.decide((match(400),), 400, near_match=True).action is Action.PASS
+
+
+@pytest.mark.parametrize("asked", [Action.FLAG, Action.PASS])
+def test_match_asks_for_what_the_policy_says(asked: Action) -> None:
+    decider = Decider(policy(match=MatchPolicy(action=asked)))
+    assert decider.decide((match(0),), 0, near_match=True).action is asked
+    assert decider.decide((match(200),), 200, near_match=True).action is Action.PASS
+    # It can never cut, so there is nothing to hold back.
+    assert decider.cleared_pts_ms == 200
+
+
+def test_entry_that_may_only_flag_does_not_cut() -> None:
+    decider = Decider(policy())
+    found = match(0, detail="bank=b hits=3/5 at_most=flag")
+    assert decider.decide((found,), 0, near_match=True).action is Action.FLAG
+
+
+def test_matching_switched_off_decides_nothing() -> None:
+    decider = Decider(policy(match=MatchPolicy(enabled=False)))
+    decision = decider.decide((match(0),), 0, near_match=True)
+    assert (decision.action, decision.suspicious, decision.cleared_pts_ms) == (Action.PASS, False, 0)
+
+
+def test_shadow_decides_the_same_and_holds_nothing() -> None:
+    scores = [0.1, 0.6, 0.9, 0.9, 0.9, 0.9]
+    acting, shadow = run(Decider(policy()), scores), run(Decider(policy(mode=Mode.SHADOW)), scores)
+    assert actions(acting) == actions(shadow)
+    assert all(d.shadow for d in shadow)
+    assert [d.cleared_pts_ms for d in shadow] == [d.pts_ms for d in shadow]
+
+
+def test_a_score_that_is_no_number_holds_and_does_not_cut() -> None:
+    decisions = run(Decider(policy()), [0.1] + [math.nan] * 6)
+    assert actions(decisions) == "ppppppp"
+    assert decisions[-1].cleared_pts_ms == 0
+
+
+def test_category_without_policy_decides_nothing() -> None:
+    decider = Decider(policy())
+    for pts in range(0, 2000, 200):
+        decision = decider.decide((detect(1.0, pts, "unheard_of"),), pts)
+        assert decision.action is Action.PASS
+        assert decision.signals
+
+
+def test_new_policy_keeps_what_was_seen() -> None:
+    decider = Decider(policy())
+    run(decider, [0.9, 0.9])
+    stricter = policy(categories={"fight": FIGHT.model_copy(update={"cut_samples": 2, "cut_span_ms": 200})})
+    decider.set_policy(stricter)
+    assert decider.decide((detect(0.9, 400),), 400).action is Action.CUT
+
+
+samples = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.14, 0.15, 0.2, 0.49, 0.5, 0.84, 0.85, 1.0, math.nan]),
+        st.integers(1, 2500),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=80,
+)
+
+
+def play(decider: Decider, case: list[tuple[float, int, bool, bool]]) -> list[Decision]:
+    now, decisions = 0, []
+    for score, step, near, counted in case:
+        now += step
+        signals = (detect(score, now), *((match(now),) if near and counted else ()))
+        decisions.append(decider.decide(signals, now, near_match=near))
+    return decisions
+
+
+@given(samples, st.sampled_from(list(Mode)))
+def test_replay_gives_the_same(case: list[tuple[float, int, bool, bool]], mode: Mode) -> None:
+    case = [(s if s == s else 1.0, *rest) for s, *rest in case]  # type: ignore[misc]
+    assert play(Decider(policy(mode=mode)), case) == play(Decider(policy(mode=mode)), case)
+
+
+@given(samples)
+def test_watermark_rules(case: list[tuple[float, int, bool, bool]]) -> None:
+    decisions = play(Decider(policy()), case)
+    cuts = [i for i, d in enumerate(decisions) if d.action is Action.CUT]
+    assert len(cuts) <= 1
+    clear = -1
+    for i, decision in enumerate(decisions):
+        if not decision.suspicious and not (cuts and i >= cuts[0]):
+            clear = decision.pts_ms
+        assert decision.cleared_pts_ms == clear
+    if cuts:
+        # Of what led to the cut, nothing was passed: it holds from the first suspicious sample on.
+        led = decisions[cuts[0]].signals[0].pts_ms
+        assert decisions[-1].cleared_pts_ms < led
+
+
+@given(samples)
+def test_at_most_one_flag_an_episode(case: list[tuple[float, int, bool, bool]]) -> None:
+    detected = [(score, step, False, False) for score, step, _, _ in case]
+    flagged = False
+    for (score, *_), decision in zip(detected, play(Decider(policy()), detected), strict=True):
+        if score < FIGHT.release_at:
+            flagged = False
+        if decision.action is Action.FLAG:
+            assert not flagged
+            flagged = True
