@@ -57,7 +57,7 @@ class Feed:
 
     def restart(self) -> tuple[AccessUnit, ...]:
         """A new Watch call knows nothing: what of the current GOP it should get now."""
-        self._tier, self._offered = Tier.ALERT, 0
+        self._offered = 0
         if not self._kept:
             self._following = False
         return self._due()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import grpc
 from grpc import aio
@@ -14,6 +16,7 @@ from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
+T = TypeVar("T")
 _SERVER_KIND = "reference"
 
 
@@ -59,6 +62,34 @@ class GateClient:
 
     async def close(self) -> None:
         await self._channel.close(grace=0)
+
+
+class FinalStatus:
+    """The status that the gate closed a Watch call with; None while it is open.
+
+    grpc.aio overwrites a status that has arrived with INTERNAL when a write that was under way
+    then fails (grpc/grpc#36066), so it is taken down when it comes.
+    """
+
+    def __init__(self, call: WatchCall) -> None:
+        self.code: grpc.StatusCode | None = None
+        self.details = ""
+        call.add_done_callback(self._note)
+
+    def _note(self, call: Any) -> None:
+        code = _now(call.code())
+        if self.code is None or self.code is grpc.StatusCode.INTERNAL:
+            self.code, self.details = code, _now(call.details()) or ""
+
+
+def _now(ready: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        ready.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise RuntimeError("the call has no status yet")
 
 
 def open_request(stream_id: str, codec: Codec, extradata: bytes) -> gate_pb2.WatchRequest:

@@ -15,7 +15,14 @@ from edge.api.gen import gate_pb2
 from edge.domain import AccessUnit, Codec, Tier
 from edge.errors import GateUnavailable
 from edge.ingest.feed import Feed
-from edge.ingest.gate_client import GateClient, WatchCall, end_request, open_request, unit_request
+from edge.ingest.gate_client import (
+    FinalStatus,
+    GateClient,
+    WatchCall,
+    end_request,
+    open_request,
+    unit_request,
+)
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
 from edge.policy import FailureMode
@@ -73,6 +80,7 @@ class Watcher:
         self._extradata = b""
         self._configured = asyncio.Event()
         self._call: WatchCall | None = None
+        self._opened = asyncio.Event()
         self._connected = asyncio.Event()
         self._away = False
         self._over = False
@@ -181,29 +189,32 @@ class Watcher:
         """One Watch call from open to close; None when the stream must be opened anew."""
         self._reopen = self._stalled = False
         call = self._call = self._gate.watch()
+        status = FinalStatus(call)
+        self._opened.clear()
+        self._feed.change(Tier.ALERT, 0)
         sender = asyncio.create_task(self._send(call))
         try:
             async for answer in call:
+                self._opened.set()
                 if answer.WhichOneof("response") in ("opened", "tier"):
                     self._change_tier(answer)
                 self._on_answer(answer)
                 if answer.verdict.action == gate_pb2.ACTION_CUT:
                     return Ending.CUT
-            if self._reopen:
-                return None
-            return Ending.NO_MORE_NEEDED if self._finish_reason is None else Ending.FINISHED
+            return self._clean_close()
         except asyncio.CancelledError:
             # reading a call that this side cancelled looks like a cancelled task
             if not self._stalled:
                 raise
             raise GateUnavailable(f"Watch: took no media for {self._settings.gate_stall_s} s") from None
         except aio.AioRpcError as error:
-            if self._reopen:
-                return None
-            self.detail = f"Watch: {error.code().name}: {error.details()}"
-            if error.code() in _UNWATCHABLE:
+            code = status.code or error.code()
+            if self._reopen or code is grpc.StatusCode.OK:
+                return self._clean_close()
+            self.detail = f"Watch: {code.name}: {status.details}"
+            if code in _UNWATCHABLE:
                 return Ending.UNWATCHABLE
-            if error.code() is grpc.StatusCode.NOT_FOUND:
+            if code is grpc.StatusCode.NOT_FOUND:
                 self.stream_id = ""  # the gate was restarted: ask for admission again
             raise GateUnavailable(self.detail) from error
         finally:
@@ -213,10 +224,16 @@ class Watcher:
             self._outbox_bytes = 0
             self._space.set()
 
+    def _clean_close(self) -> Ending | None:
+        if self._reopen:
+            return None
+        return Ending.NO_MORE_NEEDED if self._finish_reason is None else Ending.FINISHED
+
     async def _send(self, call: WatchCall) -> None:
         # a failed write surfaces where the call is read
         with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):
             await call.write(open_request(self.stream_id, self._codec, self._extradata))
+            await self._opened.wait()
             self._away = False
             self._enqueue(self._feed.restart())
             self._connected.set()
@@ -236,7 +253,9 @@ class Watcher:
     def _change_tier(self, answer: gate_pb2.WatchResponse) -> None:
         change = answer.opened.tier if answer.HasField("opened") else answer.tier
         tier = _TIERS.get(change.tier, Tier.ALERT)
-        self._enqueue(self._feed.change(tier, change.needed_after_keyframe_ms))
+        due = self._feed.change(tier, change.needed_after_keyframe_ms)
+        if self._connected.is_set():
+            self._enqueue(due)
 
     def _enqueue(self, units: tuple[AccessUnit, ...]) -> None:
         for unit in units:

@@ -75,6 +75,12 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         self.confirmed.append(request)
         return gate_pb2.ConfirmCutResponse(time_to_cut_ms=7.0)
 
+    def Attach(self, request: gate_pb2.AttachRequest, context: Any) -> Any:
+        raise NotImplementedError("this ingest pushes")
+
+    def Detach(self, request: gate_pb2.DetachRequest, context: Any) -> Any:
+        raise NotImplementedError("this ingest pushes")
+
     async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[gate_pb2.WatchResponse]:
         self.watching += 1
         seen = 0
@@ -112,7 +118,7 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
             self.watching -= 1
 
 
-def _verdict(action: gate_pb2.Action, pts_ms: int, cleared_pts_ms: int) -> gate_pb2.WatchResponse:
+def _verdict(action: gate_pb2.Action.ValueType, pts_ms: int, cleared_pts_ms: int) -> gate_pb2.WatchResponse:
     verdict = gate_pb2.Verdict(action=action, pts_ms=pts_ms, category="fight", reason="detector", score=0.9)
     if action == gate_pb2.ACTION_CUT:
         verdict.message.en, verdict.message.ar = "Your stream was cut.", "تم قطع البث."

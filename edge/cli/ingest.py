@@ -1,0 +1,98 @@
+"""``edge-gate ingest``: the reference ingest server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.cli.output import JsonOption, print_json, reports_errors, stderr
+from edge.errors import ConfigError
+
+
+@reports_errors
+def ingest(
+    listen: Annotated[str, typer.Option(help="Address for RTMP publishers, host:port; port 0 takes any.")] = (
+        "127.0.0.1:1935"
+    ),
+    gate: Annotated[str, typer.Option(help="The gate, host:port or unix:/path.")] = "127.0.0.1:50051",
+    relay: Annotated[
+        str | None,
+        typer.Option(
+            help="Pass media on to rtmp://… or an FLV file; {app}, {name}, {stream_id} are filled in."
+        ),
+    ] = None,
+    hold_back: Annotated[
+        bool, typer.Option("--hold-back", help="Pass on only what the gate has judged and passed.")
+    ] = False,
+    hold_back_max_ms: Annotated[
+        int, typer.Option(help="Longest that media is held back, milliseconds.")
+    ] = 8000,
+    on_gate_down_admission: Annotated[
+        str, typer.Option(help="A publish that the gate cannot be asked about: allow or deny.")
+    ] = "deny",
+    on_gate_down_stream: Annotated[
+        str, typer.Option(help="A running stream that the gate cannot watch in time: allow or deny.")
+    ] = "allow",
+    gate_ca: Annotated[Path | None, typer.Option(help="CA file of the gate's certificate.")] = None,
+    gate_cert: Annotated[Path | None, typer.Option(help="Client certificate for the gate.")] = None,
+    gate_key: Annotated[Path | None, typer.Option(help="Private key of the client certificate.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the reference ingest: an RTMP server that asks the gate about every publisher.
+
+    Publish to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. What happens is printed, one line
+    an event. Ctrl-C or SIGTERM closes every publisher and ends it.
+    """
+    from edge.ingest.settings import ingest_settings
+
+    host, _, port = listen.rpartition(":")
+    values: dict[str, Any] = {
+        "host": host.strip("[]"),
+        "port": port,
+        "gate": gate,
+        "relay": relay,
+        "hold_back": hold_back,
+        "hold_back_max_ms": hold_back_max_ms,
+        "on_gate_down_admission": on_gate_down_admission,
+        "on_gate_down_stream": on_gate_down_stream,
+        "gate_ca": gate_ca,
+        "gate_cert": gate_cert,
+        "gate_key": gate_key,
+    }
+    asyncio.run(_run(ingest_settings(**values), as_json))
+
+
+async def _run(settings: Any, as_json: bool) -> None:
+    from edge.ingest import Event, ReferenceIngest
+    from edge.ingest.narration import as_record, as_text
+
+    def observe(event: Event) -> None:
+        if as_json:
+            print_json(as_record(event))
+        elif (text := as_text(event)) is not None:
+            stderr.print(text, markup=False, highlight=False)
+
+    server = ReferenceIngest(settings, observe)
+    try:
+        await server.start()
+    except OSError as error:
+        raise ConfigError(f"listen: {settings.host}:{settings.port}: {error.strerror}") from None
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    address = f"{settings.host}:{server.port}"
+    if as_json:
+        print_json({"event": "ready", "rtmp": address, "gate": settings.gate})
+    else:
+        stderr.print(f"reference ingest is ready: RTMP on {address}, gate at {settings.gate}", markup=False)
+    try:
+        await stop.wait()
+    finally:
+        await server.stop()
+    if as_json:
+        print_json({"event": "stopped", "counters": dict(server.counters)})
