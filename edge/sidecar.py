@@ -172,7 +172,17 @@ def _http_server(settings: Settings, gate: Gate, metrics: Metrics) -> uvicorn.Se
 
 
 def _hook_settings(settings: Settings) -> HookSettings:
-    raise NotImplementedError
+    secret = settings.http.hook_secret
+    nginx = settings.nginx_rtmp
+    if nginx is None:
+        return HookSettings(enabled=False)
+    return HookSettings(
+        secret=None if secret is None else secret.get_secret_value(),
+        pull_url=nginx.pull_url,
+        stat_url=nginx.stat_url,
+        broadcaster_argument=nginx.broadcaster_argument,
+        pull_wait_ms=nginx.pull_wait_ms,
+    )
 
 
 def _listener(listen: str) -> socket.socket:

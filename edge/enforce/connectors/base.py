@@ -1,0 +1,50 @@
+"""The seam to an ingest server through which a publisher is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class CutTarget:
+    """The one publish connection that shall end."""
+
+    stream_id: str
+    app: str
+    name: str
+    connection: str
+    """The server's own reference to the connection."""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CutAttempt:
+    """What one request to cut came to."""
+
+    asked: bool
+    """Whether the server took the request."""
+    closed: int | None
+    """Connections that the server says it closed; None where it does not say."""
+    detail: str = ""
+
+
+class Connector(Protocol):
+    """Cuts by the connection, never by the name alone.
+
+    Neither method raises for a server that is away or answers nonsense: such an attempt has
+    ``asked=False``, such a look is None.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The server's kind, as in ``Publish.server``."""
+        ...
+
+    async def cut(self, target: CutTarget) -> CutAttempt:
+        """Ask once for the connection to be closed."""
+        ...
+
+    async def is_live(self, target: CutTarget) -> bool | None:
+        """Whether the connection still publishes; None when the server cannot tell."""
+        ...

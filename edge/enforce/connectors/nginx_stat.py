@@ -1,0 +1,103 @@
+"""nginx-rtmp's ``rtmp_stat`` page: who publishes and plays what, in the worker that answers.
+
+Source: nginx-rtmp-module ``ngx_rtmp_stat_module.c``. Names and ``flashver`` come from clients and
+are only HTML-escaped there, so a client can put bytes into the page that XML forbids.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+
+import httpx
+
+MAX_STAT_BYTES = 16 * 1024 * 1024
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class StatClient:
+    """One connection to one stream."""
+
+    app: str
+    name: str
+    connection: str
+    publishing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One answer of one nginx worker process."""
+
+    pid: str
+    clients: tuple[StatClient, ...]
+
+    def publishes(self, app: str, name: str, connection: str) -> bool:
+        """Whether that very connection publishes that stream."""
+        return StatClient(app, name, connection, publishing=True) in self.clients
+
+    def players(self, app: str, name: str) -> frozenset[str]:
+        """Connections that play the stream."""
+        return frozenset(
+            c.connection for c in self.clients if c.app == app and c.name == name and not c.publishing
+        )
+
+
+def parse_stat(page: bytes) -> Stat | None:
+    """The page as a Stat, or None when it is not one.
+
+    Bytes that XML forbids are dropped and a document type (entities) is refused.
+    """
+    text = _FORBIDDEN.sub("", page.decode("utf-8", errors="replace"))
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    try:
+        root = ElementTree.fromstring(text.partition("?>")[2] if text.startswith("<?xml") else text)
+    except ElementTree.ParseError:
+        return None
+    if root.tag != "rtmp":
+        return None
+    clients = tuple(
+        StatClient(
+            app=application.findtext("name", ""),
+            name=stream.findtext("name", ""),
+            connection=client.findtext("id", ""),
+            publishing=client.find("publishing") is not None,
+        )
+        for application in root.iter("application")
+        for stream in application.iterfind("live/stream")
+        for client in stream.iterfind("client")
+    )
+    return Stat(pid=root.findtext("pid", ""), clients=clients)
+
+
+class StatPage:
+    """Reads the page, bounded in time and size.
+
+    Every look is a connection of its own: a kept-alive one would ask the same worker for ever.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 1.0) -> None:
+        self._url = url
+        self._client = httpx.AsyncClient(
+            timeout=timeout_s, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    async def read(self) -> Stat | None:
+        """What the answering worker sees; None when nginx is away or its answer unusable."""
+        page = bytearray()
+        try:
+            async with self._client.stream("GET", self._url) as response:
+                if response.status_code != 200:
+                    return None
+                async for chunk in response.aiter_bytes():
+                    page += chunk
+                    if len(page) > MAX_STAT_BYTES:
+                        return None
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return None
+        return parse_stat(bytes(page))
+
+    async def aclose(self) -> None:
+        await self._client.aclose()

@@ -1,0 +1,99 @@
+"""What a broadcaster is told, in English and Arabic, from the catalogue under ``messages/``.
+
+One JSON file a language, every file with the same keys and the same ``{placeholders}``. Dates and
+categories stand in Unicode isolates (UAX #9), so that they cannot reorder the text around them in a
+right-to-left paragraph.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import string
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+
+from edge.domain import PERMANENT_MS
+from edge.errors import ConfigError, InvalidInput
+
+KEYS = ("blocked", "cut", "capacity", "ledger_down", "draining")
+_WITH_APPEAL = frozenset({"blocked", "cut"})
+_MAX_CATEGORY = 64
+_MINUTE_MS = 60_000
+_LRI, _FSI, _PDI = "\u2066", "\u2068", "\u2069"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message in both languages."""
+
+    en: str
+    ar: str
+
+
+def notice(key: str, *, until_ms: int | None = None, category: str | None = None) -> Notice:
+    """The message for a broadcaster: what happened, why, when live access returns, how to appeal.
+
+    ``until_ms``: wall milliseconds; PERMANENT_MS or more reads "permanently", None or 0 says nothing.
+    ``category``: its name in the catalogue (``category.NAME``), or as it stands when it has none.
+    Raises InvalidInput for a key that is not one of KEYS.
+    """
+    if key not in KEYS:
+        raise InvalidInput("notice", f"{key[:64]!r} is not one of {', '.join(KEYS)}")
+    return Notice(
+        en=_say(catalogue("en"), key, until_ms or 0, category or ""),
+        ar=_say(catalogue("ar"), key, until_ms or 0, category or ""),
+    )
+
+
+def _say(messages: Mapping[str, str], key: str, until_ms: int, category: str) -> str:
+    # A stream can be stopped without a block (the gate cannot watch it): nothing was withdrawn then.
+    opening = "stopped" if key == "cut" and not until_ms else key
+    sentences = [messages[opening]]
+    if key in _WITH_APPEAL:
+        if category:
+            name = messages.get(f"category.{category}", category)
+            sentences.append(messages["reason"].format(category=f"{_FSI}{_visible(name)}{_PDI}"))
+        if until_ms >= PERMANENT_MS:
+            sentences.append(messages["permanent"])
+        elif until_ms > 0:
+            sentences.append(messages["until"].format(date=f"{_LRI}{_utc(until_ms)}{_PDI}"))
+        sentences.append(messages["appeal"])
+    return " ".join(sentences)
+
+
+def _utc(wall_ms: int) -> str:
+    """Rounded up to the minute: nobody is told a moment at which the block still holds."""
+    whole = min(-(-wall_ms // _MINUTE_MS) * _MINUTE_MS, PERMANENT_MS)
+    return datetime.fromtimestamp(whole / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _visible(text: str) -> str:
+    """Without control and bidirectional format characters, which could break out of the isolate."""
+    return "".join(c for c in text[:_MAX_CATEGORY] if unicodedata.category(c)[0] != "C")
+
+
+@functools.cache
+def catalogue(language: str) -> Mapping[str, str]:
+    """All messages of a language. Raises ConfigError when its file is not as the English one."""
+    messages = _read(language)
+    expected = messages if language == "en" else catalogue("en")
+    for key, text in expected.items():
+        if key not in messages:
+            raise ConfigError(f"messages/{language}.json: {key!r} is missing")
+        if _placeholders(messages[key]) != _placeholders(text):
+            raise ConfigError(f"messages/{language}.json: {key!r} must use {_placeholders(text)}")
+    return messages
+
+
+def _read(language: str) -> Mapping[str, str]:
+    source = resources.files("edge.enforce").joinpath("messages", f"{language}.json")
+    messages: dict[str, str] = json.loads(source.read_text(encoding="utf-8"))
+    return messages
+
+
+def _placeholders(text: str) -> list[str]:
+    return sorted({name for _, name, _, _ in string.Formatter().parse(text) if name})

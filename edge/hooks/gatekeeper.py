@@ -1,0 +1,40 @@
+"""What the hooks ask of the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.domain import Publish, StreamId
+from edge.enforce.notices import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a publish may go live."""
+
+    allowed: bool
+    stream_id: StreamId | None
+    """Set when allowed."""
+    reason: str
+    """Stable word: ``admitted``, ``blocked``, ``capacity``, ``ledger_down``, ``draining``."""
+    until_ms: int = 0
+    """Wall time at which the block ends; 0: no block."""
+    notice: Notice | None = None
+    block_id: str = ""
+
+
+class Gatekeeper(Protocol):
+    """The gate, as far as an ingest server's hooks see it."""
+
+    async def admit(self, publish: Publish) -> Admission:
+        """Whether the publish may go live; answered from memory."""
+        ...
+
+    async def attach(self, stream_id: StreamId, url: str) -> None:
+        """Start to pull the stream. Raises CapacityExceeded, WorkerLost, InvalidInput or NotFound."""
+        ...
+
+    async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
+        """The server says that the publisher is gone."""
+        ...

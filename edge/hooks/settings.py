@@ -1,0 +1,21 @@
+"""What the hooks need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Of the hooks of one nginx-rtmp server; the HTTP server around them is the caller's."""
+
+    enabled: bool = True
+    """False: nginx-rtmp is not configured, its hooks answer 404."""
+    secret: str | None = field(default=None, repr=False)
+    """Every hook must carry it as ``?secret=``."""
+    pull_url: str = "rtmp://127.0.0.1:1935/{app}/{name}"
+    stat_url: str = "http://127.0.0.1:18081/stat"
+    broadcaster_argument: str = "user"
+    """Argument of the publish URL that names the broadcaster."""
+    pull_wait_ms: int = 300
+    """Longest wait for the pull to be connected before a publish is answered."""
