@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,8 +17,17 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from edge.api.auth import parse_tokens
 from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.launch import GateProcess
+from tests.integration.calls import (
+    TIMEOUT_S,
+    admit,
+    read_units,
+    requests,
+    status_of,
+    watch,
+    workers_of,
+    write_footage,
+)
 
-TIMEOUT_S = 30.0
 CONFIG = """
 [limits]
 max_access_unit_bytes = 1000000
@@ -65,88 +72,6 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[gate_
     path = tmp_path_factory.mktemp("footage") / "moving.mp4"
     write_footage(path, seconds=6)
     return read_units(path)
-
-
-def write_footage(path: Path, seconds: int, width: int = 320, height: int = 240) -> None:
-    import numpy as np
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "25", "tune": "zerolatency"})
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        rows = np.arange(height)[:, None]
-        columns = np.arange(width)[None, :]
-        for index in range(25 * seconds):
-            picture = ((rows + 3 * index) ^ (columns + 2 * index)).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(np.repeat(picture[:, :, None], 3, axis=2), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def read_units(path: Path) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
-    units = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        extradata = bytes(stream.codec_context.extradata or b"")
-        for packet in container.demux(stream):
-            if packet.pts is None or packet.dts is None or packet.time_base is None:
-                continue
-            units.append(
-                gate_pb2.AccessUnit(
-                    pts_ms=int(packet.pts * packet.time_base * 1000),
-                    dts_ms=int(packet.dts * packet.time_base * 1000),
-                    keyframe=packet.is_keyframe,
-                    data=bytes(packet),
-                )
-            )
-    return extradata, units
-
-
-_connections = iter(range(1_000_000))
-
-
-def admit(stub: Any, broadcaster: str = "anna", **fields: Any) -> gate_pb2.AdmitResponse:
-    request = gate_pb2.AdmitRequest(
-        server="test",
-        connection=fields.pop("connection", f"c{next(_connections)}"),
-        app="live",
-        name="stream",
-        broadcaster=broadcaster,
-        address="127.0.0.1",
-        **fields,
-    )
-    response: gate_pb2.AdmitResponse = stub.Admit(request, timeout=TIMEOUT_S)
-    return response
-
-
-def requests(
-    stream_id: str,
-    extradata: bytes,
-    units: Iterable[gate_pb2.AccessUnit],
-    *,
-    codec: str = "h264",
-    pace: float = 0.0,
-    end: bool = True,
-) -> Iterator[gate_pb2.WatchRequest]:
-    yield gate_pb2.WatchRequest(
-        open=gate_pb2.WatchOpen(stream_id=stream_id, codec=codec, extradata=extradata)
-    )
-    for unit in units:
-        yield gate_pb2.WatchRequest(access_unit=unit)
-        if pace:
-            time.sleep(pace)
-    if end:
-        yield gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason="closed"))
-
-
-def watch(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> list[gate_pb2.WatchResponse]:
-    return list(stub.Watch(messages, timeout=TIMEOUT_S))
-
-
-def status_of(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> grpc.RpcError:
-    with pytest.raises(grpc.RpcError) as caught:
-        watch(stub, messages)
-    return caught.value
 
 
 # admission
@@ -396,21 +321,6 @@ def test_a_killed_worker_costs_a_moment_and_no_stream(
     assert "worker_lost" in notices
     lost_at = next(i for i, a in enumerate(seen) if a.degraded.reason == "worker_lost")
     assert any(a.WhichOneof("response") == "verdict" for a in seen[lost_at:])
-
-
-def workers_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            command = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if parent == pid and b"edge.workers.process" in command:
-            found.append(int(entry.name))
-    return found
 
 
 def test_capacity_is_refused_openly(stub: Any) -> None:

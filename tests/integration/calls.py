@@ -1,0 +1,112 @@
+"""Calls and media that the gate's integration tests share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import grpc
+import numpy as np
+import pytest
+
+from edge.api.gen import gate_pb2
+
+TIMEOUT_S = 30.0
+
+
+def write_footage(path: Path, seconds: int, width: int = 320, height: int = 240) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "25", "tune": "zerolatency"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        rows = np.arange(height)[:, None]
+        columns = np.arange(width)[None, :]
+        for index in range(25 * seconds):
+            picture = ((rows + 3 * index) ^ (columns + 2 * index)).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.repeat(picture[:, :, None], 3, axis=2), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def read_units(path: Path) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
+    units = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        extradata = bytes(stream.codec_context.extradata or b"")
+        for packet in container.demux(stream):
+            if packet.pts is None or packet.dts is None or packet.time_base is None:
+                continue
+            units.append(
+                gate_pb2.AccessUnit(
+                    pts_ms=int(packet.pts * packet.time_base * 1000),
+                    dts_ms=int(packet.dts * packet.time_base * 1000),
+                    keyframe=packet.is_keyframe,
+                    data=bytes(packet),
+                )
+            )
+    return extradata, units
+
+
+_connections = iter(range(1_000_000))
+
+
+def admit(stub: Any, broadcaster: str = "anna", **fields: Any) -> gate_pb2.AdmitResponse:
+    request = gate_pb2.AdmitRequest(
+        server="test",
+        connection=fields.pop("connection", f"c{next(_connections)}"),
+        app="live",
+        name="stream",
+        broadcaster=broadcaster,
+        address="127.0.0.1",
+        **fields,
+    )
+    response: gate_pb2.AdmitResponse = stub.Admit(request, timeout=TIMEOUT_S)
+    return response
+
+
+def requests(
+    stream_id: str,
+    extradata: bytes,
+    units: Iterable[gate_pb2.AccessUnit],
+    *,
+    codec: str = "h264",
+    pace: float = 0.0,
+    end: bool = True,
+) -> Iterator[gate_pb2.WatchRequest]:
+    yield gate_pb2.WatchRequest(
+        open=gate_pb2.WatchOpen(stream_id=stream_id, codec=codec, extradata=extradata)
+    )
+    for unit in units:
+        yield gate_pb2.WatchRequest(access_unit=unit)
+        if pace:
+            time.sleep(pace)
+    if end:
+        yield gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason="closed"))
+
+
+def watch(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> list[gate_pb2.WatchResponse]:
+    return list(stub.Watch(messages, timeout=TIMEOUT_S))
+
+
+def status_of(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        watch(stub, messages)
+    return caught.value
+
+
+def workers_of(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == pid and b"edge.workers.process" in command:
+            found.append(int(entry.name))
+    return found

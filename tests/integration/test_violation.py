@@ -1,0 +1,288 @@
+"""From a violation to a proven cut: durable first, refused afterwards, whatever fails in between.
+
+The policy in these tests cuts on any score, so that what is tested is what follows from a verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import grpc
+import pytest
+
+from edge.api.auth import parse_tokens
+from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.launch import GateProcess
+from edge.ledger import Ledger
+from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, write_footage
+
+CONFIG = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
+ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
+
+Footage = tuple[bytes, list[gate_pb2.AccessUnit]]
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    path = tmp_path_factory.mktemp("footage") / "moving.mp4"
+    write_footage(path, seconds=6)
+    return read_units(path)
+
+
+class RunningGate:
+    """A gate, its stubs, and its ledger read from beside."""
+
+    def __init__(self, process: GateProcess, channel: grpc.Channel, data_dir: Path) -> None:
+        self.process = process
+        self.stub: Any = gate_pb2_grpc.GateStub(channel)
+        self.operator: Any = operator_pb2_grpc.OperatorStub(channel)
+        self.data_dir = data_dir
+        token = parse_tokens(process.tokens)[0].token.get_secret_value()
+        self.admin = (("authorization", f"Bearer {token}"),)
+
+    def set_policy(self, **changes: Any) -> None:
+        before = self.operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=self.admin)
+        changed = {**json.loads(before.json), **changes}
+        self.operator.SetPolicy(
+            operator_pb2.SetPolicyRequest(json=json.dumps(changed), reason="test"), metadata=self.admin
+        )
+
+    def cut_on_anything(self, **changes: Any) -> None:
+        self.set_policy(categories={"fight": ANY_SCORE}, **changes)
+
+    def watch(self, stream_id: str, footage: Footage) -> Any:
+        extradata, units = footage
+        return self.stub.Watch(requests(stream_id, extradata, units, pace=0.02), timeout=TIMEOUT_S)
+
+    def watch_until_cut(self, stream_id: str, footage: Footage) -> tuple[Any, gate_pb2.Verdict]:
+        call = self.watch(stream_id, footage)
+        for answer in call:
+            if answer.verdict.action == gate_pb2.ACTION_CUT:
+                return call, answer.verdict
+        raise AssertionError("the stream was not cut")
+
+    def incident(self, incident_id: str) -> operator_pb2.Incident:
+        request = operator_pb2.ListIncidentsRequest(limit=1000)
+        listed = self.operator.ListIncidents(request, metadata=self.admin).incidents
+        found: operator_pb2.Incident = next(entry for entry in listed if entry.id == incident_id)
+        return found
+
+    def wait_for_incident(self, incident_id: str, field: str) -> operator_pb2.Incident:
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            incident = self.incident(incident_id)
+            if getattr(incident, field):
+                return incident
+            time.sleep(0.05)
+        raise AssertionError(f"{field} was never set on {incident}")
+
+
+@contextmanager
+def running(data_dir: Path, config: str = CONFIG) -> Iterator[RunningGate]:
+    with (
+        GateProcess(data_dir, config=config) as process,
+        grpc.insecure_channel(process.grpc) as channel,
+    ):
+        yield RunningGate(process, channel, data_dir)
+
+
+def test_block_is_on_disk_before_the_cut_and_the_cut_is_proven(tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path) as gate:
+        gate.cut_on_anything()
+        stream_id = admit(gate.stub, "anna", attributes={"stream_key": "secret-key"}).stream_id
+        call, verdict = gate.watch_until_cut(stream_id, footage)
+        with sqlite3.connect(f"file:{tmp_path / 'edge.db'}?mode=ro", uri=True) as beside:
+            rows = beside.execute("SELECT subject_kind, subject, until_ms FROM blocks").fetchall()
+        assert {(kind, subject) for kind, subject, _ in rows} == {
+            ("broadcaster", "anna"),
+            ("stream_key", "secret-key"),
+        }
+        assert {until for _, _, until in rows} == {verdict.blocked_until_wall_ms}
+        assert verdict.reason == "detector"
+        assert verdict.message.en
+        assert verdict.message.ar
+        confirmed = gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        assert confirmed.time_to_cut_ms >= 0
+        list(call)
+        incident = gate.wait_for_incident(verdict.incident_id, "cut_confirmed_wall_ms")
+        assert incident.durable_wall_ms <= incident.cut_asked_wall_ms <= incident.cut_confirmed_wall_ms
+        assert incident.confirmed_by == "confirm_cut"
+        assert len(incident.verdict.signals) >= 3
+        refused = admit(gate.stub, "anna")
+        assert refused.reason == gate_pb2.REASON_CODE_BLOCKED
+        by_key = admit(gate.stub, "another-account", attributes={"stream_key": "secret-key"})
+        assert by_key.reason == gate_pb2.REASON_CODE_BLOCKED
+        evidence = Path(gate.wait_for_incident(verdict.incident_id, "evidence_path").evidence_path)
+        with av.open(str(evidence)) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) >= 5
+        record_path = next(p for p in evidence.parent.glob("*.json") if verdict.incident_id in p.name)
+        assert "secret-key" not in record_path.read_text(encoding="utf-8")
+        overturned = gate.operator.ReviewIncident(
+            operator_pb2.ReviewIncidentRequest(
+                incident_id=verdict.incident_id,
+                decision=operator_pb2.INCIDENT_STATE_OVERTURNED,
+                reason="rehearsal",
+            ),
+            metadata=gate.admin,
+        )
+        assert overturned.state == operator_pb2.INCIDENT_STATE_OVERTURNED
+        assert admit(gate.stub, "anna").allowed
+
+
+def test_two_streams_of_one_broadcaster_are_both_cut_for_one_strike(tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path) as gate:
+        gate.set_policy(tiers={"start_alert_ms": 0, "alert_interval_ms": 2000})
+        second_id = admit(gate.stub, "anna").stream_id
+        second = gate.watch(second_id, footage)
+        next(second)
+        gate.cut_on_anything(tiers={})
+        first_id = admit(gate.stub, "anna").stream_id
+        gate.watch_until_cut(first_id, footage)
+        verdict = next(a.verdict for a in second if a.verdict.action == gate_pb2.ACTION_CUT)
+        assert verdict.reason in {"blocked", "detector"}
+        for stream_id in (first_id, second_id):
+            gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'edge.db'}")
+    strikes = ledger.strikes_of("anna")
+    assert len(strikes) == len({strike.incident_id for strike in strikes})
+    if verdict.reason == "blocked":
+        assert len(strikes) == 1
+    assert ledger.audit_verify() > 0
+    ledger.close()
+
+
+def test_a_locked_ledger_delays_no_cut_and_loses_no_block(tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path) as gate:
+        gate.cut_on_anything()
+        stream_id = admit(gate.stub, "anna").stream_id
+        locker = sqlite3.connect(tmp_path / "edge.db", isolation_level=None)
+        locker.execute("BEGIN IMMEDIATE")
+        try:
+            _, verdict = gate.watch_until_cut(stream_id, footage)
+            assert (tmp_path / "journal.jsonl").stat().st_size > 0
+            assert admit(gate.stub, "anna").reason == gate_pb2.REASON_CODE_BLOCKED
+            assert admit(gate.stub, "berta").allowed
+            gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        finally:
+            locker.execute("ROLLBACK")
+            locker.close()
+        deadline = time.monotonic() + TIMEOUT_S
+        while (tmp_path / "journal.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        incident = gate.wait_for_incident(verdict.incident_id, "cut_confirmed_wall_ms")
+        assert incident.confirmed_by == "confirm_cut"
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'edge.db'}")
+    assert len(ledger.strikes_of("anna")) == 1
+    assert ledger.audit_verify() > 0
+    ledger.close()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_block_outlives_the_gate(end: signal.Signals, tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path) as gate:
+        gate.cut_on_anything()
+        stream_id = admit(gate.stub, "anna").stream_id
+        _, verdict = gate.watch_until_cut(stream_id, footage)
+        if end is signal.SIGKILL:
+            gate.process.kill()
+        else:
+            assert gate.process.stop() == 0
+    with running(tmp_path) as gate:
+        refused = admit(gate.stub, "anna")
+        assert refused.reason == gate_pb2.REASON_CODE_BLOCKED
+        assert refused.blocked_until_wall_ms == verdict.blocked_until_wall_ms
+        with pytest.raises(grpc.RpcError) as caught:
+            list(gate.watch(stream_id, footage))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert gate.incident(verdict.incident_id).verdict.action == gate_pb2.ACTION_CUT
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'edge.db'}")
+    assert len(ledger.strikes_of("anna")) == 1
+    ledger.close()
+
+
+def test_sigterm_in_the_middle_of_verdicts_leaves_whole_records(tmp_path: Path, footage: Footage) -> None:
+    """Streams are about to be cut when the gate is told to stop: each CUT that was told is on disk."""
+    with running(tmp_path) as gate:
+        gate.cut_on_anything()
+        names = [f"user{n}" for n in range(6)]
+        calls = {name: gate.watch(admit(gate.stub, name).stream_id, footage) for name in names}
+        next(calls["user0"])
+        time.sleep(0.55)
+        assert gate.process.stop() == 0
+        told = set()
+        for name, call in calls.items():
+            try:
+                for answer in call:
+                    if answer.verdict.action == gate_pb2.ACTION_CUT:
+                        told.add(name)
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'edge.db'}")
+    now = time.time_ns() // 1_000_000
+    blocked = {block.subject for block in ledger.active_blocks(now)}
+    assert told <= blocked
+    for name in blocked:
+        assert len(ledger.strikes_of(name)) == 1
+    assert ledger.audit_verify() > 0
+    ledger.close()
+
+
+def test_shadow_mode_records_and_never_acts(tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path) as gate:
+        gate.cut_on_anything(mode="shadow")
+        answers = list(gate.watch(admit(gate.stub, "anna").stream_id, footage))
+        verdicts = [a.verdict for a in answers if a.WhichOneof("response") == "verdict"]
+        assert {verdict.action for verdict in verdicts} == {gate_pb2.ACTION_PASS}
+        assert gate_pb2.ACTION_CUT in {verdict.shadow_action for verdict in verdicts}
+        assert admit(gate.stub, "anna").allowed
+        deadline = time.monotonic() + TIMEOUT_S
+        incidents = []
+        while not incidents and time.monotonic() < deadline:
+            request = operator_pb2.ListIncidentsRequest(broadcaster="anna")
+            incidents = list(gate.operator.ListIncidents(request, metadata=gate.admin).incidents)
+            time.sleep(0.05)
+        assert all(incident.shadow for incident in incidents)
+        assert not gate.operator.ListBlocks(operator_pb2.ListBlocksRequest(), metadata=gate.admin).blocks
+
+
+def test_a_flag_opens_an_incident_and_the_stream_goes_on(tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path) as gate:
+        gate.set_policy(categories={"fight": {**ANY_SCORE, "cut_at": 1}})
+        answers = list(gate.watch(admit(gate.stub, "anna").stream_id, footage))
+        flags = [a.verdict for a in answers if a.verdict.action == gate_pb2.ACTION_FLAG]
+        assert len(flags) == 1
+        after = answers[[a.verdict.action for a in answers].index(gate_pb2.ACTION_FLAG) + 1 :]
+        assert any(a.verdict.action == gate_pb2.ACTION_PASS for a in after)
+        evidence = gate.wait_for_incident(flags[0].incident_id, "evidence_path").evidence_path
+        with av.open(evidence) as clip:
+            assert next(clip.decode(video=0)).width == 320
+        assert admit(gate.stub, "anna").allowed
+
+
+def test_an_unconfirmed_cut_is_an_alarm_until_it_is_confirmed(tmp_path: Path, footage: Footage) -> None:
+    import httpx
+
+    def metric(name: str) -> float:
+        text = httpx.get(f"http://{gate.process.http}/metrics").text
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
+    with running(tmp_path) as gate:
+        gate.cut_on_anything()
+        stream_id = admit(gate.stub, "anna").stream_id
+        call, verdict = gate.watch_until_cut(stream_id, footage)
+        deadline = time.monotonic() + TIMEOUT_S
+        while not metric("edge_cuts_unconfirmed_total") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert metric("edge_cuts_unconfirmed_total") == 1
+        assert gate.incident(verdict.incident_id).cut_confirmed_wall_ms == 0
+        gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        gate.wait_for_incident(verdict.incident_id, "cut_confirmed_wall_ms")
+        list(call)
