@@ -21,8 +21,9 @@ class GateProcess:
     ``config``: TOML settings. Raises ConfigError with the gate's own words when it does not start.
     """
 
-    def __init__(self, data_dir: Path, *, config: str = "") -> None:
+    def __init__(self, data_dir: Path, *, config: str = "", listen: str = "127.0.0.1:0") -> None:
         self._data_dir = data_dir
+        self._listen = listen
         data_dir.mkdir(parents=True, exist_ok=True)
         self._config = data_dir / "edge.toml"
         self._config.write_text(config, encoding="utf-8")
@@ -55,7 +56,7 @@ class GateProcess:
                 "--config",
                 str(self._config),
                 "--listen",
-                "127.0.0.1:0",
+                self._listen,
                 "--http",
                 "127.0.0.1:0",
                 "--data-dir",
@@ -67,10 +68,12 @@ class GateProcess:
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        if not line:
+        said: dict[str, Any] = json.loads(line) if line else {}
+        if said.get("event") != "ready":
             code = self._process.wait()
-            raise ConfigError(f"the gate did not start (exit code {code}): {self.log()[-2000:]}")
-        self.ready = json.loads(line)
+            self._log.close()
+            raise ConfigError(said.get("error") or f"exit code {code}: {self.log()[-2000:]}")
+        self.ready = said
         return self
 
     def log(self) -> str:
