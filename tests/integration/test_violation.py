@@ -244,7 +244,7 @@ def test_shadow_mode_records_and_never_acts(tmp_path: Path, footage: Footage) ->
         assert gate_pb2.ACTION_CUT in {verdict.shadow_action for verdict in verdicts}
         assert admit(gate.stub, "anna").allowed
         deadline = time.monotonic() + TIMEOUT_S
-        incidents = []
+        incidents: list[operator_pb2.Incident] = []
         while not incidents and time.monotonic() < deadline:
             request = operator_pb2.ListIncidentsRequest(broadcaster="anna")
             incidents = list(gate.operator.ListIncidents(request, metadata=gate.admin).incidents)
