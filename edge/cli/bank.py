@@ -27,6 +27,7 @@ from edge.match import (
     MatchVote,
     Opinion,
     Severity,
+    VariantSet,
     bank_files,
     bank_path,
     fingerprint,
@@ -62,6 +63,10 @@ def add(
     severity: SeverityOption = None,
     opinion: OpinionOption = None,
     note: Annotated[str, typer.Option(help="Free text kept with the entries.")] = "",
+    variants: Annotated[
+        VariantSet,
+        typer.Option(help="Changed pictures banked with each frame: 17 (standard) or 33 (full) more hashes."),
+    ] = VariantSet.STANDARD,
     entry_id: Annotated[
         str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
     ] = None,
@@ -69,7 +74,7 @@ def add(
 ) -> None:
     """Fingerprint known footage and add it to a bank, which is made when there is none.
 
-    Every frame is hashed; frames of low quality and frames where the picture stands still are left out.
+    Every frame is hashed, with variants that evaders make; low quality and stills are left out.
 
     All files are added, or none when one fails. A file that the bank has is refused. Running gates take
     the change in by themselves.
@@ -77,7 +82,7 @@ def add(
     if entry_id is not None and len(paths) > 1:
         raise typer.BadParameter("wants a single file", param_hint="--id")
     with _progress(as_json) as bar:
-        items = [_fingerprint(path, bar, entry_id, label, note) for path in paths]
+        items = [_fingerprint(path, bar, entry_id, label, note, variants) for path in paths]
         with _open_or_create(bank, label, severity, opinion) as target:
             target.add(items)
     added = [
@@ -386,7 +391,9 @@ def _open_or_create(
         raise
 
 
-def _fingerprint(path: Path, bar: Progress, entry_id: str | None, label: str, note: str) -> Footage:
+def _fingerprint(
+    path: Path, bar: Progress, entry_id: str | None, label: str, note: str, variants: VariantSet
+) -> Footage:
     task = bar.add_task(path.name, total=None)
     try:
         return fingerprint(
@@ -394,6 +401,7 @@ def _fingerprint(path: Path, bar: Progress, entry_id: str | None, label: str, no
             entry_id=entry_id,
             label=label,
             note=note,
+            variants=variants,
             added_ms=time.time_ns() // 1_000_000,
             progress=lambda done_s, length_s: _advance(bar, task, done_s, length_s),
         )

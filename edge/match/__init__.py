@@ -6,6 +6,7 @@ from edge.match.fingerprint import fingerprint, frames_of, luma_of
 from edge.match.formats import Format, Import, sniff, write
 from edge.match.matcher import Matcher
 from edge.match.pdq import Dihedral, PdqHash, PdqHasher
+from edge.match.variants import VariantSet
 from edge.match.vote import MatchVote
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Severity",
     "Updated",
     "Variant",
+    "VariantSet",
     "Withdrawal",
     "bank_files",
     "bank_path",

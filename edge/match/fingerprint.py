@@ -18,16 +18,17 @@ import numpy.typing as npt
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
-from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun
+from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.pdq import PdqHasher, distance
+from edge.match.variants import VariantSet, variants_of
 
 U8 = npt.NDArray[np.uint8]
 
 STILL_BITS = 6
 """A frame this near to the first of its run belongs to the run."""
 MIN_QUALITY = 50
-MAX_HASHES = 2_000_000
-"""Of one video: 18 hours of restless footage at 30 frames a second."""
+MAX_HASHES = 8_000_000
+"""Of one video: two hours of restless footage at 30 frames a second with all variants."""
 _BLOCK = 1 << 20
 _PLANAR_LUMA = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray")
 
@@ -81,6 +82,7 @@ def fingerprint(
     label: str = "",
     note: str = "",
     added_ms: int = 0,
+    variants: VariantSet = VariantSet.STANDARD,
     min_quality: int = MIN_QUALITY,
     still_bits: int = STILL_BITS,
     progress: Progress | None = None,
@@ -89,27 +91,31 @@ def fingerprint(
 
     ``entry_id`` defaults to the start of the file's SHA-256. Raises BrokenMedia when nothing can be
     decoded, InvalidInput when there is no such file or no frame reaches ``min_quality``, and
-    LimitExceeded when the video has over two million hashes.
+    LimitExceeded when the video has over eight million hashes.
     """
     if not path.is_file():
         raise InvalidInput("path", f"no such file: {path}")
-    hasher = PdqHasher()
+    hasher = PdqHasher(max_plans=64)
     runs: list[HashRun] = []
+    latest: dict[Variant, int] = {}
     end = frames = 0
     for at, length, luma in frames_of(path):
         frames += 1
         end = min(at, MAX_MEDIA_MS)
-        found = hasher.hash(luma)
         if progress is not None:
             progress(at / 1000, length)
-        if found.quality < min_quality:
-            continue
-        if runs and distance(runs[-1].bits, found.bits) <= still_bits:
-            runs[-1] = replace(runs[-1], span_ms=end - runs[-1].start_ms)
-            continue
-        if len(runs) == MAX_HASHES:
-            raise LimitExceeded(f"{path.name}", MAX_HASHES, MAX_HASHES + 1, "hashes")
-        runs.append(HashRun(found.bits, start_ms=end, quality=found.quality))
+        for variant, picture in variants_of(luma, variants):
+            found = hasher.hash(picture)
+            if found.quality < min_quality:
+                continue
+            last = latest.get(variant)
+            if last is not None and distance(runs[last].bits, found.bits) <= still_bits:
+                runs[last] = replace(runs[last], span_ms=end - runs[last].start_ms)
+                continue
+            if len(runs) == MAX_HASHES:
+                raise LimitExceeded(f"{path.name}", MAX_HASHES, MAX_HASHES + 1, "hashes")
+            latest[variant] = len(runs)
+            runs.append(HashRun(found.bits, start_ms=end, quality=found.quality, variant=variant))
     if not runs:
         raise InvalidInput(str(path), f"none of {frames} frames has a PDQ quality of {min_quality} or more")
     kind = EntryKind.IMAGE if frames == 1 else EntryKind.VIDEO

@@ -15,17 +15,22 @@ import numpy.typing as npt
 from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
 from edge.match.bank import Bank, bank_files
-from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion
+from edge.match.border import inside_border
+from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion, Variant
 from edge.match.fingerprint import MIN_QUALITY
 from edge.match.pdq import PdqHash, PdqHasher
 from edge.match.search import MAX_RADIUS, Codes, codes_of
+from edge.match.variants import cropped
 
 MAX_CANDIDATES = 64
 MAX_PER_ENTRY = 8
 """Places of one entry that one frame may stand for: footage repeats itself."""
 MAX_LOOKED_AT = 512
 """Codes within the radius whose entries are looked up, nearest first."""
+MIN_WINDOWED = 64
+"""Smallest side of a frame that is looked at in parts."""
 
+_WINDOWS = {Variant.LEFT_20: (0.2, 0.0, 0.0, 0.0), Variant.RIGHT_20: (0.0, 0.2, 0.0, 0.0)}
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
 
@@ -50,6 +55,7 @@ class Matcher:
         self._clock = clock or SystemClock()
         self._hasher = PdqHasher()
         self._banks: tuple[_OpenBank, ...] = ()
+        self._kinds: frozenset[Variant] = frozenset()
         self._stamp: _Stamp = ()
 
     @classmethod
@@ -83,6 +89,7 @@ class Matcher:
         banks = tuple(_OpenBank(Bank.open(path, known=known)) for path in paths)
         digest = hashlib.sha256("".join(b.bank.digest for b in banks).encode()).hexdigest() if banks else ""
         self._banks, self.digest, self._stamp = banks, digest, stamp
+        self._kinds = frozenset(v for b in banks for segment in b.bank.segments for v in segment.variants)
         return True
 
     @property
@@ -93,26 +100,41 @@ class Matcher:
     def query(self, luma: npt.NDArray[np.uint8]) -> tuple[Candidate, ...]:
         """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
 
-        A frame whose quality is under ``min_quality`` has no candidates.
+        Looked up are the frame, what is inside its plain border if it has one, and all that mirrored;
+        when nothing is found and a bank has the variants for it, also the frame without its left and
+        without its right fifth, one of which is free of an overlay. Views whose quality is under
+        ``min_quality`` are left out.
         """
-        if not any(opened.bank.segments for opened in self._banks):
+        if not self._kinds:
             return ()
-        return self.query_hash(self._hasher.hash(luma))
+        found = self._look_up("", self._hasher.hash(luma))
+        border = inside_border(luma)
+        if border is not None:
+            luma = border.of(luma)
+            found += self._look_up("inside", self._hasher.hash(luma))
+        if not found and self._kinds.issuperset(_WINDOWS) and min(luma.shape) >= MIN_WINDOWED:
+            for variant, sides in _WINDOWS.items():
+                window = cropped(luma, *sides)
+                found += self._look_up(variant.word, self._hasher.hash(window))
+        return _bounded(_without_benign(found))
 
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
-        """The same for a frame that is hashed already."""
+        """The same for a frame that is hashed already, without a look inside it."""
+        return _bounded(_without_benign(self._look_up("", found)))
+
+    def _look_up(self, change: str, found: PdqHash) -> list[Candidate]:
         if found.quality < self.min_quality:
-            return ()
-        queries = (("", codes_of(found.bits)[0]), ("mirror", codes_of(found.mirrored)[0]))
+            return []
+        mirrored = f"{change}+mirror" if change else "mirror"
+        queries = ((change, codes_of(found.bits)[0]), (mirrored, codes_of(found.mirrored)[0]))
         now = self._clock.wall_ms()
-        candidates = [
+        return [
             candidate
             for opened in self._banks
             if opened.usable(now)
-            for change, code in queries
-            for candidate in opened.candidates(code, change, self.radius)
+            for how, code in queries
+            for candidate in opened.candidates(code, how, self.radius)
         ]
-        return _bounded(_without_benign(candidates))
 
 
 class _OpenBank:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -92,35 +93,37 @@ _REVERSED: F32 = np.where(np.arange(16) % 2 == 0, -1, 1).astype(np.float32)
 """Reversing an axis negates its odd frequencies, which are the even indices."""
 
 
+@lru_cache(maxsize=256)
 def _tent(length: int) -> tuple[npt.NDArray[np.intp], F32]:
     """Where each of the 64 decimated points starts on an axis, and its weights, (64,) and (64, taps)."""
     window = (length + 2 * _GRID - 1) // (2 * _GRID)
     centres = ((np.arange(_GRID) + 0.5) * length / _GRID).astype(np.intp)
     taps = min(2 * window + 1, length)
     starts = np.clip(centres - window, 0, length - taps)
-    weights = np.empty((_GRID, taps))
-    reach = 3 * window + 3
-    for i, (centre, start) in enumerate(zip(centres, starts, strict=True)):
-        # Only the neighbourhood of a point matters; the whole matrix of a long axis would not fit.
-        low, high = max(0, centre - reach), min(length, centre + reach + 1)
-        box = _box_window(length, window, low, high)
-        row = box[centre - low] @ box
-        weights[i] = row[start - low : start - low + taps]
+    weights = np.zeros((_GRID, taps))
+    at = starts[:, None] + np.arange(taps)
+    first, end = _box(centres, length, window)
+    # Two box filters in a row: the mean over the second's window of the means of the first's.
+    for step in range(window):
+        between = first + step
+        inside = between < end
+        low, high = _box(np.minimum(between, length - 1), length, window)
+        covered = (at >= low[:, None]) & (at < high[:, None]) & inside[:, None]
+        weights += covered / ((high - low) * (end - first))[:, None]
     return starts, weights.astype(np.float32)
 
 
-def _box_window(length: int, window: int, low: int, high: int) -> npt.NDArray[np.float64]:
-    """Rows and columns low..high of the box matrix of an axis."""
+def _box(
+    at: npt.NDArray[np.intp], length: int, window: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """First and last + 1 of the samples that a box filter averages at a place; fewer at the ends."""
     ahead = (window + 2) // 2
-    at = np.arange(low, high)
-    ends = np.minimum(at + ahead, length)[:, None]
-    starts = np.maximum(at + ahead - window, 0)[:, None]
-    return np.asarray(((at >= starts) & (at < ends)) / (ends - starts), dtype=np.float64)
+    return np.maximum(at + ahead - window, 0), np.minimum(at + ahead, length)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Weights of one resolution, and scratch for a block of rows."""
+    """Weights of one resolution."""
 
     rows: list[tuple[int, int, npt.NDArray[np.intp], F32]]
     """Per block: first and last + 1 grid row, input rows (block × taps), weights (block, 1, taps)."""
@@ -128,7 +131,6 @@ class _Plan:
     """Input columns (128, taps): those of the picture's 64 columns, then of the mirrored picture's."""
     column_weights: F32
     """(128, 1, taps)"""
-    scratch: F32
 
 
 def _plan(height: int, width: int) -> _Plan:
@@ -145,7 +147,6 @@ def _plan(height: int, width: int) -> _Plan:
         blocks,
         np.vstack((columns, width - 1 - columns)),
         np.vstack((column_weights, column_weights))[:, None, :],
-        np.empty((_ROW_BLOCK, taps, width), dtype=np.float32),
     )
 
 
@@ -155,8 +156,9 @@ class PdqHasher:
     Not safe for use by several threads at once: the scratch is shared between calls.
     """
 
-    def __init__(self, max_plans: int = 8) -> None:
+    def __init__(self, max_plans: int = 32) -> None:
         self._plans: OrderedDict[tuple[int, int], _Plan] = OrderedDict()
+        self._scratch = np.empty(0, dtype=np.float32)
         self._max_plans = max_plans
 
     def hash(self, luma: U8) -> PdqHash:
@@ -196,8 +198,12 @@ class PdqHasher:
         plan = self._plan_of(luma)
         narrow = np.empty((_GRID, luma.shape[1]), dtype=np.float32)
         for low, high, index, weights in plan.rows:
-            np.copyto(plan.scratch, luma[index], casting="unsafe")
-            np.matmul(weights, plan.scratch, out=narrow[low:high, None, :])
+            block = luma[index]
+            if block.size > self._scratch.size:
+                self._scratch = np.empty(block.size, dtype=np.float32)
+            scratch = self._scratch[: block.size].reshape(block.shape)
+            np.copyto(scratch, block, casting="unsafe")
+            np.matmul(weights, scratch, out=narrow[low:high, None, :])
         # Taps, not a dense product: a third of the time, and too small for BLAS to start threads over.
         both = np.matmul(plan.column_weights, np.ascontiguousarray(narrow.T).take(plan.columns, axis=0))
         return both[:_GRID, 0].T, both[_GRID:, 0].T

@@ -136,6 +136,8 @@ class Segment:
             raise BankError(f"{path}: codes have the shape {self._codes.shape}")
         self._index = _open_index(path, content, self._codes, verify)
         self._plain = "ref_first" not in a
+        self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
+        """The kinds of variants that it holds."""
         if not self._plain:
             self._first = _array(path, a, "ref_first", np.uint32)
             self._ref_entry = _array(path, a, "ref_entry", np.uint32)
@@ -148,6 +150,7 @@ class Segment:
             self._entry_key = _array(path, a, "entry_key", np.uint64)
             self._entry_of_key = _array(path, a, "entry_of_key", np.uint32)
             self._check(path)
+            self.variants = frozenset(Variant(int(v)) for v in np.unique(self._ref_variant))
         elif self.entries != len(self._codes):
             raise BankError(f"{path}: {self.entries} entries for {len(self._codes)} plain codes")
 
@@ -256,7 +259,7 @@ class Segment:
             good = good and bool((table[1:] >= table[:-1]).all())
         if refs:
             good = good and int(self._ref_entry.max()) < self.entries
-            good = good and int(self._ref_variant.max()) <= max(Variant)
+            good = good and set(np.unique(self._ref_variant).tolist()) <= set(Variant)
             good = good and int(self._ref_quality.max()) <= 100
             good = good and int(self._entry_of_key.max()) < self.entries
         if not good:
