@@ -114,8 +114,12 @@ class Ledger:
                 connection.execute(incidents.insert().values(records.incident_to_row(incident)))
                 append(connection, wall_ms, GATE, "incident", incident.id, _summary(incident))
 
-    def mark_cut_asked(self, incident_id: str, wall_ms: int) -> None:
-        self._mark(incident_id, wall_ms, "cut_asked", {"cut_asked_ms": wall_ms})
+    def mark_cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None = None) -> None:
+        """``durable_ms``: when the commit of the violation had returned, as the caller saw it."""
+        values: dict[str, object] = {"cut_asked_ms": wall_ms}
+        if durable_ms is not None:
+            values["durable_ms"] = durable_ms
+        self._mark(incident_id, wall_ms, "cut_asked", values)
 
     def mark_cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
         self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})

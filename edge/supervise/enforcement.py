@@ -153,7 +153,7 @@ class Enforcement:
         violation: Violation | None = None
         blocks: tuple[Block, ...]
         try:
-            violation = await self._thread.call(
+            violation = await self._thread.urgent(
                 self._ledger.record_violation, incident, policy.ladder, incident.created_ms
             )
         except LedgerUnavailable as error:
@@ -168,7 +168,7 @@ class Enforcement:
         for block in blocks:
             self._view.add(block)
         if violation is not None:
-            incident = dataclasses.replace(incident, durable_ms=violation.durable_ms)
+            incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
         saved = self._save_evidence(stream, incident)
         until_ms = max((block.until_ms for block in blocks), default=0)
         answer = self._answer(stream, verdict, incident.id, until_ms)
@@ -184,7 +184,7 @@ class Enforcement:
         self._tell(stream, answer)
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
-            self._run(self._mark_asked(incident.id, asked_ms))
+            self._run(self._mark_asked(incident))
         outcome = await self._cutter.cut(
             self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
         )
@@ -229,8 +229,10 @@ class Enforcement:
         await self._retried(self._ledger.mark_cut_confirmed, incident.id, self._clock.wall_ms(), outcome.by)
         log.info("cut resumed after a restart is confirmed", incident_id=incident.id, by=outcome.by)
 
-    async def _mark_asked(self, incident_id: str, asked_ms: int) -> None:
-        await self._retried(self._ledger.mark_cut_asked, incident_id, asked_ms)
+    async def _mark_asked(self, incident: Incident) -> None:
+        await self._retried(
+            self._ledger.mark_cut_asked, incident.id, incident.cut_asked_ms, incident.durable_ms
+        )
 
     async def _retried(self, function: Callable[..., object], *args: object) -> None:
         """A mark on an incident matters to people, not to the cut: retried until the ledger is back.
@@ -340,4 +342,4 @@ class Enforcement:
         if path is not None:
             incident = dataclasses.replace(incident, evidence_path=path)
             await self._retried(self._ledger.set_evidence, incident.id, path)
-        await self._thread.call(write_incident_record, incident, self._evidence_dir)
+        await asyncio.to_thread(write_incident_record, incident, self._evidence_dir)
