@@ -64,7 +64,7 @@ async def publish(
     if not admitted.allowed:
         tally.failed = gate_pb2.ReasonCode.Name(admitted.reason)
         return
-    call = stub.Watch()
+    call: WatchCall = stub.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
     feed = Feed(MAX_GOP_BYTES)
     loop = plan.loop
     await call.write(

@@ -30,10 +30,10 @@ from benchmarks._media import Loop, load_loop
 from benchmarks._percentiles import percentiles
 from benchmarks._publishers import Plan
 from edge.detect import Detector, default_model_directory
-from edge.domain import AccessUnit
+from edge.domain import AccessUnit, Codec
 from edge.launch import GateProcess
 from edge.match import PdqHasher
-from edge.stream import Decoder, codec_named
+from edge.stream import Decoder
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -86,7 +86,7 @@ def bare_cost(loop: Loop, burst_ms: int, repeat_s: float = 4.0) -> float:
             start_ms = unit.pts_ms
         if unit.pts_ms - start_ms <= burst_ms:
             bursts[-1].append(AccessUnit(unit.pts_ms, unit.dts_ms, unit.keyframe, unit.data, arrival_ms=0.0))
-    decoder = Decoder(codec_named(loop.codec), loop.extradata)
+    decoder = Decoder(Codec(loop.codec), loop.extradata)
     start = time.process_time()
     laps = 0
     while time.process_time() - start < repeat_s:
