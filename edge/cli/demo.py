@@ -60,6 +60,8 @@ def demo(
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
+    if not result["cut"]:
+        shutil.rmtree(directory, ignore_errors=True)
     if as_json:
         print_json(result)
     else:

@@ -60,7 +60,7 @@ class DemoView:
         self._step = text
         self._spinner.update(text=text)
         if self._live is None and not self._quiet:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, event: Event) -> None:
         """Take an event into the table."""

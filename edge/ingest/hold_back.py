@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from edge.policy import FailureMode
@@ -22,10 +23,13 @@ class _Held(Generic[T]):
 class HoldBack(Generic[T]):
     """A queue in decoding order that lets go only of what is at or behind the watermark.
 
-    The head decides: what comes after a frame in decoding order never leaves before it. When the
-    head has waited ``max_ms`` or ``max_bytes`` are held, the watermark has failed its bound:
-    ``ALLOW`` lets the oldest go and counts it in ``overruns``, ``DENY`` sets ``overrun`` and lets
-    nothing go; the caller ends the stream.
+    The head decides: what comes after a frame in decoding order never leaves before it. A watermark
+    clears what is held when it comes, never what comes after it: a publisher that repeats times that
+    were judged already gains nothing.
+
+    When the head has waited ``max_ms`` or more than ``max_bytes`` are held, the watermark has failed
+    its bound: ``ALLOW`` lets the oldest go and counts it in ``overruns``, ``DENY`` sets ``overrun``
+    and lets nothing go; the caller ends the stream.
     """
 
     def __init__(self, max_ms: int, max_bytes: int, on_overrun: FailureMode) -> None:
@@ -34,7 +38,8 @@ class HoldBack(Generic[T]):
         self._on_overrun = on_overrun
         self._held: deque[_Held[T]] = deque()
         self._bytes = 0
-        self._cleared_pts_ms: int | None = None
+        self._clear = 0
+        """How many items at the head may leave."""
         self._open = False
         self._cut = False
         self.overrun = False
@@ -55,9 +60,11 @@ class HoldBack(Generic[T]):
         self._bytes += size
 
     def clear(self, cleared_pts_ms: int) -> None:
-        """Raise the watermark, milliseconds of media time; it never goes back."""
-        if self._cleared_pts_ms is None or cleared_pts_ms > self._cleared_pts_ms:
-            self._cleared_pts_ms = cleared_pts_ms
+        """The watermark has come to ``cleared_pts_ms``, milliseconds of media time."""
+        for held in islice(self._held, self._clear, None):
+            if held.pts_ms > cleared_pts_ms:
+                break
+            self._clear += 1
 
     def clear_all(self) -> None:
         """The gate needs no more media: whatever is held or comes may go."""
@@ -68,7 +75,9 @@ class HoldBack(Generic[T]):
         out: list[T] = []
         while self._held and not self._cut:
             head = self._held[0]
-            if not self._is_clear(head):
+            if self._clear:
+                self._clear -= 1
+            elif not self._open:
                 if now_ms - head.arrival_ms < self._max_ms and self._bytes <= self._max_bytes:
                     break
                 if self._on_overrun is FailureMode.DENY:
@@ -85,8 +94,6 @@ class HoldBack(Generic[T]):
         self._cut = True
         dropped = len(self._held)
         self._held.clear()
+        self._clear = 0
         self._bytes = 0
         return dropped
-
-    def _is_clear(self, held: _Held[T]) -> bool:
-        return self._open or (self._cleared_pts_ms is not None and held.pts_ms <= self._cleared_pts_ms)

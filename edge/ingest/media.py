@@ -37,7 +37,7 @@ class MediaPath:
         self._counters = counters
         self._clock = clock
         self._timeline = Timeline()
-        self._last_dts_ms = 0
+        self._last_dts_ms = -1
 
     async def run(self) -> None:
         async for message in self._session.media():
@@ -70,7 +70,7 @@ class MediaPath:
             return
         if tag.codec is not self._watcher.codec:
             raise UnsupportedCodec("flv.video.codec", f"{tag.codec} without a configuration of its own")
-        dts_ms = self._last_dts_ms = max(time_ms, self._last_dts_ms)
+        dts_ms = self._last_dts_ms = max(time_ms, self._last_dts_ms + 1)
         pts_ms = presentation_ms(dts_ms, tag.composition_ms)
         unit = AccessUnit(pts_ms, dts_ms, tag.keyframe, tag.data, self._clock.monotonic_ms())
         self._counters["video_units"] += 1
@@ -84,7 +84,8 @@ class MediaPath:
         if not payload.startswith(prefix):
             return
         plain = Message(MessageType.DATA, message.timestamp, payload.removeprefix(prefix))
-        self._pass_on(plain, self._last_dts_ms, self._last_dts_ms, config=True)
+        time_ms = max(self._last_dts_ms, 0)
+        self._pass_on(plain, time_ms, time_ms, config=True)
 
     def _pass_on(
         self,

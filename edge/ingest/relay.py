@@ -23,8 +23,6 @@ from edge.ingest.rtmp import PublishRequest
 from edge.ingest.rtmp_client import RtmpPublisher
 from edge.ingest.settings import IngestSettings
 
-_RETRY_S = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Passed:
@@ -114,8 +112,10 @@ class Relay:
         settings: IngestSettings,
         counters: Counter[str],
         on_down: Callable[[str], None],
+        retry_s: float = 1.0,
     ) -> None:
         self._output = output
+        self._retry_s = retry_s
         self._max_bytes = settings.relay_max_bytes
         self._counters = counters
         self._on_down = on_down
@@ -195,7 +195,7 @@ class Relay:
                     self._drop_queue()
                     if self._ended:
                         return
-                    await asyncio.sleep(_RETRY_S)
+                    await asyncio.sleep(self._retry_s)
         finally:
             with contextlib.suppress(OSError, GateError, TimeoutError):
                 await self._output.close()

@@ -1,0 +1,197 @@
+"""What comes to an open port: nobody takes the server down or keeps a place for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.ingest import Closed, amf
+from edge.ingest.chunks import Message, MessageType, encode_message
+
+if TYPE_CHECKING:
+    from tests.ingest.conftest import Running, ScriptedGate, StartIngest, StartPublisher
+
+HANDSHAKE = b"\x03" + bytes(1536)
+
+
+def command(*values: amf.AmfValue) -> bytes:
+    return encode_message(Message(MessageType.COMMAND, 0, amf.encode(*values)), 3, 128)
+
+
+CONNECT = command("connect", 1.0, {"app": "live", "fourCcList": ["hvc1", "av01"]})
+PUBLISH = command("createStream", 2.0, None) + command("publish", 3.0, None, "cam?user=u", "live")
+AVCC = b"\x17\x00\x00\x00\x00\x01\x64\x00\x0a\xff\xe1\x00\x00\x01\x00\x00"
+
+
+def video(payload: bytes, timestamp: int = 0) -> bytes:
+    return encode_message(Message(MessageType.VIDEO, timestamp, payload, 1), 6, 128)
+
+
+async def converse(running: Running, data: bytes, hold: bool = False) -> bytes:
+    """Send bytes and read until the server closes; with ``hold`` this side keeps its end open."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
+    writer.write(data)
+    async with asyncio.timeout(20):
+        try:
+            if not hold:
+                writer.write_eof()
+            answer = await reader.read()
+        except OSError:
+            answer = b""
+    writer.close()
+    return answer
+
+
+async def closed(running: Running, count: int = 1) -> list[str]:
+    await running.until(lambda: len(running.of(Closed)) >= count)
+    return [event.reason for event in running.of(Closed)]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "publisher"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "invalid_input"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "invalid_input"),
+        (HANDSHAKE[:700], "publisher"),
+        (HANDSHAKE + bytes(1536) + b"\xff" * 64, "invalid_input"),
+        (HANDSHAKE + bytes(1536) + CONNECT + command("play", 3.0, None, "cam"), "invalid_input"),
+        (HANDSHAKE + bytes(1536) + command("publish", 3.0, None, "n" * 900, "live"), "limit_exceeded"),
+        (HANDSHAKE + bytes(1536) + CONNECT + command("publish", 3.0, None, "", "live"), "invalid_input"),
+        (HANDSHAKE + bytes(1536) + b"\x03\0\0\0\xff\xff\xff\x14\0\0\0\0", "limit_exceeded"),
+    ],
+    ids=["nothing", "http", "tls", "half", "chunks", "player", "long name", "no name", "16 MiB command"],
+)
+async def test_what_is_no_publisher_is_closed_with_a_reason(
+    gate: ScriptedGate, run_ingest: StartIngest, data: bytes, reason: str
+) -> None:
+    running = await run_ingest()
+    await converse(running, data)
+    assert await closed(running) == [reason]
+    assert gate.admits == []
+
+
+async def test_random_bytes_on_the_port_leave_the_server_whole(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+) -> None:
+    running = await run_ingest()
+    prefixes = (b"", b"\x03", HANDSHAKE + bytes(1536), HANDSHAKE + bytes(1536) + CONNECT + PUBLISH)
+    for index in range(40):
+        await converse(running, prefixes[index % len(prefixes)] + os.urandom(3000))
+    assert "error" not in await closed(running, 40)
+    publisher = publish(footage, running.url())
+    await publisher.done()
+    assert not publisher.error
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(messages=st.lists(st.binary(max_size=40), max_size=6))
+async def test_random_media_ends_with_a_counted_reason(
+    run_ingest: StartIngest, messages: list[bytes]
+) -> None:
+    running = await run_ingest()
+    before = len(running.of(Closed))
+    media = b"".join(video(payload, index * 40) for index, payload in enumerate(messages))
+    await converse(running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + video(AVCC) + media)
+    reasons = await closed(running, before + 1)
+    assert set(reasons) <= {"publisher", "unsupported_codec", "invalid_input"}
+    await running.ingest.stop()
+
+
+async def test_a_publisher_that_dawdles_loses_its_place(gate: ScriptedGate, run_ingest: StartIngest) -> None:
+    running = await run_ingest(handshake_timeout_s=0.2, idle_timeout_s=0.2)
+    await converse(running, HANDSHAKE, hold=True)
+    await converse(running, HANDSHAKE + bytes(1536) + CONNECT, hold=True)
+    await converse(running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH, hold=True)
+    assert await closed(running, 3) == ["timeout"] * 3
+
+
+async def test_connections_are_bounded(gate: ScriptedGate, run_ingest: StartIngest) -> None:
+    running = await run_ingest(max_connections=2)
+    idle = [await asyncio.open_connection("127.0.0.1", running.ingest.port) for _ in range(2)]
+    await running.until(lambda: running.ingest.counters["connections"] == 2)
+    assert await converse(running, HANDSHAKE) == b""
+    assert running.ingest.counters["refused_connections"] == 1
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_a_codec_that_cannot_be_watched_never_reaches_viewers(
+    gate: ScriptedGate, run_ingest: StartIngest, tmp_path: Path
+) -> None:
+    running = await run_ingest(relay=str(tmp_path / "{name}.flv"))
+    answer = await converse(
+        running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + video(b"\x14\x00vp6"), hold=True
+    )
+    assert await closed(running) == ["unsupported_codec"]
+    assert b"NetStream.Publish.Failed" in answer
+    assert not (tmp_path / "cam.flv").exists()
+
+
+async def test_frames_before_their_configuration_and_empty_ones_are_dropped_and_counted(
+    gate: ScriptedGate, run_ingest: StartIngest, tmp_path: Path
+) -> None:
+    running = await run_ingest(relay=str(tmp_path / "{name}.flv"))
+    media = video(b"\x17\x01\0\0\0frame") + video(b"") + video(AVCC) + video(b"\x17\x01\0\0\0")
+    await converse(running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + media)
+    await closed(running)
+    counters = running.ingest.counters
+    assert (counters["unconfigured_units"], counters["empty_units"], counters["video_units"]) == (1, 2, 0)
+
+
+async def test_time_turned_back_is_not_shown_to_viewers_as_judged(
+    gate: ScriptedGate, run_ingest: StartIngest, tmp_path: Path
+) -> None:
+    gate.cut_at_pts_ms = 5000
+    running = await run_ingest(relay=str(tmp_path / "{name}.flv"), hold_back=True)
+    frame = b"\x17\x01\0\0\0"
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
+    writer.write(HANDSHAKE + bytes(1536) + CONNECT + PUBLISH)
+    writer.write(video(AVCC) + video(frame + b"judged", 4998))
+    await running.until(lambda: gate.units)
+    # times that were cleared long ago; taken at their word, these would pass at once
+    gate.clears = False
+    writer.write(b"".join(video(frame + f"unseen-{index}".encode(), 10 * index) for index in range(20)))
+    assert await closed(running) == ["cut"]
+    shown = (tmp_path / "cam.flv").read_bytes()
+    assert b"judged" in shown
+    assert b"unseen" not in shown
+    writer.close()
+    del reader
+
+
+async def test_a_reconfiguration_opens_a_new_watch_call(gate: ScriptedGate, run_ingest: StartIngest) -> None:
+    running = await run_ingest()
+    frame = b"\x17\x01\0\0\0"
+    other = AVCC[:-1] + b"\x01"
+    media = video(AVCC) + video(frame + b"one", 0) + video(AVCC, 20) + video(frame + b"two", 40)
+    media += video(other, 80) + video(frame + b"three", 80) + video(frame + b"four", 120)
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
+    writer.write(HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + media)
+    await running.until(lambda: len(gate.units) == 4)
+    writer.close()
+    await closed(running)
+    assert [opened.extradata for opened in gate.opens] == [AVCC[5:], other[5:]]
+    assert [unit.data for unit in gate.units] == [b"one", b"two", b"three", b"four"]
+    assert gate.ends == ["reconfigured", "closed"]
+    del reader
+
+
+async def test_pings_are_answered_and_bytes_acknowledged(gate: ScriptedGate, run_ingest: StartIngest) -> None:
+    running = await run_ingest()
+    ping = Message(MessageType.USER_CONTROL, 0, struct.pack(">HI", 6, 0xABCDEF01))
+    padding = b"".join(
+        encode_message(Message(MessageType.AUDIO, index, bytes(60_000), 1), 4, 128) for index in range(25)
+    )
+    answer = await converse(
+        running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + encode_message(ping, 2, 128) + padding
+    )
+    assert struct.pack(">HI", 7, 0xABCDEF01) in answer
+    assert b"\x02\x00\x00\x00\x00\x00\x04\x03" in answer, "an acknowledgement"

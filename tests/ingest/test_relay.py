@@ -1,0 +1,189 @@
+"""The relay: everything passes unchanged, and with hold-back nothing that was not cleared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+
+from edge.ingest import Admitted, Closed, RelayDown
+from edge.ingest.chunks import Message, MessageType
+from edge.ingest.relay import Passed, Relay, open_output
+from edge.ingest.rtmp import PublishRequest
+from edge.ingest.settings import IngestSettings
+
+if TYPE_CHECKING:
+    from tests.ingest.conftest import ScriptedGate, StartIngest, StartPublisher
+
+
+def packets(path: Path) -> dict[str, list[tuple[int, bytes]]]:
+    """Presentation times and bytes of each kind of media in a file."""
+    out: dict[str, list[tuple[int, bytes]]] = {}
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.dts is not None:
+                out.setdefault(packet.stream.type, []).append((packet.pts or 0, bytes(packet)))
+    return out
+
+
+async def test_a_file_gets_picture_and_sound_unchanged(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path, tmp_path: Path
+) -> None:
+    running = await run_ingest(relay=str(tmp_path / "{app}-{name}.flv"))
+    await publish(footage, running.url()).done()
+    await running.until(lambda: running.of(Closed))
+    assert packets(tmp_path / "live-cam.flv") == packets(footage)
+
+
+async def test_another_rtmp_server_gets_it_too(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path, tmp_path: Path
+) -> None:
+    viewers = await run_ingest(relay=str(tmp_path / "{name}.flv"))
+    edge = await run_ingest(relay=f"rtmp://127.0.0.1:{viewers.ingest.port}/out/{{name}}?user=relay")
+    await publish(footage, edge.url()).done()
+    await viewers.until(lambda: viewers.of(Closed))
+    assert [event.publish.broadcaster for event in viewers.of(Admitted)] == ["relay"]
+    assert packets(tmp_path / "cam.flv") == packets(footage)
+
+
+async def test_hold_back_leaks_nothing_of_what_is_cut(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path, tmp_path: Path
+) -> None:
+    gate.cut_at_pts_ms = 3000
+    running = await run_ingest(relay=str(tmp_path / "{name}.flv"), hold_back=True)
+    await publish(footage, running.url(), pace=0.002).done()
+    await running.until(lambda: running.of(Closed))
+    assert running.of(Closed)[0].reason == "cut"
+    relayed = packets(tmp_path / "cam.flv")
+    assert max(pts for kind in relayed.values() for pts, _ in kind) < 3000
+    original = packets(footage)
+    for kind, media in relayed.items():
+        assert media == original[kind][: len(media)], "in order, nothing lost in between"
+    assert len(relayed["video"]) > 50
+    assert running.ingest.counters["hold_back_dropped"] > 0
+
+
+async def test_hold_back_passes_a_clean_stream_whole(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path, tmp_path: Path
+) -> None:
+    running = await run_ingest(relay=str(tmp_path / "{name}.flv"), hold_back=True)
+    await publish(footage, running.url()).done()
+    await running.until(lambda: running.of(Closed))
+    assert packets(tmp_path / "cam.flv") == packets(footage)
+
+
+@pytest.mark.parametrize("mode", ["deny", "allow"])
+async def test_hold_back_is_bounded_when_the_gate_does_not_judge(
+    gate: ScriptedGate,
+    run_ingest: StartIngest,
+    publish: StartPublisher,
+    footage: Path,
+    tmp_path: Path,
+    mode: str,
+) -> None:
+    gate.clears = False
+    running = await run_ingest(
+        relay=str(tmp_path / "{name}.flv"), hold_back=True, hold_back_max_ms=300, on_gate_down_stream=mode
+    )
+    publisher = publish(footage, running.url(), pace=0.003)
+    await publisher.done()
+    await running.until(lambda: running.of(Closed))
+    if mode == "deny":
+        assert publisher.error
+        assert running.of(Closed)[0].reason == "gate_unavailable"
+        assert not (tmp_path / "cam.flv").exists()
+    else:
+        assert not publisher.error
+        assert packets(tmp_path / "cam.flv") == packets(footage)
+        assert running.ingest.counters["hold_back_overruns"] > 0
+
+
+async def test_a_relay_that_is_away_does_not_stall_the_ingest(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+) -> None:
+    running = await run_ingest(relay="rtmp://127.0.0.1:1/live/{name}", relay_max_bytes=64 * 1024)
+    publisher = publish(footage, running.url())
+    await publisher.done()
+    await running.until(lambda: running.of(Closed))
+    assert not publisher.error
+    assert len(gate.units) == 250
+    assert running.of(RelayDown)
+    assert running.ingest.counters["relay_dropped"] > 0
+
+
+async def test_a_relay_that_takes_nothing_does_not_stall_the_ingest(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    running = await run_ingest(relay=f"rtmp://127.0.0.1:{port}/live/{{name}}")
+    publisher = publish(footage, running.url())
+    await publisher.done()
+    await running.until(lambda: running.of(Closed))
+    assert not publisher.error
+    assert len(gate.units) == 250
+    server.close()
+
+
+class _Recorder:
+    """An output that fails as often as told."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.opened = 0
+        self.written: list[Passed] = []
+
+    async def open(self) -> None:
+        self.opened += 1
+
+    async def write(self, batch: list[Passed]) -> None:
+        if self.failures and not batch[-1].config:
+            self.failures -= 1
+            raise ConnectionResetError("as told")
+        self.written += batch
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_an_output_that_fails_starts_again_with_configuration_and_keyframe() -> None:
+    output, counters = _Recorder(failures=1), Counter[str]()
+    down: list[str] = []
+    relay = Relay(output, IngestSettings(relay="x.flv"), counters, down.append, retry_s=0.01)
+    task = asyncio.create_task(relay.run())
+
+    def offer(index: int, config: bool = False, keyframe: bool = False) -> None:
+        message = Message(MessageType.VIDEO, index, bytes([index]))
+        relay.offer(Passed(message, index, config, keyframe), index, 0.0)
+
+    offer(0, config=True)
+    offer(1, keyframe=True)
+    while not down:  # noqa: ASYNC110 (there is nothing to be told by)
+        await asyncio.sleep(0)
+    offer(2)
+    offer(3, keyframe=True)
+    offer(4)
+    while len(output.written) < 4:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    relay.end()
+    await task
+    # the configuration of the first attempt, then all that the second one needs
+    assert [passed.message.payload[0] for passed in output.written] == [0, 0, 3, 4]
+    assert output.opened == 2
+    assert counters["relay_failures"] == 1
+    assert counters["relay_dropped"] == 1
+
+
+def test_a_publisher_cannot_name_a_folder(tmp_path: Path) -> None:
+    publish = PublishRequest("../..", "../etc/passwd", "b", "a")
+    output = open_output(str(tmp_path / "{app}" / "{name}.flv"), publish, "st_1")
+    path: Path = output._path  # type: ignore[attr-defined]
+    assert path.parent.parent == tmp_path
+    assert path.name == "___etc_passwd.flv"
