@@ -5,25 +5,27 @@ Source: nginx-rtmp-module ``ngx_rtmp_control_module.c``.
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from urllib.parse import quote
 
 import httpx
-import structlog
 
 from edge.enforce.connectors.base import CutAttempt, CutTarget
 from edge.enforce.connectors.nginx_stat import StatPage
+from edge.enforce.connectors.nginx_workers import worker_count
 
 _MAX_ANSWER_BYTES = 64
-_MAX_PIDS = 64
-
-log = structlog.get_logger(__name__)
+_LOOKS = 16
+_REMEMBERED = 4096
+_DROPPED = "dropped"
 
 
 class NginxRtmpConnector:
     """One nginx with ``rtmp_control`` and ``rtmp_stat`` locations.
 
-    Both answer for one worker process only. Where several answer, that a publisher is not found
-    proves nothing, so ``is_live`` never says False then.
+    Both answer for one worker process only, whichever takes the call. So a drop that found nothing
+    is repeated, and a connection that is not on the stat page is gone only when its own worker says
+    so, its own worker has dropped it, or there is no other worker.
     """
 
     kind = "nginx-rtmp"
@@ -31,13 +33,15 @@ class NginxRtmpConnector:
     def __init__(self, control_url: str, stat_url: str, *, timeout_s: float = 1.0) -> None:
         self._drop_url = f"{control_url.rstrip('/')}/drop/publisher"
         self._stat = StatPage(stat_url, timeout_s=timeout_s)
-        self._pids: set[str] = set()
+        self._pids: deque[str] = deque(maxlen=_LOOKS)
+        self._owners: OrderedDict[str, str] = OrderedDict()
+        """Stream id to the pid of the worker that has the connection, or _DROPPED."""
         self._client = httpx.AsyncClient(
             timeout=timeout_s, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
 
     async def cut(self, target: CutTarget) -> CutAttempt:
-        """Drop the publisher. ``closed=0``: this worker has no such connection.
+        """Drop the publisher. ``closed=0``: no worker that answered has such a connection.
 
         A target without app, name or connection is not asked for: nginx would drop every publisher
         of the app.
@@ -52,6 +56,49 @@ class NginxRtmpConnector:
                 ("clientid", target.connection),
             )
         )
+        attempt = await self._drop(query)
+        for _ in range(_LOOKS - 1):
+            if attempt.closed != 0 or (self._pids and self._only_worker(self._pids[-1])):
+                break
+            attempt = await self._drop(query)
+        if attempt.closed:
+            self._remember(target, _DROPPED)
+        return attempt
+
+    async def is_live(self, target: CutTarget) -> bool | None:
+        for _ in range(_LOOKS):
+            stat = await self._stat.read()
+            if stat is None:
+                return None
+            self._pids.append(stat.pid)
+            if stat.publishes(target.app, target.name, target.connection):
+                self._remember(target, stat.pid)
+                return True
+            if self._owners.get(target.stream_id) in {stat.pid, _DROPPED} or self._only_worker(stat.pid):
+                return False
+        return None
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+        await self._stat.aclose()
+
+    def _only_worker(self, pid: str) -> bool:
+        """For an nginx elsewhere: the same worker has answered a whole run of looks.
+
+        That is likely, not certain, with several workers there; README.md of deploy/nginx-rtmp asks
+        for one.
+        """
+        count = worker_count(pid)
+        if count is not None:
+            return count == 1
+        return len(self._pids) == _LOOKS and len(set(self._pids)) == 1
+
+    def _remember(self, target: CutTarget, owner: str) -> None:
+        self._owners[target.stream_id] = owner
+        if len(self._owners) > _REMEMBERED:
+            self._owners.popitem(last=False)
+
+    async def _drop(self, query: str) -> CutAttempt:
         body = bytearray()
         try:
             async with self._client.stream("GET", f"{self._drop_url}?{query}") as response:
@@ -67,23 +114,3 @@ class NginxRtmpConnector:
         if len(body) > _MAX_ANSWER_BYTES or not (text.isascii() and text.isdigit()):
             return CutAttempt(False, None, "control did not answer with a count")
         return CutAttempt(True, int(text))
-
-    async def is_live(self, target: CutTarget) -> bool | None:
-        stat = await self._stat.read()
-        if stat is None:
-            return None
-        self._seen(stat.pid)
-        if stat.publishes(target.app, target.name, target.connection):
-            return True
-        return False if len(self._pids) == 1 else None
-
-    def _seen(self, pid: str) -> None:
-        if pid in self._pids or len(self._pids) >= _MAX_PIDS:
-            return
-        self._pids.add(pid)
-        if len(self._pids) == 2:
-            log.warning("nginx has several workers, or was restarted: its stat page proves no cut any more")
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-        await self._stat.aclose()

@@ -1,0 +1,266 @@
+"""The hooks and the connector against a real nginx-rtmp with real ffmpeg publishers."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import pytest
+import uvicorn
+
+from benchmarks.servers.nginx_rtmp import NginxRtmp
+from benchmarks.servers.publisher import Publisher
+from edge.domain import Publish, StreamId, new_stream_id
+from edge.enforce import CutTarget, Cutter, NginxRtmpConnector, StatPage, notice
+from edge.errors import CapacityExceeded
+from edge.hooks import Admission, HookSettings, create_app
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 20.0
+SMALL_PROBE = {"analyzeduration": "1", "probesize": "32"}
+
+
+@dataclass
+class RecordingGate:
+    """Admits whom it does not block, pulls with PyAV as the workers do, and keeps what it was asked."""
+
+    blocked: set[str] = field(default_factory=set)
+    full: bool = False
+    pulls: bool = True
+    publishes: dict[StreamId, Publish] = field(default_factory=dict)
+    first_pts_ms: dict[StreamId, int] = field(default_factory=dict)
+    ended: list[tuple[str, str, str, str]] = field(default_factory=list)
+    on_end: Callable[[str], object] = lambda connection: None
+    _pulling: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def admit(self, publish: Publish) -> Admission:
+        if publish.broadcaster in self.blocked:
+            return Admission(False, None, "blocked", notice=notice("blocked"))
+        stream_id = new_stream_id()
+        self.publishes[stream_id] = publish
+        return Admission(True, stream_id, "admitted")
+
+    async def attach(self, stream_id: StreamId, url: str) -> None:
+        if self.full:
+            raise CapacityExceeded("no worker has room")
+        if self.pulls:
+            self._pulling.add(asyncio.create_task(asyncio.to_thread(self._pull, stream_id, url)))
+
+    def _pull(self, stream_id: StreamId, url: str) -> None:
+        with av.open(url, options=SMALL_PROBE, timeout=PATIENCE_S) as container:
+            for frame in container.decode(video=0):
+                self.first_pts_ms[stream_id] = round((frame.time or 0.0) * 1000)
+                return
+
+    async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
+        self.ended.append((server, connection, app, name))
+        self.on_end(connection)
+
+    def the(self, broadcaster: str) -> tuple[StreamId, Publish]:
+        [found] = [(i, p) for i, p in self.publishes.items() if p.broadcaster == broadcaster]
+        return found
+
+
+@asynccontextmanager
+async def serving(gate: RecordingGate, settings: HookSettings) -> AsyncIterator[str]:
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(gate, settings), port=0, lifespan="off", log_config=None)
+    )
+    task = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    try:
+        yield f"{host}:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(int(PATIENCE_S / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not within {PATIENCE_S} s")
+
+
+def settings_for(nginx: NginxRtmp, **more: object) -> HookSettings:
+    settings = HookSettings(
+        secret="s3cr3t-~.", pull_url=nginx.pull_url, stat_url=nginx.stat_url, pull_wait_ms=5000
+    )
+    return dataclasses.replace(settings, **more)  # type: ignore[arg-type]
+
+
+def target_of(stream_id: StreamId, publish: Publish) -> CutTarget:
+    return CutTarget(stream_id, publish.app, publish.name, publish.connection, publish.address)
+
+
+@pytest.fixture
+async def connector(nginx: NginxRtmp) -> AsyncIterator[NginxRtmpConnector]:
+    connector = NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
+    yield connector
+    await connector.aclose()
+
+
+async def test_admitted_pulled_from_frame_0_cut_and_refused(
+    nginx: NginxRtmp, connector: NginxRtmpConnector
+) -> None:
+    gate, cutter = RecordingGate(), Cutter()
+    async with serving(gate, settings_for(nginx)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        url = nginx.url("show", "user=u42&key=k1&name=other&app=other&user=innocent")
+        with Publisher(url) as publisher:
+            await until(lambda: len(gate.first_pts_ms) == 1)
+            stream_id, publish = gate.the("u42")
+            assert (publish.app, publish.name, publish.address) == ("live", "show", "127.0.0.1")
+            assert publish.attributes == {"stream_key": "k1"}
+            assert gate.first_pts_ms[stream_id] == 0
+            target = target_of(stream_id, publish)
+            assert await connector.is_live(target) is True
+
+            wrong = dataclasses.replace(target, connection="999999")
+            attempt = await connector.cut(wrong)
+            assert (attempt.asked, attempt.closed) == (True, 0)
+            assert publisher.running
+
+            outcome = await cutter.cut(target, connector, limit_ms=10_000)
+            assert outcome.confirmed
+            assert outcome.by == "state_api"
+            await asyncio.to_thread(publisher.wait, PATIENCE_S)
+            await until(lambda: ("nginx-rtmp", publish.connection, "live", "show") in gate.ended)
+            assert await connector.is_live(target) is False
+
+        gate.blocked.add("u42")
+        with Publisher(url) as again:
+            assert await asyncio.to_thread(again.wait, PATIENCE_S) != 0
+        assert len(gate.publishes) == 1
+    await cutter.close()
+
+
+async def test_the_hook_alone_proves_a_cut_where_the_stat_page_is_away(nginx: NginxRtmp) -> None:
+    gate, cutter = RecordingGate(), Cutter()
+    blind = NginxRtmpConnector(control_url=nginx.control_url, stat_url="http://127.0.0.1:9/stat")
+    async with serving(gate, settings_for(nginx)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        with Publisher(nginx.url("show", "user=u42")) as publisher:
+            await until(lambda: len(gate.first_pts_ms) == 1)
+            stream_id, publish = gate.the("u42")
+            gate.on_end = lambda connection: cutter.confirm(stream_id, "hook")
+            outcome = await cutter.cut(target_of(stream_id, publish), blind, limit_ms=10_000)
+            assert outcome.confirmed
+            assert outcome.by == "hook"
+            assert await asyncio.to_thread(publisher.wait, PATIENCE_S) is not None
+    await cutter.close()
+    await blind.aclose()
+
+
+async def test_a_cut_leaves_every_other_publisher_alone(
+    nginx: NginxRtmp, connector: NginxRtmpConnector
+) -> None:
+    gate, cutter = RecordingGate(), Cutter()
+    async with serving(gate, settings_for(nginx)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        with Publisher(nginx.url("a", "user=ua")) as one, Publisher(nginx.url("b", "user=ub")) as other:
+            await until(lambda: len(gate.first_pts_ms) == 2)
+            cut, kept = target_of(*gate.the("ua")), target_of(*gate.the("ub"))
+            nameless = await connector.cut(dataclasses.replace(cut, name=""))
+            assert not nameless.asked
+            assert (await cutter.cut(cut, connector, limit_ms=10_000)).confirmed
+            await asyncio.to_thread(one.wait, PATIENCE_S)
+            assert await connector.is_live(kept) is True
+            assert other.running
+    await cutter.close()
+
+
+async def test_a_publisher_that_left_before_the_cut(nginx: NginxRtmp, connector: NginxRtmpConnector) -> None:
+    gate, cutter = RecordingGate(), Cutter()
+    async with serving(gate, settings_for(nginx)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        with Publisher(nginx.url("show", "user=u42")):
+            await until(lambda: len(gate.first_pts_ms) == 1)
+        await until(lambda: bool(gate.ended))
+        target = target_of(*gate.the("u42"))
+        outcome = await cutter.cut(target, connector, limit_ms=10_000)
+        assert (outcome.confirmed, outcome.by, outcome.attempts) == (True, "already_gone", 1)
+    await cutter.close()
+
+
+@pytest.mark.parametrize("name", ["show.flv.flv", "a%20b", "a:b"])
+async def test_a_name_that_would_be_pulled_as_another_is_refused(nginx: NginxRtmp, name: str) -> None:
+    gate = RecordingGate()
+    async with serving(gate, settings_for(nginx)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        with Publisher(nginx.url(name)) as publisher:
+            assert await asyncio.to_thread(publisher.wait, PATIENCE_S) != 0
+    assert not gate.publishes
+
+
+async def test_without_the_secret_nobody_goes_live(nginx: NginxRtmp) -> None:
+    gate = RecordingGate()
+    async with serving(gate, settings_for(nginx)) as address:
+        nginx.start(address)
+        with Publisher(nginx.url("show")) as publisher:
+            assert await asyncio.to_thread(publisher.wait, PATIENCE_S) != 0
+    assert not gate.publishes
+
+
+async def test_a_stream_that_cannot_be_watched_does_not_go_live(nginx: NginxRtmp) -> None:
+    gate = RecordingGate(full=True)
+    async with serving(gate, settings_for(nginx)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        with Publisher(nginx.url("show")) as publisher:
+            assert await asyncio.to_thread(publisher.wait, PATIENCE_S) != 0
+        assert [end[0] for end in gate.ended[:1]] == ["nginx-rtmp"]
+
+
+async def test_a_slow_pull_holds_the_publish_up_only_for_its_limit(nginx: NginxRtmp) -> None:
+    gate = RecordingGate(pulls=False)
+    async with serving(gate, settings_for(nginx, pull_wait_ms=50)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        stat = StatPage(nginx.stat_url)
+        with Publisher(nginx.url("show", "user=u42")) as publisher:
+            await until(lambda: bool(gate.publishes))
+            _, publish = gate.the("u42")
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    seen = await stat.read()
+                    if seen is not None and seen.publishes("live", "show", publish.connection):
+                        break
+                    await asyncio.sleep(0.02)
+            assert publisher.running
+        await stat.aclose()
+
+
+async def test_gate_away_means_refused(nginx: NginxRtmp) -> None:
+    nginx.start("127.0.0.1:9", "s3cr3t-~.")
+    with Publisher(nginx.url("show")) as publisher:
+        assert await asyncio.to_thread(publisher.wait, PATIENCE_S) != 0
+
+
+async def test_several_workers_are_cut_and_never_reported_gone_by_the_wrong_one(
+    tmp_path: Path, nginx: NginxRtmp
+) -> None:
+    gate, cutter = RecordingGate(pulls=False), Cutter()
+    with NginxRtmp(tmp_path / "four", workers=4) as four:
+        connector = NginxRtmpConnector(control_url=four.control_url, stat_url=four.stat_url)
+        async with serving(gate, settings_for(four, pull_wait_ms=0)) as address:
+            four.start(address, "s3cr3t-~.")
+            with Publisher(four.url("show", "user=u42")) as publisher:
+                await until(lambda: bool(gate.publishes))
+                stream_id, publish = gate.the("u42")
+                gate.on_end = lambda connection: cutter.confirm(stream_id, "hook")
+                target = target_of(stream_id, publish)
+                looks = [await connector.is_live(target) for _ in range(20)]
+                assert False not in looks
+                outcome = await cutter.cut(target, connector, limit_ms=20_000)
+                assert outcome.confirmed
+                assert outcome.by in {"hook", "state_api"}
+                await asyncio.to_thread(publisher.wait, PATIENCE_S)
+        await connector.aclose()
+    await cutter.close()
