@@ -30,14 +30,24 @@ class NginxRtmpConnector:
 
     kind = "nginx-rtmp"
 
-    def __init__(self, control_url: str, stat_url: str, *, timeout_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        control_url: str,
+        stat_url: str,
+        *,
+        timeout_s: float = 1.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._drop_url = f"{control_url.rstrip('/')}/drop/publisher"
-        self._stat = StatPage(stat_url, timeout_s=timeout_s)
+        self._stat = StatPage(stat_url, timeout_s=timeout_s, transport=transport)
         self._pids: deque[str] = deque(maxlen=_LOOKS)
         self._owners: OrderedDict[str, str] = OrderedDict()
         """Stream id to the pid of the worker that has the connection, or _DROPPED."""
         self._client = httpx.AsyncClient(
-            timeout=timeout_s, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+            timeout=timeout_s,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=transport,
         )
 
     async def cut(self, target: CutTarget) -> CutAttempt:

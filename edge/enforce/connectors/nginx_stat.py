@@ -78,10 +78,15 @@ class StatPage:
     Every look is a connection of its own: a kept-alive one would ask the same worker for ever.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 1.0) -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float = 1.0, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._url = url
         self._client = httpx.AsyncClient(
-            timeout=timeout_s, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+            timeout=timeout_s,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=transport,
         )
 
     async def read(self) -> Stat | None:
