@@ -16,8 +16,8 @@ from av.stream import Stream
 
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia
-from edge.evidence.annexb import AnnexB
 from edge.evidence.durable import appearing
+from edge.stream.annexb import framing_of
 from edge.stream.decode import Decoder
 
 _MILLISECONDS: Final = Fraction(1, 1000)
@@ -86,12 +86,13 @@ def _stream(
 
 
 def _packets(units: list[AccessUnit], codec: Codec, extradata: bytes) -> Iterator[av.Packet[Stream]]:
-    """Time from 0, dts strictly rising, pts never before dts; no step longer than a minute."""
-    framing = AnnexB(codec, extradata) if codec in (Codec.H264, Codec.HEVC) else None
+    """Annex B, because PyAV cannot give a muxed stream its extradata and the MP4 muxer finds the parameter
+    sets in Annex B itself. Time from 0, dts strictly rising, pts never before dts, no step over a minute."""
+    framing = framing_of(codec, extradata) if codec in (Codec.H264, Codec.HEVC) else None
     raw_dts, dts = units[0].dts_ms, -1
     previous: av.Packet[Stream] | None = None
     for unit in units:
-        data = unit.data if framing is None else framing.convert(unit.data, keyframe=unit.keyframe)
+        data = unit.data if framing is None else framing.annexb(unit.data, keyframe=unit.keyframe)
         if not data:
             continue
         step = unit.dts_ms - raw_dts

@@ -11,8 +11,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from edge.domain import AccessUnit
+from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
+from edge.stream.annexb import framing_of
 from edge.stream.codecs import DECODERS, AnyCodec, codec_named
 from edge.stream.ports import Luma
 
@@ -159,6 +160,8 @@ def _open(codec: AnyCodec, extradata: bytes) -> VideoCodecContext:
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_SIDE * MAX_SIDE)}
     if extradata:
+        if codec in (Codec.H264, Codec.HEVC):
+            framing_of(Codec(codec), extradata)  # FFmpeg would open it and then decode nothing
         context.extradata = extradata
     try:
         context.open()

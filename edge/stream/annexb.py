@@ -1,0 +1,88 @@
+"""The two framings of H.264 and HEVC: length-prefixed with a configuration record, and Annex B. Pure.
+
+ISO/IEC 14496-15 (avcC §5.3.3, hvcC §8.3.3); ITU-T H.264 and H.265, Annex B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge.domain import Codec
+from edge.errors import InvalidInput
+
+START_CODE = b"\x00\x00\x00\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a stream's access units are framed, as its extradata says."""
+
+    prefix_bytes: int
+    """Size of the length before each NAL unit; 0 for Annex B."""
+    parameter_sets: bytes
+    """Those of the extradata, as Annex B."""
+
+    def annexb(self, data: bytes, *, keyframe: bool) -> bytes:
+        """One access unit as Annex B; keyframes get the parameter sets in front. What follows a damaged
+        length is left out."""
+        if self.prefix_bytes:
+            data = b"".join(START_CODE + unit for unit in _units(data, self.prefix_bytes))
+        return self.parameter_sets + data if keyframe and data else data
+
+
+def framing_of(codec: Codec, extradata: bytes) -> Framing:
+    """The framing that extradata implies; none means Annex B with parameter sets in band.
+
+    Raises InvalidInput for extradata that is neither a whole configuration record nor Annex B.
+    """
+    if START_CODE[1:] in extradata[:4] or not extradata:
+        return Framing(0, extradata)
+    try:
+        prefix_bytes, units = (_avcc if codec is Codec.H264 else _hvcc)(extradata)
+    except IndexError:
+        size = len(extradata)
+        kind = "avcC" if codec is Codec.H264 else "hvcC"
+        raise InvalidInput("extradata", f"{size} bytes are neither a whole {kind} nor Annex B") from None
+    return Framing(prefix_bytes, b"".join(START_CODE + unit for unit in units))
+
+
+def _avcc(extradata: bytes) -> tuple[int, list[bytes]]:
+    if extradata[0] != 1:
+        raise IndexError
+    units, position = _sized(extradata, 6, extradata[5] & 0x1F)
+    pictures, _ = _sized(extradata, position + 1, extradata[position])
+    return (extradata[4] & 3) + 1, units + pictures
+
+
+def _hvcc(extradata: bytes) -> tuple[int, list[bytes]]:
+    units: list[bytes] = []
+    position = 23
+    for _ in range(extradata[22]):
+        count = int.from_bytes(extradata[position + 1 : position + 3], "big")
+        found, position = _sized(extradata, position + 3, count)
+        units += found
+    return (extradata[21] & 3) + 1, units
+
+
+def _sized(data: bytes, position: int, count: int) -> tuple[list[bytes], int]:
+    units = []
+    for _ in range(count):
+        size = data[position] << 8 | data[position + 1]
+        position += 2 + size
+        if position > len(data):
+            raise IndexError
+        units.append(data[position - size : position])
+    return units, position
+
+
+def _units(data: bytes, prefix_bytes: int) -> Iterator[bytes]:
+    position = 0
+    while position + prefix_bytes <= len(data):
+        size = int.from_bytes(data[position : position + prefix_bytes], "big")
+        position += prefix_bytes
+        if size > len(data) - position:
+            return
+        if size:
+            yield data[position : position + size]
+        position += size

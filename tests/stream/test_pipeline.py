@@ -1,0 +1,224 @@
+"""From access units to verdicts: tiers, watermark, ring and counters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edge.clock import SystemClock
+from edge.detect import Detector, PlaneScaler, default_model_directory
+from edge.domain import AccessUnit, Action, Codec, Tier, new_stream_id
+from edge.match import Matcher
+from edge.policy import CategoryPolicy, EvidencePolicy, Policy, TierPolicy
+from edge.stream import Decoder, StreamPipeline, open_media_file
+from edge.stream.synthetic import EncodedMedia, encode
+
+if TYPE_CHECKING:
+    from tests.stream.conftest import Watch
+
+CALM = Policy(tiers=TierPolicy(start_alert_ms=0))
+ZERO_LATENCY = {"tune": "zerolatency"}
+
+
+@pytest.fixture(scope="module")
+def media() -> EncodedMedia:
+    """10 s at 30 fps, GOP 2 s, without reordering."""
+    return encode(frames=300, gop=60, options=ZERO_LATENCY)
+
+
+def test_calm_stream_costs_one_burst_a_gop(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media, CALM).feed(media.units, end=True)
+    assert watched.times == [200, 2200, 4200, 6200, 8200]
+    counters = watched.pipeline.counters
+    assert (counters.units, counters.decoded, counters.skipped) == (300, 35, 265)
+    assert (counters.samples, counters.judged, counters.blind_ms_max) == (5, 5, 2000)
+    assert counters.errors == {}
+    assert {s.tier for s in watched.samples} == {Tier.CALM}
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+@pytest.mark.parametrize("b_frames", [0, 3])
+def test_bursts_and_dense_decoding_agree(codec: Codec, b_frames: int, watch: Watch) -> None:
+    """A burst after skipped units shows the very pictures that decoding everything shows."""
+    media = encode(codec, frames=120, gop=30, b_frames=b_frames, in_band=True)
+    dense = watch(media, Policy(tiers=TierPolicy(start_alert_ms=100_000)), alert=True)
+    dense.feed(media.units, end=True)
+    calm = watch(media, CALM).feed(media.units, end=True)
+    assert len(calm.samples) == 4
+    assert calm.pipeline.counters.errors == {}
+    assert calm.pipeline.counters.decoded < dense.pipeline.counters.decoded / 2
+    decoder, scaler = Decoder(codec), PlaneScaler(64, 64)
+    planes = {f.pts: scaler.plane(f) for u in media.units for f in decoder.decode(u)}
+    for watched in (dense, calm):
+        for sample, seen in zip(watched.samples, watched.detector.planes, strict=True):
+            newest = planes[sample.pts_ms]
+            assert np.array_equal(seen[2], newest)
+            assert any(np.array_equal(seen[0], p) for t, p in planes.items() if t == sample.pts_ms - 200)
+
+
+def test_start_in_alert_then_calm(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media).feed(media.units, end=True)
+    assert watched.times[:14] == list(range(200, 3000, 200))
+    assert watched.times[14:] == [4200, 6200, 8200]
+
+
+def test_raised_score_enters_alert_at_once_and_is_left_after_the_hold(
+    media: EncodedMedia, watch: Watch
+) -> None:
+    policy = CALM.model_copy(update={"tiers": TierPolicy(start_alert_ms=0, alert_hold_ms=3000)})
+    watched = watch(media, policy, score_at=lambda pts: 0.3 if pts == 2200 else 0.0)
+    watched.feed(media.units, end=True)
+    assert watched.times == [200, *range(2200, 5001, 200), 6200, 8200]
+    changes = [
+        (s.pts_ms, j.tier) for s, j in zip(watched.samples, watched.judgements, strict=True) if j.tier_changed
+    ]
+    assert changes == [(200, Tier.CALM), (2200, Tier.ALERT), (6200, Tier.CALM)]
+
+
+def test_needed_after_keyframe_is_told_only_where_units_are_skipped(
+    media: EncodedMedia, watch: Watch
+) -> None:
+    watched = watch(media)
+    assert watched.pipeline.needed_after_keyframe_ms is None
+    watched.feed(media.units)
+    needed = watched.pipeline.needed_after_keyframe_ms
+    assert needed is not None
+    assert needed >= 200
+    long_gops = encode(frames=300, gop=300, options=ZERO_LATENCY)
+    assert watch(long_gops).feed(long_gops.units).pipeline.needed_after_keyframe_ms is None
+
+
+def test_caller_that_leaves_out_what_is_not_needed(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media)
+    sent, keyframe_ms = 0, 0
+    for unit in media.units:
+        keyframe_ms = unit.pts_ms if unit.keyframe else keyframe_ms
+        needed = watched.pipeline.needed_after_keyframe_ms
+        if needed is None or unit.pts_ms - keyframe_ms <= needed:
+            watched.feed([unit])
+            sent += 1
+    assert watched.times[14:] == [4200, 6200, 8200]
+    assert sent < 150
+    assert watched.pipeline.counters.errors == {}
+
+
+def test_media_that_was_left_out_is_not_decoded_over(media: EncodedMedia, watch: Watch) -> None:
+    """Alert asked for in the middle of a GOP of which the caller has left out a part."""
+    watched = watch(media, CALM)
+    watched.feed(u for u in media.units if u.pts_ms % 2000 <= 400 and u.pts_ms < 4000)
+    watched.pipeline.ask_alert()
+    watched.feed(u for u in media.units if u.pts_ms >= 5000)
+    assert watched.pipeline.counters.errors == {"after_gap": 30}
+    assert watched.times[:4] == [200, 2200, 6200, 6400]
+
+
+def test_alert_asked_for_in_mid_gop_uses_the_skipped_units(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media, CALM).feed(media.units[:100])
+    assert watched.times == [200, 2200]
+    watched.pipeline.ask_alert()
+    watched.feed(media.units[100:130])
+    assert watched.pipeline.counters.skipped == 53
+    assert watched.times[2] == media.units[100].pts_ms
+
+
+def test_watermark_stops_before_suspicion_and_is_frozen_by_the_cut(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media, score_at=lambda pts: 0.95 if pts >= 1000 else 0.05).feed(media.units)
+    actions = [j.verdict.action for j in watched.judgements]
+    assert actions.count(Action.CUT) == 1
+    assert actions.index(Action.CUT) == watched.times.index(1400)
+    assert {j.verdict.cleared_pts_ms for j in watched.judgements[4:]} == {800}
+    assert watched.pipeline.cleared_pts_ms == 800
+
+
+def test_watermark_does_not_pass_a_shed_sample_until_a_later_one_is_judged(
+    media: EncodedMedia, watch: Watch
+) -> None:
+    watched = watch(media)
+    samples = [s for u in media.units[:40] for s in watched.pipeline.decode(u)]
+    assert watched.pipeline.judge(samples[0]).verdict.cleared_pts_ms == 200
+    watched.pipeline.shed(samples[1], "late")
+    watched.pipeline.shed(samples[2], "superseded")
+    assert watched.pipeline.cleared_pts_ms == 200
+    assert watched.pipeline.judge(samples[3]).verdict.cleared_pts_ms == 800
+    assert watched.pipeline.counters.shed == {"late": 1, "superseded": 1}
+    assert watched.pipeline.counters.blind_ms_max == 600
+
+
+def test_arrival_of_the_newest_frame_starts_the_budget(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media)
+    watched.feed(replace(u, arrival_ms=float(index)) for index, u in enumerate(media.units[:20]))
+    assert [s.arrival_ms for s in watched.samples] == [6.0, 12.0, 18.0]
+    assert watched.judgements[0].verdict.latency_ms == 994.0
+
+
+def test_policy_change_takes_effect_on_the_running_stream(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media, score_at=lambda pts: 0.6).feed(media.units[:31])
+    assert watched.judgements[-1].verdict.policy_version == 1
+    strict = CategoryPolicy(flag_at=0.3, cut_at=0.5, cut_samples=1, cut_span_ms=0)
+    evidence = EvidencePolicy(ring_ms=1000)
+    watched.pipeline.set_policy(Policy(version=2, categories={"fight": strict}, evidence=evidence))
+    watched.feed(media.units[31:200])
+    verdict = watched.judgements[5].verdict
+    assert (verdict.action, verdict.policy_version) == (Action.CUT, 2)
+    assert watched.pipeline.ring.units()[0].pts_ms == 4000
+
+
+def test_skipped_media_is_kept_as_evidence_and_decoding_goes_on_at_a_keyframe(
+    media: EncodedMedia, watch: Watch
+) -> None:
+    watched = watch(media).feed(media.units[:30])
+    for unit in media.units[30:60]:
+        watched.pipeline.skip(unit)
+    watched.feed(media.units[60:90])
+    assert watched.pipeline.ring.units() == media.units[:90]
+    assert watched.pipeline.counters.errors == {}
+    assert watched.times == [200, 400, 600, 800, 2200, 2400, 2600, 2800]
+
+
+def test_resolution_change_in_mid_stream(watch: Watch) -> None:
+    small = encode(frames=30, gop=30, in_band=True, options=ZERO_LATENCY)
+    large = encode(frames=30, gop=30, in_band=True, size=(240, 320), start_ms=1000, options=ZERO_LATENCY)
+    watched = watch(small).feed([*small.units, *large.units])
+    assert {s.luma.shape for s in watched.samples} == {(96, 128), (240, 320)}
+    assert all(b - a <= 400 for a, b in pairwise(watched.times))
+
+
+def test_short_stream_leaves_one_sample(watch: Watch) -> None:
+    media = encode(frames=1)
+    watched = watch(media).feed(media.units, end=True)
+    assert watched.times == [0]
+
+
+def test_real_fight_is_cut_or_flagged_and_replays_to_the_same(fight_clip: Path) -> None:
+    detector = Detector.load(default_model_directory())
+
+    def replay() -> list[tuple[int, Action, float]]:
+        with open_media_file(fight_clip) as media:
+            pipeline = StreamPipeline(
+                new_stream_id(),
+                media.codec,
+                media.extradata,
+                Policy(),
+                detector,
+                Matcher.open(None),
+                SystemClock(),
+            )
+            samples = [s for u in media.units() for s in pipeline.decode(u)] + list(pipeline.drain())
+            verdicts = [pipeline.judge(s).verdict for s in samples]
+            return [(v.pts_ms, v.action, v.score) for v in verdicts]
+
+    first = replay()
+    assert {Action.FLAG, Action.CUT} & {action for _, action, _ in first}
+    assert first == replay()
+
+
+def test_units_keep_their_bytes_in_the_ring(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media).feed(media.units[:10])
+    held: tuple[AccessUnit, ...] = watched.pipeline.ring.units()
+    assert held == media.units[:10]
+    assert held[3].data is media.units[3].data

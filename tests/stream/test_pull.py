@@ -1,0 +1,231 @@
+"""Pulling over real RTMP: FFmpeg listens, a publisher connects to it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from queue import Queue
+from typing import cast
+
+import av
+import pytest
+
+from edge.clock import SystemClock
+from edge.domain import AccessUnit, Codec
+from edge.errors import GateError, InvalidInput, LimitExceeded, MediaError, SourceStalled
+from edge.stream import PullSettings, PullSource, pull
+from edge.stream.synthetic import EncodedMedia, encode, moving_square
+
+Event = tuple[str, object]
+
+
+class Puller:
+    """A pull whose callbacks go into a queue."""
+
+    def __init__(self, url: str, settings: PullSettings) -> None:
+        self.events: Queue[Event] = Queue()
+        self.source = PullSource(
+            url,
+            settings,
+            SystemClock(),
+            on_open=lambda codec, extradata: self.events.put(("open", (codec, extradata))),
+            on_unit=lambda unit: self.events.put(("unit", unit)),
+            on_end=lambda error: self.events.put(("end", error)),
+        )
+        self.source.start()
+
+    def until_end(self) -> tuple[list[Event], GateError | None]:
+        before: list[Event] = []
+        while True:
+            event = self.events.get(timeout=30)
+            if event[0] == "end":
+                assert event[1] is None or isinstance(event[1], GateError)
+                return before, event[1]
+            before.append(event)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(port: int, **changes: int) -> Puller:
+    settings = PullSettings(
+        schemes=("rtmp",),
+        open_ms=changes.get("open_ms", 15_000),
+        stall_ms=changes.get("stall_ms", 15_000),
+        options={"listen": "1"},
+    )
+    return Puller(f"rtmp://127.0.0.1:{port}/live/stream?key=s3cret", settings)
+
+
+def connected(port: int) -> av.container.OutputContainer:
+    """A publisher, once somebody listens."""
+    for _ in range(200):
+        with contextlib.suppress(av.FFmpegError, OSError):
+            return av.open(f"rtmp://127.0.0.1:{port}/live/stream", "w", format="flv")
+        time.sleep(0.05)
+    raise AssertionError("nobody listens")
+
+
+def publish_video(port: int, frames: int) -> None:
+    with connected(port) as container:
+        options = {"preset": "ultrafast", "tune": "zerolatency"}
+        stream = container.add_stream("libx264", rate=30, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 128, 96, "yuv420p", 10
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(moving_square(index, 96, 128), format="gray")
+            frame.pts, frame.time_base = index, Fraction(1, 30)
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+
+
+def publish_audio(port: int, stop: threading.Event) -> None:
+    with contextlib.suppress(av.FFmpegError, OSError), connected(port) as container:
+        stream = container.add_stream("aac", rate=44_100)
+        assert isinstance(stream, av.AudioStream)
+        index = 0
+        while not stop.wait(0.002):
+            silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+            for plane in silence.planes:
+                plane.update(bytes(plane.buffer_size))
+            silence.sample_rate, silence.pts = 44_100, index * 1024
+            silence.time_base = Fraction(1, 44_100)
+            index += 1
+            container.mux(stream.encode(silence))
+
+
+def test_units_of_a_real_publish(port: int) -> None:
+    puller = listening(port)
+    publish_video(port, 30)
+    events, error = puller.until_end()
+    assert error is None
+    assert events[0][0] == "open"
+    codec, extradata = cast("tuple[Codec, bytes]", events[0][1])
+    assert codec is Codec.H264
+    assert extradata[:1] == b"\x01"
+    units = [u for _, u in events[1:] if isinstance(u, AccessUnit)]
+    assert len(units) == 30
+    assert [u.keyframe for u in units] == [i % 10 == 0 for i in range(30)]
+    assert [u.pts_ms for u in units] == [round(i * 1000 / 30) for i in range(30)]
+    assert units[0].arrival_ms <= units[-1].arrival_ms
+    assert puller.source.join(10)
+
+
+def test_audio_only_is_said(port: int) -> None:
+    puller = listening(port, open_ms=700)
+    stop = threading.Event()
+    publisher = threading.Thread(target=publish_audio, args=(port, stop))
+    publisher.start()
+    try:
+        events, error = puller.until_end()
+    finally:
+        stop.set()
+        publisher.join(10)
+    assert events == []
+    assert isinstance(error, MediaError)
+
+
+def test_server_that_accepts_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtmp://127.0.0.1:{server.getsockname()[1]}/live/x?key=s3cret"
+        puller = Puller(url, PullSettings(open_ms=300, stall_ms=300))
+        events, error = puller.until_end()
+    assert events == []
+    assert isinstance(error, SourceStalled)
+    assert error.retryable
+    assert "s3cret" not in str(error)
+
+
+def test_nobody_there(port: int) -> None:
+    puller = Puller(f"rtmp://127.0.0.1:{port}/live/x", PullSettings())
+    _, error = puller.until_end()
+    assert isinstance(error, SourceStalled)
+    assert "refused" in str(error)
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """libav that never comes back, which no real server can be made to cause on demand."""
+    release = threading.Event()
+
+    def hang(*args: object, **named: object) -> None:
+        release.wait()
+        raise av.error.EOFError(-541478725, "released")
+
+    monkeypatch.setattr(av, "open", hang)
+    monkeypatch.setattr(pull, "_GRACE_S", 0.05)
+    yield release
+    release.set()
+
+
+def test_thread_that_hangs_is_abandoned_and_counted(hanging: threading.Event) -> None:
+    before = pull.abandoned_threads
+    puller = Puller("rtmp://127.0.0.1:9/live/x", PullSettings(open_ms=50, stall_ms=50))
+    _, error = puller.until_end()
+    assert isinstance(error, SourceStalled)
+    puller.source._watchdog.join(10)
+    assert pull.abandoned_threads == before + 1
+    hanging.set()
+    assert puller.source.join(10)
+    assert puller.events.empty()
+
+
+def test_no_callback_after_stop(port: int) -> None:
+    puller = listening(port)
+    puller.source.stop()
+    with contextlib.suppress(av.FFmpegError, OSError):
+        publish_video(port, 30)
+    assert puller.source.join(30)
+    assert puller.events.empty()
+
+
+def test_consumer_that_is_slow_is_no_stall(port: int) -> None:
+    gate = threading.Event()
+    units: list[AccessUnit] = []
+    ended: Queue[GateError | None] = Queue()
+
+    def slow(unit: AccessUnit) -> None:
+        gate.wait()
+        units.append(unit)
+
+    source = PullSource(
+        f"rtmp://127.0.0.1:{port}/live/stream",
+        PullSettings(open_ms=15_000, stall_ms=200, options={"listen": "1"}),
+        SystemClock(),
+        on_open=lambda codec, extradata: None,
+        on_unit=slow,
+        on_end=ended.put,
+    )
+    source.start()
+    publish_video(port, 10)
+    time.sleep(0.5)
+    assert ended.empty()
+    gate.set()
+    assert ended.get(timeout=30) is None
+    assert len(units) == 10
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "/etc/passwd", "rtmp:///no-host", "concat:a|b", "", "lavfi://x/testsrc"]
+)
+def test_schemes_are_those_allowed(url: str) -> None:
+    with pytest.raises(InvalidInput, match="url: wants scheme://host"):
+        Puller(url, PullSettings())
+
+
+def test_url_is_bounded() -> None:
+    with pytest.raises(LimitExceeded, match="url"):
+        Puller("rtmp://host/" + "x" * 3000, PullSettings())
+
+
+def test_media_of_the_generator_is_what_rtmp_carries() -> None:
+    media: EncodedMedia = encode(frames=2)
+    assert media.units[0].keyframe
