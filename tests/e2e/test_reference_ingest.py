@@ -1,0 +1,188 @@
+"""The whole job with real processes: gate, reference ingest, and an ffmpeg that goes calm, then violent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from benchmarks.servers.publisher import Publisher
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.demo_footage import DemoFootage, demo_footage
+from edge.cli.operator_client import operator
+from edge.errors import NotFound
+from edge.ingest.programme import write_programme
+from edge.launch import GateProcess
+from edge.match import Bank, BankInfo, fingerprint
+
+pytestmark = pytest.mark.integration
+PATIENCE_S = 60.0
+
+
+def need(condition: bool, what: str) -> None:
+    if condition:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and in CI nothing may be skipped")
+    pytest.skip(f"{what} is missing")
+
+
+class IngestProcess:
+    """``edge-gate ingest --json`` with the lines that it prints."""
+
+    def __init__(self, gate: str, *options: str) -> None:
+        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate]
+        self._process = subprocess.Popen(
+            [*command, *options, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._partial = b""
+        self.events: list[dict[str, Any]] = []
+
+    def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The first line of that event with those fields; the time is only there so that a failure ends."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            for line in self._lines():
+                self.events.append(json.loads(line))
+            for said in self.events:
+                if said["event"] == event and fields.items() <= said.items():
+                    return said
+            assert time.monotonic() < deadline, (event, fields, self.events[-5:])
+            assert self._process.poll() is None
+            time.sleep(0.02)
+
+    def _lines(self) -> list[bytes]:
+        assert self._process.stdout is not None
+        *lines, self._partial = (self._partial + (self._process.stdout.read() or b"")).split(b"\n")
+        return lines
+
+    def stop(self) -> int:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    def __enter__(self) -> IngestProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self.stop()
+
+
+@pytest.fixture(params=["detector", "match"])
+def footage(request: pytest.FixtureRequest) -> DemoFootage:
+    """Labelled fights that the detector must find, and known footage that the bank must find."""
+    need(shutil.which("ffmpeg") is not None, "ffmpeg")
+    if request.param == "detector":
+        shared: Path = request.getfixturevalue("shared")
+        return demo_footage(None, shared / "data")
+    try:
+        return demo_footage(None, None)
+    except NotFound as error:
+        need(False, str(error))
+        raise
+
+
+@pytest.fixture
+def gate(footage: DemoFootage, tmp_path: Path) -> Iterator[GateProcess]:
+    if footage.known is not None:
+        bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
+        bank.add([fingerprint(footage.known, entry_id="known", added_ms=0)])
+    with GateProcess(tmp_path / "gate") as process:
+        yield process
+
+
+@pytest.fixture
+def publish() -> Iterator[Callable[[str, Path], Publisher]]:
+    started: list[Publisher] = []
+
+    def start(url: str, source: Path) -> Publisher:
+        started.append(Publisher(url, source))
+        return started[-1]
+
+    yield start
+    for publisher in started:
+        publisher.stop()
+
+
+def test_calm_then_violent_is_admitted_cut_and_kept_out(
+    footage: DemoFootage,
+    gate: GateProcess,
+    publish: Callable[[str, Path], Publisher],
+    tmp_path: Path,
+) -> None:
+    programme = tmp_path / "programme.flv"
+    write_programme(footage.parts, programme)
+    viewers = tmp_path / "{name}.flv"
+    with IngestProcess(gate.grpc, "--relay", str(viewers), "--hold-back") as ingest:
+        url = f"rtmp://{ingest.wait_for('ready')['rtmp']}/live/cam?user=u42&key=sek"
+        publisher = publish(url, programme)
+
+        admitted = ingest.wait_for("admitted", broadcaster="u42", app="live", name="cam")
+        cut = ingest.wait_for("judged", action="cut")
+        closed = ingest.wait_for("closed", reason="cut")
+        confirmed = ingest.wait_for("cut_confirmed", stream_id=admitted["stream_id"])
+        assert publisher.wait(PATIENCE_S) != 0, "ffmpeg ends with an error when it is cut"
+        assert cut["pts_ms"] >= footage.violation_ms, "the calm part was cut"
+        assert confirmed["time_to_cut_ms"] > 0
+
+        again = publish(url, programme)
+        refused = ingest.wait_for("refused", broadcaster="u42")
+        assert again.wait(PATIENCE_S) != 0
+        assert refused["reason"] == "blocked"
+        assert refused["blocked_until_wall_ms"] > cut["wall_ms"]
+        assert refused["message_en"]
+        assert refused["message_ar"]
+        # the key is kept out with its account; another account with another key is not
+        other = publish(url.replace("u42", "u43").replace("sek", "kes"), programme)
+        ingest.wait_for("admitted", broadcaster="u43")
+        other.stop()
+
+        incident = _incident(gate)
+        assert incident.stream_id == admitted["stream_id"]
+        assert incident.durable_wall_ms <= incident.cut_asked_wall_ms <= incident.cut_confirmed_wall_ms
+        assert incident.durable_wall_ms <= closed["wall_ms"]
+        assert incident.confirmed_by == "confirm_cut"
+        assert ingest.stop() == 0
+
+    evidence = _pictures(Path(incident.evidence_path))
+    assert len(evidence) > 25, "more than the last second before the cut"
+    shown = _pictures(tmp_path / "cam.flv")
+    assert shown, "viewers saw the calm part"
+    assert max(shown) < cut["pts_ms"], "viewers saw nothing from the sample on that was cut"
+    assert "sek" not in gate.log()
+
+
+def _incident(gate: GateProcess) -> operator_pb2.Incident:
+    """The incident of the cut, when its clip is written."""
+    deadline = time.monotonic() + PATIENCE_S
+    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+        while True:
+            request = operator_pb2.ListIncidentsRequest(broadcaster="u42")
+            for incident in stub.ListIncidents(request, metadata=metadata, timeout=10).incidents:
+                if incident.durable_wall_ms and incident.evidence_path:
+                    return incident
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def _pictures(path: Path) -> list[int]:
+    """Presentation times of every picture that decodes, milliseconds."""
+    with av.open(str(path)) as container:
+        return [round((frame.time or 0) * 1000) for frame in container.decode(video=0)]
