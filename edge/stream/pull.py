@@ -202,8 +202,9 @@ class PullSource:
         return self._settings.stall_ms if self._opened else self._settings.open_ms
 
     def _stalled(self) -> SourceStalled:
-        what = "no video" if self._opened else "nothing to watch"
-        return SourceStalled(f"{self._where}: {what} for {self._limit_ms} ms")
+        if self._opened:
+            return SourceStalled(f"{self._where}: no video for {self._limit_ms} ms")
+        return SourceStalled(f"{self._where}: no video within {self._limit_ms} ms (audio only, or nothing)")
 
     def _end(self, error: GateError | None) -> None:
         with self._ending:

@@ -29,6 +29,7 @@ def written(path: Path, codec: str, pix_fmt: str = "yuv420p", frames: int = 10, 
         stream = container.add_stream(codec, rate=10, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        container.start_encoding()
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(moving_square(index, 48, 64), format="gray")
             container.mux(stream.encode(frame.reformat(format=pix_fmt)))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from fractions import Fraction
+from pathlib import Path
 from queue import Queue
 from typing import cast
 
@@ -18,7 +21,6 @@ from edge.clock import SystemClock
 from edge.domain import AccessUnit, Codec
 from edge.errors import GateError, InvalidInput, LimitExceeded, MediaError, SourceStalled
 from edge.stream import PullSettings, PullSource, pull
-from edge.stream.synthetic import EncodedMedia, encode, moving_square
 
 Event = tuple[str, object]
 
@@ -57,7 +59,6 @@ def port() -> int:
 
 def listening(port: int, **changes: int) -> Puller:
     settings = PullSettings(
-        schemes=("rtmp",),
         open_ms=changes.get("open_ms", 15_000),
         stall_ms=changes.get("stall_ms", 15_000),
         options={"listen": "1"},
@@ -65,48 +66,25 @@ def listening(port: int, **changes: int) -> Puller:
     return Puller(f"rtmp://127.0.0.1:{port}/live/stream?key=s3cret", settings)
 
 
-def connected(port: int) -> av.container.OutputContainer:
-    """A publisher, once somebody listens."""
-    for _ in range(200):
-        with contextlib.suppress(av.FFmpegError, OSError):
-            return av.open(f"rtmp://127.0.0.1:{port}/live/stream", "w", format="flv")
-        time.sleep(0.05)
-    raise AssertionError("nobody listens")
-
-
-def publish_video(port: int, frames: int) -> None:
-    with connected(port) as container:
-        options = {"preset": "ultrafast", "tune": "zerolatency"}
-        stream = container.add_stream("libx264", rate=30, options=options)
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 128, 96, "yuv420p", 10
-        for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(moving_square(index, 96, 128), format="gray")
-            frame.pts, frame.time_base = index, Fraction(1, 30)
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
-        container.mux(stream.encode(None))
-
-
-def publish_audio(port: int, stop: threading.Event) -> None:
-    with contextlib.suppress(av.FFmpegError, OSError), connected(port) as container:
-        stream = container.add_stream("aac", rate=44_100)
-        assert isinstance(stream, av.AudioStream)
-        index = 0
-        while not stop.wait(0.002):
-            silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
-            for plane in silence.planes:
-                plane.update(bytes(plane.buffer_size))
-            silence.sample_rate, silence.pts = 44_100, index * 1024
-            silence.time_base = Fraction(1, 44_100)
-            index += 1
-            container.mux(stream.encode(silence))
+@contextlib.contextmanager
+def publishing(port: int, kind: str, length: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, str(Path(__file__).with_name("rtmp_publisher.py"))]
+    command += [f"rtmp://127.0.0.1:{port}/live/stream", kind, str(length)]
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}) as publisher:
+        try:
+            yield publisher
+        finally:
+            publisher.kill()
 
 
 def test_units_of_a_real_publish(port: int) -> None:
     puller = listening(port)
-    publish_video(port, 30)
-    events, error = puller.until_end()
-    assert error is None
+    with publishing(port, "video", 30):
+        events, error = puller.until_end()
+    # A listener sees the publisher hang up, which is no orderly end.
+    assert isinstance(error, SourceStalled)
+    assert "s3cret" not in str(error)
     assert events[0][0] == "open"
     codec, extradata = cast("tuple[Codec, bytes]", events[0][1])
     assert codec is Codec.H264
@@ -119,18 +97,13 @@ def test_units_of_a_real_publish(port: int) -> None:
     assert puller.source.join(10)
 
 
-def test_audio_only_is_said(port: int) -> None:
-    puller = listening(port, open_ms=700)
-    stop = threading.Event()
-    publisher = threading.Thread(target=publish_audio, args=(port, stop))
-    publisher.start()
-    try:
+def test_audio_only_ends_with_a_clear_error(port: int) -> None:
+    puller = listening(port, open_ms=3000)
+    with publishing(port, "audio", 60):
         events, error = puller.until_end()
-    finally:
-        stop.set()
-        publisher.join(10)
     assert events == []
     assert isinstance(error, MediaError)
+    assert "audio only" in str(error)
 
 
 def test_server_that_accepts_and_says_nothing() -> None:
@@ -180,36 +153,45 @@ def test_thread_that_hangs_is_abandoned_and_counted(hanging: threading.Event) ->
 
 def test_no_callback_after_stop(port: int) -> None:
     puller = listening(port)
-    puller.source.stop()
-    with contextlib.suppress(av.FFmpegError, OSError):
-        publish_video(port, 30)
-    assert puller.source.join(30)
+    with publishing(port, "video", 10_000):
+        assert puller.events.get(timeout=30)[0] == "open"
+        puller.source.stop()
+        while not puller.events.empty():
+            puller.events.get()
+        assert puller.source.join(30)
     assert puller.events.empty()
 
 
 def test_consumer_that_is_slow_is_no_stall(port: int) -> None:
-    gate = threading.Event()
+    released = threading.Event()
+    stalled = threading.Event()
     units: list[AccessUnit] = []
     ended: Queue[GateError | None] = Queue()
+    clock = SystemClock()
 
     def slow(unit: AccessUnit) -> None:
-        gate.wait()
+        if not units:
+            start_ms = clock.monotonic_ms()
+            while clock.monotonic_ms() - start_ms < 2 * 500:  # twice the limit
+                time.sleep(0.01)
+            stalled.set()
+            released.wait()
         units.append(unit)
 
     source = PullSource(
         f"rtmp://127.0.0.1:{port}/live/stream",
-        PullSettings(open_ms=15_000, stall_ms=200, options={"listen": "1"}),
-        SystemClock(),
+        PullSettings(open_ms=15_000, stall_ms=500, options={"listen": "1"}),
+        clock,
         on_open=lambda codec, extradata: None,
         on_unit=slow,
         on_end=ended.put,
     )
     source.start()
-    publish_video(port, 10)
-    time.sleep(0.5)
-    assert ended.empty()
-    gate.set()
-    assert ended.get(timeout=30) is None
+    with publishing(port, "video", 10):
+        assert stalled.wait(30)
+        assert ended.empty()
+        released.set()
+        ended.get(timeout=30)
     assert len(units) == 10
 
 
@@ -224,8 +206,3 @@ def test_schemes_are_those_allowed(url: str) -> None:
 def test_url_is_bounded() -> None:
     with pytest.raises(LimitExceeded, match="url"):
         Puller("rtmp://host/" + "x" * 3000, PullSettings())
-
-
-def test_media_of_the_generator_is_what_rtmp_carries() -> None:
-    media: EncodedMedia = encode(frames=2)
-    assert media.units[0].keyframe
