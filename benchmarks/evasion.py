@@ -82,9 +82,9 @@ CHANGES = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run it; prints a table, or one JSON document with ``--json``."""
+    """Run it; prints one JSON document, and progress unless ``--json``."""
     parser = argparse.ArgumentParser(prog="benchmarks evasion", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--json", action="store_true", help="one line of JSON, no progress")
     parser.add_argument("--variants", type=VariantSet, choices=list(VariantSet), default=VariantSet.STANDARD)
     parser.add_argument("--random", type=int, default=100_000, help="random hashes beside the known ones")
     parser.add_argument("--only", nargs="*", help="changes to measure")
@@ -99,10 +99,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.json:
         print(json.dumps(report))
         return 0
-    for name, row in report["changes"].items():
-        print(f"{name:20} {row['found']:4.0%} of {row['trials']:4} in {row['limit_ms']} ms", end="")
-        print(f"  frames {row['frames_near']:4.0%}  p50 {row['found_ms_p50']} ms")
-    print({k: v for k, v in report.items() if k != "changes"})
+    print(json.dumps(report, indent=1))
     return 0
 
 
@@ -114,7 +111,7 @@ def _measure(scratch: Path, videos: list[Path], arguments: argparse.Namespace) -
     Bank.create(banks / "known").add(known)
     Bank.create(banks / "random").add(_random(arguments.random))
     matcher = Matcher.open(banks)
-    changes = {}
+    changes: dict[str, dict[str, object]] = {}
     for name, change in CHANGES.items():
         if not arguments.only or name in arguments.only:
             changes[name] = _trials(scratch, videos, change, matcher)

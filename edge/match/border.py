@@ -15,8 +15,8 @@ U8 = npt.NDArray[np.uint8]
 
 PLAIN_LEVELS = 14
 """Luma levels by which a pixel of the frame may differ from its colour: what compression leaves."""
-STRAY = 0.02
-"""Share of a line's pixels that may differ by more."""
+STRAY = 0.08
+"""Share of a line's pixels that may differ by more: a logo may reach into the frame."""
 MIN_BORDER = 0.012
 """Share of a side under which a border is not worth a second hash."""
 MIN_INSIDE = 0.2

@@ -19,13 +19,15 @@ from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, Variant
-from edge.match.pdq import PdqHasher, distance
+from edge.match.pdq import LIMITED_RANGE, PdqHasher, distance
 from edge.match.variants import VariantSet, variants_of
 
 U8 = npt.NDArray[np.uint8]
 
 STILL_BITS = 6
 """A frame this near to the first of its run belongs to the run."""
+SAME_BITS = 4
+"""A variant this near to another of the same frame adds nothing."""
 MIN_QUALITY = 50
 MAX_HASHES = 8_000_000
 """Of one video: two hours of restless footage at 30 frames a second with all variants."""
@@ -95,7 +97,7 @@ def fingerprint(
     """
     if not path.is_file():
         raise InvalidInput("path", f"no such file: {path}")
-    hasher = PdqHasher(max_plans=64)
+    hasher = PdqHasher(max_plans=64, contrast=LIMITED_RANGE)
     runs: list[HashRun] = []
     latest: dict[Variant, int] = {}
     end = frames = 0
@@ -104,10 +106,12 @@ def fingerprint(
         end = min(at, MAX_MEDIA_MS)
         if progress is not None:
             progress(at / 1000, length)
+        here: list[bytes] = []
         for variant, picture in variants_of(luma, variants):
             found = hasher.hash(picture)
-            if found.quality < min_quality:
+            if found.quality < min_quality or any(distance(h, found.bits) <= SAME_BITS for h in here):
                 continue
+            here.append(found.bits)
             last = latest.get(variant)
             if last is not None and distance(runs[last].bits, found.bits) <= still_bits:
                 runs[last] = replace(runs[last], span_ms=end - runs[last].start_ms)

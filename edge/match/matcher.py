@@ -18,7 +18,7 @@ from edge.match.bank import Bank, bank_files
 from edge.match.border import inside_border
 from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion, Variant
 from edge.match.fingerprint import MIN_QUALITY
-from edge.match.pdq import PdqHash, PdqHasher
+from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher
 from edge.match.search import MAX_RADIUS, Codes, codes_of
 from edge.match.variants import cropped
 
@@ -53,7 +53,7 @@ class Matcher:
         """SHA-256 over the digests of the banks in use; empty when there is none."""
         self._directory = directory
         self._clock = clock or SystemClock()
-        self._hasher = PdqHasher()
+        self._hasher = PdqHasher(contrast=LIMITED_RANGE)
         self._banks: tuple[_OpenBank, ...] = ()
         self._kinds: frozenset[Variant] = frozenset()
         self._stamp: _Stamp = ()

@@ -31,6 +31,9 @@ MIN_SIDE = 5
 MAX_SIDE = 16_384
 MAX_PIXELS = 1 << 27
 
+LIMITED_RANGE = 255 / 219
+"""Video's luma spans 219 levels where the reference's grey spans 255, and quality is in levels."""
+
 _GRID = 64
 _ROW_BLOCK = 8
 _LOWER_MEDIAN = HASH_BITS // 2 - 1
@@ -156,7 +159,9 @@ class PdqHasher:
     Not safe for use by several threads at once: the scratch is shared between calls.
     """
 
-    def __init__(self, max_plans: int = 32) -> None:
+    def __init__(self, max_plans: int = 32, *, contrast: float = 1.0) -> None:
+        """``contrast``: by how much the quality is to be scaled; ``LIMITED_RANGE`` for video luma."""
+        self._contrast = np.float32(contrast)
         self._plans: OrderedDict[tuple[int, int], _Plan] = OrderedDict()
         self._scratch = np.empty(0, dtype=np.float32)
         self._max_plans = max_plans
@@ -172,7 +177,9 @@ class PdqHasher:
         grid, mirrored = self._grids(luma)
         # Not the sign flip of the odd columns: the decimation is off centre by up to two pixels, which
         # moves the mirrored hash of a 256-pixel picture by 24 bits and more. The rows are shared anyway.
-        return PdqHash(_to_bits(_transform(grid)), _to_bits(_transform(mirrored)), quality(grid))
+        return PdqHash(
+            _to_bits(_transform(grid)), _to_bits(_transform(mirrored)), quality(grid * self._contrast)
+        )
 
     def dihedral(self, luma: U8) -> dict[Dihedral, bytes]:
         """The hashes of all eight symmetries, derived from one transform as the reference derives them.

@@ -87,6 +87,24 @@ class SegmentBuilder:
             self._entries.append(_dump(footage.entry))
             self._keys.append(_key(footage.entry.id))
 
+    def add_plain(self, hashes: bytes) -> None:
+        """Add single images that are named by nothing but their hash, 32 bytes each, many at once.
+
+        Only while nothing else has been added.
+        """
+        count, rest = divmod(len(hashes), HASH_BYTES)
+        if rest or self._entries is not None:
+            raise InvalidInput("hashes", "wants a multiple of 32 bytes, before other footage")
+        if len(self) + count > MAX_CODES:
+            raise LimitExceeded("bank segment", MAX_CODES, len(self) + count, "hashes")
+        self._codes += hashes
+        zeros = bytes(4 * count)
+        for numbers in (self._start, self._span):
+            numbers.frombytes(zeros)
+        self._entry.extend(range(len(self._entry), len(self._entry) + count))
+        self._quality += b"\x64" * count
+        self._variant += bytes(count)
+
     def _hashes(self) -> Iterator[bytes]:
         for start in range(0, len(self._codes), HASH_BYTES):
             yield bytes(self._codes[start : start + HASH_BYTES])

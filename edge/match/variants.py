@@ -21,6 +21,8 @@ from edge.match.entry import Variant
 U8 = npt.NDArray[np.uint8]
 
 _BLACK = 16
+MIN_VARIED = 32
+"""Smallest side of a picture that is varied."""
 
 
 class VariantSet(StrEnum):
@@ -53,25 +55,37 @@ _TURNS = {
     Variant.ROTATE_RIGHT_1_5: 1.5,
     Variant.ROTATE_RIGHT_3: 3.0,
 }
-_KEYSTONES = (
-    *(Variant.KEYSTONE_TOP_5, Variant.KEYSTONE_BOTTOM_5),
-    *(Variant.KEYSTONE_LEFT_5, Variant.KEYSTONE_RIGHT_5),
-)
-_KEYSTONE = 0.05
+_Corners = tuple[tuple[float, float], ...]
+_KEYSTONES: dict[Variant, _Corners] = {
+    # Corners of the source, as shares of width and height from the top left on, clockwise.
+    Variant.KEYSTONE_TOP_5: ((0.05, 0), (0.95, 0), (1, 1), (0, 1)),
+    Variant.KEYSTONE_BOTTOM_5: ((0, 0), (1, 0), (0.95, 1), (0.05, 1)),
+    Variant.KEYSTONE_LEFT_5: ((0, 0.05), (1, 0), (1, 1), (0, 0.95)),
+    Variant.KEYSTONE_RIGHT_5: ((0, 0), (1, 0.05), (1, 0.95), (0, 1)),
+}
+_SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
     """Pictures made from a luma plane ``(h, w)``, the picture itself first; views where possible.
 
-    A picture inside a plain border is varied without the border.
+    A picture with a plain border is varied with and without it, since an evader may cut off a part of
+    the border only; what a crop leaves of it is taken off again, as it is when a live frame is looked up.
     """
     yield Variant.ORIGINAL, luma
     border = inside_border(luma)
     if border is not None:
-        luma = border.of(luma)
-        yield Variant.INSIDE, luma
-    if wanted is VariantSet.NONE or min(luma.shape) < 32:
+        yield Variant.INSIDE, border.of(luma)
+    if wanted is VariantSet.NONE or min(luma.shape) < MIN_VARIED:
         return
+    if border is not None:
+        yield from _changed(border.of(luma), wanted)
+    for variant, picture in _changed(luma, wanted):
+        left = inside_border(picture) if border is not None else None
+        yield variant, picture if left is None else left.of(picture)
+
+
+def _changed(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
     for variant, share in _CENTRED.items():
         if wanted is VariantSet.FULL or share <= 0.2:
             yield variant, cropped(luma, share / 2, share / 2, share / 2, share / 2)
@@ -80,8 +94,8 @@ def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
     if wanted is VariantSet.FULL:
         for variant, degrees in _TURNS.items():
             yield variant, _warped(luma, _turn(*luma.shape, degrees))
-        for variant in _KEYSTONES:
-            yield variant, _warped(luma, _keystone(*luma.shape, variant))
+        for variant, corners in _KEYSTONES.items():
+            yield variant, _warped(luma, _perspective(*luma.shape, corners))
 
 
 def cropped(luma: U8, left: float, right: float, top: float, bottom: float) -> U8:
@@ -118,20 +132,19 @@ def _turn(height: int, width: int, degrees: float) -> _Map:
 
 
 @lru_cache(maxsize=16)
-def _keystone(height: int, width: int, variant: Variant) -> _Map:
-    """One edge filmed from nearer: the source's edge is cut by 5 % at both ends and stretched."""
-    y, x = _coordinates(height, width)
-    down, across = y / height, x / width
-    along = {
-        Variant.KEYSTONE_TOP_5: 0.5 - down,
-        Variant.KEYSTONE_BOTTOM_5: 0.5 + down,
-        Variant.KEYSTONE_LEFT_5: 0.5 - across,
-        Variant.KEYSTONE_RIGHT_5: 0.5 + across,
-    }[variant]
-    narrow = 1 - 2 * _KEYSTONE * along
-    if variant in (Variant.KEYSTONE_TOP_5, Variant.KEYSTONE_BOTTOM_5):
-        return _nearest(height, width, y + 0 * x, x * narrow)
-    return _nearest(height, width, y * narrow, x + 0 * y)
+def _perspective(height: int, width: int, corners: _Corners) -> _Map:
+    """The quadrangle with these corners, stretched to the whole picture."""
+    equations, values = [], []
+    for (u, v), (x, y) in zip(_SQUARE, corners, strict=True):
+        equations += [[u, v, 1, 0, 0, 0, -u * x, -v * x], [0, 0, 0, u, v, 1, -u * y, -v * y]]
+        values += [x, y]
+    a, b, c, d, e, f, g, h = np.linalg.solve(np.array(equations), np.array(values))
+    down = ((np.arange(height) + 0.5) / height)[:, None]
+    across = ((np.arange(width) + 0.5) / width)[None]
+    depth = g * across + h * down + 1
+    column = (a * across + b * down + c) / depth * width - width / 2
+    row = (d * across + e * down + f) / depth * height - height / 2
+    return _nearest(height, width, row, column)
 
 
 def _coordinates(height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
