@@ -18,6 +18,8 @@ from edge.errors import CutFailed, NotFound
 
 FIRST_RETRY_MS = 50.0
 MAX_RETRY_MS = 5_000.0
+SETTLE_MS = 250.0
+"""A publisher that was never seen must stay away this long to count as gone: it may be about to start."""
 _REMEMBERED = 4096
 
 _Value = TypeVar("_Value")
@@ -145,17 +147,23 @@ class Cutter:
             running.task.cancel()
 
     async def _pursue(self, target: CutTarget, connector: Connector, running: _Running) -> None:
-        was_there = False
+        seen = maybe_worked = False
+        absent_since: float | None = None
         for attempt in itertools.count(1):
             running.attempts = attempt
             asked = await _ask(target, connector)
-            # A request whose answer was lost may have worked.
-            was_there = was_there or asked.closed != 0
             live = await _look(target, connector)
-            was_there = was_there or live is True
-            if live is False:
-                self._finish(target.stream_id, running, "state_api" if was_there else "already_gone")
-                return
+            seen = seen or live is True or bool(asked.closed)
+            # A request whose answer was lost may have worked.
+            maybe_worked = maybe_worked or asked.closed != 0
+            if live is not False:
+                absent_since = None
+            else:
+                absent_since = absent_since or time.monotonic()
+                if seen or time.monotonic() - absent_since >= SETTLE_MS / 1000:
+                    by = "state_api" if seen or maybe_worked else "already_gone"
+                    self._finish(target.stream_id, running, by)
+                    return
             log.debug(
                 "cut asked, not proven yet",
                 stream_id=target.stream_id,

@@ -75,10 +75,13 @@ class _NginxRtmpHooks:
             await self._watch(admission.stream_id, publish)
         except GateError as error:
             log.warning("publish refused: it cannot be watched", reason=error.reason, error=str(error))
-            await self._gatekeeper.publish_ended(
-                publish.server, publish.connection, publish.app, publish.name
-            )
+            await self._ended(publish)
             return _refusal(503, notice(CapacityExceeded.reason))
+        if not await self._gatekeeper.still_admitted(admission.stream_id):
+            # A block came in between. nginx cannot drop what does not publish yet, but refuse it.
+            log.info("publish refused", reason="cut", app=publish.app)
+            await self._ended(publish)
+            return _refusal(403, notice("cut"))
         return Response(status_code=200, headers=_CLOSE)
 
     async def on_publish_done(self, request: Request) -> Response:
@@ -91,6 +94,9 @@ class _NginxRtmpHooks:
             return _bad(error)
         await self._gatekeeper.publish_ended(nginx_rtmp.SERVER, connection, app, name)
         return Response(status_code=200, headers=_CLOSE)
+
+    async def _ended(self, publish: Publish) -> None:
+        await self._gatekeeper.publish_ended(publish.server, publish.connection, publish.app, publish.name)
 
     async def _fields(self, request: Request) -> dict[str, str] | Response:
         if not self._settings.enabled:

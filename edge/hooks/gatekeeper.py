@@ -35,6 +35,10 @@ class Gatekeeper(Protocol):
         """Start to pull the stream. Raises CapacityExceeded, WorkerLost, InvalidInput or NotFound."""
         ...
 
+    async def still_admitted(self, stream_id: StreamId) -> bool:
+        """False when the stream was cut, or ended, since it was admitted."""
+        ...
+
     async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
         """The server says that the publisher is gone."""
         ...

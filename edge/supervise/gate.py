@@ -224,6 +224,11 @@ class Gate:
         stream.url = self._checked_url(url)
         self._open(stream, client="", answers=False)
 
+    async def still_admitted(self, stream_id: StreamId) -> bool:
+        """Whether nothing has cut or ended the stream, for a hook that has yet to let it start."""
+        stream = self.registry.find(stream_id)
+        return stream is not None and not stream.cutting
+
     def detach(self, stream_id: str) -> None:
         stream = self.registry.get(stream_id)
         if stream.url is None:

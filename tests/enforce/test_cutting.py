@@ -81,6 +81,17 @@ async def test_gone_before_the_cut(cutter: Cutter) -> None:
     assert (outcome.confirmed, outcome.by) == (True, "already_gone")
 
 
+async def test_a_publisher_that_appears_only_after_the_cut_was_asked(cutter: Cutter) -> None:
+    """Blocked while its publish was being answered: not there yet is not gone."""
+    server = ServerInMemory(live=False)
+    cut = asyncio.create_task(cutter.cut(TARGET, server, limit_ms=LONG_MS))
+    await asked(server, 2)
+    server.live = True
+    outcome = await cut
+    assert (outcome.confirmed, outcome.by) == (True, "state_api")
+    assert not server.live
+
+
 @pytest.mark.parametrize("by", ["hook", "confirm_cut"])
 async def test_proven_by_somebody_who_saw_it(cutter: Cutter, by: str) -> None:
     server = ServerInMemory(blind=True)

@@ -25,6 +25,7 @@ AWAY = "http://127.0.0.1:9/stat"
 class Gate:
     answer: Admission = field(default_factory=lambda: Admission(True, StreamId("st1"), "admitted"))
     failure: GateError | None = None
+    cut_meanwhile: bool = False
     seen: list[str] = field(default_factory=list)
 
     async def admit(self, publish: Publish) -> Admission:
@@ -35,6 +36,9 @@ class Gate:
         self.seen.append(f"attach {stream_id} {url}")
         if self.failure is not None:
             raise self.failure
+
+    async def still_admitted(self, stream_id: StreamId) -> bool:
+        return not self.cut_meanwhile
 
     async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
         self.seen.append(f"ended {server} {connection} {app}/{name}")
@@ -85,6 +89,13 @@ async def test_a_stream_that_cannot_be_watched_is_refused_and_forgotten(
     response = await http.post(ON_PUBLISH, content=PUBLISH)
     assert response.status_code == 503
     assert notice("capacity").ar in response.text
+    assert gate.seen[-1] == "ended nginx-rtmp 2 live/show"
+
+
+async def test_a_block_while_the_publish_waits_refuses_it(gate: Gate, http: httpx.AsyncClient) -> None:
+    gate.cut_meanwhile = True
+    response = await http.post(ON_PUBLISH, content=PUBLISH)
+    assert response.status_code == 403
     assert gate.seen[-1] == "ended nginx-rtmp 2 live/show"
 
 

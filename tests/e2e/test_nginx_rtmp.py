@@ -1,0 +1,150 @@
+"""The whole job with nginx-rtmp as it is shipped: an ffmpeg that goes calm, then violent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import av
+import pytest
+
+from benchmarks.servers.nginx_rtmp import NginxRtmp, available
+from benchmarks.servers.publisher import Publisher
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.demo_footage import DemoFootage, demo_footage
+from edge.cli.operator_client import operator
+from edge.ingest.programme import write_programme
+from edge.launch import GateProcess
+
+pytestmark = pytest.mark.integration
+PATIENCE_S = 60.0
+SECRET = "a-secret~of.the-hooks"
+
+
+@pytest.fixture(scope="session")
+def footage(shared: Path) -> DemoFootage:
+    return demo_footage(None, shared / "data")
+
+
+@pytest.fixture(scope="session")
+def programme(footage: DemoFootage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("programme") / "programme.flv"
+    write_programme(footage.parts, out)
+    return out
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[NginxRtmp]:
+    if not available():
+        missing = "nginx with libnginx-mod-rtmp, or ffmpeg,"
+        if os.environ.get("CI"):
+            pytest.fail(f"{missing} is missing, and in CI nothing may be skipped")
+        pytest.skip(f"{missing} is missing")
+    with NginxRtmp(tmp_path / "nginx") as server:
+        yield server
+
+
+def config_for(nginx: NginxRtmp) -> str:
+    return f"""
+[http]
+hook_secret = "{SECRET}"
+[nginx_rtmp]
+control_url = "{nginx.control_url}"
+stat_url = "{nginx.stat_url}"
+pull_url = "{nginx.pull_url}"
+pull_wait_ms = 5000
+"""
+
+
+def test_calm_then_violent_is_admitted_pulled_cut_and_kept_out(
+    footage: DemoFootage, programme: Path, nginx: NginxRtmp, tmp_path: Path
+) -> None:
+    with GateProcess(tmp_path / "gate", config=config_for(nginx)) as gate:
+        nginx.start(gate.http, SECRET)
+        url = nginx.url("cam", "user=u42&key=sek&name=other&user=innocent")
+        with Publisher(url, programme) as publisher:
+            assert publisher.wait(PATIENCE_S) != 0, "ffmpeg ends with an error when it is cut"
+
+        incident = evidenced(gate, "u42")
+        assert (incident.server, incident.app, incident.name) == ("nginx-rtmp", "live", "cam")
+        assert incident.verdict.pts_ms >= footage.violation_ms, "the calm part was cut"
+        assert incident.confirmed_by in {"hook", "state_api"}
+        assert incident.durable_wall_ms > 0
+        assert incident.durable_wall_ms <= incident.cut_asked_wall_ms <= incident.cut_confirmed_wall_ms
+        assert len(pictures(Path(incident.evidence_path))) > 25, "more than the last second before the cut"
+
+        with Publisher(url, programme) as again:
+            assert again.wait(PATIENCE_S) != 0
+        said = metrics(gate)
+        assert 'edge_admissions_total{reason="admitted"} 1.0' in said
+        assert 'edge_admissions_total{reason="blocked"} 1.0' in said
+
+        with Publisher(nginx.url("cam2", "user=u43"), programme) as other:
+            until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
+            assert other.running
+        assert "sek" not in gate.log().replace(SECRET, "")
+        assert SECRET not in gate.log()
+        assert gate.stop() == 0
+
+
+def test_a_block_by_hand_cuts_the_running_stream(programme: Path, nginx: NginxRtmp, tmp_path: Path) -> None:
+    with GateProcess(tmp_path / "gate", config=config_for(nginx)) as gate:
+        nginx.start(gate.http, SECRET)
+        with (
+            Publisher(nginx.url("cam", "user=u42")) as publisher,
+            Publisher(nginx.url("b", "user=u43")) as other,
+        ):
+            until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
+            with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
+                request = operator_pb2.AddBlockRequest(subject="u42", duration_ms=3_600_000, reason="test")
+                stub.AddBlock(request, metadata=metadata, timeout=10)
+            assert publisher.wait(PATIENCE_S) != 0
+            assert other.running
+        with Publisher(nginx.url("cam", "user=u42")) as again:
+            assert again.wait(PATIENCE_S) != 0
+        assert 'edge_admissions_total{reason="blocked"} 1.0' in metrics(gate)
+
+
+def test_a_publisher_that_ends_by_itself_is_forgotten(nginx: NginxRtmp, tmp_path: Path) -> None:
+    with GateProcess(tmp_path / "gate", config=config_for(nginx)) as gate:
+        nginx.start(gate.http, SECRET)
+        with Publisher(nginx.url("cam", "user=u42")):
+            until_metric(gate, "edge_streams 1.0")
+        until_metric(gate, "edge_streams 0.0")
+
+
+def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
+    """The incident of the cut, when it is proven and its clip is written."""
+    deadline = time.monotonic() + PATIENCE_S
+    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+        while True:
+            request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
+            found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents
+            for incident in found:
+                if incident.evidence_path and incident.cut_confirmed_wall_ms:
+                    return incident
+            assert time.monotonic() < deadline, (found, gate.log()[-3000:])
+            time.sleep(0.1)
+
+
+def metrics(gate: GateProcess) -> str:
+    with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
+        text: str = response.read().decode()
+    return text
+
+
+def until_metric(gate: GateProcess, line: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while line not in metrics(gate):
+        assert time.monotonic() < deadline, metrics(gate)
+        time.sleep(0.05)
+
+
+def pictures(path: Path) -> list[int]:
+    """Presentation times of every picture that decodes, milliseconds."""
+    with av.open(str(path)) as container:
+        return [round((frame.time or 0) * 1000) for frame in container.decode(video=0)]
