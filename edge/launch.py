@@ -67,7 +67,12 @@ class GateProcess:
             stderr=self._log,
         )
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        try:
+            line = self._process.stdout.readline()
+        except BaseException:  # Ctrl-C while it starts must not leave it behind
+            self.stop()
+            self._log.close()
+            raise
         said: dict[str, Any] = json.loads(line) if line else {}
         if said.get("event") != "ready":
             code = self._process.wait()
