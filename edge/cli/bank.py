@@ -286,6 +286,24 @@ def disable(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = Fa
     _say_changed(opened, "disabled", entries, as_json)
 
 
+@app.command("quarantine")
+@reports_errors
+def quarantine(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
+    """Let entries ask for a person only, never for a cut; done by itself to runaway entries."""
+    opened = Bank.open(bank)
+    opened.set_quarantined(entries, True)
+    _say_changed(opened, "quarantined", entries, as_json)
+
+
+@app.command("release")
+@reports_errors
+def release(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
+    """Let quarantined entries cut again."""
+    opened = Bank.open(bank)
+    opened.set_quarantined(entries, False)
+    _say_changed(opened, "released", entries, as_json)
+
+
 @app.command("remove")
 @reports_errors
 def remove(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
@@ -450,6 +468,7 @@ def _list_banks(banks: list[Bank], as_json: bool) -> None:
 
 def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
     shown: list[dict[str, Any]] = []
+    quarantined = frozenset(bank.manifest.quarantined)
     for entry, enabled in bank.entries():
         if len(shown) == limit:
             break
@@ -460,6 +479,7 @@ def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
                 "label": entry.label or bank.info.label,
                 "duration_ms": entry.duration_ms,
                 "enabled": enabled,
+                "quarantined": entry.id in quarantined,
                 "source": entry.source,
                 "note": entry.note,
                 "added_ms": entry.added_ms,
@@ -485,6 +505,12 @@ def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
     )
     if bank.manifest.entries > len(shown):
         stderr.print(f"{bank.manifest.entries - len(shown)} more; --limit shows them")
+
+
+def _state(row: dict[str, Any]) -> str:
+    if not row["enabled"]:
+        return "disabled"
+    return "quarantined" if row["quarantined"] else ""
 
 
 def _seconds(duration_ms: int) -> str:

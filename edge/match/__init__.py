@@ -4,12 +4,15 @@ from edge.match.bank import Bank, BankInfo, Existing, Updated, Withdrawal, bank_
 from edge.match.entry import Candidate, Entry, EntryKind, Footage, HashRun, Opinion, Severity, Variant
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
 from edge.match.formats import Format, Import, sniff, write
+from edge.match.incidents import INCIDENT_BANK, bank_incident, withdraw_incident
 from edge.match.matcher import Matcher
 from edge.match.pdq import Dihedral, PdqHash, PdqHasher
+from edge.match.runaway import RunawayGuard
 from edge.match.variants import VariantSet
 from edge.match.vote import MatchVote
 
 __all__ = [
+    "INCIDENT_BANK",
     "Bank",
     "BankInfo",
     "Candidate",
@@ -26,16 +29,19 @@ __all__ = [
     "Opinion",
     "PdqHash",
     "PdqHasher",
+    "RunawayGuard",
     "Severity",
     "Updated",
     "Variant",
     "VariantSet",
     "Withdrawal",
     "bank_files",
+    "bank_incident",
     "bank_path",
     "fingerprint",
     "frames_of",
     "luma_of",
     "sniff",
+    "withdraw_incident",
     "write",
 ]

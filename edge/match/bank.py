@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -57,6 +57,12 @@ class BankInfo(_Model):
     enabled_ratio: float = Field(
         1.0, ge=0.0, le=1.0, description="Share of its entries in use, for a careful start; by entry id."
     )
+    runaway_streams: int = Field(
+        100,
+        ge=0,
+        description="An entry that matches more streams than this within ten minutes is quarantined; "
+        "0: never, for footage that comes in waves.",
+    )
     expires_ms: int | None = Field(None, ge=0, description="Wall time after which it no longer matches.")
 
 
@@ -75,6 +81,8 @@ class Manifest(_Model):
     generation: int = Field(0, ge=0)
     segments: tuple[SegmentName, ...] = Field((), max_length=MAX_SEGMENTS)
     disabled: Ids = ()
+    quarantined: Ids = ()
+    """Runaway entries: a match asks for a person, not for a cut."""
     checkpoints: dict[Annotated[str, Field(max_length=256)], Text] = Field({}, max_length=256)
     """How far each import source has been taken in."""
 
@@ -264,11 +272,17 @@ class Bank:
 
     def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
         """Enable or disable entries; NotFound names the first id that is not there."""
+        self._mark("disabled", ids, not enabled)
+
+    def set_quarantined(self, ids: Iterable[str], quarantined: bool) -> None:
+        """Quarantine entries or release them; NotFound names the first id that is not there."""
+        self._mark("quarantined", ids, quarantined)
+
+    def _mark(self, mark: Literal["disabled", "quarantined"], ids: Iterable[str], on: bool) -> None:
         with self._changing():
             wanted = self._known(ids)
-            disabled = set(self.manifest.disabled)
-            disabled = disabled - wanted if enabled else disabled | wanted
-            self._commit({"disabled": _marked("bank.disabled", disabled)})
+            marked = set(getattr(self.manifest, mark))
+            self._commit({mark: _marked(f"bank.{mark}", marked | wanted if on else marked - wanted)})
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove entries; NotFound names the first id that is not there."""

@@ -144,6 +144,7 @@ class _OpenBank:
         self.bank = bank
         disabled = frozenset(bank.manifest.disabled)
         self._off = tuple(removed | disabled for removed in bank.removed)
+        self._quarantined = frozenset(bank.manifest.quarantined)
 
     def usable(self, wall_ms: int) -> bool:
         info = self.bank.info
@@ -175,6 +176,7 @@ class _OpenBank:
             variant=f"{run.variant.word}+{change}" if change else run.variant.word,
             opinion=info.opinion,
             severity=info.severity,
+            quarantined=entry.id in self._quarantined,
         )
 
 

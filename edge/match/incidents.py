@@ -1,0 +1,57 @@
+"""The edge's own bank: what a reviewer confirmed is known footage from then on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.errors import AlreadyExists, NotFound
+from edge.match.bank import Bank, BankInfo, Withdrawal
+from edge.match.entry import Severity
+from edge.match.fingerprint import fingerprint
+
+INCIDENT_BANK = "incidents"
+
+
+def bank_incident(
+    directory: Path, incident_id: str, clip: Path, category: str, *, added_ms: int, note: str = ""
+) -> int:
+    """Add a confirmed incident's evidence clip to the bank ``incidents`` of a directory of banks.
+
+    Returns the number of hashes; 0 when the incident is there already. The entry has the incident's id.
+    Raises BrokenMedia or InvalidInput when the clip has nothing that can be hashed. Decodes the whole
+    clip: not for the thread that serves streams.
+    """
+    path = directory / INCIDENT_BANK
+    try:
+        bank = Bank.open(path)
+    except NotFound:
+        info = BankInfo(
+            label=category or "known_footage",
+            severity=Severity.HIGH,
+            source="confirmed incidents of this edge",
+        )
+        bank = _create(path, info)
+    if bank.has(incident_id):
+        return 0
+    footage = fingerprint(clip, entry_id=incident_id, label=category, note=note, added_ms=added_ms)
+    try:
+        bank.add([footage])
+    except AlreadyExists:
+        return 0
+    return len(footage.hashes)
+
+
+def withdraw_incident(directory: Path, incident_id: str) -> bool:
+    """Take an incident that was overturned out again; whether it was there."""
+    try:
+        bank = Bank.open(directory / INCIDENT_BANK)
+    except NotFound:
+        return False
+    return bank.update([Withdrawal(incident_id)]).removed == 1
+
+
+def _create(path: Path, info: BankInfo) -> Bank:
+    try:
+        return Bank.create(path, info)
+    except AlreadyExists:
+        return Bank.open(path)
