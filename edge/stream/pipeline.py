@@ -112,6 +112,8 @@ class StreamPipeline:
         self._errors: Counter[str] = Counter()
         self._keyframeless_since_ms: int | None = None
         self._judged_pts_ms: int | None = None
+        self._first_pts_ms: int | None = None
+        self._newest_pts_ms = 0
         self._blind_ms_max = 0
 
     @property
@@ -122,6 +124,12 @@ class StreamPipeline:
     def cleared_pts_ms(self) -> int:
         """The watermark; -1 before the first cleared sample."""
         return self._decider.cleared_pts_ms
+
+    @property
+    def blind_ms(self) -> int:
+        """Media time since the newest judged sample, or since the start."""
+        since_ms = self._first_pts_ms if self._judged_pts_ms is None else self._judged_pts_ms
+        return 0 if since_ms is None else max(0, self._newest_pts_ms - since_ms)
 
     @property
     def needed_after_keyframe_ms(self) -> int | None:
@@ -258,6 +266,9 @@ class StreamPipeline:
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = AccessUnit(pts_ms, dts_ms, unit.keyframe, unit.data, unit.arrival_ms)
         self.ring.append(unit)
+        if self._first_pts_ms is None:
+            self._first_pts_ms = pts_ms
+        self._newest_pts_ms = max(self._newest_pts_ms, pts_ms)
         return unit
 
     def _is_torn(self, unit: AccessUnit) -> bool:

@@ -71,6 +71,7 @@ class Sampler:
         self._catching_up = False
         self._gop_start_ms: int | None = None
         self._gop_units = 0
+        self._unit_pts_ms = 0
         self._long_gops = False
         self._distrusted = False
         self._burst_start_ms: int | None = None
@@ -103,6 +104,7 @@ class Sampler:
         if self._gop_start_ms is None and not keyframe:
             return _DROP
         self._tier = tier
+        self._unit_pts_ms = pts_ms
         self._units_unsampled += 1
         if self._sampled_ms is None:
             self._sampled_ms = pts_ms
@@ -170,7 +172,7 @@ class Sampler:
             self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
             return _DECODE
         if not self._catching_up:
-            self._begin_catching_up(pts_ms - 2 * self._delta_ms, self._tiers.alert_interval_ms)
+            self._begin_catching_up(pts_ms, self._tiers.alert_interval_ms)
             self._frames_unsampled = -self._backlog  # it is for the references, not for samples
         self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
         return self._catch_up()
@@ -179,10 +181,9 @@ class Sampler:
         gop_ms = pts_ms - (self._gop_start_ms or 0)
         if self._backlog > 0:
             if not self._catching_up:
-                if not self._overdue(pts_ms, gop_ms):
+                if not self._overdue(pts_ms):
                     return self._skip()
-                due_ms = (self._sampled_ms or 0) + self._tiers.blind_limit_ms
-                self._begin_catching_up(min(due_ms - 2 * self._delta_ms, pts_ms), self._inner_interval_ms)
+                self._begin_catching_up(pts_ms, self._inner_interval_ms)
             self._long_gops = True
             return self._catch_up()
         if gop_ms > self._tiers.blind_limit_ms:
@@ -222,16 +223,22 @@ class Sampler:
         least_ms = min(CALM_INTERVAL_MS, self._tiers.blind_limit_ms // 2)
         return 0 <= pts_ms - self._burst_start_ms < least_ms
 
-    def _overdue(self, pts_ms: int, gop_ms: int) -> bool:
+    @property
+    def _unit_ms(self) -> float:
+        """Media time of a unit, from the running GOP."""
+        return max((self._unit_pts_ms - (self._gop_start_ms or 0)) / self._gop_units, 1.0)
+
+    def _overdue(self, pts_ms: int) -> bool:
         """Whether the backlog must be decoded from now on to keep the blind limit."""
         due_ms = (self._sampled_ms or 0) + self._tiers.blind_limit_ms
-        unit_ms = max(gop_ms / self._gop_units, 1.0)
-        units_left = min((due_ms - pts_ms) / unit_ms, BLIND_UNITS - self._units_unsampled)
+        units_left = min((due_ms - pts_ms) / self._unit_ms, BLIND_UNITS - self._units_unsampled)
         return self._backlog + 1 >= units_left * (CATCH_UP_UNITS - 1)
 
-    def _begin_catching_up(self, start_ms: int, interval_ms: int) -> None:
+    def _begin_catching_up(self, pts_ms: int, interval_ms: int) -> None:
+        """The first sample is due when the decoder is in step again: one of the past would come late."""
         self._catching_up = True
-        self._schedule.start(start_ms, interval_ms)
+        units = -(-self._backlog // (CATCH_UP_UNITS - 1))
+        self._schedule.start(pts_ms + round(units * self._unit_ms) - 2 * self._delta_ms, interval_ms)
 
     def _catch_up(self) -> Plan:
         self._backlog += 1

@@ -123,7 +123,7 @@ def test_alert_asked_for_in_mid_gop_uses_the_skipped_units(media: EncodedMedia, 
     watched.pipeline.ask_alert()
     watched.feed(media.units[100:130])
     assert watched.pipeline.counters.skipped == 53
-    assert watched.times[2] == media.units[100].pts_ms
+    assert watched.times[2] == media.units[105].pts_ms  # five units later the decoder is in step
 
 
 def test_watermark_stops_before_suspicion_and_is_frozen_by_the_cut(media: EncodedMedia, watch: Watch) -> None:
@@ -147,6 +147,7 @@ def test_watermark_does_not_pass_a_shed_sample_until_a_later_one_is_judged(
     assert watched.pipeline.judge(samples[3]).verdict.cleared_pts_ms == 800
     assert watched.pipeline.counters.shed == {"late": 1, "superseded": 1}
     assert watched.pipeline.counters.blind_ms_max == 600
+    assert watched.pipeline.blind_ms == media.units[39].pts_ms - 800
 
 
 def test_arrival_of_the_newest_frame_starts_the_budget(media: EncodedMedia, watch: Watch) -> None:

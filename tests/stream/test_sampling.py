@@ -156,9 +156,9 @@ def test_intra_only_stream_is_not_decoded_whole() -> None:
 def test_long_gops_are_sampled_inside(fps: int, gop_s: float) -> None:
     simulated = Simulated().stream(40_000, fps, int(gop_s * fps))
     gaps = [b[2] - a[2] for a, b in pairwise(simulated.samples)]
-    assert max(gaps) <= TIERS.blind_limit_ms + 1000 / fps
+    assert max(gaps) <= TIERS.blind_limit_ms + 1000 / fps + 1
     late = [at - s[2] for at, s in zip(simulated.arrived_at, simulated.samples, strict=True)]
-    assert max(late) <= 500
+    assert max(late) <= 1000 / fps
     assert max(simulated.work) <= CATCH_UP_UNITS
 
 
@@ -204,10 +204,10 @@ def test_alert_in_mid_gop_catches_up_from_the_skipped_units() -> None:
         simulated.unit(round(index * 1000 / 30), False, Tier.ALERT)
     assert simulated.decoded == [round(i * 1000 / 30) for i in range(75)]
     assert max(simulated.work) == CATCH_UP_UNITS
-    entered = 1500
-    assert simulated.samples[1][2] == entered
-    assert simulated.arrived_at[1] - entered <= 250
-    assert [s[2] for s in simulated.samples[2:]] == [1700, 1900, 2100, 2300]
+    # Five frames after entering, the decoder is in step, and the sample is of now, not of the past.
+    assert simulated.samples[1][2] == 1500 + 200
+    assert simulated.arrived_at[1] == 1500 + 200
+    assert [s[2] for s in simulated.samples[2:]] == [1900, 2100, 2300]
 
 
 def test_alert_right_after_a_burst_reuses_its_frames() -> None:

@@ -1,0 +1,249 @@
+"""Recall of the two-tier path against dense decoding: ``python -m benchmarks tiers [--json]``.
+
+Each violent clip is put into a running stream: calm footage first, for long enough that the
+stream has become calm, then the clip, played forwards and backwards until the event has lasted
+``--event-s``. The stream is encoded as a live encoder would (zero latency, fixed GOP) and judged twice by
+the live pipeline: densely from start to end, and in two tiers that start calm. What counts is whether and
+when the event is flagged, by a decider that begins at its first frame, so that neither path profits from a
+false flag before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from edge.clock import SystemClock
+from edge.decide import Decider
+from edge.detect import Detector, default_model_directory
+from edge.domain import AccessUnit, Action, Codec, Signal, SignalSource, new_stream_id
+from edge.match import Matcher
+from edge.policy import Policy, TierPolicy
+from edge.stream import StreamPipeline
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+FPS = 30
+SIDE = (640, 360)
+DENSE = TierPolicy(start_alert_ms=600_000)
+TWO_TIER = TierPolicy(start_alert_ms=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one path made of one stream."""
+
+    flag_s: float | None
+    """From the event's first frame to its first FLAG or CUT."""
+    cut_s: float | None
+    decoded: int
+    samples: int
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One stream on both paths."""
+
+    path: str
+    event_s: float
+    """0 for a calm stream."""
+    dense: Seen
+    two_tier: Seen
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks tiers", description=__doc__)
+    parser.add_argument("--clips", type=int, default=0, help="At most so many violent clips (0: all).")
+    parser.add_argument("--calm", type=int, default=20, help="So many calm streams for false flags.")
+    parser.add_argument("--source", default="surveillance-fights", help="Folder of clips, or `all`.")
+    parser.add_argument("--lead", default="calm-mix", help="Folder of the calm footage before, or `all`.")
+    parser.add_argument("--event-s", type=float, default=8.0, help="How long the event lasts (0: as filmed).")
+    parser.add_argument("--gop-s", type=float, default=2.0)
+    parser.add_argument("--b-frames", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--each", action="store_true", help="Also every stream (with --json).")
+    options = parser.parse_args(argv)
+    if not (DATA / "clips.csv").is_file():
+        print("this benchmark needs ../shared/data", file=sys.stderr)
+        return 2
+    violent, calm = _clips(options.source, "violent"), _clips(options.lead, "calm")
+    order = random.Random(1)
+    order.shuffle(violent)
+    violent = violent[: options.clips or None]
+    detector, matcher = Detector.load(default_model_directory()), Matcher.open(None)
+    compared = []
+    for number, path in enumerate([*violent, *(order.choice(calm) for _ in range(options.calm))]):
+        lead = order.choice(calm)
+        lead_s = order.uniform(5.0, 7.0)
+        event_s = options.event_s if number < len(violent) else 0.0
+        pictures = _pictures(lead, path, lead_s, event_s if number < len(violent) else 8.0)
+        units, onset_ms = _encoded(pictures, options.gop_s, options.b_frames)
+        compared.append(
+            Compared(
+                str(path.relative_to(DATA)),
+                (units[-1].pts_ms - onset_ms) / 1000 if number < len(violent) else 0.0,
+                _watch(units, onset_ms, DENSE, detector, matcher),
+                _watch(units, onset_ms, TWO_TIER, detector, matcher),
+            )
+        )
+        if not options.json:
+            print(f"\r{number + 1} streams", end="", file=sys.stderr, flush=True)
+    report = _report(compared)
+    if options.json:
+        if options.each:
+            report["each"] = [asdict(one) for one in compared]
+        print(json.dumps(report, indent=2))
+    else:
+        print(file=sys.stderr)
+        for name, value in report.items():
+            print(f"{name:28} {value}")
+    return 0
+
+
+def _clips(source: str, label: str) -> list[Path]:
+    with (DATA / "clips.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if source == "all" or f"/{source}/" in row["path"]]
+    clips = [DATA / row["path"] for row in rows if row["label"] == label]
+    if not clips:
+        raise SystemExit(f"no {label} clips in {source!r}")
+    return clips
+
+
+def _pictures(lead: Path, event: Path, lead_s: float, event_s: float) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """Frames at ``FPS``, and whether they belong to the event."""
+    shown = _decoded(lead)
+    for index in range(round(lead_s * FPS)):
+        yield shown[_there_and_back(index, len(shown))], False
+    shown = _decoded(event)
+    for index in range(round(event_s * FPS) or len(shown)):
+        yield shown[_there_and_back(index, len(shown))], True
+
+
+def _there_and_back(index: int, count: int) -> int:
+    """Without a leap of the picture at either end."""
+    place = index % max(2 * count - 2, 1)
+    return place if place < count else 2 * count - 2 - place
+
+
+def _decoded(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        frames: list[av.VideoFrame] = []
+        for frame in container.decode(video=0):
+            if frame.time is not None and frame.time * FPS >= len(frames) - 0.5:
+                frames.append(frame.reformat(*SIDE, format="yuv420p"))
+            if len(frames) >= 8 * FPS:
+                break
+        return frames
+
+
+def _encoded(
+    pictures: Iterable[tuple[av.VideoFrame, bool]], gop_s: float, b_frames: int
+) -> tuple[list[AccessUnit], int]:
+    context = av.CodecContext.create("libx264", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height = SIDE
+    context.pix_fmt = "yuv420p"
+    context.framerate, context.time_base = Fraction(FPS), Fraction(1, 1000)
+    context.gop_size = round(gop_s * FPS)
+    context.max_b_frames = b_frames
+    context.options = {"preset": "superfast", "crf": "24", "sc_threshold": "0"}
+    if not b_frames:
+        context.options |= {"tune": "zerolatency"}
+    packets, onset_ms = [], 0
+    for index, (picture, event) in enumerate(pictures):
+        picture.pts, picture.time_base = round(index * 1000 / FPS), Fraction(1, 1000)
+        picture.pict_type = av.video.frame.PictureType.NONE
+        if event and not onset_ms:
+            onset_ms = picture.pts
+        packets += context.encode(picture)
+    packets += context.encode(None)
+    delay_ms = -min(p.dts or 0 for p in packets)
+    units = [
+        AccessUnit((p.pts or 0) + delay_ms, (p.dts or 0) + delay_ms, p.is_keyframe, bytes(p), 0.0)
+        for p in packets
+    ]
+    return units, onset_ms + delay_ms
+
+
+def _watch(
+    units: list[AccessUnit], onset_ms: int, tiers: TierPolicy, detector: Detector, matcher: Matcher
+) -> Seen:
+    policy = Policy(tiers=tiers)
+    pipeline = StreamPipeline(new_stream_id(), Codec.H264, b"", policy, detector, matcher, SystemClock())
+    decider = Decider(policy)
+    first: dict[Action, float] = {}
+    start = time.process_time()
+
+    def judge(samples: Iterable[object]) -> None:
+        for sample in samples:
+            verdict = pipeline.judge(sample).verdict  # type: ignore[arg-type]
+            if verdict.pts_ms < onset_ms:
+                continue
+            decision = decider.decide(_scores(verdict.signals, verdict.pts_ms), verdict.pts_ms)
+            first.setdefault(decision.action, (verdict.pts_ms - onset_ms) / 1000)
+
+    for unit in units:
+        judge(pipeline.decode(unit))
+    judge(pipeline.drain())
+    cpu_s = time.process_time() - start
+    cut_s = first.get(Action.CUT)
+    flag_s = min((s for s in (first.get(Action.FLAG), cut_s) if s is not None), default=None)
+    counters = pipeline.counters
+    return Seen(flag_s, cut_s, counters.decoded, counters.samples, round(cpu_s, 4))
+
+
+def _scores(signals: Iterable[Signal], pts_ms: int) -> list[Signal]:
+    return [s for s in signals if s.source is SignalSource.DETECT and s.pts_ms == pts_ms]
+
+
+def _report(compared: list[Compared]) -> dict[str, object]:
+    events = [one for one in compared if one.event_s]
+    calm = [one for one in compared if not one.event_s]
+    dense = [one for one in events if one.dense.flag_s is not None]
+    both = [one for one in dense if one.two_tier.flag_s is not None]
+    cuts = [one for one in events if one.dense.cut_s is not None]
+    both_cut = [one for one in cuts if one.two_tier.cut_s is not None]
+    return {
+        "streams": len(events),
+        "flagged_dense": len(dense),
+        "flagged_two_tier": sum(one.two_tier.flag_s is not None for one in events),
+        "recall_of_dense": round(len(both) / len(dense), 4) if dense else None,
+        "first_flag_delay_s": _delays([(o.two_tier.flag_s or 0) - (o.dense.flag_s or 0) for o in both]),
+        "cut_dense": len(cuts),
+        "recall_of_dense_cuts": round(len(both_cut) / len(cuts), 4) if cuts else None,
+        "cut_delay_s": _delays([(o.two_tier.cut_s or 0) - (o.dense.cut_s or 0) for o in both_cut]),
+        "calm_streams": len(calm),
+        "calm_flagged_dense": sum(one.dense.flag_s is not None for one in calm),
+        "calm_flagged_two_tier": sum(one.two_tier.flag_s is not None for one in calm),
+        "decoded_share": _share([(o.two_tier.decoded, o.dense.decoded) for o in compared]),
+        "calm_decoded_share": _share([(o.two_tier.decoded, o.dense.decoded) for o in calm]),
+        "cpu_share": _share([(o.two_tier.cpu_s, o.dense.cpu_s) for o in compared]),
+        "calm_cpu_share": _share([(o.two_tier.cpu_s, o.dense.cpu_s) for o in calm]),
+    }
+
+
+def _delays(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    return {
+        "p50": round(statistics.median(ordered), 3),
+        "p90": round(ordered[int(0.9 * (len(ordered) - 1))], 3),
+        "max": round(ordered[-1], 3),
+    }
+
+
+def _share(pairs: list[tuple[float, float]]) -> float | None:
+    whole = sum(b for _, b in pairs)
+    return round(sum(a for a, _ in pairs) / whole, 4) if whole else None
