@@ -114,13 +114,21 @@ class Cutter:
         self._finish(stream_id, running, by)
         return True
 
+    def abandon(self, stream_id: str) -> bool:
+        """Nobody is left who could be asked or could confirm: whoever waits gets CutFailed."""
+        running = self._running.pop(stream_id, None)
+        if running is None:
+            return False
+        _fail(running, "nobody is left who could confirm the cut")
+        if running.task is not None:
+            running.task.cancel()
+        return True
+
     async def close(self) -> None:
         """Stop asking; whoever waits gets CutFailed."""
         tasks = [running.task for running in self._running.values() if running.task is not None]
         for running in self._running.values():
-            if not running.done.done():
-                running.done.set_exception(CutFailed("the gate stops before the cut is confirmed"))
-                running.done.exception()  # nobody may be waiting, and that is no error
+            _fail(running, "the gate stops before the cut is confirmed")
         self._running.clear()
         for task in tasks:
             task.cancel()
@@ -173,6 +181,12 @@ class Cutter:
                 detail=asked.detail,
             )
             await asyncio.sleep(retry_delay_ms(attempt, self._spread()) / 1000)
+
+
+def _fail(running: _Running, why: str) -> None:
+    if not running.done.done():
+        running.done.set_exception(CutFailed(why))
+        running.done.exception()  # nobody may be waiting, and that is no error
 
 
 async def _ask(target: CutTarget, connector: Connector) -> CutAttempt:

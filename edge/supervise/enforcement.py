@@ -26,7 +26,7 @@ from edge.domain import (
     new_id,
 )
 from edge.enforce import Connector, CutTarget, Cutter, notice
-from edge.errors import LedgerUnavailable, NotFound, WorkerLost
+from edge.errors import CutFailed, LedgerUnavailable, NotFound, WorkerLost
 from edge.evidence import write_incident_record
 from edge.ledger import AdmissionView, DurableLedger, Violation
 from edge.policy import Policy
@@ -110,6 +110,13 @@ class Enforcement:
         """After a restart: a cut that was durable and never proven is asked for again."""
         self._run(self._resume(incident))
 
+    def abandon(self, stream: LiveStream) -> None:
+        """The caller of a stream that is being cut is gone for good: it will not confirm any more.
+
+        The incident stays unconfirmed; the block stands, and refuses the publisher's return.
+        """
+        self._cutter.abandon(stream.id)
+
     def evidence_saved(self, event: worker_pb2.EvidenceSaved) -> None:
         future = self._saving.pop(event.incident_id, None)
         if event.error:
@@ -185,18 +192,23 @@ class Enforcement:
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
             self._run(self._mark_asked(incident))
-        outcome = await self._cutter.cut(
-            self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
-        )
-        if not outcome.confirmed:
-            self._metrics.cuts_unconfirmed.inc()
-            log.critical(
-                "cut is not confirmed; asking goes on",
-                stream_id=stream.id,
-                server=stream.publish.server,
-                attempts=outcome.attempts,
+        try:
+            outcome = await self._cutter.cut(
+                self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
             )
-            outcome = await self._cutter.wait(stream.id)
+            if not outcome.confirmed:
+                self._metrics.cuts_unconfirmed.inc()
+                log.critical(
+                    "cut is not confirmed; asking goes on",
+                    stream_id=stream.id,
+                    server=stream.publish.server,
+                    attempts=outcome.attempts,
+                )
+                outcome = await self._cutter.wait(stream.id)
+        except CutFailed as error:
+            log.critical("cut was never confirmed", stream_id=stream.id, error=str(error))
+            self._ended(stream)
+            return incident
         confirmed_ms = self._clock.wall_ms()
         self._metrics.cuts.labels(outcome.by).inc()
         if stream.verdict_monotonic_ms is not None:

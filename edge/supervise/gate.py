@@ -51,7 +51,7 @@ _SWEEP_S = 1.0
 _EXPIRE_SWEEPS = 600
 _PULL_RETRIES = 5
 _PULL_RETRY_MS = 300
-_SETTLE_S = 8.0
+_SETTLE_S = 3.0
 
 log = structlog.get_logger(__name__)
 
@@ -357,8 +357,12 @@ class Gate:
             limit = self.settings.limits.unwatched_ms
             now = self.clock.monotonic_ms()
             for stream in self.registry:
-                if stream.phase is Phase.ADMITTED and now - stream.idle_since_ms > limit:
+                if stream.answers is not None or now - stream.idle_since_ms <= limit:
+                    continue
+                if stream.phase is Phase.ADMITTED:
                     self._forget(stream, "unwatched")
+                elif stream.cutting and not self.wants_pull(stream.publish.server):
+                    self._enforcement.abandon(stream)
             try:
                 probe = self.ledger.probe if self.thread.down else self.ledger.reconcile
                 await self.thread.call(probe)

@@ -267,6 +267,28 @@ def test_a_flag_opens_an_incident_and_the_stream_goes_on(tmp_path: Path, footage
         assert admit(gate.stub, "anna").allowed
 
 
+def test_a_caller_that_vanishes_leaves_an_alarm_a_block_and_no_stream(
+    tmp_path: Path, footage: Footage
+) -> None:
+    with running(tmp_path, CONFIG + "unwatched_ms = 1000\n") as gate:
+        gate.cut_on_anything()
+        call, verdict = gate.watch_until_cut(admit(gate.stub, "anna").stream_id, footage)
+        call.cancel()
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            streams = gate.operator.ListStreams(
+                operator_pb2.ListStreamsRequest(), metadata=gate.admin
+            ).streams
+            if not streams:
+                break
+            time.sleep(0.1)
+        assert not streams
+        incident = gate.wait_for_incident(verdict.incident_id, "evidence_path")
+        assert incident.cut_asked_wall_ms > 0
+        assert incident.cut_confirmed_wall_ms == 0
+        assert not admit(gate.stub, "anna").allowed
+
+
 def test_an_unconfirmed_cut_is_an_alarm_until_it_is_confirmed(tmp_path: Path, footage: Footage) -> None:
     import httpx
 
