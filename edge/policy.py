@@ -90,6 +90,12 @@ class TierPolicy(_Part):
     start_alert_ms: int = Field(
         3000, ge=0, le=600_000, description="A new stream starts in alert for this much media time."
     )
+    bitrate_jump: float = Field(
+        2.5,
+        ge=0.0,
+        le=100.0,
+        description="Calm: look densely when units become this many times larger than they were; 0: never.",
+    )
 
 
 class LadderPolicy(_Part):

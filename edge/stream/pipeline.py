@@ -16,6 +16,7 @@ from edge.domain import AccessUnit, Sample, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
 from edge.match import MatchVote
 from edge.policy import Policy
+from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec
 from edge.stream.decode import FRUITLESS_MS, Decoder
 from edge.stream.ports import DetectorPort, Luma, MatcherPort
@@ -30,6 +31,8 @@ KEYFRAMELESS_MS = 4 * FRUITLESS_MS
 """… or media time: the longest usual GOP twice over."""
 TORN_MS = 400
 """Calm: a longer gap within a GOP means that the caller left media out, as it was told it may."""
+JUMP_HOLD_MS = 1_000
+"""How long a jump of the bitrate is looked at densely, unless a score prolongs it."""
 _ARRIVALS = 64
 _PLANES = 40
 
@@ -62,6 +65,8 @@ class PipelineCounters:
     """Tolerated faults of the media, by reason."""
     blind_ms_max: int
     """Longest media time between judged samples."""
+    bitrate_jumps: int
+    """Times that calm tier was left because units became larger."""
 
 
 class StreamPipeline:
@@ -107,7 +112,8 @@ class StreamPipeline:
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
         self._torn = False
-        self._units = self._skipped = self._samples = self._judged = 0
+        self._bitrate = BitrateJump()
+        self._units = self._skipped = self._samples = self._judged = self._jumps = 0
         self._shed: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._keyframeless_since_ms: int | None = None
@@ -151,6 +157,7 @@ class StreamPipeline:
             shed=dict(self._shed),
             errors=dict(errors),
             blind_ms_max=self._blind_ms_max,
+            bitrate_jumps=self._jumps,
         )
 
     def decode(self, unit: AccessUnit) -> tuple[Sample, ...]:
@@ -164,6 +171,8 @@ class StreamPipeline:
             self._skipped += 1
             self._restart_next = True
             return ()
+        if not unit.keyframe:
+            self._note_bitrate(unit)
         tier = self._tiers.at(unit.pts_ms)
         self._tier = tier
         plan = self._sampler.unit(unit.pts_ms, unit.keyframe, tier)
@@ -285,6 +294,12 @@ class StreamPipeline:
             self._backlog.clear()
         self._last_dts_ms, self._last_step_ms = unit.dts_ms, step_ms
         return self._torn
+
+    def _note_bitrate(self, unit: AccessUnit) -> None:
+        ratio = self._policy.tiers.bitrate_jump
+        if ratio and self._bitrate.add(unit.dts_ms, len(unit.data), ratio) and self._tier is Tier.CALM:
+            self._jumps += 1
+            self._tiers.ask(JUMP_HOLD_MS)
 
     def _drop(self, unit: AccessUnit) -> None:
         self._errors["before_keyframe"] += 1

@@ -14,16 +14,16 @@ class TierState:
 
     def __init__(self, tiers: TierPolicy, *, alert: bool = False) -> None:
         self._tiers = tiers
-        self._asked = alert
+        self._asked_ms: int | None = 0 if alert else None
         self._alert_until_ms: int | None = None
 
     def at(self, pts_ms: int) -> Tier:
         """Tier of media at ``pts_ms``; the first call starts the stream's time."""
         if self._alert_until_ms is None:
             self._alert_until_ms = pts_ms + self._tiers.start_alert_ms
-        if self._asked:
-            self._asked = False
-            self._hold(pts_ms)
+        if self._asked_ms is not None:
+            hold_ms, self._asked_ms = self._asked_ms, None
+            self._hold(pts_ms, hold_ms or self._tiers.alert_hold_ms)
         return Tier.ALERT if pts_ms < self._alert_until_ms else Tier.CALM
 
     def observe(self, pts_ms: int, suspicious: bool) -> Tier:
@@ -34,17 +34,17 @@ class TierState:
         """
         if suspicious:
             self.at(pts_ms)
-            self._hold(pts_ms)
+            self._hold(pts_ms, self._tiers.alert_hold_ms)
         return self.at(pts_ms)
 
-    def ask(self) -> None:
-        """Alert from the next access unit on, whatever the scores."""
-        self._asked = True
+    def ask(self, hold_ms: int | None = None) -> None:
+        """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given."""
+        self._asked_ms = hold_ms or 0
 
     def set_policy(self, tiers: TierPolicy) -> None:
         self._tiers = tiers
 
-    def _hold(self, pts_ms: int) -> None:
+    def _hold(self, pts_ms: int, hold_ms: int) -> None:
         # At least one millisecond: an alert_hold_ms of 0 must still sample what raised the suspicion.
-        until = pts_ms + max(self._tiers.alert_hold_ms, 1)
+        until = pts_ms + max(hold_ms, 1)
         self._alert_until_ms = max(self._alert_until_ms or until, until)
