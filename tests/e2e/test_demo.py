@@ -1,0 +1,130 @@
+"""``edge-gate demo`` as a new user runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+pytestmark = pytest.mark.integration
+COMMAND = (sys.executable, "-m", "edge.cli", "demo")
+PATIENCE_S = 90.0
+
+
+@pytest.mark.parametrize("trigger", ["detector", "match"])
+def test_the_demo_cuts_and_shows_the_evidence(
+    trigger: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if trigger == "detector":
+        request.getfixturevalue("shared")
+    elif importlib.util.find_spec("skvideo") is None:
+        if os.environ.get("CI"):
+            pytest.fail("scikit-video is missing, and in CI nothing may be skipped")
+        pytest.skip("scikit-video is missing")
+    options = ["--json"] if trigger == "detector" else ["--no-shared", "--json"]
+    done = subprocess.run(
+        [*COMMAND, *options],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["cut"]
+    assert result["reason"] == trigger
+    assert not result["before_violation"]
+    assert result["cut_pts_ms"] >= result["violation_pts_ms"]
+    assert result["time_to_cut_ms"] > result["verdict_to_closed_ms"] > 0
+    assert result["reconnect_refused"]
+    assert result["refusal"]["reason"] == "blocked"
+    assert result["refusal"]["message_ar"]
+    incident = result["incident"]
+    assert incident["durable_wall_ms"] <= incident["cut_asked_wall_ms"] <= incident["cut_confirmed_wall_ms"]
+    with av.open(incident["evidence_path"]) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) > 25
+    assert not list(tmp_path.glob("**/*.flv")), "only the gate's own data is kept"
+
+
+def test_a_calm_clip_is_reported_as_it_is(tmp_path: Path) -> None:
+    clip = tmp_path / "calm.mp4"
+    with av.open(str(clip), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for _ in range(50):
+            frame = av.VideoFrame(160, 120, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([128]) * plane.buffer_size)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    done = subprocess.run(
+        [*COMMAND, str(clip), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 1, "nothing was cut"
+    result = json.loads(done.stdout)
+    assert result["cut"] is False
+    assert result["verdicts"] > 5
+    assert not list(tmp_path.glob("edge-gate-demo-*"))
+
+
+def test_a_clip_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, str(tmp_path / "no.mp4"), "--json"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no.mp4" in json.loads(done.stdout)["error"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        COMMAND,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if line.startswith("publishing"):
+                break
+        assert descendants(process.pid), "the gate, its workers and a publisher"
+        children = descendants(process.pid)
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == 130
+        deadline = time.monotonic() + PATIENCE_S
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            assert time.monotonic() < deadline, "children are left"
+            time.sleep(0.05)
+        assert not list(tmp_path.glob("edge-gate-demo-*"))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes below ``pid``, at any depth."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found: set[int] = set()
+    grown = {pid}
+    while grown:
+        grown = {child for child, parent in parents.items() if parent in grown} - found
+        found |= grown
+    return found
