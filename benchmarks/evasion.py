@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
     """Run it; prints one JSON document, and progress unless ``--json``."""
     parser = argparse.ArgumentParser(prog="benchmarks evasion", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of JSON, no progress")
-    parser.add_argument("--variants", type=VariantSet, choices=list(VariantSet), default=VariantSet.STANDARD)
+    parser.add_argument("--variants", type=VariantSet, choices=list(VariantSet), default=VariantSet.FULL)
     parser.add_argument("--random", type=int, default=100_000, help="random hashes beside the known ones")
     parser.add_argument("--only", nargs="*", help="changes to measure")
     parser.add_argument("--calm", action="store_true", help="count false matches over the calm footage, too")

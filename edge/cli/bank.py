@@ -65,8 +65,8 @@ def add(
     note: Annotated[str, typer.Option(help="Free text kept with the entries.")] = "",
     variants: Annotated[
         VariantSet,
-        typer.Option(help="Changed pictures banked with each frame: 17 (standard) or 33 (full) more hashes."),
-    ] = VariantSet.STANDARD,
+        typer.Option(help="Changed pictures banked with each frame: 16 (light) or 32 (full) more hashes."),
+    ] = VariantSet.FULL,
     entry_id: Annotated[
         str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
     ] = None,

@@ -15,8 +15,10 @@ U8 = npt.NDArray[np.uint8]
 
 PLAIN_LEVELS = 14
 """Luma levels by which a pixel of the frame may differ from its colour: what compression leaves."""
-STRAY = 0.08
-"""Share of a line's pixels that may differ by more: a logo may reach into the frame."""
+STRAY = 0.05
+"""Share of a line's pixels that may differ by more."""
+STRAY_OVERLAY = 0.22
+"""The same where an overlay may reach into the border; dark pictures then lose more than the border."""
 MIN_BORDER = 0.012
 """Share of a side under which a border is not worth a second hash."""
 MIN_INSIDE = 0.2
@@ -38,19 +40,22 @@ class Rectangle:
         return luma[self.top : self.bottom, self.left : self.right]
 
 
-def inside_border(luma: U8) -> Rectangle | None:
-    """The picture inside a plain frame of a luma plane ``(h, w)``; None when there is no such frame."""
+def inside_border(luma: U8, stray: float = STRAY) -> Rectangle | None:
+    """The picture inside a plain frame of a luma plane ``(h, w)``; None when there is no such frame.
+
+    ``stray``: share of a line's pixels that may be of another colour.
+    """
     height, width = luma.shape
     if min(height, width) < 16:
         return None
     columns = luma[:, :: max(1, width // _SAMPLES)]
-    top = _plain_lines(columns)
-    bottom = height - _plain_lines(columns[::-1])
+    top = _plain_lines(columns, stray)
+    bottom = height - _plain_lines(columns[::-1], stray)
     if bottom - top < height * MIN_INSIDE:
         return None
     rows = luma[top : bottom : max(1, (bottom - top) // _SAMPLES)].T
-    left = _plain_lines(rows)
-    right = width - _plain_lines(rows[::-1])
+    left = _plain_lines(rows, stray)
+    right = width - _plain_lines(rows[::-1], stray)
     if right - left < width * MIN_INSIDE:
         return None
     if height - (bottom - top) < height * MIN_BORDER:
@@ -62,21 +67,21 @@ def inside_border(luma: U8) -> Rectangle | None:
     return Rectangle(top, bottom, left, right)
 
 
-def _plain_lines(lines: U8) -> int:
+def _plain_lines(lines: U8, stray: float) -> int:
     """How many lines from the first on have the first one's colour throughout."""
     colour = int(np.median(lines[0]))
-    if not _plain(lines[:1], colour)[0]:
+    if not _plain(lines[:1], colour, stray)[0]:
         return 0
     step = max(1, len(lines) // _SAMPLES)
-    coarse = _plain(lines[::step], colour)
+    coarse = _plain(lines[::step], colour, stray)
     if coarse.all():
         return len(lines)
     last = int(coarse.argmin()) * step
-    fine = _plain(lines[last - step + 1 : last + 1], colour)
+    fine = _plain(lines[last - step + 1 : last + 1], colour, stray)
     return last - step + 1 + int(fine.argmin())
 
 
-def _plain(lines: U8, colour: int) -> npt.NDArray[np.bool_]:
+def _plain(lines: U8, colour: int, stray: float) -> npt.NDArray[np.bool_]:
     low, high = max(0, colour - PLAIN_LEVELS), min(255, colour + PLAIN_LEVELS)
     strays = ((lines < low) | (lines > high)).sum(axis=1)
-    return np.asarray(strays <= lines.shape[1] * STRAY)
+    return np.asarray(strays <= lines.shape[1] * stray)

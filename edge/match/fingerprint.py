@@ -84,7 +84,7 @@ def fingerprint(
     label: str = "",
     note: str = "",
     added_ms: int = 0,
-    variants: VariantSet = VariantSet.STANDARD,
+    variants: VariantSet = VariantSet.FULL,
     min_quality: int = MIN_QUALITY,
     still_bits: int = STILL_BITS,
     progress: Progress | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
 from edge.match.bank import Bank, bank_files
-from edge.match.border import inside_border
+from edge.match.border import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion, Variant
 from edge.match.fingerprint import MIN_QUALITY
 from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher
@@ -100,22 +100,24 @@ class Matcher:
     def query(self, luma: npt.NDArray[np.uint8]) -> tuple[Candidate, ...]:
         """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
 
-        Looked up are the frame, what is inside its plain border if it has one, and all that mirrored;
-        when nothing is found and a bank has the variants for it, also the frame without its left and
-        without its right fifth, one of which is free of an overlay. Views whose quality is under
-        ``min_quality`` are left out.
+        Looked up are the frame, what is inside its plain border if it has one, and all that mirrored.
+        When nothing is found, also what is inside a border with an overlay on it, and, if a bank has the
+        variants for it, the frame without its left and without its right fifth, one of which is free of
+        an overlay. Views whose quality is under ``min_quality`` are left out.
         """
         if not self._kinds:
             return ()
         found = self._look_up("", self._hasher.hash(luma))
         border = inside_border(luma)
         if border is not None:
-            luma = border.of(luma)
-            found += self._look_up("inside", self._hasher.hash(luma))
-        if not found and self._kinds.issuperset(_WINDOWS) and min(luma.shape) >= MIN_WINDOWED:
-            for variant, sides in _WINDOWS.items():
-                window = cropped(luma, *sides)
-                found += self._look_up(variant.word, self._hasher.hash(window))
+            found += self._look_up("inside", self._hasher.hash(border.of(luma)))
+        if not found and min(luma.shape) >= MIN_WINDOWED:
+            wider = inside_border(luma, STRAY_OVERLAY)
+            if wider is not None and wider != border:
+                found += self._look_up("inside", self._hasher.hash(wider.of(luma)))
+            if not found and self._kinds.issuperset(_WINDOWS):
+                for how, window in _windows(luma, border):
+                    found += self._look_up(how, self._hasher.hash(window))
         return _bounded(_without_benign(found))
 
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
@@ -178,6 +180,21 @@ class _OpenBank:
             severity=info.severity,
             quarantined=entry.id in self._quarantined,
         )
+
+
+def _windows(
+    luma: npt.NDArray[np.uint8], border: Rectangle | None
+) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    """The frame without one side, of the whole and of what is inside its border.
+
+    What is left of a border in a window is taken off: an overlay may have hidden it in the whole.
+    """
+    for variant, sides in _WINDOWS.items():
+        window = cropped(luma, *sides)
+        left = inside_border(window)
+        yield variant.word, window if left is None else left.of(window)
+        if border is not None:
+            yield f"inside+{variant.word}", cropped(border.of(luma), *sides)
 
 
 def _without_benign(candidates: list[Candidate]) -> list[Candidate]:

@@ -29,7 +29,7 @@ class VariantSet(StrEnum):
     """Which variants of known footage are banked; an index grows in proportion."""
 
     NONE = "none"
-    STANDARD = "standard"
+    LIGHT = "light"
     """Crops to 20 %, single sides: 17 hashes a frame."""
     FULL = "full"
     """Crops to 40 %, single sides, turned by up to 3°, keystone of 5 %: 33 hashes a frame."""
