@@ -354,6 +354,7 @@ class Gate:
             await asyncio.sleep(_SWEEP_S)
             if number % _EXPIRE_SWEEPS == 0:
                 self.view.expire(self.clock.wall_ms())
+            self._measure()
             limit = self.settings.limits.unwatched_ms
             now = self.clock.monotonic_ms()
             for stream in self.registry:
@@ -368,6 +369,15 @@ class Gate:
                 await self.thread.call(probe)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
+
+    def _measure(self) -> None:
+        for load in self.pool.loads():
+            worker = str(load.index)
+            self.metrics.worker_busy.labels(worker).set(load.busy_share)
+            self.metrics.worker_streams.labels(worker).set(load.streams)
+            self.metrics.worker_resident.labels(worker).set(load.resident_bytes)
+        self.metrics.decoded.set(self.pool.decoded)
+        self.metrics.judged.set(self.pool.judged)
 
     async def _ask_caller(self, stream_id: str) -> bool:
         """Whether a CUT can reach the caller; the answer itself was queued before."""

@@ -50,6 +50,18 @@ class Metrics:
         )
         self.worker_restarts = Counter("edge_worker_restarts", "Workers replaced.", registry=registry)
 
+        self.worker_busy = Gauge(
+            "edge_worker_busy", "Share of a worker's time spent in jobs.", ["worker"], registry=registry
+        )
+        self.worker_streams = Gauge(
+            "edge_worker_streams", "Streams of a worker.", ["worker"], registry=registry
+        )
+        self.worker_resident = Gauge(
+            "edge_worker_resident_bytes", "Resident memory of a worker.", ["worker"], registry=registry
+        )
+        self.decoded = Gauge("edge_frames_decoded", "Frames decoded since the start.", registry=registry)
+        self.judged = Gauge("edge_samples_judged", "Samples judged since the start.", registry=registry)
+
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
         return generate_latest(self.registry)

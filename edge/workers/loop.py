@@ -28,6 +28,7 @@ from edge.policy import Policy, parse_policy
 from edge.stream import PullSettings, PullSource, StreamPipeline
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
+from edge.workers.memory import resident_bytes
 from edge.workers.settings import WorkerSettings
 
 _BANK_CHECK_MS: Final = 2000.0
@@ -108,6 +109,8 @@ class WorkerLoop:
         self.inbox: queue.Queue[Command] = queue.Queue(maxsize=settings.inbox_commands)
         self._running = True
         self._judge_ms = 5.0
+        self._busy_ms = 0.0
+        self._decoded = self._judged = 0
         self._banks_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -127,6 +130,7 @@ class WorkerLoop:
             if stream is None:
                 continue
             self._current.enter(stream.id)
+            start_ms = self._clock.monotonic_ms()
             try:
                 job[2](stream)
             except GateError as error:
@@ -135,6 +139,7 @@ class WorkerLoop:
                 log.exception("job failed", stream_id=stream.id)
                 self._close(stream, "internal", f"{type(error).__name__}: {error}", retryable=False)
             finally:
+                self._busy_ms += self._clock.monotonic_ms() - start_ms
                 self._current.leave()
         for stream in list(self._streams.values()):
             self._drop(stream)
@@ -194,9 +199,23 @@ class WorkerLoop:
             case "reload_banks":
                 self._reload_banks()
             case "ping":
-                self._send(worker_pb2.FromWorker(pong=worker_pb2.Pong(sequence=command.ping.sequence)))
+                self._answer_ping(command.ping.sequence)
             case "shutdown":
                 self._running = False
+
+    def _answer_ping(self, sequence: int) -> None:
+        running = [s.pipeline.counters for s in self._streams.values() if s.pipeline is not None]
+        self._send(
+            worker_pb2.FromWorker(
+                pong=worker_pb2.Pong(
+                    sequence=sequence,
+                    busy_ms=self._busy_ms,
+                    decoded=self._decoded + sum(counters.decoded for counters in running),
+                    judged=self._judged + sum(counters.judged for counters in running),
+                    resident_bytes=resident_bytes(),
+                )
+            )
+        )
 
     def _check_banks(self) -> None:
         now = self._clock.monotonic_ms()
@@ -335,6 +354,9 @@ class WorkerLoop:
         self._jobs.drop(stream.id)
         if self._streams.get(stream.id) is stream:
             del self._streams[stream.id]
+            if stream.pipeline is not None:
+                self._decoded += stream.pipeline.counters.decoded
+                self._judged += stream.pipeline.counters.judged
         if stream.pull is not None:
             stream.pull.stop()
 

@@ -40,6 +40,16 @@ class WorkerEvents(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """One worker as it was last measured."""
+
+    index: int
+    streams: int
+    busy_share: float
+    resident_bytes: int
+
+
 @dataclass(slots=True)
 class _Worker:
     index: int
@@ -50,10 +60,20 @@ class _Worker:
     heard_ms: float
     streams: set[str] = field(default_factory=set)
     lost: bool = False
+    pong_ms: float = 0.0
+
+    busy_ms: float = 0.0
+    """Time in jobs at the last pong."""
+    busy_share: float = 0.0
+    """Share of the time between the last two pongs that was spent in jobs."""
+    decoded: int = 0
+    judged: int = 0
+    resident_bytes: int = 0
 
     @property
-    def load(self) -> int:
-        return len(self.streams)
+    def load(self) -> float:
+        """Measured load, and a little for each stream: new ones show in the measure only later."""
+        return self.busy_share + 0.02 * len(self.streams)
 
 
 class WorkerPool:
@@ -70,6 +90,7 @@ class WorkerPool:
         self._owner: dict[str, _Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._deaths: Counter[str] = Counter()
+        self._totals: Counter[str] = Counter()
         self._stopping = False
         self.restarts = 0
         self.model_digest = ""
@@ -192,7 +213,7 @@ class WorkerPool:
                         self.bank_digest = event.ready.bank_digest
                         worker.ready.set()
                     case "pong":
-                        pass
+                        self._note_load(worker, event.pong)
                     case _:
                         self._events.on_worker_event(event)
         except WorkerLost as error:
@@ -200,6 +221,34 @@ class WorkerPool:
         except Exception:
             log.exception("event of a worker failed", worker=worker.index)
         await self._bury(worker)
+
+    def _note_load(self, worker: _Worker, pong: worker_pb2.Pong) -> None:
+        now = self._clock.monotonic_ms()
+        if worker.pong_ms:
+            passed_ms = max(1.0, now - worker.pong_ms)
+            worker.busy_share = min(1.0, (pong.busy_ms - worker.busy_ms) / passed_ms)
+        self._totals.update(decoded=pong.decoded - worker.decoded, judged=pong.judged - worker.judged)
+        worker.pong_ms, worker.busy_ms = now, pong.busy_ms
+        worker.decoded, worker.judged = pong.decoded, pong.judged
+        worker.resident_bytes = pong.resident_bytes
+
+    def loads(self) -> tuple[WorkerLoad, ...]:
+        """Each worker's load as it was last measured."""
+        return tuple(
+            WorkerLoad(w.index, len(w.streams), w.busy_share, w.resident_bytes)
+            for w in self._workers.values()
+            if not w.lost
+        )
+
+    @property
+    def decoded(self) -> int:
+        """Frames decoded by all workers so far."""
+        return self._totals["decoded"]
+
+    @property
+    def judged(self) -> int:
+        """Samples judged by all workers so far."""
+        return self._totals["judged"]
 
     async def _bury(self, worker: _Worker) -> None:
         """The worker's socket is closed: it is dead or as good as."""

@@ -495,18 +495,36 @@ Global___EvidenceSaved: _TypeAlias = EvidenceSaved  # noqa: Y015
 
 @_typing.final
 class Pong(_message.Message):
+    """Answer to a ping, with what the worker has done since it started."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    BUSY_MS_FIELD_NUMBER: _builtins.int
+    DECODED_FIELD_NUMBER: _builtins.int
+    JUDGED_FIELD_NUMBER: _builtins.int
+    RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
+    busy_ms: _builtins.float
+    """Time spent in jobs, milliseconds."""
+    decoded: _builtins.int
+    """Frames decoded."""
+    judged: _builtins.int
+    """Samples judged."""
+    resident_bytes: _builtins.int
+    """Resident memory, bytes."""
     def __init__(
         self,
         *,
         sequence: _builtins.int = ...,
+        busy_ms: _builtins.float = ...,
+        decoded: _builtins.int = ...,
+        judged: _builtins.int = ...,
+        resident_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_ms", b"busy_ms", "decoded", b"decoded", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
