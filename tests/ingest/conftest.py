@@ -151,7 +151,7 @@ path, url, pace = sys.argv[1], sys.argv[2], float(sys.argv[3])
 sent = 0
 try:
     with av.open(path) as source, av.open(url, "w", format="flv") as out:
-        streams = {s.index: out.add_stream_from_template(s) for s in source.streams}
+        streams = {s.index: out.add_stream_from_template(s, opaque=True) for s in source.streams}
         for packet in source.demux():
             if packet.dts is None:
                 continue
