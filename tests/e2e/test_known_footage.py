@@ -1,0 +1,65 @@
+"""A banked video, published over RTMP mirrored and letterboxed, is cut by the match."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.servers.publisher import Publisher
+from edge.launch import GateProcess
+from edge.match import Bank, BankInfo, VariantSet, fingerprint
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def known(shared: Path) -> Path:
+    if shutil.which("ffmpeg") is None:
+        if os.environ.get("CI"):
+            pytest.fail("ffmpeg is missing, and in CI nothing may be skipped")
+        pytest.skip("ffmpeg is missing")
+    return shared / "reference" / "pdq" / "videos" / "pattern-hd-no-bar.mp4"
+
+
+def changed(source: Path, target: Path) -> Path:
+    """What an evader publishes: mirrored, letterboxed, smaller, encoded anew."""
+    filters = "hflip,scale=360:640,pad=iw:ceil(ih*2/3)*2:0:-1"
+    encode = ["-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "30", "-g", "30", "-bf", "0"]
+    command = ["ffmpeg", "-v", "error", "-i", str(source), "-vf", filters, *encode, str(target)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    return target
+
+
+def events(ingest: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """What the ingest says, as it says it; a test that waits in vain is ended by its time limit."""
+    assert ingest.stdout is not None
+    for line in ingest.stdout:
+        yield json.loads(line)
+
+
+def test_known_footage_is_cut_although_it_is_mirrored_and_letterboxed(known: Path, tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
+    bank.add([fingerprint(known, entry_id="pattern", variants=VariantSet.LIGHT)])
+    copy = changed(known, tmp_path / "copy.flv")
+    with GateProcess(tmp_path / "gate") as gate:
+        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate.grpc]
+        with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:
+            try:
+                said = events(ingest)
+                ready = next(event for event in said if event["event"] == "ready")
+                with Publisher(f"rtmp://{ready['rtmp']}/live/cam?user=u1&key=k1", copy):
+                    cut = next(e for e in said if e["event"] == "judged" and e["action"] == "cut")
+                    next(e for e in said if e["event"] == "cut_confirmed")
+            finally:
+                ingest.terminate()
+    assert cut["reason"] == "match"
+    assert cut["category"] == "known_footage"
+    assert cut["pts_ms"] <= 3000
