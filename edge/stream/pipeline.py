@@ -103,6 +103,8 @@ class StreamPipeline:
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
         self._backlog: deque[AccessUnit] = deque()
+        self._decoded_backlog = 0
+        self._burst: list[AccessUnit] = []
         self._restart_next = False
         self._arrivals: dict[int, float] = {}
         self._planes: dict[int, Luma] = {}
@@ -182,20 +184,22 @@ class StreamPipeline:
                 return ()
             case Feed.SKIP:
                 if unit.keyframe:
-                    self._backlog.clear()
+                    self._forget_backlog()
                 self._backlog.append(unit)
                 self._skipped += 1
                 self._release()
                 return ()
             case Feed.CATCH_UP:
                 self._backlog.append(unit)
-                self._skipped += 1 - plan.backlog
+                again = min(plan.backlog, self._decoded_backlog)
+                self._decoded_backlog -= again
+                self._skipped += 1 - (plan.backlog - again)
                 return self._feed(self._backlog.popleft() for _ in range(plan.backlog))
             case _:
-                self._backlog.clear()
+                self._forget_backlog()
                 if plan.feed is Feed.RESTART or self._restart_next:
                     self._restart()
-                return self._feed((unit,))
+                return self._feed((unit,)) or self._end_burst(unit)
 
     def skip(self, unit: AccessUnit) -> None:
         """Takes a unit that will not be decoded, because its moment has passed; it is kept as evidence.
@@ -204,8 +208,8 @@ class StreamPipeline:
         """
         unit = self._take(unit)
         self._skipped += 1
-        self._backlog.clear()
-        self._restart_next = True
+        self._forget_backlog()
+        self._restart_next = self._torn = True
 
     def drain(self) -> tuple[Sample, ...]:
         """The samples still to come at the end of a stream. Raises BrokenMedia where none of its units
@@ -291,7 +295,7 @@ class StreamPipeline:
             self._torn = False
         elif self._said_needed is not None and step_ms > max(TORN_MS, 4 * self._last_step_ms):
             self._torn = True
-            self._backlog.clear()
+            self._forget_backlog()
         self._last_dts_ms, self._last_step_ms = unit.dts_ms, step_ms
         return self._torn
 
@@ -309,6 +313,28 @@ class StreamPipeline:
         count = self._errors["before_keyframe"]
         if count >= KEYFRAMELESS_UNITS or waited_ms >= KEYFRAMELESS_MS:
             raise BrokenMedia(f"no keyframe in {count} access units ({waited_ms} ms of media)")
+
+    def _end_burst(self, unit: AccessUnit) -> tuple[Sample, ...]:
+        """Where the decoder holds frames back, a burst that is fed ends by emptying it: cheaper than
+        feeding it more units, and a few frames sooner."""
+        count = self._sampler.burst_units
+        if count == 1:
+            self._burst.clear()
+        if count and self._decoder.holds_back:
+            self._burst.append(unit)
+        if not self._decoder.holds_back or len(self._burst) != count or not self._sampler.burst_is_fed:
+            return ()
+        samples = tuple(self._use(self._decoder.drain()))
+        self._sampler.drained(count)
+        self._expects_keyframe = True
+        self._backlog.extend(self._burst)
+        self._decoded_backlog = count
+        self._burst.clear()
+        return samples
+
+    def _forget_backlog(self) -> None:
+        self._backlog.clear()
+        self._decoded_backlog = 0
 
     def _restart(self) -> None:
         self._decoder.restart()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from edge.domain import Tier
 from edge.policy import TierPolicy
@@ -75,7 +76,7 @@ class Sampler:
         self._long_gops = False
         self._distrusted = False
         self._burst_start_ms: int | None = None
-        self._burst_units = 0  # 0: no burst is running
+        self._burst_pts: list[int] = []  # of the units of the running burst
         self._sampled_ms: int | None = None
         self._units_unsampled = 0
         self._frames_unsampled = 0
@@ -109,7 +110,7 @@ class Sampler:
         if self._sampled_ms is None:
             self._sampled_ms = pts_ms
         if tier is Tier.ALERT:
-            self._burst_units = 0
+            self._burst_pts.clear()
         if keyframe:
             return self._keyframe(pts_ms)
         self._gop_units += 1
@@ -120,17 +121,47 @@ class Sampler:
         if not self._schedule.running:
             return self._schedule.frame(pts_ms)
         self._frames_unsampled += 1
-        if self._burst_units:
-            limit = BURST_FRAMES
-        else:
-            limit = ALERT_FRAMES if self._tier is Tier.ALERT else BLIND_UNITS
+        limit = BURST_FRAMES if self._burst_pts else ALERT_FRAMES if self._tier is Tier.ALERT else BLIND_UNITS
         left = limit - self._frames_unsampled
         taps = self._schedule.frame(pts_ms, want=left in (SPREAD_FRAMES, 2 * SPREAD_FRAMES), force=left <= 0)
         if taps.sample is not None:
             self._sampled_ms = taps.sample[2]
-            self._units_unsampled = self._frames_unsampled = self._burst_units = 0
+            self._units_unsampled = self._frames_unsampled = 0
+            self._burst_pts.clear()
             self._samples += 1
         return taps
+
+    @property
+    def burst_units(self) -> int:
+        """Units of the running calm burst so far; 0 when none is running."""
+        return len(self._burst_pts)
+
+    @property
+    def burst_is_fed(self) -> bool:
+        """Whether every frame of the burst's sample is in the decoder, held back or not.
+
+        Known without waiting for the frames to come out where the stamps leave no gap.
+        """
+        end_ms = self._schedule.end_ms
+        if end_ms is None or len(self._burst_pts) < 3:
+            return False
+        times = sorted(self._burst_pts)
+        gaps = [after - before for before, after in pairwise(times)]
+        interval_ms = min(gaps)
+        for count, gap in enumerate(gaps, start=1):
+            if gap > 1.5 * interval_ms:
+                return False
+            if count >= 2 and times[count] + interval_ms // 2 >= end_ms:
+                return True
+        return False
+
+    def drained(self, units: int) -> None:
+        """The decoder was emptied to end a burst of so many units and has lost its references: they are
+        the beginning of the backlog."""
+        self._burst_pts.clear()
+        self._schedule.stop()
+        self._schedule.skip()
+        self._backlog = units
 
     def finish(self) -> tuple[int, int, int] | None:
         """At the end of a stream too short for one sample: the frames that it had."""
@@ -149,7 +180,7 @@ class Sampler:
         first = self._gop_start_ms is None
         self._gop_start_ms, self._gop_units = pts_ms, 1
         calm = self._tier is not Tier.ALERT
-        bursting = in_step and self._burst_units > 0
+        bursting = in_step and bool(self._burst_pts)
         if calm and not self._long_gops and not bursting and self._too_early(pts_ms):
             self._backlog, self._catching_up = 0, False
             return self._skip()
@@ -158,7 +189,7 @@ class Sampler:
             self._schedule.skip()
             self._schedule.stop()
         if bursting:
-            self._burst_units += 1
+            self._burst_pts.append(pts_ms)
         elif not calm:
             self._follow(pts_ms, self._tiers.alert_interval_ms, fresh=first or not in_step)
         elif self._long_gops:
@@ -188,11 +219,11 @@ class Sampler:
             return self._catch_up()
         if gop_ms > self._tiers.blind_limit_ms:
             self._long_gops = True
-        if self._burst_units:
-            self._burst_units += 1
-            if self._burst_units <= BURST_UNITS:
+        if self._burst_pts:
+            self._burst_pts.append(pts_ms)
+            if len(self._burst_pts) <= BURST_UNITS:
                 return _DECODE
-            self._burst_units = 0
+            self._burst_pts.clear()
         if self._long_gops:
             self._schedule.repeat(self._inner_interval_ms, pts_ms)
             return _DECODE
@@ -215,7 +246,7 @@ class Sampler:
     def _start_burst(self, pts_ms: int) -> None:
         delta_ms = min(self._delta_ms, max(self._tiers.burst_ms // 2, 1))
         self._schedule.start(pts_ms, None, delta_ms=delta_ms)
-        self._burst_start_ms, self._burst_units, self._frames_unsampled = pts_ms, 1, 0
+        self._burst_start_ms, self._burst_pts, self._frames_unsampled = pts_ms, [pts_ms], 0
 
     def _too_early(self, pts_ms: int) -> bool:
         if self._burst_start_ms is None:

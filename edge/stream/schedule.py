@@ -57,6 +57,11 @@ class Schedule:
         return self._end_ms is not None
 
     @property
+    def end_ms(self) -> int | None:
+        """Wanted time of the newest frame of the next sample; None when none is wanted."""
+        return self._end_ms
+
+    @property
     def oldest_kept_ms(self) -> int | None:
         """Planes of frames before it will not be asked for again."""
         return self._kept[0] if self._kept else None
