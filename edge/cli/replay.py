@@ -14,7 +14,7 @@ from edge.errors import ConfigError, InvalidInput
 
 @reports_errors
 def replay(
-    paths: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="PATH…")],
+    paths: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="PATH")],
     windows: Annotated[bool, typer.Option("--windows", help="Also every window's time and score.")] = False,
     policy_file: Annotated[
         Path | None, typer.Option("--policy", help="Policy (JSON). Default: the model's own thresholds.")
@@ -29,7 +29,9 @@ def replay(
     """Judge recorded files as if they were live, as fast as the machine allows.
 
     With --json one object a file, in the order of PATH…: path, duration_s, samples, score_max,
-    score_mean, verdict, first_flag_s, first_cut_s, reason, matches (and windows: [[t_s, score], …]).
+    score_mean, verdict, first_flag_s, first_cut_s, reason, matches; with --windows also windows, a list of
+    pairs of time and score.
+
     Nothing is blocked or recorded. A file that cannot be judged gives an object with `error`; the
     others are judged all the same, and the exit code is 1 at the end.
     """

@@ -1,0 +1,141 @@
+"""Recorded files through the live pipeline: scores, errors that spare the others, and the command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edge.cli import app
+from edge.detect import default_model_directory
+from edge.detect.default_policy import default_policy
+from edge.match import Bank, BankInfo, fingerprint
+from edge.replay import Replay, ReplaySetup, expand_paths
+
+FIELDS = {
+    "path",
+    "duration_s",
+    "samples",
+    "score_max",
+    "score_mean",
+    "verdict",
+    "first_flag_s",
+    "first_cut_s",
+    "reason",
+    "matches",
+}
+
+
+def write_clip(path: Path, seconds: int = 4, seed: int = 1) -> Path:
+    """Moving textures, 25 fps: enough structure for a perceptual hash."""
+    source = np.random.default_rng(seed)
+    texture = np.kron(source.integers(0, 255, (24, 32), dtype=np.uint8), np.ones((20, 20), np.uint8))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "25"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for index in range(25 * seconds):
+            shifted = np.roll(texture, (2 * index, 3 * index), axis=(0, 1))[:240, :320]
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(shifted), format="gray"))
+            )
+        container.mux(stream.encode())
+    return path
+
+
+def setup(bank_dir: Path | None = None) -> ReplaySetup:
+    model_dir = default_model_directory()
+    return ReplaySetup(model_dir, bank_dir, default_policy(model_dir))
+
+
+def test_a_report_has_its_fields_and_is_the_same_twice(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    replay = Replay(setup())
+    first, second = replay.run(clip, windows=True), replay.run(clip, windows=True)
+    assert first == second
+    assert first.keys() == FIELDS | {"windows"}
+    assert first["duration_s"] == pytest.approx(4.0, abs=0.1)
+    scores = [score for _, score in first["windows"]]
+    assert first["samples"] == len(scores) >= 10
+    assert first["score_max"] == max(scores)
+    assert first["score_mean"] == pytest.approx(sum(scores) / len(scores), abs=1e-4)
+    times = [at for at, _ in first["windows"]]
+    assert times == sorted(times)
+    assert replay.run(clip).keys() == FIELDS
+
+
+def test_known_footage_is_cut_by_the_match(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "known.mp4")
+    bank = Bank.create(tmp_path / "banks" / "known", BankInfo(label="known_footage"))
+    bank.add([fingerprint(clip, entry_id="entry-1", added_ms=0)])
+    report = Replay(setup(tmp_path / "banks")).run(clip)
+    assert (report["verdict"], report["reason"]) == ("cut", "match")
+    assert report["first_cut_s"] <= 2.0
+    assert report["matches"][0]["entry"].endswith("entry-1")
+    other = Replay(setup(tmp_path / "banks")).run(write_clip(tmp_path / "other.mp4", seed=2))
+    assert other["matches"] == []
+
+
+def test_what_cannot_be_judged_spares_the_rest(tmp_path: Path) -> None:
+    good = write_clip(tmp_path / "b.mp4")
+    (tmp_path / "a.mp4").write_bytes(b"\x00\x01random" * 500)
+    (tmp_path / "notes.txt").write_text("not a video")
+    (tmp_path / "c.mp4").write_bytes(good.read_bytes()[:3000])
+    absent = tmp_path / "absent.mp4"
+    result = CliRunner().invoke(app, ["replay", "--json", "-j", "2", str(tmp_path), str(absent)])
+    assert result.exit_code == 1
+    reports = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(report["path"]).name for report in reports] == ["a.mp4", "b.mp4", "c.mp4", "absent.mp4"]
+    assert ["error" in report for report in reports] == [True, False, True, True]
+    for report in reports:
+        if "error" in report:
+            assert report["reason"]
+
+
+def test_folders_are_searched_for_videos(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.MKV", "deep/c.flv", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = [path.name for path in expand_paths([tmp_path, tmp_path / "notes.txt"])]
+    assert found == ["a.MKV", "b.mp4", "c.flv", "notes.txt"]
+
+
+def test_a_decoder_that_crashes_costs_only_its_own_file(tmp_path: Path) -> None:
+    """A real segmentation fault in the process that judges one of three files."""
+    for name in ("a.mp4", "crash.mp4", "z.mp4"):
+        write_clip(tmp_path / name, seconds=1)
+    script = tmp_path / "crashing.py"
+    script.write_text(
+        "import ctypes, sys\n"
+        "from pathlib import Path\n"
+        "from edge.replay import ReplayPool, report\n"
+        "judge = report.Replay._judge\n"
+        "def crash(self, path, windows):\n"
+        "    if path.name == 'crash.mp4':\n"
+        "        ctypes.string_at(0)\n"
+        "    return judge(self, path, windows)\n"
+        "report.Replay._judge = crash\n"
+        "if __name__ == '__main__':\n"
+        "    from edge.detect import default_model_directory\n"
+        "    from edge.detect.default_policy import default_policy\n"
+        "    model = default_model_directory()\n"
+        "    setup = report.ReplaySetup(model, None, default_policy(model))\n"
+        "    paths = sorted(Path(sys.argv[1]).glob('*.mp4'))\n"
+        "    for index, said in sorted(ReplayPool(setup, 2).reports(paths, windows=False)):\n"
+        "        print(paths[index].name, said.get('error', 'ok'))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert result.stdout.splitlines() == [
+        "a.mp4 ok",
+        "crash.mp4 the decoder crashed on this file",
+        "z.mp4 ok",
+    ]
