@@ -17,7 +17,6 @@ from edge.cli.output import JsonOption, print_json, print_table, reports_errors,
 from edge.errors import NotFound
 from edge.match import (
     Bank,
-    BankInfo,
     Candidate,
     Existing,
     Footage,
@@ -29,6 +28,7 @@ from edge.match import (
     Severity,
     VariantSet,
     bank_files,
+    bank_info,
     bank_path,
     fingerprint,
     frames_of,
@@ -401,7 +401,7 @@ def _open_or_create(
         if error.kind != "bank":
             raise
     said = {"label": label or None, "severity": severity, "opinion": opinion}
-    bank = Bank.create(path, BankInfo.model_validate({k: v for k, v in said.items() if v is not None}))
+    bank = Bank.create(path, bank_info(**{k: v for k, v in said.items() if v is not None}))
     try:
         yield bank
     except BaseException:

@@ -1,10 +1,11 @@
 """Known footage: PDQ on luma, exact search over banks, temporal voting."""
 
-from edge.match.bank import Bank, BankInfo, Existing, Updated, Withdrawal, bank_files, bank_path
+from edge.match.bank import Bank, Existing, Updated, Withdrawal
 from edge.match.entry import Candidate, Entry, EntryKind, Footage, HashRun, Opinion, Severity, Variant
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
 from edge.match.formats import Format, Import, sniff, write
 from edge.match.incidents import INCIDENT_BANK, bank_incident, withdraw_incident
+from edge.match.manifest import BankInfo, bank_files, bank_info, bank_path
 from edge.match.matcher import Matcher
 from edge.match.pdq import Dihedral, PdqHash, PdqHasher
 from edge.match.runaway import RunawayGuard
@@ -37,6 +38,7 @@ __all__ = [
     "Withdrawal",
     "bank_files",
     "bank_incident",
+    "bank_info",
     "bank_path",
     "fingerprint",
     "frames_of",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.errors import AlreadyExists, NotFound
-from edge.match.bank import Bank, BankInfo, Withdrawal
+from edge.match.bank import Bank, Withdrawal
 from edge.match.entry import Severity
 from edge.match.fingerprint import fingerprint
+from edge.match.manifest import BankInfo
 
 INCIDENT_BANK = "incidents"
 

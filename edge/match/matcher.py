@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
-from edge.match.bank import Bank, bank_files
+from edge.match.bank import Bank
 from edge.match.border import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion, Variant
 from edge.match.fingerprint import MIN_QUALITY
+from edge.match.manifest import bank_files
 from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher
 from edge.match.search import MAX_RADIUS, Codes, codes_of
 from edge.match.variants import cropped

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.errors import AlreadyExists, BankError, InvalidInput, NotFound
-from edge.match import Bank, BankInfo, Entry, EntryKind, Footage, HashRun, Opinion, Variant
+from edge.match import Bank, BankInfo, Entry, EntryKind, Footage, HashRun, Opinion, Variant, bank_info
 from edge.match import bank as bank_module
+from edge.match import manifest as manifest_module
 from edge.match.bank import Existing, Updated, Withdrawal
 from edge.match.segment import Segment, SegmentBuilder, write_segment
 
@@ -252,7 +253,21 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     path = tmp_path / "known.bank"
     bank = json.loads(path.read_text())["bank"]
     bank["segments"] = [{"file": "../../etc/x.seg", "digest": "0" * 64, "hashes": 1, "entries": 1}]
-    checksum = hashlib.sha256(bank_module._canonical(bank)).hexdigest()
+    checksum = hashlib.sha256(manifest_module._canonical(bank)).hexdigest()
     path.write_text(json.dumps({"edge_gate_bank": 1, "sha256": checksum, "bank": bank}))
     with pytest.raises(BankError, match=r"segments\.0\.file"):
         Bank.open(path)
+
+
+def test_a_bank_keeps_its_name(tmp_path: Path) -> None:
+    Bank.create(tmp_path / "known").add([item("a", 1)])
+    (tmp_path / "known.bank").rename(tmp_path / "other.bank")
+    with pytest.raises(BankError, match="named 'known'"):
+        Bank.open(tmp_path / "other")
+
+
+def test_what_operators_say_is_checked() -> None:
+    with pytest.raises(InvalidInput, match=r"bank\.label: .*64 characters"):
+        bank_info(label="x" * 65)
+    with pytest.raises(InvalidInput, match=r"bank\.enabled_ratio"):
+        bank_info(enabled_ratio=2)
