@@ -103,6 +103,7 @@ class StreamPipeline:
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
         self._backlog: deque[AccessUnit] = deque()
+        self._backlog_bytes = 0
         self._decoded_backlog = 0
         self._burst: list[AccessUnit] = []
         self._restart_next = False
@@ -185,16 +186,18 @@ class StreamPipeline:
             case Feed.SKIP:
                 if unit.keyframe:
                     self._forget_backlog()
-                self._backlog.append(unit)
                 self._skipped += 1
                 self._release()
+                self._hold(unit)
                 return ()
             case Feed.CATCH_UP:
                 self._backlog.append(unit)
                 again = min(plan.backlog, self._decoded_backlog)
                 self._decoded_backlog -= again
                 self._skipped += 1 - (plan.backlog - again)
-                return self._feed(self._backlog.popleft() for _ in range(plan.backlog))
+                units = [self._backlog.popleft() for _ in range(plan.backlog)]
+                self._backlog_bytes = sum(len(waiting.data) for waiting in self._backlog)
+                return self._feed(units)
             case _:
                 self._forget_backlog()
                 if plan.feed is Feed.RESTART or self._restart_next:
@@ -327,14 +330,24 @@ class StreamPipeline:
         samples = tuple(self._use(self._decoder.drain()))
         self._sampler.drained(count)
         self._expects_keyframe = True
-        self._backlog.extend(self._burst)
         self._decoded_backlog = count
+        for waiting in self._burst:
+            self._hold(waiting)
         self._burst.clear()
         return samples
 
+    def _hold(self, unit: AccessUnit) -> None:
+        """In the backlog, which takes no more memory than the ring: a GOP that passes that is waited out."""
+        self._backlog.append(unit)
+        self._backlog_bytes += len(unit.data)
+        if self._backlog_bytes > self._policy.evidence.ring_bytes:
+            self._errors["backlog_overflow"] += 1
+            self._torn = True
+            self._forget_backlog()
+
     def _forget_backlog(self) -> None:
         self._backlog.clear()
-        self._decoded_backlog = 0
+        self._backlog_bytes = self._decoded_backlog = 0
 
     def _restart(self) -> None:
         self._decoder.restart()

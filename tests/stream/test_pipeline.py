@@ -126,6 +126,18 @@ def test_alert_asked_for_in_mid_gop_uses_the_skipped_units(media: EncodedMedia, 
     assert watched.times[2] == media.units[105].pts_ms  # five units later the decoder is in step
 
 
+def test_backlog_takes_no_more_memory_than_the_ring(watch: Watch) -> None:
+    media = encode(frames=150, gop=60, options=ZERO_LATENCY)
+    large = [replace(u, data=u.data + bytes(60_000)) for u in media.units]
+    policy = CALM.model_copy(update={"evidence": EvidencePolicy(ring_bytes=1024 * 1024)})
+    watched = watch(media, policy).feed(large[:40])
+    assert watched.pipeline.counters.errors["backlog_overflow"] == 1
+    watched.pipeline.ask_alert()
+    watched.feed(large[40:])
+    # Nothing is decoded before the next keyframe.
+    assert watched.times[:3] == [200, 2200, 2400]
+
+
 def test_watermark_stops_before_suspicion_and_is_frozen_by_the_cut(media: EncodedMedia, watch: Watch) -> None:
     watched = watch(media, score_at=lambda pts: 0.95 if pts >= 1000 else 0.05).feed(media.units)
     actions = [j.verdict.action for j in watched.judgements]
