@@ -1,0 +1,119 @@
+"""Workers that hang or crash are replaced; a stream that keeps killing them is quarantined."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from edge.api.auth import parse_tokens
+from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.launch import GateProcess
+from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, workers_of, write_footage
+
+CONFIG = "[workers]\ncount = 1\nheartbeat_ms = 200\nhang_ms = 1500\n"
+
+
+def repeated(units: list[gate_pb2.AccessUnit], laps: int) -> list[gate_pb2.AccessUnit]:
+    span = units[-1].pts_ms - units[0].pts_ms + 40
+    return [
+        gate_pb2.AccessUnit(
+            pts_ms=unit.pts_ms + lap * span,
+            dts_ms=unit.dts_ms + lap * span,
+            keyframe=unit.keyframe,
+            data=unit.data,
+        )
+        for lap in range(laps)
+        for unit in units
+    ]
+
+
+def one_worker(gate: GateProcess, other_than: int = 0) -> int:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        for pid in workers_of(gate.pid):
+            if pid != other_than:
+                return pid
+        time.sleep(0.05)
+    raise AssertionError("no worker came back")
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    write_footage(tmp_path / "moving.mp4", seconds=6)
+    extradata, units = read_units(tmp_path / "moving.mp4")
+    with (
+        GateProcess(tmp_path / "gate", config=CONFIG) as gate,
+        grpc.insecure_channel(gate.grpc) as channel,
+    ):
+        stub: Any = gate_pb2_grpc.GateStub(channel)
+        stream_id = admit(stub).stream_id
+        call = stub.Watch(requests(stream_id, extradata, repeated(units, 2), pace=0.03), timeout=TIMEOUT_S)
+        next(call)
+        pid = one_worker(gate)
+        os.kill(pid, signal.SIGSTOP)
+        answers = list(call)
+        lost = next(i for i, answer in enumerate(answers) if answer.degraded.reason == "worker_lost")
+        assert any(answer.WhichOneof("response") == "verdict" for answer in answers[lost:])
+        assert one_worker(gate) != pid
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_stream_that_kills_workers_is_quarantined_and_the_others_go_on(tmp_path: Path) -> None:
+    """A real SIGSEGV whenever the worker is at work on the only stream there is."""
+    write_footage(tmp_path / "large.mp4", seconds=3, width=1920, height=1080)
+    extradata, units = read_units(tmp_path / "large.mp4")
+    with (
+        GateProcess(tmp_path / "gate", config=CONFIG) as gate,
+        grpc.insecure_channel(gate.grpc) as channel,
+    ):
+        stub: Any = gate_pb2_grpc.GateStub(channel)
+        operator: Any = operator_pb2_grpc.OperatorStub(channel)
+        stream_id = admit(stub, "anna").stream_id
+        call = stub.Watch(
+            requests(stream_id, extradata, repeated(units, 20), pace=0.005), timeout=2 * TIMEOUT_S
+        )
+        ended: list[grpc.RpcError] = []
+        pid = 0
+        try:
+            for answer in call:
+                if answer.WhichOneof("response") == "verdict":
+                    newest = one_worker(gate)
+                    if newest != pid:
+                        pid = newest
+                        os.kill(pid, signal.SIGSEGV)
+        except grpc.RpcError as error:
+            ended.append(error)
+        assert ended, "the stream was never quarantined"
+        assert ended[0].code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "quarantined" in str(ended[0].details())
+        token = parse_tokens(gate.tokens)[0].token.get_secret_value()
+        listed = operator.ListIncidents(
+            operator_pb2.ListIncidentsRequest(broadcaster="anna"),
+            metadata=(("authorization", f"Bearer {token}"),),
+        ).incidents
+        assert "quarantined" in {incident.verdict.reason for incident in listed}
+        one_worker(gate, other_than=pid)
+        write_footage(tmp_path / "small.mp4", seconds=3)
+        extradata, units = read_units(tmp_path / "small.mp4")
+        answers = list(
+            stub.Watch(
+                requests(admit(stub, "berta").stream_id, extradata, units, pace=0.02), timeout=TIMEOUT_S
+            )
+        )
+        assert any(answer.WhichOneof("response") == "verdict" for answer in answers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_no_worker_outlives_a_killed_gate(number: signal.Signals, tmp_path: Path) -> None:
+    with GateProcess(tmp_path / "gate", config=CONFIG) as gate:
+        pid = one_worker(gate)
+        os.kill(gate.pid, number)
+        deadline = time.monotonic() + TIMEOUT_S
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
