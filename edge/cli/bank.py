@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +16,11 @@ from edge.cli.output import JsonOption, print_json, print_table, reports_errors,
 from edge.errors import NotFound
 from edge.match import (
     Bank,
-    Candidate,
     Existing,
     Footage,
     Format,
     Import,
+    Lookup,
     Matcher,
     MatchVote,
     Opinion,
@@ -31,7 +30,7 @@ from edge.match import (
     bank_info,
     bank_path,
     fingerprint,
-    frames_of,
+    look_up,
     sniff,
     write,
 )
@@ -222,7 +221,7 @@ def match(
     rows = []
     with _progress(as_json) as bar:
         for path in paths:
-            report = _match_file(path, matcher, MatchVote(k, n), interval_ms, bar)
+            report = _looked_up(path, _look_up(path, matcher, MatchVote(k, n), interval_ms, bar))
             rows.append(report)
             if as_json:
                 print_json(report)
@@ -327,66 +326,42 @@ def compact(bank: BankArgument, as_json: JsonOption = False) -> None:
         typer.echo(f"{opened.path}: {before} bytes before, {after} after")
 
 
-def _match_file(
-    path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, bar: Progress
-) -> dict[str, Any]:
-    """What counts in one file, and the nearest candidate of all frames."""
+def _look_up(path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, bar: Progress) -> Lookup:
     task = bar.add_task(path.name, total=None)
-    matches: dict[str, dict[str, Any]] = {}
-    near: Counter[str] = Counter()
-    nearest: Candidate | None = None
-    samples, due = 0, 0
-    last: tuple[Candidate, ...] = ()
-    for at, length, luma in frames_of(path):
-        if at < due:
-            continue
-        due = at + interval_ms
-        samples += 1
-        _advance(bar, task, at / 1000, length)
-        last = matcher.query(luma)
-        near.update({c.entry for c in last})
-        if last and (nearest is None or last[0].distance < nearest.distance):
-            nearest = last[0]
-        for signal in vote.add(at, last):
-            _count(matches, str(signal.entry), signal.detail, signal.category, signal.distance, at)
-    if samples == 1:
-        for c in last:
-            _count(matches, c.entry, f"bank={c.bank} variant={c.variant}", c.label, c.distance, 0)
-    bar.remove_task(task)
+    try:
+        return look_up(
+            path,
+            matcher,
+            vote,
+            interval_ms=interval_ms,
+            progress=lambda done_s, length_s: _advance(bar, task, done_s, length_s),
+        )
+    finally:
+        bar.remove_task(task)
+
+
+def _looked_up(path: Path, looked: Lookup) -> dict[str, Any]:
+    nearest = looked.nearest
     return {
         "path": str(path),
-        "samples": samples,
-        "matches": list(matches.values()),
+        "samples": looked.samples,
+        "matches": [
+            {
+                "entry": one.entry,
+                "bank": one.bank,
+                "category": one.category,
+                "first_s": one.first_ms / 1000,
+                "distance": one.distance,
+                "samples": one.samples,
+                "detail": one.detail,
+            }
+            for one in looked.found
+        ],
         "nearest": None
         if nearest is None
         else {"entry": nearest.entry, "bank": nearest.bank, "distance": nearest.distance},
-        "near_samples": dict(near.most_common(16)),
+        "near_samples": {f"{bank}/{entry}": count for (bank, entry), count in looked.near.most_common(16)},
     }
-
-
-def _count(
-    matches: dict[str, dict[str, Any]],
-    entry: str,
-    detail: str,
-    category: str,
-    distance: int | None,
-    at_ms: int,
-) -> None:
-    bank = detail.split(" ", 1)[0].removeprefix("bank=")
-    seen = matches.setdefault(
-        f"{bank}/{entry}",
-        {
-            "entry": entry,
-            "bank": bank,
-            "category": category,
-            "first_s": at_ms / 1000,
-            "distance": distance,
-            "samples": 0,
-            "detail": detail,
-        },
-    )
-    seen["samples"] += 1
-    seen["distance"] = min(seen["distance"], distance)
 
 
 @contextmanager

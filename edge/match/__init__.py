@@ -2,9 +2,11 @@
 
 from edge.match.bank import Bank, Existing, Updated, Withdrawal
 from edge.match.entry import Candidate, Entry, EntryKind, Footage, HashRun, Opinion, Severity, Variant
+from edge.match.export import write
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
-from edge.match.formats import Format, Import, sniff, write
+from edge.match.formats import Format, Import, sniff
 from edge.match.incidents import INCIDENT_BANK, bank_incident, withdraw_incident
+from edge.match.lookup import Found, Lookup, look_up
 from edge.match.manifest import BankInfo, bank_files, bank_info, bank_path
 from edge.match.matcher import Matcher
 from edge.match.pdq import Dihedral, PdqHash, PdqHasher
@@ -23,8 +25,10 @@ __all__ = [
     "Existing",
     "Footage",
     "Format",
+    "Found",
     "HashRun",
     "Import",
+    "Lookup",
     "MatchVote",
     "Matcher",
     "Opinion",
@@ -42,6 +46,7 @@ __all__ = [
     "bank_path",
     "fingerprint",
     "frames_of",
+    "look_up",
     "luma_of",
     "sniff",
     "withdraw_incident",

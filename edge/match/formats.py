@@ -1,4 +1,4 @@
-"""Hash lists of others, in and out: one line or record at a time, with the line in every error.
+"""Hash lists of others, read one line or record at a time, with the line in every error.
 
 | Format | What |
 |---|---|
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any, TextIO
 
 from edge.errors import InvalidInput, LimitExceeded
 from edge.match.bank import Withdrawal
@@ -30,10 +30,6 @@ MAX_LINE = 64 * 1024 * 1024
 """A line of ``vpdq-json`` or ``jsonl`` holds a whole video."""
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """A page of StopNCII is read whole."""
-CSV_COLUMNS = (
-    *("entry", "kind", "label", "start_ms", "span_ms", "quality", "hash", "variant"),
-    *("duration_ms", "added_ms", "source", "note"),
-)
 _CSV_NAMES = {
     "id": "entry",
     "category": "label",
@@ -281,58 +277,6 @@ def sniff(path: Path) -> Format:
     raise InvalidInput(f"{path}:1", "looks like no format that is known; say which with --format")
 
 
-def write(items: Iterable[Footage], out: IO[str], form: Format) -> int:
-    """Write footage; returns the number of entries written.
-
-    ``pdq`` writes hashes alone, ``vpdq`` wants a single video. InvalidInput when the format cannot
-    hold what is written.
-    """
-    table = csv.writer(out, lineterminator="\n")
-    if form is Format.CSV:
-        table.writerow(CSV_COLUMNS)
-    count = 0
-    for count, item in enumerate(items, 1):
-        match form:
-            case Format.CSV:
-                table.writerows(_csv_rows(item))
-            case Format.JSONL:
-                out.write(_compact(_document(item)) + "\n")
-            case Format.PDQ:
-                out.writelines(f"{run.bits.hex()}\n" for run in item.hashes)
-            case Format.VPDQ_JSON:
-                out.write(
-                    _compact([f"{r.bits.hex()},{r.quality},{r.start_ms / 1000:.3f}" for r in item.hashes])
-                    + "\n"
-                )
-            case Format.VPDQ:
-                if count > 1:
-                    raise InvalidInput("format", "vpdq holds one video; export a single entry")
-                for frame, r in enumerate(item.hashes):
-                    out.write(f"{frame},{r.quality},{r.bits.hex()},{r.start_ms / 1000:.3f}\n")
-            case Format.STOPNCII:
-                raise InvalidInput("format", "stopncii is read, not written")
-    return count
-
-
-def _csv_rows(item: Footage) -> Iterator[tuple[object, ...]]:
-    e = item.entry
-    for r in item.hashes:
-        run = (r.start_ms, r.span_ms, r.quality, r.bits.hex(), r.variant.word)
-        yield (e.id, e.kind, e.label, *run, e.duration_ms, e.added_ms, e.source, e.note)
-
-
-def _document(item: Footage) -> dict[str, Any]:
-    entry = item.entry
-    document: dict[str, Any] = {"id": entry.id, "kind": entry.kind}
-    for name in ("label", "source", "note", "duration_ms", "added_ms"):
-        if value := getattr(entry, name):
-            document[name] = value
-    document["hashes"] = [
-        [r.bits.hex(), r.start_ms, r.span_ms, r.quality, r.variant.word] for r in item.hashes
-    ]
-    return document
-
-
 def _footage(document: Mapping[str, Any]) -> Footage:
     hashes = document.get("hashes")
     if not isinstance(hashes, list) or not hashes:
@@ -375,10 +319,6 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidInput("JSON", str(error)) from None
-
-
-def _compact(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def _text(document: Mapping[str, Any], name: str, default: str | None = None) -> str:

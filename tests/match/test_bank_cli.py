@@ -152,6 +152,10 @@ def test_entries_are_switched_off_and_on_and_taken_out(tmp_path: Path) -> None:
     assert Matcher.open(bank.parent).query(frame) == ()
     run("enable", "one", "--bank", bank)
     assert Matcher.open(bank.parent).query(frame)
+    run("quarantine", "one", "--bank", bank)
+    assert run("list", bank)["shown"][0]["quarantined"]
+    run("release", "one", "--bank", bank)
+    assert not run("list", bank)["shown"][0]["quarantined"]
     run("remove", "one", "--bank", bank)
     assert Matcher.open(bank.parent).query(frame) == ()
     assert run("compact", bank)["bytes_after"] == 0

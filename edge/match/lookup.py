@@ -1,0 +1,88 @@
+"""A recorded file looked up in the banks: the samples, search and vote of the live path, without judging."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.errors import LimitExceeded
+from edge.match.entry import Candidate
+from edge.match.fingerprint import Progress, frames_of
+from edge.match.matcher import Matcher
+from edge.match.vote import MatchVote
+
+MAX_INTERVAL_MS = 60_000
+
+
+@dataclass(slots=True)
+class Found:
+    """A bank entry that counted in the file."""
+
+    entry: str
+    bank: str
+    category: str
+    first_ms: int
+    """Media time at which the vote counted it first."""
+    distance: int
+    """The least, bits."""
+    samples: int
+    """Samples at which it counted."""
+    detail: str
+    """Of the first time, as in the signal."""
+
+
+@dataclass(slots=True)
+class Lookup:
+    """What the banks say of one file."""
+
+    samples: int = 0
+    found: list[Found] = field(default_factory=list)
+    nearest: Candidate | None = None
+    """The nearest candidate of any sample, whether it counted or not."""
+    near: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Samples with the entry within the radius, by bank and entry."""
+
+
+def look_up(
+    path: Path,
+    matcher: Matcher,
+    vote: MatchVote,
+    *,
+    interval_ms: int = 200,
+    progress: Progress | None = None,
+) -> Lookup:
+    """Look a video or image up, one sample every ``interval_ms`` of media time.
+
+    A single image counts when it is within the radius: it cannot be voted on. Raises BrokenMedia.
+    """
+    if interval_ms > MAX_INTERVAL_MS:
+        raise LimitExceeded("interval_ms", MAX_INTERVAL_MS, interval_ms, "ms")
+    result = Lookup()
+    found: dict[tuple[str, str], Found] = {}
+    due = 0
+    last: tuple[Candidate, ...] = ()
+    for at, length, luma in frames_of(path):
+        if at < due:
+            continue
+        due = at + interval_ms
+        result.samples += 1
+        if progress is not None:
+            progress(at / 1000, length)
+        last = matcher.query(luma)
+        result.near.update({(c.bank, c.entry) for c in last})
+        if last and (result.nearest is None or last[0].distance < result.nearest.distance):
+            result.nearest = last[0]
+        for signal in vote.add(at, last):
+            bank = signal.detail.split(" ", 1)[0].removeprefix("bank=")
+            entry, distance = signal.entry or "", signal.distance or 0
+            one = Found(entry, bank, signal.category, at, distance, 0, signal.detail)
+            one = found.setdefault((bank, entry), one)
+            one.samples += 1
+            one.distance = min(one.distance, distance)
+    if result.samples == 1:
+        for c in last:
+            detail = f"bank={c.bank} variant={c.variant}"
+            found.setdefault((c.bank, c.entry), Found(c.entry, c.bank, c.label, 0, c.distance, 1, detail))
+    result.found = list(found.values())
+    return result
