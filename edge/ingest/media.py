@@ -40,12 +40,21 @@ class MediaPath:
         self._last_dts_ms = -1
 
     async def run(self) -> None:
+        try:
+            await self._receive()
+        finally:
+            self._counters["time_jumps"] += self._timeline.jumps
+
+    async def _receive(self) -> None:
         async for message in self._session.media():
             if message.type_id == MessageType.VIDEO:
                 await self._video(message)
             elif message.type_id == MessageType.AUDIO:
+                if is_audio_config(message.payload):
+                    self._pass_on_config(message)
+                    continue
                 time_ms = self._timeline.media_ms(message.timestamp)
-                self._pass_on(message, time_ms, time_ms, config=is_audio_config(message.payload))
+                self._pass_on(message, time_ms, time_ms)
             else:
                 self._metadata(message)
 
@@ -54,12 +63,11 @@ class MediaPath:
             self._counters["empty_units"] += 1
             return
         tag = parse_video(message.payload)
-        time_ms = self._timeline.media_ms(message.timestamp)
         if tag.kind is TagKind.CONFIG:
             self._watcher.configure(tag.codec, tag.data)
-            self._pass_on(message, time_ms, time_ms, config=True)
+            self._pass_on_config(message)
         elif tag.kind is TagKind.FRAME:
-            await self._frame(message, tag, time_ms)
+            await self._frame(message, tag, self._timeline.media_ms(message.timestamp))
 
     async def _frame(self, message: Message, tag: VideoTag, time_ms: int) -> None:
         if not tag.data:
@@ -84,8 +92,12 @@ class MediaPath:
         if not payload.startswith(prefix):
             return
         plain = Message(MessageType.DATA, message.timestamp, payload.removeprefix(prefix))
+        self._pass_on_config(plain)
+
+    def _pass_on_config(self, message: Message) -> None:
+        # its own timestamp is often 0 in the middle of a stream
         time_ms = max(self._last_dts_ms, 0)
-        self._pass_on(plain, time_ms, time_ms, config=True)
+        self._pass_on(message, time_ms, time_ms, config=True)
 
     def _pass_on(
         self,

@@ -7,7 +7,6 @@ the messages carry, see ``flv.py``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import struct
 from collections import deque
@@ -18,14 +17,15 @@ from urllib.parse import parse_qsl
 from edge.errors import InvalidInput, LimitExceeded
 from edge.ingest import amf
 from edge.ingest.chunks import ChunkReader, Message, MessageType, encode_message
+from edge.ingest.wire import Wire
 
 HANDSHAKE_BYTES = 1536
 MAX_APP_CHARS = 128
 MAX_NAME_CHARS = 256
 MAX_QUERY_CHARS = 512
-_READ_BYTES = 64 * 1024
+_CLOSE_S = 0.25
 _WRITE_CHUNK = 4096
-_WINDOW_BYTES = 2_500_000
+_WINDOW_BYTES = 5_000_000
 _MAX_UNSENT_BYTES = 256 * 1024
 _MEDIA = (MessageType.VIDEO, MessageType.AUDIO, MessageType.DATA, MessageType.DATA_AMF3)
 
@@ -50,15 +50,13 @@ class RtmpSession:
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        wire: Wire,
         *,
         max_message_bytes: int,
         handshake_timeout_s: float,
         idle_timeout_s: float,
     ) -> None:
-        self._reader = reader
-        self._writer = writer
+        self._wire = wire
         self._chunks = ChunkReader(max_message_bytes)
         self._handshake_timeout_s = handshake_timeout_s
         self._idle_timeout_s = idle_timeout_s
@@ -71,8 +69,7 @@ class RtmpSession:
     @property
     def address(self) -> str:
         """The publisher's address without port."""
-        peer = self._writer.get_extra_info("peername")
-        return str(peer[0]) if peer else ""
+        return self._wire.peer
 
     async def accept(self) -> PublishRequest | None:
         """Handshake and commands up to ``publish``; None when the peer leaves before it.
@@ -80,9 +77,7 @@ class RtmpSession:
         Raises TimeoutError, InvalidInput or LimitExceeded.
         """
         async with asyncio.timeout(self._handshake_timeout_s):
-            try:
-                await self._handshake()
-            except asyncio.IncompleteReadError:
+            if not await self._handshake():
                 return None
             while (message := await self._next()) is not None:
                 if message.type_id in (MessageType.COMMAND, MessageType.COMMAND_AMF3):
@@ -102,14 +97,7 @@ class RtmpSession:
 
     async def close(self) -> None:
         """Close the socket; returns when it is closed, at most a quarter of a second later."""
-        self._writer.close()
-        try:
-            async with asyncio.timeout(0.25):
-                await self._writer.wait_closed()
-        except (OSError, TimeoutError):
-            self._writer.transport.abort()
-            with contextlib.suppress(OSError):
-                await self._writer.wait_closed()
+        await self._wire.close(_CLOSE_S)
 
     async def media(self) -> AsyncIterator[Message]:
         """Audio, video and data messages until the publisher stops.
@@ -137,31 +125,43 @@ class RtmpSession:
     async def _next(self) -> Message | None:
         """The next message, protocol control handled; None at the end of the connection."""
         while not self._ready:
-            try:
-                data = await self._reader.read(_READ_BYTES)
-            except ConnectionError:
-                return None
+            data = await self._wire.read()
             if not data:
                 return None
             self._received += len(data)
-            if self._received - self._acknowledged >= _WINDOW_BYTES // 2:
+            due = self._received - self._acknowledged
+            # an acknowledgement that meets a closed connection costs what was not read yet
+            if due >= _WINDOW_BYTES or (due >= _WINDOW_BYTES // 2 and self._wire.idle):
                 self._acknowledged = self._received
                 self._control(MessageType.ACKNOWLEDGEMENT, struct.pack(">I", self._received & 0xFFFFFFFF))
-            for message in self._chunks.feed(data):
-                if message.type_id == MessageType.USER_CONTROL:
-                    self._on_user_control(message)
-                else:
-                    self._ready.append(message)
+            self._take(data)
         return self._ready.popleft()
 
-    async def _handshake(self) -> None:
-        version = (await self._reader.readexactly(1))[0]
-        if version != 3:
-            raise InvalidInput("rtmp.version", f"{version} is not supported; 3 is")
-        theirs = await self._reader.readexactly(HANDSHAKE_BYTES)
-        ours = bytes(8) + os.urandom(HANDSHAKE_BYTES - 8)
-        self._writer.write(b"\x03" + ours + theirs)
-        await self._reader.readexactly(HANDSHAKE_BYTES)
+    async def _handshake(self) -> bool:
+        """Exchange the handshakes; False when the peer leaves before it is whole."""
+        data = bytearray()
+        answered = False
+        while len(data) < 1 + 2 * HANDSHAKE_BYTES:
+            received = await self._wire.read()
+            if not received:
+                return False
+            data += received
+            if data[0] != 3:
+                raise InvalidInput("rtmp.version", f"{data[0]} is not supported; 3 is")
+            if not answered and len(data) > HANDSHAKE_BYTES:
+                theirs = bytes(data[1 : 1 + HANDSHAKE_BYTES])
+                ours = bytes(8) + os.urandom(HANDSHAKE_BYTES - 8)
+                self._wire.write(b"\x03" + ours + theirs)
+                answered = True
+        self._take(bytes(data[1 + 2 * HANDSHAKE_BYTES :]))
+        return True
+
+    def _take(self, data: bytes) -> None:
+        for message in self._chunks.feed(data):
+            if message.type_id == MessageType.USER_CONTROL:
+                self._on_user_control(message)
+            else:
+                self._ready.append(message)
 
     def _on_command(self, command: list[amf.AmfValue], stream_id: int) -> PublishRequest | None:
         match command:
@@ -207,12 +207,12 @@ class RtmpSession:
         self._send(Message(type_id, 0, payload), 2)
 
     def _send(self, message: Message, chunk_stream: int) -> None:
-        if self._writer.is_closing():
+        if self._wire.closing:
             return
         # the server's own SET_CHUNK_SIZE counts from the message after it, and these are shorter anyway
-        self._writer.write(encode_message(message, chunk_stream, _WRITE_CHUNK if self._app else 128))
-        if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            self._writer.transport.abort()  # a peer that never reads
+        self._wire.write(encode_message(message, chunk_stream, _WRITE_CHUNK if self._app else 128))
+        if self._wire.unsent_bytes > _MAX_UNSENT_BYTES:
+            self._wire.abort()  # a peer that never reads
 
 
 def _arguments(message: Message) -> list[amf.AmfValue]:

@@ -34,6 +34,7 @@ from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
 from edge.ingest.watching import Ending, Watcher
+from edge.ingest.wire import Wire
 from edge.policy import FailureMode
 
 _BAD_NAME = "NetStream.Publish.BadName"
@@ -65,7 +66,10 @@ class ReferenceIngest:
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
         self.gate = GateClient(self.settings)
-        self._server = await asyncio.start_server(self._accept, self.settings.host, self.settings.port)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Wire(self._accept), self.settings.host, self.settings.port
+        )
 
     @property
     def port(self) -> int:
@@ -93,12 +97,12 @@ class ReferenceIngest:
                 self.counters["observer_failures"] += 1
                 log.error("observer failed", event_kind=type(event).__name__, error=repr(error))
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, wire: Wire) -> None:
         if len(self._connections) >= self.settings.max_connections:
             self.counters["refused_connections"] += 1
-            writer.transport.abort()
+            wire.abort()
             return
-        task = asyncio.create_task(_Connection(self, reader, writer).run())
+        task = asyncio.create_task(_Connection(self, wire).run())
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
 
@@ -106,9 +110,7 @@ class ReferenceIngest:
 class _Connection:
     """One publisher, from accept to close."""
 
-    def __init__(
-        self, ingest: ReferenceIngest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, ingest: ReferenceIngest, wire: Wire) -> None:
         self._ingest = ingest
         self._settings = ingest.settings
         self._counters = ingest.counters
@@ -116,8 +118,7 @@ class _Connection:
         self._stream_id = ""
         self._closed_ms: int | None = None
         self._session = RtmpSession(
-            reader,
-            writer,
+            wire,
             max_message_bytes=self._settings.max_message_bytes,
             handshake_timeout_s=self._settings.handshake_timeout_s,
             idle_timeout_s=self._settings.idle_timeout_s,
@@ -138,8 +139,6 @@ class _Connection:
                 await self._close(detail)
         except TimeoutError:
             reason, detail = "timeout", "nothing was sent for too long"
-        except (ConnectionError, asyncio.IncompleteReadError) as error:
-            reason, detail = "publisher", type(error).__name__
         finally:
             closed_ms = await self._close()
             self._counters[f"closed_{reason}"] += 1

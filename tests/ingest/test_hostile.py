@@ -188,7 +188,7 @@ async def test_pings_are_answered_and_bytes_acknowledged(gate: ScriptedGate, run
     running = await run_ingest()
     ping = Message(MessageType.USER_CONTROL, 0, struct.pack(">HI", 6, 0xABCDEF01))
     padding = b"".join(
-        encode_message(Message(MessageType.AUDIO, index, bytes(60_000), 1), 4, 128) for index in range(25)
+        encode_message(Message(MessageType.AUDIO, index, bytes(60_000), 1), 4, 128) for index in range(100)
     )
     answer = await converse(
         running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + encode_message(ping, 2, 128) + padding

@@ -1,0 +1,106 @@
+"""A TCP connection that loses nothing of what the peer sent before it left.
+
+asyncio's own streams forget what they have buffered when the connection is reset, and a publisher
+that closes without having read every acknowledgement resets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+_MAX_BUFFERED_BYTES = 512 * 1024
+_SHORT_READ_BYTES = 64 * 1024
+
+
+class Wire(asyncio.Protocol):
+    """One connection: at most about half a megabyte is read ahead of its reader."""
+
+    def __init__(self, on_connect: Callable[[Wire], None] | None = None) -> None:
+        self._on_connect = on_connect
+        self._transport: asyncio.Transport
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._news = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._ended = False
+        self._short_read = True
+
+    @property
+    def peer(self) -> str:
+        """The peer's address without port."""
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if name else ""
+
+    @property
+    def idle(self) -> bool:
+        """Everything that has arrived has been read: writing now endangers nothing."""
+        return self._short_read and not self._buffered
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def closing(self) -> bool:
+        return self._transport.is_closing()
+
+    async def read(self) -> bytes:
+        """What has come; empty at the end of the connection, however it ended."""
+        while not self._chunks:
+            if self._ended:
+                return b""
+            self._news.clear()
+            await self._news.wait()
+        data = self._chunks.popleft()
+        self._buffered -= len(data)
+        if self._paused and self._buffered <= _MAX_BUFFERED_BYTES // 2:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def close(self, timeout_s: float) -> None:
+        """Send what is left and close; returns when the socket is closed, aborted after ``timeout_s``."""
+        self._transport.close()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._lost.wait()
+        except TimeoutError:
+            self._transport.abort()
+            await self._lost.wait()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._on_connect is not None:
+            self._on_connect(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._buffered += len(data)
+        self._short_read = len(data) < _SHORT_READ_BYTES
+        if self._buffered > _MAX_BUFFERED_BYTES and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._news.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._ended = True
+        self._news.set()
+        self._lost.set()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._news.set()
+        return True  # what is still to be said to a peer that only closed its side is said
