@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
 from dataclasses import dataclass
-
-import av
-import numpy as np
-from av.video.frame import VideoFrame
 
 from edge.clock import Clock
 from edge.decide import Decider
@@ -16,10 +11,12 @@ from edge.domain import AccessUnit, Sample, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
 from edge.match import MatchVote
 from edge.policy import Policy
+from edge.stream.assembly import SampleAssembly
+from edge.stream.backlog import Backlog
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec
 from edge.stream.decode import FRUITLESS_MS, Decoder
-from edge.stream.ports import DetectorPort, Luma, MatcherPort
+from edge.stream.ports import DetectorPort, MatcherPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Feed, Sampler
 from edge.stream.tiers import TierState
@@ -33,8 +30,6 @@ TORN_MS = 400
 """Calm: a longer gap within a GOP means that the caller left media out, as it was told it may."""
 JUMP_HOLD_MS = 1_000
 """How long a jump of the bitrate is looked at densely, unless a score prolongs it."""
-_ARRIVALS = 64
-_PLANES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +91,20 @@ class StreamPipeline:
         self._decoder = Decoder(codec, extradata)
         self._timestamps = Timestamps()
         self._sampler = Sampler(policy.tiers, detector.delta_ms)
+        self._assembly = SampleAssembly(self._decoder, self._sampler, detector, clock)
+        self._backlog = Backlog()
         self._tiers = TierState(policy.tiers, alert=alert)
         self._tier = Tier.ALERT if alert or policy.tiers.start_alert_ms > 0 else Tier.CALM
         self._said_needed = self.needed_after_keyframe_ms
         self._window = detector.new_window()
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
-        self._backlog: deque[AccessUnit] = deque()
-        self._backlog_bytes = 0
-        self._decoded_backlog = 0
-        self._burst: list[AccessUnit] = []
         self._restart_next = False
-        self._arrivals: dict[int, float] = {}
-        self._planes: dict[int, Luma] = {}
-        self._previous: VideoFrame | None = None
-        self._newest: VideoFrame | None = None
-        self._expects_keyframe = False
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
         self._torn = False
         self._bitrate = BitrateJump()
-        self._units = self._skipped = self._samples = self._judged = self._jumps = 0
+        self._units = self._judged = self._jumps = 0
         self._shed: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._keyframeless_since_ms: int | None = None
@@ -150,12 +138,12 @@ class StreamPipeline:
 
     @property
     def counters(self) -> PipelineCounters:
-        errors = self._errors + self._decoder.errors + self._timestamps.counts
+        errors = self._errors + self._assembly.errors + self._decoder.errors + self._timestamps.counts
         return PipelineCounters(
             units=self._units,
-            skipped=self._skipped,
+            skipped=self._backlog.skipped,
             decoded=self._decoder.decoded,
-            samples=self._samples,
+            samples=self._assembly.samples,
             judged=self._judged,
             shed=dict(self._shed),
             errors=dict(errors),
@@ -171,59 +159,44 @@ class StreamPipeline:
         unit = self._take(unit)
         if self._is_torn(unit):
             self._errors["after_gap"] += 1
-            self._skipped += 1
+            self._backlog.skipped += 1
             self._restart_next = True
             return ()
         if not unit.keyframe:
             self._note_bitrate(unit)
-        tier = self._tiers.at(unit.pts_ms)
-        self._tier = tier
+        tier = self._tier = self._tiers.at(unit.pts_ms)
         plan = self._sampler.unit(unit.pts_ms, unit.keyframe, tier)
         match plan.feed:
             case Feed.DROP:
                 self._drop(unit)
                 return ()
             case Feed.SKIP:
-                if unit.keyframe:
-                    self._forget_backlog()
-                self._skipped += 1
-                self._release()
+                self._assembly.release()
                 self._hold(unit)
                 return ()
             case Feed.CATCH_UP:
-                self._backlog.append(unit)
-                again = min(plan.backlog, self._decoded_backlog)
-                self._decoded_backlog -= again
-                self._skipped += 1 - (plan.backlog - again)
-                units = [self._backlog.popleft() for _ in range(plan.backlog)]
-                self._backlog_bytes = sum(len(waiting.data) for waiting in self._backlog)
-                return self._feed(units)
+                self._hold(unit)
+                return () if self._torn else self._assembly.feed(self._backlog.take(plan.backlog), tier)
             case _:
-                self._forget_backlog()
-                if plan.feed is Feed.RESTART or self._restart_next:
-                    self._restart()
-                return self._feed((unit,)) or self._end_burst(unit)
+                return self._decode(unit, tier, restart=plan.feed is Feed.RESTART)
 
     def skip(self, unit: AccessUnit) -> None:
         """Takes a unit that will not be decoded, because its moment has passed; it is kept as evidence.
 
-        The next unit given to ``decode`` must be a keyframe.
+        Decoding goes on at the next keyframe.
         """
-        unit = self._take(unit)
-        self._skipped += 1
-        self._forget_backlog()
+        self._take(unit)
+        self._backlog.clear()
+        self._backlog.skipped += 1
         self._restart_next = self._torn = True
 
     def drain(self) -> tuple[Sample, ...]:
         """The samples still to come at the end of a stream. Raises BrokenMedia where none of its units
         could be decoded."""
-        samples = list(self._use(self._decoder.drain()))
-        if not samples and (pts := self._sampler.finish()) is not None and self._newest is not None:
-            samples.append(self._sample(pts))
-        self._release()
+        samples = self._assembly.finish(self._tier)
         if self._units and not self._decoder.decoded:
             raise BrokenMedia(f"nothing decodable in all of {self._units} access units")
-        return tuple(samples)
+        return samples
 
     def judge(self, sample: Sample) -> Judgement:
         """Detect, match and decide on one sample."""
@@ -298,7 +271,7 @@ class StreamPipeline:
             self._torn = False
         elif self._said_needed is not None and step_ms > max(TORN_MS, 4 * self._last_step_ms):
             self._torn = True
-            self._forget_backlog()
+            self._backlog.clear()
         self._last_dts_ms, self._last_step_ms = unit.dts_ms, step_ms
         return self._torn
 
@@ -317,105 +290,25 @@ class StreamPipeline:
         if count >= KEYFRAMELESS_UNITS or waited_ms >= KEYFRAMELESS_MS:
             raise BrokenMedia(f"no keyframe in {count} access units ({waited_ms} ms of media)")
 
-    def _end_burst(self, unit: AccessUnit) -> tuple[Sample, ...]:
-        """Where the decoder holds frames back, a burst that is fed ends by emptying it: cheaper than
-        feeding it more units, and a few frames sooner."""
-        count = self._sampler.burst_units
-        if count == 1:
-            self._burst.clear()
-        if count and self._decoder.holds_back:
-            self._burst.append(unit)
-        if not self._decoder.holds_back or len(self._burst) != count or not self._sampler.burst_is_fed:
-            return ()
-        samples = tuple(self._use(self._decoder.drain()))
-        self._sampler.drained(count)
-        self._expects_keyframe = True
-        self._decoded_backlog = count
-        for waiting in self._burst:
-            self._hold(waiting)
-        self._burst.clear()
+    def _decode(self, unit: AccessUnit, tier: Tier, *, restart: bool) -> tuple[Sample, ...]:
+        self._backlog.clear()
+        if restart or self._restart_next:
+            self._assembly.restart()
+            self._restart_next = False
+        samples = self._assembly.feed((unit,), tier)
+        if not samples:
+            samples, lost = self._assembly.end_burst(unit, tier)
+            if lost:
+                self._backlog.put_back(lost)
         return samples
 
     def _hold(self, unit: AccessUnit) -> None:
         """In the backlog, which takes no more memory than the ring: a GOP that passes that is waited out."""
-        self._backlog.append(unit)
-        self._backlog_bytes += len(unit.data)
-        if self._backlog_bytes > self._policy.evidence.ring_bytes:
+        if unit.keyframe:
+            self._backlog.clear()
+        if not self._backlog.add(unit, self._policy.evidence.ring_bytes):
             self._errors["backlog_overflow"] += 1
             self._torn = True
-            self._forget_backlog()
-
-    def _forget_backlog(self) -> None:
-        self._backlog.clear()
-        self._backlog_bytes = self._decoded_backlog = 0
-
-    def _restart(self) -> None:
-        self._decoder.restart()
-        self._restart_next = False
-        self._expects_keyframe = True
-        self._previous = None
-
-    def _feed(self, units: Iterable[AccessUnit]) -> tuple[Sample, ...]:
-        samples: list[Sample] = []
-        for unit in units:
-            self._arrivals[unit.pts_ms] = unit.arrival_ms
-            if len(self._arrivals) > _ARRIVALS:
-                del self._arrivals[next(iter(self._arrivals))]
-            samples.extend(self._use(self._decoder.decode(unit)))
-        return tuple(samples)
-
-    def _use(self, frames: list[VideoFrame]) -> Iterator[Sample]:
-        for frame in frames:
-            if self._expects_keyframe:
-                self._expects_keyframe = False
-                if not frame.key_frame:
-                    self._errors["false_keyframe"] += 1
-                    self._sampler.distrust_keyframes()
-            pts_ms = frame.pts
-            assert pts_ms is not None
-            taps = self._sampler.frame(pts_ms)
-            previous, self._previous = self._previous, frame
-            if taps.keep_previous and previous is not None:
-                self._keep(previous)
-            if taps.keep:
-                self._keep(frame)
-            if taps.sample is not None:
-                yield self._sample(taps.sample)
-
-    def _keep(self, frame: VideoFrame) -> None:
-        """Scales at once: the plane serves every sample that the frame is part of."""
-        assert frame.pts is not None
-        self._planes[frame.pts] = self._converted(self._detector.plane, frame)
-        self._newest = frame
-        if len(self._planes) > _PLANES:
-            del self._planes[next(iter(self._planes))]
-
-    def _sample(self, pts: tuple[int, int, int]) -> Sample:
-        assert self._newest is not None
-        self._samples += 1
-        sample = Sample(
-            pts_ms=pts[2],
-            arrival_ms=self._arrivals.get(pts[2], self._clock.monotonic_ms()),
-            planes=np.stack([self._planes[time] for time in pts]),
-            luma=self._converted(self._decoder.luma, self._newest),
-            tier=self._tier,
-        )
-        oldest_ms = self._sampler.oldest_kept_ms
-        for time in [t for t in self._planes if oldest_ms is None or t < oldest_ms]:
-            del self._planes[time]
-        return sample
-
-    def _converted(self, convert: Callable[[VideoFrame], Luma], frame: VideoFrame) -> Luma:
-        try:
-            return convert(frame)
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise BrokenMedia(
-                f"frame of format {frame.format.name}, {frame.width}x{frame.height}: {error}"
-            ) from error
-
-    def _release(self) -> None:
-        """Calm and between bursts: no frame is needed, and a full-size one is megabytes."""
-        self._previous = self._newest = None
 
     def _note_judged(self, pts_ms: int) -> None:
         self._judged += 1

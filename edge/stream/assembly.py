@@ -1,0 +1,137 @@
+"""From access units that are decoded to samples: planes of the frames that the sampler keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+from edge.clock import Clock
+from edge.domain import AccessUnit, Sample, Tier
+from edge.errors import BrokenMedia
+from edge.stream.decode import Decoder
+from edge.stream.ports import DetectorPort, Luma
+from edge.stream.sampling import Sampler
+
+_ARRIVALS = 64
+_PLANES = 40
+
+
+class SampleAssembly:
+    """Decoder, sampler and detector's planes of one stream. Raises BrokenMedia as the decoder does, and
+    for frames that cannot be converted."""
+
+    def __init__(self, decoder: Decoder, sampler: Sampler, detector: DetectorPort, clock: Clock) -> None:
+        self.errors: Counter[str] = Counter()
+        """``false_keyframe``: what was marked as one was none."""
+        self.samples = 0
+        self._decoder = decoder
+        self._sampler = sampler
+        self._detector = detector
+        self._clock = clock
+        self._arrivals: dict[int, float] = {}
+        self._planes: dict[int, Luma] = {}
+        self._previous: VideoFrame | None = None
+        self._kept: VideoFrame | None = None
+        self._expects_keyframe = False
+        self._burst: list[AccessUnit] = []
+
+    def feed(self, units: Iterable[AccessUnit], tier: Tier) -> tuple[Sample, ...]:
+        """Decodes units; the samples that they complete."""
+        samples: list[Sample] = []
+        for unit in units:
+            self._arrivals[unit.pts_ms] = unit.arrival_ms
+            if len(self._arrivals) > _ARRIVALS:
+                del self._arrivals[next(iter(self._arrivals))]
+            samples.extend(self._use(self._decoder.decode(unit), tier))
+        return tuple(samples)
+
+    def end_burst(self, unit: AccessUnit, tier: Tier) -> tuple[tuple[Sample, ...], list[AccessUnit]]:
+        """Where the decoder holds frames back, ends a calm burst that is fed by emptying it: cheaper than
+        feeding it more units, and a few frames sooner. ``unit`` was fed last.
+
+        Gives the samples, and the units of the burst when it was ended so: the decoder has lost them.
+        """
+        count = self._sampler.burst_units
+        if count <= 1:
+            self._burst.clear()
+        if not count or not self._decoder.holds_back:
+            return (), []
+        self._burst.append(unit)
+        if len(self._burst) != count or not self._sampler.burst_is_fed:
+            return (), []
+        samples = tuple(self._use(self._decoder.drain(), tier))
+        self._sampler.drained(count)
+        self._expects_keyframe = True
+        ended, self._burst = self._burst, []
+        return samples, ended
+
+    def restart(self) -> None:
+        """The next unit is a keyframe and does not follow the last one."""
+        self._decoder.restart()
+        self._expects_keyframe = True
+        self._previous = None
+
+    def finish(self, tier: Tier) -> tuple[Sample, ...]:
+        """The samples still to come at the end of a stream, or one of whatever there was."""
+        samples = list(self._use(self._decoder.drain(), tier))
+        if not samples and self._kept is not None and (pts := self._sampler.finish()) is not None:
+            samples.append(self._sample(pts, self._kept, tier))
+        self.release()
+        return tuple(samples)
+
+    def release(self) -> None:
+        """Calm and between bursts: no frame is needed, and a full-size one is megabytes."""
+        self._previous = self._kept = None
+
+    def _use(self, frames: list[VideoFrame], tier: Tier) -> Iterator[Sample]:
+        for frame in frames:
+            if self._expects_keyframe:
+                self._expects_keyframe = False
+                if not frame.key_frame:
+                    self.errors["false_keyframe"] += 1
+                    self._sampler.distrust_keyframes()
+            pts_ms = frame.pts
+            assert pts_ms is not None
+            taps = self._sampler.frame(pts_ms)
+            previous, self._previous = self._previous, frame
+            if taps.keep_previous and previous is not None:
+                self._keep(previous)
+            if taps.keep:
+                self._keep(frame)
+            if taps.sample is not None and self._kept is not None:
+                newest = previous if previous is not None and previous.pts == taps.sample[2] else self._kept
+                yield self._sample(taps.sample, newest, tier)
+
+    def _keep(self, frame: VideoFrame) -> None:
+        """Scales at once: the plane serves every sample that the frame is part of."""
+        assert frame.pts is not None
+        self._planes[frame.pts] = self._converted(self._detector.plane, frame)
+        self._kept = frame
+        if len(self._planes) > _PLANES:
+            del self._planes[next(iter(self._planes))]
+
+    def _sample(self, pts: tuple[int, int, int], newest: VideoFrame, tier: Tier) -> Sample:
+        self.samples += 1
+        sample = Sample(
+            pts_ms=pts[2],
+            arrival_ms=self._arrivals.get(pts[2], self._clock.monotonic_ms()),
+            planes=np.stack([self._planes[time] for time in pts]),
+            luma=self._converted(self._decoder.luma, newest),
+            tier=tier,
+        )
+        oldest_ms = self._sampler.oldest_kept_ms
+        for time in [t for t in self._planes if oldest_ms is None or t < oldest_ms]:
+            del self._planes[time]
+        return sample
+
+    def _converted(self, convert: Callable[[VideoFrame], Luma], frame: VideoFrame) -> Luma:
+        try:
+            return convert(frame)
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise BrokenMedia(
+                f"frame of format {frame.format.name}, {frame.width}x{frame.height}: {error}"
+            ) from error
