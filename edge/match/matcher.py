@@ -19,6 +19,7 @@ from edge.match.border import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion, Variant
 from edge.match.fingerprint import MIN_QUALITY
 from edge.match.manifest import bank_files
+from edge.match.panel import panels
 from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher
 from edge.match.search import MAX_RADIUS, Codes, codes_of
 from edge.match.variants import cropped
@@ -102,9 +103,9 @@ class Matcher:
         """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
 
         Looked up are the frame, what is inside its plain border if it has one, and all that mirrored.
-        When nothing is found, also what is inside a border with an overlay on it, and, if a bank has the
+        When nothing is found, also what is inside a border with an overlay on it; if a bank has the
         variants for it, the frame without its left and without its right fifth, one of which is free of
-        an overlay. Views whose quality is under ``min_quality`` are left out.
+        an overlay; and pictures in the picture. Views whose quality is under ``min_quality`` are left out.
         """
         if not self._kinds:
             return ()
@@ -119,6 +120,9 @@ class Matcher:
             if not found and self._kinds.issuperset(_WINDOWS):
                 for how, window in _windows(luma, border):
                     found += self._look_up(how, self._hasher.hash(window))
+            if not found:
+                for panel in panels(luma):
+                    found += self._look_up("panel", self._hasher.hash(panel.of(luma)))
         return _bounded(_without_benign(found))
 
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
