@@ -2,7 +2,15 @@
 
 from edge.ledger.audit import AuditBroken, AuditRow
 from edge.ledger.durable import DurableLedger
-from edge.ledger.ledger import Ledger, Violation
+from edge.ledger.ledger import Ledger, Violation, make_violation
 from edge.ledger.view import AdmissionView
 
-__all__ = ["AdmissionView", "AuditBroken", "AuditRow", "DurableLedger", "Ledger", "Violation"]
+__all__ = [
+    "AdmissionView",
+    "AuditBroken",
+    "AuditRow",
+    "DurableLedger",
+    "Ledger",
+    "Violation",
+    "make_violation",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -18,9 +20,14 @@ log = structlog.get_logger(__name__)
 
 
 class DurableLedger(Ledger):
-    """``record_violation`` falls back to the journal; ``reconcile`` brings the journal home."""
+    """``record_violation`` falls back to the journal; ``reconcile`` brings the journal home.
+
+    Both may run at once, in different threads.
+    """
 
     _journal: Journal
+    _journal_lock: threading.Lock
+    _away: bool
 
     @classmethod
     def open(  # type: ignore[override]
@@ -29,43 +36,64 @@ class DurableLedger(Ledger):
         """Also brings home what an earlier process left in the journal."""
         ledger = super().open(url, busy_timeout_ms=busy_timeout_ms)
         ledger._journal = Journal(journal)
+        ledger._journal_lock = threading.Lock()
+        ledger._away = False
         ledger.reconcile()
         return ledger
 
     def record_violation(self, incident: Incident, ladder: LadderPolicy, wall_ms: int) -> Violation:
         """On disk when it returns, in the ledger or (``durable_in``) in the journal.
 
-        The journal cannot count earlier strikes in a ledger that is away: it counts its own, and the
-        block is at least the ladder's first step. Raises LedgerUnavailable when both are away.
+        A cut waits for a ledger that is away once; until ``reconcile`` or ``probe`` has found it back,
+        violations go to the journal at once. The journal cannot count the strikes in a ledger that is
+        away: it counts its own, and ``reconcile`` lengthens the block to what the ladder says of all.
+        Raises LedgerUnavailable when both are away.
         """
+        if self._away:
+            try:
+                return self._record_in_journal(incident, ladder, wall_ms)
+            except LedgerUnavailable:
+                return super().record_violation(incident, ladder, wall_ms)
         try:
             return super().record_violation(incident, ladder, wall_ms)
         except LedgerUnavailable as error:
+            self._away = True
             log.warning("ledger is away, the journal takes the violation", error=str(error))
-        waiting = list(self._journal.violations())
-        for known in waiting:
-            if incident.stream_id == known.incident.stream_id:
-                return known
-        earlier = [v.strike for v in waiting if v.strike.broadcaster == incident.publish.broadcaster]
-        until_ms = block_until(earlier, ladder, incident.created_ms)
-        violation = make_violation(incident, ladder, until_ms, wall_ms)
-        self._journal.append(violation)
-        return Violation(
-            violation.incident, violation.strike, violation.blocks, violation.durable_ms, "journal"
-        )
+            return self._record_in_journal(incident, ladder, wall_ms)
 
-    def probe(self) -> None:
-        """Can the ledger be written now? Raises LedgerUnavailable; brings the journal home when it can."""
+    def _record_in_journal(self, incident: Incident, ladder: LadderPolicy, wall_ms: int) -> Violation:
+        with self._journal_lock:
+            waiting = [entry.violation for entry in self._journal.entries()]
+            for known in waiting:
+                if incident.stream_id == known.incident.stream_id:
+                    return known
+            earlier = [v.strike for v in waiting if v.strike.broadcaster == incident.publish.broadcaster]
+            until_ms = block_until(earlier, ladder, incident.created_ms)
+            violation = make_violation(incident, ladder, until_ms, wall_ms)
+            self._journal.append(violation, ladder)
+        return dataclasses.replace(violation, durable_in="journal")
+
+    def probe(self) -> tuple[Block, ...]:
+        """Can the ledger be written now? Raises LedgerUnavailable; else the same as ``reconcile``."""
         self.ping()
-        self.reconcile()
+        return self.reconcile()
 
     def reconcile(self) -> tuple[Block, ...]:
-        """Move the journal into the ledger, each violation once. Returns its blocks."""
-        if self._journal.empty():
-            return ()
+        """Move the journal into the ledger, each violation once.
+
+        Returns its blocks as the ledger has them: the same ids, possibly longer. Raises
+        LedgerUnavailable.
+        """
+        if self._away:
+            self.ping()
+        size = self._journal.size()
         adopted: list[Block] = []
-        for violation in self._journal.violations():
-            adopted += self.adopt_violation(violation).blocks
-        self._journal.clear()
-        log.info("journal is in the ledger", blocks=len(adopted))
+        if size:
+            for entry in self._journal.entries():
+                adopted += self.adopt_violation(entry.violation, entry.ladder).blocks
+            with self._journal_lock:
+                # What was appended meanwhile may not have been read: it waits for the next time.
+                self._journal.clear(size)
+            log.info("journal is in the ledger", blocks=len(adopted))
+        self._away = False
         return tuple(adopted)

@@ -1,9 +1,16 @@
-"""Opening the ledger's database: durability settings and migrations."""
+"""The ledger's database: durability, one writer at a time, bounded waits, migrations.
+
+SQLite is the embedded default; PostgreSQL serves a fleet of gates. Nothing outside this file, the
+migrations and the tests knows which of them it is.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +22,102 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from edge.errors import ConfigError, LedgerUnavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_WRITES = "edge_gate_writes"
+_MIGRATES = "edge_gate_migrates"
+_ADVISORY_KEY = 0x65646765_67617465
+"""``edgegate``: PostgreSQL's advisory lock that every writing gate of a fleet takes."""
+_CONNECT_S = 2
+_IDLE_MS = 5_000
+"""A gate that stops in the middle of a transaction gives its lock back after this."""
+_READ_PATIENCE = 10
+_MIGRATION_MS = 30_000
 
 
-def open_engine(url: str, busy_timeout_ms: int) -> sa.Engine:
-    """An engine whose schema is current.
+class Database:
+    """Transactions that fail in bounded time: a database that does not answer is away.
+
+    ``read``: sees what is committed, waits for nobody. ``write``: one writer at a time over all
+    processes, so that strikes are counted and the audit chain grows without a gap; on disk when the
+    block is left without an error. Both raise LedgerUnavailable.
+    """
+
+    def __init__(self, engine: sa.Engine, patience_ms: int) -> None:
+        self._reader = engine
+        self._writer = engine.execution_options(**{_WRITES: True})
+        self._patience_ms = patience_ms
+
+    @contextmanager
+    def read(self, doing: str) -> Iterator[sa.Connection]:
+        with (
+            _unavailable(doing),
+            self._reader.connect() as connection,
+            _deadline(connection, self._patience_ms * _READ_PATIENCE),
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def write(self, doing: str) -> Iterator[sa.Connection]:
+        with (
+            _unavailable(doing),
+            self._writer.connect() as connection,
+            _deadline(connection, self._patience_ms),
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        self._reader.dispose()
+
+
+def open_database(url: str, busy_timeout_ms: int) -> Database:
+    """A database whose schema is current.
 
     SQLite: WAL with ``synchronous=FULL``, so that a commit is on disk before it returns, and writers
-    that take their lock at the start. Raises ConfigError for a URL that cannot be used and
-    LedgerUnavailable when the database is away.
+    that take their lock at the start. PostgreSQL: ``synchronous_commit=on``, writers under one
+    advisory lock. Raises ConfigError for a URL that cannot be used and LedgerUnavailable when the
+    database is away.
     """
     try:
-        engine = sa.create_engine(url)
+        parsed = sa.make_url(url)
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(parsed, connect_args=_connect_arguments(parsed, busy_timeout_ms))
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ConfigError(f"ledger_url: {error}") from None
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings(busy_timeout_ms))
         sa.event.listen(engine, "begin", _sqlite_begin)
-    with unavailable("open"), engine.begin() as connection:
+    elif engine.dialect.name == "postgresql":
+        sa.event.listen(engine, "begin", _postgresql_begin)
+    else:
+        raise ConfigError(f"ledger_url: sqlite or postgresql, not {engine.dialect.name}")
+    migrator = engine.execution_options(**{_WRITES: True, _MIGRATES: True})
+    with _unavailable("open"), migrator.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return engine
+    return Database(engine, busy_timeout_ms)
+
+
+def _connect_arguments(url: sa.URL, busy_timeout_ms: int) -> dict[str, Any]:
+    if not url.drivername.startswith("postgresql"):
+        return {}
+    settings = {
+        "synchronous_commit": "on",
+        "default_transaction_isolation": r"read\ committed",
+        # Below the deadline, so that waiting for another writer costs no connection.
+        "lock_timeout": max(1, busy_timeout_ms // 2),
+        "idle_in_transaction_session_timeout": _IDLE_MS,
+    }
+    ours = [f"-c {name}={value}" for name, value in settings.items()]
+    theirs = url.query.get("options", ())
+    return {
+        "connect_timeout": _CONNECT_S,
+        "application_name": "edge-gate",
+        "options": " ".join([*((theirs,) if isinstance(theirs, str) else theirs), *ours]),
+    }
 
 
 def _sqlite_settings(busy_timeout_ms: int) -> Any:
@@ -57,11 +138,48 @@ def _sqlite_settings(busy_timeout_ms: int) -> Any:
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql_begin(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get(_MIGRATES):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_MIGRATION_MS}")
+    if options.get(_WRITES):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
 
 
 @contextmanager
-def unavailable(doing: str) -> Iterator[None]:
+def _deadline(connection: sa.Connection, limit_ms: int) -> Iterator[None]:
+    """Hang up on a server that does not answer: a paused machine, a cut cable.
+
+    Its kernel may go on to acknowledge what is sent, so that neither TCP nor a time-out that the
+    server itself would have to keep ends the wait.
+    """
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    # A copy of the descriptor: the number of a closed one may soon be another connection's.
+    line = socket.socket(fileno=os.dup(driver.fileno()))
+    timer = threading.Timer(limit_ms / 1000, _hang_up, (line,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        line.close()
+
+
+def _hang_up(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _unavailable(doing: str) -> Iterator[None]:
     """Database errors as LedgerUnavailable, without the statement's values."""
     try:
         yield

@@ -17,18 +17,29 @@ from typing import Any
 from edge.errors import LedgerUnavailable
 from edge.ledger import records
 from edge.ledger.ledger import Violation
+from edge.policy import LadderPolicy
 
 MAX_LINE_BYTES = 1024 * 1024
 
 
-def encode(violation: Violation) -> bytes:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A violation, and the ladder by which it was counted."""
+
+    violation: Violation
+    ladder: LadderPolicy
+
+
+def encode(entry: Entry) -> bytes:
     """One line."""
+    violation = entry.violation
     body = json.dumps(
         {
             "incident": records.incident_to_json(violation.incident),
             "strike": dataclasses.asdict(violation.strike),
             "blocks": [records.block_to_row(block) for block in violation.blocks],
             "durable_ms": violation.durable_ms,
+            "ladder": entry.ladder.model_dump(mode="json"),
         },
         ensure_ascii=False,
         separators=(",", ":"),
@@ -36,19 +47,20 @@ def encode(violation: Violation) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def decode(line: bytes) -> Violation | None:
-    """The violation of a line; None when the line is torn or damaged."""
+def decode(line: bytes) -> Entry | None:
+    """The entry of a line; None when the line is torn or damaged."""
     checksum, _, body = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(body):
         return None
     values: dict[str, Any] = json.loads(body)
-    return Violation(
+    violation = Violation(
         incident=records.incident_from_json(values["incident"]),
         strike=records.strike_from_json(values["strike"]),
         blocks=tuple(records.block_from_json(block) for block in values["blocks"]),
         durable_ms=values["durable_ms"],
         durable_in="journal",
     )
+    return Entry(violation, LadderPolicy.model_validate(values["ladder"]))
 
 
 class Journal:
@@ -57,9 +69,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, violation: Violation) -> None:
+    def append(self, violation: Violation, ladder: LadderPolicy) -> None:
         """On disk when it returns. Raises LedgerUnavailable when the disk does not take it."""
-        line = encode(violation)
+        line = encode(Entry(violation, ladder))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             new = not self._path.exists()
@@ -78,36 +90,46 @@ class Journal:
         except OSError as error:
             raise LedgerUnavailable(f"journal {self._path}: {error.strerror or error}") from None
 
-    def violations(self) -> Iterator[Violation]:
+    def entries(self) -> Iterator[Entry]:
         """What was appended, in order; damaged lines are passed over."""
         try:
             with self._path.open("rb") as file:
                 while line := file.readline(MAX_LINE_BYTES):
-                    violation = decode(line)
-                    if violation is not None:
-                        yield violation
+                    entry = decode(line)
+                    if entry is not None:
+                        yield entry
         except FileNotFoundError:
             return
         except OSError as error:
             raise LedgerUnavailable(f"journal {self._path}: {error.strerror or error}") from None
 
-    def empty(self) -> bool:
+    def size(self) -> int:
+        """Bytes; 0 when there is nothing to bring home."""
         try:
-            return self._path.stat().st_size == 0
+            return self._path.stat().st_size
         except FileNotFoundError:
-            return True
+            return 0
+        except OSError as error:
+            raise LedgerUnavailable(f"journal {self._path}: {error.strerror or error}") from None
 
-    def clear(self) -> None:
-        """Only after all of it is in the ledger. What was damaged is kept beside it for people."""
-        if self.empty():
-            return
-        damaged = [line for line in self._path.read_bytes().splitlines(keepends=True) if decode(line) is None]
-        damaged = [line for line in damaged if line.strip()]
-        if damaged:
-            with self._path.with_suffix(".damaged").open("ab") as file:
-                file.writelines(damaged)
-        self._path.unlink()
-        sync_directory(self._path.parent)
+    def clear(self, size: int) -> bool:
+        """Only after all of it is in the ledger. What was damaged is kept beside it for people.
+
+        Does nothing, and says so, when something was appended since the journal had ``size`` bytes.
+        """
+        if self.size() != size:
+            return False
+        try:
+            lines = self._path.read_bytes().splitlines(keepends=True)
+            damaged = [line for line in lines if line.strip() and decode(line) is None]
+            if damaged:
+                with self._path.with_suffix(".damaged").open("ab") as file:
+                    file.writelines(damaged)
+            self._path.unlink()
+            sync_directory(self._path.parent)
+        except OSError as error:
+            raise LedgerUnavailable(f"journal {self._path}: {error.strerror or error}") from None
+        return True
 
 
 def _torn(descriptor: int) -> bool:

@@ -25,7 +25,7 @@ from edge.enforce.ladder import block_until
 from edge.errors import InvalidInput, LimitExceeded, NotFound, StaleVersion
 from edge.ledger import records
 from edge.ledger.audit import AuditRow, append, verify_chain
-from edge.ledger.engine import open_engine, unavailable
+from edge.ledger.engine import Database, open_database
 from edge.ledger.tables import audit, blocks, incidents, policies, strikes
 from edge.ledger.view import STREAM_KEY_ATTRIBUTE, parse_network
 from edge.policy import LadderPolicy, Policy, parse_policy
@@ -50,20 +50,20 @@ class Violation:
 class Ledger:
     """One database; ``Ledger.open`` migrates it first."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @classmethod
     def open(cls, url: str, *, busy_timeout_ms: int = 500) -> Self:
         """Raises ConfigError for a wrong URL and LedgerUnavailable when the database is away."""
-        return cls(open_engine(url, busy_timeout_ms))
+        return cls(open_database(url, busy_timeout_ms))
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def ping(self) -> None:
         """Take and release the write lock. Raises LedgerUnavailable."""
-        with unavailable("ping"), self._engine.begin() as connection:
+        with self._database.write("ping") as connection:
             connection.execute(sa.select(1))
 
     # violations
@@ -74,31 +74,40 @@ class Ledger:
         Idempotent by incident and by stream: one stream is one strike, however many causes and
         however often it is retried.
         """
-        with unavailable("record a violation"), self._engine.begin() as connection:
+        with self._database.write("record a violation") as connection:
             known = _violation_of(connection, incident)
             if known is not None:
                 return known
-            earlier = connection.execute(
-                sa.select(strikes).where(strikes.c.broadcaster == incident.publish.broadcaster)
-            )
-            until_ms = block_until(
-                [records.strike_from_row(row) for row in earlier], ladder, incident.created_ms
-            )
+            until_ms = block_until(_strikes_of(connection, incident), ladder, incident.created_ms)
             violation = make_violation(incident, ladder, until_ms, wall_ms)
             _insert_violation(connection, violation)
         return violation
 
-    def adopt_violation(self, violation: Violation) -> Violation:
-        """Write a violation that was durable elsewhere, as it is; idempotent like ``record_violation``."""
-        with unavailable("adopt a violation"), self._engine.begin() as connection:
-            known = _violation_of(connection, violation.incident)
+    def adopt_violation(self, violation: Violation, ladder: LadderPolicy) -> Violation:
+        """Write a violation that was durable elsewhere; idempotent like ``record_violation``.
+
+        Its blocks keep their ids, and last at least as long as the ladder says, now that every earlier
+        strike can be counted.
+        """
+        incident = violation.incident
+        with self._database.write("adopt a violation") as connection:
+            known = _violation_of(connection, incident)
             if known is not None:
                 return known
+            until_ms = block_until(_strikes_of(connection, incident), ladder, incident.created_ms)
+            violation = dataclasses.replace(
+                violation,
+                blocks=tuple(
+                    dataclasses.replace(block, until_ms=max(block.until_ms, until_ms))
+                    for block in violation.blocks
+                ),
+                durable_in="ledger",
+            )
             _insert_violation(connection, violation)
-        return dataclasses.replace(violation, durable_in="ledger")
+        return violation
 
     def strikes_of(self, broadcaster: str) -> tuple[Strike, ...]:
-        with unavailable("read strikes"), self._engine.begin() as connection:
+        with self._database.read("read strikes") as connection:
             rows = connection.execute(
                 sa.select(strikes).where(strikes.c.broadcaster == broadcaster).order_by(strikes.c.created_ms)
             )
@@ -108,7 +117,7 @@ class Ledger:
 
     def record_incident(self, incident: Incident, wall_ms: int) -> None:
         """An incident without a strike: FLAG, and everything that shadow mode withholds. Idempotent."""
-        with unavailable("record an incident"), self._engine.begin() as connection:
+        with self._database.write("record an incident") as connection:
             known = connection.execute(sa.select(incidents.c.id).where(incidents.c.id == incident.id))
             if known.first() is None:
                 connection.execute(incidents.insert().values(records.incident_to_row(incident)))
@@ -125,11 +134,11 @@ class Ledger:
         self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})
 
     def set_evidence(self, incident_id: str, path: str) -> None:
-        with unavailable("set evidence"), self._engine.begin() as connection:
+        with self._database.write("set evidence") as connection:
             _update_incident(connection, incident_id, {"evidence_path": path})
 
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
-        with unavailable(what), self._engine.begin() as connection:
+        with self._database.write(what) as connection:
             _update_incident(connection, incident_id, values)
             append(connection, wall_ms, GATE, what, incident_id, values)
 
@@ -146,11 +155,11 @@ class Ledger:
             .order_by(incidents.c.id.desc())
             .limit(_PAGE)
         )
-        with unavailable("read pending cuts"), self._engine.begin() as connection:
+        with self._database.read("read pending cuts") as connection:
             return tuple(records.incident_from_row(row) for row in connection.execute(query))
 
     def incident(self, incident_id: str) -> Incident:
-        with unavailable("read an incident"), self._engine.begin() as connection:
+        with self._database.read("read an incident") as connection:
             return _incident(connection, incident_id)
 
     def incidents(
@@ -169,7 +178,7 @@ class Ledger:
             query = query.where(incidents.c.state == state.value)
         if before_id is not None:
             query = query.where(incidents.c.id < before_id)
-        with unavailable("read incidents"), self._engine.begin() as connection:
+        with self._database.read("read incidents") as connection:
             return tuple(records.incident_from_row(row) for row in connection.execute(query))
 
     def review(
@@ -180,7 +189,7 @@ class Ledger:
         Returns the incident and the blocks that were lifted.
         """
         lifted: tuple[Block, ...] = ()
-        with unavailable("review"), self._engine.begin() as connection:
+        with self._database.write("review") as connection:
             before = _incident(connection, incident_id)
             if before.state is IncidentState.OVERTURNED:
                 raise InvalidInput("incident_id", f"{incident_id} is overturned already")
@@ -233,7 +242,7 @@ class Ledger:
             query = query.where(blocks.c.subject == subject)
         if before_id is not None:
             query = query.where(blocks.c.id < before_id)
-        with unavailable("read blocks"), self._engine.begin() as connection:
+        with self._database.read("read blocks") as connection:
             return tuple(records.block_from_row(row) for row in connection.execute(query))
 
     def active_blocks(self, wall_ms: int) -> Iterator[Block]:
@@ -246,7 +255,7 @@ class Ledger:
                 .order_by(blocks.c.id)
                 .limit(_PAGE)
             )
-            with unavailable("read active blocks"), self._engine.begin() as connection:
+            with self._database.read("read active blocks") as connection:
                 page = [records.block_from_row(row) for row in connection.execute(query)]
             yield from page
             if len(page) < _PAGE:
@@ -280,14 +289,14 @@ class Ledger:
             incident_id=None,
             created_by=by,
         )
-        with unavailable("add a block"), self._engine.begin() as connection:
+        with self._database.write("add a block") as connection:
             connection.execute(blocks.insert().values(records.block_to_row(block)))
             append(connection, wall_ms, by, "block", block.id, records.block_to_row(block))
         return block
 
     def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
         """Live access again. Raises NotFound, and InvalidInput when it was lifted before."""
-        with unavailable("lift a block"), self._engine.begin() as connection:
+        with self._database.write("lift a block") as connection:
             row = connection.execute(sa.select(blocks).where(blocks.c.id == block_id)).first()
             if row is None:
                 raise NotFound("block", block_id)
@@ -310,7 +319,7 @@ class Ledger:
         return self._policy(sa.select(policies).where(policies.c.version == version))
 
     def _policy(self, query: sa.Select[tuple[object, ...]]) -> tuple[Policy, int, str] | None:
-        with unavailable("read the policy"), self._engine.begin() as connection:
+        with self._database.read("read the policy") as connection:
             row = connection.execute(query).first()
         if row is None:
             return None
@@ -320,7 +329,7 @@ class Ledger:
         self, policy: Policy, by: str, reason: str, wall_ms: int, expected_version: int | None
     ) -> Policy:
         """Store as the next version. Raises StaleVersion when another than the expected one is in force."""
-        with unavailable("store a policy"), self._engine.begin() as connection:
+        with self._database.write("store a policy") as connection:
             current = connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
             if expected_version is not None and expected_version != current:
                 raise StaleVersion(
@@ -345,7 +354,7 @@ class Ledger:
         """The audit log in order, page by page."""
         while True:
             query = sa.select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(_PAGE)
-            with unavailable("read the audit log"), self._engine.begin() as connection:
+            with self._database.read("read the audit log") as connection:
                 page = [AuditRow(*row) for row in connection.execute(query)]
             yield from page
             if len(page) < _PAGE:
@@ -358,7 +367,12 @@ class Ledger:
 
 
 def make_violation(incident: Incident, ladder: LadderPolicy, until_ms: int, wall_ms: int) -> Violation:
-    """Strike and blocks of an incident. Pure but for the new ids."""
+    """Strike and blocks of an incident. Pure.
+
+    Their ids follow from the incident's, so that a violation whose first commit went through unheard
+    is the same one when it comes again by way of the journal.
+    """
+    tail = incident.id.removeprefix("in_")
     publish = incident.publish
     subjects = [(SubjectKind.BROADCASTER, publish.broadcaster)]
     stream_key = publish.attributes.get(STREAM_KEY_ATTRIBUTE)
@@ -369,7 +383,7 @@ def make_violation(incident: Incident, ladder: LadderPolicy, until_ms: int, wall
     return Violation(
         incident=dataclasses.replace(incident, durable_ms=wall_ms),
         strike=Strike(
-            id=new_id("sk"),
+            id=f"sk_{tail}",
             broadcaster=publish.broadcaster,
             app=publish.app,
             category=incident.verdict.category,
@@ -378,7 +392,7 @@ def make_violation(incident: Incident, ladder: LadderPolicy, until_ms: int, wall
         ),
         blocks=tuple(
             Block(
-                id=new_id("bl"),
+                id=f"bl_{tail}{index}",
                 subject_kind=kind,
                 subject=subject,
                 app=publish.app if kind is SubjectKind.STREAM_KEY else "",
@@ -389,7 +403,7 @@ def make_violation(incident: Incident, ladder: LadderPolicy, until_ms: int, wall
                 incident_id=incident.id,
                 created_by=GATE,
             )
-            for kind, subject in subjects
+            for index, (kind, subject) in enumerate(subjects)
         ),
         durable_ms=wall_ms,
     )
@@ -432,6 +446,11 @@ def _violation_of(connection: sa.Connection, incident: Incident) -> Violation | 
         blocks=tuple(records.block_from_row(block) for block in standing),
         durable_ms=stored.durable_ms or stored.created_ms,
     )
+
+
+def _strikes_of(connection: sa.Connection, incident: Incident) -> list[Strike]:
+    rows = connection.execute(sa.select(strikes).where(strikes.c.broadcaster == incident.publish.broadcaster))
+    return [records.strike_from_row(row) for row in rows]
 
 
 def _incident(connection: sa.Connection, incident_id: str) -> Incident:

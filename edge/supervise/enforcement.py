@@ -17,18 +17,16 @@ from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import Clock
 from edge.domain import (
-    PERMANENT_MS,
     Action,
     Block,
     Incident,
-    SubjectKind,
     Verdict,
     new_id,
 )
-from edge.enforce import Connector, CutTarget, Cutter, notice
+from edge.enforce import Connector, CutTarget, Cutter, block_until, notice
 from edge.errors import CutFailed, LedgerUnavailable, NotFound, WorkerLost
 from edge.evidence import write_incident_record
-from edge.ledger import AdmissionView, DurableLedger, Violation
+from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.policy import Policy
 from edge.supervise.ledger_thread import LedgerThread
 from edge.supervise.registry import LiveStream, Phase, Registry
@@ -164,7 +162,9 @@ class Enforcement:
                 self._ledger.record_violation, incident, policy.ladder, incident.created_ms
             )
         except LedgerUnavailable as error:
-            blocks = (self._block_in_memory(incident, policy),)
+            # The same ids as on disk, once it gets there.
+            until_ms = block_until((), policy.ladder, incident.created_ms)
+            blocks = make_violation(incident, policy.ladder, until_ms, incident.created_ms).blocks
             log.critical("block is not durable: held in memory and retried", error=str(error))
             self._metrics.violations.labels("memory").inc()
             self._run(self._retry_violation(incident, policy))
@@ -283,20 +283,6 @@ class Enforcement:
             publish=stream.publish,
             verdict=verdict,
             created_ms=self._clock.wall_ms(),
-        )
-
-    def _block_in_memory(self, incident: Incident, policy: Policy) -> Block:
-        return Block(
-            id=new_id("bl"),
-            subject_kind=SubjectKind.BROADCASTER,
-            subject=incident.publish.broadcaster,
-            app=incident.publish.app,
-            reason=incident.verdict.reason,
-            category=incident.verdict.category,
-            created_ms=incident.created_ms,
-            until_ms=min(incident.created_ms + policy.ladder.steps_ms[0], PERMANENT_MS),
-            incident_id=incident.id,
-            created_by="gate",
         )
 
     def _answer(

@@ -366,7 +366,8 @@ class Gate:
                     self._enforcement.abandon(stream)
             try:
                 probe = self.ledger.probe if self.thread.down else self.ledger.reconcile
-                await self.thread.call(probe)
+                for block in await self.thread.call(probe):
+                    self.view.add(block)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
 

@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
-import sqlite3
+import dataclasses
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from edge.domain import PERMANENT_MS
 from edge.errors import LedgerUnavailable
 from edge.ledger import DurableLedger
-from edge.ledger.journal import Journal, encode
-from edge.ledger.ledger import Violation, make_violation
+from edge.ledger.journal import Entry, Journal, encode
+from edge.ledger.ledger import make_violation
 from edge.policy import DAY_MS, LadderPolicy
 
 if TYPE_CHECKING:
-    from tests.ledger.conftest import MakeIncident
+    from tests.ledger.conftest import MakeIncident, Store
 
 NOW = 1_700_000_000_000
 
 
-def make(make_incident: MakeIncident, broadcaster: str = "anna") -> Violation:
-    violation = make_violation(make_incident(broadcaster), LadderPolicy(), NOW + DAY_MS, NOW)
-    return Violation(violation.incident, violation.strike, violation.blocks, NOW, "journal")
+LADDER = LadderPolicy()
+
+
+def make(make_incident: MakeIncident, broadcaster: str = "anna") -> Entry:
+    violation = make_violation(make_incident(broadcaster), LADDER, NOW + DAY_MS, NOW)
+    return Entry(dataclasses.replace(violation, durable_in="journal"), LADDER)
 
 
 def test_a_torn_tail_at_every_byte_loses_only_the_torn_line(
     tmp_path: Path, make_incident: MakeIncident
 ) -> None:
     first, torn, later = (make(make_incident, name) for name in ("anna", "berta", "carla"))
-    whole = encode(torn)
-    for cut in range(0, len(whole), 7):
-        path = tmp_path / f"journal{cut}"
-        path.write_bytes(encode(first) + whole[:cut])
-        journal = Journal(path)
-        assert list(journal.violations()) == [first]
-        journal.append(later)
-        assert list(journal.violations()) == [first, later]
-    path.write_bytes(encode(first) + whole)
-    assert list(Journal(path).violations()) == [first, torn]
+    head, whole = encode(first), encode(torn)
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    for cut in range(len(whole)):
+        path.write_bytes(head + whole[:cut])
+        assert list(journal.entries()) == [first]
+        if cut % 331 == 0:
+            journal.append(later.violation, LADDER)
+            assert list(journal.entries()) == [first, later]
+    path.write_bytes(head + whole)
+    assert list(journal.entries()) == [first, torn]
 
 
 def test_a_damaged_line_is_kept_for_people(tmp_path: Path, make_incident: MakeIncident) -> None:
@@ -47,34 +53,91 @@ def test_a_damaged_line_is_kept_for_people(tmp_path: Path, make_incident: MakeIn
     damaged[40] ^= 1
     path.write_bytes(good + bytes(damaged))
     journal = Journal(path)
-    assert len(list(journal.violations())) == 1
-    journal.clear()
-    assert journal.empty()
+    assert len(list(journal.entries())) == 1
+    assert journal.clear(journal.size())
+    assert journal.size() == 0
     assert path.with_suffix(".damaged").read_bytes() == bytes(damaged)
 
 
-def test_the_journal_counts_its_own_strikes(
-    tmp_path: Path, ledger: DurableLedger, make_incident: MakeIncident
+def test_what_is_appended_while_the_journal_is_read_is_not_cleared(
+    tmp_path: Path, make_incident: MakeIncident
 ) -> None:
-    locker = sqlite3.connect(tmp_path / "edge.db", isolation_level=None)
-    locker.execute("BEGIN IMMEDIATE")
-    ladder = LadderPolicy()
-    first = ledger.record_violation(make_incident(), ladder, NOW)
-    assert ledger.record_violation(first.incident, ladder, NOW) == first
-    second = ledger.record_violation(make_incident(), ladder, NOW)
-    assert [v.blocks[0].until_ms - NOW for v in (first, second)] == [30 * DAY_MS, 180 * DAY_MS]
-    locker.execute("ROLLBACK")
-    locker.close()
-    ledger.close()
-    reopened = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
-    assert len(reopened.strikes_of("anna")) == 2
+    journal = Journal(tmp_path / "journal.jsonl")
+    early, late = make(make_incident), make(make_incident)
+    journal.append(early.violation, LADDER)
+    size = journal.size()
+    journal.append(late.violation, LADDER)
+    assert not journal.clear(size)
+    assert list(journal.entries()) == [early, late]
+    assert journal.clear(journal.size())
+
+
+def test_the_journal_counts_its_own_strikes_and_the_ladder_counts_all(
+    store: Store, make_incident: MakeIncident
+) -> None:
+    ledger = DurableLedger.open(store.url, store.journal)
+    ledger.record_violation(make_incident(), LADDER, NOW)
+    with store.locked():
+        second = ledger.record_violation(make_incident(), LADDER, NOW)
+        assert ledger.record_violation(second.incident, LADDER, NOW) == second
+        third = ledger.record_violation(make_incident(), LADDER, NOW)
+        assert {second.durable_in, third.durable_in} == {"journal"}
+        assert [v.blocks[0].until_ms - NOW for v in (second, third)] == [30 * DAY_MS, 180 * DAY_MS]
+        ledger.close()
+    reopened = DurableLedger.open(store.url, store.journal)
+    assert len(reopened.strikes_of("anna")) == 3
+    ends = {block.id: block.until_ms for block in reopened.active_blocks(NOW)}
+    assert [ends[v.blocks[0].id] for v in (second, third)] == [NOW + 180 * DAY_MS, PERMANENT_MS]
     assert reopened.reconcile() == ()
-    assert reopened.audit_verify() == 2
+    assert reopened.audit_verify() == 3
     reopened.close()
 
 
-def test_a_disk_that_takes_nothing_is_unavailable(tmp_path: Path, make_incident: MakeIncident) -> None:
-    folder = tmp_path / "journal.jsonl"
+def test_a_commit_that_went_through_unheard_is_the_same_violation(
+    store: Store, make_incident: MakeIncident
+) -> None:
+    ledger = DurableLedger.open(store.url, store.journal)
+    incident = make_incident()
+    committed = ledger.record_violation(incident, LADDER, NOW)
+    unheard = make_violation(incident, LADDER, NOW + DAY_MS, NOW)
+    Journal(store.journal).append(unheard, LADDER)
+    assert ledger.reconcile() == committed.blocks
+    assert ledger.strikes_of("anna") == (committed.strike,)
+    assert list(ledger.active_blocks(NOW)) == list(committed.blocks)
+    ledger.close()
+
+
+def test_violations_arrive_while_the_journal_goes_home(store: Store, make_incident: MakeIncident) -> None:
+    """The two run in different threads of a gate: nothing may be lost between reading and clearing."""
+    ledger = DurableLedger.open(store.url, store.journal)
+    incidents = [make_incident(f"b{number}") for number in range(60)]
+    for incident in incidents[:10]:
+        Journal(store.journal).append(make_violation(incident, LADDER, NOW + DAY_MS, NOW), LADDER)
+    arriving = threading.Thread(
+        target=lambda: [ledger._record_in_journal(incident, LADDER, NOW) for incident in incidents[10:]]
+    )
+    arriving.start()
+    while arriving.is_alive():
+        ledger.reconcile()
+    arriving.join()
+    ledger.reconcile()
+    assert {block.subject for block in ledger.active_blocks(NOW)} >= {
+        i.publish.broadcaster for i in incidents
+    }
+    assert ledger.audit_verify() == 60
+    ledger.close()
+
+
+def test_a_disk_that_takes_nothing_is_unavailable(
+    tmp_path: Path, store: Store, make_incident: MakeIncident
+) -> None:
+    folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(LedgerUnavailable, match="journal"):
-        Journal(folder).append(make(make_incident))
+        Journal(folder).append(make(make_incident).violation, LADDER)
+    ledger = DurableLedger.open(store.url, store.journal)
+    store.journal.mkdir()
+    with store.locked(), pytest.raises(LedgerUnavailable):
+        ledger.record_violation(make_incident(), LADDER, NOW)
+    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+    ledger.close()

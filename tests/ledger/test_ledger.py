@@ -5,31 +5,41 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
-from edge.domain import PERMANENT_MS, Action, IncidentState, SubjectKind
+from edge.domain import (
+    PERMANENT_MS,
+    Action,
+    Incident,
+    IncidentState,
+    Publish,
+    SubjectKind,
+    Verdict,
+    new_id,
+    new_stream_id,
+)
 from edge.errors import ConfigError, InvalidInput, LedgerUnavailable, NotFound, StaleVersion
 from edge.ledger import AuditBroken, DurableLedger, Ledger
 from edge.ledger.tables import metadata
 from edge.policy import DAY_MS, LadderPolicy, Policy
 
 if TYPE_CHECKING:
-    from tests.ledger.conftest import MakeIncident
+    from tests.ledger.conftest import MakeIncident, Store
 
 NOW = 1_700_000_000_000
 LADDER = LadderPolicy()
 
 
-def test_migrations_make_the_tables_that_the_code_uses(ledger: DurableLedger, tmp_path: Path) -> None:
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'edge.db'}")
-    inspector = sa.inspect(engine)
+def test_migrations_make_the_tables_that_the_code_uses(ledger: DurableLedger, store: Store) -> None:
+    inspector = sa.inspect(store.engine)
     for table in metadata.tables.values():
         found = {column["name"]: column for column in inspector.get_columns(table.name)}
         assert found.keys() == {column.name for column in table.columns}
@@ -38,7 +48,6 @@ def test_migrations_make_the_tables_that_the_code_uses(ledger: DurableLedger, tm
         indexed = {tuple(index["column_names"]) for index in inspector.get_indexes(table.name)}
         for index in table.indexes:
             assert tuple(column.name for column in index.columns) in indexed
-    engine.dispose()
 
 
 def test_a_violation_survives_reopening(ledger: DurableLedger, make_incident: MakeIncident) -> None:
@@ -49,7 +58,7 @@ def test_a_violation_survives_reopening(ledger: DurableLedger, make_incident: Ma
     kinds = {block.subject_kind: block.subject for block in violation.blocks}
     assert kinds == {SubjectKind.BROADCASTER: "anna", SubjectKind.STREAM_KEY: "k-1"}
     assert {block.until_ms for block in violation.blocks} == {NOW + 30 * DAY_MS}
-    again = Ledger(ledger._engine)
+    again = Ledger(ledger._database)
     assert again.incident(incident.id) == violation.incident
     assert set(again.active_blocks(NOW)) == set(violation.blocks)
     assert again.strikes_of("anna") == (violation.strike,)
@@ -154,50 +163,52 @@ def test_policies_are_versioned(ledger: DurableLedger) -> None:
         ("UPDATE audit SET detail = '{}' WHERE number = 3", 3),
         ("DELETE FROM audit WHERE number = 2", 2),
         ("UPDATE audit SET previous = digest WHERE number = 4", 4),
+        ("UPDATE audit SET number = 6 WHERE number = 5", 5),
     ],
 )
 def test_tampering_with_the_audit_log_is_found(
-    statement: str, row: int, ledger: DurableLedger, make_incident: MakeIncident, tmp_path: Path
+    statement: str, row: int, ledger: DurableLedger, make_incident: MakeIncident, store: Store
 ) -> None:
     for _ in range(5):
         ledger.record_violation(make_incident(), LADDER, NOW)
     assert ledger.audit_verify() == 5
-    with sqlite3.connect(tmp_path / "edge.db") as connection:
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-        connection.execute("DROP TRIGGER audit_is_append_only_update")
-        connection.execute("DROP TRIGGER audit_is_append_only_delete")
-        connection.execute(statement)
+    with pytest.raises(DBAPIError, match="append-only"):
+        store.execute(statement)
+    store.drop_audit_triggers()
+    store.execute(statement)
     with pytest.raises(AuditBroken) as caught:
         ledger.audit_verify()
     assert caught.value.number == row
 
 
 def test_a_locked_database_is_unavailable_and_then_not(
-    tmp_path: Path, ledger: DurableLedger, make_incident: MakeIncident
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
-    locker = sqlite3.connect(tmp_path / "edge.db", isolation_level=None)
-    locker.execute("BEGIN IMMEDIATE")
-    with pytest.raises(LedgerUnavailable):
-        ledger.record_incident(make_incident(), NOW)
-    with pytest.raises(LedgerUnavailable):
-        ledger.probe()
-    violation = ledger.record_violation(make_incident(), LADDER, NOW)
-    assert violation.durable_in == "journal"
-    locker.execute("ROLLBACK")
-    locker.close()
-    ledger.probe()
-    assert set(ledger.active_blocks(NOW)) == set(violation.blocks)
+    before = make_incident("berta")
+    ledger.record_incident(before, NOW)
+    with store.locked():
+        with pytest.raises(LedgerUnavailable):
+            ledger.record_incident(make_incident(), NOW)
+        with pytest.raises(LedgerUnavailable):
+            ledger.probe()
+        assert ledger.incidents() == (before,), "whoever only reads waits for no writer"
+        violation = ledger.record_violation(make_incident(), LADDER, NOW)
+        assert violation.durable_in == "journal"
+    assert ledger.probe() == violation.blocks
+    assert list(ledger.active_blocks(NOW)) == list(violation.blocks)
     assert ledger.strikes_of("anna") == (violation.strike,)
-    assert not (tmp_path / "journal.jsonl").exists()
+    assert not store.journal.exists()
+    assert ledger.record_violation(make_incident("berta"), LADDER, NOW).durable_in == "ledger"
 
 
 def test_wrong_urls_are_clear(tmp_path: Path) -> None:
-    for url in ("nonsense", "nosuchdialect://x"):
+    for url in ("nonsense", "nosuchdialect://x", "oracle://x/y", "mssql+pyodbc://x/y"):
         with pytest.raises(ConfigError, match="ledger_url"):
             Ledger.open(url)
     with pytest.raises(LedgerUnavailable):
         Ledger.open(f"sqlite:///{tmp_path / 'no' / 'folder' / 'edge.db'}")
+    with pytest.raises(LedgerUnavailable):
+        Ledger.open("postgresql://127.0.0.1:9/edge")
     (tmp_path / "text.db").write_text("not a database at all, " * 100)
     with pytest.raises(LedgerUnavailable):
         Ledger.open(f"sqlite:///{tmp_path / 'text.db'}")
@@ -210,24 +221,43 @@ from edge.ledger import Ledger
 from edge.policy import LadderPolicy
 ledger = Ledger.open(sys.argv[1])
 for number in itertools.count():
-    publish = Publish("test", "c", "live", "s", f"b{number}")
+    publish = Publish("test", "c", "live", "s", f"{sys.argv[2]}{number}")
     incident = Incident(new_id("in"), new_stream_id(), publish, Verdict(Action.CUT, 0, -1), 1)
     ledger.record_violation(incident, LadderPolicy(), 2)
-    print(f"b{number}", flush=True)
+    print(publish.broadcaster, flush=True)
 """
 
 
-def test_kill_dash_nine_loses_nothing_that_was_promised(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'edge.db'}"
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, url], stdout=subprocess.PIPE, text=True)
+def start_writer(url: str, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", _WRITER, url, name], stdout=subprocess.PIPE, text=True)
+
+
+def test_kill_dash_nine_loses_nothing_that_was_promised(store: Store) -> None:
+    writer = start_writer(store.url, "b")
     assert writer.stdout is not None
     promised = [writer.stdout.readline().strip() for _ in range(20)]
     os.kill(writer.pid, signal.SIGKILL)
     promised += writer.stdout.read().split()
     writer.wait()
-    ledger = Ledger.open(url)
+    ledger = Ledger.open(store.url)
     blocked = {block.subject for block in ledger.active_blocks(3)}
     assert set(promised) <= blocked
     assert len(blocked) <= len(promised) + 1
     assert ledger.audit_verify() == len(blocked)
     ledger.close()
+
+
+def test_gates_that_write_at_once_count_every_strike_and_keep_one_chain(store: Store) -> None:
+    gates = [Ledger.open(store.url, busy_timeout_ms=20_000) for _ in range(4)]
+
+    def violate(number: int) -> int:
+        publish = Publish("test", "c", "live", "s", f"b{number % 2}")
+        incident = Incident(new_id("in"), new_stream_id(), publish, Verdict(Action.CUT, 0, -1), NOW)
+        return gates[number % 4].record_violation(incident, LADDER, NOW).blocks[0].until_ms - NOW
+
+    with ThreadPoolExecutor(4) as threads:
+        ends = sorted(threads.map(violate, range(40)))
+    assert ends == [30 * DAY_MS] * 2 + [180 * DAY_MS] * 2 + [PERMANENT_MS - NOW] * 36
+    assert gates[0].audit_verify() == 40
+    for gate in gates:
+        gate.close()

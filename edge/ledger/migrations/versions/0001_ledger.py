@@ -101,8 +101,19 @@ def upgrade() -> None:
                 f"CREATE TRIGGER audit_is_append_only_{event.lower()} BEFORE {event} ON audit "
                 "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
             )
+    else:
+        op.execute(
+            "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+            "EXECUTE FUNCTION audit_is_append_only()"
+        )
 
 
 def downgrade() -> None:
     for table in ("audit", "blocks", "strikes", "incidents", "policies"):
         op.drop_table(table)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION audit_is_append_only")

@@ -1,0 +1,124 @@
+"""What only a database on the other side of a network can do to a gate."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from edge.errors import LedgerUnavailable
+from edge.ledger import DurableLedger, Ledger
+from edge.policy import LadderPolicy
+
+if TYPE_CHECKING:
+    from tests.ledger.conftest import Cluster, MakeIncident, Store
+
+NOW = 1_700_000_000_000
+LADDER = LadderPolicy()
+
+
+@contextmanager
+def frozen(postmaster: int) -> Iterator[None]:
+    """Every process of the server stands still, and its sockets stay open: a machine that is paused."""
+    processes = [psutil.Process(postmaster), *psutil.Process(postmaster).children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            process.resume()
+
+
+@pytest.fixture
+def store(postgresql: Cluster, tmp_path: Path) -> Store:
+    from tests.ledger.conftest import Store
+
+    return Store(postgresql.new_database(), tmp_path / "journal.jsonl")
+
+
+def test_a_server_that_stands_still_holds_nobody_up(
+    postgresql: Cluster, store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    before = ledger.record_violation(make_incident(), LADDER, NOW)
+    with frozen(postgresql.postmaster):
+        meanwhile = [ledger.record_violation(make_incident(), LADDER, NOW) for _ in range(3)]
+        assert {violation.durable_in for violation in meanwhile} == {"journal"}
+        with pytest.raises(LedgerUnavailable):
+            ledger.reconcile()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            ledger.probe()
+            break
+        except LedgerUnavailable:
+            time.sleep(0.1)
+    strikes = {strike.id for strike in ledger.strikes_of("anna")}
+    assert strikes == {violation.strike.id for violation in (before, *meanwhile)}
+    assert ledger.audit_verify() == 4
+    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+
+
+def test_connections_that_were_ended_are_opened_again(
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    ledger.record_violation(make_incident(), LADDER, NOW)
+    store.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'edge-gate' AND datname = current_database()"
+    )
+    through_the_journal = ledger.record_violation(make_incident(), LADDER, NOW)
+    ledger.probe()
+    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+    assert through_the_journal.strike in ledger.strikes_of("anna")
+    assert len(ledger.strikes_of("anna")) == 3
+
+
+def test_a_gate_that_stops_inside_a_transaction_gives_the_lock_back(
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    other = Ledger.open(store.url)
+    stuck = other._database._writer.connect()
+    transaction = stuck.begin()
+    with pytest.raises(LedgerUnavailable):
+        ledger.ping()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            ledger.ping()
+            break
+        except LedgerUnavailable:
+            time.sleep(0.1)
+    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+    with pytest.raises(sa.exc.DBAPIError):
+        stuck.exec_driver_sql("SELECT 1")
+    transaction.close()
+    stuck.close()
+    other.close()
+
+
+def test_commits_are_on_disk_when_they_return_whatever_the_server_prefers(store: Store) -> None:
+    store.execute(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I SET synchronous_commit = off', "
+        "current_database()); END $$"
+    )
+    ledger = Ledger.open(f"{store.url}&options=-c%20search_path%3Dpublic")
+    with ledger._database.write("look") as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+        assert connection.exec_driver_sql("SHOW search_path").scalar() == "public"
+    ledger.close()
+
+
+def test_gates_that_start_at_once_migrate_once(store: Store) -> None:
+    start = "import sys; from edge.ledger import Ledger; Ledger.open(sys.argv[1]).close()"
+    gates = [subprocess.Popen([sys.executable, "-c", start, store.url]) for _ in range(3)]
+    assert [gate.wait() for gate in gates] == [0, 0, 0]
+    assert Ledger.open(store.url).audit_verify() == 0
