@@ -99,9 +99,28 @@ class NginxRtmpSection(_Section):
     @model_validator(mode="after")
     def _urls(self) -> Self:
         for name in ("control_url", "stat_url"):
-            if urlsplit(getattr(self, name)).scheme not in {"http", "https"}:
-                raise ValueError(f"{name} must be an http:// or https:// URL")
+            _http_url(name, getattr(self, name))
         return self
+
+
+class NodeMediaServerSection(_Section):
+    api_url: str = Field("http://127.0.0.1:8000", description="Its http port; the API is under /api/v1.")
+    jwt_secret: SecretStr = Field(description="auth.jwt.secret of its configuration.")
+    pull_url: str = Field(
+        "rtmp://127.0.0.1:1935/{app}/{name}",
+        description="Where the gate pulls from; {app} and {name} are filled in.",
+    )
+    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        _http_url("api_url", self.api_url)
+        return self
+
+
+def _http_url(field: str, url: str) -> None:
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise ValueError(f"{field} must be an http:// or https:// URL")
 
 
 class LimitsSection(_Section):
@@ -156,6 +175,7 @@ class Settings(BaseSettings):
     grpc: GrpcSection = GrpcSection()
     http: HttpSection = HttpSection()
     nginx_rtmp: NginxRtmpSection | None = None
+    node_media_server: NodeMediaServerSection | None = None
     limits: LimitsSection = LimitsSection()
     workers: WorkersSection = WorkersSection()
 

@@ -23,9 +23,9 @@ from edge.clock import SystemClock
 from edge.config import Settings
 from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
-from edge.enforce import Connector, NginxRtmpConnector
 from edge.errors import ConfigError
 from edge.hooks import HookSettings, create_app
+from edge.hooks.servers import IngestServers
 from edge.ledger import DurableLedger
 from edge.policy import Policy
 from edge.supervise import Gate
@@ -57,22 +57,24 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     created = ensure_token_file(settings.operator_tokens)
     model_dir = settings.model_dir or default_model_directory()
-    connectors: dict[str, Connector] = {}
-    if settings.nginx_rtmp is not None:
-        connectors["nginx-rtmp"] = NginxRtmpConnector(
-            control_url=settings.nginx_rtmp.control_url, stat_url=settings.nginx_rtmp.stat_url
-        )
+    servers = IngestServers(settings)
     ledger = DurableLedger.open(settings.ledger, settings.data_dir / "journal.jsonl")
     try:
         policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
         gate = Gate(
-            settings, _worker_settings(settings, model_dir), ledger, policy, connectors, metrics, clock
+            settings,
+            _worker_settings(settings, model_dir),
+            ledger,
+            policy,
+            servers.connectors(),
+            metrics,
+            clock,
         )
         stop = asyncio.Event()
         with _signals(stop):
             await gate.start()
             server = GrpcServer(settings, gate)
-            http = _http_server(settings, gate, metrics)
+            http = _http_server(settings, gate, servers, metrics)
             serving = None
             try:
                 await server.start()
@@ -149,14 +151,16 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def _http_server(settings: Settings, gate: Gate, metrics: Metrics) -> uvicorn.Server | None:
+def _http_server(
+    settings: Settings, gate: Gate, servers: IngestServers, metrics: Metrics
+) -> uvicorn.Server | None:
     if not settings.http.listen:
         return None
 
     async def exposition(request: Request) -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
-    app: Starlette = create_app(gate, _hook_settings(settings))
+    app: Starlette = create_app(gate, _hook_settings(settings), servers.hooks(gate))
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     return _QuietServer(
         uvicorn.Config(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
+from collections.abc import Iterable
 
 import structlog
 from starlette.applications import Starlette
@@ -21,8 +22,10 @@ from edge.domain import Publish, StreamId
 from edge.enforce.connectors.nginx_stat import StatPage
 from edge.enforce.notices import Notice, notice
 from edge.errors import CapacityExceeded, GateError, InvalidInput, LimitExceeded
+from edge.hooks import fields as read
 from edge.hooks import nginx_rtmp
 from edge.hooks.gatekeeper import Gatekeeper
+from edge.hooks.json_hooks import ServerHooks
 from edge.hooks.settings import HookSettings
 
 _POLL_S = 0.01
@@ -32,14 +35,17 @@ _CLOSE = {"Connection": "close"}
 log = structlog.get_logger(__name__)
 
 
-def create_app(gatekeeper: Gatekeeper, settings: HookSettings) -> Starlette:
-    """The app of one nginx-rtmp server's hooks. It has no lifespan: nothing must be started first."""
+def create_app(
+    gatekeeper: Gatekeeper, settings: HookSettings, servers: Iterable[ServerHooks] = ()
+) -> Starlette:
+    """The app of nginx-rtmp's hooks and those of ``servers``; it needs no lifespan."""
     hooks = _NginxRtmpHooks(gatekeeper, settings)
     return Starlette(
         routes=[
             Route("/hooks/nginx-rtmp/on_publish", hooks.on_publish, methods=["POST"]),
             Route("/hooks/nginx-rtmp/on_publish_done", hooks.on_publish_done, methods=["POST"]),
             Route("/healthz", _healthz, methods=["GET"]),
+            *(route for server in servers for route in server.routes()),
         ]
     )
 
@@ -110,9 +116,9 @@ class _NginxRtmpHooks:
         try:
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > nginx_rtmp.MAX_BODY_BYTES:
+                if len(body) > read.MAX_BODY_BYTES:
                     break
-            return nginx_rtmp.parse_form(bytes(body))
+            return read.parse_form(bytes(body))
         except ClientDisconnect:
             return _text(400, "body: the connection ended inside it")
         except InvalidInput as error:
@@ -126,7 +132,7 @@ class _NginxRtmpHooks:
 
     async def _watch(self, stream_id: StreamId, publish: Publish) -> None:
         before = await self._players(publish)
-        # Names hold only characters that stand for themselves in a URL, see nginx_rtmp._plain.
+        # Names hold only characters that stand for themselves in a URL, see fields.plain.
         url = self._settings.pull_url.replace("{app}", publish.app).replace("{name}", publish.name)
         await self._gatekeeper.attach(stream_id, url)
         deadline = time.monotonic() + self._settings.pull_wait_ms / 1000

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InvalidInput, LimitExceeded
-from edge.hooks.nginx_rtmp import MAX_BODY_BYTES, MAX_FIELDS, parse_form, read_connection, read_publish
+from edge.hooks.fields import MAX_BODY_BYTES, MAX_FIELDS, parse_form
+from edge.hooks.nginx_rtmp import read_connection, read_publish
 
 MEASURED = (
     b"app=live&flashver=FMLE/3.0%20(compatible%3B%20Lavf59.27&swfurl=&tcurl=rtmp://127.0.0.1:48985/live"

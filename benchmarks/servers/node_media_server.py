@@ -1,0 +1,142 @@
+"""A real Node-Media-Server with the shipped configuration, on free loopback ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from benchmarks.servers.nginx_rtmp import free_port
+
+PACKAGE = "node-media-server@4.4.3"
+SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "node-media-server"
+CACHE = Path(__file__).resolve().parents[2] / ".venv" / "node-media-server"
+NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund")
+START_S = 30.0
+INSTALL_S = 300.0
+
+
+def available() -> bool:
+    """Whether node and npm, to install the server with, and ffmpeg, to publish to it, are installed."""
+    return all(shutil.which(program) for program in ("node", "npm", "ffmpeg"))
+
+
+def install(directory: Path = CACHE) -> Path:
+    """The folder that holds ``node_modules``; installed by npm, without scripts, when it is not there yet.
+
+    Raises subprocess.CalledProcessError with npm's words.
+    """
+    if (directory / "node_modules" / "node-media-server" / "package.json").is_file():
+        return directory
+    fresh = directory.with_name(f"{directory.name}.{os.getpid()}")
+    fresh.mkdir(parents=True)
+    try:
+        subprocess.run(
+            [
+                "npm",
+                "install",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--prefix",
+                str(fresh),
+                PACKAGE,
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_S,
+        )
+        fresh.rename(directory)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return directory
+
+
+class NodeMediaServer:
+    """The server under ``directory``; ports are known before it starts."""
+
+    jwt_secret = "of-the-tests-0123456789"
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.rtmp_port = free_port()
+        self.http_port = free_port()
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def pull_url(self) -> str:
+        return f"rtmp://127.0.0.1:{self.rtmp_port}/{{app}}/{{name}}"
+
+    def url(self, name: str, query: str = "", app: str = "live") -> str:
+        """Where a publisher publishes to over RTMP."""
+        return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{name}" + (f"?{query}" if query else "")
+
+    def flv_url(self, name: str, query: str = "", app: str = "live") -> str:
+        """Where the stream is played, or published by POST, over HTTP-FLV."""
+        return f"{self.api_url}/{app}/{name}.flv" + (f"?{query}" if query else "")
+
+    def start(self, hooks: str, secret: str | None = None) -> Self:
+        """Start with the shipped files, ports and secrets replaced. Raises AssertionError with its words."""
+        modules = install() / "node_modules"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        config = json.loads((SHIPPED / "config.json").read_text())
+        config["bind"] = "127.0.0.1"
+        config["notify"]["url"] = config["notify"]["url"].replace("127.0.0.1:8085", hooks) + (
+            "" if secret is None else f"?secret={secret}"
+        )
+        config["auth"]["jwt"]["secret"] = self.jwt_secret
+        config["rtmp"]["port"], config["http"]["port"] = self.rtmp_port, self.http_port
+        config["store"]["path"] = str(self._directory / "data")
+        path = self._directory / "config.json"
+        path.write_text(json.dumps(config))
+        self._output = (self._directory / "server.out").open("wb")
+        self._process = subprocess.Popen(
+            ["node", str(SHIPPED / "server.js"), str(path)],
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            cwd=self._directory,
+            env={**os.environ, "NODE_PATH": str(modules)},
+        )
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, self.output()
+            try:
+                if httpx.get(f"{self.api_url}/api/v1/health", trust_env=False).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"Node-Media-Server did not answer: {self.output()}")
+
+    def output(self) -> str:
+        """What it wrote."""
+        return (self._directory / "server.out").read_text(errors="replace")
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if hasattr(self, "_process"):
+            self.stop()

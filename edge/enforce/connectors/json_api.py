@@ -1,0 +1,77 @@
+"""Calls of an ingest server's JSON control API, bounded in time and size."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """What came back. ``status`` 0: nothing usable, ``problem`` says why."""
+
+    status: int
+    body: Any = None
+    """Parsed JSON; None when the body is empty or something else."""
+    problem: str = ""
+
+    def get(self, *path: str) -> Any:
+        """The value at a path of object keys; None where there is none."""
+        value = self.body
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+
+class JsonApi:
+    """One server's API. Never raises for a server that is away or answers nonsense."""
+
+    def __init__(
+        self, base_url: str, *, timeout_s: float = 1.0, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False, transport=transport)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ApiAnswer:
+        """One request. ``path`` begins with a slash and is already escaped."""
+        body = bytearray()
+        try:
+            # httpx bounds each read, not their sum: a server that drips must not hold a cut up.
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.stream(
+                    method, f"{self._base_url}{path}", params=params, headers=dict(headers or {})
+                ) as response,
+            ):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        return ApiAnswer(0, problem=f"answer over {MAX_ANSWER_BYTES} bytes")
+                status = response.status_code
+        except TimeoutError:
+            return ApiAnswer(0, problem=f"no answer within {self._timeout_s} s")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # Not the error's own words: they may hold the URL, and some APIs take secrets there.
+            return ApiAnswer(0, problem=type(error).__name__)
+        try:
+            return ApiAnswer(status, json.loads(bytes(body)) if body else None)
+        except (ValueError, RecursionError):
+            return ApiAnswer(status)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()

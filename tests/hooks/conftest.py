@@ -1,0 +1,80 @@
+"""A gate that keeps what the hooks asked of it, and a server whose state a test decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from edge.domain import Publish, StreamId
+from edge.enforce import CutAttempt, CutTarget
+from edge.errors import GateError
+from edge.hooks import Admission
+
+
+@dataclass
+class RecordingGate:
+    """Admits with ``answer``; ``admitted`` is what it would still say of its streams."""
+
+    answer: Admission = field(default_factory=lambda: Admission(True, StreamId("st1"), "admitted"))
+    failure: GateError | None = None
+    admitted: bool = True
+    publishes: list[Publish] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    async def admit(self, publish: Publish) -> Admission:
+        self.publishes.append(publish)
+        self.seen.append(f"admit {publish.broadcaster}")
+        return self.answer
+
+    async def attach(self, stream_id: StreamId, url: str) -> None:
+        self.seen.append(f"attach {stream_id} {url}")
+        if self.failure is not None:
+            raise self.failure
+
+    async def still_admitted(self, stream_id: StreamId) -> bool:
+        return self.admitted
+
+    async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
+        self.seen.append(f"ended {server} {connection} {app}/{name}")
+
+
+@dataclass
+class ServerState:
+    """A connector to a server in which ``live`` holds; None: its state cannot be read."""
+
+    live: set[str] | None = field(default_factory=set)
+    cuts: list[str] = field(default_factory=list)
+    obeys: bool = True
+    kind: str = "node-media-server"
+
+    async def cut(self, target: CutTarget) -> CutAttempt:
+        self.cuts.append(target.connection)
+        if self.obeys and self.live is not None:
+            self.live.discard(target.connection)
+        return CutAttempt(True, None)
+
+    async def is_live(self, target: CutTarget) -> bool | None:
+        return None if self.live is None else target.connection in self.live
+
+    publishes = is_live
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("never came true")
+
+
+@pytest.fixture
+def gate() -> RecordingGate:
+    return RecordingGate()
+
+
+@pytest.fixture
+def state() -> ServerState:
+    return ServerState()

@@ -1,0 +1,223 @@
+"""The whole job with a real Node-Media-Server 4.4.3 as it is shipped."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import httpx
+import pytest
+
+from benchmarks.servers.node_media_server import NodeMediaServer, available
+from benchmarks.servers.publisher import PATTERN, Publisher
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.demo_footage import DemoFootage, demo_footage
+from edge.cli.operator_client import operator
+from edge.enforce import CutTarget, NodeMediaServerConnector
+from edge.enforce.connectors.node_media_server import bearer_token
+from edge.ingest.programme import write_programme
+from edge.launch import GateProcess
+from tests.conftest import require
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+PATIENCE_S = 60.0
+SECRET = "a-secret~of.the-hooks"
+
+
+@pytest.fixture(scope="session")
+def footage(shared: Path) -> DemoFootage:
+    return demo_footage(None, shared / "data")
+
+
+@pytest.fixture(scope="session")
+def programme(footage: DemoFootage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("programme") / "programme.flv"
+    write_programme(footage.parts, out)
+    return out
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NodeMediaServer]:
+    require(available(), "node with npm, or ffmpeg,")
+    with NodeMediaServer(tmp_path / "server") as server:
+        yield server
+
+
+@pytest.fixture
+async def connector(server: NodeMediaServer) -> AsyncIterator[NodeMediaServerConnector]:
+    connector = NodeMediaServerConnector(server.api_url, server.jwt_secret)
+    yield connector
+    await connector.aclose()
+
+
+def config_for(server: NodeMediaServer, pull_url: str | None = None) -> str:
+    return f"""
+[http]
+hook_secret = "{SECRET}"
+[node_media_server]
+api_url = "{server.api_url}"
+jwt_secret = "{server.jwt_secret}"
+pull_url = "{pull_url or server.pull_url}"
+"""
+
+
+@pytest.mark.parametrize("pull", ["rtmp", "http-flv"])
+def test_calm_then_violent_is_watched_cut_and_kept_out(
+    pull: str, footage: DemoFootage, programme: Path, server: NodeMediaServer, tmp_path: Path
+) -> None:
+    pull_url = server.pull_url if pull == "rtmp" else f"{server.api_url}/{{app}}/{{name}}.flv"
+    with GateProcess(tmp_path / "gate", config=config_for(server, pull_url)) as gate:
+        server.start(gate.http, SECRET)
+        url = server.url("cam", "user=u42&key=sek&user=innocent&name=other")
+        with Publisher(url, programme) as publisher:
+            assert publisher.wait(PATIENCE_S) != 0, "ffmpeg ends with an error when it is cut"
+
+        incident = evidenced(gate, "u42")
+        assert (incident.server, incident.app, incident.name) == ("node-media-server", "live", "cam")
+        assert incident.verdict.pts_ms >= footage.violation_ms, "the calm part was cut"
+        assert incident.confirmed_by == "state_api"
+        assert 0 < incident.durable_wall_ms <= incident.cut_asked_wall_ms <= incident.cut_confirmed_wall_ms
+
+        with Publisher(url, programme) as again:
+            assert again.wait(PATIENCE_S) != 0
+        until_metric(gate, 'edge_admissions_total{reason="blocked"} 1.0')
+        assert 'edge_admissions_total{reason="admitted"} 1.0' in metrics(gate)
+
+        with Publisher(server.url("cam2", "user=u43"), programme) as other:
+            until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
+            assert other.running
+        log = gate.log()
+        assert "sek" not in log.replace(SECRET, "")
+        assert SECRET not in log
+        assert server.jwt_secret not in log
+        assert gate.stop() == 0
+
+
+def test_a_publisher_over_http_is_cut_as_well(server: NodeMediaServer, tmp_path: Path) -> None:
+    with GateProcess(tmp_path / "gate", config=config_for(server)) as gate:
+        server.start(gate.http, SECRET)
+        with (
+            HttpPublisher(server.flv_url("cam", "user=u42")) as publisher,
+            Publisher(server.url("b", "user=u43")) as other,
+        ):
+            until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
+            block(gate, "u42")
+            assert publisher.wait(PATIENCE_S) != 0
+            assert other.running
+        with HttpPublisher(server.flv_url("cam", "user=u42")) as again:
+            assert again.wait(PATIENCE_S) != 0
+        until_metric(gate, 'edge_admissions_total{reason="blocked"} 1.0')
+
+
+def test_a_second_publisher_of_a_running_name_is_refused_and_not_watched(
+    server: NodeMediaServer, tmp_path: Path
+) -> None:
+    with GateProcess(tmp_path / "gate", config=config_for(server)) as gate:
+        server.start(gate.http, SECRET)
+        with Publisher(server.url("cam", "user=u42")) as first:
+            until_metric(gate, "edge_streams 1.0")
+            with Publisher(server.url("cam", "user=intruder")) as second:
+                assert second.wait(PATIENCE_S) != 0
+            until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
+            until_metric(gate, "edge_streams 1.0")
+            # A block of the intruder must not reach the first one's stream.
+            block(gate, "intruder")
+            assert first.running
+            block(gate, "u42")
+            assert first.wait(PATIENCE_S) != 0
+
+
+def test_a_publisher_that_ends_by_itself_is_forgotten(server: NodeMediaServer, tmp_path: Path) -> None:
+    with GateProcess(tmp_path / "gate", config=config_for(server)) as gate:
+        server.start(gate.http, SECRET)
+        with Publisher(server.url("cam", "user=u42")):
+            until_metric(gate, "edge_streams 1.0")
+        until_metric(gate, "edge_streams 0.0")
+
+
+async def test_the_connector_tells_sessions_apart(
+    server: NodeMediaServer, connector: NodeMediaServerConnector
+) -> None:
+    server.start("127.0.0.1:9")  # nobody there: the server lets everybody publish
+    with Publisher(server.url("cam")) as publisher:
+        target = CutTarget("st1", "live", "cam", await session_of(server, "cam"))
+        assert await connector.publishes(target) is True
+        assert await connector.is_live(target) is True
+        other = CutTarget("st2", "live", "cam", "0123456789abcdef")
+        assert await connector.publishes(other) is False
+        assert await connector.is_live(other) is False
+        assert (await connector.cut(other)).closed == 0
+
+        stranger = NodeMediaServerConnector(server.api_url, "another secret")
+        assert not (await stranger.cut(target)).asked
+        assert await stranger.is_live(target) is None
+        assert await stranger.publishes(target) is None
+        await stranger.aclose()
+        assert publisher.running
+
+        assert (await connector.cut(target)).closed == 1
+        await asyncio.to_thread(publisher.wait, PATIENCE_S)
+        assert await connector.is_live(target) is False
+        assert await connector.publishes(target) is False, "held open for a resume, but nobody publishes"
+
+
+class HttpPublisher(Publisher):
+    """ffmpeg that publishes the test pattern by HTTP POST."""
+
+    def __init__(self, url: str) -> None:
+        codec = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "30")
+        options = ("-method", "POST", "-f", "flv")
+        self._process = subprocess.Popen(
+            ["ffmpeg", "-nostdin", "-v", "error", *PATTERN, "-an", *codec, *options, url],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+async def session_of(server: NodeMediaServer, name: str) -> str:
+    async with httpx.AsyncClient(base_url=server.api_url, trust_env=False) as http:
+        for _ in range(int(PATIENCE_S / 0.05)):
+            headers = {"Authorization": f"Bearer {bearer_token(server.jwt_secret, int(time.time()))}"}
+            response = await http.get(f"/api/v1/streams/live/{name}", headers=headers)
+            if response.status_code == 200 and response.json()["data"]["publisher"]:
+                return str(response.json()["data"]["publisher"]["id"])
+            await asyncio.sleep(0.05)
+    raise AssertionError(server.output())
+
+
+def block(gate: GateProcess, subject: str) -> None:
+    with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
+        request = operator_pb2.AddBlockRequest(subject=subject, duration_ms=3_600_000, reason="test")
+        stub.AddBlock(request, metadata=metadata, timeout=10)
+
+
+def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
+    """The incident of the cut, when it is proven and its clip is written."""
+    deadline = time.monotonic() + PATIENCE_S
+    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+        while True:
+            request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
+            found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents
+            for incident in found:
+                if incident.evidence_path and incident.cut_confirmed_wall_ms:
+                    return incident
+            assert time.monotonic() < deadline, (found, gate.log()[-3000:])
+            time.sleep(0.1)
+
+
+def metrics(gate: GateProcess) -> str:
+    with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
+        text: str = response.read().decode()
+    return text
+
+
+def until_metric(gate: GateProcess, line: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while line not in metrics(gate):
+        assert time.monotonic() < deadline, (metrics(gate), gate.log()[-3000:])
+        time.sleep(0.05)
