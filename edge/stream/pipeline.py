@@ -99,7 +99,6 @@ class StreamPipeline:
         self._window = detector.new_window()
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
-        self._restart_next = False
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
         self._torn = False
@@ -160,7 +159,6 @@ class StreamPipeline:
         if self._is_torn(unit):
             self._errors["after_gap"] += 1
             self._backlog.skipped += 1
-            self._restart_next = True
             return ()
         if not unit.keyframe:
             self._note_bitrate(unit)
@@ -186,9 +184,8 @@ class StreamPipeline:
         Decoding goes on at the next keyframe.
         """
         self._take(unit)
-        self._backlog.clear()
         self._backlog.skipped += 1
-        self._restart_next = self._torn = True
+        self._tear()
 
     def drain(self) -> tuple[Sample, ...]:
         """The samples still to come at the end of a stream. Raises BrokenMedia where none of its units
@@ -270,8 +267,7 @@ class StreamPipeline:
         if unit.keyframe:
             self._torn = False
         elif self._said_needed is not None and step_ms > max(TORN_MS, 4 * self._last_step_ms):
-            self._torn = True
-            self._backlog.clear()
+            self._tear()
         self._last_dts_ms, self._last_step_ms = unit.dts_ms, step_ms
         return self._torn
 
@@ -292,9 +288,8 @@ class StreamPipeline:
 
     def _decode(self, unit: AccessUnit, tier: Tier, *, restart: bool) -> tuple[Sample, ...]:
         self._backlog.clear()
-        if restart or self._restart_next:
+        if restart:
             self._assembly.restart()
-            self._restart_next = False
         samples = self._assembly.feed((unit,), tier)
         if not samples:
             samples, lost = self._assembly.end_burst(unit, tier)
@@ -308,7 +303,13 @@ class StreamPipeline:
             self._backlog.clear()
         if not self._backlog.add(unit, self._policy.evidence.ring_bytes):
             self._errors["backlog_overflow"] += 1
-            self._torn = True
+            self._tear()
+
+    def _tear(self) -> None:
+        """There is no way on in this GOP; everything up to the next keyframe is passed over."""
+        self._torn = True
+        self._backlog.clear()
+        self._sampler.lost()
 
     def _note_judged(self, pts_ms: int) -> None:
         self._judged += 1

@@ -163,6 +163,11 @@ class Sampler:
         self._schedule.skip()
         self._backlog = units
 
+    def lost(self) -> None:
+        """The units that follow in this GOP cannot be decoded; the next one given is a keyframe."""
+        self.drained(max(self._backlog, 1))
+        self._catching_up = False
+
     def finish(self) -> tuple[int, int, int] | None:
         """At the end of a stream too short for one sample: the frames that it had."""
         return None if self._samples else self._schedule.leftovers()

@@ -48,7 +48,8 @@ class Schedule:
         self._kept: deque[int] = deque(maxlen=MAX_KEPT)
         self._previous_ms: int | None = None
         self._previous_kept = False
-        self._gap_ms = DEFAULT_INTERVAL_MS
+        self._gap_ms: int | None = None
+        self._steady_ms: int | None = None
         self._frame_interval_ms = DEFAULT_INTERVAL_MS
         self._paused = False
 
@@ -139,9 +140,15 @@ class Schedule:
         return first, second, third
 
     def _pace(self, pts_ms: int, gap_ms: int) -> None:
-        pause = gap_ms > max(PAUSE_INTERVALS * self._frame_interval_ms, 2 * self._delta_ms)
+        if self._gap_ms is None:
+            # The first gap may be a lost frame: a guess of 25 fps does less harm until there are two.
+            self._gap_ms, self._frame_interval_ms = gap_ms, min(gap_ms, DEFAULT_INTERVAL_MS)
+            return
+        steady = self._steady_ms
+        pause = steady is not None and gap_ms > max(PAUSE_INTERVALS * steady, 2 * self._delta_ms)
         # The smaller of two gaps: one pause must not be taken for the frame rate.
-        self._frame_interval_ms, self._gap_ms = min(gap_ms, self._gap_ms), gap_ms
+        self._frame_interval_ms = self._steady_ms = min(gap_ms, self._gap_ms)
+        self._gap_ms = gap_ms
         if pause and not self._paused and self._end_ms is not None and self._end_ms < pts_ms:
             # Frames from both sides of a pause would look like a leap of the picture. Once only:
             # a stream that is all pauses is sampled across them.
