@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.domain import Block, Publish, SubjectKind
+from edge.domain import PERMANENT_MS, Block, Publish, SubjectKind
 from edge.ledger import AdmissionView
+from edge.ledger.packed import PackedBlocks
 
 SUBJECTS = {
     SubjectKind.BROADCASTER: ["anna", "berta"],
@@ -61,10 +63,18 @@ def applies(block: Block, publish: Publish, now: int) -> bool:
                 return False
 
 
-@given(st.lists(st.tuples(blocks(), st.booleans()), max_size=20), publishes, st.integers(0, 20))
-def test_view_agrees_with_a_scan(changes: list[tuple[Block, bool]], publish: Publish, now: int) -> None:
+@given(
+    st.lists(blocks(), max_size=12, unique_by=lambda block: block.id),
+    st.lists(st.tuples(blocks(), st.booleans()), max_size=20),
+    publishes,
+    st.integers(0, 20),
+)
+def test_view_agrees_with_a_scan(
+    loaded: list[Block], changes: list[tuple[Block, bool]], publish: Publish, now: int
+) -> None:
     view = AdmissionView()
-    standing: dict[str, Block] = {}
+    view.load(loaded)
+    standing = {block.id: block for block in loaded}
     for block, removed in changes:
         if removed:
             view.remove(block.id)
@@ -80,10 +90,57 @@ def test_view_agrees_with_a_scan(changes: list[tuple[Block, bool]], publish: Pub
     else:
         assert found in expected
         assert found.until_ms == max(block.until_ms for block in expected)
+    ended = sum(not block.active_at(now) for block in standing.values())
+    assert view.expire(now) == ended
+    assert len(view) == len(standing) - ended
+    assert view.check(publish, now) == found
     reloaded = AdmissionView()
     reloaded.load(standing.values())
     again = reloaded.check(publish, now)
     assert (again is None) == (found is None)
-    ended = sum(not block.active_at(now) for block in standing.values())
-    assert reloaded.expire(now) == ended
-    assert len(reloaded) == len(standing) - ended
+
+
+texts = st.text(max_size=20)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Block,
+            id=st.text(min_size=1, max_size=40),
+            subject_kind=st.sampled_from(SubjectKind),
+            subject=texts,
+            app=texts,
+            reason=texts,
+            category=texts,
+            created_ms=st.integers(0, PERMANENT_MS),
+            until_ms=st.integers(0, PERMANENT_MS),
+            incident_id=st.none() | st.text(min_size=1, max_size=40),
+            created_by=texts,
+        ),
+        max_size=30,
+        unique_by=lambda block: block.id,
+    )
+)
+def test_packed_blocks_come_back_whole(given: list[Block]) -> None:
+    packed = PackedBlocks(given)
+    assert len(packed) == len(given)
+    for row, block in enumerate(given):
+        assert packed.row_of(block.id) == row
+        assert (row, block) in packed.find(block.subject_kind, block.subject)
+        assert packed.until_ms[row] == block.until_ms
+    assert packed.row_of("") is None
+
+
+def test_a_lifted_block_leaves_the_view_whichever_way_it_came() -> None:
+    loaded, added = (
+        Block(ident, SubjectKind.BROADCASTER, "anna", "", "r", "", 0, 10, None, "test")
+        for ident in ("bl1", "bl2")
+    )
+    view = AdmissionView()
+    view.load([loaded])
+    view.add(added)
+    view.add(replace(added, lifted_ms=1))
+    assert len(view) == 1
+    view.add(replace(loaded, lifted_ms=1))
+    assert len(view) == 0
