@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -310,6 +311,53 @@ def remove(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = Fal
     opened = Bank.open(bank)
     opened.remove(entries)
     _say_changed(opened, "removed", entries, as_json)
+
+
+@app.command("set")
+@reports_errors
+def set_(
+    bank: BankArgument,
+    opinion: Annotated[Opinion | None, typer.Option(help="What a match means.")] = None,
+    severity: Annotated[Severity | None, typer.Option()] = None,
+    label: Annotated[str | None, typer.Option(help="Category of entries without one of their own.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the footage comes from.")] = None,
+    note: Annotated[str | None, typer.Option()] = None,
+    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="The whole bank.")] = None,
+    enabled_ratio: Annotated[
+        float | None, typer.Option(help="Share of the entries in use, 0 to 1, for a careful start.")
+    ] = None,
+    runaway_streams: Annotated[
+        int | None, typer.Option(help="Streams in ten minutes over which an entry is quarantined; 0: never.")
+    ] = None,
+    expires: Annotated[
+        datetime | None, typer.Option(help="UTC time after which the bank no longer matches.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what is said about a bank, and make it when there is none. Without options: show it."""
+    said: dict[str, Any] = {
+        "opinion": opinion,
+        "severity": severity,
+        "label": label,
+        "source": source,
+        "note": note,
+        "enabled": enabled,
+        "enabled_ratio": enabled_ratio,
+        "runaway_streams": runaway_streams,
+        "expires_ms": None if expires is None else int(expires.replace(tzinfo=UTC).timestamp() * 1000),
+    }
+    wanted = {name: value for name, value in said.items() if value is not None}
+    if not bank_path(bank).exists():
+        opened = Bank.create(bank, bank_info(**wanted))
+    else:
+        opened = Bank.open(bank)
+        if wanted:
+            opened.change(bank_info(**(opened.info.model_dump() | wanted)))
+    info = opened.info.model_dump(mode="json")
+    if as_json:
+        print_json({"bank": str(opened.path), **info})
+    else:
+        print_table(("", opened.name), list(info.items()), "")
 
 
 @app.command("compact")

@@ -182,3 +182,17 @@ def test_a_failed_import_does_not_leave_a_new_bank_behind(tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert ":2: hash" in json.loads(result.stdout)["error"]
     assert not list(tmp_path.glob("*.bank"))
+
+
+def test_what_is_said_about_a_bank_is_set_and_checked(tmp_path: Path) -> None:
+    bank = tmp_path / "harmless"
+    made = run("set", bank, "--opinion", "benign", "--note", "our own intros")
+    assert (made["opinion"], made["note"], made["enabled"]) == ("benign", "our own intros", True)
+    changed = run("set", bank, "--disabled", "--enabled-ratio", "0.25", "--expires", "2030-01-02")
+    assert (changed["opinion"], changed["enabled"], changed["enabled_ratio"]) == ("benign", False, 0.25)
+    assert changed["expires_ms"] == 1_893_542_400_000
+    assert run("set", bank) == changed
+    result = runner.invoke(app, ["set", str(bank), "--enabled-ratio", "2", "--json"])
+    assert result.exit_code == 1
+    assert "bank.enabled_ratio" in json.loads(result.stdout)["error"]
+    assert run("set", bank) == changed
