@@ -97,7 +97,7 @@ def fingerprint(
     """
     if not path.is_file():
         raise InvalidInput("path", f"no such file: {path}")
-    hasher = PdqHasher(max_plans=64, contrast=LIMITED_RANGE)
+    hasher = PdqHasher(contrast=LIMITED_RANGE)
     runs: list[HashRun] = []
     latest: dict[Variant, int] = {}
     end = frames = 0

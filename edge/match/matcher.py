@@ -20,7 +20,7 @@ from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion, Vari
 from edge.match.fingerprint import MIN_QUALITY
 from edge.match.manifest import bank_files
 from edge.match.panel import panels
-from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher
+from edge.match.pdq import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
 from edge.match.search import MAX_RADIUS, Codes, codes_of
 from edge.match.variants import cropped
 
@@ -31,8 +31,9 @@ MAX_LOOKED_AT = 512
 """Codes within the radius whose entries are looked up, nearest first."""
 MIN_WINDOWED = 64
 """Smallest side of a frame that is looked at in parts."""
+WINDOW_SIDE = 0.2
+"""Share of the width that such a part is without."""
 
-_WINDOWS = {Variant.LEFT_20: (0.2, 0.0, 0.0, 0.0), Variant.RIGHT_20: (0.0, 0.2, 0.0, 0.0)}
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
 
@@ -109,21 +110,39 @@ class Matcher:
         """
         if not self._kinds:
             return ()
-        found = self._look_up("", self._hasher.hash(luma))
+        if min(luma.shape) < MIN_SIDE:
+            return ()
+        rows = self._hasher.rows(luma)
+        found = self._look_up("", self._hasher.hash_rows(rows))
         border = inside_border(luma)
         if border is not None:
             found += self._look_up("inside", self._hasher.hash(border.of(luma)))
         if not found and min(luma.shape) >= MIN_WINDOWED:
-            wider = inside_border(luma, STRAY_OVERLAY)
-            if wider is not None and wider != border:
-                found += self._look_up("inside", self._hasher.hash(wider.of(luma)))
-            if not found and self._kinds.issuperset(_WINDOWS):
-                for how, window in _windows(luma, border):
-                    found += self._look_up(how, self._hasher.hash(window))
-            if not found:
-                for panel in panels(luma):
-                    found += self._look_up("panel", self._hasher.hash(panel.of(luma)))
+            found = self._look_closer(luma, rows, border)
         return _bounded(_without_benign(found))
+
+    def _look_closer(
+        self, luma: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], border: Rectangle | None
+    ) -> list[Candidate]:
+        """What a frame shows that is not known as it is; the first look that finds something is the last."""
+        width = luma.shape[1]
+        wider = inside_border(luma, STRAY_OVERLAY)
+        if wider is not None and wider != border:
+            found = self._look_up("inside", self._hasher.hash(wider.of(luma)))
+            if found:
+                return found
+        if self._kinds.issuperset((Variant.LEFT_20, Variant.RIGHT_20)):
+            cut = round(WINDOW_SIDE * width)
+            found = self._look_up("left_20", self._hasher.hash_rows(rows[cut:]))
+            found += self._look_up("right_20", self._hasher.hash_rows(rows[: width - cut]))
+            if not found and (border is not None or wider is not None):
+                for how, window in _bordered_windows(luma, border):
+                    found += self._look_up(how, self._hasher.hash(window))
+            if found:
+                return found
+        return [
+            c for panel in panels(luma) for c in self._look_up("panel", self._hasher.hash(panel.of(luma)))
+        ]
 
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
         """The same for a frame that is hashed already, without a look inside it."""
@@ -187,19 +206,21 @@ class _OpenBank:
         )
 
 
-def _windows(
+def _bordered_windows(
     luma: npt.NDArray[np.uint8], border: Rectangle | None
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """The frame without one side, of the whole and of what is inside its border.
+    """A frame with a border without one side: of the whole, and of what is inside.
 
-    What is left of a border in a window is taken off: an overlay may have hidden it in the whole.
+    What is left of the border in a window of the whole is taken off: an overlay may have hidden it.
     """
-    for variant, sides in _WINDOWS.items():
+    left, right = (WINDOW_SIDE, 0.0, 0.0, 0.0), (0.0, WINDOW_SIDE, 0.0, 0.0)
+    for how, sides in (("left_20", left), ("right_20", right)):
         window = cropped(luma, *sides)
-        left = inside_border(window)
-        yield variant.word, window if left is None else left.of(window)
+        rest = inside_border(window)
+        if rest is not None:
+            yield how, rest.of(window)
         if border is not None:
-            yield f"inside+{variant.word}", cropped(border.of(luma), *sides)
+            yield f"inside+{how}", cropped(border.of(luma), *sides)
 
 
 def _without_benign(candidates: list[Candidate]) -> list[Candidate]:

@@ -11,7 +11,6 @@ Algorithm and bit order: facebook/ThreatExchange, ``pdq/cpp/hashing/pdqhashing.c
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -30,6 +29,8 @@ MIN_SIDE = 5
 """Smallest side that can be hashed; a smaller picture has the zero hash and quality 0."""
 MAX_SIDE = 16_384
 MAX_PIXELS = 1 << 27
+MAX_AXES = 128
+"""Heights and widths whose weights are kept."""
 
 LIMITED_RANGE = 255 / 219
 """Video's luma spans 219 levels where the reference's grey spans 255, and quality is in levels."""
@@ -96,7 +97,6 @@ _REVERSED: F32 = np.where(np.arange(16) % 2 == 0, -1, 1).astype(np.float32)
 """Reversing an axis negates its odd frequencies, which are the even indices."""
 
 
-@lru_cache(maxsize=256)
 def _tent(length: int) -> tuple[npt.NDArray[np.intp], F32]:
     """Where each of the 64 decimated points starts on an axis, and its weights, (64,) and (64, taps)."""
     window = (length + 2 * _GRID - 1) // (2 * _GRID)
@@ -124,47 +124,35 @@ def _box(
     return np.maximum(at + ahead - window, 0), np.minimum(at + ahead, length)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Weights of one resolution."""
-
-    rows: list[tuple[int, int, npt.NDArray[np.intp], F32]]
-    """Per block: first and last + 1 grid row, input rows (block × taps), weights (block, 1, taps)."""
-    columns: npt.NDArray[np.intp]
-    """Input columns (128, taps): those of the picture's 64 columns, then of the mirrored picture's."""
-    column_weights: F32
-    """(128, 1, taps)"""
-
-
-def _plan(height: int, width: int) -> _Plan:
+@lru_cache(maxsize=MAX_AXES)
+def _row_blocks(height: int) -> tuple[tuple[int, int, npt.NDArray[np.intp], F32], ...]:
+    """Per block of grid rows: first, last + 1, input rows (block, taps), weights (block, 1, taps)."""
     starts, weights = _tent(height)
-    taps = weights.shape[1]
-    index = starts[:, None] + np.arange(taps)
-    blocks = [
+    index = starts[:, None] + np.arange(weights.shape[1])
+    return tuple(
         (low, low + _ROW_BLOCK, index[low : low + _ROW_BLOCK], weights[low : low + _ROW_BLOCK, None, :])
         for low in range(0, _GRID, _ROW_BLOCK)
-    ]
-    column_starts, column_weights = _tent(width)
-    columns = column_starts[:, None] + np.arange(column_weights.shape[1])
-    return _Plan(
-        blocks,
-        np.vstack((columns, width - 1 - columns)),
-        np.vstack((column_weights, column_weights))[:, None, :],
     )
 
 
+@lru_cache(maxsize=MAX_AXES)
+def _columns(width: int) -> tuple[npt.NDArray[np.intp], F32]:
+    """Input columns (128, taps) of the picture's 64 and the mirrored picture's 64; weights (128, 1, taps)."""
+    starts, weights = _tent(width)
+    columns = starts[:, None] + np.arange(weights.shape[1])
+    return np.vstack((columns, width - 1 - columns)), np.vstack((weights, weights))[:, None, :]
+
+
 class PdqHasher:
-    """Hashes luma planes; keeps the fused weights of the last few resolutions.
+    """Hashes luma planes. The fused weights of the last 128 heights and widths are kept for all hashers.
 
     Not safe for use by several threads at once: the scratch is shared between calls.
     """
 
-    def __init__(self, max_plans: int = 32, *, contrast: float = 1.0) -> None:
+    def __init__(self, *, contrast: float = 1.0) -> None:
         """``contrast``: by how much the quality is to be scaled; ``LIMITED_RANGE`` for video luma."""
         self._contrast = np.float32(contrast)
-        self._plans: OrderedDict[tuple[int, int], _Plan] = OrderedDict()
         self._scratch = np.empty(0, dtype=np.float32)
-        self._max_plans = max_plans
 
     def hash(self, luma: U8) -> PdqHash:
         """Hash of a luma plane, uint8 ``(h, w)``, read in place whatever its strides.
@@ -174,7 +162,28 @@ class PdqHasher:
         """
         if luma.ndim == 2 and min(luma.shape) < MIN_SIDE:
             return PdqHash(bytes(HASH_BYTES), bytes(HASH_BYTES), 0)
-        grid, mirrored = self._grids(luma)
+        return self.hash_rows(self.rows(luma))
+
+    def rows(self, luma: U8) -> F32:
+        """The first half of the work: a plane filtered and decimated along its height, ``(w, 64)``.
+
+        A stretch of it, ``rows[a:b]``, is that of columns a to b of the plane. Raises as ``hash`` does,
+        and InvalidInput when a side is under 5 pixels.
+        """
+        _check(luma)
+        narrow = np.empty((_GRID, luma.shape[1]), dtype=np.float32)
+        for low, high, index, weights in _row_blocks(luma.shape[0]):
+            block = luma[index]
+            if block.size > self._scratch.size:
+                self._scratch = np.empty(block.size, dtype=np.float32)
+            scratch = self._scratch[: block.size].reshape(block.shape)
+            np.copyto(scratch, block, casting="unsafe")
+            np.matmul(weights, scratch, out=narrow[low:high, None, :])
+        return np.ascontiguousarray(narrow.T)
+
+    def hash_rows(self, rows: F32) -> PdqHash:
+        """The second half: the hash of what ``rows`` gave, or of a stretch of it."""
+        grid, mirrored = _grids(rows)
         # Not the sign flip of the odd columns: the decimation is off centre by up to two pixels, which
         # moves the mirrored hash of a 256-pixel picture by 24 bits and more. The rows are shared anyway.
         return PdqHash(
@@ -187,7 +196,7 @@ class PdqHasher:
         They differ from hashing the turned picture by the off-centre decimation: nothing at 720p, 24
         bits and more at 256 pixels.
         """
-        f = _transform(self._grids(luma)[0])
+        f = _transform(_grids(self.rows(luma))[0])
         x, y = _REVERSED, _REVERSED[:, None]
         return {
             Dihedral.ORIGINAL: _to_bits(f),
@@ -200,40 +209,25 @@ class PdqHasher:
             Dihedral.FLIP_MINUS_1: _to_bits((f * x * y).T),
         }
 
-    def _grids(self, luma: U8) -> tuple[F32, F32]:
-        """The filtered and decimated 64×64 picture and that of the picture mirrored, float32."""
-        plan = self._plan_of(luma)
-        narrow = np.empty((_GRID, luma.shape[1]), dtype=np.float32)
-        for low, high, index, weights in plan.rows:
-            block = luma[index]
-            if block.size > self._scratch.size:
-                self._scratch = np.empty(block.size, dtype=np.float32)
-            scratch = self._scratch[: block.size].reshape(block.shape)
-            np.copyto(scratch, block, casting="unsafe")
-            np.matmul(weights, scratch, out=narrow[low:high, None, :])
-        # Taps, not a dense product: a third of the time, and too small for BLAS to start threads over.
-        both = np.matmul(plan.column_weights, np.ascontiguousarray(narrow.T).take(plan.columns, axis=0))
-        return both[:_GRID, 0].T, both[_GRID:, 0].T
 
-    def _plan_of(self, luma: U8) -> _Plan:
-        if luma.ndim != 2 or luma.dtype != np.uint8:
-            raise InvalidInput("luma", f"wants uint8 (h, w), got {luma.dtype} {luma.shape}")
-        height, width = luma.shape
-        if min(height, width) < MIN_SIDE:
-            raise InvalidInput("luma", f"{width}×{height} is smaller than {MIN_SIDE} pixels on a side")
-        if max(height, width) > MAX_SIDE:
-            raise LimitExceeded("luma", MAX_SIDE, max(height, width), "pixels on a side")
-        if height * width > MAX_PIXELS:
-            raise LimitExceeded("luma", MAX_PIXELS, height * width, "pixels")
-        key = (height, width)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = _plan(height, width)
-            if len(self._plans) > self._max_plans:
-                self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(key)
-        return plan
+def _grids(rows: F32) -> tuple[F32, F32]:
+    """The filtered and decimated 64×64 picture and that of the picture mirrored."""
+    columns, weights = _columns(len(rows))
+    # Taps, not a dense product: a third of the time, and too small for BLAS to start threads over.
+    both = np.matmul(weights, rows.take(columns, axis=0))
+    return both[:_GRID, 0].T, both[_GRID:, 0].T
+
+
+def _check(luma: U8) -> None:
+    if luma.ndim != 2 or luma.dtype != np.uint8:
+        raise InvalidInput("luma", f"wants uint8 (h, w), got {luma.dtype} {luma.shape}")
+    height, width = luma.shape
+    if min(height, width) < MIN_SIDE:
+        raise InvalidInput("luma", f"{width}×{height} is smaller than {MIN_SIDE} pixels on a side")
+    if max(height, width) > MAX_SIDE:
+        raise LimitExceeded("luma", MAX_SIDE, max(height, width), "pixels on a side")
+    if height * width > MAX_PIXELS:
+        raise LimitExceeded("luma", MAX_PIXELS, height * width, "pixels")
 
 
 def _transform(grid: F32) -> F32:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge.errors import InvalidInput, LimitExceeded
 from edge.match import Dihedral, PdqHasher, frames_of
-from edge.match.pdq import MAX_SIDE, distance, parse_hex
+from edge.match.pdq import MAX_AXES, MAX_SIDE, _columns, _row_blocks, distance, parse_hex
 
 U8 = npt.NDArray[np.uint8]
 REFERENCE_ORDER = tuple(Dihedral)
@@ -129,10 +129,18 @@ def test_what_cannot_be_hashed() -> None:
         parse_hex("ab")
 
 
-def test_the_cache_of_resolutions_is_bounded() -> None:
-    hasher = PdqHasher(max_plans=2)
+def test_weights_are_kept_for_a_bounded_number_of_sizes() -> None:
+    hasher = PdqHasher()
     first = hasher.hash(textured(64, 64))
-    for side in range(65, 75):
-        hasher.hash(textured(side, side))
-    assert len(hasher._plans) == 2
+    for side in range(65, 65 + MAX_AXES + 10):
+        hasher.hash(np.zeros((side, side), np.uint8))
+    for cache in (_row_blocks, _columns):
+        assert cache.cache_info().currsize == MAX_AXES
     assert hasher.hash(textured(64, 64)) == first
+
+
+@given(st.integers(0, 90), st.integers(100, 200))
+def test_a_stretch_of_the_rows_is_the_hash_of_those_columns(first: int, last: int) -> None:
+    grey = textured(120, 200, seed=3)
+    hasher = PdqHasher()
+    assert hasher.hash_rows(hasher.rows(grey)[first:last]) == hasher.hash(grey[:, first:last])
