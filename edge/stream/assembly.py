@@ -26,7 +26,7 @@ class SampleAssembly:
 
     def __init__(self, decoder: Decoder, sampler: Sampler, detector: DetectorPort, clock: Clock) -> None:
         self.errors: Counter[str] = Counter()
-        """``false_keyframe``: what was marked as one was none."""
+        """``false_keyframe``: what was marked as one was none; ``late_frame``: not after the one before."""
         self.samples = 0
         self._decoder = decoder
         self._sampler = sampler
@@ -66,6 +66,7 @@ class SampleAssembly:
         samples = tuple(self._use(self._decoder.drain(), tier))
         self._sampler.drained(count)
         self._expects_keyframe = True
+        self._previous = None
         ended, self._burst = self._burst, []
         return samples, ended
 
@@ -97,6 +98,9 @@ class SampleAssembly:
             pts_ms = frame.pts
             assert pts_ms is not None
             taps = self._sampler.frame(pts_ms)
+            if taps.late:
+                self.errors["late_frame"] += 1
+                continue
             previous, self._previous = self._previous, frame
             if taps.keep_previous and previous is not None:
                 self._keep(previous)

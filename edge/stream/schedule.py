@@ -24,15 +24,18 @@ class Taps:
     """What one decoded frame is for.
 
     ``keep``: its plane is part of a sample, now or soon. ``keep_previous``: the frame before it is, as it
-    turned out to be the closer one. ``sample``: pts of the three kept frames that form a sample.
+    turned out to be the closer one. ``sample``: pts of the three kept frames that form a sample. ``late``:
+    the frame is not after the one before, and counts as if it had not come.
     """
 
     keep: bool = False
     keep_previous: bool = False
     sample: tuple[int, int, int] | None = None
+    late: bool = False
 
 
 _NOTHING = Taps()
+_LATE = Taps(late=True)
 
 
 class Schedule:
@@ -117,7 +120,7 @@ class Schedule:
         previous, previous_kept = self._previous_ms, self._previous_kept
         if previous is not None:
             if pts_ms <= previous:
-                return _NOTHING
+                return _LATE
             self._pace(pts_ms, pts_ms - previous)
         self._previous_ms, self._previous_kept = pts_ms, False
         if self._end_ms is None:
