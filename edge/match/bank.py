@@ -260,10 +260,19 @@ class Bank:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold the writers' lock, on the newest state."""
+        """Hold the writers' lock, on the newest state; a change that fails leaves no segment behind."""
         with _locked(self.path):
             self._take(type(self).open(self.path, known=self.segments))
-            yield
+            before = {segment.path for segment in self.segments}
+            try:
+                yield
+            except BaseException:
+                manifest, _ = read_manifest(self.path)
+                named = {name.file for name in manifest.segments}
+                for path in {segment.path for segment in self.segments} - before:
+                    if path.name not in named:
+                        path.unlink(missing_ok=True)
+                raise
 
     def _take(self, other: Bank) -> None:
         self.manifest, self.digest, self.segments = other.manifest, other.digest, other.segments

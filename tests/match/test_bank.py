@@ -197,6 +197,26 @@ def test_a_failed_import_leaves_no_trace(tmp_path: Path) -> None:
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+def test_an_interrupted_commit_leaves_no_segment_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = Bank.create(tmp_path / "known")
+    bank.add([item("a", 1)])
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bank_module, "write_manifest", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bank.add([item("b", 2)])
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    again = Bank.open(tmp_path / "known")
+    again.add([item("b", 2)])
+    assert [entry.id for entry, _ in again.entries()] == ["a", "b"]
+
+
 def test_damaged_segments_are_refused(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
     bank.add([item("a", 1, 2, 3)])
