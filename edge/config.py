@@ -154,6 +154,12 @@ class WorkersSection(_Section):
     restart_backoff_ms: int = Field(200, ge=10, le=60_000)
     heartbeat_ms: int = Field(1000, ge=100, le=60_000)
     hang_ms: int = Field(10_000, ge=500, le=600_000, description="A worker silent for this long is killed.")
+    max_busy: float = Field(
+        0.95, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
+    )
+    max_resident_mb: int = Field(
+        4096, ge=128, le=1_048_576, description="A worker that holds more memory is replaced."
+    )
     ready_ms: int = Field(
         30_000, ge=1000, le=600_000, description="A worker must have loaded its model within this."
     )

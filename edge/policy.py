@@ -108,9 +108,7 @@ class LadderPolicy(_Part):
         description="Block per strike; the last step stands for every further one. "
         f"{PERMANENT_MS} is permanent.",
     )
-    lapse_ms: int = Field(
-        365 * DAY_MS, ge=1_000, description="A strike older than this no longer counts."
-    )
+    lapse_ms: int = Field(365 * DAY_MS, ge=1_000, description="A strike older than this no longer counts.")
     block_address: bool = Field(False, description="Block the publisher's address as well.")
 
 
@@ -122,6 +120,12 @@ class FailurePolicy(_Part):
     )
     on_gate_degraded: FailureMode = Field(
         FailureMode.ALLOW, description="Running streams that the gate cannot watch."
+    )
+    on_capacity: FailureMode = Field(
+        FailureMode.DENY, description="New streams while every worker is at its limit."
+    )
+    on_blind: Action = Field(
+        Action.PASS, description="A stream whose blind time passes tiers.blind_limit_ms: pass, flag or cut."
     )
 
 

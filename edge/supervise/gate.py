@@ -41,6 +41,7 @@ from edge.ledger import AdmissionView, DurableLedger
 from edge.policy import FailureMode, Policy
 from edge.supervise.answers import Answers
 from edge.supervise.enforcement import Enforcement
+from edge.supervise.gop import Gop
 from edge.supervise.ledger_thread import LedgerThread
 from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.telemetry.metrics import Metrics
@@ -151,6 +152,11 @@ class Gate:
             if not known.cutting:
                 # The server uses the reference again: its old connection is gone.
                 self._forget(known, "replaced")
+        if self.pool.full:
+            mode = self.policy.failure.on_capacity
+            self.metrics.failure_mode.labels("on_capacity", mode.value).inc()
+            if mode is FailureMode.DENY:
+                return self._refused("capacity")
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,
@@ -189,6 +195,7 @@ class Gate:
             raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
         stream = self._watchable(stream_id, client)
         stream.codec, stream.extradata, stream.url = codec, extradata, None
+        stream.gop = Gop(self.settings.limits.max_queue_bytes, self.settings.limits.max_queue_units)
         self._open(stream, client)
         return stream
 
@@ -200,6 +207,7 @@ class Gate:
         if stream.phase is not Phase.WATCHED:
             return
         media = worker_pb2.Media(stream_id=stream.id, unit=unit, arrival_ms=self.clock.monotonic_ms())
+        stream.gop.add(media)
         with contextlib.suppress(WorkerLost):  # on_streams_lost opens it again
             self.pool.send(stream.id, worker_pb2.ToWorker(media=media))
             await self.pool.drained(stream.id)
@@ -448,6 +456,17 @@ class Gate:
         if stream is not None:
             stream.shed += event.degraded.count
             self._degraded(stream, event.degraded)
+            if event.degraded.reason == "blind" and not stream.cutting:
+                self._blind(stream)
+
+    def _blind(self, stream: LiveStream) -> None:
+        """The stream's blind time is past its limit: what the policy says."""
+        match self.policy.failure.on_blind:
+            case Action.FLAG:
+                verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason="blind")
+                self._enforcement.flag(stream, verdict)
+            case Action.CUT:
+                self._enforcement.cut_without_strike(stream, "blind", 0)
 
     def _degraded(self, stream: LiveStream, degraded: gate_pb2.Degraded) -> None:
         if stream.answers is not None:
@@ -516,6 +535,8 @@ class Gate:
             try:
                 self.pool.assign(stream.id)
                 self._open_in_worker(stream, alert=True)
+                for media in stream.gop.units():
+                    self.pool.send(stream.id, worker_pb2.ToWorker(media=media))
             except (CapacityExceeded, WorkerLost) as error:
                 self._idle(stream)
                 self._failure_mode(stream, "worker_lost", str(error))

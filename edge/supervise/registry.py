@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edge.domain import Action, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
 from edge.supervise.answers import Answers
+from edge.supervise.gop import Gop
 
 
 class Phase(StrEnum):
@@ -50,6 +51,7 @@ class LiveStream:
     owned: bool = False
     """A worker has it."""
     told_opened: bool = False
+    gop: Gop = field(default_factory=lambda: Gop(0, 0))
 
     @property
     def cutting(self) -> bool:

@@ -20,7 +20,7 @@ from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import Clock
 from edge.detect import Detector
-from edge.domain import AccessUnit, Action, Codec, Sample, StreamId
+from edge.domain import AccessUnit, Action, Codec, Sample, StreamId, Tier
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.evidence import write_clip
 from edge.match import Matcher
@@ -34,6 +34,8 @@ from edge.workers.settings import WorkerSettings
 _BANK_CHECK_MS: Final = 2000.0
 _NOTICE_INTERVAL_MS: Final = 1000.0
 _COST_WEIGHT: Final = 0.1
+_BLIND_CHECK_MS: Final = 250.0
+_JUDGE_FIRST_MS: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +81,14 @@ class _Stream:
     samples: deque[Sample] = field(default_factory=deque)
     skipping: bool = False
     """Media was lost: nothing is decoded before the next keyframe."""
+    bursting: bool = False
+    """A keyframe has come and the sample that follows from it has not."""
+    unit_ms: float = -1.0
+    """Monotonic time at which the newest access unit arrived."""
+    judged_ms: float = -1.0
+    """Monotonic time of the newest verdict, or of the opening."""
+    blind: bool = False
+    """Its blind time is past the limit, and that has been said."""
     ended: bool = False
     cut: bool = False
     unsaid: Counter[str] = field(default_factory=Counter)
@@ -111,7 +121,7 @@ class WorkerLoop:
         self._judge_ms = 5.0
         self._busy_ms = 0.0
         self._decoded = self._judged = 0
-        self._banks_checked_ms = clock.monotonic_ms()
+        self._banks_checked_ms = self._blind_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
         """Until told to stop or the supervisor is gone."""
@@ -123,6 +133,7 @@ class WorkerLoop:
         while self._running:
             self._take_commands()
             self._check_banks()
+            self._check_blind()
             job = self._jobs.pop()
             if job is None:
                 continue
@@ -222,6 +233,20 @@ class WorkerLoop:
         if now - self._banks_checked_ms >= _BANK_CHECK_MS:
             self._reload_banks()
 
+    def _check_blind(self) -> None:
+        """Say of each stream whose media arrives and is not judged that the gate is blind to it."""
+        now = self._clock.monotonic_ms()
+        if now - self._blind_checked_ms < _BLIND_CHECK_MS:
+            return
+        self._blind_checked_ms = now
+        for stream in self._streams.values():
+            if stream.pipeline is None or stream.cut or stream.blind:
+                continue
+            limit_ms = stream.policy.tiers.blind_limit_ms + stream.policy.budget_ms
+            if stream.unit_ms - stream.judged_ms > limit_ms:
+                stream.blind = True
+                self._count(stream, "blind")
+
     def _reload_banks(self) -> None:
         self._banks_checked_ms = self._clock.monotonic_ms()
         try:
@@ -295,6 +320,7 @@ class WorkerLoop:
         if len(extradata) > self._settings.max_extradata_bytes:
             raise LimitExceeded("extradata", self._settings.max_extradata_bytes, len(extradata), "bytes")
         stream.codec, stream.extradata = codec, extradata
+        stream.judged_ms = self._clock.monotonic_ms()
         stream.pipeline = StreamPipeline(
             StreamId(stream.id),
             codec,
@@ -383,7 +409,13 @@ class WorkerLoop:
                 self._end(stream)
         stream.units.append(unit)
         stream.queued_bytes += len(unit.data)
-        self._jobs.push(stream.id, unit.arrival_ms + stream.policy.budget_ms, self._decode_next)
+        stream.unit_ms = unit.arrival_ms
+        self._jobs.push(stream.id, self._due_ms(stream, unit.arrival_ms), self._decode_next)
+
+    def _due_ms(self, stream: _Stream, arrival_ms: float) -> float:
+        """Alert streams go first: under load calm ones lose samples before any alert one does."""
+        alert = stream.pipeline is not None and stream.pipeline.tier is Tier.ALERT
+        return arrival_ms if alert else arrival_ms + stream.policy.budget_ms
 
     def _decode_next(self, stream: _Stream) -> None:
         if not stream.units or stream.pipeline is None:
@@ -391,8 +423,16 @@ class WorkerLoop:
         unit = stream.units.popleft()
         stream.queued_bytes -= len(unit.data)
         late = self._clock.monotonic_ms() > unit.arrival_ms + stream.policy.budget_ms
-        if late and not stream.skipping and any(later.keyframe for later in stream.units):
-            stream.skipping = True
+        if late and not stream.skipping:
+            # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
+            # makes everything before it worthless.
+            calm_burst = stream.pipeline.needed_after_keyframe_ms is not None
+            if any(later.keyframe for later in stream.units):
+                stream.skipping = True
+            elif calm_burst and not unit.keyframe and stream.bursting:
+                stream.skipping = True
+                self._count(stream, "late")
+        stream.bursting = unit.keyframe or stream.bursting
         if unit.keyframe:
             stream.skipping = False
         if stream.skipping or stream.cut:
@@ -404,7 +444,10 @@ class WorkerLoop:
             if len(stream.samples) >= self._settings.max_pending_samples:
                 self._shed(stream, stream.samples.popleft(), "superseded")
             stream.samples.append(sample)
-            self._jobs.push(stream.id, sample.arrival_ms + stream.policy.budget_ms, self._judge_next)
+            stream.bursting = False
+            # A sample that is ready goes before more decoding of what arrived with it.
+            due_ms = self._due_ms(stream, sample.arrival_ms) - _JUDGE_FIRST_MS
+            self._jobs.push(stream.id, due_ms, self._judge_next)
         self._say_lost(stream)
 
     def _judge_next(self, stream: _Stream) -> None:
@@ -421,7 +464,8 @@ class WorkerLoop:
         assert stream.pipeline is not None
         start = self._clock.monotonic_ms()
         judgement = stream.pipeline.judge(sample)
-        now = self._clock.monotonic_ms()
+        now = stream.judged_ms = self._clock.monotonic_ms()
+        stream.blind = False
         self._judge_ms += _COST_WEIGHT * (now - start - self._judge_ms)
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)

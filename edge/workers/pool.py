@@ -231,6 +231,21 @@ class WorkerPool:
         worker.pong_ms, worker.busy_ms = now, pong.busy_ms
         worker.decoded, worker.judged = pong.decoded, pong.judged
         worker.resident_bytes = pong.resident_bytes
+        if pong.resident_bytes > self._section.max_resident_mb * 2**20:
+            log.error(
+                "worker holds too much memory and is replaced",
+                worker=worker.index,
+                resident_mb=pong.resident_bytes // 2**20,
+                limit_mb=self._section.max_resident_mb,
+            )
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.kill()
+
+    @property
+    def full(self) -> bool:
+        """Whether every worker is up to its limit, as last measured."""
+        up = [worker for worker in self._workers.values() if not worker.lost]
+        return bool(up) and all(worker.busy_share > self._section.max_busy for worker in up)
 
     def loads(self) -> tuple[WorkerLoad, ...]:
         """Each worker's load as it was last measured."""

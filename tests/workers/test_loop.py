@@ -1,0 +1,198 @@
+"""The worker's loop under a clock that the test moves: nothing late is judged, nothing vanishes."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.api import convert
+from edge.api.gen import worker_pb2
+from edge.clock import ManualClock
+from edge.detect import Detector, default_model_directory
+from edge.domain import AccessUnit
+from edge.match import Matcher
+from edge.policy import Policy, TierPolicy
+from edge.stream import open_media_file
+from edge.workers.current import CurrentStream
+from edge.workers.loop import WorkerLoop
+from edge.workers.settings import WorkerSettings
+from tests.integration.calls import write_footage
+
+Event = worker_pb2.FromWorker
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[AccessUnit]]:
+    path = tmp_path_factory.mktemp("media") / "moving.mp4"
+    write_footage(path, seconds=6)
+    with open_media_file(path) as file:
+        return file.extradata, list(file.units())
+
+
+class Bench:
+    """A loop in a thread, its events, and a clock by hand."""
+
+    def __init__(self, **settings: int) -> None:
+        self.clock = ManualClock()
+        self.events: list[Event] = []
+        self._news = threading.Condition()
+        values = {
+            "max_access_unit_bytes": 1_000_000,
+            "max_extradata_bytes": 65_536,
+            "max_queue_units": 400,
+            "max_queue_bytes": 50_000_000,
+            **settings,
+        }
+        directory = default_model_directory()
+        self.loop = WorkerLoop(
+            WorkerSettings(
+                model_dir=directory,
+                bank_dir=Path("/nonexistent"),
+                pull_schemes=("rtmp",),
+                pull_open_ms=1000,
+                pull_stall_ms=1000,
+                **values,
+            ),
+            Detector.load(directory),
+            Matcher.open(None),
+            self._told,
+            CurrentStream(CurrentStream.create()),
+            self.clock,
+        )
+        self._thread = threading.Thread(target=self.loop.run, daemon=True)
+        self._thread.start()
+
+    def _told(self, event: Event) -> None:
+        with self._news:
+            self.events.append(event)
+            self._news.notify_all()
+
+    def open(self, extradata: bytes, policy: Policy) -> None:
+        self.send(
+            open_push=worker_pb2.OpenPush(
+                stream_id="st", codec="h264", extradata=extradata, policy_json=policy.model_dump_json()
+            )
+        )
+
+    def send(self, **command: object) -> None:
+        self.loop.inbox.put(worker_pb2.ToWorker(**command))  # type: ignore[arg-type]
+
+    def push(self, unit: AccessUnit, arrival_ms: float) -> None:
+        self.send(
+            media=worker_pb2.Media(
+                stream_id="st", unit=convert.access_unit_to_proto(unit), arrival_ms=arrival_ms
+            )
+        )
+
+    def wait_for(self, kind: str) -> Event:
+        with self._news:
+            assert self._news.wait_for(lambda: any(e.WhichOneof("event") == kind for e in self.events), 30)
+            return next(e for e in self.events if e.WhichOneof("event") == kind)
+
+    def counted(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for event in self.events:
+            if event.WhichOneof("event") == "notice":
+                found[event.notice.degraded.reason] += event.notice.degraded.count
+        return found
+
+    def judged(self) -> list[worker_pb2.Judged]:
+        return [event.judged for event in self.events if event.WhichOneof("event") == "judged"]
+
+    def stop(self) -> None:
+        self.send(shutdown=worker_pb2.Shutdown())
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+def test_media_in_time_is_judged_and_nothing_is_shed(media: tuple[bytes, list[AccessUnit]]) -> None:
+    extradata, units = media
+    bench = Bench()
+    bench.open(extradata, Policy())
+    for unit in units:
+        bench.push(unit, arrival_ms=float(unit.pts_ms))
+    bench.send(close=worker_pb2.Close(stream_id="st", drain=True))
+    assert bench.wait_for("closed").closed.reason == "end"
+    bench.stop()
+    assert len(bench.judged()) >= 15
+    assert bench.counted() == Counter()
+    cleared = [judged.cleared_pts_ms for judged in bench.judged()]
+    assert cleared == sorted(cleared)
+
+
+@pytest.mark.parametrize("start_alert_ms", [0, 60_000])
+def test_late_media_is_counted_and_never_judged(
+    start_alert_ms: int, media: tuple[bytes, list[AccessUnit]]
+) -> None:
+    extradata, units = media
+    bench = Bench()
+    bench.open(extradata, Policy(tiers=TierPolicy(start_alert_ms=start_alert_ms)))
+    bench.wait_for("tier_changed")
+    bench.clock.advance_ms(10_000)
+    for unit in units:
+        bench.push(unit, arrival_ms=0.0)
+    bench.send(close=worker_pb2.Close(stream_id="st", drain=True))
+    bench.wait_for("closed")
+    bench.stop()
+    # What the decoder still held at the end is judged: nothing comes after it that it could delay.
+    assert len(bench.judged()) <= 1
+    counted = bench.counted()
+    assert counted["late"] + counted["undecoded"] + counted["superseded"] > 0
+
+
+def test_a_blind_stream_is_said_once_an_episode(media: tuple[bytes, list[AccessUnit]]) -> None:
+    extradata, units = media
+    bench = Bench()
+    policy = Policy(tiers=TierPolicy(start_alert_ms=0))
+    bench.open(extradata, policy)
+    bench.wait_for("tier_changed")
+    bench.clock.advance_ms(policy.tiers.blind_limit_ms + policy.budget_ms + 5000)
+    late = bench.clock.monotonic_ms() - 2 * policy.budget_ms
+    for unit in units[1:25]:
+        bench.push(unit, arrival_ms=late)
+    bench.clock.advance_ms(1000)
+    for unit in units[25:40]:
+        bench.push(unit, arrival_ms=late)
+    bench.wait_for("notice")
+    bench.send(ping=worker_pb2.Ping(sequence=1))
+    bench.wait_for("pong")
+    bench.send(close=worker_pb2.Close(stream_id="st"))
+    bench.wait_for("closed")
+    bench.stop()
+    assert bench.counted()["blind"] == 1
+
+
+def test_a_full_queue_is_counted_and_the_stream_goes_on_at_a_keyframe(
+    media: tuple[bytes, list[AccessUnit]],
+) -> None:
+    extradata, units = media
+    bench = Bench(max_queue_units=20)
+    bench.open(extradata, Policy())
+    for unit in units:
+        bench.push(unit, arrival_ms=0.0)
+    bench.send(close=worker_pb2.Close(stream_id="st", drain=True))
+    bench.wait_for("closed")
+    bench.stop()
+    assert bench.counted()["queue_full"] >= 20
+
+
+def test_a_unit_over_the_limit_and_an_unknown_codec_have_reasons() -> None:
+    bench = Bench(max_access_unit_bytes=1000)
+    bench.send(
+        open_push=worker_pb2.OpenPush(
+            stream_id="st", codec="vp6", policy_json=Policy().model_dump_json(), extradata=b""
+        )
+    )
+    closed = bench.wait_for("closed").closed
+    assert (closed.reason, closed.retryable) == ("unsupported_codec", False)
+    bench.open(b"", Policy())
+    bench.wait_for("tier_changed")
+    large = AccessUnit(0, 0, True, np.zeros(1001, np.uint8).tobytes(), 0.0)
+    bench.push(large, arrival_ms=0.0)
+    bench.wait_for("notice")
+    bench.stop()
+    assert bench.counted()["access_unit_too_large"] == 1
