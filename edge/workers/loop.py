@@ -33,7 +33,8 @@ from edge.workers.settings import WorkerSettings
 
 _BANK_CHECK_MS: Final = 2000.0
 _NOTICE_INTERVAL_MS: Final = 1000.0
-_COST_WEIGHT: Final = 0.1
+_COST_DECAY: Final = 0.97
+"""What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
 _BLIND_CHECK_MS: Final = 250.0
 _JUDGE_FIRST_MS: Final = 1.0
 
@@ -466,7 +467,7 @@ class WorkerLoop:
         judgement = stream.pipeline.judge(sample)
         now = stream.judged_ms = self._clock.monotonic_ms()
         stream.blind = False
-        self._judge_ms += _COST_WEIGHT * (now - start - self._judge_ms)
+        self._judge_ms = max(now - start, self._judge_ms * _COST_DECAY)
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
         stream.cut = verdict.action is Action.CUT and not verdict.shadow
