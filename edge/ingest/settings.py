@@ -33,6 +33,7 @@ class IngestSettings(BaseModel):
         FailureMode.ALLOW, description="A running stream that the gate cannot watch, or not in time."
     )
     admit_timeout_s: Seconds = 2.0
+    watch_open_timeout_s: Seconds = Field(5.0, description="From opening a Watch call to its first answer.")
     gate_stall_s: Seconds = Field(2.0, description="How long a gate may be slow to take media.")
     retry_first_s: Seconds = Field(0.25, description="First pause before the gate is tried again.")
     retry_most_s: Seconds = Field(5.0, description="Longest pause before the gate is tried again.")

@@ -42,7 +42,7 @@ class Ending(Enum):
     UNWATCHABLE = "unwatchable"
     """The gate cannot decode it, so nobody may see it."""
     GATE_LOST = "gate_lost"
-    """The gate is away and the settings say deny."""
+    """The gate is away, and the settings say deny or the publisher has left meanwhile."""
     FINISHED = "finished"
     """The publisher ended the stream, and the gate has closed the call as well."""
 
@@ -84,7 +84,7 @@ class Watcher:
         self._connected = asyncio.Event()
         self._away = False
         self._over = False
-        self._stalled = False
+        self._stalled = ""
         self._reopen = False
         self._finish_reason: str | None = None
         self._outbox: deque[AccessUnit] = deque()
@@ -171,7 +171,7 @@ class Watcher:
                 if self._settings.on_gate_down_stream is FailureMode.DENY:
                     return Ending.GATE_LOST
                 if self._finish_reason is not None:
-                    return Ending.FINISHED
+                    return Ending.GATE_LOST
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, self._settings.retry_most_s)
                 continue
@@ -187,7 +187,7 @@ class Watcher:
 
     async def _watch(self) -> Ending | None:
         """One Watch call from open to close; None when the stream must be opened anew."""
-        self._reopen = self._stalled = False
+        self._reopen, self._stalled = False, ""
         call = self._call = self._gate.watch()
         status = FinalStatus(call)
         self._opened.clear()
@@ -204,9 +204,10 @@ class Watcher:
             return self._clean_close()
         except asyncio.CancelledError:
             # reading a call that this side cancelled looks like a cancelled task
-            if not self._stalled:
+            task = asyncio.current_task()
+            if not self._stalled or (task is not None and task.cancelling()):
                 raise
-            raise GateUnavailable(f"Watch: took no media for {self._settings.gate_stall_s} s") from None
+            raise GateUnavailable(f"Watch: {self._stalled}") from None
         except aio.AioRpcError as error:
             code = status.code or error.code()
             if self._reopen or code is grpc.StatusCode.OK:
@@ -220,6 +221,7 @@ class Watcher:
         finally:
             sender.cancel()
             self._connected.clear()
+            self._counters["unwatched_units"] += len(self._outbox)
             self._outbox.clear()
             self._outbox_bytes = 0
             self._space.set()
@@ -233,10 +235,12 @@ class Watcher:
         # a failed write surfaces where the call is read
         with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):
             await call.write(open_request(self.stream_id, self._codec, self._extradata))
-            await self._opened.wait()
+            if not await self._opens():
+                return
             self._away = False
-            self._enqueue(self._feed.restart())
-            self._connected.set()
+            if not self._reopen:
+                self._enqueue(self._feed.restart())
+                self._connected.set()
             while True:
                 while self._outbox:
                     unit = self._outbox.popleft()
@@ -249,6 +253,21 @@ class Watcher:
                     return
                 self._work.clear()
                 await self._work.wait()
+
+    async def _opens(self) -> bool:
+        """Wait for the gate's first answer; a call that it leaves open without one is given up."""
+        try:
+            async with asyncio.timeout(self._settings.watch_open_timeout_s):
+                await self._opened.wait()
+        except TimeoutError:
+            self._give_up(f"not opened within {self._settings.watch_open_timeout_s} s")
+            return False
+        return True
+
+    def _give_up(self, why: str) -> None:
+        self._stalled = why
+        if self._call is not None:
+            self._call.cancel()
 
     def _change_tier(self, answer: gate_pb2.WatchResponse) -> None:
         change = answer.opened.tier if answer.HasField("opened") else answer.tier
@@ -279,9 +298,7 @@ class Watcher:
                     await self._space.wait()
         except TimeoutError:
             self._counters["gate_stalls"] += 1
-            self._stalled = True
-            if self._call is not None:
-                self._call.cancel()
+            self._give_up(f"took no media for {self._settings.gate_stall_s} s")
 
     def _lose(self, detail: str) -> None:
         self._away = True

@@ -42,6 +42,8 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         """Tier changes by the number of access units seen."""
         self.fail_after: int | None = None
         self.fail_with = grpc.StatusCode.UNAVAILABLE
+        self.answers = True
+        """Whether a Watch call is answered at all."""
         self.reads = True
         """Whether it takes media at all."""
         self.stop_after: int | None = None
@@ -90,6 +92,8 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
                 kind = request.WhichOneof("request")
                 if kind == "open":
                     self.opens.append(request.open)
+                    if not self.answers:
+                        await asyncio.Event().wait()
                     yield gate_pb2.WatchResponse(
                         cleared_pts_ms=-1, opened=gate_pb2.Opened(tier=self.opening_tier)
                     )

@@ -272,6 +272,19 @@ async def test_a_gate_that_takes_no_media_counts_as_down(
     assert running.of(GateDown)
 
 
+async def test_a_gate_that_does_not_open_counts_as_down(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+) -> None:
+    gate.answers = False
+    running = await run_ingest(watch_open_timeout_s=0.1, on_gate_down_stream="deny")
+    publisher = publish(footage, running.url(), pace=0.002)
+    await publisher.done()
+    await running.until(lambda: running.of(Closed))
+    assert publisher.error
+    assert running.of(Closed)[0].reason == "gate_lost"
+    assert "not opened" in running.of(GateDown)[0].detail
+
+
 async def test_a_gate_that_needs_no_more_lets_the_stream_go_on(
     gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
 ) -> None:
