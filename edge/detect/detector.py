@@ -9,8 +9,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edge.detect.focus import focus
 from edge.detect.manifest import Manifest, read_manifest
-from edge.detect.plane import PlaneScaler
+from edge.detect.plane import PlaneScaler, picture_size
 from edge.detect.window import DetectWindow, SampleScore
 from edge.errors import InvalidInput, ModelError
 
@@ -26,7 +27,7 @@ class Detector:
         self.delta_ms: int = manifest.input.delta_ms
         self._session = session
         self._outputs = [manifest.output.embedding, manifest.output.logits]
-        self._scaler = PlaneScaler(*self.input_size)
+        self._scaler = PlaneScaler(*self.input_size, manifest.input.short_side)
 
     @classmethod
     def load(cls, directory: Path) -> Detector:
@@ -53,27 +54,37 @@ class Detector:
             raise InvalidInput(
                 "planes", f"{planes.dtype} {planes.shape} given, uint8 {(3, *self.input_size)} wanted"
             )
-        embedding, logits = self._run(planes)
+        embedding, logits = self._run(self.look(planes))
         scores = [
             category.sample.probability(float(logit))
             for category, logit in zip(self.manifest.categories, logits[0], strict=True)
         ]
         return SampleScore(embedding[0], logits[0], np.array(scores, dtype=np.float32))
 
+    def look(self, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the graph sees of a sample: the planes, or the crop of the manifest's ``focus``."""
+        side = self.manifest.input.focus
+        if side is None:
+            return planes
+        height, width = (
+            picture_size(planes[1]) if self.manifest.input.short_side is not None else self.input_size
+        )
+        return focus(planes[:, : max(height, 1), : max(width, 1)], side)
+
     def new_window(self) -> DetectWindow:
         """Window state for one stream."""
         return DetectWindow(self.manifest)
 
-    def _run(self, planes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        feed = {self.manifest.input.name: planes[np.newaxis]}
+    def _run(self, seen: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        feed = {self.manifest.input.name: seen[np.newaxis]}
         embedding, logits = self._session.run(self._outputs, feed)
         return embedding, logits
 
     def _verify_run(self, path: Path) -> None:
-        planes = np.zeros((3, *self.input_size), dtype=np.uint8)
-        planes[1, ::2] = 128
+        seen = np.zeros(self.manifest.input.graph_shape[1:], dtype=np.uint8)
+        seen[1, ::2] = 128
         try:
-            embedding, logits = self._run(planes)
+            embedding, logits = self._run(seen)
         except Exception as error:  # onnxruntime raises types of its own C++ module
             raise ModelError(f"{path}: does not run: {error}") from error
         wanted = ((1, self.manifest.output.embedding_size), (1, len(self.categories)))
@@ -111,7 +122,7 @@ def _verify_graph(manifest: Manifest, session: ort.InferenceSession, path: Path)
         raise ModelError(f"{path}: inputs {names}, manifest says {[manifest.input.name]}")
     if inputs[0].type != "tensor(uint8)":
         raise ModelError(f"{path}: input {inputs[0].name!r} is {inputs[0].type}, not tensor(uint8)")
-    wanted = (1, 3, manifest.input.height, manifest.input.width)
+    wanted = manifest.input.graph_shape
     shape = tuple(inputs[0].shape)
     if len(shape) != 4 or any(
         isinstance(got, int) and got != want for got, want in zip(shape, wanted, strict=True)

@@ -1,9 +1,10 @@
 """``manifest.json``: the contract between the gate and any model that it loads.
 
-A model is one ONNX file that takes uint8 luma planes ``(1, 3, H, W)`` (frames at t-δ, t and t+δ) and
-gives a float32 embedding ``(1, D)`` and float32 logits ``(1, C)``, one a category. Differencing and
-normalisation live in the graph. How the embeddings of a window become one probability a category is
-written down here as plain numbers, so that a model brings its own window head without code.
+A model is one ONNX file that takes uint8 luma ``(1, 3, H, W)`` (planes of the frames at t-δ, t and
+t+δ, or the crop of them in which most moves) and gives a float32 embedding ``(1, D)`` and float32 logits
+``(1, C)``, one a category. Differencing and normalisation live in the graph. How the embeddings of a
+window become one probability a category is written down here as plain numbers, so that a model brings
+its own window head without code.
 """
 
 from __future__ import annotations
@@ -39,7 +40,12 @@ class ModelFile(_Part):
 
 
 class InputSpec(_Part):
-    """What the graph takes: uint8 luma, full range, scaled to H × W without keeping the aspect."""
+    """What the graph takes: uint8 luma, full range.
+
+    A frame is scaled to a plane of ``height`` × ``width``: filling it, or with ``short_side`` keeping its
+    aspect. With ``focus`` the graph gets the ``focus`` × ``focus`` crop of the three planes in which most
+    moves, else the planes as they are.
+    """
 
     name: str = Field(min_length=1, max_length=128)
     layout: Literal["N3HW"] = "N3HW"
@@ -48,7 +54,24 @@ class InputSpec(_Part):
     scaling: Literal["area"] = "area"
     height: int = Field(ge=32, le=1024)
     width: int = Field(ge=32, le=1024)
+    short_side: int | None = Field(default=None, ge=32, le=1024)
+    focus: int | None = Field(default=None, ge=32, le=1024, multiple_of=8)
     delta_ms: int = Field(ge=10, le=1000)
+
+    @property
+    def graph_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the graph's input."""
+        side = self.focus
+        return (1, 3, self.height, self.width) if side is None else (1, 3, side, side)
+
+    @model_validator(mode="after")
+    def _fits(self) -> InputSpec:
+        smallest = min(self.height, self.width)
+        for name in ("short_side", "focus"):
+            value = getattr(self, name)
+            if value is not None and value > smallest:
+                raise ValueError(f"{name} {value} is over the plane's {smallest}")
+        return self
 
 
 class OutputSpec(_Part):
@@ -72,7 +95,8 @@ class Calibration(_Part):
 
 
 class TierCalibration(_Part):
-    """Sparse and dense windows hold different evidence: each tier has its own calibration."""
+    """Sparse and dense windows hold different evidence: each tier has its own calibration. ``calm`` is for
+    mean sample logits, ``alert`` for window logits."""
 
     calm: Calibration
     alert: Calibration
@@ -82,8 +106,9 @@ class TierCalibration(_Part):
 
 
 class WindowHead(_Part):
-    """Window logit = bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean · mean(z) over
-    the embeddings e and logits z of the window's samples. A window of one sample has no change."""
+    """Alert-tier window logit = bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean ·
+    mean(z) over the embeddings e and logits z of its samples. A window of the calm tier, or of fewer
+    than ``min_samples``, has the mean of z."""
 
     mean: tuple[Finite, ...] = ()
     change: tuple[Finite, ...] = ()
@@ -126,6 +151,8 @@ class Manifest(_Part):
     input: InputSpec
     output: OutputSpec
     window_ms: int = Field(ge=100, le=60_000)
+    min_samples: int = Field(default=2, ge=2, le=256)
+    """Windows of fewer samples are judged by their samples' logits, like the calm tier's."""
     categories: tuple[Category, ...] = Field(min_length=1, max_length=16)
     data_digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """What the model was trained on."""

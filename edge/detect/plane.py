@@ -7,25 +7,59 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+BAR = 0
+"""Value of what is not picture. Picture is never that dark, so that its extent can be read back."""
+
 
 class PlaneScaler:
     """Scales decoded frames to luma planes of one size.
+
+    Without ``short_side`` the picture fills the plane and loses its aspect. With it the picture keeps
+    its aspect: its shorter side becomes ``short_side`` pixels, or less where the longer one would not
+    fit; it lies at the top left, and the rest of the plane is ``BAR``.
 
     One instance keeps one swscale context: share it between the frames of a thread, not between
     threads. Area averaging, because it keeps small far-away motion that point sampling drops.
     Training and the live path use this same class, so that their planes are bit-identical.
     """
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, short_side: int | None = None) -> None:
         self.height = height
         self.width = width
+        self.short_side = short_side
         self._reformatter = VideoReformatter()
 
     def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """uint8 ``(height, width)``, full range; the aspect ratio is not kept."""
+        """uint8 ``(height, width)``, full range."""
+        if self.short_side is None:
+            return self._scaled(frame, self.height, self.width)
+        canvas = np.full((self.height, self.width), BAR, dtype=np.uint8)
+        picture = self.picture(frame)
+        canvas[: picture.shape[0], : picture.shape[1]] = picture
+        return canvas
+
+    def picture(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """The plane without its bars, uint8 ``(h, w)``."""
+        if self.short_side is None:
+            return self._scaled(frame, self.height, self.width)
+        scale = min(
+            self.short_side / min(frame.height, frame.width),
+            self.height / frame.height,
+            self.width / frame.width,
+        )
+        height = min(max(round(frame.height * scale), 1), self.height)
+        width = min(max(round(frame.width * scale), 1), self.width)
+        return np.maximum(self._scaled(frame, height, width), BAR + 1)
+
+    def _scaled(self, frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
         gray = self._reformatter.reformat(
-            frame, width=self.width, height=self.height, format="gray8", interpolation=Interpolation.AREA
+            frame, width=width, height=height, format="gray8", interpolation=Interpolation.AREA
         )
         stored = gray.planes[0]
         values: NDArray[np.uint8] = np.frombuffer(memoryview(stored), dtype=np.uint8)
-        return values.reshape(self.height, stored.line_size)[:, : self.width].copy()
+        return values.reshape(height, stored.line_size)[:, :width].copy()
+
+
+def picture_size(plane: NDArray[np.uint8]) -> tuple[int, int]:
+    """Height and width of the picture in a plane with bars, uint8 ``(H, W)``."""
+    return int(np.count_nonzero(plane[:, 0])), int(np.count_nonzero(plane[0]))

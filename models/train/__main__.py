@@ -13,44 +13,28 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from edge.detect.manifest import TierCalibration
-from edge.detect.measures import average_precision, bootstrap, recall_at_precision, roc_auc
-from models.train.cache import cached_planes
+from edge.detect.measures import roc_auc
 from models.train.calibrate import choose_thresholds, platt
-from models.train.export import assemble, write_manifest, write_model
+from models.train.export import write_fp32, write_int8, write_manifest, write_model
 from models.train.features import clip_features
-from models.train.head import SEED, Features, Head, fit_head, spans
-from models.train.index import DATA, FOLDS, ROOT, Clip, data_digest, read_index, read_splits
-from models.train.sampling import triples
-
-SIZE = 224
-PERSIST = 3
-"""Alert-tier samples over ``cut`` that the policy wants before it cuts."""
+from models.train.folds import ClipLogits, held_out
+from models.train.head import fit_head
+from models.train.index import ROOT, SEED, Clip, data_digest, read_index, read_splits
+from models.train.report import Row, as_numbers, rows
+from models.train.samples import calibration_samples
 
 console = Console()
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """Out-of-fold raw window scores of one clip."""
+class Table:
+    """Columns of the clips, in one order."""
 
-    sample_mean: float
-    calm: float
-    """Best window of one sample."""
-    alert: float
-    """Best full window."""
-    persistent: float
-    """Best score that ``PERSIST`` windows in a row reach."""
-
-
-def score_clip(head: Head, features: Features) -> Scores:
-    """What the live path would make of the clip on either tier, before calibration."""
-    embeddings = head.embed(features)
-    samples = len(embeddings)
-    windows = np.array(head.window_logits(embeddings, spans(samples)))
-    singles = head.window_logits(embeddings, [(i, i + 1) for i in range(samples)])
-    runs = [windows[i : i + PERSIST].min() for i in range(max(samples - PERSIST + 1, 1))]
-    logits = head.sample_logits(embeddings)
-    return Scores(float(logits.mean()), singles[0], float(windows.max()), float(max(runs)))
+    clips: list[Clip]
+    violent: NDArray[np.bool_]
+    groups: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    folds: NDArray[np.str_]
 
 
 def usable(clip: Clip) -> bool:
@@ -58,99 +42,100 @@ def usable(clip: Clip) -> bool:
     return "/point/" not in clip.path
 
 
-def out_of_fold(clips: list[Clip], features: list[Features], held_out: NDArray[np.int64]) -> list[Scores]:
-    """Scores of each clip by a head that saw none of its fold."""
-    violent = np.array([clip.violent for clip in clips])
-    scores: list[Scores | None] = [None] * len(clips)
-    for fold in np.unique(held_out):
-        train = np.flatnonzero(held_out != fold)
-        head = fit_head([features[i] for i in train], violent[train])
-        for i in np.flatnonzero(held_out == fold):
-            scores[i] = score_clip(head, features[i])
-    return [score for score in scores if score is not None]
+def read_table() -> Table:
+    """The clips that are trained on and measured."""
+    clips = [clip for clip in read_index() if usable(clip)]
+    folds = read_splits()
+    return Table(
+        clips,
+        np.array([clip.violent for clip in clips]),
+        np.array([clip.group for clip in clips]),
+        np.array([clip.source for clip in clips]),
+        np.array([str(folds[clip.group]) for clip in clips]),
+    )
 
 
-def calibration_samples(clips: list[Clip], size: int, count: int = 200) -> list[NDArray[np.uint8]]:
-    """Planes of one random sample from each of evenly spread clips."""
-    random = np.random.default_rng(SEED)
-    samples = []
-    for clip in clips[:: max(1, len(clips) // count)]:
-        planes = cached_planes(clip.key, DATA / clip.path, size)
-        indices = triples(planes.pts_ms)
-        samples.append(np.array(planes.planes[indices[random.integers(len(indices))]]))
-    return samples
+def calibrate(logits: list[ClipLogits], violent: NDArray[np.bool_]) -> TierCalibration:
+    """Both tiers, each on its own windows."""
+    return TierCalibration(
+        calm=platt([clip.samples for clip in logits], violent),
+        alert=platt([clip.dense for clip in logits], violent),
+    )
+
+
+def best(logits: list[ClipLogits], calibration: TierCalibration, tier: str) -> NDArray[np.float64]:
+    """Each clip's best probability: ``calm`` or ``dense`` windows, or the ``persistent`` score."""
+    judge = calibration.calm if tier == "calm" else calibration.alert
+    return np.array([judge.probability(float(np.max(getattr(clip, tier)))) for clip in logits])
+
+
+def measure(table: Table, logits: list[ClipLogits], protocol: str, calibration: TierCalibration) -> list[Row]:
+    """Figures of the clips' mean dense window score."""
+    scores = np.array(
+        [np.mean([calibration.alert.probability(float(x)) for x in clip.dense]) for clip in logits]
+    )
+    found = rows(protocol, table.violent, scores, table.groups, table.sources)
+    peak = best(logits, calibration, "dense")
+    first = best(logits, calibration, "calm")
+    for row in found:
+        console.print(str(row))
+    console.print(f"{protocol} AUC of the best window {roc_auc(table.violent, peak):.3f}")
+    console.print(f"{protocol} AUC of the calm tier's best sample {roc_auc(table.violent, first):.3f}")
+    return found
 
 
 def main(
     output: Annotated[Path, typer.Option(help="Where model and manifest go.")] = ROOT / "models",
+    version: Annotated[str, typer.Option(help="Version written into the manifest.")] = "2",
     threads: Annotated[int, typer.Option(help="Threads of torch.", min=1)] = 1,
+    compare: Annotated[bool, typer.Option(help="Measure the float graph as well.")] = False,
 ) -> None:
-    """Trains, measures out of fold, quantises, exports."""
+    """Decodes, embeds, fits, measures out of fold, calibrates, exports. Resumes from its cache."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
-    clips = [clip for clip in read_index() if usable(clip)]
-    folds = read_splits()
-    features = clip_features(clips, SIZE)
-    violent = np.array([clip.violent for clip in clips])
-    groups = np.array([clip.group for clip in clips])
-    sources = np.array([clip.source for clip in clips])
-    scores = out_of_fold(clips, features, np.array([folds[clip.group] for clip in clips]))
+    table = read_table()
+    fp32 = write_fp32()
+    int8 = write_int8(fp32, calibration_samples(table.clips))
+    features = clip_features(table.clips, int8, "int8 embeddings")
 
-    ones = np.ones(len(clips))
-    raw = {
-        name: np.array([getattr(score, name) for score in scores])
-        for name in ("sample_mean", "calm", "alert", "persistent")
-    }
-    sample = platt(raw["sample_mean"], violent, ones)
-    window = TierCalibration(calm=platt(raw["calm"], violent, ones), alert=platt(raw["alert"], violent, ones))
-    calm = np.array([window.calm.probability(x) for x in raw["calm"]])
-    alert = np.array([window.alert.probability(x) for x in raw["alert"]])
-    persistent = np.array([window.alert.probability(x) for x in raw["persistent"]])
-    thresholds = choose_thresholds(calm, alert, persistent, violent)
+    folded = held_out(features, table.violent, table.sources, table.folds)
+    calibration = calibrate(folded, table.violent)
+    found = measure(table, folded, "oof", calibration)
+    found += measure(
+        table, held_out(features, table.violent, table.sources, table.sources), "held_out", calibration
+    )
+    if compare:
+        floats = clip_features(table.clips, fp32, "fp32 embeddings")
+        measure(table, held_out(floats, table.violent, table.sources, table.folds), "fp32", calibration)
 
-    measured = {"folds": float(FOLDS)}
-    for source in ("all", "surveillance-fights", "ut-interaction"):
-        inside = np.ones(len(clips), bool) if source == "all" else sources == source
-        for name, measure in (
-            ("auc", roc_auc),
-            ("average_precision", average_precision),
-            ("recall_at_precision_80", lambda y, s: recall_at_precision(y, s, 0.8)),
-        ):
-            figure = bootstrap(measure, violent[inside], alert[inside], groups[inside])
-            console.print(f"out of fold, {source}, {name}: {figure}")
-            for part in ("value", "low", "high"):
-                measured[f"oof.{source}.{name}.{part}"] = round(getattr(figure, part), 4)
-        rest = out_of_source(features, violent, inside) if source != "all" else None
-        if rest is not None:
-            figure = bootstrap(roc_auc, violent[inside], rest, groups[inside])
-            console.print(f"source held out whole, {source}, auc: {figure}")
-            measured[f"held_out.{source}.auc.value"] = round(figure.value, 4)
+    calm, dense, persistent = (best(folded, calibration, tier) for tier in ("calm", "dense", "persistent"))
+    thresholds = choose_thresholds(calm, dense, persistent, table.violent)
+    console.print(f"thresholds {thresholds}")
+    for name, scores, limit in (
+        ("raised", calm, thresholds.raise_tier),
+        ("flagged", dense, thresholds.flag),
+        ("cut", persistent, thresholds.cut),
+    ):
+        over = scores >= limit
+        console.print(
+            f"{name}: {over[table.violent].mean():.3f} of violent clips, {over[~table.violent].sum()} "
+            f"of {(~table.violent).sum()} calm clips"
+        )
 
-    head = fit_head(features, violent)
+    head = fit_head(features, table.violent, table.sources)
     model = output / "fight-lite0-int8.onnx"
-    write_model(assemble(head, SIZE), SIZE, calibration_samples(clips, SIZE), model)
+    write_model(int8, head, model)
     write_manifest(
         output,
         model,
-        size=SIZE,
-        version="1",
+        version=version,
         head=head,
-        sample=sample,
-        window=window,
+        calibration=calibration,
         thresholds=thresholds,
-        data_digest=data_digest(clips),
-        measured=measured,
+        data_digest=data_digest(table.clips),
+        measured=as_numbers(found),
     )
-    console.print(f"{model}: {model.stat().st_size} bytes; thresholds {thresholds}")
-
-
-def out_of_source(
-    features: list[Features], violent: NDArray[np.bool_], inside: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Alert-tier scores of one source's clips by a head that saw nothing of the source."""
-    train = np.flatnonzero(~inside)
-    head = fit_head([features[i] for i in train], violent[train])
-    return np.array([score_clip(head, features[i]).alert for i in np.flatnonzero(inside)])
+    console.print(f"{model}: {model.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every clip decoded once: luma planes of all frames with their media time, on disk."""
+"""Every clip decoded once: the pictures that its samples can be made of, on disk."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.plane import PlaneScaler
+from models.train.sampling import DELTA_MS, closest
 
 CACHE = Path(os.environ.get("EDGE_TRAIN_CACHE", Path(__file__).with_name("cache")))
+PLANE = 512
+SHORT_SIDE = 280
+"""The detector's plane: 512 × 512 with a picture of 280 pixels on its shorter side."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planes:
-    """``planes``: uint8 ``(N, H, W)``, memory-mapped; ``pts_ms``: int64 ``(N,)``, ascending, from 0."""
+class Pictures:
+    """``pictures``: uint8 ``(N, h, w)``, memory-mapped; ``pts_ms``: int64 ``(N,)``, ascending from 0."""
 
-    planes: NDArray[np.uint8]
+    pictures: NDArray[np.uint8]
     pts_ms: NDArray[np.int64]
-    keyframes: NDArray[np.int64]
-    """Indices of the frames that a keyframe carried."""
 
 
-def decode_planes(path: Path, size: int, every_ms: int = 0) -> Planes:
-    """Decodes a file to planes of ``size`` × ``size``; with ``every_ms`` keeps one frame in that time."""
-    scaler = PlaneScaler(size, size)
-    step = max(every_ms, 1)
-    planes: list[NDArray[np.uint8]] = []
+def decode_pictures(path: Path) -> Pictures:
+    """The frames closest to 0, δ, 2 δ … as the detector's plane shows them, without its bars.
+
+    A clip that changes its resolution ends where it does.
+    """
+    scaler = PlaneScaler(PLANE, PLANE, SHORT_SIDE)
+    pictures: list[NDArray[np.uint8]] = []
     times: list[int] = []
-    keys: list[int] = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
@@ -39,26 +42,28 @@ def decode_planes(path: Path, size: int, every_ms: int = 0) -> Planes:
             if frame.pts is None or frame.time_base is None:
                 continue
             time_ms = round(float(frame.pts * frame.time_base) * 1000)
-            if times and (time_ms <= times[-1] or time_ms // step == times[-1] // step):
+            if times and time_ms <= times[-1]:
                 continue
-            if frame.key_frame:
-                keys.append(len(times))
-            planes.append(scaler.plane(frame))
+            picture = scaler.picture(frame)
+            if pictures and picture.shape != pictures[0].shape:
+                break
+            pictures.append(picture)
             times.append(time_ms)
-    pts = np.array(times, dtype=np.int64)
-    return Planes(np.stack(planes), pts - pts[0], np.array(keys, dtype=np.int64))
+    pts_ms = np.array(times, dtype=np.int64)
+    pts_ms -= pts_ms[0]
+    kept = np.unique(closest(pts_ms, np.arange(0, int(pts_ms[-1]) + DELTA_MS, DELTA_MS)))
+    return Pictures(np.stack([pictures[index] for index in kept]), pts_ms[kept])
 
 
-def cached_planes(key: str, path: Path, size: int, every_ms: int = 0) -> Planes:
-    """:func:`decode_planes`, from disk where an earlier run has left it."""
-    folder = CACHE / f"planes-{size}"
+def cached_pictures(key: str, path: Path) -> Pictures:
+    """:func:`decode_pictures`, from disk where an earlier run has left it."""
+    folder = CACHE / f"pictures-{PLANE}-{SHORT_SIDE}"
     folder.mkdir(parents=True, exist_ok=True)
-    stored = folder / f"{key}.npy"
-    meta = folder / f"{key}.npz"
-    if not meta.exists():
-        decoded = decode_planes(path, size, every_ms)
-        np.save(stored, decoded.planes)
-        np.savez(meta.with_suffix(".part.npz"), pts_ms=decoded.pts_ms, keyframes=decoded.keyframes)
-        meta.with_suffix(".part.npz").rename(meta)
-    with np.load(meta) as arrays:
-        return Planes(np.load(stored, mmap_mode="r"), arrays["pts_ms"], arrays["keyframes"])
+    stored, times = folder / f"{key}.npy", folder / f"{key}.pts.npy"
+    if not times.exists():
+        decoded = decode_pictures(path)
+        np.save(stored, decoded.pictures)
+        part = times.with_name(f"{key}.part.npy")
+        np.save(part, decoded.pts_ms)
+        part.rename(times)
+    return Pictures(np.load(stored, mmap_mode="r"), np.load(times))

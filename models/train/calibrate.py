@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -11,28 +13,37 @@ from edge.detect.manifest import Calibration, Thresholds
 Values = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
+FLAG_RECALL = 0.90
+RAISE_RECALL = 0.98
+CUT_MARGIN = 0.002
 
-def platt(logits: Values, labels: Labels, weights: Values) -> Calibration:
-    """Platt scaling on logits that no model saw in training. Clips weigh by ``weights``."""
-    fit = LogisticRegression(C=1e3).fit(logits[:, None], labels, sample_weight=weights)
+
+def platt(logits: list[Values], violent: Labels) -> Calibration:
+    """Platt scaling on the logits of each clip's samples or windows, which no model saw in training.
+
+    Every clip weighs the same. The probability is that of the data's share of violence, about a third.
+    """
+    weights = np.concatenate([np.full(len(values), 1 / len(values)) for values in logits])
+    labels = np.concatenate([np.full(len(v), label) for v, label in zip(logits, violent, strict=True)])
+    fit = LogisticRegression(C=1e3).fit(np.concatenate(logits)[:, None], labels, sample_weight=weights)
     return Calibration(slope=max(float(fit.coef_[0, 0]), 1e-3), offset=float(fit.intercept_[0]))
 
 
-def choose_thresholds(
-    calm_scores: Values, alert_scores: Values, persistent: Values, labels: Labels
-) -> Thresholds:
-    """Thresholds over out-of-fold clip scores ``(N,)``.
+def choose_thresholds(calm: Values, alert: Values, persistent: Values, violent: Labels) -> Thresholds:
+    """Thresholds over the clips' best probabilities ``(N,)`` out of fold.
 
-    ``raise_tier``: 98 % of what dense sampling would flag is raised by the calm tier's best window.
-    ``flag``: 90 % of violent clips. ``cut``: over the persistent score of every calm clip: that is the
-    score that a clip holds for the policy's three alert samples.
+    ``flag`` reaches ``FLAG_RECALL`` of the violent clips when every frame is looked at. ``raise_tier`` lets
+    the calm tier's best window reach ``RAISE_RECALL`` of those. ``cut`` is over what any calm clip holds
+    for as many alert samples as the policy wants before it cuts.
     """
-    flag = float(np.quantile(alert_scores[labels], 0.10))
-    flagged = labels & (alert_scores >= flag)
-    raise_tier = min(float(np.quantile(calm_scores[flagged], 0.02)), flag)
-    cut = max(float(persistent[~labels].max()) + 0.01, flag)
-    return Thresholds(raise_tier=_floor(raise_tier), flag=_floor(flag), cut=min(round(cut, 3), 0.999))
+    flag = float(np.quantile(alert[violent], 1 - FLAG_RECALL))
+    flagged = violent & (alert >= flag)
+    raise_tier = min(float(np.quantile(calm[flagged], 1 - RAISE_RECALL)), flag)
+    cut = max(float(persistent[~violent].max()) + CUT_MARGIN, flag)
+    return Thresholds(
+        raise_tier=_down(raise_tier), flag=_down(flag), cut=min(math.ceil(cut * 1000) / 1000, 0.999)
+    )
 
 
-def _floor(value: float) -> float:
-    return max(np.floor(value * 1000) / 1000, 0.0)
+def _down(value: float) -> float:
+    return max(math.floor(value * 1000) / 1000, 0.0)

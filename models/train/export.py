@@ -1,18 +1,21 @@
-"""A trained head and its backbone → the shipped ONNX file and manifest."""
+"""The embedder as an ONNX graph, its int8 form, and the shipped file with the head's score in it."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from edge.detect.manifest import (
     MANIFEST_NAME,
+    Calibration,
     Category,
     InputSpec,
     Manifest,
@@ -21,85 +24,98 @@ from edge.detect.manifest import (
     Thresholds,
     TierCalibration,
 )
-from edge.detect.manifest import Calibration as Calibration
-from models.train.head import EMBEDDING, WINDOW_SAMPLES, Head
-from models.train.network import FightNet
+from models.train.cache import CACHE, PLANE, SHORT_SIDE
+from models.train.head import MIN_SAMPLES, WINDOW_SAMPLES, Head
+from models.train.network import EMBEDDING, Embedder
 from models.train.quantise import quantise
+from models.train.samples import SIZE
 from models.train.sampling import DELTA_MS, STEP_MS
 
 NAME = "fight-lite0"
 INPUT = "planes"
-OUTPUTS = ("embedding", "logits")
+EMBEDDING_OUTPUT = "embedding"
+LOGITS_OUTPUT = "logits"
 OPSET = 17
 
 
-def assemble(head: Head, size: int) -> FightNet:
-    """The network with the head's weights in place, ready for export."""
-    network = FightNet(size, EMBEDDING, 1).eval()
-    with torch.no_grad():
-        network.project.weight.copy_(torch.from_numpy(head.project_weight))
-        network.project.bias.copy_(torch.from_numpy(head.project_bias))
-        network.score.weight.copy_(torch.from_numpy(head.score_weight)[None])
-        network.score.bias.fill_(head.score_bias)
-    return network
-
-
-def write_fp32(network: FightNet, size: int, target: Path) -> None:
-    """The float graph, batch 1."""
-    example = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+def write_fp32() -> Path:
+    """The embedder as a float graph, batch 1, in the cache."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    target = CACHE / "embedder-fp32.onnx"
     torch.onnx.export(
-        network,
-        (example,),
+        Embedder(SIZE).eval(),
+        (torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8),),
         str(target),
         input_names=[INPUT],
-        output_names=list(OUTPUTS),
+        output_names=[EMBEDDING_OUTPUT],
         opset_version=OPSET,
         dynamo=False,
     )
+    return target
 
 
-def write_model(
-    network: FightNet,
-    size: int,
-    samples: Sequence[NDArray[np.uint8]],
-    target: Path,
-    keep_fp32: Path | None = None,
-) -> None:
-    """Exports, quantises and writes ``target``; ``keep_fp32`` keeps the float graph for comparison."""
-    with tempfile.TemporaryDirectory() as scratch:
-        source = keep_fp32 or Path(scratch) / "fp32.onnx"
-        write_fp32(network, size, source)
-        quantise(source, target, INPUT, samples)
+def write_int8(fp32: Path, samples: Sequence[NDArray[np.uint8]]) -> Path:
+    """The quantised embedder, in the cache."""
+    target = fp32.with_name("embedder-int8.onnx")
+    quantise(fp32, target, INPUT, samples)
+    return target
+
+
+def write_model(embedder: Path, head: Head, target: Path) -> None:
+    """The embedder's graph with the sample score as a second output."""
+    model = onnx.load(str(embedder))
+    graph = model.graph
+    weight = np.ascontiguousarray(head.score_weight[:, None], dtype=np.float32)
+    bias = np.array([head.score_bias], dtype=np.float32)
+    graph.initializer.append(numpy_helper.from_array(weight, "score.weight"))
+    graph.initializer.append(numpy_helper.from_array(bias, "score.bias"))
+    graph.node.append(
+        helper.make_node(
+            "Gemm", [EMBEDDING_OUTPUT, "score.weight", "score.bias"], [LOGITS_OUTPUT], name="score"
+        )
+    )
+    graph.output.append(helper.make_tensor_value_info(LOGITS_OUTPUT, TensorProto.FLOAT, [1, 1]))
+    onnx.checker.check_model(model)
+    onnx.save(model, str(target))
 
 
 def write_manifest(
     directory: Path,
     model: Path,
     *,
-    size: int,
     version: str,
     head: Head,
-    sample: Calibration,
-    window: TierCalibration,
+    calibration: TierCalibration,
     thresholds: Thresholds,
     data_digest: str,
     measured: dict[str, float],
 ) -> Manifest:
     """Writes ``manifest.json`` for the model file, which is in ``directory``."""
     content = model.read_bytes()
+    sample: Calibration = calibration.calm
     manifest = Manifest(
         schema_version=1,
         name=NAME,
         version=version,
         model=ModelFile(file=model.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
-        input=InputSpec(name=INPUT, height=size, width=size, delta_ms=DELTA_MS),
-        output=OutputSpec(embedding=OUTPUTS[0], embedding_size=EMBEDDING, logits=OUTPUTS[1]),
+        input=InputSpec(
+            name=INPUT, height=PLANE, width=PLANE, short_side=SHORT_SIDE, focus=SIZE, delta_ms=DELTA_MS
+        ),
+        output=OutputSpec(embedding=EMBEDDING_OUTPUT, embedding_size=EMBEDDING, logits=LOGITS_OUTPUT),
         window_ms=WINDOW_SAMPLES * STEP_MS - 1,
+        min_samples=MIN_SAMPLES,
         categories=(
-            Category(name="fight", sample=sample, head=head.window, window=window, thresholds=thresholds),
+            Category(
+                name="fight", sample=sample, head=head.window, window=calibration, thresholds=thresholds
+            ),
         ),
         data_digest=data_digest,
         measured=measured,
     )
-    (directory / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
+    text = re.sub(
+        r"(?<=\[)[-+.e\d,\s]+(?=\])",
+        lambda numbers: "".join(numbers[0].split()),
+        manifest.model_dump_json(indent=1),
+    )
+    (directory / MANIFEST_NAME).write_text(text + "\n")
     return manifest

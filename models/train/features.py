@@ -1,42 +1,40 @@
-"""Pooled backbone features of every dense sample of every clip, on disk."""
+"""Embeddings of every dense sample of every clip by an ONNX graph, on disk."""
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
-import torch
+import onnxruntime as ort
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.train.cache import CACHE, cached_planes
-from models.train.index import DATA, Clip
-from models.train.network import Backbone, Differences
-from models.train.sampling import triples
-
-BATCH = 16
+from models.train.cache import CACHE
+from models.train.index import Clip
+from models.train.samples import clip_samples
 
 
-def clip_features(clips: list[Clip], size: int) -> list[NDArray[np.float32]]:
-    """One float32 ``(S, 1280)`` a clip, in the clips' order; resumes where an earlier run stopped."""
-    folder = CACHE / f"features-{size}"
+def clip_features(clips: list[Clip], graph: Path, title: str) -> list[NDArray[np.float32]]:
+    """One float32 ``(S, D)`` a clip, in the clips' order; resumes where an earlier run stopped.
+
+    The shipped graph itself makes the features that the head learns from: what int8 does to them is
+    learnt with them.
+    """
+    content = graph.read_bytes()
+    folder = CACHE / f"features-{hashlib.sha256(content).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
-    network = torch.nn.Sequential(Differences(), Backbone(size)).eval()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    (name,) = (entry.name for entry in session.get_inputs())
     features = []
-    for clip in track(clips, description="features"):
+    for clip in track(clips, description=title):
         stored = folder / f"{clip.key}.npy"
         if not stored.exists():
+            rows = [session.run(None, {name: sample[None]})[0][0] for sample in clip_samples(clip)]
             part = stored.with_suffix(".part.npy")
-            np.save(part, _features(network, clip, size))
+            np.save(part, np.stack(rows))
             part.rename(stored)
         features.append(np.load(stored))
     return features
-
-
-def _features(network: torch.nn.Module, clip: Clip, size: int) -> NDArray[np.float32]:
-    planes = cached_planes(clip.key, DATA / clip.path, size)
-    indices = triples(planes.pts_ms)
-    batches = []
-    with torch.inference_mode():
-        for start in range(0, len(indices), BATCH):
-            batch = torch.from_numpy(planes.planes[indices[start : start + BATCH]])
-            batches.append(network(batch).numpy())
-    return np.concatenate(batches)

@@ -1,4 +1,4 @@
-"""The trainable end of the detector: a projection to the embedding, a score a sample, a window head."""
+"""The trained end of the detector: a score a sample, and a window head, both linear on embeddings."""
 
 from __future__ import annotations
 
@@ -6,103 +6,138 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from edge.detect.manifest import WindowHead
 from edge.detect.window import window_logit
+from models.train.index import SEED
 
-EMBEDDING = 64
 WINDOW_SAMPLES = 10
 """Samples of a full alert-tier window: 2 s at one every 200 ms."""
-SEED = 20261123
+MIN_SAMPLES = 5
+"""Shorter windows are judged by their samples alone: their change is mostly noise."""
+LENGTHS = (MIN_SAMPLES, WINDOW_SAMPLES)
+"""Windows that the head learns from: one that has just begun counts as well as a full one."""
+NUISANCE = 3
+"""Directions that are taken out of the features before fitting."""
+STRENGTH = 1e-3
+"""Inverse of the L2 penalty: strong, as the features outnumber the clips."""
 
 Features = NDArray[np.float32]
+Labels = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``embedding = features @ project_weight.T + project_bias``; ``logit = embedding @ score_weight +
-    score_bias``; the window head works on embeddings."""
+    """``logit = embedding @ score_weight + score_bias``; ``window`` works on ``MIN_SAMPLES`` or more."""
 
-    project_weight: Features
-    project_bias: Features
     score_weight: Features
     score_bias: float
     window: WindowHead
 
-    def embed(self, features: Features) -> Features:
-        """float32 ``(S, 1280)`` → ``(S, D)``."""
-        return np.asarray(features @ self.project_weight.T + self.project_bias, dtype=np.float32)
-
     def sample_logits(self, embeddings: Features) -> Features:
+        """float32 ``(S, D)`` → ``(S,)``."""
         return np.asarray(embeddings @ self.score_weight + self.score_bias, dtype=np.float32)
 
-    def window_logits(self, embeddings: Features, spans: list[tuple[int, int]]) -> list[float]:
-        """Raw window scores of half-open sample ranges."""
+    def window_logits(self, embeddings: Features, spans: list[tuple[int, int]]) -> NDArray[np.float64]:
+        """Raw scores of half-open sample ranges."""
         logits = self.sample_logits(embeddings)
-        return [window_logit(self.window, embeddings[a:b], logits[a:b]) for a, b in spans]
+        return np.array([window_logit(self.window, embeddings[a:b], logits[a:b]) for a, b in spans])
 
 
-def fit_head(features: list[Features], violent: NDArray[np.bool_], strength: float = 3e-4) -> Head:
-    """Fits on clips of ``(S, 1280)`` features; every clip weighs the same, the classes are balanced."""
-    weights = clip_weights(features, violent)
-    stacked = np.concatenate(features)
-    scaler = StandardScaler().fit(stacked)
-    pca = PCA(EMBEDDING, random_state=SEED, whiten=True).fit(scaler.transform(stacked))
-    rotate = pca.components_ / np.sqrt(pca.explained_variance_)[:, None] / scaler.scale_
-    project_bias = -(rotate @ scaler.mean_) - (pca.components_ @ pca.mean_) / np.sqrt(pca.explained_variance_)
-    project = rotate.astype(np.float32), project_bias.astype(np.float32)
-    embeddings = [np.asarray(f @ project[0].T + project[1], dtype=np.float32) for f in features]
-    labels = np.concatenate([np.full(len(e), v) for e, v in zip(embeddings, violent, strict=True)])
-    sample = LogisticRegression(C=strength * len(features), max_iter=1000)
-    sample.fit(np.concatenate(embeddings), labels, sample_weight=np.concatenate(weights))
-    windows, window_labels, window_weights = _windows(embeddings, violent)
-    window = LogisticRegression(C=strength * len(features), max_iter=1000)
-    window.fit(windows, window_labels, sample_weight=window_weights)
-    coefficients = window.coef_[0]
+def fit_head(features: list[Features], violent: Labels, sources: NDArray[np.str_]) -> Head:
+    """Fits on clips of ``(S, D)`` features; every clip weighs the same, the classes are balanced.
+
+    Sources differ in their calm clips as well, by camera, compression and subject. What tells them apart
+    there says nothing of violence, but a fit would use it, as some sources have no violent clip. So the
+    ``NUISANCE`` leading directions between the means of the sources' calm clips are projected out
+    (nuisance attribute projection, Solomonoff et al. 2005).
+    """
+    random = np.random.default_rng(SEED)
+    share = np.where(violent, 0.5 / violent.mean(), 0.5 / (1 - violent.mean()))
+    samples, windows = _Rows(), _Rows()
+    for embeddings, label, source, weight in zip(features, violent, sources, share, strict=True):
+        chosen = random.permutation(len(embeddings))[: 2 * WINDOW_SAMPLES]
+        samples.add(embeddings[chosen], bool(label), str(source), float(weight))
+        spans = training_spans(len(embeddings), random)
+        rows = np.stack([pooled(embeddings[a:b]) for a, b in spans])
+        windows.add(rows, bool(label), str(source), float(weight))
+    score_weight, score_bias = samples.fit()
+    weight, bias = windows.fit()
+    size = features[0].shape[1]
     return Head(
-        project_weight=project[0],
-        project_bias=project[1],
-        score_weight=sample.coef_[0].astype(np.float32),
-        score_bias=float(sample.intercept_[0]),
+        score_weight=score_weight.astype(np.float32),
+        score_bias=score_bias,
         window=WindowHead(
-            mean=tuple(round(float(value), 6) for value in coefficients[:EMBEDDING]),
-            change=tuple(round(float(value), 6) for value in coefficients[EMBEDDING:]),
-            bias=float(window.intercept_[0]),
+            mean=tuple(float(f"{value:.6g}") for value in weight[:size]),
+            change=tuple(float(f"{value:.6g}") for value in weight[size:]),
+            bias=round(bias, 6),
         ),
     )
 
 
-def clip_weights(features: list[Features], violent: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """A weight for each sample of each clip: clips equal, classes balanced, mean 1 over clips."""
-    share = np.where(violent, 0.5 / violent.mean(), 0.5 / (1 - violent.mean()))
-    return [np.full(len(f), s / len(f)) for f, s in zip(features, share, strict=True)]
+def pooled(embeddings: Features) -> NDArray[np.float64]:
+    """Mean and mean absolute change, ``(2 D,)``: what the window head weighs."""
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    if len(embeddings) == 1:
+        return np.concatenate([mean, np.zeros_like(mean)])
+    return np.concatenate([mean, np.abs(np.diff(embeddings, axis=0)).mean(axis=0, dtype=np.float64)])
 
 
-def spans(samples: int, length: int = WINDOW_SAMPLES) -> list[tuple[int, int]]:
-    """The window that ends at each sample: half-open ranges of at most ``length`` samples."""
-    return [(max(0, end - length), end) for end in range(1, samples + 1)]
+def training_spans(samples: int, random: np.random.Generator) -> list[tuple[int, int]]:
+    """Half-open ranges of every length in ``LENGTHS`` that fits, three of each; the clip where none does."""
+    spans = []
+    for length in LENGTHS:
+        usable = min(length, samples)
+        starts = random.integers(0, samples - usable + 1, size=3)
+        spans += [(int(start), int(start) + usable) for start in starts]
+    return spans
 
 
-def _windows(
-    embeddings: list[Features], violent: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Windows of one sample up to a full one, so that the head holds on both tiers."""
-    random = np.random.default_rng(SEED)
-    rows, labels, weights = [], [], []
-    share = np.where(violent, 0.5 / violent.mean(), 0.5 / (1 - violent.mean()))
-    for embedding, label, weight in zip(embeddings, violent, share, strict=True):
-        chosen = []
-        for length in (1, 3, 5, WINDOW_SAMPLES):
-            usable = min(length, len(embedding))
-            starts = random.integers(0, len(embedding) - usable + 1, size=3)
-            chosen += [(int(start), int(start) + usable) for start in starts]
-        for start, end in chosen:
-            window = embedding[start:end]
-            change = np.abs(np.diff(window, axis=0)).mean(axis=0) if end - start > 1 else 0 * window[0]
-            rows.append(np.concatenate([window.mean(axis=0), change]))
-            labels.append(label)
-            weights.append(weight / len(chosen))
-    return np.array(rows), np.array(labels), np.array(weights)
+def live_spans(samples: int) -> list[tuple[int, int]]:
+    """The window that ends at each sample, as the alert tier sees them."""
+    return [(max(0, end - WINDOW_SAMPLES), end) for end in range(1, samples + 1)]
+
+
+class _Rows:
+    """Weighted rows of a regression; a clip's weight is shared by its rows."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.floating]] = []
+        self._labels: list[bool] = []
+        self._sources: list[str] = []
+        self._weights: list[float] = []
+
+    def add(self, rows: NDArray[np.floating], label: bool, source: str, weight: float) -> None:
+        self._rows.append(rows)
+        self._labels += [label] * len(rows)
+        self._sources += [source] * len(rows)
+        self._weights += [weight / len(rows)] * len(rows)
+
+    def fit(self) -> tuple[NDArray[np.float64], float]:
+        """Weights and bias on the rows as they are: standardising and projection are folded in."""
+        rows = np.concatenate(self._rows).astype(np.float64)
+        scaler = StandardScaler().fit(rows, sample_weight=self._weights)
+        scaled = scaler.transform(rows)
+        nuisance = self._nuisance(scaled)
+        scaled -= (scaled @ nuisance.T) @ nuisance
+        fit = LogisticRegression(C=STRENGTH, max_iter=1000)
+        fit.fit(scaled, self._labels, sample_weight=self._weights)
+        weight = (fit.coef_[0] - (fit.coef_[0] @ nuisance.T) @ nuisance) / scaler.scale_
+        return weight, float(fit.intercept_[0] - weight @ scaler.mean_)
+
+    def _nuisance(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Orthonormal rows that span what differs between the sources' calm clips."""
+        sources, weights = np.array(self._sources), np.array(self._weights)
+        calm = ~np.array(self._labels)
+        means = np.array(
+            [
+                np.average(
+                    scaled[calm & (sources == name)], axis=0, weights=weights[calm & (sources == name)]
+                )
+                for name in np.unique(sources[calm])
+            ]
+        )
+        _, _, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
+        return directions[: min(NUISANCE, len(means) - 1)]

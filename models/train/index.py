@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 SPLITS = Path(__file__).with_name("splits.json")
 FOLDS = 5
+SEED = 20261123
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ def test_garbage_with_the_right_digest_is_refused(edit_manifest: Edit, model_cop
     ("path", "value", "named"),
     [
         (("input", "name"), "pixels", "inputs"),
-        (("input", "height"), 96, "input shape"),
+        (("input", "focus"), 96, "input shape"),
+        (("input", "height"), 96, "short_side 280 is over"),
         (("input", "dtype"), "float32", "input.dtype"),
         (("output", "logits"), "missing", "output 'missing'"),
         (("output", "embedding"), "logits", "output 'logits'"),

@@ -25,8 +25,9 @@ def test_plane_has_the_inputs_size_whatever_the_frame(detector: Detector, height
 def test_plane_is_bit_identical_across_scalers_and_history(detector: Detector) -> None:
     """A scaler that has seen other sizes gives the same bits as a fresh one."""
     frame = picture(360, 640)
-    wanted = PlaneScaler(*detector.input_size).plane(frame)
-    used = PlaneScaler(*detector.input_size)
+    short_side = detector.manifest.input.short_side
+    wanted = PlaneScaler(*detector.input_size, short_side).plane(frame)
+    used = PlaneScaler(*detector.input_size, short_side)
     used.plane(picture(720, 1280, 1))
     np.testing.assert_array_equal(used.plane(frame), wanted)
     np.testing.assert_array_equal(detector.plane(frame), wanted)

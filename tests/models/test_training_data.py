@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.detect import PlaneScaler
-from models.train.cache import decode_planes
+from edge.detect.plane import picture_size
+from models.train.cache import PLANE, SHORT_SIDE, decode_pictures
 from models.train.index import Clip, data_digest, make_splits, read_index, read_splits
 from models.train.sampling import closest, triples
 
@@ -66,11 +67,25 @@ def test_triples_are_ordered_and_never_empty(steps: list[int]) -> None:
     assert all(a <= b for a, b in pairwise(centres))
 
 
-def test_training_planes_are_the_live_planes(fight_clip: Path) -> None:
-    cached = decode_planes(fight_clip, 224)
-    scaler = PlaneScaler(224, 224)
+def test_training_pictures_are_the_live_planes(fight_clip: Path) -> None:
+    """Bit for bit: what the cache keeps of a frame is what the live scaler gives for it."""
+    cached = decode_pictures(fight_clip)
+    scaler = PlaneScaler(PLANE, PLANE, SHORT_SIDE)
+    live = {}
     with av.open(str(fight_clip)) as container:
-        live = [scaler.plane(frame) for frame in container.decode(video=0)]
-    np.testing.assert_array_equal(cached.planes, np.stack(live))
-    assert cached.pts_ms[0] == 0
-    assert 0 in cached.keyframes
+        for frame in container.decode(video=0):
+            plane = scaler.plane(frame)
+            height, width = picture_size(plane)
+            live[round(frame.time * 1000)] = plane[:height, :width]
+    start = min(live)
+    for picture, pts_ms in zip(cached.pictures, cached.pts_ms, strict=True):
+        np.testing.assert_array_equal(picture, live[start + int(pts_ms)])
+    assert len(cached.pictures) >= len(triples(cached.pts_ms)) * 2
+
+
+def test_kept_frames_give_the_samples_of_all_frames(fight_clip: Path) -> None:
+    with av.open(str(fight_clip)) as container:
+        times = [round(frame.time * 1000) for frame in container.decode(video=0)]
+    every = np.array(times) - times[0]
+    kept = decode_pictures(fight_clip).pts_ms
+    np.testing.assert_array_equal(kept[triples(kept)], every[triples(every)])

@@ -1,0 +1,178 @@
+"""``edge-gate model``: is a model file usable here, and what is it worth?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.errors import InvalidInput, ModelError
+
+app = typer.Typer(no_args_is_help=True, help="Check and evaluate detector models.")
+
+BUDGET_MS = 6.0
+"""What one sample may cost on one core, preprocessing included."""
+
+ModelOption = Annotated[Path | None, typer.Option("--model", help="Folder with manifest.json.")]
+
+
+@app.command()
+@reports_errors
+def check(
+    path: Annotated[Path, typer.Argument(help="Folder with manifest.json, or the manifest itself.")],
+    budget_ms: Annotated[
+        float, typer.Option("--budget-ms", min=0.1, help="Milliseconds a sample may cost.")
+    ] = BUDGET_MS,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a model, verify it against its manifest, run and time it. Exit code 1 when it must not be used."""
+    from edge.detect.check import check_model
+
+    found = check_model(path if path.is_dir() else path.parent, budget_ms)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_table(("what", "value"), asdict(found).items(), empty="")
+    if not found.within_budget:
+        raise ModelError(f"{path}: {found.sample_ms_p50} ms a sample is over the budget of {budget_ms} ms")
+
+
+@app.command()
+@reports_errors
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="CSV of path,label[,group], or a labelled folder.")],
+    model: ModelOption = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Second model folder, measured on the same clips.")
+    ] = None,
+    calm: Annotated[
+        list[Path] | None, typer.Option("--calm", help="Long calm footage for false alarms per hour.")
+    ] = None,
+    score: Annotated[
+        str, typer.Option("--score", help="Score of a clip: score_mean or score_max of its windows.")
+    ] = "score_mean",
+    plots: Annotated[Path | None, typer.Option("--plots", help="Folder for PNG plots.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = os.cpu_count() or 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge labelled clips with the live pipeline and say how well that goes.
+
+    Every figure is [value, low, high] with a 95 % interval that resamples whole groups. Clips that the
+    model was trained on flatter it: its card has the figures of clips that it had not seen.
+    """
+    from edge.detect import default_model_directory, read_manifest
+    from edge.detect.evaluation import calm_rates, figures, read_labels
+    from edge.replay import expand_paths
+
+    if score not in ("score_mean", "score_max"):
+        raise InvalidInput("--score", f"{score!r} is neither score_mean nor score_max")
+    clips = read_labels(data)
+    directory = model or default_model_directory()
+    reports = _replay([clip.path for clip in clips], directory, jobs, "clips")
+    manifest, digest, _ = read_manifest(directory)
+    result: dict[str, Any] = {"model": manifest.name, "version": manifest.version, "digest": digest}
+    result |= figures(clips, reports, score)
+    calm_files = list(expand_paths(calm or []))
+    calm_reports = _replay(calm_files, directory, jobs, "calm footage")
+    calm_clips = [report for clip, report in zip(clips, reports, strict=True) if not clip.violent]
+    result["calm_clips"] = calm_rates(calm_clips)
+    if calm_files:
+        result["calm_footage"] = calm_rates(calm_reports)
+    if against is not None:
+        other = figures(clips, _replay([clip.path for clip in clips], against, jobs, "against"), score)
+        result["against"] = {"directory": str(against), "all": other["all"]}
+    if plots is not None:
+        from edge.detect.plots import draw
+
+        kept = [(clip, report) for clip, report in zip(clips, reports, strict=True) if "error" not in report]
+        draw(
+            plots,
+            [clip.violent for clip, _ in kept],
+            [float(report[score]) for _, report in kept],
+            {Path(report["path"]).name: report["windows"] for report in calm_reports if "windows" in report},
+        )
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _replay(paths: Sequence[Path], directory: Path, jobs: int, title: str) -> list[dict[str, Any]]:
+    """One replay report a path, in order, with the model's own thresholds as the policy."""
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from edge.detect.default_policy import default_policy
+    from edge.replay import ReplayPool, ReplaySetup
+
+    if not paths:
+        return []
+    pool = ReplayPool(ReplaySetup(directory, None, default_policy(directory)), jobs)
+    reports: dict[int, dict[str, Any]] = {}
+    with Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        console=stderr,
+        disable=not stderr.is_terminal,
+        transient=True,
+    ) as progress:
+        task = progress.add_task(title, total=len(paths))
+        for index, report in pool.reports(paths, windows=True):
+            reports[index] = report
+            progress.advance(task)
+    return [reports[index] for index in range(len(paths))]
+
+
+def _print(result: dict[str, Any]) -> None:
+    console.print(f"{result['model']} {result['version']}, digest {result['digest'][:16]}", highlight=False)
+    parts = {"all": result["all"], **result["by_source"]}
+    if "against" in result:
+        parts["against, all"] = result["against"]["all"]
+    print_table(
+        (
+            "source",
+            "violent",
+            "flagged",
+            "cut",
+            "calm",
+            "flagged",
+            "cut",
+            "AUC",
+            "recall at 80 %",
+            "calibration error",
+        ),
+        (
+            (
+                name,
+                part["violent"],
+                part["violent_flagged"],
+                part["violent_cut"],
+                part["calm"],
+                part["calm_flagged"],
+                part["calm_cut"],
+                _text(part.get("auc")),
+                _text(part.get("recall_at_precision_80")),
+                _text(part.get("calibration_error")),
+            )
+            for name, part in parts.items()
+        ),
+        empty="no clips",
+    )
+    for name in ("calm_clips", "calm_footage"):
+        if name in result:
+            rates = result[name]
+            console.print(
+                f"{name}: {rates['hours']:.2f} h, {rates['flagged']} flagged, {rates['cut']} cut; false cuts "
+                f"an hour at most {rates['cuts_per_hour']['upper_95']} (95 %)",
+                highlight=False,
+            )
+    if result["failed"]:
+        stderr.print(f"{result['failed']} of {result['clips']} clips could not be judged", highlight=False)
+
+
+def _text(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else "{:.3f} [{:.3f}, {:.3f}]".format(*interval)

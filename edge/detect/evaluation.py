@@ -1,0 +1,207 @@
+"""From replayed, labelled clips to the figures by which a detector is judged. Pure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detect.measures import (
+    Interval,
+    average_precision,
+    bootstrap,
+    expected_calibration_error,
+    rate_upper_bound,
+    recall_at_precision,
+    roc_auc,
+)
+from edge.errors import InvalidInput, LimitExceeded
+
+MAX_ROWS = 100_000
+PRECISIONS = (0.80, 0.90, 0.95, 0.99)
+VIOLENT = frozenset({"violent", "fight", "1", "true"})
+CALM = frozenset({"calm", "nofight", "nonfight", "non-violent", "0", "false"})
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledClip:
+    """One clip, its label, and what it must not be told apart from when intervals are drawn."""
+
+    path: Path
+    violent: bool
+    group: str
+    source: str
+
+
+def read_labels(path: Path) -> list[LabelledClip]:
+    """A CSV of ``path,label[,group][,source]``, a folder with ``clips.csv``, or a folder whose subfolders
+    are named by label. Paths in a CSV are relative to it."""
+    if path.is_dir() and (path / "clips.csv").is_file():
+        path = path / "clips.csv"
+    return _from_folders(path) if path.is_dir() else _from_csv(path)
+
+
+def _from_csv(path: Path) -> list[LabelledClip]:
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(str(path), f"cannot be read: {error}") from None
+    if len(rows) > MAX_ROWS:
+        raise LimitExceeded(str(path), MAX_ROWS, len(rows), "rows")
+    clips = []
+    for number, row in enumerate(rows, start=2):
+        name = row.get("path")
+        if not name:
+            raise InvalidInput(f"{path}:{number}", "no column path")
+        file = path.parent / name
+        group = row.get("group") or file.stem
+        source = row.get("source") or _source(name)
+        clips.append(LabelledClip(file, _label(row.get("label"), f"{path}:{number}"), group, source))
+    return clips
+
+
+def _from_folders(path: Path) -> list[LabelledClip]:
+    from edge.replay import expand_paths
+
+    clips = []
+    for file in expand_paths([path]):
+        parts = file.relative_to(path).parts[:-1]
+        named = [part for part in parts if part.lower() in VIOLENT | CALM]
+        if named:
+            source = "/".join(part for part in parts if part not in named) or path.name
+            clips.append(LabelledClip(file, _label(named[-1], str(file)), file.stem, source))
+    if not clips:
+        raise InvalidInput(str(path), "neither clips.csv nor folders named violent and calm are in there")
+    return clips
+
+
+def _label(text: str | None, where: str) -> bool:
+    word = (text or "").strip().lower()
+    if word in VIOLENT:
+        return True
+    if word in CALM:
+        return False
+    raise InvalidInput(where, f"label {text!r} is neither violent nor calm")
+
+
+def _source(name: str) -> str:
+    parts = Path(name).parts
+    return parts[1] if len(parts) > 2 else parts[0] if len(parts) == 2 else "all"
+
+
+def figures(
+    clips: Sequence[LabelledClip], reports: Sequence[Mapping[str, Any]], score: str = "score_mean"
+) -> dict[str, Any]:
+    """Every figure of one set of replay reports, in the clips' order; reports with ``error`` are counted
+    and left out. Ranking and calibration are of ``score``, actions of the replay's verdicts."""
+    kept = [index for index, report in enumerate(reports) if "error" not in report]
+    columns = _Columns(
+        violent=np.array([clips[i].violent for i in kept], dtype=bool),
+        scores=np.array([reports[i][score] for i in kept], dtype=np.float64),
+        groups=np.array([clips[i].group for i in kept], dtype=np.str_),
+        flagged=np.array([_acted(reports[i], "first_flag_s", "first_cut_s") for i in kept], dtype=bool),
+        cut=np.array([_acted(reports[i], "first_cut_s") for i in kept], dtype=bool),
+        seconds=np.array([reports[i]["duration_s"] or 0.0 for i in kept], dtype=np.float64),
+    )
+    sources = np.array([clips[i].source for i in kept], dtype=np.str_)
+    return {
+        "clips": len(clips),
+        "failed": len(clips) - len(kept),
+        "score": score,
+        "all": _figures(columns),
+        "by_source": {str(name): _figures(columns.where(sources == name)) for name in np.unique(sources)},
+        "by_group": {
+            str(name): _actions(columns.where(columns.groups == name)) for name in np.unique(columns.groups)
+        },
+    }
+
+
+def calm_rates(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """False flags and cuts per stream-hour of calm footage, with 95 % upper bounds (no event: 3 / hours).
+
+    A stream ends with its cut, so a report can hold one of each.
+    """
+    kept = [report for report in reports if "error" not in report]
+    hours = sum(report["duration_s"] or 0.0 for report in kept) / 3600
+    flags = sum(_acted(report, "first_flag_s", "first_cut_s") for report in kept)
+    cuts = sum(_acted(report, "first_cut_s") for report in kept)
+    return {
+        "files": len(kept),
+        "hours": round(hours, 4),
+        "flagged": flags,
+        "cut": cuts,
+        "flags_per_hour": _rate(flags, hours),
+        "cuts_per_hour": _rate(cuts, hours),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    violent: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    groups: NDArray[np.str_]
+    flagged: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+    seconds: NDArray[np.float64]
+
+    def where(self, rows: NDArray[np.bool_]) -> _Columns:
+        return _Columns(
+            self.violent[rows],
+            self.scores[rows],
+            self.groups[rows],
+            self.flagged[rows],
+            self.cut[rows],
+            self.seconds[rows],
+        )
+
+
+def _figures(columns: _Columns) -> dict[str, Any]:
+    found = _actions(columns)
+    labels, scores, groups = columns.violent, columns.scores, columns.groups
+    if labels.any() and not labels.all():
+        found["auc"] = _interval(bootstrap(roc_auc, labels, scores, groups))
+        found["average_precision"] = _interval(bootstrap(average_precision, labels, scores, groups))
+        for wanted in PRECISIONS:
+
+            def recall(y: NDArray[np.bool_], x: NDArray[np.float64], wanted: float = wanted) -> float:
+                return recall_at_precision(y, x, wanted)
+
+            name = f"recall_at_precision_{round(wanted * 100)}"
+            found[name] = _interval(bootstrap(recall, labels, scores, groups))
+        found["calibration_error"] = _interval(bootstrap(expected_calibration_error, labels, scores, groups))
+    return found
+
+
+def _actions(columns: _Columns) -> dict[str, Any]:
+    violent, calm = columns.violent, ~columns.violent
+    return {
+        "violent": int(violent.sum()),
+        "calm": int(calm.sum()),
+        "violent_flagged": int((columns.flagged & violent).sum()),
+        "violent_cut": int((columns.cut & violent).sum()),
+        "calm_flagged": int((columns.flagged & calm).sum()),
+        "calm_cut": int((columns.cut & calm).sum()),
+        "calm_hours": round(float(columns.seconds[calm].sum()) / 3600, 4),
+    }
+
+
+def _acted(report: Mapping[str, Any], *times: str) -> bool:
+    return any(report[name] is not None for name in times)
+
+
+def _rate(events: int, hours: float) -> dict[str, float | None]:
+    bound = rate_upper_bound(events, hours)
+    return {
+        "value": round(events / hours, 3) if hours else None,
+        "upper_95": round(bound, 3) if hours else None,
+    }
+
+
+def _interval(figure: Interval) -> list[float]:
+    return [round(figure.value, 4), round(figure.low, 4), round(figure.high, 4)]

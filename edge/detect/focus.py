@@ -1,0 +1,64 @@
+"""Where to look: the part of the picture in which most moves.
+
+A fight in a wide shot is a few pixels of the whole frame. The network sees a crop at a resolution
+that shows people, placed where the motion of the three planes is densest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 8
+"""Motion is summed over blocks of this many pixels; crops start at their edges."""
+NOISE = 1.0
+"""Grey levels of mean change over the picture's median that count as nothing: compression, grain."""
+CAP = 30.0
+"""Grey levels of mean change beyond which a block counts no more: one flash is not a crowd."""
+
+
+def focus(pictures: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The ``(3, size, size)`` crop of uint8 pictures ``(3, h, w)`` whose motion is densest.
+
+    A picture smaller than the crop is padded at its end with zeros, which are still. Without any
+    motion the crop is the centre.
+    """
+    _, height, width = pictures.shape
+    if height < size or width < size:
+        pictures = np.pad(pictures, ((0, 0), (0, max(0, size - height)), (0, max(0, size - width))))
+        _, height, width = pictures.shape
+    y, x = densest(motion_map(pictures), size // BLOCK)
+    top, left = min(y * BLOCK, height - size), min(x * BLOCK, width - size)
+    return np.ascontiguousarray(pictures[:, top : top + size, left : left + size])
+
+
+def motion_map(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean absolute change a block, float32 ``(h // 8, w // 8)``, over the median block's: a moving
+    camera changes every block, and only what moves against it remains."""
+    before, now, after = pictures
+    change = _distance(before, now) + _distance(before, after) + _distance(now, after)
+    rows, columns = change.shape[0] // BLOCK, change.shape[1] // BLOCK
+    change = change[: rows * BLOCK, : columns * BLOCK]
+    by_row = change.reshape(rows, BLOCK, columns * BLOCK).sum(axis=1, dtype=np.uint16)
+    blocks = by_row.reshape(rows, columns, BLOCK).sum(axis=2, dtype=np.uint32)
+    mean = blocks.astype(np.float32) / (3 * BLOCK * BLOCK)
+    motion: NDArray[np.float32] = np.clip(mean - np.median(mean) - NOISE, 0.0, CAP).astype(np.float32)
+    return motion
+
+
+def densest(motion: NDArray[np.float32], side: int) -> tuple[int, int]:
+    """Row and column of the ``side`` × ``side`` square with the greatest sum; the centre where all is 0."""
+    rows, columns = max(motion.shape[0] - side, 0), max(motion.shape[1] - side, 0)
+    if not motion.any():
+        return rows // 2, columns // 2
+    table = np.zeros((motion.shape[0] + 1, motion.shape[1] + 1), dtype=np.float64)
+    table[1:, 1:] = motion.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    side_y, side_x = min(side, motion.shape[0]), min(side, motion.shape[1])
+    sums = table[side_y:, side_x:] - table[:-side_y, side_x:] - table[side_y:, :-side_x]
+    sums += table[:-side_y, :-side_x]
+    y, x = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    return int(y), int(x)
+
+
+def _distance(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return (np.maximum(one, other) - np.minimum(one, other)).astype(np.uint16)

@@ -1,0 +1,81 @@
+"""Pictures of an evaluation, as PNG. Needs the extra ``plots``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.detect.measures import precision_recall
+from edge.errors import ConfigError
+
+BINS = 10
+
+
+def draw(
+    folder: Path,
+    labels: Sequence[bool],
+    scores: Sequence[float],
+    over_time: Mapping[str, Sequence[Sequence[float]]],
+) -> list[Path]:
+    """Writes ``roc.png``, ``pr.png``, ``calibration.png`` and, where there is long footage, ``time.png``.
+
+    ``over_time``: name → ``[[t_s, score], …]``. Raises ConfigError without matplotlib.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise ConfigError("--plots needs matplotlib: pip install 'edge-gate[plots]'") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    violent, values = np.array(labels, dtype=bool), np.array(scores, dtype=np.float64)
+    written = []
+
+    def save(name: str, x_label: str, y_label: str, *lines: Any) -> None:
+        figure, axes = pyplot.subplots(figsize=(5, 5), layout="constrained")
+        for x, y, style, label in lines:
+            axes.plot(x, y, style, label=label, linewidth=1)
+        axes.set(xlabel=x_label, ylabel=y_label, ylim=(-0.02, 1.02))
+        if any(label for *_, label in lines):
+            axes.legend(fontsize="small")
+        figure.savefig(folder / name, dpi=120)
+        pyplot.close(figure)
+        written.append(folder / name)
+
+    if violent.any() and not violent.all():
+        precision, recall, thresholds = precision_recall(violent, values)
+        calm_over = [(values[~violent] >= threshold).mean() for threshold in thresholds]
+        save(
+            "roc.png",
+            "calm clips over threshold",
+            "violent clips over threshold",
+            ([0, *calm_over], [0, *recall], "-", None),
+            ([0, 1], [0, 1], ":", "chance"),
+        )
+        save("pr.png", "recall", "precision", (recall, precision, "-", None))
+        bin_of = np.minimum((values * BINS).astype(int), BINS - 1)
+        filled = [index for index in range(BINS) if (bin_of == index).any()]
+        shares = [violent[bin_of == index].mean() for index in filled]
+        save(
+            "calibration.png",
+            "score",
+            "share of violent clips",
+            (
+                [values[bin_of == i].mean() for i in filled],
+                shares,
+                "o-",
+                None,
+            ),
+            ([0, 1], [0, 1], ":", "calibrated"),
+        )
+    if over_time:
+        lines = [
+            ([row[0] for row in rows], [row[1] for row in rows], "-", name)
+            for name, rows in over_time.items()
+        ]
+        save("time.png", "seconds", "window score", *lines)
+    return written

@@ -1,0 +1,64 @@
+"""Scores of clips by heads that did not see them: out of fold, and with their source held out whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from models.train.head import MIN_SAMPLES, Features, Head, Labels, fit_head, live_spans
+from models.train.sampling import STEP_MS
+
+PERSIST = 3
+"""Alert-tier samples over ``cut`` that the default policy wants before it cuts."""
+GOP_MS = 2000
+"""Distance of keyframes that calm-tier figures assume."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLogits:
+    """Raw scores of one clip on either tier."""
+
+    samples: Values
+    """``(S,)``, every dense sample."""
+    windows: Values
+    """``(S,)``, the alert-tier window that ends at each sample; the first is of one sample."""
+
+    @property
+    def calm(self) -> Values:
+        """Samples that the calm tier takes: one at the start of every GOP."""
+        return self.samples[:: GOP_MS // STEP_MS]
+
+    @property
+    def dense(self) -> Values:
+        """Windows that the head judges; the last one where the clip is too short for any."""
+        return self.windows[min(MIN_SAMPLES, len(self.windows)) - 1 :]
+
+    @property
+    def persistent(self) -> float:
+        """The score that ``PERSIST`` windows in a row reach; -inf in a clip that is too short."""
+        runs = [self.dense[i : i + PERSIST].min() for i in range(len(self.dense) - PERSIST + 1)]
+        return float(max(runs, default=-np.inf))
+
+
+def score_clip(head: Head, features: Features) -> ClipLogits:
+    """What a head makes of one clip."""
+    samples = head.sample_logits(features).astype(np.float64)
+    return ClipLogits(samples, head.window_logits(features, live_spans(len(features))))
+
+
+def held_out(
+    features: list[Features], violent: Labels, sources: NDArray[np.str_], part_of: NDArray[np.str_]
+) -> list[ClipLogits]:
+    """Each clip scored by a head that saw no clip of its part."""
+    logits: dict[int, ClipLogits] = {}
+    for part in track(np.unique(part_of), description="held out"):
+        train = np.flatnonzero(part_of != part)
+        head = fit_head([features[index] for index in train], violent[train], sources[train])
+        for index in np.flatnonzero(part_of == part):
+            logits[int(index)] = score_clip(head, features[index])
+    return [logits[index] for index in range(len(features))]
