@@ -163,5 +163,7 @@ class Candidate:
     """How the banked picture was changed, and after a ``+`` how the live one was, when either was."""
     opinion: Opinion = Opinion.VIOLATING
     severity: Severity = Severity.HIGH
+    quality: int = field(default=100, kw_only=True)
+    """PDQ quality of the live view, 0 to 100."""
     quarantined: bool = field(default=False, kw_only=True)
     """A runaway entry: it may ask for a person, not for a cut."""

@@ -159,7 +159,7 @@ class Matcher:
             for opened in self._banks
             if opened.usable(now)
             for how, code in queries
-            for candidate in opened.candidates(code, how, self.radius)
+            for candidate in opened.candidates(code, how, self.radius, found.quality)
         ]
 
 
@@ -176,7 +176,7 @@ class _OpenBank:
         info = self.bank.info
         return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
 
-    def candidates(self, code: Codes, change: str, radius: int) -> Iterable[Candidate]:
+    def candidates(self, code: Codes, change: str, radius: int, quality: int) -> Iterable[Candidate]:
         for segment, off in zip(self.bank.segments, self._off, strict=True):
             hits = segment.search(code, radius)
             for position, bits in zip(
@@ -184,13 +184,13 @@ class _OpenBank:
             ):
                 in_use = (r for r in segment.references(position) if self._in_use(r.entry.id, off))
                 for reference in islice(in_use, MAX_CANDIDATES):
-                    yield self._candidate(reference.entry, reference.run, bits, change)
+                    yield self._candidate(reference.entry, reference.run, bits, change, quality)
 
     def _in_use(self, entry_id: str, off: frozenset[str]) -> bool:
         ratio = self.bank.info.enabled_ratio
         return entry_id not in off and (ratio >= 1.0 or _coin(entry_id) < ratio)
 
-    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str) -> Candidate:
+    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, quality: int) -> Candidate:
         info = self.bank.info
         return Candidate(
             entry=entry.id,
@@ -202,6 +202,7 @@ class _OpenBank:
             variant=f"{run.variant.word}+{change}" if change else run.variant.word,
             opinion=info.opinion,
             severity=info.severity,
+            quality=quality,
             quarantined=entry.id in self._quarantined,
         )
 

@@ -67,6 +67,7 @@ def test_a_known_frame_is_found_straight_and_mirrored(tmp_path: Path) -> None:
     (found,) = matcher.query(frame)
     assert (found.entry, found.bank, found.label, found.distance) == ("v", "known", "fight", 0)
     assert (found.timestamp_ms, found.variant) == (40, "original")
+    assert found.quality >= 50
     (mirrored,) = matcher.query(np.ascontiguousarray(frame[:, ::-1]))
     assert (mirrored.entry, mirrored.variant) == ("v", "original+mirror")
     assert matcher.query(picture(3)) == ()
