@@ -36,6 +36,7 @@ class SampleAssembly:
         self._planes: dict[int, Luma] = {}
         self._previous: VideoFrame | None = None
         self._kept: VideoFrame | None = None
+        self._size: tuple[int, int] | None = None
         self._expects_keyframe = False
         self._burst: list[AccessUnit] = []
 
@@ -97,6 +98,10 @@ class SampleAssembly:
                     self._sampler.distrust_keyframes()
             pts_ms = frame.pts
             assert pts_ms is not None
+            if (frame.height, frame.width) != self._size:
+                if self._size is not None:
+                    self._sampler.begin_anew(pts_ms)
+                self._size = (frame.height, frame.width)
             taps = self._sampler.frame(pts_ms)
             if taps.late:
                 self.errors["late_frame"] += 1

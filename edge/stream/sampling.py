@@ -131,6 +131,12 @@ class Sampler:
             self._samples += 1
         return taps
 
+    def begin_anew(self, pts_ms: int) -> None:
+        """The picture has another size from ``pts_ms`` on, and its frames do not go with those before. A
+        stream that changes all the time is sampled across its changes."""
+        if self._frames_unsampled <= ALERT_FRAMES // 2:
+            self._schedule.begin_anew(pts_ms)
+
     @property
     def burst_units(self) -> int:
         """Units of the running calm burst so far; 0 when none is running."""

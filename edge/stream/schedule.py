@@ -107,6 +107,13 @@ class Schedule:
         self._end_ms = None
         self._wanted.clear()
 
+    def begin_anew(self, pts_ms: int) -> None:
+        """The frames from ``pts_ms`` on cannot be compared with those before: another picture size."""
+        if self._end_ms is not None:
+            newest_ms = self._newest_ms
+            self.start(pts_ms, self._interval_ms)
+            self._newest_ms = newest_ms
+
     def skip(self) -> None:
         """Media was skipped: the frame that comes does not follow the one before."""
         self._previous_ms = None
