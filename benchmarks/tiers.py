@@ -36,7 +36,6 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FPS = 30
 SIDE = (640, 360)
 DENSE = TierPolicy(start_alert_ms=600_000)
-TWO_TIER = TierPolicy(start_alert_ms=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--lead", default="calm-mix", help="Folder of the calm footage before, or `all`.")
     parser.add_argument("--event-s", type=float, default=8.0, help="How long the event lasts (0: as filmed).")
     parser.add_argument("--gop-s", type=float, default=2.0)
+    parser.add_argument("--bitrate-jump", type=float, default=TierPolicy().bitrate_jump, help="0: off.")
     parser.add_argument("--b-frames", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--each", action="store_true", help="Also every stream (with --json).")
@@ -82,6 +82,7 @@ def main(argv: list[str]) -> int:
     order.shuffle(violent)
     violent = violent[: options.clips or None]
     detector, matcher = Detector.load(default_model_directory()), Matcher.open(None)
+    two_tier = TierPolicy(start_alert_ms=0, bitrate_jump=options.bitrate_jump)
     compared = []
     for number, path in enumerate([*violent, *(order.choice(calm) for _ in range(options.calm))]):
         lead = order.choice(calm)
@@ -94,7 +95,7 @@ def main(argv: list[str]) -> int:
                 str(path.relative_to(DATA)),
                 (units[-1].pts_ms - onset_ms) / 1000 if number < len(violent) else 0.0,
                 _watch(units, onset_ms, DENSE, detector, matcher),
-                _watch(units, onset_ms, TWO_TIER, detector, matcher),
+                _watch(units, onset_ms, two_tier, detector, matcher),
             )
         )
         if not options.json:
