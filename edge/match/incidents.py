@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
-from edge.errors import AlreadyExists, NotFound
+from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank import Bank, Withdrawal
 from edge.match.entry import Severity
 from edge.match.fingerprint import fingerprint
@@ -14,10 +16,19 @@ INCIDENT_BANK = "incidents"
 
 
 def bank_incident(
-    directory: Path, incident_id: str, clip: Path, category: str, *, added_ms: int, note: str = ""
+    directory: Path,
+    incident_id: str,
+    clip: Path,
+    category: str,
+    *,
+    added_ms: int,
+    note: str = "",
+    last_ms: int | None = None,
 ) -> int:
     """Add a confirmed incident's evidence clip to the bank ``incidents`` of a directory of banks.
 
+    ``last_ms``: only so much of the clip's end. What came before a violation is not known footage: banked,
+    it would cut whoever shows the same calm scene again.
     Returns the number of hashes; 0 when the incident is there already. The entry has the incident's id.
     Raises BrokenMedia or InvalidInput when the clip has nothing that can be hashed. Decodes the whole
     clip: not for the thread that serves streams.
@@ -35,6 +46,10 @@ def bank_incident(
     if bank.has(incident_id):
         return 0
     footage = fingerprint(clip, entry_id=incident_id, label=category, note=note, added_ms=added_ms)
+    if last_ms is not None:
+        end_ms = max(run.start_ms + run.span_ms for run in footage.hashes)
+        kept = tuple(r for r in footage.hashes if r.start_ms + r.span_ms >= end_ms - last_ms)
+        footage = dataclasses.replace(footage, hashes=kept)
     try:
         bank.add([footage])
     except AlreadyExists:
@@ -56,3 +71,25 @@ def _create(path: Path, info: BankInfo) -> Bank:
         return Bank.create(path, info)
     except AlreadyExists:
         return Bank.open(path)
+
+
+def main(argv: list[str]) -> int:
+    """``python -m edge.match.incidents BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``: bank one incident."""
+    directory, incident_id, clip, category, last_ms, added_ms = argv
+    try:
+        bank_incident(
+            Path(directory),
+            incident_id,
+            Path(clip),
+            category,
+            added_ms=int(added_ms),
+            last_ms=int(last_ms),
+        )
+    except (GateError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import structlog
 
@@ -19,6 +20,7 @@ from edge.domain import (
     Incident,
     IncidentState,
     Publish,
+    SignalSource,
     StreamId,
     SubjectKind,
     Verdict,
@@ -42,6 +44,7 @@ from edge.policy import FailureMode, Policy
 from edge.supervise.answers import Answers
 from edge.supervise.enforcement import Enforcement
 from edge.supervise.gop import Gop
+from edge.supervise.known_footage import KnownFootage
 from edge.supervise.ledger_thread import LedgerThread
 from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.telemetry.metrics import Metrics
@@ -100,8 +103,14 @@ class Gate:
             clock,
             self._cut_done,
         )
+        self._known_footage = KnownFootage(
+            settings.banks,
+            metrics,
+            clock,
+            lambda: self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks())),
+        )
         self._sweeper: asyncio.Task[None] | None = None
-        self._later: set[asyncio.Task[None]] = set()
+        self._later: set[asyncio.Task[object]] = set()
 
     async def start(self) -> None:
         """Load the blocks, start the workers, resume cuts that were not proven. Returns when ready."""
@@ -431,6 +440,8 @@ class Gate:
                 )
         if verdict.action is Action.PASS:
             return
+        if verdict.reason == SignalSource.MATCH.value:
+            self._run_later(self._known_footage.matched(stream.id, verdict.signals))
         if verdict.action is Action.FLAG or verdict.shadow:
             self._enforcement.flag(stream, verdict)
         else:
@@ -588,10 +599,14 @@ class Gate:
         )
         for block in lifted:
             self.view.remove(block.id)
+        if decision is IncidentState.CONFIRMED:
+            self._run_later(self._known_footage.confirmed(incident))
+        elif decision is IncidentState.OVERTURNED:
+            self._run_later(self._known_footage.overturned(incident))
         return incident
 
-    def _run_later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+    def _run_later(self, work: Coroutine[Any, Any, object]) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(work)
         self._later.add(task)
         task.add_done_callback(self._later.discard)
 

@@ -50,6 +50,9 @@ class Metrics:
         )
         self.worker_restarts = Counter("edge_worker_restarts", "Workers replaced.", registry=registry)
 
+        self.quarantined_entries = Counter(
+            "edge_bank_entries_quarantined", "Bank entries that matched too many streams.", registry=registry
+        )
         self.worker_busy = Gauge(
             "edge_worker_busy", "Share of a worker's time spent in jobs.", ["worker"], registry=registry
         )

@@ -20,8 +20,10 @@ import pytest
 
 from edge.api.auth import parse_tokens
 from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.errors import NotFound
 from edge.launch import GateProcess
 from edge.ledger import Ledger
+from edge.match import INCIDENT_BANK, Bank
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, write_footage
 
 CONFIG = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
@@ -251,6 +253,52 @@ def test_shadow_mode_records_and_never_acts(tmp_path: Path, footage: Footage) ->
             time.sleep(0.05)
         assert all(incident.shadow for incident in incidents)
         assert not gate.operator.ListBlocks(operator_pb2.ListBlocksRequest(), metadata=gate.admin).blocks
+
+
+def test_what_a_reviewer_confirms_is_known_footage_for_every_stream(tmp_path: Path, footage: Footage) -> None:
+    def review(decision: operator_pb2.IncidentState.ValueType) -> None:
+        gate.operator.ReviewIncident(
+            operator_pb2.ReviewIncidentRequest(
+                incident_id=verdict.incident_id, decision=decision, reason="seen"
+            ),
+            metadata=gate.admin,
+        )
+
+    def banked(incident_id: str) -> bool:
+        try:
+            return Bank.open(tmp_path / "banks" / INCIDENT_BANK).has(incident_id)
+        except NotFound:
+            return False
+
+    def actions(broadcaster: str) -> set[tuple[int, str]]:
+        found = set()
+        call = gate.watch(admit(gate.stub, broadcaster).stream_id, footage)
+        for answer in call:
+            found.add((answer.verdict.action, answer.verdict.reason))
+            if answer.verdict.action == gate_pb2.ACTION_CUT:
+                break
+        return found
+
+    with running(tmp_path) as gate:
+        gate.cut_on_anything()
+        stream_id = admit(gate.stub, "anna").stream_id
+        _, verdict = gate.watch_until_cut(stream_id, footage)
+        gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        gate.wait_for_incident(verdict.incident_id, "evidence_path")
+        gate.set_policy(categories={})
+        review(operator_pb2.INCIDENT_STATE_CONFIRMED)
+        deadline = time.monotonic() + TIMEOUT_S
+        while not banked(verdict.incident_id) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert (gate_pb2.ACTION_CUT, "match") in actions("berta")
+        review(operator_pb2.INCIDENT_STATE_OVERTURNED)
+        deadline = time.monotonic() + TIMEOUT_S
+        seen = {(gate_pb2.ACTION_CUT, "match")}
+        for number in range(5):
+            if (gate_pb2.ACTION_CUT, "match") not in seen or time.monotonic() > deadline:
+                break
+            seen = actions(f"carla{number}")
+        assert (gate_pb2.ACTION_CUT, "match") not in seen
 
 
 def test_a_flag_opens_an_incident_and_the_stream_goes_on(tmp_path: Path, footage: Footage) -> None:

@@ -1,0 +1,119 @@
+"""What the supervisor does for the banks: confirmed incidents go in, runaway entries are quarantined.
+
+Fingerprinting decodes media, which the supervisor never does: a process of its own does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from edge.clock import Clock
+from edge.domain import Incident, Signal, SignalSource
+from edge.errors import GateError
+from edge.match import Bank, RunawayGuard, withdraw_incident
+from edge.match.manifest import read_manifest
+from edge.telemetry.metrics import Metrics
+
+FINGERPRINT_S = 120.0
+BEFORE_MS = 1000
+"""Footage before the first sample that led to the verdict which is banked with it."""
+
+log = structlog.get_logger(__name__)
+
+
+class KnownFootage:
+    """Changes banks; ``changed`` tells the workers to read them anew."""
+
+    def __init__(self, directory: Path, metrics: Metrics, clock: Clock, changed: Callable[[], None]) -> None:
+        self._directory = directory
+        self._metrics = metrics
+        self._clock = clock
+        self._changed = changed
+        self._guard = RunawayGuard()
+
+    async def confirmed(self, incident: Incident) -> bool:
+        """Bank the violating part of a confirmed incident's evidence; whether it is in the bank now."""
+        if incident.evidence_path is None:
+            log.warning("a confirmed incident has no evidence to bank", incident_id=incident.id)
+            return False
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "edge.match.incidents",
+            str(self._directory),
+            incident.id,
+            incident.evidence_path,
+            incident.verdict.category,
+            str(violation_span_ms(incident)),
+            str(self._clock.wall_ms()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, said = await asyncio.wait_for(process.communicate(), FINGERPRINT_S)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            said = b"took too long"
+        if process.returncode != 0:
+            log.error(
+                "incident not banked", incident_id=incident.id, error=said.decode(errors="replace")[-500:]
+            )
+            return False
+        log.info("incident is known footage now", incident_id=incident.id)
+        self._changed()
+        return True
+
+    async def overturned(self, incident: Incident) -> None:
+        """What a reviewer took back is not known footage any more."""
+        try:
+            if await asyncio.to_thread(withdraw_incident, self._directory, incident.id):
+                self._changed()
+        except GateError as error:
+            log.error("incident not withdrawn from its bank", incident_id=incident.id, error=str(error))
+
+    async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
+        """Count the matches that decided; an entry that runs away may flag from now on, not cut."""
+        for signal in signals:
+            bank = _bank_of(signal)
+            if signal.source is not SignalSource.MATCH or signal.entry is None or bank is None:
+                continue
+            path = self._directory / bank
+            try:
+                manifest, _ = await asyncio.to_thread(read_manifest, path.with_name(f"{bank}.bank"))
+                limit = manifest.info.runaway_streams
+                now = self._clock.monotonic_ms()
+                if self._guard.observe(now, bank, signal.entry, stream_id, limit):
+                    await asyncio.to_thread(_quarantine, path, signal.entry)
+                    self._metrics.quarantined_entries.inc()
+                    log.critical(
+                        "a bank entry matches too many streams: it is quarantined and cuts no more",
+                        bank=bank,
+                        entry=signal.entry,
+                        limit=limit,
+                    )
+                    self._changed()
+            except GateError as error:
+                log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))
+
+
+def violation_span_ms(incident: Incident) -> int:
+    """How much of the end of the evidence shows the violation: from the first sample that led to it."""
+    times = [signal.pts_ms for signal in incident.verdict.signals]
+    return incident.verdict.pts_ms - min(times, default=incident.verdict.pts_ms) + BEFORE_MS
+
+
+def _bank_of(signal: Signal) -> str | None:
+    return next((word[5:] for word in signal.detail.split() if word.startswith("bank=")), None)
+
+
+def _quarantine(path: Path, entry: str) -> None:
+    Bank.open(path).set_quarantined([entry], True)
