@@ -2,6 +2,7 @@
 
 from edge.ledger.audit import AuditBroken, AuditRow
 from edge.ledger.durable import DurableLedger
+from edge.ledger.feed import BlockFeed
 from edge.ledger.ledger import Ledger, Violation, make_violation
 from edge.ledger.view import AdmissionView
 
@@ -9,6 +10,7 @@ __all__ = [
     "AdmissionView",
     "AuditBroken",
     "AuditRow",
+    "BlockFeed",
     "DurableLedger",
     "Ledger",
     "Violation",

@@ -70,8 +70,8 @@ def verify_chain(rows: Iterable[AuditRow]) -> int:
 
 def append(
     connection: sa.Connection, wall_ms: int, who: str, what: str, subject: str, detail: Mapping[str, Any]
-) -> None:
-    """Add a row inside the caller's transaction."""
+) -> int:
+    """Add a row inside the caller's transaction. Returns its number."""
     last = connection.execute(
         sa.select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)
     ).first()
@@ -97,3 +97,4 @@ def append(
             digest=digest_of(row),
         )
     )
+    return row.number

@@ -31,10 +31,10 @@ class DurableLedger(Ledger):
 
     @classmethod
     def open(  # type: ignore[override]
-        cls, url: str, journal: Path, *, busy_timeout_ms: int = 500
+        cls, url: str, journal: Path, *, gate: str = "", busy_timeout_ms: int = 500
     ) -> Self:
         """Also brings home what an earlier process left in the journal."""
-        ledger = super().open(url, busy_timeout_ms=busy_timeout_ms)
+        ledger = super().open(url, gate=gate, busy_timeout_ms=busy_timeout_ms)
         ledger._journal = Journal(journal)
         ledger._journal_lock = threading.Lock()
         ledger._away = False

@@ -49,9 +49,9 @@ class Database:
     @contextmanager
     def read(self, doing: str) -> Iterator[sa.Connection]:
         with (
-            _unavailable(doing),
+            unavailable(doing),
             self._reader.connect() as connection,
-            _deadline(connection, self._patience_ms * _READ_PATIENCE),
+            deadline(connection, self._patience_ms * _READ_PATIENCE),
             connection.begin(),
         ):
             yield connection
@@ -59,12 +59,26 @@ class Database:
     @contextmanager
     def write(self, doing: str) -> Iterator[sa.Connection]:
         with (
-            _unavailable(doing),
+            unavailable(doing),
             self._writer.connect() as connection,
-            _deadline(connection, self._patience_ms),
+            deadline(connection, self._patience_ms),
             connection.begin(),
         ):
             yield connection
+
+    @property
+    def shared(self) -> bool:
+        """Whether gates on other machines may use it, too."""
+        return self._reader.dialect.name != "sqlite"
+
+    @property
+    def engine(self) -> sa.Engine:
+        """For connections that are no transactions."""
+        return self._reader
+
+    @property
+    def patience_ms(self) -> int:
+        return self._patience_ms
 
     def close(self) -> None:
         self._reader.dispose()
@@ -93,7 +107,7 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
     else:
         raise ConfigError(f"ledger_url: sqlite or postgresql, not {engine.dialect.name}")
     migrator = engine.execution_options(**{_WRITES: True, _MIGRATES: True})
-    with _unavailable("open"), migrator.begin() as connection:
+    with unavailable("open"), migrator.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = connection
@@ -115,6 +129,10 @@ def _connect_arguments(url: sa.URL, busy_timeout_ms: int) -> dict[str, Any]:
     theirs = url.query.get("options", ())
     return {
         "connect_timeout": _CONNECT_S,
+        # A listener only waits: without these it would never notice a cut cable.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
         "application_name": "edge-gate",
         "options": " ".join([*((theirs,) if isinstance(theirs, str) else theirs), *ours]),
     }
@@ -151,7 +169,7 @@ def _postgresql_begin(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _deadline(connection: sa.Connection, limit_ms: int) -> Iterator[None]:
+def deadline(connection: sa.Connection, limit_ms: int) -> Iterator[None]:
     """Hang up on a server that does not answer: a paused machine, a cut cable.
 
     Its kernel may go on to acknowledge what is sent, so that neither TCP nor a time-out that the
@@ -160,7 +178,7 @@ def _deadline(connection: sa.Connection, limit_ms: int) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
         yield
         return
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection
     # A copy of the descriptor: the number of a closed one may soon be another connection's.
     line = socket.socket(fileno=os.dup(driver.fileno()))
     timer = threading.Timer(limit_ms / 1000, _hang_up, (line,))
@@ -179,9 +197,14 @@ def _hang_up(line: socket.socket) -> None:
 
 
 @contextmanager
-def _unavailable(doing: str) -> Iterator[None]:
+def unavailable(doing: str) -> Iterator[None]:
     """Database errors as LedgerUnavailable, without the statement's values."""
     try:
         yield
     except DBAPIError as error:
         raise LedgerUnavailable(f"ledger, {doing}: {error.orig}") from None
+    except Exception as error:
+        # What the driver itself raises, past SQLAlchemy.
+        if any(kind.__module__.startswith("psycopg") for kind in type(error).__mro__):
+            raise LedgerUnavailable(f"ledger, {doing}: {error}") from None
+        raise

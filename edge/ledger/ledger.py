@@ -6,8 +6,9 @@ Synchronous and thread-safe; each method is one transaction, on disk when it ret
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 
@@ -25,6 +26,7 @@ from edge.enforce.ladder import block_until
 from edge.errors import InvalidInput, LimitExceeded, NotFound, StaleVersion
 from edge.ledger import records
 from edge.ledger.audit import AuditRow, append, verify_chain
+from edge.ledger.bell import Bell, ring
 from edge.ledger.engine import Database, open_database
 from edge.ledger.tables import audit, blocks, incidents, policies, strikes
 from edge.ledger.view import STREAM_KEY_ATTRIBUTE, parse_network
@@ -50,13 +52,24 @@ class Violation:
 class Ledger:
     """One database; ``Ledger.open`` migrates it first."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, gate: str = "") -> None:
         self._database = database
+        self._gate = gate
 
     @classmethod
-    def open(cls, url: str, *, busy_timeout_ms: int = 500) -> Self:
-        """Raises ConfigError for a wrong URL and LedgerUnavailable when the database is away."""
-        return cls(open_database(url, busy_timeout_ms))
+    def open(cls, url: str, *, gate: str = "", busy_timeout_ms: int = 500) -> Self:
+        """Raises ConfigError for a wrong URL and LedgerUnavailable when the database is away.
+
+        ``gate``: this gate's name in its fleet, the same after a restart; where several gates may
+        share the database the machine's name stands in for an empty one.
+        """
+        database = open_database(url, busy_timeout_ms)
+        return cls(database, gate or (socket.gethostname()[:128] if database.shared else ""))
+
+    @property
+    def shared(self) -> bool:
+        """Whether other gates may write to it: then a ``BlockFeed`` is needed."""
+        return self._database.shared
 
     def close(self) -> None:
         self._database.close()
@@ -80,7 +93,7 @@ class Ledger:
                 return known
             until_ms = block_until(_strikes_of(connection, incident), ladder, incident.created_ms)
             violation = make_violation(incident, ladder, until_ms, wall_ms)
-            _insert_violation(connection, violation)
+            _insert_violation(connection, violation, self._gate)
         return violation
 
     def adopt_violation(self, violation: Violation, ladder: LadderPolicy) -> Violation:
@@ -103,7 +116,7 @@ class Ledger:
                 ),
                 durable_in="ledger",
             )
-            _insert_violation(connection, violation)
+            _insert_violation(connection, violation, self._gate)
         return violation
 
     def strikes_of(self, broadcaster: str) -> tuple[Strike, ...]:
@@ -120,7 +133,9 @@ class Ledger:
         with self._database.write("record an incident") as connection:
             known = connection.execute(sa.select(incidents.c.id).where(incidents.c.id == incident.id))
             if known.first() is None:
-                connection.execute(incidents.insert().values(records.incident_to_row(incident)))
+                connection.execute(
+                    incidents.insert().values(**records.incident_to_row(incident), gate=self._gate)
+                )
                 append(connection, wall_ms, GATE, "incident", incident.id, _summary(incident))
 
     def mark_cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None = None) -> None:
@@ -143,10 +158,11 @@ class Ledger:
             append(connection, wall_ms, GATE, what, incident_id, values)
 
     def pending_cuts(self) -> tuple[Incident, ...]:
-        """Cuts that are durable and that nothing has proven: to be resumed after a restart."""
+        """This gate's cuts that are durable and that nothing has proven: to be resumed after a restart."""
         query = (
             sa.select(incidents)
             .where(
+                incidents.c.gate == self._gate,
                 incidents.c.action == Action.CUT.value,
                 incidents.c.durable_ms.is_not(None),
                 incidents.c.cut_confirmed_ms.is_(None),
@@ -204,23 +220,26 @@ class Ledger:
                 },
             )
             detail: dict[str, object] = {"decision": decision.value, "reason": reason}
-            if decision is IncidentState.OVERTURNED:
-                standing = connection.execute(
-                    sa.select(blocks).where(blocks.c.incident_id == incident_id, blocks.c.lifted_ms.is_(None))
-                ).all()
-                lifted = tuple(records.block_from_row(row) for row in standing)
-                connection.execute(
-                    blocks.update()
-                    .where(blocks.c.incident_id == incident_id, blocks.c.lifted_ms.is_(None))
-                    .values(lifted_ms=wall_ms, lifted_by=by, lift_reason=f"overturned: {reason}"[:512])
-                )
+            standing = blocks.c.incident_id == incident_id, blocks.c.lifted_ms.is_(None)
+            overturned = decision is IncidentState.OVERTURNED
+            if overturned:
+                rows = connection.execute(sa.select(blocks).where(*standing))
+                lift: dict[str, Any] = {
+                    "lifted_ms": wall_ms,
+                    "lifted_by": by,
+                    "lift_reason": f"overturned: {reason}"[:512],
+                }
+                lifted = tuple(dataclasses.replace(records.block_from_row(row), **lift) for row in rows)
+                detail["lifted"] = [block.id for block in lifted]
+            number = append(connection, wall_ms, by, "review", incident_id, detail)
+            if overturned:
+                connection.execute(blocks.update().where(*standing).values(**lift, revision=number))
                 connection.execute(
                     strikes.update()
                     .where(strikes.c.incident_id == incident_id, strikes.c.pardoned_ms.is_(None))
                     .values(pardoned_ms=wall_ms)
                 )
-                detail["lifted"] = [block.id for block in lifted]
-            append(connection, wall_ms, by, "review", incident_id, detail)
+                ring(connection)
             return _incident(connection, incident_id), lifted
 
     # blocks
@@ -290,8 +309,10 @@ class Ledger:
             created_by=by,
         )
         with self._database.write("add a block") as connection:
-            connection.execute(blocks.insert().values(records.block_to_row(block)))
-            append(connection, wall_ms, by, "block", block.id, records.block_to_row(block))
+            row = records.block_to_row(block)
+            number = append(connection, wall_ms, by, "block", block.id, row)
+            connection.execute(blocks.insert().values(**row, revision=number))
+            ring(connection)
         return block
 
     def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
@@ -302,12 +323,41 @@ class Ledger:
                 raise NotFound("block", block_id)
             if row.lifted_ms is not None:
                 raise InvalidInput("block_id", f"{block_id} was lifted already by {row.lifted_by}")
-            values = {"lifted_ms": wall_ms, "lifted_by": by, "lift_reason": reason}
-            connection.execute(blocks.update().where(blocks.c.id == block_id).values(values))
-            append(connection, wall_ms, by, "lift", block_id, {"reason": reason})
-            return dataclasses.replace(
-                records.block_from_row(row), lifted_ms=wall_ms, lifted_by=by, lift_reason=reason
-            )
+            lift: dict[str, Any] = {"lifted_ms": wall_ms, "lifted_by": by, "lift_reason": reason}
+            number = append(connection, wall_ms, by, "lift", block_id, {"reason": reason})
+            connection.execute(blocks.update().where(blocks.c.id == block_id).values(**lift, revision=number))
+            ring(connection)
+            return dataclasses.replace(records.block_from_row(row), **lift)
+
+    # the fleet
+
+    def revision(self) -> int:
+        """Number of the last change. Everything up to it is visible to whoever reads afterwards."""
+        with self._database.read("read the revision") as connection:
+            return connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0
+
+    def blocks_after(self, revision: int, limit: int = _PAGE) -> tuple[int, tuple[Block, ...]]:
+        """The next changes of blocks after a revision, and the revision that they lead to.
+
+        Blocks as they are now, lifted and ended ones included. Those of one change come together,
+        over ``limit`` if need be; none: everything is known.
+        """
+        query = sa.select(blocks).where(blocks.c.revision > revision).order_by(blocks.c.revision, blocks.c.id)
+        with self._database.read("read changes of blocks") as connection:
+            rows = connection.execute(query.limit(limit)).all()
+            if len(rows) == limit:
+                last = rows[-1].revision
+                rows = [row for row in rows if row.revision != last]
+                whole = sa.select(blocks).where(blocks.c.revision == last).order_by(blocks.c.id)
+                rows += connection.execute(whole).all()
+        return (
+            rows[-1].revision if rows else revision,
+            tuple(records.block_from_row(row) for row in rows),
+        )
+
+    def bell(self) -> Bell:
+        """Rings when a gate has changed a block."""
+        return Bell(self._database.engine, self._database.patience_ms)
 
     # policies
 
@@ -409,13 +459,11 @@ def make_violation(incident: Incident, ladder: LadderPolicy, until_ms: int, wall
     )
 
 
-def _insert_violation(connection: sa.Connection, violation: Violation) -> None:
+def _insert_violation(connection: sa.Connection, violation: Violation, gate: str) -> None:
     incident = violation.incident
-    connection.execute(incidents.insert().values(records.incident_to_row(incident)))
+    connection.execute(incidents.insert().values(**records.incident_to_row(incident), gate=gate))
     connection.execute(strikes.insert().values(records.strike_to_row(violation.strike, incident.stream_id)))
-    for block in violation.blocks:
-        connection.execute(blocks.insert().values(records.block_to_row(block)))
-    append(
+    number = append(
         connection,
         violation.durable_ms,
         GATE,
@@ -428,6 +476,9 @@ def _insert_violation(connection: sa.Connection, violation: Violation) -> None:
             "until_ms": max(block.until_ms for block in violation.blocks),
         },
     )
+    for block in violation.blocks:
+        connection.execute(blocks.insert().values(**records.block_to_row(block), revision=number))
+    ring(connection)
 
 
 def _violation_of(connection: sa.Connection, incident: Incident) -> Violation | None:
@@ -439,7 +490,9 @@ def _violation_of(connection: sa.Connection, incident: Incident) -> Violation | 
     if row is None:
         return None
     stored = _incident(connection, row.incident_id)
-    standing = connection.execute(sa.select(blocks).where(blocks.c.incident_id == row.incident_id))
+    standing = connection.execute(
+        sa.select(blocks).where(blocks.c.incident_id == row.incident_id).order_by(blocks.c.id)
+    )
     return Violation(
         incident=stored,
         strike=records.strike_from_row(row),

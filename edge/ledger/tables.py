@@ -63,6 +63,7 @@ incidents = Table(
     Column("reviewed_ms", BigInteger),
     Column("reviewed_by", String(128)),
     Column("review_reason", String(512)),
+    Column("gate", String(128), nullable=False, server_default=""),
     Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
 )
 
@@ -96,6 +97,7 @@ blocks = Table(
     Column("lifted_ms", BigInteger),
     Column("lifted_by", String(128)),
     Column("lift_reason", String(512)),
+    Column("revision", BigInteger, nullable=False, server_default="0", index=True),
 )
 
 audit = Table(

@@ -92,17 +92,14 @@ class Cluster:
     server: object
     numbers: Iterator[int]
 
-    def new_database(self) -> str:
-        name = f"ledger{next(self.numbers)}"
-        engine = sa.create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        engine.dispose()
-        return self._url(name)
-
-    def _url(self, database: str) -> str:
-        uri: str = self.server.get_uri(database)  # type: ignore[attr-defined]
-        return uri.replace("postgresql://", "postgresql+psycopg://", 1)
+    def new_store(self, folder: Path) -> Store:
+        """A schema of its own: a database of its own would be hundreds of files."""
+        schema = f"ledger{next(self.numbers)}"
+        uri: str = self.server.get_uri()  # type: ignore[attr-defined]
+        url = uri.replace("postgresql://", "postgresql+psycopg://", 1)
+        store = Store(f"{url}&options=-c%20search_path%3D{schema}", folder / "journal.jsonl")
+        store.execute(f"CREATE SCHEMA {schema}")
+        return store
 
     @property
     def postmaster(self) -> int:
@@ -127,15 +124,14 @@ def postgresql() -> Iterator[Cluster]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    journal = tmp_path / "journal.jsonl"
     if request.param == "sqlite":
-        return Store(f"sqlite:///{tmp_path / 'edge.db'}", journal)
+        return Store(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
     cluster: Cluster = request.getfixturevalue("postgresql")
-    return Store(cluster.new_database(), journal)
+    return cluster.new_store(tmp_path)
 
 
 @pytest.fixture
 def ledger(store: Store) -> Iterator[DurableLedger]:
-    opened = DurableLedger.open(store.url, store.journal)
+    opened = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     yield opened
     opened.close()

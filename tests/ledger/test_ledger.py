@@ -50,7 +50,9 @@ def test_migrations_make_the_tables_that_the_code_uses(ledger: DurableLedger, st
             assert tuple(column.name for column in index.columns) in indexed
 
 
-def test_a_violation_survives_reopening(ledger: DurableLedger, make_incident: MakeIncident) -> None:
+def test_a_violation_survives_reopening(
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
     incident = make_incident()
     violation = ledger.record_violation(incident, LADDER, NOW + 5)
     assert violation.durable_in == "ledger"
@@ -58,11 +60,12 @@ def test_a_violation_survives_reopening(ledger: DurableLedger, make_incident: Ma
     kinds = {block.subject_kind: block.subject for block in violation.blocks}
     assert kinds == {SubjectKind.BROADCASTER: "anna", SubjectKind.STREAM_KEY: "k-1"}
     assert {block.until_ms for block in violation.blocks} == {NOW + 30 * DAY_MS}
-    again = Ledger(ledger._database)
+    again = Ledger.open(store.url)
     assert again.incident(incident.id) == violation.incident
     assert set(again.active_blocks(NOW)) == set(violation.blocks)
     assert again.strikes_of("anna") == (violation.strike,)
     assert again.pending_cuts() == (violation.incident,)
+    again.close()
 
 
 def test_retries_and_second_causes_are_one_strike(ledger: DurableLedger, make_incident: MakeIncident) -> None:

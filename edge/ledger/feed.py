@@ -1,0 +1,84 @@
+"""Blocks of a whole fleet in every gate: what one gate commits, the others hear of at once.
+
+The ledger numbers its changes without a gap, in the order in which they become visible. A gate asks
+for everything after the number it has, when PostgreSQL notifies it, every ``poll_ms`` in any case,
+and first of all after a lost connection: so nothing is missed, whoever was away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from edge.domain import Block
+from edge.errors import LedgerUnavailable
+from edge.ledger.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+
+class BlockFeed:
+    """A thread that hands every changed block to ``on_change``: new, lengthened, lifted.
+
+    ``on_change`` is called in that thread, at least once a change, in the order of changes.
+    ``since``: ``Ledger.revision()`` from before the blocks were loaded.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        on_change: Callable[[tuple[Block, ...]], None],
+        *,
+        since: int,
+        poll_ms: int = 500,
+    ) -> None:
+        self._ledger = ledger
+        self._on_change = on_change
+        self._revision = since
+        self._poll_s = poll_ms / 1000
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="block-feed", daemon=True)
+        self._away = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when ``on_change`` will not be called again."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._ledger.bell() as bell:
+            while not self._stopping.is_set():
+                try:
+                    # Listening comes first: what is committed after the look rings.
+                    bell.listen()
+                    self._catch_up()
+                    self._heard(away=False)
+                    bell.wait(self._poll_s, self._stopping)
+                except LedgerUnavailable as error:
+                    self._heard(away=True, why=str(error))
+                    self._stopping.wait(self._poll_s)
+                except Exception:
+                    # Whatever the receiver does wrong, the blocks of the fleet keep coming.
+                    log.exception("a change of blocks was not taken; it is offered again")
+                    self._stopping.wait(self._poll_s)
+
+    def _catch_up(self) -> None:
+        while not self._stopping.is_set():
+            revision, blocks = self._ledger.blocks_after(self._revision)
+            if not blocks:
+                return
+            self._on_change(blocks)
+            self._revision = revision
+
+    def _heard(self, *, away: bool, why: str = "") -> None:
+        if away != self._away:
+            self._away = away
+            if away:
+                log.warning("no news of blocks from the fleet", error=why)
+            else:
+                log.info("news of blocks from the fleet again", revision=self._revision)

@@ -1,0 +1,147 @@
+"""A block of one gate reaches every other, whoever was away meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge.domain import Block, IncidentState, SubjectKind
+from edge.ledger import AdmissionView, BlockFeed, Ledger
+from edge.policy import LadderPolicy
+
+if TYPE_CHECKING:
+    from tests.ledger.conftest import Cluster, MakeIncident, Store
+
+NOW = 1_700_000_000_000
+PATIENCE_S = 60.0
+LADDER = LadderPolicy()
+
+
+class Edge:
+    """Another gate's view, kept by its feed."""
+
+    def __init__(self, store: Store, poll_ms: int) -> None:
+        self.ledger = Ledger.open(store.url, gate="other")
+        self.view = AdmissionView()
+        self.batches: list[tuple[Block, ...]] = []
+        self.changed = threading.Condition()
+        self.fail = 0
+        since = self.ledger.revision()
+        self.view.load(self.ledger.active_blocks(NOW))
+        self.feed = BlockFeed(self.ledger, self.take, since=since, poll_ms=poll_ms)
+
+    def take(self, blocks: tuple[Block, ...]) -> None:
+        with self.changed:
+            if self.fail:
+                self.fail -= 1
+                raise RuntimeError("not now")
+            self.batches.append(blocks)
+            for block in blocks:
+                self.view.add(block)
+            self.changed.notify_all()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, PATIENCE_S)
+
+
+@contextmanager
+def running(edge: Edge) -> Iterator[Edge]:
+    edge.feed.start()
+    try:
+        yield edge
+    finally:
+        edge.feed.stop()
+        edge.ledger.close()
+
+
+def test_every_kind_of_change_arrives(store: Store, ledger: Ledger, make_incident: MakeIncident) -> None:
+    early = ledger.add_block(SubjectKind.BROADCASTER, "early", "", None, "spam", "rita", NOW)
+    with running(Edge(store, poll_ms=20)) as edge:
+        assert len(edge.view) == 1
+        violation = ledger.record_violation(make_incident(), LADDER, NOW)
+        edge.until(lambda: len(edge.view) == 1 + len(violation.blocks))
+        found = edge.view.check(violation.incident.publish, NOW)
+        assert found in violation.blocks
+        ledger.lift_block(early.id, "mistake", "rita", NOW)
+        edge.until(lambda: len(edge.view) == len(violation.blocks))
+        ledger.review(violation.incident.id, IncidentState.OVERTURNED, "a film set", "rita", NOW)
+        edge.until(lambda: len(edge.view) == 0)
+        assert [len(batch) for batch in edge.batches] == [len(violation.blocks), 1, len(violation.blocks)]
+
+
+def test_a_receiver_that_fails_is_offered_the_change_again(store: Store, ledger: Ledger) -> None:
+    with running(Edge(store, poll_ms=20)) as edge:
+        edge.fail = 2
+        block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
+        edge.until(lambda: edge.batches == [(block,)])
+
+
+def test_many_changes_come_page_by_page_and_whole(
+    store: Store, ledger: Ledger, make_incident: MakeIncident
+) -> None:
+    violations = [ledger.record_violation(make_incident(f"b{n}"), LADDER, NOW) for n in range(7)]
+    revision, seen = 0, list[Block]()
+    while True:
+        revision, page = ledger.blocks_after(revision, limit=3)
+        if not page:
+            break
+        seen += page
+    assert seen == [block for violation in violations for block in violation.blocks]
+    assert revision == ledger.revision()
+
+
+def test_a_gate_resumes_only_its_own_cuts(store: Store, make_incident: MakeIncident) -> None:
+    one, other = (Ledger.open(store.url, gate=gate) for gate in ("one", "other"))
+    mine = one.record_violation(make_incident(), LADDER, NOW).incident
+    others = other.record_violation(make_incident(), LADDER, NOW).incident
+    assert one.pending_cuts() == (mine,)
+    assert other.pending_cuts() == (others,)
+    assert one.incidents() == (others, mine)
+    one.close()
+    other.close()
+
+
+class TestNotified:
+    """Only PostgreSQL notifies: the clock alone would bring nothing within the test's patience."""
+
+    @pytest.fixture
+    def store(self, postgresql: Cluster, tmp_path: Path) -> Store:
+        return postgresql.new_store(tmp_path)
+
+    def test_at_once(self, store: Store, ledger: Ledger) -> None:
+        with running(Edge(store, poll_ms=1000 * 3600)) as edge:
+            listening(store)
+            block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
+            edge.until(lambda: edge.batches == [(block,)])
+
+    def test_what_happens_while_the_line_is_cut_is_caught_up(self, store: Store, ledger: Ledger) -> None:
+        with running(Edge(store, poll_ms=200)) as edge:
+            listening(store)
+            blocks = []
+            for number in range(5):
+                store.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
+                )
+                name = f"b{number}"
+                blocks.append(ledger.add_block(SubjectKind.BROADCASTER, name, "", None, "spam", "rita", NOW))
+            edge.until(lambda: [block for batch in edge.batches for block in batch] == blocks)
+
+
+def listening(store: Store) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    with store.engine.connect() as connection:
+        while time.monotonic() < deadline:
+            if connection.exec_driver_sql(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE query LIKE 'LISTEN%%' AND state = 'idle' AND datname = current_database()"
+            ).scalar():
+                return
+            time.sleep(0.02)
+    raise AssertionError("nobody listens")
