@@ -19,7 +19,7 @@ from edge.domain import Publish, StreamId
 from edge.enforce.connectors.base import Connector, CutTarget
 from edge.enforce.cutting import retry_delay_ms
 from edge.errors import GateError, NotFound
-from edge.hooks.gatekeeper import Gatekeeper
+from edge.hooks.gatekeeper import Admission, Gatekeeper
 
 _LOOK_S = 0.02
 _MAX_LOOK_S = 0.5
@@ -58,6 +58,20 @@ class Follower:
         self._places: OrderedDict[tuple[str, str], str] = OrderedDict()
         """App and name to the connection that was last seen publishing there."""
 
+    async def admit(self, publish: Publish) -> Admission:
+        """Ask the gate, and follow what it lets in."""
+        admission = await self._gatekeeper.admit(publish)
+        if admission.allowed and admission.stream_id is not None:
+            self.follow(admission.stream_id, publish)
+        else:
+            log.info("publish refused", server=publish.server, reason=admission.reason, app=publish.app)
+        return admission
+
+    async def ended(self, publish: Publish) -> None:
+        """A hook says that the publish is over: so it is, unless the server's state says otherwise."""
+        if await self._publishing(cut_target(StreamId(""), publish)) is not True:
+            await self._ended(publish)
+
     def follow(self, stream_id: StreamId, publish: Publish) -> None:
         """Pull the admitted stream once it is live, in the background. Once for a stream."""
         if stream_id in self._followed:
@@ -80,7 +94,7 @@ class Follower:
 
     async def _follow(self, stream_id: StreamId, publish: Publish) -> None:
         target = cut_target(stream_id, publish)
-        live = await self._starts(stream_id, target)
+        live = await self._starts(target)
         if live is False:
             log.info("an admitted publish did not start", stream_id=stream_id, server=publish.server)
             await self._ended(publish)
@@ -88,11 +102,12 @@ class Follower:
         if live is None:
             log.warning("the server's state is not known, watching by name", stream_id=stream_id)
         await self._take_place(publish)
-        # Names hold only characters that stand for themselves in a URL, see fields.plain.
-        url = self._pull_url.replace("{app}", publish.app).replace("{name}", publish.name)
+        if not await self._gatekeeper.still_admitted(stream_id):
+            # Cut before it was live: the cut may have found nothing, and ended.
+            await self._expel(publish)
+            return
         try:
-            if await self._gatekeeper.still_admitted(stream_id):
-                await self._gatekeeper.attach(stream_id, url)
+            await self._gatekeeper.attach(stream_id, self._url(publish))
         except NotFound:
             return  # it ended meanwhile
         except GateError as error:
@@ -102,12 +117,18 @@ class Follower:
             return
         await self._until_gone(stream_id, publish, target)
 
-    async def _starts(self, stream_id: StreamId, target: CutTarget) -> bool | None:
+    def _url(self, publish: Publish) -> str:
+        # Names hold only characters that stand for themselves in a URL, see fields.plain.
+        path = f"{publish.app}/{publish.name}".removeprefix("/")
+        url = self._pull_url.replace("{path}", path)
+        return url.replace("{app}", publish.app).replace("{name}", publish.name)
+
+    async def _starts(self, target: CutTarget) -> bool | None:
         deadline = time.monotonic() + self._start_s
         pause_s = _LOOK_S
         while True:
             live = await self._publishing(target)
-            if live or not await self._gatekeeper.still_admitted(stream_id) or time.monotonic() >= deadline:
+            if live or time.monotonic() >= deadline:
                 return live
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _MAX_LOOK_S)

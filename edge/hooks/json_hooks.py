@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edge.enforce.notices import Notice
-from edge.errors import InvalidInput
+from edge.errors import InvalidInput, LimitExceeded
 from edge.hooks.fields import MAX_BODY_BYTES, parse_object
 
 NOT_NOW = frozenset({"capacity", "draining"})
@@ -52,16 +52,16 @@ def check_secret(request: Request, secret: str | None) -> None:
 
 
 async def bounded_body(request: Request) -> bytes:
-    """At most one byte more than is allowed: enough to be refused. Raises InvalidInput when it is torn."""
+    """The body. Raises LimitExceeded over 8 KiB, InvalidInput when it is torn."""
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                break
+                raise LimitExceeded("body", MAX_BODY_BYTES, len(body), "bytes")
     except ClientDisconnect:
         raise InvalidInput("body", "the connection ended inside it") from None
-    return bytes(body[: MAX_BODY_BYTES + 1])
+    return bytes(body)
 
 
 async def read_object(request: Request, secret: str | None) -> dict[str, Any]:
@@ -71,6 +71,13 @@ async def read_object(request: Request, secret: str | None) -> dict[str, Any]:
     """
     check_secret(request, secret)
     return parse_object(await bounded_body(request))
+
+
+def status_of(error: InvalidInput) -> int:
+    """The HTTP status of a call that is wrong in itself."""
+    if isinstance(error, BadSecret):
+        return 401
+    return 413 if isinstance(error, LimitExceeded) and error.field == "body" else 400
 
 
 def words(notice: Notice | None) -> str:

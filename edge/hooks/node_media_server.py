@@ -21,11 +21,11 @@ from starlette.routing import Route
 from edge.domain import Publish, StreamId
 from edge.enforce.connectors.node_media_server import NodeMediaServerConnector
 from edge.enforce.notices import Notice, notice
-from edge.errors import InvalidInput, LimitExceeded
+from edge.errors import InvalidInput
 from edge.hooks.fields import MAX_APP, address_of, argument, plain, stream_name, text_of
 from edge.hooks.follower import Follower, cut_target
 from edge.hooks.gatekeeper import Gatekeeper
-from edge.hooks.json_hooks import NOT_NOW, BadSecret, ServerHookSettings, no_content, read_object, words
+from edge.hooks.json_hooks import NOT_NOW, ServerHookSettings, no_content, read_object, status_of, words
 
 SERVER = "node-media-server"
 
@@ -58,13 +58,10 @@ class NodeMediaServerHooks:
             if action == "prePublish":
                 return await self._pre_publish(read_publish(fields, self._settings.broadcaster_argument))
             if action == "donePublish":
-                await self._done_publish(read_publish(fields, self._settings.broadcaster_argument))
-        except BadSecret as error:
-            return _text(401, str(error))
-        except LimitExceeded as error:
-            return _text(413 if error.field == "body" else 400, str(error))
+                # Comes half a minute late, or never when the encoder was back before.
+                await self._follower.ended(read_publish(fields, self._settings.broadcaster_argument))
         except InvalidInput as error:
-            return _text(400, str(error))
+            return _text(status_of(error), str(error))
         return no_content()  # any other answer would close a player or a recording
 
     async def _pre_publish(self, publish: Publish) -> Response:
@@ -84,11 +81,6 @@ class NodeMediaServerHooks:
             log.info("publish refused", reason="cut", app=publish.app)
             return _refusal(403, notice("cut"))
         return no_content()
-
-    async def _done_publish(self, publish: Publish) -> None:
-        """Comes half a minute late, or never when the encoder was back before."""
-        if await self._connector.publishes(cut_target(StreamId(""), publish)) is not True:
-            await self._end(publish)
 
     async def _end(self, publish: Publish) -> None:
         await self._gatekeeper.publish_ended(publish.server, publish.connection, publish.app, publish.name)

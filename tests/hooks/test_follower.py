@@ -85,13 +85,16 @@ async def test_what_cannot_be_watched_is_cut(gate: RecordingGate, state: ServerS
     await follow.aclose()
 
 
-async def test_a_stream_that_was_cut_meanwhile_is_not_pulled(gate: RecordingGate, state: ServerState) -> None:
+async def test_a_stream_that_was_cut_before_it_was_live_is_cut_again(
+    gate: RecordingGate, state: ServerState
+) -> None:
     gate.admitted = False
-    state.live = {"a"}
     follow = follower(gate, state)
     follow.follow(ST1, publish("a"))
-    await until(lambda: not follow._followed)
+    state.live = {"a"}
+    await until(lambda: state.cuts == ["a"])
     assert gate.seen == []
+    await follow.aclose()
 
 
 async def test_the_refused_are_cut_until_they_are_gone(gate: RecordingGate, state: ServerState) -> None:
@@ -102,3 +105,15 @@ async def test_the_refused_are_cut_until_they_are_gone(gate: RecordingGate, stat
     state.live = set()
     await until(lambda: not follow._expelled)
     await follow.aclose()
+
+
+async def test_an_end_is_believed_unless_the_server_says_otherwise(
+    gate: RecordingGate, state: ServerState
+) -> None:
+    follow = follower(gate, state)
+    state.live = {"a"}
+    await follow.ended(publish("a"))
+    assert gate.seen == []
+    for state.live in (set(), None):
+        await follow.ended(publish("a"))
+    assert gate.seen == ["ended node-media-server a live/show"] * 2

@@ -21,6 +21,8 @@ class ApiAnswer:
     body: Any = None
     """Parsed JSON; None when the body is empty or something else."""
     problem: str = ""
+    empty: bool = False
+    """There was no body at all."""
 
     def get(self, *path: str) -> Any:
         """The value at a path of object keys; None where there is none."""
@@ -68,8 +70,10 @@ class JsonApi:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # Not the error's own words: they may hold the URL, and some APIs take secrets there.
             return ApiAnswer(0, problem=type(error).__name__)
+        if not body:
+            return ApiAnswer(status, empty=True)
         try:
-            return ApiAnswer(status, json.loads(bytes(body)) if body else None)
+            return ApiAnswer(status, json.loads(bytes(body)))
         except (ValueError, RecursionError):
             return ApiAnswer(status)
 
