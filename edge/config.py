@@ -118,6 +118,63 @@ class NodeMediaServerSection(_Section):
         return self
 
 
+class SrsSection(_Section):
+    api_url: str = Field("http://127.0.0.1:1985", description="Its http_api.")
+    api_user: str = Field("", description="Of http_api { auth }; empty: none.")
+    api_password: SecretStr = SecretStr("")
+    pull_url: str = Field("rtmp://127.0.0.1:1935/{app}/{name}", description="Where the gate pulls from.")
+    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        _http_url("api_url", self.api_url)
+        return self
+
+
+class MediaMtxSection(_Section):
+    api_url: str = Field("http://127.0.0.1:9997", description="Its apiAddress.")
+    api_user: str = Field("", description="Whom the hook lets into its API; empty: this machine.")
+    api_password: SecretStr = SecretStr("")
+    pull_url: str = Field(
+        "rtmp://127.0.0.1:1935/{path}", description="Where the gate pulls from; {path} is filled in."
+    )
+    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        _http_url("api_url", self.api_url)
+        return self
+
+
+class OvenMediaEngineSection(_Section):
+    api_url: str = Field("http://127.0.0.1:8081", description="Its API server.")
+    access_token: SecretStr = Field(description="<AccessToken> of its API server.")
+    secret_key: SecretStr = Field(description="<SecretKey> of <AdmissionWebhooks>; empty: not signed.")
+    vhost: str = Field("default", pattern="^[A-Za-z0-9._~-]+$", description="Name of the virtual host.")
+    pull_url: str = Field(
+        "http://127.0.0.1:3333/{app}/{name}/ts:playlist.m3u8", description="Where the gate pulls from."
+    )
+    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        _http_url("api_url", self.api_url)
+        return self
+
+
+class ZlMediaKitSection(_Section):
+    api_url: str = Field("http://127.0.0.1:80", description="Its HTTP server.")
+    api_secret: SecretStr = Field(description="[api] secret of its configuration.")
+    vhost: str = Field("__defaultVhost__", description="Virtual host of the streams.")
+    pull_url: str = Field("rtmp://127.0.0.1:1935/{app}/{name}", description="Where the gate pulls from.")
+    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        _http_url("api_url", self.api_url)
+        return self
+
+
 def _http_url(field: str, url: str) -> None:
     if urlsplit(url).scheme not in {"http", "https"}:
         raise ValueError(f"{field} must be an http:// or https:// URL")
@@ -182,6 +239,10 @@ class Settings(BaseSettings):
     http: HttpSection = HttpSection()
     nginx_rtmp: NginxRtmpSection | None = None
     node_media_server: NodeMediaServerSection | None = None
+    srs: SrsSection | None = None
+    mediamtx: MediaMtxSection | None = None
+    ovenmediaengine: OvenMediaEngineSection | None = None
+    zlmediakit: ZlMediaKitSection | None = None
     limits: LimitsSection = LimitsSection()
     workers: WorkersSection = WorkersSection()
 

@@ -2,44 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edge.config import Settings
-from edge.enforce import Connector, NginxRtmpConnector, NodeMediaServerConnector
+from edge.enforce import (
+    Connector,
+    MediaMtxConnector,
+    NginxRtmpConnector,
+    NodeMediaServerConnector,
+    OvenMediaEngineConnector,
+    SrsConnector,
+    ZlMediaKitConnector,
+)
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import ServerHooks, ServerHookSettings
+from edge.hooks.mediamtx import ApiCredentials, MediaMtxHooks
 from edge.hooks.node_media_server import NodeMediaServerHooks
+from edge.hooks.ovenmediaengine import OvenMediaEngineHooks
+from edge.hooks.srs import SrsHooks
+from edge.hooks.zlmediakit import ZlMediaKitHooks
 
 
 class IngestServers:
     """One connector for each kind of server that is configured."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        nginx, node = settings.nginx_rtmp, settings.node_media_server
-        self._nginx = None
-        if nginx is not None:
-            self._nginx = NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
-        self._node = None
-        if node is not None:
-            self._node = NodeMediaServerConnector(node.api_url, node.jwt_secret.get_secret_value())
+        self._secret = settings.http.hook_secret
+        self._connectors: list[Connector] = []
+        self._hooks: list[Callable[[Gatekeeper], ServerHooks]] = []
+        if (nginx := settings.nginx_rtmp) is not None:
+            self._connectors.append(
+                NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
+            )
+        self._add_node_media_server(settings)
+        self._add_srs(settings)
+        self._add_mediamtx(settings)
+        self._add_ovenmediaengine(settings)
+        self._add_zlmediakit(settings)
 
     def connectors(self) -> dict[str, Connector]:
         """By the kind of server, as in ``Publish.server``."""
-        found: tuple[Connector | None, ...] = (self._nginx, self._node)
-        return {connector.kind: connector for connector in found if connector is not None}
+        return {connector.kind: connector for connector in self._connectors}
 
     def hooks(self, gatekeeper: Gatekeeper) -> list[ServerHooks]:
         """Of all but nginx-rtmp, whose hooks ``create_app`` brings itself."""
-        hooks: list[ServerHooks] = []
-        node = self._settings.node_media_server
-        if node is not None and self._node is not None:
-            settings = self._hook_settings(node.pull_url, node.broadcaster_argument)
-            hooks.append(NodeMediaServerHooks(gatekeeper, self._node, settings))
-        return hooks
+        return [make(gatekeeper) for make in self._hooks]
+
+    def _add_node_media_server(self, settings: Settings) -> None:
+        if (node := settings.node_media_server) is None:
+            return
+        connector = NodeMediaServerConnector(node.api_url, node.jwt_secret.get_secret_value())
+        hook = self._hook_settings(node.pull_url, node.broadcaster_argument)
+        self._connectors.append(connector)
+        self._hooks.append(lambda gatekeeper: NodeMediaServerHooks(gatekeeper, connector, hook))
+
+    def _add_srs(self, settings: Settings) -> None:
+        if (srs := settings.srs) is None:
+            return
+        connector = SrsConnector(srs.api_url, user=srs.api_user, password=srs.api_password.get_secret_value())
+        hook = self._hook_settings(srs.pull_url, srs.broadcaster_argument)
+        self._connectors.append(connector)
+        self._hooks.append(lambda gatekeeper: SrsHooks(gatekeeper, connector, hook))
+
+    def _add_mediamtx(self, settings: Settings) -> None:
+        if (mtx := settings.mediamtx) is None:
+            return
+        credentials = ApiCredentials(mtx.api_user, mtx.api_password.get_secret_value())
+        connector = MediaMtxConnector(mtx.api_url, user=credentials.user, password=credentials.password)
+        hook = self._hook_settings(mtx.pull_url, mtx.broadcaster_argument)
+        self._connectors.append(connector)
+        self._hooks.append(lambda gatekeeper: MediaMtxHooks(gatekeeper, connector, hook, credentials))
+
+    def _add_ovenmediaengine(self, settings: Settings) -> None:
+        if (ome := settings.ovenmediaengine) is None:
+            return
+        connector = OvenMediaEngineConnector(
+            ome.api_url, ome.access_token.get_secret_value(), vhost=ome.vhost
+        )
+        hook = self._hook_settings(ome.pull_url, ome.broadcaster_argument)
+        key = ome.secret_key.get_secret_value()
+        self._connectors.append(connector)
+        self._hooks.append(lambda gatekeeper: OvenMediaEngineHooks(gatekeeper, connector, hook, key))
+
+    def _add_zlmediakit(self, settings: Settings) -> None:
+        if (zlm := settings.zlmediakit) is None:
+            return
+        connector = ZlMediaKitConnector(zlm.api_url, zlm.api_secret.get_secret_value(), vhost=zlm.vhost)
+        hook = self._hook_settings(zlm.pull_url, zlm.broadcaster_argument)
+        self._connectors.append(connector)
+        self._hooks.append(lambda gatekeeper: ZlMediaKitHooks(gatekeeper, connector, hook))
 
     def _hook_settings(self, pull_url: str, broadcaster_argument: str) -> ServerHookSettings:
-        secret = self._settings.http.hook_secret
-        return ServerHookSettings(
-            pull_url=pull_url,
-            secret=None if secret is None else secret.get_secret_value(),
-            broadcaster_argument=broadcaster_argument,
-        )
+        secret = None if self._secret is None else self._secret.get_secret_value()
+        return ServerHookSettings(pull_url, secret, broadcaster_argument)
