@@ -18,7 +18,7 @@ def noise(seed: int, height: int, width: int) -> U8:
     return np.random.default_rng(seed).integers(40, 255, (height, width), dtype=np.uint8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     height=st.integers(40, 400),
@@ -62,6 +62,7 @@ def test_black_pictures_tiny_pictures_and_thin_edges_have_no_border() -> None:
     assert inside_border(picture) is None
 
 
+@settings(deadline=None)
 @given(st.integers(32, 200), st.integers(32, 200))
 def test_every_variant_is_made_of_the_picture(height: int, width: int) -> None:
     picture = noise(3, height, width)

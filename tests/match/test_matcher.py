@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.clock import ManualClock
@@ -178,6 +178,7 @@ def test_answers_are_bounded(tmp_path: Path) -> None:
     assert sum(c.entry == "long" for c in found) == MAX_PER_ENTRY
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(0, 31), st.integers(0, 60), st.booleans())
 def test_scan_is_brute_force(seed: int, count: int, radius: int, spread: int, skewed: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ def smooth(seed: int, height: int, width: int, low: int, high: int) -> U8:
     return np.asarray(low + (total + 5) / 10 * (high - low), np.uint8)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     size=st.tuples(st.floats(0.3, 0.8), st.floats(0.3, 0.8)),

@@ -80,7 +80,7 @@ def test_frames_straight_from_the_decoder_are_near_the_published_vpdq_hashes(sha
     assert good >= 20
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(64, 300), st.integers(64, 300), st.integers(0, 2**32 - 1))
 def test_any_size_is_near_the_reference(height: int, width: int, seed: int) -> None:
     # On noise, coefficients crowd around the median, and the reference's running float32 sums decide ties.
@@ -99,7 +99,7 @@ def test_strided_views_are_read_in_place() -> None:
     assert PdqHasher().hash(view[::-1, ::-1]) == PdqHasher().hash(np.ascontiguousarray(view[::-1, ::-1]))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(64, 240), st.integers(64, 240), st.integers(0, 1000))
 def test_mirrored_is_the_hash_of_the_mirrored_picture(height: int, width: int, seed: int) -> None:
     grey = textured(height, width, seed)
@@ -139,6 +139,7 @@ def test_weights_are_kept_for_a_bounded_number_of_sizes() -> None:
     assert hasher.hash(textured(64, 64)) == first
 
 
+@settings(deadline=None)
 @given(st.integers(0, 90), st.integers(100, 200))
 def test_a_stretch_of_the_rows_is_the_hash_of_those_columns(first: int, last: int) -> None:
     grey = textured(120, 200, seed=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import BrokenMedia
@@ -29,6 +29,7 @@ from edge.match.pdq import PdqHash
 from edge.match.runaway import MAX_ENTRIES
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 60))
 def test_an_entry_runs_away_with_the_first_stream_over_the_limit(limit: int, streams: int) -> None:
     guard = RunawayGuard()

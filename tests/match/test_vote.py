@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.domain import SignalSource
@@ -15,6 +15,7 @@ def at(entry: str, timestamp_ms: int | None, distance: int = 10, **more: object)
     return Candidate(entry, "known", "fight", distance, timestamp_ms, **more)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(
     slope=st.floats(0.5, 2.0),
     offset=st.integers(0, 3_600_000),
@@ -40,6 +41,7 @@ def test_footage_in_order_at_half_to_twice_the_speed_counts(
     assert "hits=5/5" in signal.detail
 
 
+@settings(deadline=None)
 @given(st.integers(3, 64), st.data())
 def test_fewer_than_k_of_n_never_count(n: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(2, n))
