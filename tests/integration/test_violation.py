@@ -293,7 +293,7 @@ def test_what_a_reviewer_confirms_is_known_footage_for_every_stream(tmp_path: Pa
         assert (gate_pb2.ACTION_CUT, "match") in actions("berta")
         review(operator_pb2.INCIDENT_STATE_OVERTURNED)
         deadline = time.monotonic() + TIMEOUT_S
-        seen = {(gate_pb2.ACTION_CUT, "match")}
+        seen: set[tuple[int, str]] = {(gate_pb2.ACTION_CUT, "match")}
         for number in range(5):
             if (gate_pb2.ACTION_CUT, "match") not in seen or time.monotonic() > deadline:
                 break
