@@ -32,8 +32,9 @@ def check(
 ) -> None:
     """Load a model, verify it against its manifest, run and time it. Exit code 1 when it must not be used."""
     from edge.detect.check import check_model
+    from edge.detect.manifest import MANIFEST_NAME
 
-    found = check_model(path if path.is_dir() else path.parent, budget_ms)
+    found = check_model(path.parent if path.name == MANIFEST_NAME else path, budget_ms)
     if as_json:
         print_json(asdict(found))
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge.detect.focus import focus
 from edge.detect.manifest import Manifest, read_manifest
 from edge.detect.plane import PlaneScaler, picture_size
+from edge.detect.steady import steady
 from edge.detect.window import DetectWindow, SampleScore
 from edge.errors import InvalidInput, ModelError
 
@@ -69,7 +70,8 @@ class Detector:
         height, width = (
             picture_size(planes[1]) if self.manifest.input.short_side is not None else self.input_size
         )
-        return focus(planes[:, : max(height, 1), : max(width, 1)], side)
+        pictures = planes[:, : max(height, 1), : max(width, 1)]
+        return focus(steady(pictures) if self.manifest.input.steady else pictures, side)
 
     def new_window(self) -> DetectWindow:
         """Window state for one stream."""

@@ -43,8 +43,8 @@ class InputSpec(_Part):
     """What the graph takes: uint8 luma, full range.
 
     A frame is scaled to a plane of ``height`` × ``width``: filling it, or with ``short_side`` keeping its
-    aspect. With ``focus`` the graph gets the ``focus`` × ``focus`` crop of the three planes in which most
-    moves, else the planes as they are.
+    aspect. With ``steady`` the camera's own motion is taken out of the three planes. With ``focus`` the
+    graph gets the ``focus`` × ``focus`` crop of them in which most moves, else the planes as they are.
     """
 
     name: str = Field(min_length=1, max_length=128)
@@ -55,6 +55,7 @@ class InputSpec(_Part):
     height: int = Field(ge=32, le=1024)
     width: int = Field(ge=32, le=1024)
     short_side: int | None = Field(default=None, ge=32, le=1024)
+    steady: bool = False
     focus: int | None = Field(default=None, ge=32, le=1024, multiple_of=8)
     delta_ms: int = Field(ge=10, le=1000)
 
@@ -71,6 +72,8 @@ class InputSpec(_Part):
             value = getattr(self, name)
             if value is not None and value > smallest:
                 raise ValueError(f"{name} {value} is over the plane's {smallest}")
+        if self.steady and self.focus is None:
+            raise ValueError("steady cuts the planes to what they share, so it needs focus")
         return self
 
 

@@ -86,7 +86,7 @@ def measure(table: Table, logits: list[ClipLogits], protocol: str, calibration: 
 
 def main(
     output: Annotated[Path, typer.Option(help="Where model and manifest go.")] = ROOT / "models",
-    version: Annotated[str, typer.Option(help="Version written into the manifest.")] = "2",
+    version: Annotated[str, typer.Option(help="Version written into the manifest.")] = "3",
     threads: Annotated[int, typer.Option(help="Threads of torch.", min=1)] = 1,
     compare: Annotated[bool, typer.Option(help="Measure the float graph as well.")] = False,
 ) -> None:

@@ -99,7 +99,13 @@ def write_manifest(
         version=version,
         model=ModelFile(file=model.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
         input=InputSpec(
-            name=INPUT, height=PLANE, width=PLANE, short_side=SHORT_SIDE, focus=SIZE, delta_ms=DELTA_MS
+            name=INPUT,
+            height=PLANE,
+            width=PLANE,
+            short_side=SHORT_SIDE,
+            steady=True,
+            focus=SIZE,
+            delta_ms=DELTA_MS,
         ),
         output=OutputSpec(embedding=EMBEDDING_OUTPUT, embedding_size=EMBEDDING, logits=LOGITS_OUTPUT),
         window_ms=WINDOW_SAMPLES * STEP_MS - 1,

@@ -10,9 +10,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from rich.progress import track
 
+from edge.detect import focus, steady
+from models.train import samples
 from models.train.cache import CACHE
 from models.train.index import Clip
-from models.train.samples import clip_samples
 
 
 def clip_features(clips: list[Clip], graph: Path, title: str) -> list[NDArray[np.float32]]:
@@ -22,7 +23,8 @@ def clip_features(clips: list[Clip], graph: Path, title: str) -> list[NDArray[np
     learnt with them.
     """
     content = graph.read_bytes()
-    folder = CACHE / f"features-{hashlib.sha256(content).hexdigest()[:16]}"
+    preparation = b"".join(Path(module.__file__ or "").read_bytes() for module in (focus, steady, samples))
+    folder = CACHE / f"features-{hashlib.sha256(content + preparation).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -32,7 +34,7 @@ def clip_features(clips: list[Clip], graph: Path, title: str) -> list[NDArray[np
     for clip in track(clips, description=title):
         stored = folder / f"{clip.key}.npy"
         if not stored.exists():
-            rows = [session.run(None, {name: sample[None]})[0][0] for sample in clip_samples(clip)]
+            rows = [session.run(None, {name: sample[None]})[0][0] for sample in samples.clip_samples(clip)]
             part = stored.with_suffix(".part.npy")
             np.save(part, np.stack(rows))
             part.rename(stored)

@@ -1,0 +1,90 @@
+"""Taking the camera's own motion out of three pictures before they are differenced.
+
+Under a hand-held camera a difference image lights up everywhere. Row and column profiles give the
+shift between two pictures at a fraction of a two-dimensional correlation's cost (projection matching,
+Alliney & Morandi 1986); the pictures are then cut to what all three show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+REACH = 24
+"""Pixels of shift between two pictures that are looked for, in each direction."""
+GAIN = 0.85
+"""A shift is taken when it leaves at most this part of the mean absolute difference."""
+STRIDE = 4
+"""The check of a shift compares every fourth pixel of every fourth row."""
+
+
+def steady(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 ``(3, h, w)`` → ``(3, h', w')``: first and last shifted onto the middle one by whole pixels,
+    and all cut to the part that they share. A still camera gives the pictures as they are."""
+    _, height, width = pictures.shape
+    if min(height, width) <= 4 * REACH:
+        return pictures
+    profiles = [(_profile(picture, 1), _profile(picture, 0)) for picture in pictures]
+    shifts = [
+        _accepted(pictures[index], pictures[1], _shift(profiles[index], profiles[1])) for index in (0, 2)
+    ]
+    if shifts == [(0, 0), (0, 0)]:
+        return pictures
+    offsets = [shifts[0], (0, 0), shifts[1]]
+    top = max(0, *(-y for y, _ in offsets))
+    left = max(0, *(-x for _, x in offsets))
+    bottom = height - max(0, *(y for y, _ in offsets))
+    right = width - max(0, *(x for _, x in offsets))
+    return np.stack(
+        [
+            picture[top + y : bottom + y, left + x : right + x]
+            for picture, (y, x) in zip(pictures, offsets, strict=True)
+        ]
+    )
+
+
+def _profile(picture: NDArray[np.uint8], axis: int) -> NDArray[np.float32]:
+    """Steps between the means of rows (``axis`` 1) or columns (0): what a change of light leaves alone."""
+    sums = picture.sum(axis=axis, dtype=np.uint32)
+    return np.diff(sums.astype(np.float32) / picture.shape[axis])
+
+
+def _shift(
+    moved: tuple[NDArray[np.float32], NDArray[np.float32]],
+    still: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> tuple[int, int]:
+    """Rows and columns by which ``moved`` shows things further down and right than ``still``."""
+    return _best_lag(moved[0], still[0]), _best_lag(moved[1], still[1])
+
+
+def _best_lag(moved: NDArray[np.float32], still: NDArray[np.float32]) -> int:
+    """Lag with the least mean absolute difference; 0 of those equally good."""
+    inner = still[REACH : len(still) - REACH]
+    windows = np.lib.stride_tricks.sliding_window_view(moved, len(inner))
+    cost = np.abs(windows - inner).mean(axis=1)
+    lag = int(np.argmin(cost))
+    return 0 if cost[lag] >= cost[REACH] else lag - REACH
+
+
+def _accepted(moved: NDArray[np.uint8], still: NDArray[np.uint8], shift: tuple[int, int]) -> tuple[int, int]:
+    """The shift or a neighbour of it, whichever explains the difference best; none where none does.
+
+    What a shift across the rows brings into sight blurs the columns' profile by a pixel, and the reverse.
+    """
+    if shift == (0, 0):
+        return shift
+    inner = still[REACH:-REACH:STRIDE, REACH:-REACH:STRIDE]
+    height, width = still.shape
+
+    def difference(y: int, x: int) -> float:
+        there = moved[REACH + y : height - REACH + y : STRIDE, REACH + x : width - REACH + x : STRIDE]
+        return float((np.maximum(there, inner) - np.minimum(there, inner)).mean())
+
+    near = [
+        (y, x)
+        for y in range(max(shift[0] - 1, -REACH), min(shift[0] + 1, REACH) + 1)
+        for x in range(max(shift[1] - 1, -REACH), min(shift[1] + 1, REACH) + 1)
+    ]
+    costs = [difference(y, x) for y, x in near]
+    least = int(np.argmin(costs))
+    return near[least] if costs[least] <= GAIN * difference(0, 0) else (0, 0)
