@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgresql import postgresql
+
+__all__ = ["postgresql"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -97,11 +97,12 @@ class Enforcement:
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
         self._run(self._close_publisher(stream, self._answer(stream, verdict, "", until_ms), None))
 
-    def block_applies(self, block: Block) -> None:
-        """Cut every running stream that a new block names."""
+    def blocks_apply(self) -> None:
+        """Cut every running stream that a block names, after new blocks have come."""
         now = self._clock.wall_ms()
         for stream in self._registry:
-            if not stream.cutting and self._view.check(stream.publish, now) is not None:
+            block = None if stream.cutting else self._view.check(stream.publish, now)
+            if block is not None:
                 self.cut_without_strike(stream, "blocked", block.until_ms)
 
     def resume(self, incident: Incident) -> None:
@@ -179,8 +180,7 @@ class Enforcement:
         saved = self._save_evidence(stream, incident)
         until_ms = max((block.until_ms for block in blocks), default=0)
         answer = self._answer(stream, verdict, incident.id, until_ms)
-        for block in blocks:
-            self.block_applies(block)
+        self.blocks_apply()
         incident = await self._close_publisher(stream, answer, incident) or incident
         await self._finish_record(incident, saved)
 

@@ -39,7 +39,7 @@ from edge.errors import (
     WorkerLost,
 )
 from edge.hooks import Admission
-from edge.ledger import AdmissionView, DurableLedger
+from edge.ledger import AdmissionView, BlockFeed, DurableLedger
 from edge.policy import FailureMode, Policy
 from edge.supervise.answers import Answers
 from edge.supervise.enforcement import Enforcement
@@ -109,21 +109,39 @@ class Gate:
             clock,
             lambda: self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks())),
         )
+        self._feed: BlockFeed | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._later: set[asyncio.Task[object]] = set()
 
     async def start(self) -> None:
         """Load the blocks, start the workers, resume cuts that were not proven. Returns when ready."""
         now = self.clock.wall_ms()
-        self.view.load(await self.thread.call(lambda: list(self.ledger.active_blocks(now))))
+        known = await self.thread.call(self.ledger.revision)
+        await self.thread.call(lambda: self.view.load(self.ledger.active_blocks(now)))
         await self.pool.start()
         for incident in await self.thread.call(self.ledger.pending_cuts):
             self._enforcement.resume(incident)
         self._sweeper = asyncio.create_task(self._sweep())
+        if self.ledger.shared:
+            loop = asyncio.get_running_loop()
+
+            def take(blocks: tuple[Block, ...]) -> None:
+                loop.call_soon_threadsafe(self._blocks_changed, blocks)
+
+            self._feed = BlockFeed(self.ledger, take, since=known)
+            self._feed.start()
+
+    def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
+        """Some gate of the fleet, perhaps this one, has made or lifted blocks."""
+        for block in blocks:
+            self.view.add(block)
+        self._enforcement.blocks_apply()
 
     async def stop(self) -> None:
         """Admit nothing more, finish the verdicts under way, end every call, stop the workers."""
         self.draining = True
+        if self._feed is not None:
+            await asyncio.to_thread(self._feed.stop)
         await self._enforcement.settle(_SETTLE_S)
         for stream in self.registry:
             if stream.answers is not None:
@@ -584,7 +602,7 @@ class Gate:
             self.ledger.add_block, kind, subject, app, duration_ms or None, reason, by, self.clock.wall_ms()
         )
         self.view.add(block)
-        self._enforcement.block_applies(block)
+        self._enforcement.blocks_apply()
         return block
 
     async def lift_block(self, block_id: str, reason: str, by: str) -> Block:

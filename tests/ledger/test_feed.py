@@ -16,7 +16,8 @@ from edge.ledger import AdmissionView, BlockFeed, Ledger
 from edge.policy import LadderPolicy
 
 if TYPE_CHECKING:
-    from tests.ledger.conftest import Cluster, MakeIncident, Store
+    from tests.ledger.conftest import MakeIncident
+    from tests.postgresql import Cluster, Store
 
 NOW = 1_700_000_000_000
 PATIENCE_S = 60.0

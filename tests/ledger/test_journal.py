@@ -17,7 +17,8 @@ from edge.ledger.ledger import make_violation
 from edge.policy import DAY_MS, LadderPolicy
 
 if TYPE_CHECKING:
-    from tests.ledger.conftest import MakeIncident, Store
+    from tests.ledger.conftest import MakeIncident
+    from tests.postgresql import Store
 
 NOW = 1_700_000_000_000
 

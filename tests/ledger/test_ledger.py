@@ -32,7 +32,8 @@ from edge.ledger.tables import metadata
 from edge.policy import DAY_MS, LadderPolicy, Policy
 
 if TYPE_CHECKING:
-    from tests.ledger.conftest import MakeIncident, Store
+    from tests.ledger.conftest import MakeIncident
+    from tests.postgresql import Store
 
 NOW = 1_700_000_000_000
 LADDER = LadderPolicy()

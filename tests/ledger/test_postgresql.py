@@ -19,7 +19,8 @@ from edge.ledger import DurableLedger, Ledger
 from edge.policy import LadderPolicy
 
 if TYPE_CHECKING:
-    from tests.ledger.conftest import Cluster, MakeIncident, Store
+    from tests.ledger.conftest import MakeIncident
+    from tests.postgresql import Cluster, Store
 
 NOW = 1_700_000_000_000
 LADDER = LadderPolicy()

@@ -1,0 +1,104 @@
+"""Two gates on one PostgreSQL: what one blocks is refused, and cut, at the other."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from edge.api.auth import parse_tokens
+from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.launch import GateProcess
+from tests.integration.calls import TIMEOUT_S, admit, read_units, write_footage
+from tests.postgresql import Cluster
+
+pytestmark = pytest.mark.integration
+
+CONFIG = """
+ledger_url = "{url}"
+[workers]
+count = 1
+"""
+
+
+class Edge:
+    def __init__(self, gate: GateProcess) -> None:
+        self.channel = grpc.insecure_channel(gate.grpc)
+        self.gate: Any = gate_pb2_grpc.GateStub(self.channel)
+        self.operator: Any = operator_pb2_grpc.OperatorStub(self.channel)
+        token = parse_tokens(gate.tokens)[0].token.get_secret_value()
+        self.admin = (("authorization", f"Bearer {token}"),)
+
+
+@pytest.fixture
+def edges(postgresql: Cluster, tmp_path: Path) -> Iterator[tuple[Edge, Edge]]:
+    config = CONFIG.format(url=postgresql.new_store(tmp_path).url)
+    with (
+        GateProcess(tmp_path / "a", config=config) as first,
+        GateProcess(tmp_path / "b", config=config) as second,
+    ):
+        both = Edge(first), Edge(second)
+        yield both
+        for edge in both:
+            edge.channel.close()
+        assert (first.stop(), second.stop()) == (0, 0)
+
+
+def until_refused(stub: Any, broadcaster: str) -> gate_pb2.AdmitResponse:
+    for _ in range(int(TIMEOUT_S / 0.02)):
+        response = admit(stub, broadcaster)
+        if not response.allowed:
+            return response
+        time.sleep(0.02)
+    raise AssertionError("never refused")
+
+
+def test_a_block_on_one_edge_is_enforced_on_the_other(edges: tuple[Edge, Edge], tmp_path: Path) -> None:
+    here, there = edges
+    write_footage(tmp_path / "moving.mp4", seconds=2)
+    extradata, units = read_units(tmp_path / "moving.mp4")
+    running = admit(there.gate, "anna")
+    other = admit(there.gate, "berta")
+    assert running.allowed
+    assert other.allowed
+    done: queue.Queue[None] = queue.Queue()
+
+    def messages(stream_id: str) -> Iterator[gate_pb2.WatchRequest]:
+        yield gate_pb2.WatchRequest(
+            open=gate_pb2.WatchOpen(stream_id=stream_id, codec="h264", extradata=extradata)
+        )
+        for unit in itertools.islice(units, 30):
+            yield gate_pb2.WatchRequest(access_unit=unit)
+        done.get(timeout=TIMEOUT_S)
+
+    answers = there.gate.Watch(messages(running.stream_id), timeout=TIMEOUT_S)
+    next(answers)
+
+    block = here.operator.AddBlock(
+        operator_pb2.AddBlockRequest(subject="anna", duration_ms=3_600_000, reason="spam"),
+        metadata=here.admin,
+    )
+    verdict = next(a.verdict for a in answers if a.verdict.action == gate_pb2.ACTION_CUT)
+    assert verdict.reason == "blocked"
+    assert verdict.blocked_until_wall_ms == block.until_wall_ms
+    there.gate.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=running.stream_id), timeout=TIMEOUT_S)
+    done.put(None)
+
+    assert until_refused(there.gate, "anna").block_id == block.id
+    assert admit(there.gate, "berta").allowed
+
+    there.operator.LiftBlock(
+        operator_pb2.LiftBlockRequest(block_id=block.id, reason="mistake"), metadata=there.admin
+    )
+    for _ in range(int(TIMEOUT_S / 0.02)):
+        if admit(here.gate, "anna").allowed:
+            break
+        time.sleep(0.02)
+    else:
+        raise AssertionError("still refused")
