@@ -10,7 +10,7 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -84,7 +84,23 @@ class HttpSection(_Section):
         return self
 
 
-class NginxRtmpSection(_Section):
+class ServerSection(_Section):
+    upstream_url: str = Field("", description="The platform's own hook, asked before the gate; empty: none.")
+    upstream_timeout_ms: int = Field(
+        2000, ge=50, le=30_000, description="Keep it below the server's own timeout, with room for the gate."
+    )
+    upstream_failure: Literal["allow", "deny"] = Field(
+        "deny", description="Whether a publish is let in when the platform's hook does not answer."
+    )
+
+    @model_validator(mode="after")
+    def _upstream(self) -> Self:
+        if self.upstream_url:
+            _http_url("upstream_url", self.upstream_url)
+        return self
+
+
+class NginxRtmpSection(ServerSection):
     control_url: str = Field("http://127.0.0.1:18081/control", description="rtmp_control location.")
     stat_url: str = Field("http://127.0.0.1:18081/stat", description="rtmp_stat location.")
     pull_url: str = Field(
@@ -103,7 +119,7 @@ class NginxRtmpSection(_Section):
         return self
 
 
-class NodeMediaServerSection(_Section):
+class NodeMediaServerSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:8000", description="Its http port; the API is under /api/v1.")
     jwt_secret: SecretStr = Field(description="auth.jwt.secret of its configuration.")
     pull_url: str = Field(
@@ -118,7 +134,7 @@ class NodeMediaServerSection(_Section):
         return self
 
 
-class SrsSection(_Section):
+class SrsSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:1985", description="Its http_api.")
     api_user: str = Field("", description="Of http_api { auth }; empty: none.")
     api_password: SecretStr = SecretStr("")
@@ -131,7 +147,7 @@ class SrsSection(_Section):
         return self
 
 
-class MediaMtxSection(_Section):
+class MediaMtxSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:9997", description="Its apiAddress.")
     api_user: str = Field("", description="Whom the hook lets into its API; empty: this machine.")
     api_password: SecretStr = SecretStr("")
@@ -146,7 +162,7 @@ class MediaMtxSection(_Section):
         return self
 
 
-class OvenMediaEngineSection(_Section):
+class OvenMediaEngineSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:8081", description="Its API server.")
     access_token: SecretStr = Field(description="<AccessToken> of its API server.")
     secret_key: SecretStr = Field(description="<SecretKey> of <AdmissionWebhooks>; empty: not signed.")
@@ -162,7 +178,7 @@ class OvenMediaEngineSection(_Section):
         return self
 
 
-class ZlMediaKitSection(_Section):
+class ZlMediaKitSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:80", description="Its HTTP server.")
     api_secret: SecretStr = Field(description="[api] secret of its configuration.")
     vhost: str = Field("__defaultVhost__", description="Virtual host of the streams.")

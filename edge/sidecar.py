@@ -25,7 +25,7 @@ from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
 from edge.errors import ConfigError
 from edge.hooks import HookSettings, create_app
-from edge.hooks.servers import IngestServers
+from edge.hooks.servers import IngestServers, upstream_of
 from edge.ledger import DurableLedger
 from edge.policy import Policy
 from edge.supervise import Gate
@@ -186,6 +186,7 @@ def _hook_settings(settings: Settings) -> HookSettings:
         stat_url=nginx.stat_url,
         broadcaster_argument=nginx.broadcaster_argument,
         pull_wait_ms=nginx.pull_wait_ms,
+        upstream=upstream_of(nginx),
     )
 
 

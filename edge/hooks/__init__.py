@@ -1,6 +1,7 @@
 """HTTP hooks of ingest servers: who may publish, and that a publish has ended."""
 
 from edge.hooks.app import create_app
+from edge.hooks.chain import Upstream
 from edge.hooks.gatekeeper import Admission, Gatekeeper
 from edge.hooks.json_hooks import ServerHooks, ServerHookSettings
 from edge.hooks.mediamtx import ApiCredentials, MediaMtxHooks
@@ -21,6 +22,7 @@ __all__ = [
     "ServerHookSettings",
     "ServerHooks",
     "SrsHooks",
+    "Upstream",
     "ZlMediaKitHooks",
     "create_app",
 ]

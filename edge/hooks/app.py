@@ -24,6 +24,7 @@ from edge.enforce.notices import Notice, notice
 from edge.errors import CapacityExceeded, GateError, InvalidInput, LimitExceeded
 from edge.hooks import fields as read
 from edge.hooks import nginx_rtmp
+from edge.hooks.chain import DIALECTS, Chain, ChainedHooks, new_name
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import ServerHooks
 from edge.hooks.settings import HookSettings
@@ -39,11 +40,13 @@ def create_app(
     gatekeeper: Gatekeeper, settings: HookSettings, servers: Iterable[ServerHooks] = ()
 ) -> Starlette:
     """The app of nginx-rtmp's hooks and those of ``servers``; it needs no lifespan."""
-    hooks = _NginxRtmpHooks(gatekeeper, settings)
+    nginx: ServerHooks = _NginxRtmpHooks(gatekeeper, settings)
+    if settings.upstream is not None:
+        chain = Chain(settings.upstream, DIALECTS[nginx_rtmp.SERVER], settings.secret)
+        nginx = ChainedHooks(nginx, chain)
     return Starlette(
         routes=[
-            Route("/hooks/nginx-rtmp/on_publish", hooks.on_publish, methods=["POST"]),
-            Route("/hooks/nginx-rtmp/on_publish_done", hooks.on_publish_done, methods=["POST"]),
+            *nginx.routes(),
             Route("/healthz", _healthz, methods=["GET"]),
             *(route for server in servers for route in server.routes()),
         ]
@@ -60,6 +63,12 @@ class _NginxRtmpHooks:
         self._settings = settings
         self._stat = StatPage(settings.stat_url)
 
+    def routes(self) -> list[Route]:
+        return [
+            Route("/hooks/nginx-rtmp/on_publish", self.on_publish, methods=["POST"]),
+            Route("/hooks/nginx-rtmp/on_publish_done", self.on_publish_done, methods=["POST"]),
+        ]
+
     async def on_publish(self, request: Request) -> Response:
         """Admit, start the pull, wait until it is connected, and only then let the publisher start.
 
@@ -68,6 +77,8 @@ class _NginxRtmpHooks:
         fields = await self._fields(request)
         if isinstance(fields, Response):
             return fields
+        if name := new_name(request):
+            fields["name"] = name
         try:
             publish = nginx_rtmp.read_publish(fields, self._settings.broadcaster_argument)
         except InvalidInput as error:

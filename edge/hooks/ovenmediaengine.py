@@ -27,6 +27,7 @@ from edge.clock import Clock, SystemClock
 from edge.domain import Publish
 from edge.enforce.connectors.ovenmediaengine import OvenMediaEngineConnector
 from edge.errors import InvalidInput
+from edge.hooks.chain import new_url
 from edge.hooks.fields import (
     MAX_APP,
     address_of,
@@ -103,6 +104,8 @@ class OvenMediaEngineHooks:
             signature = self._signed(request, body)
             fields = parse_object(body)
             asked = _object(fields, "request")
+            if url := new_url(request):
+                asked["new_url"] = url
             if signature:
                 self._replays.check(signature, time_of(asked), self._clock.wall_ms())
             incoming = text_of(asked, "direction", 16) == "incoming"

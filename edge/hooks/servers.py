@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.config import Settings
+from edge.config import ServerSection, Settings
 from edge.enforce import (
     Connector,
     MediaMtxConnector,
@@ -14,6 +14,7 @@ from edge.enforce import (
     SrsConnector,
     ZlMediaKitConnector,
 )
+from edge.hooks.chain import DIALECTS, Chain, ChainedHooks, Upstream
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import ServerHooks, ServerHookSettings
 from edge.hooks.mediamtx import ApiCredentials, MediaMtxHooks
@@ -27,9 +28,10 @@ class IngestServers:
     """One connector for each kind of server that is configured."""
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = settings.http.hook_secret
+        secret = settings.http.hook_secret
+        self._hook_secret = None if secret is None else secret.get_secret_value()
         self._connectors: list[Connector] = []
-        self._hooks: list[Callable[[Gatekeeper], ServerHooks]] = []
+        self._hooks: list[tuple[Callable[[Gatekeeper], ServerHooks], str, Upstream | None]] = []
         if (nginx := settings.nginx_rtmp) is not None:
             self._connectors.append(
                 NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
@@ -46,23 +48,28 @@ class IngestServers:
 
     def hooks(self, gatekeeper: Gatekeeper) -> list[ServerHooks]:
         """Of all but nginx-rtmp, whose hooks ``create_app`` brings itself."""
-        return [make(gatekeeper) for make in self._hooks]
+        hooks: list[ServerHooks] = []
+        for make, kind, upstream in self._hooks:
+            own = make(gatekeeper)
+            if upstream is None:
+                hooks.append(own)
+            else:
+                hooks.append(ChainedHooks(own, Chain(upstream, DIALECTS[kind], self._hook_secret)))
+        return hooks
 
     def _add_node_media_server(self, settings: Settings) -> None:
         if (node := settings.node_media_server) is None:
             return
         connector = NodeMediaServerConnector(node.api_url, node.jwt_secret.get_secret_value())
         hook = self._hook_settings(node.pull_url, node.broadcaster_argument)
-        self._connectors.append(connector)
-        self._hooks.append(lambda gatekeeper: NodeMediaServerHooks(gatekeeper, connector, hook))
+        self._add(connector, node, lambda gatekeeper: NodeMediaServerHooks(gatekeeper, connector, hook))
 
     def _add_srs(self, settings: Settings) -> None:
         if (srs := settings.srs) is None:
             return
         connector = SrsConnector(srs.api_url, user=srs.api_user, password=srs.api_password.get_secret_value())
         hook = self._hook_settings(srs.pull_url, srs.broadcaster_argument)
-        self._connectors.append(connector)
-        self._hooks.append(lambda gatekeeper: SrsHooks(gatekeeper, connector, hook))
+        self._add(connector, srs, lambda gatekeeper: SrsHooks(gatekeeper, connector, hook))
 
     def _add_mediamtx(self, settings: Settings) -> None:
         if (mtx := settings.mediamtx) is None:
@@ -70,8 +77,7 @@ class IngestServers:
         credentials = ApiCredentials(mtx.api_user, mtx.api_password.get_secret_value())
         connector = MediaMtxConnector(mtx.api_url, user=credentials.user, password=credentials.password)
         hook = self._hook_settings(mtx.pull_url, mtx.broadcaster_argument)
-        self._connectors.append(connector)
-        self._hooks.append(lambda gatekeeper: MediaMtxHooks(gatekeeper, connector, hook, credentials))
+        self._add(connector, mtx, lambda gatekeeper: MediaMtxHooks(gatekeeper, connector, hook, credentials))
 
     def _add_ovenmediaengine(self, settings: Settings) -> None:
         if (ome := settings.ovenmediaengine) is None:
@@ -81,17 +87,29 @@ class IngestServers:
         )
         hook = self._hook_settings(ome.pull_url, ome.broadcaster_argument)
         key = ome.secret_key.get_secret_value()
-        self._connectors.append(connector)
-        self._hooks.append(lambda gatekeeper: OvenMediaEngineHooks(gatekeeper, connector, hook, key))
+        self._add(connector, ome, lambda gatekeeper: OvenMediaEngineHooks(gatekeeper, connector, hook, key))
 
     def _add_zlmediakit(self, settings: Settings) -> None:
         if (zlm := settings.zlmediakit) is None:
             return
         connector = ZlMediaKitConnector(zlm.api_url, zlm.api_secret.get_secret_value(), vhost=zlm.vhost)
         hook = self._hook_settings(zlm.pull_url, zlm.broadcaster_argument)
+        self._add(connector, zlm, lambda gatekeeper: ZlMediaKitHooks(gatekeeper, connector, hook))
+
+    def _add(
+        self, connector: Connector, section: ServerSection, make: Callable[[Gatekeeper], ServerHooks]
+    ) -> None:
         self._connectors.append(connector)
-        self._hooks.append(lambda gatekeeper: ZlMediaKitHooks(gatekeeper, connector, hook))
+        self._hooks.append((make, connector.kind, upstream_of(section)))
 
     def _hook_settings(self, pull_url: str, broadcaster_argument: str) -> ServerHookSettings:
-        secret = None if self._secret is None else self._secret.get_secret_value()
-        return ServerHookSettings(pull_url, secret, broadcaster_argument)
+        return ServerHookSettings(pull_url, self._hook_secret, broadcaster_argument)
+
+
+def upstream_of(section: ServerSection) -> Upstream | None:
+    """The platform's own hook, where the section names one."""
+    if not section.upstream_url:
+        return None
+    return Upstream(
+        section.upstream_url, section.upstream_timeout_ms / 1000, section.upstream_failure == "allow"
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edge.hooks.chain import Upstream
+
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
@@ -19,3 +21,5 @@ class HookSettings:
     """Argument of the publish URL that names the broadcaster."""
     pull_wait_ms: int = 300
     """Longest wait for the pull to be connected before a publish is answered."""
+    upstream: Upstream | None = None
+    """The platform's own hook, asked first."""
