@@ -11,7 +11,7 @@ import structlog
 
 from edge.domain import Block, Incident
 from edge.enforce.ladder import block_until
-from edge.errors import LedgerUnavailable
+from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger.journal import Journal
 from edge.ledger.ledger import Ledger, Violation, make_violation
 from edge.policy import LadderPolicy
@@ -59,7 +59,10 @@ class DurableLedger(Ledger):
         except LedgerUnavailable as error:
             self._away = True
             log.warning("ledger is away, the journal takes the violation", error=str(error))
-            return self._record_in_journal(incident, ladder, wall_ms)
+        except InvalidInput as error:
+            # The cut must not depend on it.
+            log.critical("ledger refuses the violation, the journal takes it", error=str(error))
+        return self._record_in_journal(incident, ladder, wall_ms)
 
     def _record_in_journal(self, incident: Incident, ladder: LadderPolicy, wall_ms: int) -> Violation:
         with self._journal_lock:
@@ -89,11 +92,16 @@ class DurableLedger(Ledger):
         size = self._journal.size()
         adopted: list[Block] = []
         if size:
+            refused = []
             for entry in self._journal.entries():
-                adopted += self.adopt_violation(entry.violation, entry.ladder).blocks
+                try:
+                    adopted += self.adopt_violation(entry.violation, entry.ladder).blocks
+                except InvalidInput as error:
+                    log.critical("ledger refuses a violation of the journal", error=str(error))
+                    refused.append(entry)
             with self._journal_lock:
                 # What was appended meanwhile may not have been read: it waits for the next time.
-                self._journal.clear(size)
+                self._journal.clear(size, refused)
             log.info("journal is in the ledger", blocks=len(adopted))
         self._away = False
         return tuple(adopted)

@@ -17,9 +17,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 
-from edge.errors import ConfigError, LedgerUnavailable
+from edge.errors import ConfigError, InvalidInput, LedgerUnavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "edge_gate_writes"
@@ -198,9 +198,14 @@ def _hang_up(line: socket.socket) -> None:
 
 @contextmanager
 def unavailable(doing: str) -> Iterator[None]:
-    """Database errors as LedgerUnavailable, without the statement's values."""
+    """Database errors as LedgerUnavailable, without the statement's values.
+
+    InvalidInput for values that the database will never take: too long, or with a NUL.
+    """
     try:
         yield
+    except DataError as error:
+        raise InvalidInput(f"ledger, {doing}", str(error.orig)) from None
     except DBAPIError as error:
         raise LedgerUnavailable(f"ledger, {doing}: {error.orig}") from None
     except Exception as error:

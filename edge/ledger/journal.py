@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +112,8 @@ class Journal:
         except OSError as error:
             raise LedgerUnavailable(f"journal {self._path}: {error.strerror or error}") from None
 
-    def clear(self, size: int) -> bool:
-        """Only after all of it is in the ledger. What was damaged is kept beside it for people.
+    def clear(self, size: int, refused: Iterable[Entry] = ()) -> bool:
+        """Only after all of it is in the ledger. What was damaged or refused is kept beside it for people.
 
         Does nothing, and says so, when something was appended since the journal had ``size`` bytes.
         """
@@ -122,6 +122,7 @@ class Journal:
         try:
             lines = self._path.read_bytes().splitlines(keepends=True)
             damaged = [line for line in lines if line.strip() and decode(line) is None]
+            damaged += [encode(entry) for entry in refused]
             if damaged:
                 with self._path.with_suffix(".damaged").open("ab") as file:
                     file.writelines(damaged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -14,8 +15,10 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from edge.errors import LedgerUnavailable
+from edge.domain import Publish
+from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger import DurableLedger, Ledger
+from edge.ledger.journal import Journal
 from edge.policy import LadderPolicy
 
 if TYPE_CHECKING:
@@ -118,3 +121,28 @@ def test_gates_that_start_at_once_migrate_once(store: Store) -> None:
     gates = [subprocess.Popen([sys.executable, "-c", start, store.url]) for _ in range(3)]
     assert [gate.wait() for gate in gates] == [0, 0, 0]
     assert Ledger.open(store.url).audit_verify() == 0
+
+
+def test_a_value_that_the_database_never_takes_holds_up_nothing_else(
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    with pytest.raises(InvalidInput, match="NUL"):
+        ledger.record_incident(make_incident("an\0na"), NOW)
+    refused = ledger.record_violation(make_incident("an\0na"), LADDER, NOW)
+    assert refused.durable_in == "journal"
+    with store.locked():
+        waiting = ledger.record_violation(make_incident("berta"), LADDER, NOW)
+    assert ledger.probe() == waiting.blocks
+    assert not store.journal.exists()
+    kept = Journal(store.journal.with_suffix(".damaged"))
+    assert [entry.violation.strike for entry in kept.entries()] == [refused.strike]
+
+
+def test_the_longest_names_that_a_gate_takes_fit(store: Store, make_incident: MakeIncident) -> None:
+    ledger = Ledger.open(store.url, gate="g" * 128)
+    app, name = "a" * 128, "n" * 256
+    publish = Publish("s" * 64, "c" * 256, app, name, f"{app}/{name}", "f" * 64, {"stream_key": "k" * 512})
+    incident = dataclasses.replace(make_incident(), publish=publish)
+    violation = ledger.record_violation(incident, LADDER, NOW)
+    assert ledger.incident(incident.id) == violation.incident
+    ledger.close()
