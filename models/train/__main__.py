@@ -10,20 +10,16 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
 from edge.detect.manifest import TierCalibration
-from edge.detect.measures import roc_auc
 from models.train.calibrate import choose_thresholds, platt
 from models.train.export import write_fp32, write_int8, write_manifest, write_model
 from models.train.features import clip_features
-from models.train.folds import ClipLogits, held_out
+from models.train.folds import CUT_SAMPLES, FLAG_SAMPLES, ClipLogits, held_for, held_out
 from models.train.head import fit_head
 from models.train.index import ROOT, SEED, Clip, data_digest, read_index, read_splits
-from models.train.report import Row, as_numbers, rows
+from models.train.report import SCORES_NAME, ClipScore, aucs, print_report, write_scores
 from models.train.samples import calibration_samples
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +59,25 @@ def calibrate(logits: list[ClipLogits], violent: NDArray[np.bool_]) -> TierCalib
     )
 
 
-def best(logits: list[ClipLogits], calibration: TierCalibration, tier: str) -> NDArray[np.float64]:
-    """Each clip's best probability: ``calm`` or ``dense`` windows, or the ``persistent`` score."""
-    judge = calibration.calm if tier == "calm" else calibration.alert
-    return np.array([judge.probability(float(np.max(getattr(clip, tier)))) for clip in logits])
-
-
-def measure(table: Table, logits: list[ClipLogits], protocol: str, calibration: TierCalibration) -> list[Row]:
-    """Figures of the clips' mean dense window score."""
-    scores = np.array(
-        [np.mean([calibration.alert.probability(float(x)) for x in clip.dense]) for clip in logits]
-    )
-    found = rows(protocol, table.violent, scores, table.groups, table.sources)
-    peak = best(logits, calibration, "dense")
-    first = best(logits, calibration, "calm")
-    for row in found:
-        console.print(str(row))
-    console.print(f"{protocol} AUC of the best window {roc_auc(table.violent, peak):.3f}")
-    console.print(f"{protocol} AUC of the calm tier's best sample {roc_auc(table.violent, first):.3f}")
-    return found
+def clip_scores(table: Table, logits: list[ClipLogits], calibration: TierCalibration) -> list[ClipScore]:
+    """What is kept of each clip's live windows."""
+    scores = []
+    for clip, raw in zip(table.clips, logits, strict=True):
+        live = raw.live(calibration)
+        scores.append(
+            ClipScore(
+                path=clip.path,
+                source=clip.source,
+                group=clip.group,
+                violent=clip.violent,
+                mean=round(float(live.mean()), 5),
+                peak=round(float(live.max()), 5),
+                calm_tier=round(calibration.calm.probability(float(raw.calm.max())), 5),
+                flaggable=round(held_for(live, FLAG_SAMPLES), 5),
+                cuttable=round(held_for(live, CUT_SAMPLES), 5),
+            )
+        )
+    return scores
 
 
 def main(
@@ -100,27 +96,23 @@ def main(
 
     folded = held_out(features, table.violent, table.sources, table.folds)
     calibration = calibrate(folded, table.violent)
-    found = measure(table, folded, "oof", calibration)
-    found += measure(
-        table, held_out(features, table.violent, table.sources, table.sources), "held_out", calibration
-    )
+    unseen = held_out(features, table.violent, table.sources, table.sources)
+    protocols = {
+        "oof": clip_scores(table, folded, calibration),
+        "held_out": clip_scores(table, unseen, calibration),
+    }
     if compare:
         floats = clip_features(table.clips, fp32, "fp32 embeddings")
-        measure(table, held_out(floats, table.violent, table.sources, table.folds), "fp32", calibration)
+        twin = held_out(floats, table.violent, table.sources, table.folds)
+        protocols["oof_fp32"] = clip_scores(table, twin, calibrate(twin, table.violent))
 
-    calm, dense, persistent = (best(folded, calibration, tier) for tier in ("calm", "dense", "persistent"))
-    thresholds = choose_thresholds(calm, dense, persistent, table.violent)
-    console.print(f"thresholds {thresholds}")
-    for name, scores, limit in (
-        ("raised", calm, thresholds.raise_tier),
-        ("flagged", dense, thresholds.flag),
-        ("cut", persistent, thresholds.cut),
-    ):
-        over = scores >= limit
-        console.print(
-            f"{name}: {over[table.violent].mean():.3f} of violent clips, {over[~table.violent].sum()} "
-            f"of {(~table.violent).sum()} calm clips"
-        )
+    measured = protocols["oof"]
+    thresholds = choose_thresholds(
+        np.array([score.calm_tier for score in measured]),
+        np.array([score.flaggable for score in measured]),
+        np.array([score.cuttable for score in measured]),
+        table.violent,
+    )
 
     head = fit_head(features, table.violent, table.sources)
     model = output / "fight-lite0-int8.onnx"
@@ -133,9 +125,10 @@ def main(
         calibration=calibration,
         thresholds=thresholds,
         data_digest=data_digest(table.clips),
-        measured=as_numbers(found),
+        measured=aucs(protocols),
     )
-    console.print(f"{model}: {model.stat().st_size} bytes")
+    write_scores(output / SCORES_NAME, thresholds, protocols)
+    print_report(thresholds, protocols)
 
 
 if __name__ == "__main__":

@@ -29,17 +29,17 @@ def platt(logits: list[Values], violent: Labels) -> Calibration:
     return Calibration(slope=max(float(fit.coef_[0, 0]), 1e-3), offset=float(fit.intercept_[0]))
 
 
-def choose_thresholds(calm: Values, alert: Values, persistent: Values, violent: Labels) -> Thresholds:
-    """Thresholds over the clips' best probabilities ``(N,)`` out of fold.
+def choose_thresholds(calm: Values, flaggable: Values, cuttable: Values, violent: Labels) -> Thresholds:
+    """Thresholds over the clips' probabilities ``(N,)`` out of fold: the calm tier's best, and what a
+    clip holds for as many alert samples as the policy wants before it flags, or cuts.
 
     ``flag`` reaches ``FLAG_RECALL`` of the violent clips when every frame is looked at. ``raise_tier`` lets
-    the calm tier's best window reach ``RAISE_RECALL`` of those. ``cut`` is over what any calm clip holds
-    for as many alert samples as the policy wants before it cuts.
+    the calm tier's best sample reach ``RAISE_RECALL`` of those. ``cut`` is over every calm clip.
     """
-    flag = float(np.quantile(alert[violent], 1 - FLAG_RECALL))
-    flagged = violent & (alert >= flag)
+    flag = float(np.quantile(flaggable[violent], 1 - FLAG_RECALL))
+    flagged = violent & (flaggable >= flag)
     raise_tier = min(float(np.quantile(calm[flagged], 1 - RAISE_RECALL)), flag)
-    cut = max(float(persistent[~violent].max()) + CUT_MARGIN, flag)
+    cut = max(float(cuttable[~violent].max()) + CUT_MARGIN, flag)
     return Thresholds(
         raise_tier=_down(raise_tier), flag=_down(flag), cut=min(math.ceil(cut * 1000) / 1000, 0.999)
     )

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from edge.detect.manifest import TierCalibration
 from models.train.head import MIN_SAMPLES, Features, Head, Labels, fit_head, live_spans
 from models.train.sampling import STEP_MS
 
-PERSIST = 3
-"""Alert-tier samples over ``cut`` that the default policy wants before it cuts."""
+FLAG_SAMPLES = 2
+CUT_SAMPLES = 3
+"""Samples in a row over the threshold that the default policy wants before it flags or cuts."""
 GOP_MS = 2000
 """Distance of keyframes that calm-tier figures assume."""
 
@@ -38,11 +40,18 @@ class ClipLogits:
         """Windows that the head judges; the last one where the clip is too short for any."""
         return self.windows[min(MIN_SAMPLES, len(self.windows)) - 1 :]
 
-    @property
-    def persistent(self) -> float:
-        """The score that ``PERSIST`` windows in a row reach; -inf in a clip that is too short."""
-        runs = [self.dense[i : i + PERSIST].min() for i in range(len(self.dense) - PERSIST + 1)]
-        return float(max(runs, default=-np.inf))
+    def live(self, calibration: TierCalibration) -> Values:
+        """Probabilities ``(S,)`` as a stream in the alert tier gets them, sample by sample."""
+        few = min(MIN_SAMPLES - 1, len(self.samples))
+        means = np.cumsum(self.samples[:few]) / np.arange(1, few + 1)
+        first = [calibration.calm.probability(float(raw)) for raw in means]
+        return np.array(first + [calibration.alert.probability(float(raw)) for raw in self.windows[few:]])
+
+
+def held_for(values: Values, samples: int) -> float:
+    """The score that ``samples`` values in a row reach; 0 where there are not as many."""
+    runs = [values[start : start + samples].min() for start in range(len(values) - samples + 1)]
+    return float(max(runs, default=0.0))
 
 
 def score_clip(head: Head, features: Features) -> ClipLogits:

@@ -1,70 +1,139 @@
-"""The figures of a training run: by source, with intervals that resample whole groups."""
+"""``python -m models.train.report``: the shipped model's figures, from the scores of its training run.
+
+Every score was given to a clip by a head that had not seen it, so the table needs neither the footage nor
+the training packages. Intervals resample whole groups.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.detect.manifest import Thresholds
 from edge.detect.measures import (
-    Interval,
-    average_precision,
     bootstrap,
     expected_calibration_error,
+    rate_upper_bound,
     recall_at_precision,
     roc_auc,
 )
 
+SCORES_NAME = "unseen-scores.json"
+SCORES = Path(__file__).resolve().parents[1] / SCORES_NAME
+
 Values = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
-MEASURES: dict[str, Callable[[Labels, Values], float]] = {
-    "auc": roc_auc,
-    "average_precision": average_precision,
-    "recall_at_precision_80": lambda labels, scores: recall_at_precision(labels, scores, 0.80),
-    "recall_at_precision_90": lambda labels, scores: recall_at_precision(labels, scores, 0.90),
-    "recall_at_precision_95": lambda labels, scores: recall_at_precision(labels, scores, 0.95),
-    "calibration_error": expected_calibration_error,
+PROTOCOLS = {
+    "oof": "out of fold, shipped int8 graph",
+    "oof_fp32": "out of fold, float graph",
+    "held_out": "source held out whole, shipped int8 graph",
 }
+COLUMNS: dict[str, Callable[[Labels, Values], float]] = {
+    "AUC": roc_auc,
+    "recall at 80 %": lambda labels, scores: recall_at_precision(labels, scores, 0.80),
+    "at 90 %": lambda labels, scores: recall_at_precision(labels, scores, 0.90),
+    "calibration error": expected_calibration_error,
+}
+ROUNDS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One figure of one set of clips."""
+class ClipScore:
+    """Calibrated scores of one clip that the judging head had not seen."""
 
-    protocol: str
-    """``oof``: group-wise folds; ``held_out``: the source itself left out of training."""
+    path: str
     source: str
-    measure: str
-    figure: Interval
-
-    def __str__(self) -> str:
-        return f"{self.protocol} {self.source} {self.measure} {self.figure}"
-
-
-def rows(
-    protocol: str, violent: Labels, scores: Values, groups: NDArray[np.str_], sources: NDArray[np.str_]
-) -> list[Row]:
-    """Every measure over all clips and over each source that has both labels."""
-    found = []
-    for source in ("all", *np.unique(sources)):
-        inside = np.ones(len(violent), dtype=bool) if source == "all" else sources == source
-        if len(np.unique(violent[inside])) < 2:
-            continue
-        for name, measure in MEASURES.items():
-            figure = bootstrap(measure, violent[inside], scores[inside], groups[inside], rounds=300)
-            found.append(Row(protocol, str(source), name, figure))
-    return found
+    group: str
+    violent: bool
+    mean: float
+    """Over the clip's live windows: what ranking and calibration are measured on."""
+    peak: float
+    calm_tier: float
+    """Best of the samples that the calm tier takes."""
+    flaggable: float
+    cuttable: float
+    """What the clip holds for as many samples as the policy wants before it flags, or cuts."""
 
 
-def as_numbers(found: list[Row]) -> dict[str, float]:
-    """The AUCs of a report as the manifest keeps them."""
+def write_scores(path: Path, thresholds: Thresholds, protocols: dict[str, list[ClipScore]]) -> None:
+    """Keeps the scores beside the model, one clip a line."""
+    lines = [f'{{"thresholds": {thresholds.model_dump_json()}, "protocols": {{']
+    for index, (name, scores) in enumerate(protocols.items()):
+        rows = ",\n".join(json.dumps(asdict(score)) for score in scores)
+        lines.append(f'"{name}": [\n{rows}\n]' + ("," if index < len(protocols) - 1 else ""))
+    path.write_text("\n".join([*lines, "}}"]) + "\n")
+
+
+def read_scores(path: Path = SCORES) -> tuple[Thresholds, dict[str, list[ClipScore]]]:
+    """What :func:`write_scores` kept."""
+    content = json.loads(path.read_text())
+    protocols = {name: [ClipScore(**row) for row in scores] for name, scores in content["protocols"].items()}
+    return Thresholds(**content["thresholds"]), protocols
+
+
+def aucs(protocols: dict[str, list[ClipScore]]) -> dict[str, float]:
+    """The AUCs with their intervals, as the manifest keeps them."""
     numbers = {}
-    for row in found:
-        if row.measure == "auc":
-            for part in ("value", "low", "high"):
-                key = f"{row.protocol}.{row.source}.auc.{part}"
-                numbers[key] = round(float(getattr(row.figure, part)), 4)
+    for name, scores in protocols.items():
+        for source, part in _parts(scores):
+            figure = bootstrap(roc_auc, *_columns(part), rounds=ROUNDS)
+            for edge in ("value", "low", "high"):
+                numbers[f"{name}.{source}.auc.{edge}"] = round(float(getattr(figure, edge)), 4)
     return numbers
+
+
+def print_report(thresholds: Thresholds, protocols: dict[str, list[ClipScore]]) -> None:
+    """A Markdown table a protocol, then what the thresholds do."""
+    for name, scores in protocols.items():
+        print(f"\n{PROTOCOLS[name]}\n")
+        print("| source | " + " | ".join(COLUMNS) + " | AUC of peak | AUC of calm tier |")
+        print("|---" * (len(COLUMNS) + 3) + "|")
+        for source, part in _parts(scores):
+            labels, means, groups = _columns(part)
+            cells = [str(bootstrap(measure, labels, means, groups, ROUNDS)) for measure in COLUMNS.values()]
+            for kind in ("peak", "calm_tier"):
+                other = np.array([getattr(score, kind) for score in part])
+                cells.append(f"{roc_auc(labels, other):.3f}")
+            print(f"| {source} | " + " | ".join(cells) + " |")
+        print()
+        for what, kind, limit in (
+            ("raised by the calm tier", "calm_tier", thresholds.raise_tier),
+            ("flagged", "flaggable", thresholds.flag),
+            ("cut", "cuttable", thresholds.cut),
+        ):
+            over = [score for score in scores if getattr(score, kind) >= limit]
+            violent, calm = sum(score.violent for score in over), sum(not score.violent for score in over)
+            calm_clips = sum(not score.violent for score in scores)
+            bound = rate_upper_bound(calm, calm_clips)
+            print(
+                f"- {what} (>= {limit}): {violent} of {len(scores) - calm_clips} violent clips, "
+                f"{calm} of {calm_clips} calm clips (at most {bound:.1%} at 95 %)"
+            )
+
+
+def _parts(scores: list[ClipScore]) -> list[tuple[str, list[ClipScore]]]:
+    """All clips, then each source that has both labels."""
+    parts = [("all", scores)]
+    for source in sorted({score.source for score in scores}):
+        part = [score for score in scores if score.source == source]
+        if len({score.violent for score in part}) == 2:
+            parts.append((source, part))
+    return parts
+
+
+def _columns(scores: list[ClipScore]) -> tuple[Labels, Values, NDArray[np.str_]]:
+    return (
+        np.array([score.violent for score in scores], dtype=bool),
+        np.array([score.mean for score in scores], dtype=np.float64),
+        np.array([score.group for score in scores], dtype=np.str_),
+    )
+
+
+if __name__ == "__main__":
+    print_report(*read_scores())
