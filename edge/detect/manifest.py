@@ -110,8 +110,8 @@ class TierCalibration(_Part):
 
 class WindowHead(_Part):
     """Alert-tier window logit = bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean ·
-    mean(z) over the embeddings e and logits z of its samples. A window of the calm tier, or of fewer
-    than ``min_samples``, has the mean of z."""
+    mean(z) over the embeddings e and logits z of its samples; one sample has no change. A window of
+    the calm tier has the mean of z."""
 
     mean: tuple[Finite, ...] = ()
     change: tuple[Finite, ...] = ()
@@ -154,8 +154,6 @@ class Manifest(_Part):
     input: InputSpec
     output: OutputSpec
     window_ms: int = Field(ge=100, le=60_000)
-    min_samples: int = Field(default=2, ge=2, le=256)
-    """Windows of fewer samples are judged by their samples' logits, like the calm tier's."""
     categories: tuple[Category, ...] = Field(min_length=1, max_length=16)
     data_digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """What the model was trained on."""

@@ -39,7 +39,6 @@ class DetectWindow:
 
     def __init__(self, manifest: Manifest) -> None:
         self._window_ms = manifest.window_ms
-        self._min_samples = manifest.min_samples
         self._categories = manifest.categories
         self._entries: deque[_Entry] = deque(maxlen=MAX_SAMPLES)
 
@@ -75,10 +74,9 @@ class DetectWindow:
         pts_ms: int,
         tier: Tier,
     ) -> Signal:
-        """Samples of the calm tier are seconds apart, and the change between a few is mostly noise: both
-        are judged by the samples' own logits. The head judges what the alert tier has seen."""
-        judged = Tier.CALM if len(embeddings) < self._min_samples else tier
-        if judged is Tier.CALM:
+        """Samples of the calm tier are seconds apart, and their change says nothing: they are judged by
+        their own logits. The head judges what the alert tier sees."""
+        if tier is Tier.CALM:
             raw = float(logits.mean(dtype=np.float64))
         else:
             raw = window_logit(category.head, embeddings, logits)
@@ -86,8 +84,8 @@ class DetectWindow:
             source=SignalSource.DETECT,
             category=category.name,
             pts_ms=pts_ms,
-            score=category.window.of(judged).probability(raw),
-            detail=f"{len(embeddings)} samples, {judged} tier",
+            score=category.window.of(tier).probability(raw),
+            detail=f"{len(embeddings)} samples, {tier} tier",
         )
 
 

@@ -25,7 +25,7 @@ from edge.detect.manifest import (
     TierCalibration,
 )
 from models.train.cache import CACHE, PLANE, SHORT_SIDE
-from models.train.head import MIN_SAMPLES, WINDOW_SAMPLES, Head
+from models.train.head import WINDOW_SAMPLES, Head
 from models.train.network import EMBEDDING, Embedder
 from models.train.quantise import quantise
 from models.train.samples import SIZE
@@ -109,7 +109,6 @@ def write_manifest(
         ),
         output=OutputSpec(embedding=EMBEDDING_OUTPUT, embedding_size=EMBEDDING, logits=LOGITS_OUTPUT),
         window_ms=WINDOW_SAMPLES * STEP_MS - 1,
-        min_samples=MIN_SAMPLES,
         categories=(
             Category(
                 name="fight", sample=sample, head=head.window, window=calibration, thresholds=thresholds

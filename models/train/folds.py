@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from edge.detect.manifest import TierCalibration
-from models.train.head import MIN_SAMPLES, Features, Head, Labels, fit_head, live_spans
+from models.train.head import HALF_WINDOW, Features, Head, Labels, fit_head, live_spans
 from models.train.sampling import STEP_MS
 
 FLAG_SAMPLES = 2
@@ -37,15 +37,12 @@ class ClipLogits:
 
     @property
     def dense(self) -> Values:
-        """Windows that the head judges; the last one where the clip is too short for any."""
-        return self.windows[min(MIN_SAMPLES, len(self.windows)) - 1 :]
+        """Windows that are at least half full, for calibration; the last one where none is."""
+        return self.windows[min(HALF_WINDOW, len(self.windows)) - 1 :]
 
     def live(self, calibration: TierCalibration) -> Values:
         """Probabilities ``(S,)`` as a stream in the alert tier gets them, sample by sample."""
-        few = min(MIN_SAMPLES - 1, len(self.samples))
-        means = np.cumsum(self.samples[:few]) / np.arange(1, few + 1)
-        first = [calibration.calm.probability(float(raw)) for raw in means]
-        return np.array(first + [calibration.alert.probability(float(raw)) for raw in self.windows[few:]])
+        return np.array([calibration.alert.probability(float(raw)) for raw in self.windows])
 
 
 def held_for(values: Values, samples: int) -> float:

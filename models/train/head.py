@@ -15,10 +15,9 @@ from models.train.index import SEED
 
 WINDOW_SAMPLES = 10
 """Samples of a full alert-tier window: 2 s at one every 200 ms."""
-MIN_SAMPLES = 5
-"""Shorter windows are judged by their samples alone: their change is mostly noise."""
-LENGTHS = (MIN_SAMPLES, WINDOW_SAMPLES)
-"""Windows that the head learns from: one that has just begun counts as well as a full one."""
+HALF_WINDOW = WINDOW_SAMPLES // 2
+LENGTHS = (HALF_WINDOW, WINDOW_SAMPLES)
+"""Windows that the head learns from. Shorter ones teach it noise: their change is of a few samples."""
 NUISANCE = 3
 """Directions that are taken out of the features before fitting."""
 STRENGTH = 1e-3
@@ -30,7 +29,7 @@ Labels = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``logit = embedding @ score_weight + score_bias``; ``window`` works on ``MIN_SAMPLES`` or more."""
+    """``logit = embedding @ score_weight + score_bias``; ``window`` works on embeddings."""
 
     score_weight: Features
     score_bias: float
