@@ -9,8 +9,7 @@ const file = path.resolve(process.argv[2] ?? path.join(__dirname, "config.json")
 const config = JSON.parse(fs.readFileSync(file, "utf8"));
 const server = new NodeMediaServer(config, file);
 
-// The package's close() only says goodbye: an RTMP client that does not hang up goes on publishing,
-// and an HTTP-FLV one always does.
+// The package's close() only says goodbye: an RTMP client that does not hang up goes on publishing.
 server.on("prePublish", (session) => {
   session.close = () => (session.socket ?? session.req.socket).destroy();
 });

@@ -18,9 +18,10 @@ from edge.api.auth import Role
 from edge.api.gen import operator_pb2
 from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.operator_client import operator
-from edge.enforce import CutTarget, NodeMediaServerConnector
+from edge.enforce import CutTarget, Cutter, NodeMediaServerConnector
 from edge.enforce.connectors.node_media_server import bearer_token
 from edge.ingest.programme import write_programme
+from edge.ingest.rtmp_client import RtmpPublisher
 from edge.launch import GateProcess
 from tests.conftest import require
 
@@ -164,6 +165,21 @@ async def test_the_connector_tells_sessions_apart(
         await asyncio.to_thread(publisher.wait, PATIENCE_S)
         assert await connector.is_live(target) is False
         assert await connector.publishes(target) is False, "held open for a resume, but nobody publishes"
+
+
+async def test_a_publisher_that_does_not_hang_up_is_cut_as_well(
+    server: NodeMediaServer, connector: NodeMediaServerConnector
+) -> None:
+    server.start("127.0.0.1:9")
+    stubborn = await RtmpPublisher.connect(server.url("cam"))
+    try:
+        target = CutTarget("st1", "live", "cam", await session_of(server, "cam"))
+        cutter = Cutter()
+        outcome = await cutter.cut(target, connector, limit_ms=10_000)
+        assert (outcome.confirmed, outcome.by) == (True, "state_api")
+        await cutter.close()
+    finally:
+        await stubborn.close()
 
 
 class HttpPublisher(Publisher):
