@@ -41,6 +41,7 @@ class DetectWindow:
         self._window_ms = manifest.window_ms
         self._categories = manifest.categories
         self._entries: deque[_Entry] = deque(maxlen=MAX_SAMPLES)
+        self._tier: Tier | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -52,10 +53,14 @@ class DetectWindow:
     def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
         """One signal a category: the calibrated probability that the window up to ``pts_ms`` shows it.
 
-        A time that goes back starts a new window, as what was before cannot be ordered against it.
+        A time that goes back starts a new window, as what was before cannot be ordered against it. So
+        does the step from calm to alert: the change since a sample that is seconds old is not the change
+        of two tenths of a second that the head knows.
         """
-        if self._entries and pts_ms <= self._entries[-1].pts_ms:
+        densified = self._tier is Tier.CALM and tier is Tier.ALERT
+        if densified or (self._entries and pts_ms <= self._entries[-1].pts_ms):
             self._entries.clear()
+        self._tier = tier
         self._entries.append(_Entry(pts_ms, sample))
         while self._entries[0].pts_ms < pts_ms - self._window_ms:
             self._entries.popleft()

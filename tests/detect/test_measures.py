@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from edge.detect.measures import (
     recall_at_precision,
     roc_auc,
 )
+from edge.detect.plots import draw
 
 scored = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), min_size=1, max_size=40)
 
@@ -76,3 +78,11 @@ def test_rate_upper_bound() -> None:
     assert rate_upper_bound(1, 1.0) == pytest.approx(4.744, abs=1e-3)
     assert rate_upper_bound(5, 1.0) == pytest.approx(10.513, abs=1e-3)
     assert rate_upper_bound(0, 0.0) == math.inf
+
+
+def test_plots_are_pictures(tmp_path: Path) -> None:
+    labels, scores = [True, True, False, False], [0.9, 0.4, 0.6, 0.1]
+    written = draw(tmp_path / "plots", labels, scores, {"long": [[0.0, 0.1], [0.2, 0.5]]})
+    assert {path.name for path in written} == {"roc.png", "pr.png", "calibration.png", "time.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+    assert draw(tmp_path / "calm", [False], [0.1], {}) == []

@@ -89,6 +89,18 @@ def test_each_tier_has_its_judge(detector: Detector) -> None:
         assert dense.score == category.window.alert.probability(raw)
 
 
+def test_alert_starts_without_the_calm_tiers_samples(detector: Detector) -> None:
+    window, fresh = detector.new_window(), detector.new_window()
+    window.add(0, sample(detector, 1), Tier.CALM)
+    window.add(1900, sample(detector, 2), Tier.CALM)
+    for pts_ms in (2000, 2200):
+        each = sample(detector, pts_ms)
+        assert window.add(pts_ms, each, Tier.ALERT) == fresh.add(pts_ms, each, Tier.ALERT)
+    assert len(window) == 2
+    window.add(2400, sample(detector, 3), Tier.CALM)
+    assert len(window) == 3
+
+
 def test_window_logit_by_hand() -> None:
     head = WindowHead(mean=(1.0, 2.0), change=(10.0, 0.0), logit_mean=0.5, bias=-1.0)
     embeddings = np.array([[0.0, 1.0], [2.0, 3.0], [1.0, 2.0]], dtype=np.float32)
