@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -53,6 +54,8 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     """Serve until SIGTERM or SIGINT, then drain. Raises ConfigError when it cannot start."""
     clock = SystemClock()
     metrics = Metrics()
+    # Ledger, evidence and tokens name people: what this process makes is its owner's alone.
+    os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     created = ensure_token_file(settings.operator_tokens)

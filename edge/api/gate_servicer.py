@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
+import structlog
 
 from edge.api import bounds
 from edge.api.gen import gate_pb2, gate_pb2_grpc
 from edge.api.status import Context, abort, answers_errors, streams_errors
 from edge.domain import Publish
-from edge.errors import GateError, InvalidInput
+from edge.errors import GateError, InvalidInput, WorkerLost
 from edge.supervise import Gate
 from edge.supervise.registry import LiveStream
 
@@ -23,6 +24,9 @@ _REASONS = {
     "ledger_down": gate_pb2.REASON_CODE_LEDGER_DOWN,
     "draining": gate_pb2.REASON_CODE_DRAINING,
 }
+
+
+log = structlog.get_logger(__name__)
 
 
 class GateServicer(gate_pb2_grpc.GateServicer):
@@ -97,6 +101,11 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             self._gate.end_push(stream, "half_close")
         except GateError as error:
             answers.close(error)
+        except grpc.RpcError:
+            answers.close()
+        except Exception:
+            log.exception("reading a Watch call failed", stream_id=stream.id)
+            answers.close(WorkerLost("the gate failed to read the call"))
 
     @streams_errors
     async def Attach(
@@ -121,11 +130,13 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             if answers.error is not None:
                 await abort(context, answers.error)
         finally:
-            if reading is not None:
-                reading.cancel()
-                with contextlib.suppress(asyncio.CancelledError, grpc.RpcError):
-                    await reading
-            self._gate.call_ended(stream, answers)
+            try:
+                if reading is not None:
+                    reading.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await reading
+            finally:
+                self._gate.call_ended(stream, answers)
 
     @answers_errors
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:

@@ -203,7 +203,11 @@ class StreamPipeline:
         near = False
         if match.enabled:
             # Banks are searched with the widest radius; a policy may want less.
-            candidates = [c for c in self._matcher.query(sample.luma) if c.distance <= match.radius]
+            candidates = [
+                c
+                for c in self._matcher.query(sample.luma)
+                if c.distance <= match.radius and c.quality >= match.min_quality
+            ]
             signals = (*signals, *self._vote.add(sample.pts_ms, candidates))
             near = self._vote.near
         decision = self._decider.decide(signals, sample.pts_ms, near_match=near)

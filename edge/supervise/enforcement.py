@@ -181,8 +181,12 @@ class Enforcement:
         until_ms = max((block.until_ms for block in blocks), default=0)
         answer = self._answer(stream, verdict, incident.id, until_ms)
         self.blocks_apply()
+        # The clip is on record whether or not the cut is ever confirmed.
+        recorded = asyncio.ensure_future(self._finish_record(incident, saved))
         incident = await self._close_publisher(stream, answer, incident) or incident
-        await self._finish_record(incident, saved)
+        path = await recorded
+        incident = dataclasses.replace(incident, evidence_path=path)
+        await asyncio.to_thread(write_incident_record, incident, self._evidence_dir)
 
     async def _close_publisher(
         self, stream: LiveStream, answer: gate_pb2.WatchResponse, incident: Incident | None
@@ -225,6 +229,11 @@ class Enforcement:
         if connector is None:
             # The caller's connection to the gate ended with the old process: on its return it must
             # ask for admission again, and the block refuses it.
+            log.warning(
+                "a cut of an earlier run was never confirmed; its caller must ask for admission again",
+                incident_id=incident.id,
+                server=incident.publish.server,
+            )
             return
         target = CutTarget(
             stream_id=incident.stream_id,
@@ -233,10 +242,14 @@ class Enforcement:
             connection=incident.publish.connection,
             address=incident.publish.address,
         )
-        outcome = await self._cutter.cut(target, connector, limit_ms=self._cut_limit_ms)
-        if not outcome.confirmed:
-            self._metrics.cuts_unconfirmed.inc()
-            outcome = await self._cutter.wait(incident.stream_id)
+        try:
+            outcome = await self._cutter.cut(target, connector, limit_ms=self._cut_limit_ms)
+            if not outcome.confirmed:
+                self._metrics.cuts_unconfirmed.inc()
+                outcome = await self._cutter.wait(incident.stream_id)
+        except CutFailed as error:
+            log.critical("resumed cut was not confirmed", incident_id=incident.id, error=str(error))
+            return
         self._metrics.cuts.labels(outcome.by).inc()
         await self._retried(self._ledger.mark_cut_confirmed, incident.id, self._clock.wall_ms(), outcome.by)
         log.info("cut resumed after a restart is confirmed", incident_id=incident.id, by=outcome.by)
@@ -331,7 +344,7 @@ class Enforcement:
             future.set_result(None)
         return future
 
-    async def _finish_record(self, incident: Incident, saved: asyncio.Future[str | None]) -> None:
+    async def _finish_record(self, incident: Incident, saved: asyncio.Future[str | None]) -> str | None:
         try:
             path = await asyncio.wait_for(saved, timeout=10.0)
         except TimeoutError:
@@ -341,3 +354,4 @@ class Enforcement:
             incident = dataclasses.replace(incident, evidence_path=path)
             await self._retried(self._ledger.set_evidence, incident.id, path)
         await asyncio.to_thread(write_incident_record, incident, self._evidence_dir)
+        return path

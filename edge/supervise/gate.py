@@ -40,7 +40,7 @@ from edge.errors import (
 )
 from edge.hooks import Admission
 from edge.ledger import AdmissionView, BlockFeed, DurableLedger
-from edge.policy import FailureMode, Policy
+from edge.policy import FailureMode, Mode, Policy
 from edge.supervise.answers import Answers
 from edge.supervise.enforcement import Enforcement
 from edge.supervise.gop import Gop
@@ -53,7 +53,10 @@ from edge.workers.settings import WorkerSettings
 
 _SWEEP_S = 1.0
 _EXPIRE_SWEEPS = 600
-_PULL_RETRIES = 5
+_PULLS_TO_ALARM = 6
+_PULL_PAUSE_MS = 5_000
+_PULLED_FACTOR = 20
+"""How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
 _PULL_RETRY_MS = 300
 _SETTLE_S = 3.0
 
@@ -86,6 +89,7 @@ class Gate:
         self.registry = Registry(settings.limits.max_streams)
         self.pool = WorkerPool(settings.workers, worker_settings, self, clock)
         self.draining = False
+        self._stopped = False
         self._pulled_servers = frozenset(connectors)
         self._cutter = Cutter()
         self._enforcement = Enforcement(
@@ -143,6 +147,8 @@ class Gate:
         if self._feed is not None:
             await asyncio.to_thread(self._feed.stop)
         await self._enforcement.settle(_SETTLE_S)
+        self._stopped = True
+        await self._enforcement.settle(_SETTLE_S)
         for stream in self.registry:
             if stream.answers is not None:
                 stream.answers.close(CapacityExceeded("the gate is stopping"))
@@ -176,9 +182,10 @@ class Gate:
         if known is not None:
             if known.publish == publish and not known.cutting:
                 return Admission(allowed=True, stream_id=known.id, reason="admitted")
-            if not known.cutting:
-                # The server uses the reference again: its old connection is gone.
-                self._forget(known, "replaced")
+            if known.cutting:
+                return self._refused("capacity")
+            # The server uses the reference again: its old connection is gone.
+            self._forget(known, "replaced")
         if self.pool.full:
             mode = self.policy.failure.on_capacity
             self.metrics.failure_mode.labels("on_capacity", mode.value).inc()
@@ -254,6 +261,8 @@ class Gate:
     async def attach(self, stream_id: StreamId, url: str) -> None:
         """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
         stream = self.registry.get(stream_id)
+        if stream.cutting:
+            raise NotFound("stream to attach", stream_id)
         if stream.owned:
             return
         stream.url = self._checked_url(url)
@@ -266,8 +275,9 @@ class Gate:
 
     def detach(self, stream_id: str) -> None:
         stream = self.registry.get(stream_id)
-        if stream.url is None:
+        if stream.url is None or stream.answers is None:
             raise NotFound("attached stream", stream_id)
+        stream.detached = True
         self._close_in_worker(stream, drain=False)
 
     def call_ended(self, stream: LiveStream, answers: Answers) -> None:
@@ -305,15 +315,20 @@ class Gate:
         self.pool.assign(stream.id)
         stream.client = client
         stream.answers = Answers(self.settings.limits.max_answers) if answers else None
-        stream.told_opened = False
+        stream.told_opened = stream.detached = False
         self._open_in_worker(stream, alert=False)
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool) -> None:
         policy_json = self.policy.model_dump_json()
+        stream.opening += 1
         if stream.url is not None:
             command = worker_pb2.ToWorker(
                 open_pull=worker_pb2.OpenPull(
-                    stream_id=stream.id, url=stream.url, policy_json=policy_json, alert=alert
+                    stream_id=stream.id,
+                    url=stream.url,
+                    policy_json=policy_json,
+                    alert=alert,
+                    opening=stream.opening,
                 )
             )
         else:
@@ -324,6 +339,7 @@ class Gate:
                     extradata=stream.extradata,
                     policy_json=policy_json,
                     alert=alert,
+                    opening=stream.opening,
                 )
             )
         self.pool.send(stream.id, command)
@@ -371,15 +387,19 @@ class Gate:
         self.pool.release(stream.id)
         stream.owned = False
         if stream.answers is not None:
-            stream.answers.close()
+            stream.answers.close(
+                None if reason in {"cut", "closed"} else WorkerLost(f"the stream is {reason}")
+            )
         self.registry.remove(stream)
         self.metrics.streams.set(len(self.registry))
         log.info("stream is over", stream_id=stream.id, reason=reason)
 
     def _idle(self, stream: LiveStream) -> None:
+        stream.idle_since_ms = self.clock.monotonic_ms()
+        if stream.cutting:
+            return  # its worker keeps the media until evidence is written
         stream.owned = False
         self.pool.release(stream.id)
-        stream.idle_since_ms = self.clock.monotonic_ms()
         if stream.phase is Phase.WATCHED:
             stream.phase = Phase.ADMITTED
 
@@ -396,7 +416,9 @@ class Gate:
                 if stream.answers is not None or now - stream.idle_since_ms <= limit:
                     continue
                 if stream.phase is Phase.ADMITTED:
-                    self._forget(stream, "unwatched")
+                    pulled = stream.url is not None and not stream.detached
+                    if not pulled or now - stream.idle_since_ms > _PULLED_FACTOR * limit:
+                        self._forget(stream, "unwatched")
                 elif stream.cutting and not self.wants_pull(stream.publish.server):
                     self._enforcement.abandon(stream)
             try:
@@ -439,10 +461,11 @@ class Gate:
 
     def _judged(self, judged: worker_pb2.Judged) -> None:
         stream = self.registry.find(judged.stream_id)
-        if stream is None or stream.cutting:
+        if stream is None or stream.cutting or self._stopped:
             return
         verdict = convert.verdict_from_proto(judged.verdict, judged.cleared_pts_ms)
         stream.samples += 1
+        stream.pulls = 0
         stream.score = judged.score
         stream.tier = convert.tier_from_proto(judged.tier)
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, judged.cleared_pts_ms)
@@ -490,12 +513,13 @@ class Gate:
 
     def _blind(self, stream: LiveStream) -> None:
         """The stream's blind time is past its limit: what the policy says."""
-        match self.policy.failure.on_blind:
-            case Action.FLAG:
-                verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason="blind")
-                self._enforcement.flag(stream, verdict)
-            case Action.CUT:
-                self._enforcement.cut_without_strike(stream, "blind", 0)
+        action = self.policy.failure.on_blind
+        shadow = self.policy.mode is Mode.SHADOW
+        if action is Action.CUT and not shadow:
+            self._enforcement.cut_without_strike(stream, "blind", 0)
+        elif action is not Action.PASS:
+            verdict = Verdict(action, -1, stream.cleared_pts_ms, reason="blind", shadow=shadow)
+            self._enforcement.flag(stream, verdict)
 
     def _degraded(self, stream: LiveStream, degraded: gate_pb2.Degraded) -> None:
         if stream.answers is not None:
@@ -506,7 +530,7 @@ class Gate:
     def _closed(self, event: worker_pb2.Closed) -> None:
         self.metrics.streams_closed.labels(event.reason).inc()
         stream = self.registry.find(event.stream_id)
-        if stream is None or not stream.owned:
+        if stream is None or not stream.owned or event.opening != stream.opening:
             return
         url, answers = stream.url, stream.answers
         self._idle(stream)
@@ -518,7 +542,7 @@ class Gate:
             self._failure_mode(stream, event.reason, event.detail)
             if stream.cutting:
                 return
-        if url is not None and answers is None and (clean or event.retryable):
+        if url is not None and answers is None and not stream.detached and (clean or event.retryable):
             self._run_later(self._pull_again(stream))
         elif answers is not None:
             if clean:
@@ -532,18 +556,25 @@ class Gate:
         mode = self.policy.failure.on_gate_degraded
         self.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
         self._degraded(stream, gate_pb2.Degraded(reason=reason, count=1, detail=detail))
-        if mode is FailureMode.DENY:
+        if mode is FailureMode.DENY and self.policy.mode is Mode.ENFORCE:
             self._enforcement.cut_without_strike(stream, "degraded", 0)
 
     async def _pull_again(self, stream: LiveStream) -> None:
-        """A hooked pull ended though the publisher did not say so: look again, a few times."""
+        """A hooked pull ended though the publisher did not say so: look again until it does."""
         stream.pulls += 1
-        if stream.pulls > _PULL_RETRIES:
-            return
-        await asyncio.sleep(_PULL_RETRY_MS * stream.pulls / 1000)
-        if self.registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
-            with contextlib.suppress(CapacityExceeded, WorkerLost):
+        if stream.pulls == _PULLS_TO_ALARM:
+            log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
+            self._failure_mode(stream, "pull_failed", f"{stream.pulls} pulls in a row gave no verdict")
+        pause_ms = min(_PULL_RETRY_MS * 2 ** min(stream.pulls, 10), _PULL_PAUSE_MS)
+        while self.registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
+            await asyncio.sleep(pause_ms / 1000)
+            if stream.phase is not Phase.ADMITTED or self.registry.find(stream.id) is not stream:
+                return
+            try:
                 self._open(stream, client="", answers=False)
+                return
+            except (CapacityExceeded, WorkerLost) as error:
+                log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
 
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         self.metrics.worker_restarts.inc()

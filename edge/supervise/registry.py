@@ -38,6 +38,10 @@ class LiveStream:
     url: str | None = None
     """Set in pull mode."""
     pulls: int = 0
+    """Pulls in a row that ended without a verdict."""
+    opening: int = 0
+    """How often it was opened in a worker; what a worker says of an earlier opening is stale."""
+    detached: bool = False
     answers: Answers | None = None
     tier: Tier = Tier.CALM
     score: float = 0.0

@@ -37,6 +37,10 @@ _COST_DECAY: Final = 0.97
 """What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
 _BLIND_CHECK_MS: Final = 250.0
 _JUDGE_FIRST_MS: Final = 1.0
+_WRITERS_MS: Final = 3000.0
+"""How long a worker that stops waits for evidence that is being written."""
+_LINGER_MS: Final = 10_000.0
+"""How long a cut stream that has ended keeps its media for the evidence."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +48,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class PullOpened:
     stream_id: str
+    opening: int
     codec: Codec
     extradata: bytes
 
@@ -51,12 +56,14 @@ class PullOpened:
 @dataclass(frozen=True, slots=True)
 class PullUnit:
     stream_id: str
+    opening: int
     unit: AccessUnit
 
 
 @dataclass(frozen=True, slots=True)
 class PullEnded:
     stream_id: str
+    opening: int
     error: GateError | None
 
 
@@ -71,6 +78,7 @@ Command = worker_pb2.ToWorker | PullOpened | PullUnit | PullEnded | SupervisorGo
 @dataclass(slots=True)
 class _Stream:
     id: str
+    opening: int
     policy: Policy
     alert: bool
     codec: Codec | None = None
@@ -92,6 +100,9 @@ class _Stream:
     """Its blind time is past the limit, and that has been said."""
     ended: bool = False
     cut: bool = False
+    evidence_kept: bool = False
+    lingers_until_ms: float | None = None
+    """It has ended after its CUT, and only waits to be asked for evidence."""
     unsaid: Counter[str] = field(default_factory=Counter)
     said_ms: float = -_NOTICE_INTERVAL_MS
     cleared_pts_ms: int = -1
@@ -122,6 +133,7 @@ class WorkerLoop:
         self._judge_ms = 5.0
         self._busy_ms = 0.0
         self._decoded = self._judged = 0
+        self._writers: list[threading.Thread] = []
         self._banks_checked_ms = self._blind_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -155,6 +167,9 @@ class WorkerLoop:
                 self._current.leave()
         for stream in list(self._streams.values()):
             self._drop(stream)
+        deadline_ms = self._clock.monotonic_ms() + _WRITERS_MS
+        for writer in self._writers:
+            writer.join(max(0.0, deadline_ms - self._clock.monotonic_ms()) / 1000)
 
     # commands
 
@@ -175,7 +190,7 @@ class WorkerLoop:
             case PullOpened():
                 self._pull_opened(command)
             case PullUnit():
-                if (stream := self._streams.get(command.stream_id)) is not None:
+                if (stream := self._pulled(command)) is not None:
                     self._enqueue(stream, command.unit)
             case PullEnded():
                 self._pull_ended(command)
@@ -240,7 +255,9 @@ class WorkerLoop:
         if now - self._blind_checked_ms < _BLIND_CHECK_MS:
             return
         self._blind_checked_ms = now
-        for stream in self._streams.values():
+        for stream in list(self._streams.values()):
+            if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
+                self._drop(stream)
             if stream.pipeline is None or stream.cut or stream.blind:
                 continue
             limit_ms = stream.policy.tiers.blind_limit_ms + stream.policy.budget_ms
@@ -259,17 +276,16 @@ class WorkerLoop:
     # opening and closing
 
     def _open_push(self, command: worker_pb2.OpenPush) -> None:
-        stream = self._new_stream(command.stream_id, command.policy_json, command.alert)
-        try:
+        stream = self._new_stream(command.stream_id, command.opening, command.policy_json, command.alert)
+
+        def start(stream: _Stream) -> None:
             self._start_pipeline(stream, _codec(command.codec), command.extradata)
-        except GateError as error:
-            self._close(stream, error.reason, str(error), retryable=False)
-            return
-        self._said_opened(stream)
+
+        self._jobs.push(stream.id, float("-inf"), start)
 
     def _open_pull(self, command: worker_pb2.OpenPull) -> None:
-        stream = self._new_stream(command.stream_id, command.policy_json, command.alert)
-        ident = stream.id
+        stream = self._new_stream(command.stream_id, command.opening, command.policy_json, command.alert)
+        ident, opening = stream.id, stream.opening
         settings = PullSettings(
             schemes=self._settings.pull_schemes,
             open_ms=self._settings.pull_open_ms,
@@ -281,28 +297,32 @@ class WorkerLoop:
                 command.url,
                 settings,
                 self._clock,
-                on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, codec, extradata)),
-                on_unit=lambda unit: self.inbox.put(PullUnit(ident, unit)),
-                on_end=lambda error: self.inbox.put(PullEnded(ident, error)),
+                on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, opening, codec, extradata)),
+                on_unit=lambda unit: self.inbox.put(PullUnit(ident, opening, unit)),
+                on_end=lambda error: self.inbox.put(PullEnded(ident, opening, error)),
             )
         except GateError as error:
             self._close(stream, error.reason, str(error), retryable=False)
             return
         stream.pull.start()
 
-    def _pull_opened(self, event: PullOpened) -> None:
+    def _pulled(self, event: PullOpened | PullUnit | PullEnded) -> _Stream | None:
+        """The stream of a pull's event; None when it is gone or was opened anew since."""
         stream = self._streams.get(event.stream_id)
+        return stream if stream is not None and stream.opening == event.opening else None
+
+    def _pull_opened(self, event: PullOpened) -> None:
+        stream = self._pulled(event)
         if stream is None:
             return
-        try:
+
+        def start(stream: _Stream) -> None:
             self._start_pipeline(stream, event.codec, event.extradata)
-        except GateError as error:
-            self._close(stream, error.reason, str(error), retryable=False)
-            return
-        self._said_opened(stream)
+
+        self._jobs.push(stream.id, float("-inf"), start)
 
     def _pull_ended(self, event: PullEnded) -> None:
-        stream = self._streams.get(event.stream_id)
+        stream = self._pulled(event)
         if stream is None:
             return
         if event.error is None:
@@ -310,14 +330,15 @@ class WorkerLoop:
         else:
             self._close(stream, event.error.reason, str(event.error), retryable=event.error.retryable)
 
-    def _new_stream(self, stream_id: str, policy_json: str, alert: bool) -> _Stream:
+    def _new_stream(self, stream_id: str, opening: int, policy_json: str, alert: bool) -> _Stream:
         if (old := self._streams.get(stream_id)) is not None:
             self._drop(old)
-        stream = _Stream(stream_id, parse_policy(policy_json), alert)
+        stream = _Stream(stream_id, opening, parse_policy(policy_json), alert)
         self._streams[stream_id] = stream
         return stream
 
     def _start_pipeline(self, stream: _Stream, codec: Codec, extradata: bytes) -> None:
+        """A job like any other: a decoder may crash on extradata as well as on media."""
         if len(extradata) > self._settings.max_extradata_bytes:
             raise LimitExceeded("extradata", self._settings.max_extradata_bytes, len(extradata), "bytes")
         stream.codec, stream.extradata = codec, extradata
@@ -332,6 +353,7 @@ class WorkerLoop:
             self._clock,
             alert=stream.alert,
         )
+        self._said_opened(stream)
 
     def _said_opened(self, stream: _Stream) -> None:
         assert stream.codec is not None
@@ -367,12 +389,24 @@ class WorkerLoop:
         self._close(stream, "end", "", retryable=False)
 
     def _close(self, stream: _Stream, reason: str, detail: str, *, retryable: bool) -> None:
+        if stream.lingers_until_ms is not None:
+            return
         self._flush_notices(stream)
-        self._drop(stream)
+        if stream.cut and not stream.evidence_kept:
+            self._jobs.drop(stream.id)
+            if stream.pull is not None:
+                stream.pull.stop()
+            stream.lingers_until_ms = self._clock.monotonic_ms() + _LINGER_MS
+        else:
+            self._drop(stream)
         self._send(
             worker_pb2.FromWorker(
                 closed=worker_pb2.Closed(
-                    stream_id=stream.id, reason=reason, detail=detail, retryable=retryable
+                    stream_id=stream.id,
+                    reason=reason,
+                    detail=detail,
+                    retryable=retryable,
+                    opening=stream.opening,
                 )
             )
         )
@@ -526,18 +560,21 @@ class WorkerLoop:
         if stream is None or stream.pipeline is None or stream.codec is None:
             self._said_evidence(command, error="the stream has no media left in this worker")
             return
-        for unit in stream.units:
-            stream.pipeline.skip(unit)
-        stream.units.clear()
-        stream.queued_bytes = 0
+        if stream.cut:
+            # Nothing of it is judged any more; what is queued still belongs to the clip.
+            for unit in stream.units:
+                stream.pipeline.skip(unit)
+            stream.units.clear()
+            stream.queued_bytes = 0
         units = stream.pipeline.ring.units()
         codec, extradata = stream.codec, stream.extradata
 
         def write() -> None:
             try:
                 clip = write_clip(units, codec, extradata, Path(command.directory), command.incident_id)
-            except (GateError, OSError) as error:
-                self._said_evidence(command, error=str(error))
+            except Exception as error:
+                log.exception("no evidence clip", incident_id=command.incident_id)
+                self._said_evidence(command, error=f"{type(error).__name__}: {error}")
             else:
                 self._send(
                     worker_pb2.FromWorker(
@@ -551,9 +588,15 @@ class WorkerLoop:
                     )
                 )
 
-        threading.Thread(target=write, name=f"evidence-{command.incident_id}", daemon=True).start()
-        if command.close:
-            self._close(stream, "cut", "", retryable=False)
+        self._writers = [writer for writer in self._writers if writer.is_alive()]
+        self._writers.append(
+            threading.Thread(target=write, name=f"evidence-{command.incident_id}", daemon=True)
+        )
+        self._writers[-1].start()
+        if stream.cut:
+            stream.evidence_kept = True
+            if stream.lingers_until_ms is not None:
+                self._drop(stream)
 
     def _said_evidence(self, command: worker_pb2.SaveEvidence, *, error: str) -> None:
         self._send(

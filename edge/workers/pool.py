@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 import sys
@@ -23,7 +24,7 @@ from edge.workers.current import CurrentStream
 from edge.workers.settings import WorkerSettings
 
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
-_START_FAILURES = 3
+_RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
 _STOP_S = 5.0
 
@@ -105,25 +106,22 @@ class WorkerPool:
         self._stopping = True
         for worker in self._workers.values():
             self._write(worker, worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown()))
-        for worker in list(self._workers.values()):
-            try:
-                await asyncio.wait_for(worker.process.wait(), _STOP_S)
-            except TimeoutError:
-                worker.process.kill()
-                await worker.process.wait()
-            worker.writer.close()
+        await asyncio.gather(*(self._await_end(worker) for worker in self._workers.values()))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _await_end(self, worker: _Worker) -> None:
+        try:
+            await asyncio.wait_for(worker.process.wait(), _STOP_S)
+        except TimeoutError:
+            worker.process.kill()
+            await worker.process.wait()
+        worker.writer.close()
+
     def processes(self) -> tuple[int, ...]:
         """Process ids of the workers alive."""
         return tuple(worker.process.pid for worker in self._workers.values())
-
-    def worker_of(self, stream_id: str) -> int | None:
-        """Process id of the worker that owns a stream."""
-        worker = self._owner.get(stream_id)
-        return None if worker is None else worker.process.pid
 
     def assign(self, stream_id: str) -> None:
         """Give a stream to the least loaded worker. Raises CapacityExceeded when none is up."""
@@ -243,9 +241,9 @@ class WorkerPool:
 
     @property
     def full(self) -> bool:
-        """Whether every worker is up to its limit, as last measured."""
-        up = [worker for worker in self._workers.values() if not worker.lost]
-        return bool(up) and all(worker.busy_share > self._section.max_busy for worker in up)
+        """Whether no worker can take a stream: each is at its limit, as last measured, or none is up."""
+        up = [worker for worker in self._workers.values() if worker.ready.is_set() and not worker.lost]
+        return all(worker.busy_share > self._section.max_busy for worker in up)
 
     def loads(self) -> tuple[WorkerLoad, ...]:
         """Each worker's load as it was last measured."""
@@ -286,17 +284,22 @@ class WorkerPool:
         self.restarts += 1
         log.error("worker died", worker=worker.index, exit_code=code, streams=len(streams), in_work=culprit)
         worker.current.close()
+        others = any(w.ready.is_set() and not w.lost for w in self._workers.values())
+        if others:
+            self._events.on_streams_lost(streams, quarantined)
         await self._respawn(worker.index)
-        self._events.on_streams_lost(streams, quarantined)
+        if not others:
+            self._events.on_streams_lost(streams, quarantined)
 
     async def _respawn(self, index: int) -> None:
-        for attempt in range(_START_FAILURES):
+        for attempt in itertools.count(1):
             try:
                 await self._spawn(index)
                 return
             except (ConfigError, OSError) as error:
-                log.error("worker not restarted", worker=index, attempt=attempt + 1, error=str(error))
-                await asyncio.sleep(self._section.restart_backoff_ms * 2**attempt / 1000)
+                log.critical("worker not restarted", worker=index, attempt=attempt, error=str(error))
+                pause_ms = self._section.restart_backoff_ms * 2 ** min(attempt, 8)
+                await asyncio.sleep(min(pause_ms, _RESTART_PAUSE_MS) / 1000)
 
     async def _heartbeat(self) -> None:
         sequence = 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -321,6 +325,56 @@ def test_a_killed_worker_costs_a_moment_and_no_stream(
     assert "worker_lost" in notices
     lost_at = next(i for i, a in enumerate(seen) if a.degraded.reason == "worker_lost")
     assert any(a.WhichOneof("response") == "verdict" for a in seen[lost_at:])
+
+
+def test_a_late_end_of_an_old_call_does_not_touch_the_new_one(
+    stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    extradata, units = footage
+    stream_id = admit(stub, "reopening").stream_id
+    for _ in range(5):
+        call: Any = stub.Watch(requests(stream_id, extradata, units, pace=0.02), timeout=TIMEOUT_S)
+        next(call)
+        call.cancel()
+        answers: list[gate_pb2.WatchResponse] = []
+        deadline = time.monotonic() + TIMEOUT_S
+        while not answers and time.monotonic() < deadline:
+            try:
+                answers = watch(stub, requests(stream_id, extradata, units[:60], pace=0.01))
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.ALREADY_EXISTS  # noqa: PT017
+        assert sum(answer.WhichOneof("response") == "verdict" for answer in answers) >= 5
+
+
+def test_a_pull_is_attached_judged_and_detached(stub: Any, tmp_path: Path) -> None:
+    """A live FLV over HTTP, sent in real time to the one who asks: the gate."""
+    path = tmp_path / "served.flv"
+    write_footage(path, seconds=8)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve_live, args=(listener, path.read_bytes(), 8.0), daemon=True).start()
+        stream_id = admit(stub, "pulled").stream_id
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/live.flv"
+        seen = []
+        for answer in stub.Attach(gate_pb2.AttachRequest(stream_id=stream_id, url=url), timeout=TIMEOUT_S):
+            seen.append(answer.WhichOneof("response"))
+            if seen.count("verdict") == 3:
+                stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id), timeout=TIMEOUT_S)
+    assert seen.count("verdict") >= 3
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id), timeout=TIMEOUT_S)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def serve_live(listener: socket.socket, media: bytes, seconds: float) -> None:
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/x-flv\r\n\r\n")
+        pieces = 160
+        for number in range(pieces):
+            start, end = number * len(media) // pieces, (number + 1) * len(media) // pieces
+            connection.sendall(media[start:end])
+            time.sleep(seconds / pieces)
 
 
 def test_capacity_is_refused_openly(stub: Any) -> None:

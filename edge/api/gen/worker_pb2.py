@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from edge.api.gen import gate_pb2 as edge_dot_gate_dot_v1_dot_gate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65\x64ge/worker/v1/worker.proto\x12\x0e\x65\x64ge.worker.v1\x1a\x17\x65\x64ge/gate/v1/gate.proto\"c\n\x08OpenPush\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\x12\x11\n\textradata\x18\x03 \x01(\x0c\x12\x13\n\x0bpolicy_json\x18\x04 \x01(\t\x12\r\n\x05\x61lert\x18\x05 \x01(\x08\"N\n\x08OpenPull\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_json\x18\x03 \x01(\t\x12\r\n\x05\x61lert\x18\x04 \x01(\x08\"V\n\x05Media\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12&\n\x04unit\x18\x02 \x01(\x0b\x32\x18.edge.gate.v1.AccessUnit\x12\x12\n\narrival_ms\x18\x03 \x01(\x01\")\n\x05\x43lose\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x64rain\x18\x02 \x01(\x08\"3\n\tSetPolicy\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x13\n\x0bpolicy_json\x18\x02 \x01(\t\"X\n\x0cSaveEvidence\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x13\n\x0bincident_id\x18\x02 \x01(\t\x12\x11\n\tdirectory\x18\x03 \x01(\t\x12\r\n\x05\x63lose\x18\x04 \x01(\x08\"\r\n\x0bReloadBanks\"\x18\n\x04Ping\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"\n\n\x08Shutdown\"\xb4\x03\n\x08ToWorker\x12-\n\topen_push\x18\x01 \x01(\x0b\x32\x18.edge.worker.v1.OpenPushH\x00\x12-\n\topen_pull\x18\x02 \x01(\x0b\x32\x18.edge.worker.v1.OpenPullH\x00\x12&\n\x05media\x18\x03 \x01(\x0b\x32\x15.edge.worker.v1.MediaH\x00\x12&\n\x05\x63lose\x18\x04 \x01(\x0b\x32\x15.edge.worker.v1.CloseH\x00\x12/\n\nset_policy\x18\x05 \x01(\x0b\x32\x19.edge.worker.v1.SetPolicyH\x00\x12\x35\n\rsave_evidence\x18\x06 \x01(\x0b\x32\x1c.edge.worker.v1.SaveEvidenceH\x00\x12\x33\n\x0creload_banks\x18\x07 \x01(\x0b\x32\x1b.edge.worker.v1.ReloadBanksH\x00\x12$\n\x04ping\x18\x08 \x01(\x0b\x32\x14.edge.worker.v1.PingH\x00\x12,\n\x08shutdown\x18\t \x01(\x0b\x32\x18.edge.worker.v1.ShutdownH\x00\x42\t\n\x07\x63ommand\"2\n\x05Ready\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61nk_digest\x18\x02 \x01(\t\"0\n\x0cSourceOpened\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\"\xc7\x01\n\x06Judged\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12&\n\x07verdict\x18\x02 \x01(\x0b\x32\x15.edge.gate.v1.Verdict\x12\x16\n\x0e\x63leared_pts_ms\x18\x03 \x01(\x03\x12$\n\x04tier\x18\x04 \x01(\x0e\x32\x16.edge.gate.v1.TierKind\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x12\n\narrival_ms\x18\x06 \x01(\x01\x12\x11\n\tjudged_ms\x18\x07 \x01(\x01\x12\x0e\n\x06shadow\x18\x08 \x01(\x08\"`\n\x0bTierChanged\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12&\n\x04tier\x18\x02 \x01(\x0b\x32\x18.edge.gate.v1.TierChange\x12\x16\n\x0e\x63leared_pts_ms\x18\x03 \x01(\x03\"]\n\x06Notice\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12(\n\x08\x64\x65graded\x18\x02 \x01(\x0b\x32\x16.edge.gate.v1.Degraded\x12\x16\n\x0e\x63leared_pts_ms\x18\x03 \x01(\x03\"N\n\x06\x43losed\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\"~\n\rEvidenceSaved\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x13\n\x0bincident_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x14\n\x0cstart_pts_ms\x18\x05 \x01(\x03\x12\x12\n\nend_pts_ms\x18\x06 \x01(\x03\"b\n\x04Pong\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07\x62usy_ms\x18\x02 \x01(\x01\x12\x0f\n\x07\x64\x65\x63oded\x18\x03 \x01(\x03\x12\x0e\n\x06judged\x18\x04 \x01(\x03\x12\x16\n\x0eresident_bytes\x18\x05 \x01(\x03\"\x86\x03\n\nFromWorker\x12&\n\x05ready\x18\x01 \x01(\x0b\x32\x15.edge.worker.v1.ReadyH\x00\x12\x35\n\rsource_opened\x18\x02 \x01(\x0b\x32\x1c.edge.worker.v1.SourceOpenedH\x00\x12(\n\x06judged\x18\x03 \x01(\x0b\x32\x16.edge.worker.v1.JudgedH\x00\x12\x33\n\x0ctier_changed\x18\x04 \x01(\x0b\x32\x1b.edge.worker.v1.TierChangedH\x00\x12(\n\x06notice\x18\x05 \x01(\x0b\x32\x16.edge.worker.v1.NoticeH\x00\x12(\n\x06\x63losed\x18\x06 \x01(\x0b\x32\x16.edge.worker.v1.ClosedH\x00\x12\x37\n\x0e\x65vidence_saved\x18\x07 \x01(\x0b\x32\x1d.edge.worker.v1.EvidenceSavedH\x00\x12$\n\x04pong\x18\x08 \x01(\x0b\x32\x14.edge.worker.v1.PongH\x00\x42\x07\n\x05\x65ventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65\x64ge/worker/v1/worker.proto\x12\x0e\x65\x64ge.worker.v1\x1a\x17\x65\x64ge/gate/v1/gate.proto\"t\n\x08OpenPush\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\x12\x11\n\textradata\x18\x03 \x01(\x0c\x12\x13\n\x0bpolicy_json\x18\x04 \x01(\t\x12\r\n\x05\x61lert\x18\x05 \x01(\x08\x12\x0f\n\x07opening\x18\x06 \x01(\x03\"_\n\x08OpenPull\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_json\x18\x03 \x01(\t\x12\r\n\x05\x61lert\x18\x04 \x01(\x08\x12\x0f\n\x07opening\x18\x05 \x01(\x03\"V\n\x05Media\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12&\n\x04unit\x18\x02 \x01(\x0b\x32\x18.edge.gate.v1.AccessUnit\x12\x12\n\narrival_ms\x18\x03 \x01(\x01\")\n\x05\x43lose\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x64rain\x18\x02 \x01(\x08\"3\n\tSetPolicy\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x13\n\x0bpolicy_json\x18\x02 \x01(\t\"I\n\x0cSaveEvidence\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x13\n\x0bincident_id\x18\x02 \x01(\t\x12\x11\n\tdirectory\x18\x03 \x01(\t\"\r\n\x0bReloadBanks\"\x18\n\x04Ping\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"\n\n\x08Shutdown\"\xb4\x03\n\x08ToWorker\x12-\n\topen_push\x18\x01 \x01(\x0b\x32\x18.edge.worker.v1.OpenPushH\x00\x12-\n\topen_pull\x18\x02 \x01(\x0b\x32\x18.edge.worker.v1.OpenPullH\x00\x12&\n\x05media\x18\x03 \x01(\x0b\x32\x15.edge.worker.v1.MediaH\x00\x12&\n\x05\x63lose\x18\x04 \x01(\x0b\x32\x15.edge.worker.v1.CloseH\x00\x12/\n\nset_policy\x18\x05 \x01(\x0b\x32\x19.edge.worker.v1.SetPolicyH\x00\x12\x35\n\rsave_evidence\x18\x06 \x01(\x0b\x32\x1c.edge.worker.v1.SaveEvidenceH\x00\x12\x33\n\x0creload_banks\x18\x07 \x01(\x0b\x32\x1b.edge.worker.v1.ReloadBanksH\x00\x12$\n\x04ping\x18\x08 \x01(\x0b\x32\x14.edge.worker.v1.PingH\x00\x12,\n\x08shutdown\x18\t \x01(\x0b\x32\x18.edge.worker.v1.ShutdownH\x00\x42\t\n\x07\x63ommand\"2\n\x05Ready\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61nk_digest\x18\x02 \x01(\t\"0\n\x0cSourceOpened\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\"\xc7\x01\n\x06Judged\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12&\n\x07verdict\x18\x02 \x01(\x0b\x32\x15.edge.gate.v1.Verdict\x12\x16\n\x0e\x63leared_pts_ms\x18\x03 \x01(\x03\x12$\n\x04tier\x18\x04 \x01(\x0e\x32\x16.edge.gate.v1.TierKind\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x12\n\narrival_ms\x18\x06 \x01(\x01\x12\x11\n\tjudged_ms\x18\x07 \x01(\x01\x12\x0e\n\x06shadow\x18\x08 \x01(\x08\"`\n\x0bTierChanged\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12&\n\x04tier\x18\x02 \x01(\x0b\x32\x18.edge.gate.v1.TierChange\x12\x16\n\x0e\x63leared_pts_ms\x18\x03 \x01(\x03\"]\n\x06Notice\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12(\n\x08\x64\x65graded\x18\x02 \x01(\x0b\x32\x16.edge.gate.v1.Degraded\x12\x16\n\x0e\x63leared_pts_ms\x18\x03 \x01(\x03\"_\n\x06\x43losed\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x0f\n\x07opening\x18\x05 \x01(\x03\"~\n\rEvidenceSaved\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x13\n\x0bincident_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x14\n\x0cstart_pts_ms\x18\x05 \x01(\x03\x12\x12\n\nend_pts_ms\x18\x06 \x01(\x03\"b\n\x04Pong\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07\x62usy_ms\x18\x02 \x01(\x01\x12\x0f\n\x07\x64\x65\x63oded\x18\x03 \x01(\x03\x12\x0e\n\x06judged\x18\x04 \x01(\x03\x12\x16\n\x0eresident_bytes\x18\x05 \x01(\x03\"\x86\x03\n\nFromWorker\x12&\n\x05ready\x18\x01 \x01(\x0b\x32\x15.edge.worker.v1.ReadyH\x00\x12\x35\n\rsource_opened\x18\x02 \x01(\x0b\x32\x1c.edge.worker.v1.SourceOpenedH\x00\x12(\n\x06judged\x18\x03 \x01(\x0b\x32\x16.edge.worker.v1.JudgedH\x00\x12\x33\n\x0ctier_changed\x18\x04 \x01(\x0b\x32\x1b.edge.worker.v1.TierChangedH\x00\x12(\n\x06notice\x18\x05 \x01(\x0b\x32\x16.edge.worker.v1.NoticeH\x00\x12(\n\x06\x63losed\x18\x06 \x01(\x0b\x32\x16.edge.worker.v1.ClosedH\x00\x12\x37\n\x0e\x65vidence_saved\x18\x07 \x01(\x0b\x32\x1d.edge.worker.v1.EvidenceSavedH\x00\x12$\n\x04pong\x18\x08 \x01(\x0b\x32\x14.edge.worker.v1.PongH\x00\x42\x07\n\x05\x65ventb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,41 +33,41 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edge.api.gen.worker_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPENPUSH']._serialized_start=72
-  _globals['_OPENPUSH']._serialized_end=171
-  _globals['_OPENPULL']._serialized_start=173
-  _globals['_OPENPULL']._serialized_end=251
-  _globals['_MEDIA']._serialized_start=253
-  _globals['_MEDIA']._serialized_end=339
-  _globals['_CLOSE']._serialized_start=341
-  _globals['_CLOSE']._serialized_end=382
-  _globals['_SETPOLICY']._serialized_start=384
-  _globals['_SETPOLICY']._serialized_end=435
-  _globals['_SAVEEVIDENCE']._serialized_start=437
-  _globals['_SAVEEVIDENCE']._serialized_end=525
-  _globals['_RELOADBANKS']._serialized_start=527
-  _globals['_RELOADBANKS']._serialized_end=540
-  _globals['_PING']._serialized_start=542
-  _globals['_PING']._serialized_end=566
-  _globals['_SHUTDOWN']._serialized_start=568
-  _globals['_SHUTDOWN']._serialized_end=578
-  _globals['_TOWORKER']._serialized_start=581
-  _globals['_TOWORKER']._serialized_end=1017
-  _globals['_READY']._serialized_start=1019
-  _globals['_READY']._serialized_end=1069
-  _globals['_SOURCEOPENED']._serialized_start=1071
-  _globals['_SOURCEOPENED']._serialized_end=1119
-  _globals['_JUDGED']._serialized_start=1122
-  _globals['_JUDGED']._serialized_end=1321
-  _globals['_TIERCHANGED']._serialized_start=1323
-  _globals['_TIERCHANGED']._serialized_end=1419
-  _globals['_NOTICE']._serialized_start=1421
-  _globals['_NOTICE']._serialized_end=1514
-  _globals['_CLOSED']._serialized_start=1516
-  _globals['_CLOSED']._serialized_end=1594
-  _globals['_EVIDENCESAVED']._serialized_start=1596
-  _globals['_EVIDENCESAVED']._serialized_end=1722
-  _globals['_PONG']._serialized_start=1724
-  _globals['_PONG']._serialized_end=1822
-  _globals['_FROMWORKER']._serialized_start=1825
-  _globals['_FROMWORKER']._serialized_end=2215
+  _globals['_OPENPUSH']._serialized_end=188
+  _globals['_OPENPULL']._serialized_start=190
+  _globals['_OPENPULL']._serialized_end=285
+  _globals['_MEDIA']._serialized_start=287
+  _globals['_MEDIA']._serialized_end=373
+  _globals['_CLOSE']._serialized_start=375
+  _globals['_CLOSE']._serialized_end=416
+  _globals['_SETPOLICY']._serialized_start=418
+  _globals['_SETPOLICY']._serialized_end=469
+  _globals['_SAVEEVIDENCE']._serialized_start=471
+  _globals['_SAVEEVIDENCE']._serialized_end=544
+  _globals['_RELOADBANKS']._serialized_start=546
+  _globals['_RELOADBANKS']._serialized_end=559
+  _globals['_PING']._serialized_start=561
+  _globals['_PING']._serialized_end=585
+  _globals['_SHUTDOWN']._serialized_start=587
+  _globals['_SHUTDOWN']._serialized_end=597
+  _globals['_TOWORKER']._serialized_start=600
+  _globals['_TOWORKER']._serialized_end=1036
+  _globals['_READY']._serialized_start=1038
+  _globals['_READY']._serialized_end=1088
+  _globals['_SOURCEOPENED']._serialized_start=1090
+  _globals['_SOURCEOPENED']._serialized_end=1138
+  _globals['_JUDGED']._serialized_start=1141
+  _globals['_JUDGED']._serialized_end=1340
+  _globals['_TIERCHANGED']._serialized_start=1342
+  _globals['_TIERCHANGED']._serialized_end=1438
+  _globals['_NOTICE']._serialized_start=1440
+  _globals['_NOTICE']._serialized_end=1533
+  _globals['_CLOSED']._serialized_start=1535
+  _globals['_CLOSED']._serialized_end=1630
+  _globals['_EVIDENCESAVED']._serialized_start=1632
+  _globals['_EVIDENCESAVED']._serialized_end=1758
+  _globals['_PONG']._serialized_start=1760
+  _globals['_PONG']._serialized_end=1858
+  _globals['_FROMWORKER']._serialized_start=1861
+  _globals['_FROMWORKER']._serialized_end=2251
 # @@protoc_insertion_point(module_scope)

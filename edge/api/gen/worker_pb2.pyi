@@ -30,6 +30,7 @@ class OpenPush(_message.Message):
     EXTRADATA_FIELD_NUMBER: _builtins.int
     POLICY_JSON_FIELD_NUMBER: _builtins.int
     ALERT_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -37,6 +38,8 @@ class OpenPush(_message.Message):
     """Policy as JSON, as it applies to this stream."""
     alert: _builtins.bool
     """Start in the alert tier."""
+    opening: _builtins.int
+    """Number of this opening of the stream; what the worker says of an earlier one is stale."""
     def __init__(
         self,
         *,
@@ -45,10 +48,11 @@ class OpenPush(_message.Message):
         extradata: _builtins.bytes = ...,
         policy_json: _builtins.str = ...,
         alert: _builtins.bool = ...,
+        opening: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "codec", b"codec", "extradata", b"extradata", "policy_json", b"policy_json", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "codec", b"codec", "extradata", b"extradata", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -62,10 +66,12 @@ class OpenPull(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     POLICY_JSON_FIELD_NUMBER: _builtins.int
     ALERT_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     url: _builtins.str
     policy_json: _builtins.str
     alert: _builtins.bool
+    opening: _builtins.int
     def __init__(
         self,
         *,
@@ -73,10 +79,11 @@ class OpenPull(_message.Message):
         url: _builtins.str = ...,
         policy_json: _builtins.str = ...,
         alert: _builtins.bool = ...,
+        opening: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "policy_json", b"policy_json", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -161,24 +168,20 @@ class SaveEvidence(_message.Message):
     STREAM_ID_FIELD_NUMBER: _builtins.int
     INCIDENT_ID_FIELD_NUMBER: _builtins.int
     DIRECTORY_FIELD_NUMBER: _builtins.int
-    CLOSE_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     incident_id: _builtins.str
     directory: _builtins.str
     """Directory that exists; the worker chooses the file name."""
-    close: _builtins.bool
-    """Close the stream afterwards."""
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
         incident_id: _builtins.str = ...,
         directory: _builtins.str = ...,
-        close: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "directory", b"directory", "incident_id", b"incident_id", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "incident_id", b"incident_id", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -436,12 +439,14 @@ class Closed(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     reason: _builtins.str
     """`end`, `detached`, or the reason word of an error."""
     detail: _builtins.str
     retryable: _builtins.bool
     """Whether the same stream may be opened again."""
+    opening: _builtins.int
     def __init__(
         self,
         *,
@@ -449,10 +454,11 @@ class Closed(_message.Message):
         reason: _builtins.str = ...,
         detail: _builtins.str = ...,
         retryable: _builtins.bool = ...,
+        opening: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "reason", b"reason", "retryable", b"retryable", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "opening", b"opening", "reason", b"reason", "retryable", b"retryable", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
