@@ -6,7 +6,7 @@ RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format protos serve bench-admit bench-cut clean
+.PHONY: help demo test check format protos serve train model-eval bench-admit bench-cut clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,14 @@ $(DEV_STAMP): pyproject.toml | $(BIN)/python
 
 demo: $(RUN_STAMP) ## Set up, then the main job: publish, judge, block, cut, refuse
 	$(BIN)/edge-gate demo
+
+train: | $(BIN)/python ## Train the detector anew from ../shared/data (hours; resumes where it stopped)
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet -e '.[train,plots]'
+	.venv-train/bin/python -m models.train
+
+model-eval: $(DEV_STAMP) ## The shipped model on ../shared/data: AUC, recall at precision, false alarms an hour
+	$(BIN)/edge-gate model evaluate ../shared/data/clips.csv --calm ../shared/data/long-calm
 
 serve: $(RUN_STAMP) ## Set up, then run the sidecar with its defaults
 	$(BIN)/edge-gate serve
