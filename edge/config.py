@@ -246,6 +246,11 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(Path("edge-data"), description="Ledger, evidence, banks and tokens live here.")
+    gate_name: str = Field(
+        "",
+        max_length=128,
+        description="This gate's name in a fleet; must stay the same over restarts. Default: the host's name.",
+    )
     ledger_url: str | None = Field(None, description="SQLAlchemy URL. Default: sqlite in DATA_DIR.")
     model_dir: Path | None = Field(None, description="Folder with manifest.json. Default: the shipped model.")
     bank_dir: Path | None = Field(None, description="Folder of banks. Default: DATA_DIR/banks.")

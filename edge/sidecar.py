@@ -61,7 +61,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     created = ensure_token_file(settings.operator_tokens)
     model_dir = settings.model_dir or default_model_directory()
     servers = IngestServers(settings)
-    ledger = DurableLedger.open(settings.ledger, settings.data_dir / "journal.jsonl")
+    ledger = DurableLedger.open(settings.ledger, settings.data_dir / "journal.jsonl", gate=settings.gate_name)
     try:
         policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
         gate = Gate(
