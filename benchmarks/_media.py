@@ -58,31 +58,30 @@ def load_loop(
 def _encode(
     source: Path, target: Path, width: int, height: int, fps: int, gop_s: float, seconds: float
 ) -> None:
-    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
-        options = {
-            "preset": "veryfast",
-            "tune": "zerolatency",
-            "g": str(round(fps * gop_s)),
-            "sc_threshold": "0",
-        }
+    """Forwards, then backwards: a loop that jumped at its seam would look like a scene change."""
+    frames = _frames(source, width, height, fps, round(seconds * fps / 2))
+    options = {"preset": "veryfast", "tune": "zerolatency", "g": str(round(fps * gop_s)), "sc_threshold": "0"}
+    with av.open(str(target), "w") as writer:
         stream = writer.add_stream("libx264", rate=fps, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.bit_rate = 3_500_000
-        wanted = round(seconds * fps)
-        written = 0
-        while written < wanted:
-            before = written
-            reader.seek(0)
-            for frame in reader.decode(video=0):
-                if frame.time is not None and frame.time * fps < written - before:
-                    continue
-                picture = frame.reformat(width, height, "yuv420p")
-                picture.pts, picture.time_base = written, Fraction(1, fps)
-                writer.mux(stream.encode(picture))
-                written += 1
-                if written >= wanted:
-                    break
-            if written == before:
-                raise SystemExit(f"{source}: no video frame in it")
+        for number, frame in enumerate((*frames, *reversed(frames))):
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            writer.mux(stream.encode(frame))
         writer.mux(stream.encode())
+
+
+def _frames(source: Path, width: int, height: int, fps: int, wanted: int) -> list[av.VideoFrame]:
+    """The first frames, repeated where the source has fewer a second."""
+    frames: list[av.VideoFrame] = []
+    with av.open(str(source)) as reader:
+        for frame in reader.decode(video=0):
+            picture = frame.reformat(width, height, "yuv420p")
+            while len(frames) < wanted and (frame.time or 0.0) * fps >= len(frames):
+                frames.append(picture)
+            if len(frames) >= wanted:
+                break
+    if not frames:
+        raise SystemExit(f"{source}: no video frame in it")
+    return frames

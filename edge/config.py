@@ -249,7 +249,7 @@ class Settings(BaseSettings):
     gate_name: str = Field(
         "",
         max_length=128,
-        description="This gate's name in a fleet; must stay the same over restarts. Default: the host's name.",
+        description="Its name in a fleet, the same over restarts. Default: the host's name.",
     )
     ledger_url: str | None = Field(None, description="SQLAlchemy URL. Default: sqlite in DATA_DIR.")
     model_dir: Path | None = Field(None, description="Folder with manifest.json. Default: the shipped model.")
