@@ -41,7 +41,7 @@ from edge.stream import Decoder
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-WARM_UP_S = 8.0
+WARM_UP_S = 14.0
 """New streams are watched densely at first; figures are taken after that."""
 
 stderr = Console(stderr=True)

@@ -18,7 +18,7 @@ MAX_CLIP_MS = 600_000
 # Of ../shared/data: a still camera, and street fights one after the other.
 _CALM = "clips/calm-mix/TMElyralab__data__video__sun.mp4"
 _FIGHTS = "clips/surveillance-fights/fight"
-_FIGHT_NUMBERS = (11, 12, 29, 28, 16, 17, 1, 2, 10, 27)
+_FIGHT_NUMBERS = (55, 20, 82, 45, 29, 28, 16, 17, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
