@@ -42,7 +42,8 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     REASON_CODE_DRAINING: _ReasonCode.ValueType  # 5
     """The gate is draining before it stops."""
 
-class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper): ...
+class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper):
+    """Why a publish is admitted or refused."""
 
 REASON_CODE_UNSPECIFIED: ReasonCode.ValueType  # 0
 REASON_CODE_ADMITTED: ReasonCode.ValueType  # 1
@@ -93,7 +94,8 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     ACTION_CUT: _Action.ValueType  # 3
     """Close the publisher's connection now, then call ConfirmCut. The block is already on disk."""
 
-class Action(_Action, metaclass=_ActionEnumTypeWrapper): ...
+class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+    """What is done with a stream."""
 
 ACTION_UNSPECIFIED: Action.ValueType  # 0
 ACTION_PASS: Action.ValueType  # 1
@@ -116,7 +118,8 @@ class _TierKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TierKind.Val
     TIER_KIND_ALERT: _TierKind.ValueType  # 2
     """Every access unit is wanted."""
 
-class TierKind(_TierKind, metaclass=_TierKindEnumTypeWrapper): ...
+class TierKind(_TierKind, metaclass=_TierKindEnumTypeWrapper):
+    """How much of the media is wanted."""
 
 TIER_KIND_UNSPECIFIED: TierKind.ValueType  # 0
 TIER_KIND_CALM: TierKind.ValueType  # 1
@@ -127,6 +130,8 @@ Global___TierKind: _TypeAlias = TierKind  # noqa: Y015
 
 @_typing.final
 class AdmitRequest(_message.Message):
+    """Who wants to go live, and where."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -193,6 +198,8 @@ Global___AdmitRequest: _TypeAlias = AdmitRequest  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
+    """A text for the broadcaster in each language."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EN_FIELD_NUMBER: _builtins.int
@@ -217,6 +224,8 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class AdmitResponse(_message.Message):
+    """Whether the publish may start, and how it is watched."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ALLOWED_FIELD_NUMBER: _builtins.int
@@ -263,6 +272,8 @@ Global___AdmitResponse: _TypeAlias = AdmitResponse  # noqa: Y015
 
 @_typing.final
 class WatchOpen(_message.Message):
+    """Which stream, and how its media is encoded."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
@@ -293,6 +304,8 @@ Global___WatchOpen: _TypeAlias = WatchOpen  # noqa: Y015
 
 @_typing.final
 class AccessUnit(_message.Message):
+    """One encoded frame."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PTS_MS_FIELD_NUMBER: _builtins.int
@@ -325,6 +338,8 @@ Global___AccessUnit: _TypeAlias = AccessUnit  # noqa: Y015
 
 @_typing.final
 class WatchEnd(_message.Message):
+    """The caller ends the call."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
@@ -345,17 +360,25 @@ Global___WatchEnd: _TypeAlias = WatchEnd  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):
+    """One message from the caller of Watch."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     OPEN_FIELD_NUMBER: _builtins.int
     ACCESS_UNIT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def open(self) -> Global___WatchOpen: ...
+    def open(self) -> Global___WatchOpen:
+        """First message of the call, exactly once."""
+
     @_builtins.property
-    def access_unit(self) -> Global___AccessUnit: ...
+    def access_unit(self) -> Global___AccessUnit:
+        """Media, in decoding order."""
+
     @_builtins.property
-    def end(self) -> Global___WatchEnd: ...
+    def end(self) -> Global___WatchEnd:
+        """Last message: no more media follows."""
+
     def __init__(
         self,
         *,
@@ -421,6 +444,8 @@ Global___Signal: _TypeAlias = Signal  # noqa: Y015
 
 @_typing.final
 class Verdict(_message.Message):
+    """What the gate decided about a stream."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ACTION_FIELD_NUMBER: _builtins.int
@@ -437,12 +462,13 @@ class Verdict(_message.Message):
     BLOCKED_UNTIL_WALL_MS_FIELD_NUMBER: _builtins.int
     SHADOW_ACTION_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
+    """What to do with the stream."""
     pts_ms: _builtins.int
     """Media time of the sample that was judged, milliseconds."""
     category: _builtins.str
     """Category that decided; empty for PASS."""
     reason: _builtins.str
-    """Stable word: `detector`, `match`, `blocked`, `degraded`, `shadow` …"""
+    """Stable word: `detector`, `match`, `blocked`, `degraded`, `blind`, `quarantined`."""
     score: _builtins.float
     """Score that decided, 0 to 1."""
     policy_version: _builtins.int
@@ -492,11 +518,14 @@ Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
 class TierChange(_message.Message):
+    """How much of the media is wanted from now on."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TIER_FIELD_NUMBER: _builtins.int
     NEEDED_AFTER_KEYFRAME_MS_FIELD_NUMBER: _builtins.int
     tier: Global___TierKind.ValueType
+    """Tier from now on."""
     needed_after_keyframe_ms: _builtins.int
     """In calm tier: media that starts more than this after a keyframe is not needed, milliseconds."""
     def __init__(
@@ -515,13 +544,17 @@ Global___TierChange: _TypeAlias = TierChange  # noqa: Y015
 
 @_typing.final
 class Degraded(_message.Message):
+    """Media that could not be judged."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Stable word: `shed`, `blind`, `worker_lost`, `broken_media` …"""
+    """Stable word: `late`, `superseded`, `queue_full`, `undecoded`, `access_unit_too_large`, `blind`,
+    `worker_lost`, `broken_media`, `quarantined` …
+    """
     count: _builtins.int
     """How many samples or access units it concerns."""
     detail: _builtins.str
@@ -543,6 +576,8 @@ Global___Degraded: _TypeAlias = Degraded  # noqa: Y015
 
 @_typing.final
 class Opened(_message.Message):
+    """Watching has begun."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TIER_FIELD_NUMBER: _builtins.int
@@ -565,6 +600,8 @@ Global___Opened: _TypeAlias = Opened  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
+    """One message from the gate to the caller of Watch or Attach."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CLEARED_PTS_MS_FIELD_NUMBER: _builtins.int
@@ -577,13 +614,21 @@ class WatchResponse(_message.Message):
     first. An ingest server that releases media only behind it shows no viewer a frame that is cut.
     """
     @_builtins.property
-    def opened(self) -> Global___Opened: ...
+    def opened(self) -> Global___Opened:
+        """The gate watches; answers `open`."""
+
     @_builtins.property
-    def verdict(self) -> Global___Verdict: ...
+    def verdict(self) -> Global___Verdict:
+        """A judgement that the caller acts upon."""
+
     @_builtins.property
-    def tier(self) -> Global___TierChange: ...
+    def tier(self) -> Global___TierChange:
+        """Other media is wanted from now on."""
+
     @_builtins.property
-    def degraded(self) -> Global___Degraded: ...
+    def degraded(self) -> Global___Degraded:
+        """Something could not be judged."""
+
     def __init__(
         self,
         *,
@@ -605,6 +650,8 @@ Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
 
 @_typing.final
 class AttachRequest(_message.Message):
+    """Which stream the gate pulls, and from where."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
@@ -631,10 +678,13 @@ Global___AttachRequest: _TypeAlias = AttachRequest  # noqa: Y015
 
 @_typing.final
 class DetachRequest(_message.Message):
+    """Which pull ends."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
+    """Id of the stream, from AdmitResponse."""
     def __init__(
         self,
         *,
@@ -650,6 +700,8 @@ Global___DetachRequest: _TypeAlias = DetachRequest  # noqa: Y015
 
 @_typing.final
 class DetachResponse(_message.Message):
+    """The pull has been told to end."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -665,11 +717,14 @@ Global___DetachResponse: _TypeAlias = DetachResponse  # noqa: Y015
 
 @_typing.final
 class ConfirmCutRequest(_message.Message):
+    """The proof that a publisher's connection closed."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
     CLOSED_WALL_MS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
+    """Id of the stream, from AdmitResponse."""
     closed_wall_ms: _builtins.int
     """When the connection closed; 0 means now."""
     def __init__(
@@ -688,6 +743,8 @@ Global___ConfirmCutRequest: _TypeAlias = ConfirmCutRequest  # noqa: Y015
 
 @_typing.final
 class ConfirmCutResponse(_message.Message):
+    """How long the cut took."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TIME_TO_CUT_MS_FIELD_NUMBER: _builtins.int

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class GateStub:
-    """Missing associated documentation comment in .proto file."""
+    """Called by ingest servers.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -62,7 +63,8 @@ class GateStub:
 
 
 class GateServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Called by ingest servers.
+    """
 
     def Admit(self, request, context):
         """May this broadcaster go live now? Answered from memory. A refusal is a normal answer
@@ -139,7 +141,8 @@ def add_GateServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Gate:
-    """Missing associated documentation comment in .proto file."""
+    """Called by ingest servers.
+    """
 
     @staticmethod
     def Admit(request,

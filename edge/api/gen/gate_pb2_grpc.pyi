@@ -32,6 +32,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GateStub:
+    """Called by ingest servers."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -54,6 +56,8 @@ class GateStub:
 
 @_typing.type_check_only
 class GateAsyncStub(GateStub):
+    """Called by ingest servers."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Admit: _aio.UnaryUnaryMultiCallable[_gate_pb2.AdmitRequest, _gate_pb2.AdmitResponse]  # type: ignore[assignment]
     """May this broadcaster go live now? Answered from memory. A refusal is a normal answer
@@ -72,6 +76,8 @@ class GateAsyncStub(GateStub):
     """The publisher's connection is gone. Time-to-cut is measured from it. Idempotent."""
 
 class GateServicer(metaclass=_abc_1.ABCMeta):
+    """Called by ingest servers."""
+
     @_abc_1.abstractmethod
     def Admit(
         self,

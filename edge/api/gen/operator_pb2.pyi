@@ -36,7 +36,8 @@ class _IncidentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Inciden
     INCIDENT_STATE_OVERTURNED: _IncidentState.ValueType  # 3
     INCIDENT_STATE_ESCALATED: _IncidentState.ValueType  # 4
 
-class IncidentState(_IncidentState, metaclass=_IncidentStateEnumTypeWrapper): ...
+class IncidentState(_IncidentState, metaclass=_IncidentStateEnumTypeWrapper):
+    """Where the review of an incident stands."""
 
 INCIDENT_STATE_UNSPECIFIED: IncidentState.ValueType  # 0
 INCIDENT_STATE_OPEN: IncidentState.ValueType  # 1
@@ -47,6 +48,8 @@ Global___IncidentState: _TypeAlias = IncidentState  # noqa: Y015
 
 @_typing.final
 class GetPolicyRequest(_message.Message):
+    """Which version of the policy."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
@@ -67,6 +70,8 @@ Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):
+    """One stored version of the policy."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
@@ -74,9 +79,11 @@ class Policy(_message.Message):
     CREATED_WALL_MS_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
     version: _builtins.int
+    """Number of this version; each SetPolicy stores the next."""
     json: _builtins.str
     """The policy as JSON, in the form of `edge-gate check-config --policy`."""
     created_wall_ms: _builtins.int
+    """When it was stored, milliseconds since the Unix epoch."""
     created_by: _builtins.str
     """Who stored it."""
     def __init__(
@@ -97,6 +104,8 @@ Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
 @_typing.final
 class SetPolicyRequest(_message.Message):
+    """A policy to put in force."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JSON_FIELD_NUMBER: _builtins.int
@@ -125,6 +134,8 @@ Global___SetPolicyRequest: _TypeAlias = SetPolicyRequest  # noqa: Y015
 
 @_typing.final
 class ListStreamsRequest(_message.Message):
+    """Every live stream."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -140,6 +151,8 @@ Global___ListStreamsRequest: _TypeAlias = ListStreamsRequest  # noqa: Y015
 
 @_typing.final
 class Stream(_message.Message):
+    """A stream that is live now."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
@@ -159,24 +172,37 @@ class Stream(_message.Message):
     SHED_FIELD_NUMBER: _builtins.int
     CLEARED_PTS_MS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
+    """Id of the stream. Never reused."""
     server: _builtins.str
+    """Kind of ingest server, as in AdmitRequest."""
     connection: _builtins.str
+    """The server's reference to the publish connection."""
     app: _builtins.str
+    """Application that it is published to."""
     name: _builtins.str
+    """Stream name inside the application."""
     broadcaster: _builtins.str
+    """Account that publishes."""
     address: _builtins.str
+    """Address of the publisher, without port."""
     started_wall_ms: _builtins.int
+    """When it was admitted, milliseconds since the Unix epoch."""
     watch_mode: _gate_pb2.WatchMode.ValueType
+    """How the gate gets its media."""
     watched: _builtins.bool
     """Whether media has been opened for it."""
     tier: _gate_pb2.TierKind.ValueType
+    """Tier that it is watched in."""
     score: _builtins.float
     """Newest window score of any category, 0 to 1."""
     action: _gate_pb2.Action.ValueType
     """Newest verdict."""
     samples: _builtins.int
+    """Samples judged so far, a count."""
     shed: _builtins.int
+    """Samples given up unjudged so far, a count."""
     cleared_pts_ms: _builtins.int
+    """Media time up to which it was judged and passed, milliseconds; -1 before the first."""
     def __init__(
         self,
         *,
@@ -207,11 +233,15 @@ Global___Stream: _TypeAlias = Stream  # noqa: Y015
 
 @_typing.final
 class ListStreamsResponse(_message.Message):
+    """The live streams."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stream]: ...
+    def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stream]:
+        """Streams that are live now."""
+
     def __init__(
         self,
         *,
@@ -227,6 +257,8 @@ Global___ListStreamsResponse: _TypeAlias = ListStreamsResponse  # noqa: Y015
 
 @_typing.final
 class Incident(_message.Message):
+    """A FLAG or CUT, and what became of it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
@@ -245,25 +277,37 @@ class Incident(_message.Message):
     CUT_CONFIRMED_WALL_MS_FIELD_NUMBER: _builtins.int
     CONFIRMED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Id of the incident."""
     stream_id: _builtins.str
+    """Id of the stream it happened on."""
     server: _builtins.str
+    """Kind of ingest server."""
     app: _builtins.str
+    """Application it was published to."""
     name: _builtins.str
+    """Stream name inside the application."""
     broadcaster: _builtins.str
+    """Account that published."""
     shadow: _builtins.bool
     """Decided in shadow mode: recorded, not acted upon."""
     state: Global___IncidentState.ValueType
+    """Where its review stands."""
     evidence_path: _builtins.str
     """Path of the evidence clip on the gate's disk; empty until written."""
     created_wall_ms: _builtins.int
+    """When it was opened, milliseconds since the Unix epoch."""
     durable_wall_ms: _builtins.int
     """Strike and block committed; 0 for FLAG."""
     cut_asked_wall_ms: _builtins.int
+    """When the cut was asked for, milliseconds since the Unix epoch; 0 when it was not."""
     cut_confirmed_wall_ms: _builtins.int
+    """When the cut was confirmed, milliseconds since the Unix epoch; 0 until then."""
     confirmed_by: _builtins.str
-    """What proved the cut: `confirm_cut`, `hook`, `state_api`."""
+    """What proved the cut: `confirm_cut`, `hook`, `state_api`, `already_gone`."""
     @_builtins.property
-    def verdict(self) -> _gate_pb2.Verdict: ...
+    def verdict(self) -> _gate_pb2.Verdict:
+        """The FLAG or CUT that opened it."""
+
     def __init__(
         self,
         *,
@@ -293,6 +337,8 @@ Global___Incident: _TypeAlias = Incident  # noqa: Y015
 
 @_typing.final
 class ListIncidentsRequest(_message.Message):
+    """Which incidents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BROADCASTER_FIELD_NUMBER: _builtins.int
@@ -325,11 +371,15 @@ Global___ListIncidentsRequest: _TypeAlias = ListIncidentsRequest  # noqa: Y015
 
 @_typing.final
 class ListIncidentsResponse(_message.Message):
+    """One page of incidents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     INCIDENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def incidents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Incident]: ...
+    def incidents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Incident]:
+        """Newest first."""
+
     def __init__(
         self,
         *,
@@ -345,12 +395,15 @@ Global___ListIncidentsResponse: _TypeAlias = ListIncidentsResponse  # noqa: Y015
 
 @_typing.final
 class ReviewIncidentRequest(_message.Message):
+    """A person's decision about an incident."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     INCIDENT_ID_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
+    """Id of the incident."""
     decision: Global___IncidentState.ValueType
     """CONFIRMED, OVERTURNED or ESCALATED."""
     reason: _builtins.str
@@ -372,6 +425,8 @@ Global___ReviewIncidentRequest: _TypeAlias = ReviewIncidentRequest  # noqa: Y015
 
 @_typing.final
 class Block(_message.Message):
+    """Denial of live access to one subject."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
@@ -388,23 +443,31 @@ class Block(_message.Message):
     LIFTED_BY_FIELD_NUMBER: _builtins.int
     LIFT_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Id of the block."""
     subject_kind: _builtins.str
     """`broadcaster`, `stream_key` or `address`."""
     subject: _builtins.str
+    """The broadcaster, key or address that is blocked."""
     app: _builtins.str
     """Empty: every app."""
     reason: _builtins.str
+    """Why, for the record."""
     category: _builtins.str
+    """Category that decided; empty for a manual block."""
     created_wall_ms: _builtins.int
+    """When it was made, milliseconds since the Unix epoch."""
     until_wall_ms: _builtins.int
     """9999-12-31 when permanent."""
     incident_id: _builtins.str
     """Empty for a manual block."""
     created_by: _builtins.str
+    """Who made it."""
     lifted_wall_ms: _builtins.int
     """0 while it stands."""
     lifted_by: _builtins.str
+    """Who lifted it; empty while it stands."""
     lift_reason: _builtins.str
+    """Why it was lifted; empty while it stands."""
     def __init__(
         self,
         *,
@@ -432,6 +495,8 @@ Global___Block: _TypeAlias = Block  # noqa: Y015
 
 @_typing.final
 class ListBlocksRequest(_message.Message):
+    """Which blocks."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     INCLUDE_ENDED_FIELD_NUMBER: _builtins.int
@@ -464,11 +529,15 @@ Global___ListBlocksRequest: _TypeAlias = ListBlocksRequest  # noqa: Y015
 
 @_typing.final
 class ListBlocksResponse(_message.Message):
+    """One page of blocks."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BLOCKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Block]: ...
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Block]:
+        """Newest first."""
+
     def __init__(
         self,
         *,
@@ -484,6 +553,8 @@ Global___ListBlocksResponse: _TypeAlias = ListBlocksResponse  # noqa: Y015
 
 @_typing.final
 class AddBlockRequest(_message.Message):
+    """Whom to block."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBJECT_KIND_FIELD_NUMBER: _builtins.int
@@ -520,11 +591,14 @@ Global___AddBlockRequest: _TypeAlias = AddBlockRequest  # noqa: Y015
 
 @_typing.final
 class LiftBlockRequest(_message.Message):
+    """Which block to lift."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BLOCK_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     block_id: _builtins.str
+    """Id of the block."""
     reason: _builtins.str
     """Required; at most 512 characters."""
     def __init__(

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class OperatorStub:
-    """Missing associated documentation comment in .proto file."""
+    """Called by operators.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -77,7 +78,8 @@ class OperatorStub:
 
 
 class OperatorServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Called by operators.
+    """
 
     def GetPolicy(self, request, context):
         """viewer.
@@ -187,7 +189,8 @@ def add_OperatorServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Operator:
-    """Missing associated documentation comment in .proto file."""
+    """Called by operators.
+    """
 
     @staticmethod
     def GetPolicy(request,

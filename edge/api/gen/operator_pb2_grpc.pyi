@@ -31,6 +31,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OperatorStub:
+    """Called by operators."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -54,6 +56,8 @@ class OperatorStub:
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
+    """Called by operators."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetPolicyRequest, _operator_pb2.Policy]  # type: ignore[assignment]
     """viewer."""
@@ -73,6 +77,8 @@ class OperatorAsyncStub(OperatorStub):
     """reviewer."""
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
+    """Called by operators."""
+
     @_abc_1.abstractmethod
     def GetPolicy(
         self,

@@ -1,0 +1,62 @@
+"""The v1 contract: everything in it is described, and what callers were built against stays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_tools import protoc
+
+PROTOS = Path(__file__).resolve().parents[2] / "protos"
+PINNED = {
+    "gate": "ee7d4029a93770ab5797bdab37067372049b9942ba7a3632b9de1f138c7b1074",
+    "operator": "d691c503432ae621f4cf6c725f0c034256f9e816f76d8f168e092a37c419f739",
+}
+
+
+@pytest.fixture(scope="module", params=sorted(PINNED))
+def contract(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, descriptor_pb2.FileDescriptorProto]:
+    name = str(request.param)
+    target = tmp_path_factory.mktemp("contract") / "set.pb"
+    arguments = [f"-I{PROTOS}", "--include_source_info", f"--descriptor_set_out={target}"]
+    assert protoc.main(["protoc", *arguments, str(PROTOS / "edge" / name / "v1" / f"{name}.proto")]) == 0
+    return name, descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes()).file[0]
+
+
+def _parts(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Path in the source info, and a line that changes when a caller would break."""
+    for i, message in enumerate(file.message_type):
+        yield (4, i), f"message {message.name}"
+        for j, field in enumerate(message.field):
+            oneof = field.oneof_index if field.HasField("oneof_index") else ""
+            kind = f"{field.label} {field.type} {field.type_name}"
+            yield (4, i, 2, j), f"{message.name}.{field.name} = {field.number}: {kind} {oneof}"
+    for i, service in enumerate(file.service):
+        yield (6, i), f"service {service.name}"
+        for j, rpc in enumerate(service.method):
+            streams = f"{rpc.client_streaming} {rpc.server_streaming}"
+            yield (6, i, 2, j), f"{service.name}.{rpc.name}: {rpc.input_type} {rpc.output_type} {streams}"
+
+
+def _shape(file: descriptor_pb2.FileDescriptorProto) -> str:
+    lines = [line for _, line in _parts(file)]
+    lines += [f"{e.name}.{v.name} = {v.number}" for e in file.enum_type for v in e.value]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def test_everything_has_a_comment(contract: tuple[str, descriptor_pb2.FileDescriptorProto]) -> None:
+    _, file = contract
+    described = {tuple(place.path) for place in file.source_code_info.location if place.leading_comments}
+    assert [line for path, line in _parts(file) if path not in described] == []
+
+
+def test_names_numbers_and_types_of_v1_stay(
+    contract: tuple[str, descriptor_pb2.FileDescriptorProto],
+) -> None:
+    name, file = contract
+    assert _shape(file) == PINNED[name], f"{name} v1 changed: additions pin anew, anything else is a v2"
