@@ -28,10 +28,12 @@ demo: $(RUN_STAMP) ## Set up, then the main job: publish, judge, block, cut, ref
 train: | $(BIN)/python ## Train the detector anew from ../shared/data (hours; resumes where it stopped)
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install --quiet -e '.[train,plots]'
-	.venv-train/bin/python -m models.train
+	.venv-train/bin/python -m models.train --compare
+	.venv-train/bin/python -m models.train.record
 
-model-eval: $(DEV_STAMP) ## The shipped model on ../shared/data: AUC, recall at precision, false alarms an hour
-	$(BIN)/edge-gate model evaluate ../shared/data/clips.csv --calm ../shared/data/long-calm
+model-eval: $(DEV_STAMP) ## The shipped detector: unseen-clip figures with intervals, then the live pipeline on ../shared/data
+	$(BIN)/python -m models.train.report
+	$(BIN)/edge-gate model evaluate ../shared/data --calm ../shared/data/long-calm
 
 serve: $(RUN_STAMP) ## Set up, then run the sidecar with its defaults
 	$(BIN)/edge-gate serve

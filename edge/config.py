@@ -321,7 +321,7 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
         return FromFile(**(overrides or {}))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+            f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_url=False, include_input=False)
         )
         raise ConfigError(f"{where}: {problems}") from None

@@ -165,4 +165,4 @@ def parse_policy(text: str | bytes) -> Policy:
         first = error.errors(include_url=False)[0]
         path = ".".join(("policy", *(str(part) for part in first["loc"])))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise InvalidInput(path, f"{first['msg']}{more}") from None
+        raise InvalidInput(path, f"{first['msg'].removeprefix('Value error, ')}{more}") from None

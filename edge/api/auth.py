@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from edge.errors import ConfigError
 
 MAX_TOKENS = 1000
+MAX_FILE_BYTES = 256 * 1024
 MIN_TOKEN_CHARACTERS = 16
 _SCHEME = "bearer "
 
@@ -73,10 +74,19 @@ class TokenFile:
 
 def parse_tokens(path: Path) -> tuple[Person, ...]:
     """Read a token file. Raises ConfigError when it is readable by others or a line is wrong."""
-    if path.stat().st_mode & 0o077:
-        raise ConfigError(f"{path}: others can read it; run `chmod 600 {path}`")
+    try:
+        status = path.stat()
+        if status.st_mode & 0o077:
+            raise ConfigError(f"{path}: others can read it; run `chmod 600 {path}`")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: {status.st_size} bytes is over the limit of {MAX_FILE_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
     people: list[Person] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -58,6 +58,12 @@ def answers_errors(
             return await method(self, request, context)
         except errors.GateError as error:
             await abort(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("call failed", method=method.__name__)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            raise
 
     return wrapped
 
@@ -74,5 +80,10 @@ def streams_errors(
                 yield response
         except errors.GateError as error:
             await abort(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("call failed", method=method.__name__)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
     return wrapped

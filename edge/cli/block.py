@@ -108,14 +108,14 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Deny live access from now on; running streams of the subject are cut."""
+    request = operator_pb2.AddBlockRequest(
+        subject_kind=kind,
+        subject=subject,
+        app=app_name,
+        duration_ms=parse_duration_ms(duration),
+        reason=reason,
+    )
     with operator(gate, tokens, ca, Role.REVIEWER) as (stub, metadata):
-        request = operator_pb2.AddBlockRequest(
-            subject_kind=kind,
-            subject=subject,
-            app=app_name,
-            duration_ms=parse_duration_ms(duration),
-            reason=reason,
-        )
         block = stub.AddBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} is blocked until {when(block.until_wall_ms)} ({block.id})")
 

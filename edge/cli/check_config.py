@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,9 @@ def check_config(
     from edge.config import load_settings
     from edge.policy import Policy, parse_policy
 
+    if example and as_json:
+        print_json(Policy().model_dump(mode="json") if policy else tomllib.loads(EXAMPLE))
+        return
     if example:
         typer.echo(Policy().model_dump_json(indent=2) if policy else EXAMPLE, nl=policy)
         return

@@ -45,8 +45,8 @@ def operator(
     """A stub and its metadata. Statuses come out as CallFailed with the gate's own message."""
     try:
         token = next((p.token for p in parse_tokens(tokens) if p.role >= role), None)
-    except OSError as error:
-        raise ConfigError(f"{tokens}: {error.strerror}; name the gate's token file with --tokens") from None
+    except ConfigError as error:
+        raise ConfigError(f"{error}; --tokens names the gate's token file") from None
     if token is None:
         raise InvalidInput("--tokens", f"{tokens} has no token with role {role.name.lower()}")
     if ca is None:

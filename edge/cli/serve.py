@@ -28,6 +28,12 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(help="Ledger, evidence, banks and tokens; wins over the file.")
     ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", help="Allow a gRPC address beyond this machine without TLS: anybody there may call."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the gate: gRPC for ingest servers and operators, HTTP for hooks and metrics.
@@ -41,8 +47,11 @@ def serve(
     from edge.telemetry.logs import configure_logging
 
     overrides: dict[str, Any] = {}
-    if listen is not None:
-        overrides["grpc"] = {"listen": listen}
+    grpc: dict[str, Any] = {"listen": listen} if listen is not None else {}
+    if insecure:
+        grpc["insecure"] = True
+    if grpc:
+        overrides["grpc"] = grpc
     if http is not None:
         overrides["http"] = {"listen": http or None}
     if data_dir is not None:

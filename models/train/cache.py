@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge.detect.plane import PlaneScaler
 from models.train.sampling import DELTA_MS, closest
 
-CACHE = Path(os.environ.get("EDGE_TRAIN_CACHE", Path(__file__).with_name("cache")))
+CACHE = Path(os.environ.get("EDGE_TRAIN_CACHE", Path(__file__).with_name(".cache")))
 PLANE = 512
 SHORT_SIDE = 280
 """The detector's plane: 512 × 512 with a picture of 280 pixels on its shorter side."""

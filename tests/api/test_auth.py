@@ -60,3 +60,16 @@ def test_the_first_token_is_made_once_and_private(tmp_path: Path) -> None:
     assert not ensure_token_file(path)
     assert path.read_text(encoding="utf-8") == before
     assert parse_tokens(path)[0].role is Role.ADMIN
+
+
+def test_unreadable_and_large_files_are_config_errors(tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"viewer \xff\xfe token")
+    binary.chmod(0o600)
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        parse_tokens(binary)
+    large = write(tmp_path / "large", "# " + "x" * 300_000)
+    with pytest.raises(ConfigError, match="limit of 262144"):
+        parse_tokens(large)
+    with pytest.raises(ConfigError, match="No such file"):
+        parse_tokens(tmp_path / "absent")

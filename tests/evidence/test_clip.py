@@ -26,6 +26,7 @@ from edge.domain import (
 from edge.errors import BrokenMedia, InvalidInput
 from edge.evidence import incident_record, write_clip, write_incident_record
 from edge.stream.synthetic import EncodedMedia, encode
+from tests.conftest import require
 
 
 def decoded(path: Path) -> list[int]:
@@ -51,8 +52,8 @@ def test_every_frame_of_every_codec(codec: Codec, in_band: bool, b_frames: int, 
     assert [p.name for p in tmp_path.iterdir()] == ["in_1.mp4"]
 
 
-@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is not installed")
 def test_ffprobe_reads_it(tmp_path: Path) -> None:
+    require(shutil.which("ffprobe") is not None, "ffprobe")
     media = encode(frames=30, gop=10, size=(120, 160))
     clip = write_clip(media.units, Codec.H264, media.extradata, tmp_path, "in_1")
     command = ["ffprobe", "-v", "error", "-count_frames", "-of", "json", "-show_streams", str(clip.path)]

@@ -25,6 +25,14 @@ def test_unix_socket(tmp_path: Path) -> None:
             assert admit(gate_pb2_grpc.GateStub(channel)).allowed
 
 
+def test_insecure_must_be_said(tmp_path: Path) -> None:
+    config = ONE_WORKER + "[grpc]\ninsecure = true\n"
+    with GateProcess(tmp_path, config=config, listen="0.0.0.0:0") as gate:
+        port = gate.grpc.rpartition(":")[2]
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert admit(gate_pb2_grpc.GateStub(channel)).allowed
+
+
 def test_mutual_tls(tmp_path: Path) -> None:
     ca, stranger_ca = trustme.CA(), trustme.CA()
     server, client, stranger = (

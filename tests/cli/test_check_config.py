@@ -1,0 +1,56 @@
+"""``edge-gate check-config``: usable or not, and what it amounts to."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge.cli import app
+from edge.policy import Policy
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["check-config", *arguments])
+
+
+def test_defaults_and_examples_are_usable(tmp_path: Path) -> None:
+    assert json.loads(check("--json").stdout)["values"]["grpc"]["listen"] == "127.0.0.1:50051"
+    assert "grpc.listen = 127.0.0.1:50051" in check().stdout
+    settings, policy = tmp_path / "edge.toml", tmp_path / "policy.json"
+    settings.write_text(check("--example").stdout)
+    policy.write_text(check("--example", "--policy").stdout)
+    assert check(str(settings)).exit_code == 0
+    shown = json.loads(check(str(policy), "--policy", "--json").stdout)
+    assert shown["values"] == Policy().model_dump(mode="json")
+    assert json.loads(check("--example", "--json").stdout) == tomllib.loads(settings.read_text())
+    assert json.loads(check("--example", "--policy", "--json").stdout) == shown["values"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "named"),
+    [
+        ("[grpc]\nlistn = 1\n", (), "grpc.listn"),
+        ('[grpc]\nlisten = "0.0.0.0:1"\n', (), "tls_cert"),
+        ('{"budget_ms": 1}', ("--policy",), "policy.budget_ms"),
+        ('{"categories": {"fight": {"cut_at": 0}}}', ("--policy",), "ordered"),
+    ],
+)
+def test_wrong_files_are_refused_with_the_field(
+    text: str, options: tuple[str, ...], named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(text)
+    for extra in ((), ("--json",)):
+        result = check(str(path), *options, *extra)
+        assert result.exit_code == 1
+        assert named in result.output
+        assert "Value error" not in result.output
+
+
+def test_a_missing_file_is_said() -> None:
+    assert "No such file" in check("/nonexistent/edge.toml").output
+    assert "PATH" in check("--policy").output
