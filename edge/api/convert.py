@@ -48,10 +48,6 @@ def tier_from_proto(number: gate_pb2.TierKind.ValueType) -> Tier:
     return _FROM_TIER.get(number, Tier.CALM)
 
 
-def state_to_proto(state: IncidentState) -> operator_pb2.IncidentState.ValueType:
-    return _STATE[state]
-
-
 def state_from_proto(number: operator_pb2.IncidentState.ValueType) -> IncidentState | None:
     """None for UNSPECIFIED."""
     return _FROM_STATE.get(number)
