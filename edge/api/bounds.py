@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from edge.errors import InvalidInput, LimitExceeded
 
-MAX_ATTRIBUTES = 32
-
 
 def text(field: str, value: str, limit: int, *, required: bool = False) -> str:
     """The value, when it has at most ``limit`` characters and no control character."""
@@ -22,12 +20,14 @@ def text(field: str, value: str, limit: int, *, required: bool = False) -> str:
     return value
 
 
-def attributes(field: str, values: Mapping[str, str]) -> dict[str, str]:
+def attributes(
+    field: str, values: Mapping[str, str], max_entries: int, max_characters: int
+) -> dict[str, str]:
     """A bounded copy of a caller's attributes."""
-    if len(values) > MAX_ATTRIBUTES:
-        raise LimitExceeded(field, MAX_ATTRIBUTES, len(values), "entries")
+    if len(values) > max_entries:
+        raise LimitExceeded(field, max_entries, len(values), "entries")
     return {
-        text(f"{field} key", key, 64, required=True): text(f"{field}[{key}]", value, 512)
+        text(f"{field} key", key, 64, required=True): text(f"{field}[{key}]", value, max_characters)
         for key, value in values.items()
     }
 

@@ -35,16 +35,20 @@ class GateServicer(gate_pb2_grpc.GateServicer):
 
     @answers_errors
     async def Admit(self, request: gate_pb2.AdmitRequest, context: Context) -> gate_pb2.AdmitResponse:
-        app = bounds.text("app", request.app, 128, required=True)
-        name = bounds.text("name", request.name, 256, required=True)
+        limits = self._gate.settings.limits
+        app = bounds.text("app", request.app, limits.max_app_chars, required=True)
+        name = bounds.text("name", request.name, limits.max_name_chars, required=True)
         publish = Publish(
             server=bounds.text("server", request.server, 64, required=True),
-            connection=bounds.text("connection", request.connection, 256),
+            connection=bounds.text("connection", request.connection, limits.max_connection_chars),
             app=app,
             name=name,
-            broadcaster=bounds.text("broadcaster", request.broadcaster, 256) or f"{app}/{name}",
+            broadcaster=bounds.text("broadcaster", request.broadcaster, limits.max_broadcaster_chars)
+            or f"{app}/{name}",
             address=bounds.text("address", request.address, 64),
-            attributes=bounds.attributes("attributes", request.attributes),
+            attributes=bounds.attributes(
+                "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
+            ),
         )
         admission = await self._gate.admit(publish)
         response = gate_pb2.AdmitResponse(
@@ -113,7 +117,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     ) -> AsyncIterator[gate_pb2.WatchResponse]:
         stream = self._gate.attach_call(
             bounds.text("stream_id", request.stream_id, 64, required=True),
-            bounds.text("url", request.url, 2048, required=True),
+            bounds.text("url", request.url, self._gate.settings.limits.max_url_chars, required=True),
             _client(context),
         )
         async for answer in self._answer(stream, context, None):

@@ -15,6 +15,8 @@ from edge.supervise import Gate
 
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1000
+_MAX_SUBJECT_CHARS = 512
+"""A broadcaster may be `app/name`, so this is more than either."""
 
 
 class OperatorServicer(operator_pb2_grpc.OperatorServicer):
@@ -67,7 +69,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
     ) -> operator_pb2.Policy:
         person = await self._person(context, Role.ADMIN)
         policy = parse_policy(request.json)
-        reason = bounds.text("reason", request.reason, 512)
+        reason = bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars)
         stored = await self._gate.set_policy(policy, person.name, reason, request.expected_version)
         return operator_pb2.Policy(
             version=stored.version,
@@ -110,7 +112,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         await self._person(context, Role.VIEWER)
         incidents = await self._gate.thread.call(
             self._gate.ledger.incidents,
-            broadcaster=bounds.text("broadcaster", request.broadcaster, 256) or None,
+            broadcaster=bounds.text("broadcaster", request.broadcaster, _MAX_SUBJECT_CHARS) or None,
             state=convert.state_from_proto(request.state),
             limit=_limit(request.limit),
             before_id=bounds.text("before_id", request.before_id, 64) or None,
@@ -130,7 +132,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         incident = await self._gate.review(
             bounds.text("incident_id", request.incident_id, 64, required=True),
             decision,
-            bounds.text("reason", request.reason, 512, required=True),
+            bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars, required=True),
             person.name,
         )
         return convert.incident_to_proto(incident)
@@ -143,7 +145,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         blocks = await self._gate.thread.call(
             self._gate.ledger.blocks,
             include_ended=request.include_ended,
-            subject=bounds.text("subject", request.subject, 256) or None,
+            subject=bounds.text("subject", request.subject, _MAX_SUBJECT_CHARS) or None,
             limit=_limit(request.limit),
             before_id=bounds.text("before_id", request.before_id, 64) or None,
             wall_ms=self._gate.clock.wall_ms(),
@@ -159,10 +161,10 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
             raise InvalidInput("subject_kind", f"{kind!r} is none of {known}")
         block = await self._gate.add_block(
             SubjectKind(kind),
-            bounds.text("subject", request.subject, 256, required=True),
-            bounds.text("app", request.app, 128),
+            bounds.text("subject", request.subject, _MAX_SUBJECT_CHARS, required=True),
+            bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
             bounds.number("duration_ms", request.duration_ms, 0, PERMANENT_MS),
-            bounds.text("reason", request.reason, 512, required=True),
+            bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars, required=True),
             person.name,
         )
         return convert.block_to_proto(block)
@@ -172,7 +174,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         person = await self._person(context, Role.REVIEWER)
         block = await self._gate.lift_block(
             bounds.text("block_id", request.block_id, 64, required=True),
-            bounds.text("reason", request.reason, 512, required=True),
+            bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars, required=True),
             person.name,
         )
         return convert.block_to_proto(block)

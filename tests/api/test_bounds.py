@@ -28,8 +28,8 @@ def test_required_text() -> None:
 
 
 def test_attributes_are_counted_and_bounded() -> None:
-    assert bounds.attributes("attributes", {"a": "b"}) == {"a": "b"}
+    assert bounds.attributes("attributes", {"a": "b"}, 32, 512) == {"a": "b"}
     with pytest.raises(LimitExceeded, match="32 entries"):
-        bounds.attributes("attributes", {str(n): "" for n in range(33)})
+        bounds.attributes("attributes", {str(n): "" for n in range(33)}, 32, 512)
     with pytest.raises(LimitExceeded, match=r"attributes\[key\]"):
-        bounds.attributes("attributes", {"key": "x" * 513})
+        bounds.attributes("attributes", {"key": "x" * 513}, 32, 512)

@@ -36,6 +36,7 @@ CONFIG = """
 [limits]
 max_access_unit_bytes = 1000000
 max_streams = 40
+max_connection_chars = 40
 [workers]
 count = 2
 """
@@ -95,6 +96,7 @@ def test_admission_gives_a_new_stream_and_the_same_connection_the_same(stub: Any
     [
         ({"broadcaster": "x" * 257}, "broadcaster: 257 characters is over the limit of 256"),
         ({"connection": "a\nb"}, "connection: control character"),
+        ({"connection": "c" * 41}, "connection: 41 characters is over the limit of 40"),
         ({"attributes": {str(n): "" for n in range(33)}}, "attributes: 33 entries"),
     ],
 )
