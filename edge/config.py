@@ -46,7 +46,7 @@ def is_local(listen: str) -> bool:
 class GrpcSection(_Section):
     listen: str = Field(
         "127.0.0.1:50051",
-        description="host:port (port 0: any free one) or unix:/path, which only the gate's own user may open.",
+        description="host:port (0: any free port) or unix:/path, which only the gate's own user may open.",
     )
     insecure: bool = Field(False, description="Allow an address beyond this machine without TLS.")
     tls_cert: Path | None = Field(None, description="Server certificate chain, PEM.")
