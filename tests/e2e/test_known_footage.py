@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,16 +15,14 @@ import pytest
 from benchmarks.servers.publisher import Publisher
 from edge.launch import GateProcess
 from edge.match import Bank, BankInfo, VariantSet, fingerprint
+from tests.conftest import require
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def known(shared: Path) -> Path:
-    if shutil.which("ffmpeg") is None:
-        if os.environ.get("CI"):
-            pytest.fail("ffmpeg is missing, and in CI nothing may be skipped")
-        pytest.skip("ffmpeg is missing")
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
     return shared / "reference" / "pdq" / "videos" / "pattern-hd-no-bar.mp4"
 
 

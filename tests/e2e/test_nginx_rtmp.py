@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.operator_client import operator
 from edge.ingest.programme import write_programme
 from edge.launch import GateProcess
+from tests.conftest import require
 
 pytestmark = pytest.mark.integration
 PATIENCE_S = 60.0
@@ -39,11 +39,7 @@ def programme(footage: DemoFootage, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[NginxRtmp]:
-    if not available():
-        missing = "nginx with libnginx-mod-rtmp, or ffmpeg,"
-        if os.environ.get("CI"):
-            pytest.fail(f"{missing} is missing, and in CI nothing may be skipped")
-        pytest.skip(f"{missing} is missing")
+    require(available(), "nginx with libnginx-mod-rtmp, or ffmpeg,")
     with NginxRtmp(tmp_path / "nginx") as server:
         yield server
 

@@ -25,17 +25,10 @@ from edge.errors import NotFound
 from edge.ingest.programme import write_programme
 from edge.launch import GateProcess
 from edge.match import Bank, BankInfo, fingerprint
+from tests.conftest import require
 
 pytestmark = pytest.mark.integration
 PATIENCE_S = 60.0
-
-
-def need(condition: bool, what: str) -> None:
-    if condition:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing, and in CI nothing may be skipped")
-    pytest.skip(f"{what} is missing")
 
 
 class IngestProcess:
@@ -88,14 +81,14 @@ class IngestProcess:
 @pytest.fixture(params=["detector", "match"])
 def footage(request: pytest.FixtureRequest) -> DemoFootage:
     """Labelled fights that the detector must find, and known footage that the bank must find."""
-    need(shutil.which("ffmpeg") is not None, "ffmpeg")
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
     if request.param == "detector":
         shared: Path = request.getfixturevalue("shared")
         return demo_footage(None, shared / "data")
     try:
         return demo_footage(None, None)
     except NotFound as error:
-        need(False, str(error))
+        require(False, str(error))
         raise
 
 

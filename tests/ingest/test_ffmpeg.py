@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import av
 import pytest
 
 from edge.ingest import Closed
+from tests.conftest import require
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import ScriptedGate, StartIngest
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module", autouse=True)
 def ffmpeg() -> None:
-    if shutil.which("ffmpeg") is None:
-        if os.environ.get("CI"):
-            pytest.fail("ffmpeg is missing, and in CI nothing may be skipped")
-        pytest.skip("ffmpeg is missing")
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
 
 
 async def run_ffmpeg(*arguments: str) -> None:
