@@ -3,8 +3,9 @@
 from edge.ledger.audit import AuditBroken, AuditRow
 from edge.ledger.durable import DurableLedger
 from edge.ledger.feed import BlockFeed
-from edge.ledger.ledger import Ledger, Violation, make_violation
+from edge.ledger.ledger import Ledger
 from edge.ledger.view import AdmissionView
+from edge.ledger.violations import Violation, make_violation
 
 __all__ = [
     "AdmissionView",

@@ -13,7 +13,8 @@ from edge.domain import Block, Incident
 from edge.enforce.ladder import block_until
 from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger.journal import Journal
-from edge.ledger.ledger import Ledger, Violation, make_violation
+from edge.ledger.ledger import Ledger
+from edge.ledger.violations import Violation, make_violation
 from edge.policy import LadderPolicy
 
 log = structlog.get_logger(__name__)

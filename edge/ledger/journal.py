@@ -16,7 +16,7 @@ from typing import Any
 
 from edge.errors import LedgerUnavailable
 from edge.ledger import records
-from edge.ledger.ledger import Violation
+from edge.ledger.violations import Violation
 from edge.policy import LadderPolicy
 
 MAX_LINE_BYTES = 1024 * 1024

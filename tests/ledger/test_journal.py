@@ -13,7 +13,7 @@ from edge.domain import PERMANENT_MS
 from edge.errors import LedgerUnavailable
 from edge.ledger import DurableLedger
 from edge.ledger.journal import Entry, Journal, encode
-from edge.ledger.ledger import make_violation
+from edge.ledger.violations import make_violation
 from edge.policy import DAY_MS, LadderPolicy
 
 if TYPE_CHECKING:

@@ -1,0 +1,112 @@
+"""Incidents: what was decided on a stream, and what became of its cut."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from edge.domain import Action, Incident, IncidentState
+from edge.errors import NotFound
+from edge.ledger import records
+from edge.ledger.audit import append
+from edge.ledger.base import GATE, PAGE, LedgerBase
+from edge.ledger.tables import incidents
+
+
+class Incidents(LedgerBase):
+    def record_incident(self, incident: Incident, wall_ms: int) -> None:
+        """An incident without a strike: FLAG, and everything that shadow mode withholds. Idempotent."""
+        with self._database.write("record an incident") as connection:
+            known = connection.execute(sa.select(incidents.c.id).where(incidents.c.id == incident.id))
+            if known.first() is None:
+                connection.execute(
+                    incidents.insert().values(**records.incident_to_row(incident), gate=self._gate)
+                )
+                append(connection, wall_ms, GATE, "incident", incident.id, summary(incident))
+
+    def mark_cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None = None) -> None:
+        """``durable_ms``: when the commit of the violation had returned, as the caller saw it."""
+        values: dict[str, object] = {"cut_asked_ms": wall_ms}
+        if durable_ms is not None:
+            values["durable_ms"] = durable_ms
+        self._mark(incident_id, wall_ms, "cut_asked", values)
+
+    def mark_cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
+        self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})
+
+    def set_evidence(self, incident_id: str, path: str) -> None:
+        with self._database.write("set evidence") as connection:
+            update_incident(connection, incident_id, {"evidence_path": path})
+
+    def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
+        with self._database.write(what) as connection:
+            update_incident(connection, incident_id, values)
+            append(connection, wall_ms, GATE, what, incident_id, values)
+
+    def pending_cuts(self) -> tuple[Incident, ...]:
+        """This gate's cuts that are durable and that nothing has proven: to be resumed after a restart."""
+        query = (
+            sa.select(incidents)
+            .where(
+                incidents.c.gate == self._gate,
+                incidents.c.action == Action.CUT.value,
+                incidents.c.durable_ms.is_not(None),
+                incidents.c.cut_confirmed_ms.is_(None),
+                incidents.c.state != IncidentState.OVERTURNED.value,
+            )
+            .order_by(incidents.c.id.desc())
+            .limit(PAGE)
+        )
+        with self._database.read("read pending cuts") as connection:
+            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+
+    def incident(self, incident_id: str) -> Incident:
+        with self._database.read("read an incident") as connection:
+            return read_incident(connection, incident_id)
+
+    def incidents(
+        self,
+        *,
+        broadcaster: str | None = None,
+        state: IncidentState | None = None,
+        limit: int = 100,
+        before_id: str | None = None,
+    ) -> tuple[Incident, ...]:
+        """Newest first."""
+        query = sa.select(incidents).order_by(incidents.c.id.desc()).limit(limit)
+        if broadcaster is not None:
+            query = query.where(incidents.c.broadcaster == broadcaster)
+        if state is not None:
+            query = query.where(incidents.c.state == state.value)
+        if before_id is not None:
+            query = query.where(incidents.c.id < before_id)
+        with self._database.read("read incidents") as connection:
+            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+
+
+def read_incident(connection: sa.Connection, incident_id: str) -> Incident:
+    row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).first()
+    if row is None:
+        raise NotFound("incident", incident_id)
+    return records.incident_from_row(row)
+
+
+def update_incident(connection: sa.Connection, incident_id: str, values: dict[str, object]) -> None:
+    result = connection.execute(incidents.update().where(incidents.c.id == incident_id).values(values))
+    if result.rowcount == 0:
+        raise NotFound("incident", incident_id)
+
+
+def summary(incident: Incident) -> dict[str, object]:
+    verdict = incident.verdict
+    return {
+        "action": verdict.action.value,
+        "app": incident.publish.app,
+        "broadcaster": incident.publish.broadcaster,
+        "category": verdict.category,
+        "model": verdict.model_digest,
+        "policy_version": verdict.policy_version,
+        "reason": verdict.reason,
+        "score": verdict.score,
+        "shadow": verdict.shadow,
+        "stream_id": incident.stream_id,
+    }
