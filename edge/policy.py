@@ -5,15 +5,29 @@ A policy is a whole, validated and versioned document; nothing outside this file
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Self
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from edge.domain import PERMANENT_MS, Action
+from edge.domain import PERMANENT_MS, Action, Publish
 from edge.errors import InvalidInput, LimitExceeded
 
 MAX_POLICY_BYTES = 64 * 1024
+MAX_OVERRIDES = 32
+"""Patterns in each of ``apps`` and ``tenants``."""
+TENANT_ATTRIBUTE: Final = "tenant"
+"""Attribute of a publish that names whose it is."""
 DAY_MS = 86_400_000
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -134,8 +148,16 @@ class EvidencePolicy(_Part):
     ring_bytes: int = Field(32 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024)
 
 
+Pattern = Annotated[str, Field(min_length=1, max_length=128)]
+"""A name, or a glob: ``*``, ``?`` and ``[seq]`` as in shells, case-sensitive."""
+Patch = dict[str, JsonValue]
+"""What differs from the policy around it, in its own form: named fields replace, the others stay, null goes
+back to the default (JSON Merge Patch, RFC 7396)."""
+_OF_THE_WHOLE: Final = ("version", "apps", "tenants")
+
+
 class Policy(_Part):
-    """The whole policy, as stored and as sent to workers."""
+    """The whole policy, as stored. What applies to one stream, and goes to its worker, is ``for_app``'s."""
 
     version: int = Field(1, ge=1)
     mode: Mode = Mode.ENFORCE
@@ -148,13 +170,75 @@ class Policy(_Part):
     ladder: LadderPolicy = LadderPolicy()
     failure: FailurePolicy = FailurePolicy()
     evidence: EvidencePolicy = EvidencePolicy()
+    apps: dict[Pattern, Patch] = Field(
+        default_factory=dict,
+        max_length=MAX_OVERRIDES,
+        description="What differs for an application, by its name or a glob of names. The name itself goes "
+        "before globs, and a glob with more letters before one with fewer.",
+    )
+    tenants: dict[Pattern, Patch] = Field(
+        default_factory=dict,
+        max_length=MAX_OVERRIDES,
+        description=f"The same by the attribute `{TENANT_ATTRIBUTE}` of the publish; laid over `apps`.",
+    )
+
+    @model_validator(mode="after")
+    def _overrides_are_whole(self) -> Self:
+        for app in (None, *self.apps):
+            for tenant in (None, *self.tenants):
+                self._resolved(app, tenant)
+        return self
+
+    def for_app(self, app: str, tenant: str = "") -> Policy:
+        """What applies to a stream of ``app`` whose publish has the attribute ``tenant``: this policy with
+        its overrides in place, and none left to apply."""
+        if not self.apps and not self.tenants:
+            return self
+        return self._resolved(_best(self.apps, app), _best(self.tenants, tenant))
+
+    def for_publish(self, publish: Publish) -> Policy:
+        """What applies to the stream of a publish."""
+        return self.for_app(publish.app, publish.attributes.get(TENANT_ATTRIBUTE, ""))
+
+    def _resolved(self, app: str | None, tenant: str | None) -> Policy:
+        values: dict[str, Any] = self.model_dump(exclude={"apps", "tenants"})
+        path = ""
+        for field, patches, pattern in (("apps", self.apps, app), ("tenants", self.tenants, tenant)):
+            if pattern is None:
+                continue
+            path = f"{field}.{pattern}"
+            for name in _OF_THE_WHOLE:
+                if name in patches[pattern]:
+                    raise _wrong(f"{path}.{name}", "belongs to the whole policy and cannot differ")
+            values = merge_patch(values, patches[pattern])
+        if not path:
+            return self.model_copy(update={"apps": {}, "tenants": {}})
+        try:
+            return Policy.model_validate(values)
+        except ValidationError as error:
+            where, problem = _first(error)
+            raise _wrong(".".join((path, *where)), problem) from None
+
+
+def merge_patch(values: dict[str, Any], patch: Patch) -> dict[str, Any]:
+    """JSON Merge Patch (RFC 7396) on an object: null removes, objects merge, all else replaces."""
+    merged = dict(values)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            inner = merged.get(name)
+            merged[name] = merge_patch(inner if isinstance(inner, dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged
 
 
 def parse_policy(text: str | bytes) -> Policy:
     """Parse a policy from JSON.
 
-    Raises InvalidInput with the path of the first wrong field (``policy.categories.fight.cut_at``)
-    and LimitExceeded when the text is over 64 KiB.
+    Raises InvalidInput with the path of the first wrong field (``policy.categories.fight.cut_at``,
+    ``policy.apps.live.tiers.burst_ms``) and LimitExceeded when the text is over 64 KiB.
     """
     size = len(text.encode() if isinstance(text, str) else text)
     if size > MAX_POLICY_BYTES:
@@ -162,7 +246,28 @@ def parse_policy(text: str | bytes) -> Policy:
     try:
         return Policy.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = ".".join(("policy", *(str(part) for part in first["loc"])))
+        where, problem = _first(error)
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise InvalidInput(path, f"{first['msg'].removeprefix('Value error, ')}{more}") from None
+        raise InvalidInput(".".join(("policy", *where)), f"{problem}{more}") from None
+
+
+def _best(patches: Mapping[str, Patch], name: str) -> str | None:
+    """Key of the patch that is for ``name``, whatever the order of the keys."""
+    if name in patches:
+        return name
+    fitting = [pattern for pattern in patches if fnmatchcase(name, pattern)]
+    return min(fitting, key=lambda pattern: (-sum(c not in "*?[]" for c in pattern), pattern), default=None)
+
+
+def _wrong(path: str, problem: str) -> PydanticCustomError:
+    """An error of an override, with the place in the policy that it was written at."""
+    return PydanticCustomError("override", "{problem}", {"path": path, "problem": problem})
+
+
+def _first(error: ValidationError) -> tuple[tuple[str, ...], str]:
+    """Path and message of the first error."""
+    first = error.errors(include_url=False)[0]
+    where = tuple(str(part) for part in first["loc"])
+    if first["type"] == "override":
+        where = (*where, first["ctx"]["path"])
+    return where, first["msg"].removeprefix("Value error, ")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.domain import Publish
 from edge.errors import InvalidInput, LimitExceeded
-from edge.policy import MAX_POLICY_BYTES, CategoryPolicy, Policy, parse_policy
+from edge.policy import MAX_OVERRIDES, MAX_POLICY_BYTES, CategoryPolicy, Policy, parse_policy
 
 
 def test_default_policy_survives_its_own_json() -> None:
@@ -37,6 +38,16 @@ def test_thresholds_are_accepted_only_in_order(values: list[float]) -> None:
         ('{"match": {"k": 9, "n": 3}}', "policy.match"),
         ('{"no_such": 1}', "policy.no_such"),
         ("[", "policy"),
+        ('{"apps": {"live": {"tiers": {"burst_ms": 1}}}}', "policy.apps.live.tiers.burst_ms"),
+        ('{"apps": {"live": {"tiers": 7}}}', "policy.apps.live.tiers"),
+        ('{"apps": {"live": {"apps": {}}}}', "policy.apps.live.apps"),
+        ('{"apps": {"live": {"no_such": 1}}}', "policy.apps.live.no_such"),
+        ('{"apps": {"": {}}}', "policy.apps..[key]"),
+        ('{"tenants": {"acme": {"version": 2}}}', "policy.tenants.acme.version"),
+        (
+            '{"apps": {"a": {"match": {"n": 4}}}, "tenants": {"t": {"match": {"k": 5}}}}',
+            "policy.tenants.t.match",
+        ),
     ],
 )
 def test_error_names_the_field(text: str, named: str) -> None:
@@ -48,3 +59,75 @@ def test_error_names_the_field(text: str, named: str) -> None:
 def test_size_is_bounded() -> None:
     with pytest.raises(LimitExceeded, match=str(MAX_POLICY_BYTES)):
         parse_policy(" " * (MAX_POLICY_BYTES + 1))
+
+
+OVERRIDDEN = """{
+  "version": 7,
+  "categories": {"fight": {"cut_at": 0.9}},
+  "apps": {
+    "live": {"tiers": {"burst_ms": 300}, "budget_ms": 400},
+    "live-*": {"categories": {"fight": {"flag_at": 0.6}, "other": {}}},
+    "live-kids*": {"mode": "shadow", "ladder": {"steps_ms": [1000]}},
+    "*": {"failure": {"on_blind": "flag"}}
+  },
+  "tenants": {"acme": {"budget_ms": 100, "tiers": null}}
+}"""
+
+
+def test_an_app_has_the_policy_but_for_what_differs() -> None:
+    policy = parse_policy(OVERRIDDEN)
+    live = policy.for_app("live")
+    assert (live.tiers.burst_ms, live.budget_ms) == (300, 400)
+    assert live == policy.model_copy(
+        update={
+            "apps": {},
+            "tenants": {},
+            "budget_ms": 400,
+            "tiers": policy.tiers.model_copy(update={"burst_ms": 300}),
+        }
+    )
+    wide = policy.for_app("live-sport")
+    assert (wide.categories["fight"].flag_at, wide.categories["fight"].cut_at) == (0.6, 0.9)
+    assert wide.categories["other"] == CategoryPolicy()
+    assert wide.version == policy.version
+
+
+def test_the_name_goes_before_globs_and_the_closer_glob_before_the_wider() -> None:
+    policy = parse_policy(OVERRIDDEN)
+    kids = policy.for_app("live-kids-2")
+    assert (kids.mode.value, kids.ladder.steps_ms) == ("shadow", (1000,))
+    assert kids.categories["fight"].flag_at == CategoryPolicy().flag_at
+    assert policy.for_app("vod").failure.on_blind.value == "flag"
+    assert policy.for_app("live").failure.on_blind.value == "pass"
+    assert policy.for_app("Live").budget_ms == policy.budget_ms, "names are case-sensitive"
+
+
+def test_a_tenant_is_laid_over_its_app_and_null_is_the_default() -> None:
+    acme = parse_policy(OVERRIDDEN).for_app("live", "acme")
+    assert (acme.budget_ms, acme.tiers.burst_ms) == (100, Policy().tiers.burst_ms)
+
+
+def test_the_tenant_is_an_attribute_of_the_publish() -> None:
+    policy = parse_policy(OVERRIDDEN)
+    publish = Publish("grpc", "1", app="live", name="a", broadcaster="b", attributes={"tenant": "acme"})
+    assert policy.for_publish(publish) == policy.for_app("live", "acme") != policy.for_app("live")
+
+
+def test_what_is_resolved_resolves_to_itself_and_survives_its_json() -> None:
+    policy = parse_policy(OVERRIDDEN)
+    assert parse_policy(policy.model_dump_json()) == policy
+    live = parse_policy(policy.for_app("live", "acme").model_dump_json())
+    assert live.for_app("vod", "acme") is live
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_any_name_has_a_policy(app: str, tenant: str) -> None:
+    resolved = parse_policy(OVERRIDDEN).for_app(app, tenant)
+    assert (resolved.apps, resolved.tenants) == ({}, {})
+
+
+def test_overrides_are_bounded() -> None:
+    many = ", ".join(f'"a{number}": {{}}' for number in range(MAX_OVERRIDES + 1))
+    with pytest.raises(InvalidInput) as caught:
+        parse_policy(f'{{"apps": {{{many}}}}}')
+    assert caught.value.field == "policy.apps"
