@@ -46,10 +46,16 @@ def check_config(
         Path | None, typer.Argument(help="A settings file (TOML), or with --policy a policy (JSON).")
     ] = None,
     policy: Annotated[bool, typer.Option("--policy", help="PATH is a policy.")] = False,
+    app: Annotated[str, typer.Option("--app", help="What a policy amounts to for this application …")] = "",
+    tenant: Annotated[str, typer.Option("--tenant", help="… and this tenant.")] = "",
     example: Annotated[bool, typer.Option("--example", help="Print an example to start from.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a file without starting anything; prints what is in force, defaults included.
+
+    A policy may differ by application (`apps`) and by the publish's attribute `tenant` (`tenants`):
+    `{"apps": {"kids-*": {"tiers": {"blind_limit_ms": 1500}}}}` names only what differs. --app and
+    --tenant show what that makes of the whole.
 
     Exits with 1 and names the field when the file cannot be used.
     """
@@ -62,6 +68,8 @@ def check_config(
     if example:
         typer.echo(Policy().model_dump_json(indent=2) if policy else EXAMPLE, nl=policy)
         return
+    if (app or tenant) and not policy:
+        raise ConfigError("--app, --tenant: only a policy differs by them, use --policy")
     if path is None and policy:
         raise ConfigError("PATH: name the policy file, or use --example")
     if policy and path is not None:
@@ -69,7 +77,8 @@ def check_config(
             checked = parse_policy(path.read_bytes())
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        values = checked.model_dump(mode="json")
+        resolved = checked.for_app(app, tenant) if app or tenant else checked
+        values = resolved.model_dump(mode="json")
     else:
         values = load_settings(path).model_dump(mode="json")
     if as_json:

@@ -54,3 +54,13 @@ def test_wrong_files_are_refused_with_the_field(
 def test_a_missing_file_is_said() -> None:
     assert "No such file" in check("/nonexistent/edge.toml").output
     assert "PATH" in check("--policy").output
+
+
+def test_what_a_policy_amounts_to_for_an_app(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"apps": {"kids-*": {"budget_ms": 100}}, "tenants": {"acme": {"mode": "shadow"}}}')
+    shown = check(str(policy), "--policy", "--app", "kids-1", "--tenant", "acme", "--json")
+    values = json.loads(shown.stdout)["values"]
+    assert (values["budget_ms"], values["mode"], values["apps"]) == (100, "shadow", {})
+    assert json.loads(check(str(policy), "--policy", "--json").stdout)["values"]["budget_ms"] == 250
+    assert "--policy" in check("--app", "kids-1").output
