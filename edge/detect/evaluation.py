@@ -47,23 +47,38 @@ def read_labels(path: Path) -> list[LabelledClip]:
 
 
 def _from_csv(path: Path) -> list[LabelledClip]:
-    try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(str(path), f"cannot be read: {error}") from None
-    if len(rows) > MAX_ROWS:
-        raise LimitExceeded(str(path), MAX_ROWS, len(rows), "rows")
     clips = []
-    for number, row in enumerate(rows, start=2):
-        name = row.get("path")
-        if not name:
-            raise InvalidInput(f"{path}:{number}", "no column path")
-        file = path.parent / name
+    for where, row in read_rows(path):
+        file = path.parent / row["path"]
         group = row.get("group") or file.stem
-        source = row.get("source") or _source(name)
-        clips.append(LabelledClip(file, _label(row.get("label"), f"{path}:{number}"), group, source))
+        source = row.get("source") or source_of(row["path"])
+        clips.append(LabelledClip(file, is_violent(row.get("label"), where), group, source))
     return clips
+
+
+def read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Rows of a CSV that has at least a column ``path``, each with where it stands (``FILE:LINE``).
+
+    Raises InvalidInput that names file and line, and LimitExceeded over MAX_ROWS.
+    """
+    rows: list[tuple[str, dict[str, str]]] = []
+    where = str(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            for row in reader:
+                where = f"{path}:{reader.line_num}"
+                if not row.get("path"):
+                    raise InvalidInput(where, "no column path")
+                if None in row:
+                    columns = len(reader.fieldnames or ())
+                    raise InvalidInput(where, f"more values than the {columns} columns of the first line")
+                rows.append((where, {name: (value or "").strip() for name, value in row.items()}))
+                if len(rows) > MAX_ROWS:
+                    raise LimitExceeded(str(path), MAX_ROWS, len(rows), "rows")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(where, f"cannot be read: {error}") from None
+    return rows
 
 
 def _from_folders(path: Path) -> list[LabelledClip]:
@@ -75,13 +90,14 @@ def _from_folders(path: Path) -> list[LabelledClip]:
         named = [part for part in parts if part.lower() in VIOLENT | CALM]
         if named:
             source = "/".join(part for part in parts if part not in named) or path.name
-            clips.append(LabelledClip(file, _label(named[-1], str(file)), file.stem, source))
+            clips.append(LabelledClip(file, is_violent(named[-1], str(file)), file.stem, source))
     if not clips:
         raise InvalidInput(str(path), "neither clips.csv nor folders named violent and calm are in there")
     return clips
 
 
-def _label(text: str | None, where: str) -> bool:
+def is_violent(text: str | None, where: str) -> bool:
+    """What a label says; ``where`` it stands is named when it says neither. Raises InvalidInput."""
     word = (text or "").strip().lower()
     if word in VIOLENT:
         return True
@@ -90,7 +106,8 @@ def _label(text: str | None, where: str) -> bool:
     raise InvalidInput(where, f"label {text!r} is neither violent nor calm")
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
+    """The folder that stands for a clip's source."""
     parts = Path(name).parts
     return parts[1] if len(parts) > 2 else parts[0] if len(parts) == 2 else "all"
 
