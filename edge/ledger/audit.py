@@ -1,13 +1,16 @@
-"""The audit chain: each row carries the digest of the one before it, so that tampering shows.
+"""The audit chain: each entry carries the digest of the one before it, so that tampering shows.
 
-digest(n) = sha256(digest(n-1) ‖ canonical JSON of row n)
+digest(n) = sha256(digest(n-1) ‖ canonical JSON of entry n)
+
+An entry also carries, under ``rows`` of its detail, the digest of every ledger row that the decision
+wrote, as it stands after it: so a block, strike, incident or policy that was edited by hand shows, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,9 @@ from edge.errors import GateError
 from edge.ledger.tables import audit
 
 GENESIS = "0" * 64
+GATE_NAME = "gate"
+ROWS = "rows"
+"""Key of the detail: table ▶ primary key ▶ digest of the row, null for a row that is gone."""
 
 
 class AuditBroken(GateError):
@@ -51,30 +57,96 @@ def digest_of(row: AuditRow) -> str:
         ensure_ascii=False,
         separators=(",", ":"),
     )
-    return hashlib.sha256(f"{row.previous}\n{body}".encode()).hexdigest()
+    return hashlib.sha256(f"{row.previous}\n{body}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def chain_problems(
+    rows: Iterable[AuditRow], after: AuditRow | None = None
+) -> Iterator[AuditBroken | AuditRow]:
+    """Every row in order, each wrong one preceded by what is wrong with it. Pure.
+
+    ``after``: the row that the first one must follow; None: the first one is where the log begins.
+    After a wrong row the walk goes on from what that row says, so that one change is one finding.
+    """
+    previous, expected = (GENESIS, 1) if after is None else (after.digest, after.number + 1)
+    for row in rows:
+        if row.number < expected:
+            yield AuditBroken(row.number, f"is out of order, row {expected - 1} is before it")
+        elif row.number > expected:
+            missing = f"is missing, row {row.number} follows"
+            if row.number > expected + 1:
+                missing = f"to {row.number - 1} are missing, row {row.number} follows"
+            yield AuditBroken(expected, missing)
+        elif row.previous != previous:
+            yield AuditBroken(row.number, "does not follow from the row before it")
+        if row.digest != digest_of(row):
+            yield AuditBroken(row.number, "was changed after it was written")
+        yield row
+        previous, expected = row.digest, row.number + 1
 
 
 def verify_chain(rows: Iterable[AuditRow]) -> int:
     """Number of rows; raises AuditBroken that names the first wrong one."""
-    previous, expected = GENESIS, 1
-    for row in rows:
-        if row.number != expected:
-            raise AuditBroken(expected, f"is missing, row {row.number} follows")
-        if row.previous != previous:
-            raise AuditBroken(row.number, "does not follow from the row before it")
-        if row.digest != digest_of(row):
-            raise AuditBroken(row.number, "was changed after it was written")
-        previous, expected = row.digest, expected + 1
-    return expected - 1
+    count = 0
+    for found in chain_problems(rows):
+        if isinstance(found, AuditBroken):
+            raise found
+        count += 1
+    return count
+
+
+def row_digest(table: sa.Table, values: Mapping[str, Any]) -> str:
+    """Digest of one row. ``values``: by column name.
+
+    A column that holds its default is left out, so that one added later does not change the digests
+    of rows that were written before it.
+    """
+    written = {
+        column.name: values[column.name]
+        for column in table.columns
+        if not _is_default(column, values[column.name])
+    }
+    body = json.dumps([table.name, written], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_default(column: sa.Column[Any], value: object) -> bool:
+    if value is None:
+        return True
+    default = column.server_default
+    if not isinstance(default, sa.DefaultClause):
+        return False
+    text = str(default.arg).strip("'").lower()
+    if isinstance(value, bool):
+        return text in (("1", "true") if value else ("0", "false"))
+    return str(value) == text
+
+
+def next_number(connection: sa.Connection) -> int:
+    """The number that ``append`` gives next in this transaction, for rows that carry it."""
+    return (connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0) + 1
 
 
 def append(
-    connection: sa.Connection, wall_ms: int, who: str, what: str, subject: str, detail: Mapping[str, Any]
+    connection: sa.Connection,
+    wall_ms: int,
+    who: str,
+    what: str,
+    subject: str,
+    detail: Mapping[str, Any],
+    rows: Mapping[sa.Table, Iterable[Any]],
+    *,
+    gate: str = "",
 ) -> int:
-    """Add a row inside the caller's transaction. Returns its number."""
+    """Add an entry inside the caller's transaction. Returns its number.
+
+    ``rows``: by table the primary keys of everything that the decision has written, or removed: their
+    digests become part of the entry. Call it after the writes. ``gate``: whose decision it is.
+    """
     last = connection.execute(
         sa.select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)
     ).first()
+    detail = {**detail, **({GATE_NAME: gate} if gate else {}), ROWS: _digests(connection, rows)}
     row = AuditRow(
         number=1 if last is None else last.number + 1,
         wall_ms=wall_ms,
@@ -98,3 +170,18 @@ def append(
         )
     )
     return row.number
+
+
+def _digests(
+    connection: sa.Connection, rows: Mapping[sa.Table, Iterable[Any]]
+) -> dict[str, dict[str, str | None]]:
+    digests: dict[str, dict[str, str | None]] = {}
+    for table, wanted in rows.items():
+        (key,) = table.primary_key.columns
+        keys = list(wanted)
+        if not keys:
+            continue
+        found = connection.execute(sa.select(table).where(key.in_(keys))).mappings()
+        written = {str(row[key.name]): row_digest(table, dict(row)) for row in found}
+        digests[table.name] = {str(each): written.get(str(each)) for each in keys}
+    return digests

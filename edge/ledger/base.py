@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
-from typing import Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 import sqlalchemy as sa
 
+from edge.ledger.audit import append
 from edge.ledger.engine import Database, open_database
 
 GATE = "gate"
@@ -36,6 +38,19 @@ class LedgerBase:
 
     def close(self) -> None:
         self._database.close()
+
+    def _audit(
+        self,
+        connection: sa.Connection,
+        wall_ms: int,
+        who: str,
+        what: str,
+        subject: str,
+        detail: Mapping[str, Any],
+        rows: Mapping[sa.Table, Iterable[Any]],
+    ) -> int:
+        """Every decision ends with its entry, after the ``rows`` that it has written."""
+        return append(connection, wall_ms, who, what, subject, detail, rows, gate=self._gate)
 
     def ping(self) -> None:
         """Take and release the write lock. Raises LedgerUnavailable."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from edge.domain import PERMANENT_MS, Block, SubjectKind, new_id
 from edge.errors import InvalidInput, LimitExceeded, NotFound
 from edge.ledger import records
-from edge.ledger.audit import append
+from edge.ledger.audit import next_number
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.bell import Bell, ring
 from edge.ledger.tables import audit, blocks
@@ -87,8 +87,8 @@ class Blocks(LedgerBase):
         )
         with self._database.write("add a block") as connection:
             row = records.block_to_row(block)
-            number = append(connection, wall_ms, by, "block", block.id, row)
-            connection.execute(blocks.insert().values(**row, revision=number))
+            connection.execute(blocks.insert().values(**row, revision=next_number(connection)))
+            self._audit(connection, wall_ms, by, "block", block.id, row, {blocks: [block.id]})
             ring(connection)
         return block
 
@@ -101,8 +101,9 @@ class Blocks(LedgerBase):
             if row.lifted_ms is not None:
                 raise InvalidInput("block_id", f"{block_id} was lifted already by {row.lifted_by}")
             lift: dict[str, Any] = {"lifted_ms": wall_ms, "lifted_by": by, "lift_reason": reason}
-            number = append(connection, wall_ms, by, "lift", block_id, {"reason": reason})
+            number = next_number(connection)
             connection.execute(blocks.update().where(blocks.c.id == block_id).values(**lift, revision=number))
+            self._audit(connection, wall_ms, by, "lift", block_id, {"reason": reason}, {blocks: [block_id]})
             ring(connection)
             return dataclasses.replace(records.block_from_row(row), **lift)
 

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from edge.domain import Action, Incident, IncidentState
 from edge.errors import NotFound
 from edge.ledger import records
-from edge.ledger.audit import append
 from edge.ledger.base import GATE, PAGE, LedgerBase
 from edge.ledger.tables import incidents
 
@@ -21,7 +20,15 @@ class Incidents(LedgerBase):
                 connection.execute(
                     incidents.insert().values(**records.incident_to_row(incident), gate=self._gate)
                 )
-                append(connection, wall_ms, GATE, "incident", incident.id, summary(incident))
+                self._audit(
+                    connection,
+                    wall_ms,
+                    GATE,
+                    "incident",
+                    incident.id,
+                    summary(incident),
+                    {incidents: [incident.id]},
+                )
 
     def mark_cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None = None) -> None:
         """``durable_ms``: when the commit of the violation had returned, as the caller saw it."""
@@ -33,14 +40,13 @@ class Incidents(LedgerBase):
     def mark_cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
         self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})
 
-    def set_evidence(self, incident_id: str, path: str) -> None:
-        with self._database.write("set evidence") as connection:
-            update_incident(connection, incident_id, {"evidence_path": path})
+    def set_evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
+        self._mark(incident_id, wall_ms, "evidence", {"evidence_path": path})
 
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
         with self._database.write(what) as connection:
             update_incident(connection, incident_id, values)
-            append(connection, wall_ms, GATE, what, incident_id, values)
+            self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
 
     def pending_cuts(self) -> tuple[Incident, ...]:
         """This gate's cuts that are durable and that nothing has proven: to be resumed after a restart."""

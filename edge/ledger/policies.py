@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from edge.errors import StaleVersion
-from edge.ledger.audit import append
 from edge.ledger.base import LedgerBase
+from edge.ledger.bell import ring
 from edge.ledger.tables import policies
 from edge.policy import Policy, parse_policy
 
@@ -46,5 +46,14 @@ class Policies(LedgerBase):
                     reason=reason,
                 )
             )
-            append(connection, wall_ms, by, "policy", str(stored.version), {"reason": reason})
+            self._audit(
+                connection,
+                wall_ms,
+                by,
+                "policy",
+                str(stored.version),
+                {"reason": reason},
+                {policies: [stored.version]},
+            )
+            ring(connection)
         return stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,11 +11,11 @@ import sqlalchemy as sa
 from edge.domain import Block, Incident, IncidentState
 from edge.errors import InvalidInput
 from edge.ledger import records
-from edge.ledger.audit import append
+from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
 from edge.ledger.bell import ring
 from edge.ledger.incidents import read_incident, update_incident
-from edge.ledger.tables import blocks, strikes
+from edge.ledger.tables import blocks, incidents, strikes
 
 
 class Reviews(LedgerBase):
@@ -26,6 +27,7 @@ class Reviews(LedgerBase):
         Returns the incident and the blocks that were lifted.
         """
         lifted: tuple[Block, ...] = ()
+        pardoned: Sequence[str] = ()
         with self._database.write("review") as connection:
             before = read_incident(connection, incident_id)
             if before.state is IncidentState.OVERTURNED:
@@ -40,7 +42,7 @@ class Reviews(LedgerBase):
                     "review_reason": reason,
                 },
             )
-            detail: dict[str, object] = {"decision": decision.value, "reason": reason}
+            detail: dict[str, Any] = {"decision": decision.value, "reason": reason}
             standing = blocks.c.incident_id == incident_id, blocks.c.lifted_ms.is_(None)
             overturned = decision is IncidentState.OVERTURNED
             if overturned:
@@ -52,13 +54,20 @@ class Reviews(LedgerBase):
                 }
                 lifted = tuple(dataclasses.replace(records.block_from_row(row), **lift) for row in rows)
                 detail["lifted"] = [block.id for block in lifted]
-            number = append(connection, wall_ms, by, "review", incident_id, detail)
-            if overturned:
+                number = next_number(connection)
                 connection.execute(blocks.update().where(*standing).values(**lift, revision=number))
-                connection.execute(
-                    strikes.update()
-                    .where(strikes.c.incident_id == incident_id, strikes.c.pardoned_ms.is_(None))
-                    .values(pardoned_ms=wall_ms)
-                )
+                pardon = (strikes.c.incident_id == incident_id, strikes.c.pardoned_ms.is_(None))
+                pardoned = connection.execute(sa.select(strikes.c.id).where(*pardon)).scalars().all()
+                connection.execute(strikes.update().where(*pardon).values(pardoned_ms=wall_ms))
+                detail["pardoned"] = list(pardoned)
                 ring(connection)
+            self._audit(
+                connection,
+                wall_ms,
+                by,
+                "review",
+                incident_id,
+                detail,
+                {incidents: [incident_id], blocks: detail.get("lifted", ()), strikes: pardoned},
+            )
             return read_incident(connection, incident_id), lifted

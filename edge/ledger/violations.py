@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from edge.domain import Block, Incident, Strike, SubjectKind
 from edge.enforce.ladder import block_until
 from edge.ledger import records
-from edge.ledger.audit import append
+from edge.ledger.audit import append, next_number
 from edge.ledger.base import GATE, LedgerBase
 from edge.ledger.bell import ring
 from edge.ledger.incidents import read_incident, summary
@@ -124,7 +124,11 @@ def _insert_violation(connection: sa.Connection, violation: Violation, gate: str
     incident = violation.incident
     connection.execute(incidents.insert().values(**records.incident_to_row(incident), gate=gate))
     connection.execute(strikes.insert().values(records.strike_to_row(violation.strike, incident.stream_id)))
-    number = append(
+    number = next_number(connection)
+    for block in violation.blocks:
+        connection.execute(blocks.insert().values(**records.block_to_row(block), revision=number))
+    ids = [block.id for block in violation.blocks]
+    append(
         connection,
         violation.durable_ms,
         GATE,
@@ -133,12 +137,12 @@ def _insert_violation(connection: sa.Connection, violation: Violation, gate: str
         {
             **summary(incident),
             "strike": violation.strike.id,
-            "blocks": [block.id for block in violation.blocks],
+            "blocks": ids,
             "until_ms": max(block.until_ms for block in violation.blocks),
         },
+        {incidents: [incident.id], strikes: [violation.strike.id], blocks: ids},
+        gate=gate,
     )
-    for block in violation.blocks:
-        connection.execute(blocks.insert().values(**records.block_to_row(block), revision=number))
     ring(connection)
 
 

@@ -123,7 +123,7 @@ def test_marks_of_a_cut(ledger: DurableLedger, make_incident: MakeIncident) -> N
     incident = ledger.record_violation(make_incident(), LADDER, NOW + 1).incident
     ledger.mark_cut_asked(incident.id, NOW + 2)
     ledger.mark_cut_confirmed(incident.id, NOW + 3, "hook")
-    ledger.set_evidence(incident.id, "/evidence/clip.mp4")
+    ledger.set_evidence(incident.id, "/evidence/clip.mp4", NOW + 8)
     stored = ledger.incident(incident.id)
     assert (stored.durable_ms, stored.cut_asked_ms, stored.cut_confirmed_ms) == (NOW + 1, NOW + 2, NOW + 3)
     assert (stored.confirmed_by, stored.evidence_path) == ("hook", "/evidence/clip.mp4")
