@@ -75,7 +75,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         first = await anext(requests, None)
         if first is None or first.WhichOneof("request") != "open":
             raise InvalidInput("open", "must be the first message of a Watch call")
-        stream = self._gate.open_push(
+        stream = self._gate.watching.open_push(
             bounds.text("open.stream_id", first.open.stream_id, 64, required=True),
             bounds.text("open.codec", first.open.codec, 16, required=True),
             first.open.extradata,
@@ -93,16 +93,16 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             async for request in requests:
                 match request.WhichOneof("request"):
                     case "access_unit":
-                        await self._gate.push(stream, request.access_unit)
+                        await self._gate.watching.push(stream, request.access_unit)
                     case "end":
                         reason = bounds.text("end.reason", request.end.reason, 64)
-                        self._gate.end_push(stream, reason)
+                        self._gate.watching.end_push(stream, reason)
                         return
                     case "open":
                         raise InvalidInput("open", "a Watch call has exactly one")
                     case _:
                         raise InvalidInput("request", "must be open, access_unit or end")
-            self._gate.end_push(stream, "half_close")
+            self._gate.watching.end_push(stream, "half_close")
         except GateError as error:
             answers.close(error)
         except grpc.RpcError:
@@ -115,7 +115,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     async def Attach(
         self, request: gate_pb2.AttachRequest, context: Context
     ) -> AsyncIterator[gate_pb2.WatchResponse]:
-        stream = self._gate.attach_call(
+        stream = self._gate.watching.attach_call(
             bounds.text("stream_id", request.stream_id, 64, required=True),
             bounds.text("url", request.url, self._gate.settings.limits.max_url_chars, required=True),
             _client(context),
@@ -140,11 +140,11 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                     with contextlib.suppress(asyncio.CancelledError):
                         await reading
             finally:
-                self._gate.call_ended(stream, answers)
+                self._gate.watching.call_ended(stream, answers)
 
     @answers_errors
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:
-        self._gate.detach(bounds.text("stream_id", request.stream_id, 64, required=True))
+        self._gate.watching.detach(bounds.text("stream_id", request.stream_id, 64, required=True))
         return gate_pb2.DetachResponse()
 
     @answers_errors

@@ -70,7 +70,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         person = await self._person(context, Role.ADMIN)
         policy = parse_policy(request.json)
         reason = bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars)
-        stored = await self._gate.set_policy(policy, person.name, reason, request.expected_version)
+        stored = await self._gate.operating.set_policy(policy, person.name, reason, request.expected_version)
         return operator_pb2.Policy(
             version=stored.version,
             json=stored.model_dump_json(indent=2),
@@ -129,7 +129,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         decision = convert.state_from_proto(request.decision)
         if decision is None or decision is IncidentState.OPEN:
             raise InvalidInput("decision", "must be CONFIRMED, OVERTURNED or ESCALATED")
-        incident = await self._gate.review(
+        incident = await self._gate.operating.review(
             bounds.text("incident_id", request.incident_id, 64, required=True),
             decision,
             bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars, required=True),
@@ -159,7 +159,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         if kind not in {member.value for member in SubjectKind}:
             known = ", ".join(member.value for member in SubjectKind)
             raise InvalidInput("subject_kind", f"{kind!r} is none of {known}")
-        block = await self._gate.add_block(
+        block = await self._gate.operating.add_block(
             SubjectKind(kind),
             bounds.text("subject", request.subject, _MAX_SUBJECT_CHARS, required=True),
             bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
@@ -172,7 +172,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
     @answers_errors
     async def LiftBlock(self, request: operator_pb2.LiftBlockRequest, context: Context) -> operator_pb2.Block:
         person = await self._person(context, Role.REVIEWER)
-        block = await self._gate.lift_block(
+        block = await self._gate.operating.lift_block(
             bounds.text("block_id", request.block_id, 64, required=True),
             bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars, required=True),
             person.name,

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -30,6 +29,7 @@ from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.policy import Policy
 from edge.supervise.ledger_thread import LedgerThread
 from edge.supervise.registry import LiveStream, Phase, Registry
+from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 
@@ -71,14 +71,14 @@ class Enforcement:
         self._metrics = metrics
         self._clock = clock
         self._ended = ended
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = Tasks()
         self._saving: dict[str, asyncio.Future[str | None]] = {}
 
     # what the gate asks for
 
     def flag(self, stream: LiveStream, verdict: Verdict) -> None:
         """Open an incident for people; the stream goes on. Also everything that shadow mode withholds."""
-        self._run(self._flag(stream, verdict))
+        self._tasks.run(self._flag(stream, verdict))
 
     def cut(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Block, then cut. Further causes for the same stream collapse into the first."""
@@ -86,7 +86,7 @@ class Enforcement:
             return
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = judged_ms
-        self._run(self._cut(stream, verdict, policy))
+        self._tasks.run(self._cut(stream, verdict, policy))
 
     def cut_without_strike(self, stream: LiveStream, reason: str, until_ms: int) -> None:
         """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
@@ -95,7 +95,7 @@ class Enforcement:
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
-        self._run(self._close_publisher(stream, self._answer(stream, verdict, "", until_ms), None))
+        self._tasks.run(self._close_publisher(stream, self._answer(stream, verdict, "", until_ms), None))
 
     def blocks_apply(self) -> None:
         """Cut every running stream that a block names, after new blocks have come."""
@@ -107,7 +107,7 @@ class Enforcement:
 
     def resume(self, incident: Incident) -> None:
         """After a restart: a cut that was durable and never proven is asked for again."""
-        self._run(self._resume(incident))
+        self._tasks.run(self._resume(incident))
 
     def abandon(self, stream: LiveStream) -> None:
         """The caller of a stream that is being cut is gone for good: it will not confirm any more.
@@ -125,22 +125,9 @@ class Enforcement:
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for what is under way; used before the process stops."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in list(self._tasks):
-            task.cancel()
+        await self._tasks.settle(timeout_s)
 
     # how
-
-    def _run(self, work: Coroutine[Any, Any, object]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[object]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("enforcement failed", exc_info=error)
 
     async def _flag(self, stream: LiveStream, verdict: Verdict) -> None:
         incident = self._incident(stream, verdict)
@@ -168,7 +155,7 @@ class Enforcement:
             blocks = make_violation(incident, policy.ladder, until_ms, incident.created_ms).blocks
             log.critical("block is not durable: held in memory and retried", error=str(error))
             self._metrics.violations.labels("memory").inc()
-            self._run(self._retry_violation(incident, policy))
+            self._tasks.run(self._retry_violation(incident, policy))
         else:
             blocks = violation.blocks
             self._thread.mark(down=violation.durable_in != "ledger")
@@ -195,7 +182,7 @@ class Enforcement:
         self._tell(stream, answer)
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
-            self._run(self._mark_asked(incident))
+            self._tasks.run(self._mark_asked(incident))
         try:
             outcome = await self._cutter.cut(
                 self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
@@ -352,6 +339,6 @@ class Enforcement:
             path = None
         if path is not None:
             incident = dataclasses.replace(incident, evidence_path=path)
-            await self._retried(self._ledger.set_evidence, incident.id, path)
+            await self._retried(self._ledger.set_evidence, incident.id, path, self._clock.wall_ms())
         await asyncio.to_thread(write_incident_record, incident, self._evidence_dir)
         return path

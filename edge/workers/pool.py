@@ -80,12 +80,10 @@ class _Worker:
 class WorkerPool:
     """A fixed number of worker processes, each replaced when it dies or hangs."""
 
-    def __init__(
-        self, section: WorkersSection, settings: WorkerSettings, events: WorkerEvents, clock: Clock
-    ) -> None:
+    def __init__(self, section: WorkersSection, settings: WorkerSettings, clock: Clock) -> None:
         self._section = section
         self._settings = settings
-        self._events = events
+        self._events: WorkerEvents
         self._clock = clock
         self._workers: dict[int, _Worker] = {}
         self._owner: dict[str, _Worker] = {}
@@ -97,8 +95,9 @@ class WorkerPool:
         self.model_digest = ""
         self.bank_digest = ""
 
-    async def start(self) -> None:
+    async def start(self, events: WorkerEvents) -> None:
         """Spawn all workers; returns when each has loaded its model. Raises ConfigError when one cannot."""
+        self._events = events
         await asyncio.gather(*(self._spawn(index) for index in range(self._section.count)))
         self._task(self._heartbeat())
 

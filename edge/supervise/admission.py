@@ -1,0 +1,78 @@
+"""Who may go live: answered from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.domain import Block, Publish, new_stream_id
+from edge.enforce import notice
+from edge.errors import CapacityExceeded
+from edge.hooks import Admission
+from edge.policy import FailureMode
+from edge.supervise.registry import LiveStream
+from edge.supervise.state import State
+
+
+class Admissions:
+    """``forget(stream, reason)`` ends a live stream whose connection has been taken over."""
+
+    def __init__(self, state: State, forget: Callable[[LiveStream, str], None]) -> None:
+        self._state = state
+        self._forget = forget
+
+    def admit(self, publish: Publish) -> Admission:
+        """The same live connection gets the same answer again."""
+        admission = self._admission(publish)
+        self._state.metrics.admissions.labels(admission.reason).inc()
+        return admission
+
+    def _admission(self, publish: Publish) -> Admission:
+        state = self._state
+        if state.draining:
+            return _refused("draining")
+        block = state.view.check(publish, state.clock.wall_ms())
+        if block is not None:
+            return _refused("blocked", block)
+        if state.thread.down:
+            mode = state.policy.for_publish(publish).failure.on_ledger_down
+            state.metrics.failure_mode.labels("on_ledger_down", mode.value).inc()
+            if mode is FailureMode.DENY:
+                return _refused("ledger_down")
+        known = state.registry.by_connection(publish.server, publish.connection)
+        if known is not None:
+            if known.publish == publish and not known.cutting:
+                return Admission(allowed=True, stream_id=known.id, reason="admitted")
+            if known.cutting:
+                return _refused("capacity")
+            # The server uses the reference again: its old connection is gone.
+            self._forget(known, "replaced")
+        if state.pool.full:
+            mode = state.policy.for_publish(publish).failure.on_capacity
+            state.metrics.failure_mode.labels("on_capacity", mode.value).inc()
+            if mode is FailureMode.DENY:
+                return _refused("capacity")
+        stream = LiveStream(
+            id=new_stream_id(),
+            publish=publish,
+            started_ms=state.clock.wall_ms(),
+            idle_since_ms=state.clock.monotonic_ms(),
+        )
+        try:
+            state.registry.add(stream)
+        except CapacityExceeded:
+            return _refused("capacity")
+        state.metrics.streams.set(len(state.registry))
+        return Admission(allowed=True, stream_id=stream.id, reason="admitted")
+
+
+def _refused(reason: str, block: Block | None = None) -> Admission:
+    until_ms = 0 if block is None else block.until_ms
+    text = notice(reason, until_ms=until_ms or None, category=block.category if block else None)
+    return Admission(
+        allowed=False,
+        stream_id=None,
+        reason=reason,
+        until_ms=until_ms,
+        notice=text,
+        block_id="" if block is None else block.id,
+    )

@@ -1,0 +1,51 @@
+"""What the policy wants when a running stream cannot be watched."""
+
+from __future__ import annotations
+
+from edge.api.gen import gate_pb2
+from edge.domain import Action, Verdict
+from edge.policy import FailureMode, Mode
+from edge.supervise.enforcement import Enforcement
+from edge.supervise.registry import LiveStream
+from edge.supervise.state import State
+
+
+class Failures:
+    """Says it to the caller, counts it, and applies the policy's failure mode."""
+
+    def __init__(self, state: State, enforcement: Enforcement) -> None:
+        self._state = state
+        self._enforcement = enforcement
+
+    def degraded(self, stream: LiveStream, degraded: gate_pb2.Degraded) -> None:
+        """Tell the caller of something that was not judged."""
+        if stream.answers is not None:
+            stream.answers.put(
+                gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, degraded=degraded)
+            )
+
+    def unwatched(self, stream: LiveStream, reason: str, detail: str) -> None:
+        """The gate has failed the stream."""
+        policy = self._state.policy.for_publish(stream.publish)
+        mode = policy.failure.on_gate_degraded
+        self._state.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
+        self.degraded(stream, gate_pb2.Degraded(reason=reason, count=1, detail=detail))
+        if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
+            self._enforcement.cut_without_strike(stream, "degraded", 0)
+
+    def blind(self, stream: LiveStream) -> None:
+        """The stream's blind time is past its limit."""
+        policy = self._state.policy.for_publish(stream.publish)
+        action = policy.failure.on_blind
+        shadow = policy.mode is Mode.SHADOW
+        if action is Action.CUT and not shadow:
+            self._enforcement.cut_without_strike(stream, "blind", 0)
+        elif action is not Action.PASS:
+            verdict = Verdict(action, -1, stream.cleared_pts_ms, reason="blind", shadow=shadow)
+            self._enforcement.flag(stream, verdict)
+
+    def quarantined(self, stream: LiveStream, detail: str) -> None:
+        """Its media has ended workers; an incident for people, and the failure mode."""
+        verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason="quarantined")
+        self._enforcement.flag(stream, verdict)
+        self.unwatched(stream, "quarantined", detail)

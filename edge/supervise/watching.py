@@ -1,0 +1,289 @@
+"""Whose media goes where: from the call or hook that brings a stream to the worker that owns it, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+
+from edge.api.gen import gate_pb2, worker_pb2
+from edge.domain import StreamId
+from edge.errors import (
+    AlreadyExists,
+    BrokenMedia,
+    CapacityExceeded,
+    GateError,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    SourceStalled,
+    WorkerLost,
+)
+from edge.supervise.answers import Answers
+from edge.supervise.failures import Failures
+from edge.supervise.gop import Gop
+from edge.supervise.registry import LiveStream, Phase
+from edge.supervise.state import State
+from edge.supervise.tasks import Tasks
+
+_PULLS_TO_ALARM = 6
+_PULL_PAUSE_MS = 5_000
+_PULL_RETRY_MS = 300
+
+log = structlog.get_logger(__name__)
+
+
+class Watching:
+    """Opens, feeds and closes streams in the workers, and opens them again after a worker was lost."""
+
+    def __init__(self, state: State, failures: Failures, tasks: Tasks) -> None:
+        self._state = state
+        self._pool = state.pool
+        self._limits = state.settings.limits
+        self._failures = failures
+        self._tasks = tasks
+
+    # opening
+
+    def open_push(self, stream_id: str, codec: str, extradata: bytes, client: str) -> LiveStream:
+        """A caller starts to push media of an admitted stream."""
+        limit = self._limits.max_extradata_bytes
+        if len(extradata) > limit:
+            raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
+        stream = self._watchable(stream_id, client)
+        stream.codec, stream.extradata, stream.url = codec, extradata, None
+        stream.gop = Gop(self._limits.max_queue_bytes, self._limits.max_queue_units)
+        self._open(stream, client)
+        return stream
+
+    async def push(self, stream: LiveStream, unit: gate_pb2.AccessUnit) -> None:
+        """One access unit of a push stream; waits while the worker's socket is full."""
+        limit = self._limits.max_access_unit_bytes
+        if len(unit.data) > limit:
+            raise LimitExceeded("access_unit.data", limit, len(unit.data), "bytes")
+        if stream.phase is not Phase.WATCHED:
+            return
+        media = worker_pb2.Media(stream_id=stream.id, unit=unit, arrival_ms=self._state.clock.monotonic_ms())
+        stream.gop.add(media)
+        with contextlib.suppress(WorkerLost):  # streams_lost opens it again
+            self._pool.send(stream.id, worker_pb2.ToWorker(media=media))
+            await self._pool.drained(stream.id)
+
+    def attach_call(self, stream_id: str, url: str, client: str) -> LiveStream:
+        """A caller asks the gate to pull; verdicts go to that call."""
+        stream = self._watchable(stream_id, client)
+        stream.url = self._checked_url(url)
+        self._open(stream, client)
+        return stream
+
+    def attach(self, stream_id: StreamId, url: str) -> None:
+        """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
+        stream = self._state.registry.get(stream_id)
+        if stream.cutting:
+            raise NotFound("stream to attach", stream_id)
+        if stream.owned:
+            return
+        stream.url = self._checked_url(url)
+        self._open(stream, client="", answers=False)
+
+    def _watchable(self, stream_id: str, client: str) -> LiveStream:
+        registry = self._state.registry
+        stream = registry.get(stream_id)
+        if stream.answers is not None:
+            raise AlreadyExists(f"stream_id: {stream_id} is watched by another call")
+        if stream.cutting:
+            raise InvalidInput("stream_id", f"{stream_id} is being cut")
+        limit = self._limits.max_streams_per_client
+        watched = registry.watched_by(client)
+        if watched >= limit:
+            raise LimitExceeded("streams of this client", limit, watched + 1, "streams")
+        return stream
+
+    def _checked_url(self, url: str) -> str:
+        schemes = self._limits.pull_schemes
+        if "://" not in url or url.partition("://")[0].lower() not in schemes:
+            raise InvalidInput("url", f"the scheme must be one of {', '.join(schemes)}")
+        if len(url) > 2048:
+            raise LimitExceeded("url", 2048, len(url), "characters")
+        return url
+
+    def _open(self, stream: LiveStream, client: str, *, answers: bool = True) -> None:
+        self._pool.assign(stream.id)
+        stream.client = client
+        stream.answers = Answers(self._limits.max_answers) if answers else None
+        stream.told_opened = stream.detached = False
+        self._open_in_worker(stream, alert=False)
+
+    def _open_in_worker(self, stream: LiveStream, *, alert: bool) -> None:
+        policy_json = self._state.policy.for_publish(stream.publish).model_dump_json()
+        stream.opening += 1
+        if stream.url is not None:
+            command = worker_pb2.ToWorker(
+                open_pull=worker_pb2.OpenPull(
+                    stream_id=stream.id,
+                    url=stream.url,
+                    policy_json=policy_json,
+                    alert=alert,
+                    opening=stream.opening,
+                )
+            )
+        else:
+            command = worker_pb2.ToWorker(
+                open_push=worker_pb2.OpenPush(
+                    stream_id=stream.id,
+                    codec=stream.codec,
+                    extradata=stream.extradata,
+                    policy_json=policy_json,
+                    alert=alert,
+                    opening=stream.opening,
+                )
+            )
+        self._pool.send(stream.id, command)
+        stream.owned = True
+        if stream.phase is Phase.ADMITTED:
+            stream.phase = Phase.WATCHED
+
+    # closing
+
+    def end_push(self, stream: LiveStream, reason: str) -> None:
+        """The caller says that the stream has ended."""
+        log.info("stream ends", stream_id=stream.id, reason=reason)
+        self._close_in_worker(stream, drain=True)
+
+    def detach(self, stream_id: str) -> None:
+        stream = self._state.registry.get(stream_id)
+        if stream.url is None or stream.answers is None:
+            raise NotFound("attached stream", stream_id)
+        stream.detached = True
+        self._close_in_worker(stream, drain=False)
+
+    def call_ended(self, stream: LiveStream, answers: Answers) -> None:
+        """The Watch or Attach call is over, whoever ended it."""
+        if stream.answers is not answers:
+            return
+        answers.close()
+        stream.answers = None
+        stream.client = ""
+        self._close_in_worker(stream, drain=False)
+        self._idle(stream)
+
+    def forget(self, stream: LiveStream, reason: str) -> None:
+        """The stream is over."""
+        self._close_in_worker(stream, drain=False)
+        self._pool.release(stream.id)
+        stream.owned = False
+        if stream.answers is not None:
+            stream.answers.close(
+                None if reason in {"cut", "closed"} else WorkerLost(f"the stream is {reason}")
+            )
+        self._state.registry.remove(stream)
+        self._state.metrics.streams.set(len(self._state.registry))
+        log.info("stream is over", stream_id=stream.id, reason=reason)
+
+    def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
+        if not stream.owned:
+            return
+        with contextlib.suppress(WorkerLost):
+            self._pool.send(
+                stream.id,
+                worker_pb2.ToWorker(close=worker_pb2.Close(stream_id=stream.id, drain=drain)),
+            )
+
+    def _idle(self, stream: LiveStream) -> None:
+        stream.idle_since_ms = self._state.clock.monotonic_ms()
+        if stream.cutting:
+            return  # its worker keeps the media until evidence is written
+        stream.owned = False
+        self._pool.release(stream.id)
+        if stream.phase is Phase.WATCHED:
+            stream.phase = Phase.ADMITTED
+
+    # what workers say of it
+
+    def closed(self, event: worker_pb2.Closed) -> None:
+        """The worker has closed the stream, by itself or because it was told to."""
+        self._state.metrics.streams_closed.labels(event.reason).inc()
+        stream = self._state.registry.find(event.stream_id)
+        if stream is None or not stream.owned or event.opening != stream.opening:
+            return
+        url, answers = stream.url, stream.answers
+        self._idle(stream)
+        if stream.cutting:
+            return
+        clean = event.reason in {"end", "detached", "cut"}
+        if not clean:
+            log.warning("watching failed", stream_id=stream.id, reason=event.reason, detail=event.detail)
+            self._failures.unwatched(stream, event.reason, event.detail)
+            if stream.cutting:
+                return
+        if url is not None and answers is None and not stream.detached and (clean or event.retryable):
+            self._tasks.run(self._pull_again(stream))
+        elif answers is not None:
+            if clean:
+                answers.close()
+            elif event.retryable:
+                answers.close(SourceStalled(f"{event.reason}: {event.detail}"))
+            else:
+                answers.close(_failure(event.reason, event.detail))
+
+    async def _pull_again(self, stream: LiveStream) -> None:
+        """A hooked pull ended though the publisher did not say so: look again until it does."""
+        registry = self._state.registry
+        stream.pulls += 1
+        if stream.pulls == _PULLS_TO_ALARM:
+            log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
+            self._failures.unwatched(stream, "pull_failed", f"{stream.pulls} pulls in a row gave no verdict")
+        pause_ms = min(_PULL_RETRY_MS * 2 ** min(stream.pulls, 10), _PULL_PAUSE_MS)
+        while registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
+            await asyncio.sleep(pause_ms / 1000)
+            if stream.phase is not Phase.ADMITTED or registry.find(stream.id) is not stream:
+                return
+            try:
+                self._open(stream, client="", answers=False)
+                return
+            except (CapacityExceeded, WorkerLost) as error:
+                log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
+
+    def streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
+        """Their worker died: they go on in another, but for the one that must not return."""
+        self._state.metrics.worker_restarts.inc()
+        for stream_id in stream_ids:
+            stream = self._state.registry.find(stream_id)
+            if stream is None or not stream.owned or stream.cutting:
+                continue
+            if stream_id == quarantined:
+                self._quarantine(stream)
+            else:
+                self._open_again(stream)
+
+    def _quarantine(self, stream: LiveStream) -> None:
+        detail = "its media has ended a worker twice"
+        answers = stream.answers
+        self._idle(stream)
+        self._failures.quarantined(stream, detail)
+        if answers is not None and not stream.cutting:
+            answers.close(BrokenMedia(f"quarantined: {detail}"))
+
+    def _open_again(self, stream: LiveStream) -> None:
+        try:
+            self._pool.assign(stream.id)
+            self._open_in_worker(stream, alert=True)
+            for media in stream.gop.units():
+                self._pool.send(stream.id, worker_pb2.ToWorker(media=media))
+        except (CapacityExceeded, WorkerLost) as error:
+            self._idle(stream)
+            self._failures.unwatched(stream, "worker_lost", str(error))
+            if stream.answers is not None:
+                stream.answers.close(error)
+        else:
+            self._failures.degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
+
+
+def _failure(reason: str, detail: str) -> GateError:
+    """A worker's reason as the error that the API maps to a status."""
+    text = f"{reason}: {detail}"
+    if reason in {"invalid_input", "limit_exceeded", "unsupported_codec"}:
+        field, _, problem = detail.partition(": ")
+        return InvalidInput(field, problem)
+    return BrokenMedia(text)
