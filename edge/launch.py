@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,12 +20,23 @@ STOP_S = 20.0
 class GateProcess:
     """``edge-gate serve`` on free loopback ports; drained at the end.
 
-    ``config``: TOML settings. Raises ConfigError with the gate's own words when it does not start.
+    ``config``: TOML settings. ``http``: where the hooks listen. ``environment``: more variables.
+    Raises ConfigError with the gate's own words when it does not start.
     """
 
-    def __init__(self, data_dir: Path, *, config: str = "", listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        config: str = "",
+        listen: str = "127.0.0.1:0",
+        http: str = "127.0.0.1:0",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._data_dir = data_dir
         self._listen = listen
+        self._http = http
+        self._environment = {**os.environ, **(environment or {})}
         data_dir.mkdir(parents=True, exist_ok=True)
         self._config = data_dir / "edge.toml"
         self._config.write_text(config, encoding="utf-8")
@@ -46,7 +59,7 @@ class GateProcess:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        self._log = (self._data_dir / "gate.log").open("wb")
+        self._log = (self._data_dir / "gate.log").open("ab")
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -58,13 +71,14 @@ class GateProcess:
                 "--listen",
                 self._listen,
                 "--http",
-                "127.0.0.1:0",
+                self._http,
                 "--data-dir",
                 str(self._data_dir),
                 "--json",
             ],
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env=self._environment,
         )
         assert self._process.stdout is not None
         try:
@@ -84,6 +98,10 @@ class GateProcess:
     def log(self) -> str:
         """What the gate wrote to stderr."""
         return (self._data_dir / "gate.log").read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL: what a crash of the machine would do."""

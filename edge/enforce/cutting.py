@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 
+from edge.crash import crash_point
 from edge.enforce.connectors.base import Connector, CutAttempt, CutTarget
 from edge.errors import CutFailed, NotFound
 
@@ -159,8 +160,11 @@ class Cutter:
         absent_since: float | None = None
         for attempt in itertools.count(1):
             running.attempts = attempt
+            crash_point("cutter.ask")
             asked = await _ask(target, connector)
+            crash_point("cutter.asked")
             live = await _look(target, connector)
+            crash_point("cutter.looked")
             seen = seen or live is True or bool(asked.closed)
             # A request whose answer was lost may have worked.
             maybe_worked = maybe_worked or asked.closed != 0

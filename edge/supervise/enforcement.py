@@ -15,6 +15,7 @@ import structlog
 from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import Clock
+from edge.crash import crash_point
 from edge.domain import (
     Action,
     Block,
@@ -141,6 +142,7 @@ class Enforcement:
         await self._finish_record(incident, saved)
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
+        crash_point("cut.verdict")
         incident = self._incident(stream, verdict)
         stream.incident_id = incident.id
         violation: Violation | None = None
@@ -160,11 +162,14 @@ class Enforcement:
             blocks = violation.blocks
             self._thread.mark(down=violation.durable_in != "ledger")
             self._metrics.violations.labels(violation.durable_in).inc()
+        crash_point("cut.durable")
         for block in blocks:
             self._view.add(block)
+        crash_point("cut.visible")
         if violation is not None:
             incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
         saved = self._save_evidence(stream, incident)
+        crash_point("cut.evidence")
         until_ms = max((block.until_ms for block in blocks), default=0)
         answer = self._answer(stream, verdict, incident.id, until_ms)
         self.blocks_apply()
@@ -180,6 +185,7 @@ class Enforcement:
     ) -> Incident | None:
         asked_ms = self._clock.wall_ms()
         self._tell(stream, answer)
+        crash_point("cut.told")
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
             self._tasks.run(self._mark_asked(incident))
@@ -201,6 +207,7 @@ class Enforcement:
             self._ended(stream)
             return incident
         confirmed_ms = self._clock.wall_ms()
+        crash_point("cut.confirmed")
         self._metrics.cuts.labels(outcome.by).inc()
         if stream.verdict_monotonic_ms is not None:
             self._metrics.time_to_cut.observe(self._clock.monotonic_ms() - stream.verdict_monotonic_ms)
@@ -208,6 +215,7 @@ class Enforcement:
         if incident is not None:
             incident = dataclasses.replace(incident, cut_confirmed_ms=confirmed_ms, confirmed_by=outcome.by)
             await self._retried(self._ledger.mark_cut_confirmed, incident.id, confirmed_ms, outcome.by)
+            crash_point("cut.marked_confirmed")
         self._ended(stream)
         return incident
 
@@ -245,6 +253,7 @@ class Enforcement:
         await self._retried(
             self._ledger.mark_cut_asked, incident.id, incident.cut_asked_ms, incident.durable_ms
         )
+        crash_point("cut.marked_asked")
 
     async def _retried(self, function: Callable[..., object], *args: object) -> None:
         """A mark on an incident matters to people, not to the cut: retried until the ledger is back.

@@ -1,0 +1,89 @@
+"""Fault injection by name: the process kills itself, as ``kill -9`` would, where a test says.
+
+``EDGE_GATE_CRASH_AT=NAME[:NTH][+MS]``: when the point NAME is reached for the NTH time (1), or MS
+milliseconds after that. Unset, as in every real gate, a point is a call that does nothing. The tests
+crash at every point of ``POINTS``, in the order in which a violation passes them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from edge.errors import ConfigError
+
+VARIABLE = "EDGE_GATE_CRASH_AT"
+
+BEFORE_DURABLE = (
+    "cut.verdict",  # the verdict has reached the supervisor
+    "ledger.begin",  # the writer's lock is held
+    "ledger.incident",  # the incident is inserted
+    "ledger.inserted",  # all is inserted, nothing is committed
+)
+"""Nothing is on disk yet: the running stream has to be found violating again."""
+DURABLE = (
+    "ledger.committed",
+    "cut.durable",
+    "cut.visible",  # Admit refuses now
+    "cut.evidence",  # the worker was asked for the clip
+    "cut.told",  # the CUT is queued for the caller
+    "cutter.ask",
+    "cutter.asked",
+    "cutter.looked",
+    "cut.marked_asked",
+    "cut.confirmed",  # proven, not on record yet
+    "cut.marked_confirmed",
+)
+JOURNAL_BEFORE_DURABLE = ("journal.begin", "journal.torn", "journal.written")
+"""The ledger is away; ``torn``: half a line is in the file, ``written``: all of it, not synced."""
+JOURNAL_DURABLE = ("journal.synced",)
+RECONCILE = ("reconcile.begin", "reconcile.adopted", "reconcile.clear", "reconcile.cleared")
+"""The ledger is back: on a start, or in a gate that runs."""
+
+POINTS = (*BEFORE_DURABLE, *DURABLE, *JOURNAL_BEFORE_DURABLE, *JOURNAL_DURABLE, *RECONCILE)
+_SPEC = re.compile(r"([a-z_.]+)(?::([1-9][0-9]*))?(?:\+([0-9]+(?:\.[0-9]+)?))?")
+
+
+def _nothing(point: str) -> None:
+    pass
+
+
+def _armed(spec: str) -> tuple[str, Callable[[str], None]]:
+    """The point that is armed, and what every point calls. Raises ConfigError."""
+    parts = _SPEC.fullmatch(spec)
+    if parts is None or parts[1] not in POINTS:
+        raise ConfigError(f"{VARIABLE}: NAME[:NTH][+MS], with a NAME of: {', '.join(POINTS)}")
+    wanted, nth, delay_ms = parts[1], int(parts[2] or 1), float(parts[3] or 0)
+    lock = threading.Lock()
+    reached = 0
+
+    def point(name: str) -> None:
+        nonlocal reached
+        if name != wanted:
+            return
+        with lock:
+            reached += 1
+            if reached != nth:
+                return
+        if delay_ms:
+            threading.Thread(target=_die, args=(delay_ms,), daemon=True).start()
+        else:
+            _die(0.0)
+
+    return wanted, point
+
+
+def _die(delay_ms: float) -> None:
+    time.sleep(delay_ms / 1000)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+armed_at = ""
+"""Name of the point at which this process will crash."""
+crash_point: Callable[[str], None] = _nothing
+if _spec := os.environ.get(VARIABLE):
+    armed_at, crash_point = _armed(_spec)
