@@ -61,14 +61,15 @@ def digest_of(row: AuditRow) -> str:
 
 
 def chain_problems(
-    rows: Iterable[AuditRow], after: AuditRow | None = None
+    rows: Iterable[AuditRow], *, first: int = 1, anchor: str = GENESIS
 ) -> Iterator[AuditBroken | AuditRow]:
     """Every row in order, each wrong one preceded by what is wrong with it. Pure.
 
-    ``after``: the row that the first one must follow; None: the first one is where the log begins.
-    After a wrong row the walk goes on from what that row says, so that one change is one finding.
+    ``first``, ``anchor``: the number that the first row must have, and the digest that it must follow.
+    After a wrong row the walk goes on from what that row says, so that one change is one finding, or
+    two neighbouring ones.
     """
-    previous, expected = (GENESIS, 1) if after is None else (after.digest, after.number + 1)
+    previous, expected = anchor, first
     for row in rows:
         if row.number < expected:
             yield AuditBroken(row.number, f"is out of order, row {expected - 1} is before it")
@@ -78,7 +79,9 @@ def chain_problems(
                 missing = f"to {row.number - 1} are missing, row {row.number} follows"
             yield AuditBroken(expected, missing)
         elif row.previous != previous:
-            yield AuditBroken(row.number, "does not follow from the row before it")
+            yield AuditBroken(
+                row.number, "does not follow from the row before it: one of the two was changed"
+            )
         if row.digest != digest_of(row):
             yield AuditBroken(row.number, "was changed after it was written")
         yield row

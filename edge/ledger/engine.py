@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleErr
 
 from edge.errors import ConfigError, InvalidInput, LedgerUnavailable
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "edge_gate_writes"
 _MIGRATES = "edge_gate_migrates"
 _ADVISORY_KEY = 0x65646765_67617465
@@ -84,6 +84,14 @@ class Database:
         self._reader.dispose()
 
 
+def ledger_url(url: str) -> sa.URL:
+    """With the driver that the gate uses. Raises ArgumentError."""
+    parsed = sa.make_url(url)
+    if parsed.drivername in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
 def open_database(url: str, busy_timeout_ms: int) -> Database:
     """A database whose schema is current.
 
@@ -93,9 +101,7 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
     database is away.
     """
     try:
-        parsed = sa.make_url(url)
-        if parsed.drivername in {"postgresql", "postgres"}:
-            parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed = ledger_url(url)
         engine = sa.create_engine(parsed, connect_args=_connect_arguments(parsed, busy_timeout_ms))
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ConfigError(f"ledger_url: {error}") from None
@@ -109,7 +115,7 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
     migrator = engine.execution_options(**{_WRITES: True, _MIGRATES: True})
     with unavailable("open"), migrator.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return Database(engine, busy_timeout_ms)

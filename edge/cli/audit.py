@@ -1,0 +1,232 @@
+"""``edge-gate audit``: is the record what was written, and a copy of it for others."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import sqlalchemy as sa
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge.cli.ledger_reader import (
+    ConfigOption,
+    DataDirOption,
+    LedgerOption,
+    SinceOption,
+    UntilOption,
+    ledger_of,
+    parse_when,
+)
+from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.errors import ConfigError
+from edge.ledger.audit import AuditRow
+from edge.ledger.exported import Format, read_rows, write_rows
+from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
+from edge.ledger.snapshot import count, snapshot
+from edge.ledger.tables import audit
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The record of every decision: verify it, export it. Reads the ledger itself, beside a running gate "
+    "or without one, and writes nothing.",
+)
+
+
+@app.command()
+@reports_errors
+def verify(
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expect",
+            help="A head that was noted earlier, NUMBER:DIGEST, or an export: finds a log that was cut short "
+            "or rewritten since. May be given several times.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Verify the chain of an export instead of a ledger.")
+    ] = None,
+    ledger: LedgerOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk the hash chain of the audit log, and hold every block, strike, incident and policy against it.
+
+    Whatever was changed, removed, put in or moved by hand is named with its row, and the exit code is 1.
+    Note the head that is printed somewhere the database's owner cannot write: with --expect it shows
+    later that nothing before it was rewritten and that nothing was cut off behind it.
+    """
+    heads = [_head(text) for text in expect or ()]
+    if file is not None:
+        prover = Prover(heads, part=True)
+        with _progress(as_json, "audit entries", file.stat().st_size if file.is_file() else 0) as advance:
+            for _ in prover.entries(read_rows(file, advance)):
+                pass
+        proof = prover.finish(())
+    else:
+        proof = _verify_ledger(ledger_of(ledger, config, data_dir), heads, as_json)
+    _show(proof, as_json)
+    if not proof.ok:
+        raise typer.Exit(1)
+
+
+def _verify_ledger(url: str, heads: list[Head], as_json: bool) -> Proof:
+    prover = Prover(heads)
+    with snapshot(url) as connection:
+        with _progress(as_json, "audit entries", count(connection, audit)) as advance:
+            for _ in prover.entries(_audit_rows(connection)):
+                advance(1)
+        for table in PROVEN_TABLES:
+            with _progress(as_json, table.name, count(connection, table)) as advance:
+                for row in connection.execute(sa.select(table)).mappings():
+                    prover.row(table, dict(row))
+                    advance(1)
+    return prover.finish()
+
+
+@app.command()
+@reports_errors
+def export(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File; default: stdout.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="JSON lines or CSV.")] = Format.JSONL,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    ledger: LedgerOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the audit log with its chain; anybody can check it with `audit verify --file`.
+
+    A part (--since, --until) is one unbroken run of entries. --json prints what was written, with --out.
+    """
+    if as_json and out is None:
+        raise ConfigError("--json: prints a summary and wants --out; --format jsonl is JSON already")
+    now = time.time_ns() // 1_000_000
+    since_ms, until_ms = parse_when("--since", since, now), parse_when("--until", until, now)
+    with snapshot(ledger_of(ledger, config, data_dir)) as connection:
+        first, last = _range(connection, since_ms, until_ms)
+        with (
+            _progress(as_json or out is None, "audit entries", max(0, last - first + 1)) as advance,
+            _output(out) as target,
+        ):
+            head: AuditRow | None = None
+
+            def told() -> Iterator[AuditRow]:
+                nonlocal head
+                for row in _audit_rows(connection, first, last):
+                    head = row
+                    yield row
+                    advance(1)
+
+            written = write_rows(told(), target, form)
+    noted = None if head is None else str(Head(head.number, head.digest))
+    if as_json:
+        print_json({"path": str(out), "entries": written, "head": noted})
+    elif out is not None:
+        stderr.print(f"{out}: {written} entries, head {noted}", highlight=False, soft_wrap=True)
+
+
+def _range(connection: sa.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
+    """Numbers of the first and last entry. Clocks may step back: the run covers every entry in between."""
+    query = sa.select(sa.func.min(audit.c.number), sa.func.max(audit.c.number))
+    if since_ms is not None:
+        query = query.where(audit.c.wall_ms >= since_ms)
+    if until_ms is not None:
+        query = query.where(audit.c.wall_ms < until_ms)
+    first, last = connection.execute(query).one()
+    return (1, 0) if first is None else (first, last)
+
+
+def _audit_rows(connection: sa.Connection, first: int = 0, last: int | None = None) -> Iterator[AuditRow]:
+    query = sa.select(audit).where(audit.c.number >= first).order_by(audit.c.number)
+    if last is not None:
+        query = query.where(audit.c.number <= last)
+    for row in connection.execute(query):
+        yield AuditRow(*row)
+
+
+def _head(text: str) -> Head:
+    path = Path(text)
+    if not path.is_file():
+        return parse_head(text)
+    last: AuditRow | None = None
+    for row in read_rows(path):
+        last = row
+    if last is None:
+        raise ConfigError(f"--expect: {path} holds no audit entry")
+    return Head(last.number, last.digest)
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """The file appears whole, readable by its owner alone, or not at all."""
+    if path is None:
+        yield sys.stdout
+        return
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"--out {path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool, what: str, total: int) -> Iterator[Any]:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=quiet or not stderr.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def _show(proof: Proof, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "ok": proof.ok,
+                "entries": proof.entries,
+                "first": proof.first,
+                "anchor": proof.anchor,
+                "head": str(proof.head),
+                "rows": proof.rows,
+                "unproven": proof.unproven,
+                "findings": [dataclasses.asdict(finding) for finding in proof.findings],
+                "findings_total": proof.found,
+            }
+        )
+        return
+    if not proof.ok:
+        print_table(("row", "problem"), ((each.row, each.problem) for each in proof.findings), "")
+        console.print(f"[red]not as it was written:[/red] {proof.found} findings", highlight=False)
+    else:
+        begin = f" from {proof.first} on (it must follow {proof.anchor})" if proof.first > 1 else ""
+        console.print(
+            f"ok: {proof.entries} audit entries{begin}, {proof.rows} rows", highlight=False, soft_wrap=True
+        )
+    if proof.unproven:
+        console.print(f"{proof.unproven} rows are older than their digests: named by the log, not proven")
+    console.print(f"head {proof.head}", highlight=False, soft_wrap=True)
