@@ -2,6 +2,6 @@
 
 from edge.replay.files import expand_paths
 from edge.replay.pool import ReplayPool
-from edge.replay.report import Replay, ReplaySetup
+from edge.replay.report import Replay, ReplaySetup, spared
 
-__all__ = ["Replay", "ReplayPool", "ReplaySetup", "expand_paths"]
+__all__ = ["Replay", "ReplayPool", "ReplaySetup", "expand_paths", "spared"]

@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from edge.replay.report import Replay, ReplaySetup
-
-_replay: Replay | None = None
+_judge: FileJudge | None = None
 
 
-def _start(setup: ReplaySetup) -> None:
-    global _replay
-    _replay = Replay(setup)
+class FileJudge(Protocol):
+    """Judges files one after the other in one process."""
+
+    def run(self, path: Path, *, windows: bool) -> dict[str, Any]:
+        """The report on one file; ``path``, ``error`` and ``reason`` when it cannot be judged."""
+        ...
+
+
+class JudgeSetup(Protocol):
+    """What a judge is made of; small enough to send to another process."""
+
+    def open(self) -> FileJudge: ...
+
+
+def _start(setup: JudgeSetup) -> None:
+    global _judge
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once and without a traceback
+    _judge = setup.open()
 
 
 def _run(path: Path, windows: bool) -> dict[str, Any]:
-    assert _replay is not None
-    return _replay.run(path, windows=windows)
+    assert _judge is not None
+    return _judge.run(path, windows=windows)
 
 
 class ReplayPool:
     """Reports in order of completion."""
 
-    def __init__(self, setup: ReplaySetup, jobs: int) -> None:
+    def __init__(self, setup: JudgeSetup, jobs: int) -> None:
         self._setup = setup
         self._jobs = jobs
 
     def reports(self, paths: Sequence[Path], *, windows: bool) -> Iterator[tuple[int, dict[str, Any]]]:
         """Pairs of the path's index and its report."""
         if self._jobs == 1 and len(paths) == 1:
-            yield 0, Replay(self._setup).run(paths[0], windows=windows)
+            yield 0, self._setup.open().run(paths[0], windows=windows)
             return
         left = dict(enumerate(paths))
         for index, report in self._round(left, self._jobs, windows):
@@ -72,5 +86,9 @@ class ReplayPool:
                     yield futures[future], future.result()
             except BrokenProcessPool:
                 return
+            except BaseException:  # Ctrl-C, or the caller wants no more: nobody waits for a long file
+                for process in (executor._processes or {}).values():
+                    process.terminate()
+                raise
             finally:
                 executor.shutdown(wait=True, cancel_futures=True)

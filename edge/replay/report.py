@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ class ReplaySetup:
     model_dir: Path
     bank_dir: Path | None
     policy: Policy
+
+    def open(self) -> Replay:
+        return Replay(self)
 
 
 @dataclass(slots=True)
@@ -49,12 +53,7 @@ class Replay:
 
         Times are seconds from the file's first frame; scores are calibrated window probabilities.
         """
-        try:
-            return self._judge(path, windows)
-        except GateError as error:
-            return {"path": str(path), "error": str(error), "reason": error.reason}
-        except OSError as error:
-            return {"path": str(path), "error": error.strerror or str(error), "reason": "unreadable"}
+        return spared(path, lambda: self._judge(path, windows))
 
     def _judge(self, path: Path, windows: bool) -> dict[str, Any]:
         first: dict[Action, float] = {}
@@ -119,6 +118,16 @@ class Replay:
         if windows:
             report["windows"] = [list(pair) for pair in scores]
         return report
+
+
+def spared(path: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The report, or what stands for it when the file cannot be judged: the others go on."""
+    try:
+        return judge()
+    except GateError as error:
+        return {"path": str(path), "error": str(error), "reason": error.reason}
+    except OSError as error:
+        return {"path": str(path), "error": error.strerror or str(error), "reason": "unreadable"}
 
 
 def _note_matches(matches: dict[str, Match], verdict: Verdict, at_s: float) -> None:

@@ -1,0 +1,99 @@
+"""Scores that were computed once: one small file a video, named by everything that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import onnxruntime
+
+from edge.policy import Policy
+from edge.tuning.track import Track
+
+_FORMAT = 1
+_ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_logits", "jumps_ms")
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/edge-gate/scores``, by default below ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-gate" / "scores"
+
+
+class ScoreCache:
+    """Keyed by the file's digest, the model's, the sampling settings, and the versions of what decodes and
+    infers. A damaged entry is as good as none."""
+
+    def __init__(self, directory: Path, model_digest: str, policy: Policy) -> None:
+        """Raises OSError when the directory cannot be made."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        tiers = policy.tiers
+        self._settings = json.dumps(
+            {
+                "format": _FORMAT,
+                "model": model_digest,
+                "burst_ms": tiers.burst_ms,
+                "alert_interval_ms": tiers.alert_interval_ms,
+                "blind_limit_ms": tiers.blind_limit_ms,
+                "bitrate_jump": tiers.bitrate_jump,
+                "ring_bytes": policy.evidence.ring_bytes,
+                "av": av.__version__,
+                "onnxruntime": onnxruntime.__version__,
+            },
+            sort_keys=True,
+        )
+
+    def key(self, video: Path, about: str = "") -> str:
+        """Reads the whole file. ``about``: what else the result depends on. Raises OSError."""
+        with video.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        return hashlib.sha256(f"{digest}\n{self._settings}\n{about}".encode()).hexdigest()
+
+    def load(self, key: str) -> Track | None:
+        try:
+            with np.load(self._path(key), allow_pickle=False) as stored:
+                return Track(int(stored["duration_ms"]), *(stored[name] for name in _ARRAYS))
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def store(self, key: str, track: Track) -> None:
+        """Appears whole or not at all. Raises OSError."""
+        content = io.BytesIO()
+        np.savez_compressed(
+            content,
+            allow_pickle=False,
+            duration_ms=np.int64(track.duration_ms),
+            **{name: getattr(track, name) for name in _ARRAYS},
+        )
+        self._write(self._path(key), content.getvalue())
+
+    def load_report(self, key: str) -> dict[str, Any] | None:
+        try:
+            report = json.loads(self._path(key, "json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return report if isinstance(report, dict) else None
+
+    def store_report(self, key: str, report: dict[str, Any]) -> None:
+        self._write(self._path(key, "json"), json.dumps(report).encode())
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    def _path(self, key: str, suffix: str = "npz") -> Path:
+        return self._directory / key[:2] / f"{key}.{suffix}"

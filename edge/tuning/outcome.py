@@ -1,0 +1,65 @@
+"""What was done, held against the labels. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge.domain import Action
+from edge.tuning.labels import Stretch, Truth
+from edge.tuning.simulate import Act
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One violent stretch."""
+
+    flag_ms: int | None
+    """From its beginning to its FLAG (or CUT); 0 where an episode that had its FLAG reached into it."""
+    cut_ms: int | None
+    """From its beginning to its CUT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one file."""
+
+    group: str
+    events: tuple[Event, ...]
+    calm_ms: int
+    false_flags: int
+    """Episodes that had their FLAG in calm footage; a CUT is also the FLAG of its episode."""
+    false_cuts: int
+    alert_ms: int
+    """Of all the file's time, in alert tier."""
+    duration_ms: int
+
+
+def outcome(
+    group: str, truth: Truth, done: Iterable[Act], grace_ms: int, alert_ms: int, duration_ms: int
+) -> Outcome:
+    """``grace_ms``: how long after a violent stretch what is done is still due to it."""
+    done = list(done)
+    calm = [act for act in done if _within(act.pts_ms, truth.calm)]
+    return Outcome(
+        group=group,
+        events=tuple(_event(stretch, done, grace_ms) for stretch in truth.violent),
+        calm_ms=truth.calm_ms,
+        false_flags=sum(act.action is Action.FLAG or not act.in_episode for act in calm),
+        false_cuts=sum(act.action is Action.CUT for act in calm),
+        alert_ms=alert_ms,
+        duration_ms=duration_ms,
+    )
+
+
+def _event(stretch: Stretch, done: list[Act], grace_ms: int) -> Event:
+    start, end = stretch
+    end += grace_ms
+    due = [act for act in done if act.pts_ms <= end and max(act.pts_ms, act.until_ms) >= start]
+    flags = [max(act.pts_ms - start, 0) for act in due]
+    cuts = [act.pts_ms - start for act in done if act.action is Action.CUT and start <= act.pts_ms <= end]
+    return Event(min(flags, default=None), min(cuts, default=None))
+
+
+def _within(pts_ms: int, stretches: Iterable[Stretch]) -> bool:
+    return any(start <= pts_ms < end for start, end in stretches)

@@ -1,0 +1,85 @@
+"""What is asked of cuts, and whether the data can show that it is kept. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edge.detect.measures import rate_upper_bound
+from edge.tuning.figures import Counts, Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """At most one of the two. Neither: no false cut on the data."""
+
+    precision: float | None = None
+    """Of what is cut, the share that is violent; by the labels' mix of violent and calm."""
+    false_cuts_per_hour: float | None = None
+    """Of calm stream time."""
+
+    def kept_by(self, found: Counts) -> bool:
+        """By the counts alone, without their intervals. Who cuts nothing breaks no promise."""
+        if found.false_cuts == 0:
+            return True
+        if self.precision is not None:
+            return found.cut >= self.precision * (found.cut + found.false_cuts)
+        return found.false_cuts <= (self.false_cuts_per_hour or 0.0) * found.calm_hours
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Whether a promise is shown to be kept, at 95 %."""
+
+    asked: str
+    """``cut_precision``, ``false_cuts_per_hour``, or empty: nothing was asked."""
+    wanted: float
+    bound: float
+    """What the data shows: the rate is at most this, or the precision at least."""
+    shown: bool
+    text: str
+    """One sentence for people."""
+
+
+def evidence(promise: Promise, found: Figures) -> Evidence:
+    """Of figures that were not chosen on the footage that they come from."""
+    counts = found.counts
+    if promise.precision is not None:
+        return _precision(promise.precision, found)
+    bound = rate_upper_bound(counts.false_cuts, counts.calm_hours)
+    seen = f"{counts.false_cuts} false cuts in {counts.calm_hours:.2f} h of calm footage"
+    shows = f"{seen} show at most {bound:.3g} an hour (95 %)"
+    if promise.false_cuts_per_hour is None:
+        return Evidence("", math.nan, bound, True, f"{shows}.")
+    wanted = promise.false_cuts_per_hour
+    if bound <= wanted:
+        return Evidence("false_cuts_per_hour", wanted, bound, True, f"{shows}; {wanted:g} were asked for.")
+    if wanted <= 0:
+        text = f"{shows}. No amount of footage shows that there are none: ask for a rate above 0."
+    elif counts.false_cuts > wanted * counts.calm_hours:
+        text = f"{shows}; {wanted:g} were asked for, and unseen footage had more than that."
+    else:
+        text = (
+            f"Too little data to promise {wanted:g} false cuts an hour: {shows}. "
+            f"{3 / wanted:.4g} h without a false cut would show it."
+        )
+    return Evidence("false_cuts_per_hour", wanted, bound, False, text)
+
+
+def _precision(wanted: float, found: Figures) -> Evidence:
+    counts = found.counts
+    if not counts.cut and not counts.false_cuts:
+        text = f"Nothing of the unseen footage was cut, so a precision of {wanted:g} is not shown."
+        return Evidence("cut_precision", wanted, 0.0, False, text)
+    bound = found.cut_precision.low
+    seen = f"{counts.cut} of {counts.cut + counts.false_cuts} cuts were of violence"
+    shows = f"{seen}, so the precision is at least {bound:.3f} (95 %)"
+    if bound >= wanted:
+        return Evidence("cut_precision", wanted, bound, True, f"{shows}; {wanted:g} was asked for.")
+    if found.cut_precision.value < wanted:
+        text = f"{shows}; {wanted:g} was asked for, and unseen footage had less than that."
+    else:
+        groups = math.ceil(math.log(0.05) / math.log(wanted)) if 0 < wanted < 1 else 0
+        more = f" True cuts in {groups} groups and no false one would show it." if groups else ""
+        text = f"Too little data to promise a precision of {wanted:g}: {shows}.{more}"
+    return Evidence("cut_precision", wanted, bound, False, text)

@@ -1,0 +1,132 @@
+"""One file through the live pipeline twice at once: always alert, and always calm.
+
+What is sampled and how it scores does not depend on thresholds; which of the two tiers a stream is in
+does, and that is decided again for every candidate (``edge.tuning.simulate``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.clock import SystemClock
+from edge.detect import Detector, SampleScore
+from edge.domain import Signal, Tier, new_stream_id
+from edge.match import Matcher
+from edge.policy import MatchPolicy, Policy
+from edge.replay import spared
+from edge.stream import StreamPipeline, open_media_file
+from edge.stream.bitrate import BitrateJump
+from edge.tuning.cache import ScoreCache
+from edge.tuning.track import Track, TrackBuilder
+
+Note = Callable[[int, SampleScore], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringSetup:
+    """What every file is scored with; small enough to send to another process."""
+
+    model_dir: Path
+    policy: Policy
+    cache_dir: Path
+
+    def open(self) -> Scorer:
+        return Scorer(self)
+
+
+class Scorer:
+    """Scores files one after the other with one detector, and keeps what it found in the cache."""
+
+    def __init__(self, setup: ScoringSetup) -> None:
+        self._detector = Detector.load(setup.model_dir)
+        self._policy = setup.policy
+        self._cache = ScoreCache(setup.cache_dir, self._detector.digest, setup.policy)
+
+    def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
+        """``{"path", "track"}``, or what ``spared`` gives when the file cannot be judged."""
+
+        def score() -> dict[str, Any]:
+            key = self._cache.key(path)
+            track = self._cache.load(key)
+            if track is None:
+                track = score_file(path, self._detector, self._policy)
+                self._cache.store(key, track)
+            return {"path": str(path), "track": track}
+
+        return spared(path, score)
+
+
+class _Recording:
+    """The detector as the pipeline sees it; its windows note every sample and suspect nothing, so that the
+    tier stays as it is."""
+
+    def __init__(self, detector: Detector, note: Note) -> None:
+        self._detector = detector
+        self._note = note
+        self.delta_ms: int = detector.delta_ms
+        self.digest: str = detector.digest
+        self.input_size: tuple[int, int] = detector.input_size
+
+    def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        return self._detector.plane(frame)
+
+    def infer(self, planes: NDArray[np.uint8]) -> SampleScore:
+        return self._detector.infer(planes)
+
+    def new_window(self) -> _Recording:
+        return self
+
+    def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
+        self._note(pts_ms, sample)
+        return ()
+
+
+def score_file(path: Path, detector: Detector, policy: Policy) -> Track:
+    """Raises what the pipeline raises of media that it cannot judge, and OSError."""
+    builder = TrackBuilder(detector.manifest)
+    calm_policy = policy.model_copy(
+        update={
+            "match": MatchPolicy(enabled=False),
+            "tiers": policy.tiers.model_copy(update={"start_alert_ms": 0, "bitrate_jump": 0.0}),
+        }
+    )
+    matcher = Matcher.open(None, radius=policy.match.radius)
+    jump = BitrateJump()
+    with open_media_file(path) as media:
+
+        def pipeline(note: Note) -> StreamPipeline:
+            return StreamPipeline(
+                new_stream_id(),
+                media.codec,
+                media.extradata,
+                calm_policy,
+                _Recording(detector, note),
+                matcher,
+                SystemClock(),
+            )
+
+        alert, calm = pipeline(builder.add_alert), pipeline(builder.add_calm)
+        start_ms: int | None = None
+        last_ms = 0
+        for unit in media.units():
+            start_ms = unit.pts_ms if start_ms is None else min(start_ms, unit.pts_ms)
+            last_ms = max(last_ms, unit.pts_ms)
+            ratio = policy.tiers.bitrate_jump
+            if ratio and not unit.keyframe and jump.add(unit.dts_ms, len(unit.data), ratio):
+                builder.jumps.append(unit.pts_ms)
+            alert.ask_alert()
+            for stream in (alert, calm):
+                for sample in stream.decode(unit):
+                    stream.judge(sample)
+        for stream in (alert, calm):
+            for sample in stream.drain():
+                stream.judge(sample)
+        duration_ms = round(media.duration_s * 1000) or last_ms - (start_ms or 0)
+    return builder.build(start_ms or 0, duration_ms)

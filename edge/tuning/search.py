@@ -1,0 +1,142 @@
+"""Thresholds and persistence for a promise. Pure.
+
+Flag at recall first: of the highest thresholds that flag the wanted share of violent stretches, the one
+with the fewest false flags. Raise early enough: the highest threshold at which the calm tier alone raises
+what dense sampling flags. Cut at precision first: of the candidates that keep the promise on the rows given,
+the one that cuts most violence; of equals the one with fewer false cuts, then the higher threshold.
+
+Flag and raise do not look at the promise, so a stricter promise never gives more false cuts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.policy import CategoryPolicy
+from edge.tuning.figures import counts
+from edge.tuning.outcome import Outcome
+from edge.tuning.promise import Promise
+from edge.tuning.study import THRESHOLDS, Study, Tiering
+
+FLAG_SAMPLES = (1, 2, 3, 5)
+CUT_SAMPLES = (2, 3, 5, 8)
+"""Persistence that is tried; a run of so many samples spans one alert interval less."""
+RAISE_SHARE = 0.98
+"""Of the stretches that dense sampling flags, what the calm tier must raise by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    part: CategoryPolicy
+    flag_recall_reached: bool
+    """On the rows that it was chosen from, by dense sampling."""
+    cuts_anything: bool
+    """On those rows; else no candidate keeps the promise and cuts violence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for, whatever the rows."""
+
+    study: Study
+    promise: Promise
+    flag_recall: float
+    current: CategoryPolicy
+    """What is not looked for stays as it is in there, and so does the ratio of ``release_at`` to
+    ``raise_at``."""
+
+    def choose(self, rows: Sequence[int]) -> Proposal:
+        """The best candidate for these files."""
+        flag, reached = self._flag(rows)
+        cut = self._cut(rows, flag)
+        found = counts(self.cut_outcomes(rows, cut))
+        return Proposal(cut, reached, found.cut > 0)
+
+    def _flag(self, rows: Sequence[int]) -> tuple[CategoryPolicy, bool]:
+        candidates = []
+        for flag_samples in FLAG_SAMPLES:
+            flag_at, reached = self._flag_at(rows, flag_samples)
+            raise_at = self._raise_at(rows, flag_at, flag_samples)
+            part = self.current.model_copy(
+                update={
+                    "raise_at": raise_at,
+                    "release_at": round(raise_at * self._release_of_raise, 4),
+                    "flag_at": flag_at,
+                    "flag_samples": flag_samples,
+                    "cut_at": 1.0,
+                    "cut_samples": 100,
+                }
+            )
+            false = counts(self.study.outcomes(rows, part)).false_flags
+            candidates.append((not reached, false, flag_samples, part))
+        missed, _, _, part = min(candidates, key=lambda candidate: candidate[:3])
+        return part, not missed
+
+    @property
+    def _release_of_raise(self) -> float:
+        return self.current.release_at / self.current.raise_at if self.current.raise_at else 1.0
+
+    def _flag_at(self, rows: Sequence[int], flag_samples: int) -> tuple[float, bool]:
+        highest = [value for row in rows for value in self.study.flaggable(row, flag_samples)]
+        for threshold in reversed(THRESHOLDS):
+            if _share(highest, threshold) >= self.flag_recall:
+                return threshold, True
+        lowest = min((value for value in highest if value is not None), default=THRESHOLDS[0])
+        return lowest, False
+
+    def _raise_at(self, rows: Sequence[int], flag_at: float, flag_samples: int) -> float:
+        peaks = [
+            peak
+            for row in rows
+            for peak, highest in zip(
+                self.study.calm_peaks[row], self.study.flaggable(row, flag_samples), strict=True
+            )
+            if highest is not None and highest >= flag_at and peak is not None
+        ]
+        for threshold in reversed([value for value in THRESHOLDS if value <= flag_at]):
+            if peaks and _share(peaks, threshold) >= RAISE_SHARE:
+                return threshold
+        return THRESHOLDS[0]
+
+    def _cut(self, rows: Sequence[int], flag: CategoryPolicy) -> CategoryPolicy:
+        best: tuple[tuple[float, ...], CategoryPolicy] | None = None
+        for part in self.cuts(flag):
+            found = counts(self.cut_outcomes(rows, part))
+            if self.promise.kept_by(found):
+                worth = (-found.cut, found.false_cuts, -part.cut_at, part.cut_samples)
+                if best is None or worth < best[0]:
+                    best = (worth, part)
+        assert best is not None, "a promise is kept where nothing is cut"
+        return best[1]
+
+    def cuts(self, flag: CategoryPolicy) -> list[CategoryPolicy]:
+        """Every way to cut beside the given flag, and the one that cuts (next to) never."""
+        interval_ms = self.study.simulator.tiers.alert_interval_ms
+        tried = [
+            (threshold, samples, (samples - 1) * interval_ms)
+            for samples in CUT_SAMPLES
+            for threshold in THRESHOLDS
+            if threshold >= flag.flag_at
+        ]
+        return [
+            flag.model_copy(update={"cut_at": at, "cut_samples": samples, "cut_span_ms": min(span, 60_000)})
+            for at, samples, span in [*tried, (1.0, 100, 60_000)]
+        ]
+
+    def cut_outcomes(self, rows: Sequence[int], part: CategoryPolicy) -> list[Outcome]:
+        """What happens to these files, as far as cuts are concerned."""
+        return [self._cut_outcome(row, part) for row in rows]
+
+    def _cut_outcome(self, row: int, part: CategoryPolicy) -> Outcome:
+        tiering = Tiering(part.raise_at, part.release_at)
+        highest = self.study.cuttable(row, tiering, part.cut_samples, part.cut_span_ms)
+        if highest is None or part.cut_at > highest:
+            part = self.study.cut_only(tiering, 1.0, 100, 60_000)
+        else:
+            part = self.study.cut_only(tiering, part.cut_at, part.cut_samples, part.cut_span_ms)
+        return self.study.outcome(row, part)
+
+
+def _share(values: Sequence[float | None], threshold: float) -> float:
+    return sum(value is not None and value >= threshold for value in values) / max(len(values), 1)

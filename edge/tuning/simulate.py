@@ -1,0 +1,160 @@
+"""What the gate would have done on a scored file under given thresholds. Pure.
+
+The real window, tier state and decider judge the cached samples; nothing of them is rebuilt here. What is
+assumed: alert samples lie on the grid of a stream that was in alert all along, so that they are up to one
+``alert_interval_ms`` off those of a stream that becomes alert in between; decoding is never behind; matches
+and other categories play no part.
+
+A CUT ends a stream. The rest of the file is then judged as a new stream, so that every hour of calm
+footage counts in full.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge.decide import Decider
+from edge.detect.manifest import Manifest
+from edge.detect.window import DetectWindow, SampleScore
+from edge.domain import Action, Signal, Tier
+from edge.policy import CategoryPolicy, MatchPolicy, Policy, TierPolicy
+from edge.stream import TierState
+from edge.stream.pipeline import JUMP_HOLD_MS
+from edge.tuning.track import Track, reduced
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One judged sample."""
+
+    pts_ms: int
+    tier: Tier
+    signals: tuple[Signal, ...]
+    """Of the tuned category alone."""
+
+    @property
+    def score(self) -> float:
+        return self.signals[0].score
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The samples that a stream has from ``start_ms`` on while it is not cut."""
+
+    steps: tuple[Step, ...]
+    highest: float
+    """Score; -1 without a sample."""
+    alert_ms: int
+    """Time in alert tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A FLAG or CUT."""
+
+    action: Action
+    pts_ms: int
+    until_ms: int
+    """When the episode that it is part of was last seen to last."""
+    in_episode: bool
+    """The episode had its FLAG before."""
+
+
+class Simulator:
+    """Judges tracks of one model for one of its categories."""
+
+    def __init__(self, manifest: Manifest, category: str, tiers: TierPolicy) -> None:
+        self._manifest = reduced(manifest)
+        self._column = [part.name for part in manifest.categories].index(category)
+        self.category = category
+        self.tiers = tiers
+        self.window_ms = manifest.window_ms
+
+    def dense(self, track: Track) -> tuple[Step, ...]:
+        """Every sample of a stream that is in alert all along."""
+        window = DetectWindow(self._manifest)
+        return tuple(self._alert(track, index, window) for index in range(len(track.alert_ms)))
+
+    def calm(self, track: Track) -> tuple[Step, ...]:
+        """Every sample of a stream that is never in alert."""
+        window = DetectWindow(self._manifest)
+        return tuple(self._calm(track, index, window) for index in range(len(track.calm_ms)))
+
+    def way(self, track: Track, raise_at: float, release_at: float, start_ms: int, tiers: TierPolicy) -> Way:
+        """The samples of a stream that begins at ``start_ms``, in the tiers that its scores ask for."""
+        part = CategoryPolicy(raise_at=raise_at, release_at=release_at, flag_at=1.0, cut_at=1.0)
+        decider = Decider(self.policy(part))
+        window = DetectWindow(self._manifest)
+        state = TierState(tiers)
+        jumps = [int(pts) for pts in track.jumps_ms]
+        alert_pts, calm_pts = track.alert_ms.tolist(), track.calm_ms.tolist()
+        steps: list[Step] = []
+        now, alert_ms = start_ms - 1, 0
+        state.at(start_ms)
+        while True:
+            following = bisect_right(alert_pts, now)
+            if following < len(alert_pts) and state.at(alert_pts[following]) is Tier.ALERT:
+                step = self._alert(track, following, window)
+                alert_ms += step.pts_ms - max(now, start_ms)
+            else:
+                following = bisect_right(calm_pts, now)
+                if following == len(calm_pts):
+                    break
+                jump = next((pts for pts in jumps if now < pts <= calm_pts[following]), None)
+                if jump is not None and state.at(jump) is Tier.CALM:
+                    state.ask(JUMP_HOLD_MS)
+                    now = max(jump - 1, now)
+                    jumps = [pts for pts in jumps if pts > jump]
+                    state.at(jump)
+                    continue
+                step = self._calm(track, following, window)
+            steps.append(step)
+            now = step.pts_ms
+            state.observe(now, decider.decide(step.signals, now).suspicious)
+        highest = max((step.score for step in steps), default=-1.0)
+        return Way(tuple(steps), highest, alert_ms)
+
+    def policy(self, part: CategoryPolicy) -> Policy:
+        return Policy(categories={self.category: part}, match=MatchPolicy(enabled=False), tiers=self.tiers)
+
+    def _alert(self, track: Track, index: int, window: DetectWindow) -> Step:
+        scores = SampleScore(
+            track.alert_reduced[index],
+            track.alert_logits[index],
+            np.zeros(0, dtype=np.float32),
+        )
+        return self._step(int(track.alert_ms[index]), Tier.ALERT, scores, window)
+
+    def _calm(self, track: Track, index: int, window: DetectWindow) -> Step:
+        scores = SampleScore(
+            np.zeros(track.alert_reduced.shape[1], dtype=np.float32),
+            track.calm_logits[index],
+            np.zeros(0, dtype=np.float32),
+        )
+        return self._step(int(track.calm_ms[index]), Tier.CALM, scores, window)
+
+    def _step(self, pts_ms: int, tier: Tier, scores: SampleScore, window: DetectWindow) -> Step:
+        signals = window.add(pts_ms, scores, tier)
+        return Step(pts_ms, tier, (signals[self._column],))
+
+
+def acts(steps: Sequence[Step], policy: Policy) -> list[Act]:
+    """FLAGs and the CUT of one stream, in order; nothing follows a CUT."""
+    decider = Decider(policy)
+    found: list[Act] = []
+    lasts = False
+    for step in steps:
+        decision = decider.decide(step.signals, step.pts_ms)
+        lasts = lasts and decision.suspicious
+        if lasts:
+            found[-1] = replace(found[-1], until_ms=step.pts_ms)
+        if decision.action is not Action.PASS:
+            found.append(Act(decision.action, step.pts_ms, step.pts_ms, in_episode=lasts))
+            lasts = True
+        if decision.action is Action.CUT:
+            break
+    return found

@@ -1,0 +1,197 @@
+"""Scored, labelled footage, and what each candidate would have done on it; every answer is kept. Pure.
+
+A file that is not cut at a threshold is not cut at a higher one nor with more persistence, so the highest
+threshold at which it is cut is looked for by halves, and only below it is anything counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from edge.domain import Action
+from edge.policy import CategoryPolicy, TierPolicy
+from edge.tuning.labels import Footage, Truth, lay
+from edge.tuning.outcome import Outcome, outcome
+from edge.tuning.simulate import Act, Simulator, Step, Way, acts
+from edge.tuning.track import Track
+
+THRESHOLDS = (*(step / 50 for step in range(1, 50)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 1.0)
+"""Candidates for every threshold, rising."""
+_NEVER = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One file: its labels and what the pipeline saw of it."""
+
+    footage: Footage
+    track: Track
+    truth: Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Tiering:
+    """When a stream becomes alert and calm again."""
+
+    raise_at: float
+    release_at: float
+    from_calm: bool = False
+    """As if every file were part of a stream that was calm before."""
+
+
+class Study:
+    """All scored files of one data set; rows are indices into them."""
+
+    def __init__(self, simulator: Simulator, scored: Iterable[tuple[Footage, Track]]) -> None:
+        self.simulator = simulator
+        self.grace_ms = simulator.window_ms
+        self.files = [
+            Scored(footage, track, lay(footage.spans, track.duration_ms, self.grace_ms))
+            for footage, track in scored
+        ]
+        self._ways: dict[tuple[int, Tiering, int], Way] = {}
+        self._flaggable: dict[tuple[int, int], list[float | None]] = {}
+        self._cuttable: dict[tuple[int, Tiering, int, int], float | None] = {}
+        self._outcomes: dict[tuple[int, CategoryPolicy, bool], Outcome] = {}
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        return tuple(range(len(self.files)))
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Names, in the order in which they first appear."""
+        return tuple(dict.fromkeys(one.footage.group for one in self.files))
+
+    @cached_property
+    def _dense(self) -> list[tuple[Step, ...]]:
+        return [self.simulator.dense(one.track) if one.truth.violent else () for one in self.files]
+
+    @cached_property
+    def calm_peaks(self) -> list[list[float | None]]:
+        """Highest calm-tier score of each violent stretch, a list a file; None where none was sampled."""
+        found: list[list[float | None]] = []
+        for one in self.files:
+            steps = self.simulator.calm(one.track) if one.truth.violent else ()
+            found.append(
+                [
+                    max((s.score for s in steps if start <= s.pts_ms <= end), default=None)
+                    for start, end in one.truth.violent
+                ]
+            )
+        return found
+
+    def flaggable(self, row: int, flag_samples: int) -> list[float | None]:
+        """For each violent stretch the highest of THRESHOLDS at which dense sampling flags it."""
+        key = (row, flag_samples)
+        if key not in self._flaggable:
+            self._flaggable[key] = [
+                self._flaggable_at(self._dense[row], start, end + self.grace_ms, flag_samples)
+                for start, end in self.files[row].truth.violent
+            ]
+        return self._flaggable[key]
+
+    def _flaggable_at(self, steps: Sequence[Step], start: int, end: int, flag_samples: int) -> float | None:
+        inside = [step for step in steps if start <= step.pts_ms <= end]
+
+        def flags(threshold: float) -> bool:
+            part = CategoryPolicy(
+                raise_at=threshold,
+                release_at=threshold,
+                flag_at=threshold,
+                cut_at=_NEVER,
+                cut_samples=100,
+                flag_samples=flag_samples,
+            )
+            return bool(acts(inside, self.simulator.policy(part)))
+
+        return _highest(flags)
+
+    def way(self, row: int, tiering: Tiering, start_ms: int = 0) -> Way:
+        key = (row, tiering, start_ms)
+        if key not in self._ways:
+            tiers: TierPolicy = self.simulator.tiers
+            if tiering.from_calm and start_ms == 0:
+                tiers = tiers.model_copy(update={"start_alert_ms": 0})
+            self._ways[key] = self.simulator.way(
+                self.files[row].track, tiering.raise_at, tiering.release_at, start_ms, tiers
+            )
+        return self._ways[key]
+
+    def cuttable(self, row: int, tiering: Tiering, cut_samples: int, cut_span_ms: int) -> float | None:
+        """The highest of THRESHOLDS at which the file is cut at all."""
+        key = (row, tiering, cut_samples, cut_span_ms)
+        if key not in self._cuttable:
+            way = self.way(row, tiering)
+
+            def cuts(threshold: float) -> bool:
+                if way.highest < threshold:
+                    return False
+                part = self.cut_only(tiering, threshold, cut_samples, cut_span_ms)
+                return any(act.action is Action.CUT for act in acts(way.steps, self.simulator.policy(part)))
+
+            at_least = [value for value in THRESHOLDS if value >= tiering.raise_at]
+            self._cuttable[key] = _highest(cuts, at_least)
+        return self._cuttable[key]
+
+    @staticmethod
+    def cut_only(tiering: Tiering, cut_at: float, cut_samples: int, cut_span_ms: int) -> CategoryPolicy:
+        """A policy for what is cut: flags are of no interest."""
+        return CategoryPolicy(
+            raise_at=tiering.raise_at,
+            release_at=tiering.release_at,
+            flag_at=cut_at,
+            flag_samples=100,
+            cut_at=cut_at,
+            cut_samples=cut_samples,
+            cut_span_ms=cut_span_ms,
+        )
+
+    def outcome(self, row: int, part: CategoryPolicy, *, from_calm: bool = False) -> Outcome:
+        """What the whole policy does to one file; the stream is a new one after each CUT."""
+        key = (row, part, from_calm)
+        if key not in self._outcomes:
+            one = self.files[row]
+            done, alert_ms = self._done(row, part, from_calm)
+            self._outcomes[key] = outcome(
+                one.footage.group, one.truth, done, self.grace_ms, alert_ms, one.track.duration_ms
+            )
+        return self._outcomes[key]
+
+    def outcomes(
+        self, rows: Iterable[int], part: CategoryPolicy, *, from_calm: bool = False
+    ) -> list[Outcome]:
+        return [self.outcome(row, part, from_calm=from_calm) for row in rows]
+
+    def first_acts(self, row: int, part: CategoryPolicy) -> dict[Action, int]:
+        """Time of the first FLAG and CUT of the file's first stream, milliseconds."""
+        way = self.way(row, Tiering(part.raise_at, part.release_at))
+        first: dict[Action, int] = {}
+        for act in acts(way.steps, self.simulator.policy(part)):
+            first.setdefault(act.action, act.pts_ms)
+        return first
+
+    def _done(self, row: int, part: CategoryPolicy, from_calm: bool) -> tuple[list[Act], int]:
+        tiering = Tiering(part.raise_at, part.release_at, from_calm)
+        policy = self.simulator.policy(part)
+        done: list[Act] = []
+        start_ms = alert_ms = 0
+        while True:
+            way = self.way(row, tiering, start_ms)
+            found = acts(way.steps, policy) if way.highest >= part.flag_at else []
+            done += found
+            if not found or found[-1].action is not Action.CUT:
+                return done, alert_ms + way.alert_ms
+            cut_ms = found[-1].pts_ms
+            alert_ms += min(way.alert_ms, cut_ms - start_ms)
+            start_ms = cut_ms + 1
+
+
+def _highest(holds: Callable[[float], bool], among: Sequence[float] = THRESHOLDS) -> float | None:
+    low, high = 0, len(among)  # holds below low, does not from high on
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if holds(among[middle]) else (low, middle)
+    return among[low - 1] if low else None

@@ -1,0 +1,97 @@
+"""The proposal on the live pipeline, held against what the simulation says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.detect.manifest import read_manifest
+from edge.domain import Action
+from edge.policy import CategoryPolicy, MatchPolicy, Policy
+from edge.replay import Replay, ReplaySetup, spared
+from edge.tuning.cache import ScoreCache
+from edge.tuning.study import Study
+
+_ACTIONS = {Action.FLAG: "first_flag_s", Action.CUT: "first_cut_s"}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySetup:
+    """What every file is judged with; small enough to send to another process."""
+
+    model_dir: Path
+    policy: Policy
+    cache_dir: Path
+
+    def open(self) -> Verifier:
+        return Verifier(self)
+
+
+class Verifier:
+    """Replays files one after the other; a report that is in the cache is not made again."""
+
+    def __init__(self, setup: VerifySetup) -> None:
+        policy = setup.policy.model_copy(update={"match": MatchPolicy(enabled=False)})
+        _, digest, _ = read_manifest(setup.model_dir)
+        self._replay = Replay(ReplaySetup(setup.model_dir, None, policy))
+        self._cache = ScoreCache(setup.cache_dir, digest, policy)
+        self._about = policy.model_dump_json(include={"categories", "tiers"})
+
+    def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
+        def judge() -> dict[str, Any]:
+            key = self._cache.key(path, self._about)
+            report = self._cache.load_report(key)
+            if report is None:
+                report = self._replay.run(path)
+                if "error" not in report:
+                    self._cache.store_report(key, report)
+            return report | {"path": str(path)}
+
+        return spared(path, judge)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCheck:
+    """First stream of each file, live against simulated."""
+
+    files: int
+    alike: int
+    """Flagged or not and cut or not alike, whatever the time."""
+    differing: tuple[str, ...]
+    """``PATH: what``, at most twenty."""
+    live_flagged: int
+    live_cut: int
+    simulated_flagged: int
+    simulated_cut: int
+
+
+def compare(study: Study, part: CategoryPolicy, reports: Mapping[int, Mapping[str, Any]]) -> LiveCheck:
+    """``reports``: replay reports by row of the study; those with an error are left out."""
+    rows = [row for row in study.rows if row in reports and "error" not in reports[row]]
+    live = {row: {a for a, name in _ACTIONS.items() if reports[row][name] is not None} for row in rows}
+    simulated = {row: set(study.first_acts(row, part)) for row in rows}
+    differing = [row for row in rows if _severest(live[row]) != _severest(simulated[row])]
+    return LiveCheck(
+        files=len(rows),
+        alike=len(rows) - len(differing),
+        differing=tuple(
+            f"{study.files[row].footage.path}: live {_severest(live[row])}, "
+            f"simulated {_severest(simulated[row])}"
+            for row in differing[:20]
+        ),
+        live_flagged=_count(live.values(), 1),
+        live_cut=_count(live.values(), 2),
+        simulated_flagged=_count(simulated.values(), 1),
+        simulated_cut=_count(simulated.values(), 2),
+    )
+
+
+def _severest(done: set[Action]) -> str:
+    return (Action.CUT if Action.CUT in done else Action.FLAG if Action.FLAG in done else Action.PASS).value
+
+
+def _count(found: Any, least: int) -> int:
+    ranks: Sequence[str] = ("pass", "flag", "cut")
+    return sum(ranks.index(_severest(done)) >= least for done in found)
