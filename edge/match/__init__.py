@@ -10,12 +10,14 @@ from edge.match.lookup import Found, Lookup, look_up
 from edge.match.manifest import BankInfo, bank_files, bank_info, bank_path
 from edge.match.matcher import Matcher
 from edge.match.pdq import Dihedral, PdqHash, PdqHasher
+from edge.match.reload import BackgroundReload
 from edge.match.runaway import RunawayGuard
 from edge.match.variants import VariantSet
 from edge.match.vote import MatchVote
 
 __all__ = [
     "INCIDENT_BANK",
+    "BackgroundReload",
     "Bank",
     "BankInfo",
     "Candidate",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -14,27 +12,21 @@ import numpy.typing as npt
 
 from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
-from edge.match.bank import Bank
+from edge.match.bankset import MAX_CANDIDATES, BankSet, stamp_of
 from edge.match.border import STRAY_OVERLAY, Rectangle, inside_border
-from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Opinion, Variant
+from edge.match.entry import Candidate, Opinion, Variant
 from edge.match.fingerprint import MIN_QUALITY
-from edge.match.manifest import bank_files
 from edge.match.panel import panels
 from edge.match.pdq import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
-from edge.match.search import MAX_RADIUS, Codes, codes_of
+from edge.match.search import MAX_RADIUS, codes_of
 from edge.match.variants import cropped
 
-MAX_CANDIDATES = 64
 MAX_PER_ENTRY = 8
 """Places of one entry that one frame may stand for: footage repeats itself."""
-MAX_LOOKED_AT = 512
-"""Codes within the radius whose entries are looked up, nearest first."""
 MIN_WINDOWED = 64
 """Smallest side of a frame that is looked at in parts."""
 WINDOW_SIDE = 0.2
 """Share of the width that such a part is without."""
-
-_Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class Matcher:
@@ -52,14 +44,13 @@ class Matcher:
             raise InvalidInput("match.radius", f"{radius} is not between 0 and {MAX_RADIUS}")
         self.radius = radius
         self.min_quality = min_quality
-        self.digest = ""
-        """SHA-256 over the digests of the banks in use; empty when there is none."""
-        self._directory = directory
+        self.banks = BankSet()
+        """What queries look into; a reader in another thread prepares the next, and it is swapped here."""
+        self.cut_short: Counter[str] = Counter()
+        """Searches so far, by bank, in which a bound was hit: nearer hits were kept, others left out."""
+        self.directory = directory
         self._clock = clock or SystemClock()
         self._hasher = PdqHasher(contrast=LIMITED_RANGE)
-        self._banks: tuple[_OpenBank, ...] = ()
-        self._kinds: frozenset[Variant] = frozenset()
-        self._stamp: _Stamp = ()
 
     @classmethod
     def open(
@@ -84,21 +75,21 @@ class Matcher:
         Costs one ``stat`` a bank when nothing changed. On BankError the banks in use stay in use, and
         the next call tries again.
         """
-        stamp = _stamp(self._directory)
-        if stamp == self._stamp:
+        stamp = stamp_of(self.directory)
+        if stamp == self.banks.stamp:
             return False
-        known = [segment for opened in self._banks for segment in opened.bank.segments]
-        paths = bank_files(self._directory) if self._directory is not None else []
-        banks = tuple(_OpenBank(Bank.open(path, known=known)) for path in paths)
-        digest = hashlib.sha256("".join(b.bank.digest for b in banks).encode()).hexdigest() if banks else ""
-        self._banks, self.digest, self._stamp = banks, digest, stamp
-        self._kinds = frozenset(v for b in banks for segment in b.bank.segments for v in segment.variants)
+        self.banks = self.banks.read_anew(self.directory, stamp)
         return True
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the digests of the banks in use; empty when there is none."""
+        return self.banks.digest
 
     @property
     def hashes(self) -> int:
         """Hashes in all banks."""
-        return sum(opened.bank.manifest.hashes for opened in self._banks)
+        return self.banks.hashes
 
     def query(self, luma: npt.NDArray[np.uint8]) -> tuple[Candidate, ...]:
         """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
@@ -108,7 +99,7 @@ class Matcher:
         variants for it, the frame without its left and without its right fifth, one of which is free of
         an overlay; and pictures in the picture. Views whose quality is under ``min_quality`` are left out.
         """
-        if not self._kinds:
+        if not self.banks.kinds:
             return ()
         if min(luma.shape) < MIN_SIDE:
             return ()
@@ -131,7 +122,7 @@ class Matcher:
             found = self._look_up("inside", self._hasher.hash(wider.of(luma)))
             if found:
                 return found
-        if self._kinds.issuperset((Variant.LEFT_20, Variant.RIGHT_20)):
+        if self.banks.kinds.issuperset((Variant.LEFT_20, Variant.RIGHT_20)):
             cut = round(WINDOW_SIDE * width)
             found = self._look_up("left_20", self._hasher.hash_rows(rows[cut:]))
             found += self._look_up("right_20", self._hasher.hash_rows(rows[: width - cut]))
@@ -154,57 +145,14 @@ class Matcher:
         mirrored = f"{change}+mirror" if change else "mirror"
         queries = ((change, codes_of(found.bits)[0]), (mirrored, codes_of(found.mirrored)[0]))
         now = self._clock.wall_ms()
-        return [
-            candidate
-            for opened in self._banks
-            if opened.usable(now)
-            for how, code in queries
-            for candidate in opened.candidates(code, how, self.radius, found.quality)
-        ]
-
-
-class _OpenBank:
-    """A bank with what its manifest switches off, ready for queries."""
-
-    def __init__(self, bank: Bank) -> None:
-        self.bank = bank
-        disabled = frozenset(bank.manifest.disabled)
-        self._off = tuple(removed | disabled for removed in bank.removed)
-        self._quarantined = frozenset(bank.manifest.quarantined)
-
-    def usable(self, wall_ms: int) -> bool:
-        info = self.bank.info
-        return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
-
-    def candidates(self, code: Codes, change: str, radius: int, quality: int) -> Iterable[Candidate]:
-        for segment, off in zip(self.bank.segments, self._off, strict=True):
-            hits = segment.search(code, radius)
-            for position, bits in zip(
-                hits.positions[:MAX_LOOKED_AT].tolist(), hits.distances[:MAX_LOOKED_AT].tolist(), strict=True
-            ):
-                in_use = (r for r in segment.references(position) if self._in_use(r.entry.id, off))
-                for reference in islice(in_use, MAX_CANDIDATES):
-                    yield self._candidate(reference.entry, reference.run, bits, change, quality)
-
-    def _in_use(self, entry_id: str, off: frozenset[str]) -> bool:
-        ratio = self.bank.info.enabled_ratio
-        return entry_id not in off and (ratio >= 1.0 or _coin(entry_id) < ratio)
-
-    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, quality: int) -> Candidate:
-        info = self.bank.info
-        return Candidate(
-            entry=entry.id,
-            bank=self.bank.name,
-            label=entry.label or info.label,
-            distance=bits,
-            timestamp_ms=run.start_ms if entry.kind is EntryKind.VIDEO else None,
-            span_ms=run.span_ms,
-            variant=f"{run.variant.word}+{change}" if change else run.variant.word,
-            opinion=info.opinion,
-            severity=info.severity,
-            quality=quality,
-            quarantined=entry.id in self._quarantined,
-        )
+        found_in: list[Candidate] = []
+        for opened in self.banks.banks:
+            if opened.usable(now):
+                for how, code in queries:
+                    candidates, cut_short = opened.candidates(code, how, self.radius, found.quality)
+                    found_in += candidates
+                    self.cut_short[opened.bank.name] += cut_short
+        return found_in
 
 
 def _bordered_windows(
@@ -241,21 +189,3 @@ def _bounded(candidates: list[Candidate]) -> tuple[Candidate, ...]:
             if len(kept) == MAX_CANDIDATES:
                 break
     return tuple(kept)
-
-
-def _coin(entry_id: str) -> float:
-    """A number in [0, 1) that an id always gets."""
-    return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=6).digest()) / 2**48
-
-
-def _stamp(directory: Path | None) -> _Stamp:
-    if directory is None:
-        return ()
-    stamps = []
-    for path in bank_files(directory):
-        try:
-            status = os.stat(path)
-        except FileNotFoundError:
-            continue
-        stamps.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(stamps)

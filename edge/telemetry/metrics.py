@@ -64,6 +64,11 @@ class Metrics:
         )
         self.decoded = Gauge("edge_frames_decoded", "Frames decoded since the start.", registry=registry)
         self.judged = Gauge("edge_samples_judged", "Samples judged since the start.", registry=registry)
+        self.bank_searches_cut_short = Gauge(
+            "edge_bank_searches_cut_short",
+            "Bank searches since the start in which a bound was hit: only the nearest hits were kept.",
+            registry=registry,
+        )
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""

@@ -26,12 +26,12 @@ from edge.evidence import write_clip
 from edge.match import Matcher
 from edge.policy import Policy, parse_policy
 from edge.stream import PullSettings, PullSource, StreamPipeline
+from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.memory import resident_bytes
 from edge.workers.settings import WorkerSettings
 
-_BANK_CHECK_MS: Final = 2000.0
 _NOTICE_INTERVAL_MS: Final = 1000.0
 _COST_DECAY: Final = 0.97
 """What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
@@ -123,6 +123,7 @@ class WorkerLoop:
         self._settings = settings
         self._detector = detector
         self._matcher = matcher
+        self._banks = WorkerBanks(matcher, clock)
         self._send = send
         self._current = current
         self._clock = clock
@@ -134,7 +135,7 @@ class WorkerLoop:
         self._busy_ms = 0.0
         self._decoded = self._judged = 0
         self._writers: list[threading.Thread] = []
-        self._banks_checked_ms = self._blind_checked_ms = clock.monotonic_ms()
+        self._blind_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
         """Until told to stop or the supervisor is gone."""
@@ -145,7 +146,7 @@ class WorkerLoop:
         )
         while self._running:
             self._take_commands()
-            self._check_banks()
+            self._banks.check()
             self._check_blind()
             job = self._jobs.pop()
             if job is None:
@@ -177,7 +178,7 @@ class WorkerLoop:
         wait = not len(self._jobs)
         for _ in range(self._settings.inbox_commands):
             try:
-                command = self.inbox.get(block=wait, timeout=_BANK_CHECK_MS / 1000 if wait else None)
+                command = self.inbox.get(block=wait, timeout=CHECK_MS / 1000 if wait else None)
             except queue.Empty:
                 return
             wait = False
@@ -224,7 +225,7 @@ class WorkerLoop:
             case "save_evidence":
                 self._save_evidence(command.save_evidence)
             case "reload_banks":
-                self._reload_banks()
+                self._banks.ask()
             case "ping":
                 self._answer_ping(command.ping.sequence)
             case "shutdown":
@@ -240,14 +241,10 @@ class WorkerLoop:
                     decoded=self._decoded + sum(counters.decoded for counters in running),
                     judged=self._judged + sum(counters.judged for counters in running),
                     resident_bytes=resident_bytes(),
+                    bank_searches_cut_short=self._banks.cut_short,
                 )
             )
         )
-
-    def _check_banks(self) -> None:
-        now = self._clock.monotonic_ms()
-        if now - self._banks_checked_ms >= _BANK_CHECK_MS:
-            self._reload_banks()
 
     def _check_blind(self) -> None:
         """Say of each stream whose media arrives and is not judged that the gate is blind to it."""
@@ -264,14 +261,6 @@ class WorkerLoop:
             if stream.unit_ms - stream.judged_ms > limit_ms:
                 stream.blind = True
                 self._count(stream, "blind")
-
-    def _reload_banks(self) -> None:
-        self._banks_checked_ms = self._clock.monotonic_ms()
-        try:
-            if self._matcher.reload():
-                log.info("banks reloaded", bank_digest=self._matcher.digest)
-        except GateError as error:
-            log.error("banks not reloaded, the ones in use stay", error=str(error))
 
     # opening and closing
 

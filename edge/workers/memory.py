@@ -1,4 +1,4 @@
-"""How much memory this process holds."""
+"""How much memory this process holds for itself; mapped files (banks, the model) are shared by all."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ _STATM = Path("/proc/self/statm")
 
 
 def resident_bytes() -> int:
-    """Resident memory now; where the system does not tell, the most it has ever been."""
+    """Resident memory without mapped files; where the system does not tell, the most it has ever been."""
     try:
-        return int(_STATM.read_text().split()[1]) * _PAGE_BYTES
+        resident, shared = _STATM.read_text().split()[1:3]
+        return (int(resident) - int(shared)) * _PAGE_BYTES
     except (OSError, IndexError, ValueError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -69,6 +69,7 @@ class _Worker:
     """Share of the time between the last two pongs that was spent in jobs."""
     decoded: int = 0
     judged: int = 0
+    bank_searches_cut_short: int = 0
     resident_bytes: int = 0
 
     @property
@@ -224,9 +225,14 @@ class WorkerPool:
         if worker.pong_ms:
             passed_ms = max(1.0, now - worker.pong_ms)
             worker.busy_share = min(1.0, (pong.busy_ms - worker.busy_ms) / passed_ms)
-        self._totals.update(decoded=pong.decoded - worker.decoded, judged=pong.judged - worker.judged)
+        self._totals.update(
+            decoded=pong.decoded - worker.decoded,
+            judged=pong.judged - worker.judged,
+            bank_searches_cut_short=pong.bank_searches_cut_short - worker.bank_searches_cut_short,
+        )
         worker.pong_ms, worker.busy_ms = now, pong.busy_ms
         worker.decoded, worker.judged = pong.decoded, pong.judged
+        worker.bank_searches_cut_short = pong.bank_searches_cut_short
         worker.resident_bytes = pong.resident_bytes
         if pong.resident_bytes > self._section.max_resident_mb * 2**20:
             log.error(
@@ -261,6 +267,11 @@ class WorkerPool:
     def judged(self) -> int:
         """Samples judged by all workers so far."""
         return self._totals["judged"]
+
+    @property
+    def bank_searches_cut_short(self) -> int:
+        """Searches of a bank by all workers so far in which a bound was hit."""
+        return self._totals["bank_searches_cut_short"]
 
     async def _bury(self, worker: _Worker) -> None:
         """The worker's socket is closed: it is dead or as good as."""

@@ -510,6 +510,7 @@ class Pong(_message.Message):
     DECODED_FIELD_NUMBER: _builtins.int
     JUDGED_FIELD_NUMBER: _builtins.int
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
+    BANK_SEARCHES_CUT_SHORT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     busy_ms: _builtins.float
     """Time spent in jobs, milliseconds."""
@@ -518,7 +519,9 @@ class Pong(_message.Message):
     judged: _builtins.int
     """Samples judged."""
     resident_bytes: _builtins.int
-    """Resident memory, bytes."""
+    """Resident memory of its own, bytes."""
+    bank_searches_cut_short: _builtins.int
+    """Searches of a bank in which a bound was hit, so that only the nearest hits were kept."""
     def __init__(
         self,
         *,
@@ -527,10 +530,11 @@ class Pong(_message.Message):
         decoded: _builtins.int = ...,
         judged: _builtins.int = ...,
         resident_bytes: _builtins.int = ...,
+        bank_searches_cut_short: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_ms", b"busy_ms", "decoded", b"decoded", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_searches_cut_short", b"bank_searches_cut_short", "busy_ms", b"busy_ms", "decoded", b"decoded", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,122 @@
+"""The banks of a directory as they were at one moment: read whole, then only looked into."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from edge.match.bank import Bank
+from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Variant
+from edge.match.manifest import bank_files
+from edge.match.search import Codes
+
+MAX_CANDIDATES = 64
+"""References of one code, and candidates of one frame."""
+MAX_LOOKED_AT = 512
+"""Codes within the radius whose entries are looked up, nearest first."""
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Name, inode, size and time of change of each manifest: differs when a bank was changed."""
+
+
+class OpenBank:
+    """A bank with what its manifest switches off, ready for queries."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        disabled = frozenset(bank.manifest.disabled)
+        self._off = tuple(removed | disabled for removed in bank.removed)
+        self._quarantined = frozenset(bank.manifest.quarantined)
+
+    def usable(self, wall_ms: int) -> bool:
+        info = self.bank.info
+        return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
+
+    def candidates(self, code: Codes, change: str, radius: int, quality: int) -> tuple[list[Candidate], bool]:
+        """What lies within ``radius`` of one code (4,), and whether a bound was hit on the way."""
+        found: list[Candidate] = []
+        cut_short = False
+        for segment, off in zip(self.bank.segments, self._off, strict=True):
+            hits = segment.search(code, radius)
+            cut_short = cut_short or hits.truncated or len(hits.positions) > MAX_LOOKED_AT
+            nearest = hits.positions[:MAX_LOOKED_AT].tolist(), hits.distances[:MAX_LOOKED_AT].tolist()
+            for position, bits in zip(*nearest, strict=True):
+                in_use = (r for r in segment.references(position) if self._in_use(r.entry.id, off))
+                references = list(islice(in_use, MAX_CANDIDATES + 1))
+                cut_short = cut_short or len(references) > MAX_CANDIDATES
+                found += [
+                    self._candidate(r.entry, r.run, bits, change, quality)
+                    for r in references[:MAX_CANDIDATES]
+                ]
+        return found, cut_short
+
+    def _in_use(self, entry_id: str, off: frozenset[str]) -> bool:
+        ratio = self.bank.info.enabled_ratio
+        return entry_id not in off and (ratio >= 1.0 or _coin(entry_id) < ratio)
+
+    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, quality: int) -> Candidate:
+        info = self.bank.info
+        return Candidate(
+            entry=entry.id,
+            bank=self.bank.name,
+            label=entry.label or info.label,
+            distance=bits,
+            timestamp_ms=run.start_ms if entry.kind is EntryKind.VIDEO else None,
+            span_ms=run.span_ms,
+            variant=f"{run.variant.word}+{change}" if change else run.variant.word,
+            opinion=info.opinion,
+            severity=info.severity,
+            quality=quality,
+            quarantined=entry.id in self._quarantined,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BankSet:
+    """All banks of a directory."""
+
+    banks: tuple[OpenBank, ...] = ()
+    stamp: Stamp = ()
+    digest: str = ""
+    """SHA-256 over the digests of the banks; empty when there is none."""
+    kinds: frozenset[Variant] = frozenset()
+    """The kinds of variants in them."""
+
+    @property
+    def hashes(self) -> int:
+        return sum(opened.bank.manifest.hashes for opened in self.banks)
+
+    def read_anew(self, directory: Path | None, stamp: Stamp) -> BankSet:
+        """The directory as it is now; segments that are open already are not read again.
+
+        ``stamp``: taken before, so that what changes meanwhile is seen the next time. Reads and checks
+        every byte of new segments: about a second per GB. Raises BankError.
+        """
+        known = [segment for opened in self.banks for segment in opened.bank.segments]
+        paths = bank_files(directory) if directory is not None else []
+        banks = tuple(OpenBank(Bank.open(path, known=known)) for path in paths)
+        digest = hashlib.sha256("".join(b.bank.digest for b in banks).encode()).hexdigest() if banks else ""
+        kinds = frozenset(v for b in banks for segment in b.bank.segments for v in segment.variants)
+        return BankSet(banks, stamp, digest, kinds)
+
+
+def stamp_of(directory: Path | None) -> Stamp:
+    """Costs one ``stat`` a bank."""
+    if directory is None:
+        return ()
+    stamps = []
+    for path in bank_files(directory):
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            continue
+        stamps.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)
+
+
+def _coin(entry_id: str) -> float:
+    """A number in [0, 1) that an id always gets."""
+    return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=6).digest()) / 2**48
