@@ -14,6 +14,7 @@ from edge.cli.demo import demo
 from edge.cli.ingest import ingest
 from edge.cli.replay import replay
 from edge.cli.serve import serve
+from edge.cli.tune import tune
 
 app = typer.Typer(
     name="edge-gate",
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(replay)
+app.command()(tune)
 app.command()(ingest)
 app.add_typer(bank.app, name="bank")
 app.add_typer(block.app, name="block")

@@ -7,19 +7,29 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
 import onnxruntime
 
 from edge.policy import Policy
+from edge.replay.pool import JudgeSetup
 from edge.tuning.track import Track
 
 _FORMAT = 1
 _ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_logits", "jumps_ms")
+
+
+class CachedSetup(JudgeSetup, Protocol):
+    """What files are judged with, where reports are kept."""
+
+    def cached(self) -> Callable[[Path], dict[str, Any] | None]:
+        """Looks up the report on a file without judging it. Raises ModelError."""
+        ...
 
 
 def default_cache() -> Path:

@@ -127,3 +127,8 @@ def _without(stretches: list[Stretch], taken: Stretch) -> list[Stretch]:
     for start, end in stretches:
         left += [(a, b) for a, b in ((start, min(end, taken[0])), (max(start, taken[1]), end)) if a < b]
     return left
+
+
+def shown(path: object) -> str:
+    """A path as text that any output takes: bytes that are no UTF-8 are replaced."""
+    return str(path).encode("utf-8", "replace").decode()

@@ -7,6 +7,7 @@ does, and that is decided again for every candidate (``edge.tuning.simulate``).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.clock import SystemClock
-from edge.detect import Detector, SampleScore
+from edge.detect import Detector, SampleScore, read_manifest
 from edge.domain import Signal, Tier, new_stream_id
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy
@@ -40,6 +41,18 @@ class ScoringSetup:
     def open(self) -> Scorer:
         return Scorer(self)
 
+    def cached(self) -> Callable[[Path], dict[str, Any] | None]:
+        _, digest, _ = read_manifest(self.model_dir)
+        cache = ScoreCache(self.cache_dir, digest, self.policy)
+
+        def look_up(path: Path) -> dict[str, Any] | None:
+            with suppress(OSError):
+                if (track := cache.load(cache.key(path))) is not None:
+                    return {"path": str(path), "track": track}
+            return None
+
+        return look_up
+
 
 class Scorer:
     """Scores files one after the other with one detector, and keeps what it found in the cache."""
@@ -54,10 +67,8 @@ class Scorer:
 
         def score() -> dict[str, Any]:
             key = self._cache.key(path)
-            track = self._cache.load(key)
-            if track is None:
-                track = score_file(path, self._detector, self._policy)
-                self._cache.store(key, track)
+            track = score_file(path, self._detector, self._policy)
+            self._cache.store(key, track)
             return {"path": str(path), "track": track}
 
         return spared(path, score)

@@ -42,6 +42,8 @@ class Tuning:
     from_calm: Figures
     """Of the proposal, as if every file were part of a stream that was calm before it."""
     folds: tuple[CategoryPolicy, ...]
+    outcomes: tuple[tuple[int, Outcome], ...]
+    """Of each row, those that ``figures`` are of."""
     evidence: Evidence
     cut_curve: tuple[Point, ...]
     flag_curve: tuple[Point, ...]
@@ -63,15 +65,16 @@ def tune(study: Study, promise: Promise, current: CategoryPolicy, flag_recall: f
     search = Search(study, promise, flag_recall, current)
     step("choosing")
     proposal = search.choose(study.rows)
-    outcomes: list[Outcome] = []
+    outcomes: list[tuple[int, Outcome]] = []
     chosen: list[CategoryPolicy] = []
     for number, (train, test) in enumerate(folds(study), start=1):
         step(f"fold {number}")
         chosen.append(search.choose(train).part)
-        outcomes += study.outcomes(test, chosen[-1])
+        outcomes += zip(test, study.outcomes(test, chosen[-1]), strict=True)
     step("figures")
-    fitted = figures(study.outcomes(study.rows, proposal.part))
-    unseen = figures(outcomes) if outcomes else None
+    seen = study.outcomes(study.rows, proposal.part)
+    fitted = figures(seen)
+    unseen = figures([found for _, found in outcomes]) if outcomes else None
     now = figures(study.outcomes(study.rows, current))
     from_calm = figures(study.outcomes(study.rows, proposal.part, from_calm=True))
     step("trade-off")
@@ -82,6 +85,7 @@ def tune(study: Study, promise: Promise, current: CategoryPolicy, flag_recall: f
         current=now,
         from_calm=from_calm,
         folds=tuple(chosen),
+        outcomes=tuple(sorted(outcomes, key=lambda one: one[0]) or enumerate(seen)),
         evidence=evidence(promise, unseen or fitted),
         cut_curve=tuple(_cut_curve(search, proposal.part)),
         flag_curve=tuple(_flag_curve(study, proposal.part)),

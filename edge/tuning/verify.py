@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from edge.domain import Action
 from edge.policy import CategoryPolicy, MatchPolicy, Policy
 from edge.replay import Replay, ReplaySetup, spared
 from edge.tuning.cache import ScoreCache
+from edge.tuning.labels import shown
 from edge.tuning.study import Study
 
 _ACTIONS = {Action.FLAG: "first_flag_s", Action.CUT: "first_cut_s"}
@@ -28,26 +30,39 @@ class VerifySetup:
     def open(self) -> Verifier:
         return Verifier(self)
 
+    def cached(self) -> Callable[[Path], dict[str, Any] | None]:
+        cache, about = self.cache()
+
+        def look_up(path: Path) -> dict[str, Any] | None:
+            with suppress(OSError):
+                if (report := cache.load_report(cache.key(path, about))) is not None:
+                    return report | {"path": str(path)}
+            return None
+
+        return look_up
+
+    def cache(self) -> tuple[ScoreCache, str]:
+        """The cache, and what its keys are about."""
+        _, digest, _ = read_manifest(self.model_dir)
+        about = self.policy.model_dump_json(include={"categories", "tiers"})
+        return ScoreCache(self.cache_dir, digest, self.policy), about
+
 
 class Verifier:
-    """Replays files one after the other; a report that is in the cache is not made again."""
+    """Replays files one after the other, without banks, and keeps the reports."""
 
     def __init__(self, setup: VerifySetup) -> None:
         policy = setup.policy.model_copy(update={"match": MatchPolicy(enabled=False)})
-        _, digest, _ = read_manifest(setup.model_dir)
         self._replay = Replay(ReplaySetup(setup.model_dir, None, policy))
-        self._cache = ScoreCache(setup.cache_dir, digest, policy)
-        self._about = policy.model_dump_json(include={"categories", "tiers"})
+        self._cache, self._about = setup.cache()
 
     def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
         def judge() -> dict[str, Any]:
             key = self._cache.key(path, self._about)
-            report = self._cache.load_report(key)
-            if report is None:
-                report = self._replay.run(path)
-                if "error" not in report:
-                    self._cache.store_report(key, report)
-            return report | {"path": str(path)}
+            report = self._replay.run(path)
+            if "error" not in report:
+                self._cache.store_report(key, report)
+            return report
 
         return spared(path, judge)
 
@@ -77,7 +92,7 @@ def compare(study: Study, part: CategoryPolicy, reports: Mapping[int, Mapping[st
         files=len(rows),
         alike=len(rows) - len(differing),
         differing=tuple(
-            f"{study.files[row].footage.path}: live {_severest(live[row])}, "
+            f"{shown(study.files[row].footage.path)}: live {_severest(live[row])}, "
             f"simulated {_severest(simulated[row])}"
             for row in differing[:20]
         ),

@@ -1,0 +1,77 @@
+"""Where a policy comes from, and where a new version of it goes: a running gate, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.operator_client import CALL_TIMEOUT_S, operator
+from edge.errors import ConfigError
+from edge.policy import Policy, parse_policy
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTarget:
+    """A policy, and how a changed one is put in its place."""
+
+    policy: Policy
+    write: Callable[[Policy, str], str]
+    """Takes the new policy and why; says in a few words what it did. Raises GateError."""
+
+
+def file_target(path: Path) -> PolicyTarget:
+    """Raises ConfigError when the file cannot be read, and what ``parse_policy`` raises."""
+    try:
+        before = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"--policy {path}: {error.strerror}") from None
+
+    def write(policy: Policy, reason: str) -> str:
+        del reason
+        partial = path.with_name(f".{path.name}.partial")
+        version = policy.version + 1
+        try:
+            if path.read_bytes() != before:
+                raise ConfigError(f"{path}: somebody changed it meanwhile; nothing was written")
+            partial.write_text(
+                policy.model_copy(update={"version": version}).model_dump_json(indent=2) + "\n"
+            )
+            partial.chmod(path.stat().st_mode & 0o777)
+            partial.replace(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        finally:
+            partial.unlink(missing_ok=True)
+        return f"{path}, version {version}"
+
+    return PolicyTarget(parse_policy(before), write)
+
+
+def gate_target(gate: str, tokens: Path, ca: Path | None) -> PolicyTarget:
+    """Raises what ``operator`` raises."""
+    with operator(gate, tokens, ca, Role.ADMIN) as (stub, metadata):
+        request = operator_pb2.GetPolicyRequest()
+        stored = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+
+    def write(policy: Policy, reason: str) -> str:
+        with operator(gate, tokens, ca, Role.ADMIN) as (stub, metadata):
+            request = operator_pb2.SetPolicyRequest(
+                json=policy.model_dump_json(), expected_version=stored.version, reason=reason[:512]
+            )
+            new = stub.SetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+        return f"gate {gate}, policy version {new.version}"
+
+    return PolicyTarget(parse_policy(stored.json), write)
+
+
+def model_target(model_dir: Path) -> PolicyTarget:
+    """The policy that the model was calibrated for; there is nothing to write to."""
+    from edge.detect.default_policy import default_policy
+
+    def write(policy: Policy, reason: str) -> str:
+        raise ConfigError("--apply wants --policy FILE or a running gate")
+
+    return PolicyTarget(default_policy(model_dir), write)

@@ -1,0 +1,280 @@
+"""``edge-gate tune``: thresholds and persistence from labelled footage."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge.cli.operator_client import DEFAULT_GATE, DEFAULT_TOKENS, CaOption, GateOption, TokensOption
+from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.cli.policy_target import file_target, gate_target, model_target
+from edge.errors import ConfigError, InvalidInput
+from edge.policy import Policy
+
+if TYPE_CHECKING:
+    from edge.tuning.cache import CachedSetup
+
+NOT_SHOWN = 3
+"""Exit code: there is a proposal, and the data cannot show that it keeps the promise asked for."""
+
+
+@reports_errors
+def tune(
+    data: Annotated[
+        Path, typer.Argument(help="CSV of path,label[,start_s,end_s][,group][,source], or a labelled folder.")
+    ],
+    precision: Annotated[
+        float | None,
+        typer.Option("--target-precision", min=0.0, max=1.0, help="Share of cuts that must be right."),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--max-false-cuts-per-hour", min=0.0, help="False cuts allowed in an hour of calm stream."
+        ),
+    ] = None,
+    flag_recall: Annotated[
+        float, typer.Option("--flag-recall", min=0.0, max=1.0, help="Share of violence to be flagged.")
+    ] = 0.9,
+    report: Annotated[Path | None, typer.Option("--report", help="Write an HTML report.")] = None,
+    policy_file: Annotated[
+        Path | None,
+        typer.Option("--policy", help="Policy (JSON) to start from, and what --apply writes."),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Put the proposal in force: in --policy FILE, else in the gate.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Apply also what the data cannot show to keep the promise.")
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record of the gate.")] = "",
+    category: Annotated[
+        str, typer.Option("--category", help="Category to tune; needed where the model has several.")
+    ] = "",
+    model: Annotated[Path | None, typer.Option("--model", help="Folder with manifest.json.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", help="Folder for scores. Default: edge-gate/scores in the user's cache."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Run the proposal on the live pipeline, too.")
+    ] = True,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = os.cpu_count() or 1,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose thresholds and persistence for the footage of your own streams, and say what they are worth.
+
+    Footage goes through the live pipeline once; scores are kept, so that a second run takes seconds. Then
+    every candidate is tried with the gate's own window, tiers and decisions. Flags are chosen for
+    --flag-recall, cuts for the promise: --target-precision, --max-false-cuts-per-hour, or else no false
+    cut on the data.
+
+    DATA is a folder with subfolders named violent and calm, or a CSV. Rows with start_s and end_s label
+    stretches of a file (empty: its beginning, its end); violent ones overrule calm ones, and time in no row
+    counts neither way. `group` names what shares a camera, a scene or a broadcaster: figures are
+    cross-validated by it, each file judged by what was chosen without its group.
+
+    Exit code 3: the data is too little, or too bad, to show that the promise is kept; --apply then does
+    nothing without --force. --apply wants an admin's token, and nobody to have changed the policy meanwhile.
+    """
+    if precision is not None and rate is not None:
+        raise InvalidInput("--target-precision", "not together with --max-false-cuts-per-hour")
+    from edge.detect import default_model_directory
+    from edge.tuning.promise import Promise
+
+    directory = model or default_model_directory()
+    if policy_file is not None:
+        target = file_target(policy_file)
+    elif apply:
+        target = gate_target(gate, tokens, ca)
+    else:
+        target = model_target(directory)
+    try:
+        result, part = _tune(
+            data,
+            Promise(precision, rate),
+            flag_recall,
+            target.policy,
+            category,
+            directory,
+            cache,
+            jobs,
+            check,
+            report,
+        )
+    except KeyboardInterrupt:
+        stderr.print("stopped; the scores so far are kept, and the next run goes on from them")
+        raise typer.Exit(130) from None
+    shown = result["promise"]["shown"]
+    result["policy"] = part.model_dump(mode="json")
+    result["applied"] = None
+    if apply and (shown or force):
+        result["applied"] = target.write(part, reason or f"tune: {result['promise']['text']}")
+    result["report"] = None if report is None else str(report)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+        if apply and result["applied"] is None:
+            stderr.print("not applied: the promise is not shown to be kept; --force applies it all the same")
+    if not shown:
+        raise typer.Exit(NOT_SHOWN)
+
+
+def _tune(
+    data: Path,
+    promise: Any,
+    flag_recall: float,
+    base: Policy,
+    category: str,
+    directory: Path,
+    cache: Path | None,
+    jobs: int,
+    check: bool,
+    report: Path | None,
+) -> tuple[dict[str, Any], Policy]:
+    """The result as plain values, and the policy proposed."""
+    from rich.progress import Progress
+
+    from edge.detect import read_manifest
+    from edge.tuning.cache import default_cache
+    from edge.tuning.labels import read_footage
+    from edge.tuning.result import result
+    from edge.tuning.scoring import ScoringSetup
+    from edge.tuning.simulate import Simulator
+    from edge.tuning.study import Study
+    from edge.tuning.tuning import STEPS, tune
+    from edge.tuning.verify import VerifySetup, compare
+
+    manifest, digest, _ = read_manifest(directory)
+    name = _category(category, [part.name for part in manifest.categories], base)
+    footage = read_footage(data)
+    paths = [one.path for one in footage]
+    scores = cache or default_cache()
+    try:
+        scores.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--cache {scores}: {error.strerror}") from None
+    with Progress(
+        *Progress.get_default_columns(), console=stderr, disable=not stderr.is_terminal, transient=True
+    ) as progress:
+        found = _run(ScoringSetup(directory, base, scores), paths, jobs, progress, "scores")
+        kept = [index for index in range(len(paths)) if "track" in found[index]]
+        failed = [found[index] for index in range(len(paths)) if "track" not in found[index]]
+        study = Study(Simulator(manifest, name, base.tiers), [(footage[i], found[i]["track"]) for i in kept])
+        task = progress.add_task("candidates", total=STEPS)
+        tuning = tune(study, promise, base.categories[name], flag_recall, lambda _: progress.advance(task))
+        part = tuning.proposal.part
+        policy = base.model_copy(update={"categories": base.categories | {name: part}})
+        live = None
+        if check:
+            setup = VerifySetup(directory, policy, scores)
+            live = compare(study, part, _run(setup, [paths[i] for i in kept], jobs, progress, "live check"))
+    values = result(study, tuning, base.categories[name], live, failed)
+    values["data"] = {"path": str(data)} | values["data"]
+    values["model"] = {"name": manifest.name, "version": manifest.version, "digest": digest}
+    if report is not None:
+        from edge.tuning.report import html
+
+        page = html(study, tuning, values, f"Tuning of {name}", _about(values))
+        try:
+            report.write_text(page, encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise ConfigError(f"--report {report}: {error.strerror}") from None
+    return values, policy
+
+
+def _category(wanted: str, known: Sequence[str], base: Policy) -> str:
+    if not wanted and len(known) > 1:
+        raise InvalidInput("--category", f"the model has several: {', '.join(known)}")
+    name = wanted or known[0]
+    if name not in known:
+        raise InvalidInput("--category", f"{name!r} is none of the model's: {', '.join(known)}")
+    if name not in base.categories:
+        raise InvalidInput("--policy", f"it has no category {name!r}, which the model sees")
+    return name
+
+
+def _run(
+    setup: CachedSetup, paths: Sequence[Path], jobs: int, progress: Any, title: str
+) -> dict[int, dict[str, Any]]:
+    """One report a path, from the cache where it is in there; the bar moves by bytes of files."""
+    from edge.replay import ReplayPool
+
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    task = progress.add_task(title, total=sum(sizes) or 1)
+    found: dict[int, dict[str, Any]] = {}
+
+    def note(index: int, report: dict[str, Any]) -> None:
+        found[index] = report
+        progress.update(task, advance=sizes[index], description=f"{title} {len(found)}/{len(paths)}")
+
+    cached = setup.cached()
+    left = []
+    for index, path in enumerate(paths):
+        if (report := cached(path)) is None:
+            left.append(index)
+        else:
+            note(index, report)
+    for index, report in ReplayPool(setup, jobs).reports([paths[row] for row in left], windows=False):
+        note(left[index], report)
+    return found
+
+
+def _about(values: Mapping[str, Any]) -> list[str]:
+    data, model = values["data"], values["model"]
+    return [
+        f"{data['path']}: {data['files']} files in {data['groups']} groups, {data['violent_stretches']} "
+        f"violent stretches, {data['calm_hours']:.2f} h calm",
+        f"model {model['name']} {model['version']}, digest {model['digest']}",
+        f"made {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+    ]
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    from edge.tuning.result import ROWS, text
+
+    def cell(figures: Mapping[str, Any], name: str, how: str) -> str:
+        found = figures[name]
+        return "–" if found is None else "{} ({} to {})".format(*(text(value, how) for value in found))
+
+    for line in _about(result)[:2]:
+        console.print(line, highlight=False, markup=False)
+    console.print()
+    print_table(
+        ("policy", "now", "proposed"),
+        [(name, result["current"][name], value) for name, value in result["proposal"].items()],
+        empty="",
+    )
+    console.print()
+    unseen = result["basis"] == "cross_validated"
+    columns = ["proposed, unseen footage" if unseen else "proposed, same footage", "from calm", "now"]
+    kinds = [result["figures"], result["from_calm"], result["current_figures"]]
+    if unseen:
+        columns.insert(1, "proposed, same footage")
+        kinds.insert(1, result["fitted"])
+    print_table(
+        ("with 95 % intervals", *columns),
+        [(label, *(cell(kind, name, how) for kind in kinds)) for name, label, how in ROWS],
+        empty="",
+    )
+    console.print()
+    console.print(result["promise"]["text"], highlight=False, markup=False)
+    check = result["live_check"]
+    if check is not None:
+        line = f"Live pipeline: {check['alike']} of {check['files']} files end as simulated."
+        console.print(line, highlight=False)
+    for text_ in result["warnings"]:
+        console.print(f"! {text_}", highlight=False, markup=False)
+    if result["applied"]:
+        console.print(f"applied: {result['applied']}", highlight=False, markup=False)
+    if result["report"]:
+        console.print(f"report: {result['report']}", highlight=False, markup=False)

@@ -1,0 +1,186 @@
+"""A tuning as plain values, for JSON and for the report. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from edge.policy import CategoryPolicy, TierPolicy
+from edge.tuning.figures import Figures, counts
+from edge.tuning.intervals import Figure
+from edge.tuning.labels import shown
+from edge.tuning.outcome import Outcome
+from edge.tuning.study import Study
+from edge.tuning.tuning import Tuning
+from edge.tuning.verify import LiveCheck
+
+TUNED = ("raise_at", "flag_at", "cut_at", "release_at", "flag_samples", "cut_samples", "cut_span_ms")
+ROWS = (
+    ("flag_recall", "violent stretches flagged", "share"),
+    ("cut_recall", "violent stretches cut", "share"),
+    ("flag_precision", "precision of flags", "share"),
+    ("cut_precision", "precision of cuts", "share"),
+    ("false_flags_per_hour", "false flags, per calm stream-hour", "rate"),
+    ("false_cuts_per_hour", "false cuts, per calm stream-hour", "rate"),
+    ("flag_ms_median", "time to flag, median", "ms"),
+    ("flag_ms_p95", "time to flag, p95", "ms"),
+    ("cut_ms_median", "time to cut, median", "ms"),
+    ("cut_ms_p95", "time to cut, p95", "ms"),
+)
+"""Name of a figure in a result, what people call it, its kind."""
+MAX_FILES = 50
+"""Most files of a kind that a result lists."""
+
+
+def result(
+    study: Study,
+    tuning: Tuning,
+    current: CategoryPolicy,
+    check: LiveCheck | None,
+    failed: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Figures are ``[value, low, high]`` with their 95 % interval, or null where there is nothing to tell
+    them from. Times are milliseconds."""
+    part = tuning.proposal.part
+    return {
+        "category": study.simulator.category,
+        "data": _data(study, failed),
+        "proposal": tuned(part),
+        "current": tuned(current),
+        "basis": "cross_validated" if tuning.unseen else "fitted",
+        "figures": _figures(tuning.figures),
+        "fitted": _figures(tuning.fitted),
+        "current_figures": _figures(tuning.current),
+        "from_calm": _figures(tuning.from_calm),
+        "by_source": _by_source(study, tuning),
+        "files": _files(study, tuning),
+        "folds": [tuned(fold) for fold in tuning.folds],
+        "promise": {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(tuning.evidence).items()
+        },
+        "live_check": None if check is None else asdict(check),
+        "warnings": _warnings(study, tuning, check, len(failed)),
+        "assumptions": assumptions(study.simulator.tiers),
+    }
+
+
+def tuned(part: CategoryPolicy) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in TUNED}
+
+
+def _data(study: Study, failed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    files = study.files
+    sources = Counter(one.footage.source for one in files)
+    return {
+        "files": len(files) + len(failed),
+        "failed": [{"path": shown(one["path"]), "error": shown(one["error"])} for one in failed],
+        "groups": len(study.groups),
+        "violent_groups": len({one.footage.group for one in files if one.truth.violent}),
+        "calm_groups": len({one.footage.group for one in files if one.truth.calm}),
+        "sources": dict(sorted(sources.items())),
+        "violent_stretches": sum(len(one.truth.violent) for one in files),
+        "calm_hours": round(sum(one.truth.calm_ms for one in files) / 3_600_000, 4),
+        "hours": round(sum(one.track.duration_ms for one in files) / 3_600_000, 4),
+    }
+
+
+def _by_source(study: Study, tuning: Tuning) -> dict[str, Any]:
+    by_source: dict[str, list[Outcome]] = {}
+    for row, found in tuning.outcomes:
+        by_source.setdefault(study.files[row].footage.source, []).append(found)
+    plain = {name: asdict(counts(found)) for name, found in sorted(by_source.items())}
+    for part in plain.values():
+        part["calm_hours"] = round(part["calm_hours"], 4)
+    return plain
+
+
+def _files(study: Study, tuning: Tuning) -> dict[str, list[dict[str, Any]]]:
+    """What people should look at: files with false cuts, false flags, missed violence."""
+    found: dict[str, list[dict[str, Any]]] = {"false_cuts": [], "false_flags": [], "missed": []}
+    for row, one in tuning.outcomes:
+        path = shown(study.files[row].footage.path)
+        for kind, count in (
+            ("false_cuts", one.false_cuts),
+            ("false_flags", one.false_flags),
+            ("missed", sum(event.flag_ms is None for event in one.events)),
+        ):
+            if count:
+                found[kind].append({"path": path, "count": count})
+    return {kind: sorted(rows, key=lambda row: -row["count"])[:MAX_FILES] for kind, rows in found.items()}
+
+
+def _figures(found: Figures) -> dict[str, Any]:
+    values = asdict(found)
+    plain: dict[str, Any] = {"counts": values.pop("counts")}
+    plain["counts"]["calm_hours"] = round(plain["counts"]["calm_hours"], 4)
+    for name in values:
+        value = getattr(found, name)
+        if isinstance(value, Figure):
+            digits = 1 if "_ms_" in name else 4
+            plain[name] = None if math.isnan(value.value) else [round(number, digits) for number in value]
+        else:
+            plain[name] = round(value, 4)
+    return plain
+
+
+def assumptions(tiers: TierPolicy) -> list[str]:
+    return [
+        "Labels are taken as true. A violent stretch counts as found when its FLAG or CUT comes before its "
+        "end, or at most one window later. Time that no row labels counts neither way.",
+        "A file is a stream of its own, so it begins in alert tier "
+        f"(start_alert_ms = {tiers.start_alert_ms}). How it goes when a stream was calm before is said on "
+        "its own (from calm).",
+        "Alert samples are those of a stream that was in alert all along: up to one interval "
+        f"({tiers.alert_interval_ms} ms) off those of a stream that becomes alert in between. Calm samples, "
+        "tier changes, bitrate jumps, windows and decisions are those of the live code.",
+        "Nothing is shed, and matches and other categories play no part.",
+        "A CUT ends a stream; the rest of the file is judged as a new one.",
+        "Precision is that of the labels' mix. In live traffic violence is far rarer, and precision lower: "
+        "look at the rates by hour.",
+        "Footage that the model was trained on flatters every figure.",
+    ]
+
+
+def _warnings(study: Study, tuning: Tuning, check: LiveCheck | None, failed: int) -> list[str]:
+    said = []
+    if failed:
+        said.append(f"{failed} files could not be judged and are left out.")
+    if tuning.unseen is None:
+        said.append(
+            "Fewer than two groups are violent, or calm: the figures come from the very footage that the "
+            "thresholds were chosen from, and flatter them. Name groups of footage in a CSV column `group`."
+        )
+    if not tuning.proposal.flag_recall_reached:
+        said.append("No threshold flags as large a share of the violent stretches as was asked for.")
+    if not tuning.proposal.cuts_anything:
+        said.append("No candidate cuts violence and keeps the promise: the proposal cuts next to never.")
+    spread = {fold.cut_at for fold in tuning.folds}
+    if spread and max(spread) - min(spread) > 0.2:
+        said.append(
+            f"Without a fifth of the groups cut_at would be between {min(spread):g} and {max(spread):g}: it "
+            "hangs on few of them."
+        )
+    start_ms = study.simulator.tiers.start_alert_ms
+    starts = [start for one in study.files for start, _ in one.truth.violent]
+    if starts and all(start < start_ms for start in starts):
+        said.append(
+            "Every violent stretch begins while its stream is new and in alert tier: what raise_at does in "
+            "the midst of a stream is only seen in the figures from calm."
+        )
+    if check is not None and check.differing:
+        said.append(
+            f"On the live pipeline {check.files - check.alike} of {check.files} files end otherwise than "
+            f"simulated ({check.live_cut} cut live, {check.simulated_cut} simulated)."
+        )
+    return said
+
+
+def text(value: float, how: str) -> str:
+    """A figure for people."""
+    if how == "share":
+        return f"{100 * value:.1f} %"
+    return f"{value / 1000:.2f} s" if how == "ms" else f"{value:.3g}"
