@@ -2,7 +2,7 @@
 
 from edge.ledger.audit import AuditBroken, AuditRow
 from edge.ledger.durable import DurableLedger
-from edge.ledger.feed import BlockFeed
+from edge.ledger.feed import FleetFeed
 from edge.ledger.ledger import Ledger
 from edge.ledger.view import AdmissionView
 from edge.ledger.violations import Violation, make_violation
@@ -11,8 +11,8 @@ __all__ = [
     "AdmissionView",
     "AuditBroken",
     "AuditRow",
-    "BlockFeed",
     "DurableLedger",
+    "FleetFeed",
     "Ledger",
     "Violation",
     "make_violation",

@@ -33,7 +33,7 @@ class LedgerBase:
 
     @property
     def shared(self) -> bool:
-        """Whether other gates may write to it: then a ``BlockFeed`` is needed."""
+        """Whether other gates may write to it: then a ``FleetFeed`` is needed."""
         return self._database.shared
 
     def close(self) -> None:

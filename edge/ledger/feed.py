@@ -1,4 +1,4 @@
-"""Blocks of a whole fleet in every gate: what one gate commits, the others hear of at once.
+"""Blocks and policy of a whole fleet in every gate: what one gate commits, the others hear of at once.
 
 The ledger numbers its changes without a gap, in the order in which they become visible. A gate asks
 for everything after the number it has, when PostgreSQL notifies it, every ``poll_ms`` in any case,
@@ -13,17 +13,20 @@ from collections.abc import Callable
 import structlog
 
 from edge.domain import Block
-from edge.errors import LedgerUnavailable
+from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger.ledger import Ledger
+from edge.policy import Policy
 
 log = structlog.get_logger(__name__)
 
 
-class BlockFeed:
+class FleetFeed:
     """A thread that hands every changed block to ``on_change``: new, lengthened, lifted.
 
     ``on_change`` is called in that thread, at least once a change, in the order of changes.
-    ``since``: ``Ledger.revision()`` from before the blocks were loaded.
+    ``since``: ``Ledger.revision()`` from before the blocks were loaded. ``on_policy`` is called there
+    with every policy newer than ``policy_version`` that comes into force; versions that were replaced
+    meanwhile are passed over.
     """
 
     def __init__(
@@ -32,14 +35,18 @@ class BlockFeed:
         on_change: Callable[[tuple[Block, ...]], None],
         *,
         since: int,
+        on_policy: Callable[[Policy], None],
+        policy_version: int,
         poll_ms: int = 500,
     ) -> None:
         self._ledger = ledger
         self._on_change = on_change
+        self._on_policy = on_policy
         self._revision = since
+        self._policy_version = policy_version
         self._poll_s = poll_ms / 1000
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="block-feed", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="fleet-feed", daemon=True)
         self._away = False
 
     def start(self) -> None:
@@ -57,14 +64,15 @@ class BlockFeed:
                     # Listening comes first: what is committed after the look rings.
                     bell.listen()
                     self._catch_up()
+                    self._catch_up_policy()
                     self._heard(away=False)
                     bell.wait(self._poll_s, self._stopping)
                 except LedgerUnavailable as error:
                     self._heard(away=True, why=str(error))
                     self._stopping.wait(self._poll_s)
                 except Exception:
-                    # Whatever the receiver does wrong, the blocks of the fleet keep coming.
-                    log.exception("a change of blocks was not taken; it is offered again")
+                    # Whatever the receiver does wrong, the news of the fleet keep coming.
+                    log.exception("a change of the fleet was not taken; it is offered again")
                     self._stopping.wait(self._poll_s)
 
     def _catch_up(self) -> None:
@@ -75,10 +83,24 @@ class BlockFeed:
             self._on_change(blocks)
             self._revision = revision
 
+    def _catch_up_policy(self) -> None:
+        version = self._ledger.policy_newest()
+        if version <= self._policy_version:
+            return
+        try:
+            stored = self._ledger.policy_version(version)
+        except InvalidInput as error:
+            # A gate of a later version may have stored what this one does not know.
+            log.critical("the fleet's policy cannot be used here", version=version, error=str(error))
+        else:
+            if stored is not None:
+                self._on_policy(stored[0])
+        self._policy_version = version
+
     def _heard(self, *, away: bool, why: str = "") -> None:
         if away != self._away:
             self._away = away
             if away:
-                log.warning("no news of blocks from the fleet", error=why)
+                log.warning("no news from the fleet", error=why)
             else:
-                log.info("news of blocks from the fleet again", revision=self._revision)
+                log.info("news from the fleet again", revision=self._revision)

@@ -19,6 +19,11 @@ class Policies(LedgerBase):
     def policy_version(self, version: int) -> tuple[Policy, int, str] | None:
         return self._policy(sa.select(policies).where(policies.c.version == version))
 
+    def policy_newest(self) -> int:
+        """The version in force; 0 before the first."""
+        with self._database.read("read the policy's version") as connection:
+            return connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
+
     def _policy(self, query: sa.Select[tuple[object, ...]]) -> tuple[Policy, int, str] | None:
         with self._database.read("read the policy") as connection:
             row = connection.execute(query).first()

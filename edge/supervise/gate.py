@@ -15,7 +15,7 @@ from edge.domain import Block, Publish, StreamId
 from edge.enforce import CallerConnector, Connector, Cutter
 from edge.errors import CapacityExceeded, GateError
 from edge.hooks import Admission
-from edge.ledger import AdmissionView, BlockFeed, DurableLedger
+from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
 from edge.supervise.admission import Admissions
 from edge.supervise.enforcement import Enforcement
@@ -104,7 +104,7 @@ class Gate:
         self.operating = Operating(state, self._enforcement, known_footage, tasks)
         self._admissions = Admissions(state, self.watching.forget)
         self._reports = Reports(state, self.watching, self._enforcement, failures, known_footage, tasks)
-        self._feed: BlockFeed | None = None
+        self._feed: FleetFeed | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -123,7 +123,16 @@ class Gate:
             def take(blocks: tuple[Block, ...]) -> None:
                 loop.call_soon_threadsafe(self._blocks_changed, blocks)
 
-            self._feed = BlockFeed(self.ledger, take, since=known)
+            def take_policy(policy: Policy) -> None:
+                loop.call_soon_threadsafe(self.operating.apply_policy, policy)
+
+            self._feed = FleetFeed(
+                self.ledger,
+                take,
+                since=known,
+                on_policy=take_policy,
+                policy_version=state.policy.version,
+            )
             self._feed.start()
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+import structlog
+
 from edge.api.gen import worker_pb2
 from edge.domain import Block, Incident, IncidentState, SubjectKind
 from edge.errors import WorkerLost
@@ -12,6 +14,8 @@ from edge.supervise.enforcement import Enforcement
 from edge.supervise.known_footage import KnownFootage
 from edge.supervise.state import State
 from edge.supervise.tasks import Tasks
+
+log = structlog.get_logger(__name__)
 
 
 class Operating:
@@ -31,14 +35,22 @@ class Operating:
         stored = await state.thread.call(
             state.ledger.policy_put, policy, by, reason, state.clock.wall_ms(), expected_version or None
         )
-        state.policy = stored
+        self.apply_policy(stored)
+        return stored
+
+    def apply_policy(self, policy: Policy) -> None:
+        """In force from now on, running streams included, unless a newer one is."""
+        state = self._state
+        if policy.version <= state.policy.version:
+            return
+        log.info("policy in force", version=policy.version, before=state.policy.version)
+        state.policy = policy
         for stream in state.registry:
             if stream.owned:
-                text = stored.for_publish(stream.publish).model_dump_json()
+                text = policy.for_publish(stream.publish).model_dump_json()
                 change = worker_pb2.SetPolicy(stream_id=stream.id, policy_json=text)
                 with contextlib.suppress(WorkerLost):
                     state.pool.send(stream.id, worker_pb2.ToWorker(set_policy=change))
-        return stored
 
     async def add_block(
         self, kind: SubjectKind, subject: str, app: str, duration_ms: int, reason: str, by: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,12 +37,13 @@ class Edge:
         self.admin = (("authorization", f"Bearer {token}"),)
 
 
-@pytest.fixture
-def edges(postgresql: Cluster, tmp_path: Path) -> Iterator[tuple[Edge, Edge]]:
-    config = CONFIG.format(url=postgresql.new_store(tmp_path).url)
+@pytest.fixture(scope="module")
+def edges(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Edge]]:
+    folder = tmp_path_factory.mktemp("fleet")
+    config = CONFIG.format(url=postgresql.new_store(folder).url)
     with (
-        GateProcess(tmp_path / "a", config=config) as first,
-        GateProcess(tmp_path / "b", config=config) as second,
+        GateProcess(folder / "a", config=config) as first,
+        GateProcess(folder / "b", config=config) as second,
     ):
         both = Edge(first), Edge(second)
         yield both
@@ -102,3 +104,41 @@ def test_a_block_on_one_edge_is_enforced_on_the_other(edges: tuple[Edge, Edge], 
         time.sleep(0.02)
     else:
         raise AssertionError("still refused")
+
+
+def test_a_policy_set_on_one_edge_is_in_force_on_the_other(edges: tuple[Edge, Edge], tmp_path: Path) -> None:
+    here, there = edges
+    write_footage(tmp_path / "moving.mp4", seconds=2)
+    extradata, units = read_units(tmp_path / "moving.mp4")
+    running = admit(there.gate, "anna")
+    done = threading.Event()
+
+    def messages() -> Iterator[gate_pb2.WatchRequest]:
+        yield gate_pb2.WatchRequest(
+            open=gate_pb2.WatchOpen(stream_id=running.stream_id, codec="h264", extradata=extradata)
+        )
+        for turn in itertools.count():
+            for unit in units:
+                if done.wait(0.04):
+                    return
+                later = gate_pb2.AccessUnit()
+                later.CopyFrom(unit)
+                later.pts_ms += turn * 2000
+                later.dts_ms += turn * 2000
+                yield gate_pb2.WatchRequest(access_unit=later)
+
+    answers = there.gate.Watch(messages(), timeout=TIMEOUT_S)
+    versions = (answer.verdict.policy_version for answer in answers if answer.HasField("verdict"))
+    before = here.operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=here.admin)
+    assert next(versions) == before.version
+    request = operator_pb2.SetPolicyRequest(
+        json=before.json, expected_version=before.version, reason="the same, as a new version"
+    )
+    after = here.operator.SetPolicy(request, metadata=here.admin)
+    assert after.version == before.version + 1
+    assert next(version for version in versions if version != before.version) == after.version
+    done.set()
+    # Who edited what is no longer in force is told so, by whichever edge.
+    with pytest.raises(grpc.RpcError) as refused:
+        there.operator.SetPolicy(request, metadata=there.admin)
+    assert refused.value.code() is grpc.StatusCode.ABORTED

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge.domain import Block, IncidentState, SubjectKind
-from edge.ledger import AdmissionView, BlockFeed, Ledger
-from edge.policy import LadderPolicy
+from edge.ledger import AdmissionView, FleetFeed, Ledger
+from edge.policy import LadderPolicy, Policy
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -35,7 +35,20 @@ class Edge:
         self.fail = 0
         since = self.ledger.revision()
         self.view.load(self.ledger.active_blocks(NOW))
-        self.feed = BlockFeed(self.ledger, self.take, since=since, poll_ms=poll_ms)
+        self.policies: list[int] = []
+        self.feed = FleetFeed(
+            self.ledger,
+            self.take,
+            since=since,
+            on_policy=self.take_policy,
+            policy_version=self.ledger.policy_newest(),
+            poll_ms=poll_ms,
+        )
+
+    def take_policy(self, policy: Policy) -> None:
+        with self.changed:
+            self.policies.append(policy.version)
+            self.changed.notify_all()
 
     def take(self, blocks: tuple[Block, ...]) -> None:
         with self.changed:
@@ -84,6 +97,23 @@ def test_a_receiver_that_fails_is_offered_the_change_again(store: Store, ledger:
         edge.until(lambda: edge.batches == [(block,)])
 
 
+def test_a_new_policy_arrives_and_one_that_cannot_be_used_holds_up_nothing(
+    store: Store, ledger: Ledger
+) -> None:
+    ledger.policy_put(Policy(), "gate", "first start", NOW, None)
+    with running(Edge(store, poll_ms=20)) as edge:
+        ledger.policy_put(Policy(budget_ms=300), "rita", "slower", NOW, 1)
+        edge.until(lambda: edge.policies == [2])
+        store.execute(
+            "INSERT INTO policies (version, json, created_ms, created_by) "
+            "VALUES (3, '{\"later\": 1}', 0, 'x')"
+        )
+        block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
+        edge.until(lambda: edge.batches == [(block,)])
+        ledger.policy_put(Policy(), "rita", "back", NOW, 3)
+        edge.until(lambda: edge.policies == [2, 4])
+
+
 def test_many_changes_come_page_by_page_and_whole(
     store: Store, ledger: Ledger, make_incident: MakeIncident
 ) -> None:
@@ -121,6 +151,8 @@ class TestNotified:
             listening(store)
             block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
             edge.until(lambda: edge.batches == [(block,)])
+            ledger.policy_put(Policy(), "rita", "first", NOW, None)
+            edge.until(lambda: edge.policies == [1])
 
     def test_what_happens_while_the_line_is_cut_is_caught_up(self, store: Store, ledger: Ledger) -> None:
         with running(Edge(store, poll_ms=200)) as edge:
