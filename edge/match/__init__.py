@@ -1,11 +1,12 @@
 """Known footage: PDQ on luma, exact search over banks, temporal voting."""
 
-from edge.match.bank import Bank, Existing, Updated, Withdrawal
+from edge.match.bank import Bank
 from edge.match.entry import Candidate, Entry, EntryKind, Footage, HashRun, Opinion, Severity, Variant
 from edge.match.export import write
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
 from edge.match.formats import Format, Import, sniff
 from edge.match.incidents import INCIDENT_BANK, bank_incident, withdraw_incident
+from edge.match.intake import Existing, Updated, Withdrawal
 from edge.match.lookup import Found, Lookup, look_up
 from edge.match.manifest import BankInfo, bank_files, bank_info, bank_path
 from edge.match.matcher import Matcher

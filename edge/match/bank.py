@@ -9,17 +9,20 @@ file; readers need none.
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import ValidationError
 
 from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
+from edge.match.builder import SegmentBuilder
 from edge.match.entry import Entry, Footage
+from edge.match.intake import Change, Existing, Intake, Stage, Updated, Withdrawal
 from edge.match.manifest import (
     MAX_MARKED,
     SUFFIX,
@@ -30,37 +33,11 @@ from edge.match.manifest import (
     read_manifest,
     write_manifest,
 )
-from edge.match.segment import Segment, SegmentBuilder, is_plain
+from edge.match.segment import Segment
 
 COMPACT_AT = 8
 """Segments beyond which adding more merges the small ones."""
 _OPEN_TRIES = 5
-
-
-class Existing(StrEnum):
-    """What an update does with an entry that the bank has already."""
-
-    REFUSE = "refuse"
-    SKIP = "skip"
-    REPLACE = "replace"
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """An entry that its source has taken back."""
-
-    entry_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Updated:
-    """What an update did, in entries."""
-
-    added: int = 0
-    replaced: int = 0
-    skipped: int = 0
-    """The bank had them already."""
-    removed: int = 0
 
 
 class Bank:
@@ -146,70 +123,74 @@ class Bank:
 
     def update(
         self,
-        changes: Iterable[Footage | Withdrawal],
+        changes: Iterable[Change],
         *,
         existing: Existing = Existing.REFUSE,
         checkpoints: Callable[[], Mapping[str, str]] = dict,
+        stage: Stage | None = None,
     ) -> Updated:
-        """Take in additions and withdrawals in their order, all in one step or none.
+        """Take in additions and withdrawals in their order, all of them visible in one step or none.
 
         ``checkpoints`` is asked when the changes are at their end, so that a feed's position is stored
-        together with what came before it. A withdrawal of an entry that is not there is no error.
+        together with what came before it. ``stage`` keeps what was taken in when this is interrupted, and
+        gives it back the next time. A withdrawal of an entry that is not there is no error; an update
+        that changes nothing leaves the bank as it is.
         """
         with self._changing():
-            builder, ids = SegmentBuilder(), set[str]()
-            gone: list[set[str]] = [set() for _ in self.segments]
-            gone_anew = set[str]()
-            added = replaced = skipped = removed = 0
-            for change in changes:
-                if isinstance(change, Withdrawal):
-                    if change.entry_id in ids - gone_anew:
-                        gone_anew.add(change.entry_id)
-                        added -= 1
-                    elif (place := self._place(change.entry_id)) is not None:
-                        removed += change.entry_id not in gone[place]
-                        gone[place].add(change.entry_id)
-                    continue
-                entry_id = change.entry.id
-                place = self._place(entry_id)
-                if place is not None and entry_id in gone[place]:
-                    place = None
-                if entry_id in ids or place is not None:
-                    if existing is Existing.REFUSE:
-                        raise AlreadyExists(f"bank {self.name} has an entry {entry_id!r} already")
-                    if existing is Existing.SKIP or place is None or entry_id in ids or is_plain(change):
-                        skipped += 1
-                        continue
-                    gone[place].add(entry_id)
-                    replaced += 1
-                else:
-                    added += 1
-                if not is_plain(change):
-                    ids.add(entry_id)
-                builder.add(change)
-            self._store(builder, gone, gone_anew, checkpoints())
+            intake = Intake(self.name, self.segments, self.removed, existing, self._write_part)
+            base = _content_digest(self.manifest)
+            kept: set[str] = set()
+            try:
+                if stage is not None and (staged := stage.restore(base)) is not None:
+                    parts = [_open_segment(self.path.parent / n.file, n, True) for n in staged.names]
+                    intake.restore(staged, parts)
+                    kept = {name.file for name in staged.names}
+                for change in changes:
+                    intake.take(change)
+                    if intake.full:
+                        intake.flush()
+                        if stage is not None:
+                            stage.save(base, intake.staged)
+                            kept = {segment.path.name for segment in intake.new_segments}
+                intake.flush()
+                self._store(intake, checkpoints())
+            finally:
+                kept |= {name.file for name in read_manifest(self.path)[0].segments}
+                for segment in intake.new_segments:
+                    if segment.path.name not in kept:
+                        segment.path.unlink(missing_ok=True)
+            if stage is not None:
+                stage.clear()
             if len(self.segments) > COMPACT_AT:
                 self._merge(_small_ones(self.segments))
-        return Updated(added, replaced, skipped, removed)
+        return intake.updated
 
-    def _store(
-        self,
-        builder: SegmentBuilder,
-        gone: Sequence[set[str]],
-        gone_anew: set[str],
-        checkpoints: Mapping[str, str],
-    ) -> None:
-        if sum(map(len, (*self.removed, *gone, gone_anew))) > MAX_MARKED:
-            self._merge(self.segments, gone)
-            gone = [set()] * len(self.segments)
-        names = [
-            name.model_copy(update={"removed": tuple(sorted({*name.removed, *ids}))})
-            for name, ids in zip(self.manifest.segments, gone, strict=True)
-        ]
-        if builder.entries:
-            written = self._write_segment(builder)
-            names.append(written.model_copy(update={"removed": tuple(sorted(gone_anew))}))
-        self._commit({"segments": names, "checkpoints": {**self.manifest.checkpoints, **checkpoints}})
+    def _store(self, intake: Intake, checkpoints: Mapping[str, str]) -> None:
+        staged, parts = intake.staged, intake.new_segments
+        gone = staged.gone
+        marked = sum(len(ids) for ids in (*self.removed, *gone, *(name.removed for name in staged.names)))
+        all_checkpoints = {**self.manifest.checkpoints, **checkpoints}
+        names = list(staged.names)
+        if marked > MAX_MARKED:
+            out = [frozenset((*old, *ids)) for old, ids in zip(self.removed, gone, strict=True)]
+            builder = _left_of((*self.segments, *parts), (*out, *(frozenset(n.removed) for n in names)))
+            segments = [self._write_segment(builder)] if len(builder) else []
+        else:
+            if len(parts) > 1:
+                builder = _left_of(parts, [frozenset(name.removed) for name in names])
+                names = [self._write_segment(builder)] if len(builder) else []
+            segments = [
+                *(
+                    name.model_copy(update={"removed": tuple(sorted({*name.removed, *ids}))})
+                    for name, ids in zip(self.manifest.segments, gone, strict=True)
+                ),
+                *names,
+            ]
+        old_files = {name.file for name in self.manifest.segments}
+        if (tuple(segments), all_checkpoints) != (self.manifest.segments, self.manifest.checkpoints):
+            self._commit({"segments": segments, "checkpoints": all_checkpoints})
+        for file in old_files - {name.file for name in self.manifest.segments}:
+            (self.path.parent / file).unlink(missing_ok=True)
 
     def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
         """Enable or disable entries; NotFound names the first id that is not there."""
@@ -279,24 +260,26 @@ class Bank:
         self.removed = other.removed
 
     def _write_segment(self, builder: SegmentBuilder) -> SegmentName:
-        file = f"{self.name}-{self.manifest.generation + 1:06d}.seg"
+        name, segment = self._written(builder, f"{self.name}-{self.manifest.generation + 1:06d}.seg")
+        self.segments = (*self.segments, segment)
+        return name
+
+    def _write_part(self, builder: SegmentBuilder) -> tuple[SegmentName, Segment]:
+        """A part of an update: under a name that nothing else has, also not what an interruption left."""
+        return self._written(
+            builder, f"{self.name}-{self.manifest.generation + 1:06d}-{secrets.token_hex(4)}.seg"
+        )
+
+    def _written(self, builder: SegmentBuilder, file: str) -> tuple[SegmentName, Segment]:
         digest = builder.write(self.path.parent / file)
         segment = Segment.open(self.path.parent / file, verify=False)
-        self.segments = (*self.segments, segment)
-        return SegmentName(file=file, digest=digest, hashes=segment.hashes, entries=segment.entries)
+        name = SegmentName(file=file, digest=digest, hashes=segment.hashes, entries=segment.entries)
+        return name, segment
 
-    def _merge(self, old: Sequence[Segment], gone: Sequence[set[str]] | None = None) -> None:
-        """Replace segments by one that holds what is left of them.
-
-        ``gone``: per segment of the bank, ids to leave out besides those that are removed already.
-        """
-        builder = SegmentBuilder()
-        more = gone or [set()] * len(self.segments)
-        for segment, removed, ids in zip(self.segments, self.removed, more, strict=True):
-            if segment in old:
-                for item in segment.footage():
-                    if item.entry.id not in removed and item.entry.id not in ids:
-                        builder.add(item)
+    def _merge(self, old: Sequence[Segment]) -> None:
+        """Replace segments by one that holds what is left of them."""
+        out = {s.path: removed for s, removed in zip(self.segments, self.removed, strict=True)}
+        builder = _left_of(old, [out[segment.path] for segment in old])
         files = {segment.path.name for segment in old}
         kept = tuple(name for name in self.manifest.segments if name.file not in files)
         added = (self._write_segment(builder),) if len(builder) else ()
@@ -319,6 +302,26 @@ def _open_segment(path: Path, name: SegmentName, verify: bool) -> Segment:
     if segment.digest != name.digest:
         raise BankError(f"{path}: not the segment that the manifest names (digest differs)")
     return segment
+
+
+def _left_of(segments: Sequence[Segment], gone: Sequence[frozenset[str]]) -> SegmentBuilder:
+    """What segments hold without the entries that are gone, each entry once."""
+    builder = SegmentBuilder()
+    plain = all(segment.plain for segment in segments)
+    for segment, ids in zip(segments, gone, strict=True):
+        if plain:
+            builder.add_plain(segment.left_of_plain(ids))
+            continue
+        for item in segment.footage():
+            if item.entry.id not in ids:
+                builder.add(item)
+    return builder
+
+
+def _content_digest(manifest: Manifest) -> str:
+    """Of the entries alone, whatever operators say about them."""
+    names = [name.model_dump(mode="json") for name in manifest.segments]
+    return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
 
 
 def _small_ones(segments: Sequence[Segment]) -> Sequence[Segment]:

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from edge.errors import AlreadyExists, GateError, NotFound
-from edge.match.bank import Bank, Withdrawal
+from edge.match.bank import Bank
 from edge.match.entry import Severity
 from edge.match.fingerprint import fingerprint
+from edge.match.intake import Withdrawal
 from edge.match.manifest import BankInfo
 
 INCIDENT_BANK = "incidents"

@@ -15,8 +15,9 @@ from edge.errors import AlreadyExists, BankError, InvalidInput, NotFound
 from edge.match import Bank, BankInfo, Entry, EntryKind, Footage, HashRun, Opinion, Variant, bank_info
 from edge.match import bank as bank_module
 from edge.match import manifest as manifest_module
-from edge.match.bank import Existing, Updated, Withdrawal
-from edge.match.segment import Segment, SegmentBuilder, write_segment
+from edge.match.builder import SegmentBuilder, write_segment
+from edge.match.intake import Existing, Updated, Withdrawal
+from edge.match.segment import Segment
 
 hashes = st.binary(min_size=32, max_size=32)
 runs = st.builds(
@@ -235,7 +236,7 @@ def test_damaged_segments_are_refused(tmp_path: Path) -> None:
         (whole[:12] + b"\xff\xff\xff\xff" + whole[16:], "over the limit"),
     ):
         path.write_bytes(content)
-        with pytest.raises(BankError, match=f"known-000001.seg: .*{problem}"):
+        with pytest.raises(BankError, match=f"known-000001-[0-9a-f]+.seg: .*{problem}"):
             Bank.open(tmp_path / "known")
     path.unlink()
     with pytest.raises(BankError, match="No such file"):

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from edge.errors import BankError
 from edge.match import Entry, EntryKind, Footage, HashRun
 from edge.match import index as index_module
+from edge.match.builder import unique_codes, write_segment
 from edge.match.container import read, write
 from edge.match.index import HARD, ChunkIndex, build, plan_for
 from edge.match.search import Codes, codes_of, distances, scan
-from edge.match.segment import Segment, unique_codes, write_segment
+from edge.match.segment import Segment
 
 
 def random_codes(rng: np.random.Generator, count: int) -> Codes:

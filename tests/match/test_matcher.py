@@ -24,7 +24,8 @@ from edge.match import (
     PdqHash,
     PdqHasher,
 )
-from edge.match.matcher import MAX_CANDIDATES, MAX_PER_ENTRY
+from edge.match.bankset import MAX_CANDIDATES
+from edge.match.matcher import MAX_PER_ENTRY
 from edge.match.pdq import distance
 from edge.match.search import codes_of, scan
 
