@@ -114,7 +114,7 @@ def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Po
     """The stored policy; on the first start a default one with the model's own thresholds."""
     stored = ledger.policy_current()
     if stored is not None:
-        return stored[0]
+        return stored.parse()
     return ledger.policy_put(default_policy(model_dir), "gate", "first start", wall_ms, None)
 
 

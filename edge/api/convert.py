@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from edge.api.gen import gate_pb2, operator_pb2
 from edge.domain import (
     AccessUnit,
@@ -14,6 +16,7 @@ from edge.domain import (
     Tier,
     Verdict,
 )
+from edge.ledger.policies import StoredPolicy
 
 _ACTION = {
     Action.PASS: gate_pb2.ACTION_PASS,
@@ -148,6 +151,16 @@ def incident_to_proto(incident: Incident) -> operator_pb2.Incident:
         cut_asked_wall_ms=incident.cut_asked_ms or 0,
         cut_confirmed_wall_ms=incident.cut_confirmed_ms or 0,
         confirmed_by=incident.confirmed_by or "",
+    )
+
+
+def policy_to_proto(stored: StoredPolicy) -> operator_pb2.Policy:
+    return operator_pb2.Policy(
+        version=stored.version,
+        json=json.dumps(json.loads(stored.json), ensure_ascii=False, indent=2),
+        created_wall_ms=stored.created_ms,
+        created_by=stored.created_by,
+        reason=stored.reason,
     )
 
 

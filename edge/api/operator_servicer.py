@@ -15,6 +15,8 @@ from edge.supervise import Gate
 
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1000
+_DEFAULT_POLICIES = 20
+_MAX_POLICIES = 100
 _MAX_SUBJECT_CHARS = 512
 """A broadcaster may be `app/name`, so this is more than either."""
 
@@ -55,12 +57,20 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
             stored = await self._gate.thread.call(self._gate.ledger.policy_current)
         if stored is None:
             raise NotFound("policy version", str(request.version or "in force"))
-        policy, created_ms, created_by = stored
-        return operator_pb2.Policy(
-            version=policy.version,
-            json=policy.model_dump_json(indent=2),
-            created_wall_ms=created_ms,
-            created_by=created_by,
+        return convert.policy_to_proto(stored)
+
+    @answers_errors
+    async def ListPolicies(
+        self, request: operator_pb2.ListPoliciesRequest, context: Context
+    ) -> operator_pb2.ListPoliciesResponse:
+        await self._person(context, Role.VIEWER)
+        history = await self._gate.thread.call(
+            self._gate.ledger.policy_history,
+            limit=bounds.number("limit", request.limit, 0, _MAX_POLICIES) or _DEFAULT_POLICIES,
+            before_version=bounds.number("before_version", request.before_version, 0, 2**31 - 1) or None,
+        )
+        return operator_pb2.ListPoliciesResponse(
+            policies=[convert.policy_to_proto(stored) for stored in history]
         )
 
     @answers_errors
@@ -76,6 +86,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
             json=stored.model_dump_json(indent=2),
             created_wall_ms=self._gate.clock.wall_ms(),
             created_by=person.name,
+            reason=reason,
         )
 
     @answers_errors

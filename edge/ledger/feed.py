@@ -89,12 +89,13 @@ class FleetFeed:
             return
         try:
             stored = self._ledger.policy_version(version)
+            policy = None if stored is None else stored.parse()
         except InvalidInput as error:
             # A gate of a later version may have stored what this one does not know.
             log.critical("the fleet's policy cannot be used here", version=version, error=str(error))
         else:
-            if stored is not None:
-                self._on_policy(stored[0])
+            if policy is not None:
+                self._on_policy(policy)
         self._policy_version = version
 
     def _heard(self, *, away: bool, why: str = "") -> None:

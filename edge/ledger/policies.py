@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import sqlalchemy as sa
 
 from edge.errors import StaleVersion
@@ -11,25 +13,46 @@ from edge.ledger.tables import policies
 from edge.policy import Policy, parse_policy
 
 
-class Policies(LedgerBase):
-    def policy_current(self) -> tuple[Policy, int, str] | None:
-        """The policy in force, when it was stored and by whom; None before the first."""
-        return self._policy(sa.select(policies).order_by(policies.c.version.desc()).limit(1))
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """One version, as it is in the ledger."""
 
-    def policy_version(self, version: int) -> tuple[Policy, int, str] | None:
-        return self._policy(sa.select(policies).where(policies.c.version == version))
+    version: int
+    json: str
+    """Of whatever gate stored it: ``parse`` says whether this one can use it."""
+    created_ms: int
+    created_by: str
+    reason: str
+
+    def parse(self) -> Policy:
+        """Raises InvalidInput for a version of the policy that this gate does not know."""
+        return parse_policy(self.json)
+
+
+class Policies(LedgerBase):
+    def policy_current(self) -> StoredPolicy | None:
+        """The policy in force; None before the first."""
+        return next(iter(self.policy_history(limit=1)), None)
+
+    def policy_version(self, version: int) -> StoredPolicy | None:
+        return next(iter(self.policy_history(limit=1, version=version)), None)
+
+    def policy_history(
+        self, *, limit: int = 20, before_version: int | None = None, version: int | None = None
+    ) -> tuple[StoredPolicy, ...]:
+        """Newest first."""
+        query = sa.select(policies).order_by(policies.c.version.desc()).limit(limit)
+        if before_version is not None:
+            query = query.where(policies.c.version < before_version)
+        if version is not None:
+            query = query.where(policies.c.version == version)
+        with self._database.read("read policies") as connection:
+            return tuple(StoredPolicy(*row) for row in connection.execute(query))
 
     def policy_newest(self) -> int:
         """The version in force; 0 before the first."""
         with self._database.read("read the policy's version") as connection:
             return connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
-
-    def _policy(self, query: sa.Select[tuple[object, ...]]) -> tuple[Policy, int, str] | None:
-        with self._database.read("read the policy") as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        return parse_policy(row.json), row.created_ms, row.created_by
 
     def policy_put(
         self, policy: Policy, by: str, reason: str, wall_ms: int, expected_version: int | None

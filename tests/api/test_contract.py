@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "ee7d4029a93770ab5797bdab37067372049b9942ba7a3632b9de1f138c7b1074",
-    "operator": "d691c503432ae621f4cf6c725f0c034256f9e816f76d8f168e092a37c419f739",
+    "operator": "2abdb492d911ffc2f8b2ecdc501e32966198dba8a491cba36da515809bb6e24b",
 }
 
 

@@ -127,7 +127,7 @@ def test_a_policy_set_on_one_edge_is_in_force_on_the_other(edges: tuple[Edge, Ed
                 later.dts_ms += turn * 2000
                 yield gate_pb2.WatchRequest(access_unit=later)
 
-    answers = there.gate.Watch(messages(), timeout=TIMEOUT_S)
+    answers = there.gate.Watch(messages(), timeout=3 * TIMEOUT_S)
     versions = (answer.verdict.policy_version for answer in answers if answer.HasField("verdict"))
     before = here.operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=here.admin)
     assert next(versions) == before.version

@@ -153,8 +153,14 @@ def test_policies_are_versioned(ledger: DurableLedger) -> None:
     first = ledger.policy_put(Policy(), "anna", "start", NOW, None)
     second = ledger.policy_put(Policy(budget_ms=300), "rita", "slower box", NOW + 1, first.version)
     assert (first.version, second.version) == (1, 2)
-    assert ledger.policy_current() == (second, NOW + 1, "rita")
-    assert ledger.policy_version(1) == (first, NOW, "anna")
+    current, before = ledger.policy_history()
+    assert ledger.policy_current() == current
+    assert (current.parse(), current.created_ms, current.created_by) == (second, NOW + 1, "rita")
+    assert (current.reason, before.reason) == ("slower box", "start")
+    assert ledger.policy_version(1) == before
+    assert before.parse() == first
+    assert ledger.policy_history(before_version=2) == (before,)
+    assert ledger.policy_newest() == 2
     assert ledger.policy_version(9) is None
     with pytest.raises(StaleVersion, match="version 2 is in force"):
         ledger.policy_put(Policy(), "anna", "", NOW, 1)

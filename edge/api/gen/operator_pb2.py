@@ -25,45 +25,49 @@ _sym_db = _symbol_database.Default()
 from edge.api.gen import gate_pb2 as edge_dot_gate_dot_v1_dot_gate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64ge/operator/v1/operator.proto\x12\x10\x65\x64ge.operator.v1\x1a\x17\x65\x64ge/gate/v1/gate.proto\"#\n\x10GetPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\"T\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04json\x18\x02 \x01(\t\x12\x17\n\x0f\x63reated_wall_ms\x18\x03 \x01(\x03\x12\x12\n\ncreated_by\x18\x04 \x01(\t\"J\n\x10SetPolicyRequest\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x14\n\x12ListStreamsRequest\"\xe9\x02\n\x06Stream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x12\n\nconnection\x18\x03 \x01(\t\x12\x0b\n\x03\x61pp\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x13\n\x0b\x62roadcaster\x18\x06 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x17\n\x0fstarted_wall_ms\x18\x08 \x01(\x03\x12+\n\nwatch_mode\x18\t \x01(\x0e\x32\x17.edge.gate.v1.WatchMode\x12\x0f\n\x07watched\x18\n \x01(\x08\x12$\n\x04tier\x18\x0b \x01(\x0e\x32\x16.edge.gate.v1.TierKind\x12\r\n\x05score\x18\x0c \x01(\x01\x12$\n\x06\x61\x63tion\x18\r \x01(\x0e\x32\x14.edge.gate.v1.Action\x12\x0f\n\x07samples\x18\x0e \x01(\x03\x12\x0c\n\x04shed\x18\x0f \x01(\x03\x12\x16\n\x0e\x63leared_pts_ms\x18\x10 \x01(\x03\"@\n\x13ListStreamsResponse\x12)\n\x07streams\x18\x01 \x03(\x0b\x32\x18.edge.operator.v1.Stream\"\xea\x02\n\x08Incident\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12\x0e\n\x06server\x18\x03 \x01(\t\x12\x0b\n\x03\x61pp\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x13\n\x0b\x62roadcaster\x18\x06 \x01(\t\x12&\n\x07verdict\x18\x07 \x01(\x0b\x32\x15.edge.gate.v1.Verdict\x12\x0e\n\x06shadow\x18\x08 \x01(\x08\x12.\n\x05state\x18\t \x01(\x0e\x32\x1f.edge.operator.v1.IncidentState\x12\x15\n\revidence_path\x18\n \x01(\t\x12\x17\n\x0f\x63reated_wall_ms\x18\x0b \x01(\x03\x12\x17\n\x0f\x64urable_wall_ms\x18\x0c \x01(\x03\x12\x19\n\x11\x63ut_asked_wall_ms\x18\r \x01(\x03\x12\x1d\n\x15\x63ut_confirmed_wall_ms\x18\x0e \x01(\x03\x12\x14\n\x0c\x63onfirmed_by\x18\x0f \x01(\t\"}\n\x14ListIncidentsRequest\x12\x13\n\x0b\x62roadcaster\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.edge.operator.v1.IncidentState\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tbefore_id\x18\x04 \x01(\t\"F\n\x15ListIncidentsResponse\x12-\n\tincidents\x18\x01 \x03(\x0b\x32\x1a.edge.operator.v1.Incident\"o\n\x15ReviewIncidentRequest\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\x12\x31\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1f.edge.operator.v1.IncidentState\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x82\x02\n\x05\x42lock\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0csubject_kind\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0b\n\x03\x61pp\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x17\n\x0f\x63reated_wall_ms\x18\x07 \x01(\x03\x12\x15\n\runtil_wall_ms\x18\x08 \x01(\x03\x12\x13\n\x0bincident_id\x18\t \x01(\t\x12\x12\n\ncreated_by\x18\n \x01(\t\x12\x16\n\x0elifted_wall_ms\x18\x0b \x01(\x03\x12\x11\n\tlifted_by\x18\x0c \x01(\t\x12\x13\n\x0blift_reason\x18\r \x01(\t\"]\n\x11ListBlocksRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tbefore_id\x18\x04 \x01(\t\"=\n\x12ListBlocksResponse\x12\'\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x17.edge.operator.v1.Block\"j\n\x0f\x41\x64\x64\x42lockRequest\x12\x14\n\x0csubject_kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\"4\n\x10LiftBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xa3\x01\n\rIncidentState\x12\x1e\n\x1aINCIDENT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13INCIDENT_STATE_OPEN\x10\x01\x12\x1c\n\x18INCIDENT_STATE_CONFIRMED\x10\x02\x12\x1d\n\x19INCIDENT_STATE_OVERTURNED\x10\x03\x12\x1c\n\x18INCIDENT_STATE_ESCALATED\x10\x04\x32\xa0\x05\n\x08Operator\x12I\n\tGetPolicy\x12\".edge.operator.v1.GetPolicyRequest\x1a\x18.edge.operator.v1.Policy\x12I\n\tSetPolicy\x12\".edge.operator.v1.SetPolicyRequest\x1a\x18.edge.operator.v1.Policy\x12Z\n\x0bListStreams\x12$.edge.operator.v1.ListStreamsRequest\x1a%.edge.operator.v1.ListStreamsResponse\x12`\n\rListIncidents\x12&.edge.operator.v1.ListIncidentsRequest\x1a\'.edge.operator.v1.ListIncidentsResponse\x12U\n\x0eReviewIncident\x12\'.edge.operator.v1.ReviewIncidentRequest\x1a\x1a.edge.operator.v1.Incident\x12W\n\nListBlocks\x12#.edge.operator.v1.ListBlocksRequest\x1a$.edge.operator.v1.ListBlocksResponse\x12\x46\n\x08\x41\x64\x64\x42lock\x12!.edge.operator.v1.AddBlockRequest\x1a\x17.edge.operator.v1.Block\x12H\n\tLiftBlock\x12\".edge.operator.v1.LiftBlockRequest\x1a\x17.edge.operator.v1.Blockb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64ge/operator/v1/operator.proto\x12\x10\x65\x64ge.operator.v1\x1a\x17\x65\x64ge/gate/v1/gate.proto\"#\n\x10GetPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\"d\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04json\x18\x02 \x01(\t\x12\x17\n\x0f\x63reated_wall_ms\x18\x03 \x01(\x03\x12\x12\n\ncreated_by\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"<\n\x13ListPoliciesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x16\n\x0e\x62\x65\x66ore_version\x18\x02 \x01(\x03\"B\n\x14ListPoliciesResponse\x12*\n\x08policies\x18\x01 \x03(\x0b\x32\x18.edge.operator.v1.Policy\"J\n\x10SetPolicyRequest\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x14\n\x12ListStreamsRequest\"\xe9\x02\n\x06Stream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x12\n\nconnection\x18\x03 \x01(\t\x12\x0b\n\x03\x61pp\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x13\n\x0b\x62roadcaster\x18\x06 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x17\n\x0fstarted_wall_ms\x18\x08 \x01(\x03\x12+\n\nwatch_mode\x18\t \x01(\x0e\x32\x17.edge.gate.v1.WatchMode\x12\x0f\n\x07watched\x18\n \x01(\x08\x12$\n\x04tier\x18\x0b \x01(\x0e\x32\x16.edge.gate.v1.TierKind\x12\r\n\x05score\x18\x0c \x01(\x01\x12$\n\x06\x61\x63tion\x18\r \x01(\x0e\x32\x14.edge.gate.v1.Action\x12\x0f\n\x07samples\x18\x0e \x01(\x03\x12\x0c\n\x04shed\x18\x0f \x01(\x03\x12\x16\n\x0e\x63leared_pts_ms\x18\x10 \x01(\x03\"@\n\x13ListStreamsResponse\x12)\n\x07streams\x18\x01 \x03(\x0b\x32\x18.edge.operator.v1.Stream\"\xea\x02\n\x08Incident\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12\x0e\n\x06server\x18\x03 \x01(\t\x12\x0b\n\x03\x61pp\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x13\n\x0b\x62roadcaster\x18\x06 \x01(\t\x12&\n\x07verdict\x18\x07 \x01(\x0b\x32\x15.edge.gate.v1.Verdict\x12\x0e\n\x06shadow\x18\x08 \x01(\x08\x12.\n\x05state\x18\t \x01(\x0e\x32\x1f.edge.operator.v1.IncidentState\x12\x15\n\revidence_path\x18\n \x01(\t\x12\x17\n\x0f\x63reated_wall_ms\x18\x0b \x01(\x03\x12\x17\n\x0f\x64urable_wall_ms\x18\x0c \x01(\x03\x12\x19\n\x11\x63ut_asked_wall_ms\x18\r \x01(\x03\x12\x1d\n\x15\x63ut_confirmed_wall_ms\x18\x0e \x01(\x03\x12\x14\n\x0c\x63onfirmed_by\x18\x0f \x01(\t\"}\n\x14ListIncidentsRequest\x12\x13\n\x0b\x62roadcaster\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.edge.operator.v1.IncidentState\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tbefore_id\x18\x04 \x01(\t\"F\n\x15ListIncidentsResponse\x12-\n\tincidents\x18\x01 \x03(\x0b\x32\x1a.edge.operator.v1.Incident\"o\n\x15ReviewIncidentRequest\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\x12\x31\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1f.edge.operator.v1.IncidentState\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x82\x02\n\x05\x42lock\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0csubject_kind\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0b\n\x03\x61pp\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x17\n\x0f\x63reated_wall_ms\x18\x07 \x01(\x03\x12\x15\n\runtil_wall_ms\x18\x08 \x01(\x03\x12\x13\n\x0bincident_id\x18\t \x01(\t\x12\x12\n\ncreated_by\x18\n \x01(\t\x12\x16\n\x0elifted_wall_ms\x18\x0b \x01(\x03\x12\x11\n\tlifted_by\x18\x0c \x01(\t\x12\x13\n\x0blift_reason\x18\r \x01(\t\"]\n\x11ListBlocksRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tbefore_id\x18\x04 \x01(\t\"=\n\x12ListBlocksResponse\x12\'\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x17.edge.operator.v1.Block\"j\n\x0f\x41\x64\x64\x42lockRequest\x12\x14\n\x0csubject_kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\"4\n\x10LiftBlockRequest\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xa3\x01\n\rIncidentState\x12\x1e\n\x1aINCIDENT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13INCIDENT_STATE_OPEN\x10\x01\x12\x1c\n\x18INCIDENT_STATE_CONFIRMED\x10\x02\x12\x1d\n\x19INCIDENT_STATE_OVERTURNED\x10\x03\x12\x1c\n\x18INCIDENT_STATE_ESCALATED\x10\x04\x32\xff\x05\n\x08Operator\x12I\n\tGetPolicy\x12\".edge.operator.v1.GetPolicyRequest\x1a\x18.edge.operator.v1.Policy\x12I\n\tSetPolicy\x12\".edge.operator.v1.SetPolicyRequest\x1a\x18.edge.operator.v1.Policy\x12]\n\x0cListPolicies\x12%.edge.operator.v1.ListPoliciesRequest\x1a&.edge.operator.v1.ListPoliciesResponse\x12Z\n\x0bListStreams\x12$.edge.operator.v1.ListStreamsRequest\x1a%.edge.operator.v1.ListStreamsResponse\x12`\n\rListIncidents\x12&.edge.operator.v1.ListIncidentsRequest\x1a\'.edge.operator.v1.ListIncidentsResponse\x12U\n\x0eReviewIncident\x12\'.edge.operator.v1.ReviewIncidentRequest\x1a\x1a.edge.operator.v1.Incident\x12W\n\nListBlocks\x12#.edge.operator.v1.ListBlocksRequest\x1a$.edge.operator.v1.ListBlocksResponse\x12\x46\n\x08\x41\x64\x64\x42lock\x12!.edge.operator.v1.AddBlockRequest\x1a\x17.edge.operator.v1.Block\x12H\n\tLiftBlock\x12\".edge.operator.v1.LiftBlockRequest\x1a\x17.edge.operator.v1.Blockb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edge.api.gen.operator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INCIDENTSTATE']._serialized_start=1988
-  _globals['_INCIDENTSTATE']._serialized_end=2151
+  _globals['_INCIDENTSTATE']._serialized_start=2134
+  _globals['_INCIDENTSTATE']._serialized_end=2297
   _globals['_GETPOLICYREQUEST']._serialized_start=78
   _globals['_GETPOLICYREQUEST']._serialized_end=113
   _globals['_POLICY']._serialized_start=115
-  _globals['_POLICY']._serialized_end=199
-  _globals['_SETPOLICYREQUEST']._serialized_start=201
-  _globals['_SETPOLICYREQUEST']._serialized_end=275
-  _globals['_LISTSTREAMSREQUEST']._serialized_start=277
-  _globals['_LISTSTREAMSREQUEST']._serialized_end=297
-  _globals['_STREAM']._serialized_start=300
-  _globals['_STREAM']._serialized_end=661
-  _globals['_LISTSTREAMSRESPONSE']._serialized_start=663
-  _globals['_LISTSTREAMSRESPONSE']._serialized_end=727
-  _globals['_INCIDENT']._serialized_start=730
-  _globals['_INCIDENT']._serialized_end=1092
-  _globals['_LISTINCIDENTSREQUEST']._serialized_start=1094
-  _globals['_LISTINCIDENTSREQUEST']._serialized_end=1219
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=1221
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=1291
-  _globals['_REVIEWINCIDENTREQUEST']._serialized_start=1293
-  _globals['_REVIEWINCIDENTREQUEST']._serialized_end=1404
-  _globals['_BLOCK']._serialized_start=1407
-  _globals['_BLOCK']._serialized_end=1665
-  _globals['_LISTBLOCKSREQUEST']._serialized_start=1667
-  _globals['_LISTBLOCKSREQUEST']._serialized_end=1760
-  _globals['_LISTBLOCKSRESPONSE']._serialized_start=1762
-  _globals['_LISTBLOCKSRESPONSE']._serialized_end=1823
-  _globals['_ADDBLOCKREQUEST']._serialized_start=1825
-  _globals['_ADDBLOCKREQUEST']._serialized_end=1931
-  _globals['_LIFTBLOCKREQUEST']._serialized_start=1933
-  _globals['_LIFTBLOCKREQUEST']._serialized_end=1985
-  _globals['_OPERATOR']._serialized_start=2154
-  _globals['_OPERATOR']._serialized_end=2826
+  _globals['_POLICY']._serialized_end=215
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=217
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=277
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=279
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=345
+  _globals['_SETPOLICYREQUEST']._serialized_start=347
+  _globals['_SETPOLICYREQUEST']._serialized_end=421
+  _globals['_LISTSTREAMSREQUEST']._serialized_start=423
+  _globals['_LISTSTREAMSREQUEST']._serialized_end=443
+  _globals['_STREAM']._serialized_start=446
+  _globals['_STREAM']._serialized_end=807
+  _globals['_LISTSTREAMSRESPONSE']._serialized_start=809
+  _globals['_LISTSTREAMSRESPONSE']._serialized_end=873
+  _globals['_INCIDENT']._serialized_start=876
+  _globals['_INCIDENT']._serialized_end=1238
+  _globals['_LISTINCIDENTSREQUEST']._serialized_start=1240
+  _globals['_LISTINCIDENTSREQUEST']._serialized_end=1365
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=1367
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=1437
+  _globals['_REVIEWINCIDENTREQUEST']._serialized_start=1439
+  _globals['_REVIEWINCIDENTREQUEST']._serialized_end=1550
+  _globals['_BLOCK']._serialized_start=1553
+  _globals['_BLOCK']._serialized_end=1811
+  _globals['_LISTBLOCKSREQUEST']._serialized_start=1813
+  _globals['_LISTBLOCKSREQUEST']._serialized_end=1906
+  _globals['_LISTBLOCKSRESPONSE']._serialized_start=1908
+  _globals['_LISTBLOCKSRESPONSE']._serialized_end=1969
+  _globals['_ADDBLOCKREQUEST']._serialized_start=1971
+  _globals['_ADDBLOCKREQUEST']._serialized_end=2077
+  _globals['_LIFTBLOCKREQUEST']._serialized_start=2079
+  _globals['_LIFTBLOCKREQUEST']._serialized_end=2131
+  _globals['_OPERATOR']._serialized_start=2300
+  _globals['_OPERATOR']._serialized_end=3067
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.SetPolicyRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Policy.FromString,
                 _registered_method=True)
+        self.ListPolicies = channel.unary_unary(
+                '/edge.operator.v1.Operator/ListPolicies',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesResponse.FromString,
+                _registered_method=True)
         self.ListStreams = channel.unary_unary(
                 '/edge.operator.v1.Operator/ListStreams',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStreamsRequest.SerializeToString,
@@ -90,6 +95,13 @@ class OperatorServicer:
 
     def SetPolicy(self, request, context):
         """admin. Validates whole, stores a new version, applies it to running streams.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicies(self, request, context):
+        """viewer. Newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,6 +161,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.SetPolicy,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.SetPolicyRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Policy.SerializeToString,
+            ),
+            'ListPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicies,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesResponse.SerializeToString,
             ),
             'ListStreams': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStreams,
@@ -236,6 +253,33 @@ class Operator:
             '/edge.operator.v1.Operator/SetPolicy',
             edge_dot_operator_dot_v1_dot_operator__pb2.SetPolicyRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ListPolicies',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesResponse.FromString,
             options,
             channel_credentials,
             insecure,

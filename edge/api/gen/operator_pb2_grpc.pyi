@@ -41,6 +41,8 @@ class OperatorStub:
     """viewer."""
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetPolicyRequest, _operator_pb2.Policy]
     """admin. Validates whole, stores a new version, applies it to running streams."""
+    ListPolicies: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListPoliciesRequest, _operator_pb2.ListPoliciesResponse]
+    """viewer. Newest first."""
     ListStreams: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListStreamsRequest, _operator_pb2.ListStreamsResponse]
     """viewer."""
     ListIncidents: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListIncidentsRequest, _operator_pb2.ListIncidentsResponse]
@@ -63,6 +65,8 @@ class OperatorAsyncStub(OperatorStub):
     """viewer."""
     SetPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetPolicyRequest, _operator_pb2.Policy]  # type: ignore[assignment]
     """admin. Validates whole, stores a new version, applies it to running streams."""
+    ListPolicies: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListPoliciesRequest, _operator_pb2.ListPoliciesResponse]  # type: ignore[assignment]
+    """viewer. Newest first."""
     ListStreams: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListStreamsRequest, _operator_pb2.ListStreamsResponse]  # type: ignore[assignment]
     """viewer."""
     ListIncidents: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListIncidentsRequest, _operator_pb2.ListIncidentsResponse]  # type: ignore[assignment]
@@ -94,6 +98,14 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Policy, _abc.Awaitable[_operator_pb2.Policy]]:
         """admin. Validates whole, stores a new version, applies it to running streams."""
+
+    @_abc_1.abstractmethod
+    def ListPolicies(
+        self,
+        request: _operator_pb2.ListPoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListPoliciesResponse, _abc.Awaitable[_operator_pb2.ListPoliciesResponse]]:
+        """viewer. Newest first."""
 
     @_abc_1.abstractmethod
     def ListStreams(

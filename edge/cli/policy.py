@@ -1,0 +1,215 @@
+"""``edge-gate policy``: what operators tune, read and changed on a running gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.operator_client import (
+    CALL_TIMEOUT_S,
+    DEFAULT_GATE,
+    DEFAULT_TOKENS,
+    CaOption,
+    GateOption,
+    TokensOption,
+    operator,
+)
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr, when
+from edge.errors import ConfigError, InvalidInput, LimitExceeded
+from edge.policy import MAX_POLICY_BYTES, parse_policy
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="What operators tune. Each change is a new version, in force at once on every gate of the ledger, "
+    "running streams included.",
+)
+
+FileArgument = Annotated[Path, typer.Argument(help="The whole policy, JSON.")]
+
+
+@app.command()
+@reports_errors
+def get(
+    version: Annotated[int, typer.Option(min=0, help="0: the one in force.")] = 0,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a policy, ready to be edited: `policy get > policy.json`, then `policy set policy.json`."""
+    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        request = operator_pb2.GetPolicyRequest(version=version)
+        policy = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    if as_json:
+        print_json({**_about(policy), "policy": json.loads(policy.json)})
+        return
+    stderr.print(_line(policy), highlight=False, soft_wrap=True)
+    typer.echo(policy.json)
+
+
+@app.command("set")
+@reports_errors
+def set_policy(
+    file: FileArgument,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    expect: Annotated[
+        int | None,
+        typer.Option(min=1, help="The version that was edited. Default: `version` in the file."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Whatever version is in force, replace it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only validate, and show what would change.")
+    ] = False,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a policy in force, and show what it changes.
+
+    Refused when somebody else has changed the policy since the edited version: get it again, then.
+    """
+    text = _read(file)
+    if not force and expect is None:
+        expect = _version_of(text, file)
+    if not reason and not dry_run:
+        raise InvalidInput("--reason", "say why, for the record")
+    role = Role.VIEWER if dry_run else Role.ADMIN
+    with operator(gate, tokens, ca, role) as (stub, metadata):
+        before = stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
+        if dry_run:
+            after = operator_pb2.Policy(version=before.version, json=parse_policy(text).model_dump_json())
+        else:
+            request = operator_pb2.SetPolicyRequest(
+                json=text, expected_version=0 if force else expect or 0, reason=reason
+            )
+            after = stub.SetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    changes = changed_fields(json.loads(before.json), json.loads(after.json))
+    if as_json:
+        print_json(
+            {"version": after.version, "before": before.version, "stored": not dry_run, "changes": changes}
+        )
+        return
+    print_table(
+        ("field", "before", "after"),
+        ((each["field"], _shown(each["before"]), _shown(each["after"])) for each in changes),
+        "Nothing changes.",
+    )
+    if not dry_run:
+        typer.echo(f"version {after.version} is in force")
+
+
+@app.command()
+@reports_errors
+def history(
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    before: Annotated[int, typer.Option(min=0, help="Only versions below this one.")] = 0,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every version: when, by whom, why and what it changed. Newest first."""
+    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        # One more than is shown: what the oldest of them changed shows only against the one before it.
+        request = operator_pb2.ListPoliciesRequest(limit=min(limit + 1, 100), before_version=before)
+        policies = list(stub.ListPolicies(request, metadata=metadata, timeout=CALL_TIMEOUT_S).policies)
+    rows = []
+    for index, policy in enumerate(policies[:limit]):
+        older = policies[index + 1] if index + 1 < len(policies) else None
+        changes = None if older is None else changed_fields(json.loads(older.json), json.loads(policy.json))
+        rows.append((policy, changes))
+    if as_json:
+        print_json([{**_about(policy), "changes": changes} for policy, changes in rows])
+        return
+    print_table(
+        ("version", "when (UTC)", "by", "why", "changed"),
+        (
+            (
+                policy.version,
+                when(policy.created_wall_ms),
+                policy.created_by,
+                policy.reason,
+                "" if changes is None else ", ".join(str(each["field"]) for each in changes) or "nothing",
+            )
+            for policy, changes in rows
+        ),
+        "No policies.",
+    )
+
+
+@app.command()
+@reports_errors
+def validate(file: FileArgument, as_json: JsonOption = False) -> None:
+    """Is a policy file usable? Needs no gate. Exits with 1 and names the field when it is not."""
+    policy = parse_policy(_read(file))
+    if as_json:
+        print_json({"ok": True, "path": str(file), "policy": policy.model_dump(mode="json")})
+    else:
+        typer.echo(f"{file}: ok")
+
+
+def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """What differs, by dotted path; ``version`` is left out, it always differs."""
+    old, new = _flat(before), _flat(after)
+    return [
+        {"field": field, "before": old.get(field), "after": new.get(field)}
+        for field in sorted(old.keys() | new.keys())
+        if field != "version" and old.get(field) != new.get(field)
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _about(policy: operator_pb2.Policy) -> dict[str, Any]:
+    return {
+        "version": policy.version,
+        "created_wall_ms": policy.created_wall_ms,
+        "created_by": policy.created_by,
+        "reason": policy.reason,
+    }
+
+
+def _line(policy: operator_pb2.Policy) -> str:
+    why = f": {policy.reason}" if policy.reason else ""
+    return f"version {policy.version} by {policy.created_by} at {when(policy.created_wall_ms)} UTC{why}"
+
+
+def _read(file: Path) -> str:
+    try:
+        size = file.stat().st_size
+        if size > MAX_POLICY_BYTES:
+            raise LimitExceeded(str(file), MAX_POLICY_BYTES, size, "bytes")
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 text: {error.reason}") from None
+
+
+def _version_of(text: str, file: Path) -> int:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(str(file), f"is no JSON: {error}") from None
+    version = values.get("version") if isinstance(values, dict) else None
+    if not isinstance(version, int) or version < 1:
+        raise InvalidInput("--expect", f"{file} names no version: say which was edited, or --force")
+    return version

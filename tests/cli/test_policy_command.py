@@ -1,0 +1,91 @@
+"""``edge-gate policy`` against a real gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge.cli import app
+from edge.launch import GateProcess
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    with GateProcess(tmp_path_factory.mktemp("gate"), config="[workers]\ncount = 1\n") as running:
+        yield running
+
+
+@pytest.fixture
+def policy(gate: GateProcess) -> Callable[..., Result]:
+    def run(*arguments: str | Path) -> Result:
+        where = ["--gate", gate.grpc, "--tokens", str(gate.tokens)]
+        return CliRunner().invoke(app, ["policy", *map(str, arguments), *where])
+
+    return run
+
+
+def said(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_get_edit_set_and_history(policy: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    first = policy("get")
+    file.write_text(first.stdout)
+    edited = json.loads(first.stdout)
+    edited["budget_ms"] = 300
+    file.write_text(json.dumps(edited))
+
+    change = [{"field": "budget_ms", "before": 250, "after": 300}]
+    planned = said(policy("set", file, "--dry-run", "--json"))
+    assert (planned["stored"], planned["changes"]) == (False, change)
+    assert "budget_ms" in policy("set", file, "--dry-run").stdout
+
+    stored = said(policy("set", file, "--reason", "slower machine", "--json"))
+    assert (stored["before"], stored["version"], stored["changes"]) == (1, 2, change)
+    got = said(policy("get", "--json"))
+    assert (got["version"], got["reason"], got["policy"]["budget_ms"]) == (2, "slower machine", 300)
+    assert said(policy("get", "--version", "1", "--json"))["policy"]["budget_ms"] == 250
+
+    again = policy("set", file, "--reason", "twice", "--json")
+    assert (again.exit_code, "version 2 is in force" in json.loads(again.stdout)["error"]) == (1, True)
+    assert "version 3 is in force" in policy("set", file, "--reason", "twice", "--force").stdout
+
+    versions = said(policy("history", "--json"))
+    assert [entry["version"] for entry in versions] == [3, 2, 1]
+    assert [entry["changes"] for entry in versions] == [[], change, None]
+    assert versions[1]["reason"] == "slower machine"
+    assert [entry["version"] for entry in said(policy("history", "--before", "2", "--json"))] == [1]
+    assert "slower machine" in policy("history").stdout
+
+
+def test_errors_name_what_is_wrong(policy: Callable[..., Result], tmp_path: Path) -> None:
+    wrong, bare = tmp_path / "wrong.json", tmp_path / "bare.json"
+    wrong.write_text('{"version": 1, "budget_ms": 1}')
+    bare.write_text("{}")
+    for arguments, named in (
+        (("set", wrong, "--reason", "x", "--force"), "policy.budget_ms"),
+        (("set", bare, "--reason", "x"), "--expect"),
+        (("set", wrong), "--reason"),
+        (("set", tmp_path / "none", "--reason", "x"), "No such file"),
+        (("get", "--version", "99"), "99"),
+    ):
+        result = policy(*arguments)
+        assert (result.exit_code, named in result.output) == (1, True), result.output
+
+
+def test_validate_needs_no_gate(tmp_path: Path) -> None:
+    good, wrong = tmp_path / "good.json", tmp_path / "wrong.json"
+    good.write_text('{"budget_ms": 300}')
+    wrong.write_text('{"budget_ms": 1}')
+    run = CliRunner()
+    assert said(run.invoke(app, ["policy", "validate", str(good), "--json"]))["policy"]["budget_ms"] == 300
+    assert "ok" in run.invoke(app, ["policy", "validate", str(good)]).stdout
+    result = run.invoke(app, ["policy", "validate", str(wrong)])
+    assert (result.exit_code, "policy.budget_ms" in result.output) == (1, True)
