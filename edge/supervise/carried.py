@@ -1,0 +1,121 @@
+"""Streams that outlive the gate: who was admitted at servers that the gate pulls from, on local disk.
+
+An ingest server asks once, when a publish begins. A gate that was killed, or restarted with a new
+version, must go on watching what it had let in, and finds it here. Lines are not synced: they survive
+the process, and a machine that goes down takes the publishers' connections with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+
+from edge.domain import Publish, StreamId
+
+MAX_LINE_BYTES = 256 * 1024
+_COMPACT_LINES = 4096
+
+log = structlog.get_logger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CarriedStream:
+    """A stream that was admitted and that nobody has said to be over."""
+
+    id: StreamId
+    publish: Publish
+    started_ms: int
+
+
+class CarriedStreams:
+    """One file, one line a change. A disk that does not take it costs the carrying, not the stream."""
+
+    def __init__(self, path: Path, servers: Collection[str]) -> None:
+        """``servers``: kinds whose streams are carried, as in ``Publish.server``."""
+        self._path = path
+        self._servers = servers
+        self._live: dict[StreamId, CarriedStream] = {}
+        self._file: IO[bytes] | None = None
+        self._lines = 0
+
+    def load(self) -> tuple[CarriedStream, ...]:
+        """What an earlier gate left behind, oldest first."""
+        try:
+            with self._path.open("rb") as file:
+                while line := file.readline(MAX_LINE_BYTES):
+                    self._take(line)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warning("streams of an earlier run are not known", error=str(error))
+        self._rewrite()
+        return tuple(self._live.values())
+
+    def admitted(self, stream: CarriedStream) -> None:
+        if stream.publish.server in self._servers:
+            self._live[stream.id] = stream
+            self._append(_encoded(stream))
+
+    def over(self, stream_id: StreamId) -> None:
+        if self._live.pop(stream_id, None) is not None:
+            self._append({"over": stream_id})
+
+    def close(self) -> None:
+        """The streams stay on disk for the next gate."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _take(self, line: bytes) -> None:
+        try:
+            values: Mapping[str, Any] = json.loads(line)
+            if "over" in values:
+                self._live.pop(StreamId(values["over"]), None)
+                return
+            publish = Publish(**values["publish"])
+            stream = CarriedStream(StreamId(values["id"]), publish, int(values["started_ms"]))
+        except (ValueError, TypeError, KeyError):
+            return  # torn by a crash, or of a version that wrote more
+        if publish.server in self._servers:
+            self._live[stream.id] = stream
+
+    def _append(self, values: Mapping[str, Any]) -> None:
+        self._lines += 1
+        if self._lines > _COMPACT_LINES + 2 * len(self._live):
+            self._rewrite()
+            return
+        if self._file is None:
+            return
+        try:
+            self._file.write(_line(values))
+            self._file.flush()
+        except OSError as error:
+            log.warning("a stream will not outlive the gate", error=str(error))
+
+    def _rewrite(self) -> None:
+        """Only what is live, in a new file that takes the old one's place."""
+        self.close()
+        fresh = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(b"".join(_line(_encoded(stream)) for stream in self._live.values()))
+            fresh.chmod(0o600)
+            fresh.replace(self._path)
+            self._file = self._path.open("ab")
+        except OSError as error:
+            log.warning("streams will not outlive the gate", error=str(error))
+        self._lines = len(self._live)
+
+
+def _encoded(stream: CarriedStream) -> dict[str, Any]:
+    publish = {**dataclasses.asdict(stream.publish), "attributes": dict(stream.publish.attributes)}
+    return {"id": stream.id, "publish": publish, "started_ms": stream.started_ms}
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
