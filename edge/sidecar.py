@@ -163,7 +163,8 @@ def _http_server(
     async def exposition(request: Request) -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
-    app: Starlette = create_app(gate, _hook_settings(settings), servers.hooks(gate))
+    carried = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
+    app: Starlette = create_app(gate, _hook_settings(settings), servers.hooks(gate), carried)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     return _QuietServer(
         uvicorn.Config(

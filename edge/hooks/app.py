@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from edge.domain import Publish, StreamId
 from edge.enforce.connectors.nginx_stat import StatPage
+from edge.enforce.connectors.nginx_workers import worker_count
 from edge.enforce.notices import Notice, notice
 from edge.errors import CapacityExceeded, GateError, InvalidInput, LimitExceeded
 from edge.hooks import fields as read
@@ -30,6 +31,8 @@ from edge.hooks.json_hooks import ServerHooks
 from edge.hooks.settings import HookSettings
 
 _POLL_S = 0.01
+_RESUME_S = 1.0
+_LOOKS = 32
 # nginx-rtmp waits for the socket to close, whatever length the answer has.
 _CLOSE = {"Connection": "close"}
 
@@ -37,18 +40,27 @@ log = structlog.get_logger(__name__)
 
 
 def create_app(
-    gatekeeper: Gatekeeper, settings: HookSettings, servers: Iterable[ServerHooks] = ()
+    gatekeeper: Gatekeeper,
+    settings: HookSettings,
+    servers: Iterable[ServerHooks] = (),
+    carried: Iterable[tuple[StreamId, Publish]] = (),
 ) -> Starlette:
-    """The app of nginx-rtmp's hooks and those of ``servers``; it needs no lifespan."""
+    """The app of nginx-rtmp's hooks and those of ``servers``; it needs no lifespan.
+
+    ``carried``: streams that an earlier gate had let in, to be watched again.
+    """
     nginx: ServerHooks = _NginxRtmpHooks(gatekeeper, settings)
     if settings.upstream is not None:
         chain = Chain(settings.upstream, DIALECTS[nginx_rtmp.SERVER], settings.secret)
         nginx = ChainedHooks(nginx, chain)
+    every = {hooks.server: hooks for hooks in (nginx, *servers)}
+    for stream_id, publish in carried:
+        if hooks := every.get(publish.server):
+            hooks.resume(stream_id, publish)
     return Starlette(
         routes=[
-            *nginx.routes(),
             Route("/healthz", _healthz, methods=["GET"]),
-            *(route for server in servers for route in server.routes()),
+            *(route for hooks in every.values() for route in hooks.routes()),
         ]
     )
 
@@ -58,16 +70,24 @@ async def _healthz(request: Request) -> Response:
 
 
 class _NginxRtmpHooks:
+    server = nginx_rtmp.SERVER
+
     def __init__(self, gatekeeper: Gatekeeper, settings: HookSettings) -> None:
         self._gatekeeper = gatekeeper
         self._settings = settings
         self._stat = StatPage(settings.stat_url)
+        self._resumed: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[Route]:
         return [
             Route("/hooks/nginx-rtmp/on_publish", self.on_publish, methods=["POST"]),
             Route("/hooks/nginx-rtmp/on_publish_done", self.on_publish_done, methods=["POST"]),
         ]
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        task = asyncio.get_running_loop().create_task(self._resume(stream_id, publish))
+        self._resumed.add(task)
+        task.add_done_callback(self._resumed.discard)
 
     async def on_publish(self, request: Request) -> Response:
         """Admit, start the pull, wait until it is connected, and only then let the publisher start.
@@ -112,6 +132,31 @@ class _NginxRtmpHooks:
         await self._gatekeeper.publish_ended(nginx_rtmp.SERVER, connection, app, name)
         return Response(status_code=200, headers=_CLOSE)
 
+    async def _resume(self, stream_id: StreamId, publish: Publish) -> None:
+        while await self._gatekeeper.still_admitted(stream_id):
+            publishes = await self._publishes(publish)
+            if publishes is False:
+                await self._ended(publish)
+            elif publishes:
+                try:
+                    await self._gatekeeper.attach(stream_id, self._pull_url(publish))
+                    return
+                except GateError as error:
+                    log.warning("a stream of an earlier run waits to be watched", error=str(error))
+            await asyncio.sleep(_RESUME_S)
+
+    async def _publishes(self, publish: Publish) -> bool | None:
+        """Whether that connection still publishes, as far as one can know; None: nginx does not answer."""
+        for _ in range(_LOOKS):
+            stat = await self._stat.read()
+            if stat is None:
+                return None
+            if stat.publishes(publish.app, publish.name, publish.connection):
+                return True
+            if worker_count(stat.pid) == 1:
+                return False
+        return True  # one of several workers may have it
+
     async def _ended(self, publish: Publish) -> None:
         await self._gatekeeper.publish_ended(publish.server, publish.connection, publish.app, publish.name)
 
@@ -152,6 +197,10 @@ class _NginxRtmpHooks:
                 return
             await asyncio.sleep(_POLL_S)
         log.warning("the pull is not connected yet, first frames may be missed", stream_id=stream_id)
+
+    def _pull_url(self, publish: Publish) -> str:
+        # Names hold only characters that stand for themselves in a URL, see fields.plain.
+        return self._settings.pull_url.replace("{app}", publish.app).replace("{name}", publish.name)
 
     async def _players(self, publish: Publish) -> frozenset[str]:
         stat = await self._stat.read()

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
+from edge.domain import Publish, StreamId
 from edge.errors import InvalidInput
 from edge.hooks.fields import MAX_BODY_BYTES, parse_object
 from edge.hooks.json_hooks import ServerHooks, bounded_body, check_secret
@@ -198,8 +199,15 @@ class ChainedHooks:
         self._hooks = hooks
         self._chain = chain
 
+    @property
+    def server(self) -> str:
+        return self._hooks.server
+
     def routes(self) -> list[Route]:
         return [self._chain.route(route) for route in self._hooks.routes()]
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        self._hooks.resume(stream_id, publish)
 
 
 DIALECTS = {

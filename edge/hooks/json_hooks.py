@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edge.domain import Publish, StreamId
 from edge.enforce.notices import Notice
 from edge.errors import InvalidInput, LimitExceeded
 from edge.hooks.fields import MAX_BODY_BYTES, parse_object
@@ -33,7 +34,19 @@ class ServerHookSettings:
 class ServerHooks(Protocol):
     """The hooks of one kind of server."""
 
+    @property
+    def server(self) -> str:
+        """Its kind, as in ``Publish.server``."""
+        ...
+
     def routes(self) -> list[Route]: ...
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        """Go on with a stream that an earlier gate had let in: is it still there, then watch it.
+
+        Returns at once; called inside the event loop.
+        """
+        ...
 
 
 class BadSecret(InvalidInput):

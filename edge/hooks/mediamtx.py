@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from edge.domain import Publish
+from edge.domain import Publish, StreamId
 from edge.enforce.connectors.mediamtx import CONNECTION, MediaMtxConnector
 from edge.errors import InvalidInput
 from edge.hooks.fields import MAX_APP, address_of, argument, parse_query, plain, stream_name, text_of
@@ -48,6 +48,8 @@ class ApiCredentials:
 class MediaMtxHooks:
     """Admits publishers, lets players in, guards the API."""
 
+    server = SERVER
+
     def __init__(
         self,
         gatekeeper: Gatekeeper,
@@ -61,6 +63,9 @@ class MediaMtxHooks:
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.authenticate, methods=["POST"])]
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        self._follower.follow(stream_id, publish)
 
     async def aclose(self) -> None:
         await self._follower.aclose()

@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 class NodeMediaServerHooks:
     """Admits, verifies with the server's API who really publishes, and follows to the end."""
 
+    server = SERVER
+
     def __init__(
         self, gatekeeper: Gatekeeper, connector: NodeMediaServerConnector, settings: ServerHookSettings
     ) -> None:
@@ -47,6 +49,9 @@ class NodeMediaServerHooks:
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.notify, methods=["POST"])]
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        self._follower.follow(stream_id, publish)
 
     async def aclose(self) -> None:
         await self._follower.aclose()

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edge.clock import Clock, SystemClock
-from edge.domain import Publish
+from edge.domain import Publish, StreamId
 from edge.enforce.connectors.ovenmediaengine import OvenMediaEngineConnector
 from edge.errors import InvalidInput
 from edge.hooks.chain import new_url
@@ -77,6 +77,8 @@ class OvenMediaEngineHooks:
     ``secret_key``: of ``<AdmissionWebhooks>``; empty: bodies are not signed, and replays pass.
     """
 
+    server = SERVER
+
     def __init__(
         self,
         gatekeeper: Gatekeeper,
@@ -93,6 +95,9 @@ class OvenMediaEngineHooks:
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.admission, methods=["POST"])]
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        self._follower.follow(stream_id, publish)
 
     async def aclose(self) -> None:
         await self._follower.aclose()

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edge.domain import Publish
+from edge.domain import Publish, StreamId
 from edge.enforce.connectors.srs import SrsConnector
 from edge.errors import InvalidInput
 from edge.hooks.fields import MAX_APP, address_of, argument, parse_query, plain, stream_name, text_of
@@ -32,12 +32,17 @@ _CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
 class SrsHooks:
     """Admits, and follows to the end."""
 
+    server = SERVER
+
     def __init__(self, gatekeeper: Gatekeeper, connector: SrsConnector, settings: ServerHookSettings) -> None:
         self._settings = settings
         self._follower = Follower(gatekeeper, connector, settings.pull_url, connector.publishes)
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.callback, methods=["POST"])]
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        self._follower.follow(stream_id, publish)
 
     async def aclose(self) -> None:
         await self._follower.aclose()

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edge.domain import Publish
+from edge.domain import Publish, StreamId
 from edge.enforce.connectors.zlmediakit import SESSION, ZlMediaKitConnector
 from edge.errors import InvalidInput
 from edge.hooks.fields import MAX_APP, address_of, argument, parse_query, plain, stream_name, text_of
@@ -31,6 +31,8 @@ _REFUSED = -1
 class ZlMediaKitHooks:
     """Admits, and follows to the end."""
 
+    server = SERVER
+
     def __init__(
         self, gatekeeper: Gatekeeper, connector: ZlMediaKitConnector, settings: ServerHookSettings
     ) -> None:
@@ -42,6 +44,9 @@ class ZlMediaKitHooks:
             Route(f"/hooks/{SERVER}/on_publish", self.on_publish, methods=["POST"]),
             Route(f"/hooks/{SERVER}/on_flow_report", self.on_flow_report, methods=["POST"]),
         ]
+
+    def resume(self, stream_id: StreamId, publish: Publish) -> None:
+        self._follower.follow(stream_id, publish)
 
     async def aclose(self) -> None:
         await self._follower.aclose()

@@ -18,6 +18,7 @@ from edge.hooks import Admission
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
 from edge.supervise.admission import Admissions
+from edge.supervise.carried import CarriedStreams
 from edge.supervise.enforcement import Enforcement
 from edge.supervise.failures import Failures
 from edge.supervise.known_footage import KnownFootage
@@ -62,7 +63,8 @@ class Gate:
         self.clock = clock
         self.ledger = ledger
         self.thread = LedgerThread(metrics)
-        self.registry = Registry(settings.limits.max_streams)
+        self._carried = CarriedStreams(settings.data_dir / "streams.jsonl", frozenset(connectors))
+        self.registry = Registry(settings.limits.max_streams, self._carried)
         self.pool = WorkerPool(settings.workers, worker_settings, clock)
         self._state = state = State(
             settings,
@@ -116,6 +118,7 @@ class Gate:
         await self.pool.start(self._reports)
         for incident in await self.thread.call(self.ledger.pending_cuts):
             self._enforcement.resume(incident)
+        self._restore()
         self._sweeper = asyncio.create_task(self._sweep())
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
@@ -134,6 +137,18 @@ class Gate:
                 policy_version=state.policy.version,
             )
             self._feed.start()
+
+    def _restore(self) -> None:
+        """The streams that an earlier gate had let in; those that were blocked meanwhile are cut."""
+        for carried in self._carried.load():
+            stream = LiveStream(carried.id, carried.publish, carried.started_ms, self.clock.monotonic_ms())
+            try:
+                self.registry.add(stream)
+            except CapacityExceeded as error:
+                log.error("streams of an earlier run are not watched", error=str(error))
+                break
+        self._state.metrics.streams.set(len(self.registry))
+        self._enforcement.blocks_apply()
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
         """Some gate of the fleet, perhaps this one, has made or lifted blocks."""
@@ -157,6 +172,7 @@ class Gate:
         self._tasks.cancel()
         await self._cutter.close()
         await self.pool.stop()
+        self._carried.close()
         self.thread.close()
 
     # what hooks and servicers ask

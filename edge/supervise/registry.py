@@ -9,6 +9,7 @@ from enum import StrEnum
 from edge.domain import Action, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
 from edge.supervise.answers import Answers
+from edge.supervise.carried import CarriedStream, CarriedStreams
 from edge.supervise.gop import Gop
 
 
@@ -65,8 +66,9 @@ class LiveStream:
 class Registry:
     """Bounded set of live streams with the look-ups that admission and enforcement need."""
 
-    def __init__(self, max_streams: int) -> None:
+    def __init__(self, max_streams: int, carried: CarriedStreams) -> None:
         self._max_streams = max_streams
+        self._carried = carried
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}
 
@@ -76,9 +78,11 @@ class Registry:
         self._streams[stream.id] = stream
         if stream.publish.connection:
             self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
+        self._carried.admitted(CarriedStream(stream.id, stream.publish, stream.started_ms))
 
     def remove(self, stream: LiveStream) -> None:
         self._streams.pop(stream.id, None)
+        self._carried.over(stream.id)
         key = (stream.publish.server, stream.publish.connection)
         if self._by_connection.get(key) == stream.id:
             del self._by_connection[key]
