@@ -96,13 +96,27 @@ class TierPolicy(_Part):
     )
     alert_interval_ms: int = Field(200, ge=20, le=2000, description="Alert: media time between samples.")
     alert_hold_ms: int = Field(
-        6000, ge=0, le=600_000, description="Alert is left after this much calm media time."
+        6000,
+        ge=0,
+        le=600_000,
+        description="After scores that call for a FLAG, or near known footage, alert is held for this much "
+        "media time.",
     )
     blind_limit_ms: int = Field(
         2500, ge=100, le=60_000, description="A GOP longer than this is sampled inside, too."
     )
+    probe_ms: int = Field(
+        350,
+        ge=50,
+        le=60_000,
+        description="A raised sample is followed by alert for this much media time: a closer look, "
+        "that goes on while its samples are raised, too.",
+    )
     start_alert_ms: int = Field(
-        3000, ge=0, le=600_000, description="A new stream starts in alert for this much media time."
+        3000,
+        ge=0,
+        le=600_000,
+        description="A new stream starts in alert for this much media time, if the worker has the time.",
     )
     bitrate_jump: float = Field(
         2.5,

@@ -2,5 +2,6 @@
 
 from edge.decide.decider import Decider, Decision
 from edge.decide.persistence import CategoryState
+from edge.decide.suspicion import Suspicion
 
-__all__ = ["CategoryState", "Decider", "Decision"]
+__all__ = ["CategoryState", "Decider", "Decision", "Suspicion"]

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge.decide.persistence import CategoryState
+from edge.decide.suspicion import Suspicion
 from edge.domain import Action, Signal, SignalSource
 from edge.policy import Mode, Policy
 
@@ -31,7 +32,7 @@ class Decision:
     cleared_pts_ms: int
     """-1 before the first cleared sample."""
     suspicious: bool
-    """A category is raised or a match is near: the stream should be looked at densely."""
+    """A category is raised, and not released since, or a match is near: the watermark is held."""
     score: float
     """Of the deciding signal (FLAG, CUT) or the highest detect score (PASS)."""
     category: str = ""
@@ -41,6 +42,8 @@ class Decision:
     """FLAG and CUT: the samples that led to it, oldest first, then the rest of this sample's signals.
     PASS: this sample's signals."""
     shadow: bool = False
+    suspicion: Suspicion = Suspicion.NONE
+    """What this sample says for the tier that follows."""
 
 
 class Decider:
@@ -72,6 +75,10 @@ class Decider:
             self._flagged_entries.clear()
         near_match = near_match and self._policy.match.enabled
         suspicious = near_match or any(state.raised for state in self._categories.values())
+        suspicion = Suspicion.STANDING if near_match else Suspicion.NONE
+        for signal in detected:
+            if (state := self._categories.get(signal.category)) is not None:
+                suspicion = max(suspicion, state.suspicion)
         shadow = self._policy.mode is Mode.SHADOW
         action, led = self._action(now)
         if action is Action.CUT:
@@ -89,6 +96,7 @@ class Decider:
             reason=_REASONS[deciding.source] if deciding else "",
             signals=(*led, *(s for s in now if s not in led)),
             shadow=shadow,
+            suspicion=suspicion,
         )
 
     def set_policy(self, policy: Policy) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from edge.decide.suspicion import Suspicion
 from edge.domain import Signal
 from edge.policy import CategoryPolicy
 
@@ -22,6 +23,8 @@ class CategoryState:
         """Within an episode."""
         self.flagged = False
         """This episode has had its FLAG."""
+        self.suspicion = Suspicion.NONE
+        """What the newest score says."""
         self._policy = policy
         self._flag_run: deque[Signal] = deque(maxlen=policy.flag_samples)
         self._cut_run: deque[Signal] = deque()
@@ -41,6 +44,10 @@ class CategoryState:
             self._flag_run.append(signal)
         else:
             self._flag_run.clear()
+        if len(self._flag_run) >= policy.flag_samples:
+            self.suspicion = Suspicion.STANDING
+        else:
+            self.suspicion = Suspicion.RAISED if score >= policy.raise_at else Suspicion.NONE
         if score < policy.cut_at:
             self._cut_run.clear()
             self._cut_run_samples = 0

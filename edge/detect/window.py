@@ -14,6 +14,8 @@ from edge.domain import Signal, SignalSource, Tier
 
 MAX_SAMPLES = 256
 """Bound of a window's memory, whatever the timestamps say."""
+STEP_MS = 450
+"""Longest media time between two samples whose change says something: a little over twice the usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,15 @@ class DetectWindow:
     def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
         """One signal a category: the calibrated probability that the window up to ``pts_ms`` shows it.
 
-        A time that goes back starts a new window, as what was before cannot be ordered against it. So
-        does the step from calm to alert: the change since a sample that is seconds old is not the change
-        of two tenths of a second that the head knows.
+        A time that goes back starts a new window, as what was before cannot be ordered against it. At the
+        step from calm to alert only what came just before stays: the change since a sample that is
+        seconds old is not the change of two tenths of a second that the head knows.
         """
-        densified = self._tier is Tier.CALM and tier is Tier.ALERT
-        if densified or (self._entries and pts_ms <= self._entries[-1].pts_ms):
+        if self._entries and pts_ms <= self._entries[-1].pts_ms:
             self._entries.clear()
+        if self._tier is Tier.CALM and tier is Tier.ALERT:
+            while self._entries and self._entries[0].pts_ms < pts_ms - STEP_MS:
+                self._entries.popleft()
         self._tier = tier
         self._entries.append(_Entry(pts_ms, sample))
         while self._entries[0].pts_ms < pts_ms - self._window_ms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.clock import Clock
 from edge.decide import Decider
@@ -160,9 +160,14 @@ class StreamPipeline:
             self._errors["after_gap"] += 1
             self._backlog.skipped += 1
             return ()
+        if unit.held:
+            self._sampler.lacked(unit.pts_ms)
+            self._assembly.release()
+            self._hold(unit)
+            return ()
         if not unit.keyframe:
             self._note_bitrate(unit)
-        tier = self._tier = self._tiers.at(unit.pts_ms)
+        tier = self._tier = self._tiers.at(unit.pts_ms, unit.keyframe)
         plan = self._sampler.unit(unit.pts_ms, unit.keyframe, tier)
         match plan.feed:
             case Feed.DROP:
@@ -212,7 +217,7 @@ class StreamPipeline:
             near = self._vote.near
         decision = self._decider.decide(signals, sample.pts_ms, near_match=near)
         self._note_judged(sample.pts_ms)
-        tier = self._tiers.observe(sample.pts_ms, decision.suspicious)
+        tier = self._tiers.observe(sample.pts_ms, decision.suspicion)
         verdict = Verdict(
             action=decision.action,
             pts_ms=decision.pts_ms,
@@ -235,9 +240,9 @@ class StreamPipeline:
         """Counts a sample that will not be judged. The watermark stays before it until a later one is."""
         self._shed[reason] += 1
 
-    def ask_alert(self) -> None:
-        """Alert from the next access unit on, whatever the scores."""
-        self._tiers.ask()
+    def ask_alert(self, hold_ms: int | None = None) -> None:
+        """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given."""
+        self._tiers.ask(hold_ms)
 
     def set_policy(self, policy: Policy) -> None:
         """A new policy for the running stream; what was seen so far still counts."""
@@ -254,7 +259,7 @@ class StreamPipeline:
         self._units += 1
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
-            unit = AccessUnit(pts_ms, dts_ms, unit.keyframe, unit.data, unit.arrival_ms)
+            unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)
         self.ring.append(unit)
         if self._first_pts_ms is None:
             self._first_pts_ms = pts_ms

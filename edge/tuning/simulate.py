@@ -114,7 +114,7 @@ class Simulator:
                 step = self._calm(track, following, window)
             steps.append(step)
             now = step.pts_ms
-            state.observe(now, decider.decide(step.signals, now).suspicious)
+            state.observe(now, decider.decide(step.signals, now).suspicion)
         highest = max((step.score for step in steps), default=-1.0)
         return Way(tuple(steps), highest, alert_ms)
 
@@ -130,8 +130,11 @@ class Simulator:
         return self._step(int(track.alert_ms[index]), Tier.ALERT, scores, window)
 
     def _calm(self, track: Track, index: int, window: DetectWindow) -> Step:
+        """A calm sample that alert follows at once stays in its window; the sample of the alert tier that
+        is closest stands for its embedding."""
+        nearest = int(np.abs(track.alert_ms - track.calm_ms[index]).argmin())
         scores = SampleScore(
-            np.zeros(track.alert_reduced.shape[1], dtype=np.float32),
+            track.alert_reduced[nearest],
             track.calm_logits[index],
             np.zeros(0, dtype=np.float32),
         )

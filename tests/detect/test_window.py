@@ -89,10 +89,20 @@ def test_each_tier_has_its_judge(detector: Detector) -> None:
         assert dense.score == category.window.alert.probability(raw)
 
 
-def test_alert_starts_without_the_calm_tiers_samples(detector: Detector) -> None:
+def test_alert_starts_with_what_came_just_before_it(detector: Detector) -> None:
     window, fresh = detector.new_window(), detector.new_window()
     window.add(0, sample(detector, 1), Tier.CALM)
-    window.add(1900, sample(detector, 2), Tier.CALM)
+    window.add(1800, sample(detector, 2), Tier.CALM)
+    fresh.add(1800, sample(detector, 2), Tier.ALERT)
+    each = sample(detector, 2000)
+    assert window.add(2000, each, Tier.ALERT) == fresh.add(2000, each, Tier.ALERT)
+    assert len(window) == 2
+
+
+def test_alert_starts_without_the_calm_tiers_older_samples(detector: Detector) -> None:
+    window, fresh = detector.new_window(), detector.new_window()
+    window.add(0, sample(detector, 1), Tier.CALM)
+    window.add(1000, sample(detector, 2), Tier.CALM)
     for pts_ms in (2000, 2200):
         each = sample(detector, pts_ms)
         assert window.add(pts_ms, each, Tier.ALERT) == fresh.add(pts_ms, each, Tier.ALERT)

@@ -66,13 +66,17 @@ def test_start_in_alert_then_calm(media: EncodedMedia, watch: Watch) -> None:
     assert watched.times[14:] == [4200, 6200, 8200]
 
 
-def test_raised_score_enters_alert_at_once_and_is_left_after_the_hold(
-    media: EncodedMedia, watch: Watch
-) -> None:
-    policy = CALM.model_copy(update={"tiers": TierPolicy(start_alert_ms=0, alert_hold_ms=3000)})
-    watched = watch(media, policy, score_at=lambda pts: 0.3 if pts == 2200 else 0.0)
+def test_raised_score_is_looked_at_closely_at_once(media: EncodedMedia, watch: Watch) -> None:
+    watched = watch(media, CALM, score_at=lambda pts: 0.3 if 2200 <= pts < 3000 else 0.0)
     watched.feed(media.units, end=True)
-    assert watched.times == [200, *range(2200, 5001, 200), 6200, 8200]
+    assert watched.times == [200, *range(2200, 3001, 200), 4200, 6200, 8200]
+
+
+def test_score_that_calls_for_a_flag_is_watched_for_the_hold(media: EncodedMedia, watch: Watch) -> None:
+    policy = CALM.model_copy(update={"tiers": TierPolicy(start_alert_ms=0, alert_hold_ms=3000)})
+    watched = watch(media, policy, score_at=lambda pts: 0.6 if 2200 <= pts <= 2400 else 0.0)
+    watched.feed(media.units, end=True)
+    assert watched.times == [200, *range(2200, 5201, 200), 6200, 8200]
     changes = [
         (s.pts_ms, j.tier) for s, j in zip(watched.samples, watched.judgements, strict=True) if j.tier_changed
     ]

@@ -1,0 +1,95 @@
+"""Tiers, decisions and cuts over made-up tracks."""
+
+from __future__ import annotations
+
+from edge.domain import Action, Tier
+from edge.policy import CategoryPolicy
+from edge.tuning.labels import Truth
+from edge.tuning.outcome import Event, outcome
+from edge.tuning.simulate import Act, Simulator, acts
+from edge.tuning.study import Study
+from tests.tuning.conftest import footage, track
+
+
+def tiers(simulator: Simulator, scores: list[float], jumps: tuple[int, ...] = ()) -> list[tuple[int, Tier]]:
+    way = simulator.way(track(scores, jumps=jumps), 0.5, 0.4, 0, simulator.tiers)
+    return [(step.pts_ms, step.tier) for step in way.steps]
+
+
+def test_a_stream_begins_alert_and_is_calm_when_nothing_is_there(simulator: Simulator) -> None:
+    found = tiers(simulator, [0.1] * 20)
+    assert found == [
+        *((pts, Tier.ALERT) for pts in (0, 200, 400, 600, 800)),
+        *((pts, Tier.CALM) for pts in (1000, 2000, 3000)),
+    ]
+
+
+def test_a_calm_sample_that_raises_is_followed_by_dense_ones(simulator: Simulator) -> None:
+    found = tiers(simulator, [*[0.1] * 10, *[0.9] * 3, *[0.1] * 17])
+    assert (2000, Tier.CALM) in found
+    dense = [pts for pts, tier in found if tier is Tier.ALERT and pts > 1000]
+    # The window of one second keeps the score up past the last high sample; then the look ends.
+    assert dense[0] == 2200
+    assert 2800 <= dense[-1] <= 3400
+    assert found[-1][1] is Tier.CALM
+
+
+def test_what_lies_between_calm_samples_is_not_seen(simulator: Simulator) -> None:
+    found = tiers(simulator, [*[0.1] * 11, *[0.99] * 3, *[0.1] * 16])
+    assert all(tier is Tier.CALM for pts, tier in found if pts >= 1000)
+
+
+def test_a_jump_of_the_bitrate_is_looked_at(simulator: Simulator) -> None:
+    found = tiers(simulator, [0.1] * 20, jumps=(2100,))
+    assert [pts for pts, tier in found if tier is Tier.ALERT and pts >= 1000] == [
+        2200,
+        2400,
+        2600,
+        2800,
+        3000,
+    ]
+
+
+def test_the_window_starts_anew_with_the_alert_tier(simulator: Simulator) -> None:
+    way = simulator.way(track([*[0.1] * 10, *[0.9] * 10]), 0.5, 0.4, 0, simulator.tiers)
+    first = next(step for step in way.steps if step.pts_ms == 2200)
+    assert first.tier is Tier.ALERT
+    assert abs(first.score - 0.9) < 1e-6  # not the mean with the calm samples before
+    assert way.highest == max(step.score for step in way.steps)
+
+
+PART = CategoryPolicy(
+    raise_at=0.5, release_at=0.4, flag_at=0.6, flag_samples=1, cut_at=0.8, cut_samples=2, cut_span_ms=200
+)
+
+
+def test_acts_end_with_the_cut(simulator: Simulator) -> None:
+    steps = simulator.dense(track([*[0.1] * 3, *[0.99] * 12]))
+    found = acts(steps, simulator.policy(PART))
+    assert [act.action for act in found] == [Action.FLAG, Action.CUT]
+    assert found[0].until_ms == found[1].pts_ms
+    assert found[1].in_episode
+
+
+def test_a_false_cut_begins_a_new_stream(simulator: Simulator) -> None:
+    study = Study(simulator, [(footage("a", False), track([0.95] * 30))])
+    found = study.outcome(0, PART)
+    assert found.false_cuts == 15  # each second sample of each new stream cuts it
+    assert found.false_flags == 15
+    assert found.calm_ms == 6000
+
+
+def test_outcomes_by_labels() -> None:
+    truth = Truth(violent=((1000, 2000),), calm=((0, 1000), (2500, 9000)))
+    done = [
+        Act(Action.FLAG, 500, 1200, in_episode=False),
+        Act(Action.CUT, 2300, 2300, in_episode=False),
+        Act(Action.FLAG, 2600, 2800, in_episode=False),
+        Act(Action.CUT, 2800, 2800, in_episode=True),
+        Act(Action.CUT, 8000, 8000, in_episode=False),
+    ]
+    found = outcome("g", truth, done, 500, 0, 9000)
+    # The episode of the first flag reaches into the violence; the cut comes within the grace.
+    assert found.events == (Event(0, 1300),)
+    assert (found.false_flags, found.false_cuts, found.calm_ms) == (3, 2, 7500)
+    assert outcome("g", truth, done[4:], 500, 0, 9000).events == (Event(None, None),)
