@@ -20,8 +20,8 @@ from edge.policy import Policy
 from edge.replay.pool import JudgeSetup
 from edge.tuning.track import Track
 
-_FORMAT = 1
-_ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_logits", "jumps_ms")
+_FORMAT = 2
+_ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_reduced", "calm_logits", "jumps_ms")
 
 
 class CachedSetup(JudgeSetup, Protocol):

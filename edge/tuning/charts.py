@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 560, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 34, 46
 COLOURS = ("#2563eb", "#0d9488", "#d97706", "#9333ea", "#64748b")
 
 
@@ -48,7 +48,8 @@ class Axis:
     def ticks(self) -> list[float]:
         span = self.high - self.low
         if self.root:
-            return sorted({self.low, *(_nice(self.high * part) for part in (0.01, 0.05, 0.2, 0.5, 1.0))})
+            steps = (_nice(self.high * part) for part in (0.005, 0.03, 0.1, 0.25, 0.5, 0.9))
+            return sorted({self.low, *(step for step in steps if step <= self.high)})
         step = _nice(span / 5) or 1.0
         first = math.ceil(self.low / step)
         return [round(index * step, 10) for index in range(first, int(self.high / step + 1e-9) + 1)]
@@ -59,7 +60,7 @@ def chart(title: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[M
     body = [_grid(x, y)]
     for line, colour in zip(lines, _cycle(len(lines)), strict=True):
         body.append(_line(line, colour, x, y))
-    body += [_mark(mark, x, y) for mark in marks]
+    body += [_mark(mark, index, x, y) for index, mark in enumerate(marks)]
     body.append(_legend(lines))
     label = escape(title, quote=True)
     return (
@@ -117,7 +118,7 @@ def _line(line: Line, colour: str, x: Axis, y: Axis) -> str:
     return "".join(parts)
 
 
-def _mark(mark: Mark, x: Axis, y: Axis) -> str:
+def _mark(mark: Mark, index: int, x: Axis, y: Axis) -> str:
     name = escape(mark.name)
     if mark.x is not None and mark.y is not None:
         at, height = _x(x, mark.x), _y(y, mark.y)
@@ -129,7 +130,7 @@ def _mark(mark: Mark, x: Axis, y: Axis) -> str:
         at = _x(x, mark.x)
         return (
             f'<line class="mark" x1="{at}" y1="{_TOP}" x2="{at}" y2="{HEIGHT - _BOTTOM}"/>'
-            f'<text class="strong" x="{at + 4}" y="{_TOP + 10}">{name}</text>'
+            f'<text class="strong" x="{at + 4}" y="{_TOP + 12 + 15 * index}">{name}</text>'
         )
     if mark.y is not None:
         height = _y(y, mark.y)
@@ -142,12 +143,13 @@ def _mark(mark: Mark, x: Axis, y: Axis) -> str:
 
 def _legend(lines: Sequence[Line]) -> str:
     parts = []
-    for index, (line, colour) in enumerate(zip(lines, _cycle(len(lines)), strict=True)):
-        height = HEIGHT - _BOTTOM - 12 - 17 * (len(lines) - 1 - index)
+    at = _LEFT
+    for line, colour in zip(lines, _cycle(len(lines)), strict=True):
         parts.append(
-            f'<rect x="{WIDTH - _RIGHT - 150}" y="{height - 8}" width="14" height="4" fill="{colour}"/>'
-            f'<text x="{WIDTH - _RIGHT - 130}" y="{height - 2}">{escape(line.name)}</text>'
+            f'<rect x="{at}" y="11" width="14" height="4" fill="{colour}"/>'
+            f'<text x="{at + 20}" y="17">{escape(line.name)}</text>'
         )
+        at += 38 + 7 * len(line.name)
     return "".join(parts)
 
 

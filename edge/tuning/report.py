@@ -13,7 +13,8 @@ from edge.tuning.charts import Axis, Line, Mark, chart
 from edge.tuning.outcome import Outcome
 from edge.tuning.result import ROWS, text
 from edge.tuning.search import CUT_SAMPLES
-from edge.tuning.study import THRESHOLDS, Study, Tiering
+from edge.tuning.simulate import Tiering
+from edge.tuning.study import THRESHOLDS, Study
 from edge.tuning.tuning import Point, Tuning
 
 _STYLE = """
@@ -160,7 +161,7 @@ def _flag_chart(tuning: Tuning) -> str:
 
 def _score_chart(study: Study, tuning: Tuning) -> str:
     part = tuning.proposal.part
-    tiering = Tiering(part.raise_at, part.release_at)
+    tiering = Tiering.of(part)
     peaks: dict[bool, list[float]] = {True: [], False: []}
     for row, one in enumerate(study.files):
         if one.truth.violent or one.truth.calm:

@@ -17,11 +17,12 @@ from edge.policy import CategoryPolicy
 from edge.tuning.figures import counts
 from edge.tuning.outcome import Outcome
 from edge.tuning.promise import Promise
-from edge.tuning.study import THRESHOLDS, Study, Tiering
+from edge.tuning.study import THRESHOLDS, Study
 
 FLAG_SAMPLES = (1, 2, 3, 5)
 CUT_SAMPLES = (2, 3, 5, 8)
 """Persistence that is tried; a run of so many samples spans one alert interval less."""
+_NEVER = {"cut_at": 1.0, "cut_samples": 100, "cut_span_ms": 60_000}
 RAISE_SHARE = 0.98
 """Of the stretches that dense sampling flags, what the calm tier must raise by itself."""
 
@@ -64,8 +65,7 @@ class Search:
                     "release_at": round(raise_at * self._release_of_raise, 4),
                     "flag_at": flag_at,
                     "flag_samples": flag_samples,
-                    "cut_at": 1.0,
-                    "cut_samples": 100,
+                    **_NEVER,
                 }
             )
             false = counts(self.study.outcomes(rows, part)).false_flags
@@ -121,20 +121,17 @@ class Search:
         ]
         return [
             flag.model_copy(update={"cut_at": at, "cut_samples": samples, "cut_span_ms": min(span, 60_000)})
-            for at, samples, span in [*tried, (1.0, 100, 60_000)]
-        ]
+            for at, samples, span in tried
+        ] + [flag.model_copy(update=_NEVER)]
 
     def cut_outcomes(self, rows: Sequence[int], part: CategoryPolicy) -> list[Outcome]:
-        """What happens to these files, as far as cuts are concerned."""
+        """What happens to these files; where nothing is cut, the same is said for every cut."""
         return [self._cut_outcome(row, part) for row in rows]
 
     def _cut_outcome(self, row: int, part: CategoryPolicy) -> Outcome:
-        tiering = Tiering(part.raise_at, part.release_at)
-        highest = self.study.cuttable(row, tiering, part.cut_samples, part.cut_span_ms)
+        highest = self.study.cuttable(row, part)
         if highest is None or part.cut_at > highest:
-            part = self.study.cut_only(tiering, 1.0, 100, 60_000)
-        else:
-            part = self.study.cut_only(tiering, part.cut_at, part.cut_samples, part.cut_span_ms)
+            part = part.model_copy(update=_NEVER)
         return self.study.outcome(row, part)
 
 

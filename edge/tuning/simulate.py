@@ -14,8 +14,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.decide import Decider
 from edge.detect.manifest import Manifest
@@ -53,6 +55,22 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Tiering:
+    """What the tier of a stream depends on."""
+
+    raise_at: float
+    release_at: float
+    flag_at: float
+    flag_samples: int
+    from_calm: bool = False
+    """As if every file were part of a stream that was calm before."""
+
+    @classmethod
+    def of(cls, part: CategoryPolicy, *, from_calm: bool = False) -> Tiering:
+        return cls(part.raise_at, part.release_at, part.flag_at, part.flag_samples, from_calm)
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
     """A FLAG or CUT."""
 
@@ -84,9 +102,19 @@ class Simulator:
         window = DetectWindow(self._manifest)
         return tuple(self._calm(track, index, window) for index in range(len(track.calm_ms)))
 
-    def way(self, track: Track, raise_at: float, release_at: float, start_ms: int, tiers: TierPolicy) -> Way:
+    def way(self, track: Track, tiering: Tiering, start_ms: int = 0) -> Way:
         """The samples of a stream that begins at ``start_ms``, in the tiers that its scores ask for."""
-        part = CategoryPolicy(raise_at=raise_at, release_at=release_at, flag_at=1.0, cut_at=1.0)
+        part = CategoryPolicy(
+            raise_at=tiering.raise_at,
+            release_at=tiering.release_at,
+            flag_at=tiering.flag_at,
+            flag_samples=tiering.flag_samples,
+            cut_at=1.0,
+            cut_samples=100,
+        )
+        tiers = self.tiers
+        if tiering.from_calm and start_ms == 0:
+            tiers = tiers.model_copy(update={"start_alert_ms": 0})
         decider = Decider(self.policy(part))
         window = DetectWindow(self._manifest)
         state = TierState(tiers)
@@ -122,26 +150,22 @@ class Simulator:
         return Policy(categories={self.category: part}, match=MatchPolicy(enabled=False), tiers=self.tiers)
 
     def _alert(self, track: Track, index: int, window: DetectWindow) -> Step:
-        scores = SampleScore(
-            track.alert_reduced[index],
-            track.alert_logits[index],
-            np.zeros(0, dtype=np.float32),
-        )
-        return self._step(int(track.alert_ms[index]), Tier.ALERT, scores, window)
+        embedding, logits = track.alert_reduced[index], track.alert_logits[index]
+        return self._step(int(track.alert_ms[index]), Tier.ALERT, embedding, logits, window)
 
     def _calm(self, track: Track, index: int, window: DetectWindow) -> Step:
-        """A calm sample that alert follows at once stays in its window; the sample of the alert tier that
-        is closest stands for its embedding."""
-        nearest = int(np.abs(track.alert_ms - track.calm_ms[index]).argmin())
-        scores = SampleScore(
-            track.alert_reduced[nearest],
-            track.calm_logits[index],
-            np.zeros(0, dtype=np.float32),
-        )
-        return self._step(int(track.calm_ms[index]), Tier.CALM, scores, window)
+        embedding, logits = track.calm_reduced[index], track.calm_logits[index]
+        return self._step(int(track.calm_ms[index]), Tier.CALM, embedding, logits, window)
 
-    def _step(self, pts_ms: int, tier: Tier, scores: SampleScore, window: DetectWindow) -> Step:
-        signals = window.add(pts_ms, scores, tier)
+    def _step(
+        self,
+        pts_ms: int,
+        tier: Tier,
+        embedding: NDArray[Any],
+        logits: NDArray[Any],
+        window: DetectWindow,
+    ) -> Step:
+        signals = window.add(pts_ms, SampleScore(embedding, logits, np.zeros(0, dtype=np.float32)), tier)
         return Step(pts_ms, tier, (signals[self._column],))
 
 

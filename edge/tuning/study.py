@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from edge.domain import Action
-from edge.policy import CategoryPolicy, TierPolicy
+from edge.policy import CategoryPolicy
 from edge.tuning.labels import Footage, Truth, lay
 from edge.tuning.outcome import Outcome, outcome
-from edge.tuning.simulate import Act, Simulator, Step, Way, acts
+from edge.tuning.simulate import Act, Simulator, Step, Tiering, Way, acts
 from edge.tuning.track import Track
 
 THRESHOLDS = (*(step / 50 for step in range(1, 50)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 1.0)
@@ -29,16 +29,6 @@ class Scored:
     footage: Footage
     track: Track
     truth: Truth
-
-
-@dataclass(frozen=True, slots=True)
-class Tiering:
-    """When a stream becomes alert and calm again."""
-
-    raise_at: float
-    release_at: float
-    from_calm: bool = False
-    """As if every file were part of a stream that was calm before."""
 
 
 class Study:
@@ -112,42 +102,24 @@ class Study:
     def way(self, row: int, tiering: Tiering, start_ms: int = 0) -> Way:
         key = (row, tiering, start_ms)
         if key not in self._ways:
-            tiers: TierPolicy = self.simulator.tiers
-            if tiering.from_calm and start_ms == 0:
-                tiers = tiers.model_copy(update={"start_alert_ms": 0})
-            self._ways[key] = self.simulator.way(
-                self.files[row].track, tiering.raise_at, tiering.release_at, start_ms, tiers
-            )
+            self._ways[key] = self.simulator.way(self.files[row].track, tiering, start_ms)
         return self._ways[key]
 
-    def cuttable(self, row: int, tiering: Tiering, cut_samples: int, cut_span_ms: int) -> float | None:
-        """The highest of THRESHOLDS at which the file is cut at all."""
-        key = (row, tiering, cut_samples, cut_span_ms)
+    def cuttable(self, row: int, part: CategoryPolicy) -> float | None:
+        """The highest of THRESHOLDS at which the file is cut at all, ``cut_at`` aside."""
+        tiering = Tiering.of(part)
+        key = (row, tiering, part.cut_samples, part.cut_span_ms)
         if key not in self._cuttable:
             way = self.way(row, tiering)
 
             def cuts(threshold: float) -> bool:
                 if way.highest < threshold:
                     return False
-                part = self.cut_only(tiering, threshold, cut_samples, cut_span_ms)
-                return any(act.action is Action.CUT for act in acts(way.steps, self.simulator.policy(part)))
+                tried = self.simulator.policy(part.model_copy(update={"cut_at": threshold}))
+                return any(act.action is Action.CUT for act in acts(way.steps, tried))
 
-            at_least = [value for value in THRESHOLDS if value >= tiering.raise_at]
-            self._cuttable[key] = _highest(cuts, at_least)
+            self._cuttable[key] = _highest(cuts, [value for value in THRESHOLDS if value >= part.flag_at])
         return self._cuttable[key]
-
-    @staticmethod
-    def cut_only(tiering: Tiering, cut_at: float, cut_samples: int, cut_span_ms: int) -> CategoryPolicy:
-        """A policy for what is cut: flags are of no interest."""
-        return CategoryPolicy(
-            raise_at=tiering.raise_at,
-            release_at=tiering.release_at,
-            flag_at=cut_at,
-            flag_samples=100,
-            cut_at=cut_at,
-            cut_samples=cut_samples,
-            cut_span_ms=cut_span_ms,
-        )
 
     def outcome(self, row: int, part: CategoryPolicy, *, from_calm: bool = False) -> Outcome:
         """What the whole policy does to one file; the stream is a new one after each CUT."""
@@ -167,14 +139,14 @@ class Study:
 
     def first_acts(self, row: int, part: CategoryPolicy) -> dict[Action, int]:
         """Time of the first FLAG and CUT of the file's first stream, milliseconds."""
-        way = self.way(row, Tiering(part.raise_at, part.release_at))
+        way = self.way(row, Tiering.of(part))
         first: dict[Action, int] = {}
         for act in acts(way.steps, self.simulator.policy(part)):
             first.setdefault(act.action, act.pts_ms)
         return first
 
     def _done(self, row: int, part: CategoryPolicy, from_calm: bool) -> tuple[list[Act], int]:
-        tiering = Tiering(part.raise_at, part.release_at, from_calm)
+        tiering = Tiering.of(part, from_calm=from_calm)
         policy = self.simulator.policy(part)
         done: list[Act] = []
         start_ms = alert_ms = 0

@@ -8,6 +8,7 @@ changes' products with the positive and the negative part of the head's ``change
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,11 @@ from numpy.typing import NDArray
 from edge.detect.manifest import Manifest, WindowHead
 from edge.detect.window import SampleScore
 
+Embedding = NDArray[np.float32]
+"""``(D,)``"""
 _PER_CATEGORY = 3
+_RECENT = 64
+"""Alert samples that a calm one may come late by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Track:
     """``(N, C)``"""
     calm_ms: NDArray[np.int64]
     """``(M,)``: samples of the calm tier, held for all of the file."""
+    calm_reduced: NDArray[np.float64]
+    """``(M, 3 C)``: as they stand before the alert sample that follows."""
     calm_logits: NDArray[np.float64]
     """``(M, C)``"""
     jumps_ms: NDArray[np.int64]
@@ -39,27 +46,22 @@ class Track:
 
 
 class Reducer:
-    """Reduces a stream's embeddings, one after the other."""
+    """Reduces the embeddings of a stream."""
 
     def __init__(self, manifest: Manifest) -> None:
         heads = [category.head for category in manifest.categories]
-        self._means = [np.asarray(head.mean) if head.mean else None for head in heads]
-        self._changes = [np.asarray(head.change) if head.change else None for head in heads]
-        self._last: NDArray[np.float32] | None = None
-        self._sums = np.zeros((len(heads), 2))
+        width = manifest.output.embedding_size
+        self._mean = np.array([head.mean or (0.0,) * width for head in heads])
+        change = np.array([head.change or (0.0,) * width for head in heads])
+        self._change = np.stack([np.maximum(change, 0), np.maximum(-change, 0)], axis=1)
 
-    def add(self, embedding: NDArray[np.float32]) -> NDArray[np.float64]:
-        """float32 ``(D,)`` to float64 ``(3 C,)``."""
-        row = np.zeros((len(self._means), _PER_CATEGORY))
-        change = None if self._last is None else np.abs(embedding - self._last).astype(np.float64)
-        self._last = embedding
-        for index, (mean, weights) in enumerate(zip(self._means, self._changes, strict=True)):
-            if mean is not None:
-                row[index, 0] = embedding.astype(np.float64) @ mean
-            if weights is not None and change is not None:
-                self._sums[index] += change @ np.maximum(weights, 0), change @ np.maximum(-weights, 0)
-        row[:, 1:] = self._sums
-        return row.reshape(-1)
+    def mean(self, embedding: Embedding) -> NDArray[np.float64]:
+        """float64 ``(C,)``: what it adds to the window's mean."""
+        return np.asarray(self._mean @ embedding.astype(np.float64))
+
+    def change(self, before: Embedding, after: Embedding) -> NDArray[np.float64]:
+        """float64 ``(C, 2)``: what the step from one to the other adds to the sums of changes."""
+        return np.asarray(self._change @ np.abs(after - before).astype(np.float64))
 
 
 def reduced(manifest: Manifest) -> Manifest:
@@ -82,36 +84,59 @@ def reduced(manifest: Manifest) -> Manifest:
 
 
 class TrackBuilder:
-    """Collects a file's samples."""
+    """Collects a file's samples, alert and calm ones in any order to each other."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._reducer = Reducer(manifest)
         self._categories = len(manifest.categories)
+        self._sums = np.zeros((self._categories, 2))
+        self._recent: deque[tuple[int, Embedding, NDArray[np.float64]]] = deque(maxlen=_RECENT)
+        self._waiting: list[tuple[int, int, Embedding]] = []
         self._alert: list[tuple[int, NDArray[np.float64], NDArray[np.float32]]] = []
-        self._calm: list[tuple[int, NDArray[np.float32]]] = []
+        self._calm: list[tuple[int, NDArray[np.float64], NDArray[np.float32]]] = []
         self.jumps: list[int] = []
 
     def add_alert(self, pts_ms: int, sample: SampleScore) -> None:
-        if not self._alert or pts_ms > self._alert[-1][0]:
-            self._alert.append((pts_ms, self._reducer.add(sample.embedding), sample.logits))
+        """A sample that is not after the one before is left out."""
+        if self._alert and pts_ms <= self._alert[-1][0]:
+            return
+        if self._recent:
+            self._sums = self._sums + self._reducer.change(self._recent[-1][1], sample.embedding)
+        self._recent.append((pts_ms, sample.embedding, self._sums))
+        mean = self._reducer.mean(sample.embedding)
+        self._alert.append((pts_ms, np.column_stack([mean, self._sums]), sample.logits))
+        ready = [row for row in self._waiting if row[0] < pts_ms]
+        self._waiting = [row for row in self._waiting if row[0] >= pts_ms]
+        for _, index, embedding in ready:
+            self._calm[index][1][:, 1:] = self._sums - self._reducer.change(embedding, sample.embedding)
 
     def add_calm(self, pts_ms: int, sample: SampleScore) -> None:
-        if not self._calm or pts_ms > self._calm[-1][0]:
-            self._calm.append((pts_ms, sample.logits))
+        """A sample that is not after the one before is left out."""
+        if self._calm and pts_ms <= self._calm[-1][0]:
+            return
+        row = np.column_stack([self._reducer.mean(sample.embedding), self._sums])
+        following = next((recent for recent in self._recent if recent[0] > pts_ms), None)
+        if following is None:
+            self._waiting.append((pts_ms, len(self._calm), sample.embedding))
+        else:
+            row[:, 1:] = following[2] - self._reducer.change(sample.embedding, following[1])
+        self._calm.append((pts_ms, row, sample.logits))
 
     def build(self, start_ms: int, duration_ms: int) -> Track:
         """``start_ms``: media time of the first frame."""
-        count = self._categories
         return Track(
-            duration_ms=duration_ms,
-            alert_ms=np.array([pts - start_ms for pts, *_ in self._alert], dtype=np.int64),
-            alert_reduced=_rows([row for _, row, _ in self._alert], _PER_CATEGORY * count),
-            alert_logits=_rows([logits for *_, logits in self._alert], count),
-            calm_ms=np.array([pts - start_ms for pts, _ in self._calm], dtype=np.int64),
-            calm_logits=_rows([logits for _, logits in self._calm], count),
+            duration_ms,
+            *self._columns(self._alert, start_ms),
+            *self._columns(self._calm, start_ms),
             jumps_ms=np.array(sorted(pts - start_ms for pts in self.jumps), dtype=np.int64),
         )
 
-
-def _rows(rows: list[NDArray[np.float64]] | list[NDArray[np.float32]], width: int) -> NDArray[np.float64]:
-    return np.array(rows, dtype=np.float64).reshape(len(rows), width)
+    def _columns(
+        self, samples: list[tuple[int, NDArray[np.float64], NDArray[np.float32]]], start_ms: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        count, categories = len(samples), self._categories
+        return (
+            np.array([pts - start_ms for pts, *_ in samples], dtype=np.int64),
+            np.array([row for _, row, _ in samples]).reshape(count, _PER_CATEGORY * categories),
+            np.array([logits for *_, logits in samples], dtype=np.float64).reshape(count, categories),
+        )

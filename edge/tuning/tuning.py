@@ -137,7 +137,7 @@ def _cut_curve(search: Search, chosen: CategoryPolicy) -> list[Point]:
 
 def _flag_curve(study: Study, chosen: CategoryPolicy) -> list[Point]:
     points = []
-    for threshold in THRESHOLDS:
+    for threshold in THRESHOLDS[::3]:
         if chosen.raise_at <= threshold <= chosen.cut_at:
             part = chosen.model_copy(update={"flag_at": threshold})
             found = counts(study.outcomes(study.rows, part))

@@ -6,13 +6,15 @@ from edge.domain import Action, Tier
 from edge.policy import CategoryPolicy
 from edge.tuning.labels import Truth
 from edge.tuning.outcome import Event, outcome
-from edge.tuning.simulate import Act, Simulator, acts
+from edge.tuning.simulate import Act, Simulator, Tiering, acts
 from edge.tuning.study import Study
 from tests.tuning.conftest import footage, track
 
+TIERING = Tiering(0.5, 0.4, 0.8, 2)
+
 
 def tiers(simulator: Simulator, scores: list[float], jumps: tuple[int, ...] = ()) -> list[tuple[int, Tier]]:
-    way = simulator.way(track(scores, jumps=jumps), 0.5, 0.4, 0, simulator.tiers)
+    way = simulator.way(track(scores, jumps=jumps), TIERING)
     return [(step.pts_ms, step.tier) for step in way.steps]
 
 
@@ -51,7 +53,7 @@ def test_a_jump_of_the_bitrate_is_looked_at(simulator: Simulator) -> None:
 
 
 def test_the_window_starts_anew_with_the_alert_tier(simulator: Simulator) -> None:
-    way = simulator.way(track([*[0.1] * 10, *[0.9] * 10]), 0.5, 0.4, 0, simulator.tiers)
+    way = simulator.way(track([*[0.1] * 10, *[0.9] * 10]), TIERING)
     first = next(step for step in way.steps if step.pts_ms == 2200)
     assert first.tier is Tier.ALERT
     assert abs(first.score - 0.9) < 1e-6  # not the mean with the calm samples before
