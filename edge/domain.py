@@ -87,6 +87,8 @@ class AccessUnit:
     data: bytes
     arrival_ms: float
     """Monotonic time at which its last byte arrived."""
+    held: bool = False
+    """It was not needed when it arrived, and was held back until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +146,22 @@ class Verdict:
     """Arrival of the sample's last byte to the verdict."""
 
 
+class Severity(StrEnum):
+    """How heavily a violation weighs."""
+
+    NORMAL = "normal"
+    SEVERE = "severe"
+
+
 class SubjectKind(StrEnum):
     """What a block can name."""
 
     BROADCASTER = "broadcaster"
     STREAM_KEY = "stream_key"
     ADDRESS = "address"
+    """An address, or a network in CIDR notation."""
+    ATTRIBUTE = "attribute"
+    """``NAME=VALUE`` of an attribute that the ingest server passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +177,26 @@ class Block:
     category: str
     created_ms: int
     until_ms: int
+    """When it ends as things stand: a provisional block that lapses has the time of its lapse here."""
     incident_id: str | None
     created_by: str
     lifted_ms: int | None = None
     lifted_by: str | None = None
     lift_reason: str | None = None
+    provisional: bool = False
+    """Waits for people: nobody, or one where two are needed, has stood for it."""
+    full_until_ms: int | None = None
+    """Where it began provisional: when it ends once people stand for it."""
+    review_by_ms: int | None = None
+    """Where it is provisional: when the wait ends, with the block (``until_ms``) or without."""
+    strike_id: str | None = None
+    """Of a strike that was given by hand; the one of a violation is found by ``incident_id``."""
 
     def active_at(self, wall_ms: int) -> bool:
         return self.lifted_ms is None and wall_ms < self.until_ms
+
+    def provisional_at(self, wall_ms: int) -> bool:
+        return self.provisional and (self.review_by_ms is None or wall_ms < self.review_by_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +207,40 @@ class Strike:
     broadcaster: str
     app: str
     category: str
-    incident_id: str
+    incident_id: str | None
+    """None for a strike by hand that no incident led to."""
     created_ms: int
     pardoned_ms: int | None = None
+    severity: Severity = Severity.NORMAL
+    review_by_ms: int | None = None
+    """It is gone from then on: nobody has stood for it yet. None: it stands."""
+    reason: str = ""
+    created_by: str = "gate"
+    pardoned_by: str | None = None
+    pardon_reason: str | None = None
 
 
 class IncidentState(StrEnum):
     OPEN = "open"
+    CONFIRMED_ONCE = "confirmed_once"
+    """One person stands for it, and a permanent block needs two."""
     CONFIRMED = "confirmed"
     OVERTURNED = "overturned"
     ESCALATED = "escalated"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Where people stand with an incident."""
+
+    claimed_by: str | None = None
+    claimed_until_ms: int | None = None
+    """The claim is free again from then on."""
+    first_confirmed_by: str | None = None
+    first_confirmed_ms: int | None = None
+    reviewed_by: str | None = None
+    reviewed_ms: int | None = None
+    review_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +259,34 @@ class Incident:
     cut_asked_ms: int | None = None
     cut_confirmed_ms: int | None = None
     confirmed_by: str | None = None
-    """What proved the cut: ``confirm_cut``, ``hook``, ``state_api``."""
+    """What proved the cut: ``confirm_cut``, ``hook``, ``state_api``, ``already_gone``, ``refused_again``."""
+    cut_unconfirmed_ms: int | None = None
+    """When the alarm was raised that nothing had proven the cut within its limit."""
+    cut_unconfirmed_reason: str | None = None
+    """``limit``: asking goes on; ``caller_gone``: nobody is left who could be asked."""
+    review: Review = Review()
+
+
+class AppealState(StrEnum):
+    OPEN = "open"
+    GRANTED = "granted"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """A broadcaster's word against a block, filed by the platform, decided by a person."""
+
+    id: str
+    incident_id: str | None
+    """None for an appeal against a block that no incident led to."""
+    block_id: str | None
+    broadcaster: str
+    app: str
+    text: str
+    filed_ms: int
+    filed_by: str
+    state: AppealState = AppealState.OPEN
+    decided_ms: int | None = None
+    decided_by: str | None = None
+    decision_reason: str | None = None

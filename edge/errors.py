@@ -7,6 +7,7 @@ GateError                       what went wrong, where, and whether a retry can 
 ├── NotFound                    no stream, incident, block, bank … of that id
 ├── AlreadyExists               the id is in use
 ├── StaleVersion                somebody else changed it first (retryable)
+├── Conflict                    it cannot be done as things stand: somebody else is at it, or it is decided
 ├── PermissionRefused           the caller's role does not allow it
 ├── ConfigError                 a settings or policy file cannot be used
 ├── MediaError                  media that cannot be decoded
@@ -87,6 +88,12 @@ class StaleVersion(GateError):
 
     retryable = True
     reason = "stale_version"
+
+
+class Conflict(GateError):
+    """The call is right, and things do not stand so that it can be done. Says how they stand."""
+
+    reason = "conflict"
 
 
 class PermissionRefused(GateError):

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from edge.domain import PERMANENT_MS, Action, Publish
+from edge.domain import PERMANENT_MS, Action, Publish, Severity
 from edge.errors import InvalidInput, LimitExceeded
 
 MAX_POLICY_BYTES = 64 * 1024
@@ -45,6 +45,20 @@ class FailureMode(StrEnum):
     DENY = "deny"
 
 
+class Unreviewed(StrEnum):
+    """What becomes of a block, and of its strike, when nobody has reviewed it in time."""
+
+    LAPSE = "lapse"
+    STAND = "stand"
+
+
+class StrikeScope(StrEnum):
+    """Which strikes count together, and where their block holds: in every app, or in the app alone."""
+
+    ALL = "all"
+    APP = "app"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,6 +76,9 @@ class CategoryPolicy(_Part):
     cut_samples: int = Field(3, ge=1, le=100, description="Samples in a row at or over cut_at before CUT.")
     cut_span_ms: int = Field(
         400, ge=0, le=60_000, description="Media time those samples must span before CUT, milliseconds."
+    )
+    severity: Severity = Field(
+        Severity.NORMAL, description="severe: a violation is blocked permanently, whatever came before."
     )
 
     @model_validator(mode="after")
@@ -126,6 +143,9 @@ class TierPolicy(_Part):
     )
 
 
+Link = Annotated[str, Field(pattern=r"^(stream_key|address|attribute:[^=]{1,64})$")]
+
+
 class LadderPolicy(_Part):
     """How long live access is blocked, by the number of strikes that count."""
 
@@ -137,7 +157,62 @@ class LadderPolicy(_Part):
         f"{PERMANENT_MS} is permanent.",
     )
     lapse_ms: int = Field(365 * DAY_MS, ge=1_000, description="A strike older than this no longer counts.")
-    block_address: bool = Field(False, description="Block the publisher's address as well.")
+    scope: StrikeScope = Field(
+        StrikeScope.ALL,
+        description="app: strikes count, and blocks hold, in the app of the violation alone, for tenants "
+        "that share nothing.",
+    )
+    per_category: bool = Field(False, description="Count only strikes of the same category.")
+    link: tuple[Link, ...] = Field(
+        ("stream_key",),
+        max_length=16,
+        description="What is blocked together with the broadcaster: stream_key, address, attribute:NAME.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stored_before_link(cls, values: Any) -> Any:
+        """``block_address`` was a field of its own in policies that are still in ledgers."""
+        if isinstance(values, dict) and "block_address" in values:
+            values = dict(values)
+            if values.pop("block_address") is True:
+                values["link"] = tuple(dict.fromkeys((*values.get("link", ("stream_key",)), "address")))
+        return values
+
+
+class ReviewPolicy(_Part):
+    """Due process: what holds until a person has looked, and how people decide."""
+
+    provisional_ms: int = Field(
+        DAY_MS, ge=1_000, le=365 * DAY_MS, description="How long a block waits for a person's review."
+    )
+    detector: Unreviewed = Field(
+        Unreviewed.LAPSE, description="Then, when it rests on the detector alone: lapse or stand."
+    )
+    match: Unreviewed = Field(
+        Unreviewed.STAND, description="Then, when it rests on known footage: lapse or stand."
+    )
+    two_person_permanent: bool = Field(
+        False, description="A permanent block needs the word of two people; until then it ends."
+    )
+    interim_ms: int = Field(
+        90 * DAY_MS,
+        ge=1_000,
+        le=3650 * DAY_MS,
+        description="How long a block that is to be permanent holds on the word of one.",
+    )
+    claim_ms: int = Field(
+        30 * 60_000, ge=1_000, le=7 * DAY_MS, description="A claimed incident is free again after this."
+    )
+    appeal_ms: int = Field(
+        180 * DAY_MS,
+        ge=1_000,
+        le=3650 * DAY_MS,
+        description="Appeals are taken this long after a block began.",
+    )
+    appeals: int = Field(
+        2, ge=0, le=16, description="Appeals against one block or incident, one after another."
+    )
 
 
 class FailurePolicy(_Part):
@@ -182,6 +257,7 @@ class Policy(_Part):
     match: MatchPolicy = MatchPolicy()
     tiers: TierPolicy = TierPolicy()
     ladder: LadderPolicy = LadderPolicy()
+    review: ReviewPolicy = ReviewPolicy()
     failure: FailurePolicy = FailurePolicy()
     evidence: EvidencePolicy = EvidencePolicy()
     apps: dict[Pattern, Patch] = Field(

@@ -57,6 +57,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             reason=_REASONS[admission.reason],
             blocked_until_wall_ms=admission.until_ms,
             block_id=admission.block_id,
+            provisional=admission.provisional,
         )
         if admission.notice is not None:
             response.message.en, response.message.ar = admission.notice.en, admission.notice.ar
@@ -87,22 +88,23 @@ class GateServicer(gate_pb2_grpc.GateServicer):
 
     async def _read(self, stream: LiveStream, requests: AsyncIterator[gate_pb2.WatchRequest]) -> None:
         """Media of one call until `end`; the caller's half-close counts as one."""
-        answers = stream.answers
+        answers, watching = stream.answers, self._gate.watching
         assert answers is not None
         try:
             async for request in requests:
                 match request.WhichOneof("request"):
                     case "access_unit":
-                        await self._gate.watching.push(stream, request.access_unit)
+                        if watching.push(stream, request.access_unit):
+                            await watching.drained(stream)
                     case "end":
                         reason = bounds.text("end.reason", request.end.reason, 64)
-                        self._gate.watching.end_push(stream, reason)
+                        watching.end_push(stream, reason)
                         return
                     case "open":
                         raise InvalidInput("open", "a Watch call has exactly one")
                     case _:
                         raise InvalidInput("request", "must be open, access_unit or end")
-            self._gate.watching.end_push(stream, "half_close")
+            watching.end_push(stream, "half_close")
         except GateError as error:
             answers.close(error)
         except grpc.RpcError:

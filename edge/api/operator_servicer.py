@@ -140,7 +140,7 @@ class OperatorServicer(operator_pb2_grpc.OperatorServicer):
         decision = convert.state_from_proto(request.decision)
         if decision is None or decision is IncidentState.OPEN:
             raise InvalidInput("decision", "must be CONFIRMED, OVERTURNED or ESCALATED")
-        incident = await self._gate.operating.review(
+        incident = await self._gate.reviewing.review(
             bounds.text("incident_id", request.incident_id, 64, required=True),
             decision,
             bounds.text("reason", request.reason, self._gate.settings.limits.max_reason_chars, required=True),

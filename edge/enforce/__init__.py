@@ -9,12 +9,13 @@ from edge.enforce.connectors.node_media_server import NodeMediaServerConnector
 from edge.enforce.connectors.ovenmediaengine import OvenMediaEngineConnector
 from edge.enforce.connectors.srs import SrsConnector
 from edge.enforce.connectors.zlmediakit import ZlMediaKitConnector
-from edge.enforce.cutting import CutOutcome, Cutter, retry_delay_ms
-from edge.enforce.ladder import block_until
-from edge.enforce.notices import Notice, notice
+from edge.enforce.cutting import CallerGone, CutOutcome, Cutter, retry_delay_ms
+from edge.enforce.ladder import Sanction, Term, block_until, sanction_of, term_of
+from edge.enforce.notices import Notice, block_notice, notice
 
 __all__ = [
     "CallerConnector",
+    "CallerGone",
     "Connector",
     "CutAttempt",
     "CutOutcome",
@@ -25,10 +26,15 @@ __all__ = [
     "NodeMediaServerConnector",
     "Notice",
     "OvenMediaEngineConnector",
+    "Sanction",
     "SrsConnector",
     "StatPage",
+    "Term",
     "ZlMediaKitConnector",
+    "block_notice",
     "block_until",
     "notice",
     "retry_delay_ms",
+    "sanction_of",
+    "term_of",
 ]

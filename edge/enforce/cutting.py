@@ -28,6 +28,13 @@ _Value = TypeVar("_Value")
 log = structlog.get_logger(__name__)
 
 
+class CallerGone(CutFailed):
+    """Nobody is left who could be asked, or could confirm."""
+
+    retryable = False
+    reason = "caller_gone"
+
+
 @dataclass(frozen=True, slots=True)
 class CutOutcome:
     """How a cut ended, or where it stands after its limit."""
@@ -116,11 +123,11 @@ class Cutter:
         return True
 
     def abandon(self, stream_id: str) -> bool:
-        """Nobody is left who could be asked or could confirm: whoever waits gets CutFailed."""
+        """Nobody is left who could be asked or could confirm: whoever waits gets CallerGone."""
         running = self._running.pop(stream_id, None)
         if running is None:
             return False
-        _fail(running, "nobody is left who could confirm the cut")
+        _fail(running, CallerGone("nobody is left who could confirm the cut"))
         if running.task is not None:
             running.task.cancel()
         return True
@@ -129,7 +136,7 @@ class Cutter:
         """Stop asking; whoever waits gets CutFailed."""
         tasks = [running.task for running in self._running.values() if running.task is not None]
         for running in self._running.values():
-            _fail(running, "the gate stops before the cut is confirmed")
+            _fail(running, CutFailed("the gate stops before the cut is confirmed"))
         self._running.clear()
         for task in tasks:
             task.cancel()
@@ -187,9 +194,9 @@ class Cutter:
             await asyncio.sleep(retry_delay_ms(attempt, self._spread()) / 1000)
 
 
-def _fail(running: _Running, why: str) -> None:
+def _fail(running: _Running, error: CutFailed) -> None:
     if not running.done.done():
-        running.done.set_exception(CutFailed(why))
+        running.done.set_exception(error)
         running.done.exception()  # nobody may be waiting, and that is no error
 
 

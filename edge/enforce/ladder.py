@@ -1,28 +1,121 @@
-"""The strike ladder: how long live access is blocked after the next violation."""
+"""The strike ladder: how long live access is blocked after a violation, and what that takes. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from edge.domain import PERMANENT_MS, Strike
-from edge.policy import LadderPolicy
+from pydantic import BaseModel, ConfigDict
+
+from edge.domain import PERMANENT_MS, Incident, Severity, SignalSource, Strike, Verdict
+from edge.policy import LadderPolicy, Policy, ReviewPolicy, StrikeScope, Unreviewed
+
+SEVERE_BANK = "severity=critical"
+"""Word in a match signal's detail: its bank is of the highest severity."""
+
+
+class Sanction(BaseModel):
+    """What one violation costs: the parts of a policy that apply to it, and how heavily it weighs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ladder: LadderPolicy = LadderPolicy()
+    review: ReviewPolicy = ReviewPolicy()
+    severity: Severity = Severity.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long a block holds, and until when it waits for people. Wall milliseconds."""
+
+    until_ms: int
+    full_until_ms: int
+    provisional: bool = False
+    review_by_ms: int | None = None
+    """Set when provisional: the wait ends, with the block (``until_ms``) or without."""
+    strike_review_by_ms: int | None = None
+    """Set when the strike is gone from then on, unless somebody stands for it."""
+
+
+def sanction_of(policy: Policy, incident: Incident) -> Sanction:
+    """``policy``: the whole one; what applies to the incident's app and tenant is taken from it."""
+    policy = policy.for_publish(incident.publish)
+    return Sanction(
+        ladder=policy.ladder, review=policy.review, severity=severity_of(incident.verdict, policy)
+    )
+
+
+def severity_of(verdict: Verdict, policy: Policy) -> Severity:
+    """Severe by the policy of the category, or by the bank whose footage decided."""
+    category = policy.categories.get(verdict.category)
+    if category is not None and category.severity is Severity.SEVERE:
+        return Severity.SEVERE
+    deciding = verdict.signals[0] if verdict.signals else None
+    matched = deciding is not None and deciding.source is SignalSource.MATCH and by_match(verdict)
+    if matched and deciding is not None and SEVERE_BANK in deciding.detail.split():
+        return Severity.SEVERE
+    return Severity.NORMAL
+
+
+def by_match(verdict: Verdict) -> bool:
+    """Whether known footage led to it; else it rests on the detector alone."""
+    return verdict.reason == SignalSource.MATCH.value
+
+
+def stands(strike: Strike, wall_ms: int) -> bool:
+    """Whether a strike is there at all: not pardoned, and not lapsed for want of a review."""
+    lapsed = strike.review_by_ms is not None and wall_ms >= strike.review_by_ms
+    return strike.pardoned_ms is None and not lapsed
 
 
 def counts(strike: Strike, ladder: LadderPolicy, wall_ms: int) -> bool:
-    """Whether a strike still weighs: not pardoned, and not older than ``ladder.lapse_ms``.
+    """Whether a strike weighs at a time: it stands, and is not older than ``ladder.lapse_ms``.
 
     A strike dated after ``wall_ms`` counts: a clock that was set back must not forgive.
     """
-    return strike.pardoned_ms is None and wall_ms - strike.created_ms <= ladder.lapse_ms
+    return stands(strike, wall_ms) and wall_ms - strike.created_ms <= ladder.lapse_ms
 
 
-def block_until(strikes_before: Sequence[Strike], ladder: LadderPolicy, wall_ms: int) -> int:
-    """Wall milliseconds at which the block for one more violation ends.
+def block_until(earlier: Iterable[Strike], strike: Strike, ladder: LadderPolicy) -> int:
+    """Wall milliseconds at which the block for ``strike`` ends.
 
-    ``strikes_before``: the broadcaster's earlier strikes, without the one that is being written.
-    The n-th strike that counts takes the n-th step; the last step stands for every further one.
-    Never over PERMANENT_MS.
+    ``earlier``: the broadcaster's other strikes, in any order. The n-th strike that counts when
+    ``strike`` is given takes the n-th step, and the last step stands for every further one; permanent,
+    and PERMANENT_MS, when it or one that counts is severe. Never over PERMANENT_MS.
     """
-    earlier = sum(1 for strike in strikes_before if counts(strike, ladder, wall_ms))
-    step_ms = ladder.steps_ms[min(earlier, len(ladder.steps_ms) - 1)]
-    return min(wall_ms + step_ms, PERMANENT_MS)
+    weighing = [
+        other
+        for other in earlier
+        if counts(other, ladder, strike.created_ms)
+        and (not ladder.per_category or other.category == strike.category)
+        and (ladder.scope is StrikeScope.ALL or other.app == strike.app)
+    ]
+    if any(each.severity is Severity.SEVERE for each in (strike, *weighing)):
+        return PERMANENT_MS
+    step_ms = ladder.steps_ms[min(len(weighing), len(ladder.steps_ms) - 1)]
+    return min(strike.created_ms + step_ms, PERMANENT_MS)
+
+
+def term_of(
+    full_until_ms: int, created_ms: int, review: ReviewPolicy, *, matched: bool, confirmed: int
+) -> Term:
+    """How long a block holds whose full length is ``full_until_ms``.
+
+    ``matched``: known footage led to it, or a person did; else it rests on the detector alone.
+    ``confirmed``: how many people stand for it.
+    """
+    interim_ms = min(full_until_ms, created_ms + review.interim_ms)
+    needs_two = review.two_person_permanent and full_until_ms >= PERMANENT_MS
+    if confirmed >= 2 or (confirmed == 1 and not needs_two):
+        return Term(full_until_ms, full_until_ms)
+    if confirmed == 1:
+        return Term(interim_ms, full_until_ms, True, interim_ms)
+    due_ms = created_ms + review.provisional_ms
+    if (review.match if matched else review.detector) is Unreviewed.LAPSE:
+        end_ms = min(full_until_ms, due_ms)
+        return Term(end_ms, full_until_ms, True, end_ms, due_ms)
+    if needs_two:
+        return Term(interim_ms, full_until_ms, True, interim_ms)
+    if matched:
+        return Term(full_until_ms, full_until_ms)
+    return Term(full_until_ms, full_until_ms, True, min(due_ms, full_until_ms))

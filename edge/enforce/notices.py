@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 
-from edge.domain import PERMANENT_MS
+from edge.domain import PERMANENT_MS, Block
 from edge.errors import ConfigError, InvalidInput
 
 KEYS = ("blocked", "cut", "capacity", "ledger_down", "draining")
@@ -34,22 +34,41 @@ class Notice:
     ar: str
 
 
-def notice(key: str, *, until_ms: int | None = None, category: str | None = None) -> Notice:
+def notice(
+    key: str,
+    *,
+    until_ms: int | None = None,
+    category: str | None = None,
+    review_by_ms: int | None = None,
+) -> Notice:
     """The message for a broadcaster: what happened, why, when live access returns, how to appeal.
 
     ``until_ms``: wall milliseconds; PERMANENT_MS or more reads "permanently", None or 0 says nothing.
     ``category``: its name in the catalogue (``category.NAME``), or as it stands when it has none.
+    ``review_by_ms``: set for a provisional block: until then a person may still change it.
     Raises InvalidInput for a key that is not one of KEYS.
     """
     if key not in KEYS:
         raise InvalidInput("notice", f"{key[:64]!r} is not one of {', '.join(KEYS)}")
     return Notice(
-        en=_say(catalogue("en"), key, until_ms or 0, category or ""),
-        ar=_say(catalogue("ar"), key, until_ms or 0, category or ""),
+        en=_say(catalogue("en"), key, until_ms or 0, category or "", review_by_ms or 0),
+        ar=_say(catalogue("ar"), key, until_ms or 0, category or "", review_by_ms or 0),
     )
 
 
-def _say(messages: Mapping[str, str], key: str, until_ms: int, category: str) -> str:
+def block_notice(key: str, block: Block | None, wall_ms: int, *, category: str | None = None) -> Notice:
+    """The same for what a block does; ``category`` stands in where there is no block."""
+    if block is None:
+        return notice(key, category=category)
+    return notice(
+        key,
+        until_ms=block.until_ms,
+        category=block.category or category,
+        review_by_ms=block.review_by_ms if block.provisional_at(wall_ms) else None,
+    )
+
+
+def _say(messages: Mapping[str, str], key: str, until_ms: int, category: str, review_by_ms: int) -> str:
     # A stream can be stopped without a block (the gate cannot watch it): nothing was withdrawn then.
     opening = "stopped" if key == "cut" and not until_ms else key
     sentences = [messages[opening]]
@@ -57,12 +76,18 @@ def _say(messages: Mapping[str, str], key: str, until_ms: int, category: str) ->
         if category:
             name = messages.get(f"category.{category}", category)
             sentences.append(messages["reason"].format(category=f"{_FSI}{_visible(name)}{_PDI}"))
-        if until_ms >= PERMANENT_MS:
-            sentences.append(messages["permanent"])
-        elif until_ms > 0:
-            sentences.append(messages["until"].format(date=f"{_LRI}{_utc(until_ms)}{_PDI}"))
+        if until_ms:
+            sentences += _how_long(messages, until_ms, review_by_ms)
         sentences.append(messages["appeal"])
     return " ".join(sentences)
+
+
+def _how_long(messages: Mapping[str, str], until_ms: int, review_by_ms: int) -> list[str]:
+    date = "" if until_ms >= PERMANENT_MS else f"{_LRI}{_utc(until_ms)}{_PDI}"
+    if review_by_ms and until_ms <= review_by_ms and date:
+        return [messages["provisional_until"].format(date=date)]
+    end = messages["until"].format(date=date) if date else messages["permanent"]
+    return [messages["provisional"], end] if review_by_ms else [end]
 
 
 def _utc(wall_ms: int) -> str:

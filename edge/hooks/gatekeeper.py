@@ -22,6 +22,8 @@ class Admission:
     """Wall time at which the block ends; 0: no block."""
     notice: Notice | None = None
     block_id: str = ""
+    provisional: bool = False
+    """The block waits for a person's review."""
 
 
 class Gatekeeper(Protocol):

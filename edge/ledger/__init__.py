@@ -4,6 +4,7 @@ from edge.ledger.audit import AuditBroken, AuditRow
 from edge.ledger.durable import DurableLedger
 from edge.ledger.feed import FleetFeed
 from edge.ledger.ledger import Ledger
+from edge.ledger.reviews import Case
 from edge.ledger.view import AdmissionView
 from edge.ledger.violations import Violation, make_violation
 
@@ -11,6 +12,7 @@ __all__ = [
     "AdmissionView",
     "AuditBroken",
     "AuditRow",
+    "Case",
     "DurableLedger",
     "FleetFeed",
     "Ledger",

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 
-from edge.domain import PERMANENT_MS, Block, SubjectKind, new_id
-from edge.errors import InvalidInput, LimitExceeded, NotFound
+from edge.domain import PERMANENT_MS, AppealState, Block, SubjectKind, new_id
+from edge.enforce.ladder import term_of
+from edge.errors import Conflict, InvalidInput, NotFound, PermissionRefused
 from edge.ledger import records
+from edge.ledger.appealing import decide_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.bell import Bell, ring
-from edge.ledger.tables import audit, blocks
-from edge.ledger.view import parse_network
-
-_MAX_SUBJECT = 512
+from edge.ledger.subjects import normal_subject
+from edge.ledger.tables import appeals, audit, blocks
+from edge.ledger.undoing import update_block
+from edge.policy import ReviewPolicy
 
 
 class Blocks(LedgerBase):
@@ -27,6 +28,7 @@ class Blocks(LedgerBase):
         wall_ms: int,
         include_ended: bool = False,
         subject: str | None = None,
+        incident_id: str | None = None,
         limit: int = 100,
         before_id: str | None = None,
     ) -> tuple[Block, ...]:
@@ -36,6 +38,8 @@ class Blocks(LedgerBase):
             query = query.where(blocks.c.lifted_ms.is_(None), blocks.c.until_ms > wall_ms)
         if subject is not None:
             query = query.where(blocks.c.subject == subject)
+        if incident_id is not None:
+            query = query.where(blocks.c.incident_id == incident_id)
         if before_id is not None:
             query = query.where(blocks.c.id < before_id)
         with self._database.read("read blocks") as connection:
@@ -67,23 +71,29 @@ class Blocks(LedgerBase):
         reason: str,
         by: str,
         wall_ms: int,
+        review: ReviewPolicy | None = None,
     ) -> Block:
-        """A block by hand; ``duration_ms`` None is permanent."""
-        if not subject or len(subject) > _MAX_SUBJECT:
-            raise LimitExceeded("subject", _MAX_SUBJECT, len(subject), "characters")
-        if kind is SubjectKind.ADDRESS and "/" in subject:
-            subject = str(parse_network(subject))
+        """A block by hand; ``duration_ms`` None is permanent.
+
+        Where ``review`` wants two people for that, it is provisional until ``confirm_block``. Raises
+        InvalidInput for a subject that its kind does not have.
+        """
+        full_ms = PERMANENT_MS if duration_ms is None else min(wall_ms + duration_ms, PERMANENT_MS)
+        term = term_of(full_ms, wall_ms, review or ReviewPolicy(), matched=True, confirmed=1)
         block = Block(
             id=new_id("bl"),
             subject_kind=kind,
-            subject=subject,
+            subject=normal_subject(kind, subject),
             app=app,
             reason=reason,
             category="",
             created_ms=wall_ms,
-            until_ms=PERMANENT_MS if duration_ms is None else min(wall_ms + duration_ms, PERMANENT_MS),
+            until_ms=term.until_ms,
             incident_id=None,
             created_by=by,
+            provisional=term.provisional,
+            full_until_ms=term.full_until_ms if term.provisional else None,
+            review_by_ms=term.review_by_ms,
         )
         with self._database.write("add a block") as connection:
             row = records.block_to_row(block)
@@ -92,20 +102,43 @@ class Blocks(LedgerBase):
             ring(connection)
         return block
 
+    def confirm_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
+        """The second person's word for a permanent block that the first made by hand.
+
+        Raises NotFound, Conflict, and PermissionRefused for the same person.
+        """
+        with self._database.write("confirm a block") as connection:
+            block = read_block(connection, block_id)
+            if block.incident_id is not None:
+                raise Conflict(f"block_id: {block_id} rests on {block.incident_id}: review the incident")
+            if not block.active_at(wall_ms) or not block.provisional_at(wall_ms):
+                raise Conflict(f"block_id: {block_id} does not wait for a second person")
+            if block.created_by == by:
+                raise PermissionRefused(f"block_id: {by} made it; another person must confirm it")
+            full_ms = block.full_until_ms or block.until_ms
+            block = dataclasses.replace(block, until_ms=full_ms, provisional=False, review_by_ms=None)
+            update_block(connection, block, next_number(connection))
+            detail = {"reason": reason, "until_ms": full_ms}
+            self._audit(connection, wall_ms, by, "confirm_block", block_id, detail, {blocks: [block_id]})
+            ring(connection)
+        return block
+
     def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
         """Live access again. Raises NotFound, and InvalidInput when it was lifted before."""
         with self._database.write("lift a block") as connection:
-            row = connection.execute(sa.select(blocks).where(blocks.c.id == block_id)).first()
-            if row is None:
-                raise NotFound("block", block_id)
-            if row.lifted_ms is not None:
-                raise InvalidInput("block_id", f"{block_id} was lifted already by {row.lifted_by}")
-            lift: dict[str, Any] = {"lifted_ms": wall_ms, "lifted_by": by, "lift_reason": reason}
-            number = next_number(connection)
-            connection.execute(blocks.update().where(blocks.c.id == block_id).values(**lift, revision=number))
-            self._audit(connection, wall_ms, by, "lift", block_id, {"reason": reason}, {blocks: [block_id]})
+            block = read_block(connection, block_id)
+            if block.lifted_ms is not None:
+                raise InvalidInput("block_id", f"{block_id} was lifted already by {block.lifted_by}")
+            block = dataclasses.replace(block, lifted_ms=wall_ms, lifted_by=by, lift_reason=reason)
+            update_block(connection, block, next_number(connection))
+            granted = decide_appeals(
+                connection, AppealState.GRANTED, reason, by, wall_ms, block_ids=(block_id,)
+            )
+            detail = {"reason": reason, "appeals": granted}
+            written: dict[sa.Table, list[str]] = {blocks: [block_id], appeals: granted}
+            self._audit(connection, wall_ms, by, "lift", block_id, detail, written)
             ring(connection)
-            return dataclasses.replace(records.block_from_row(row), **lift)
+            return block
 
     # the fleet
 
@@ -136,3 +169,10 @@ class Blocks(LedgerBase):
     def bell(self) -> Bell:
         """Rings when a gate has changed a block."""
         return Bell(self._database.engine, self._database.patience_ms)
+
+
+def read_block(connection: sa.Connection, block_id: str) -> Block:
+    row = connection.execute(sa.select(blocks).where(blocks.c.id == block_id)).first()
+    if row is None:
+        raise NotFound("block", block_id)
+    return records.block_from_row(row)

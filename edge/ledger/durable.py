@@ -9,13 +9,13 @@ from typing import Self
 
 import structlog
 
+from edge.crash import crash_point
 from edge.domain import Block, Incident
-from edge.enforce.ladder import block_until
+from edge.enforce.ladder import Sanction
 from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger.journal import Journal
 from edge.ledger.ledger import Ledger
 from edge.ledger.violations import Violation, make_violation
-from edge.policy import LadderPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class DurableLedger(Ledger):
         ledger.reconcile()
         return ledger
 
-    def record_violation(self, incident: Incident, ladder: LadderPolicy, wall_ms: int) -> Violation:
+    def record_violation(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
         """On disk when it returns, in the ledger or (``durable_in``) in the journal.
 
         A cut waits for a ledger that is away once; until ``reconcile`` or ``probe`` has found it back,
@@ -52,29 +52,28 @@ class DurableLedger(Ledger):
         """
         if self._away:
             try:
-                return self._record_in_journal(incident, ladder, wall_ms)
+                return self._record_in_journal(incident, sanction, wall_ms)
             except LedgerUnavailable:
-                return super().record_violation(incident, ladder, wall_ms)
+                return super().record_violation(incident, sanction, wall_ms)
         try:
-            return super().record_violation(incident, ladder, wall_ms)
+            return super().record_violation(incident, sanction, wall_ms)
         except LedgerUnavailable as error:
             self._away = True
             log.warning("ledger is away, the journal takes the violation", error=str(error))
         except InvalidInput as error:
             # The cut must not depend on it.
             log.critical("ledger refuses the violation, the journal takes it", error=str(error))
-        return self._record_in_journal(incident, ladder, wall_ms)
+        return self._record_in_journal(incident, sanction, wall_ms)
 
-    def _record_in_journal(self, incident: Incident, ladder: LadderPolicy, wall_ms: int) -> Violation:
+    def _record_in_journal(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
         with self._journal_lock:
             waiting = [entry.violation for entry in self._journal.entries()]
             for known in waiting:
                 if incident.stream_id == known.incident.stream_id:
                     return known
             earlier = [v.strike for v in waiting if v.strike.broadcaster == incident.publish.broadcaster]
-            until_ms = block_until(earlier, ladder, incident.created_ms)
-            violation = make_violation(incident, ladder, until_ms, wall_ms)
-            self._journal.append(violation, ladder)
+            violation = make_violation(incident, sanction, earlier, wall_ms)
+            self._journal.append(violation, sanction)
         return dataclasses.replace(violation, durable_in="journal")
 
     def probe(self) -> tuple[Block, ...]:
@@ -93,16 +92,20 @@ class DurableLedger(Ledger):
         size = self._journal.size()
         adopted: list[Block] = []
         if size:
+            crash_point("reconcile.begin")
             refused = []
             for entry in self._journal.entries():
                 try:
-                    adopted += self.adopt_violation(entry.violation, entry.ladder).blocks
+                    adopted += self.adopt_violation(entry.violation, entry.sanction).blocks
+                    crash_point("reconcile.adopted")
                 except InvalidInput as error:
                     log.critical("ledger refuses a violation of the journal", error=str(error))
                     refused.append(entry)
+            crash_point("reconcile.clear")
             with self._journal_lock:
                 # What was appended meanwhile may not have been read: it waits for the next time.
                 self._journal.clear(size, refused)
+            crash_point("reconcile.cleared")
             log.info("journal is in the ledger", blocks=len(adopted))
         self._away = False
         return tuple(adopted)

@@ -10,6 +10,9 @@ from edge.ledger import records
 from edge.ledger.base import GATE, PAGE, LedgerBase
 from edge.ledger.tables import incidents
 
+CALLER_GONE = "caller_gone"
+"""Reason of a cut that ends unproven: nobody is left who could be asked."""
+
 
 class Incidents(LedgerBase):
     def record_incident(self, incident: Incident, wall_ms: int) -> None:
@@ -40,6 +43,11 @@ class Incidents(LedgerBase):
     def mark_cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
         self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})
 
+    def mark_cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: str) -> None:
+        """The alarm that nothing has proven the cut. ``limit``: asking goes on; ``caller_gone``: it ends."""
+        values: dict[str, object] = {"cut_unconfirmed_ms": wall_ms, "cut_unconfirmed_reason": reason}
+        self._mark(incident_id, wall_ms, "cut_unconfirmed", values)
+
     def set_evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
         self._mark(incident_id, wall_ms, "evidence", {"evidence_path": path})
 
@@ -57,6 +65,7 @@ class Incidents(LedgerBase):
                 incidents.c.action == Action.CUT.value,
                 incidents.c.durable_ms.is_not(None),
                 incidents.c.cut_confirmed_ms.is_(None),
+                sa.func.coalesce(incidents.c.cut_unconfirmed_reason, "") != CALLER_GONE,
                 incidents.c.state != IncidentState.OVERTURNED.value,
             )
             .order_by(incidents.c.id.desc())
@@ -74,15 +83,29 @@ class Incidents(LedgerBase):
         *,
         broadcaster: str | None = None,
         state: IncidentState | None = None,
+        category: str | None = None,
+        app: str | None = None,
+        claimed_by: str | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
         limit: int = 100,
         before_id: str | None = None,
     ) -> tuple[Incident, ...]:
-        """Newest first."""
+        """Newest first. ``since_ms`` is the first millisecond, ``until_ms`` the first that is over."""
         query = sa.select(incidents).order_by(incidents.c.id.desc()).limit(limit)
-        if broadcaster is not None:
-            query = query.where(incidents.c.broadcaster == broadcaster)
-        if state is not None:
-            query = query.where(incidents.c.state == state.value)
+        for column, wanted in (
+            (incidents.c.broadcaster, broadcaster),
+            (incidents.c.state, None if state is None else state.value),
+            (incidents.c.category, category),
+            (incidents.c.app, app),
+            (incidents.c.claimed_by, claimed_by),
+        ):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        if since_ms is not None:
+            query = query.where(incidents.c.created_ms >= since_ms)
+        if until_ms is not None:
+            query = query.where(incidents.c.created_ms < until_ms)
         if before_id is not None:
             query = query.where(incidents.c.id < before_id)
         with self._database.read("read incidents") as connection:

@@ -14,20 +14,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from edge import crash
+from edge.crash import crash_point
+from edge.enforce.ladder import Sanction
 from edge.errors import LedgerUnavailable
 from edge.ledger import records
 from edge.ledger.violations import Violation
-from edge.policy import LadderPolicy
+from edge.policy import LadderPolicy, ReviewPolicy, Unreviewed
 
 MAX_LINE_BYTES = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A violation, and the ladder by which it was counted."""
+    """A violation, and what it costs by the policy that it was counted under."""
 
     violation: Violation
-    ladder: LadderPolicy
+    sanction: Sanction
 
 
 def encode(entry: Entry) -> bytes:
@@ -36,10 +39,13 @@ def encode(entry: Entry) -> bytes:
     body = json.dumps(
         {
             "incident": records.incident_to_json(violation.incident),
-            "strike": dataclasses.asdict(violation.strike),
+            "strike": {
+                **dataclasses.asdict(violation.strike),
+                "severity": violation.strike.severity.value,
+            },
             "blocks": [records.block_to_row(block) for block in violation.blocks],
             "durable_ms": violation.durable_ms,
-            "ladder": entry.ladder.model_dump(mode="json"),
+            "sanction": entry.sanction.model_dump(mode="json"),
         },
         ensure_ascii=False,
         separators=(",", ":"),
@@ -60,7 +66,15 @@ def decode(line: bytes) -> Entry | None:
         durable_ms=values["durable_ms"],
         durable_in="journal",
     )
-    return Entry(violation, LadderPolicy.model_validate(values["ladder"]))
+    return Entry(violation, _sanction(values))
+
+
+def _sanction(values: dict[str, Any]) -> Sanction:
+    if "sanction" in values:
+        return Sanction.model_validate(values["sanction"])
+    # An earlier version knew the ladder alone, and every block was a full one.
+    full = ReviewPolicy(detector=Unreviewed.STAND)
+    return Sanction(ladder=LadderPolicy.model_validate(values["ladder"]), review=full)
 
 
 class Journal:
@@ -69,9 +83,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, violation: Violation, ladder: LadderPolicy) -> None:
+    def append(self, violation: Violation, sanction: Sanction) -> None:
         """On disk when it returns. Raises LedgerUnavailable when the disk does not take it."""
-        line = encode(Entry(violation, ladder))
+        line = encode(Entry(violation, sanction))
+        crash_point("journal.begin")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             new = not self._path.exists()
@@ -79,14 +94,19 @@ class Journal:
             try:
                 if _torn(descriptor):
                     line = b"\n" + line
+                if crash.armed_at == "journal.torn":
+                    os.write(descriptor, line[: len(line) // 2])
+                    crash_point("journal.torn")
                 view = memoryview(line)
                 while view:
                     view = view[os.write(descriptor, view) :]
+                crash_point("journal.written")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             if new:
                 sync_directory(self._path.parent)
+            crash_point("journal.synced")
         except OSError as error:
             raise LedgerUnavailable(f"journal {self._path}: {error.strerror or error}") from None
 

@@ -9,17 +9,20 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from edge.ledger.appeals import Appeals
 from edge.ledger.audit import AuditRow, verify_chain
 from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
 from edge.ledger.incidents import Incidents
 from edge.ledger.policies import Policies
 from edge.ledger.reviews import Reviews
+from edge.ledger.strikes import Strikes
 from edge.ledger.tables import audit
+from edge.ledger.unreviewed import Unreviewed
 from edge.ledger.violations import Violations
 
 
-class Ledger(Violations, Incidents, Reviews, Blocks, Policies):
+class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies):
     """One database; ``Ledger.open`` migrates it first."""
 
     def audit_rows(self, *, after: int = 0) -> Iterator[AuditRow]:

@@ -16,8 +16,11 @@ import numpy.typing as npt
 
 from edge.domain import Block, SubjectKind
 
-_HEAD = struct.Struct("<qqB4I3H")
-"""created_ms, until_ms, kind, four words, lengths of id, subject and incident id."""
+_HEAD = struct.Struct("<qqBB4I4H")
+"""created_ms, until_ms, kind, which of the times below follow, four words, lengths of id, subject,
+incident id and strike id."""
+_TIME = struct.Struct("<q")
+_PROVISIONAL, _FULL_UNTIL, _REVIEW_BY = 1, 2, 4
 _MASK = (1 << 64) - 1
 _KINDS = tuple(SubjectKind)
 
@@ -70,26 +73,40 @@ class PackedBlocks:
         ident = block.id.encode()
         subject = block.subject.encode("utf-8", "surrogatepass")
         incident = (block.incident_id or "").encode()
+        strike = (block.strike_id or "").encode()
+        flags = _PROVISIONAL if block.provisional else 0
+        times = b""
+        for flag, time_ms in ((_FULL_UNTIL, block.full_until_ms), (_REVIEW_BY, block.review_by_ms)):
+            if time_ms is not None:
+                flags |= flag
+                times += _TIME.pack(time_ms)
         head = _HEAD.pack(
             block.created_ms,
             block.until_ms,
             _KINDS.index(block.subject_kind),
+            flags,
             *words,
             len(ident),
             len(subject),
             len(incident),
+            len(strike),
         )
-        return head + ident + subject + incident
+        return head + times + ident + subject + incident + strike
 
     def _unpack(self, row: int) -> Block:
         start = self._starts[row]
-        created_ms, until_ms, kind, app, reason, category, by, *lengths = _HEAD.unpack_from(self._data, start)
+        head = _HEAD.unpack_from(self._data, start)
+        created_ms, until_ms, kind, flags, app, reason, category, by, *lengths = head
         end = start + _HEAD.size
+        times: list[int | None] = []
+        for flag in (_FULL_UNTIL, _REVIEW_BY):
+            times.append(_TIME.unpack_from(self._data, end)[0] if flags & flag else None)
+            end += _TIME.size if flags & flag else 0
         texts = []
         for length in lengths:
             texts.append(self._data[end : end + length].decode("utf-8", "surrogatepass"))
             end += length
-        ident, subject, incident = texts
+        ident, subject, incident, strike = texts
         return Block(
             id=ident,
             subject_kind=_KINDS[kind],
@@ -101,6 +118,10 @@ class PackedBlocks:
             until_ms=until_ms,
             incident_id=incident or None,
             created_by=self._words[by],
+            provisional=bool(flags & _PROVISIONAL),
+            full_until_ms=times[0],
+            review_by_ms=times[1],
+            strike_id=strike or None,
         )
 
 

@@ -8,10 +8,14 @@ from typing import Any
 
 from edge.domain import (
     Action,
+    Appeal,
+    AppealState,
     Block,
     Incident,
     IncidentState,
     Publish,
+    Review,
+    Severity,
     Signal,
     SignalSource,
     Strike,
@@ -58,6 +62,9 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         "cut_asked_ms": incident.cut_asked_ms,
         "cut_confirmed_ms": incident.cut_confirmed_ms,
         "confirmed_by": incident.confirmed_by,
+        "cut_unconfirmed_ms": incident.cut_unconfirmed_ms,
+        "cut_unconfirmed_reason": incident.cut_unconfirmed_reason,
+        **dataclasses.asdict(incident.review),
     }
 
 
@@ -82,6 +89,9 @@ def incident_from_row(row: Any) -> Incident:
         cut_asked_ms=row.cut_asked_ms,
         cut_confirmed_ms=row.cut_confirmed_ms,
         confirmed_by=row.confirmed_by,
+        cut_unconfirmed_ms=row.cut_unconfirmed_ms,
+        cut_unconfirmed_reason=row.cut_unconfirmed_reason,
+        review=Review(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Review)}),
     )
 
 
@@ -94,12 +104,22 @@ def block_from_row(row: Any) -> Block:
     return Block(**{**values, "subject_kind": SubjectKind(row.subject_kind)})
 
 
-def strike_to_row(strike: Strike, stream_id: str) -> dict[str, Any]:
-    return {**dataclasses.asdict(strike), "stream_id": stream_id}
+def strike_to_row(strike: Strike, stream_id: str | None) -> dict[str, Any]:
+    return {**dataclasses.asdict(strike), "severity": strike.severity.value, "stream_id": stream_id}
 
 
 def strike_from_row(row: Any) -> Strike:
-    return Strike(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Strike)})
+    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Strike)}
+    return Strike(**{**values, "severity": Severity(row.severity)})
+
+
+def appeal_to_row(appeal: Appeal) -> dict[str, Any]:
+    return {**dataclasses.asdict(appeal), "state": appeal.state.value}
+
+
+def appeal_from_row(row: Any) -> Appeal:
+    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Appeal)}
+    return Appeal(**{**values, "state": AppealState(row.state)})
 
 
 def incident_to_json(incident: Incident) -> dict[str, Any]:
@@ -108,8 +128,13 @@ def incident_to_json(incident: Incident) -> dict[str, Any]:
 
 
 class _Row:
+    """A journal's line. What an earlier version did not write is not there, and None."""
+
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> None:
+        return None
 
 
 def incident_from_json(values: dict[str, Any]) -> Incident:
@@ -117,8 +142,8 @@ def incident_from_json(values: dict[str, Any]) -> Incident:
 
 
 def block_from_json(values: dict[str, Any]) -> Block:
-    return block_from_row(_Row(values))
+    return Block(**{**values, "subject_kind": SubjectKind(values["subject_kind"])})
 
 
 def strike_from_json(values: dict[str, Any]) -> Strike:
-    return strike_from_row(_Row(values))
+    return Strike(**{**values, "severity": Severity(values.get("severity", Severity.NORMAL.value))})

@@ -1,73 +1,241 @@
-"""Reviews: what a person decides about an incident, and what follows from it."""
+"""Reviews: what people decide about an incident, and what follows from it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from edge.domain import Block, Incident, IncidentState
-from edge.errors import InvalidInput
+from edge.domain import Appeal, AppealState, Block, Incident, IncidentState, Strike
+from edge.enforce.ladder import by_match, stands, term_of
+from edge.errors import Conflict, InvalidInput, PermissionRefused
 from edge.ledger import records
+from edge.ledger.appealing import decide_appeals, open_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
 from edge.ledger.bell import ring
 from edge.ledger.incidents import read_incident, update_incident
-from edge.ledger.tables import blocks, incidents, strikes
+from edge.ledger.tables import appeals, blocks, incidents, strikes
+from edge.ledger.undoing import blocks_of, undo, update_block, update_strike
+from edge.policy import Policy
+
+_UNCLAIMED: dict[str, object] = {"claimed_by": None, "claimed_until_ms": None}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """An incident with everything that rests on it."""
+
+    incident: Incident
+    strike: Strike | None
+    blocks: tuple[Block, ...]
+    appeals: tuple[Appeal, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a decision has changed, besides the incident."""
+
+    state: IncidentState
+    blocks: tuple[Block, ...] = ()
+    strikes: tuple[Strike, ...] = ()
+    appeals: tuple[str, ...] = ()
+    detail: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Reviews(LedgerBase):
-    def review(
-        self, incident_id: str, decision: IncidentState, reason: str, by: str, wall_ms: int
-    ) -> tuple[Incident, tuple[Block, ...]]:
-        """A person's decision. OVERTURNED lifts the incident's blocks and pardons its strike at once.
+    def case(self, incident_id: str) -> Case:
+        """Raises NotFound."""
+        with self._database.read("read a case") as connection:
+            incident = read_incident(connection, incident_id)
+            strike, resting = _resting_on(connection, incident_id)
+            about = appeals.c.incident_id == incident_id
+            filed = connection.execute(sa.select(appeals).where(about).order_by(appeals.c.id))
+            return Case(incident, strike, resting, tuple(records.appeal_from_row(row) for row in filed))
 
-        Returns the incident and the blocks that were lifted.
+    def claim(self, incident_id: str, by: str, wall_ms: int, claim_ms: int) -> Incident:
+        """Keep an incident for one reviewer; claiming again makes it last longer.
+
+        Raises NotFound, and Conflict while somebody else has it or when it is overturned.
         """
-        lifted: tuple[Block, ...] = ()
-        pardoned: Sequence[str] = ()
+        with self._database.write("claim an incident") as connection:
+            incident = read_incident(connection, incident_id)
+            _free_for(incident, by, wall_ms)
+            if incident.state is IncidentState.OVERTURNED:
+                raise Conflict(f"incident_id: {incident_id} is overturned already")
+            values: dict[str, object] = {"claimed_by": by, "claimed_until_ms": wall_ms + claim_ms}
+            update_incident(connection, incident_id, values)
+            self._audit(connection, wall_ms, by, "claim", incident_id, values, {incidents: [incident_id]})
+            return read_incident(connection, incident_id)
+
+    def release(self, incident_id: str, by: str, wall_ms: int) -> Incident:
+        """Give a claim back. Raises NotFound, and Conflict while somebody else has it."""
+        with self._database.write("release an incident") as connection:
+            incident = read_incident(connection, incident_id)
+            _free_for(incident, by, wall_ms)
+            if incident.review.claimed_by is not None:
+                update_incident(connection, incident_id, _UNCLAIMED)
+                self._audit(connection, wall_ms, by, "release", incident_id, {}, {incidents: [incident_id]})
+            return read_incident(connection, incident_id)
+
+    def review(
+        self,
+        incident_id: str,
+        decision: IncidentState,
+        reason: str,
+        by: str,
+        wall_ms: int,
+        policy: Policy,
+    ) -> tuple[Incident, tuple[Block, ...]]:
+        """A person's decision about an incident, and about the appeals against it.
+
+        CONFIRMED makes a provisional block the ladder's full one; where the policy wants two people for
+        a permanent one, the first word leaves CONFIRMED_ONCE and a block that ends. OVERTURNED lifts the
+        incident's blocks and pardons its strike at once. ESCALATED changes nothing but the state.
+
+        ``policy``: the whole one. Returns the incident, and every block that has changed. Raises
+        NotFound, InvalidInput when it is decided already, Conflict while somebody else has claimed it,
+        and PermissionRefused when the same person confirms twice.
+        """
         with self._database.write("review") as connection:
             before = read_incident(connection, incident_id)
             if before.state is IncidentState.OVERTURNED:
                 raise InvalidInput("incident_id", f"{incident_id} is overturned already")
-            update_incident(
-                connection,
-                incident_id,
-                {
-                    "state": decision.value,
-                    "reviewed_ms": wall_ms,
-                    "reviewed_by": by,
-                    "review_reason": reason,
-                },
-            )
-            detail: dict[str, Any] = {"decision": decision.value, "reason": reason}
-            standing = blocks.c.incident_id == incident_id, blocks.c.lifted_ms.is_(None)
-            overturned = decision is IncidentState.OVERTURNED
-            if overturned:
-                rows = connection.execute(sa.select(blocks).where(*standing))
-                lift: dict[str, Any] = {
-                    "lifted_ms": wall_ms,
-                    "lifted_by": by,
-                    "lift_reason": f"overturned: {reason}"[:512],
-                }
-                lifted = tuple(dataclasses.replace(records.block_from_row(row), **lift) for row in rows)
-                detail["lifted"] = [block.id for block in lifted]
-                number = next_number(connection)
-                connection.execute(blocks.update().where(*standing).values(**lift, revision=number))
-                pardon = (strikes.c.incident_id == incident_id, strikes.c.pardoned_ms.is_(None))
-                pardoned = connection.execute(sa.select(strikes.c.id).where(*pardon)).scalars().all()
-                connection.execute(strikes.update().where(*pardon).values(pardoned_ms=wall_ms))
-                detail["pardoned"] = list(pardoned)
+            _free_for(before, by, wall_ms)
+            number = next_number(connection)
+            if decision is IncidentState.CONFIRMED:
+                outcome = _confirm(connection, before, reason, by, wall_ms, number, policy)
+            elif decision is IncidentState.OVERTURNED:
+                outcome = _overturn(connection, incident_id, reason, by, wall_ms, number, policy)
+            elif decision is IncidentState.ESCALATED:
+                outcome = _Outcome(IncidentState.ESCALATED)
+            else:
+                raise InvalidInput("decision", f"{decision} is none of confirmed, overturned, escalated")
+            values: dict[str, object] = {
+                **_UNCLAIMED,
+                "state": outcome.state.value,
+                "reviewed_ms": wall_ms,
+                "reviewed_by": by,
+                "review_reason": reason,
+            }
+            if decision is IncidentState.CONFIRMED and before.review.first_confirmed_by is None:
+                values |= {"first_confirmed_ms": wall_ms, "first_confirmed_by": by}
+            update_incident(connection, incident_id, values)
+            detail = {
+                **outcome.detail,
+                "decision": decision.value,
+                "state": outcome.state.value,
+                "reason": reason,
+                "appeals": list(outcome.appeals),
+            }
+            written: dict[sa.Table, list[str]] = {
+                incidents: [incident_id],
+                blocks: [block.id for block in outcome.blocks],
+                strikes: [strike.id for strike in outcome.strikes],
+                appeals: list(outcome.appeals),
+            }
+            self._audit(connection, wall_ms, by, "review", incident_id, detail, written)
+            if outcome.blocks:
                 ring(connection)
-            self._audit(
-                connection,
-                wall_ms,
-                by,
-                "review",
-                incident_id,
-                detail,
-                {incidents: [incident_id], blocks: detail.get("lifted", ()), strikes: pardoned},
+            return read_incident(connection, incident_id), outcome.blocks
+
+
+def _free_for(incident: Incident, by: str, wall_ms: int) -> None:
+    review = incident.review
+    taken = review.claimed_by not in (None, by) and wall_ms < (review.claimed_until_ms or 0)
+    if taken:
+        until = datetime.fromtimestamp((review.claimed_until_ms or 0) / 1000, UTC)
+        raise Conflict(
+            f"incident_id: {incident.id} is claimed by {review.claimed_by} "
+            f"until {until:%Y-%m-%d %H:%M:%S} UTC"
+        )
+
+
+def _resting_on(connection: sa.Connection, incident_id: str) -> tuple[Strike | None, tuple[Block, ...]]:
+    row = connection.execute(sa.select(strikes).where(strikes.c.incident_id == incident_id)).first()
+    if row is None:
+        return None, ()
+    strike = records.strike_from_row(row)
+    return strike, tuple(blocks_of(connection, strike))
+
+
+def _confirm(
+    connection: sa.Connection,
+    incident: Incident,
+    reason: str,
+    by: str,
+    wall_ms: int,
+    number: int,
+    policy: Policy,
+) -> _Outcome:
+    if incident.state is IncidentState.CONFIRMED:
+        if not open_appeals(connection, incident_id=incident.id):
+            who = incident.review.reviewed_by
+            raise InvalidInput("incident_id", f"{incident.id} is confirmed already by {who}")
+        denied = decide_appeals(connection, AppealState.DENIED, reason, by, wall_ms, incident_id=incident.id)
+        return _Outcome(IncidentState.CONFIRMED, appeals=tuple(denied))
+    first = incident.review.first_confirmed_by
+    strike, resting = _resting_on(connection, incident.id)
+    review = policy.for_publish(incident.publish).review
+    changed = []
+    for block in resting:
+        if not block.provisional or not block.active_at(wall_ms) or block.strike_id is not None:
+            continue
+        if first == by:
+            raise PermissionRefused(
+                f"incident_id: {by} has confirmed {incident.id} already; "
+                "a permanent block needs the word of another person"
             )
-            return read_incident(connection, incident_id), lifted
+        full_ms = block.full_until_ms or block.until_ms
+        term = term_of(
+            full_ms,
+            block.created_ms,
+            review,
+            matched=by_match(incident.verdict),
+            confirmed=1 if first is None else 2,
+        )
+        changed.append(
+            dataclasses.replace(
+                block,
+                until_ms=term.until_ms,
+                provisional=term.provisional,
+                review_by_ms=term.review_by_ms,
+            )
+        )
+    for block in changed:
+        update_block(connection, block, number)
+    kept: tuple[Strike, ...] = ()
+    if strike is not None and strike.review_by_ms is not None and stands(strike, wall_ms):
+        kept = (dataclasses.replace(strike, review_by_ms=None),)
+        update_strike(connection, kept[0])
+    detail = {"blocks": {block.id: block.until_ms for block in changed}}
+    if any(block.provisional for block in changed):
+        return _Outcome(IncidentState.CONFIRMED_ONCE, tuple(changed), kept, detail=detail)
+    denied = decide_appeals(connection, AppealState.DENIED, reason, by, wall_ms, incident_id=incident.id)
+    return _Outcome(IncidentState.CONFIRMED, tuple(changed), kept, tuple(denied), detail)
+
+
+def _overturn(
+    connection: sa.Connection,
+    incident_id: str,
+    reason: str,
+    by: str,
+    wall_ms: int,
+    number: int,
+    policy: Policy,
+) -> _Outcome:
+    strike, resting = _resting_on(connection, incident_id)
+    undone = undo(
+        connection,
+        [] if strike is None else [strike],
+        resting,
+        by=by,
+        reason=f"overturned: {reason}"[:512],
+        wall_ms=wall_ms,
+        number=number,
+        policy=policy,
+    )
+    granted = decide_appeals(connection, AppealState.GRANTED, reason, by, wall_ms, incident_id=incident_id)
+    return _Outcome(IncidentState.OVERTURNED, undone.changed, undone.pardoned, tuple(granted), undone.detail)

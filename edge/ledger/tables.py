@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -64,20 +65,33 @@ incidents = Table(
     Column("reviewed_by", String(128)),
     Column("review_reason", String(512)),
     Column("gate", String(128), nullable=False, server_default=""),
+    Column("claimed_by", String(128)),
+    Column("claimed_until_ms", BigInteger),
+    Column("first_confirmed_by", String(128)),
+    Column("first_confirmed_ms", BigInteger),
+    Column("cut_unconfirmed_ms", BigInteger),
+    Column("cut_unconfirmed_reason", String(32)),
     Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
+    Index("ix_incidents_state", "state"),
 )
 
 strikes = Table(
     "strikes",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("stream_id", String(64), nullable=False, unique=True),
-    Column("incident_id", String(64), ForeignKey("incidents.id"), nullable=False, unique=True),
+    Column("stream_id", String(64), unique=True),
+    Column("incident_id", String(64), ForeignKey("incidents.id"), unique=True),
     Column("broadcaster", String(512), nullable=False),
     Column("app", String(128), nullable=False),
     Column("category", String(64), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("pardoned_ms", BigInteger),
+    Column("severity", String(16), nullable=False, server_default="normal"),
+    Column("review_by_ms", BigInteger, index=True),
+    Column("reason", String(512), nullable=False, server_default=""),
+    Column("created_by", String(128), nullable=False, server_default="gate"),
+    Column("pardoned_by", String(128)),
+    Column("pardon_reason", String(512)),
     Index("ix_strikes_broadcaster_created", "broadcaster", "created_ms"),
 )
 
@@ -86,7 +100,7 @@ blocks = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("subject_kind", String(16), nullable=False),
-    Column("subject", String(512), nullable=False, index=True),
+    Column("subject", String(640), nullable=False, index=True),
     Column("app", String(128), nullable=False),
     Column("reason", String(512), nullable=False),
     Column("category", String(64), nullable=False),
@@ -98,6 +112,27 @@ blocks = Table(
     Column("lifted_by", String(128)),
     Column("lift_reason", String(512)),
     Column("revision", BigInteger, nullable=False, server_default="0", index=True),
+    Column("provisional", Boolean, nullable=False, server_default=false()),
+    Column("full_until_ms", BigInteger),
+    Column("review_by_ms", BigInteger, index=True),
+    Column("strike_id", String(64), index=True),
+)
+
+appeals = Table(
+    "appeals",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("incident_id", String(64), ForeignKey("incidents.id"), index=True),
+    Column("block_id", String(64), ForeignKey("blocks.id"), index=True),
+    Column("broadcaster", String(640), nullable=False, index=True),
+    Column("app", String(128), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("filed_ms", BigInteger, nullable=False),
+    Column("filed_by", String(128), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("decided_ms", BigInteger),
+    Column("decided_by", String(128)),
+    Column("decision_reason", String(512)),
 )
 
 audit = Table(

@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.domain import Block, Publish, SubjectKind
-from edge.errors import InvalidInput
 from edge.ledger.packed import PackedBlocks
+from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_address
 
-STREAM_KEY_ATTRIBUTE = "stream_key"
+_BITS = {4: 32, 6: 128}
+_Key = tuple[SubjectKind, str]
 
 
 class AdmissionView:
-    """Blocks by subject; a check looks at one bucket a subject kind (and one a network).
+    """Blocks by subject: a check looks at one bucket for everything that a publish says of itself.
 
-    What was loaded is packed; what was added since, and every address range, is kept as objects.
+    For its address that is one bucket for each length of prefix that any network has; attributes are
+    looked up when any block names them. What was loaded is packed; what was added since is kept as
+    objects.
     """
 
     def __init__(self) -> None:
@@ -29,22 +32,32 @@ class AdmissionView:
 
     def load(self, blocks: Iterable[Block]) -> None:
         """Replace everything. ``blocks``: each id once."""
-        self._by_subject: dict[tuple[SubjectKind, str], tuple[Block, ...]] = {}
+        self._by_subject: dict[_Key, tuple[Block, ...]] = {}
         self._by_id: dict[str, Block] = {}
-        self._networks: dict[str, ipaddress.IPv4Network | ipaddress.IPv6Network] = {}
+        self._prefixes: dict[int, set[int]] = {4: set(), 6: set()}
+        """Lengths of prefix by version of IP. They and ``_attributes`` only grow: one too many costs a
+        look into an empty bucket."""
+        self._attributes: set[str] = set()
         self._loaded = PackedBlocks(())
         self._stands: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         """By row of ``_loaded``: neither removed nor forgotten."""
-        loaded = PackedBlocks(self._packable(blocks))
+        loaded = PackedBlocks(self._noted(blocks))
         self._stands = np.ones(len(loaded), dtype=np.bool_)
         self._loaded = loaded
 
-    def _packable(self, blocks: Iterable[Block]) -> Iterator[Block]:
+    def _noted(self, blocks: Iterable[Block]) -> Iterator[Block]:
         for block in blocks:
-            if _is_network(block):
-                self.add(block)
-            elif block.lifted_ms is None:
+            if block.lifted_ms is None:
+                self._note(block)
                 yield block
+
+    def _note(self, block: Block) -> None:
+        if block.subject_kind is SubjectKind.ATTRIBUTE:
+            self._attributes.add(block.subject.partition("=")[0])
+        elif block.subject_kind is SubjectKind.ADDRESS and "/" in block.subject:
+            prefix = block.subject.rpartition("/")[2]
+            if prefix.isascii() and prefix.isdigit():
+                self._prefixes[6 if ":" in block.subject else 4].add(min(int(prefix), 128))
 
     def add(self, block: Block) -> None:
         """A block that stands, or that has changed; one that was lifted is removed."""
@@ -54,8 +67,7 @@ class AdmissionView:
         key = (block.subject_kind, block.subject)
         self._by_id[block.id] = block
         self._by_subject[key] = (*self._by_subject.get(key, ()), block)
-        if _is_network(block):
-            self._networks[block.subject] = parse_network(block.subject)
+        self._note(block)
 
     def remove(self, block_id: str) -> None:
         row = self._loaded.row_of(block_id)
@@ -70,7 +82,6 @@ class AdmissionView:
             self._by_subject[key] = left
         else:
             del self._by_subject[key]
-            self._networks.pop(block.subject, None)
 
     def check(self, publish: Publish, wall_ms: int) -> Block | None:
         """The block that keeps this publish out longest, or None."""
@@ -97,30 +108,28 @@ class AdmissionView:
             if self._stands[row]:
                 yield block
 
-    def _keys(self, publish: Publish) -> Iterator[tuple[SubjectKind, str]]:
+    def _keys(self, publish: Publish) -> Iterator[_Key]:
         yield SubjectKind.BROADCASTER, publish.broadcaster
         stream_key = publish.attributes.get(STREAM_KEY_ATTRIBUTE)
         if stream_key:
             yield SubjectKind.STREAM_KEY, stream_key
+        if self._attributes:
+            for name, value in publish.attributes.items():
+                if name in self._attributes:
+                    yield SubjectKind.ATTRIBUTE, attribute_subject(name, value)
         if publish.address:
-            yield SubjectKind.ADDRESS, publish.address
-            if self._networks:
-                try:
-                    address = ipaddress.ip_address(publish.address)
-                except ValueError:
-                    return
-                for subject, network in self._networks.items():
-                    if address.version == network.version and address in network:
-                        yield SubjectKind.ADDRESS, subject
+            yield from self._address_keys(publish.address)
 
-
-def _is_network(block: Block) -> bool:
-    return block.subject_kind is SubjectKind.ADDRESS and "/" in block.subject
-
-
-def parse_network(subject: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """An address range such as ``192.0.2.0/24``. Raises InvalidInput."""
-    try:
-        return ipaddress.ip_network(subject)
-    except ValueError as error:
-        raise InvalidInput("subject", str(error)) from None
+    def _address_keys(self, text: str) -> Iterator[_Key]:
+        yield SubjectKind.ADDRESS, text
+        address = parse_address(text)
+        if address is None:
+            return
+        written = str(address)
+        if written != text:
+            yield SubjectKind.ADDRESS, written
+        number, bits = int(address), _BITS[address.version]
+        kind = ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address
+        for prefix in self._prefixes[address.version]:
+            host = max(0, bits - prefix)
+            yield SubjectKind.ADDRESS, f"{kind(number >> host << host)}/{prefix}"

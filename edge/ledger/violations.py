@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from edge.domain import Block, Incident, Strike, SubjectKind
-from edge.enforce.ladder import block_until
+from edge.crash import crash_point
+from edge.domain import Block, Incident, Publish, Strike, SubjectKind
+from edge.enforce.ladder import Sanction, Term, block_until, by_match, term_of
 from edge.ledger import records
-from edge.ledger.audit import append, next_number
+from edge.ledger.audit import next_number
 from edge.ledger.base import GATE, LedgerBase
 from edge.ledger.bell import ring
 from edge.ledger.incidents import read_incident, summary
+from edge.ledger.subjects import linked_subjects
 from edge.ledger.tables import blocks, incidents, strikes
-from edge.ledger.view import STREAM_KEY_ATTRIBUTE
-from edge.policy import LadderPolicy
+from edge.ledger.undoing import strikes_of
+from edge.policy import LadderPolicy, StrikeScope
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,22 +34,25 @@ class Violation:
 
 
 class Violations(LedgerBase):
-    def record_violation(self, incident: Incident, ladder: LadderPolicy, wall_ms: int) -> Violation:
+    def record_violation(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
         """Incident, strike and blocks in one transaction.
 
         Idempotent by incident and by stream: one stream is one strike, however many causes and
         however often it is retried.
         """
         with self._database.write("record a violation") as connection:
+            crash_point("ledger.begin")
             known = _violation_of(connection, incident)
             if known is not None:
                 return known
-            until_ms = block_until(_strikes_of(connection, incident), ladder, incident.created_ms)
-            violation = make_violation(incident, ladder, until_ms, wall_ms)
-            _insert_violation(connection, violation, self._gate)
+            earlier = strikes_of(connection, incident.publish.broadcaster)
+            violation = make_violation(incident, sanction, earlier, wall_ms)
+            self._insert_violation(connection, violation)
+            crash_point("ledger.inserted")
+        crash_point("ledger.committed")
         return violation
 
-    def adopt_violation(self, violation: Violation, ladder: LadderPolicy) -> Violation:
+    def adopt_violation(self, violation: Violation, sanction: Sanction) -> Violation:
         """Write a violation that was durable elsewhere; idempotent like ``record_violation``.
 
         Its blocks keep their ids, and last at least as long as the ladder says, now that every earlier
@@ -57,93 +63,108 @@ class Violations(LedgerBase):
             known = _violation_of(connection, incident)
             if known is not None:
                 return known
-            until_ms = block_until(_strikes_of(connection, incident), ladder, incident.created_ms)
+            earlier = strikes_of(connection, incident.publish.broadcaster)
+            known_until_ms = max(block.full_until_ms or block.until_ms for block in violation.blocks)
+            full_ms = max(known_until_ms, block_until(earlier, violation.strike, sanction.ladder))
+            term = _term(incident, full_ms, sanction)
             violation = dataclasses.replace(
                 violation,
-                blocks=tuple(
-                    dataclasses.replace(block, until_ms=max(block.until_ms, until_ms))
-                    for block in violation.blocks
-                ),
+                blocks=tuple(_with_term(block, term) for block in violation.blocks),
                 durable_in="ledger",
             )
-            _insert_violation(connection, violation, self._gate)
+            self._insert_violation(connection, violation)
         return violation
 
-    def strikes_of(self, broadcaster: str) -> tuple[Strike, ...]:
-        with self._database.read("read strikes") as connection:
-            rows = connection.execute(
-                sa.select(strikes).where(strikes.c.broadcaster == broadcaster).order_by(strikes.c.created_ms)
-            )
-            return tuple(records.strike_from_row(row) for row in rows)
+    def _insert_violation(self, connection: sa.Connection, violation: Violation) -> None:
+        incident, strike = violation.incident, violation.strike
+        connection.execute(incidents.insert().values(**records.incident_to_row(incident), gate=self._gate))
+        crash_point("ledger.incident")
+        connection.execute(strikes.insert().values(records.strike_to_row(strike, incident.stream_id)))
+        number = next_number(connection)
+        for block in violation.blocks:
+            connection.execute(blocks.insert().values(**records.block_to_row(block), revision=number))
+        ids = [block.id for block in violation.blocks]
+        detail = {
+            **summary(incident),
+            "strike": strike.id,
+            "severity": strike.severity.value,
+            "blocks": ids,
+            "until_ms": max(block.until_ms for block in violation.blocks),
+            "provisional": any(block.provisional for block in violation.blocks),
+        }
+        written: dict[sa.Table, list[str]] = {incidents: [incident.id], strikes: [strike.id], blocks: ids}
+        self._audit(connection, violation.durable_ms, GATE, "violation", incident.id, detail, written)
+        ring(connection)
 
 
-def make_violation(incident: Incident, ladder: LadderPolicy, until_ms: int, wall_ms: int) -> Violation:
-    """Strike and blocks of an incident. Pure.
+def make_violation(
+    incident: Incident, sanction: Sanction, earlier: Iterable[Strike], wall_ms: int
+) -> Violation:
+    """Strike and blocks of an incident. Pure. ``earlier``: the broadcaster's other strikes.
 
     Their ids follow from the incident's, so that a violation whose first commit went through unheard
     is the same one when it comes again by way of the journal.
     """
     tail = incident.id.removeprefix("in_")
-    publish = incident.publish
-    subjects = [(SubjectKind.BROADCASTER, publish.broadcaster)]
-    stream_key = publish.attributes.get(STREAM_KEY_ATTRIBUTE)
-    if stream_key:
-        subjects.append((SubjectKind.STREAM_KEY, stream_key))
-    if ladder.block_address and publish.address:
-        subjects.append((SubjectKind.ADDRESS, publish.address))
+    publish, verdict = incident.publish, incident.verdict
+    strike = Strike(
+        id=f"sk_{tail}",
+        broadcaster=publish.broadcaster,
+        app=publish.app,
+        category=verdict.category,
+        incident_id=incident.id,
+        created_ms=incident.created_ms,
+        severity=sanction.severity,
+        reason=verdict.reason,
+    )
+    term = _term(incident, block_until(earlier, strike, sanction.ladder), sanction)
     return Violation(
         incident=dataclasses.replace(incident, durable_ms=wall_ms),
-        strike=Strike(
-            id=f"sk_{tail}",
-            broadcaster=publish.broadcaster,
-            app=publish.app,
-            category=incident.verdict.category,
-            incident_id=incident.id,
-            created_ms=incident.created_ms,
-        ),
-        blocks=tuple(
-            Block(
-                id=f"bl_{tail}{index}",
-                subject_kind=kind,
-                subject=subject,
-                app=publish.app if kind is SubjectKind.STREAM_KEY else "",
-                reason=incident.verdict.reason,
-                category=incident.verdict.category,
-                created_ms=incident.created_ms,
-                until_ms=until_ms,
-                incident_id=incident.id,
-                created_by=GATE,
-            )
-            for index, (kind, subject) in enumerate(subjects)
-        ),
+        strike=dataclasses.replace(strike, review_by_ms=term.strike_review_by_ms),
+        blocks=make_blocks(publish, strike, sanction.ladder, term, f"bl_{tail}", verdict.reason),
         durable_ms=wall_ms,
     )
 
 
-def _insert_violation(connection: sa.Connection, violation: Violation, gate: str) -> None:
-    incident = violation.incident
-    connection.execute(incidents.insert().values(**records.incident_to_row(incident), gate=gate))
-    connection.execute(strikes.insert().values(records.strike_to_row(violation.strike, incident.stream_id)))
-    number = next_number(connection)
-    for block in violation.blocks:
-        connection.execute(blocks.insert().values(**records.block_to_row(block), revision=number))
-    ids = [block.id for block in violation.blocks]
-    append(
-        connection,
-        violation.durable_ms,
-        GATE,
-        "violation",
-        incident.id,
-        {
-            **summary(incident),
-            "strike": violation.strike.id,
-            "blocks": ids,
-            "until_ms": max(block.until_ms for block in violation.blocks),
-        },
-        {incidents: [incident.id], strikes: [violation.strike.id], blocks: ids},
-        gate=gate,
+def make_blocks(
+    publish: Publish, strike: Strike, ladder: LadderPolicy, term: Term, prefix: str, reason: str
+) -> tuple[Block, ...]:
+    """A block for the broadcaster and for everything that is linked with it. Pure."""
+    everywhere = ladder.scope is StrikeScope.ALL
+    return tuple(
+        Block(
+            id=f"{prefix}{index}",
+            subject_kind=kind,
+            subject=subject,
+            app="" if everywhere and kind is not SubjectKind.STREAM_KEY else publish.app,
+            reason=reason,
+            category=strike.category,
+            created_ms=strike.created_ms,
+            until_ms=term.until_ms,
+            incident_id=strike.incident_id,
+            created_by=strike.created_by,
+            provisional=term.provisional,
+            full_until_ms=term.full_until_ms if term.provisional else None,
+            review_by_ms=term.review_by_ms,
+            strike_id=strike.id if strike.incident_id is None else None,
+        )
+        for index, (kind, subject) in enumerate(linked_subjects(publish, ladder.link))
     )
-    ring(connection)
+
+
+def _term(incident: Incident, full_until_ms: int, sanction: Sanction) -> Term:
+    matched = by_match(incident.verdict)
+    return term_of(full_until_ms, incident.created_ms, sanction.review, matched=matched, confirmed=0)
+
+
+def _with_term(block: Block, term: Term) -> Block:
+    return dataclasses.replace(
+        block,
+        until_ms=term.until_ms,
+        provisional=term.provisional,
+        full_until_ms=term.full_until_ms if term.provisional else None,
+        review_by_ms=term.review_by_ms,
+    )
 
 
 def _violation_of(connection: sa.Connection, incident: Incident) -> Violation | None:
@@ -164,8 +185,3 @@ def _violation_of(connection: sa.Connection, incident: Incident) -> Violation | 
         blocks=tuple(records.block_from_row(block) for block in standing),
         durable_ms=stored.durable_ms or stored.created_ms,
     )
-
-
-def _strikes_of(connection: sa.Connection, incident: Incident) -> list[Strike]:
-    rows = connection.execute(sa.select(strikes).where(strikes.c.broadcaster == incident.publish.broadcaster))
-    return [records.strike_from_row(row) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge.domain import Block, Publish, new_stream_id
-from edge.enforce import notice
+from edge.enforce import block_notice
 from edge.errors import CapacityExceeded
 from edge.hooks import Admission
 from edge.policy import FailureMode
@@ -14,11 +14,18 @@ from edge.supervise.state import State
 
 
 class Admissions:
-    """``forget(stream, reason)`` ends a live stream whose connection has been taken over."""
+    """``forget(stream, reason)`` ends a live stream whose connection has been taken over;
+    ``refused_again(publish)`` hears of every publish that a block refuses."""
 
-    def __init__(self, state: State, forget: Callable[[LiveStream, str], None]) -> None:
+    def __init__(
+        self,
+        state: State,
+        forget: Callable[[LiveStream, str], None],
+        refused_again: Callable[[Publish], None],
+    ) -> None:
         self._state = state
         self._forget = forget
+        self._refused_again = refused_again
 
     def admit(self, publish: Publish) -> Admission:
         """The same live connection gets the same answer again."""
@@ -32,7 +39,8 @@ class Admissions:
             return _refused("draining")
         block = state.view.check(publish, state.clock.wall_ms())
         if block is not None:
-            return _refused("blocked", block)
+            self._refused_again(publish)
+            return _refused("blocked", block, state.clock.wall_ms())
         if state.thread.down:
             mode = state.policy.for_publish(publish).failure.on_ledger_down
             state.metrics.failure_mode.labels("on_ledger_down", mode.value).inc()
@@ -65,14 +73,13 @@ class Admissions:
         return Admission(allowed=True, stream_id=stream.id, reason="admitted")
 
 
-def _refused(reason: str, block: Block | None = None) -> Admission:
-    until_ms = 0 if block is None else block.until_ms
-    text = notice(reason, until_ms=until_ms or None, category=block.category if block else None)
+def _refused(reason: str, block: Block | None = None, wall_ms: int = 0) -> Admission:
     return Admission(
         allowed=False,
         stream_id=None,
         reason=reason,
-        until_ms=until_ms,
-        notice=text,
+        until_ms=0 if block is None else block.until_ms,
+        notice=block_notice(reason, block, wall_ms),
         block_id="" if block is None else block.id,
+        provisional=block is not None and block.provisional_at(wall_ms),
     )

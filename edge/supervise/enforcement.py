@@ -23,19 +23,29 @@ from edge.domain import (
     Verdict,
     new_id,
 )
-from edge.enforce import Connector, CutTarget, Cutter, block_until, notice
-from edge.errors import CutFailed, LedgerUnavailable, NotFound, WorkerLost
-from edge.evidence import write_incident_record
+from edge.enforce import (
+    CallerGone,
+    Connector,
+    CutTarget,
+    Cutter,
+    Sanction,
+    block_notice,
+    sanction_of,
+)
+from edge.errors import CutFailed, LedgerUnavailable
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.policy import Policy
 from edge.supervise.ledger_thread import LedgerThread
+from edge.supervise.marks import RETRY_S, Marks
+from edge.supervise.recording import Recording
 from edge.supervise.registry import LiveStream, Phase, Registry
+from edge.supervise.resuming import Resuming
 from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 
-_RETRY_S = 1.0
-_MARK_RETRIES = 3600
+_RECORD_S = 1.0
+"""How long the record of an incident waits for the proof of its cut before it is written without it."""
 
 log = structlog.get_logger(__name__)
 
@@ -66,14 +76,15 @@ class Enforcement:
         self._cutter = cutter
         self._connectors = connectors
         self._caller = caller
-        self._pool = pool
-        self._evidence_dir = evidence_dir
         self._cut_limit_ms = cut_limit_ms
         self._metrics = metrics
         self._clock = clock
         self._ended = ended
         self._tasks = Tasks()
-        self._saving: dict[str, asyncio.Future[str | None]] = {}
+        self._marks = Marks(ledger, thread)
+        self._recording = Recording(evidence_dir, pool, self._marks, clock)
+        self.orphans = Resuming(cutter, connectors, self._marks, metrics, clock, cut_limit_ms)
+        """Cuts of an earlier run, and of callers that are gone."""
 
     # what the gate asks for
 
@@ -89,14 +100,15 @@ class Enforcement:
         stream.verdict_monotonic_ms = judged_ms
         self._tasks.run(self._cut(stream, verdict, policy))
 
-    def cut_without_strike(self, stream: LiveStream, reason: str, until_ms: int) -> None:
+    def cut_without_strike(self, stream: LiveStream, reason: str, block: Block | None = None) -> None:
         """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
         if stream.cutting:
             return
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
-        self._tasks.run(self._close_publisher(stream, self._answer(stream, verdict, "", until_ms), None))
+        answer = self._answer(stream, verdict, "", block)
+        self._tasks.run(self._close_publisher(stream, verdict, answer, None))
 
     def blocks_apply(self) -> None:
         """Cut every running stream that a block names, after new blocks have come."""
@@ -104,11 +116,7 @@ class Enforcement:
         for stream in self._registry:
             block = None if stream.cutting else self._view.check(stream.publish, now)
             if block is not None:
-                self.cut_without_strike(stream, "blocked", block.until_ms)
-
-    def resume(self, incident: Incident) -> None:
-        """After a restart: a cut that was durable and never proven is asked for again."""
-        self._tasks.run(self._resume(incident))
+                self.cut_without_strike(stream, "blocked", block)
 
     def abandon(self, stream: LiveStream) -> None:
         """The caller of a stream that is being cut is gone for good: it will not confirm any more.
@@ -118,28 +126,25 @@ class Enforcement:
         self._cutter.abandon(stream.id)
 
     def evidence_saved(self, event: worker_pb2.EvidenceSaved) -> None:
-        future = self._saving.pop(event.incident_id, None)
-        if event.error:
-            log.warning("no evidence clip", incident_id=event.incident_id, error=event.error)
-        if future is not None and not future.done():
-            future.set_result(event.path or None)
+        self._recording.clip_saved(event)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for what is under way; used before the process stops."""
         await self._tasks.settle(timeout_s)
+        await self.orphans.settle(0)
 
     # how
 
     async def _flag(self, stream: LiveStream, verdict: Verdict) -> None:
         incident = self._incident(stream, verdict)
         if not verdict.shadow:
-            self._tell(stream, self._answer(stream, verdict, incident.id, 0))
-        saved = self._save_evidence(stream, incident)
+            self._tell(stream, self._answer(stream, verdict, incident.id, None))
+        saved = self._recording.save_clip(incident)
         try:
             await self._thread.call(self._ledger.record_incident, incident, incident.created_ms)
         except LedgerUnavailable as error:
             log.error("incident not recorded", incident_id=incident.id, error=str(error))
-        await self._finish_record(incident, saved)
+        await self._recording.write(await self._recording.clip(incident, saved))
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
         crash_point("cut.verdict")
@@ -147,17 +152,17 @@ class Enforcement:
         stream.incident_id = incident.id
         violation: Violation | None = None
         blocks: tuple[Block, ...]
+        sanction = sanction_of(policy, incident)
         try:
             violation = await self._thread.urgent(
-                self._ledger.record_violation, incident, policy.ladder, incident.created_ms
+                self._ledger.record_violation, incident, sanction, incident.created_ms
             )
         except LedgerUnavailable as error:
             # The same ids as on disk, once it gets there.
-            until_ms = block_until((), policy.ladder, incident.created_ms)
-            blocks = make_violation(incident, policy.ladder, until_ms, incident.created_ms).blocks
+            blocks = make_violation(incident, sanction, (), incident.created_ms).blocks
             log.critical("block is not durable: held in memory and retried", error=str(error))
             self._metrics.violations.labels("memory").inc()
-            self._tasks.run(self._retry_violation(incident, policy))
+            self._tasks.run(self._retry_violation(incident, sanction))
         else:
             blocks = violation.blocks
             self._thread.mark(down=violation.durable_in != "ledger")
@@ -168,40 +173,53 @@ class Enforcement:
         crash_point("cut.visible")
         if violation is not None:
             incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
-        saved = self._save_evidence(stream, incident)
+        saved = self._recording.save_clip(incident)
         crash_point("cut.evidence")
-        until_ms = max((block.until_ms for block in blocks), default=0)
-        answer = self._answer(stream, verdict, incident.id, until_ms)
+        longest = max(blocks, key=lambda block: block.until_ms, default=None)
+        answer = self._answer(stream, verdict, incident.id, longest)
         self.blocks_apply()
-        # The clip is on record whether or not the cut is ever confirmed.
-        recorded = asyncio.ensure_future(self._finish_record(incident, saved))
-        incident = await self._close_publisher(stream, answer, incident) or incident
-        path = await recorded
-        incident = dataclasses.replace(incident, evidence_path=path)
-        await asyncio.to_thread(write_incident_record, incident, self._evidence_dir)
+        closing = asyncio.ensure_future(self._close_publisher(stream, verdict, answer, incident))
+        try:
+            incident = await self._recording.clip(incident, saved)
+            # The clip is on record whether or not the cut is ever confirmed.
+            done, _ = await asyncio.wait({closing}, timeout=_RECORD_S)
+            if not done:
+                await self._recording.write(incident)
+        except asyncio.CancelledError:
+            closing.cancel()
+            raise
+        closed = await closing
+        path = incident.evidence_path
+        await self._recording.write(dataclasses.replace(closed or incident, evidence_path=path))
 
     async def _close_publisher(
-        self, stream: LiveStream, answer: gate_pb2.WatchResponse, incident: Incident | None
+        self,
+        stream: LiveStream,
+        verdict: Verdict,
+        answer: gate_pb2.WatchResponse,
+        incident: Incident | None,
     ) -> Incident | None:
+        """Until the publisher is proven gone, or nobody is left who could prove it."""
         asked_ms = self._clock.wall_ms()
         self._tell(stream, answer)
         crash_point("cut.told")
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
             self._tasks.run(self._mark_asked(incident))
+        alarmed = False
         try:
             outcome = await self._cutter.cut(
                 self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
             )
             if not outcome.confirmed:
-                self._metrics.cuts_unconfirmed.inc()
-                log.critical(
-                    "cut is not confirmed; asking goes on",
-                    stream_id=stream.id,
-                    server=stream.publish.server,
-                    attempts=outcome.attempts,
-                )
+                alarmed = True
+                incident = await self._alarm(stream, verdict, incident, outcome.attempts)
                 outcome = await self._cutter.wait(stream.id)
+        except CallerGone:
+            incident = incident or await self._opened(stream, verdict)
+            await self.orphans.caller_gone(incident, alarmed=alarmed)
+            self._ended(stream)
+            return incident
         except CutFailed as error:
             log.critical("cut was never confirmed", stream_id=stream.id, error=str(error))
             self._ended(stream)
@@ -214,67 +232,46 @@ class Enforcement:
         log.info("cut confirmed", stream_id=stream.id, by=outcome.by, attempts=outcome.attempts)
         if incident is not None:
             incident = dataclasses.replace(incident, cut_confirmed_ms=confirmed_ms, confirmed_by=outcome.by)
-            await self._retried(self._ledger.mark_cut_confirmed, incident.id, confirmed_ms, outcome.by)
+            await self._marks.cut_confirmed(incident.id, confirmed_ms, outcome.by)
             crash_point("cut.marked_confirmed")
         self._ended(stream)
         return incident
 
-    async def _resume(self, incident: Incident) -> None:
-        connector = self._connectors.get(incident.publish.server)
-        if connector is None:
-            # The caller's connection to the gate ended with the old process: on its return it must
-            # ask for admission again, and the block refuses it.
-            log.warning(
-                "a cut of an earlier run was never confirmed; its caller must ask for admission again",
-                incident_id=incident.id,
-                server=incident.publish.server,
-            )
-            return
-        target = CutTarget(
-            stream_id=incident.stream_id,
-            app=incident.publish.app,
-            name=incident.publish.name,
-            connection=incident.publish.connection,
-            address=incident.publish.address,
+    async def _alarm(
+        self, stream: LiveStream, verdict: Verdict, incident: Incident | None, attempts: int
+    ) -> Incident:
+        """The limit is over, and nothing has proven the cut: for people, asking goes on."""
+        self._metrics.cuts_unconfirmed.inc()
+        log.critical(
+            "cut is not confirmed; asking goes on",
+            stream_id=stream.id,
+            server=stream.publish.server,
+            attempts=attempts,
         )
+        incident = incident or await self._opened(stream, verdict)
+        now = self._clock.wall_ms()
+        self._tasks.run(self._marks.cut_unconfirmed(incident.id, now, "limit"))
+        return dataclasses.replace(incident, cut_unconfirmed_ms=now, cut_unconfirmed_reason="limit")
+
+    async def _opened(self, stream: LiveStream, verdict: Verdict) -> Incident:
+        """An incident for a cut that rests on none of its own, once it is an alarm."""
+        incident = self._incident(stream, verdict)
         try:
-            outcome = await self._cutter.cut(target, connector, limit_ms=self._cut_limit_ms)
-            if not outcome.confirmed:
-                self._metrics.cuts_unconfirmed.inc()
-                outcome = await self._cutter.wait(incident.stream_id)
-        except CutFailed as error:
-            log.critical("resumed cut was not confirmed", incident_id=incident.id, error=str(error))
-            return
-        self._metrics.cuts.labels(outcome.by).inc()
-        await self._retried(self._ledger.mark_cut_confirmed, incident.id, self._clock.wall_ms(), outcome.by)
-        log.info("cut resumed after a restart is confirmed", incident_id=incident.id, by=outcome.by)
+            await self._thread.call(self._ledger.record_incident, incident, incident.created_ms)
+        except LedgerUnavailable as error:
+            log.error("incident not recorded", incident_id=incident.id, error=str(error))
+        return incident
 
     async def _mark_asked(self, incident: Incident) -> None:
-        await self._retried(
-            self._ledger.mark_cut_asked, incident.id, incident.cut_asked_ms, incident.durable_ms
-        )
+        await self._marks.cut_asked(incident.id, incident.cut_asked_ms or 0, incident.durable_ms)
         crash_point("cut.marked_asked")
 
-    async def _retried(self, function: Callable[..., object], *args: object) -> None:
-        """A mark on an incident matters to people, not to the cut: retried until the ledger is back.
-
-        An incident that is not found is still in the journal.
-        """
-        for _ in range(_MARK_RETRIES):
-            try:
-                await self._thread.call(function, *args)
-                return
-            except (LedgerUnavailable, NotFound) as error:
-                log.warning("mark on an incident waits for the ledger", error=str(error))
-                await asyncio.sleep(_RETRY_S)
-        log.error("mark on an incident given up", mark=function.__name__, incident_id=args[0])
-
-    async def _retry_violation(self, incident: Incident, policy: Policy) -> None:
+    async def _retry_violation(self, incident: Incident, sanction: Sanction) -> None:
         while True:
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(RETRY_S)
             try:
                 violation: Violation = await self._thread.call(
-                    self._ledger.record_violation, incident, policy.ladder, incident.created_ms
+                    self._ledger.record_violation, incident, sanction, incident.created_ms
                 )
             except LedgerUnavailable:
                 continue
@@ -295,14 +292,16 @@ class Enforcement:
         )
 
     def _answer(
-        self, stream: LiveStream, verdict: Verdict, incident_id: str, until_ms: int
+        self, stream: LiveStream, verdict: Verdict, incident_id: str, block: Block | None
     ) -> gate_pb2.WatchResponse:
         message = convert.verdict_to_proto(verdict)
         message.incident_id = incident_id
         if verdict.action is Action.CUT and not verdict.shadow:
-            text = notice("cut", until_ms=until_ms, category=verdict.category)
+            now = self._clock.wall_ms()
+            text = block_notice("cut", block, now, category=verdict.category or None)
             message.message.CopyFrom(gate_pb2.Message(en=text.en, ar=text.ar))
-            message.blocked_until_wall_ms = until_ms
+            message.blocked_until_wall_ms = 0 if block is None else block.until_ms
+            message.blocked_provisionally = block is not None and block.provisional_at(now)
         return gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=message)
 
     def _tell(self, stream: LiveStream, answer: gate_pb2.WatchResponse) -> None:
@@ -321,33 +320,3 @@ class Enforcement:
             connection=stream.publish.connection,
             address=stream.publish.address,
         )
-
-    # evidence
-
-    def _save_evidence(self, stream: LiveStream, incident: Incident) -> asyncio.Future[str | None]:
-        """Ask the worker for the clip, before the cut ends the media it is made of."""
-        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._saving[incident.id] = future
-        command = worker_pb2.ToWorker(
-            save_evidence=worker_pb2.SaveEvidence(
-                stream_id=stream.id, incident_id=incident.id, directory=str(self._evidence_dir)
-            )
-        )
-        try:
-            self._pool.send(stream.id, command)
-        except WorkerLost:
-            del self._saving[incident.id]
-            future.set_result(None)
-        return future
-
-    async def _finish_record(self, incident: Incident, saved: asyncio.Future[str | None]) -> str | None:
-        try:
-            path = await asyncio.wait_for(saved, timeout=10.0)
-        except TimeoutError:
-            self._saving.pop(incident.id, None)
-            path = None
-        if path is not None:
-            incident = dataclasses.replace(incident, evidence_path=path)
-            await self._retried(self._ledger.set_evidence, incident.id, path, self._clock.wall_ms())
-        await asyncio.to_thread(write_incident_record, incident, self._evidence_dir)
-        return path

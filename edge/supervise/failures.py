@@ -31,7 +31,7 @@ class Failures:
         self._state.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
         self.degraded(stream, gate_pb2.Degraded(reason=reason, count=1, detail=detail))
         if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
-            self._enforcement.cut_without_strike(stream, "degraded", 0)
+            self._enforcement.cut_without_strike(stream, "degraded")
 
     def blind(self, stream: LiveStream) -> None:
         """The stream's blind time is past its limit."""
@@ -39,7 +39,7 @@ class Failures:
         action = policy.failure.on_blind
         shadow = policy.mode is Mode.SHADOW
         if action is Action.CUT and not shadow:
-            self._enforcement.cut_without_strike(stream, "blind", 0)
+            self._enforcement.cut_without_strike(stream, "blind")
         elif action is not Action.PASS:
             verdict = Verdict(action, -1, stream.cleared_pts_ms, reason="blind", shadow=shadow)
             self._enforcement.flag(stream, verdict)

@@ -26,6 +26,7 @@ from edge.supervise.ledger_thread import LedgerThread
 from edge.supervise.operating import Operating
 from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.supervise.reports import Reports
+from edge.supervise.reviewing import Reviewing
 from edge.supervise.state import State
 from edge.supervise.tasks import Tasks
 from edge.supervise.watching import Watching
@@ -35,6 +36,7 @@ from edge.workers.settings import WorkerSettings
 
 _SWEEP_S = 1.0
 _EXPIRE_SWEEPS = 600
+_SETTLE_SWEEPS = 10
 _PULLED_FACTOR = 20
 """How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
 _SETTLE_S = 3.0
@@ -103,8 +105,9 @@ class Gate:
         )
         failures = Failures(state, self._enforcement)
         self.watching = Watching(state, failures, tasks)
-        self.operating = Operating(state, self._enforcement, known_footage, tasks)
-        self._admissions = Admissions(state, self.watching.forget)
+        self.operating = Operating(state, self._enforcement)
+        self.reviewing = Reviewing(state, self.operating, known_footage, tasks)
+        self._admissions = Admissions(state, self.watching.forget, self._enforcement.orphans.refused_again)
         self._reports = Reports(state, self.watching, self._enforcement, failures, known_footage, tasks)
         self._feed: FleetFeed | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -117,7 +120,7 @@ class Gate:
         await self.thread.call(lambda: state.view.load(self.ledger.active_blocks(now)))
         await self.pool.start(self._reports)
         for incident in await self.thread.call(self.ledger.pending_cuts):
-            self._enforcement.resume(incident)
+            self._enforcement.orphans.resume(incident)
         self._restore()
         self._sweeper = asyncio.create_task(self._sweep())
         if self.ledger.shared:
@@ -198,7 +201,8 @@ class Gate:
         """The ingest server's own hook says that the publisher is gone."""
         stream = self.registry.by_connection(server, connection)
         if stream is None:
-            log.info("an unknown publish ended", server=server, connection=connection)
+            if not self._enforcement.orphans.closed(server, connection):
+                log.info("an unknown publish ended", server=server, connection=connection)
             return
         if stream.cutting:
             self._cutter.confirm(stream.id, "hook")
@@ -207,6 +211,10 @@ class Gate:
 
     def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
         """The caller says that the connection is gone; milliseconds since the verdict, or -1."""
+        incident = self._enforcement.orphans.confirm(stream_id, "confirm_cut")
+        if incident is not None:
+            closed_ms = min(closed_wall_ms or self.clock.wall_ms(), self.clock.wall_ms())
+            return float(max(0, closed_ms - incident.created_ms))
         stream = self.registry.get(stream_id)
         if not stream.cutting or stream.verdict_monotonic_ms is None:
             return -1.0
@@ -234,12 +242,21 @@ class Gate:
                 view.expire(self.clock.wall_ms())
             self._measure()
             self._forget_unwatched()
+            if number % _SETTLE_SWEEPS == 0:
+                await self._settle_unreviewed()
             try:
                 probe = self.ledger.probe if self.thread.down else self.ledger.reconcile
                 for block in await self.thread.call(probe):
                     view.add(block)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
+
+    async def _settle_unreviewed(self) -> None:
+        """What nobody reviewed in time has lapsed by itself: this puts it on record."""
+        try:
+            await self.reviewing.settle_unreviewed()
+        except GateError as error:
+            log.warning("what nobody has reviewed waits for the ledger", error=str(error))
 
     def _forget_unwatched(self) -> None:
         limit = self.settings.limits.unwatched_ms
@@ -263,3 +280,4 @@ class Gate:
             metrics.worker_resident.labels(worker).set(load.resident_bytes)
         metrics.decoded.set(self.pool.decoded)
         metrics.judged.set(self.pool.judged)
+        metrics.bank_searches_cut_short.set(self.pool.bank_searches_cut_short)

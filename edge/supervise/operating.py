@@ -1,4 +1,4 @@
-"""What people change while the gate runs: policy, blocks, reviews."""
+"""What people change while the gate runs: policy, blocks, strikes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import contextlib
 import structlog
 
 from edge.api.gen import worker_pb2
-from edge.domain import Block, Incident, IncidentState, SubjectKind
+from edge.domain import Block, Severity, Strike, SubjectKind
 from edge.errors import WorkerLost
 from edge.policy import Policy
 from edge.supervise.enforcement import Enforcement
-from edge.supervise.known_footage import KnownFootage
 from edge.supervise.state import State
-from edge.supervise.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -21,13 +19,9 @@ log = structlog.get_logger(__name__)
 class Operating:
     """Durable first, then in memory and in the running streams."""
 
-    def __init__(
-        self, state: State, enforcement: Enforcement, known_footage: KnownFootage, tasks: Tasks
-    ) -> None:
+    def __init__(self, state: State, enforcement: Enforcement) -> None:
         self._state = state
         self._enforcement = enforcement
-        self._known_footage = known_footage
-        self._tasks = tasks
 
     async def set_policy(self, policy: Policy, by: str, reason: str, expected_version: int) -> Policy:
         """Store a new version and apply it to the running streams."""
@@ -47,8 +41,10 @@ class Operating:
         state.policy = policy
         for stream in state.registry:
             if stream.owned:
-                text = policy.for_publish(stream.publish).model_dump_json()
-                change = worker_pb2.SetPolicy(stream_id=stream.id, policy_json=text)
+                own = policy.for_publish(stream.publish)
+                if stream.media is not None:
+                    stream.media.set_policy(own.tiers, own.evidence)
+                change = worker_pb2.SetPolicy(stream_id=stream.id, policy_json=own.model_dump_json())
                 with contextlib.suppress(WorkerLost):
                     state.pool.send(stream.id, worker_pb2.ToWorker(set_policy=change))
 
@@ -58,28 +54,73 @@ class Operating:
         """A block by hand; running streams of the subject are cut."""
         state = self._state
         block = await state.thread.call(
-            state.ledger.add_block, kind, subject, app, duration_ms or None, reason, by, state.clock.wall_ms()
+            state.ledger.add_block,
+            kind,
+            subject,
+            app,
+            duration_ms or None,
+            reason,
+            by,
+            state.clock.wall_ms(),
+            state.policy.for_app(app).review,
         )
-        state.view.add(block)
-        self._enforcement.blocks_apply()
+        self.blocks_changed(block)
+        return block
+
+    async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:
+        """The second person's word for a permanent block by hand."""
+        state = self._state
+        now = state.clock.wall_ms()
+        block = await state.thread.call(state.ledger.confirm_block, block_id, reason, by, now)
+        self.blocks_changed(block)
         return block
 
     async def lift_block(self, block_id: str, reason: str, by: str) -> Block:
         state = self._state
         block = await state.thread.call(state.ledger.lift_block, block_id, reason, by, state.clock.wall_ms())
-        state.view.remove(block_id)
+        self.blocks_changed(block)
         return block
 
-    async def review(self, incident_id: str, decision: IncidentState, reason: str, by: str) -> Incident:
-        """A person's decision; overturning lifts what rested on the incident."""
+    async def add_strike(
+        self,
+        broadcaster: str,
+        app: str,
+        category: str,
+        severity: Severity,
+        reason: str,
+        by: str,
+        incident_id: str | None,
+    ) -> tuple[Strike, tuple[Block, ...]]:
+        """A strike by hand, with the ladder's block; running streams of the broadcaster are cut."""
         state = self._state
-        incident, lifted = await state.thread.call(
-            state.ledger.review, incident_id, decision, reason, by, state.clock.wall_ms()
+        strike, blocks = await state.thread.call(
+            state.ledger.add_strike,
+            state.policy,
+            broadcaster,
+            app,
+            category,
+            severity,
+            reason,
+            by,
+            state.clock.wall_ms(),
+            incident_id,
         )
-        for block in lifted:
-            state.view.remove(block.id)
-        if decision is IncidentState.CONFIRMED:
-            self._tasks.run(self._known_footage.confirmed(incident))
-        elif decision is IncidentState.OVERTURNED:
-            self._tasks.run(self._known_footage.overturned(incident))
-        return incident
+        self.blocks_changed(*blocks)
+        return strike, blocks
+
+    async def pardon_strike(self, strike_id: str, reason: str, by: str) -> Strike:
+        """The strike as if it had never happened."""
+        state = self._state
+        now = state.clock.wall_ms()
+        strike, undone = await state.thread.call(
+            state.ledger.pardon_strike, state.policy, strike_id, reason, by, now
+        )
+        self.blocks_changed(*undone.changed)
+        return strike
+
+    def blocks_changed(self, *blocks: Block) -> None:
+        """In force from now on: running streams that a new one names are cut."""
+        for block in blocks:
+            self._state.view.add(block)
+        if any(block.lifted_ms is None for block in blocks):
+            self._enforcement.blocks_apply()

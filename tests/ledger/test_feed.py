@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge.domain import Block, IncidentState, SubjectKind
+from edge.enforce import Sanction
 from edge.ledger import AdmissionView, FleetFeed, Ledger
-from edge.policy import LadderPolicy, Policy
+from edge.policy import Policy, ReviewPolicy, Unreviewed
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 NOW = 1_700_000_000_000
 PATIENCE_S = 60.0
-LADDER = LadderPolicy()
+SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
 
 
 class Edge:
@@ -79,13 +80,13 @@ def test_every_kind_of_change_arrives(store: Store, ledger: Ledger, make_inciden
     early = ledger.add_block(SubjectKind.BROADCASTER, "early", "", None, "spam", "rita", NOW)
     with running(Edge(store, poll_ms=20)) as edge:
         assert len(edge.view) == 1
-        violation = ledger.record_violation(make_incident(), LADDER, NOW)
+        violation = ledger.record_violation(make_incident(), SANCTION, NOW)
         edge.until(lambda: len(edge.view) == 1 + len(violation.blocks))
         found = edge.view.check(violation.incident.publish, NOW)
         assert found in violation.blocks
         ledger.lift_block(early.id, "mistake", "rita", NOW)
         edge.until(lambda: len(edge.view) == len(violation.blocks))
-        ledger.review(violation.incident.id, IncidentState.OVERTURNED, "a film set", "rita", NOW)
+        ledger.review(violation.incident.id, IncidentState.OVERTURNED, "a film set", "rita", NOW, Policy())
         edge.until(lambda: len(edge.view) == 0)
         assert [len(batch) for batch in edge.batches] == [len(violation.blocks), 1, len(violation.blocks)]
 
@@ -105,8 +106,7 @@ def test_a_new_policy_arrives_and_one_that_cannot_be_used_holds_up_nothing(
         ledger.policy_put(Policy(budget_ms=300), "rita", "slower", NOW, 1)
         edge.until(lambda: edge.policies == [2])
         store.execute(
-            "INSERT INTO policies (version, json, created_ms, created_by) "
-            "VALUES (3, '{\"later\": 1}', 0, 'x')"
+            "INSERT INTO policies (version, json, created_ms, created_by) VALUES (3, '{\"later\": 1}', 0, 'x')"
         )
         block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
         edge.until(lambda: edge.batches == [(block,)])
@@ -117,7 +117,7 @@ def test_a_new_policy_arrives_and_one_that_cannot_be_used_holds_up_nothing(
 def test_many_changes_come_page_by_page_and_whole(
     store: Store, ledger: Ledger, make_incident: MakeIncident
 ) -> None:
-    violations = [ledger.record_violation(make_incident(f"b{n}"), LADDER, NOW) for n in range(7)]
+    violations = [ledger.record_violation(make_incident(f"b{n}"), SANCTION, NOW) for n in range(7)]
     revision, seen = 0, list[Block]()
     while True:
         revision, page = ledger.blocks_after(revision, limit=3)
@@ -130,8 +130,8 @@ def test_many_changes_come_page_by_page_and_whole(
 
 def test_a_gate_resumes_only_its_own_cuts(store: Store, make_incident: MakeIncident) -> None:
     one, other = (Ledger.open(store.url, gate=gate) for gate in ("one", "other"))
-    mine = one.record_violation(make_incident(), LADDER, NOW).incident
-    others = other.record_violation(make_incident(), LADDER, NOW).incident
+    mine = one.record_violation(make_incident(), SANCTION, NOW).incident
+    others = other.record_violation(make_incident(), SANCTION, NOW).incident
     assert one.pending_cuts() == (mine,)
     assert other.pending_cuts() == (others,)
     assert one.incidents() == (others, mine)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge.domain import PERMANENT_MS
+from edge.enforce import Sanction
 from edge.errors import LedgerUnavailable
 from edge.ledger import DurableLedger
 from edge.ledger.journal import Entry, Journal, encode
 from edge.ledger.violations import make_violation
-from edge.policy import DAY_MS, LadderPolicy
+from edge.policy import DAY_MS, ReviewPolicy, Unreviewed
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 NOW = 1_700_000_000_000
 
 
-LADDER = LadderPolicy()
+SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
 
 
 def make(make_incident: MakeIncident, broadcaster: str = "anna") -> Entry:
-    violation = make_violation(make_incident(broadcaster), LADDER, NOW + DAY_MS, NOW)
-    return Entry(dataclasses.replace(violation, durable_in="journal"), LADDER)
+    violation = make_violation(make_incident(broadcaster), SANCTION, (), NOW)
+    return Entry(dataclasses.replace(violation, durable_in="journal"), SANCTION)
 
 
 def test_a_torn_tail_at_every_byte_loses_only_the_torn_line(
@@ -42,7 +43,7 @@ def test_a_torn_tail_at_every_byte_loses_only_the_torn_line(
         path.write_bytes(head + whole[:cut])
         assert list(journal.entries()) == [first]
         if cut % 331 == 0:
-            journal.append(later.violation, LADDER)
+            journal.append(later.violation, SANCTION)
             assert list(journal.entries()) == [first, later]
     path.write_bytes(head + whole)
     assert list(journal.entries()) == [first, torn]
@@ -65,9 +66,9 @@ def test_what_is_appended_while_the_journal_is_read_is_not_cleared(
 ) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     early, late = make(make_incident), make(make_incident)
-    journal.append(early.violation, LADDER)
+    journal.append(early.violation, SANCTION)
     size = journal.size()
-    journal.append(late.violation, LADDER)
+    journal.append(late.violation, SANCTION)
     assert not journal.clear(size)
     assert list(journal.entries()) == [early, late]
     assert journal.clear(journal.size())
@@ -77,11 +78,11 @@ def test_the_journal_counts_its_own_strikes_and_the_ladder_counts_all(
     store: Store, make_incident: MakeIncident
 ) -> None:
     ledger = DurableLedger.open(store.url, store.journal)
-    ledger.record_violation(make_incident(), LADDER, NOW)
+    ledger.record_violation(make_incident(), SANCTION, NOW)
     with store.locked():
-        second = ledger.record_violation(make_incident(), LADDER, NOW)
-        assert ledger.record_violation(second.incident, LADDER, NOW) == second
-        third = ledger.record_violation(make_incident(), LADDER, NOW)
+        second = ledger.record_violation(make_incident(), SANCTION, NOW)
+        assert ledger.record_violation(second.incident, SANCTION, NOW) == second
+        third = ledger.record_violation(make_incident(), SANCTION, NOW)
         assert {second.durable_in, third.durable_in} == {"journal"}
         assert [v.blocks[0].until_ms - NOW for v in (second, third)] == [30 * DAY_MS, 180 * DAY_MS]
         ledger.close()
@@ -99,9 +100,9 @@ def test_a_commit_that_went_through_unheard_is_the_same_violation(
 ) -> None:
     ledger = DurableLedger.open(store.url, store.journal)
     incident = make_incident()
-    committed = ledger.record_violation(incident, LADDER, NOW)
-    unheard = make_violation(incident, LADDER, NOW + DAY_MS, NOW)
-    Journal(store.journal).append(unheard, LADDER)
+    committed = ledger.record_violation(incident, SANCTION, NOW)
+    unheard = make_violation(incident, SANCTION, (), NOW)
+    Journal(store.journal).append(unheard, SANCTION)
     assert ledger.reconcile() == committed.blocks
     assert ledger.strikes_of("anna") == (committed.strike,)
     assert list(ledger.active_blocks(NOW)) == list(committed.blocks)
@@ -113,9 +114,9 @@ def test_violations_arrive_while_the_journal_goes_home(store: Store, make_incide
     ledger = DurableLedger.open(store.url, store.journal)
     incidents = [make_incident(f"b{number}") for number in range(60)]
     for incident in incidents[:10]:
-        Journal(store.journal).append(make_violation(incident, LADDER, NOW + DAY_MS, NOW), LADDER)
+        Journal(store.journal).append(make_violation(incident, SANCTION, (), NOW), SANCTION)
     arriving = threading.Thread(
-        target=lambda: [ledger._record_in_journal(incident, LADDER, NOW) for incident in incidents[10:]]
+        target=lambda: [ledger._record_in_journal(incident, SANCTION, NOW) for incident in incidents[10:]]
     )
     arriving.start()
     while arriving.is_alive():
@@ -135,10 +136,10 @@ def test_a_disk_that_takes_nothing_is_unavailable(
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(LedgerUnavailable, match="journal"):
-        Journal(folder).append(make(make_incident).violation, LADDER)
+        Journal(folder).append(make(make_incident).violation, SANCTION)
     ledger = DurableLedger.open(store.url, store.journal)
     store.journal.mkdir()
     with store.locked(), pytest.raises(LedgerUnavailable):
-        ledger.record_violation(make_incident(), LADDER, NOW)
-    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+        ledger.record_violation(make_incident(), SANCTION, NOW)
+    assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "ledger"
     ledger.close()

@@ -26,17 +26,18 @@ from edge.domain import (
     new_id,
     new_stream_id,
 )
+from edge.enforce import Sanction
 from edge.errors import ConfigError, InvalidInput, LedgerUnavailable, NotFound, StaleVersion
 from edge.ledger import AuditBroken, DurableLedger, Ledger
 from edge.ledger.tables import metadata
-from edge.policy import DAY_MS, LadderPolicy, Policy
+from edge.policy import DAY_MS, Policy, ReviewPolicy, Unreviewed
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
     from tests.postgresql import Store
 
 NOW = 1_700_000_000_000
-LADDER = LadderPolicy()
+SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
 
 
 def test_migrations_make_the_tables_that_the_code_uses(ledger: DurableLedger, store: Store) -> None:
@@ -55,7 +56,7 @@ def test_a_violation_survives_reopening(
     store: Store, ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
     incident = make_incident()
-    violation = ledger.record_violation(incident, LADDER, NOW + 5)
+    violation = ledger.record_violation(incident, SANCTION, NOW + 5)
     assert violation.durable_in == "ledger"
     assert violation.incident == dataclasses.replace(incident, durable_ms=NOW + 5)
     kinds = {block.subject_kind: block.subject for block in violation.blocks}
@@ -71,19 +72,21 @@ def test_a_violation_survives_reopening(
 
 def test_retries_and_second_causes_are_one_strike(ledger: DurableLedger, make_incident: MakeIncident) -> None:
     incident = make_incident()
-    first = ledger.record_violation(incident, LADDER, NOW)
-    assert ledger.record_violation(incident, LADDER, NOW + 9) == first
+    first = ledger.record_violation(incident, SANCTION, NOW)
+    assert ledger.record_violation(incident, SANCTION, NOW + 9) == first
     other_cause = dataclasses.replace(make_incident(), stream_id=incident.stream_id)
-    assert ledger.record_violation(other_cause, LADDER, NOW + 9).strike == first.strike
+    assert ledger.record_violation(other_cause, SANCTION, NOW + 9).strike == first.strike
     assert len(ledger.strikes_of("anna")) == 1
 
 
 def test_the_ladder_climbs_with_the_strikes_that_count(
     ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
-    ends = [ledger.record_violation(make_incident(), LADDER, NOW).blocks[0].until_ms - NOW for _ in range(3)]
+    ends = [
+        ledger.record_violation(make_incident(), SANCTION, NOW).blocks[0].until_ms - NOW for _ in range(3)
+    ]
     assert ends == [30 * DAY_MS, 180 * DAY_MS, PERMANENT_MS - NOW]
-    assert ledger.record_violation(make_incident("berta"), LADDER, NOW).blocks[0].until_ms == (
+    assert ledger.record_violation(make_incident("berta"), SANCTION, NOW).blocks[0].until_ms == (
         NOW + 30 * DAY_MS
     )
 
@@ -91,21 +94,21 @@ def test_the_ladder_climbs_with_the_strikes_that_count(
 def test_overturning_lifts_block_and_strike_at_once(
     ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
-    violation = ledger.record_violation(make_incident(), LADDER, NOW)
+    violation = ledger.record_violation(make_incident(), SANCTION, NOW)
     incident, lifted = ledger.review(
-        violation.incident.id, IncidentState.OVERTURNED, "a film set", "rita", NOW + 10
+        violation.incident.id, IncidentState.OVERTURNED, "a film set", "rita", NOW + 10, Policy()
     )
     assert incident.state is IncidentState.OVERTURNED
     assert {block.id for block in lifted} == {block.id for block in violation.blocks}
     assert list(ledger.active_blocks(NOW + 11)) == []
     assert ledger.strikes_of("anna")[0].pardoned_ms == NOW + 10
     assert ledger.pending_cuts() == ()
-    second = ledger.record_violation(make_incident(), LADDER, NOW + 20)
+    second = ledger.record_violation(make_incident(), SANCTION, NOW + 20)
     assert second.blocks[0].until_ms == NOW + 30 * DAY_MS
     with pytest.raises(InvalidInput, match="overturned already"):
-        ledger.review(violation.incident.id, IncidentState.CONFIRMED, "x", "rita", NOW + 12)
+        ledger.review(violation.incident.id, IncidentState.CONFIRMED, "x", "rita", NOW + 12, Policy())
     with pytest.raises(NotFound):
-        ledger.review("in_none", IncidentState.CONFIRMED, "x", "rita", NOW)
+        ledger.review("in_none", IncidentState.CONFIRMED, "x", "rita", NOW, Policy())
 
 
 def test_flags_and_shadow_leave_no_strike(ledger: DurableLedger, make_incident: MakeIncident) -> None:
@@ -120,7 +123,7 @@ def test_flags_and_shadow_leave_no_strike(ledger: DurableLedger, make_incident: 
 
 
 def test_marks_of_a_cut(ledger: DurableLedger, make_incident: MakeIncident) -> None:
-    incident = ledger.record_violation(make_incident(), LADDER, NOW + 1).incident
+    incident = ledger.record_violation(make_incident(), SANCTION, NOW + 1).incident
     ledger.mark_cut_asked(incident.id, NOW + 2)
     ledger.mark_cut_confirmed(incident.id, NOW + 3, "hook")
     ledger.set_evidence(incident.id, "/evidence/clip.mp4", NOW + 8)
@@ -180,7 +183,7 @@ def test_tampering_with_the_audit_log_is_found(
     statement: str, row: int, ledger: DurableLedger, make_incident: MakeIncident, store: Store
 ) -> None:
     for _ in range(5):
-        ledger.record_violation(make_incident(), LADDER, NOW)
+        ledger.record_violation(make_incident(), SANCTION, NOW)
     assert ledger.audit_verify() == 5
     with pytest.raises(DBAPIError, match="append-only"):
         store.execute(statement)
@@ -202,13 +205,13 @@ def test_a_locked_database_is_unavailable_and_then_not(
         with pytest.raises(LedgerUnavailable):
             ledger.probe()
         assert ledger.incidents() == (before,), "whoever only reads waits for no writer"
-        violation = ledger.record_violation(make_incident(), LADDER, NOW)
+        violation = ledger.record_violation(make_incident(), SANCTION, NOW)
         assert violation.durable_in == "journal"
     assert ledger.probe() == violation.blocks
     assert list(ledger.active_blocks(NOW)) == list(violation.blocks)
     assert ledger.strikes_of("anna") == (violation.strike,)
     assert not store.journal.exists()
-    assert ledger.record_violation(make_incident("berta"), LADDER, NOW).durable_in == "ledger"
+    assert ledger.record_violation(make_incident("berta"), SANCTION, NOW).durable_in == "ledger"
 
 
 def test_wrong_urls_are_clear(tmp_path: Path) -> None:
@@ -227,13 +230,13 @@ def test_wrong_urls_are_clear(tmp_path: Path) -> None:
 _WRITER = """
 import itertools, sys
 from edge.domain import *
+from edge.enforce import Sanction
 from edge.ledger import Ledger
-from edge.policy import LadderPolicy
 ledger = Ledger.open(sys.argv[1])
 for number in itertools.count():
     publish = Publish("test", "c", "live", "s", f"{sys.argv[2]}{number}")
     incident = Incident(new_id("in"), new_stream_id(), publish, Verdict(Action.CUT, 0, -1), 1)
-    ledger.record_violation(incident, LadderPolicy(), 2)
+    ledger.record_violation(incident, Sanction(), 2)
     print(publish.broadcaster, flush=True)
 """
 
@@ -263,7 +266,7 @@ def test_gates_that_write_at_once_count_every_strike_and_keep_one_chain(store: S
     def violate(number: int) -> int:
         publish = Publish("test", "c", "live", "s", f"b{number % 2}")
         incident = Incident(new_id("in"), new_stream_id(), publish, Verdict(Action.CUT, 0, -1), NOW)
-        return gates[number % 4].record_violation(incident, LADDER, NOW).blocks[0].until_ms - NOW
+        return gates[number % 4].record_violation(incident, SANCTION, NOW).blocks[0].until_ms - NOW
 
     with ThreadPoolExecutor(4) as threads:
         ends = sorted(threads.map(violate, range(40)))

@@ -16,17 +16,18 @@ import pytest
 import sqlalchemy as sa
 
 from edge.domain import Publish
+from edge.enforce import Sanction
 from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger import DurableLedger, Ledger
 from edge.ledger.journal import Journal
-from edge.policy import LadderPolicy
+from edge.policy import ReviewPolicy, Unreviewed
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
     from tests.postgresql import Cluster, Store
 
 NOW = 1_700_000_000_000
-LADDER = LadderPolicy()
+SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
 
 
 @contextmanager
@@ -50,9 +51,9 @@ def store(postgresql: Cluster, tmp_path: Path) -> Store:
 def test_a_server_that_stands_still_holds_nobody_up(
     postgresql: Cluster, store: Store, ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
-    before = ledger.record_violation(make_incident(), LADDER, NOW)
+    before = ledger.record_violation(make_incident(), SANCTION, NOW)
     with frozen(postgresql.postmaster):
-        meanwhile = [ledger.record_violation(make_incident(), LADDER, NOW) for _ in range(3)]
+        meanwhile = [ledger.record_violation(make_incident(), SANCTION, NOW) for _ in range(3)]
         assert {violation.durable_in for violation in meanwhile} == {"journal"}
         with pytest.raises(LedgerUnavailable):
             ledger.reconcile()
@@ -66,20 +67,20 @@ def test_a_server_that_stands_still_holds_nobody_up(
     strikes = {strike.id for strike in ledger.strikes_of("anna")}
     assert strikes == {violation.strike.id for violation in (before, *meanwhile)}
     assert ledger.audit_verify() == 4
-    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+    assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "ledger"
 
 
 def test_connections_that_were_ended_are_opened_again(
     store: Store, ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
-    ledger.record_violation(make_incident(), LADDER, NOW)
+    ledger.record_violation(make_incident(), SANCTION, NOW)
     store.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE application_name = 'edge-gate' AND datname = current_database()"
     )
-    through_the_journal = ledger.record_violation(make_incident(), LADDER, NOW)
+    through_the_journal = ledger.record_violation(make_incident(), SANCTION, NOW)
     ledger.probe()
-    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+    assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "ledger"
     assert through_the_journal.strike in ledger.strikes_of("anna")
     assert len(ledger.strikes_of("anna")) == 3
 
@@ -99,7 +100,7 @@ def test_a_gate_that_stops_inside_a_transaction_gives_the_lock_back(
             break
         except LedgerUnavailable:
             time.sleep(0.1)
-    assert ledger.record_violation(make_incident(), LADDER, NOW).durable_in == "ledger"
+    assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "ledger"
     with pytest.raises(sa.exc.DBAPIError):
         stuck.exec_driver_sql("SELECT 1")
     transaction.close()
@@ -128,10 +129,10 @@ def test_a_value_that_the_database_never_takes_holds_up_nothing_else(
 ) -> None:
     with pytest.raises(InvalidInput, match="NUL"):
         ledger.record_incident(make_incident("an\0na"), NOW)
-    refused = ledger.record_violation(make_incident("an\0na"), LADDER, NOW)
+    refused = ledger.record_violation(make_incident("an\0na"), SANCTION, NOW)
     assert refused.durable_in == "journal"
     with store.locked():
-        waiting = ledger.record_violation(make_incident("berta"), LADDER, NOW)
+        waiting = ledger.record_violation(make_incident("berta"), SANCTION, NOW)
     assert ledger.probe() == waiting.blocks
     assert not store.journal.exists()
     kept = Journal(store.journal.with_suffix(".damaged"))
@@ -143,6 +144,6 @@ def test_the_longest_names_that_a_gate_takes_fit(store: Store, make_incident: Ma
     app, name = "a" * 128, "n" * 256
     publish = Publish("s" * 64, "c" * 256, app, name, f"{app}/{name}", "f" * 64, {"stream_key": "k" * 512})
     incident = dataclasses.replace(make_incident(), publish=publish)
-    violation = ledger.record_violation(incident, LADDER, NOW)
+    violation = ledger.record_violation(incident, SANCTION, NOW)
     assert ledger.incident(incident.id) == violation.incident
     ledger.close()

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.domain import Action, IncidentState, SubjectKind
+from edge.domain import Action, IncidentState, Severity, SubjectKind
+from edge.enforce import Sanction
 from edge.errors import ConfigError, InvalidInput
 from edge.ledger import DurableLedger
 from edge.ledger.audit import GENESIS, AuditRow, append, digest_of
@@ -22,17 +23,18 @@ from edge.ledger.exported import Format, read_rows, write_rows
 from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
 from edge.ledger.snapshot import snapshot
 from edge.ledger.tables import audit, blocks
-from edge.policy import LadderPolicy, Policy
+from edge.policy import Policy, ReviewPolicy
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
     from tests.postgresql import Store
 
 NOW = 1_700_000_000_000
-LADDER = LadderPolicy()
+SANCTION = Sanction()
 
 TABLES = {table.name: table for table in PROVEN_TABLES}
-WRITTEN = {"policies", "incidents", "strikes", "blocks"}
+WRITTEN = {"policies", "incidents", "strikes", "blocks", "appeals"}
+POLICY = Policy(review=ReviewPolicy(two_person_permanent=True))
 
 
 @dataclasses.dataclass
@@ -67,23 +69,60 @@ class Copy:
 
 
 @pytest.fixture
-def lived(ledger: DurableLedger, make_incident: MakeIncident) -> DurableLedger:
+def lived(early: DurableLedger, make_incident: MakeIncident) -> DurableLedger:
     """Every kind of decision once, at least."""
+    people_at_work(early, make_incident)
+    return early
+
+
+@pytest.fixture
+def early(ledger: DurableLedger, make_incident: MakeIncident) -> DurableLedger:
+    """Every kind of decision that the first version knew."""
     ledger.policy_put(Policy(), "gate", "first start", NOW, None)
     ledger.policy_put(Policy(budget_ms=300), "anna", "slower machine", NOW + 1, 1)
     cut, overturned, flag = make_incident(), make_incident("berta"), make_incident(action=Action.FLAG)
     for incident in (cut, overturned):
-        ledger.record_violation(incident, LADDER, NOW + 2)
+        ledger.record_violation(incident, SANCTION, NOW + 2)
         ledger.mark_cut_asked(incident.id, NOW + 3, NOW + 2)
         ledger.mark_cut_confirmed(incident.id, NOW + 4, "hook")
         ledger.set_evidence(incident.id, f"/evidence/{incident.id}.mp4", NOW + 5)
     ledger.record_incident(flag, NOW + 6)
-    ledger.review(cut.id, IncidentState.CONFIRMED, "a fight", "anna", NOW + 7)
-    ledger.review(overturned.id, IncidentState.OVERTURNED, "a film", "anna", NOW + 8)
+    ledger.review(cut.id, IncidentState.CONFIRMED, "a fight", "anna", NOW + 7, POLICY)
+    ledger.review(overturned.id, IncidentState.OVERTURNED, "a film", "anna", NOW + 8, POLICY)
     block = ledger.add_block(SubjectKind.BROADCASTER, "carl", "", 60_000, "spam", "anna", NOW + 9)
     ledger.add_block(SubjectKind.ADDRESS, "192.0.2.0/24", "live", None, "raid", "anna", NOW + 10)
     ledger.lift_block(block.id, "mistake", "dora", NOW + 11)
     return ledger
+
+
+def people_at_work(ledger: DurableLedger, make_incident: MakeIncident) -> None:
+    """Claims, appeals, strikes by hand, pardons, second words, and what nobody looked at."""
+    flag = make_incident(action=Action.FLAG)
+    ledger.record_incident(flag, NOW + 11)
+    ledger.claim(flag.id, "anna", NOW + 12, 60_000)
+    ledger.release(flag.id, "anna", NOW + 13)
+    given, _ = ledger.add_strike(
+        POLICY, "", "", "", Severity.SEVERE, "seen", "anna", NOW + 14, incident_id=flag.id
+    )
+    forever = ledger.add_block(
+        SubjectKind.ATTRIBUTE, "device=7", "", None, "raid", "anna", NOW + 15, POLICY.review
+    )
+    ledger.confirm_block(forever.id, "so it is", "dora", NOW + 16)
+    for n, grant in enumerate((True, False)):
+        made = ledger.add_block(SubjectKind.BROADCASTER, f"eva{n}", "", 60_000, "spam", "anna", NOW + 17)
+        appeal = ledger.file_appeal("not me", "shop", NOW + 18, POLICY, block_id=made.id)
+        if grant:
+            ledger.lift_block(made.id, "not her", "dora", NOW + 19)
+        else:
+            ledger.deny_appeal(appeal.id, "it was her", "dora", NOW + 19)
+    ledger.pardon_strike(POLICY, given.id, "her first", "dora", NOW + 20)
+    unseen = make_incident("fritz", created_ms=NOW + 20)
+    violation = ledger.record_violation(unseen, SANCTION, NOW + 21)
+    ledger.mark_cut_unconfirmed(unseen.id, NOW + 22, "limit")
+    due_ms = violation.blocks[0].until_ms
+    assert {block.id for block in ledger.settle_unreviewed(POLICY, due_ms)} >= {
+        block.id for block in violation.blocks
+    }
 
 
 def other(value: object) -> Any:
@@ -190,7 +229,7 @@ def test_a_row_that_a_decision_removes_is_missed_by_nobody(store: Store, lived: 
 
 
 def test_rows_from_before_digests_are_told_apart_from_rows_put_in_by_hand(
-    store: Store, lived: DurableLedger
+    store: Store, early: DurableLedger
 ) -> None:
     whole = Copy.of(store.url)
     old, previous = [], GENESIS
@@ -212,7 +251,7 @@ def test_reading_beside_a_writer_sees_one_moment_and_writes_nothing(
 ) -> None:
     with snapshot(store.url) as connection:
         before = connection.execute(sa.select(sa.func.count()).select_from(audit)).scalar()
-        lived.record_violation(make_incident("dora"), LADDER, NOW + 20)
+        lived.record_violation(make_incident("dora"), SANCTION, NOW + 20)
         assert connection.execute(sa.select(sa.func.count()).select_from(audit)).scalar() == before
         with pytest.raises(sa.exc.DBAPIError):
             connection.execute(blocks.delete())

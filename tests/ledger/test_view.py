@@ -15,7 +15,15 @@ from edge.ledger.packed import PackedBlocks
 SUBJECTS = {
     SubjectKind.BROADCASTER: ["anna", "berta"],
     SubjectKind.STREAM_KEY: ["k1", "k2"],
-    SubjectKind.ADDRESS: ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "2001:db8::1"],
+    SubjectKind.ADDRESS: [
+        "192.0.2.1",
+        "192.0.2.0/24",
+        "192.0.0.0/9",
+        "2001:db8::/32",
+        "2001:db8::/64",
+        "2001:db8::1",
+    ],
+    SubjectKind.ATTRIBUTE: ["device=7", "device=7=7", "os=a"],
 }
 
 
@@ -43,8 +51,22 @@ publishes = st.builds(
     app=st.sampled_from(["live", "other"]),
     name=st.just("n"),
     broadcaster=st.sampled_from(["anna", "berta", "carla"]),
-    address=st.sampled_from(["", "192.0.2.1", "192.0.2.200", "198.51.100.1", "2001:db8::1", "unix"]),
-    attributes=st.sampled_from([{}, {"stream_key": "k1"}, {"stream_key": "k3"}]),
+    address=st.sampled_from(
+        [
+            "",
+            "192.0.2.1",
+            "192.0.2.200",
+            "198.51.100.1",
+            "2001:db8::1",
+            "2001:DB8:0::1",
+            "2001:db8:1::1%eth0",
+            "::ffff:192.0.2.9",
+            "unix",
+        ]
+    ),
+    attributes=st.dictionaries(
+        st.sampled_from(["stream_key", "device", "os"]), st.sampled_from(["k1", "k3", "7", "7=7", "a"])
+    ),
 )
 
 
@@ -58,9 +80,16 @@ def applies(block: Block, publish: Publish, now: int) -> bool:
             return block.subject == publish.attributes.get("stream_key")
         case SubjectKind.ADDRESS:
             try:
-                return ipaddress.ip_address(publish.address) in ipaddress.ip_network(block.subject)
+                address = ipaddress.ip_address(publish.address.partition("%")[0])
             except ValueError:
                 return False
+            network = ipaddress.ip_network(block.subject)
+            if address in network:
+                return True
+            inner = getattr(address, "ipv4_mapped", None)
+            return inner is not None and inner in network
+        case SubjectKind.ATTRIBUTE:
+            return block.subject in {f"{name}={value}" for name, value in publish.attributes.items()}
 
 
 @given(
@@ -117,6 +146,10 @@ texts = st.text(max_size=20)
             until_ms=st.integers(0, PERMANENT_MS),
             incident_id=st.none() | st.text(min_size=1, max_size=40),
             created_by=texts,
+            provisional=st.booleans(),
+            full_until_ms=st.none() | st.integers(0, PERMANENT_MS),
+            review_by_ms=st.none() | st.integers(0, PERMANENT_MS),
+            strike_id=st.none() | st.text(min_size=1, max_size=40),
         ),
         max_size=30,
         unique_by=lambda block: block.id,

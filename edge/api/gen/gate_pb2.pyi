@@ -235,6 +235,7 @@ class AdmitResponse(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     WATCH_MODE_FIELD_NUMBER: _builtins.int
     BLOCK_ID_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether the publish may start."""
     stream_id: _builtins.str
@@ -247,6 +248,8 @@ class AdmitResponse(_message.Message):
     """How the gate wants the media."""
     block_id: _builtins.str
     """The block that refuses, for support; empty when allowed."""
+    provisional: _builtins.bool
+    """The block is provisional: a person has yet to review it. False when allowed."""
     @_builtins.property
     def message(self) -> Global___Message:
         """For the broadcaster, set when refused."""
@@ -261,10 +264,11 @@ class AdmitResponse(_message.Message):
         message: Global___Message | None = ...,
         watch_mode: Global___WatchMode.ValueType = ...,
         block_id: _builtins.str = ...,
+        provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "block_id", b"block_id", "blocked_until_wall_ms", b"blocked_until_wall_ms", "message", b"message", "reason", b"reason", "stream_id", b"stream_id", "watch_mode", b"watch_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "block_id", b"block_id", "blocked_until_wall_ms", b"blocked_until_wall_ms", "message", b"message", "provisional", b"provisional", "reason", b"reason", "stream_id", b"stream_id", "watch_mode", b"watch_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,6 +465,7 @@ class Verdict(_message.Message):
     INCIDENT_ID_FIELD_NUMBER: _builtins.int
     BLOCKED_UNTIL_WALL_MS_FIELD_NUMBER: _builtins.int
     SHADOW_ACTION_FIELD_NUMBER: _builtins.int
+    BLOCKED_PROVISIONALLY_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """What to do with the stream."""
     pts_ms: _builtins.int
@@ -483,6 +488,8 @@ class Verdict(_message.Message):
     """Live access is denied until then; 0 unless CUT."""
     shadow_action: Global___Action.ValueType
     """The action that shadow mode withheld; UNSPECIFIED outside shadow mode."""
+    blocked_provisionally: _builtins.bool
+    """The block is provisional: a person has yet to review it. False unless CUT."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
         """Everything that led to it."""
@@ -507,10 +514,11 @@ class Verdict(_message.Message):
         incident_id: _builtins.str = ...,
         blocked_until_wall_ms: _builtins.int = ...,
         shadow_action: Global___Action.ValueType = ...,
+        blocked_provisionally: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,144 @@
+"""Appeals: a broadcaster's word against a block, and what a person decides about it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import sqlalchemy as sa
+
+from edge.domain import Appeal, AppealState, IncidentState, SubjectKind, new_id
+from edge.errors import Conflict, InvalidInput, LimitExceeded
+from edge.ledger import records
+from edge.ledger.appealing import decide_appeals, read_appeal
+from edge.ledger.base import LedgerBase
+from edge.ledger.blocks import read_block
+from edge.ledger.incidents import read_incident
+from edge.ledger.tables import appeals, blocks
+from edge.policy import Policy, ReviewPolicy
+
+MAX_TEXT_BYTES = 4096
+
+
+class Appeals(LedgerBase):
+    def file_appeal(
+        self,
+        text: str,
+        by: str,
+        wall_ms: int,
+        policy: Policy,
+        *,
+        incident_id: str | None = None,
+        block_id: str | None = None,
+    ) -> Appeal:
+        """An appeal against an incident, or against a block (and the incident that it rests on).
+
+        One at a time, ``review.appeals`` in all, and only for ``review.appeal_ms`` after the block began.
+        ``text``: at most 4 KiB of UTF-8; ``policy``: the whole one. Raises NotFound, InvalidInput,
+        LimitExceeded and Conflict.
+        """
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > MAX_TEXT_BYTES:
+            raise LimitExceeded("text", MAX_TEXT_BYTES, size, "bytes")
+        if not text.strip():
+            raise InvalidInput("text", "must not be empty")
+        with self._database.write("file an appeal") as connection:
+            appeal, review = _against(connection, incident_id, block_id, wall_ms, policy)
+            about = (
+                appeals.c.block_id == appeal.block_id
+                if appeal.incident_id is None
+                else appeals.c.incident_id == appeal.incident_id
+            )
+            earlier = connection.execute(sa.select(appeals.c.id, appeals.c.state).where(about)).all()
+            for row in earlier:
+                if row.state == AppealState.OPEN.value:
+                    raise Conflict(f"appeal: {row.id} is not decided yet")
+            if len(earlier) >= review.appeals:
+                raise LimitExceeded("appeals", review.appeals, len(earlier) + 1, "appeals")
+            appeal = dataclasses.replace(appeal, text=text, filed_by=by)
+            connection.execute(appeals.insert().values(**records.appeal_to_row(appeal)))
+            detail = {"incident": appeal.incident_id, "block": appeal.block_id}
+            self._audit(connection, wall_ms, by, "appeal", appeal.id, detail, {appeals: [appeal.id]})
+        return appeal
+
+    def appeals(
+        self,
+        *,
+        state: AppealState | None = None,
+        broadcaster: str | None = None,
+        incident_id: str | None = None,
+        limit: int = 100,
+        before_id: str | None = None,
+    ) -> tuple[Appeal, ...]:
+        """Newest first."""
+        query = sa.select(appeals).order_by(appeals.c.id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(appeals.c.state == state.value)
+        if broadcaster is not None:
+            query = query.where(appeals.c.broadcaster == broadcaster)
+        if incident_id is not None:
+            query = query.where(appeals.c.incident_id == incident_id)
+        if before_id is not None:
+            query = query.where(appeals.c.id < before_id)
+        with self._database.read("read appeals") as connection:
+            return tuple(records.appeal_from_row(row) for row in connection.execute(query))
+
+    def appeal(self, appeal_id: str) -> Appeal:
+        """Raises NotFound."""
+        with self._database.read("read an appeal") as connection:
+            return read_appeal(connection, appeal_id)
+
+    def deny_appeal(self, appeal_id: str, reason: str, by: str, wall_ms: int) -> Appeal:
+        """The block stays. Of an appeal against an incident the review decides: Conflict."""
+        with self._database.write("deny an appeal") as connection:
+            appeal = read_appeal(connection, appeal_id)
+            if appeal.incident_id is not None or appeal.block_id is None:
+                raise Conflict(f"appeal_id: {appeal_id} is decided by the review of {appeal.incident_id}")
+            if appeal.state is not AppealState.OPEN:
+                raise Conflict(f"appeal_id: {appeal_id} is {appeal.state} already")
+            denied = decide_appeals(
+                connection, AppealState.DENIED, reason, by, wall_ms, block_ids=(appeal.block_id,)
+            )
+            self._audit(
+                connection, wall_ms, by, "deny_appeal", appeal_id, {"reason": reason}, {appeals: denied}
+            )
+            return read_appeal(connection, appeal_id)
+
+
+def _against(
+    connection: sa.Connection,
+    incident_id: str | None,
+    block_id: str | None,
+    wall_ms: int,
+    policy: Policy,
+) -> tuple[Appeal, ReviewPolicy]:
+    """An appeal without its text, against something that can be appealed against now, and its rules."""
+    if (incident_id is None) == (block_id is None):
+        raise InvalidInput("incident_id", "an appeal is against an incident_id or a block_id, one of them")
+    incident, block = None, None
+    if block_id is not None:
+        block = read_block(connection, block_id)
+        incident_id = block.incident_id
+    if incident_id is not None:
+        incident = read_incident(connection, incident_id)
+        if incident.state is IncidentState.OVERTURNED:
+            raise Conflict(f"incident_id: {incident_id} is overturned already: nothing is left of it")
+        rests = sa.select(blocks.c.id).where(blocks.c.incident_id == incident_id).limit(1)
+        if connection.execute(rests).first() is None:
+            raise Conflict(f"incident_id: no block rests on {incident_id}")
+    elif block is not None and not block.active_at(wall_ms):
+        raise Conflict(f"block_id: {block_id} does not hold any more")
+    if incident is not None:
+        broadcaster, app, began_ms = (
+            incident.publish.broadcaster,
+            incident.publish.app,
+            incident.created_ms,
+        )
+        review = policy.for_publish(incident.publish).review
+    else:
+        assert block is not None
+        named = block.subject_kind is SubjectKind.BROADCASTER
+        broadcaster, app, began_ms = block.subject if named else "", block.app, block.created_ms
+        review = policy.for_app(app).review
+    if wall_ms - began_ms > review.appeal_ms:
+        raise LimitExceeded("appeal, time since the block began", review.appeal_ms, wall_ms - began_ms, "ms")
+    return Appeal(new_id("ap"), incident_id, block_id, broadcaster, app, "", wall_ms, ""), review

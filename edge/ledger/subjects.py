@@ -1,0 +1,100 @@
+"""What a block names, in the one form in which it is compared. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from edge.domain import Publish, SubjectKind
+from edge.errors import InvalidInput, LimitExceeded
+
+STREAM_KEY_ATTRIBUTE = "stream_key"
+MAX_SUBJECT = 640
+"""Characters: an attribute's name and value are 64 and 512 at most."""
+_ATTRIBUTE = "attribute:"
+_LINKED_IPV6 = 64
+"""Prefix length that one subscriber has to itself: a single IPv6 address is changed in a second."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def parse_address(text: str) -> Address | None:
+    """An address without its zone, IPv4 where IPv6 only wraps it; None when it is none."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def parse_network(text: str) -> Network:
+    """A network such as ``192.0.2.0/24``, IPv4 where IPv6 only wraps it. Raises InvalidInput."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise InvalidInput("subject", str(error)) from None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= 96:
+        network = ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+    if network.prefixlen == 0:
+        raise InvalidInput("subject", f"{text!r} is every address")
+    return network
+
+
+def normal_subject(kind: SubjectKind, subject: str) -> str:
+    """The form in which subjects of a kind are kept and compared. Raises InvalidInput."""
+    if not subject:
+        raise InvalidInput("subject", "must not be empty")
+    if len(subject) > MAX_SUBJECT:
+        raise LimitExceeded("subject", MAX_SUBJECT, len(subject), "characters")
+    if kind is SubjectKind.ATTRIBUTE:
+        name, equals, value = subject.partition("=")
+        if not (name and equals and value):
+            raise InvalidInput("subject", f"{subject[:80]!r} is not NAME=VALUE")
+    if kind is not SubjectKind.ADDRESS:
+        return subject
+    if "/" in subject:
+        network = parse_network(subject)
+        return str(network.network_address if network.num_addresses == 1 else network)
+    address = parse_address(subject)
+    if address is None:
+        raise InvalidInput(
+            "subject", f"{subject[:80]!r} is neither an address nor a network such as 192.0.2.0/24"
+        )
+    return str(address)
+
+
+def attribute_subject(name: str, value: str) -> str:
+    return f"{name}={value}"
+
+
+def linked_subjects(publish: Publish, link: Sequence[str]) -> tuple[tuple[SubjectKind, str], ...]:
+    """The broadcaster, and what ``ladder.link`` says is blocked together with it, as far as it is known.
+
+    Addresses that many publishers share by nature (loopback, link-local) are left out; of IPv6 the
+    subscriber's network is taken.
+    """
+    found = [(SubjectKind.BROADCASTER, publish.broadcaster)]
+    for name in link:
+        if name == "address":
+            address = _linked_address(publish.address)
+            if address is not None:
+                found.append((SubjectKind.ADDRESS, address))
+        elif name == STREAM_KEY_ATTRIBUTE:
+            if key := publish.attributes.get(STREAM_KEY_ATTRIBUTE):
+                found.append((SubjectKind.STREAM_KEY, key))
+        else:
+            attribute = name.removeprefix(_ATTRIBUTE)
+            if value := publish.attributes.get(attribute):
+                found.append((SubjectKind.ATTRIBUTE, attribute_subject(attribute, value)))
+    return tuple(dict.fromkeys(found))
+
+
+def _linked_address(text: str) -> str | None:
+    address = parse_address(text)
+    if address is None or address.is_loopback or address.is_unspecified or address.is_link_local:
+        return None
+    if address.version == 6:
+        return str(ipaddress.ip_network((address, _LINKED_IPV6), strict=False))
+    return str(address)

@@ -1,0 +1,101 @@
+"""Blocks and strikes that waited for a person in vain: what their times say is put on record.
+
+Nothing depends on it that a broadcaster would feel: a block that lapses has its lapse as its end, and the
+ladder looks at a strike's own time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import sqlalchemy as sa
+
+from edge.domain import Block, Strike
+from edge.ledger import records
+from edge.ledger.audit import next_number
+from edge.ledger.base import GATE, LedgerBase
+from edge.ledger.bell import ring
+from edge.ledger.tables import blocks, strikes
+from edge.ledger.undoing import undo, update_block
+from edge.policy import Policy
+
+NOBODY = "lapsed: nobody has reviewed it in time"
+_BATCH = 200
+
+
+class Unreviewed(LedgerBase):
+    def settle_unreviewed(self, policy: Policy, wall_ms: int) -> tuple[Block, ...]:
+        """Lift what has lapsed and pardon its strikes; make full what stands. Idempotent.
+
+        At most 200 blocks at a time, one entry of the audit log for each incident or block by hand.
+        ``policy``: the whole one. Returns every block that has changed.
+        """
+        if not self._any_due(wall_ms):
+            return ()
+        changed: list[Block] = []
+        with self._database.write("settle what nobody reviewed") as connection:
+            due, gone = _due(connection, wall_ms)
+            for key in sorted({*due, *gone}):
+                number = next_number(connection)
+                lapsed = [block for block in due.get(key, ()) if _lapses(block)]
+                standing = [
+                    dataclasses.replace(block, provisional=False, review_by_ms=None)
+                    for block in due.get(key, ())
+                    if not _lapses(block)
+                ]
+                for block in standing:
+                    update_block(connection, block, number)
+                undone = undo(
+                    connection,
+                    gone.get(key, []),
+                    lapsed,
+                    by=GATE,
+                    reason=NOBODY,
+                    wall_ms=wall_ms,
+                    number=number,
+                    policy=policy,
+                )
+                rows = undone.rows
+                rows[blocks] = [*rows[blocks], *(block.id for block in standing)]
+                detail = {**undone.detail, "standing": [block.id for block in standing]}
+                what = "stand" if standing and not lapsed else "lapse"
+                self._audit(connection, wall_ms, GATE, what, key, detail, rows)
+                changed += (*undone.changed, *standing)
+            if changed:
+                ring(connection)
+        return tuple(changed)
+
+    def _any_due(self, wall_ms: int) -> bool:
+        with self._database.read("look for what nobody reviewed") as connection:
+            return any(connection.execute(query.limit(1)).first() for query in _queries(wall_ms))
+
+
+def _lapses(block: Block) -> bool:
+    """Whether it ends with the wait, and before its full length."""
+    ends_ms = block.until_ms
+    return ends_ms <= (block.review_by_ms or 0) and ends_ms < (block.full_until_ms or ends_ms)
+
+
+def _queries(wall_ms: int) -> tuple[sa.Select[tuple[object, ...]], sa.Select[tuple[object, ...]]]:
+    return (
+        sa.select(blocks)
+        .where(blocks.c.review_by_ms <= wall_ms, blocks.c.provisional, blocks.c.lifted_ms.is_(None))
+        .order_by(blocks.c.review_by_ms),
+        sa.select(strikes)
+        .where(strikes.c.review_by_ms <= wall_ms, strikes.c.pardoned_ms.is_(None))
+        .order_by(strikes.c.review_by_ms),
+    )
+
+
+def _due(connection: sa.Connection, wall_ms: int) -> tuple[dict[str, list[Block]], dict[str, list[Strike]]]:
+    """By incident, or by what a person made."""
+    due: dict[str, list[Block]] = {}
+    gone: dict[str, list[Strike]] = {}
+    of_blocks, of_strikes = _queries(wall_ms)
+    for row in connection.execute(of_blocks.limit(_BATCH)):
+        block = records.block_from_row(row)
+        due.setdefault(block.incident_id or block.strike_id or block.id, []).append(block)
+    for row in connection.execute(of_strikes.limit(_BATCH)):
+        strike = records.strike_from_row(row)
+        gone.setdefault(strike.incident_id or strike.id, []).append(strike)
+    return due, gone
