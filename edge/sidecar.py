@@ -31,6 +31,7 @@ from edge.ledger import DurableLedger
 from edge.policy import Policy
 from edge.supervise import Gate
 from edge.telemetry.metrics import Metrics
+from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings
 
 _GRACE_S = 2.0
@@ -73,8 +74,12 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
             metrics,
             clock,
         )
+        webhooks = _webhooks(settings, ledger, metrics, clock)
         stop = asyncio.Event()
         with _signals(stop):
+            if webhooks is not None:
+                # Before anything can be decided: what is decided from now on is told.
+                await webhooks.start()
             await gate.start()
             server = GrpcServer(settings, gate)
             http = _http_server(settings, gate, servers, metrics)
@@ -102,6 +107,8 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                 await server.draining()
             finally:
                 await gate.stop()
+                if webhooks is not None:
+                    await webhooks.stop()
                 await server.stop(_GRACE_S)
                 if http is not None and serving is not None:
                     http.should_exit = True
@@ -116,6 +123,14 @@ def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Po
     if stored is not None:
         return stored.parse()
     return ledger.policy_put(default_policy(model_dir), "gate", "first start", wall_ms, None)
+
+
+def _webhooks(
+    settings: Settings, ledger: DurableLedger, metrics: Metrics, clock: SystemClock
+) -> Delivery | None:
+    if not settings.webhook.url:
+        return None
+    return Delivery(settings.webhook, settings.data_dir, ledger, metrics, clock)
 
 
 def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge import __version__
-from edge.cli import audit, bank, block, model, policy
+from edge.cli import audit, bank, block, model, policy, webhook
 from edge.cli.check_config import check_config
 from edge.cli.demo import demo
 from edge.cli.ingest import ingest
@@ -34,6 +34,7 @@ app.add_typer(block.app, name="block")
 app.add_typer(model.app, name="model")
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+app.add_typer(webhook.app, name="webhook")
 app.command("check-config")(check_config)
 
 

@@ -31,6 +31,10 @@ listen = "127.0.0.1:8085"         # hooks, /metrics, /healthz
 # stat_url = "http://127.0.0.1:18081/stat"
 # pull_url = "rtmp://127.0.0.1:1935/{app}/{name}"
 
+# [webhook]                       # tell the platform what was decided, signed
+# url = "https://platform.example/edge-gate"
+# secret = "whsec_…"              # edge-gate webhook secret
+
 [limits]
 max_streams = 1024
 max_access_unit_bytes = 4194304

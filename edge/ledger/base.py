@@ -36,6 +36,11 @@ class LedgerBase:
         """Whether other gates may write to it: then a ``FleetFeed`` is needed."""
         return self._database.shared
 
+    @property
+    def gate(self) -> str:
+        """This gate's name in its fleet; empty where there is only one."""
+        return self._gate
+
     def close(self) -> None:
         self._database.close()
 

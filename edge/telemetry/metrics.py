@@ -53,6 +53,18 @@ class Metrics:
         self.quarantined_entries = Counter(
             "edge_bank_entries_quarantined", "Bank entries that matched too many streams.", registry=registry
         )
+        self.webhooks = Counter(
+            "edge_webhooks",
+            "Attempts to tell the platform, by outcome: delivered, failed (tried again), dead (given up).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.webhooks_waiting = Gauge(
+            "edge_webhooks_waiting", "Events that are not delivered yet.", registry=registry
+        )
+        self.webhook_oldest = Gauge(
+            "edge_webhook_oldest_seconds", "Age of the oldest event that waits.", registry=registry
+        )
         self.worker_busy = Gauge(
             "edge_worker_busy", "Share of a worker's time spent in jobs.", ["worker"], registry=registry
         )

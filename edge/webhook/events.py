@@ -1,0 +1,203 @@
+"""What the platform is told of a decision. Pure.
+
+| Event | When |
+|---|---|
+| `verdict.flag` | a person should look at a stream; also what shadow mode withheld |
+| `stream.cut` | strike and block are on disk, and the cut is asked for |
+| `cut.confirmed`, `cut.unconfirmed` | the publisher is proven gone; nothing has proven it within the limit |
+| `block.made`, `block.changed`, `block.lifted` | live access is denied; differently; given back |
+| `incident.reviewed` | a person has decided |
+| `appeal.filed`, `appeal.decided` | a broadcaster's word against a block |
+| `notice` | what to tell the broadcaster, in English and Arabic |
+| `ping` | `edge-gate webhook test` |
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edge.domain import Action, Block, SubjectKind
+from edge.enforce.notices import notice
+from edge.ledger import records
+from edge.ledger.decisions import Decision
+
+TYPES: Final = (
+    "verdict.flag",
+    "stream.cut",
+    "cut.confirmed",
+    "cut.unconfirmed",
+    "block.made",
+    "block.changed",
+    "block.lifted",
+    "incident.reviewed",
+    "appeal.filed",
+    "appeal.decided",
+    "notice",
+)
+PING = "ping"
+_MAKES_BLOCKS = frozenset({"violation", "block", "strike"})
+_INCIDENT = (
+    "id",
+    "stream_id",
+    "server",
+    "connection",
+    "app",
+    "name",
+    "broadcaster",
+    "action",
+    "category",
+    "reason",
+    "score",
+    "shadow",
+    "state",
+    "created_ms",
+    "durable_ms",
+    "cut_asked_ms",
+    "cut_confirmed_ms",
+    "confirmed_by",
+)
+_BLOCK = (
+    "id",
+    "subject_kind",
+    "subject",
+    "app",
+    "reason",
+    "category",
+    "created_ms",
+    "until_ms",
+    "provisional",
+    "review_by_ms",
+    "incident_id",
+    "created_by",
+    "lifted_ms",
+    "lifted_by",
+    "lift_reason",
+)
+_APPEAL = (
+    "id",
+    "incident_id",
+    "block_id",
+    "broadcaster",
+    "app",
+    "state",
+    "filed_ms",
+    "filed_by",
+    "decided_ms",
+    "decided_by",
+    "decision_reason",
+)
+_TABLE: Final[Mapping[str, tuple[str, ...]]] = {"incidents": _INCIDENT, "blocks": _BLOCK, "appeals": _APPEAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One request to the receiver."""
+
+    id: str
+    """The same however often the event is sent, over restarts too: receivers drop what they have."""
+    type: str
+    number: int
+    """Of the audit entry that it follows from."""
+    body: bytes
+
+
+def events_of(decision: Decision) -> tuple[Event, ...]:
+    """What a decision is to a platform; nothing for what concerns only the gate."""
+    return tuple(
+        _event(decision, kind, subject, data) for kind, subject, data in _facts(decision) if kind in TYPES
+    )
+
+
+def ping(ident: str, wall_ms: int) -> Event:
+    """For a test of the line: no decision, no data."""
+    return Event(ident, PING, 0, _body(PING, wall_ms, {"gate": "", "sequence": 0}))
+
+
+def _facts(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Type, subject and data."""
+    what, who = decision.entry.what, decision.entry.who
+    for key, row in decision.rows.get("incidents", {}).items():
+        kind = _incident_kind(what, row)
+        if kind:
+            extra = {
+                name: decision.detail[name] for name in ("decision", "reason") if kind == "incident.reviewed"
+            }
+            if kind == "cut.unconfirmed":
+                extra = {"cut_unconfirmed_reason": row.get("cut_unconfirmed_reason")}
+            yield kind, key, {"incident": _picked("incidents", row), "by": who, **extra}
+    lifted = set(decision.detail.get("lifted", ()))
+    for key, row in decision.rows.get("blocks", {}).items():
+        if what == "lift" or key in lifted:
+            kind = "block.lifted"
+        else:
+            kind = "block.made" if what in _MAKES_BLOCKS else "block.changed"
+        yield kind, key, {"block": _picked("blocks", row), "by": who}
+        if kind != "block.lifted" and row["subject_kind"] == SubjectKind.BROADCASTER:
+            yield "notice", key, _notice(decision, records.block_from_row(_Row(row)))
+    for key, row in decision.rows.get("appeals", {}).items():
+        kind = "appeal.filed" if what == "appeal" else "appeal.decided"
+        yield kind, key, {"appeal": _picked("appeals", row), "by": who}
+
+
+def _incident_kind(what: str, row: Mapping[str, Any]) -> str:
+    match what:
+        case "violation":
+            return "stream.cut"
+        case "incident":
+            # A CUT here is one that rests on no violation: what became of it has an entry of its own.
+            return "verdict.flag" if row["action"] == Action.FLAG or row["shadow"] else ""
+        case "cut_confirmed":
+            return "cut.confirmed"
+        case "cut_unconfirmed":
+            return "cut.unconfirmed"
+        case "review":
+            return "incident.reviewed"
+    return ""
+
+
+def _notice(decision: Decision, block: Block) -> dict[str, Any]:
+    cut = decision.entry.what == "violation"
+    text = notice("cut" if cut else "blocked", until_ms=block.until_ms, category=block.category or None)
+    return {
+        "broadcaster": block.subject,
+        "app": block.app,
+        "block_id": block.id,
+        "incident_id": block.incident_id,
+        "until_ms": block.until_ms,
+        "en": text.en,
+        "ar": text.ar,
+    }
+
+
+def _picked(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _TABLE[table] if name in row}
+
+
+def _event(decision: Decision, kind: str, subject: str, data: dict[str, Any]) -> Event:
+    number = decision.entry.number
+    name = "\0".join((kind, subject, decision.entry.digest))
+    ident = f"evt_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    about = {"gate": decision.gate, "sequence": number}
+    return Event(ident, kind, number, _body(kind, decision.entry.wall_ms, {**about, **data}))
+
+
+def _body(kind: str, wall_ms: int, data: Mapping[str, Any]) -> bytes:
+    moment = datetime.datetime.fromtimestamp(wall_ms / 1000, datetime.UTC)
+    document = {
+        "type": kind,
+        "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": data,
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+class _Row:
+    """A mapping that ``records`` reads like a row."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update(values)

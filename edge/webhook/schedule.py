@@ -1,0 +1,25 @@
+"""When an event is tried again, and when it is given up. Pure."""
+
+from __future__ import annotations
+
+_MAX_DOUBLINGS = 32
+
+
+def retry_after_ms(
+    attempts: int, first_ms: int, most_ms: int, spread: float, asked_ms: int | None = None
+) -> int:
+    """Pause after the ``attempts``-th failure (from 1), milliseconds.
+
+    Doubles from ``first_ms`` to ``most_ms``; ``spread`` in [0, 1) places it between half and all of
+    that. ``asked_ms``: the receiver's Retry-After, which is kept to where it is longer, within bounds.
+    """
+    full = min(first_ms * 2 ** min(attempts - 1, _MAX_DOUBLINGS), most_ms)
+    pause = full * (0.5 + 0.5 * spread)
+    return int(max(pause, min(asked_ms or 0, most_ms)))
+
+
+def parse_retry_after(value: str | None) -> int | None:
+    """``Retry-After`` in seconds, as milliseconds; None where there is none that can be used."""
+    if value is None or not value.strip().isascii() or not value.strip().isdigit():
+        return None
+    return min(int(value.strip()[:9]), 10**8) * 1000

@@ -1,0 +1,72 @@
+"""What a platform is told of which decision."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.ledger import DurableLedger
+from edge.ledger.audit import AuditRow
+from edge.ledger.decisions import Decision, Decisions
+from edge.webhook.events import TYPES, events_of
+from edge.webhook.schedule import parse_retry_after, retry_after_ms
+
+
+def test_every_event_of_a_life_and_the_same_ids_when_read_again(lived: DurableLedger) -> None:
+    decisions = Decisions(lived)
+    events = [event for decision in decisions.after(0) for event in events_of(decision)]
+    told: dict[str, list[Any]] = {}
+    for event in events:
+        document = json.loads(event.body)
+        assert document["type"] == event.type
+        assert document["data"]["sequence"] == event.number
+        told.setdefault(event.type, []).append(document["data"])
+    assert told.keys() <= set(TYPES)
+    assert {
+        "verdict.flag",
+        "stream.cut",
+        "cut.confirmed",
+        "block.made",
+        "block.lifted",
+        "incident.reviewed",
+        "notice",
+    } <= told.keys()
+    assert len(told["stream.cut"]) == 2
+    assert {data["decision"] for data in told["incident.reviewed"]} == {"confirmed", "overturned"}
+    assert {data["incident"]["broadcaster"] for data in told["stream.cut"]} == {"anna", "berta"}
+    assert all("stopped" in data["en"] for data in told["notice"] if data["incident_id"])
+    assert len({event.id for event in events}) == len(events)
+    numbers = sorted({event.number for event in events})
+    again = [event for decision in decisions.of(numbers) for event in events_of(decision)]
+    assert [event.id for event in again] == [event.id for event in events]
+
+
+def test_an_entry_that_is_not_as_expected_is_told_to_nobody() -> None:
+    for detail in ("", "[]", '{"rows": 1}', '{"lifted": []}'):
+        entry = AuditRow(1, 0, "x", "violation", "y", detail, "", "")
+        assert events_of(Decision(entry, {}, {})) == ()
+
+
+@given(
+    attempts=st.integers(1, 1000),
+    first=st.integers(1, 10_000),
+    most=st.integers(1, 86_400_000),
+    spread=st.floats(0, 1, exclude_max=True),
+    asked=st.none() | st.integers(0, 10**12),
+)
+def test_pauses_grow_to_a_bound_and_keep_what_the_receiver_asks(
+    attempts: int, first: int, most: int, spread: float, asked: int | None
+) -> None:
+    pause = retry_after_ms(attempts, first, most, spread, asked)
+    assert 0 <= pause <= most
+    assert pause >= min(asked or 0, most)
+    assert retry_after_ms(attempts + 1, first, most, spread, asked) >= pause
+    assert pause >= min(first, most) // 2
+
+
+def test_retry_after() -> None:
+    given = ["7", " 7 ", "-1", "soon", "", None, "9" * 400, "٣"]
+    assert [parse_retry_after(value) for value in given] == [7000, 7000, None, None, None, None, 10**11, None]
