@@ -24,8 +24,10 @@ class Role(IntEnum):
     """Each role may do what the ones below it may."""
 
     VIEWER = 1
-    REVIEWER = 2
-    ADMIN = 3
+    PLATFORM = 2
+    """Files the appeals of broadcasters."""
+    REVIEWER = 3
+    ADMIN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,6 @@ def ensure_token_file(path: Path) -> bool:
     except FileExistsError:
         return False
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("# ROLE NAME TOKEN; roles: viewer, reviewer, admin\n")
+        file.write("# ROLE NAME TOKEN; roles: viewer, platform, reviewer, admin\n")
         file.write(f"admin local {secrets.token_urlsafe(32)}\n")
     return True

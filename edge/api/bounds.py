@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from edge.errors import InvalidInput, LimitExceeded
 
 
-def text(field: str, value: str, limit: int, *, required: bool = False) -> str:
-    """The value, when it has at most ``limit`` characters and no control character."""
+def text(field: str, value: str, limit: int, *, required: bool = False, lines: bool = False) -> str:
+    """The value, when it has at most ``limit`` characters and no control character.
+
+    ``lines``: it may have several, and tabs.
+    """
     if required and not value:
         raise InvalidInput(field, "must not be empty")
     if len(value) > limit:
         raise LimitExceeded(field, limit, len(value), "characters")
     for position, character in enumerate(value):
-        if unicodedata.category(character) == "Cc":
+        if unicodedata.category(character) == "Cc" and not (lines and character in "\n\r\t"):
             raise InvalidInput(field, f"control character U+{ord(character):04X} at position {position}")
     return value
 

@@ -8,15 +8,23 @@ from edge.api.gen import gate_pb2, operator_pb2
 from edge.domain import (
     AccessUnit,
     Action,
+    Appeal,
+    AppealState,
     Block,
     Incident,
     IncidentState,
+    Severity,
     Signal,
     SignalSource,
+    Strike,
     Tier,
     Verdict,
 )
+from edge.ledger import Case
 from edge.ledger.policies import StoredPolicy
+
+ALL_NEEDED_MS = 2**31 - 1
+"""``needed_after_keyframe_ms`` of a calm stream of which nothing can be left out."""
 
 _ACTION = {
     Action.PASS: gate_pb2.ACTION_PASS,
@@ -31,8 +39,20 @@ _STATE = {
     IncidentState.CONFIRMED: operator_pb2.INCIDENT_STATE_CONFIRMED,
     IncidentState.OVERTURNED: operator_pb2.INCIDENT_STATE_OVERTURNED,
     IncidentState.ESCALATED: operator_pb2.INCIDENT_STATE_ESCALATED,
+    IncidentState.CONFIRMED_ONCE: operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE,
 }
 _FROM_STATE = {number: state for state, number in _STATE.items()}
+_SEVERITY = {
+    Severity.NORMAL: operator_pb2.SEVERITY_NORMAL,
+    Severity.SEVERE: operator_pb2.SEVERITY_SEVERE,
+}
+_FROM_SEVERITY = {number: severity for severity, number in _SEVERITY.items()}
+_APPEAL = {
+    AppealState.OPEN: operator_pb2.APPEAL_STATE_OPEN,
+    AppealState.GRANTED: operator_pb2.APPEAL_STATE_GRANTED,
+    AppealState.DENIED: operator_pb2.APPEAL_STATE_DENIED,
+}
+_FROM_APPEAL = {number: state for state, number in _APPEAL.items()}
 
 
 def action_to_proto(action: Action) -> gate_pb2.Action.ValueType:
@@ -56,24 +76,38 @@ def state_from_proto(number: operator_pb2.IncidentState.ValueType) -> IncidentSt
     return _FROM_STATE.get(number)
 
 
+def severity_from_proto(number: operator_pb2.Severity.ValueType) -> Severity:
+    """NORMAL for UNSPECIFIED."""
+    return _FROM_SEVERITY.get(number, Severity.NORMAL)
+
+
+def appeal_state_from_proto(number: operator_pb2.AppealState.ValueType) -> AppealState | None:
+    """None for UNSPECIFIED."""
+    return _FROM_APPEAL.get(number)
+
+
 def tier_change(tier: Tier, needed_after_keyframe_ms: int | None) -> gate_pb2.TierChange:
-    return gate_pb2.TierChange(
-        tier=_TIER[tier], needed_after_keyframe_ms=needed_after_keyframe_ms if needed_after_keyframe_ms else 0
-    )
+    """``needed_after_keyframe_ms``: None where all media is needed."""
+    if needed_after_keyframe_ms is None:
+        needed_after_keyframe_ms = 0 if tier is Tier.ALERT else ALL_NEEDED_MS
+    return gate_pb2.TierChange(tier=_TIER[tier], needed_after_keyframe_ms=needed_after_keyframe_ms)
+
+
+def needed_from_proto(message: gate_pb2.TierChange) -> int | None:
+    """How much after a keyframe is needed, milliseconds; None where all media is."""
+    if tier_from_proto(message.tier) is Tier.ALERT or message.needed_after_keyframe_ms >= ALL_NEEDED_MS:
+        return None
+    return message.needed_after_keyframe_ms
 
 
 def access_unit_to_proto(unit: AccessUnit) -> gate_pb2.AccessUnit:
     return gate_pb2.AccessUnit(pts_ms=unit.pts_ms, dts_ms=unit.dts_ms, keyframe=unit.keyframe, data=unit.data)
 
 
-def access_unit_from_proto(message: gate_pb2.AccessUnit, arrival_ms: float) -> AccessUnit:
-    return AccessUnit(
-        pts_ms=message.pts_ms,
-        dts_ms=message.dts_ms,
-        keyframe=message.keyframe,
-        data=message.data,
-        arrival_ms=arrival_ms,
-    )
+def access_unit_from_proto(
+    message: gate_pb2.AccessUnit, arrival_ms: float, *, held: bool = False
+) -> AccessUnit:
+    return AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, message.data, arrival_ms, held)
 
 
 def signal_to_proto(signal: Signal) -> gate_pb2.Signal:
@@ -151,6 +185,15 @@ def incident_to_proto(incident: Incident) -> operator_pb2.Incident:
         cut_asked_wall_ms=incident.cut_asked_ms or 0,
         cut_confirmed_wall_ms=incident.cut_confirmed_ms or 0,
         confirmed_by=incident.confirmed_by or "",
+        cut_unconfirmed_wall_ms=incident.cut_unconfirmed_ms or 0,
+        cut_unconfirmed_reason=incident.cut_unconfirmed_reason or "",
+        claimed_by=incident.review.claimed_by or "",
+        claimed_until_wall_ms=incident.review.claimed_until_ms or 0,
+        first_confirmed_by=incident.review.first_confirmed_by or "",
+        first_confirmed_wall_ms=incident.review.first_confirmed_ms or 0,
+        reviewed_by=incident.review.reviewed_by or "",
+        reviewed_wall_ms=incident.review.reviewed_ms or 0,
+        review_reason=incident.review.review_reason or "",
     )
 
 
@@ -179,4 +222,54 @@ def block_to_proto(block: Block) -> operator_pb2.Block:
         lifted_wall_ms=block.lifted_ms or 0,
         lifted_by=block.lifted_by or "",
         lift_reason=block.lift_reason or "",
+        provisional=block.provisional,
+        full_until_wall_ms=block.until_ms
+        if block.full_until_ms is None or not block.provisional
+        else block.full_until_ms,
+        review_by_wall_ms=block.review_by_ms or 0,
+        strike_id=block.strike_id or "",
+    )
+
+
+def strike_to_proto(strike: Strike) -> operator_pb2.Strike:
+    return operator_pb2.Strike(
+        id=strike.id,
+        broadcaster=strike.broadcaster,
+        app=strike.app,
+        category=strike.category,
+        severity=_SEVERITY[strike.severity],
+        incident_id=strike.incident_id or "",
+        created_wall_ms=strike.created_ms,
+        created_by=strike.created_by,
+        reason=strike.reason,
+        review_by_wall_ms=strike.review_by_ms or 0,
+        pardoned_wall_ms=strike.pardoned_ms or 0,
+        pardoned_by=strike.pardoned_by or "",
+        pardon_reason=strike.pardon_reason or "",
+    )
+
+
+def appeal_to_proto(appeal: Appeal) -> operator_pb2.Appeal:
+    return operator_pb2.Appeal(
+        id=appeal.id,
+        incident_id=appeal.incident_id or "",
+        block_id=appeal.block_id or "",
+        broadcaster=appeal.broadcaster,
+        app=appeal.app,
+        text=appeal.text,
+        filed_wall_ms=appeal.filed_ms,
+        filed_by=appeal.filed_by,
+        state=_APPEAL[appeal.state],
+        decided_wall_ms=appeal.decided_ms or 0,
+        decided_by=appeal.decided_by or "",
+        decision_reason=appeal.decision_reason or "",
+    )
+
+
+def case_to_proto(case: Case) -> operator_pb2.GetIncidentResponse:
+    return operator_pb2.GetIncidentResponse(
+        incident=incident_to_proto(case.incident),
+        strike=None if case.strike is None else strike_to_proto(case.strike),
+        blocks=[block_to_proto(block) for block in case.blocks],
+        appeals=[appeal_to_proto(appeal) for appeal in case.appeals],
     )

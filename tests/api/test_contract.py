@@ -12,8 +12,8 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "ee7d4029a93770ab5797bdab37067372049b9942ba7a3632b9de1f138c7b1074",
-    "operator": "2abdb492d911ffc2f8b2ecdc501e32966198dba8a491cba36da515809bb6e24b",
+    "gate": "7397bfdf2601a20e6bb58be7f006c05978b5449aea5b48dc96d69d98746cde19",
+    "operator": "ef728d68aea9ed5946ea4631891d529785ae8b32491336ccbeb22c881d33cf3b",
 }
 
 

@@ -60,6 +60,16 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsResponse.FromString,
                 _registered_method=True)
+        self.GetIncident = channel.unary_unary(
+                '/edge.operator.v1.Operator/GetIncident',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetIncidentRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetIncidentResponse.FromString,
+                _registered_method=True)
+        self.ClaimIncident = channel.unary_unary(
+                '/edge.operator.v1.Operator/ClaimIncident',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ClaimIncidentRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+                _registered_method=True)
         self.ReviewIncident = channel.unary_unary(
                 '/edge.operator.v1.Operator/ReviewIncident',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.SerializeToString,
@@ -79,6 +89,41 @@ class OperatorStub:
                 '/edge.operator.v1.Operator/LiftBlock',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.LiftBlockRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Block.FromString,
+                _registered_method=True)
+        self.ConfirmBlock = channel.unary_unary(
+                '/edge.operator.v1.Operator/ConfirmBlock',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ConfirmBlockRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Block.FromString,
+                _registered_method=True)
+        self.ListStrikes = channel.unary_unary(
+                '/edge.operator.v1.Operator/ListStrikes',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStrikesRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStrikesResponse.FromString,
+                _registered_method=True)
+        self.AddStrike = channel.unary_unary(
+                '/edge.operator.v1.Operator/AddStrike',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddStrikeRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddStrikeResponse.FromString,
+                _registered_method=True)
+        self.PardonStrike = channel.unary_unary(
+                '/edge.operator.v1.Operator/PardonStrike',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.PardonStrikeRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Strike.FromString,
+                _registered_method=True)
+        self.FileAppeal = channel.unary_unary(
+                '/edge.operator.v1.Operator/FileAppeal',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.FileAppealRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.FromString,
+                _registered_method=True)
+        self.ListAppeals = channel.unary_unary(
+                '/edge.operator.v1.Operator/ListAppeals',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListAppealsRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListAppealsResponse.FromString,
+                _registered_method=True)
+        self.DecideAppeal = channel.unary_unary(
+                '/edge.operator.v1.Operator/DecideAppeal',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.DecideAppealRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.FromString,
                 _registered_method=True)
 
 
@@ -121,8 +166,25 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetIncident(self, request, context):
+        """viewer. An incident with its strike, its blocks and the appeals against it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimIncident(self, request, context):
+        """reviewer. Keep an incident for oneself, for as long as `review.claim_ms` of the policy says, or give
+        it back. FAILED_PRECONDITION while somebody else has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReviewIncident(self, request, context):
-        """reviewer. Confirm, overturn or escalate; overturning lifts the incident's block and strike.
+        """reviewer. Confirming makes a provisional block the ladder's full one; overturning lifts the incident's
+        blocks and pardons its strike; both decide the appeals against it. FAILED_PRECONDITION while somebody
+        else has claimed it, PERMISSION_DENIED when one person confirms twice where two are needed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +206,57 @@ class OperatorServicer:
 
     def LiftBlock(self, request, context):
         """reviewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmBlock(self, request, context):
+        """reviewer, not the one who made it. The second word for a permanent block by hand, where the policy
+        (`review.two_person_permanent`) wants it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStrikes(self, request, context):
+        """viewer. Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddStrike(self, request, context):
+        """reviewer. A strike by hand, with the ladder's block; running streams of the broadcaster are cut.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PardonStrike(self, request, context):
+        """reviewer. As if it had never happened: its blocks are lifted, and later ones measured without it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FileAppeal(self, request, context):
+        """platform. A broadcaster's word against a block.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAppeals(self, request, context):
+        """viewer. Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideAppeal(self, request, context):
+        """reviewer. Granting overturns the incident, or lifts the block by hand; denying confirms it. The
+        review of the incident decides it just as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,6 +290,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsResponse.SerializeToString,
             ),
+            'GetIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIncident,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetIncidentRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetIncidentResponse.SerializeToString,
+            ),
+            'ClaimIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimIncident,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ClaimIncidentRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.SerializeToString,
+            ),
             'ReviewIncident': grpc.unary_unary_rpc_method_handler(
                     servicer.ReviewIncident,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.FromString,
@@ -196,6 +319,41 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.LiftBlock,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.LiftBlockRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Block.SerializeToString,
+            ),
+            'ConfirmBlock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmBlock,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ConfirmBlockRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Block.SerializeToString,
+            ),
+            'ListStrikes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStrikes,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStrikesRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStrikesResponse.SerializeToString,
+            ),
+            'AddStrike': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddStrike,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddStrikeRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddStrikeResponse.SerializeToString,
+            ),
+            'PardonStrike': grpc.unary_unary_rpc_method_handler(
+                    servicer.PardonStrike,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.PardonStrikeRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Strike.SerializeToString,
+            ),
+            'FileAppeal': grpc.unary_unary_rpc_method_handler(
+                    servicer.FileAppeal,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.FileAppealRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.SerializeToString,
+            ),
+            'ListAppeals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAppeals,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListAppealsRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListAppealsResponse.SerializeToString,
+            ),
+            'DecideAppeal': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideAppeal,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.DecideAppealRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -345,6 +503,60 @@ class Operator:
             _registered_method=True)
 
     @staticmethod
+    def GetIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/GetIncident',
+            edge_dot_operator_dot_v1_dot_operator__pb2.GetIncidentRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.GetIncidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ClaimIncident',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ClaimIncidentRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ReviewIncident(request,
             target,
             options=(),
@@ -442,6 +654,195 @@ class Operator:
             '/edge.operator.v1.Operator/LiftBlock',
             edge_dot_operator_dot_v1_dot_operator__pb2.LiftBlockRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.Block.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmBlock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ConfirmBlock',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ConfirmBlockRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Block.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStrikes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ListStrikes',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListStrikesRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListStrikesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddStrike(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/AddStrike',
+            edge_dot_operator_dot_v1_dot_operator__pb2.AddStrikeRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.AddStrikeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PardonStrike(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/PardonStrike',
+            edge_dot_operator_dot_v1_dot_operator__pb2.PardonStrikeRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Strike.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FileAppeal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/FileAppeal',
+            edge_dot_operator_dot_v1_dot_operator__pb2.FileAppealRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAppeals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ListAppeals',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListAppealsRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListAppealsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideAppeal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/DecideAppeal',
+            edge_dot_operator_dot_v1_dot_operator__pb2.DecideAppealRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.FromString,
             options,
             channel_credentials,
             insecure,

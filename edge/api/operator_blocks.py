@@ -1,0 +1,111 @@
+"""Blocks and strikes: what people read, make and take back."""
+
+from __future__ import annotations
+
+from edge.api import bounds, convert
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.api.operator_calls import MAX_SUBJECT_CHARS, OperatorCalls, ident, limit, optional
+from edge.api.status import Context, answers_errors
+from edge.domain import PERMANENT_MS, SubjectKind
+from edge.errors import InvalidInput
+
+_MAX_BROADCASTER_CHARS = 512
+
+
+class BlockCalls(OperatorCalls):
+    @answers_errors
+    async def ListBlocks(
+        self, request: operator_pb2.ListBlocksRequest, context: Context
+    ) -> operator_pb2.ListBlocksResponse:
+        await self.person(context, Role.VIEWER)
+        blocks = await self._gate.thread.call(
+            self._gate.ledger.blocks,
+            include_ended=request.include_ended,
+            subject=optional("subject", request.subject, MAX_SUBJECT_CHARS),
+            incident_id=optional("incident_id", request.incident_id),
+            limit=limit(request.limit),
+            before_id=optional("before_id", request.before_id),
+            wall_ms=self._gate.clock.wall_ms(),
+        )
+        return operator_pb2.ListBlocksResponse(blocks=[convert.block_to_proto(block) for block in blocks])
+
+    @answers_errors
+    async def AddBlock(self, request: operator_pb2.AddBlockRequest, context: Context) -> operator_pb2.Block:
+        person = await self.person(context, Role.REVIEWER)
+        kind = request.subject_kind or SubjectKind.BROADCASTER.value
+        if kind not in {member.value for member in SubjectKind}:
+            known = ", ".join(member.value for member in SubjectKind)
+            raise InvalidInput("subject_kind", f"{kind!r} is none of {known}")
+        block = await self._gate.operating.add_block(
+            SubjectKind(kind),
+            bounds.text("subject", request.subject, MAX_SUBJECT_CHARS, required=True),
+            bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
+            bounds.number("duration_ms", request.duration_ms, 0, PERMANENT_MS),
+            self.reason(request.reason),
+            person.name,
+        )
+        return convert.block_to_proto(block)
+
+    @answers_errors
+    async def ConfirmBlock(
+        self, request: operator_pb2.ConfirmBlockRequest, context: Context
+    ) -> operator_pb2.Block:
+        person = await self.person(context, Role.REVIEWER)
+        block = await self._gate.operating.confirm_block(
+            ident("block_id", request.block_id), self.reason(request.reason), person.name
+        )
+        return convert.block_to_proto(block)
+
+    @answers_errors
+    async def LiftBlock(self, request: operator_pb2.LiftBlockRequest, context: Context) -> operator_pb2.Block:
+        person = await self.person(context, Role.REVIEWER)
+        block = await self._gate.operating.lift_block(
+            ident("block_id", request.block_id), self.reason(request.reason), person.name
+        )
+        return convert.block_to_proto(block)
+
+    @answers_errors
+    async def ListStrikes(
+        self, request: operator_pb2.ListStrikesRequest, context: Context
+    ) -> operator_pb2.ListStrikesResponse:
+        await self.person(context, Role.VIEWER)
+        strikes = await self._gate.thread.call(
+            self._gate.ledger.strikes,
+            broadcaster=optional("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
+            include_pardoned=request.include_pardoned,
+            limit=limit(request.limit),
+            before_id=optional("before_id", request.before_id),
+        )
+        return operator_pb2.ListStrikesResponse(
+            strikes=[convert.strike_to_proto(strike) for strike in strikes]
+        )
+
+    @answers_errors
+    async def AddStrike(
+        self, request: operator_pb2.AddStrikeRequest, context: Context
+    ) -> operator_pb2.AddStrikeResponse:
+        person = await self.person(context, Role.REVIEWER)
+        strike, blocks = await self._gate.operating.add_strike(
+            bounds.text("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
+            bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
+            bounds.text("category", request.category, 64),
+            convert.severity_from_proto(request.severity),
+            self.reason(request.reason),
+            person.name,
+            optional("incident_id", request.incident_id),
+        )
+        return operator_pb2.AddStrikeResponse(
+            strike=convert.strike_to_proto(strike),
+            blocks=[convert.block_to_proto(block) for block in blocks],
+        )
+
+    @answers_errors
+    async def PardonStrike(
+        self, request: operator_pb2.PardonStrikeRequest, context: Context
+    ) -> operator_pb2.Strike:
+        person = await self.person(context, Role.REVIEWER)
+        strike = await self._gate.operating.pardon_strike(
+            ident("strike_id", request.strike_id), self.reason(request.reason), person.name
+        )
+        return convert.strike_to_proto(strike)

@@ -1,0 +1,59 @@
+"""What every call of the Operator service needs: who calls, and bounds on what is sent."""
+
+from __future__ import annotations
+
+import grpc
+
+from edge.api import bounds
+from edge.api.auth import Person, Role, TokenFile
+from edge.api.status import Context
+from edge.errors import ConfigError
+from edge.supervise import Gate
+
+MAX_SUBJECT_CHARS = 640
+"""An attribute's name and value are 64 and 512; a broadcaster may be `app/name`."""
+_DEFAULT_LIMIT = 100
+_MAX_LIMIT = 1000
+
+
+class OperatorCalls:
+    def __init__(self, gate: Gate, tokens: TokenFile) -> None:
+        self._gate = gate
+        self._tokens = tokens
+
+    async def person(self, context: Context, needed: Role) -> Person:
+        """The caller, or the call ends with UNAUTHENTICATED or PERMISSION_DENIED."""
+        given = dict(context.invocation_metadata() or ()).get("authorization", "")
+        try:
+            person = self._tokens.identify(given if isinstance(given, str) else "")
+        except ConfigError as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"token file: {error}")
+            raise
+        if person is None:
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED, "authorization: a valid `Bearer TOKEN` is needed"
+            )
+            raise AssertionError
+        if person.role < needed:
+            await context.abort(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"role {person.role.name.lower()} may not do this: {needed.name.lower()} is needed",
+            )
+        return person
+
+    def reason(self, given: str, *, required: bool = True) -> str:
+        return bounds.text("reason", given, self._gate.settings.limits.max_reason_chars, required=required)
+
+
+def ident(field: str, given: str) -> str:
+    """An id that must be given."""
+    return bounds.text(field, given, 64, required=True)
+
+
+def optional(field: str, given: str, limit: int = 64) -> str | None:
+    """None for what is empty, and does not narrow a list."""
+    return bounds.text(field, given, limit) or None
+
+
+def limit(given: int) -> int:
+    return bounds.number("limit", given, 0, _MAX_LIMIT) or _DEFAULT_LIMIT

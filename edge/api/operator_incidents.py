@@ -1,0 +1,112 @@
+"""Incidents and appeals: what people read and decide."""
+
+from __future__ import annotations
+
+from edge.api import bounds, convert
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.api.operator_calls import MAX_SUBJECT_CHARS, OperatorCalls, ident, limit, optional
+from edge.api.status import Context, answers_errors
+from edge.domain import PERMANENT_MS, IncidentState
+from edge.errors import InvalidInput
+from edge.ledger.appeals import MAX_TEXT_BYTES
+
+_DECISIONS = (IncidentState.CONFIRMED, IncidentState.OVERTURNED, IncidentState.ESCALATED)
+
+
+class IncidentCalls(OperatorCalls):
+    @answers_errors
+    async def ListIncidents(
+        self, request: operator_pb2.ListIncidentsRequest, context: Context
+    ) -> operator_pb2.ListIncidentsResponse:
+        await self.person(context, Role.VIEWER)
+        incidents = await self._gate.thread.call(
+            self._gate.ledger.incidents,
+            broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
+            state=convert.state_from_proto(request.state),
+            category=optional("category", request.category),
+            app=optional("app", request.app, self._gate.settings.limits.max_app_chars),
+            claimed_by=optional("claimed_by", request.claimed_by, 128),
+            since_ms=bounds.number("since_wall_ms", request.since_wall_ms, 0, PERMANENT_MS) or None,
+            until_ms=bounds.number("until_wall_ms", request.until_wall_ms, 0, PERMANENT_MS) or None,
+            limit=limit(request.limit),
+            before_id=optional("before_id", request.before_id),
+        )
+        return operator_pb2.ListIncidentsResponse(
+            incidents=[convert.incident_to_proto(incident) for incident in incidents]
+        )
+
+    @answers_errors
+    async def GetIncident(
+        self, request: operator_pb2.GetIncidentRequest, context: Context
+    ) -> operator_pb2.GetIncidentResponse:
+        await self.person(context, Role.VIEWER)
+        return convert.case_to_proto(
+            await self._gate.reviewing.case(ident("incident_id", request.incident_id))
+        )
+
+    @answers_errors
+    async def ClaimIncident(
+        self, request: operator_pb2.ClaimIncidentRequest, context: Context
+    ) -> operator_pb2.Incident:
+        person = await self.person(context, Role.REVIEWER)
+        incident_id = ident("incident_id", request.incident_id)
+        reviewing = self._gate.reviewing
+        act = reviewing.release if request.release else reviewing.claim
+        return convert.incident_to_proto(await act(incident_id, person.name))
+
+    @answers_errors
+    async def ReviewIncident(
+        self, request: operator_pb2.ReviewIncidentRequest, context: Context
+    ) -> operator_pb2.Incident:
+        person = await self.person(context, Role.REVIEWER)
+        decision = convert.state_from_proto(request.decision)
+        if decision not in _DECISIONS:
+            raise InvalidInput("decision", "must be CONFIRMED, OVERTURNED or ESCALATED")
+        incident = await self._gate.reviewing.review(
+            ident("incident_id", request.incident_id), decision, self.reason(request.reason), person.name
+        )
+        return convert.incident_to_proto(incident)
+
+    @answers_errors
+    async def FileAppeal(
+        self, request: operator_pb2.FileAppealRequest, context: Context
+    ) -> operator_pb2.Appeal:
+        person = await self.person(context, Role.PLATFORM)
+        appeal = await self._gate.reviewing.file_appeal(
+            bounds.text("text", request.text, MAX_TEXT_BYTES, required=True, lines=True),
+            person.name,
+            incident_id=optional("incident_id", request.incident_id),
+            block_id=optional("block_id", request.block_id),
+        )
+        return convert.appeal_to_proto(appeal)
+
+    @answers_errors
+    async def ListAppeals(
+        self, request: operator_pb2.ListAppealsRequest, context: Context
+    ) -> operator_pb2.ListAppealsResponse:
+        await self.person(context, Role.VIEWER)
+        appeals = await self._gate.thread.call(
+            self._gate.ledger.appeals,
+            state=convert.appeal_state_from_proto(request.state),
+            broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
+            incident_id=optional("incident_id", request.incident_id),
+            limit=limit(request.limit),
+            before_id=optional("before_id", request.before_id),
+        )
+        return operator_pb2.ListAppealsResponse(
+            appeals=[convert.appeal_to_proto(appeal) for appeal in appeals]
+        )
+
+    @answers_errors
+    async def DecideAppeal(
+        self, request: operator_pb2.DecideAppealRequest, context: Context
+    ) -> operator_pb2.Appeal:
+        person = await self.person(context, Role.REVIEWER)
+        appeal = await self._gate.reviewing.decide_appeal(
+            ident("appeal_id", request.appeal_id),
+            self.reason(request.reason),
+            person.name,
+            grant=request.grant,
+        )
+        return convert.appeal_to_proto(appeal)
