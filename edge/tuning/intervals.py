@@ -59,25 +59,32 @@ def rate(events: Sequence[int], exposures: Sequence[float]) -> Figure:
 
 
 def quantile(values: Sequence[Sequence[float]], of: float) -> Figure:
-    """Quantile of all values; one sequence a group."""
-    groups = [np.asarray(group, dtype=np.float64) for group in values if len(group)]
+    """The least value that so large a share of all is not over; one sequence a group."""
+    groups = [group for group in values if len(group)]
     if not groups:
         return NOTHING
-    random = np.random.default_rng(0)
-    found = [
-        np.quantile(np.concatenate([groups[i] for i in random.integers(0, len(groups), len(groups))]), of)
-        for _ in range(ROUNDS // 2)
-    ]
-    low, high = np.quantile(found, (0.025, 0.975))
-    return Figure(float(np.quantile(np.concatenate(groups), of)), float(low), float(high))
+    every = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    order = np.argsort(every, kind="stable")
+    every, owner = every[order], owner[order]
+
+    def of_weights(weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        below = np.cumsum(weights[:, owner], axis=1)
+        return np.asarray(every[np.argmax(below >= of * below[:, -1:], axis=1)])
+
+    low, high = np.quantile(of_weights(_weights(len(groups))), (0.025, 0.975))
+    value = of_weights(np.ones((1, len(groups)), dtype=np.int64))[0]
+    return Figure(float(value), float(low), float(high))
+
+
+def _weights(groups: int) -> NDArray[np.int64]:
+    """How often each group is drawn, ``(ROUNDS, groups)``; the same every time."""
+    return np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), size=ROUNDS)
 
 
 def _resampled(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
     numerators, denominators = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    random = np.random.default_rng(0)
-    weights: NDArray[np.int64] = random.multinomial(
-        len(numerators), np.full(len(numerators), 1 / len(numerators)), size=ROUNDS
-    )
+    weights = _weights(len(numerators))
     total = weights @ denominators
     ratios = (weights @ numerators)[total > 0] / total[total > 0]
     low, high = np.quantile(ratios, (0.025, 0.975))

@@ -102,6 +102,11 @@ class Simulator:
         window = DetectWindow(self._manifest)
         return tuple(self._calm(track, index, window) for index in range(len(track.calm_ms)))
 
+    def is_new_throughout(self, track: Track) -> bool:
+        """Whether a stream of its own ends before it would be anything but alert, whatever its scores."""
+        last_ms = max((int(times[-1]) for times in (track.alert_ms, track.calm_ms) if len(times)), default=0)
+        return last_ms < self.tiers.start_alert_ms
+
     def way(self, track: Track, tiering: Tiering, start_ms: int = 0) -> Way:
         """The samples of a stream that begins at ``start_ms``, in the tiers that its scores ask for."""
         part = CategoryPolicy(

@@ -20,6 +20,7 @@ from edge.tuning.track import Track
 THRESHOLDS = (*(step / 50 for step in range(1, 50)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 1.0)
 """Candidates for every threshold, rising."""
 _NEVER = 1.0
+_WHATEVER = Tiering(1.0, 1.0, 1.0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,12 @@ class Study:
         return _highest(flags)
 
     def way(self, row: int, tiering: Tiering, start_ms: int = 0) -> Way:
+        track = self.files[row].track
+        if start_ms == 0 and not tiering.from_calm and self.simulator.is_new_throughout(track):
+            tiering = _WHATEVER
         key = (row, tiering, start_ms)
         if key not in self._ways:
-            self._ways[key] = self.simulator.way(self.files[row].track, tiering, start_ms)
+            self._ways[key] = self.simulator.way(track, tiering, start_ms)
         return self._ways[key]
 
     def cuttable(self, row: int, part: CategoryPolicy) -> float | None:

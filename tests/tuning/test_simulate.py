@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from edge.domain import Action, Tier
-from edge.policy import CategoryPolicy
+from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.labels import Truth
 from edge.tuning.outcome import Event, outcome
 from edge.tuning.simulate import Act, Simulator, Tiering, acts
 from edge.tuning.study import Study
-from tests.tuning.conftest import footage, track
+from tests.tuning.conftest import footage, manifest, track
 
 TIERING = Tiering(0.5, 0.4, 0.8, 2)
 
@@ -79,6 +82,17 @@ def test_a_false_cut_begins_a_new_stream(simulator: Simulator) -> None:
     assert found.false_cuts == 15  # each second sample of each new stream cuts it
     assert found.false_flags == 15
     assert found.calm_ms == 6000
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5), st.floats(0.1, 0.9))
+def test_a_file_that_ends_while_it_is_new_is_judged_once_for_all(scores: list[float], flag_at: float) -> None:
+    simulator = Simulator(manifest(), "fight", TierPolicy(start_alert_ms=1000))
+    one = track(scores, calm_every=2)
+    tiering = Tiering(flag_at / 2, flag_at / 4, flag_at, 1)
+    study = Study(simulator, [(footage("a", True), one)])
+    assert simulator.is_new_throughout(one)
+    assert study.way(0, tiering) == simulator.way(one, tiering)
+    assert not simulator.is_new_throughout(track([0.5] * 6))
 
 
 def test_outcomes_by_labels() -> None:
