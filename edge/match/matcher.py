@@ -131,9 +131,14 @@ class Matcher:
                     found += self._look_up(how, self._hasher.hash(window))
             if found:
                 return found
-        return [
-            c for panel in panels(luma) for c in self._look_up("panel", self._hasher.hash(panel.of(luma)))
-        ]
+        for panel in panels(luma):
+            picture = panel.of(luma)
+            found += self._look_up("panel", self._hasher.hash(picture))
+            if not found and (bar := inside_border(picture)) is not None:
+                found += self._look_up("panel+inside", self._hasher.hash(bar.of(picture)))
+            if found:
+                break
+        return found
 
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
         """The same for a frame that is hashed already, without a look inside it."""
