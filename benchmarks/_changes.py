@@ -116,9 +116,9 @@ def make_copy(source: Path, name: str, cache: Path, clip: Path) -> Path:
     filters = change.filter.replace("{clip}", str(clip)) if change.clip else change.filter
     how = [
         *("-filter_complex", f"{filters},scale=trunc(iw/2)*2:trunc(ih/2)*2"),
-        *("-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", str(change.crf), "-pix_fmt", "yuv420p"),
+        *("-an", "-c:v", "libx264", "-preset", "ultrafast", "-crf", str(change.crf), "-pix_fmt", "yuv420p"),
     ]
-    key = hashlib.sha256("\0".join([change.filter, str(change.crf), clip.name]).encode())
+    key = hashlib.sha256("\0".join([change.filter, clip.name, *how[2:]]).encode())
     key.update(source.read_bytes())
     target = cache / f"{source.stem}-{name}-{key.hexdigest()[:16]}.mp4"
     if not target.is_file():

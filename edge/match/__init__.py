@@ -13,6 +13,7 @@ from edge.match.matcher import Matcher
 from edge.match.pdq import Dihedral, PdqHash, PdqHasher
 from edge.match.reload import BackgroundReload
 from edge.match.runaway import RunawayGuard
+from edge.match.stage import ImportStage, feed_checkpoints
 from edge.match.variants import VariantSet
 from edge.match.vote import MatchVote
 
@@ -31,6 +32,7 @@ __all__ = [
     "Found",
     "HashRun",
     "Import",
+    "ImportStage",
     "Lookup",
     "MatchVote",
     "Matcher",
@@ -47,6 +49,7 @@ __all__ = [
     "bank_incident",
     "bank_info",
     "bank_path",
+    "feed_checkpoints",
     "fingerprint",
     "frames_of",
     "look_up",

@@ -33,7 +33,7 @@ from edge.match.manifest import (
     read_manifest,
     write_manifest,
 )
-from edge.match.segment import Segment
+from edge.match.segment import Segment, open_segment
 
 COMPACT_AT = 8
 """Segments beyond which adding more merges the small ones."""
@@ -76,7 +76,7 @@ class Bank:
             manifest, digest = read_manifest(path)
             try:
                 segments = tuple(
-                    mapped.get(name.digest) or _open_segment(path.parent / name.file, name, verify)
+                    mapped.get(name.digest) or open_segment(path.parent / name.file, name, verify=verify)
                     for name in manifest.segments
                 )
             except BankError:
@@ -141,10 +141,9 @@ class Bank:
             base = _content_digest(self.manifest)
             kept: set[str] = set()
             try:
-                if stage is not None and (staged := stage.restore(base)) is not None:
-                    parts = [_open_segment(self.path.parent / n.file, n, True) for n in staged.names]
-                    intake.restore(staged, parts)
-                    kept = {name.file for name in staged.names}
+                if stage is not None and (restored := stage.restore(base)) is not None:
+                    intake.restore(*restored)
+                    kept = {segment.path.name for segment in intake.new_segments}
                 for change in changes:
                     intake.take(change)
                     if intake.full:
@@ -295,13 +294,6 @@ class Bank:
             raise InvalidInput(f"bank {self.name}", str(error.errors(include_url=False)[0]["msg"])) from None
         write_manifest(self.path, manifest)
         self._take(type(self).open(self.path, verify=False, known=self.segments))
-
-
-def _open_segment(path: Path, name: SegmentName, verify: bool) -> Segment:
-    segment = Segment.open(path, verify=verify)
-    if segment.digest != name.digest:
-        raise BankError(f"{path}: not the segment that the manifest names (digest differs)")
-    return segment
 
 
 def _left_of(segments: Sequence[Segment], gone: Sequence[frozenset[str]]) -> SegmentBuilder:

@@ -66,8 +66,8 @@ class Staged:
 class Stage(Protocol):
     """Where an update keeps how far it got, so that it can go on after an interruption."""
 
-    def restore(self, base: str) -> Staged | None:
-        """What was kept, when it was built on the content ``base`` and can be gone on with.
+    def restore(self, base: str) -> tuple[Staged, list[Segment]] | None:
+        """What was kept, with its segments, when it was built on ``base`` and can be gone on with.
 
         Called before the first change is asked for, which then has to be the first one not yet in it.
         """

@@ -37,6 +37,8 @@ class Lookup:
     """What the banks say of one file."""
 
     samples: int = 0
+    cut_short: int = 0
+    """Samples with so much within the radius that only the nearest was looked at."""
     found: list[Found] = field(default_factory=list)
     nearest: Candidate | None = None
     """The nearest candidate of any sample, whether it counted or not."""
@@ -69,7 +71,9 @@ def look_up(
         result.samples += 1
         if progress is not None:
             progress(at / 1000, length)
+        before = matcher.cut_short.total()
         last = matcher.query(luma)
+        result.cut_short += matcher.cut_short.total() > before
         result.near.update({(c.bank, c.entry) for c in last})
         if last and (result.nearest is None or last[0].distance < result.nearest.distance):
             result.nearest = last[0]

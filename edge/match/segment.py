@@ -20,6 +20,7 @@ from edge.errors import BankError
 from edge.match import container, index
 from edge.match.builder import ENTRY_FIELDS, MAX_CODES, entry_key, plain_bits, plain_entry
 from edge.match.entry import Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.manifest import SegmentName
 from edge.match.pdq import HASH_BYTES
 from edge.match.search import Codes, Hits, codes_of, scan
 
@@ -201,6 +202,14 @@ class Segment:
             good = good and int(self._entry_of_key.max()) < self.entries
         if not good:
             raise BankError(f"{path}: references do not keep the format")
+
+
+def open_segment(path: Path, name: SegmentName, *, verify: bool = True) -> Segment:
+    """The segment that a manifest names; BankError when it is not whole or another one."""
+    segment = Segment.open(path, verify=verify)
+    if segment.digest != name.digest:
+        raise BankError(f"{path}: not the segment that the manifest names (digest differs)")
+    return segment
 
 
 def _count(path: Path, content: container.Container, name: str) -> int:

@@ -1,0 +1,26 @@
+"""``edge-gate bank``: known footage in and out of the banks that live streams are matched against."""
+
+from __future__ import annotations
+
+import typer
+
+from edge.cli.bank.changing import MARKS, compact, marking, set_
+from edge.cli.bank.filling import add, import_
+from edge.cli.bank.matching import match
+from edge.cli.bank.showing import export, list_, verify
+
+app = typer.Typer(
+    name="bank",
+    help="Known footage: make, fill, check and export the banks that live streams are matched against.",
+    no_args_is_help=True,
+)
+app.command("add")(add)
+app.command("import")(import_)
+app.command("list")(list_)
+app.command("export")(export)
+app.command("match")(match)
+app.command("verify")(verify)
+for _name, _mark in MARKS.items():
+    app.command(_name, help=_mark.help)(marking(_mark))
+app.command("set")(set_)
+app.command("compact")(compact)

@@ -1,0 +1,121 @@
+"""What is said about a bank and its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from edge.cli.bank.options import BankArgument, BankOption, progress
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors
+from edge.match import Bank, Opinion, Severity, bank_info, bank_path
+
+EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", metavar="ENTRY...")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A command that does one thing to entries."""
+
+    done: str
+    """What the entries are afterwards."""
+    help: str
+    apply: Callable[[Bank, list[str]], None]
+
+
+MARKS = {
+    "enable": _Mark("enabled", "Let entries match again.", lambda bank, ids: bank.set_enabled(ids, True)),
+    "disable": _Mark(
+        "disabled",
+        "Keep entries, but let them match nothing.",
+        lambda bank, ids: bank.set_enabled(ids, False),
+    ),
+    "quarantine": _Mark(
+        "quarantined",
+        "Let entries ask for a person only, never for a cut; done by itself to runaway entries.",
+        lambda bank, ids: bank.set_quarantined(ids, True),
+    ),
+    "release": _Mark(
+        "released", "Let quarantined entries cut again.", lambda bank, ids: bank.set_quarantined(ids, False)
+    ),
+    "remove": _Mark("removed", "Take entries out of a bank.", lambda bank, ids: bank.remove(ids)),
+}
+
+
+def marking(mark: _Mark) -> Callable[..., None]:
+    """The command of a mark."""
+
+    @reports_errors
+    def command(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
+        opened = Bank.open(bank)
+        mark.apply(opened, entries)
+        if as_json:
+            print_json({"bank": str(opened.path), mark.done: entries})
+        else:
+            typer.echo(f"{opened.path}: {len(entries)} {mark.done}")
+
+    return command
+
+
+@reports_errors
+def set_(
+    bank: BankArgument,
+    opinion: Annotated[Opinion | None, typer.Option(help="What a match means.")] = None,
+    severity: Annotated[Severity | None, typer.Option()] = None,
+    label: Annotated[str | None, typer.Option(help="Category of entries without one of their own.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the footage comes from.")] = None,
+    note: Annotated[str | None, typer.Option()] = None,
+    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="The whole bank.")] = None,
+    enabled_ratio: Annotated[
+        float | None, typer.Option(help="Share of the entries in use, 0 to 1, for a careful start.")
+    ] = None,
+    runaway_streams: Annotated[
+        int | None, typer.Option(help="Streams in ten minutes over which an entry is quarantined; 0: never.")
+    ] = None,
+    expires: Annotated[
+        datetime | None, typer.Option(help="UTC time after which the bank no longer matches.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what is said about a bank, and make it when there is none. Without options: show it."""
+    said: dict[str, Any] = {
+        "opinion": opinion,
+        "severity": severity,
+        "label": label,
+        "source": source,
+        "note": note,
+        "enabled": enabled,
+        "enabled_ratio": enabled_ratio,
+        "runaway_streams": runaway_streams,
+        "expires_ms": None if expires is None else int(expires.replace(tzinfo=UTC).timestamp() * 1000),
+    }
+    wanted = {name: value for name, value in said.items() if value is not None}
+    if not bank_path(bank).exists():
+        opened = Bank.create(bank, bank_info(**wanted))
+    else:
+        opened = Bank.open(bank)
+        if wanted:
+            opened.change(bank_info(**(opened.info.model_dump() | wanted)))
+    info = opened.info.model_dump(mode="json")
+    if as_json:
+        print_json({"bank": str(opened.path), **info})
+    else:
+        print_table(("", opened.name), list(info.items()), "")
+
+
+@reports_errors
+def compact(bank: BankArgument, as_json: JsonOption = False) -> None:
+    """Write a bank anew as one segment, without what was removed. Running gates go on meanwhile."""
+    opened = Bank.open(bank)
+    before = sum(segment.size_bytes for segment in opened.segments)
+    with progress(as_json) as bar:
+        bar.add_task(opened.name, total=None)
+        opened.compact()
+    after = sum(segment.size_bytes for segment in opened.segments)
+    if as_json:
+        print_json({"bank": str(opened.path), "bytes_before": before, "bytes_after": after})
+    else:
+        typer.echo(f"{opened.path}: {before} bytes before, {after} after")

@@ -1,0 +1,187 @@
+"""Known footage into a bank: files that are fingerprinted, and hash lists of others."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from edge.cli.bank.options import (
+    BankOption,
+    LabelOption,
+    OpinionOption,
+    SeverityOption,
+    advance,
+    open_or_create,
+    progress,
+    say_size,
+)
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
+from edge.match import (
+    Existing,
+    Footage,
+    Format,
+    Import,
+    ImportStage,
+    VariantSet,
+    feed_checkpoints,
+    fingerprint,
+    sniff,
+)
+
+
+@reports_errors
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Videos or images.", metavar="VIDEO|IMAGE...")],
+    bank: BankOption,
+    label: LabelOption = "",
+    severity: SeverityOption = None,
+    opinion: OpinionOption = None,
+    note: Annotated[str, typer.Option(help="Free text kept with the entries.")] = "",
+    variants: Annotated[
+        VariantSet,
+        typer.Option(help="Changed pictures banked with each frame: 16 (light) or 32 (full) more hashes."),
+    ] = VariantSet.FULL,
+    entry_id: Annotated[
+        str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fingerprint known footage and add it to a bank, which is made when there is none.
+
+    Every frame is hashed, with variants that evaders make; low quality and stills are left out.
+
+    All files are added, or none when one fails. A file that the bank has is refused. Running gates take
+    the change in by themselves.
+    """
+    if entry_id is not None and len(paths) > 1:
+        raise typer.BadParameter("wants a single file", param_hint="--id")
+    with progress(as_json) as bar:
+        items = [_fingerprint(path, bar, entry_id, label, note, variants) for path in paths]
+        with open_or_create(bank, label, severity, opinion) as target:
+            target.add(items)
+    added = [
+        {
+            "id": item.entry.id,
+            "kind": item.entry.kind,
+            "path": str(path),
+            "hashes": len(item.hashes),
+            "duration_ms": item.entry.duration_ms,
+        }
+        for path, item in zip(paths, items, strict=True)
+    ]
+    if as_json:
+        print_json({"bank": str(target.path), "added": added})
+        return
+    print_table(("entry", "hashes", "file"), [(a["id"], a["hashes"], a["path"]) for a in added], "")
+    say_size(target)
+
+
+@reports_errors
+def import_(
+    path: Annotated[Path, typer.Argument(help="A hash list.", metavar="FILE")],
+    bank: BankOption,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Format of the file (recognised when left out).")
+    ] = None,
+    label: LabelOption = "",
+    severity: SeverityOption = None,
+    opinion: OpinionOption = None,
+    existing: Annotated[
+        Existing, typer.Option(help="What to do with entries that the bank has already.")
+    ] = Existing.SKIP,
+    min_quality: Annotated[int, typer.Option(min=0, max=100, help="Leave out hashes of less quality.")] = 50,
+    entry_id: Annotated[
+        str | None, typer.Option("--id", help="Id of the video of a vpdq file (its name else).")
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option(help="Position in the feed to store with what is read, shown by `bank list`.")
+    ] = "",
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on where an import of this file ended: interrupted, or before it grew."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in a hash list of others, whole or not at all.
+
+    Formats: vpdq, vpdq-json (python-threatexchange), pdq (a hash a line), csv, stopncii, jsonl.
+
+    Withdrawals in the list remove entries. A wrong line ends the import with its number, and the bank
+    stays as it was.
+
+    What a long import has taken in is kept beside the bank, where nothing matches it, so that after an
+    interruption --resume goes on from there. After a finished one --resume reads only what was added to
+    the file since. When the file, the bank's entries or the options are others, it begins anew.
+    """
+    with progress(as_json) as bar:
+        task = bar.add_task(path.name, total=path.stat().st_size if path.is_file() else None)
+        changes = Import(
+            path,
+            form or sniff(path),
+            entry_id=entry_id,
+            label=label,
+            added_ms=time.time_ns() // 1_000_000,
+            min_quality=min_quality,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+
+        with open_or_create(bank, label, severity, opinion) as target:
+            stage = ImportStage(
+                target.path,
+                changes,
+                existing=existing,
+                resume=resume,
+                checkpoints=target.manifest.checkpoints,
+            )
+
+            def checkpoints() -> dict[str, str]:
+                said = {path.name[:256]: checkpoint} if checkpoint else {}
+                return changes.checkpoints | stage.checkpoints | said
+
+            try:
+                updated = target.update(changes, existing=existing, checkpoints=checkpoints, stage=stage)
+            except BaseException:
+                if (kept := stage.kept) is not None:
+                    stderr.print(f"{path}: kept up to line {kept.line}; --resume goes on from there")
+                raise
+    said = {
+        "bank": str(target.path),
+        "format": changes.format,
+        "resumed_after_line": stage.resumed_at.line if stage.resumed_at else 0,
+        "added": updated.added,
+        "replaced": updated.replaced,
+        "skipped": updated.skipped,
+        "removed": updated.removed,
+        "low_quality_hashes": changes.low_quality,
+        "other_kinds": changes.other_kinds,
+        "checkpoints": feed_checkpoints(target.manifest.checkpoints),
+    }
+    if as_json:
+        print_json(said)
+        return
+    print_table(("", ""), [(k.replace("_", " "), v) for k, v in said.items() if k != "checkpoints"], "")
+    say_size(target)
+
+
+def _fingerprint(
+    path: Path, bar: Progress, entry_id: str | None, label: str, note: str, variants: VariantSet
+) -> Footage:
+    task = bar.add_task(path.name, total=None)
+    try:
+        return fingerprint(
+            path,
+            entry_id=entry_id,
+            label=label,
+            note=note,
+            variants=variants,
+            added_ms=time.time_ns() // 1_000_000,
+            progress=lambda done_s, length_s: advance(bar, task, done_s, length_s),
+        )
+    finally:
+        bar.remove_task(task)

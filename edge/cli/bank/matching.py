@@ -1,0 +1,92 @@
+"""Recorded files looked up in banks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from edge.cli.bank.options import advance, progress
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
+from edge.match import Lookup, Matcher, MatchVote, look_up
+
+
+@reports_errors
+def match(
+    paths: Annotated[list[Path], typer.Argument(help="Videos or images.", metavar="FILE...")],
+    banks: Annotated[Path, typer.Option("--banks", "-b", help="Directory of banks.", metavar="DIR")],
+    radius: Annotated[int, typer.Option(min=0, max=31, help="Hamming distance in bits, of 256.")] = 31,
+    interval_ms: Annotated[int, typer.Option(min=1, max=60_000, help="Media time between samples.")] = 200,
+    k: Annotated[int, typer.Option(min=1, max=64, help="Samples on the same entry …")] = 3,
+    n: Annotated[int, typer.Option(min=1, max=64, help="… of the last n before it counts.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Look recorded files up in the banks, by the same samples, search and vote as the live path.
+
+    A single image counts when it is within the radius. With --json one object a file.
+    """
+    matcher = Matcher.open(banks, radius=radius)
+    rows = []
+    with progress(as_json) as bar:
+        for path in paths:
+            report = _looked_up(path, _look_up(path, matcher, MatchVote(k, n), interval_ms, bar))
+            rows.append(report)
+            if as_json:
+                print_json(report)
+    if not as_json:
+        print_table(
+            ("file", "entry", "bank", "category", "first s", "distance", "samples"),
+            [
+                (r["path"], m["entry"], m["bank"], m["category"], m["first_s"], m["distance"], m["samples"])
+                for r in rows
+                for m in r["matches"]
+            ],
+            "no match",
+        )
+        for r in rows:
+            if r["samples_cut_short"]:
+                stderr.print(
+                    f"{r['path']}: at {r['samples_cut_short']} of {r['samples']} samples so much lies within "
+                    "the radius that only the nearest was looked at"
+                )
+
+
+def _look_up(path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, bar: Progress) -> Lookup:
+    task = bar.add_task(path.name, total=None)
+    try:
+        return look_up(
+            path,
+            matcher,
+            vote,
+            interval_ms=interval_ms,
+            progress=lambda done_s, length_s: advance(bar, task, done_s, length_s),
+        )
+    finally:
+        bar.remove_task(task)
+
+
+def _looked_up(path: Path, looked: Lookup) -> dict[str, Any]:
+    nearest = looked.nearest
+    return {
+        "path": str(path),
+        "samples": looked.samples,
+        "samples_cut_short": looked.cut_short,
+        "matches": [
+            {
+                "entry": one.entry,
+                "bank": one.bank,
+                "category": one.category,
+                "first_s": one.first_ms / 1000,
+                "distance": one.distance,
+                "samples": one.samples,
+                "detail": one.detail,
+            }
+            for one in looked.found
+        ],
+        "nearest": None
+        if nearest is None
+        else {"entry": nearest.entry, "bank": nearest.bank, "distance": nearest.distance},
+        "near_samples": {f"{bank}/{entry}": count for (bank, entry), count in looked.near.most_common(16)},
+    }

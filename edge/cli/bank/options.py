@@ -1,0 +1,68 @@
+"""What the bank commands have in common: options, progress, and a bank that is made when there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from edge.cli.output import stderr
+from edge.errors import NotFound
+from edge.match import Bank, Opinion, Severity, bank_info
+
+BankArgument = Annotated[Path, typer.Argument(help="The bank.", metavar="DIR/NAME")]
+BankOption = Annotated[Path, typer.Option("--bank", "-b", help="The bank.", metavar="DIR/NAME")]
+LabelOption = Annotated[str, typer.Option(help="Category of what these show (the bank's when left out).")]
+SeverityOption = Annotated[
+    Severity | None, typer.Option(help="Severity, when this call makes the bank (high when left out).")
+]
+OpinionOption = Annotated[
+    Opinion | None, typer.Option(help="Opinion, when this call makes the bank (violating when left out).")
+]
+
+
+@contextmanager
+def open_or_create(
+    path: Path, label: str, severity: Severity | None, opinion: Opinion | None
+) -> Iterator[Bank]:
+    """The bank; one made for a change that then fails is gone again."""
+    try:
+        yield Bank.open(path)
+        return
+    except NotFound as error:
+        if error.kind != "bank":
+            raise
+    said = {"label": label or None, "severity": severity, "opinion": opinion}
+    bank = Bank.create(path, bank_info(**{k: v for k, v in said.items() if v is not None}))
+    try:
+        yield bank
+    except BaseException:
+        bank.path.unlink()
+        raise
+
+
+@contextmanager
+def progress(as_json: bool) -> Iterator[Progress]:
+    """A bar on stderr; silent with --json and where stderr is not a terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=stderr,
+        disable=as_json or not stderr.is_terminal,
+        transient=True,
+    ) as bar:
+        yield bar
+
+
+def advance(bar: Progress, task: TaskID, done_s: float, length_s: float) -> None:
+    bar.update(task, completed=done_s, total=length_s or None)
+
+
+def say_size(bank: Bank) -> None:
+    typer.echo(f"{bank.path}: {bank.manifest.entries} entries, {bank.manifest.hashes} hashes")

@@ -1,0 +1,154 @@
+"""What is in banks, and whether it is whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.cli.bank.options import BankArgument, progress
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
+from edge.errors import NotFound
+from edge.match import Bank, Format, bank_files, bank_path, feed_checkpoints, write
+
+
+@reports_errors
+def list_(
+    path: Annotated[Path, typer.Argument(help="A directory of banks, or one bank.", metavar="DIR|DIR/NAME")],
+    limit: Annotated[int, typer.Option(min=0, max=100_000, help="Entries shown of a single bank.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """List the banks of a directory, or the entries of one bank."""
+    if path.is_dir():
+        _list_banks([Bank.open(file) for file in bank_files(path)], as_json)
+    else:
+        _list_entries(Bank.open(path), limit, as_json)
+
+
+@reports_errors
+def export(
+    bank: BankArgument,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="csv when left out; jsonl with --json.")
+    ] = None,
+    entry_id: Annotated[str | None, typer.Option("--entry", help="Only this entry.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a bank's hashes to stdout.
+
+    csv and jsonl lose nothing and can be imported again; vpdq holds a single entry (--entry); pdq holds
+    hashes alone. stopncii is only read.
+    """
+    opened = Bank.open(bank)
+    if entry_id is not None and not opened.has(entry_id):
+        raise NotFound(f"entry of bank {opened.name}", entry_id)
+    with progress(as_json or sys.stdout.isatty()) as bar:
+        task = bar.add_task(opened.name, total=opened.manifest.entries)
+        items = (
+            item for item in bar.track(opened.footage(), task_id=task) if entry_id in (None, item.entry.id)
+        )
+        write(items, sys.stdout, form or (Format.JSONL if as_json else Format.CSV))
+
+
+@reports_errors
+def verify(
+    path: Annotated[Path, typer.Argument(help="A directory of banks, or one bank.", metavar="DIR|DIR/NAME")],
+    as_json: JsonOption = False,
+) -> None:
+    """Read every byte of banks and check it; exits with 1 at the first that is not whole."""
+    files = bank_files(path) if path.is_dir() else [bank_path(path)]
+    checked = []
+    for file in files:
+        bank = Bank.open(file, verify=True)
+        # Reading every entry finds what checksums cannot: a file that was written wrong.
+        with progress(as_json) as bar:
+            task = bar.add_task(bank.name, total=bank.manifest.entries)
+            hashes = sum(len(item.hashes) for item in bar.track(bank.footage(), task_id=task))
+        checked.append(
+            {
+                "bank": bank.name,
+                "entries": bank.manifest.entries,
+                "hashes": hashes,
+                "segments": len(bank.segments),
+                "bytes": sum(segment.size_bytes for segment in bank.segments),
+                "digest": bank.digest,
+            }
+        )
+    if as_json:
+        print_json({"banks": checked})
+    else:
+        columns = ("bank", "entries", "hashes", "segments", "bytes")
+        print_table(columns, [[c[column] for column in columns] for c in checked], "no banks")
+
+
+def _list_banks(banks: list[Bank], as_json: bool) -> None:
+    rows = [
+        {
+            "name": bank.name,
+            "path": str(bank.path),
+            "entries": bank.manifest.entries,
+            "hashes": bank.manifest.hashes,
+            "digest": bank.digest,
+            "checkpoints": feed_checkpoints(bank.manifest.checkpoints),
+            **bank.info.model_dump(mode="json"),
+        }
+        for bank in banks
+    ]
+    if as_json:
+        print_json({"banks": rows})
+        return
+    columns = ("name", "opinion", "label", "severity", "entries", "hashes", "enabled")
+    print_table(columns, [[row[column] for column in columns] for row in rows], "no banks")
+
+
+def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
+    shown: list[dict[str, Any]] = []
+    quarantined = frozenset(bank.manifest.quarantined)
+    for entry, enabled in bank.entries():
+        if len(shown) == limit:
+            break
+        shown.append(
+            {
+                "id": entry.id,
+                "kind": entry.kind,
+                "label": entry.label or bank.info.label,
+                "duration_ms": entry.duration_ms,
+                "enabled": enabled,
+                "quarantined": entry.id in quarantined,
+                "source": entry.source,
+                "note": entry.note,
+                "added_ms": entry.added_ms,
+            }
+        )
+    if as_json:
+        print_json({"bank": bank.name, "entries": bank.manifest.entries, "shown": shown})
+        return
+    print_table(
+        ("entry", "kind", "label", "seconds", "state", "source"),
+        [
+            (
+                row["id"],
+                row["kind"],
+                row["label"],
+                _seconds(row["duration_ms"]),
+                _state(row),
+                row["source"],
+            )
+            for row in shown
+        ],
+        "no entries",
+    )
+    if bank.manifest.entries > len(shown):
+        stderr.print(f"{bank.manifest.entries - len(shown)} more; --limit shows them")
+
+
+def _state(row: dict[str, Any]) -> str:
+    if not row["enabled"]:
+        return "disabled"
+    return "quarantined" if row["quarantined"] else ""
+
+
+def _seconds(duration_ms: int) -> str:
+    return f"{duration_ms / 1000:.1f}" if duration_ms else ""
