@@ -27,7 +27,7 @@ class Format(StrEnum):
 def write_rows(rows: Iterable[AuditRow], file: TextIO, form: Format) -> int:
     """Stream rows to a file; returns how many. ``detail`` stays the text that the digest covers."""
     written = 0
-    table = csv.writer(file, lineterminator="\n")
+    table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     if form is Format.CSV:
         table.writerow(FIELDS)
     for row in rows:
@@ -46,7 +46,7 @@ def read_rows(path: Path, advance: Callable[[int], object] = lambda characters: 
     ``advance`` is told how many characters were read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", newline="\n") as file:
             lines = _lines(file, path, advance)
             first = next(lines, "")
             if first.lstrip().startswith("{") or not first:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge.domain import Action, Block, SubjectKind
-from edge.enforce.notices import notice
+from edge.enforce.notices import block_notice
 from edge.ledger import records
 from edge.ledger.decisions import Decision
 
@@ -161,14 +161,15 @@ def _incident_kind(what: str, row: Mapping[str, Any]) -> str:
 
 
 def _notice(decision: Decision, block: Block) -> dict[str, Any]:
-    cut = decision.entry.what == "violation"
-    text = notice("cut" if cut else "blocked", until_ms=block.until_ms, category=block.category or None)
+    key = "cut" if decision.entry.what == "violation" else "blocked"
+    text = block_notice(key, block, decision.entry.wall_ms)
     return {
         "broadcaster": block.subject,
         "app": block.app,
         "block_id": block.id,
         "incident_id": block.incident_id,
         "until_ms": block.until_ms,
+        "provisional": block.provisional_at(decision.entry.wall_ms),
         "en": text.en,
         "ar": text.ar,
     }

@@ -106,7 +106,8 @@ def test_a_new_policy_arrives_and_one_that_cannot_be_used_holds_up_nothing(
         ledger.policy_put(Policy(budget_ms=300), "rita", "slower", NOW, 1)
         edge.until(lambda: edge.policies == [2])
         store.execute(
-            "INSERT INTO policies (version, json, created_ms, created_by) VALUES (3, '{\"later\": 1}', 0, 'x')"
+            "INSERT INTO policies (version, json, created_ms, created_by) "
+            "VALUES (3, '{\"later\": 1}', 0, 'x')"
         )
         block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
         edge.until(lambda: edge.batches == [(block,)])
