@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge import __version__
-from edge.cli import audit, bank, block, model, policy, webhook
+from edge.cli import appeal, audit, bank, block, incident, model, policy, strike, webhook
 from edge.cli.check_config import check_config
 from edge.cli.demo import demo
 from edge.cli.ingest import ingest
@@ -30,6 +30,9 @@ app.command()(replay)
 app.command()(tune)
 app.command()(ingest)
 app.add_typer(bank.app, name="bank")
+app.add_typer(incident.app, name="incident")
+app.add_typer(appeal.app, name="appeal")
+app.add_typer(strike.app, name="strike")
 app.add_typer(block.app, name="block")
 app.add_typer(model.app, name="model")
 app.add_typer(policy.app, name="policy")

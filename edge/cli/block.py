@@ -13,6 +13,7 @@ from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
     DEFAULT_GATE,
     DEFAULT_TOKENS,
+    AsOption,
     CaOption,
     GateOption,
     TokensOption,
@@ -55,14 +56,26 @@ def as_dict(block: operator_pb2.Block) -> dict[str, Any]:
         "lifted_wall_ms": block.lifted_wall_ms or None,
         "lifted_by": block.lifted_by or None,
         "lift_reason": block.lift_reason or None,
+        "provisional": block.provisional,
+        "full_until_wall_ms": block.full_until_wall_ms,
+        "review_by_wall_ms": block.review_by_wall_ms or None,
+        "strike_id": block.strike_id or None,
     }
+
+
+def until(block: operator_pb2.Block) -> str:
+    """When it ends, for people; a provisional one says so."""
+    end = when(block.until_wall_ms)
+    return f"{end} (provisional)" if block.provisional and not block.lifted_wall_ms else end
 
 
 @app.command("list")
 @reports_errors
 def list_blocks(
     ended: Annotated[bool, typer.Option("--ended", help="Also those that ended or were lifted.")] = False,
-    subject: Annotated[str, typer.Option(help="Only of this broadcaster, key or address.")] = "",
+    subject: Annotated[
+        str, typer.Option(help="Only of this broadcaster, key, address, network or NAME=VALUE.")
+    ] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
@@ -83,7 +96,7 @@ def list_blocks(
                 block.id,
                 f"{block.subject_kind} {block.subject}",
                 block.app or "all",
-                when(block.until_wall_ms),
+                until(block),
                 block.category or block.reason,
                 block.created_by,
                 when(block.lifted_wall_ms),
@@ -97,10 +110,15 @@ def list_blocks(
 @app.command()
 @reports_errors
 def add(
-    subject: Annotated[str, typer.Argument(help="Broadcaster id, stream key or address.")],
+    subject: Annotated[
+        str,
+        typer.Argument(
+            help="Broadcaster id; stream key; address or network (192.0.2.0/24); attribute (NAME=VALUE)."
+        ),
+    ],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     duration: Annotated[str, typer.Option("--for", help="90m, 24h, 30d … or permanent.")] = "30d",
-    kind: Annotated[str, typer.Option(help="broadcaster, stream_key or address.")] = "broadcaster",
+    kind: Annotated[str, typer.Option(help="broadcaster, stream_key, address or attribute.")] = "broadcaster",
     app_name: Annotated[str, typer.Option("--app", help="Only in this application.")] = "",
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
@@ -117,7 +135,7 @@ def add(
     )
     with operator(gate, tokens, ca, Role.REVIEWER) as (stub, metadata):
         block = stub.AddBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
-    _show(block, as_json, f"{block.subject} is blocked until {when(block.until_wall_ms)} ({block.id})")
+    _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")
 
 
 @app.command()
@@ -135,6 +153,24 @@ def lift(
         request = operator_pb2.LiftBlockRequest(block_id=block_id, reason=reason)
         block = stub.LiftBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} may go live again ({block.id})")
+
+
+@app.command()
+@reports_errors
+def confirm(
+    block_id: Annotated[str, typer.Argument(help="As `block list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    name: AsOption = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The second person's word for a permanent block by hand, where the policy wants two."""
+    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+        request = operator_pb2.ConfirmBlockRequest(block_id=block_id, reason=reason)
+        block = stub.ConfirmBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")
 
 
 def _show(block: operator_pb2.Block, as_json: bool, line: str) -> None:

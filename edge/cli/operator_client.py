@@ -25,6 +25,12 @@ TokensOption = Annotated[
         "--tokens", envvar="EDGE_TOKENS", help="Token file; the first token that may do it is used."
     ),
 ]
+AsOption = Annotated[
+    str,
+    typer.Option(
+        "--as", envvar="EDGE_PERSON", help="Name in the token file; default: the first who may do it."
+    ),
+]
 CaOption = Annotated[
     Path | None, typer.Option("--ca", help="Certificate authority of the gate, PEM: talk TLS.")
 ]
@@ -40,15 +46,20 @@ class CallFailed(GateError):
 
 @contextmanager
 def operator(
-    gate: str, tokens: Path, ca: Path | None, role: Role
+    gate: str, tokens: Path, ca: Path | None, role: Role, name: str = ""
 ) -> Iterator[tuple[operator_pb2_grpc.OperatorStub, tuple[tuple[str, str], ...]]]:
-    """A stub and its metadata. Statuses come out as CallFailed with the gate's own message."""
+    """A stub and its metadata, as the first of the token file who has the role, or as ``name``.
+
+    Statuses come out as CallFailed with the gate's own message.
+    """
     try:
-        token = next((p.token for p in parse_tokens(tokens) if p.role >= role), None)
+        people = [person for person in parse_tokens(tokens) if person.role >= role]
+        token = next((person.token for person in people if name in ("", person.name)), None)
     except ConfigError as error:
         raise ConfigError(f"{error}; --tokens names the gate's token file") from None
     if token is None:
-        raise InvalidInput("--tokens", f"{tokens} has no token with role {role.name.lower()}")
+        whose = f" of {name}" if name else ""
+        raise InvalidInput("--tokens", f"{tokens} has no token{whose} with role {role.name.lower()}")
     if ca is None:
         channel = grpc.insecure_channel(gate)
     else:

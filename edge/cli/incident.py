@@ -1,0 +1,289 @@
+"""``edge-gate incident``: what the gate flagged and cut, and what people decide about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from edge.api.auth import Role
+from edge.api.gen import gate_pb2, operator_pb2
+from edge.cli import appeal, block, strike
+from edge.cli.ledger_reader import SinceOption, UntilOption, parse_when
+from edge.cli.operator_client import (
+    CALL_TIMEOUT_S,
+    DEFAULT_GATE,
+    DEFAULT_TOKENS,
+    AsOption,
+    CaOption,
+    GateOption,
+    TokensOption,
+    operator,
+)
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+from edge.clock import SystemClock
+from edge.errors import InvalidInput
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="What the gate flagged and cut. Claim one, look at its evidence, then confirm or overturn it.",
+)
+_STATES = {
+    "open": operator_pb2.INCIDENT_STATE_OPEN,
+    "confirmed_once": operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE,
+    "confirmed": operator_pb2.INCIDENT_STATE_CONFIRMED,
+    "overturned": operator_pb2.INCIDENT_STATE_OVERTURNED,
+    "escalated": operator_pb2.INCIDENT_STATE_ESCALATED,
+}
+_WORDS = {number: word for word, number in _STATES.items()}
+_ACTIONS = {gate_pb2.ACTION_PASS: "pass", gate_pb2.ACTION_FLAG: "flag", gate_pb2.ACTION_CUT: "cut"}
+
+IdArgument = Annotated[str, typer.Argument(help="As `incident list` shows it.")]
+ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]
+
+
+def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
+    verdict = incident.verdict
+    action = verdict.shadow_action if incident.shadow else verdict.action
+    return {
+        "id": incident.id,
+        "stream_id": incident.stream_id,
+        "server": incident.server,
+        "app": incident.app,
+        "name": incident.name,
+        "broadcaster": incident.broadcaster,
+        "action": _ACTIONS.get(action, ""),
+        "shadow": incident.shadow,
+        "category": verdict.category or None,
+        "reason": verdict.reason,
+        "score": verdict.score,
+        "signals": [
+            {
+                "source": signal.source,
+                "category": signal.category,
+                "pts_ms": signal.pts_ms,
+                "score": signal.score,
+                "distance": None if signal.distance < 0 else signal.distance,
+                "entry": signal.entry or None,
+                "detail": signal.detail,
+            }
+            for signal in verdict.signals
+        ],
+        "policy_version": verdict.policy_version,
+        "model_digest": verdict.model_digest,
+        "state": _WORDS[incident.state],
+        "created_wall_ms": incident.created_wall_ms,
+        "evidence_path": incident.evidence_path or None,
+        "durable_wall_ms": incident.durable_wall_ms or None,
+        "cut_asked_wall_ms": incident.cut_asked_wall_ms or None,
+        "cut_confirmed_wall_ms": incident.cut_confirmed_wall_ms or None,
+        "confirmed_by": incident.confirmed_by or None,
+        "cut_unconfirmed_wall_ms": incident.cut_unconfirmed_wall_ms or None,
+        "cut_unconfirmed_reason": incident.cut_unconfirmed_reason or None,
+        "claimed_by": incident.claimed_by or None,
+        "claimed_until_wall_ms": incident.claimed_until_wall_ms or None,
+        "first_confirmed_by": incident.first_confirmed_by or None,
+        "first_confirmed_wall_ms": incident.first_confirmed_wall_ms or None,
+        "reviewed_by": incident.reviewed_by or None,
+        "reviewed_wall_ms": incident.reviewed_wall_ms or None,
+        "review_reason": incident.review_reason or None,
+    }
+
+
+@app.command("list")
+@reports_errors
+def list_incidents(
+    state: Annotated[str, typer.Option(help=f"{', '.join(_STATES)}; empty: all.")] = "",
+    category: Annotated[str, typer.Option(help="Only of this category.")] = "",
+    app_name: Annotated[str, typer.Option("--app", help="Only of this application.")] = "",
+    broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
+    claimed_by: Annotated[str, typer.Option(help="Only what this person has claimed.")] = "",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    before: Annotated[str, typer.Option(help="Next page: the last id of the one before.")] = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List incidents, newest first."""
+    if state and state not in _STATES:
+        raise InvalidInput("--state", f"{state!r} is none of {', '.join(_STATES)}")
+    now = SystemClock().wall_ms()
+    request = operator_pb2.ListIncidentsRequest(
+        broadcaster=broadcaster,
+        category=category,
+        app=app_name,
+        claimed_by=claimed_by,
+        since_wall_ms=parse_when("--since", since, now) or 0,
+        until_wall_ms=parse_when("--until", until, now) or 0,
+        limit=limit,
+        before_id=before,
+    )
+    if state:
+        request.state = _STATES[state]
+    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        incidents = stub.ListIncidents(request, metadata=metadata, timeout=CALL_TIMEOUT_S).incidents
+    found = [as_dict(incident) for incident in incidents]
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("id", "opened (UTC)", "action", "category", "broadcaster", "state", "claimed by", "cut"),
+        (
+            (
+                one["id"],
+                when(one["created_wall_ms"]),
+                f"{one['action']} (shadow)" if one["shadow"] else one["action"],
+                one["category"] or one["reason"],
+                one["broadcaster"],
+                one["state"],
+                one["claimed_by"] or "",
+                _cut_of(one),
+            )
+            for one in found
+        ),
+        "No incidents.",
+    )
+
+
+@app.command()
+@reports_errors
+def show(
+    incident_id: IdArgument,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an incident: what led to it, its evidence, strike, blocks and appeals."""
+    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        request = operator_pb2.GetIncidentRequest(incident_id=incident_id)
+        case = stub.GetIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    one = as_dict(case.incident)
+    given = strike.as_dict(case.strike) if case.HasField("strike") else None
+    if as_json:
+        print_json(
+            {
+                **one,
+                "strike": given,
+                "blocks": [block.as_dict(made) for made in case.blocks],
+                "appeals": [appeal.as_dict(filed) for filed in case.appeals],
+            }
+        )
+        return
+    for label, value in (
+        ("incident", one["id"]),
+        ("opened (UTC)", when(one["created_wall_ms"])),
+        ("verdict", f"{one['action']}: {one['category'] or ''} {one['reason']} {one['score']:.3f}"),
+        ("broadcaster", f"{one['broadcaster']} in {one['app']}/{one['name']}"),
+        ("stream", f"{one['stream_id']} ({one['server']})"),
+        ("evidence", one["evidence_path"] or "none"),
+        ("cut", _cut_of(one)),
+        ("state", one["state"]),
+        ("claimed", f"{one['claimed_by']} until {when(one['claimed_until_wall_ms'] or 0)}"),
+        ("first word", f"{one['first_confirmed_by']} at {when(one['first_confirmed_wall_ms'] or 0)}"),
+        ("decided", f"{one['reviewed_by']} at {when(one['reviewed_wall_ms'] or 0)}: {one['review_reason']}"),
+        ("strike", None if given is None else f"{given['id']} ({given['severity']})"),
+    ):
+        if value and not str(value).startswith("None "):
+            typer.echo(f"{label:13} {value}")
+    for made in case.blocks:
+        lifted = f", lifted by {made.lifted_by}: {made.lift_reason}" if made.lifted_wall_ms else ""
+        typer.echo(f"{'block':13} {made.subject_kind} {made.subject} until {block.until(made)}{lifted}")
+    for filed in case.appeals:
+        typer.echo(f"{'appeal':13} {appeal.as_dict(filed)['state']} {filed.id}: {filed.text}")
+
+
+@app.command()
+@reports_errors
+def claim(
+    incident_id: IdArgument,
+    release: Annotated[bool, typer.Option("--release", help="Give it back instead.")] = False,
+    name: AsOption = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep an incident for yourself while you look; the claim ends by itself."""
+    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+        request = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=release)
+        incident = stub.ClaimIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    until = when(incident.claimed_until_wall_ms)
+    line = f"{incident.id} is free" if release else f"{incident.id} is {incident.claimed_by}'s until {until}"
+    _say(incident, as_json, line)
+
+
+@app.command()
+@reports_errors
+def confirm(
+    incident_id: IdArgument,
+    reason: ReasonOption,
+    name: AsOption = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """It is a violation: a provisional block becomes the ladder's full one, appeals are denied."""
+    _review(incident_id, "confirmed", reason, name, (gate, tokens, ca), as_json)
+
+
+@app.command()
+@reports_errors
+def overturn(
+    incident_id: IdArgument,
+    reason: ReasonOption,
+    name: AsOption = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """It is none: its blocks are lifted and its strike is pardoned at once, appeals are granted."""
+    _review(incident_id, "overturned", reason, name, (gate, tokens, ca), as_json)
+
+
+@app.command()
+@reports_errors
+def escalate(
+    incident_id: IdArgument,
+    reason: ReasonOption,
+    name: AsOption = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Somebody else must decide: nothing changes but its state."""
+    _review(incident_id, "escalated", reason, name, (gate, tokens, ca), as_json)
+
+
+def _review(
+    incident_id: str, decision: str, reason: str, name: str, where: tuple[Any, Any, Any], as_json: bool
+) -> None:
+    request = operator_pb2.ReviewIncidentRequest(
+        incident_id=incident_id, decision=_STATES[decision], reason=reason
+    )
+    with operator(*where, Role.REVIEWER, name) as (stub, metadata):
+        incident = stub.ReviewIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    state = _WORDS[incident.state]
+    more = ": a permanent block needs the word of another person" if state == "confirmed_once" else ""
+    _say(incident, as_json, f"{incident.id} is {state}{more}")
+
+
+def _cut_of(one: dict[str, Any]) -> str:
+    if one["action"] != "cut" or one["shadow"]:
+        return ""
+    if one["confirmed_by"]:
+        return f"confirmed by {one['confirmed_by']}"
+    return f"UNCONFIRMED ({one['cut_unconfirmed_reason']})" if one["cut_unconfirmed_reason"] else "asked"
+
+
+def _say(incident: operator_pb2.Incident, as_json: bool, line: str) -> None:
+    if as_json:
+        print_json(as_dict(incident))
+    else:
+        typer.echo(line)

@@ -1,0 +1,149 @@
+"""``edge-gate strike``: counted violations, given and pardoned by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli import block
+from edge.cli.operator_client import (
+    CALL_TIMEOUT_S,
+    DEFAULT_GATE,
+    DEFAULT_TOKENS,
+    AsOption,
+    CaOption,
+    GateOption,
+    TokensOption,
+    operator,
+)
+from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Counted violations. The policy's ladder makes blocks of them; strikes lapse, and can be pardoned.",
+)
+
+
+def as_dict(strike: operator_pb2.Strike) -> dict[str, Any]:
+    return {
+        "id": strike.id,
+        "broadcaster": strike.broadcaster,
+        "app": strike.app or None,
+        "category": strike.category or None,
+        "severity": "severe" if strike.severity == operator_pb2.SEVERITY_SEVERE else "normal",
+        "incident_id": strike.incident_id or None,
+        "created_wall_ms": strike.created_wall_ms,
+        "created_by": strike.created_by,
+        "reason": strike.reason,
+        "review_by_wall_ms": strike.review_by_wall_ms or None,
+        "pardoned_wall_ms": strike.pardoned_wall_ms or None,
+        "pardoned_by": strike.pardoned_by or None,
+        "pardon_reason": strike.pardon_reason or None,
+    }
+
+
+@app.command("list")
+@reports_errors
+def list_strikes(
+    broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
+    pardoned: Annotated[bool, typer.Option("--pardoned", help="Also those that were pardoned.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List strikes, newest first."""
+    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        request = operator_pb2.ListStrikesRequest(
+            broadcaster=broadcaster, include_pardoned=pardoned, limit=limit
+        )
+        strikes = stub.ListStrikes(request, metadata=metadata, timeout=CALL_TIMEOUT_S).strikes
+    if as_json:
+        print_json([as_dict(strike) for strike in strikes])
+        return
+    print_table(
+        (
+            "id",
+            "broadcaster",
+            "given (UTC)",
+            "by",
+            "category",
+            "severity",
+            "review by",
+            "pardoned",
+        ),
+        (
+            (
+                strike.id,
+                strike.broadcaster,
+                when(strike.created_wall_ms),
+                strike.created_by,
+                strike.category or strike.reason,
+                as_dict(strike)["severity"],
+                when(strike.review_by_wall_ms),
+                when(strike.pardoned_wall_ms),
+            )
+            for strike in strikes
+        ),
+        "No strikes.",
+    )
+
+
+@app.command()
+@reports_errors
+def add(
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    broadcaster: Annotated[str, typer.Argument(help="Broadcaster id; empty: that of --incident.")] = "",
+    incident: Annotated[str, typer.Option(help="Incident without a strike (a FLAG) that shows it.")] = "",
+    app_name: Annotated[str, typer.Option("--app", help="Application whose ladder counts.")] = "",
+    category: Annotated[str, typer.Option(help="Category of the violation.")] = "",
+    severe: Annotated[bool, typer.Option("--severe", help="Permanent, whatever came before.")] = False,
+    name: AsOption = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a strike; the ladder's block holds at once, and running streams are cut."""
+    request = operator_pb2.AddStrikeRequest(
+        broadcaster=broadcaster,
+        app=app_name,
+        category=category,
+        severity=operator_pb2.SEVERITY_SEVERE if severe else operator_pb2.SEVERITY_NORMAL,
+        reason=reason,
+        incident_id=incident,
+    )
+    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+        given = stub.AddStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    if as_json:
+        blocks = [block.as_dict(made) for made in given.blocks]
+        print_json({"strike": as_dict(given.strike), "blocks": blocks})
+        return
+    typer.echo(f"{given.strike.broadcaster} has a strike ({given.strike.id})")
+    for made in given.blocks:
+        typer.echo(f"{made.subject_kind} {made.subject} is blocked until {block.until(made)} ({made.id})")
+
+
+@app.command()
+@reports_errors
+def pardon(
+    strike_id: Annotated[str, typer.Argument(help="As `strike list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    name: AsOption = "",
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a strike back, as if it had never happened: its blocks are lifted, later ones get shorter."""
+    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+        request = operator_pb2.PardonStrikeRequest(strike_id=strike_id, reason=reason)
+        strike = stub.PardonStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    if as_json:
+        print_json(as_dict(strike))
+    else:
+        typer.echo(f"{strike.broadcaster}: {strike.id} is pardoned")
