@@ -107,6 +107,8 @@ class Sample:
     planes: npt.NDArray[np.uint8]
     luma: npt.NDArray[np.uint8]
     tier: Tier
+    voluntary: bool = False
+    """Beyond what is due to its stream: taken while there was time to spare."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,10 @@ class Ring:
         """Everything held, in decoding order; empty or starting with a keyframe."""
         return tuple(unit for gop in self._gops for unit in gop)
 
+    def newest_gop(self) -> tuple[AccessUnit, ...]:
+        """From the newest keyframe on."""
+        return tuple(self._gops[-1]) if self._gops else ()
+
     def resize(self, ring_ms: int, ring_bytes: int) -> None:
         """New bounds, from the next unit on."""
         self._ring_ms = ring_ms

@@ -116,6 +116,14 @@ class Sampler:
         self._gop_units += 1
         return self._alert(pts_ms) if tier is Tier.ALERT else self._calm(pts_ms)
 
+    def lacked(self, pts_ms: int) -> None:
+        """The next access unit comes only now because it was not needed: it joins the backlog."""
+        self._unit_pts_ms = pts_ms
+        self._units_unsampled += 1
+        self._gop_units += 1
+        self._burst_pts.clear()
+        self._skip()
+
     def frame(self, pts_ms: int) -> Taps:
         """What the next decoded frame is for."""
         if not self._schedule.running:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from edge.domain import Action, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
 from edge.supervise.answers import Answers
 from edge.supervise.carried import CarriedStream, CarriedStreams
-from edge.supervise.gop import Gop
+from edge.supervise.pushed import PushedMedia
 
 
 class Phase(StrEnum):
@@ -56,7 +56,8 @@ class LiveStream:
     owned: bool = False
     """A worker has it."""
     told_opened: bool = False
-    gop: Gop = field(default_factory=lambda: Gop(0, 0))
+    media: PushedMedia | None = None
+    """Set in push mode: the media outside the worker."""
 
     @property
     def cutting(self) -> bool:

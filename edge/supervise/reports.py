@@ -79,6 +79,7 @@ class Reports:
             return
         if verdict.reason == SignalSource.MATCH.value:
             self._tasks.run(self._known_footage.matched(stream.id, verdict.signals))
+        self._watching.show_media(stream)
         if verdict.action is Action.FLAG or verdict.shadow:
             self._enforcement.flag(stream, verdict)
         else:
@@ -90,6 +91,7 @@ class Reports:
         if stream is None:
             return
         stream.tier = convert.tier_from_proto(event.tier.tier)
+        self._watching.tier_changed(stream, event.tier)
         if stream.answers is not None:
             answer = gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms)
             if not stream.told_opened:
@@ -106,4 +108,6 @@ class Reports:
             stream.shed += event.degraded.count
             self._failures.degraded(stream, event.degraded)
             if event.degraded.reason == "blind" and not stream.cutting:
+                if self._state.policy.for_publish(stream.publish).failure.on_blind is not Action.PASS:
+                    self._watching.show_media(stream)
                 self._failures.blind(stream)

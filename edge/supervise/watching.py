@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 import structlog
 
+from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
-from edge.domain import StreamId
+from edge.domain import AccessUnit, StreamId
 from edge.errors import (
     AlreadyExists,
     BrokenMedia,
@@ -20,9 +22,10 @@ from edge.errors import (
     SourceStalled,
     WorkerLost,
 )
+from edge.stream.pipeline import JUMP_HOLD_MS
 from edge.supervise.answers import Answers
 from edge.supervise.failures import Failures
-from edge.supervise.gop import Gop
+from edge.supervise.pushed import PushedMedia
 from edge.supervise.registry import LiveStream, Phase
 from edge.supervise.state import State
 from edge.supervise.tasks import Tasks
@@ -30,6 +33,8 @@ from edge.supervise.tasks import Tasks
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 300
+_SHOWN_BYTES = 4 * 1024 * 1024
+"""Media for evidence goes to the worker in messages of about so much."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,27 +58,74 @@ class Watching:
             raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
         stream = self._watchable(stream_id, client)
         stream.codec, stream.extradata, stream.url = codec, extradata, None
-        stream.gop = Gop(self._limits.max_queue_bytes, self._limits.max_queue_units)
+        policy = self._state.policy.for_publish(stream.publish)
+        stream.media = PushedMedia(policy.tiers, policy.evidence)
         self._open(stream, client)
         return stream
 
-    async def push(self, stream: LiveStream, unit: gate_pb2.AccessUnit) -> None:
-        """One access unit of a push stream; waits while the worker's socket is full."""
+    def push(self, stream: LiveStream, message: gate_pb2.AccessUnit) -> bool:
+        """One access unit of a push stream. Whether its worker takes no more just now: see ``drained``."""
         limit = self._limits.max_access_unit_bytes
-        if len(unit.data) > limit:
-            raise LimitExceeded("access_unit.data", limit, len(unit.data), "bytes")
-        if stream.phase is not Phase.WATCHED:
-            return
-        media = worker_pb2.Media(stream_id=stream.id, unit=unit, arrival_ms=self._state.clock.monotonic_ms())
-        stream.gop.add(media)
+        data = message.data
+        if len(data) > limit:
+            raise LimitExceeded("access_unit.data", limit, len(data), "bytes")
+        media = stream.media
+        if stream.phase is not Phase.WATCHED or media is None:
+            return False
+        now = self._state.clock.monotonic_ms()
+        due = media.add(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
+        if due.unit is None and not due.held:
+            return False
         with contextlib.suppress(WorkerLost):  # streams_lost opens it again
-            self._pool.send(stream.id, worker_pb2.ToWorker(media=media))
-            await self._pool.drained(stream.id)
+            if due.jump:
+                ask = worker_pb2.AskAlert(stream_id=stream.id, hold_ms=JUMP_HOLD_MS)
+                self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
+            self._send_units(stream.id, due.held)
+            if due.unit is not None:
+                self._send_units(stream.id, (due.unit,))
+        return self._pool.is_slow(stream.id)
+
+    async def drained(self, stream: LiveStream) -> None:
+        """Waits until the worker takes more; how the gate pushes back on a caller."""
+        await self._pool.drained(stream.id)
+
+    def tier_changed(self, stream: LiveStream, tier: gate_pb2.TierChange) -> None:
+        """The worker needs more of the media, or less."""
+        if stream.media is not None:
+            with contextlib.suppress(WorkerLost):
+                self._send_units(stream.id, stream.media.change(convert.needed_from_proto(tier)))
+
+    def _send_units(self, stream_id: str, units: Iterable[AccessUnit]) -> None:
+        for unit in units:
+            command = worker_pb2.ToWorker()
+            media = command.media
+            media.stream_id, media.arrival_ms, media.held = stream_id, unit.arrival_ms, unit.held
+            media.unit.pts_ms, media.unit.dts_ms = unit.pts_ms, unit.dts_ms
+            media.unit.keyframe, media.unit.data = unit.keyframe, unit.data
+            self._pool.send(stream_id, command)
+
+    def show_media(self, stream: LiveStream) -> None:
+        """Hand over all that is kept of a push stream, for the evidence that is asked for next."""
+        if stream.media is None:
+            return
+        message = worker_pb2.EvidenceMedia(
+            stream_id=stream.id, codec=stream.codec, extradata=stream.extradata, first=True
+        )
+        size = 0
+        with contextlib.suppress(WorkerLost):
+            for unit in stream.media.units():
+                message.units.append(convert.access_unit_to_proto(unit))
+                size += len(unit.data)
+                if size >= _SHOWN_BYTES:
+                    self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
+                    message, size = worker_pb2.EvidenceMedia(stream_id=stream.id), 0
+            if message.units:
+                self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
 
     def attach_call(self, stream_id: str, url: str, client: str) -> LiveStream:
         """A caller asks the gate to pull; verdicts go to that call."""
         stream = self._watchable(stream_id, client)
-        stream.url = self._checked_url(url)
+        stream.url, stream.media = self._checked_url(url), None
         self._open(stream, client)
         return stream
 
@@ -84,7 +136,7 @@ class Watching:
             raise NotFound("stream to attach", stream_id)
         if stream.owned:
             return
-        stream.url = self._checked_url(url)
+        stream.url, stream.media = self._checked_url(url), None
         self._open(stream, client="", answers=False)
 
     def _watchable(self, stream_id: str, client: str) -> LiveStream:
@@ -261,6 +313,10 @@ class Watching:
         detail = "its media has ended a worker twice"
         answers = stream.answers
         self._idle(stream)
+        # No worker decodes it any more; one makes evidence of what it was.
+        with contextlib.suppress(CapacityExceeded):
+            self._pool.assign(stream.id)
+            self.show_media(stream)
         self._failures.quarantined(stream, detail)
         if answers is not None and not stream.cutting:
             answers.close(BrokenMedia(f"quarantined: {detail}"))
@@ -269,8 +325,10 @@ class Watching:
         try:
             self._pool.assign(stream.id)
             self._open_in_worker(stream, alert=True)
-            for media in stream.gop.units():
-                self._pool.send(stream.id, worker_pb2.ToWorker(media=media))
+            if stream.media is not None:
+                limits = self._limits
+                gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
+                self._send_units(stream.id, gop)
         except (CapacityExceeded, WorkerLost) as error:
             self._idle(stream)
             self._failures.unwatched(stream, "worker_lost", str(error))

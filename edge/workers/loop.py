@@ -31,6 +31,7 @@ from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.memory import resident_bytes
 from edge.workers.settings import WorkerSettings
+from edge.workers.shown import Media, ShownMedia
 
 _NOTICE_INTERVAL_MS: Final = 1000.0
 _COST_DECAY: Final = 0.97
@@ -92,6 +93,8 @@ class _Stream:
     """Media was lost: nothing is decoded before the next keyframe."""
     bursting: bool = False
     """A keyframe has come and the sample that follows from it has not."""
+    asked_alert_ms: int = 0
+    """The supervisor wants the next access units looked at densely, for so long."""
     unit_ms: float = -1.0
     """Monotonic time at which the newest access unit arrived."""
     judged_ms: float = -1.0
@@ -135,6 +138,7 @@ class WorkerLoop:
         self._busy_ms = 0.0
         self._decoded = self._judged = 0
         self._writers: list[threading.Thread] = []
+        self._shown = ShownMedia()
         self._blind_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -204,9 +208,15 @@ class WorkerLoop:
         match command.WhichOneof("command"):
             case "media":
                 if (stream := self._streams.get(command.media.stream_id)) is not None:
+                    media = command.media
                     self._enqueue(
-                        stream, convert.access_unit_from_proto(command.media.unit, command.media.arrival_ms)
+                        stream, convert.access_unit_from_proto(media.unit, media.arrival_ms, held=media.held)
                     )
+            case "ask_alert":
+                if (stream := self._streams.get(command.ask_alert.stream_id)) is not None:
+                    stream.asked_alert_ms = command.ask_alert.hold_ms
+            case "evidence_media":
+                self._shown.add(command.evidence_media)
             case "open_push":
                 self._open_push(command.open_push)
             case "open_pull":
@@ -446,8 +456,11 @@ class WorkerLoop:
             return
         unit = stream.units.popleft()
         stream.queued_bytes -= len(unit.data)
+        if stream.asked_alert_ms:
+            stream.pipeline.ask_alert(stream.asked_alert_ms)
+            stream.asked_alert_ms = 0
         late = self._clock.monotonic_ms() > unit.arrival_ms + stream.policy.budget_ms
-        if late and not stream.skipping:
+        if late and not stream.skipping and not unit.held:
             # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
             # makes everything before it worthless.
             calm_burst = stream.pipeline.needed_after_keyframe_ms is not None
@@ -546,21 +559,16 @@ class WorkerLoop:
 
     def _save_evidence(self, command: worker_pb2.SaveEvidence) -> None:
         stream = self._streams.get(command.stream_id)
-        if stream is None or stream.pipeline is None or stream.codec is None:
+        media = self._shown.take(command.stream_id) or self._kept(stream)
+        if media is None:
             self._said_evidence(command, error="the stream has no media left in this worker")
             return
-        if stream.cut:
-            # Nothing of it is judged any more; what is queued still belongs to the clip.
-            for unit in stream.units:
-                stream.pipeline.skip(unit)
-            stream.units.clear()
-            stream.queued_bytes = 0
-        units = stream.pipeline.ring.units()
-        codec, extradata = stream.codec, stream.extradata
 
         def write() -> None:
             try:
-                clip = write_clip(units, codec, extradata, Path(command.directory), command.incident_id)
+                clip = write_clip(
+                    media.units, media.codec, media.extradata, Path(command.directory), command.incident_id
+                )
             except Exception as error:
                 log.exception("no evidence clip", incident_id=command.incident_id)
                 self._said_evidence(command, error=f"{type(error).__name__}: {error}")
@@ -582,10 +590,22 @@ class WorkerLoop:
             threading.Thread(target=write, name=f"evidence-{command.incident_id}", daemon=True)
         )
         self._writers[-1].start()
-        if stream.cut:
+        if stream is not None and stream.cut:
             stream.evidence_kept = True
             if stream.lingers_until_ms is not None:
                 self._drop(stream)
+
+    def _kept(self, stream: _Stream | None) -> Media | None:
+        """What this worker has of the stream itself."""
+        if stream is None or stream.pipeline is None or stream.codec is None:
+            return None
+        if stream.cut:
+            # Nothing of it is judged any more; what is queued still belongs to the clip.
+            for unit in stream.units:
+                stream.pipeline.skip(unit)
+            stream.units.clear()
+            stream.queued_bytes = 0
+        return Media(stream.codec, stream.extradata, stream.pipeline.ring.units())
 
     def _said_evidence(self, command: worker_pb2.SaveEvidence, *, error: str) -> None:
         self._send(

@@ -24,6 +24,7 @@ from edge.workers.current import CurrentStream
 from edge.workers.settings import WorkerSettings
 
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+_SLOW_BYTES = 64 * 1024
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
 _STOP_S = 5.0
@@ -128,15 +129,19 @@ class WorkerPool:
         up = [w for w in self._workers.values() if w.ready.is_set() and not w.lost]
         if not up:
             raise CapacityExceeded("no worker is up")
+        self._disown(stream_id)
         worker = min(up, key=lambda w: (w.load, w.index))
         worker.streams.add(stream_id)
         self._owner[stream_id] = worker
 
     def release(self, stream_id: str) -> None:
+        self._disown(stream_id)
+        self._deaths.pop(stream_id, None)
+
+    def _disown(self, stream_id: str) -> None:
         worker = self._owner.pop(stream_id, None)
         if worker is not None:
             worker.streams.discard(stream_id)
-        self._deaths.pop(stream_id, None)
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         """Queue a command to the stream's worker. Raises WorkerLost when it has none."""
@@ -144,6 +149,11 @@ class WorkerPool:
         if worker is None or worker.lost:
             raise WorkerLost(f"no worker owns stream {stream_id}")
         self._write(worker, command)
+
+    def is_slow(self, stream_id: str) -> bool:
+        """Whether what was sent to the stream's worker waits for it to read."""
+        worker = self._owner.get(stream_id)
+        return worker is not None and worker.writer.transport.get_write_buffer_size() > _SLOW_BYTES
 
     async def drained(self, stream_id: str) -> None:
         """Wait until the worker's socket takes more; how the gate pushes back on a caller."""

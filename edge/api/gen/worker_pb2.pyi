@@ -7,9 +7,11 @@ not pickle, because a worker parses hostile media and must not be able to run co
 supervisor.
 """
 
+from collections import abc as _abc
 from edge.api.gen import gate_pb2 as _gate_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -96,9 +98,12 @@ class Media(_message.Message):
     STREAM_ID_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     ARRIVAL_MS_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     arrival_ms: _builtins.float
     """Monotonic milliseconds of the machine when its last byte arrived."""
+    held: _builtins.bool
+    """It was not needed when it arrived, and is sent now because that has changed."""
     @_builtins.property
     def unit(self) -> _gate_pb2.AccessUnit: ...
     def __init__(
@@ -107,14 +112,76 @@ class Media(_message.Message):
         stream_id: _builtins.str = ...,
         unit: _gate_pb2.AccessUnit | None = ...,
         arrival_ms: _builtins.float = ...,
+        held: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "stream_id", b"stream_id", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "held", b"held", "stream_id", b"stream_id", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Media: _TypeAlias = Media  # noqa: Y015
+
+@_typing.final
+class AskAlert(_message.Message):
+    """Watch the stream in alert tier from its next access unit on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    HOLD_MS_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    hold_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        hold_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_ms", b"hold_ms", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskAlert: _TypeAlias = AskAlert  # noqa: Y015
+
+@_typing.final
+class EvidenceMedia(_message.Message):
+    """The media that the next SaveEvidence of the stream is about, in decoding order, in one message
+    or several. Without it the worker uses what it has kept itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    CODEC_FIELD_NUMBER: _builtins.int
+    EXTRADATA_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    codec: _builtins.str
+    extradata: _builtins.bytes
+    first: _builtins.bool
+    """Forget what came before."""
+    @_builtins.property
+    def units(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.AccessUnit]: ...
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        codec: _builtins.str = ...,
+        extradata: _builtins.bytes = ...,
+        units: _abc.Iterable[_gate_pb2.AccessUnit] | None = ...,
+        first: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "extradata", b"extradata", "first", b"first", "stream_id", b"stream_id", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceMedia: _TypeAlias = EvidenceMedia  # noqa: Y015
 
 @_typing.final
 class Close(_message.Message):
@@ -249,6 +316,8 @@ class ToWorker(_message.Message):
     RELOAD_BANKS_FIELD_NUMBER: _builtins.int
     PING_FIELD_NUMBER: _builtins.int
     SHUTDOWN_FIELD_NUMBER: _builtins.int
+    ASK_ALERT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_MEDIA_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open_push(self) -> Global___OpenPush: ...
     @_builtins.property
@@ -267,6 +336,10 @@ class ToWorker(_message.Message):
     def ping(self) -> Global___Ping: ...
     @_builtins.property
     def shutdown(self) -> Global___Shutdown: ...
+    @_builtins.property
+    def ask_alert(self) -> Global___AskAlert: ...
+    @_builtins.property
+    def evidence_media(self) -> Global___EvidenceMedia: ...
     def __init__(
         self,
         *,
@@ -279,12 +352,14 @@ class ToWorker(_message.Message):
         reload_banks: Global___ReloadBanks | None = ...,
         ping: Global___Ping | None = ...,
         shutdown: Global___Shutdown | None = ...,
+        ask_alert: Global___AskAlert | None = ...,
+        evidence_media: Global___EvidenceMedia | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "command", b"command", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "command", b"command", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "media", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "media", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
