@@ -241,6 +241,13 @@ class WorkersSection(_Section):
     max_busy: float = Field(
         0.95, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
     )
+    spare_load: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="A worker that is busy for a smaller share of its time looks at calm streams more "
+        "densely than it must; 0: never.",
+    )
     max_resident_mb: int = Field(
         4096, ge=128, le=1_048_576, description="A worker that holds more memory is replaced."
     )

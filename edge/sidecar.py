@@ -143,6 +143,7 @@ def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
         max_extradata_bytes=limits.max_extradata_bytes,
         max_queue_units=limits.max_queue_units,
         max_queue_bytes=limits.max_queue_bytes,
+        spare_load=settings.workers.spare_load,
         pull_schemes=limits.pull_schemes,
         pull_open_ms=limits.pull_open_ms,
         pull_stall_ms=limits.pull_stall_ms,

@@ -28,6 +28,8 @@ KEYFRAMELESS_MS = 4 * FRUITLESS_MS
 """… or media time: the longest usual GOP twice over."""
 TORN_MS = 400
 """Calm: a longer gap within a GOP means that the caller left media out, as it was told it may."""
+MODEL_WAIT_MS = 10_000
+"""Media time for which a stream that is suspected is still judged by the model that is to be replaced."""
 JUMP_HOLD_MS = 1_000
 """How long a jump of the bitrate is looked at densely, unless a score prolongs it."""
 
@@ -97,6 +99,9 @@ class StreamPipeline:
         self._tier = Tier.ALERT if alert or policy.tiers.start_alert_ms > 0 else Tier.CALM
         self._said_needed = self.needed_after_keyframe_ms
         self._window = detector.new_window()
+        self._next_detector: DetectorPort | None = None
+        self._next_since_ms: int | None = None
+        self._suspicious = False
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
         self._last_dts_ms: int | None = None
@@ -114,7 +119,29 @@ class StreamPipeline:
 
     @property
     def tier(self) -> Tier:
-        return self._tier
+        """A stream that is only looked at more densely while there is time to spare is calm."""
+        calm = self._tiers.voluntary and not self._tiers.starting
+        return Tier.CALM if calm else self._tier
+
+    @property
+    def alert_due(self) -> bool:
+        """Whether the stream is in alert for a reason that it gave itself, or that the gate has."""
+        return self._tiers.due
+
+    @property
+    def voluntary(self) -> bool:
+        """Whether the newest unit was looked at densely only because there may be time for it."""
+        return self._tiers.voluntary
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether every unit is to be decoded just now."""
+        return self._tiers.dense or self._sampler.decodes_all
+
+    @property
+    def burst_ms(self) -> int:
+        """Media from a keyframe on that the calm tier's sample is made of."""
+        return min(self._policy.tiers.burst_ms, 2 * self._detector.delta_ms)
 
     @property
     def cleared_pts_ms(self) -> int:
@@ -130,10 +157,10 @@ class StreamPipeline:
     @property
     def needed_after_keyframe_ms(self) -> int | None:
         """Calm tier: media that starts later than this after a keyframe is not needed. None: all is."""
-        if self._tier is not Tier.CALM or self._sampler.decodes_all:
+        if self._tiers.due or self._tiers.starting or self._sampler.decodes_all:
             return None
         # Reordered frames come out up to four frames late, and a decoder wants those units, too.
-        return min(self._policy.tiers.burst_ms, 2 * self._detector.delta_ms) + 200
+        return max(self.burst_ms, self._tiers.spare_ms) + 200
 
     @property
     def counters(self) -> PipelineCounters:
@@ -156,6 +183,7 @@ class StreamPipeline:
         Damage is counted and tolerated up to a bound. Raises BrokenMedia beyond it, and nothing else.
         """
         unit = self._take(unit)
+        self._follow_model(unit)
         if self._is_torn(unit):
             self._errors["after_gap"] += 1
             self._backlog.skipped += 1
@@ -182,6 +210,28 @@ class StreamPipeline:
                 return () if self._torn else self._assembly.feed(self._backlog.take(plan.backlog), tier)
             case _:
                 return self._decode(unit, tier, restart=plan.feed is Feed.RESTART)
+
+    def set_detector(self, detector: DetectorPort) -> None:
+        """Another model for the running stream, in force between two samples.
+
+        Its window begins anew, as embeddings of two models cannot be compared; episodes and runs go on.
+        While the stream is suspected the old one goes on judging, at most MODEL_WAIT_MS: nobody gets off
+        because the window is short. Where the new one wants other planes it begins with a keyframe.
+        """
+        self._next_detector, self._next_since_ms = detector, None
+
+    def _follow_model(self, unit: AccessUnit) -> None:
+        detector = self._next_detector
+        if detector is None or self._assembly.samples > self._judged + self._shed.total():
+            return  # samples of the old one's planes are still to be judged
+        if self._next_since_ms is None:
+            self._next_since_ms = unit.pts_ms
+        fits = unit.keyframe or detector.shares_planes(self._detector)
+        if (self._suspicious or not fits) and unit.pts_ms - self._next_since_ms < MODEL_WAIT_MS:
+            return
+        self._assembly.follow(detector, unit.pts_ms)
+        self._detector, self._next_detector = detector, None
+        self._window = detector.new_window()
 
     def skip(self, unit: AccessUnit) -> None:
         """Takes a unit that will not be decoded, because its moment has passed; it is kept as evidence.
@@ -216,6 +266,7 @@ class StreamPipeline:
             signals = (*signals, *self._vote.add(sample.pts_ms, candidates))
             near = self._vote.near
         decision = self._decider.decide(signals, sample.pts_ms, near_match=near)
+        self._suspicious = decision.suspicious
         self._note_judged(sample.pts_ms)
         tier = self._tiers.observe(sample.pts_ms, decision.suspicion)
         verdict = Verdict(
@@ -232,9 +283,7 @@ class StreamPipeline:
             latency_ms=max(0.0, self._clock.monotonic_ms() - sample.arrival_ms),
         )
         self._tier = tier
-        needed = self.needed_after_keyframe_ms
-        changed, self._said_needed = needed != self._said_needed, needed
-        return Judgement(verdict, tier, changed, score, near)
+        return Judgement(verdict, self.tier, self._needs_changed(), score, near)
 
     def shed(self, sample: Sample, reason: str) -> None:
         """Counts a sample that will not be judged. The watermark stays before it until a later one is."""
@@ -243,6 +292,21 @@ class StreamPipeline:
     def ask_alert(self, hold_ms: int | None = None) -> None:
         """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given."""
         self._tiers.ask(hold_ms)
+
+    def spare(self, ms: int) -> bool:
+        """Time to look densely at the first ``ms`` of each GOP, from the next on; whether other media is
+        needed than before."""
+        self._tiers.spare(ms)
+        return self._needs_changed()
+
+    def give_way(self) -> None:
+        """There is no time for what is voluntary, up to the next keyframe."""
+        self._tiers.give_way()
+
+    def _needs_changed(self) -> bool:
+        needed = self.needed_after_keyframe_ms
+        changed, self._said_needed = needed != self._said_needed, needed
+        return changed
 
     def set_policy(self, policy: Policy) -> None:
         """A new policy for the running stream; what was seen so far still counts."""
@@ -282,7 +346,7 @@ class StreamPipeline:
 
     def _note_bitrate(self, unit: AccessUnit) -> None:
         ratio = self._policy.tiers.bitrate_jump
-        if ratio and self._bitrate.add(unit.dts_ms, len(unit.data), ratio) and self._tier is Tier.CALM:
+        if ratio and self._bitrate.add(unit.dts_ms, len(unit.data), ratio) and not self._tiers.due:
             self._jumps += 1
             self._tiers.ask(JUMP_HOLD_MS)
 

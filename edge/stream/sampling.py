@@ -84,8 +84,8 @@ class Sampler:
 
     @property
     def decodes_all(self) -> bool:
-        """Whether every unit is needed just now, in calm tier as well."""
-        return self._tier is not Tier.CALM or self._long_gops or self._catching_up
+        """Whether every unit is needed just now, whatever the tier."""
+        return self._tier is None or self._long_gops or self._catching_up
 
     @property
     def oldest_kept_ms(self) -> int | None:
@@ -138,6 +138,12 @@ class Sampler:
             self._burst_pts.clear()
             self._samples += 1
         return taps
+
+    def follow(self, delta_ms: int, pts_ms: int) -> None:
+        """Another model takes the samples from the unit at ``pts_ms`` on."""
+        self._delta_ms = delta_ms
+        self._burst_pts.clear()
+        self._schedule.follow(delta_ms, pts_ms)
 
     def begin_anew(self, pts_ms: int) -> None:
         """The picture has another size from ``pts_ms`` on, and its frames do not go with those before. A

@@ -40,9 +40,16 @@ class TierState:
         return self._tier is Tier.ALERT and not self.due
 
     @property
+    def dense(self) -> bool:
+        """Whether it is in alert without an end in sight: alert is due, or it has begun lately."""
+        return self.due or (self.starting and not self._gave_way)
+
+    @property
     def starting(self) -> bool:
         """Whether it began less than ``start_alert_ms`` ago."""
-        return self._start_until_ms is None or self._now_ms < self._start_until_ms
+        if self._start_until_ms is None:
+            return self._tiers.start_alert_ms > 0
+        return self._now_ms < self._start_until_ms
 
     @property
     def spare_ms(self) -> int:
@@ -82,6 +89,7 @@ class TierState:
     def give_way(self) -> None:
         """No voluntary alert before the next keyframe."""
         self._gave_way = True
+        self._tier = Tier.ALERT if self.due else Tier.CALM
 
     def set_policy(self, tiers: TierPolicy) -> None:
         self._tiers = tiers

@@ -10,7 +10,8 @@ import queue
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import Clock
 from edge.detect import Detector
-from edge.domain import AccessUnit, Action, Codec, Sample, StreamId, Tier
+from edge.domain import AccessUnit, Action, Codec, Sample, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.evidence import write_clip
 from edge.match import Matcher
@@ -32,12 +33,15 @@ from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.memory import resident_bytes
 from edge.workers.settings import WorkerSettings
 from edge.workers.shown import Media, ShownMedia
+from edge.workers.spare import SpareTime
 
 _NOTICE_INTERVAL_MS: Final = 1000.0
 _COST_DECAY: Final = 0.97
 """What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
 _BLIND_CHECK_MS: Final = 250.0
 _JUDGE_FIRST_MS: Final = 1.0
+_MOST_IN_FRONT: Final = 8
+"""Voluntary units of a stream that are still decoded before one of its that is due."""
 _WRITERS_MS: Final = 3000.0
 """How long a worker that stops waits for evidence that is being written."""
 _LINGER_MS: Final = 10_000.0
@@ -76,6 +80,15 @@ class SupervisorGone:
 Command = worker_pb2.ToWorker | PullOpened | PullUnit | PullEnded | SupervisorGone
 
 
+class Urgency(IntEnum):
+    """Which jobs go first; among equals the earliest deadline."""
+
+    ALERT = 0
+    CALM = 1
+    VOLUNTARY = 2
+    """Beyond what is due to a stream: gives way when it would be late."""
+
+
 @dataclass(slots=True)
 class _Stream:
     id: str
@@ -93,6 +106,8 @@ class _Stream:
     """Media was lost: nothing is decoded before the next keyframe."""
     bursting: bool = False
     """A keyframe has come and the sample that follows from it has not."""
+    keyframe_pts_ms: int | None = None
+    """Of the newest keyframe that was queued, in the caller's own time."""
     asked_alert_ms: int = 0
     """The supervisor wants the next access units looked at densely, for so long."""
     unit_ms: float = -1.0
@@ -135,7 +150,11 @@ class WorkerLoop:
         self.inbox: queue.Queue[Command] = queue.Queue(maxsize=settings.inbox_commands)
         self._running = True
         self._judge_ms = 5.0
-        self._busy_ms = 0.0
+        self._busy_ms = self._voluntary_ms = 0.0
+        self._urgency = Urgency.CALM
+        """Of the job that runs."""
+        self._gave_way = self._lost = 0
+        self._spare = SpareTime(settings.spare_load)
         self._decoded = self._judged = 0
         self._writers: list[threading.Thread] = []
         self._shown = ShownMedia()
@@ -152,6 +171,7 @@ class WorkerLoop:
             self._take_commands()
             self._banks.check()
             self._check_blind()
+            self._share_spare_time()
             job = self._jobs.pop()
             if job is None:
                 continue
@@ -159,6 +179,7 @@ class WorkerLoop:
             if stream is None:
                 continue
             self._current.enter(stream.id)
+            self._urgency = Urgency.CALM
             start_ms = self._clock.monotonic_ms()
             try:
                 job[2](stream)
@@ -168,7 +189,10 @@ class WorkerLoop:
                 log.exception("job failed", stream_id=stream.id)
                 self._close(stream, "internal", f"{type(error).__name__}: {error}", retryable=False)
             finally:
-                self._busy_ms += self._clock.monotonic_ms() - start_ms
+                passed_ms = self._clock.monotonic_ms() - start_ms
+                self._busy_ms += passed_ms
+                if self._urgency is Urgency.VOLUNTARY:
+                    self._voluntary_ms += passed_ms
                 self._current.leave()
         for stream in list(self._streams.values()):
             self._drop(stream)
@@ -251,10 +275,24 @@ class WorkerLoop:
                     decoded=self._decoded + sum(counters.decoded for counters in running),
                     judged=self._judged + sum(counters.judged for counters in running),
                     resident_bytes=resident_bytes(),
+                    voluntary_ms=self._voluntary_ms,
+                    gave_way=self._gave_way,
+                    jobs=len(self._jobs),
                     bank_searches_cut_short=self._banks.cut_short,
                 )
             )
         )
+
+    def _share_spare_time(self) -> None:
+        """Calm streams are looked at more densely while there is time, all of them alike."""
+        now = self._clock.monotonic_ms()
+        if not self._spare.due(now):
+            return
+        gave_way = self._gave_way + self._lost
+        if self._spare.update(now, self._busy_ms, self._voluntary_ms, gave_way):
+            for stream in self._streams.values():
+                if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
+                    self._say_tier(stream)
 
     def _check_blind(self) -> None:
         """Say of each stream whose media arrives and is not judged that the gate is blind to it."""
@@ -352,6 +390,7 @@ class WorkerLoop:
             self._clock,
             alert=stream.alert,
         )
+        stream.pipeline.spare(self._spare.ms)
         self._said_opened(stream)
 
     def _said_opened(self, stream: _Stream) -> None:
@@ -444,26 +483,69 @@ class WorkerLoop:
         stream.units.append(unit)
         stream.queued_bytes += len(unit.data)
         stream.unit_ms = unit.arrival_ms
-        self._jobs.push(stream.id, self._due_ms(stream, unit.arrival_ms), self._decode_next)
+        if unit.keyframe:
+            stream.keyframe_pts_ms = unit.pts_ms
+        urgency = self._urgency_of(stream, self._in_burst(stream, unit))
+        decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
+        self._jobs.push(stream.id, self._due_ms(stream, unit.arrival_ms, urgency), decode)
 
-    def _due_ms(self, stream: _Stream, arrival_ms: float) -> float:
-        """Alert streams go first: under load calm ones lose samples before any alert one does."""
-        alert = stream.pipeline is not None and stream.pipeline.tier is Tier.ALERT
-        return arrival_ms if alert else arrival_ms + stream.policy.budget_ms
+    def _in_burst(self, stream: _Stream, unit: AccessUnit) -> bool:
+        if stream.pipeline is None or stream.keyframe_pts_ms is None:
+            return True
+        return unit.pts_ms - stream.keyframe_pts_ms <= stream.pipeline.burst_ms
+
+    def _urgency_of(self, stream: _Stream, in_burst: bool) -> Urgency:
+        pipeline = stream.pipeline
+        if pipeline is not None and pipeline.alert_due:
+            return Urgency.ALERT
+        voluntary = pipeline is not None and pipeline.voluntary and not in_burst
+        return Urgency.VOLUNTARY if voluntary else Urgency.CALM
+
+    def _due_ms(self, stream: _Stream, arrival_ms: float, urgency: Urgency) -> float:
+        """Alert streams go first: under load calm ones lose samples before any alert one does, and what
+        is voluntary goes before either loses any."""
+        return arrival_ms + urgency * stream.policy.budget_ms
 
     def _decode_next(self, stream: _Stream) -> None:
-        if not stream.units or stream.pipeline is None:
-            return
+        """Up to the first unit that costs something."""
+        while stream.units and stream.pipeline is not None and self._decode_one(stream, stream.pipeline):
+            pass
+
+    def _decode_due(self, stream: _Stream) -> None:
+        """Up to the first unit that is due: what is voluntary must not stand in its way."""
+        self._decode_next(stream)
+        for _ in range(_MOST_IN_FRONT):
+            if not stream.units or self._urgency is not Urgency.VOLUNTARY:
+                return
+            self._judge_next(stream)
+            self._decode_next(stream)
+        if stream.units and stream.pipeline is not None and self._urgency is Urgency.VOLUNTARY:
+            self._give_way(stream.pipeline)
+            self._decode_next(stream)
+
+    def _give_way(self, pipeline: StreamPipeline) -> None:
+        pipeline.give_way()
+        self._gave_way += 1
+        self._urgency = Urgency.CALM
+
+    def _decode_one(self, stream: _Stream, pipeline: StreamPipeline) -> bool:
+        """Takes the next unit; whether it was passed over."""
         unit = stream.units.popleft()
         stream.queued_bytes -= len(unit.data)
         if stream.asked_alert_ms:
-            stream.pipeline.ask_alert(stream.asked_alert_ms)
+            pipeline.ask_alert(stream.asked_alert_ms)
             stream.asked_alert_ms = 0
-        late = self._clock.monotonic_ms() > unit.arrival_ms + stream.policy.budget_ms
-        if late and not stream.skipping and not unit.held:
+        late_ms = self._clock.monotonic_ms() - unit.arrival_ms - stream.policy.budget_ms
+        in_burst = unit.keyframe or stream.bursting
+        self._urgency = self._urgency_of(stream, in_burst)
+        if self._urgency is Urgency.VOLUNTARY and late_ms > -stream.policy.budget_ms / 2:
+            # Before it is late: what is decoded in vain is lost to those that it should give way to.
+            self._give_way(pipeline)
+        wanted = in_burst or pipeline.wants_all
+        if late_ms > 0 and wanted and not stream.skipping and not unit.held:
             # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
             # makes everything before it worthless.
-            calm_burst = stream.pipeline.needed_after_keyframe_ms is not None
+            calm_burst = pipeline.voluntary or pipeline.needed_after_keyframe_ms is not None
             if any(later.keyframe for later in stream.units):
                 stream.skipping = True
             elif calm_burst and not unit.keyframe and stream.bursting:
@@ -473,17 +555,24 @@ class WorkerLoop:
         if unit.keyframe:
             stream.skipping = False
         if stream.skipping or stream.cut:
-            stream.pipeline.skip(unit)
+            pipeline.skip(unit)
             if not stream.cut:
                 self._count(stream, "undecoded")
-            return
-        for sample in stream.pipeline.decode(unit):
+            return True
+        self._take_samples(stream, pipeline.decode(unit))
+        return not wanted
+
+    def _take_samples(self, stream: _Stream, samples: tuple[Sample, ...]) -> None:
+        for sample in samples:
             if len(stream.samples) >= self._settings.max_pending_samples:
                 self._shed(stream, stream.samples.popleft(), "superseded")
+            urgency = self._urgency_of(stream, stream.bursting)
+            if urgency is Urgency.VOLUNTARY:
+                sample = replace(sample, voluntary=True)
             stream.samples.append(sample)
             stream.bursting = False
             # A sample that is ready goes before more decoding of what arrived with it.
-            due_ms = self._due_ms(stream, sample.arrival_ms) - _JUDGE_FIRST_MS
+            due_ms = self._due_ms(stream, sample.arrival_ms, urgency) - _JUDGE_FIRST_MS
             self._jobs.push(stream.id, due_ms, self._judge_next)
         self._say_lost(stream)
 
@@ -493,8 +582,10 @@ class WorkerLoop:
         sample = stream.samples.popleft()
         deadline = sample.arrival_ms + stream.policy.budget_ms
         if self._clock.monotonic_ms() + self._judge_ms > deadline:
-            self._shed(stream, sample, "late")
+            self._shed(stream, sample, "gave_way" if sample.voluntary else "late")
             return
+        if sample.voluntary:
+            self._urgency = Urgency.VOLUNTARY
         self._judge(stream, sample)
 
     def _judge(self, stream: _Stream, sample: Sample) -> None:
@@ -529,6 +620,7 @@ class WorkerLoop:
     def _shed(self, stream: _Stream, sample: Sample, reason: str) -> None:
         assert stream.pipeline is not None
         stream.pipeline.shed(sample, reason)
+        self._lost += 1
         self._count(stream, reason)
 
     def _count(self, stream: _Stream, reason: str, count: int = 1) -> None:

@@ -67,7 +67,10 @@ class _Worker:
     busy_ms: float = 0.0
     """Time in jobs at the last pong."""
     busy_share: float = 0.0
-    """Share of the time between the last two pongs that was spent in jobs."""
+    """Share of the time between the last two pongs that was spent in jobs which had to be done."""
+    voluntary_ms: float = 0.0
+    voluntary_share: float = 0.0
+    """The same of jobs that are given up when there is no time for them."""
     decoded: int = 0
     judged: int = 0
     bank_searches_cut_short: int = 0
@@ -234,13 +237,15 @@ class WorkerPool:
         now = self._clock.monotonic_ms()
         if worker.pong_ms:
             passed_ms = max(1.0, now - worker.pong_ms)
-            worker.busy_share = min(1.0, (pong.busy_ms - worker.busy_ms) / passed_ms)
+            worker.voluntary_share = min(1.0, (pong.voluntary_ms - worker.voluntary_ms) / passed_ms)
+            busy_ms = pong.busy_ms - worker.busy_ms - (pong.voluntary_ms - worker.voluntary_ms)
+            worker.busy_share = min(1.0, busy_ms / passed_ms)
         self._totals.update(
             decoded=pong.decoded - worker.decoded,
             judged=pong.judged - worker.judged,
             bank_searches_cut_short=pong.bank_searches_cut_short - worker.bank_searches_cut_short,
         )
-        worker.pong_ms, worker.busy_ms = now, pong.busy_ms
+        worker.pong_ms, worker.busy_ms, worker.voluntary_ms = now, pong.busy_ms, pong.voluntary_ms
         worker.decoded, worker.judged = pong.decoded, pong.judged
         worker.bank_searches_cut_short = pong.bank_searches_cut_short
         worker.resident_bytes = pong.resident_bytes

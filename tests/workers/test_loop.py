@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,10 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[AccessU
 class Bench:
     """A loop in a thread, its events, and a clock by hand."""
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: float) -> None:
         self.clock = ManualClock()
         self.events: list[Event] = []
+        self._pings = 0
         self._news = threading.Condition()
         values = {
             "max_access_unit_bytes": 1_000_000,
@@ -89,9 +91,12 @@ class Bench:
         )
 
     def wait_for(self, kind: str) -> Event:
+        return self.wait_until(lambda event: event.WhichOneof("event") == kind)
+
+    def wait_until(self, is_it: Callable[[Event], bool]) -> Event:
         with self._news:
-            assert self._news.wait_for(lambda: any(e.WhichOneof("event") == kind for e in self.events), 30)
-            return next(e for e in self.events if e.WhichOneof("event") == kind)
+            assert self._news.wait_for(lambda: any(map(is_it, self.events)), 30)
+            return next(filter(is_it, self.events))
 
     def counted(self) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -103,6 +108,25 @@ class Bench:
     def judged(self) -> list[worker_pb2.Judged]:
         return [event.judged for event in self.events if event.WhichOneof("event") == "judged"]
 
+    def live(self, units: Iterable[AccessUnit]) -> None:
+        """Pushes units as they would come, with as much time between them as the loop needs."""
+        for unit in units:
+            self.clock.advance_ms(max(unit.pts_ms - self.clock.monotonic_ms(), 0.0))
+            self.push(unit, arrival_ms=self.clock.monotonic_ms())
+            self.settle()
+
+    def settle(self) -> None:
+        """Until the loop has nothing more to do."""
+        while True:
+            self._pings += 1
+            self.send(ping=worker_pb2.Ping(sequence=self._pings))
+            pong = self.pong(self._pings)
+            if pong.jobs == 0:
+                return
+
+    def pong(self, sequence: int) -> worker_pb2.Pong:
+        return self.wait_until(lambda e: e.WhichOneof("event") == "pong" and e.pong.sequence == sequence).pong
+
     def stop(self) -> None:
         self.send(shutdown=worker_pb2.Shutdown())
         self._thread.join(30)
@@ -113,8 +137,7 @@ def test_media_in_time_is_judged_and_nothing_is_shed(media: tuple[bytes, list[Ac
     extradata, units = media
     bench = Bench()
     bench.open(extradata, Policy())
-    for unit in units:
-        bench.push(unit, arrival_ms=float(unit.pts_ms))
+    bench.live(units)
     bench.send(close=worker_pb2.Close(stream_id="st", drain=True))
     assert bench.wait_for("closed").closed.reason == "end"
     bench.stop()
@@ -142,6 +165,31 @@ def test_late_media_is_counted_and_never_judged(
     assert len(bench.judged()) <= 1
     counted = bench.counted()
     assert counted["late"] + counted["undecoded"] + counted["superseded"] > 0
+
+
+@pytest.mark.parametrize("delay_ms", [0, 200])
+def test_a_dense_start_gives_way_before_anything_is_lost(
+    delay_ms: int, media: tuple[bytes, list[AccessUnit]]
+) -> None:
+    """Units that come late, but within the budget: the first sample of each GOP is judged, and what is
+    voluntary is passed over; none is shed."""
+    extradata, units = media
+    bench = Bench(spare_load=0.0)
+    bench.open(extradata, Policy(tiers=TierPolicy(start_alert_ms=60_000)))
+    bench.clock.advance_ms(1000)
+    for unit in units:
+        bench.clock.advance_ms(max(1000 + unit.pts_ms - bench.clock.monotonic_ms(), 0.0))
+        bench.push(unit, arrival_ms=bench.clock.monotonic_ms() - delay_ms)
+        bench.settle()
+    bench.settle()
+    gave_way = max(event.pong.gave_way for event in bench.events if event.WhichOneof("event") == "pong")
+    bench.stop()
+    assert bench.counted() == Counter()
+    judged = [judged.verdict.pts_ms for judged in bench.judged()]
+    firsts = [unit.pts_ms + 200 for unit in units if unit.keyframe]
+    assert set(firsts) <= set(judged)
+    assert (gave_way == 0) == (delay_ms == 0)
+    assert (len(judged) == len(firsts)) == (delay_ms > 0)
 
 
 def test_a_blind_stream_is_said_once_an_episode(media: tuple[bytes, list[AccessUnit]]) -> None:

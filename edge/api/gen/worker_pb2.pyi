@@ -423,6 +423,7 @@ class Judged(_message.Message):
     ARRIVAL_MS_FIELD_NUMBER: _builtins.int
     JUDGED_MS_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     cleared_pts_ms: _builtins.int
     tier: _gate_pb2.TierKind.ValueType
@@ -434,6 +435,10 @@ class Judged(_message.Message):
     shadow: _builtins.bool
     @_builtins.property
     def verdict(self) -> _gate_pb2.Verdict: ...
+    @_builtins.property
+    def trace(self) -> Global___Trace:
+        """Set where the verdict is FLAG or CUT."""
+
     def __init__(
         self,
         *,
@@ -445,10 +450,11 @@ class Judged(_message.Message):
         arrival_ms: _builtins.float = ...,
         judged_ms: _builtins.float = ...,
         shadow: _builtins.bool = ...,
+        trace: Global___Trace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "cleared_pts_ms", b"cleared_pts_ms", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "cleared_pts_ms", b"cleared_pts_ms", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -586,6 +592,13 @@ class Pong(_message.Message):
     JUDGED_FIELD_NUMBER: _builtins.int
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     BANK_SEARCHES_CUT_SHORT_FIELD_NUMBER: _builtins.int
+    VOLUNTARY_MS_FIELD_NUMBER: _builtins.int
+    GAVE_WAY_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
+    CALM_STREAMS_FIELD_NUMBER: _builtins.int
+    ALERT_STREAMS_FIELD_NUMBER: _builtins.int
+    STARTING_STREAMS_FIELD_NUMBER: _builtins.int
+    DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     busy_ms: _builtins.float
     """Time spent in jobs, milliseconds."""
@@ -597,6 +610,21 @@ class Pong(_message.Message):
     """Resident memory of its own, bytes."""
     bank_searches_cut_short: _builtins.int
     """Searches of a bank in which a bound was hit, so that only the nearest hits were kept."""
+    voluntary_ms: _builtins.float
+    """Part of busy_ms that went into looking more densely than is due: it is given up when it is needed."""
+    gave_way: _builtins.int
+    """Times that such a look gave way."""
+    jobs: _builtins.int
+    """Jobs that wait at this moment."""
+    calm_streams: _builtins.int
+    """Streams at this moment, by what they get."""
+    alert_streams: _builtins.int
+    starting_streams: _builtins.int
+    """In alert because they have begun lately."""
+    @_builtins.property
+    def distributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Distribution]:
+        """What was measured since the last answer."""
+
     def __init__(
         self,
         *,
@@ -606,14 +634,98 @@ class Pong(_message.Message):
         judged: _builtins.int = ...,
         resident_bytes: _builtins.int = ...,
         bank_searches_cut_short: _builtins.int = ...,
+        voluntary_ms: _builtins.float = ...,
+        gave_way: _builtins.int = ...,
+        jobs: _builtins.int = ...,
+        calm_streams: _builtins.int = ...,
+        alert_streams: _builtins.int = ...,
+        starting_streams: _builtins.int = ...,
+        distributions: _abc.Iterable[Global___Distribution] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_searches_cut_short", b"bank_searches_cut_short", "busy_ms", b"busy_ms", "decoded", b"decoded", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_streams", b"alert_streams", "bank_searches_cut_short", b"bank_searches_cut_short", "busy_ms", b"busy_ms", "calm_streams", b"calm_streams", "decoded", b"decoded", "distributions", b"distributions", "gave_way", b"gave_way", "jobs", b"jobs", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "starting_streams", b"starting_streams", "voluntary_ms", b"voluntary_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pong: _TypeAlias = Pong  # noqa: Y015
+
+@_typing.final
+class Distribution(_message.Message):
+    """How often a measured value fell into which bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SUM_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What was measured: a stage, or `queue`, `verdict`, `blind`."""
+    sum_ms: _builtins.float
+    """Sum of the values, milliseconds."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """One count a bucket of that measure, and one for what is over the last bound."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        sum_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "name", b"name", "sum_ms", b"sum_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
+
+@_typing.final
+class Trace(_message.Message):
+    """When one sample passed the stages, monotonic milliseconds of the machine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARRIVAL_MS_FIELD_NUMBER: _builtins.int
+    DECODED_MS_FIELD_NUMBER: _builtins.int
+    CONVERTED_MS_FIELD_NUMBER: _builtins.int
+    TAKEN_MS_FIELD_NUMBER: _builtins.int
+    DETECTED_MS_FIELD_NUMBER: _builtins.int
+    HASHED_MS_FIELD_NUMBER: _builtins.int
+    DECIDED_MS_FIELD_NUMBER: _builtins.int
+    arrival_ms: _builtins.float
+    decoded_ms: _builtins.float
+    """Its newest frame was out of the decoder."""
+    converted_ms: _builtins.float
+    """Its planes were scaled."""
+    taken_ms: _builtins.float
+    """It was taken up for judging."""
+    detected_ms: _builtins.float
+    """The detector had judged it."""
+    hashed_ms: _builtins.float
+    """It was hashed and looked up in the banks."""
+    decided_ms: _builtins.float
+    """The verdict was reached."""
+    def __init__(
+        self,
+        *,
+        arrival_ms: _builtins.float = ...,
+        decoded_ms: _builtins.float = ...,
+        converted_ms: _builtins.float = ...,
+        taken_ms: _builtins.float = ...,
+        detected_ms: _builtins.float = ...,
+        hashed_ms: _builtins.float = ...,
+        decided_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "converted_ms", b"converted_ms", "decided_ms", b"decided_ms", "decoded_ms", b"decoded_ms", "detected_ms", b"detected_ms", "hashed_ms", b"hashed_ms", "taken_ms", b"taken_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Trace: _TypeAlias = Trace  # noqa: Y015
 
 @_typing.final
 class FromWorker(_message.Message):
