@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from rich.progress import track
 
 from edge.detect.manifest import TierCalibration
 from models.train.calibrate import choose_thresholds, platt
@@ -18,8 +19,9 @@ from models.train.features import clip_features
 from models.train.folds import CUT_SAMPLES, FLAG_SAMPLES, ClipLogits, held_for, held_out
 from models.train.head import fit_head
 from models.train.index import ROOT, SEED, Clip, data_digest, read_index, read_splits
-from models.train.report import SCORES_NAME, ClipScore, aucs, print_report, write_scores
-from models.train.samples import calibration_samples
+from models.train.report import aucs, print_report
+from models.train.samples import calibration_samples, clip_samples, motion
+from models.train.scores import SCORES_NAME, ClipScore, write_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Table:
     groups: NDArray[np.str_]
     sources: NDArray[np.str_]
     folds: NDArray[np.str_]
+    motion: list[float]
+    """How much moves in each clip's crops."""
 
 
 def usable(clip: Clip) -> bool:
@@ -48,6 +52,7 @@ def read_table() -> Table:
         np.array([clip.group for clip in clips]),
         np.array([clip.source for clip in clips]),
         np.array([str(folds[clip.group]) for clip in clips]),
+        [round(motion(clip_samples(clip)), 3) for clip in track(clips, description="motion")],
     )
 
 
@@ -62,7 +67,7 @@ def calibrate(logits: list[ClipLogits], violent: NDArray[np.bool_]) -> TierCalib
 def clip_scores(table: Table, logits: list[ClipLogits], calibration: TierCalibration) -> list[ClipScore]:
     """What is kept of each clip's live windows."""
     scores = []
-    for clip, raw in zip(table.clips, logits, strict=True):
+    for clip, moved, raw in zip(table.clips, table.motion, logits, strict=True):
         live = raw.live(calibration)
         scores.append(
             ClipScore(
@@ -70,6 +75,7 @@ def clip_scores(table: Table, logits: list[ClipLogits], calibration: TierCalibra
                 source=clip.source,
                 group=clip.group,
                 violent=clip.violent,
+                motion=moved,
                 mean=round(float(live.mean()), 5),
                 peak=round(float(live.max()), 5),
                 calm_tier=round(calibration.calm.probability(float(raw.calm.max())), 5),
@@ -82,9 +88,11 @@ def clip_scores(table: Table, logits: list[ClipLogits], calibration: TierCalibra
 
 def main(
     output: Annotated[Path, typer.Option(help="Where model and manifest go.")] = ROOT / "models",
-    version: Annotated[str, typer.Option(help="Version written into the manifest.")] = "3",
+    version: Annotated[str, typer.Option(help="Version written into the manifest.")] = "4",
     threads: Annotated[int, typer.Option(help="Threads of torch.", min=1)] = 1,
-    compare: Annotated[bool, typer.Option(help="Measure the float graph as well.")] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Measure the float graph and clips shaken as by hand as well.")
+    ] = False,
 ) -> None:
     """Decodes, embeds, fits, measures out of fold, calibrates, exports. Resumes from its cache."""
     torch.set_num_threads(threads)
@@ -94,17 +102,17 @@ def main(
     int8 = write_int8(fp32, calibration_samples(table.clips))
     features = clip_features(table.clips, int8, "int8 embeddings")
 
-    folded = held_out(features, table.violent, table.sources, table.folds)
+    shaken = [clip_features(table.clips, int8, "int8 embeddings, shaken", shake=True)] if compare else []
+    folded, *folded_shaken = held_out(features, table.violent, table.sources, table.folds, *shaken)
     calibration = calibrate(folded, table.violent)
-    unseen = held_out(features, table.violent, table.sources, table.sources)
-    protocols = {
-        "oof": clip_scores(table, folded, calibration),
-        "held_out": clip_scores(table, unseen, calibration),
-    }
+    (unseen,) = held_out(features, table.violent, table.sources, table.sources)
+    protocols = {"oof": clip_scores(table, folded, calibration)}
     if compare:
         floats = clip_features(table.clips, fp32, "fp32 embeddings")
-        twin = held_out(floats, table.violent, table.sources, table.folds)
+        (twin,) = held_out(floats, table.violent, table.sources, table.folds)
         protocols["oof_fp32"] = clip_scores(table, twin, calibrate(twin, table.violent))
+        protocols["oof_shaken"] = clip_scores(table, folded_shaken[0], calibration)
+    protocols["held_out"] = clip_scores(table, unseen, calibration)
 
     measured = protocols["oof"]
     thresholds = choose_thresholds(

@@ -24,6 +24,7 @@ from edge.detect.manifest import (
     Thresholds,
     TierCalibration,
 )
+from models.train import quantise as quantise_module
 from models.train.cache import CACHE, PLANE, SHORT_SIDE
 from models.train.head import WINDOW_SAMPLES, Head
 from models.train.network import EMBEDDING, Embedder
@@ -55,9 +56,15 @@ def write_fp32() -> Path:
 
 
 def write_int8(fp32: Path, samples: Sequence[NDArray[np.uint8]]) -> Path:
-    """The quantised embedder, in the cache."""
-    target = fp32.with_name("embedder-int8.onnx")
-    quantise(fp32, target, INPUT, samples)
+    """The quantised embedder, in the cache; what an earlier run made of the same is kept."""
+    made_of = hashlib.sha256(fp32.read_bytes() + Path(quantise_module.__file__).read_bytes())
+    for sample in samples:
+        made_of.update(sample.tobytes())
+    target = fp32.with_name(f"embedder-int8-{made_of.hexdigest()[:16]}.onnx")
+    if not target.exists():
+        part = target.with_suffix(".part.onnx")
+        quantise(fp32, part, INPUT, samples)
+        part.rename(target)
     return target
 
 

@@ -16,7 +16,9 @@ from models.train.cache import CACHE
 from models.train.index import Clip
 
 
-def clip_features(clips: list[Clip], graph: Path, title: str) -> list[NDArray[np.float32]]:
+def clip_features(
+    clips: list[Clip], graph: Path, title: str, shake: bool = False
+) -> list[NDArray[np.float32]]:
     """One float32 ``(S, D)`` a clip, in the clips' order; resumes where an earlier run stopped.
 
     The shipped graph itself makes the features that the head learns from: what int8 does to them is
@@ -24,7 +26,7 @@ def clip_features(clips: list[Clip], graph: Path, title: str) -> list[NDArray[np
     """
     content = graph.read_bytes()
     preparation = b"".join(Path(module.__file__ or "").read_bytes() for module in (focus, steady, samples))
-    folder = CACHE / f"features-{hashlib.sha256(content + preparation).hexdigest()[:16]}"
+    folder = CACHE / f"features-{hashlib.sha256(content + preparation).hexdigest()[:16]}{'-shaken' * shake}"
     folder.mkdir(parents=True, exist_ok=True)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -34,7 +36,8 @@ def clip_features(clips: list[Clip], graph: Path, title: str) -> list[NDArray[np
     for clip in track(clips, description=title):
         stored = folder / f"{clip.key}.npy"
         if not stored.exists():
-            rows = [session.run(None, {name: sample[None]})[0][0] for sample in samples.clip_samples(clip)]
+            crops = samples.clip_samples(clip, shake)
+            rows = [session.run(None, {name: crop[None]})[0][0] for crop in crops]
             part = stored.with_suffix(".part.npy")
             np.save(part, np.stack(rows))
             part.rename(stored)

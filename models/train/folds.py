@@ -58,13 +58,20 @@ def score_clip(head: Head, features: Features) -> ClipLogits:
 
 
 def held_out(
-    features: list[Features], violent: Labels, sources: NDArray[np.str_], part_of: NDArray[np.str_]
-) -> list[ClipLogits]:
-    """Each clip scored by a head that saw no clip of its part."""
-    logits: dict[int, ClipLogits] = {}
+    features: list[Features],
+    violent: Labels,
+    sources: NDArray[np.str_],
+    part_of: NDArray[np.str_],
+    *judged: list[Features],
+) -> list[list[ClipLogits]]:
+    """Each clip scored by a head that saw no clip of its part: one list for ``features``, and one for
+    each of ``judged``, which are other embeddings of the same clips."""
+    versions = (features, *judged)
+    logits: list[dict[int, ClipLogits]] = [{} for _ in versions]
     for part in track(np.unique(part_of), description="held out"):
         train = np.flatnonzero(part_of != part)
         head = fit_head([features[index] for index in train], violent[train], sources[train])
         for index in np.flatnonzero(part_of == part):
-            logits[int(index)] = score_clip(head, features[index])
-    return [logits[index] for index in range(len(features))]
+            for version, scored in zip(versions, logits, strict=True):
+                scored[int(index)] = score_clip(head, version[index])
+    return [[scored[index] for index in range(len(features))] for scored in logits]

@@ -11,17 +11,20 @@ from sklearn.preprocessing import StandardScaler
 
 from edge.detect.manifest import WindowHead
 from edge.detect.window import window_logit
-from models.train.index import SEED
 
 WINDOW_SAMPLES = 10
 """Samples of a full alert-tier window: 2 s at one every 200 ms."""
 HALF_WINDOW = WINDOW_SAMPLES // 2
-LENGTHS = (HALF_WINDOW, WINDOW_SAMPLES)
-"""Windows that the head learns from. Shorter ones teach it noise: their change is of a few samples."""
+WINDOWS = 6
+"""Full windows that a clip gives at most, spread evenly over it. Shorter ones teach the head noise: their
+change is of a few samples."""
+SAMPLES = 20
+"""Samples that a clip gives at most, spread evenly over it."""
 NUISANCE = 3
 """Directions that are taken out of the features before fitting."""
-STRENGTH = 1e-3
-"""Inverse of the L2 penalty: strong, as the features outnumber the clips."""
+STRENGTH = 2.7e-5
+"""Inverse of the L2 penalty, per violent clip: strong, as the features outnumber the clips, and the stronger
+the fewer violent clips there are to learn from."""
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.bool_]
@@ -53,17 +56,17 @@ def fit_head(features: list[Features], violent: Labels, sources: NDArray[np.str_
     ``NUISANCE`` leading directions between the means of the sources' calm clips are projected out
     (nuisance attribute projection, Solomonoff et al. 2005).
     """
-    random = np.random.default_rng(SEED)
     share = np.where(violent, 0.5 / violent.mean(), 0.5 / (1 - violent.mean()))
     samples, windows = _Rows(), _Rows()
     for embeddings, label, source, weight in zip(features, violent, sources, share, strict=True):
-        chosen = random.permutation(len(embeddings))[: 2 * WINDOW_SAMPLES]
+        chosen = _spread(len(embeddings) - 1, SAMPLES)
         samples.add(embeddings[chosen], bool(label), str(source), float(weight))
-        spans = training_spans(len(embeddings), random)
+        spans = training_spans(len(embeddings))
         rows = np.stack([pooled(embeddings[a:b]) for a, b in spans])
         windows.add(rows, bool(label), str(source), float(weight))
-    score_weight, score_bias = samples.fit()
-    weight, bias = windows.fit()
+    strength = STRENGTH * int(violent.sum())
+    score_weight, score_bias = samples.fit(strength)
+    weight, bias = windows.fit(strength)
     size = features[0].shape[1]
     return Head(
         score_weight=score_weight.astype(np.float32),
@@ -84,14 +87,15 @@ def pooled(embeddings: Features) -> NDArray[np.float64]:
     return np.concatenate([mean, np.abs(np.diff(embeddings, axis=0)).mean(axis=0, dtype=np.float64)])
 
 
-def training_spans(samples: int, random: np.random.Generator) -> list[tuple[int, int]]:
-    """Half-open ranges of every length in ``LENGTHS`` that fits, three of each; the clip where none does."""
-    spans = []
-    for length in LENGTHS:
-        usable = min(length, samples)
-        starts = random.integers(0, samples - usable + 1, size=3)
-        spans += [(int(start), int(start) + usable) for start in starts]
-    return spans
+def training_spans(samples: int) -> list[tuple[int, int]]:
+    """Half-open ranges of a full window each, spread evenly; the whole clip where it is shorter."""
+    length = min(WINDOW_SAMPLES, samples)
+    return [(start, start + length) for start in _spread(samples - length, WINDOWS)]
+
+
+def _spread(last: int, count: int) -> list[int]:
+    """At most ``count`` whole numbers from 0 to ``last``, evenly."""
+    return sorted({round(value) for value in np.linspace(0, last, count).tolist()})
 
 
 def live_spans(samples: int) -> list[tuple[int, int]]:
@@ -114,14 +118,15 @@ class _Rows:
         self._sources += [source] * len(rows)
         self._weights += [weight / len(rows)] * len(rows)
 
-    def fit(self) -> tuple[NDArray[np.float64], float]:
-        """Weights and bias on the rows as they are: standardising and projection are folded in."""
+    def fit(self, strength: float) -> tuple[NDArray[np.float64], float]:
+        """Weights and bias on the rows as they are: standardising and projection are folded in.
+        ``strength``: inverse of the L2 penalty."""
         rows = np.concatenate(self._rows).astype(np.float64)
         scaler = StandardScaler().fit(rows, sample_weight=self._weights)
         scaled = scaler.transform(rows)
         nuisance = self._nuisance(scaled)
         scaled -= (scaled @ nuisance.T) @ nuisance
-        fit = LogisticRegression(C=STRENGTH, max_iter=1000)
+        fit = LogisticRegression(C=strength, max_iter=1000)
         fit.fit(scaled, self._labels, sample_weight=self._weights)
         weight = (fit.coef_[0] - (fit.coef_[0] @ nuisance.T) @ nuisance) / scaler.scale_
         return weight, float(fit.intercept_[0] - weight @ scaler.mean_)

@@ -1,139 +1,198 @@
 """``python -m models.train.report``: the shipped model's figures, from the scores of its training run.
 
-Every score was given to a clip by a head that had not seen it, so the table needs neither the footage nor
-the training packages. Intervals resample whole groups.
+Every score was given to a clip by a head that had not seen it, so the tables need neither the footage nor
+the training packages. Intervals resample whole groups. The cost is measured here and now.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
+import typer
 
+from edge.detect import default_model_directory
+from edge.detect.check import check_model
 from edge.detect.manifest import Thresholds
 from edge.detect.measures import (
+    Interval,
     bootstrap,
     expected_calibration_error,
     rate_upper_bound,
     recall_at_precision,
     roc_auc,
 )
+from models.train.goals import COST_MS, Goal, goals
+from models.train.scores import (
+    PROTOCOLS,
+    SCORES,
+    ClipScore,
+    Labels,
+    Protocols,
+    Values,
+    columns,
+    parts,
+    read_scores,
+    strong_motion,
+)
 
-SCORES_NAME = "unseen-scores.json"
-SCORES = Path(__file__).resolve().parents[1] / SCORES_NAME
-
-Values = NDArray[np.float64]
-Labels = NDArray[np.bool_]
-
-PROTOCOLS = {
-    "oof": "out of fold, shipped int8 graph",
-    "oof_fp32": "out of fold, float graph",
-    "held_out": "source held out whole, shipped int8 graph",
-}
 COLUMNS: dict[str, Callable[[Labels, Values], float]] = {
     "AUC": roc_auc,
     "recall at 80 %": lambda labels, scores: recall_at_precision(labels, scores, 0.80),
     "at 90 %": lambda labels, scores: recall_at_precision(labels, scores, 0.90),
     "calibration error": expected_calibration_error,
 }
+KINDS = {"peak": "AUC of peak", "calm_tier": "AUC of calm tier"}
 ROUNDS = 400
 
 
-@dataclass(frozen=True, slots=True)
-class ClipScore:
-    """Calibrated scores of one clip that the judging head had not seen."""
-
-    path: str
-    source: str
-    group: str
-    violent: bool
-    mean: float
-    """Over the clip's live windows: what ranking and calibration are measured on."""
-    peak: float
-    calm_tier: float
-    """Best of the samples that the calm tier takes."""
-    flaggable: float
-    cuttable: float
-    """What the clip holds for as many samples as the policy wants before it flags, or cuts."""
-
-
-def write_scores(path: Path, thresholds: Thresholds, protocols: dict[str, list[ClipScore]]) -> None:
-    """Keeps the scores beside the model, one clip a line."""
-    lines = [f'{{"thresholds": {thresholds.model_dump_json()}, "protocols": {{']
-    for index, (name, scores) in enumerate(protocols.items()):
-        rows = ",\n".join(json.dumps(asdict(score)) for score in scores)
-        lines.append(f'"{name}": [\n{rows}\n]' + ("," if index < len(protocols) - 1 else ""))
-    path.write_text("\n".join([*lines, "}}"]) + "\n")
-
-
-def read_scores(path: Path = SCORES) -> tuple[Thresholds, dict[str, list[ClipScore]]]:
-    """What :func:`write_scores` kept."""
-    content = json.loads(path.read_text())
-    protocols = {name: [ClipScore(**row) for row in scores] for name, scores in content["protocols"].items()}
-    return Thresholds(**content["thresholds"]), protocols
-
-
-def aucs(protocols: dict[str, list[ClipScore]]) -> dict[str, float]:
+def aucs(protocols: Protocols) -> dict[str, float]:
     """The AUCs with their intervals, as the manifest keeps them."""
     numbers = {}
     for name, scores in protocols.items():
-        for source, part in _parts(scores):
-            figure = bootstrap(roc_auc, *_columns(part), rounds=ROUNDS)
+        for source, part in parts(scores):
+            figure = bootstrap(roc_auc, *columns(part), rounds=ROUNDS)
             for edge in ("value", "low", "high"):
                 numbers[f"{name}.{source}.auc.{edge}"] = round(float(getattr(figure, edge)), 4)
     return numbers
 
 
-def print_report(thresholds: Thresholds, protocols: dict[str, list[ClipScore]]) -> None:
-    """A Markdown table a protocol, then what the thresholds do."""
+def protocol_table(scores: list[ClipScore]) -> dict[str, dict[str, Interval]]:
+    """Source → measure → figure; ``all`` first."""
+    table = {}
+    for source, part in parts(scores):
+        row = {title: bootstrap(measure, *columns(part), ROUNDS) for title, measure in COLUMNS.items()}
+        for kind, title in KINDS.items():
+            row[title] = bootstrap(roc_auc, *columns(part, kind), ROUNDS)
+        table[source] = row
+    return table
+
+
+def int8_table(protocols: Protocols) -> dict[str, dict[str, Interval]]:
+    """fp32 and int8 side by side, out of fold: ``measure, source`` → figures and what int8 adds. The
+    difference's interval resamples groups of the same clips."""
+    table = {}
+    floats = {score.path: score for score in protocols["oof_fp32"]}
+    for source, part in parts(protocols["oof"]):
+        labels, int8, groups = columns(part)
+        fp32 = columns([floats[score.path] for score in part])[1]
+        for title in ("AUC", "recall at 80 %"):
+            measure = COLUMNS[title]
+            rows = np.arange(len(labels), dtype=np.float64)
+
+            def gain(
+                y: Labels,
+                at: Values,
+                measure: Callable[[Labels, Values], float] = measure,
+                int8: Values = int8,
+                fp32: Values = fp32,
+            ) -> float:
+                index = at.astype(int)
+                return measure(y, int8[index]) - measure(y, fp32[index])
+
+            table[f"{title}, {source}"] = {
+                "fp32": bootstrap(measure, labels, fp32, groups, ROUNDS),
+                "int8": bootstrap(measure, labels, int8, groups, ROUNDS),
+                "int8 - fp32": bootstrap(gain, labels, rows, groups, ROUNDS),
+            }
+    return table
+
+
+def actions(thresholds: Thresholds, scores: list[ClipScore]) -> list[dict[str, Any]]:
+    """What the thresholds do: clips raised, flagged and cut, of either label, and of calm strong motion."""
+    found = []
+    strong = strong_motion(scores)
+    for what, kind, limit in (
+        ("raised by the calm tier", "calm_tier", thresholds.raise_tier),
+        ("flagged", "flaggable", thresholds.flag),
+        ("cut", "cuttable", thresholds.cut),
+    ):
+        over = [score for score in scores if getattr(score, kind) >= limit]
+        calm, calm_clips = sum(not s.violent for s in over), sum(not s.violent for s in scores)
+        found.append(
+            {
+                "what": what,
+                "threshold": limit,
+                "violent": sum(score.violent for score in over),
+                "violent_clips": len(scores) - calm_clips,
+                "calm": calm,
+                "calm_clips": calm_clips,
+                "calm_share_upper_95": round(rate_upper_bound(calm, calm_clips), 4),
+                "strong_motion_calm": sum(getattr(score, kind) >= limit for score in strong),
+                "strong_motion_calm_clips": len(strong),
+            }
+        )
+    return found
+
+
+def print_report(thresholds: Thresholds, protocols: Protocols, cost_ms: float | None = None) -> None:
+    """Markdown: the goals, then a table a protocol with what the thresholds do, then int8 against fp32."""
+    _print_goals(goals(thresholds, protocols, cost_ms, ROUNDS))
     for name, scores in protocols.items():
         print(f"\n{PROTOCOLS[name]}\n")
-        print("| source | " + " | ".join(COLUMNS) + " | AUC of peak | AUC of calm tier |")
-        print("|---" * (len(COLUMNS) + 3) + "|")
-        for source, part in _parts(scores):
-            labels, means, groups = _columns(part)
-            cells = [str(bootstrap(measure, labels, means, groups, ROUNDS)) for measure in COLUMNS.values()]
-            for kind in ("peak", "calm_tier"):
-                other = np.array([getattr(score, kind) for score in part])
-                cells.append(f"{roc_auc(labels, other):.3f}")
-            print(f"| {source} | " + " | ".join(cells) + " |")
+        _print_table("source", protocol_table(scores))
         print()
-        for what, kind, limit in (
-            ("raised by the calm tier", "calm_tier", thresholds.raise_tier),
-            ("flagged", "flaggable", thresholds.flag),
-            ("cut", "cuttable", thresholds.cut),
-        ):
-            over = [score for score in scores if getattr(score, kind) >= limit]
-            violent, calm = sum(score.violent for score in over), sum(not score.violent for score in over)
-            calm_clips = sum(not score.violent for score in scores)
-            bound = rate_upper_bound(calm, calm_clips)
+        for row in actions(thresholds, scores):
             print(
-                f"- {what} (>= {limit}): {violent} of {len(scores) - calm_clips} violent clips, "
-                f"{calm} of {calm_clips} calm clips (at most {bound:.1%} at 95 %)"
+                f"- {row['what']} (>= {row['threshold']}): {row['violent']} of {row['violent_clips']} "
+                f"violent clips, {row['calm']} of {row['calm_clips']} calm clips (at most "
+                f"{row['calm_share_upper_95']:.1%} at 95 %), {row['strong_motion_calm']} of "
+                f"{row['strong_motion_calm_clips']} calm clips with strong motion"
             )
+    if "oof_fp32" in protocols:
+        print("\nfp32 against int8, out of fold\n")
+        _print_table("measure", int8_table(protocols))
 
 
-def _parts(scores: list[ClipScore]) -> list[tuple[str, list[ClipScore]]]:
-    """All clips, then each source that has both labels."""
-    parts = [("all", scores)]
-    for source in sorted({score.source for score in scores}):
-        part = [score for score in scores if score.source == source]
-        if len({score.violent for score in part}) == 2:
-            parts.append((source, part))
-    return parts
+def _print_goals(rows: list[Goal]) -> None:
+    print("| measure | goal | measured | |")
+    print("|---|---|---|---|")
+    for row in rows:
+        print(f"| {row.measure} | {row.goal} | {row.measured} | {'met' if row.met else 'missed'} |")
 
 
-def _columns(scores: list[ClipScore]) -> tuple[Labels, Values, NDArray[np.str_]]:
-    return (
-        np.array([score.violent for score in scores], dtype=bool),
-        np.array([score.mean for score in scores], dtype=np.float64),
-        np.array([score.group for score in scores], dtype=np.str_),
-    )
+def _print_table(first: str, table: dict[str, dict[str, Interval]]) -> None:
+    titles = list(next(iter(table.values())))
+    print(f"| {first} | " + " | ".join(titles) + " |")
+    print("|---" * (len(titles) + 1) + "|")
+    for name, row in table.items():
+        print(f"| {name} | " + " | ".join(str(figure) for figure in row.values()) + " |")
+
+
+def main(
+    scores: Annotated[Path, typer.Option(help="Scores of a training run.")] = SCORES,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Goals, figures and thresholds of the shipped model, on clips that it had not seen."""
+    thresholds, protocols = read_scores(scores)
+    cost_ms = check_model(default_model_directory(), COST_MS).sample_ms_p50
+    if not as_json:
+        print_report(thresholds, protocols, cost_ms)
+        return
+    result = {
+        "goals": [asdict(row) for row in goals(thresholds, protocols, cost_ms, ROUNDS)],
+        "protocols": {name: _numbers(protocol_table(part)) for name, part in protocols.items()},
+        "actions": {name: actions(thresholds, part) for name, part in protocols.items()},
+        "fp32_int8": _numbers(int8_table(protocols)) if "oof_fp32" in protocols else {},
+    }
+    json.dump(result, sys.stdout, indent=1)
+    print()
+
+
+def _numbers(table: dict[str, dict[str, Interval]]) -> dict[str, dict[str, list[float]]]:
+    return {
+        name: {
+            title: [round(value, 4) for value in (figure.value, figure.low, figure.high)]
+            for title, figure in row.items()
+        }
+        for name, row in table.items()
+    }
 
 
 if __name__ == "__main__":
-    print_report(*read_scores())
+    typer.run(main)

@@ -13,12 +13,39 @@ from models.train.sampling import triples
 
 SIZE = 224
 """Side of the crop: four fifths of the picture's shorter side."""
+SHAKE = 3
+"""Standard deviation of a simulated hand's shift between two pictures, in pixels."""
 
 
-def clip_samples(clip: Clip) -> NDArray[np.uint8]:
-    """Crops of every dense sample, uint8 ``(S, 3, SIZE, SIZE)``."""
+def clip_samples(clip: Clip, shake: bool = False) -> NDArray[np.uint8]:
+    """Crops of every dense sample, uint8 ``(S, 3, SIZE, SIZE)``; ``shake``: as from an unsteady hand."""
     stored = cached_pictures(clip.key, DATA / clip.path)
-    return np.stack([seen(stored.pictures[triple]) for triple in triples(stored.pts_ms)])
+    pictures = shaken(stored.pictures, clip.key) if shake else stored.pictures
+    return np.stack([seen(pictures[triple]) for triple in triples(stored.pts_ms)])
+
+
+def shaken(pictures: NDArray[np.uint8], key: str) -> NDArray[np.uint8]:
+    """uint8 ``(N, h, w)`` → ``(N, h - 2 m, w - 2 m)``: each picture cut at a place of its own, as if the
+    camera had been held by hand. Between two pictures the shift is ``SHAKE`` pixels (σ) in each direction;
+    the same ``key`` shakes the same way."""
+    _, height, width = pictures.shape
+    margin = 4 * SHAKE
+    random = np.random.default_rng([SEED, *key.encode()])
+    offsets = random.normal(0, SHAKE / np.sqrt(2), (len(pictures), 2)).round().astype(int)
+    offsets = np.clip(offsets, -margin, margin) + margin
+    kept_height, kept_width = height - 2 * margin, width - 2 * margin
+    return np.stack(
+        [
+            picture[y : y + kept_height, x : x + kept_width]
+            for picture, (y, x) in zip(pictures, offsets, strict=True)
+        ]
+    )
+
+
+def motion(crops: NDArray[np.uint8]) -> float:
+    """How much moves in crops ``(S, 3, h, w)``: mean change in grey levels from first to last picture."""
+    first, last = crops[:, 0].astype(np.int16), crops[:, 2].astype(np.int16)
+    return float(np.abs(last - first).mean())
 
 
 def seen(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
