@@ -2,10 +2,11 @@
 
 Each violent clip is put into a running stream: calm footage first, for long enough that the
 stream has become calm, then the clip, played forwards and backwards until the event has lasted
-``--event-s``. The stream is encoded as a live encoder would (zero latency, fixed GOP) and judged twice by
-the live pipeline: densely from start to end, and in two tiers that start calm. What counts is whether and
-when the event is flagged, by a decider that begins at its first frame, so that neither path profits from a
-false flag before it.
+``--event-s``. With ``--cold`` the clip is the stream: it begins with it, as long as it was filmed. The stream
+is encoded as a live encoder would (zero latency, fixed GOP) and judged by the live pipeline: densely from
+start to end, and in two tiers, once for each of ``--spare-ms``, the media time of each GOP that a worker with
+time to spare looks at densely. What counts is whether and when the event is flagged, by a decider that begins
+at its first frame, so that neither path profits from a false flag before it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import av
 from edge.clock import SystemClock
 from edge.decide import Decider
 from edge.detect import Detector, default_model_directory
+from edge.detect.default_policy import default_policy
 from edge.domain import AccessUnit, Action, Codec, Signal, SignalSource, new_stream_id
 from edge.match import Matcher
 from edge.policy import Policy, TierPolicy
@@ -58,7 +60,8 @@ class Compared:
     event_s: float
     """0 for a calm stream."""
     dense: Seen
-    two_tier: Seen
+    two_tier: dict[int, Seen]
+    """By ``--spare-ms``."""
 
 
 def main(argv: list[str]) -> int:
@@ -70,6 +73,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--event-s", type=float, default=8.0, help="How long the event lasts (0: as filmed).")
     parser.add_argument("--gop-s", type=float, default=2.0)
     parser.add_argument("--bitrate-jump", type=float, default=TierPolicy().bitrate_jump, help="0: off.")
+    parser.add_argument("--cold", action="store_true", help="The clips themselves as streams that begin.")
+    parser.add_argument("--spare-ms", type=int, nargs="+", default=[0], help="Dense part of each calm GOP.")
     parser.add_argument("--b-frames", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--each", action="store_true", help="Also every stream (with --json).")
@@ -82,33 +87,44 @@ def main(argv: list[str]) -> int:
     order.shuffle(violent)
     violent = violent[: options.clips or None]
     detector, matcher = Detector.load(default_model_directory()), Matcher.open(None)
-    two_tier = TierPolicy(start_alert_ms=0, bitrate_jump=options.bitrate_jump)
+    policy = default_policy(default_model_directory())
+    dense = policy.model_copy(update={"tiers": DENSE})
+    start_ms = TierPolicy().start_alert_ms if options.cold else 0
+    tiers = TierPolicy(start_alert_ms=start_ms, bitrate_jump=options.bitrate_jump)
+    two_tier = policy.model_copy(update={"tiers": tiers})
     compared = []
     for number, path in enumerate([*violent, *(order.choice(calm) for _ in range(options.calm))]):
         lead = order.choice(calm)
-        lead_s = order.uniform(5.0, 7.0)
-        event_s = options.event_s if number < len(violent) else 0.0
-        pictures = _pictures(lead, path, lead_s, event_s if number < len(violent) else 8.0)
+        lead_s = 0.0 if options.cold else order.uniform(5.0, 7.0)
+        is_event = number < len(violent)
+        event_s = 0.0 if options.cold else options.event_s
+        pictures = _pictures(lead, path, lead_s, event_s if is_event else 8.0)
         units, onset_ms = _encoded(pictures, options.gop_s, options.b_frames)
+        seen = {
+            spare_ms: _watch(units, onset_ms, two_tier, detector, matcher, spare_ms)
+            for spare_ms in options.spare_ms
+        }
         compared.append(
             Compared(
                 str(path.relative_to(DATA)),
-                (units[-1].pts_ms - onset_ms) / 1000 if number < len(violent) else 0.0,
-                _watch(units, onset_ms, DENSE, detector, matcher),
-                _watch(units, onset_ms, two_tier, detector, matcher),
+                (units[-1].pts_ms - onset_ms) / 1000 if is_event else 0.0,
+                _watch(units, onset_ms, dense, detector, matcher, 0),
+                seen,
             )
         )
         if not options.json:
             print(f"\r{number + 1} streams", end="", file=sys.stderr, flush=True)
-    report = _report(compared)
+    reports = {spare_ms: _report(compared, spare_ms) for spare_ms in options.spare_ms}
     if options.json:
+        shown: dict[str, object] = {"by_spare_ms": reports}
         if options.each:
-            report["each"] = [asdict(one) for one in compared]
-        print(json.dumps(report, indent=2))
+            shown["each"] = [asdict(one) for one in compared]
+        print(json.dumps(shown, indent=2))
     else:
         print(file=sys.stderr)
-        for name, value in report.items():
-            print(f"{name:28} {value}")
+        print(f"{'spare_ms':28}", *(f"{spare_ms:>36}" for spare_ms in options.spare_ms))
+        for name in next(iter(reports.values())):
+            print(f"{name:28}", *(f"{report[name]!s:>36}" for report in reports.values()))
     return 0
 
 
@@ -161,11 +177,12 @@ def _encoded(
     context.options = {"preset": "superfast", "crf": "24", "sc_threshold": "0"}
     if not b_frames:
         context.options |= {"tune": "zerolatency"}
-    packets, onset_ms = [], 0
+    packets: list[av.Packet[av.VideoStream]] = []
+    onset_ms: int | None = None
     for index, (picture, event) in enumerate(pictures):
         picture.pts, picture.time_base = round(index * 1000 / FPS), Fraction(1, 1000)
         picture.pict_type = av.video.frame.PictureType.NONE
-        if event and not onset_ms:
+        if event and onset_ms is None:
             onset_ms = picture.pts
         packets += context.encode(picture)
     packets += context.encode(None)
@@ -174,14 +191,19 @@ def _encoded(
         AccessUnit((p.pts or 0) + delay_ms, (p.dts or 0) + delay_ms, p.is_keyframe, bytes(p), 0.0)
         for p in packets
     ]
-    return units, onset_ms + delay_ms
+    return units, (onset_ms or 0) + delay_ms
 
 
 def _watch(
-    units: list[AccessUnit], onset_ms: int, tiers: TierPolicy, detector: Detector, matcher: Matcher
+    units: list[AccessUnit],
+    onset_ms: int,
+    policy: Policy,
+    detector: Detector,
+    matcher: Matcher,
+    spare_ms: int,
 ) -> Seen:
-    policy = Policy(tiers=tiers)
     pipeline = StreamPipeline(new_stream_id(), Codec.H264, b"", policy, detector, matcher, SystemClock())
+    pipeline.spare(spare_ms)
     decider = Decider(policy)
     first: dict[Action, float] = {}
     start = time.process_time()
@@ -208,29 +230,30 @@ def _scores(signals: Iterable[Signal], pts_ms: int) -> list[Signal]:
     return [s for s in signals if s.source is SignalSource.DETECT and s.pts_ms == pts_ms]
 
 
-def _report(compared: list[Compared]) -> dict[str, object]:
-    events = [one for one in compared if one.event_s]
-    calm = [one for one in compared if not one.event_s]
-    dense = [one for one in events if one.dense.flag_s is not None]
-    both = [one for one in dense if one.two_tier.flag_s is not None]
-    cuts = [one for one in events if one.dense.cut_s is not None]
-    both_cut = [one for one in cuts if one.two_tier.cut_s is not None]
+def _report(compared: list[Compared], spare_ms: int) -> dict[str, object]:
+    pairs = [(one.dense, one.two_tier[spare_ms]) for one in compared]
+    events = [pair for one, pair in zip(compared, pairs, strict=True) if one.event_s]
+    calm = [pair for one, pair in zip(compared, pairs, strict=True) if not one.event_s]
+    flags = [(d.flag_s, t.flag_s) for d, t in events if d.flag_s is not None]
+    cuts = [(d.cut_s, t.cut_s) for d, t in events if d.cut_s is not None]
+    flag_delays = [t - d for d, t in flags if t is not None]
+    cut_delays = [t - d for d, t in cuts if t is not None]
     return {
         "streams": len(events),
-        "flagged_dense": len(dense),
-        "flagged_two_tier": sum(one.two_tier.flag_s is not None for one in events),
-        "recall_of_dense": round(len(both) / len(dense), 4) if dense else None,
-        "first_flag_delay_s": _delays([(o.two_tier.flag_s or 0) - (o.dense.flag_s or 0) for o in both]),
+        "flagged_dense": len(flags),
+        "flagged_two_tier": sum(t.flag_s is not None for _, t in events),
+        "recall_of_dense": round(len(flag_delays) / len(flags), 4) if flags else None,
+        "first_flag_delay_s": _delays(flag_delays),
         "cut_dense": len(cuts),
-        "recall_of_dense_cuts": round(len(both_cut) / len(cuts), 4) if cuts else None,
-        "cut_delay_s": _delays([(o.two_tier.cut_s or 0) - (o.dense.cut_s or 0) for o in both_cut]),
+        "recall_of_dense_cuts": round(len(cut_delays) / len(cuts), 4) if cuts else None,
+        "cut_delay_s": _delays(cut_delays),
         "calm_streams": len(calm),
-        "calm_flagged_dense": sum(one.dense.flag_s is not None for one in calm),
-        "calm_flagged_two_tier": sum(one.two_tier.flag_s is not None for one in calm),
-        "decoded_share": _share([(o.two_tier.decoded, o.dense.decoded) for o in compared]),
-        "calm_decoded_share": _share([(o.two_tier.decoded, o.dense.decoded) for o in calm]),
-        "cpu_share": _share([(o.two_tier.cpu_s, o.dense.cpu_s) for o in compared]),
-        "calm_cpu_share": _share([(o.two_tier.cpu_s, o.dense.cpu_s) for o in calm]),
+        "calm_flagged_dense": sum(d.flag_s is not None for d, _ in calm),
+        "calm_flagged_two_tier": sum(t.flag_s is not None for _, t in calm),
+        "decoded_share": _share([(t.decoded, d.decoded) for d, t in pairs]),
+        "calm_decoded_share": _share([(t.decoded, d.decoded) for d, t in calm]),
+        "cpu_share": _share([(t.cpu_s, d.cpu_s) for d, t in pairs]),
+        "calm_cpu_share": _share([(t.cpu_s, d.cpu_s) for d, t in calm]),
     }
 
 
