@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 from edge.clock import Clock
@@ -19,6 +19,7 @@ from edge.stream.decode import FRUITLESS_MS, Decoder
 from edge.stream.ports import DetectorPort, MatcherPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Feed, Sampler
+from edge.stream.schedule import DEFAULT_INTERVAL_MS
 from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
 
@@ -30,6 +31,10 @@ TORN_MS = 400
 """Calm: a longer gap within a GOP means that the caller left media out, as it was told it may."""
 MODEL_WAIT_MS = 10_000
 """Media time for which a stream that is suspected is still judged by the model that is to be replaced."""
+STEPS = 9
+"""Distances between units that the usual one is taken from."""
+SLACK_MS = 10
+"""Stamps are rounded to milliseconds, and encoders are not exact."""
 JUMP_HOLD_MS = 1_000
 """How long a jump of the bitrate is looked at densely, unless a score prolongs it."""
 
@@ -106,6 +111,7 @@ class StreamPipeline:
         self._decider = Decider(policy)
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
+        self._steps_ms: deque[int] = deque(maxlen=STEPS)
         self._torn = False
         self._bitrate = BitrateJump()
         self._units = self._judged = self._jumps = 0
@@ -159,8 +165,18 @@ class StreamPipeline:
         """Calm tier: media that starts later than this after a keyframe is not needed. None: all is."""
         if self._tiers.due or self._tiers.starting or self._sampler.decodes_all:
             return None
-        # Reordered frames come out up to four frames late, and a decoder wants those units, too.
-        return max(self.burst_ms, self._tiers.spare_ms) + 200
+        return max(self.burst_ms, self._tiers.spare_ms, 2 * self._interval_ms) + self._slack_ms
+
+    @property
+    def _interval_ms(self) -> int:
+        """Usual media time from unit to unit."""
+        return sorted(self._steps_ms)[len(self._steps_ms) // 2] if self._steps_ms else DEFAULT_INTERVAL_MS
+
+    @property
+    def _slack_ms(self) -> int:
+        """What a burst may need beyond its own length: the frame nearest to its end, and where frames are
+        reordered those that come out up to four late, which a decoder wants the units of."""
+        return SLACK_MS + (4 * self._interval_ms if self._decoder.holds_back else self._interval_ms // 2)
 
     @property
     def counters(self) -> PipelineCounters:
@@ -341,6 +357,8 @@ class StreamPipeline:
             self._torn = False
         elif self._said_needed is not None and step_ms > max(TORN_MS, 4 * self._last_step_ms):
             self._tear()
+        elif step_ms > 0:
+            self._steps_ms.append(step_ms)
         self._last_dts_ms, self._last_step_ms = unit.dts_ms, step_ms
         return self._torn
 
