@@ -19,10 +19,11 @@ from edge.ledger.reviews import Reviews
 from edge.ledger.strikes import Strikes
 from edge.ledger.tables import audit
 from edge.ledger.unreviewed import Unreviewed
+from edge.ledger.usage import Usage
 from edge.ledger.violations import Violations
 
 
-class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies):
+class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies, Usage):
     """One database; ``Ledger.open`` migrates it first."""
 
     def audit_rows(self, *, after: int = 0) -> Iterator[AuditRow]:

@@ -11,6 +11,7 @@ from edge.hooks import Admission
 from edge.policy import FailureMode
 from edge.supervise.registry import LiveStream
 from edge.supervise.state import State
+from edge.supervise.tally import Tally
 
 
 class Admissions:
@@ -20,10 +21,12 @@ class Admissions:
     def __init__(
         self,
         state: State,
+        tally: Tally,
         forget: Callable[[LiveStream, str], None],
         refused_again: Callable[[Publish], None],
     ) -> None:
         self._state = state
+        self._tally = tally
         self._forget = forget
         self._refused_again = refused_again
 
@@ -31,6 +34,8 @@ class Admissions:
         """The same live connection gets the same answer again."""
         admission = self._admission(publish)
         self._state.metrics.admissions.labels(admission.reason).inc()
+        if not admission.allowed:
+            self._tally.refused(publish.app, admission.reason)
         return admission
 
     def _admission(self, publish: Publish) -> Admission:

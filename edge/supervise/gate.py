@@ -28,6 +28,7 @@ from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.supervise.reports import Reports
 from edge.supervise.reviewing import Reviewing
 from edge.supervise.state import State
+from edge.supervise.tally import Tally
 from edge.supervise.tasks import Tasks
 from edge.supervise.watching import Watching
 from edge.telemetry.metrics import Metrics
@@ -36,6 +37,7 @@ from edge.workers.settings import WorkerSettings
 
 _SWEEP_S = 1.0
 _EXPIRE_SWEEPS = 600
+_USAGE_SWEEPS = 600
 _SETTLE_SWEEPS = 10
 _PULLED_FACTOR = 20
 """How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
@@ -66,7 +68,8 @@ class Gate:
         self.ledger = ledger
         self.thread = LedgerThread(metrics)
         self._carried = CarriedStreams(settings.data_dir / "streams.jsonl", frozenset(connectors))
-        self.registry = Registry(settings.limits.max_streams, self._carried)
+        self._tally = Tally(clock)
+        self.registry = Registry(settings.limits.max_streams, self._carried, self._tally)
         self.pool = WorkerPool(settings.workers, worker_settings, clock)
         self._state = state = State(
             settings,
@@ -107,7 +110,9 @@ class Gate:
         self.watching = Watching(state, failures, tasks)
         self.operating = Operating(state, self._enforcement)
         self.reviewing = Reviewing(state, self.operating, known_footage, tasks)
-        self._admissions = Admissions(state, self.watching.forget, self._enforcement.orphans.refused_again)
+        self._admissions = Admissions(
+            state, self._tally, self.watching.forget, self._enforcement.orphans.refused_again
+        )
         self._reports = Reports(state, self.watching, self._enforcement, failures, known_footage, tasks)
         self._feed: FleetFeed | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -175,6 +180,7 @@ class Gate:
         self._tasks.cancel()
         await self._cutter.close()
         await self.pool.stop()
+        await self._write_usage()
         self._carried.close()
         self.thread.close()
 
@@ -241,6 +247,8 @@ class Gate:
             if number % _EXPIRE_SWEEPS == 0:
                 view.expire(self.clock.wall_ms())
             self._measure()
+            if number % _USAGE_SWEEPS == 0:
+                await self._write_usage()
             self._forget_unwatched()
             if number % _SETTLE_SWEEPS == 0:
                 await self._settle_unreviewed()
@@ -270,6 +278,16 @@ class Gate:
                     self.watching.forget(stream, "unwatched")
             elif stream.cutting and not self.wants_pull(stream.publish.server):
                 self._enforcement.abandon(stream)
+
+    async def _write_usage(self) -> None:
+        counted = self._tally.take()
+        if counted is None:
+            return
+        try:
+            await self.thread.call(self.ledger.record_usage, counted, self.clock.wall_ms())
+        except GateError as error:
+            log.warning("usage waits for the ledger", error=str(error))
+            self._tally.put_back(counted)
 
     def _measure(self) -> None:
         metrics = self._state.metrics

@@ -11,6 +11,7 @@ from edge.errors import CapacityExceeded, NotFound
 from edge.supervise.answers import Answers
 from edge.supervise.carried import CarriedStream, CarriedStreams
 from edge.supervise.pushed import PushedMedia
+from edge.supervise.tally import Tally
 
 
 class Phase(StrEnum):
@@ -67,9 +68,10 @@ class LiveStream:
 class Registry:
     """Bounded set of live streams with the look-ups that admission and enforcement need."""
 
-    def __init__(self, max_streams: int, carried: CarriedStreams) -> None:
+    def __init__(self, max_streams: int, carried: CarriedStreams, tally: Tally) -> None:
         self._max_streams = max_streams
         self._carried = carried
+        self._tally = tally
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}
 
@@ -79,10 +81,12 @@ class Registry:
         self._streams[stream.id] = stream
         if stream.publish.connection:
             self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
+        self._tally.started(stream.id, stream.publish.app, stream.started_ms)
         self._carried.admitted(CarriedStream(stream.id, stream.publish, stream.started_ms))
 
     def remove(self, stream: LiveStream) -> None:
         self._streams.pop(stream.id, None)
+        self._tally.ended(stream.id)
         self._carried.over(stream.id)
         key = (stream.publish.server, stream.publish.connection)
         if self._by_connection.get(key) == stream.id:

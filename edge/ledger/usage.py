@@ -1,0 +1,17 @@
+"""What a gate was used for, in the audit log: no rows of its own, and as safe from changes by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge.ledger.base import GATE, LedgerBase
+
+USAGE = "usage"
+
+
+class Usage(LedgerBase):
+    def record_usage(self, counted: Mapping[str, Any], wall_ms: int) -> None:
+        """``counted``: as ``Tally.take`` gives it."""
+        with self._database.write("record usage") as connection:
+            self._audit(connection, wall_ms, GATE, USAGE, self._gate, counted, {})

@@ -1,0 +1,83 @@
+"""What the gate was used for, counted by app, for reports: streams, how long they were live, refusals.
+
+A few counters an app, whatever the number of streams. They go to the audit log every ten minutes and at
+the end, so that a gate that is killed loses the count of its last minutes, and of nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge.clock import Clock
+
+MAX_APPS = 256
+OTHER = "…"
+"""Apps beyond the first 256 of an interval are counted together."""
+
+
+@dataclass(slots=True)
+class _App:
+    streams: int = 0
+    stream_ms: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+class Tally:
+    """Times are wall milliseconds of ``clock``; one that steps back counts nothing twice."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_ms = clock.wall_ms()
+        self._begun_ms = self._since_ms
+        self._apps: dict[str, _App] = {}
+        self._live: dict[str, tuple[str, int]] = {}
+        """By stream: its app, and until when its time is counted."""
+
+    def started(self, stream_id: str, app: str, started_ms: int) -> None:
+        """A stream that an earlier run of the gate has counted goes on here."""
+        if started_ms >= self._begun_ms:
+            self._app(app).streams += 1
+        self._live[stream_id] = (app, max(started_ms, self._begun_ms))
+
+    def ended(self, stream_id: str) -> None:
+        """Idempotent."""
+        if (live := self._live.pop(stream_id, None)) is not None:
+            app, counted_ms = live
+            self._app(app).stream_ms += max(0, self._clock.wall_ms() - counted_ms)
+
+    def refused(self, app: str, reason: str) -> None:
+        counts = self._app(app).refused
+        counts[reason] = counts.get(reason, 0) + 1
+
+    def take(self) -> dict[str, Any] | None:
+        """What was counted since the last time, as ``put_back`` takes it; None where there is nothing.
+
+        ``{"from_ms", "to_ms", "apps": {APP: {"streams", "stream_ms", "refused": {REASON: count}}}}``
+        """
+        now = self._clock.wall_ms()
+        for stream_id, (app, counted_ms) in self._live.items():
+            self._app(app).stream_ms += max(0, now - counted_ms)
+            self._live[stream_id] = (app, max(now, counted_ms))
+        apps = {
+            name: {"streams": each.streams, "stream_ms": each.stream_ms, "refused": each.refused}
+            for name, each in sorted(self._apps.items())
+        }
+        since_ms, self._since_ms = self._since_ms, now
+        self._apps = {}
+        return {"from_ms": since_ms, "to_ms": now, "apps": apps} if apps else None
+
+    def put_back(self, taken: dict[str, Any]) -> None:
+        """It could not be written: it is part of the next."""
+        self._since_ms = min(self._since_ms, taken["from_ms"])
+        for name, values in taken["apps"].items():
+            app = self._app(name)
+            app.streams += values["streams"]
+            app.stream_ms += values["stream_ms"]
+            for reason, count in values["refused"].items():
+                app.refused[reason] = app.refused.get(reason, 0) + count
+
+    def _app(self, name: str) -> _App:
+        if name not in self._apps and len(self._apps) >= MAX_APPS:
+            name = OTHER
+        return self._apps.setdefault(name, _App())
