@@ -130,16 +130,14 @@ def list_incidents(
         print_json(found)
         return
     print_table(
-        ("id", "opened (UTC)", "action", "category", "broadcaster", "state", "claimed by", "cut"),
+        ("id", "opened (UTC)", "what", "broadcaster", "state", "cut"),
         (
             (
                 one["id"],
                 when(one["created_wall_ms"]),
-                f"{one['action']} (shadow)" if one["shadow"] else one["action"],
-                one["category"] or one["reason"],
+                f"{'shadow ' if one['shadow'] else ''}{one['action']} {one['category'] or one['reason']}",
                 one["broadcaster"],
-                one["state"],
-                one["claimed_by"] or "",
+                f"{one['state']}, {one['claimed_by']}'s" if one["claimed_by"] else one["state"],
                 _cut_of(one),
             )
             for one in found

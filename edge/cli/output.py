@@ -22,6 +22,8 @@ R = TypeVar("R")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
+_PIPE_COLUMNS = 240
+
 console = Console()
 stderr = Console(stderr=True)
 
@@ -33,7 +35,10 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """A plain table, or one line when there is nothing to show."""
+    """A plain table, or one line when there is nothing to show.
+
+    As wide as the terminal; wide enough for whole ids where there is none, as in a pipe.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -42,7 +47,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
         table.add_row(*(str(cell) for cell in row))
         count += 1
     if count:
-        console.print(table)
+        (console if console.is_terminal else Console(width=_PIPE_COLUMNS)).print(table)
     else:
         console.print(empty)
 

@@ -62,8 +62,8 @@ class MatchVote:
         """Take in the candidates of the newest sample; the matches that count now, nearest first.
 
         Media time that goes back starts the vote anew. Only an entry that the newest sample shows can
-        count. ``detail`` of a signal is ``bank=… hits=3/5 offset_ms=… slope=… distances=… variant=…``,
-        with ``at_most=flag`` where the entry may not cut.
+        count. ``detail`` of a signal is ``bank=… hits=3/5 offset_ms=… slope=… distances=… variant=…
+        severity=…``, with ``at_most=flag`` where the entry may not cut.
         """
         if self._samples and pts_ms < self._samples[-1][0]:
             self.reset()
@@ -132,7 +132,7 @@ class MatchVote:
         if newest.timestamp_ms is not None:
             detail += [f"offset_ms={line.offset_ms:.0f}", f"slope={line.slope:.2f}"]
         detail.append(f"distances={','.join(str(c.distance) for c in line.on)}")
-        detail.append(f"variant={newest.variant}")
+        detail += [f"variant={newest.variant}", f"severity={newest.severity.value}"]
         if newest.quarantined or newest.opinion is not Opinion.VIOLATING:
             detail.append("at_most=flag")
         return Signal(

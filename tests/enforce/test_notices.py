@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.domain import PERMANENT_MS
-from edge.enforce import notice
+from edge.domain import PERMANENT_MS, Block, SubjectKind
+from edge.enforce import block_notice, notice
 from edge.enforce.notices import KEYS, catalogue
 from edge.errors import InvalidInput
 from edge.policy import Policy
@@ -78,14 +78,44 @@ def test_a_stop_without_a_block_does_not_claim_one() -> None:
     assert "withdrawn" in notice("cut", until_ms=DATED, category="").en
 
 
+def test_a_provisional_block_says_what_ends_it() -> None:
+    said = notice("cut", until_ms=DATED, category="fight", review_by_ms=DATED)
+    assert "holds until a person has reviewed it, at the latest until \u20662027-01-15 08:00 UTC" in said.en
+    assert "Live access returns" not in said.en
+    assert "مؤقت" in said.ar
+    assert "\u20662027-01-15 08:00 UTC\u2069" in said.ar
+
+
+@pytest.mark.parametrize("until_ms", [DATED, PERMANENT_MS])
+def test_a_provisional_block_that_stands_says_that_a_person_will_look(until_ms: int) -> None:
+    said = notice("blocked", until_ms=until_ms, review_by_ms=DATED - 1)
+    assert "provisional" in said.en
+    assert ("permanently" in said.en) == (until_ms == PERMANENT_MS)
+    assert catalogue("ar")["provisional"] in said.ar
+
+
+def test_what_a_block_says_depends_on_the_time() -> None:
+    block = Block(
+        "bl1", SubjectKind.BROADCASTER, "anna", "", "detector", "fight", 0, DATED, "in1", "gate",
+        provisional=True, full_until_ms=DATED, review_by_ms=DATED - MINUTE_MS,
+    )  # fmt: skip
+    assert "provisional" in block_notice("blocked", block, 0).en
+    assert "provisional" not in block_notice("blocked", block, DATED - MINUTE_MS).en
+    assert "physical violence" in block_notice("blocked", block, 0).en
+    assert block_notice("cut", None, 0, category="fight") == notice("cut", category="fight")
+
+
 def test_an_unknown_key_is_named() -> None:
     with pytest.raises(InvalidInput, match="notice: 'nonsense'"):
         notice("nonsense")
 
 
-@given(st.sampled_from(KEYS), st.integers(0, 2 * PERMANENT_MS), st.text(max_size=200))
-def test_nothing_breaks_out_of_its_isolate(key: str, until_ms: int, category: str) -> None:
-    said = notice(key, until_ms=until_ms, category=category)
+times = st.integers(0, 2 * PERMANENT_MS)
+
+
+@given(st.sampled_from(KEYS), times, st.text(max_size=200), times)
+def test_nothing_breaks_out_of_its_isolate(key: str, until_ms: int, category: str, review_by_ms: int) -> None:
+    said = notice(key, until_ms=until_ms, category=category, review_by_ms=review_by_ms)
     for text in (said.en, said.ar):
         assert balanced(text)
         assert all(c in ISOLATES | {PDI} or unicodedata.category(c)[0] != "C" for c in text)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import grpc
@@ -15,6 +15,7 @@ import pytest
 from edge.api.gen import gate_pb2
 
 TIMEOUT_S = 30.0
+_Seen = TypeVar("_Seen")
 
 
 def write_footage(path: Path, seconds: int, width: int = 320, height: int = 240) -> None:
@@ -110,3 +111,12 @@ def workers_of(pid: int) -> list[int]:
         if parent == pid and b"edge.workers.process" in command:
             found.append(int(entry.name))
     return found
+
+
+def until(look: Callable[[], _Seen], condition: Callable[[_Seen], bool]) -> _Seen:
+    """What ``look`` sees once the condition holds."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition(seen := look()):
+        assert time.monotonic() < deadline, f"still {seen}"
+        time.sleep(0.05)
+    return seen

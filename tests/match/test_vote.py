@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.domain import SignalSource
+from edge.enforce.ladder import SEVERE_BANK
 from edge.errors import InvalidInput
-from edge.match import Candidate, MatchVote, Opinion
+from edge.match import Candidate, MatchVote, Opinion, Severity
 
 
 def at(entry: str, timestamp_ms: int | None, distance: int = 10, **more: object) -> Candidate:
@@ -125,6 +126,13 @@ def test_entries_that_may_not_cut_say_so() -> None:
         vote = MatchVote(1, 1)
         (signal,) = vote.add(0, [candidate])
         assert signal.detail.endswith("at_most=flag")
+
+
+def test_a_signal_carries_the_severity_of_its_bank() -> None:
+    (signal,) = MatchVote(1, 1).add(0, [at("i", None, severity=Severity.CRITICAL)])
+    assert SEVERE_BANK in signal.detail.split()
+    (signal,) = MatchVote(1, 1).add(0, [at("i", None)])
+    assert "severity=high" in signal.detail.split()
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 5), (6, 5), (3, 65)])

@@ -1,0 +1,189 @@
+"""``edge-gate incident``, ``appeal`` and ``strike`` against a real gate whose ledger holds a violation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge.cli import app
+from edge.clock import SystemClock
+from edge.domain import PERMANENT_MS, Action, Incident, Publish, Severity, Verdict, new_id, new_stream_id
+from edge.enforce import Sanction
+from edge.launch import GateProcess
+from edge.ledger import Ledger
+from edge.policy import Policy, ReviewPolicy
+from tests.integration.calls import until
+
+PEOPLE = """
+platform shop shop-token-of-the-platform
+reviewer rita rita-token-of-the-reviewer
+reviewer rolf rolf-token-of-the-reviewer
+viewer vera vera-token-of-the-viewer
+"""
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess, dict[str, str]]]:
+    """A gate that finds two violations, one of them severe, and a FLAG in its ledger."""
+    folder: Path = tmp_path_factory.mktemp("gate")
+    now = SystemClock().wall_ms()
+    ledger = Ledger.open(f"sqlite:///{folder / 'edge.db'}")
+    policy = Policy(review=ReviewPolicy(two_person_permanent=True))
+    ledger.policy_put(policy, "test", "two people", now, None)
+    ids = {}
+    for who, action, severity in (
+        ("anna", Action.CUT, Severity.NORMAL),
+        ("berta", Action.CUT, Severity.SEVERE),
+        ("carla", Action.FLAG, Severity.NORMAL),
+    ):
+        incident = Incident(
+            new_id("in"),
+            new_stream_id(),
+            Publish("test", f"c-{who}", "live", "show", who),
+            Verdict(action, 0, -1, "fight", "detector", 0.9),
+            now,
+        )
+        if action is Action.CUT:
+            ledger.record_violation(incident, Sanction(review=policy.review, severity=severity), now)
+        else:
+            ledger.record_incident(incident, now)
+        ids[who] = incident.id
+    ledger.close()
+    tokens = folder / "operator.tokens"
+    tokens.write_text(PEOPLE)
+    tokens.chmod(0o600)
+    with GateProcess(folder, config="[workers]\ncount = 1\n[limits]\ncut_limit_ms = 200\n") as running:
+        yield running, ids
+
+
+@pytest.fixture
+def ids(gate: tuple[GateProcess, dict[str, str]]) -> dict[str, str]:
+    return gate[1]
+
+
+@pytest.fixture
+def run(gate: tuple[GateProcess, dict[str, str]]) -> Callable[..., Result]:
+    def invoke(*arguments: str) -> Result:
+        where = ["--gate", gate[0].grpc, "--tokens", str(gate[0].tokens)]
+        return CliRunner().invoke(app, [*arguments, *where])
+
+    return invoke
+
+
+def said(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_two_reviewers_do_not_collide_and_both_words_count(
+    run: Callable[..., Result], ids: dict[str, str]
+) -> None:
+    berta = ids["berta"]
+    assert berta in [one["id"] for one in said(run("incident", "list", "--state", "open", "--json"))]
+    assert berta in run("incident", "list").stdout
+    claimed = said(run("incident", "claim", berta, "--as", "rita", "--json"))
+    assert claimed["claimed_by"] == "rita"
+    refused = run("incident", "confirm", berta, "--reason", "seen", "--as", "rolf")
+    assert (refused.exit_code, "claimed by rita" in refused.output) == (1, True)
+    once = said(run("incident", "confirm", berta, "--reason", "seen", "--as", "rita", "--json"))
+    assert (once["state"], once["claimed_by"], once["first_confirmed_by"]) == ("confirmed_once", None, "rita")
+    again = run("incident", "confirm", berta, "--reason", "seen", "--as", "rita")
+    assert (again.exit_code, "another person" in again.output) == (1, True)
+    confirmed = said(run("incident", "confirm", berta, "--reason", "seen", "--as", "rolf", "--json"))
+    assert confirmed["state"] == "confirmed"
+    shown = said(run("incident", "show", berta, "--json"))
+    assert [(made["until_wall_ms"], made["provisional"]) for made in shown["blocks"]] == [
+        (PERMANENT_MS, False)
+    ]
+    assert shown["strike"]["severity"] == "severe"
+    text = run("incident", "show", berta).stdout
+    assert "permanent" in text
+    assert "rolf" in text
+
+
+def test_an_appeal_is_filed_listed_and_granted(run: Callable[..., Result], ids: dict[str, str]) -> None:
+    anna = ids["anna"]
+    (block,) = said(run("incident", "show", anna, "--json"))["blocks"]
+    assert block["provisional"]
+    assert "provisional" in run("block", "list").stdout
+    filed = said(run("appeal", "file", "We play.\nNobody was hurt.", "--block", block["id"], "--json"))
+    assert (filed["incident_id"], filed["filed_by"], filed["state"]) == (anna, "shop", "open")
+    assert [one["id"] for one in said(run("appeal", "list", "--state", "open", "--json"))] == [filed["id"]]
+    assert filed["id"] in run("appeal", "list").stdout
+    granted = run("appeal", "decide", filed["id"], "--grant", "--reason", "a play", "--as", "rita", "--json")
+    assert said(granted)["state"] == "granted"
+    assert said(run("incident", "show", anna, "--json"))["state"] == "overturned"
+    assert anna not in [one["incident_id"] for one in said(run("strike", "list", "--json"))]
+
+
+def test_strikes_by_hand_are_given_and_pardoned(run: Callable[..., Result], ids: dict[str, str]) -> None:
+    arguments = ("strike", "add", "--incident", ids["carla"], "--reason", "seen", "--json")
+    given = said(run(*arguments, "--as", "rita"))
+    assert given["strike"]["broadcaster"] == "carla"
+    assert [one["id"] for one in said(run("strike", "list", "--broadcaster", "carla", "--json"))] == [
+        given["strike"]["id"]
+    ]
+    assert "carla" in run("strike", "list").stdout
+    pardoned = said(run("strike", "pardon", given["strike"]["id"], "--reason", "grace", "--json"))
+    assert pardoned["pardoned_by"] == "rita"
+    assert said(run("strike", "list", "--broadcaster", "carla", "--json")) == []
+
+
+def test_permanent_blocks_by_hand_take_two(run: Callable[..., Result]) -> None:
+    added = said(
+        run(
+            "block",
+            "add",
+            "device=7",
+            "--kind",
+            "attribute",
+            "--for",
+            "permanent",
+            "--reason",
+            "raid",
+            "--json",
+        )
+    )
+    assert (added["provisional"], added["full_until_wall_ms"]) == (True, PERMANENT_MS)
+    same = run("block", "confirm", added["id"], "--reason", "yes", "--as", "rita")
+    assert (same.exit_code, "another person" in same.output) == (1, True)
+    confirmed = said(run("block", "confirm", added["id"], "--reason", "yes", "--as", "rolf", "--json"))
+    assert confirmed["until_wall_ms"] == PERMANENT_MS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("incident", "list", "--state", "closed"), "--state"),
+        (("incident", "list", "--since", "yesterday"), "--since"),
+        (("incident", "show", "in_none"), "in_none"),
+        (("incident", "claim", "in_none", "--as", "vera"), "no token of vera with role reviewer"),
+        (("appeal", "file", "x"), "incident_id"),
+        (("appeal", "file", "x" * 5000, "--incident", "in_none"), "text"),
+        (("strike", "add", "--reason", "y"), "broadcaster"),
+        (("strike", "pardon", "sk_none", "--reason", "y"), "sk_none"),
+    ],
+)
+def test_errors_name_what_is_wrong(
+    arguments: tuple[str, ...], named: str, run: Callable[..., Result]
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert named in result.output
+
+
+def test_a_cut_of_an_earlier_run_that_nobody_proves_ends(
+    run: Callable[..., Result], ids: dict[str, str]
+) -> None:
+    """The violations of the fixture were never cut by the gate: their callers are gone."""
+    shown = until(
+        lambda: said(run("incident", "show", ids["berta"], "--json")),
+        lambda one: one["cut_unconfirmed_reason"] is not None,
+    )
+    assert shown["cut_unconfirmed_reason"] == "caller_gone"
+    assert "UNCONFIRMED" in run("incident", "show", ids["berta"]).stdout
