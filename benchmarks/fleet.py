@@ -4,7 +4,7 @@ python -m benchmarks fleet --edges 4 --repeats 50 --json
 
 Real gates, a real PostgreSQL. A broadcaster streams at one edge; another edge blocks it, by hand
 (``AddBlock``) or upon a violation (known footage). ``refused_ms`` is until each of the other edges
-refuses the broadcaster, asked again and again without a pause; ``cut_ms`` is until the running stream
+refuses the broadcaster, asked again every other millisecond; ``cut_ms`` is until the running stream
 gets its CUT. Both from the moment the block was asked for, or the verdict reached. The same once more
 with every notification of the database lost on the way, when only polling is left.
 """
@@ -16,8 +16,6 @@ import asyncio
 import json
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,91 +25,19 @@ import grpc
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks._edges import WAIT_S, Edge, Watched, wall_ms
 from benchmarks._media import Loop, load_loop
 from benchmarks._percentiles import percentiles
 from benchmarks.servers.postgresql import DeafLine, PostgreSql, available
-from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.api.gen import operator_pb2
 from edge.cli.demo_footage import demo_footage
 from edge.errors import NotFound
 from edge.launch import GateProcess
 from edge.match import Bank, BankInfo, fingerprint
 
 _PERCENTILES = (50, 95, 99)
-_WAIT_S = 30.0
 _CALM_UNITS = 30
 _CAUSES = ("add_block", "violation")
-
-
-class Edge:
-    """One gate of the fleet and its stubs."""
-
-    def __init__(self, process: GateProcess, channel: grpc.aio.Channel) -> None:
-        self.gate: Any = gate_pb2_grpc.GateStub(channel)
-        self.operator: Any = operator_pb2_grpc.OperatorStub(channel)
-        token = parse_tokens(process.tokens)[0].token.get_secret_value()
-        self.metadata = (("authorization", f"Bearer {token}"),)
-
-    async def admit(self, who: str, connection: str) -> gate_pb2.AdmitResponse:
-        request = gate_pb2.AdmitRequest(
-            server="benchmark",
-            connection=connection,
-            app="live",
-            name=who,
-            broadcaster=who,
-            address="127.0.0.1",
-        )
-        response: gate_pb2.AdmitResponse = await self.gate.Admit(request, timeout=_WAIT_S)
-        return response
-
-    async def refuses_ms(self, who: str) -> float:
-        """Wall time at which this edge refused the broadcaster."""
-        end = time.monotonic() + _WAIT_S
-        while (await self.admit(who, f"{who}-poll")).allowed:
-            if time.monotonic() > end:
-                raise TimeoutError(f"{who} is still admitted after {_WAIT_S} s")
-        return _wall_ms()
-
-
-@dataclass
-class Watched:
-    """A stream that a call pushes at an edge."""
-
-    edge: Edge
-    stream_id: str
-    media: Loop
-    units: int
-    """How many of them; the call stays open after the last."""
-    started: asyncio.Event = field(default_factory=asyncio.Event)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def until_cut(self) -> tuple[float, str]:
-        """Wall time at which the CUT arrived, and its incident; then the connection is closed."""
-        async for answer in self.edge.gate.Watch(self._messages(), timeout=4 * _WAIT_S):
-            self.started.set()
-            if answer.verdict.action == gate_pb2.ACTION_CUT:
-                at = _wall_ms()
-                self.done.set()
-                await self.edge.gate.ConfirmCut(
-                    gate_pb2.ConfirmCutRequest(stream_id=self.stream_id), timeout=_WAIT_S
-                )
-                return at, answer.verdict.incident_id
-        raise TimeoutError("the stream ended without a cut")
-
-    async def _messages(self) -> AsyncIterator[gate_pb2.WatchRequest]:
-        media = self.media
-        yield gate_pb2.WatchRequest(
-            open=gate_pb2.WatchOpen(stream_id=self.stream_id, codec=media.codec, extradata=media.extradata)
-        )
-        start = time.monotonic()
-        for unit in media.units[: self.units]:
-            await asyncio.sleep(max(0.0, start + unit.dts_ms / 1000 - time.monotonic()))
-            yield gate_pb2.WatchRequest(
-                access_unit=gate_pb2.AccessUnit(
-                    pts_ms=unit.pts_ms, dts_ms=unit.dts_ms, keyframe=unit.keyframe, data=unit.data
-                )
-            )
-        await self.done.wait()
 
 
 @dataclass
@@ -129,27 +55,25 @@ async def trial(edges: list[Edge], number: int, cause: str, calm: Loop, known: L
     admitted = await others[0].admit(who, f"{who}-running")
     running = Watched(others[0], admitted.stream_id, calm, _CALM_UNITS)
     cut = asyncio.create_task(running.until_cut())
-    await asyncio.wait_for(running.started.wait(), _WAIT_S)
+    await asyncio.wait_for(running.started.wait(), WAIT_S)
+    refused = [asyncio.create_task(edge.refuses_ms(who)) for edge in others]
     if cause == "violation":
         stream_id = (await here.admit(who, f"{who}-violating")).stream_id
         violating = asyncio.create_task(Watched(here, stream_id, known, len(known.units)).until_cut())
-        # What it shows is known after a few samples; until then the edges have nothing to refuse.
-        _, incident_id = await asyncio.wait_for(violating, _WAIT_S)
+        _, incident_id = await asyncio.wait_for(violating, WAIT_S)
         found = await here.operator.ListIncidents(
-            operator_pb2.ListIncidentsRequest(broadcaster=who), metadata=here.metadata, timeout=_WAIT_S
+            operator_pb2.ListIncidentsRequest(broadcaster=who), metadata=here.metadata, timeout=WAIT_S
         )
         began_ms = float(next(i.created_wall_ms for i in found.incidents if i.id == incident_id))
-        refused = [asyncio.create_task(edge.refuses_ms(who)) for edge in others]
     else:
-        refused = [asyncio.create_task(edge.refuses_ms(who)) for edge in others]
-        began_ms = _wall_ms()
+        began_ms = wall_ms()
         await here.operator.AddBlock(
             operator_pb2.AddBlockRequest(subject=who, duration_ms=3_600_000, reason="benchmark"),
             metadata=here.metadata,
-            timeout=_WAIT_S,
+            timeout=WAIT_S,
         )
     tally.refused += [await task - began_ms for task in refused]
-    tally.cut.append((await asyncio.wait_for(cut, _WAIT_S))[0] - began_ms)
+    tally.cut.append((await asyncio.wait_for(cut, WAIT_S))[0] - began_ms)
 
 
 async def measure(
@@ -177,10 +101,6 @@ async def measure(
                 "cut_ms": percentiles(tally.cut, _PERCENTILES),
             }
         return result
-
-
-def _wall_ms() -> float:
-    return time.time_ns() / 1e6
 
 
 def main(argv: list[str]) -> int:
