@@ -136,10 +136,19 @@ def _measure(scratch: Path, videos: list[Path], arguments: argparse.Namespace) -
         # The long ones first, so that they do not run alone in the end.
         calm = [] if arguments.no_calm else [pool.submit(_calm, path) for path in _calm_videos()]
         tried = [pool.submit(_try, path, name, arguments.cache) for name in names for path in videos]
-        done = list(_gathered([*calm, *tried], "lookups", arguments.json))
-    changes = {
-        n: _summed(CHANGES[n], [t for t in done if isinstance(t, Trials) and t.change == n]) for n in names
-    }
+        changes: dict[str, dict[str, Any]] = {}
+        calm_done: list[Calm] = []
+        trials: dict[str, list[Trials]] = {name: [] for name in names}
+        for one in _gathered([*tried, *calm], "lookups", arguments.json):
+            if isinstance(one, Calm):
+                calm_done.append(one)
+                continue
+            trials[one.change].append(one)
+            if len(trials[one.change]) == len(videos):
+                changes[one.change] = row = _summed(CHANGES[one.change], trials[one.change])
+                if not arguments.json:
+                    print(f"{one.change}: {json.dumps(row)}", file=sys.stderr, flush=True)
+    changes = {name: changes[name] for name in names}
     footage_s = sum(item.entry.duration_ms for item in known) / 1000
     hashes = sum(len(item.hashes) for item in known)
     report: dict[str, Any] = {
@@ -153,7 +162,7 @@ def _measure(scratch: Path, videos: list[Path], arguments: argparse.Namespace) -
     }
     passed = all(change["passed"] is not False for change in changes.values())
     if calm:
-        report["calm"] = said_calm = _summed_calm([c for c in done if isinstance(c, Calm)])
+        report["calm"] = said_calm = _summed_calm(calm_done)
         passed = passed and said_calm["false_matches"] == 0
     return report | {"passed": passed, "took_s": round(time.perf_counter() - started)}
 

@@ -153,6 +153,7 @@ class Bank:
                             kept = {segment.path.name for segment in intake.new_segments}
                 intake.flush()
                 self._store(intake, checkpoints())
+                kept = set()
             finally:
                 kept |= {name.file for name in read_manifest(self.path)[0].segments}
                 for segment in intake.new_segments:

@@ -97,8 +97,8 @@ class ImportStage:
 
     def restore(self, base: str) -> tuple[Staged, list[Segment]] | None:
         kept = self._read()
-        self._sweep(set() if kept is None else {name.file for name in kept.names})
         if kept is not None:
+            self._sweep({name.file for name in kept.names})
             if self._resume and kept.base == base:
                 with contextlib.suppress(BankError):
                     segments = [open_segment(self._bank.parent / n.file, n) for n in kept.names]
@@ -106,7 +106,8 @@ class ImportStage:
                         self._changes.low_quality = kept.low_quality
                         self._changes.other_kinds = kept.other_kinds
                         return Staged(kept.names, kept.gone, Updated(**kept.updated)), segments
-            self._drop(kept)
+        self.clear()
+        self._sweep(set())
         if self._resume and self._before:
             with contextlib.suppress(ValidationError):
                 self._goes_on(_Reached.model_validate_json(self._before))
@@ -170,12 +171,6 @@ class ImportStage:
         for path in self._bank.parent.iterdir():
             if stray.fullmatch(path.name) and path.name not in named:
                 path.unlink(missing_ok=True)
-
-    def _drop(self, kept: _Kept) -> None:
-        """Forget what was kept; its segments first, so that a break in between leaves no stray file."""
-        for name in kept.names:
-            self._path.with_name(name.file).unlink(missing_ok=True)
-        self.clear()
 
 
 def feed_checkpoints(checkpoints: Mapping[str, str]) -> dict[str, str]:
