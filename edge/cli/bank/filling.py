@@ -148,7 +148,11 @@ def import_(
                 updated = target.update(changes, existing=existing, checkpoints=checkpoints, stage=stage)
             except BaseException:
                 if (kept := stage.kept) is not None:
-                    stderr.print(f"{path}: kept up to line {kept.line}; --resume goes on from there")
+                    stderr.print(
+                        f"{path}: kept up to line {kept.line}; --resume goes on from there",
+                        soft_wrap=True,
+                        markup=False,
+                    )
                 raise
     said = {
         "bank": str(target.path),

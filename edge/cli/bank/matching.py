@@ -49,7 +49,9 @@ def match(
             if r["samples_cut_short"]:
                 stderr.print(
                     f"{r['path']}: at {r['samples_cut_short']} of {r['samples']} samples so much lies within "
-                    "the radius that only the nearest was looked at"
+                    "the radius that only the nearest was looked at",
+                    soft_wrap=True,
+                    markup=False,
                 )
 
 
