@@ -24,7 +24,7 @@ from edge.errors import NotFound
 from edge.launch import GateProcess
 from edge.ledger import Ledger
 from edge.match import INCIDENT_BANK, Bank
-from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, write_footage
+from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, until, write_footage
 
 CONFIG = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
 ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
@@ -191,8 +191,9 @@ def test_a_locked_ledger_delays_no_cut_and_loses_no_block(tmp_path: Path, footag
 def test_a_block_outlives_the_gate(end: signal.Signals, tmp_path: Path, footage: Footage) -> None:
     with running(tmp_path) as gate:
         gate.cut_on_anything()
-        stream_id = admit(gate.stub, "anna").stream_id
+        stream_id = admit(gate.stub, "anna", connection="c-of-anna").stream_id
         _, verdict = gate.watch_until_cut(stream_id, footage)
+        assert verdict.blocked_provisionally
         if end is signal.SIGKILL:
             gate.process.kill()
         else:
@@ -201,10 +202,20 @@ def test_a_block_outlives_the_gate(end: signal.Signals, tmp_path: Path, footage:
         refused = admit(gate.stub, "anna")
         assert refused.reason == gate_pb2.REASON_CODE_BLOCKED
         assert refused.blocked_until_wall_ms == verdict.blocked_until_wall_ms
+        assert refused.provisional
+        assert "provisional" in refused.message.en
         with pytest.raises(grpc.RpcError) as caught:
             list(gate.watch(stream_id, footage))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         assert gate.incident(verdict.incident_id).verdict.action == gate_pb2.ACTION_CUT
+        # The cut of the earlier run is proven by its caller: it says so, or it asks again and is refused.
+        if end is signal.SIGKILL:
+            gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+            proof = "confirm_cut"
+        else:
+            assert not admit(gate.stub, "anna", connection="c-of-anna").allowed
+            proof = "refused_again"
+        assert gate.wait_for_incident(verdict.incident_id, "confirmed_by").confirmed_by == proof
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'edge.db'}")
     assert len(ledger.strikes_of("anna")) == 1
     ledger.close()
@@ -335,6 +346,13 @@ def test_a_caller_that_vanishes_leaves_an_alarm_a_block_and_no_stream(
         assert incident.cut_asked_wall_ms > 0
         assert incident.cut_confirmed_wall_ms == 0
         assert not admit(gate.stub, "anna").allowed
+        until(
+            lambda: gate.incident(verdict.incident_id).cut_unconfirmed_reason,
+            lambda reason: reason == "caller_gone",
+        )
+        # It is back after all, and has seen the end.
+        gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=incident.stream_id))
+        assert gate.wait_for_incident(verdict.incident_id, "confirmed_by").confirmed_by == "confirm_cut"
 
 
 def test_an_unconfirmed_cut_is_an_alarm_until_it_is_confirmed(tmp_path: Path, footage: Footage) -> None:
@@ -352,7 +370,8 @@ def test_an_unconfirmed_cut_is_an_alarm_until_it_is_confirmed(tmp_path: Path, fo
         while not metric("edge_cuts_unconfirmed_total") and time.monotonic() < deadline:
             time.sleep(0.1)
         assert metric("edge_cuts_unconfirmed_total") == 1
-        assert gate.incident(verdict.incident_id).cut_confirmed_wall_ms == 0
+        incident = gate.wait_for_incident(verdict.incident_id, "cut_unconfirmed_wall_ms")
+        assert (incident.cut_unconfirmed_reason, incident.cut_confirmed_wall_ms) == ("limit", 0)
         gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
         gate.wait_for_incident(verdict.incident_id, "cut_confirmed_wall_ms")
         list(call)
