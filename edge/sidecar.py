@@ -219,6 +219,8 @@ def _listener(listen: str) -> socket.socket:
         listener = socket.socket(family, kind, proto)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        # Before "ready" is said: what connects from now on waits for the server instead of failing.
+        listener.listen(1024)
     except (OSError, ValueError) as error:
         raise ConfigError(f"http.listen: cannot listen on {listen!r}: {error}") from None
     return listener
