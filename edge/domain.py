@@ -109,6 +109,10 @@ class Sample:
     tier: Tier
     voluntary: bool = False
     """Beyond what is due to its stream: taken while there was time to spare."""
+    decoded_ms: float = 0.0
+    """Monotonic time at which its newest frame was out of the decoder …"""
+    converted_ms: float = 0.0
+    """… and at which its planes were ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,23 @@ class Signal:
     entry: str | None = None
     """Bank entry (match)."""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """When one sample passed the stages of judging: milliseconds since the arrival of its last byte."""
+
+    arrival_wall_ms: int
+    decoded_ms: float
+    """Its newest frame was out of the decoder."""
+    converted_ms: float
+    """Its planes were scaled."""
+    taken_ms: float
+    """It was taken up for judging."""
+    detected_ms: float
+    hashed_ms: float
+    """It was hashed and looked up in the banks."""
+    decided_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +167,8 @@ class Verdict:
     """Decided and recorded, not acted upon."""
     latency_ms: float = 0.0
     """Arrival of the sample's last byte to the verdict."""
+    trace: Trace | None = None
+    """Of the deciding sample, where the verdict is FLAG or CUT and a sample led to it."""
 
 
 class Severity(StrEnum):

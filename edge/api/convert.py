@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from edge.api.gen import gate_pb2, operator_pb2
+from edge.api.gen import gate_pb2, operator_pb2, worker_pb2
 from edge.domain import (
     AccessUnit,
     Action,
@@ -18,6 +18,7 @@ from edge.domain import (
     SignalSource,
     Strike,
     Tier,
+    Trace,
     Verdict,
 )
 from edge.ledger import Case
@@ -165,6 +166,20 @@ def verdict_from_proto(message: gate_pb2.Verdict, cleared_pts_ms: int) -> Verdic
         model_digest=message.model_digest,
         shadow=shadow,
         latency_ms=message.latency_ms,
+    )
+
+
+def trace_from_proto(message: worker_pb2.Trace, arrival_wall_ms: int) -> Trace:
+    """The worker's monotonic times as durations since the arrival."""
+    start_ms = message.arrival_ms
+    return Trace(
+        arrival_wall_ms=arrival_wall_ms,
+        decoded_ms=message.decoded_ms - start_ms,
+        converted_ms=message.converted_ms - start_ms,
+        taken_ms=message.taken_ms - start_ms,
+        detected_ms=message.detected_ms - start_ms,
+        hashed_ms=message.hashed_ms - start_ms,
+        decided_ms=message.decided_ms - start_ms,
     )
 
 

@@ -4,7 +4,9 @@ Schema ``edge.incident/1``, an object with
 ``schema, id, stream_id, created_wall_ms, state``,
 ``publish`` {server, connection, app, name, broadcaster, address, attributes},
 ``verdict`` {action, category, reason, score, pts_ms, cleared_pts_ms, policy_version, model_digest, shadow,
-latency_ms, signals: [{source, category, pts_ms, score, distance, entry, detail}]},
+latency_ms, signals: [{source, category, pts_ms, score, distance, entry, detail}], ``trace`` (null, or the
+deciding sample's way: arrival_wall_ms, and in milliseconds since then decoded_ms, converted_ms, taken_ms,
+detected_ms, hashed_ms, decided_ms)},
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by}, and
 ``clip`` (file name, or null). ``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time.
 Values of attributes that look like secrets are masked.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +58,7 @@ def incident_record(incident: Incident) -> dict[str, Any]:
             "shadow": verdict.shadow,
             "latency_ms": verdict.latency_ms,
             "signals": [_signal(signal) for signal in verdict.signals],
+            "trace": None if verdict.trace is None else asdict(verdict.trace),
         },
         "enforcement": {
             "durable_wall_ms": incident.durable_ms,

@@ -20,6 +20,7 @@ from edge.domain import (
     SignalSource,
     Strike,
     SubjectKind,
+    Trace,
     Verdict,
 )
 
@@ -34,7 +35,9 @@ def verdict_from_json(text: str) -> Verdict:
     signals = tuple(
         Signal(**{**signal, "source": SignalSource(signal["source"])}) for signal in values.pop("signals")
     )
-    return Verdict(**{**values, "action": Action(values["action"]), "signals": signals})
+    # A verdict of an earlier version has none.
+    trace = Trace(**values["trace"]) if values.get("trace") else None
+    return Verdict(**{**values, "action": Action(values["action"]), "signals": signals, "trace": trace})
 
 
 def incident_to_row(incident: Incident) -> dict[str, Any]:

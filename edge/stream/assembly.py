@@ -15,6 +15,7 @@ from edge.errors import BrokenMedia
 from edge.stream.decode import Decoder
 from edge.stream.ports import DetectorPort, Luma
 from edge.stream.sampling import Sampler
+from edge.telemetry.distributions import Distributions
 
 _ARRIVALS = 64
 _PLANES = 40
@@ -24,7 +25,14 @@ class SampleAssembly:
     """Decoder, sampler and detector's planes of one stream. Raises BrokenMedia as the decoder does, and
     for frames that cannot be converted."""
 
-    def __init__(self, decoder: Decoder, sampler: Sampler, detector: DetectorPort, clock: Clock) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        sampler: Sampler,
+        detector: DetectorPort,
+        clock: Clock,
+        times: Distributions,
+    ) -> None:
         self.errors: Counter[str] = Counter()
         """``false_keyframe``: what was marked as one was none; ``late_frame``: not after the one before."""
         self.samples = 0
@@ -32,6 +40,8 @@ class SampleAssembly:
         self._sampler = sampler
         self._detector = detector
         self._clock = clock
+        self._times = times
+        self._decoded_ms = 0.0
         self._arrivals: dict[int, float] = {}
         self._planes: dict[int, Luma] = {}
         self._previous: VideoFrame | None = None
@@ -47,7 +57,11 @@ class SampleAssembly:
             self._arrivals[unit.pts_ms] = unit.arrival_ms
             if len(self._arrivals) > _ARRIVALS:
                 del self._arrivals[next(iter(self._arrivals))]
-            samples.extend(self._use(self._decoder.decode(unit), tier))
+            start_ms = self._clock.monotonic_ms()
+            frames = self._decoder.decode(unit)
+            self._decoded_ms = self._clock.monotonic_ms()
+            self._times.decode.add(self._decoded_ms - start_ms)
+            samples.extend(self._use(frames, tier))
         return tuple(samples)
 
     def end_burst(self, unit: AccessUnit, tier: Tier) -> tuple[tuple[Sample, ...], list[AccessUnit]]:
@@ -126,19 +140,26 @@ class SampleAssembly:
     def _sample(self, pts: tuple[int, int, int], newest: VideoFrame, tier: Tier) -> Sample:
         self.samples += 1
         sample = Sample(
+        start_ms = self._clock.monotonic_ms()
             pts_ms=pts[2],
-            arrival_ms=self._arrivals.get(pts[2], self._clock.monotonic_ms()),
-            planes=np.stack([self._planes[time] for time in pts]),
-            luma=self._converted(self._decoder.luma, newest),
+        self._times.convert.add(self._clock.monotonic_ms() - start_ms)
+            arrival_ms=self._arrivals.get(pts[2], now),
+            planes=planes,
+            luma=luma,
             tier=tier,
         )
         oldest_ms = self._sampler.oldest_kept_ms
+        planes = np.stack([self._planes[time] for time in pts])
+        luma = self._converted(self._decoder.luma, newest)
+        now = self._clock.monotonic_ms()
         for time in [t for t in self._planes if oldest_ms is None or t < oldest_ms]:
             del self._planes[time]
         return sample
 
     def _converted(self, convert: Callable[[VideoFrame], Luma], frame: VideoFrame) -> Luma:
         try:
+            decoded_ms=self._decoded_ms,
+            converted_ms=now,
             return convert(frame)
         except (av.FFmpegError, ValueError, OSError) as error:
             raise BrokenMedia(

@@ -22,6 +22,7 @@ from edge.stream.sampling import Feed, Sampler
 from edge.stream.schedule import DEFAULT_INTERVAL_MS
 from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
+from edge.telemetry.distributions import Distributions
 
 KEYFRAMELESS_UNITS = 600
 """Units before the first keyframe after which a stream counts as broken …"""
@@ -49,6 +50,20 @@ class Judgement:
     score: float
     """Highest window score of any category."""
     near_match: bool
+    passed: Passed
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """When a sample passed the stages, monotonic milliseconds."""
+
+    arrival_ms: float
+    decoded_ms: float
+    converted_ms: float
+    taken_ms: float
+    detected_ms: float
+    hashed_ms: float
+    decided_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +103,9 @@ class StreamPipeline:
         clock: Clock,
         *,
         alert: bool = False,
+        times: Distributions | None = None,
     ) -> None:
+        """``times``: where durations of the stages are counted."""
         self.stream_id = stream_id
         self.ring = Ring(policy.evidence.ring_ms, policy.evidence.ring_bytes)
         self._policy = policy
@@ -98,7 +115,8 @@ class StreamPipeline:
         self._decoder = Decoder(codec, extradata)
         self._timestamps = Timestamps()
         self._sampler = Sampler(policy.tiers, detector.delta_ms)
-        self._assembly = SampleAssembly(self._decoder, self._sampler, detector, clock)
+        self._times = times or Distributions()
+        self._assembly = SampleAssembly(self._decoder, self._sampler, detector, clock, self._times)
         self._backlog = Backlog()
         self._tiers = TierState(policy.tiers, alert=alert)
         self._tier = Tier.ALERT if alert or policy.tiers.start_alert_ms > 0 else Tier.CALM
@@ -138,6 +156,11 @@ class StreamPipeline:
     def voluntary(self) -> bool:
         """Whether the newest unit was looked at densely only because there may be time for it."""
         return self._tiers.voluntary
+
+    @property
+    def starting(self) -> bool:
+        """Whether it began less than ``tiers.start_alert_ms`` of media ago."""
+        return self._tiers.starting
 
     @property
     def wants_all(self) -> bool:
@@ -268,7 +291,9 @@ class StreamPipeline:
 
     def judge(self, sample: Sample) -> Judgement:
         """Detect, match and decide on one sample."""
+        taken_ms = self._clock.monotonic_ms()
         signals = self._window.add(sample.pts_ms, self._detector.infer(sample.planes), sample.tier)
+        detected_ms = self._clock.monotonic_ms()
         score = max((signal.score for signal in signals), default=0.0)
         match = self._policy.match
         near = False
@@ -281,10 +306,24 @@ class StreamPipeline:
             ]
             signals = (*signals, *self._vote.add(sample.pts_ms, candidates))
             near = self._vote.near
+        hashed_ms = self._clock.monotonic_ms()
         decision = self._decider.decide(signals, sample.pts_ms, near_match=near)
         self._suspicious = decision.suspicious
         self._note_judged(sample.pts_ms)
         tier = self._tiers.observe(sample.pts_ms, decision.suspicion)
+        decided_ms = self._clock.monotonic_ms()
+        self._times.detect.add(detected_ms - taken_ms)
+        self._times.hash.add(hashed_ms - detected_ms)
+        self._times.decide.add(decided_ms - hashed_ms)
+        passed = Passed(
+            sample.arrival_ms,
+            sample.decoded_ms,
+            sample.converted_ms,
+            taken_ms,
+            detected_ms,
+            hashed_ms,
+            decided_ms,
+        )
         verdict = Verdict(
             action=decision.action,
             pts_ms=decision.pts_ms,
@@ -296,10 +335,10 @@ class StreamPipeline:
             policy_version=self._policy.version,
             model_digest=self._detector.digest,
             shadow=decision.shadow,
-            latency_ms=max(0.0, self._clock.monotonic_ms() - sample.arrival_ms),
+            latency_ms=max(0.0, decided_ms - sample.arrival_ms),
         )
         self._tier = tier
-        return Judgement(verdict, self.tier, self._needs_changed(), score, near)
+        return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed)
 
     def shed(self, sample: Sample, reason: str) -> None:
         """Counts a sample that will not be judged. The watermark stays before it until a later one is."""
@@ -313,13 +352,14 @@ class StreamPipeline:
         """Time to look densely at the first ``ms`` of each GOP, from the next on; whether other media is
         needed than before."""
         self._tiers.spare(ms)
-        return self._needs_changed()
+        return self.needs_changed()
 
     def give_way(self) -> None:
         """There is no time for what is voluntary, up to the next keyframe."""
         self._tiers.give_way()
 
-    def _needs_changed(self) -> bool:
+    def needs_changed(self) -> bool:
+        """Whether other media is needed than when this was asked last."""
         needed = self.needed_after_keyframe_ms
         changed, self._said_needed = needed != self._said_needed, needed
         return changed
@@ -405,5 +445,6 @@ class StreamPipeline:
     def _note_judged(self, pts_ms: int) -> None:
         self._judged += 1
         if self._judged_pts_ms is not None:
+            self._times.blind.add(pts_ms - self._judged_pts_ms)
             self._blind_ms_max = max(self._blind_ms_max, pts_ms - self._judged_pts_ms)
         self._judged_pts_ms = max(pts_ms, self._judged_pts_ms or pts_ms)

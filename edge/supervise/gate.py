@@ -249,6 +249,7 @@ class Gate:
             self._measure()
             if number % _USAGE_SWEEPS == 0:
                 await self._write_usage()
+            self._reports.flush_logs()
             self._forget_unwatched()
             if number % _SETTLE_SWEEPS == 0:
                 await self._settle_unreviewed()
@@ -298,4 +299,9 @@ class Gate:
             metrics.worker_resident.labels(worker).set(load.resident_bytes)
         metrics.decoded.set(self.pool.decoded)
         metrics.judged.set(self.pool.judged)
+            metrics.worker_voluntary.labels(worker).set(load.voluntary_share)
+            metrics.worker_jobs.labels(worker).set(load.jobs)
+        for tier, streams in self.pool.streams_by_tier().items():
+            metrics.streams_by_tier.labels(tier).set(streams)
+        metrics.gave_way.set(self.pool.gave_way)
         metrics.bank_searches_cut_short.set(self.pool.bank_searches_cut_short)

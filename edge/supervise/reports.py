@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from edge.api import convert
@@ -13,6 +15,7 @@ from edge.supervise.known_footage import KnownFootage
 from edge.supervise.state import State
 from edge.supervise.tasks import Tasks
 from edge.supervise.watching import Watching
+from edge.telemetry.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,11 @@ class Reports:
         self._failures = failures
         self._known_footage = known_footage
         self._tasks = tasks
+        self._not_judged = Tally("not judged")
+
+    def flush_logs(self) -> None:
+        """Once a second: what there were too many of for a line of log each."""
+        self._not_judged.flush()
 
     def on_worker_event(self, event: worker_pb2.FromWorker) -> None:
         match event.WhichOneof("event"):
@@ -44,6 +52,9 @@ class Reports:
                 self._tier_changed(event.tier_changed)
             case "notice":
                 self._noticed(event.notice)
+            case "pong":
+                for one in event.pong.distributions:
+                    self._state.metrics.measured.add(one.name, one.counts, one.sum_ms)
             case "closed":
                 self._watching.closed(event.closed)
             case "evidence_saved":
@@ -60,6 +71,10 @@ class Reports:
         if stream is None or stream.cutting or state.stopped:
             return
         verdict = convert.verdict_from_proto(judged.verdict, judged.cleared_pts_ms)
+        if judged.HasField("trace"):
+            ago_ms = state.clock.monotonic_ms() - judged.trace.arrival_ms
+            trace = convert.trace_from_proto(judged.trace, state.clock.wall_ms() - round(ago_ms))
+            verdict = replace(verdict, trace=trace)
         stream.samples += 1
         stream.pulls = 0
         stream.score = judged.score
@@ -102,7 +117,9 @@ class Reports:
             stream.answers.put(answer)
 
     def _noticed(self, event: worker_pb2.Notice) -> None:
-        self._state.metrics.not_judged.labels(event.degraded.reason).inc(event.degraded.count)
+        degraded = event.degraded
+        self._state.metrics.not_judged.labels(degraded.reason).inc(degraded.count)
+        self._not_judged.note(degraded.reason, event.stream_id, degraded.count)
         stream = self._state.registry.find(event.stream_id)
         if stream is not None:
             stream.shed += event.degraded.count

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from edge.telemetry.distributions import MeasuredByWorkers
+
 _LATENCY_BUCKETS_MS = (2, 5, 10, 20, 50, 100, 150, 250, 500, 1000, 2500)
 _CUT_BUCKETS_MS = (10, 25, 50, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
 
@@ -74,6 +76,26 @@ class Metrics:
         self.worker_resident = Gauge(
             "edge_worker_resident_bytes", "Resident memory of a worker.", ["worker"], registry=registry
         )
+        self.worker_voluntary = Gauge(
+            "edge_worker_voluntary",
+            "Share of a worker's time spent on looking more densely than is due; given up when it is needed.",
+            ["worker"],
+            registry=registry,
+        )
+        self.worker_jobs = Gauge(
+            "edge_worker_jobs", "Jobs that wait in a worker.", ["worker"], registry=registry
+        )
+        self.streams_by_tier = Gauge(
+            "edge_streams_by_tier",
+            "Streams that are judged, by tier: calm, alert, or starting.",
+            ["tier"],
+            registry=registry,
+        )
+        self.gave_way = Gauge(
+            "edge_dense_gave_way", "Times that a denser look than due gave way.", registry=registry
+        )
+        self.measured = MeasuredByWorkers()
+        registry.register(self.measured)
         self.decoded = Gauge("edge_frames_decoded", "Frames decoded since the start.", registry=registry)
         self.judged = Gauge("edge_samples_judged", "Samples judged since the start.", registry=registry)
         self.bank_searches_cut_short = Gauge(

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,8 @@ from edge.evidence import write_clip
 from edge.match import Matcher
 from edge.policy import Policy, parse_policy
 from edge.stream import PullSettings, PullSource, StreamPipeline
+from edge.stream.pipeline import Passed
+from edge.telemetry.distributions import Distributions
 from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
@@ -157,6 +159,7 @@ class WorkerLoop:
         self._spare = SpareTime(settings.spare_load)
         self._decoded = self._judged = 0
         self._writers: list[threading.Thread] = []
+        self._times = Distributions()
         self._shown = ShownMedia()
         self._blind_checked_ms = clock.monotonic_ms()
 
@@ -288,11 +291,25 @@ class WorkerLoop:
         now = self._clock.monotonic_ms()
         if not self._spare.due(now):
             return
+                    distributions=[
+                        worker_pb2.Distribution(name=name, counts=counts, sum_ms=sum_ms)
+                        for name, counts, sum_ms in self._times.take()
+                    ],
+                    **self._tiers(),
         gave_way = self._gave_way + self._lost
         if self._spare.update(now, self._busy_ms, self._voluntary_ms, gave_way):
             for stream in self._streams.values():
                 if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
                     self._say_tier(stream)
+    def _tiers(self) -> dict[str, int]:
+        """How many streams get what."""
+        counts = {"calm_streams": 0, "alert_streams": 0, "starting_streams": 0}
+        for stream in self._streams.values():
+            if stream.pipeline is not None and not stream.cut:
+                alert, starting = stream.pipeline.alert_due, stream.pipeline.starting
+                counts["alert_streams" if alert else "starting_streams" if starting else "calm_streams"] += 1
+        return counts
+
 
     def _check_blind(self) -> None:
         """Say of each stream whose media arrives and is not judged that the gate is blind to it."""
@@ -415,6 +432,7 @@ class WorkerLoop:
         )
 
     def _end(self, stream: _Stream) -> None:
+            times=self._times,
         """Judge what is queued, then close."""
         if not stream.ended:
             stream.ended = True
@@ -568,6 +586,8 @@ class WorkerLoop:
                 self._shed(stream, stream.samples.popleft(), "superseded")
             urgency = self._urgency_of(stream, stream.bursting)
             if urgency is Urgency.VOLUNTARY:
+        if wanted:
+            self._times.queue.add(late_ms + stream.policy.budget_ms)
                 sample = replace(sample, voluntary=True)
             stream.samples.append(sample)
             stream.bursting = False
@@ -586,6 +606,8 @@ class WorkerLoop:
             return
         if sample.voluntary:
             self._urgency = Urgency.VOLUNTARY
+        if not wanted and pipeline.needs_changed():  # alert is over
+            self._say_tier(stream)
         self._judge(stream, sample)
 
     def _judge(self, stream: _Stream, sample: Sample) -> None:
@@ -635,6 +657,7 @@ class WorkerLoop:
             self._flush_notices(stream)
 
     def _flush_notices(self, stream: _Stream) -> None:
+                    trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
         for reason, count in stream.unsaid.items():
             self._send(
                 worker_pb2.FromWorker(
@@ -715,3 +738,7 @@ def _codec(name: str) -> Codec:
     except ValueError:
         known = ", ".join(codec.value for codec in Codec)
         raise UnsupportedCodec("open.codec", f"{name!r} is none of {known}") from None
+def _trace(passed: Passed) -> worker_pb2.Trace:
+    return worker_pb2.Trace(**asdict(passed))
+
+

@@ -55,7 +55,12 @@ class WorkerLoad:
 @dataclass(slots=True)
 class _Worker:
     index: int
+    """Share of its time in jobs that had to be done."""
     process: asyncio.subprocess.Process
+    voluntary_share: float = 0.0
+    """Share of its time in jobs that are given up when there is no time for them."""
+    jobs: int = 0
+    """That waited when it was asked."""
     writer: asyncio.StreamWriter
     current: CurrentStream
     ready: asyncio.Event
@@ -77,6 +82,9 @@ class _Worker:
     resident_bytes: int = 0
 
     @property
+    gave_way: int = 0
+    pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
+    """The last."""
     def load(self) -> float:
         """Measured load, and a little for each stream: new ones show in the measure only later."""
         return self.busy_share + 0.02 * len(self.streams)
@@ -268,7 +276,9 @@ class WorkerPool:
     def loads(self) -> tuple[WorkerLoad, ...]:
         """Each worker's load as it was last measured."""
         return tuple(
-            WorkerLoad(w.index, len(w.streams), w.busy_share, w.resident_bytes)
+            WorkerLoad(
+                w.index, len(w.streams), w.busy_share, w.resident_bytes, w.voluntary_share, w.pong.jobs
+            )
             for w in self._workers.values()
             if not w.lost
         )
@@ -287,6 +297,7 @@ class WorkerPool:
     def bank_searches_cut_short(self) -> int:
         """Searches of a bank by all workers so far in which a bound was hit."""
         return self._totals["bank_searches_cut_short"]
+                        self._events.on_worker_event(event)
 
     async def _bury(self, worker: _Worker) -> None:
         """The worker's socket is closed: it is dead or as good as."""
@@ -308,6 +319,8 @@ class WorkerPool:
             self._owner.pop(stream_id, None)
         self.restarts += 1
         log.error("worker died", worker=worker.index, exit_code=code, streams=len(streams), in_work=culprit)
+        self._totals.update(gave_way=pong.gave_way - worker.gave_way)
+        worker.gave_way, worker.pong = pong.gave_way, pong
         worker.current.close()
         others = any(w.ready.is_set() and not w.lost for w in self._workers.values())
         if others:
@@ -341,6 +354,20 @@ class WorkerPool:
                     )
                     with contextlib.suppress(ProcessLookupError):
                         worker.process.kill()
+    @property
+    def gave_way(self) -> int:
+        """Times that a look at a stream which was denser than due gave way, in all workers so far."""
+        return self._totals["gave_way"]
+
+    def streams_by_tier(self) -> dict[str, int]:
+        """Streams that are judged at this moment: ``calm``, ``alert``, and ``starting``."""
+        pongs = [w.pong for w in self._workers.values() if not w.lost]
+        return {
+            "calm": sum(pong.calm_streams for pong in pongs),
+            "alert": sum(pong.alert_streams for pong in pongs),
+            "starting": sum(pong.starting_streams for pong in pongs),
+        }
+
                     continue
                 self._write(worker, worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
 
