@@ -14,6 +14,44 @@ server.on("prePublish", (session) => {
   session.close = () => (session.socket ?? session.req.socket).destroy();
 });
 
+// The package asks once and takes silence for a yes: what began while the gate was away would never be
+// watched. This asks until there is an answer, and with notify.denyAfterMs closes who is left without one.
+const tell = server.notifyServer.notify.bind(server.notifyServer);
+server.notifyServer.notify = (action, session) => (action === "prePublish" ? ask(session) : tell(action, session));
+
+async function ask(session) {
+  const { url, retryMs = 1000, timeoutMs = 10_000, denyAfterMs = 0 } = config.notify;
+  const since = Date.now();
+  while (!(session.socket ?? session.req.socket).destroyed) {
+    try {
+      const answer = await fetch(url, {
+        method: "POST",
+        body: JSON.stringify({
+          id: session.id,
+          ip: session.ip,
+          app: session.streamApp,
+          name: session.streamName,
+          query: session.streamQuery,
+          protocol: session.protocol,
+          createtime: session.createTime,
+          action: "prePublish",
+        }),
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      if (answer.status !== 200) {
+        session.close();
+      }
+      return;
+    } catch {
+      if (denyAfterMs && Date.now() - since >= denyAfterMs) {
+        session.close();
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
+  }
+}
+
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.on(signal, () => server.stop().finally(() => process.exit(0)));
 }

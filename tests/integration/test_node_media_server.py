@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import httpx
 import pytest
 
+from benchmarks.servers.nginx_rtmp import free_port
 from benchmarks.servers.node_media_server import NodeMediaServer, available
 from benchmarks.servers.publisher import PATTERN, Publisher
 from edge.api.auth import Role
@@ -139,6 +140,27 @@ def test_a_publisher_that_ends_by_itself_is_forgotten(server: NodeMediaServer, t
         with Publisher(server.url("cam", "user=u42")):
             until_metric(gate, "edge_streams 1.0")
         until_metric(gate, "edge_streams 0.0")
+
+
+def test_who_began_while_the_gate_was_away_is_judged_when_it_is_back(
+    server: NodeMediaServer, tmp_path: Path
+) -> None:
+    hooks = f"127.0.0.1:{free_port()}"
+    server.start(hooks, SECRET)
+    with (
+        Publisher(server.url("cam", "user=u42")) as blocked,
+        Publisher(server.url("b", "user=u43")) as other,
+    ):
+        with GateProcess(tmp_path / "gate", config=config_for(server), http=hooks) as gate:
+            until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
+            until_metric(gate, "edge_streams 2.0")
+            gate.kill()
+        # The next one finds them without being asked.
+        with GateProcess(tmp_path / "gate", config=config_for(server), http=hooks) as gate:
+            until_metric(gate, "edge_streams 2.0")
+            block(gate, "u42")
+            assert blocked.wait(PATIENCE_S) != 0
+            assert other.running
 
 
 async def test_the_connector_tells_sessions_apart(
