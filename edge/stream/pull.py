@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec
 from urllib.parse import urlsplit
@@ -72,8 +72,11 @@ class PullSource:
         on_open: Callable[[Codec, bytes], None],
         on_unit: Callable[[AccessUnit], None],
         on_end: Callable[[GateError | None], None],
+        marked: AbstractContextManager[None] | None = None,
     ) -> None:
-        """Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""
+        """``marked`` is entered in the thread that reads, for as long as it does.
+
+        Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""
         if len(url) > MAX_URL_CHARACTERS:
             raise LimitExceeded("url", MAX_URL_CHARACTERS, len(url), "characters")
         parts = urlsplit(url)
@@ -87,6 +90,7 @@ class PullSource:
         self._on_open = on_open
         self._on_unit = on_unit
         self._on_end = on_end
+        self._marked = nullcontext() if marked is None else marked
         self._stopped = threading.Event()
         self._finished = threading.Event()
         self._ending = threading.Lock()
@@ -114,7 +118,7 @@ class PullSource:
     def _read(self) -> None:
         error: GateError | None = None
         try:
-            with closing(self._connect()) as container:
+            with self._marked, closing(self._connect()) as container:
                 self._pass_on(container)
         except GateError as raised:
             error = raised

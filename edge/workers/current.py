@@ -1,30 +1,53 @@
 """Which stream a worker is working on, in memory shared with the supervisor.
 
-A worker that dies inside a decoder cannot say which stream killed it; this page still can.
+A worker that dies inside a decoder or demuxer cannot say which stream killed it; this memory still can. It
+holds the stream that the loop works on, the streams that threads of their own read from, and what Python's
+fault handler wrote about the thread that crashed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import mmap
 import os
+import re
+import struct
 import tempfile
+import threading
+from collections.abc import Iterator
+from typing import Final
 
-PAGE_BYTES = 4096
-_LIMIT = 255
+_LIMIT: Final = 255
+_SLOT: Final = struct.Struct("<QB55s")
+_SLOTS_START: Final = 256
+_SLOTS: Final = 508
+_REPORT_START: Final = _SLOTS_START + _SLOTS * _SLOT.size
+_REPORT_BYTES: Final = 128 * 1024
+PAGE_BYTES: Final = _REPORT_START + _REPORT_BYTES
+_CRASHED: Final = re.compile(r"^Current thread 0x([0-9a-f]+)(?:.+\n)+", re.MULTILINE)
 
 
 class CurrentStream:
-    """One page: a length byte, then the id of the stream in work; length 0 when idle."""
+    """The loop's stream, a slot for each reading thread, and the crash report."""
 
     def __init__(self, descriptor: int) -> None:
         self._page = mmap.mmap(descriptor, PAGE_BYTES)
+        self._free = list(range(_SLOTS))
+        self._lock = threading.Lock()
 
     @staticmethod
     def create() -> int:
-        """A new page's file descriptor, to be inherited by the worker."""
+        """New memory's file descriptor, to be inherited by the worker."""
         with tempfile.TemporaryFile() as file:
             file.truncate(PAGE_BYTES)
             return os.dup(file.fileno())
+
+    @staticmethod
+    def report_crashes(descriptor: int) -> None:
+        """Worker side: from now on a crash of this process is written where ``report`` finds it."""
+        os.lseek(descriptor, _REPORT_START, os.SEEK_SET)
+        faulthandler.enable(descriptor)  # with all threads, as else it does not say which one it was
 
     def enter(self, stream_id: str) -> None:
         raw = stream_id.encode()[:_LIMIT]
@@ -34,10 +57,52 @@ class CurrentStream:
     def leave(self) -> None:
         self._page[0] = 0
 
+    @contextlib.contextmanager
+    def reading(self, stream_id: str) -> Iterator[None]:
+        """The calling thread reads the stream, and nothing else, until the end of the block."""
+        raw = stream_id.encode()[:55]
+        with self._lock:
+            slot = self._free.pop() if self._free else None
+        if slot is None:  # its crash would be put down to the loop
+            yield
+            return
+        place = _SLOTS_START + slot * _SLOT.size
+        _SLOT.pack_into(self._page, place, threading.get_ident(), len(raw), raw)
+        try:
+            yield
+        finally:
+            _SLOT.pack_into(self._page, place, 0, 0, b"")
+            with self._lock:
+                self._free.append(slot)
+
     def read(self) -> str | None:
-        """The stream in work, or None when the worker was idle."""
+        """The stream that the loop works on, or None when it is idle."""
         length = self._page[0]
         return bytes(self._page[1 : 1 + length]).decode(errors="replace") if length else None
+
+    @property
+    def report(self) -> str:
+        """What the fault handler wrote: the signal, and where the thread that crashed was. Empty when the
+        worker did not crash."""
+        whole = self._report()
+        crashed = _CRASHED.search(whole)
+        return whole.partition("\n")[0] + ("" if crashed is None else f"\n{crashed[0].rstrip()}")
+
+    def culprit(self) -> str | None:
+        """The stream whose media was in work where the worker died: that of the thread that crashed."""
+        crashed = _CRASHED.search(self._report())
+        if crashed is not None:
+            thread = int(crashed[1], 16)
+            for slot in range(_SLOTS):
+                ident, length, raw = _SLOT.unpack_from(self._page, _SLOTS_START + slot * _SLOT.size)
+                if length and ident == thread:
+                    return str(raw[:length], errors="replace")
+        return self.read()
+
+    def _report(self) -> str:
+        raw = self._page[_REPORT_START:PAGE_BYTES]
+        end = raw.find(b"\0")
+        return raw[: end if end >= 0 else None].decode(errors="replace")
 
     def close(self) -> None:
         self._page.close()

@@ -351,6 +351,7 @@ class WorkerLoop:
                 command.url,
                 settings,
                 self._clock,
+                marked=self._current.reading(ident),
                 on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, opening, codec, extradata)),
                 on_unit=lambda unit: self.inbox.put(PullUnit(ident, opening, unit)),
                 on_end=lambda error: self.inbox.put(PullEnded(ident, opening, error)),

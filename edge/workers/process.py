@@ -22,7 +22,9 @@ from edge.workers.settings import WorkerSettings
 def main(argv: list[str]) -> int:
     connection = socket.socket(fileno=int(argv[0]))
     connection.setblocking(True)
-    current = CurrentStream(int(argv[1]))
+    page = int(argv[1])
+    current = CurrentStream(page)
+    CurrentStream.report_crashes(page)
     settings = WorkerSettings.model_validate_json(argv[2])
     configure_logging(settings.log_level)
     # The supervisor decides when a worker ends; a Ctrl-C in the terminal reaches the whole group.
@@ -46,7 +48,8 @@ def main(argv: list[str]) -> int:
 
     def read() -> None:
         try:
-            while (command := wire.receive(connection)) is not None:
+            receiver = wire.Receiver(connection)
+            while (command := receiver.next()) is not None:
                 loop.inbox.put(command)
         except OSError:
             pass

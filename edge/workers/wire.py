@@ -12,6 +12,7 @@ from edge.api.gen import worker_pb2
 from edge.errors import WorkerLost
 
 MAX_FRAME_BYTES = 80 * 1024 * 1024
+_BUFFER_BYTES = 256 * 1024
 _LENGTH = struct.Struct("<I")
 
 
@@ -21,13 +22,53 @@ def frame(message: worker_pb2.ToWorker | worker_pb2.FromWorker) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def receive(connection: socket.socket) -> worker_pb2.ToWorker | None:
-    """Worker side, blocking. None at a clean end of file."""
-    head = _exactly(connection, _LENGTH.size)
-    if head is None:
-        return None
-    body = _exactly(connection, _checked(_LENGTH.unpack(head)[0]))
-    return None if body is None else worker_pb2.ToWorker.FromString(body)
+class Receiver:
+    """Worker side, blocking: one read of the socket for all that waits in it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._start = self._end = 0
+
+    def next(self) -> worker_pb2.ToWorker | None:
+        """The next message; None at the end of file, also in the middle of one."""
+        head = self._exactly(_LENGTH.size)
+        if head is None:
+            return None
+        body = self._exactly(_checked(_LENGTH.unpack(head)[0]))
+        return None if body is None else worker_pb2.ToWorker.FromString(body)
+
+    def _exactly(self, length: int) -> bytes | None:
+        if length > _BUFFER_BYTES:
+            return self._large(length)
+        while self._end - self._start < length:
+            if self._start + length > _BUFFER_BYTES:
+                rest = self._end - self._start
+                self._buffer[:rest] = self._buffer[self._start : self._end]
+                self._start, self._end = 0, rest
+            count = self._connection.recv_into(self._view[self._end :])
+            if count == 0:
+                return None
+            self._end += count
+        found = bytes(self._view[self._start : self._start + length])
+        self._start += length
+        if self._start == self._end:
+            self._start = self._end = 0
+        return found
+
+    def _large(self, length: int) -> bytes | None:
+        found = bytearray(length)
+        filled = self._end - self._start
+        found[:filled] = self._view[self._start : self._end]
+        self._start = self._end = 0
+        view = memoryview(found)[filled:]
+        while view:
+            count = self._connection.recv_into(view)
+            if count == 0:
+                return None
+            view = view[count:]
+        return bytes(found)
 
 
 async def read_event(reader: asyncio.StreamReader) -> worker_pb2.FromWorker | None:
@@ -47,14 +88,3 @@ def _checked(length: int) -> int:
     if length > MAX_FRAME_BYTES:
         raise WorkerLost(f"frame of {length} bytes is over the limit of {MAX_FRAME_BYTES} bytes")
     return length
-
-
-def _exactly(connection: socket.socket, length: int) -> bytes | None:
-    buffer = bytearray(length)
-    view = memoryview(buffer)
-    while view:
-        count = connection.recv_into(view)
-        if count == 0:
-            return None
-        view = view[count:]
-    return bytes(buffer)
