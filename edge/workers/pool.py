@@ -28,6 +28,8 @@ _SLOW_BYTES = 64 * 1024
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
 _STOP_S = 5.0
+_STREAM_LOAD = 0.02
+"""What a new stream is taken to add to its worker's load before that is measured: a calm one's share."""
 
 log = structlog.get_logger(__name__)
 
@@ -141,8 +143,9 @@ class WorkerPool:
         if not up:
             raise CapacityExceeded("no worker is up")
         self._disown(stream_id)
-        worker = min(up, key=lambda w: (w.load, w.index))
+        worker = min(up, key=lambda w: (round(w.load, 2), len(w.streams), w.index))
         worker.streams.add(stream_id)
+        worker.unmeasured += 1
         self._owner[stream_id] = worker
 
     def release(self, stream_id: str) -> None:
@@ -248,6 +251,7 @@ class WorkerPool:
             worker.voluntary_share = min(1.0, (pong.voluntary_ms - worker.voluntary_ms) / passed_ms)
             busy_ms = pong.busy_ms - worker.busy_ms - (pong.voluntary_ms - worker.voluntary_ms)
             worker.busy_share = min(1.0, busy_ms / passed_ms)
+        worker.half_measured, worker.unmeasured = worker.unmeasured, 0
         self._totals.update(
             decoded=pong.decoded - worker.decoded,
             judged=pong.judged - worker.judged,
@@ -269,9 +273,9 @@ class WorkerPool:
 
     @property
     def full(self) -> bool:
-        """Whether no worker can take a stream: each is at its limit, as last measured, or none is up."""
+        """Whether no worker can take a stream: each is at its limit, or none is up."""
         up = [worker for worker in self._workers.values() if worker.ready.is_set() and not worker.lost]
-        return all(worker.busy_share > self._section.max_busy for worker in up)
+        return all(worker.load > self._section.max_busy for worker in up)
 
     def loads(self) -> tuple[WorkerLoad, ...]:
         """Each worker's load as it was last measured."""
@@ -308,7 +312,7 @@ class WorkerPool:
         worker.writer.close()
         if self._stopping or not worker.ready.is_set():
             return
-        culprit = worker.current.read()
+        culprit = worker.current.culprit()
         streams = tuple(sorted(worker.streams))
         quarantined = None
         if culprit in worker.streams:
@@ -318,7 +322,14 @@ class WorkerPool:
         for stream_id in streams:
             self._owner.pop(stream_id, None)
         self.restarts += 1
-        log.error("worker died", worker=worker.index, exit_code=code, streams=len(streams), in_work=culprit)
+        log.error(
+            "worker died",
+            worker=worker.index,
+            exit_code=code,
+            streams=len(streams),
+            in_work=culprit,
+            crash=worker.current.report,
+        )
         self._totals.update(gave_way=pong.gave_way - worker.gave_way)
         worker.gave_way, worker.pong = pong.gave_way, pong
         worker.current.close()
