@@ -13,6 +13,7 @@ from edge.cli.check_config import check_config
 from edge.cli.demo import demo
 from edge.cli.ingest import ingest
 from edge.cli.replay import replay
+from edge.cli.report import report
 from edge.cli.serve import serve
 from edge.cli.tune import tune
 
@@ -29,6 +30,7 @@ app.command()(demo)
 app.command()(replay)
 app.command()(tune)
 app.command()(ingest)
+app.command()(report)
 app.add_typer(bank.app, name="bank")
 app.add_typer(incident.app, name="incident")
 app.add_typer(appeal.app, name="appeal")

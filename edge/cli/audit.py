@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import secrets
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated
 
 import sqlalchemy as sa
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.cli.ledger_reader import (
     ConfigOption,
@@ -22,8 +19,10 @@ from edge.cli.ledger_reader import (
     LedgerOption,
     SinceOption,
     UntilOption,
+    appearing_file,
     ledger_of,
     parse_when,
+    reading,
 )
 from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
 from edge.errors import ConfigError
@@ -68,7 +67,7 @@ def verify(
     heads = [_head(text) for text in expect or ()]
     if file is not None:
         prover = Prover(heads, part=True)
-        with _progress(as_json, "audit entries", file.stat().st_size if file.is_file() else 0) as advance:
+        with reading(as_json, "audit entries", file.stat().st_size if file.is_file() else 0) as advance:
             for _ in prover.entries(read_rows(file, advance)):
                 pass
         proof = prover.finish(())
@@ -82,11 +81,11 @@ def verify(
 def _verify_ledger(url: str, heads: list[Head], as_json: bool) -> Proof:
     prover = Prover(heads)
     with snapshot(url) as connection:
-        with _progress(as_json, "audit entries", count(connection, audit)) as advance:
+        with reading(as_json, "audit entries", count(connection, audit)) as advance:
             for _ in prover.entries(_audit_rows(connection)):
                 advance(1)
         for table in PROVEN_TABLES:
-            with _progress(as_json, table.name, count(connection, table)) as advance:
+            with reading(as_json, table.name, count(connection, table)) as advance:
                 for row in connection.execute(sa.select(table)).mappings():
                     prover.row(table, dict(row))
                     advance(1)
@@ -116,8 +115,8 @@ def export(
     with snapshot(ledger_of(ledger, config, data_dir)) as connection:
         first, last = _range(connection, since_ms, until_ms)
         with (
-            _progress(as_json or out is None, "audit entries", max(0, last - first + 1)) as advance,
-            _output(out) as target,
+            reading(as_json or out is None, "audit entries", max(0, last - first + 1)) as advance,
+            contextlib.nullcontext(sys.stdout) if out is None else appearing_file("--out", out) as target,
         ):
             head: AuditRow | None = None
 
@@ -165,42 +164,6 @@ def _head(text: str) -> Head:
     if last is None:
         raise ConfigError(f"--expect: {path} holds no audit entry")
     return Head(last.number, last.digest)
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """The file appears whole, readable by its owner alone, or not at all."""
-    if path is None:
-        yield sys.stdout
-        return
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool, what: str, total: int) -> Iterator[Any]:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-        TimeRemainingColumn(),
-        console=stderr,
-        transient=True,
-        disable=quiet or not stderr.is_terminal,
-    ) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)
 
 
 def _show(proof: Proof, as_json: bool) -> None:

@@ -1,15 +1,21 @@
-"""How commands read a ledger without a gate: where it is, and from when to when."""
+"""How commands read a ledger without a gate: where it is, from when to when, and where it goes."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.cli.block import parse_duration_ms
-from edge.errors import InvalidInput
+from edge.cli.output import stderr
+from edge.errors import ConfigError, InvalidInput
 
 LedgerOption = Annotated[
     str | None, typer.Option("--ledger", help="SQLAlchemy URL of the ledger; wins over the settings.")
@@ -53,3 +59,37 @@ def parse_when(field: str, text: str | None, now_ms: int) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return int(moment.timestamp() * 1000)
+
+
+@contextlib.contextmanager
+def appearing_file(option: str, path: Path) -> Iterator[TextIO]:
+    """A file that appears whole, readable by its owner alone, or not at all. Raises ConfigError."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def reading(quiet: bool, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; what it gives is told how many more were read."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=quiet or not stderr.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)

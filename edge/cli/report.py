@@ -1,0 +1,77 @@
+"""``edge-gate report``: what a transparency report needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.cli.ledger_reader import (
+    ConfigOption,
+    DataDirOption,
+    LedgerOption,
+    UntilOption,
+    appearing_file,
+    ledger_of,
+    parse_when,
+    reading,
+)
+from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.errors import InvalidInput
+
+
+@reports_errors
+def report(
+    since: Annotated[
+        str, typer.Option("--since", help="2026-01-31, 2026-01-31T18:00 (UTC), or 30d, 12h before now.")
+    ] = "30d",
+    until: UntilOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as one HTML file, ready to print.")
+    ] = None,
+    ledger: LedgerOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Streams, flags, cuts, how often people overturned them, how long it all took; blocks, appeals.
+
+    Counts what began in the period, for a whole fleet, from its ledger: beside running gates or without
+    one. Every rate comes with its 95 % interval and what it is a share of. Names no broadcaster, no
+    operator and no stream.
+    """
+    from edge.ledger.snapshot import snapshot
+    from edge.report.gather import gather, rows_at_most
+    from edge.report.html import render
+    from edge.report.words import NOTES, period, sections
+
+    now = time.time_ns() // 1_000_000
+    since_ms = parse_when("--since", since, now) or 0
+    until_ms = now if until is None else parse_when("--until", until, now) or now
+    if since_ms >= until_ms:
+        raise InvalidInput("--since", "must be before --until")
+    with (
+        snapshot(ledger_of(ledger, config, data_dir)) as connection,
+        reading(as_json, "rows", rows_at_most(connection)) as advance,
+    ):
+        found = gather(connection, since_ms, until_ms, now, advance)
+    if html is not None:
+        with appearing_file("--html", html) as file:
+            file.write(render(found))
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    if html is not None:
+        stderr.print(f"{html}: {period(found)}", highlight=False, soft_wrap=True)
+        return
+    console.print(period(found), style="bold", highlight=False)
+    for section in sections(found):
+        if section.rows:
+            console.print(f"\n{section.title}", style="bold", highlight=False)
+            print_table(section.columns, section.rows, "")
+    console.print()
+    for note in NOTES:
+        console.print(note, style="dim", highlight=False)

@@ -1,0 +1,52 @@
+"""A period of the ledger as a report; streams every row once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from edge.ledger.snapshot import count
+from edge.ledger.tables import appeals, audit, blocks, incidents, policies
+from edge.ledger.usage import USAGE
+from edge.report.report import Counting, Report
+
+
+def gather(
+    connection: sa.Connection,
+    since_ms: int,
+    until_ms: int,
+    made_ms: int,
+    advance: Callable[[int], object] = lambda rows: None,
+) -> Report:
+    """What began in ``[since_ms, until_ms)``. ``connection``: a snapshot. ``advance``: rows read so far."""
+    counting = Counting()
+    usage = sa.select(audit.c.detail).where(
+        audit.c.what == USAGE, *_within(audit.c.wall_ms, since_ms, until_ms)
+    )
+    for (detail,) in connection.execute(usage):
+        counting.usage(json.loads(detail))
+        advance(1)
+    for table, begun, take in (
+        (incidents, incidents.c.created_ms, counting.incident),
+        (blocks, blocks.c.created_ms, counting.block),
+        (appeals, appeals.c.filed_ms, counting.appeal),
+    ):
+        for row in connection.execute(sa.select(table).where(*_within(begun, since_ms, until_ms))).mappings():
+            take(dict(row))
+            advance(1)
+    for _ in connection.execute(
+        sa.select(policies.c.version).where(*_within(policies.c.created_ms, since_ms, until_ms))
+    ):
+        counting.policy()
+    return counting.done(since_ms, until_ms, made_ms)
+
+
+def rows_at_most(connection: sa.Connection) -> int:
+    """For a progress bar."""
+    return sum(count(connection, table) for table in (incidents, blocks, appeals))
+
+
+def _within(column: sa.Column[int], since_ms: int, until_ms: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return column >= since_ms, column < until_ms

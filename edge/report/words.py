@@ -1,0 +1,211 @@
+"""Figures as people read them: the same in the terminal and in HTML."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.report.intervals import PerHours, Quantile, Share, Times
+from edge.report.report import Group, Report
+
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and a table. ``bars``: the share, 0 to 1, that a row's bar shows, where it has one."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    bars: tuple[float | None, ...] = ()
+
+
+def sections(report: Report) -> tuple[Section, ...]:
+    usage, cuts, blocks, appeals = report.usage, report.cuts, report.blocks, report.appeals
+    figures = ("figure", "value", "95 % interval", "of")
+    return (
+        Section(
+            "What was watched",
+            ("app", "streams", "stream-hours", "cuts per 1,000 h", "95 % interval"),
+            (
+                *(
+                    (app, number(use.streams), hours(use.stream_hours), *_rate(use.cuts_per_1000_hours))
+                    for app, use in usage.by_app.items()
+                ),
+                (
+                    "all",
+                    number(usage.streams),
+                    hours(usage.stream_hours),
+                    *_rate(usage.cuts_per_1000_hours),
+                ),
+            ),
+        ),
+        Section(
+            "What was decided",
+            figures,
+            (
+                ("flags", number(report.flags), NONE, NONE),
+                (
+                    "flags per 1,000 stream-hours",
+                    *_rate(usage.flags_per_1000_hours),
+                    _hours(usage.stream_hours),
+                ),
+                ("cuts", number(cuts.cuts), NONE, NONE),
+                (
+                    "cuts per 1,000 stream-hours",
+                    *_rate(usage.cuts_per_1000_hours),
+                    _hours(usage.stream_hours),
+                ),
+                ("shadow mode: flags, not acted upon", number(report.shadow_flags), NONE, NONE),
+                ("shadow mode: cuts, not acted upon", number(report.shadow_cuts), NONE, NONE),
+                ("changes of the policy", number(report.policy_changes), NONE, NONE),
+            ),
+        ),
+        Section(
+            "Was it right",
+            figures,
+            (
+                _share("cuts reviewed by a person", cuts.reviews.reviewed, "cuts"),
+                _share("cuts overturned", cuts.reviews.overturned, "reviewed cuts"),
+                _share("flags reviewed by a person", report.flag_reviews.reviewed, "flags"),
+                _share("flags overturned", report.flag_reviews.overturned, "reviewed flags"),
+                *_times("time to review a cut", cuts.reviews.time_to_review, "reviewed cuts"),
+                *_times("time to review a flag", report.flag_reviews.time_to_review, "reviewed flags"),
+            ),
+        ),
+        Section(
+            "How cuts went",
+            figures,
+            (
+                _share("cuts proven by now", cuts.confirmed, "cuts"),
+                _share("cuts not proven within the limit", cuts.alarms, "cuts"),
+                *_times("time from the verdict to the proof", cuts.time_to_cut, "proven cuts"),
+            ),
+        ),
+        Section(
+            "Blocks",
+            figures,
+            (
+                ("blocks", number(blocks.made), NONE, NONE),
+                ("permanent", number(blocks.permanent), NONE, NONE),
+                _share("lifted", blocks.lifted, "blocks"),
+                ("began provisional", number(blocks.provisional), NONE, NONE),
+                _share("lapsed, nobody had reviewed them", blocks.lapsed, "provisional blocks"),
+            ),
+        ),
+        _counts("Blocks by source", "source", blocks.by_source),
+        _counts("Blocks by category", "category", blocks.by_category),
+        _counts("Refused publishes by reason", "reason", usage.refused),
+        Section(
+            "Appeals",
+            figures,
+            (
+                ("filed", number(appeals.filed), NONE, NONE),
+                _share("granted", appeals.granted, "decided appeals"),
+                ("denied", number(appeals.denied), NONE, NONE),
+                ("open", number(appeals.open), NONE, NONE),
+                *_times("time to decide", appeals.time_to_decide, "decided appeals"),
+            ),
+        ),
+        _grouped("By category", "category", report.by_category),
+        _grouped("By source of the verdict", "source", report.by_source),
+        _grouped("By app", "app", report.by_app),
+    )
+
+
+NOTES = (
+    "Everything that began in the period, with what had become of it when the report was made.",
+    "Intervals: Wilson's for shares, Byar's for rates per hours, order statistics for times; where there are "
+    "too few cases for a bound it is left open.",
+    "Stream-hours are counted by each gate every ten minutes and when it stops; a gate that was killed has "
+    "lost the count of its last minutes.",
+    "Blocks are counted by decision: an account, a key and an address that one decision blocks are one.",
+)
+
+
+def period(report: Report) -> str:
+    return f"{moment(report.since_ms)} to {moment(report.until_ms)} UTC"
+
+
+def moment(wall_ms: int) -> str:
+    return datetime.datetime.fromtimestamp(wall_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def hours(value: float) -> str:
+    return f"{value:,.1f}"
+
+
+def duration(ms: int) -> str:
+    """A length of time with about three digits."""
+    for unit, size, below in (("ms", 1, 1_000), ("s", 1_000, 120_000), ("min", 60_000, 7_200_000)):
+        if ms < below:
+            return f"{ms / size:.3g} {unit}"
+    return f"{ms / 3_600_000:.3g} h" if ms < 172_800_000 else f"{ms / 86_400_000:.3g} d"
+
+
+def percent(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def _share(name: str, value: Share, of: str) -> tuple[str, ...]:
+    interval = NONE if value.low is None else f"{percent(value.low)} to {percent(value.high)}"
+    return f"{name}: {number(value.count)}", percent(value.value), interval, f"{number(value.of)} {of}"
+
+
+def _rate(value: PerHours) -> tuple[str, str]:
+    if value.per_1000_hours is None or value.low is None or value.high is None:
+        return NONE, NONE
+    return f"{value.per_1000_hours:.3g}", f"{value.low:.3g} to {value.high:.3g}"
+
+
+def _hours(value: float) -> str:
+    return f"{hours(value)} stream-hours"
+
+
+def _times(name: str, value: Times, of: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (f"{name}, {which}", *_quantile(quantile), f"{number(value.of)} {of}")
+        for which, quantile in (("median", value.p50), ("95th percentile", value.p95))
+    )
+
+
+def _quantile(value: Quantile | None) -> tuple[str, str]:
+    if value is None:
+        return NONE, NONE
+    low = "" if value.low_ms is None else duration(value.low_ms)
+    high = "" if value.high_ms is None else duration(value.high_ms)
+    return duration(value.value_ms), f"{low} to {high}".strip() if low or high else NONE
+
+
+def _counts(title: str, column: str, counts: Mapping[str, int]) -> Section:
+    most = max(counts.values(), default=0)
+    return Section(
+        title,
+        (column, "count"),
+        tuple((name, number(count)) for name, count in counts.items()),
+        tuple(count / most for count in counts.values()),
+    )
+
+
+def _grouped(title: str, column: str, groups: Mapping[str, Group]) -> Section:
+    rows: Sequence[tuple[str, ...]] = [
+        (
+            name,
+            number(group.flags),
+            number(group.cuts),
+            percent(group.overturned_cuts.value),
+            NONE
+            if group.overturned_cuts.low is None
+            else f"{percent(group.overturned_cuts.low)} to {percent(group.overturned_cuts.high)}",
+            number(group.overturned_cuts.of),
+        )
+        for name, group in groups.items()
+    ]
+    columns = (column, "flags", "cuts", "cuts overturned", "95 % interval", "of reviewed cuts")
+    return Section(title, columns, tuple(rows))
