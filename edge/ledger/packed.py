@@ -21,6 +21,10 @@ _HEAD = struct.Struct("<qqBB4I4H")
 incident id and strike id."""
 _TIME = struct.Struct("<q")
 _PROVISIONAL, _FULL_UNTIL, _REVIEW_BY = 1, 2, 4
+_REVIEW_BY_UNTIL = 8
+"""``review_by_ms`` is ``until_ms``, as it is of every block that lapses."""
+_OF_ITS_INCIDENT = 16
+"""The incident's id follows from the block's, as it does of every block that the gate made."""
 _MASK = (1 << 64) - 1
 _KINDS = tuple(SubjectKind)
 
@@ -75,8 +79,13 @@ class PackedBlocks:
         incident = (block.incident_id or "").encode()
         strike = (block.strike_id or "").encode()
         flags = _PROVISIONAL if block.provisional else 0
+        if block.incident_id is not None and block.incident_id == _incident_of(block.id):
+            flags, incident = flags | _OF_ITS_INCIDENT, b""
+        review_by_ms = block.review_by_ms
+        if review_by_ms == block.until_ms:
+            flags, review_by_ms = flags | _REVIEW_BY_UNTIL, None
         times = b""
-        for flag, time_ms in ((_FULL_UNTIL, block.full_until_ms), (_REVIEW_BY, block.review_by_ms)):
+        for flag, time_ms in ((_FULL_UNTIL, block.full_until_ms), (_REVIEW_BY, review_by_ms)):
             if time_ms is not None:
                 flags |= flag
                 times += _TIME.pack(time_ms)
@@ -116,13 +125,18 @@ class PackedBlocks:
             category=self._words[category],
             created_ms=created_ms,
             until_ms=until_ms,
-            incident_id=incident or None,
+            incident_id=_incident_of(ident) if flags & _OF_ITS_INCIDENT else incident or None,
             created_by=self._words[by],
             provisional=bool(flags & _PROVISIONAL),
             full_until_ms=times[0],
-            review_by_ms=times[1],
+            review_by_ms=until_ms if flags & _REVIEW_BY_UNTIL else times[1],
             strike_id=strike or None,
         )
+
+
+def _incident_of(block_id: str) -> str:
+    """``in_TAIL`` of ``bl_TAILn``."""
+    return f"in_{block_id[3:-1]}"
 
 
 class _Index:
@@ -131,7 +145,7 @@ class _Index:
     def __init__(self, hashes: array[int]) -> None:
         unsorted = np.frombuffer(hashes, dtype=np.uint64)
         order = np.argsort(unsorted, kind="stable")
-        self._rows = array("Q", order.astype(np.uint64).tobytes())
+        self._rows = array("I", order.astype(np.uint32).tobytes())
         self._hashes = array("Q", unsorted[order].tobytes())
 
     def rows(self, wanted: int) -> Iterator[int]:

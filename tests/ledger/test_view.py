@@ -165,6 +165,17 @@ def test_packed_blocks_come_back_whole(given: list[Block]) -> None:
     assert packed.row_of("") is None
 
 
+def test_blocks_of_the_gate_come_back_whole_and_are_small() -> None:
+    """Their incident's id and the end of their wait are not kept twice."""
+    tail = "0123456789abcdef" * 2
+    plain = Block(f"bl_{tail}0", SubjectKind.BROADCASTER, "anna", "", "r", "c", 1, 2, None, "gate")
+    waiting = replace(plain, incident_id=f"in_{tail}", provisional=True, full_until_ms=9, review_by_ms=2)
+    packed = [PackedBlocks([block]) for block in (plain, waiting)]
+    for block, one in zip((plain, waiting), packed, strict=True):
+        assert list(one.find(SubjectKind.BROADCASTER, "anna")) == [(0, block)]
+    assert len(packed[1]._data) == len(packed[0]._data) + 8
+
+
 def test_a_lifted_block_leaves_the_view_whichever_way_it_came() -> None:
     loaded, added = (
         Block(ident, SubjectKind.BROADCASTER, "anna", "", "r", "", 0, 10, None, "test")
