@@ -51,18 +51,18 @@ class WorkerLoad:
     index: int
     streams: int
     busy_share: float
+    """Share of its time in jobs that had to be done."""
     resident_bytes: int
+    voluntary_share: float = 0.0
+    """Share of its time in jobs that are given up when there is no time for them."""
+    jobs: int = 0
+    """That waited when it was asked."""
 
 
 @dataclass(slots=True)
 class _Worker:
     index: int
-    """Share of its time in jobs that had to be done."""
     process: asyncio.subprocess.Process
-    voluntary_share: float = 0.0
-    """Share of its time in jobs that are given up when there is no time for them."""
-    jobs: int = 0
-    """That waited when it was asked."""
     writer: asyncio.StreamWriter
     current: CurrentStream
     ready: asyncio.Event
@@ -83,13 +83,18 @@ class _Worker:
     bank_searches_cut_short: int = 0
     resident_bytes: int = 0
 
-    @property
     gave_way: int = 0
     pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
     """The last."""
+    unmeasured: int = 0
+    """Streams that came since the last pong."""
+    half_measured: int = 0
+    """Streams that came between the last two pongs."""
+
+    @property
     def load(self) -> float:
-        """Measured load, and a little for each stream: new ones show in the measure only later."""
-        return self.busy_share + 0.02 * len(self.streams)
+        """Measured load, and what the streams are likely to add that came too late to show in it."""
+        return self.busy_share + _STREAM_LOAD * (self.unmeasured + self.half_measured)
 
 
 class WorkerPool:
