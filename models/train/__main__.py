@@ -56,11 +56,13 @@ def read_table() -> Table:
     )
 
 
-def calibrate(logits: list[ClipLogits], violent: NDArray[np.bool_]) -> TierCalibration:
-    """Both tiers, each on its own windows."""
+def calibrate(*protocols: list[ClipLogits], violent: NDArray[np.bool_]) -> TierCalibration:
+    """Both tiers, each on its own windows, over every protocol that scored the clips."""
+    logits = [clip for protocol in protocols for clip in protocol]
+    labels = np.tile(violent, len(protocols))
     return TierCalibration(
-        calm=platt([clip.samples for clip in logits], violent),
-        alert=platt([clip.dense for clip in logits], violent),
+        calm=platt([clip.samples for clip in logits], labels),
+        alert=platt([clip.dense for clip in logits], labels),
     )
 
 
@@ -104,22 +106,22 @@ def main(
 
     shaken = [clip_features(table.clips, int8, "int8 embeddings, shaken", shake=True)] if compare else []
     folded, *folded_shaken = held_out(features, table.violent, table.sources, table.folds, *shaken)
-    calibration = calibrate(folded, table.violent)
     (unseen,) = held_out(features, table.violent, table.sources, table.sources)
+    calibration = calibrate(folded, unseen, violent=table.violent)
     protocols = {"oof": clip_scores(table, folded, calibration)}
     if compare:
         floats = clip_features(table.clips, fp32, "fp32 embeddings")
         (twin,) = held_out(floats, table.violent, table.sources, table.folds)
-        protocols["oof_fp32"] = clip_scores(table, twin, calibrate(twin, table.violent))
+        protocols["oof_fp32"] = clip_scores(table, twin, calibration)
         protocols["oof_shaken"] = clip_scores(table, folded_shaken[0], calibration)
     protocols["held_out"] = clip_scores(table, unseen, calibration)
 
-    measured = protocols["oof"]
+    measured = protocols["oof"] + protocols["held_out"]
     thresholds = choose_thresholds(
         np.array([score.calm_tier for score in measured]),
         np.array([score.flaggable for score in measured]),
         np.array([score.cuttable for score in measured]),
-        table.violent,
+        np.tile(table.violent, 2),
     )
 
     head = fit_head(features, table.violent, table.sources)
