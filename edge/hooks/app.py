@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -19,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from edge.domain import Publish, StreamId
-from edge.enforce.connectors.nginx_stat import StatPage
+from edge.enforce.connectors.nginx_stat import Stat, StatPage
 from edge.enforce.connectors.nginx_workers import worker_count
 from edge.enforce.notices import Notice, notice
 from edge.errors import CapacityExceeded, GateError, InvalidInput, LimitExceeded
@@ -28,11 +29,11 @@ from edge.hooks import nginx_rtmp
 from edge.hooks.chain import DIALECTS, Chain, ChainedHooks, new_name
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import ServerHooks
+from edge.hooks.nginx_place import LOOKS, find_place
 from edge.hooks.settings import HookSettings
 
 _POLL_S = 0.01
 _RESUME_S = 1.0
-_LOOKS = 32
 # nginx-rtmp waits for the socket to close, whatever length the answer has.
 _CLOSE = {"Connection": "close"}
 
@@ -76,7 +77,7 @@ class _NginxRtmpHooks:
         self._gatekeeper = gatekeeper
         self._settings = settings
         self._stat = StatPage(settings.stat_url)
-        self._resumed: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def routes(self) -> list[Route]:
         return [
@@ -85,9 +86,12 @@ class _NginxRtmpHooks:
         ]
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        task = asyncio.get_running_loop().create_task(self._resume(stream_id, publish))
-        self._resumed.add(task)
-        task.add_done_callback(self._resumed.discard)
+        self._later(self._resume(stream_id, publish))
+
+    def _later(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def on_publish(self, request: Request) -> Response:
         """Admit, start the pull, wait until it is connected, and only then let the publisher start.
@@ -109,7 +113,7 @@ class _NginxRtmpHooks:
             busy = admission.reason in {"capacity", "draining"}
             return _refusal(503 if busy else 403, admission.notice)
         try:
-            await self._watch(admission.stream_id, publish)
+            before = await self._watch(admission.stream_id, publish)
         except GateError as error:
             log.warning("publish refused: it cannot be watched", reason=error.reason, error=str(error))
             await self._ended(publish)
@@ -119,6 +123,8 @@ class _NginxRtmpHooks:
             log.info("publish refused", reason="cut", app=publish.app)
             await self._ended(publish)
             return _refusal(403, notice("cut"))
+        if before is not None:
+            self._later(find_place(self._gatekeeper, self._stat, admission.stream_id, publish, before))
         return Response(status_code=200, headers=_CLOSE)
 
     async def on_publish_done(self, request: Request) -> Response:
@@ -140,6 +146,8 @@ class _NginxRtmpHooks:
             elif publishes:
                 try:
                     await self._gatekeeper.attach(stream_id, self._pull_url(publish))
+                    if _has_several_workers(await self._stat.read()):
+                        await find_place(self._gatekeeper, self._stat, stream_id, publish, frozenset())
                     return
                 except GateError as error:
                     log.warning("a stream of an earlier run waits to be watched", error=str(error))
@@ -147,7 +155,7 @@ class _NginxRtmpHooks:
 
     async def _publishes(self, publish: Publish) -> bool | None:
         """Whether that connection still publishes, as far as one can know; None: nginx does not answer."""
-        for _ in range(_LOOKS):
+        for _ in range(LOOKS):
             stat = await self._stat.read()
             if stat is None:
                 return None
@@ -186,25 +194,36 @@ class _NginxRtmpHooks:
             return True
         return hmac.compare_digest(request.query_params.get("secret", "").encode(), secret.encode())
 
-    async def _watch(self, stream_id: StreamId, publish: Publish) -> None:
-        before = await self._players(publish)
-        # Names hold only characters that stand for themselves in a URL, see fields.plain.
-        url = self._settings.pull_url.replace("{app}", publish.app).replace("{name}", publish.name)
-        await self._gatekeeper.attach(stream_id, url)
+    async def _watch(self, stream_id: StreamId, publish: Publish) -> frozenset[str] | None:
+        """Start the pull, and wait until nginx shows it.
+
+        Where nginx has several workers there is nothing to wait for yet: who played the stream before.
+        """
+        stat = await self._stat.read()
+        before = _players_in(stat, publish)
+        await self._gatekeeper.attach(stream_id, self._pull_url(publish))
+        if _has_several_workers(stat):
+            return before
         deadline = time.monotonic() + self._settings.pull_wait_ms / 1000
         while time.monotonic() < deadline:
-            if await self._players(publish) - before:
-                return
+            if _players_in(await self._stat.read(), publish) - before:
+                return None
             await asyncio.sleep(_POLL_S)
         log.warning("the pull is not connected yet, first frames may be missed", stream_id=stream_id)
+        return None
 
     def _pull_url(self, publish: Publish) -> str:
         # Names hold only characters that stand for themselves in a URL, see fields.plain.
         return self._settings.pull_url.replace("{app}", publish.app).replace("{name}", publish.name)
 
-    async def _players(self, publish: Publish) -> frozenset[str]:
-        stat = await self._stat.read()
-        return frozenset() if stat is None else stat.players(publish.app, publish.name)
+
+def _players_in(stat: Stat | None, publish: Publish) -> frozenset[str]:
+    return frozenset() if stat is None else stat.players(publish.app, publish.name)
+
+
+def _has_several_workers(stat: Stat | None) -> bool:
+    """Whether this nginx, on this machine, has more than one worker; False where one cannot know."""
+    return stat is not None and (worker_count(stat.pid) or 1) > 1
 
 
 def _text(status: int, text: str) -> Response:

@@ -34,6 +34,12 @@ class RecordingGate:
         if self.failure is not None:
             raise self.failure
 
+    async def pull_anew(self, stream_id: StreamId) -> bool:
+        return False
+
+    async def is_watched(self, stream_id: StreamId) -> bool:
+        return False
+
     async def still_admitted(self, stream_id: StreamId) -> bool:
         return self.admitted
 

@@ -37,6 +37,12 @@ class Gate:
         if self.failure is not None:
             raise self.failure
 
+    async def pull_anew(self, stream_id: StreamId) -> bool:
+        return False
+
+    async def is_watched(self, stream_id: StreamId) -> bool:
+        return False
+
     async def still_admitted(self, stream_id: StreamId) -> bool:
         return not self.cut_meanwhile
 

@@ -58,6 +58,12 @@ class RecordingGate:
                 self.first_pts_ms[stream_id] = round((frame.time or 0.0) * 1000)
                 return
 
+    async def pull_anew(self, stream_id: StreamId) -> bool:
+        return False
+
+    async def is_watched(self, stream_id: StreamId) -> bool:
+        return False
+
     async def still_admitted(self, stream_id: StreamId) -> bool:
         return self.publishes[stream_id].broadcaster not in self.blocked
 
