@@ -37,6 +37,14 @@ class Gatekeeper(Protocol):
         """Start to pull the stream. Raises CapacityExceeded, WorkerLost, InvalidInput or NotFound."""
         ...
 
+    async def pull_anew(self, stream_id: StreamId) -> bool:
+        """Drop the connection of a stream that the gate pulls, and make another; whether there was one."""
+        ...
+
+    async def is_watched(self, stream_id: StreamId) -> bool:
+        """Whether a picture of the stream has been judged."""
+        ...
+
     async def still_admitted(self, stream_id: StreamId) -> bool:
         """False when the stream was cut, or ended, since it was admitted."""
         ...

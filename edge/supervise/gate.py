@@ -198,6 +198,15 @@ class Gate:
         """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
         self.watching.attach(stream_id, url)
 
+    async def pull_anew(self, stream_id: StreamId) -> bool:
+        """Drop the connection of a stream that the gate pulls, and make another; whether there was one."""
+        return self.watching.pull_anew(stream_id)
+
+    async def is_watched(self, stream_id: StreamId) -> bool:
+        """Whether a picture of the stream has been judged."""
+        stream = self.registry.find(stream_id)
+        return stream is not None and stream.samples > 0
+
     async def still_admitted(self, stream_id: StreamId) -> bool:
         """Whether nothing has cut or ended the stream, for a hook that has yet to let it start."""
         stream = self.registry.find(stream_id)
@@ -297,11 +306,11 @@ class Gate:
             metrics.worker_busy.labels(worker).set(load.busy_share)
             metrics.worker_streams.labels(worker).set(load.streams)
             metrics.worker_resident.labels(worker).set(load.resident_bytes)
-        metrics.decoded.set(self.pool.decoded)
-        metrics.judged.set(self.pool.judged)
             metrics.worker_voluntary.labels(worker).set(load.voluntary_share)
             metrics.worker_jobs.labels(worker).set(load.jobs)
         for tier, streams in self.pool.streams_by_tier().items():
             metrics.streams_by_tier.labels(tier).set(streams)
         metrics.gave_way.set(self.pool.gave_way)
+        metrics.decoded.set(self.pool.decoded)
+        metrics.judged.set(self.pool.judged)
         metrics.bank_searches_cut_short.set(self.pool.bank_searches_cut_short)

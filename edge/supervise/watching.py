@@ -139,6 +139,14 @@ class Watching:
         stream.url, stream.media = self._checked_url(url), None
         self._open(stream, client="", answers=False)
 
+    def pull_anew(self, stream_id: StreamId) -> bool:
+        """Make another connection for a stream that a hook has attached; whether it had one."""
+        stream = self._state.registry.find(stream_id)
+        if stream is None or stream.cutting or not stream.owned or stream.url is None:
+            return False
+        self._open_in_worker(stream, alert=False)
+        return True
+
     def _watchable(self, stream_id: str, client: str) -> LiveStream:
         registry = self._state.registry
         stream = registry.get(stream_id)
