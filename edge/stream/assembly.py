@@ -132,34 +132,34 @@ class SampleAssembly:
     def _keep(self, frame: VideoFrame) -> None:
         """Scales at once: the plane serves every sample that the frame is part of."""
         assert frame.pts is not None
+        start_ms = self._clock.monotonic_ms()
         self._planes[frame.pts] = self._converted(self._detector.plane, frame)
+        self._times.convert.add(self._clock.monotonic_ms() - start_ms)
         self._kept = frame
         if len(self._planes) > _PLANES:
             del self._planes[next(iter(self._planes))]
 
     def _sample(self, pts: tuple[int, int, int], newest: VideoFrame, tier: Tier) -> Sample:
         self.samples += 1
+        planes = np.stack([self._planes[time] for time in pts])
+        luma = self._converted(self._decoder.luma, newest)
+        now = self._clock.monotonic_ms()
         sample = Sample(
-        start_ms = self._clock.monotonic_ms()
             pts_ms=pts[2],
-        self._times.convert.add(self._clock.monotonic_ms() - start_ms)
             arrival_ms=self._arrivals.get(pts[2], now),
             planes=planes,
             luma=luma,
             tier=tier,
+            decoded_ms=self._decoded_ms,
+            converted_ms=now,
         )
         oldest_ms = self._sampler.oldest_kept_ms
-        planes = np.stack([self._planes[time] for time in pts])
-        luma = self._converted(self._decoder.luma, newest)
-        now = self._clock.monotonic_ms()
         for time in [t for t in self._planes if oldest_ms is None or t < oldest_ms]:
             del self._planes[time]
         return sample
 
     def _converted(self, convert: Callable[[VideoFrame], Luma], frame: VideoFrame) -> Luma:
         try:
-            decoded_ms=self._decoded_ms,
-            converted_ms=now,
             return convert(frame)
         except (av.FFmpegError, ValueError, OSError) as error:
             raise BrokenMedia(

@@ -157,9 +157,9 @@ class WorkerLoop:
         """Of the job that runs."""
         self._gave_way = self._lost = 0
         self._spare = SpareTime(settings.spare_load)
+        self._times = Distributions()
         self._decoded = self._judged = 0
         self._writers: list[threading.Thread] = []
-        self._times = Distributions()
         self._shown = ShownMedia()
         self._blind_checked_ms = clock.monotonic_ms()
 
@@ -281,26 +281,16 @@ class WorkerLoop:
                     voluntary_ms=self._voluntary_ms,
                     gave_way=self._gave_way,
                     jobs=len(self._jobs),
-                    bank_searches_cut_short=self._banks.cut_short,
-                )
-            )
-        )
-
-    def _share_spare_time(self) -> None:
-        """Calm streams are looked at more densely while there is time, all of them alike."""
-        now = self._clock.monotonic_ms()
-        if not self._spare.due(now):
-            return
                     distributions=[
                         worker_pb2.Distribution(name=name, counts=counts, sum_ms=sum_ms)
                         for name, counts, sum_ms in self._times.take()
                     ],
                     **self._tiers(),
-        gave_way = self._gave_way + self._lost
-        if self._spare.update(now, self._busy_ms, self._voluntary_ms, gave_way):
-            for stream in self._streams.values():
-                if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
-                    self._say_tier(stream)
+                    bank_searches_cut_short=self._banks.cut_short,
+                )
+            )
+        )
+
     def _tiers(self) -> dict[str, int]:
         """How many streams get what."""
         counts = {"calm_streams": 0, "alert_streams": 0, "starting_streams": 0}
@@ -310,6 +300,16 @@ class WorkerLoop:
                 counts["alert_streams" if alert else "starting_streams" if starting else "calm_streams"] += 1
         return counts
 
+    def _share_spare_time(self) -> None:
+        """Calm streams are looked at more densely while there is time, all of them alike."""
+        now = self._clock.monotonic_ms()
+        if not self._spare.due(now):
+            return
+        gave_way = self._gave_way + self._lost
+        if self._spare.update(now, self._busy_ms, self._voluntary_ms, gave_way):
+            for stream in self._streams.values():
+                if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
+                    self._say_tier(stream)
 
     def _check_blind(self) -> None:
         """Say of each stream whose media arrives and is not judged that the gate is blind to it."""
@@ -407,6 +407,7 @@ class WorkerLoop:
             self._matcher,
             self._clock,
             alert=stream.alert,
+            times=self._times,
         )
         stream.pipeline.spare(self._spare.ms)
         self._said_opened(stream)
@@ -433,7 +434,6 @@ class WorkerLoop:
         )
 
     def _end(self, stream: _Stream) -> None:
-            times=self._times,
         """Judge what is queued, then close."""
         if not stream.ended:
             stream.ended = True
@@ -561,6 +561,8 @@ class WorkerLoop:
             # Before it is late: what is decoded in vain is lost to those that it should give way to.
             self._give_way(pipeline)
         wanted = in_burst or pipeline.wants_all
+        if wanted:
+            self._times.queue.add(late_ms + stream.policy.budget_ms)
         if late_ms > 0 and wanted and not stream.skipping and not unit.held:
             # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
             # makes everything before it worthless.
@@ -579,6 +581,8 @@ class WorkerLoop:
                 self._count(stream, "undecoded")
             return True
         self._take_samples(stream, pipeline.decode(unit))
+        if not wanted and pipeline.needs_changed():  # alert is over
+            self._say_tier(stream)
         return not wanted
 
     def _take_samples(self, stream: _Stream, samples: tuple[Sample, ...]) -> None:
@@ -587,8 +591,6 @@ class WorkerLoop:
                 self._shed(stream, stream.samples.popleft(), "superseded")
             urgency = self._urgency_of(stream, stream.bursting)
             if urgency is Urgency.VOLUNTARY:
-        if wanted:
-            self._times.queue.add(late_ms + stream.policy.budget_ms)
                 sample = replace(sample, voluntary=True)
             stream.samples.append(sample)
             stream.bursting = False
@@ -607,8 +609,6 @@ class WorkerLoop:
             return
         if sample.voluntary:
             self._urgency = Urgency.VOLUNTARY
-        if not wanted and pipeline.needs_changed():  # alert is over
-            self._say_tier(stream)
         self._judge(stream, sample)
 
     def _judge(self, stream: _Stream, sample: Sample) -> None:
@@ -632,6 +632,7 @@ class WorkerLoop:
                     arrival_ms=sample.arrival_ms,
                     judged_ms=now,
                     shadow=verdict.shadow,
+                    trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
                 )
             )
         )
@@ -658,7 +659,6 @@ class WorkerLoop:
             self._flush_notices(stream)
 
     def _flush_notices(self, stream: _Stream) -> None:
-                    trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
         for reason, count in stream.unsaid.items():
             self._send(
                 worker_pb2.FromWorker(
@@ -733,13 +733,13 @@ class WorkerLoop:
         )
 
 
+def _trace(passed: Passed) -> worker_pb2.Trace:
+    return worker_pb2.Trace(**asdict(passed))
+
+
 def _codec(name: str) -> Codec:
     try:
         return Codec(name)
     except ValueError:
         known = ", ".join(codec.value for codec in Codec)
         raise UnsupportedCodec("open.codec", f"{name!r} is none of {known}") from None
-def _trace(passed: Passed) -> worker_pb2.Trace:
-    return worker_pb2.Trace(**asdict(passed))
-
-
