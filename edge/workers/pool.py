@@ -78,14 +78,14 @@ class _Worker:
     voluntary_ms: float = 0.0
     voluntary_share: float = 0.0
     """The same of jobs that are given up when there is no time for them."""
+    gave_way: int = 0
+    pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
+    """The last."""
     decoded: int = 0
     judged: int = 0
     bank_searches_cut_short: int = 0
     resident_bytes: int = 0
 
-    gave_way: int = 0
-    pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
-    """The last."""
     unmeasured: int = 0
     """Streams that came since the last pong."""
     half_measured: int = 0
@@ -241,6 +241,7 @@ class WorkerPool:
                         worker.ready.set()
                     case "pong":
                         self._note_load(worker, event.pong)
+                        self._events.on_worker_event(event)
                     case _:
                         self._events.on_worker_event(event)
         except WorkerLost as error:
@@ -262,6 +263,8 @@ class WorkerPool:
             judged=pong.judged - worker.judged,
             bank_searches_cut_short=pong.bank_searches_cut_short - worker.bank_searches_cut_short,
         )
+        self._totals.update(gave_way=pong.gave_way - worker.gave_way)
+        worker.gave_way, worker.pong = pong.gave_way, pong
         worker.pong_ms, worker.busy_ms, worker.voluntary_ms = now, pong.busy_ms, pong.voluntary_ms
         worker.decoded, worker.judged = pong.decoded, pong.judged
         worker.bank_searches_cut_short = pong.bank_searches_cut_short
@@ -298,6 +301,20 @@ class WorkerPool:
         return self._totals["decoded"]
 
     @property
+    def gave_way(self) -> int:
+        """Times that a look at a stream which was denser than due gave way, in all workers so far."""
+        return self._totals["gave_way"]
+
+    def streams_by_tier(self) -> dict[str, int]:
+        """Streams that are judged at this moment: ``calm``, ``alert``, and ``starting``."""
+        pongs = [w.pong for w in self._workers.values() if not w.lost]
+        return {
+            "calm": sum(pong.calm_streams for pong in pongs),
+            "alert": sum(pong.alert_streams for pong in pongs),
+            "starting": sum(pong.starting_streams for pong in pongs),
+        }
+
+    @property
     def judged(self) -> int:
         """Samples judged by all workers so far."""
         return self._totals["judged"]
@@ -306,7 +323,6 @@ class WorkerPool:
     def bank_searches_cut_short(self) -> int:
         """Searches of a bank by all workers so far in which a bound was hit."""
         return self._totals["bank_searches_cut_short"]
-                        self._events.on_worker_event(event)
 
     async def _bury(self, worker: _Worker) -> None:
         """The worker's socket is closed: it is dead or as good as."""
@@ -335,8 +351,6 @@ class WorkerPool:
             in_work=culprit,
             crash=worker.current.report,
         )
-        self._totals.update(gave_way=pong.gave_way - worker.gave_way)
-        worker.gave_way, worker.pong = pong.gave_way, pong
         worker.current.close()
         others = any(w.ready.is_set() and not w.lost for w in self._workers.values())
         if others:
@@ -370,20 +384,6 @@ class WorkerPool:
                     )
                     with contextlib.suppress(ProcessLookupError):
                         worker.process.kill()
-    @property
-    def gave_way(self) -> int:
-        """Times that a look at a stream which was denser than due gave way, in all workers so far."""
-        return self._totals["gave_way"]
-
-    def streams_by_tier(self) -> dict[str, int]:
-        """Streams that are judged at this moment: ``calm``, ``alert``, and ``starting``."""
-        pongs = [w.pong for w in self._workers.values() if not w.lost]
-        return {
-            "calm": sum(pong.calm_streams for pong in pongs),
-            "alert": sum(pong.alert_streams for pong in pongs),
-            "starting": sum(pong.starting_streams for pong in pongs),
-        }
-
                     continue
                 self._write(worker, worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
 
