@@ -6,6 +6,7 @@ verdict ─▶ strike + block on disk ─▶ block in memory ─▶ evidence ask
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,6 +107,9 @@ class Enforcement:
             return
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
+        if self.orphans.pursues(stream.id):
+            self._tasks.run(self._follow(stream))
+            return
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
         answer = self._answer(stream, verdict, "", block)
         self._tasks.run(self._close_publisher(stream, verdict, answer, None))
@@ -236,6 +240,13 @@ class Enforcement:
             crash_point("cut.marked_confirmed")
         self._ended(stream)
         return incident
+
+    async def _follow(self, stream: LiveStream) -> None:
+        """Its cut was taken up from an earlier run, which puts it on record: the stream ends with it."""
+        with contextlib.suppress(CutFailed):
+            await self._cutter.cut(self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms)
+            await self._cutter.wait(stream.id)
+        self._ended(stream)
 
     async def _alarm(
         self, stream: LiveStream, verdict: Verdict, incident: Incident | None, attempts: int

@@ -87,6 +87,10 @@ class Resuming:
             proven.set()
         return incident
 
+    def pursues(self, stream_id: str) -> bool:
+        """Whether a cut of the stream is taken up from an earlier run."""
+        return stream_id in self._orphans
+
     def refused_again(self, publish: Publish) -> None:
         """A publish was refused as blocked: the earlier one of its connection is over, then."""
         if not self._orphans or not publish.connection:
