@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from edge.domain import Action, Incident, IncidentState
+from edge.domain import Action, Incident, IncidentState, Publish
 from edge.errors import NotFound
 from edge.ledger import records
 from edge.ledger.base import GATE, PAGE, LedgerBase
@@ -12,6 +12,8 @@ from edge.ledger.tables import incidents
 
 CALLER_GONE = "caller_gone"
 """Reason of a cut that ends unproven: nobody is left who could be asked."""
+
+STREAM_CUT = "stream_cut"
 
 
 class Incidents(LedgerBase):
@@ -32,6 +34,22 @@ class Incidents(LedgerBase):
                     summary(incident),
                     {incidents: [incident.id]},
                 )
+
+    def record_stream_cut(
+        self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
+    ) -> None:
+        """A cut that no verdict led to: a block made elsewhere, or a stream that cannot be watched."""
+        detail = {
+            "server": publish.server,
+            "connection": publish.connection,
+            "app": publish.app,
+            "name": publish.name,
+            "broadcaster": publish.broadcaster,
+            "reason": reason,
+            "block_id": block_id,
+        }
+        with self._database.write("record a cut") as connection:
+            self._audit(connection, wall_ms, GATE, STREAM_CUT, stream_id, detail, {})
 
     def mark_cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None = None) -> None:
         """``durable_ms``: when the commit of the violation had returned, as the caller saw it."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from edge.ledger.incidents import STREAM_CUT
 from edge.ledger.snapshot import count
 from edge.ledger.tables import appeals, audit, blocks, incidents, policies
 from edge.ledger.usage import USAGE
@@ -22,11 +23,11 @@ def gather(
 ) -> Report:
     """What began in ``[since_ms, until_ms)``. ``connection``: a snapshot. ``advance``: rows read so far."""
     counting = Counting()
-    usage = sa.select(audit.c.detail).where(
-        audit.c.what == USAGE, *_within(audit.c.wall_ms, since_ms, until_ms)
+    entries = sa.select(audit.c.what, audit.c.detail).where(
+        audit.c.what.in_((USAGE, STREAM_CUT)), *_within(audit.c.wall_ms, since_ms, until_ms)
     )
-    for (detail,) in connection.execute(usage):
-        counting.usage(json.loads(detail))
+    for what, detail in connection.execute(entries):
+        (counting.usage if what == USAGE else counting.stream_cut)(json.loads(detail))
         advance(1)
     for table, begun, take in (
         (incidents, incidents.c.created_ms, counting.incident),

@@ -65,6 +65,8 @@ class Cuts:
     """Cuts that nothing had proven within the limit, of all."""
     time_to_cut: Times
     """Verdict to the proof that the publisher is gone."""
+    without_verdict: Mapping[str, int]
+    """More streams that were cut, by reason: ``blocked`` elsewhere, ``degraded``, ``blind``."""
     reviews: Reviewed
 
 
@@ -168,6 +170,7 @@ class Counting:
         self._confirmed = 0
         self._alarms = 0
         self._cut_ms: list[int] = []
+        self._without_verdict: dict[str, int] = {}
         self._decisions: dict[str, _Decision] = {}
         self._appeals = dict.fromkeys((state.value for state in AppealState), 0)
         self._appeal_ms: list[int] = []
@@ -181,6 +184,10 @@ class Counting:
             used[1] += values["stream_ms"]
             for reason, count in values["refused"].items():
                 self._refused[reason] = self._refused.get(reason, 0) + count
+
+    def stream_cut(self, detail: Mapping[str, Any]) -> None:
+        """A cut that no verdict led to."""
+        self._without_verdict[detail["reason"]] = self._without_verdict.get(detail["reason"], 0) + 1
 
     def incident(self, row: Mapping[str, Any]) -> None:
         if row["shadow"]:
@@ -247,6 +254,7 @@ class Counting:
                 confirmed=share(self._confirmed, cuts.all),
                 alarms=share(self._alarms, cuts.all),
                 time_to_cut=times(self._cut_ms),
+                without_verdict=_sorted(self._without_verdict),
                 reviews=cuts.done(),
             ),
             shadow_flags=self._shadow[Action.FLAG.value],

@@ -97,6 +97,7 @@ def sections(report: Report) -> tuple[Section, ...]:
         ),
         _counts("Blocks by source", "source", blocks.by_source),
         _counts("Blocks by category", "category", blocks.by_category),
+        _counts("Streams cut without a verdict, by reason", "reason", cuts.without_verdict),
         _counts("Refused publishes by reason", "reason", usage.refused),
         Section(
             "Appeals",

@@ -113,6 +113,7 @@ class Enforcement:
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
         answer = self._answer(stream, verdict, "", block)
         self._tasks.run(self._close_publisher(stream, verdict, answer, None))
+        self._tasks.run(self._marks.stream_cut(stream, reason, block, self._clock.wall_ms()))
 
     def blocks_apply(self) -> None:
         """Cut every running stream that a block names, after new blocks have come."""

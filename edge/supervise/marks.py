@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import structlog
 
+from edge.domain import Block
 from edge.errors import LedgerUnavailable, NotFound
 from edge.ledger import DurableLedger
 from edge.supervise.ledger_thread import LedgerThread
+from edge.supervise.registry import LiveStream
 
 RETRY_S = 1.0
 _RETRIES = 3600
@@ -23,6 +25,13 @@ class Marks:
     def __init__(self, ledger: DurableLedger, thread: LedgerThread) -> None:
         self._ledger = ledger
         self._thread = thread
+
+    async def stream_cut(self, stream: LiveStream, reason: str, block: Block | None, wall_ms: int) -> None:
+        """A cut that rests on no incident."""
+        block_id = None if block is None else block.id
+        await self._retried(
+            self._ledger.record_stream_cut, stream.id, stream.publish, reason, block_id, wall_ms
+        )
 
     async def cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None) -> None:
         await self._retried(self._ledger.mark_cut_asked, incident_id, wall_ms, durable_ms)
@@ -44,4 +53,4 @@ class Marks:
             except (LedgerUnavailable, NotFound) as error:
                 log.warning("mark on an incident waits for the ledger", error=str(error))
                 await asyncio.sleep(RETRY_S)
-        log.error("mark on an incident given up", mark=mark.__name__, incident_id=args[0])
+        log.error("mark on an incident given up", mark=mark.__name__, of=args[0])

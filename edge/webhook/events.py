@@ -3,7 +3,7 @@
 | Event | When |
 |---|---|
 | `verdict.flag` | a person should look at a stream; also what shadow mode withheld |
-| `stream.cut` | strike and block are on disk, and the cut is asked for |
+| `stream.cut` | the cut is asked for: strike and block are on disk, or there is no verdict but a reason |
 | `cut.confirmed`, `cut.unconfirmed` | the publisher is proven gone; nothing has proven it within the limit |
 | `block.made`, `block.changed`, `block.lifted` | live access is denied; differently; given back |
 | `incident.reviewed` | a person has decided |
@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge.domain import Action, Block, SubjectKind
-from edge.enforce.notices import block_notice
+from edge.enforce.notices import block_notice, notice
 from edge.ledger import records
 from edge.ledger.decisions import Decision
+from edge.ledger.incidents import STREAM_CUT
 
 TYPES: Final = (
     "verdict.flag",
@@ -41,6 +42,7 @@ TYPES: Final = (
 )
 PING = "ping"
 _MAKES_BLOCKS = frozenset({"violation", "block", "strike"})
+_STREAM = ("server", "connection", "app", "name", "broadcaster")
 _INCIDENT = (
     "id",
     "stream_id",
@@ -121,6 +123,9 @@ def ping(ident: str, wall_ms: int) -> Event:
 def _facts(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Type, subject and data."""
     what, who = decision.entry.what, decision.entry.who
+    if what == STREAM_CUT:
+        yield from _cut_without_verdict(decision)
+        return
     for key, row in decision.rows.get("incidents", {}).items():
         kind = _incident_kind(what, row)
         if kind:
@@ -129,7 +134,8 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
             }
             if kind == "cut.unconfirmed":
                 extra = {"cut_unconfirmed_reason": row.get("cut_unconfirmed_reason")}
-            yield kind, key, {"incident": _picked("incidents", row), "by": who, **extra}
+            stream = {"id": row["stream_id"], **{name: row[name] for name in _STREAM}}
+            yield kind, key, {"stream": stream, "incident": _picked("incidents", row), "by": who, **extra}
     lifted = set(decision.detail.get("lifted", ()))
     for key, row in decision.rows.get("blocks", {}).items():
         if what == "lift" or key in lifted:
@@ -142,6 +148,19 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for key, row in decision.rows.get("appeals", {}).items():
         kind = "appeal.filed" if what == "appeal" else "appeal.decided"
         yield kind, key, {"appeal": _picked("appeals", row), "by": who}
+
+
+def _cut_without_verdict(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The stream of a broadcaster who was blocked elsewhere, or one that could not be watched."""
+    detail, ident = decision.detail, decision.entry.subject
+    stream = {"id": ident, **{name: detail.get(name) for name in _STREAM}}
+    reason, block_id = detail.get("reason"), detail.get("block_id")
+    yield "stream.cut", ident, {"stream": stream, "reason": reason, "block_id": block_id}
+    if block_id is None:
+        # Of a block the broadcaster is told when it is made.
+        text = notice("cut")
+        about = {"broadcaster": detail.get("broadcaster"), "app": detail.get("app"), "block_id": None}
+        yield "notice", ident, {**about, "en": text.en, "ar": text.ar}
 
 
 def _incident_kind(what: str, row: Mapping[str, Any]) -> str:

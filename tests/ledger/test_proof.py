@@ -152,8 +152,8 @@ def test_any_changed_column_of_any_row_is_found(store: Store, lived: DurableLedg
         (key,) = TABLES[name].primary_key.columns
         for index, row in enumerate(rows):
             for column in TABLES[name].columns:
-                tampered = copy.deepcopy(whole)
-                tampered.rows[name][index][column.name] = other(row[column.name])
+                changed = [*rows[:index], {**row, column.name: other(row[column.name])}, *rows[index + 1 :]]
+                tampered = Copy(whole.log, {**whole.rows, name: changed})
                 named = {finding.row for finding in tampered.proof().findings}
                 assert f"{name} {row[key.name]}" in named, f"{name}.{column.name}"
                 tried += 1

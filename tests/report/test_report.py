@@ -86,6 +86,8 @@ def ledger(store: Store) -> Iterator[DurableLedger]:
     ledger.record_incident(incident(Action.FLAG, NOW + 6), NOW + 6)
     ledger.record_incident(incident(Action.CUT, NOW + 6, shadow=True), NOW + 6)
     ledger.add_block(SubjectKind.BROADCASTER, "zenobia", "", None, "spam", "operator-olga", NOW + 7)
+    publish = cuts[0].publish
+    ledger.record_stream_cut("st_1", publish, "blocked", "bl_1", NOW + 8)
     # Outside the period.
     ledger.record_incident(incident(Action.FLAG, NOW - 1), NOW - 1)
     yield ledger
@@ -103,6 +105,7 @@ def test_figures_are_what_happened(store: Store, ledger: DurableLedger) -> None:
     assert (usage["streams"], usage["stream_hours"], usage["refused"]) == (80, 100.0, {"blocked": 14})
     assert (found["flags"], cuts["cuts"], found["shadow_flags"], found["shadow_cuts"]) == (1, 4, 0, 1)
     assert usage["cuts_per_1000_hours"]["per_1000_hours"] == pytest.approx(40.0)
+    assert cuts["without_verdict"] == {"blocked": 1}
     assert (cuts["confirmed"]["count"], cuts["confirmed"]["of"]) == (3, 4)
     assert (cuts["alarms"]["count"], cuts["alarms"]["of"]) == (1, 4)
     assert (cuts["time_to_cut"]["of"], cuts["time_to_cut"]["p50"]["value_ms"]) == (3, 20)

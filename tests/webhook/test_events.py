@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.domain import Publish
 from edge.ledger import DurableLedger
 from edge.ledger.audit import AuditRow
 from edge.ledger.decisions import Decision, Decisions
@@ -46,6 +47,21 @@ def test_every_event_of_a_life_and_the_same_ids_when_read_again(lived: DurableLe
     numbers = sorted({event.number for event in events})
     again = [event for decision in decisions.of(numbers) for event in events_of(decision)]
     assert [event.id for event in again] == [event.id for event in events]
+
+
+def test_cuts_that_no_verdict_led_to_are_told(ledger: DurableLedger) -> None:
+    publish = Publish("nginx-rtmp", "7", "live", "show", "anna")
+    ledger.record_stream_cut("st_1", publish, "blocked", "bl_1", 1_700_000_000_000)
+    ledger.record_stream_cut("st_2", publish, "blind", None, 1_700_000_000_000)
+    blocked, blind = (
+        {event.type: json.loads(event.body)["data"] for event in events_of(decision)}
+        for decision in Decisions(ledger).after(0)
+    )
+    assert blocked.keys() == {"stream.cut"}
+    assert (blocked["stream.cut"]["block_id"], blocked["stream.cut"]["reason"]) == ("bl_1", "blocked")
+    assert blocked["stream.cut"]["stream"]["broadcaster"] == "anna"
+    assert blind.keys() == {"stream.cut", "notice"}
+    assert "stopped" in blind["notice"]["en"]
 
 
 def test_an_entry_that_is_not_as_expected_is_told_to_nobody() -> None:
