@@ -34,6 +34,8 @@ from edge.stream.synthetic import EncodedMedia
 
 WAIT_S = 60.0
 _ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
+_BUDGET_MS = 10_000
+"""A machine that is busy with several gates must not shed the samples that bring the verdict."""
 _CALL_S = 10.0
 _AFTERMATH_S = 2.0
 _TELLING = (
@@ -335,6 +337,7 @@ class Lane:
             stub: Any = operator_pb2_grpc.OperatorStub(channel)
             policy = json.loads(stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
             policy["categories"] = {"fight": _ANY_SCORE}
+            policy["budget_ms"] = _BUDGET_MS
             request = operator_pb2.SetPolicyRequest(json=json.dumps(policy), reason="crash test")
             stub.SetPolicy(request, metadata=metadata)
 

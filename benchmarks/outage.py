@@ -199,7 +199,7 @@ def good(result: dict[str, Any]) -> bool:
 
 async def _cut_on_anything(edge: Edge) -> None:
     before = await edge.operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=edge.metadata)
-    policy = {**json.loads(before.json), "categories": {"fight": _ANY_SCORE}}
+    policy = {**json.loads(before.json), "categories": {"fight": _ANY_SCORE}, "budget_ms": 10_000}
     await edge.operator.SetPolicy(
         operator_pb2.SetPolicyRequest(json=json.dumps(policy), reason="benchmark"), metadata=edge.metadata
     )

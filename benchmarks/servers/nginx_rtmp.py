@@ -83,7 +83,7 @@ class NginxRtmp:
         query = "" if secret is None else f"?secret={secret}"
         for old, new in (
             ("listen 1935;", f"listen 127.0.0.1:{self.rtmp_port};"),
-            ("listen 127.0.0.1:18081;", f"listen 127.0.0.1:{self.http_port};"),
+            ("listen 127.0.0.1:18081 ", f"listen 127.0.0.1:{self.http_port} "),
             ("127.0.0.1:8085", hooks),
             ("/on_publish;", f"/on_publish{query};"),
             ("/on_publish_done;", f"/on_publish_done{query};"),

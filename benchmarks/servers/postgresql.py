@@ -8,8 +8,10 @@ import importlib.util
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 _NOTIFICATION = b"A"
 _PORT = 5432
+_START_S = 60.0
 
 
 def available() -> bool:
@@ -37,9 +40,16 @@ class PostgreSql:
 
         if self._server is None:
             self._server = get_server(self._directory / "data", cleanup_mode=None)
-        else:
-            self._server.start()
-        return self
+            return self
+        end = time.monotonic() + _START_S
+        while True:
+            try:
+                self._server.start()
+                return self
+            except subprocess.SubprocessError:
+                # pg_ctl waits ten seconds; a recovery on a busy machine takes longer.
+                if time.monotonic() > end:
+                    raise
 
     @property
     def url(self) -> str:
@@ -64,8 +74,10 @@ class PostgreSql:
         self._server.get_postmaster_info().process.wait(20)
 
     def stop(self) -> None:
+        import psutil
+
         if self._server is not None:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
                 self.resume()
                 self.crash()
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -133,7 +133,7 @@ async def test_a_drop_that_would_hit_others_is_not_sent(target: CutTarget) -> No
 async def test_zero_is_asked_of_the_other_workers() -> None:
     nginx = Nginx([HAS], ["0", "0", "0", "1"])
     assert (await connected(nginx).cut(TARGET)).closed == 1
-    assert len(nginx.requests) == 4
+    assert len(nginx.requests) == 5
 
 
 @pytest.mark.parametrize("answer", [500, 404, 403, "one", "-1", "", "1" * 65, "²"])

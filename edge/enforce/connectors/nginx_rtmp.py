@@ -5,6 +5,7 @@ Source: nginx-rtmp-module ``ngx_rtmp_control_module.c``.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from edge.enforce.connectors.nginx_workers import worker_count
 
 _MAX_ANSWER_BYTES = 64
 _LOOKS = 16
+_AT_ONCE = 4
 _REMEMBERED = 4096
 _DROPPED = "dropped"
 
@@ -67,10 +69,12 @@ class NginxRtmpConnector:
             )
         )
         attempt = await self._drop(query)
-        for _ in range(_LOOKS - 1):
+        for _ in range(_LOOKS // _AT_ONCE):
             if attempt.closed != 0 or (self._pids and self._only_worker(self._pids[-1])):
                 break
-            attempt = await self._drop(query)
+            # Several at once, so that one worker does not take them all.
+            attempts = await asyncio.gather(*(self._drop(query) for _ in range(_AT_ONCE)))
+            attempt = max(attempts, key=lambda one: (one.closed or 0, one.asked))
         if attempt.closed:
             self._remember(target, _DROPPED)
         return attempt
