@@ -202,7 +202,7 @@ def _http_url(field: str, url: str) -> None:
 class LimitsSection(_Section):
     max_streams: int = Field(1024, ge=1, le=100_000)
     max_streams_per_client: int = Field(
-        512, ge=1, le=100_000, description="Watch and Attach calls of one peer."
+        512, ge=1, le=100_000, description="Streams admitted for a gRPC peer, and its Watch and Attach calls."
     )
     max_access_unit_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     max_extradata_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)

@@ -50,7 +50,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                 "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
             ),
         )
-        admission = await self._gate.admit(publish)
+        admission = await self._gate.admit(publish, _client(context))
         response = gate_pb2.AdmitResponse(
             allowed=admission.allowed,
             stream_id=admission.stream_id or "",

@@ -13,7 +13,7 @@ from edge.supervise import Gate
 MAX_SUBJECT_CHARS = 640
 """An attribute's name and value are 64 and 512; a broadcaster may be `app/name`."""
 _DEFAULT_LIMIT = 100
-_MAX_LIMIT = 1000
+MAX_LIMIT = 1000
 
 
 class OperatorCalls:
@@ -56,4 +56,4 @@ def optional(field: str, given: str, limit: int = 64) -> str | None:
 
 
 def limit(given: int) -> int:
-    return bounds.number("limit", given, 0, _MAX_LIMIT) or _DEFAULT_LIMIT
+    return bounds.number("limit", given, 0, MAX_LIMIT) or _DEFAULT_LIMIT

@@ -6,6 +6,7 @@ from edge.api import bounds, convert
 from edge.api.auth import Role
 from edge.api.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.api.operator_blocks import BlockCalls
+from edge.api.operator_calls import MAX_LIMIT
 from edge.api.operator_incidents import IncidentCalls
 from edge.api.status import Context, answers_errors
 from edge.errors import NotFound
@@ -67,7 +68,9 @@ class OperatorServicer(IncidentCalls, BlockCalls, operator_pb2_grpc.OperatorServ
     ) -> operator_pb2.ListStreamsResponse:
         await self.person(context, Role.VIEWER)
         response = operator_pb2.ListStreamsResponse()
-        for stream in self._gate.registry:
+        limit = bounds.number("limit", request.limit, 0, MAX_LIMIT) or MAX_LIMIT
+        after_id = bounds.text("after_id", request.after_id, 64)
+        for stream in self._gate.registry.page(limit, after_id):
             response.streams.add(
                 stream_id=stream.id,
                 server=stream.publish.server,

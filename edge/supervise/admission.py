@@ -30,15 +30,16 @@ class Admissions:
         self._forget = forget
         self._refused_again = refused_again
 
-    def admit(self, publish: Publish) -> Admission:
-        """The same live connection gets the same answer again."""
-        admission = self._admission(publish)
+    def admit(self, publish: Publish, client: str = "") -> Admission:
+        """The same live connection gets the same answer again. ``client``: the peer that asks; the streams
+        of each are bounded, so that none can take the places of all."""
+        admission = self._admission(publish, client)
         self._state.metrics.admissions.labels(admission.reason).inc()
         if not admission.allowed:
             self._tally.refused(publish.app, admission.reason)
         return admission
 
-    def _admission(self, publish: Publish) -> Admission:
+    def _admission(self, publish: Publish, client: str) -> Admission:
         state = self._state
         if state.draining:
             return _refused("draining")
@@ -64,9 +65,12 @@ class Admissions:
             state.metrics.failure_mode.labels("on_capacity", mode.value).inc()
             if mode is FailureMode.DENY:
                 return _refused("capacity")
+        if client and state.registry.admitted_for(client) >= state.settings.limits.max_streams_per_client:
+            return _refused("capacity")
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,
+            admitted_by=client,
             started_ms=state.clock.wall_ms(),
             idle_since_ms=state.clock.monotonic_ms(),
         )

@@ -186,9 +186,9 @@ class Gate:
 
     # what hooks and servicers ask
 
-    async def admit(self, publish: Publish) -> Admission:
+    async def admit(self, publish: Publish, client: str = "") -> Admission:
         """From memory alone. The same live connection gets the same answer again."""
-        return self._admissions.admit(publish)
+        return self._admissions.admit(publish, client)
 
     def wants_pull(self, server: str) -> bool:
         """Whether the gate pulls streams of this kind of server by itself."""

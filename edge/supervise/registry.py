@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,7 +36,10 @@ class LiveStream:
     idle_since_ms: float
     """Monotonic time since which nobody watches it."""
     phase: Phase = Phase.ADMITTED
+    admitted_by: str = ""
+    """The peer that asked; empty for the hooks."""
     client: str = ""
+    """The peer that watches it."""
     codec: str = ""
     extradata: bytes = b""
     url: str | None = None
@@ -44,6 +49,8 @@ class LiveStream:
     opening: int = 0
     """How often it was opened in a worker; what a worker says of an earlier opening is stale."""
     detached: bool = False
+    ended: bool = False
+    """The caller has pushed all of it."""
     answers: Answers | None = None
     tier: Tier = Tier.CALM
     score: float = 0.0
@@ -74,18 +81,23 @@ class Registry:
         self._tally = tally
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}
+        self._admitted: Counter[str] = Counter()
 
     def add(self, stream: LiveStream) -> None:
         if len(self._streams) >= self._max_streams:
             raise CapacityExceeded(f"{len(self._streams)} streams are live, the limit is {self._max_streams}")
         self._streams[stream.id] = stream
+        self._admitted[stream.admitted_by] += 1
         if stream.publish.connection:
             self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
         self._tally.started(stream.id, stream.publish.app, stream.started_ms)
         self._carried.admitted(CarriedStream(stream.id, stream.publish, stream.started_ms))
 
     def remove(self, stream: LiveStream) -> None:
-        self._streams.pop(stream.id, None)
+        if self._streams.pop(stream.id, None) is not None:
+            self._admitted[stream.admitted_by] -= 1
+            if not self._admitted[stream.admitted_by]:
+                del self._admitted[stream.admitted_by]
         self._tally.ended(stream.id)
         self._carried.over(stream.id)
         key = (stream.publish.server, stream.publish.connection)
@@ -105,6 +117,15 @@ class Registry:
     def by_connection(self, server: str, connection: str) -> LiveStream | None:
         stream_id = self._by_connection.get((server, connection))
         return None if stream_id is None else self._streams.get(stream_id)
+
+    def admitted_for(self, client: str) -> int:
+        """How many live streams a peer has asked admission for."""
+        return self._admitted[client]
+
+    def page(self, limit: int, after_id: str) -> list[LiveStream]:
+        """The next streams in the order of their ids, which is that of their admission."""
+        after = (stream for stream in self._streams.values() if stream.id > after_id)
+        return heapq.nsmallest(limit, after, key=lambda stream: stream.id)
 
     def watched_by(self, client: str) -> int:
         """How many streams a peer watches at this moment."""

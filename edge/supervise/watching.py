@@ -172,7 +172,7 @@ class Watching:
         self._pool.assign(stream.id)
         stream.client = client
         stream.answers = Answers(self._limits.max_answers) if answers else None
-        stream.told_opened = stream.detached = False
+        stream.told_opened = stream.detached = stream.ended = False
         self._open_in_worker(stream, alert=False)
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool) -> None:
@@ -209,6 +209,7 @@ class Watching:
     def end_push(self, stream: LiveStream, reason: str) -> None:
         """The caller says that the stream has ended."""
         log.info("stream ends", stream_id=stream.id, reason=reason)
+        stream.ended = True
         self._close_in_worker(stream, drain=True)
 
     def detach(self, stream_id: str) -> None:
@@ -337,6 +338,8 @@ class Watching:
                 limits = self._limits
                 gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
                 self._send_units(stream.id, gop)
+            if stream.ended:  # while there was no worker to hear it
+                self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
             self._idle(stream)
             self._failures.unwatched(stream, "worker_lost", str(error))

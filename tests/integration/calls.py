@@ -68,6 +68,21 @@ def admit(stub: Any, broadcaster: str = "anna", **fields: Any) -> gate_pb2.Admit
     return response
 
 
+def repeated(units: list[gate_pb2.AccessUnit], laps: int) -> list[gate_pb2.AccessUnit]:
+    """The same media again and again, as one stream."""
+    span = units[-1].pts_ms - units[0].pts_ms + 40
+    return [
+        gate_pb2.AccessUnit(
+            pts_ms=unit.pts_ms + lap * span,
+            dts_ms=unit.dts_ms + lap * span,
+            keyframe=unit.keyframe,
+            data=unit.data,
+        )
+        for lap in range(laps)
+        for unit in units
+    ]
+
+
 def requests(
     stream_id: str,
     extradata: bytes,

@@ -25,6 +25,7 @@ from tests.integration.calls import (
     TIMEOUT_S,
     admit,
     read_units,
+    repeated,
     requests,
     status_of,
     watch,
@@ -36,6 +37,7 @@ CONFIG = """
 [limits]
 max_access_unit_bytes = 1000000
 max_streams = 40
+max_streams_per_client = 30
 max_connection_chars = 40
 [workers]
 count = 2
@@ -318,15 +320,32 @@ def test_a_killed_worker_costs_a_moment_and_no_stream(
     stub: Any, gate: GateProcess, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
 ) -> None:
     extradata, units = footage
-    call = stub.Watch(requests(admit(stub).stream_id, extradata, units, pace=0.04), timeout=TIMEOUT_S)
+    messages = requests(admit(stub).stream_id, extradata, repeated(units, 20), pace=0.04)
+    call = stub.Watch(messages, timeout=2 * TIMEOUT_S)
     next(call)
     for pid in workers_of(gate.pid):
         os.kill(pid, signal.SIGKILL)
-    seen = list(call)
-    notices = [a.degraded.reason for a in seen if a.WhichOneof("response") == "degraded"]
-    assert "worker_lost" in notices
-    lost_at = next(i for i, a in enumerate(seen) if a.degraded.reason == "worker_lost")
-    assert any(a.WhichOneof("response") == "verdict" for a in seen[lost_at:])
+    seen = []
+    for answer in call:
+        seen.append(answer.degraded.reason or answer.WhichOneof("response"))
+        if seen[-1] == "verdict" and "worker_lost" in seen:
+            break
+    assert "worker_lost" in seen
+    assert seen[-1] == "verdict"
+    call.cancel()
+
+
+def test_the_end_of_a_stream_reaches_the_worker_that_comes_after(
+    stub: Any, gate: GateProcess, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    """All workers die, and the caller ends before another one is up."""
+    extradata, units = footage
+    call = stub.Watch(requests(admit(stub).stream_id, extradata, units[:60]), timeout=2 * TIMEOUT_S)
+    next(call)
+    for pid in workers_of(gate.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert list(call) is not None
+    assert call.code() is grpc.StatusCode.OK
 
 
 def test_a_late_end_of_an_old_call_does_not_touch_the_new_one(
@@ -379,12 +398,23 @@ def serve_live(listener: socket.socket, media: bytes, seconds: float) -> None:
             time.sleep(seconds / pieces)
 
 
-def test_capacity_is_refused_openly(stub: Any) -> None:
+def test_a_peer_is_refused_openly_when_it_has_its_share_and_streams_come_in_pages(
+    stub: Any, operator: Any, admin: Any
+) -> None:
     answers = [admit(stub, f"crowd{n}") for n in range(60)]
     refused = [answer for answer in answers if not answer.allowed]
-    assert refused
     assert all(answer.reason == gate_pb2.REASON_CODE_CAPACITY for answer in refused)
     assert refused[0].message.en
+    seen: list[str] = []
+    while page := operator.ListStreams(
+        operator_pb2.ListStreamsRequest(limit=7, after_id=seen[-1] if seen else ""), metadata=admin
+    ).streams:
+        assert len(page) <= 7
+        seen += [stream.stream_id for stream in page]
+    assert len(seen) == len(set(seen)) <= 30
+    assert {answer.stream_id for answer in answers if answer.allowed} <= set(seen)
+    with pytest.raises(grpc.RpcError, match="limit"):
+        operator.ListStreams(operator_pb2.ListStreamsRequest(limit=5000), metadata=admin)
 
 
 def test_sigterm_drains(tmp_path: Path, footage: tuple[bytes, list[gate_pb2.AccessUnit]]) -> None:

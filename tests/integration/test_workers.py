@@ -12,25 +12,19 @@ import grpc
 import pytest
 
 from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.api.gen import gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.launch import GateProcess
-from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, workers_of, write_footage
+from tests.integration.calls import (
+    TIMEOUT_S,
+    admit,
+    read_units,
+    repeated,
+    requests,
+    workers_of,
+    write_footage,
+)
 
 CONFIG = "[workers]\ncount = 1\nheartbeat_ms = 200\nhang_ms = 1500\n"
-
-
-def repeated(units: list[gate_pb2.AccessUnit], laps: int) -> list[gate_pb2.AccessUnit]:
-    span = units[-1].pts_ms - units[0].pts_ms + 40
-    return [
-        gate_pb2.AccessUnit(
-            pts_ms=unit.pts_ms + lap * span,
-            dts_ms=unit.dts_ms + lap * span,
-            keyframe=unit.keyframe,
-            data=unit.data,
-        )
-        for lap in range(laps)
-        for unit in units
-    ]
 
 
 def one_worker(gate: GateProcess, other_than: int = 0) -> int:

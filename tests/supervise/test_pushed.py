@@ -1,4 +1,4 @@
-"""What of a pushed stream the worker gets: nothing twice, nothing out of order, all of it once it is needed."""
+"""What of a pushed stream the worker gets: nothing twice, all in order, and all of it once it is needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def unit(number: int, keyframe: bool, size: int = 1000) -> AccessUnit:
 
 
 def media(**tiers: float) -> PushedMedia:
-    return PushedMedia(TierPolicy(**tiers), EvidencePolicy())  # type: ignore[arg-type]
+    return PushedMedia(TierPolicy(**tiers), EvidencePolicy())
 
 
 @given(
@@ -28,7 +28,7 @@ def media(**tiers: float) -> PushedMedia:
     )
 )
 def test_each_gop_reaches_the_worker_as_a_prefix_in_order(
-    steps: list[tuple[bool, int, int | None | str]],
+    steps: list[tuple[bool, int, int | str | None]],
 ) -> None:
     pushed = media()
     sent: list[AccessUnit] = []
