@@ -45,6 +45,11 @@ class Blocks(LedgerBase):
         with self._database.read("read blocks") as connection:
             return tuple(records.block_from_row(row) for row in connection.execute(query))
 
+    def block(self, block_id: str) -> Block:
+        """Raises NotFound."""
+        with self._database.read("read a block") as connection:
+            return read_block(connection, block_id)
+
     def active_blocks(self, wall_ms: int) -> Iterator[Block]:
         """Every block that stands, page by page, for the admission view."""
         last = ""
@@ -102,10 +107,11 @@ class Blocks(LedgerBase):
             ring(connection)
         return block
 
-    def confirm_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
+    def confirm_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> tuple[Block, ...]:
         """The second person's word for a permanent block that the first made by hand.
 
-        Raises NotFound, Conflict, and PermissionRefused for the same person.
+        It is for every block of the same strike. The named one comes first. Raises NotFound, Conflict,
+        and PermissionRefused for the same person.
         """
         with self._database.write("confirm a block") as connection:
             block = read_block(connection, block_id)
@@ -115,13 +121,21 @@ class Blocks(LedgerBase):
                 raise Conflict(f"block_id: {block_id} does not wait for a second person")
             if block.created_by == by:
                 raise PermissionRefused(f"block_id: {by} made it; another person must confirm it")
-            full_ms = block.full_until_ms or block.until_ms
-            block = dataclasses.replace(block, until_ms=full_ms, provisional=False, review_by_ms=None)
-            update_block(connection, block, next_number(connection))
-            detail = {"reason": reason, "until_ms": full_ms}
-            self._audit(connection, wall_ms, by, "confirm_block", block_id, detail, {blocks: [block_id]})
+            number = next_number(connection)
+            confirmed = tuple(
+                dataclasses.replace(
+                    each, until_ms=each.full_until_ms or each.until_ms, provisional=False, review_by_ms=None
+                )
+                for each in (block, *_others_of_its_strike(connection, block))
+                if each.active_at(wall_ms) and each.provisional_at(wall_ms)
+            )
+            for each in confirmed:
+                update_block(connection, each, number)
+            ids = [each.id for each in confirmed]
+            detail = {"reason": reason, "until_ms": confirmed[0].until_ms, "blocks": ids}
+            self._audit(connection, wall_ms, by, "confirm_block", block_id, detail, {blocks: ids})
             ring(connection)
-        return block
+        return confirmed
 
     def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
         """Live access again. Raises NotFound, and InvalidInput when it was lifted before."""
@@ -169,6 +183,13 @@ class Blocks(LedgerBase):
     def bell(self) -> Bell:
         """Rings when a gate has changed a block."""
         return Bell(self._database.engine, self._database.patience_ms)
+
+
+def _others_of_its_strike(connection: sa.Connection, block: Block) -> list[Block]:
+    if block.strike_id is None:
+        return []
+    others = sa.select(blocks).where(blocks.c.strike_id == block.strike_id, blocks.c.id != block.id)
+    return [records.block_from_row(row) for row in connection.execute(others.order_by(blocks.c.id))]
 
 
 def read_block(connection: sa.Connection, block_id: str) -> Block:

@@ -68,12 +68,12 @@ class Operating:
         return block
 
     async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:
-        """The second person's word for a permanent block by hand."""
+        """The second person's word for a permanent block by hand, and for all of its strike."""
         state = self._state
         now = state.clock.wall_ms()
-        block = await state.thread.call(state.ledger.confirm_block, block_id, reason, by, now)
-        self.blocks_changed(block)
-        return block
+        confirmed = await state.thread.call(state.ledger.confirm_block, block_id, reason, by, now)
+        self.blocks_changed(*confirmed)
+        return confirmed[0]
 
     async def lift_block(self, block_id: str, reason: str, by: str) -> Block:
         state = self._state

@@ -66,7 +66,8 @@ class Reviewing:
         return await state.thread.call(filing)
 
     async def decide_appeal(self, appeal_id: str, reason: str, by: str, *, grant: bool) -> Appeal:
-        """An appeal against an incident is its review; one against a block by hand lifts it or not.
+        """An appeal against an incident is its review; one against a block by hand lifts it or not, and
+        pardons the strike that it rests on.
 
         The appeal stays open where a second person has to confirm the incident, too.
         """
@@ -78,7 +79,11 @@ class Reviewing:
             decision = IncidentState.OVERTURNED if grant else IncidentState.CONFIRMED
             await self.review(appeal.incident_id, decision, reason, by)
         elif grant and appeal.block_id is not None:
-            await self._operating.lift_block(appeal.block_id, reason, by)
+            block = await state.thread.call(state.ledger.block, appeal.block_id)
+            if block.strike_id is None:
+                await self._operating.lift_block(block.id, reason, by)
+            else:
+                await self._operating.pardon_strike(block.strike_id, reason, by)
         else:
             await state.thread.call(state.ledger.deny_appeal, appeal_id, reason, by, state.clock.wall_ms())
         return await state.thread.call(state.ledger.appeal, appeal_id)

@@ -181,15 +181,24 @@ def test_a_permanent_block_needs_the_word_of_two(ledger: DurableLedger, violate:
     assert ledger.strikes_of("berta")[0].pardoned_ms is None, "one person stood for the strike"
 
 
-def test_a_permanent_block_by_hand_needs_two_as_well(ledger: DurableLedger) -> None:
+def test_a_permanent_block_by_hand_needs_two_as_well(
+    ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
     block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW, TWO.review)
     assert (block.until_ms, block.provisional) == (NOW + 90 * DAY_MS, True)
     with pytest.raises(PermissionRefused, match="another person"):
         ledger.confirm_block(block.id, "so it is", "rita", NOW + 1)
-    confirmed = ledger.confirm_block(block.id, "so it is", "rolf", NOW + 1)
+    (confirmed,) = ledger.confirm_block(block.id, "so it is", "rolf", NOW + 1)
     assert (confirmed.until_ms, confirmed.provisional) == (PERMANENT_MS, False)
     with pytest.raises(Conflict, match="does not wait"):
         ledger.confirm_block(block.id, "so it is", "rolf", NOW + 2)
+    flag = make_incident(action=Action.FLAG)
+    ledger.record_incident(flag, NOW)
+    _, made = ledger.add_strike(TWO, "", "", "", Severity.SEVERE, "x", "rita", NOW, incident_id=flag.id)
+    assert {(b.until_ms, b.provisional) for b in made} == {(NOW + 90 * DAY_MS, True)}
+    word = ledger.confirm_block(made[1].id, "so it is", "rolf", NOW + 1)
+    assert [b.id for b in word] == [made[1].id, made[0].id], "one word for every block of the strike"
+    assert {b.until_ms for b in word} == {PERMANENT_MS}
     short = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", 1000, "spam", "rita", NOW, TWO.review)
     assert not short.provisional
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.domain import PERMANENT_MS
+from edge.domain import PERMANENT_MS, Review
 from edge.enforce import Sanction
 from edge.errors import LedgerUnavailable
-from edge.ledger import DurableLedger
+from edge.ledger import DurableLedger, records
 from edge.ledger.journal import Entry, Journal, encode
 from edge.ledger.violations import make_violation
 from edge.policy import DAY_MS, ReviewPolicy, Unreviewed
@@ -47,6 +49,36 @@ def test_a_torn_tail_at_every_byte_loses_only_the_torn_line(
             assert list(journal.entries()) == [first, later]
     path.write_bytes(head + whole)
     assert list(journal.entries()) == [first, torn]
+
+
+def test_a_line_of_an_earlier_version_is_a_full_block_by_its_ladder(
+    tmp_path: Path, make_incident: MakeIncident
+) -> None:
+    violation = make_violation(make_incident(), SANCTION, (), NOW)
+    incident = records.incident_to_json(violation.incident)
+    strike, blocks = dataclasses.asdict(violation.strike), map(records.block_to_row, violation.blocks)
+    later = {"provisional", "full_until_ms", "review_by_ms", "strike_id", "severity", "reason", "created_by"}
+    later |= {"pardoned_by", "pardon_reason", *(f.name for f in dataclasses.fields(Review))}
+    later |= {"cut_unconfirmed_ms", "cut_unconfirmed_reason"}
+    body = json.dumps(
+        {
+            "incident": {name: value for name, value in incident.items() if name not in later - {"reason"}},
+            "strike": {name: value for name, value in strike.items() if name not in later},
+            "blocks": [
+                {name: value for name, value in row.items() if name not in later - {"reason", "created_by"}}
+                for row in blocks
+            ],
+            "durable_ms": NOW,
+            "ladder": {"steps_ms": [DAY_MS], "lapse_ms": DAY_MS, "block_address": True},
+        }
+    ).encode()
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(body), body))
+    (entry,) = Journal(path).entries()
+    assert entry.violation.incident == violation.incident
+    assert entry.violation.strike == dataclasses.replace(violation.strike, reason="")
+    assert not any(block.provisional for block in entry.violation.blocks)
+    assert entry.sanction.ladder.link == ("stream_key", "address")
 
 
 def test_a_damaged_line_is_kept_for_people(tmp_path: Path, make_incident: MakeIncident) -> None:
