@@ -22,7 +22,6 @@ from edge.api.auth import ensure_token_file
 from edge.api.server import GrpcServer
 from edge.clock import SystemClock
 from edge.config import Settings
-from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
 from edge.errors import ConfigError
 from edge.hooks import HookSettings, create_app
@@ -30,6 +29,7 @@ from edge.hooks.servers import IngestServers, upstream_of
 from edge.ledger import DurableLedger
 from edge.policy import Policy
 from edge.supervise import Gate
+from edge.supervise.modelling import model_store
 from edge.telemetry.metrics import Metrics
 from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings
@@ -60,7 +60,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     created = ensure_token_file(settings.operator_tokens)
-    model_dir = settings.model_dir or default_model_directory()
+    model_dir = model_store(settings).in_force()
     servers = IngestServers(settings)
     ledger = DurableLedger.open(settings.ledger, settings.data_dir / "journal.jsonl", gate=settings.gate_name)
     try:

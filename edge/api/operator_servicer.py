@@ -8,6 +8,7 @@ from edge.api.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.api.operator_blocks import BlockCalls
 from edge.api.operator_calls import MAX_LIMIT
 from edge.api.operator_incidents import IncidentCalls
+from edge.api.operator_model import ModelCalls
 from edge.api.status import Context, answers_errors
 from edge.errors import NotFound
 from edge.policy import parse_policy
@@ -16,7 +17,7 @@ _DEFAULT_POLICIES = 20
 _MAX_POLICIES = 100
 
 
-class OperatorServicer(IncidentCalls, BlockCalls, operator_pb2_grpc.OperatorServicer):
+class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.OperatorServicer):
     """Policy and streams; the rest is its bases'."""
 
     @answers_errors

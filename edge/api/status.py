@@ -20,6 +20,7 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
     (errors.StaleVersion, grpc.StatusCode.ABORTED),
     (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.ModelError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.BrokenMedia, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.CapacityExceeded, grpc.StatusCode.UNAVAILABLE),
     (errors.LedgerUnavailable, grpc.StatusCode.UNAVAILABLE),

@@ -10,11 +10,26 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.operator_client import (
+    CALL_TIMEOUT_S,
+    DEFAULT_GATE,
+    DEFAULT_TOKENS,
+    CaOption,
+    GateOption,
+    TokensOption,
+    operator,
+)
+from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr, when
 from edge.errors import InvalidInput, ModelError
 
-app = typer.Typer(no_args_is_help=True, help="Check and evaluate detector models.")
+app = typer.Typer(
+    no_args_is_help=True, help="Check and evaluate detector models; replace the one of a running gate."
+)
 
+SWAP_TIMEOUT_S = 120.0
+"""A gate checks, times and loads a model before it answers."""
 BUDGET_MS = 6.0
 """What one sample may cost on one core, preprocessing included."""
 
@@ -41,6 +56,76 @@ def check(
         print_table(("what", "value"), asdict(found).items(), empty="")
     if not found.within_budget:
         raise ModelError(f"{path}: {found.sample_ms_p50} ms a sample is over the budget of {budget_ms} ms")
+
+
+@app.command()
+@reports_errors
+def show(
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the model that judges on a running gate, and who put it in force."""
+    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        found = stub.GetModel(operator_pb2.GetModelRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
+    _print_model(found, as_json)
+
+
+@app.command()
+@reports_errors
+def swap(
+    path: Annotated[Path, typer.Argument(help="Folder with manifest.json, on the gate's machine.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")],
+    digest: Annotated[str, typer.Option("--digest", help="Digest that it must have, as check says.")] = "",
+    budget_ms: Annotated[
+        float, typer.Option("--budget-ms", min=0.1, help="Milliseconds a sample may cost.")
+    ] = BUDGET_MS,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace the model of a running gate without a dropped verdict.
+
+    The gate copies it, checks it as `model check` does, and has every worker load it beside the old one
+    before the first judges with it. Running streams change between two samples, suspected ones when they
+    are calm again, at most 10 s later. A model that does not pass is refused whole. Thresholds stay as the
+    policy has them. The choice is on record and outlives restarts; swap back to undo it.
+    """
+    directory = path.parent if path.name == "manifest.json" else path
+    request = operator_pb2.SetModelRequest(
+        directory=str(directory.resolve()), expected_digest=digest, budget_ms=budget_ms, reason=reason
+    )
+    with operator(gate, tokens, ca, Role.ADMIN) as (stub, metadata):
+        found = stub.SetModel(request, metadata=metadata, timeout=SWAP_TIMEOUT_S)
+    _print_model(found, as_json)
+
+
+def _print_model(found: operator_pb2.Model, as_json: bool) -> None:
+    values = {
+        "name": found.name,
+        "version": found.version,
+        "digest": found.digest,
+        "directory": found.directory,
+        "categories": list(found.categories),
+        "set_wall_ms": found.set_wall_ms or None,
+        "set_by": found.set_by or None,
+        "reason": found.reason or None,
+        "sample_ms": found.sample_ms or None,
+        "notes": list(found.notes),
+    }
+    if as_json:
+        print_json(values)
+        return
+    shown = values | {
+        "categories": ", ".join(found.categories),
+        "set_wall_ms": when(found.set_wall_ms) or "from the settings",
+    }
+    del shown["notes"]
+    print_table(("what", "value"), [(k, v) for k, v in shown.items() if v is not None], empty="")
+    for note in found.notes:
+        console.print(f"! {note}", highlight=False, markup=False)
 
 
 @app.command()

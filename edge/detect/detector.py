@@ -73,6 +73,18 @@ class Detector:
         pictures = planes[:, : max(height, 1), : max(width, 1)]
         return focus(steady(pictures) if self.manifest.input.steady else pictures, side)
 
+    def shares_planes(self, other: object) -> bool:
+        """Whether planes made by the other serve this one, too."""
+        if not isinstance(other, Detector):
+            return False
+        mine, its = self.manifest.input, other.manifest.input
+        return (mine.height, mine.width, mine.short_side, mine.delta_ms) == (
+            its.height,
+            its.width,
+            its.short_side,
+            its.delta_ms,
+        )
+
     def new_window(self) -> DetectWindow:
         """Window state for one stream."""
         return DetectWindow(self.manifest)

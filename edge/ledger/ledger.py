@@ -14,6 +14,7 @@ from edge.ledger.audit import AuditRow, verify_chain
 from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
 from edge.ledger.incidents import Incidents
+from edge.ledger.models import Models
 from edge.ledger.policies import Policies
 from edge.ledger.reviews import Reviews
 from edge.ledger.strikes import Strikes
@@ -23,7 +24,7 @@ from edge.ledger.usage import Usage
 from edge.ledger.violations import Violations
 
 
-class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies, Usage):
+class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies, Models, Usage):
     """One database; ``Ledger.open`` migrates it first."""
 
     def audit_rows(self, *, after: int = 0) -> Iterator[AuditRow]:

@@ -85,6 +85,14 @@ class SampleAssembly:
         ended, self._burst = self._burst, []
         return samples, ended
 
+    def follow(self, detector: DetectorPort, pts_ms: int) -> None:
+        """Another model takes the samples from the unit at ``pts_ms`` on. Its planes may be others."""
+        if not detector.shares_planes(self._detector):
+            self._planes.clear()
+            self.release()
+            self._sampler.follow(detector.delta_ms, pts_ms)
+        self._detector = detector
+
     def restart(self) -> None:
         """The next unit is a keyframe and does not follow the last one."""
         self._decoder.restart()

@@ -42,6 +42,10 @@ class DetectorPort(Protocol):
 
     def new_window(self) -> DetectWindowPort: ...
 
+    def shares_planes(self, other: object) -> bool:
+        """Whether planes made by the other serve this one, too."""
+        ...
+
 
 class MatcherPort(Protocol):
     """The matcher of a worker: shared by its streams."""

@@ -114,6 +114,15 @@ class Schedule:
             self.start(pts_ms, self._interval_ms)
             self._newest_ms = newest_ms
 
+    def follow(self, delta_ms: int, pts_ms: int) -> None:
+        """From ``pts_ms`` on the samples are of frames ``delta_ms`` apart, and none kept serves them."""
+        running = self._end_ms is not None
+        self._delta_ms = delta_ms
+        self.skip()
+        self.start(pts_ms, self._interval_ms)
+        if not running:
+            self.stop()
+
     def skip(self) -> None:
         """Media was skipped: the frame that comes does not follow the one before."""
         self._previous_ms = None

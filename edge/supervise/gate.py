@@ -23,6 +23,7 @@ from edge.supervise.enforcement import Enforcement
 from edge.supervise.failures import Failures
 from edge.supervise.known_footage import KnownFootage
 from edge.supervise.ledger_thread import LedgerThread
+from edge.supervise.modelling import Modelling
 from edge.supervise.operating import Operating
 from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.supervise.reports import Reports
@@ -109,6 +110,7 @@ class Gate:
         failures = Failures(state, self._enforcement)
         self.watching = Watching(state, failures, tasks)
         self.operating = Operating(state, self._enforcement)
+        self.modelling = Modelling(state)
         self.reviewing = Reviewing(state, self.operating, known_footage, tasks)
         self._admissions = Admissions(
             state, self._tally, self.watching.forget, self._enforcement.orphans.refused_again

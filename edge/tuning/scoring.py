@@ -94,6 +94,9 @@ class _Recording:
     def new_window(self) -> _Recording:
         return self
 
+    def shares_planes(self, other: object) -> bool:
+        return other is self
+
     def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
         self._note(pts_ms, sample)
         return ()

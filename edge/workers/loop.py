@@ -33,6 +33,7 @@ from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.memory import resident_bytes
+from edge.workers.models import ModelArrived, WorkerModels
 from edge.workers.settings import WorkerSettings
 from edge.workers.shown import Media, ShownMedia
 from edge.workers.spare import SpareTime
@@ -79,7 +80,7 @@ class SupervisorGone:
     pass
 
 
-Command = worker_pb2.ToWorker | PullOpened | PullUnit | PullEnded | SupervisorGone
+Command = worker_pb2.ToWorker | PullOpened | PullUnit | PullEnded | ModelArrived | SupervisorGone
 
 
 class Urgency(IntEnum):
@@ -150,6 +151,7 @@ class WorkerLoop:
         self._streams: dict[str, _Stream] = {}
         self._jobs: DeadlineQueue[Callable[[_Stream], None]] = DeadlineQueue()
         self.inbox: queue.Queue[Command] = queue.Queue(maxsize=settings.inbox_commands)
+        self._models = WorkerModels(self.inbox.put)
         self._running = True
         self._judge_ms = 5.0
         self._busy_ms = self._voluntary_ms = 0.0
@@ -226,6 +228,8 @@ class WorkerLoop:
                     self._enqueue(stream, command.unit)
             case PullEnded():
                 self._pull_ended(command)
+            case ModelArrived():
+                self._model_arrived(command)
             case SupervisorGone():
                 self._running = False
             case worker_pb2.ToWorker():
@@ -261,6 +265,12 @@ class WorkerLoop:
                         stream.pipeline.set_policy(stream.policy)
             case "save_evidence":
                 self._save_evidence(command.save_evidence)
+            case "load_model":
+                self._models.load(command.load_model)
+            case "use_model":
+                detector = self._models.take(command.use_model.swap)
+                if detector is not None and not command.use_model.forget:
+                    self._use_model(detector)
             case "reload_banks":
                 self._banks.ask()
             case "ping":
@@ -299,6 +309,21 @@ class WorkerLoop:
                 alert, starting = stream.pipeline.alert_due, stream.pipeline.starting
                 counts["alert_streams" if alert else "starting_streams" if starting else "calm_streams"] += 1
         return counts
+
+    def _model_arrived(self, model: ModelArrived) -> None:
+        if model.use and model.detector is not None:
+            self._use_model(model.detector)
+        else:
+            self._models.keep(model)
+        answer = worker_pb2.ModelLoaded(swap=model.swap, error=model.error, use=model.use)
+        self._send(worker_pb2.FromWorker(model_loaded=answer))
+
+    def _use_model(self, detector: Detector) -> None:
+        """New streams have it at once, running ones between two of their samples."""
+        self._detector = detector
+        for stream in self._streams.values():
+            if stream.pipeline is not None:
+                stream.pipeline.set_detector(detector)
 
     def _share_spare_time(self) -> None:
         """Calm streams are looked at more densely while there is time, all of them alike."""

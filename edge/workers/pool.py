@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -22,6 +23,7 @@ from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.workers import wire
 from edge.workers.current import CurrentStream
 from edge.workers.settings import WorkerSettings
+from edge.workers.swap import ModelSwap
 
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 _SLOW_BYTES = 64 * 1024
@@ -30,6 +32,8 @@ _DEATHS_TO_QUARANTINE = 2
 _STOP_S = 5.0
 _STREAM_LOAD = 0.02
 """What a new stream is taken to add to its worker's load before that is measured: a calm one's share."""
+_LOAD_S = 30.0
+"""How long workers may take to load a model beside the one that judges."""
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +115,10 @@ class WorkerPool:
         self._deaths: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
         self._stopping = False
+        self._swap: ModelSwap | None = None
+        self._swaps = itertools.count(1)
+        self._chosen: ModelSwap | None = None
+        """The model in force, when it is not the one that the first workers began with."""
         self.restarts = 0
         self.model_digest = ""
         self.bank_digest = ""
@@ -186,6 +194,52 @@ class WorkerPool:
             if not worker.lost:
                 self._write(worker, command)
 
+    async def load_model(self, directory: Path, digest: str) -> None:
+        """Every worker loads it beside the one that judges. Raises ModelError when one cannot, and then
+        all forget it. One at a time."""
+        up = [worker for worker in self._workers.values() if worker.ready.is_set() and not worker.lost]
+        swap = ModelSwap(next(self._swaps), str(directory), digest, (worker.process.pid for worker in up))
+        self._swap = swap
+        for worker in up:
+            self._write(worker, swap.command())
+        try:
+            await swap.wait(_LOAD_S)
+        except BaseException:
+            self.forget_model()
+            raise
+
+    def use_model(self, directory: Path, digest: str) -> None:
+        """What ``load_model`` has loaded judges from now on, also in workers that are yet to start."""
+        self._settings = self._settings.model_copy(update={"model_dir": directory})
+        self._chosen, self._swap, self.model_digest = self._swap, None, digest
+        if self._chosen is not None:
+            use = worker_pb2.UseModel(swap=self._chosen.number)
+            self.broadcast(worker_pb2.ToWorker(use_model=use))
+
+    def forget_model(self) -> None:
+        """What ``load_model`` has loaded, or is loading, is not wanted."""
+        swap, self._swap = self._swap, None
+        if swap is not None:
+            forget = worker_pb2.UseModel(swap=swap.number, forget=True)
+            self.broadcast(worker_pb2.ToWorker(use_model=forget))
+
+    def _note_ready(self, worker: _Worker, ready: worker_pb2.Ready) -> None:
+        if self._chosen is None:
+            self.model_digest = ready.model_digest
+        elif ready.model_digest != self.model_digest:
+            # It was started before the swap: it learns of it like the others.
+            self._write(worker, self._chosen.command(use=True))
+        self.bank_digest = ready.bank_digest
+        worker.ready.set()
+
+    def _note_loaded(self, worker: _Worker, answer: worker_pb2.ModelLoaded) -> None:
+        if self._swap is not None:
+            self._swap.loaded(worker.process.pid, answer)
+        if answer.use and answer.error:
+            log.error("worker cannot load the model in force", worker=worker.index, error=answer.error)
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.kill()
+
     def _write(self, worker: _Worker, command: worker_pb2.ToWorker) -> None:
         if not worker.writer.is_closing():
             worker.writer.write(wire.frame(command))
@@ -236,9 +290,9 @@ class WorkerPool:
                 worker.heard_ms = self._clock.monotonic_ms()
                 match event.WhichOneof("event"):
                     case "ready":
-                        self.model_digest = event.ready.model_digest
-                        self.bank_digest = event.ready.bank_digest
-                        worker.ready.set()
+                        self._note_ready(worker, event.ready)
+                    case "model_loaded":
+                        self._note_loaded(worker, event.model_loaded)
                     case "pong":
                         self._note_load(worker, event.pong)
                         self._events.on_worker_event(event)
@@ -327,6 +381,8 @@ class WorkerPool:
     async def _bury(self, worker: _Worker) -> None:
         """The worker's socket is closed: it is dead or as good as."""
         worker.lost = True
+        if self._swap is not None:
+            self._swap.gone(worker.process.pid)
         with contextlib.suppress(ProcessLookupError):
             worker.process.kill()
         code = await worker.process.wait()

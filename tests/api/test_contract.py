@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "7397bfdf2601a20e6bb58be7f006c05978b5449aea5b48dc96d69d98746cde19",
-    "operator": "ef728d68aea9ed5946ea4631891d529785ae8b32491336ccbeb22c881d33cf3b",
+    "operator": "90e338ea6a772140ec9a7c9d5ff1b359eeb86c29382303971173c3c15fbe5ea1",
 }
 
 

@@ -44,6 +44,10 @@ class ScriptedDetector:
     def new_window(self) -> ScriptedWindow:
         return ScriptedWindow(self.score_at)
 
+    def shares_planes(self, other: object) -> bool:
+        assert isinstance(other, ScriptedDetector)
+        return (self.input_size, self.delta_ms) == (other.input_size, other.delta_ms)
+
 
 @dataclass
 class ScriptedWindow:

@@ -239,6 +239,119 @@ class SetPolicyRequest(_message.Message):
 Global___SetPolicyRequest: _TypeAlias = SetPolicyRequest  # noqa: Y015
 
 @_typing.final
+class GetModelRequest(_message.Message):
+    """The model in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
+
+@_typing.final
+class Model(_message.Message):
+    """A model, and how it came to judge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    SET_WALL_MS_FIELD_NUMBER: _builtins.int
+    SET_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SAMPLE_MS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As its manifest says."""
+    version: _builtins.str
+    """As its manifest says."""
+    digest: _builtins.str
+    """Digest of its manifest, SHA-256 in hexadecimal; every verdict carries it."""
+    directory: _builtins.str
+    """Where the gate reads it."""
+    set_wall_ms: _builtins.int
+    """When it was set, milliseconds since the Unix epoch; 0: it is that of the settings."""
+    set_by: _builtins.str
+    """Who set it; empty: it is that of the settings."""
+    reason: _builtins.str
+    """Why, for the record."""
+    sample_ms: _builtins.float
+    """What a sample cost when it was checked, milliseconds of one core, median; 0: not checked."""
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it sees."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What people should know: categories without a policy, thresholds that differ from its own."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        directory: _builtins.str = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        set_wall_ms: _builtins.int = ...,
+        set_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        sample_ms: _builtins.float = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "digest", b"digest", "directory", b"directory", "name", b"name", "notes", b"notes", "reason", b"reason", "sample_ms", b"sample_ms", "set_by", b"set_by", "set_wall_ms", b"set_wall_ms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class SetModelRequest(_message.Message):
+    """A model to judge with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
+    BUDGET_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    directory: _builtins.str
+    """Folder with `manifest.json`, on the gate's machine. At most 4096 characters."""
+    expected_digest: _builtins.str
+    """Digest that its manifest must have; empty: do not check."""
+    budget_ms: _builtins.float
+    """What a sample may cost, milliseconds of one core; 0: 6 ms."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        directory: _builtins.str = ...,
+        expected_digest: _builtins.str = ...,
+        budget_ms: _builtins.float = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "directory", b"directory", "expected_digest", b"expected_digest", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetModelRequest: _TypeAlias = SetModelRequest  # noqa: Y015
+
+@_typing.final
 class ListStreamsRequest(_message.Message):
     """Every live stream."""
 

@@ -50,6 +50,16 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesResponse.FromString,
                 _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/edge.operator.v1.Operator/GetModel',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Model.FromString,
+                _registered_method=True)
+        self.SetModel = channel.unary_unary(
+                '/edge.operator.v1.Operator/SetModel',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.SetModelRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Model.FromString,
+                _registered_method=True)
         self.ListStreams = channel.unary_unary(
                 '/edge.operator.v1.Operator/ListStreams',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStreamsRequest.SerializeToString,
@@ -147,6 +157,23 @@ class OperatorServicer:
 
     def ListPolicies(self, request, context):
         """viewer. Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModel(self, request, context):
+        """viewer. The model that judges.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetModel(self, request, context):
+        """admin. Replaces the model without a dropped verdict, on this gate alone: it is copied, verified whole,
+        timed, and loaded beside the old one by every worker before the first judges with it. What does not
+        pass is refused with FAILED_PRECONDITION, and nothing changes. Thresholds stay as the policy has
+        them. The choice outlives restarts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -279,6 +306,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListPolicies,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetModelRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Model.SerializeToString,
+            ),
+            'SetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetModel,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.SetModelRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Model.SerializeToString,
             ),
             'ListStreams': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStreams,
@@ -438,6 +475,60 @@ class Operator:
             '/edge.operator.v1.Operator/ListPolicies',
             edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/GetModel',
+            edge_dot_operator_dot_v1_dot_operator__pb2.GetModelRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/SetModel',
+            edge_dot_operator_dot_v1_dot_operator__pb2.SetModelRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Model.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,14 @@ class OperatorStub:
     """admin. Validates whole, stores a new version, applies it to running streams."""
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListPoliciesRequest, _operator_pb2.ListPoliciesResponse]
     """viewer. Newest first."""
+    GetModel: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetModelRequest, _operator_pb2.Model]
+    """viewer. The model that judges."""
+    SetModel: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetModelRequest, _operator_pb2.Model]
+    """admin. Replaces the model without a dropped verdict, on this gate alone: it is copied, verified whole,
+    timed, and loaded beside the old one by every worker before the first judges with it. What does not
+    pass is refused with FAILED_PRECONDITION, and nothing changes. Thresholds stay as the policy has
+    them. The choice outlives restarts.
+    """
     ListStreams: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListStreamsRequest, _operator_pb2.ListStreamsResponse]
     """viewer."""
     ListIncidents: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListIncidentsRequest, _operator_pb2.ListIncidentsResponse]
@@ -94,6 +102,14 @@ class OperatorAsyncStub(OperatorStub):
     """admin. Validates whole, stores a new version, applies it to running streams."""
     ListPolicies: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListPoliciesRequest, _operator_pb2.ListPoliciesResponse]  # type: ignore[assignment]
     """viewer. Newest first."""
+    GetModel: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetModelRequest, _operator_pb2.Model]  # type: ignore[assignment]
+    """viewer. The model that judges."""
+    SetModel: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetModelRequest, _operator_pb2.Model]  # type: ignore[assignment]
+    """admin. Replaces the model without a dropped verdict, on this gate alone: it is copied, verified whole,
+    timed, and loaded beside the old one by every worker before the first judges with it. What does not
+    pass is refused with FAILED_PRECONDITION, and nothing changes. Thresholds stay as the policy has
+    them. The choice outlives restarts.
+    """
     ListStreams: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListStreamsRequest, _operator_pb2.ListStreamsResponse]  # type: ignore[assignment]
     """viewer."""
     ListIncidents: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListIncidentsRequest, _operator_pb2.ListIncidentsResponse]  # type: ignore[assignment]
@@ -160,6 +176,26 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListPoliciesResponse, _abc.Awaitable[_operator_pb2.ListPoliciesResponse]]:
         """viewer. Newest first."""
+
+    @_abc_1.abstractmethod
+    def GetModel(
+        self,
+        request: _operator_pb2.GetModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Model, _abc.Awaitable[_operator_pb2.Model]]:
+        """viewer. The model that judges."""
+
+    @_abc_1.abstractmethod
+    def SetModel(
+        self,
+        request: _operator_pb2.SetModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Model, _abc.Awaitable[_operator_pb2.Model]]:
+        """admin. Replaces the model without a dropped verdict, on this gate alone: it is copied, verified whole,
+        timed, and loaded beside the old one by every worker before the first judges with it. What does not
+        pass is refused with FAILED_PRECONDITION, and nothing changes. Thresholds stay as the policy has
+        them. The choice outlives restarts.
+        """
 
     @_abc_1.abstractmethod
     def ListStreams(

@@ -270,6 +270,63 @@ class ReloadBanks(_message.Message):
 Global___ReloadBanks: _TypeAlias = ReloadBanks  # noqa: Y015
 
 @_typing.final
+class LoadModel(_message.Message):
+    """Load a model beside the one that judges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWAP_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    swap: _builtins.int
+    """Number of this swap."""
+    directory: _builtins.str
+    digest: _builtins.str
+    """Digest that its manifest must have."""
+    use: _builtins.bool
+    """Judge with it as soon as it is loaded; else wait for UseModel."""
+    def __init__(
+        self,
+        *,
+        swap: _builtins.int = ...,
+        directory: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        use: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "directory", b"directory", "swap", b"swap", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadModel: _TypeAlias = LoadModel  # noqa: Y015
+
+@_typing.final
+class UseModel(_message.Message):
+    """Judge with the model that the swap has loaded, or forget it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWAP_FIELD_NUMBER: _builtins.int
+    FORGET_FIELD_NUMBER: _builtins.int
+    swap: _builtins.int
+    forget: _builtins.bool
+    def __init__(
+        self,
+        *,
+        swap: _builtins.int = ...,
+        forget: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget", b"forget", "swap", b"swap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UseModel: _TypeAlias = UseModel  # noqa: Y015
+
+@_typing.final
 class Ping(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -318,6 +375,8 @@ class ToWorker(_message.Message):
     SHUTDOWN_FIELD_NUMBER: _builtins.int
     ASK_ALERT_FIELD_NUMBER: _builtins.int
     EVIDENCE_MEDIA_FIELD_NUMBER: _builtins.int
+    LOAD_MODEL_FIELD_NUMBER: _builtins.int
+    USE_MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open_push(self) -> Global___OpenPush: ...
     @_builtins.property
@@ -340,6 +399,10 @@ class ToWorker(_message.Message):
     def ask_alert(self) -> Global___AskAlert: ...
     @_builtins.property
     def evidence_media(self) -> Global___EvidenceMedia: ...
+    @_builtins.property
+    def load_model(self) -> Global___LoadModel: ...
+    @_builtins.property
+    def use_model(self) -> Global___UseModel: ...
     def __init__(
         self,
         *,
@@ -354,12 +417,14 @@ class ToWorker(_message.Message):
         shutdown: Global___Shutdown | None = ...,
         ask_alert: Global___AskAlert | None = ...,
         evidence_media: Global___EvidenceMedia | None = ...,
+        load_model: Global___LoadModel | None = ...,
+        use_model: Global___UseModel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "media", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "media", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "load_model", "use_model"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -728,6 +793,35 @@ class Trace(_message.Message):
 Global___Trace: _TypeAlias = Trace  # noqa: Y015
 
 @_typing.final
+class ModelLoaded(_message.Message):
+    """Answer to LoadModel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWAP_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    swap: _builtins.int
+    error: _builtins.str
+    """Empty: it is loaded."""
+    use: _builtins.bool
+    """As LoadModel."""
+    def __init__(
+        self,
+        *,
+        swap: _builtins.int = ...,
+        error: _builtins.str = ...,
+        use: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "swap", b"swap", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelLoaded: _TypeAlias = ModelLoaded  # noqa: Y015
+
+@_typing.final
 class FromWorker(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -739,6 +833,7 @@ class FromWorker(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     EVIDENCE_SAVED_FIELD_NUMBER: _builtins.int
     PONG_FIELD_NUMBER: _builtins.int
+    MODEL_LOADED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___Ready: ...
     @_builtins.property
@@ -755,6 +850,8 @@ class FromWorker(_message.Message):
     def evidence_saved(self) -> Global___EvidenceSaved: ...
     @_builtins.property
     def pong(self) -> Global___Pong: ...
+    @_builtins.property
+    def model_loaded(self) -> Global___ModelLoaded: ...
     def __init__(
         self,
         *,
@@ -766,12 +863,13 @@ class FromWorker(_message.Message):
         closed: Global___Closed | None = ...,
         evidence_saved: Global___EvidenceSaved | None = ...,
         pong: Global___Pong | None = ...,
+        model_loaded: Global___ModelLoaded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "source_opened", "judged", "tier_changed", "notice", "closed", "evidence_saved", "pong"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "source_opened", "judged", "tier_changed", "notice", "closed", "evidence_saved", "pong", "model_loaded"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -1,0 +1,119 @@
+"""The model that an operator has put in force, kept in the gate's own folder: what was verified is what
+every worker reads, now and after a restart."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge.detect.manifest import MANIFEST_NAME, Manifest, read_manifest
+from edge.errors import ModelError
+
+_CHOICE = "in-force.json"
+
+
+class Choice(BaseModel):
+    """Which model is in force, and how it came to be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    configured: str
+    """Model folder of the settings at the time: other settings since then count for more."""
+    set_wall_ms: int
+    set_by: str
+    reason: str
+    sample_ms: float
+
+
+class ModelStore:
+    """``folder/DIGEST/`` for each model, and which of them is in force."""
+
+    def __init__(self, folder: Path, configured: Path) -> None:
+        self._folder = folder
+        self.configured = configured
+
+    def take(self, directory: Path) -> tuple[Path, Manifest, str]:
+        """A copy of a model whose files are what its manifest says. Raises ModelError."""
+        manifest, digest, model = read_manifest(directory)
+        try:
+            content = (directory / MANIFEST_NAME).read_bytes()
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise ModelError(f"{directory}: it is being written to")
+            self._folder.mkdir(parents=True, exist_ok=True)
+            place = self._folder / digest
+            with suppress(ModelError):
+                if read_manifest(place)[1] == digest:
+                    return place, manifest, digest
+            partial = self._folder / f".{digest}.{os.getpid()}"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            _write(partial / manifest.model.file, model)
+            _write(partial / MANIFEST_NAME, content)
+            shutil.rmtree(place, ignore_errors=True)
+            partial.replace(place)
+        except OSError as error:
+            raise ModelError(f"{self._folder}: cannot keep a copy: {error.strerror or error}") from error
+        return place, manifest, digest
+
+    def choose(self, choice: Choice | None) -> None:
+        """Durable when it returns. None: the model of the settings. Raises ModelError."""
+        try:
+            if choice is None:
+                (self._folder / _CHOICE).unlink(missing_ok=True)
+            else:
+                partial = self._folder / f".{_CHOICE}"
+                _write(partial, choice.model_dump_json(indent=1).encode())
+                partial.replace(self._folder / _CHOICE)
+            _sync(self._folder)
+        except OSError as error:
+            raise ModelError(f"{self._folder}: cannot note the model: {error.strerror or error}") from error
+
+    def tidy(self, *digests: str) -> None:
+        """Removes every copy but these."""
+        with suppress(OSError):
+            for place in self._folder.iterdir():
+                if place.is_dir() and place.name not in digests:
+                    shutil.rmtree(place, ignore_errors=True)
+
+    def choice(self) -> Choice | None:
+        """None: it is the model of the settings that judges. Raises ModelError when the note is damaged."""
+        path = self._folder / _CHOICE
+        try:
+            choice = Choice.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise ModelError(f"{path}: {error}; remove it to have the model of the settings judge") from error
+        return choice if choice.configured == str(self.configured) else None
+
+    def in_force(self) -> Path:
+        """The folder of the model in force. Raises ModelError when that is damaged."""
+        choice = self.choice()
+        if choice is None:
+            return self.configured
+        place = self._folder / choice.digest
+        _, digest, _ = read_manifest(place)
+        if digest != choice.digest:
+            raise ModelError(f"{place}: digest {digest}, {choice.digest} was put in force")
+        return place
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,56 @@
+"""A model that is loaded beside the one that judges, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.api.gen import worker_pb2
+from edge.detect import Detector
+from edge.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelArrived:
+    """What became of a LoadModel."""
+
+    swap: int
+    detector: Detector | None
+    error: str
+    use: bool
+
+
+class WorkerModels:
+    """Loads one model after the other; the newest swap counts."""
+
+    def __init__(self, arrived: Callable[[ModelArrived], None]) -> None:
+        """``arrived`` is called in the loading thread."""
+        self._arrived = arrived
+        self._waiting: ModelArrived | None = None
+
+    def load(self, command: worker_pb2.LoadModel) -> None:
+        """Returns at once."""
+        swap, directory, digest, use = command.swap, Path(command.directory), command.digest, command.use
+
+        def load() -> None:
+            detector, error = None, ""
+            try:
+                detector = Detector.load(directory)
+                if detector.digest != digest:
+                    raise ModelError(f"{directory}: digest {detector.digest}, {digest} was checked")
+            except Exception as failure:  # whatever it is, the old model goes on
+                detector, error = None, f"{type(failure).__name__}: {failure}"
+            self._arrived(ModelArrived(swap, detector, error, use))
+
+        threading.Thread(target=load, name="model", daemon=True).start()
+
+    def keep(self, model: ModelArrived) -> None:
+        """Until it is used or forgotten."""
+        self._waiting = model if model.detector is not None else None
+
+    def take(self, swap: int) -> Detector | None:
+        """The model that was loaded for this swap; None when there is none."""
+        waiting, self._waiting = self._waiting, None
+        return waiting.detector if waiting is not None and waiting.swap == swap else None
