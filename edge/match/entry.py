@@ -67,6 +67,10 @@ class Variant(IntEnum):
     CROP_35 = 23
     CROP_37_5 = 24
     CROP_40 = 25
+    CROP_42_5 = 26
+    CROP_45 = 27
+    CROP_47_5 = 28
+    CROP_50 = 29
     LEFT_10 = 40
     RIGHT_10 = 41
     TOP_10 = 42
@@ -79,10 +83,24 @@ class Variant(IntEnum):
     ROTATE_LEFT_1_5 = 61
     ROTATE_RIGHT_1_5 = 62
     ROTATE_RIGHT_3 = 63
+    ROTATE_LEFT_7_5 = 64
+    ROTATE_LEFT_6 = 65
+    ROTATE_LEFT_4_5 = 66
+    ROTATE_RIGHT_4_5 = 67
+    ROTATE_RIGHT_6 = 68
+    ROTATE_RIGHT_7_5 = 69
     KEYSTONE_TOP_5 = 70
     KEYSTONE_BOTTOM_5 = 71
     KEYSTONE_LEFT_5 = 72
     KEYSTONE_RIGHT_5 = 73
+    KEYSTONE_TOP_7_5 = 74
+    KEYSTONE_BOTTOM_7_5 = 75
+    KEYSTONE_LEFT_7_5 = 76
+    KEYSTONE_RIGHT_7_5 = 77
+    KEYSTONE_TOP_10 = 78
+    KEYSTONE_BOTTOM_10 = 79
+    KEYSTONE_LEFT_10 = 80
+    KEYSTONE_RIGHT_10 = 81
 
     @property
     def word(self) -> str:

@@ -33,11 +33,13 @@ class VariantSet(StrEnum):
     """Crops to 20 %, single sides: 17 hashes a frame."""
     FULL = "full"
     """Crops to 40 %, single sides, turned by up to 3°, keystone of 5 %: 33 hashes a frame."""
+    WIDE = "wide"
+    """Crops to 50 %, turned by up to 7.5°, keystone to 10 %: 51 hashes a frame."""
 
 
 _CENTRED = {
     Variant[f"CROP_{percent:04.1f}".replace(".0", "").replace(".", "_")]: percent / 100
-    for percent in np.arange(2.5, 40.1, 2.5).tolist()
+    for percent in np.arange(2.5, 50.1, 2.5).tolist()
 }
 _SIDES = {
     Variant.LEFT_10: (0.1, 0, 0, 0),
@@ -49,20 +51,38 @@ _SIDES = {
     Variant.TOP_20: (0, 0, 0.2, 0),
     Variant.BOTTOM_20: (0, 0, 0, 0.2),
 }
+_MOST_CROPPED = {VariantSet.LIGHT: 0.2, VariantSet.FULL: 0.4, VariantSet.WIDE: 0.5}
 _TURNS = {
-    Variant.ROTATE_LEFT_3: -3.0,
-    Variant.ROTATE_LEFT_1_5: -1.5,
-    Variant.ROTATE_RIGHT_1_5: 1.5,
-    Variant.ROTATE_RIGHT_3: 3.0,
+    VariantSet.FULL: {
+        Variant.ROTATE_LEFT_3: -3.0,
+        Variant.ROTATE_LEFT_1_5: -1.5,
+        Variant.ROTATE_RIGHT_1_5: 1.5,
+        Variant.ROTATE_RIGHT_3: 3.0,
+    },
+    VariantSet.WIDE: {
+        Variant.ROTATE_LEFT_7_5: -7.5,
+        Variant.ROTATE_LEFT_6: -6.0,
+        Variant.ROTATE_LEFT_4_5: -4.5,
+        Variant.ROTATE_RIGHT_4_5: 4.5,
+        Variant.ROTATE_RIGHT_6: 6.0,
+        Variant.ROTATE_RIGHT_7_5: 7.5,
+    },
 }
 _Corners = tuple[tuple[float, float], ...]
-_KEYSTONES: dict[Variant, _Corners] = {
-    # Corners of the source, as shares of width and height from the top left on, clockwise.
-    Variant.KEYSTONE_TOP_5: ((0.05, 0), (0.95, 0), (1, 1), (0, 1)),
-    Variant.KEYSTONE_BOTTOM_5: ((0, 0), (1, 0), (0.95, 1), (0.05, 1)),
-    Variant.KEYSTONE_LEFT_5: ((0, 0.05), (1, 0), (1, 1), (0, 0.95)),
-    Variant.KEYSTONE_RIGHT_5: ((0, 0), (1, 0.05), (1, 0.95), (0, 1)),
-}
+
+
+def _keystones(percent: str) -> dict[Variant, _Corners]:
+    """Corners of the source, as shares of width and height from the top left on, clockwise."""
+    s = float(percent.replace("_", ".")) / 100
+    return {
+        Variant[f"KEYSTONE_TOP_{percent}"]: ((s, 0), (1 - s, 0), (1, 1), (0, 1)),
+        Variant[f"KEYSTONE_BOTTOM_{percent}"]: ((0, 0), (1, 0), (1 - s, 1), (s, 1)),
+        Variant[f"KEYSTONE_LEFT_{percent}"]: ((0, s), (1, 0), (1, 1), (0, 1 - s)),
+        Variant[f"KEYSTONE_RIGHT_{percent}"]: ((0, 0), (1, s), (1, 1 - s), (0, 1)),
+    }
+
+
+_KEYSTONES = {VariantSet.FULL: _keystones("5"), VariantSet.WIDE: _keystones("7_5") | _keystones("10")}
 _SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -87,14 +107,15 @@ def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
 
 def _changed(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
     for variant, share in _CENTRED.items():
-        if wanted is VariantSet.FULL or share <= 0.2:
+        if share <= _MOST_CROPPED[wanted]:
             yield variant, cropped(luma, share / 2, share / 2, share / 2, share / 2)
     for variant, sides in _SIDES.items():
         yield variant, cropped(luma, *sides)
-    if wanted is VariantSet.FULL:
-        for variant, degrees in _TURNS.items():
+    sets = {VariantSet.FULL: (VariantSet.FULL,), VariantSet.WIDE: (VariantSet.FULL, VariantSet.WIDE)}
+    for one in sets.get(wanted, ()):
+        for variant, degrees in _TURNS[one].items():
             yield variant, _warped(luma, _turn(*luma.shape, degrees))
-        for variant, corners in _KEYSTONES.items():
+        for variant, corners in _KEYSTONES[one].items():
             yield variant, _warped(luma, _perspective(*luma.shape, corners))
 
 
@@ -118,7 +139,7 @@ def _warped(luma: U8, where: _Map) -> U8:
     return warped
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _turn(height: int, width: int, degrees: float) -> _Map:
     """Turned about the centre, clockwise, black where nothing was."""
     y, x = _coordinates(height, width)
@@ -131,7 +152,7 @@ def _turn(height: int, width: int, degrees: float) -> _Map:
     )
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _perspective(height: int, width: int, corners: _Corners) -> _Map:
     """The quadrangle with these corners, stretched to the whole picture."""
     equations, values = [], []

@@ -126,6 +126,23 @@ def test_a_csv_of_others_needs_a_column_hash_and_no_more(tmp_path: Path) -> None
     assert two.entry.label == "other"
 
 
+def test_a_list_from_a_spreadsheet_has_a_byte_order_mark(tmp_path: Path) -> None:
+    for name, text in (("list.csv", f"hash,label\r\n{H[0]},fight\r\n"), ("list.txt", f"{H[0]}\r\n")):
+        path = tmp_path / name
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        (change,) = Import(path, sniff(path))
+        assert isinstance(change, Footage)
+        assert change.entry.id == H[0]
+
+
+def test_a_hash_that_a_list_adds_and_withdraws_is_not_in_the_bank(tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "known")
+    one = Footage(Entry(H[0], EntryKind.IMAGE), (HashRun(bytes.fromhex(H[0])),))
+    assert bank.update([one, Withdrawal(H[0])]).added == 0
+    assert bank.update([one, Withdrawal(H[0]), one]).added == 1
+    assert [entry.id for entry, _ in bank.entries()] == [H[0]]
+
+
 def test_a_page_of_stopncii_adds_withdraws_and_remembers_its_position(tmp_path: Path) -> None:
     def record(digits: str, status: str, cases: object, kind: str = "ImagePDQ") -> dict[str, object]:
         return {"hashValue": digits, "hashStatus": status, "caseNumbers": cases, "signalType": kind}

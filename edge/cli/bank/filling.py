@@ -43,7 +43,9 @@ def add(
     note: Annotated[str, typer.Option(help="Free text kept with the entries.")] = "",
     variants: Annotated[
         VariantSet,
-        typer.Option(help="Changed pictures banked with each frame: 16 (light) or 32 (full) more hashes."),
+        typer.Option(
+            help="Changed pictures banked with each frame: 16 (light), 32 (full) or 50 (wide) more hashes."
+        ),
     ] = VariantSet.FULL,
     entry_id: Annotated[
         str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
