@@ -6,6 +6,7 @@ stop the event loop for seconds. Packed, they are a handful of flat arrays.
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from bisect import bisect_left
@@ -16,27 +17,32 @@ import numpy.typing as npt
 
 from edge.domain import Block, SubjectKind
 
-_HEAD = struct.Struct("<qqBB4I4H")
-"""created_ms, until_ms, kind, which of the times below follow, four words, lengths of id, subject,
-incident id and strike id."""
+_HEAD = struct.Struct("<qBBIH")
+"""created_ms, kind, flags, number of the words, length of the subject in bytes."""
 _TIME = struct.Struct("<q")
+_LENGTH = struct.Struct("<H")
 _PROVISIONAL, _FULL_UNTIL, _REVIEW_BY = 1, 2, 4
 _REVIEW_BY_UNTIL = 8
 """``review_by_ms`` is ``until_ms``, as it is of every block that lapses."""
 _OF_ITS_INCIDENT = 16
 """The incident's id follows from the block's, as it does of every block that the gate made."""
+_OUR_ID = 32
+"""The id is one of ours: 16 bytes, and a digit or a space."""
+_INCIDENT, _STRIKE = 64, 128
+_ID = re.compile(r"bl_([0-9a-f]{32})([0-9]?)")
 _MASK = (1 << 64) - 1
 _KINDS = tuple(SubjectKind)
+_Words = tuple[str, str, str, str]
 
 
 class PackedBlocks:
     """Immutable. ``blocks``: standing ones, each id once. A row is a block's position in them."""
 
     def __init__(self, blocks: Iterable[Block]) -> None:
-        self._words: list[str] = []
-        """Texts that many blocks share: apps, reasons, categories, people."""
+        self._words: list[_Words] = []
+        """App, reason, category and person: many blocks share them."""
         self._data = bytearray()
-        numbers: dict[str, int] = {}
+        numbers: dict[_Words, int] = {}
         starts, untils = array("Q"), array("q")
         subjects, ids = array("Q"), array("Q")
         for block in blocks:
@@ -67,71 +73,84 @@ class PackedBlocks:
                 return row
         return None
 
-    def _pack(self, block: Block, numbers: dict[str, int]) -> bytes:
-        words = []
-        for text in (block.app, block.reason, block.category, block.created_by):
-            number = numbers.setdefault(text, len(numbers))
-            if number == len(self._words):
-                self._words.append(text)
-            words.append(number)
-        ident = block.id.encode()
-        subject = block.subject.encode("utf-8", "surrogatepass")
-        incident = (block.incident_id or "").encode()
-        strike = (block.strike_id or "").encode()
+    def _pack(self, block: Block, numbers: dict[_Words, int]) -> bytes:
+        words = (block.app, block.reason, block.category, block.created_by)
+        number = numbers.setdefault(words, len(numbers))
+        if number == len(self._words):
+            self._words.append(words)
         flags = _PROVISIONAL if block.provisional else 0
-        if block.incident_id is not None and block.incident_id == _incident_of(block.id):
-            flags, incident = flags | _OF_ITS_INCIDENT, b""
+        rest = b""
         review_by_ms = block.review_by_ms
         if review_by_ms == block.until_ms:
             flags, review_by_ms = flags | _REVIEW_BY_UNTIL, None
-        times = b""
         for flag, time_ms in ((_FULL_UNTIL, block.full_until_ms), (_REVIEW_BY, review_by_ms)):
             if time_ms is not None:
                 flags |= flag
-                times += _TIME.pack(time_ms)
-        head = _HEAD.pack(
-            block.created_ms,
-            block.until_ms,
-            _KINDS.index(block.subject_kind),
-            flags,
-            *words,
-            len(ident),
-            len(subject),
-            len(incident),
-            len(strike),
-        )
-        return head + times + ident + subject + incident + strike
+                rest += _TIME.pack(time_ms)
+        ours = _ID.fullmatch(block.id)
+        if ours is None:
+            rest += _counted(block.id)
+        else:
+            flags |= _OUR_ID
+            rest += bytes.fromhex(ours[1]) + (ours[2] or " ").encode()
+        incident_id = block.incident_id
+        if incident_id is not None and incident_id == _incident_of(block.id):
+            flags, incident_id = flags | _OF_ITS_INCIDENT, None
+        for flag, ident in ((_INCIDENT, incident_id), (_STRIKE, block.strike_id)):
+            if ident is not None:
+                flags |= flag
+                rest += _counted(ident)
+        subject = block.subject.encode("utf-8", "surrogatepass")
+        kind = _KINDS.index(block.subject_kind)
+        return _HEAD.pack(block.created_ms, kind, flags, number, len(subject)) + subject + rest
 
     def _unpack(self, row: int) -> Block:
         start = self._starts[row]
-        head = _HEAD.unpack_from(self._data, start)
-        created_ms, until_ms, kind, flags, app, reason, category, by, *lengths = head
-        end = start + _HEAD.size
+        created_ms, kind, flags, number, length = _HEAD.unpack_from(self._data, start)
+        at = start + _HEAD.size + length
+        subject = self._data[start + _HEAD.size : at].decode("utf-8", "surrogatepass")
+        until_ms = int(self.until_ms[row])
         times: list[int | None] = []
         for flag in (_FULL_UNTIL, _REVIEW_BY):
-            times.append(_TIME.unpack_from(self._data, end)[0] if flags & flag else None)
-            end += _TIME.size if flags & flag else 0
-        texts = []
-        for length in lengths:
-            texts.append(self._data[end : end + length].decode("utf-8", "surrogatepass"))
-            end += length
-        ident, subject, incident, strike = texts
+            times.append(_TIME.unpack_from(self._data, at)[0] if flags & flag else None)
+            at += _TIME.size if flags & flag else 0
+        if flags & _OUR_ID:
+            ident = f"bl_{self._data[at : at + 16].hex()}{chr(self._data[at + 16])}".rstrip(" ")
+            at += 17
+        else:
+            ident, at = self._text(at)
+        texts: list[str | None] = []
+        for flag in (_INCIDENT, _STRIKE):
+            text, at = self._text(at) if flags & flag else (None, at)
+            texts.append(text)
+        app, reason, category, created_by = self._words[number]
         return Block(
             id=ident,
             subject_kind=_KINDS[kind],
             subject=subject,
-            app=self._words[app],
-            reason=self._words[reason],
-            category=self._words[category],
+            app=app,
+            reason=reason,
+            category=category,
             created_ms=created_ms,
             until_ms=until_ms,
-            incident_id=_incident_of(ident) if flags & _OF_ITS_INCIDENT else incident or None,
-            created_by=self._words[by],
+            incident_id=_incident_of(ident) if flags & _OF_ITS_INCIDENT else texts[0],
+            created_by=created_by,
             provisional=bool(flags & _PROVISIONAL),
             full_until_ms=times[0],
             review_by_ms=until_ms if flags & _REVIEW_BY_UNTIL else times[1],
-            strike_id=strike or None,
+            strike_id=texts[1],
         )
+
+    def _text(self, at: int) -> tuple[str, int]:
+        """A counted text, and where it ends."""
+        (length,) = _LENGTH.unpack_from(self._data, at)
+        end = at + _LENGTH.size + length
+        return self._data[at + _LENGTH.size : end].decode("utf-8", "surrogatepass"), end
+
+
+def _counted(text: str) -> bytes:
+    encoded = text.encode("utf-8", "surrogatepass")
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
 def _incident_of(block_id: str) -> str:

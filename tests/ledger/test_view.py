@@ -136,7 +136,7 @@ texts = st.text(max_size=20)
     st.lists(
         st.builds(
             Block,
-            id=st.text(min_size=1, max_size=40),
+            id=st.text(min_size=1, max_size=40) | st.from_regex(r"bl_[0-9a-f]{32}[0-9 ]?", fullmatch=True),
             subject_kind=st.sampled_from(SubjectKind),
             subject=texts,
             app=texts,
