@@ -15,7 +15,8 @@ Labels = NDArray[np.bool_]
 
 FLAG_RECALL = 0.80
 RAISE_RECALL = 0.95
-CUT_MARGIN = 0.002
+CUT_MARGIN = 0.25
+"""Log-odds over the highest calm clip: hours of calm footage hold more than minutes of calm clips do."""
 
 
 def platt(logits: list[Values], violent: Labels) -> Calibration:
@@ -37,15 +38,21 @@ def choose_thresholds(calm: Values, flaggable: Values, cuttable: Values, violent
     alert samples as the policy wants before it flags, or cuts.
 
     ``flag`` reaches ``FLAG_RECALL`` of the violent clips when every frame is looked at. ``raise_tier`` lets
-    the calm tier's best sample reach ``RAISE_RECALL`` of those. ``cut`` is over every calm clip.
+    the calm tier's best sample reach ``RAISE_RECALL`` of those. ``cut`` is ``CUT_MARGIN`` over every
+    calm clip.
     """
     flag = float(np.quantile(flaggable[violent], 1 - FLAG_RECALL))
     flagged = violent & (flaggable >= flag)
     raise_tier = min(float(np.quantile(calm[flagged], 1 - RAISE_RECALL)), flag)
-    cut = max(float(cuttable[~violent].max()) + CUT_MARGIN, flag)
+    cut = max(_higher(float(cuttable[~violent].max()), CUT_MARGIN), flag)
     return Thresholds(
         raise_tier=_down(raise_tier), flag=_down(flag), cut=min(math.ceil(cut * 1000) / 1000, 0.999)
     )
+
+
+def _higher(probability: float, log_odds: float) -> float:
+    odds = math.exp(log_odds) * probability / max(1 - probability, 1e-9)
+    return odds / (1 + odds)
 
 
 def _down(value: float) -> float:
