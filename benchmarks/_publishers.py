@@ -1,7 +1,9 @@
-"""Paced publishers in a process of their own; ``main`` reads its plan, pickled, on stdin.
+"""Paced callers of the gate in a process of their own; ``main`` reads its plan, pickled, on stdin.
 
-Each stream is admitted, pushes its loop over Watch in real time from a random phase, honours tier
-changes as a good caller does, and counts what comes back. One JSON object a line goes to stdout.
+Each stream is admitted and watched in real time from a random phase. In push mode its caller sends the loop
+over Watch and leaves out what the gate does not need, by the same rules as the reference ingest; in pull
+mode it asks the gate to pull from an RTMP server and reads what comes back. One JSON object a line and a
+stream goes to stdout.
 """
 
 from __future__ import annotations
@@ -14,36 +16,49 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import cast
 
 import grpc
 
 from benchmarks._media import Loop
+from edge.api import convert
 from edge.api.gen import gate_pb2, gate_pb2_grpc
-from edge.domain import AccessUnit, Tier
+from edge.domain import AccessUnit
 from edge.ingest.feed import Feed
-from edge.ingest.gate_client import WatchCall
+from edge.ingest.gate_client import FinalStatus, WatchCall, end_request, unit_request
 
+PullCall = grpc.aio.UnaryStreamCall[gate_pb2.AttachRequest, gate_pb2.WatchResponse]
 MAX_GOP_BYTES = 8 * 1024 * 1024
+ALERT_APP = "alert"
+"""Application whose policy keeps its streams in alert, for runs that want some."""
+_FAREWELL_S = 10.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one publisher process does."""
+    """What one process of callers does. Times are ``time.time()`` seconds."""
 
     gate: str
     loop: Loop
-    names: tuple[str, ...]
+    streams: tuple[tuple[str, str], ...]
+    """App and name of each."""
     start_at: float
-    """``time.time()`` at which the first stream starts; the others within one GOP after it."""
-    seconds: float
+    """When the first stream starts; the others within one GOP after it."""
+    measure_at: float
+    end_at: float
     seed: int
     honour_tiers: bool = True
+    pull_url: str = ""
+    """Pull mode: where the stream of a name is, with ``{name}`` in it."""
+    churn_s: float = 0.0
+    """Mean life of a stream, after which another begins in its place; 0: all live to the end."""
 
 
 @dataclass
 class Tally:
-    """What one stream saw."""
+    """What one stream saw, from ``measure_at`` on."""
 
+    app: str = ""
     verdicts: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     not_judged: Counter[str] = field(default_factory=Counter)
@@ -51,107 +66,177 @@ class Tally:
     last_pts_ms: int = -1
     cut: bool = False
     failed: str = ""
-    sent: int = 0
+    units: int = 0
+    """Access units sent, from ``measure_at`` on."""
+    lag_ms_max: float = 0.0
+    """Most that the caller itself was behind its pace."""
+    lost_at: float = 0.0
+    """When the gate said that its worker was lost."""
+    resumed_at: float = 0.0
+    """First verdict after that."""
+    gap_s_max: float = 0.0
+    """Longest time without a verdict."""
+    last_at: float = 0.0
 
 
-async def publish(
-    plan: Plan, name: str, stub: gate_pb2_grpc.GateAsyncStub, delay_s: float, tally: Tally
-) -> None:
-    await asyncio.sleep(max(0.0, plan.start_at - time.time()) + delay_s)
-    admitted = await stub.Admit(
-        gate_pb2.AdmitRequest(server="benchmark", connection=name, app="load", name=name, broadcaster=name)
-    )
-    if not admitted.allowed:
-        tally.failed = gate_pb2.ReasonCode.Name(admitted.reason)
-        return
-    call: WatchCall = stub.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
-    feed = Feed(MAX_GOP_BYTES)
-    loop = plan.loop
-    await call.write(
-        gate_pb2.WatchRequest(
-            open=gate_pb2.WatchOpen(stream_id=admitted.stream_id, codec=loop.codec, extradata=loop.extradata)
-        )
-    )
-    reading = asyncio.create_task(read(call, feed, plan, tally))
-    start = time.perf_counter()
-    lap = 0
-    try:
-        while time.perf_counter() - start < plan.seconds and not reading.done():
-            for unit in loop.units:
-                due = start + (lap * loop.duration_ms + unit.dts_ms) / 1000
-                wait = due - time.perf_counter()
-                if wait > 0.001:
-                    await asyncio.sleep(wait)
-                if due - start > plan.seconds or reading.done():
-                    break
-                shift = lap * loop.duration_ms
-                whole = AccessUnit(unit.pts_ms + shift, unit.dts_ms + shift, unit.keyframe, unit.data, 0.0)
-                for wanted in feed.push(whole) if plan.honour_tiers else (whole,):
-                    await send(call, wanted)
-                    tally.sent += 1
-            lap += 1
-        await call.write(gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason="closed")))
-        await call.done_writing()
-        await asyncio.wait_for(reading, 10)
-    except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError) as error:
-        tally.failed = tally.failed or type(error).__name__
-        reading.cancel()
+class Caller:
+    """One stream of one life."""
 
+    def __init__(self, plan: Plan, app: str, name: str, until: float) -> None:
+        self._plan = plan
+        self._app = app
+        self._name = name
+        self._until = until
+        self._feed = Feed(MAX_GOP_BYTES)
+        self.tally = Tally(app=app)
 
-async def send(call: WatchCall, unit: AccessUnit) -> None:
-    await call.write(
-        gate_pb2.WatchRequest(
-            access_unit=gate_pb2.AccessUnit(
-                pts_ms=unit.pts_ms, dts_ms=unit.dts_ms, keyframe=unit.keyframe, data=unit.data
+    async def run(self, stub: gate_pb2_grpc.GateAsyncStub) -> None:
+        tally = self.tally
+        try:
+            admitted = await stub.Admit(
+                gate_pb2.AdmitRequest(
+                    server="benchmark",
+                    connection=self._name,
+                    app=self._app,
+                    name=self._name,
+                    broadcaster=self._name,
+                )
             )
-        )
-    )
+            if not admitted.allowed:
+                tally.failed = gate_pb2.ReasonCode.Name(admitted.reason)
+            elif self._plan.pull_url:
+                await self._pull(stub, admitted.stream_id)
+            else:
+                await self._push(stub, admitted.stream_id)
+        except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError) as error:
+            code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
+            tally.failed = tally.failed or code
+
+    async def _push(self, stub: gate_pb2_grpc.GateAsyncStub, stream_id: str) -> None:
+        call: WatchCall = stub.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
+        status = FinalStatus(call)
+        loop = self._plan.loop
+        opening = gate_pb2.WatchOpen(stream_id=stream_id, codec=loop.codec, extradata=loop.extradata)
+        await call.write(gate_pb2.WatchRequest(open=opening))
+        reading = asyncio.create_task(self._read(call))
+        try:
+            await self._send_loop(call, reading)
+            await call.write(end_request("closed"))
+            await call.done_writing()
+            await asyncio.wait_for(reading, _FAREWELL_S)
+        except asyncio.InvalidStateError:
+            self.tally.failed = status.code.name if status.code is not None else "INTERNAL"
+            reading.cancel()
+
+    async def _send_loop(self, call: WatchCall, reading: asyncio.Task[None]) -> None:
+        loop, tally = self._plan.loop, self.tally
+        start, lap = time.time(), 0
+        while True:
+            shift = lap * loop.duration_ms
+            for unit in loop.units:
+                due = start + (shift + unit.dts_ms) / 1000
+                if due > self._until or reading.done():
+                    return
+                behind = time.time() - due
+                if behind < -0.001:
+                    await asyncio.sleep(-behind)
+                elif due > self._plan.measure_at:
+                    tally.lag_ms_max = max(tally.lag_ms_max, 1000 * behind)
+                whole = AccessUnit(unit.pts_ms + shift, unit.dts_ms + shift, unit.keyframe, unit.data, 0.0)
+                for wanted in self._feed.push(whole) if self._plan.honour_tiers else (whole,):
+                    await self._send(call, wanted)
+            lap += 1
+
+    async def _send(self, call: WatchCall, unit: AccessUnit) -> None:
+        await call.write(unit_request(unit))
+        self.tally.units += time.time() >= self._plan.measure_at
+
+    async def _pull(self, stub: gate_pb2_grpc.GateAsyncStub, stream_id: str) -> None:
+        url = self._plan.pull_url.format(name=self._name)
+        call = stub.Attach(gate_pb2.AttachRequest(stream_id=stream_id, url=url))
+        reading = asyncio.create_task(self._read(call))
+        await asyncio.wait({reading}, timeout=max(0.0, self._until - time.time()))
+        if not reading.done():
+            await stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id))
+        await asyncio.wait_for(reading, _FAREWELL_S)
+
+    async def _read(self, call: WatchCall | PullCall) -> None:
+        try:
+            async for answer in call:
+                match answer.WhichOneof("response"):
+                    case "verdict":
+                        self._note(answer.verdict)
+                    case "degraded":
+                        self._note_degraded(answer.degraded)
+                    case "opened" | "tier":
+                        change = answer.tier if answer.HasField("tier") else answer.opened.tier
+                        if self._plan.honour_tiers and not self._plan.pull_url:
+                            tier = convert.tier_from_proto(change.tier)
+                            for unit in self._feed.change(tier, change.needed_after_keyframe_ms):
+                                await self._send(cast(WatchCall, call), unit)
+        except grpc.aio.AioRpcError as error:
+            self.tally.failed = error.code().name
+
+    def _note(self, verdict: gate_pb2.Verdict) -> None:
+        tally, now = self.tally, time.time()
+        tally.cut = tally.cut or verdict.action == gate_pb2.ACTION_CUT
+        if tally.lost_at and not tally.resumed_at:
+            tally.resumed_at = now
+        if now < self._plan.measure_at:
+            return
+        tally.verdicts += 1
+        tally.latencies_ms.append(round(verdict.latency_ms, 3))
+        if tally.last_pts_ms >= 0:
+            tally.blind_ms_max = max(tally.blind_ms_max, verdict.pts_ms - tally.last_pts_ms)
+            tally.gap_s_max = max(tally.gap_s_max, now - tally.last_at)
+        tally.last_pts_ms, tally.last_at = verdict.pts_ms, now
+
+    def _note_degraded(self, degraded: gate_pb2.Degraded) -> None:
+        now = time.time()
+        if degraded.reason == "worker_lost" and not self.tally.lost_at:
+            self.tally.lost_at = now
+        if now >= self._plan.measure_at:
+            self.tally.not_judged[degraded.reason] += degraded.count
 
 
-async def read(call: WatchCall, feed: Feed, plan: Plan, tally: Tally) -> None:
-    tiers = {gate_pb2.TIER_KIND_CALM: Tier.CALM, gate_pb2.TIER_KIND_ALERT: Tier.ALERT}
-    try:
-        async for answer in call:
-            match answer.WhichOneof("response"):
-                case "verdict":
-                    verdict = answer.verdict
-                    tally.verdicts += 1
-                    tally.latencies_ms.append(verdict.latency_ms)
-                    if tally.last_pts_ms >= 0:
-                        tally.blind_ms_max = max(tally.blind_ms_max, verdict.pts_ms - tally.last_pts_ms)
-                    tally.last_pts_ms = verdict.pts_ms
-                    tally.cut = tally.cut or verdict.action == gate_pb2.ACTION_CUT
-                case "degraded":
-                    tally.not_judged[answer.degraded.reason] += answer.degraded.count
-                case "opened" | "tier":
-                    change = answer.tier if answer.HasField("tier") else answer.opened.tier
-                    if plan.honour_tiers:
-                        for unit in feed.change(tiers[change.tier], change.needed_after_keyframe_ms):
-                            await send(call, unit)
-                            tally.sent += 1
-    except grpc.RpcError as error:
-        tally.failed = str(error.code().name)
+async def keep_on_air(
+    plan: Plan, app: str, name: str, stub: gate_pb2_grpc.GateAsyncStub, chance: random.Random
+) -> list[Tally]:
+    """One stream to the end of the plan, or with churn one after the other in its place."""
+    await asyncio.sleep(max(0.0, plan.start_at + chance.uniform(0, 2.0) - time.time()))
+    tallies: list[Tally] = []
+    life = 0
+    while time.time() < plan.end_at - 1.0:
+        until = plan.end_at
+        if plan.churn_s:
+            until = min(until, time.time() + chance.uniform(0.25, 1.75) * plan.churn_s)
+        caller = Caller(plan, app, name if not plan.churn_s or plan.pull_url else f"{name}-{life}", until)
+        tallies.append(caller.tally)
+        await caller.run(stub)
+        life += 1
+        if caller.tally.failed or not plan.churn_s:
+            break
+        await asyncio.sleep(chance.uniform(0.2, 1.0))
+    return tallies
 
 
 async def run(plan: Plan) -> list[Tally]:
-    phases = random.Random(plan.seed)
-    gop_s = 2.0
+    chance = random.Random(plan.seed)
     options = [("grpc.max_send_message_length", 16 * 1024 * 1024)]
     async with grpc.aio.insecure_channel(plan.gate, options=options) as channel:
         stub = gate_pb2_grpc.GateStub(channel)
-        tallies = [Tally() for _ in plan.names]
-        await asyncio.gather(
+        lives = await asyncio.gather(
             *(
-                publish(plan, name, stub, phases.uniform(0, gop_s), tally)
-                for name, tally in zip(plan.names, tallies, strict=True)
+                keep_on_air(plan, app, name, stub, random.Random(chance.random()))
+                for app, name in plan.streams
             )
         )
-    return tallies
+    return [tally for tallies in lives for tally in tallies]
 
 
 def main() -> int:
     plan = pickle.load(sys.stdin.buffer)  # written by our own parent process
     assert isinstance(plan, Plan)
     for tally in asyncio.run(run(plan)):
-        print(json.dumps({**tally.__dict__, "not_judged": dict(tally.not_judged)}))
+        print(json.dumps({**vars(tally), "not_judged": dict(tally.not_judged)}))
     return 0

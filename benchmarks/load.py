@@ -1,283 +1,191 @@
-"""How many streams a box watches in budget: the real gate over real gRPC, paced publishers beside it.
+"""How many streams a box watches in budget: the real gate over real gRPC or RTMP, paced publishers beside it.
 
     python -m benchmarks load --streams 20 --seconds 30 --source FILE --json
-    python -m benchmarks load --find-capacity --source FILE
+    python -m benchmarks load --find-capacity --source FILE --plot latency.svg
+    python -m benchmarks load --streams 40 --overload 2 --source FILE
+    python -m benchmarks load --streams 28 --soak 3600 --source FILE
+    python -m benchmarks load --streams 20 --kill-worker --mode pull --source FILE
 
 `gate_streams_per_core` is streams divided by the CPU seconds that the gate (supervisor and workers)
 spends a second; the publishers' CPU is not the gate's. `limit_streams_per_core` is what the libraries
 alone would reach with the same frames decoded and the same samples converted, hashed and detected, at
 costs measured in the same run with no gate around them; `efficiency` is that cost over the gate's CPU.
+Figures are taken after the warm-up, as new streams are watched densely at first. Samples that were due and
+got no verdict are in `shed`; `gave_way` there counts looks that nothing called for.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
-import pickle
-import re
-import subprocess
 import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks._media import Loop, load_loop
-from benchmarks._percentiles import percentiles
-from benchmarks._publishers import Plan
-from edge.detect import Detector, default_model_directory
-from edge.domain import AccessUnit, Codec
-from edge.launch import GateProcess
-from edge.match import PdqHasher
-from edge.stream import Decoder
+from benchmarks._load_cost import BareCost, bare_cost
+from benchmarks._load_report import GOP_S, compared, limit_of
+from benchmarks._load_run import Run, run_load
+from benchmarks._load_search import Found, find_capacity
+from benchmarks._media import load_loop
+from edge.errors import GateError
 
-TICKS = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
-WARM_UP_S = 14.0
-"""New streams are watched densely at first; figures are taken after that."""
+_CHURN_S = 20.0
+_ALERT_SHARE = 0.1
+_STEPS = (0.25, 0.5, 0.75, 1.0)
+"""Loads of a plot without a search, as shares of ``--streams``."""
 
 stderr = Console(stderr=True)
 
 
-def processes_of(pid: int) -> list[int]:
-    """The gate's process and all below it."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-    found = [pid]
-    for process in found:
-        found += [child for child, parent in parents.items() if parent == process]
-    return found
-
-
-def usage(pid: int) -> tuple[float, float]:
-    """CPU seconds and resident MiB of the gate."""
-    seconds = resident = 0.0
-    for process in processes_of(pid):
-        try:
-            fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-            seconds += (int(fields[11]) + int(fields[12])) / TICKS
-            resident += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE / 2**20
-        except OSError:
-            continue
-    return seconds, resident
-
-
-@dataclass(frozen=True, slots=True)
-class BareCost:
-    """CPU seconds of the libraries alone, on one thread."""
-
-    burst_frame_s: float
-    """Decode one frame of a calm burst: a keyframe and the few frames after it, averaged."""
-    dense_frame_s: float
-    """Decode one frame when all are decoded."""
-    sample_s: float
-    """Three conversions, one inference, one hash."""
-    burst_frames: int
-
-    def of(self, decoded: int, judged: int) -> float:
-        """What the libraries alone need for as many frames and samples."""
-        in_bursts = min(decoded, judged * self.burst_frames)
-        return (
-            in_bursts * self.burst_frame_s
-            + (decoded - in_bursts) * self.dense_frame_s
-            + judged * self.sample_s
-        )
-
-
-def bare_cost(loop: Loop, burst_ms: int = 200, repeat_s: float = 3.0) -> BareCost:
-    """Measured on the loop itself, in this process, with nothing of the gate around it."""
-    units = [AccessUnit(u.pts_ms, u.dts_ms, u.keyframe, u.data, arrival_ms=0.0) for u in loop.units]
-    bursts: list[list[AccessUnit]] = []
-    start_ms = 0
-    for unit in units:
-        if unit.keyframe:
-            bursts.append([])
-            start_ms = unit.pts_ms
-        if unit.pts_ms - start_ms <= burst_ms:
-            bursts[-1].append(unit)
-    decoder = Decoder(Codec(loop.codec), loop.extradata)
-    detector = Detector.load(default_model_directory())
-    hasher = PdqHasher()
-    planes = np.zeros((3, *detector.input_size), np.uint8)
-    frames = [frame for unit in bursts[0] for frame in decoder.decode(unit)]
-
-    def decode_bursts() -> int:
-        for burst in bursts:
-            decoder.restart()
-            for unit in burst:
-                decoder.decode(unit)
-        return sum(map(len, bursts))
-
-    def decode_all() -> int:
-        for unit in units:
-            decoder.decode(unit)
-        return len(units)
-
-    def judge() -> int:
-        for index, frame in enumerate((frames[0], frames[len(frames) // 2], frames[-1])):
-            planes[index] = detector.plane(frame)
-        hasher.hash(decoder.luma(frames[-1]))
-        detector.infer(planes)
-        return 1
-
-    return BareCost(
-        burst_frame_s=_cpu_each(decode_bursts, repeat_s),
-        dense_frame_s=_cpu_each(decode_all, repeat_s),
-        sample_s=_cpu_each(judge, repeat_s),
-        burst_frames=round(sum(map(len, bursts)) / len(bursts)),
-    )
-
-
-def _cpu_each(work: Callable[[], int], repeat_s: float) -> float:
-    work()
-    start, done = time.process_time(), 0
-    while time.process_time() - start < repeat_s:
-        done += work()
-    return (time.process_time() - start) / done
-
-
-def gauges(http: str) -> dict[str, int]:
-    """Frames decoded and samples judged so far, by the gate's own count."""
-    text = httpx.get(f"http://{http}/metrics").text
-    found = dict(re.findall(r"^(edge_frames_decoded|edge_samples_judged) (\S+)$", text, re.MULTILINE))
-    return {name: int(float(value)) for name, value in found.items()}
-
-
-def run_load(
-    loop: Loop, streams: int, seconds: float, publishers: int, *, honour_tiers: bool
-) -> dict[str, Any]:
-    """One run of the whole gate with ``streams`` publishers."""
-    config = f"[limits]\nmax_streams = {streams + 8}\n"
-    with tempfile.TemporaryDirectory() as folder, GateProcess(Path(folder), config=config) as gate:
-        start_at = time.time() + 2.0
-        names = [f"stream{number}" for number in range(streams)]
-        children = []
-        for number in range(publishers):
-            child = subprocess.Popen(
-                [sys.executable, "-c", "from benchmarks._publishers import main; raise SystemExit(main())"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            share = tuple(names[number::publishers])
-            plan = Plan(gate.grpc, loop, share, start_at, WARM_UP_S + seconds, number, honour_tiers)
-            assert child.stdin is not None
-            pickle.dump(plan, child.stdin)
-            child.stdin.close()
-            child.stdin = None
-            children.append(child)
-        time.sleep(max(0.0, start_at + WARM_UP_S - time.time()))
-        before, _ = usage(gate.pid)
-        work = gauges(gate.http)
-        wall = time.monotonic()
-        time.sleep(max(0.0, start_at + WARM_UP_S + seconds - 0.5 - time.time()))
-        after, resident = usage(gate.pid)
-        work = {name: value - work[name] for name, value in gauges(gate.http).items()}
-        elapsed = time.monotonic() - wall
-        tallies = []
-        for child in children:
-            out, _ = child.communicate(timeout=60)
-            tallies += [json.loads(line) for line in out.splitlines()]
-    latencies = [value for tally in tallies for value in tally["latencies_ms"]]
-    shed: Counter[str] = Counter()
-    for tally in tallies:
-        shed.update(tally["not_judged"])
-    verdicts = sum(tally["verdicts"] for tally in tallies)
-    cpu_s = after - before
-    return {
-        "streams": streams,
-        "seconds": round(elapsed, 2),
-        "samples": verdicts + shed.get("late", 0) + shed.get("superseded", 0) + shed.get("queue_full", 0),
-        "verdicts": verdicts,
-        "shed": dict(shed),
-        "late": sum(value > 250 for value in latencies),
-        "failed": Counter(tally["failed"] for tally in tallies if tally["failed"]),
-        "cut": sum(tally["cut"] for tally in tallies),
-        "latency_ms": percentiles(latencies, (50, 95, 99, 99.9)),
-        "blind_ms_max": max((tally["blind_ms_max"] for tally in tallies), default=0),
-        "cpu_s": round(cpu_s, 3),
-        "rss_mb": round(resident, 1),
-        "decoded": work["edge_frames_decoded"],
-        "judged": work["edge_samples_judged"],
-        "gate_streams_per_core": round(streams / (cpu_s / elapsed), 2) if cpu_s else 0.0,
-    }
-
-
-def in_budget(result: dict[str, Any], budget_ms: float = 250.0) -> bool:
-    return not result["shed"] and not result["failed"] and result["latency_ms"].get("p99", 1e9) <= budget_ms
-
-
-def find_capacity(loop: Loop, seconds: float, publishers: int) -> dict[str, Any]:
-    """The highest number of streams that keeps p99 in budget with nothing shed, by doubling then halving."""
-    low, best, step = 0, {}, 16
-    while True:
-        result = run_load(loop, low + step, seconds, publishers, honour_tiers=True)
-        stderr.print(f"{low + step} streams: {result['latency_ms']} shed {result['shed']}", highlight=False)
-        if in_budget(result):
-            low, best = low + step, result
-            step *= 2
-        else:
-            break
-    while step > 4:
-        step //= 2
-        result = run_load(loop, low + step, seconds, publishers, honour_tiers=True)
-        stderr.print(f"{low + step} streams: {result['latency_ms']} shed {result['shed']}", highlight=False)
-        if in_budget(result):
-            low, best = low + step, result
-    return best
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
         prog="python -m benchmarks load",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--streams", type=int, default=16, help="streams at once (16)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="measured time after the warm-up (20)")
-    parser.add_argument(
-        "--source", type=Path, required=True, help="calm footage; sent as 1280×720, 30 fps, GOP 2 s"
+    made.add_argument("--source", type=Path, required=True, help="footage; sent as 1280×720, 30 fps, GOP 2 s")
+    made.add_argument("--streams", type=int, default=16, help="streams at once (16)")
+    made.add_argument("--seconds", type=float, default=20.0, help="measured time after the warm-up (20)")
+    made.add_argument("--warm-up", type=float, default=12.0, help="seconds before figures are taken (12)")
+    made.add_argument(
+        "--mode", choices=("push", "pull"), default="push", help="pull: nginx-rtmp, the gate pulls (push)"
     )
-    parser.add_argument("--publishers", type=int, default=1, help="publisher processes (1)")
-    parser.add_argument("--every-unit", action="store_true", help="push all media, whatever the gate needs")
-    parser.add_argument(
+    made.add_argument("--publishers", type=int, default=1, help="processes of callers (1)")
+    made.add_argument("--every-unit", action="store_true", help="push all media, whatever the gate needs")
+    made.add_argument(
+        "--alert-streams", type=int, default=0, help="of the streams, those that stay in alert (0)"
+    )
+    made.add_argument(
         "--find-capacity", action="store_true", help="search the highest number of streams in budget"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    given = parser.parse_args(argv)
-    with stderr.status("encoding the source"):
-        loop = load_loop(given.source)
-    with stderr.status("bare library cost"):
-        cost = bare_cost(loop)
-    if given.find_capacity:
-        result = find_capacity(loop, given.seconds, given.publishers)
-    else:
-        with stderr.status(f"{given.streams} streams"):
-            result = run_load(
-                loop, given.streams, given.seconds, given.publishers, honour_tiers=not given.every_unit
-            )
-    if result:
-        bare_s = cost.of(result["decoded"], result["judged"])
-        result["limit_streams_per_core"] = round(result["streams"] * result["seconds"] / bare_s, 2)
-        result["efficiency"] = round(bare_s / result["cpu_s"], 3)
+    made.add_argument(
+        "--overload",
+        type=float,
+        metavar="FACTOR",
+        help="so many times --streams, which the box should hold once; a tenth of them in alert",
+    )
+    made.add_argument(
+        "--kill-worker", action="store_true", help="SIGKILL one worker after a third of the measured time"
+    )
+    made.add_argument(
+        "--churn", nargs="?", type=float, const=_CHURN_S, default=0.0, metavar="SECONDS",
+        help=f"streams end after so long on average, and others begin ({_CHURN_S:.0f}); push mode",
+    )  # fmt: skip
+    made.add_argument(
+        "--soak",
+        type=float,
+        metavar="SECONDS",
+        help="measure for so long, with churn, and report memory growth and what is left behind",
+    )
+    made.add_argument("--plot", type=Path, metavar="FILE", help="latency over load, as .svg or .png")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
+
+
+def main(argv: list[str]) -> int:
+    options = parser()
+    given = options.parse_args(argv)
+    if given.streams < 1 or given.publishers < 1 or given.seconds <= 0:
+        options.error("--streams, --publishers and --seconds must be positive")
+    if given.plot is not None and given.plot.suffix not in {".svg", ".png", ".pdf"}:
+        options.error(f"--plot {given.plot}: the name must end in .svg, .png or .pdf")
+    if not given.source.is_file():
+        options.error(f"--source {given.source}: no such file")
+    if given.mode == "pull" and (given.churn or given.soak):
+        options.error("--churn and --soak are for --mode push")
+    try:
+        result, trials = _measure(given)
+    except KeyboardInterrupt:
+        stderr.print("stopped")
+        return 130
+    except (GateError, RuntimeError) as error:
+        stderr.print(f"[red]{error}[/]", highlight=False)
+        return 1
+    if given.plot is not None:
+        from benchmarks._load_plot import plot
+
+        plot(trials, given.plot)
     if given.json:
         print(json.dumps(result))
     else:
         for key, value in result.items():
             print(f"{key:24} {value}")
     return 0
+
+
+def _measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    with stderr.status("encoding the source"):
+        loop = load_loop(given.source)
+    with stderr.status("bare library cost"):
+        cost = bare_cost(loop)
+    streams = given.streams if given.overload is None else round(given.overload * given.streams)
+    alert = given.alert_streams
+    if given.overload is not None and not alert:
+        alert = max(1, round(_ALERT_SHARE * streams))
+    run = Run(
+        loop,
+        streams,
+        given.soak or given.seconds,
+        publishers=given.publishers,
+        pull=given.mode == "pull",
+        honour_tiers=not given.every_unit,
+        warm_up_s=given.warm_up,
+        alert_streams=alert,
+        admit_all=given.overload is not None,
+        churn_s=given.churn or (_CHURN_S if given.soak else 0.0),
+        kill_worker=given.kill_worker,
+        watch_leaks=given.soak is not None,
+    )
+
+    def trial(streams: int) -> dict[str, Any]:
+        return _shown(dataclasses.replace(run, streams=streams), cost)
+
+    if given.find_capacity:
+        found = find_capacity(trial, _guess(cost))
+        return _of_search(found), found.trials
+    if given.plot is not None:
+        trials = [trial(max(1, round(share * streams))) for share in _STEPS]
+        return trials[-1], trials
+    result = trial(streams)
+    return result, [result]
+
+
+def _shown(run: Run, cost: BareCost) -> dict[str, Any]:
+    """One run, with a bar and a line of what it gave."""
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task("starting the gate", total=1.0)
+
+        def show(what: str, share: float) -> None:
+            bar.update(task, description=f"{run.streams} streams: {what}", completed=share)
+
+        result = compared(run_load(run, show), cost)
+    latency = result["latency_ms"]
+    stderr.print(
+        f"{run.streams} streams: p50 {latency.get('p50')} p99 {latency.get('p99')} ms, "
+        f"efficiency {result['efficiency']}, {limit_of(result) or 'all in budget'}",
+        highlight=False,
+    )
+    return result
+
+
+def _guess(cost: BareCost) -> int:
+    """Half of what the cores would hold if the gate cost nothing: callers share them."""
+    a_second = cost.of(1, 7, 1) / GOP_S
+    return max(1, round(0.5 * (os.cpu_count() or 1) / a_second))
+
+
+def _of_search(found: Found) -> dict[str, Any]:
+    tried = [
+        {"streams": trial["streams"], "p99_ms": trial["latency_ms"].get("p99"), "limit": limit_of(trial)}
+        for trial in found.trials
+    ]
+    return {**found.best, "limited_by": found.limited_by, "trials": tried}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,137 @@
+"""What a running gate uses, looked at from outside: CPU, memory, and what must not be left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+_GAUGES = {
+    "edge_frames_decoded": "decoded",
+    "edge_samples_judged": "judged",
+}
+
+
+def processes_of(pid: int) -> list[int]:
+    """The gate's process and all below it."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found = [pid]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
+
+
+def workers_of(pid: int) -> list[int]:
+    """Worker processes, oldest first."""
+    return [child for child in sorted(processes_of(pid)) if b"edge.workers.process" in _command(child)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory, mapped files included."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 2**20
+    except OSError:
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a gate holds of what a leak would grow."""
+
+    processes: int
+    threads: int
+    files: int
+    sockets: int
+    resident_mb: float
+
+    def as_json(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def holdings(pid: int) -> Holdings:
+    """Of the gate's process and its workers together."""
+    processes = processes_of(pid)
+    threads = files = sockets = 0
+    for process in processes:
+        try:
+            threads += len(list(Path(f"/proc/{process}/task").iterdir()))
+            for entry in Path(f"/proc/{process}/fd").iterdir():
+                files += 1
+                sockets += os.readlink(entry).startswith("socket:")
+        except OSError:
+            continue
+    resident = round(sum(map(resident_mb, processes)), 1)
+    return Holdings(len(processes), threads, files, sockets, resident)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Running totals at one moment."""
+
+    supervisor_cpu_s: float
+    worker_cpu_s: dict[int, float]
+    resident_mb: float
+    decoded: int
+    judged: int
+
+    @staticmethod
+    def of(pid: int, http: str) -> Usage:
+        workers = workers_of(pid)
+        counted = gauges(http)
+        return Usage(
+            cpu_s(pid),
+            {worker: cpu_s(worker) for worker in workers},
+            sum(map(resident_mb, processes_of(pid))),
+            counted["decoded"],
+            counted["judged"],
+        )
+
+
+def gauges(http: str) -> dict[str, int]:
+    """Frames decoded and samples judged so far, by the gate's own count."""
+    text = httpx.get(f"http://{http}/metrics", trust_env=False).text
+    found = dict(re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE))
+    return {word: int(float(found[name])) for name, word in _GAUGES.items()}
+
+
+def worker_loads(http: str) -> list[dict[str, Any]]:
+    """Each worker's load as the gate itself last measured it."""
+    text = httpx.get(f"http://{http}/metrics", trust_env=False).text
+    loads: dict[str, dict[str, Any]] = {}
+    for name, worker, value in re.findall(
+        r'^edge_worker_(busy|streams|resident_bytes)\{worker="(\d+)"\} (\S+)$', text, re.MULTILINE
+    ):
+        load = loads.setdefault(worker, {"worker": int(worker)})
+        if name == "resident_bytes":
+            load["own_resident_mb"] = round(float(value) / 2**20, 1)
+        else:
+            load[name] = round(float(value), 3) if name == "busy" else int(float(value))
+    return [loads[worker] for worker in sorted(loads, key=int)]

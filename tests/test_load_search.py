@@ -1,0 +1,39 @@
+"""The search for a box's capacity finds it, also where a run now and then fails by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks._load_search import find_capacity
+
+
+def outcome(streams: int, *, held: bool) -> dict[str, Any]:
+    return {
+        "streams": streams,
+        "publisher_lag_ms_max": 1.0,
+        "failed": {},
+        "shed": {"gave_way": 7} if held else {"late": 3, "gave_way": 1},
+        "latency_ms": {"p99": 80.0},
+        "late": 0,
+    }
+
+
+@given(st.integers(0, 900), st.integers(1, 1000), st.integers(2, 9))
+def test_capacity_is_found_within_its_precision(capacity: int, guess: int, unlucky: int) -> None:
+    trials = 0
+
+    def trial(streams: int) -> dict[str, Any]:
+        nonlocal trials
+        trials += 1
+        return outcome(streams, held=streams <= capacity and trials % unlucky != 0 or unlucky == 1)
+
+    found = find_capacity(trial, guess)
+    best = found.best.get("streams", 0)
+    assert best <= capacity
+    assert found.limited_by.startswith("shed: late 3")
+    assert len(found.trials) == trials <= 60
+    if unlucky > 8:
+        assert best >= capacity - max(2, 0.06 * capacity) or trials > unlucky
