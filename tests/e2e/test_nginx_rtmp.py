@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from urllib.request import urlopen
 
 import av
 import pytest
+from rich.progress import Progress
 
+from benchmarks._reconnects import reconnects
 from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
@@ -100,9 +103,27 @@ def test_a_block_by_hand_cuts_the_running_stream(programme: Path, nginx: NginxRt
                 stub.AddBlock(request, metadata=metadata, timeout=10)
             assert publisher.wait(PATIENCE_S) != 0
             assert other.running
-        with Publisher(nginx.url("cam", "user=u42")) as again:
-            assert again.wait(PATIENCE_S) != 0
-        assert 'edge_admissions_total{reason="blocked"} 1.0' in metrics(gate)
+        assert kept_out(gate, nginx.url("cam", "user=u42"), programme)
+        assert 'edge_admissions_total{reason="blocked"} 40.0' in metrics(gate)
+
+
+def test_every_stream_of_an_nginx_with_several_workers_is_watched(tmp_path: Path) -> None:
+    require(available(), "nginx with libnginx-mod-rtmp, or ffmpeg,")
+    nginx = NginxRtmp(tmp_path / "nginx", workers=4)
+    with nginx, GateProcess(tmp_path / "gate", config=config_for(nginx)) as gate:
+        nginx.start(gate.http, SECRET)
+        with (
+            Publisher(nginx.url("a", "user=ua")),
+            Publisher(nginx.url("b", "user=ub")),
+            operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata),
+        ):
+            deadline = time.monotonic() + PATIENCE_S
+            judged: set[str] = set()
+            while judged != {"a", "b"}:
+                assert time.monotonic() < deadline, (judged, gate.log()[-3000:])
+                streams = stub.ListStreams(operator_pb2.ListStreamsRequest(), metadata=metadata).streams
+                judged = {stream.name for stream in streams if stream.samples}
+                time.sleep(0.1)
 
 
 def test_a_publisher_that_ends_by_itself_is_forgotten(nginx: NginxRtmp, tmp_path: Path) -> None:
@@ -111,6 +132,13 @@ def test_a_publisher_that_ends_by_itself_is_forgotten(nginx: NginxRtmp, tmp_path
         with Publisher(nginx.url("cam", "user=u42")):
             until_metric(gate, "edge_streams 1.0")
         until_metric(gate, "edge_streams 0.0")
+
+
+def kept_out(gate: GateProcess, url: str, programme: Path) -> bool:
+    """Whether none of 40 publishes in a tight loop gets in."""
+    with Progress(disable=True) as progress:
+        said = asyncio.run(reconnects(gate, url, programme, 40, asks_first=True, progress=progress))
+    return not (said["got_in"] or said["admitted_by_gate"] or said["no_answer"])
 
 
 def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:

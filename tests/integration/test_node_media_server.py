@@ -11,7 +11,9 @@ from urllib.request import urlopen
 
 import httpx
 import pytest
+from rich.progress import Progress
 
+from benchmarks._reconnects import reconnects
 from benchmarks.servers.nginx_rtmp import free_port
 from benchmarks.servers.node_media_server import NodeMediaServer, available
 from benchmarks.servers.publisher import PATTERN, Publisher
@@ -143,7 +145,7 @@ def test_a_publisher_that_ends_by_itself_is_forgotten(server: NodeMediaServer, t
 
 
 def test_who_began_while_the_gate_was_away_is_judged_when_it_is_back(
-    server: NodeMediaServer, tmp_path: Path
+    programme: Path, server: NodeMediaServer, tmp_path: Path
 ) -> None:
     hooks = f"127.0.0.1:{free_port()}"
     server.start(hooks, SECRET)
@@ -161,6 +163,10 @@ def test_who_began_while_the_gate_was_away_is_judged_when_it_is_back(
             block(gate, "u42")
             assert blocked.wait(PATIENCE_S) != 0
             assert other.running
+            with Progress(disable=True) as progress:
+                url = server.url("cam", "user=u42")
+                said = asyncio.run(reconnects(gate, url, programme, 40, asks_first=False, progress=progress))
+            assert said["got_in"] == said["admitted_by_gate"] == said["no_answer"] == 0
 
 
 async def test_the_connector_tells_sessions_apart(
