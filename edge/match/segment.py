@@ -24,6 +24,7 @@ from edge.match.manifest import SegmentName
 from edge.match.pdq import HASH_BYTES
 from edge.match.search import Codes, Hits, codes_of, scan
 
+_MAX_PARSED = 1024
 MAX_REFS_PER_CODE = 1024
 """References of one code that a query looks at; a code shared by more says nothing new."""
 
@@ -50,6 +51,8 @@ class Segment:
         if self._codes.shape[1:] != (HASH_BYTES // 8,) or len(self._codes) > MAX_CODES:
             raise BankError(f"{path}: codes have the shape {self._codes.shape}")
         self._index = _open_index(path, content, self._codes, verify)
+        self._parsed: dict[int, Entry] = {}
+        """Entries read of late: a frame of known footage has hundreds of references to one."""
         self.plain = "ref_first" not in a
         """Whether it holds single images alone that are named by nothing but their hash."""
         self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
@@ -174,6 +177,14 @@ class Segment:
     def _entry(self, number: int) -> Entry:
         if self.plain:
             return plain_entry(self._codes[number].tobytes())
+        entry = self._parsed.get(number)
+        if entry is None:
+            if len(self._parsed) >= _MAX_PARSED:
+                self._parsed.clear()
+            entry = self._parsed[number] = self._read_entry(number)
+        return entry
+
+    def _read_entry(self, number: int) -> Entry:
         first, last = int(self._entry_first[number]), int(self._entry_first[number + 1])
         try:
             document = json.loads(self._entry_json[first:last].tobytes())
