@@ -159,6 +159,13 @@ async def measure(
     }
 
 
+def _set_budget(gate: GateProcess, budget_ms: int) -> None:
+    with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
+        policy = json.loads(stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
+        text = json.dumps({**policy, "budget_ms": budget_ms})
+        stub.SetPolicy(operator_pb2.SetPolicyRequest(json=text, reason="benchmark"), metadata=metadata)
+
+
 def prepare(directory: Path, trigger: str) -> list[Programme]:
     """Programmes with the violation at different places of the GOP; the bank, where it is the trigger."""
     if trigger == "detector":
@@ -205,6 +212,11 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--trials", type=int, default=10, help="publishes a relay mode (10)")
     parser.add_argument("--concurrency", type=int, default=4, help="publishes at a time (4)")
+    parser.add_argument(
+        "--budget-ms",
+        type=int,
+        help="the policy's verdict budget (its default); more where the machine is too busy to judge in time",
+    )
     parser.add_argument("--reconnects", type=int, default=0, help="publishes after the cut (0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(argv)
@@ -221,11 +233,14 @@ def main(argv: list[str]) -> int:
             print(error, file=sys.stderr)
             return 2
         with GateProcess(directory / "gate", config='log_level = "warning"\n' + server.config()) as gate:
+            if given.budget_ms is not None:
+                _set_budget(gate, given.budget_ms)
             result = {
                 "server": given.server,
                 **({"workers": given.workers} if given.server == "nginx-rtmp" else {}),
                 "trigger": given.trigger,
                 "concurrency": given.concurrency,
+                **({} if given.budget_ms is None else {"budget_ms": given.budget_ms}),
                 **asyncio.run(
                     measure(server, gate, programmes, given.trials, given.concurrency, given.reconnects)
                 ),
