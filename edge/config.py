@@ -274,7 +274,7 @@ class WebhookSection(_Section):
         3 * 86_400_000, ge=0, le=30 * 86_400_000, description="An event is given up after this."
     )
     max_waiting: int = Field(
-        10_000, ge=1, le=100_000, description="Events that are retried at a time; others wait in the ledger."
+        2_000, ge=1, le=10_000, description="Events that are retried at a time; others wait in the ledger."
     )
     max_dead_bytes: int = Field(
         16 * 1024 * 1024,

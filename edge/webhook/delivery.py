@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,9 @@ from edge.webhook.signing import key_of
 from edge.webhook.state import DeliveryState, Waiting
 
 _POLL_S = 0.25
+_PAUSE_S = 0.02
+_SAVE_S = 1.0
+"""Between saves; what was delivered in between is sent again after a crash, under its id."""
 _GRACE_S = 2.0
 _REBUILD = 200
 
@@ -72,6 +76,7 @@ class Delivery:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._changed = False
+        self._saved = 0.0
         self._away = False
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -84,7 +89,7 @@ class Delivery:
         known = await asyncio.to_thread(files.load, self._directory)
         if known is None:
             known = DeliveryState(await asyncio.to_thread(self._decisions.newest))
-            await asyncio.to_thread(files.save, self._directory, files.dump(known))
+            await asyncio.to_thread(files.save, self._directory, known)
         self._state = known
         self._task = asyncio.create_task(self._run())
 
@@ -124,6 +129,8 @@ class Delivery:
                     await self._wake.wait()
             if not self._stopping:
                 self._wake.clear()
+                # Many that end at once are one turn: the event loop is the gate's.
+                await asyncio.sleep(_PAUSE_S)
 
     async def _turn(self) -> None:
         await self._take_up()
@@ -244,10 +251,12 @@ class Delivery:
             file.write(line)
 
     async def _save(self) -> None:
-        if self._changed:
+        due = self._stopping or time.monotonic() - self._saved >= _SAVE_S
+        if self._changed and due:
             self._changed = False
+            self._saved = time.monotonic()
             try:
-                await asyncio.to_thread(files.save, self._directory, files.dump(self._state))
+                await asyncio.to_thread(files.save, self._directory, files.copy_of(self._state))
             except OSError:
                 self._changed = True
                 raise

@@ -6,6 +6,7 @@ that a crash at any moment sends an event again under the same id, and never los
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from dataclasses import dataclass, field
@@ -59,13 +60,14 @@ def load(directory: Path) -> DeliveryState | None:
         ) from None
 
 
-def dump(state: DeliveryState) -> str:
-    """What ``save`` writes."""
-    waiting = [dataclasses.asdict(each) for each in state.waiting.values()]
-    return json.dumps({"cursor": state.cursor, "waiting": waiting})
+def copy_of(state: DeliveryState) -> DeliveryState:
+    """For ``save`` in another thread, while the original goes on changing."""
+    return DeliveryState(state.cursor, {key: copy.copy(each) for key, each in state.waiting.items()})
 
 
-def save(directory: Path, text: str) -> None:
+def save(directory: Path, state: DeliveryState) -> None:
     """On disk, whole, when it returns. Raises OSError."""
+    waiting = [dataclasses.asdict(each) for each in state.waiting.values()]
+    text = json.dumps({"cursor": state.cursor, "waiting": waiting})
     with appearing(directory, NAME, ".json") as (partial, _):
         partial.write_text(text, encoding="utf-8")
