@@ -116,6 +116,7 @@ class Matcher:
         self, luma: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], border: Rectangle | None
     ) -> list[Candidate]:
         """What a frame shows that is not known as it is; the first look that finds something is the last."""
+        found: list[Candidate] = []
         width = luma.shape[1]
         wider = inside_border(luma, STRAY_OVERLAY)
         if wider is not None and wider != border:
