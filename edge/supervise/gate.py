@@ -39,7 +39,7 @@ from edge.workers.settings import WorkerSettings
 _SWEEP_S = 1.0
 _EXPIRE_SWEEPS = 600
 _USAGE_SWEEPS = 600
-_SETTLE_SWEEPS = 10
+_SETTLE_SWEEPS = 5
 _PULLED_FACTOR = 20
 """How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
 _SETTLE_S = 3.0
@@ -258,9 +258,9 @@ class Gate:
             if number % _EXPIRE_SWEEPS == 0:
                 view.expire(self.clock.wall_ms())
             self._measure()
+            self._reports.flush_logs()
             if number % _USAGE_SWEEPS == 0:
                 await self._write_usage()
-            self._reports.flush_logs()
             self._forget_unwatched()
             if number % _SETTLE_SWEEPS == 0:
                 await self._settle_unreviewed()
