@@ -43,6 +43,8 @@ _COST_DECAY: Final = 0.97
 """What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
 _BLIND_CHECK_MS: Final = 250.0
 _JUDGE_FIRST_MS: Final = 1.0
+_FAIRNESS: Final = 3.0
+"""How many budgets a calm stream goes before another that has been judged lately, at most."""
 _MOST_IN_FRONT: Final = 8
 """Voluntary units of a stream that are still decoded before one of its that is due."""
 _WRITERS_MS: Final = 3000.0
@@ -547,8 +549,19 @@ class WorkerLoop:
 
     def _due_ms(self, stream: _Stream, arrival_ms: float, urgency: Urgency) -> float:
         """Alert streams go first: under load calm ones lose samples before any alert one does, and what
-        is voluntary goes before either loses any."""
-        return arrival_ms + urgency * stream.policy.budget_ms
+        is voluntary goes before either loses any. Of the calm ones those go first that nothing was judged
+        of for longest, so that all lose alike: what has waited for its budget is late, so a few budgets set
+        the strengths apart."""
+        budget_ms = stream.policy.budget_ms
+        match urgency:
+            case Urgency.ALERT:
+                return arrival_ms - _FAIRNESS * budget_ms
+            case Urgency.CALM:
+                waited_ms = max(arrival_ms - stream.judged_ms, 0.0)
+                share = waited_ms / (waited_ms + stream.policy.tiers.blind_limit_ms)
+                return arrival_ms + budget_ms * (1 - _FAIRNESS * share)
+            case Urgency.VOLUNTARY:
+                return arrival_ms + budget_ms
 
     def _decode_next(self, stream: _Stream) -> None:
         """Up to the first unit that costs something."""

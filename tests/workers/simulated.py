@@ -1,0 +1,170 @@
+"""A worker's loop in simulated time: real code, but every job takes as long as the test says."""
+
+from __future__ import annotations
+
+import queue
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from edge.api import convert
+from edge.api.gen import worker_pb2
+from edge.clock import ManualClock
+from edge.domain import AccessUnit, Signal, SignalSource, Tier
+from edge.match import Matcher
+from edge.policy import MatchPolicy, Policy, TierPolicy
+from edge.stream.ports import Luma
+from edge.stream.synthetic import EncodedMedia, encode
+from edge.workers.current import CurrentStream
+from edge.workers.loop import WorkerLoop
+from edge.workers.settings import WorkerSettings
+from tests.stream.conftest import ScriptedDetector
+
+START_MS = 10_000.0
+POLICY = Policy(
+    match=MatchPolicy(enabled=False),
+    tiers=TierPolicy(start_alert_ms=0, alert_hold_ms=600_000, bitrate_jump=0.0),
+)
+
+
+@cache
+def media(seconds: int) -> EncodedMedia:
+    """At 15 fps, GOP 1 s."""
+    return encode(
+        frames=15 * seconds, fps=15, gop=15, size=(48, 64), in_band=True, options={"tune": "zerolatency"}
+    )
+
+
+@dataclass
+class SlowDetector(ScriptedDetector):
+    """Takes its time on the simulated clock."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    plane_ms: float = 1.0
+    infer_ms: float = 5.0
+
+    def plane(self, frame: Any) -> Luma:
+        self.clock.advance_ms(self.plane_ms)
+        return super().plane(frame)
+
+    def infer(self, planes: Luma) -> Luma:
+        self.clock.advance_ms(self.infer_ms)
+        return planes
+
+    def new_window(self) -> Any:
+        return _Window()
+
+
+class _Window:
+    def add(self, pts_ms: int, sample: object, tier: Tier) -> tuple[Signal, ...]:
+        return (Signal(SignalSource.DETECT, "fight", pts_ms, 0.0),)
+
+
+class _Arrivals(queue.Queue[Any]):
+    """An inbox that gives each message at its time, and moves the clock where the loop has nothing to do."""
+
+    def __init__(self, clock: ManualClock, messages: list[tuple[float, worker_pb2.ToWorker]]) -> None:
+        super().__init__()
+        self._clock, self._messages = clock, sorted(messages, key=lambda m: m[0], reverse=True)
+        self.loop: WorkerLoop
+        self.at_the_end: dict[str, Any] = {}
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if not self._messages:
+            if not block:
+                raise queue.Empty
+            self.at_the_end = dict(self.loop._streams)
+            return worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown())
+        time_ms, message = self._messages[-1]
+        if time_ms > self._clock.monotonic_ms():
+            if not block:
+                raise queue.Empty
+            self._clock.advance_ms(time_ms - self._clock.monotonic_ms())
+        self._messages.pop()
+        return message
+
+
+@dataclass
+class Outcome:
+    """What became of each stream."""
+
+    judged: dict[str, list[worker_pb2.Judged]]
+    pipelines: dict[str, Any]
+    pending: dict[str, int]
+    said: Counter[str]
+    """Notices, by reason, with those that are still to be said."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    phase_ms: int
+    alert: bool = False
+
+
+def simulate(streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6) -> Outcome:
+    """Live streams of ``seconds`` at one worker."""
+    clock = ManualClock(now_monotonic_ms=START_MS)
+    detector = SlowDetector(clock=clock, infer_ms=infer_ms)
+    messages: list[tuple[float, worker_pb2.ToWorker]] = []
+    for number, stream in enumerate(streams):
+        ident = f"st{number}"
+        opening = worker_pb2.OpenPush(
+            stream_id=ident, codec="h264", policy_json=POLICY.model_dump_json(), alert=stream.alert
+        )
+        messages.append((START_MS, worker_pb2.ToWorker(open_push=opening)))
+        messages += [
+            (START_MS + 1 + unit.dts_ms + stream.phase_ms, _media(ident, unit, stream.phase_ms))
+            for unit in media(seconds).units
+        ]
+    events: list[worker_pb2.FromWorker] = []
+    loop = WorkerLoop(
+        WorkerSettings(
+            model_dir=Path(),
+            bank_dir=Path(),
+            max_access_unit_bytes=1_000_000,
+            max_extradata_bytes=65_536,
+            max_queue_units=1000,
+            max_queue_bytes=50_000_000,
+            spare_load=0.0,
+            pull_schemes=(),
+            pull_open_ms=1000,
+            pull_stall_ms=1000,
+        ),
+        detector,  # type: ignore[arg-type]
+        Matcher.open(None),
+        events.append,
+        CurrentStream(CurrentStream.create()),
+        clock,
+    )
+    arrivals = _Arrivals(clock, messages)
+    arrivals.loop, loop.inbox = loop, arrivals
+    loop.run()
+    judged: dict[str, list[worker_pb2.Judged]] = {f"st{number}": [] for number in range(len(streams))}
+    said: Counter[str] = Counter()
+    for event in events:
+        if event.WhichOneof("event") == "judged":
+            judged[event.judged.stream_id].append(event.judged)
+        elif event.WhichOneof("event") == "notice":
+            said[event.notice.degraded.reason] += event.notice.degraded.count
+    found = arrivals.at_the_end
+    for owned in found.values():
+        said.update(owned.unsaid)
+    return Outcome(
+        judged,
+        {ident: owned.pipeline for ident, owned in found.items()},
+        {ident: len(owned.samples) for ident, owned in found.items()},
+        said,
+    )
+
+
+def _media(ident: str, unit: AccessUnit, phase_ms: int) -> worker_pb2.ToWorker:
+    return worker_pb2.ToWorker(
+        media=worker_pb2.Media(
+            stream_id=ident,
+            unit=convert.access_unit_to_proto(unit),
+            arrival_ms=START_MS + 1 + unit.dts_ms + phase_ms,
+        )
+    )

@@ -1,0 +1,71 @@
+"""What overload does, in simulated time: nothing vanishes, alert goes before calm, and no stream starves."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.workers.simulated import POLICY, Outcome, Stream, simulate
+
+SECONDS = 6
+ALERT_SAMPLES = 1000 / POLICY.tiers.alert_interval_ms
+streams = st.lists(st.builds(Stream, st.integers(0, 999), st.booleans()), min_size=1, max_size=10)
+
+
+def shed(outcome: Outcome, number: int) -> int:
+    return sum(outcome.pipelines[f"st{number}"].counters.shed.values())
+
+
+def judged(outcome: Outcome, number: int) -> int:
+    return len(outcome.judged[f"st{number}"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(streams, st.floats(1, 150))
+def test_every_sample_is_judged_in_time_or_counted(streams: list[Stream], infer_ms: float) -> None:
+    outcome = simulate(streams, infer_ms, seconds=3)
+    for ident, pipeline in outcome.pipelines.items():
+        counters = pipeline.counters
+        assert counters.judged == len(outcome.judged[ident])
+        lost = sum(counters.shed.values())
+        assert counters.samples == counters.judged + lost + outcome.pending[ident]
+        assert counters.units == 3 * 15
+        times = [one.verdict.pts_ms for one in outcome.judged[ident]]
+        assert times == sorted(set(times))
+        for one in outcome.judged[ident]:
+            # Judging is begun where it can end in time; what it costs is known from the second on.
+            assert one.judged_ms - one.arrival_ms <= POLICY.budget_ms + infer_ms
+    said = sum(outcome.said[reason] for reason in ("late", "superseded", "gave_way", "queue_full"))
+    assert said >= sum(shed(outcome, number) for number in range(len(streams)))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 4), st.lists(st.integers(0, 999), max_size=12), st.floats(0.2, 0.6))
+def test_calm_streams_lose_before_any_alert_one_does(alert: int, calm: list[int], share: float) -> None:
+    """Alert streams that fit keep every sample, whatever calm ones come on top."""
+    infer_ms = 1000 * share / (alert * ALERT_SAMPLES)
+    streams = [Stream(137 * number % 1000, alert=True) for number in range(alert)]
+    outcome = simulate([*streams, *map(Stream, calm)], min(infer_ms, 80.0), seconds=4)
+    for number in range(alert):
+        assert shed(outcome, number) == 0
+        assert judged(outcome, number) >= 4 * ALERT_SAMPLES - 2
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.floats(0, 0.99), min_size=8, max_size=20), st.floats(0.5, 1.5))
+def test_no_calm_stream_starves(jitter: list[float], load: float) -> None:
+    """With up to half as much again as the worker can do: all lose alike, whenever their keyframes come."""
+    step_ms = 1000 / len(jitter)
+    streams = [Stream(int(step_ms * (number + part))) for number, part in enumerate(jitter)]
+    outcome = simulate(streams, 1000 * load / len(jitter), seconds=8)
+    counts = [judged(outcome, number) for number in range(len(streams))]
+    assert min(counts) >= sum(counts) / len(counts) / 3
+
+
+def test_the_newest_sample_of_a_stream_goes_first() -> None:
+    """One stream that is too much for the worker: what it judges is fresh, the rest is superseded."""
+    outcome = simulate([Stream(0, alert=True)], 240.0, seconds=SECONDS)
+    counters = outcome.pipelines["st0"].counters
+    assert counters.shed
+    assert judged(outcome, 0) >= 10
+    assert max(one.judged_ms - one.arrival_ms for one in outcome.judged["st0"][1:]) <= POLICY.budget_ms
