@@ -43,9 +43,9 @@ def named(lane: Lane) -> Iterator[Outcome]:
     if lane.kind == "caller":
         for point, following in zip(crash.DURABLE, (*crash.DURABLE[1:], ""), strict=True):
             yield lane.trial(point, next_spec=following)
-        for point in (*crash.JOURNAL_BEFORE_DURABLE, *crash.JOURNAL_DURABLE):
+        for point in crash.JOURNAL_BEFORE_DURABLE:
             yield lane.trial(point, away=True)
-        for point in crash.RECONCILE:
+        for point in crash.RECONCILE:  # and JOURNAL_DURABLE, which comes before each
             yield lane.trial("journal.synced", away=True, then=point)
     else:
         for point in crash.DURABLE:
