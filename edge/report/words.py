@@ -179,9 +179,18 @@ def _times(name: str, value: Times, of: str) -> tuple[tuple[str, ...], ...]:
 def _quantile(value: Quantile | None) -> tuple[str, str]:
     if value is None:
         return NONE, NONE
-    low = "" if value.low_ms is None else duration(value.low_ms)
-    high = "" if value.high_ms is None else duration(value.high_ms)
-    return duration(value.value_ms), f"{low} to {high}".strip() if low or high else NONE
+    low = None if value.low_ms is None else duration(value.low_ms)
+    high = None if value.high_ms is None else duration(value.high_ms)
+    match (low, high):
+        case (None, None):
+            interval = NONE
+        case (_, None):
+            interval = f"{low} or more"
+        case (None, _):
+            interval = f"up to {high}"
+        case _:
+            interval = f"{low} to {high}"
+    return duration(value.value_ms), interval
 
 
 def _counts(title: str, column: str, counts: Mapping[str, int]) -> Section:

@@ -166,7 +166,7 @@ def test_the_page_is_whole_and_escaped_and_names_nobody(
 
 def test_tables_for_people_and_errors_that_name_what_is_wrong(store: Store, ledger: DurableLedger) -> None:
     said = " ".join(report(store).stdout.split())
-    for part in ("What was watched", "cuts overturned: 1", "Appeals", "stream-hours"):
+    for part in ("What was watched", "cuts overturned: 1", "Appeals", "stream-hours", "20 ms"):
         assert part in said
     wrong = CliRunner().invoke(app, ["report", "--ledger", store.url, "--since", "1d", "--until", "2d"])
     assert (wrong.exit_code, "--since" in wrong.output) == (1, True)
