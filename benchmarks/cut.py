@@ -84,7 +84,7 @@ async def trial(
     if incident is None:
         raise NotFound("proven incident", name)
     if published.closed_ms is None:
-        raise NotFound("end of the connection", name)
+        raise NoVerdict("decided when all had been shown")
     verdict_ms = float(incident.created_wall_ms)
     arrived_ms = verdict_ms - incident.verdict.latency_ms
     times = {
