@@ -141,3 +141,24 @@ async def test_a_cut_is_pursued_through_failures_until_it_is_proven(
     assert (outcome.confirmed, outcome.by) == (True, "state_api")
     assert set(server.sessions) == {server.ids[1]}
     await cutter.close()
+
+
+NO_SUCH = {
+    "srs": JSONResponse({"code": 2049}),  # seen of clients that are there, too
+    "zlmediakit": JSONResponse({"code": -500, "msg": "can not find the target"}),
+    "mediamtx": JSONResponse({"status": "error", "error": "connection not found"}, 404),
+    "ovenmediaengine": JSONResponse({"statusCode": 404, "message": "Could not find the stream (404)"}, 404),
+    "node-media-server": JSONResponse({"success": False, "message": "Session not found"}, 404),
+}
+
+
+async def test_a_kick_that_denies_a_live_connection_is_asked_again(
+    server: Double, connector: Connector
+) -> None:
+    server.trouble = [NO_SUCH[server.kind]]
+    cutter = Cutter()
+    outcome = await cutter.cut(target(server.ids[0]), connector, limit_ms=60_000)
+    assert (outcome.confirmed, outcome.by) == (True, "state_api")
+    assert outcome.attempts >= 2
+    assert set(server.sessions) == {server.ids[1]}
+    await cutter.close()
