@@ -128,9 +128,11 @@ def _mark(mark: Mark, index: int, x: Axis, y: Axis) -> str:
         )
     if mark.x is not None:
         at = _x(x, mark.x)
+        anchor, beside = ("start", at + 4) if at < WIDTH - 90 else ("end", at - 4)
         return (
             f'<line class="mark" x1="{at}" y1="{_TOP}" x2="{at}" y2="{HEIGHT - _BOTTOM}"/>'
-            f'<text class="strong" x="{at + 4}" y="{_TOP + 12 + 15 * index}">{name}</text>'
+            f'<text class="strong" text-anchor="{anchor}" x="{beside}" y="{_TOP + 12 + 15 * index}">'
+            f"{name}</text>"
         )
     if mark.y is not None:
         height = _y(y, mark.y)

@@ -137,7 +137,7 @@ def _figure(title: str, note: str, svg: str) -> str:
 def _cut_chart(tuning: Tuning, result: dict[str, Any]) -> str:
     part = tuning.proposal.part
     lines = [
-        _trade_off(f"{samples} samples in a row", [p for p in tuning.cut_curve if p.samples == samples])
+        _trade_off(f"{samples} in a row", [p for p in tuning.cut_curve if p.samples == samples])
         for samples in CUT_SAMPLES
     ]
     fitted = tuning.fitted
@@ -151,7 +151,7 @@ def _cut_chart(tuning: Tuning, result: dict[str, Any]) -> str:
 
 def _flag_chart(tuning: Tuning) -> str:
     part = tuning.proposal.part
-    line = _trade_off(f"{part.flag_samples} samples in a row", tuning.flag_curve)
+    line = _trade_off(f"{part.flag_samples} in a row", tuning.flag_curve)
     fitted = tuning.fitted
     marks = [Mark("proposed", fitted.false_flags_per_hour.value, fitted.flag_recall.value)]
     svg = chart("Flags", _hours([p.false_per_hour for p in tuning.flag_curve]), _SHARE, [line], marks)
