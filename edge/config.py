@@ -202,7 +202,10 @@ def _http_url(field: str, url: str) -> None:
 class LimitsSection(_Section):
     max_streams: int = Field(1024, ge=1, le=100_000)
     max_streams_per_client: int = Field(
-        512, ge=1, le=100_000, description="Streams admitted for a gRPC peer, and its Watch and Attach calls."
+        512,
+        ge=1,
+        le=100_000,
+        description="Streams admitted for a gRPC peer, and its Watch and Attach calls.",
     )
     max_access_unit_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     max_extradata_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
@@ -238,6 +241,12 @@ class WorkersSection(_Section):
     restart_backoff_ms: int = Field(200, ge=10, le=60_000)
     heartbeat_ms: int = Field(1000, ge=100, le=60_000)
     hang_ms: int = Field(10_000, ge=500, le=600_000, description="A worker silent for this long is killed.")
+    job_ms: int = Field(
+        5_000,
+        ge=50,
+        le=600_000,
+        description="A worker whose single job, as decoding one frame, takes longer is killed.",
+    )
     max_busy: float = Field(
         0.95, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
     )

@@ -48,6 +48,7 @@ class Watching:
         self._limits = state.settings.limits
         self._failures = failures
         self._tasks = tasks
+        self._restarts = 0
 
     # opening
 
@@ -308,7 +309,8 @@ class Watching:
 
     def streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         """Their worker died: they go on in another, but for the one that must not return."""
-        self._state.metrics.worker_restarts.inc()
+        restarts, self._restarts = self._pool.restarts - self._restarts, self._pool.restarts
+        self._state.metrics.worker_restarts.inc(restarts)
         for stream_id in stream_ids:
             stream = self._state.registry.find(stream_id)
             if stream is None or not stream.owned or stream.cutting:

@@ -15,10 +15,13 @@ import re
 import struct
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from typing import Final
 
-_LIMIT: Final = 255
+_LIMIT: Final = 240
+_SINCE: Final = struct.Struct("<d")
+_SINCE_AT: Final = 248
 _SLOT: Final = struct.Struct("<QB55s")
 _SLOTS_START: Final = 256
 _SLOTS: Final = 508
@@ -52,6 +55,7 @@ class CurrentStream:
     def enter(self, stream_id: str) -> None:
         raw = stream_id.encode()[:_LIMIT]
         self._page[1 : 1 + len(raw)] = raw
+        _SINCE.pack_into(self._page, _SINCE_AT, time.monotonic_ns() / 1e6)
         self._page[0] = len(raw)
 
     def leave(self) -> None:
@@ -79,6 +83,12 @@ class CurrentStream:
         """The stream that the loop works on, or None when it is idle."""
         length = self._page[0]
         return bytes(self._page[1 : 1 + length]).decode(errors="replace") if length else None
+
+    def job_ms(self, now_ms: float) -> float:
+        """How long the loop has been at its job; 0 when it is idle. ``now_ms`` as by the machine's
+        monotonic clock."""
+        since_ms: float = _SINCE.unpack_from(self._page, _SINCE_AT)[0]
+        return now_ms - since_ms if self._page[0] else 0.0
 
     @property
     def report(self) -> str:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV
 from typing import Protocol
 
 import structlog
@@ -22,6 +23,7 @@ from edge.config import WorkersSection
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.workers import wire
 from edge.workers.current import CurrentStream
+from edge.workers.memory import resident_bytes
 from edge.workers.settings import WorkerSettings
 from edge.workers.swap import ModelSwap
 
@@ -29,6 +31,7 @@ _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 _SLOW_BYTES = 64 * 1024
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
+_CRASHES = frozenset(-number for number in (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT))
 _STOP_S = 5.0
 _STREAM_LOAD = 0.02
 """What a new stream is taken to add to its worker's load before that is measured: a calm one's share."""
@@ -73,6 +76,8 @@ class _Worker:
     heard_ms: float
     streams: set[str] = field(default_factory=set)
     lost: bool = False
+    condemned: bool = False
+    """It was killed for what it did with its media."""
     pong_ms: float = 0.0
 
     busy_ms: float = 0.0
@@ -391,11 +396,13 @@ class WorkerPool:
             return
         culprit = worker.current.culprit()
         streams = tuple(sorted(worker.streams))
-        quarantined = None
+        quarantined = suspect = None
         if culprit in worker.streams:
             self._deaths[culprit] += 1
             if self._deaths[culprit] >= _DEATHS_TO_QUARANTINE:
                 quarantined = culprit
+            elif worker.condemned or code in _CRASHES:
+                suspect = culprit
         for stream_id in streams:
             self._owner.pop(stream_id, None)
         self.restarts += 1
@@ -409,11 +416,13 @@ class WorkerPool:
         )
         worker.current.close()
         others = any(w.ready.is_set() and not w.lost for w in self._workers.values())
+        # What ended this worker must not end another one, with the streams there: it waits for the new one.
+        waiting = tuple(stream for stream in streams if stream == suspect or not others)
         if others:
-            self._events.on_streams_lost(streams, quarantined)
+            self._events.on_streams_lost(tuple(s for s in streams if s not in waiting), quarantined)
         await self._respawn(worker.index)
-        if not others:
-            self._events.on_streams_lost(streams, quarantined)
+        if waiting:
+            self._events.on_streams_lost(waiting, quarantined)
 
     async def _respawn(self, index: int) -> None:
         for attempt in itertools.count(1):
@@ -434,14 +443,24 @@ class WorkerPool:
             for worker in self._workers.values():
                 if worker.lost or not worker.ready.is_set():
                     continue
-                if now - worker.heard_ms > self._section.hang_ms:
-                    log.error(
-                        "worker hangs and is killed", worker=worker.index, in_work=worker.current.read()
-                    )
+                if (why := self._out_of_bounds(worker, now)) is not None:
+                    log.error(why, worker=worker.index, in_work=worker.current.read())
+                    worker.condemned = True
                     with contextlib.suppress(ProcessLookupError):
                         worker.process.kill()
                     continue
                 self._write(worker, worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
+
+    def _out_of_bounds(self, worker: _Worker, now_ms: float) -> str | None:
+        """Why a worker cannot go on; looked at from outside, as it may not answer."""
+        section = self._section
+        if now_ms - worker.heard_ms > section.hang_ms:
+            return f"worker hangs: no answer for {section.hang_ms} ms"
+        if worker.current.job_ms(now_ms) > section.job_ms:
+            return f"worker hangs in one job for more than {section.job_ms} ms"
+        if (held := resident_bytes(worker.process.pid)) > section.max_resident_mb * 2**20:
+            return f"worker holds {held // 2**20} MB, the limit is {section.max_resident_mb} MB"
+        return None
 
     def _task(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

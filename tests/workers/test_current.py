@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,5 +90,18 @@ def test_slots_are_given_back_and_more_threads_than_slots_do_no_harm() -> None:
         for block in blocks:
             block.__exit__(None, None, None)
     page.enter("st_" + "x" * 600)
-    assert page.read() == ("st_" + "x" * 600)[:255]
+    assert page.read() == ("st_" + "x" * 600)[:240]
+    page.close()
+
+
+def test_the_time_at_a_job_is_told() -> None:
+    descriptor = CurrentStream.create()
+    page = CurrentStream(descriptor)
+    os.close(descriptor)
+    now = time.monotonic() * 1000
+    assert page.job_ms(now) == 0.0
+    page.enter("st_x")
+    assert 500 <= page.job_ms(now + 600) <= 600
+    page.leave()
+    assert page.job_ms(now + 600) == 0.0
     page.close()
