@@ -135,6 +135,13 @@ class TierPolicy(_Part):
         le=600_000,
         description="A new stream starts in alert for this much media time, if the worker has the time.",
     )
+    struck_alert_ms: int = Field(
+        60_000,
+        ge=0,
+        le=3_600_000,
+        description="A stream of a broadcaster whose strikes count starts in alert for this much media time, "
+        "whatever the worker has to do; 0: like any other.",
+    )
     bitrate_jump: float = Field(
         2.5,
         ge=0.0,

@@ -16,7 +16,7 @@ from edge.errors import ConfigError, GateError
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Signed events to the platform, by the Standard Webhooks scheme. Settings: webhook.url, webhook.secret.",
+    help="Signed events to the platform (Standard Webhooks). Settings: webhook.url, webhook.secret.",
 )
 
 

@@ -11,12 +11,14 @@ import structlog
 from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.domain import AccessUnit, StreamId
+from edge.enforce.ladder import counts
 from edge.errors import (
     AlreadyExists,
     BrokenMedia,
     CapacityExceeded,
     GateError,
     InvalidInput,
+    LedgerUnavailable,
     LimitExceeded,
     NotFound,
     SourceStalled,
@@ -79,8 +81,7 @@ class Watching:
             return False
         with contextlib.suppress(WorkerLost):  # streams_lost opens it again
             if due.jump:
-                ask = worker_pb2.AskAlert(stream_id=stream.id, hold_ms=JUMP_HOLD_MS)
-                self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
+                self._ask_alert(stream, JUMP_HOLD_MS)
             self._send_units(stream.id, due.held)
             if due.unit is not None:
                 self._send_units(stream.id, (due.unit,))
@@ -175,6 +176,28 @@ class Watching:
         stream.answers = Answers(self._limits.max_answers) if answers else None
         stream.told_opened = stream.detached = stream.ended = False
         self._open_in_worker(stream, alert=False)
+        self._tasks.run(self._alert_if_struck(stream))
+
+    async def _alert_if_struck(self, stream: LiveStream) -> None:
+        """Alert for a while where the broadcaster has done it before. Nothing waits for the ledger."""
+        policy = self._state.policy.for_publish(stream.publish)
+        hold_ms = policy.tiers.struck_alert_ms
+        if not hold_ms:
+            return
+        try:
+            strikes = await self._state.thread.call(
+                self._state.ledger.strikes_of, stream.publish.broadcaster
+            )
+        except LedgerUnavailable:
+            return  # said by the thread; it starts like any other
+        wall_ms = self._state.clock.wall_ms()
+        if any(counts(strike, policy.ladder, wall_ms) for strike in strikes):
+            self._ask_alert(stream, hold_ms)
+
+    def _ask_alert(self, stream: LiveStream, hold_ms: int) -> None:
+        ask = worker_pb2.AskAlert(stream_id=stream.id, hold_ms=hold_ms)
+        with contextlib.suppress(WorkerLost):  # streams_lost opens it again, in alert
+            self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool) -> None:
         policy_json = self._state.policy.for_publish(stream.publish).model_dump_json()

@@ -248,6 +248,27 @@ def test_sigterm_in_the_middle_of_verdicts_leaves_whole_records(tmp_path: Path, 
     ledger.close()
 
 
+def test_who_has_a_strike_is_looked_at_densely_from_the_start(tmp_path: Path, footage: Footage) -> None:
+    never = {"raise_at": 1, "release_at": 1, "flag_at": 1, "cut_at": 1}
+    with running(tmp_path, "[workers]\ncount = 1\nspare_load = 0\n") as gate:
+        gate.set_policy(
+            budget_ms=10_000,
+            categories={"fight": never},
+            tiers={"start_alert_ms": 0},
+            ladder={"steps_ms": [1000]},
+        )
+        gate.operator.AddStrike(
+            operator_pb2.AddStrikeRequest(broadcaster="anna", reason="seen elsewhere"), metadata=gate.admin
+        )
+        until(lambda: admit(gate.stub, "anna", connection="again").allowed, bool)
+
+        def verdicts(broadcaster: str) -> int:
+            answers = gate.watch(admit(gate.stub, broadcaster).stream_id, footage)
+            return sum(answer.WhichOneof("response") == "verdict" for answer in answers)
+
+        assert verdicts("anna") > 2 * verdicts("boris")
+
+
 def test_shadow_mode_records_and_never_acts(tmp_path: Path, footage: Footage) -> None:
     with running(tmp_path) as gate:
         gate.cut_on_anything(mode="shadow")
