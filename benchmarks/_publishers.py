@@ -214,7 +214,7 @@ async def keep_on_air(
         tallies.append(caller.tally)
         await caller.run(stub)
         life += 1
-        if caller.tally.failed or not plan.churn_s:
+        if not plan.churn_s:
             break
         await asyncio.sleep(chance.uniform(0.2, 1.0))
     return tallies
