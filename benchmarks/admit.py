@@ -131,7 +131,10 @@ def main(argv: list[str]) -> int:
         data_dir = Path(folder)
         if given.blocks:
             seed_blocks(data_dir, given.blocks, Console(stderr=True))
-        limits = "[limits]\nmax_streams = 100000\nunwatched_ms = 2000\n[workers]\ncount = 1\n"
+        limits = (
+            "[limits]\nmax_streams = 100000\nmax_streams_per_client = 100000\nunwatched_ms = 2000\n"
+            "[workers]\ncount = 1\n"
+        )
         began = time.monotonic()
         with GateProcess(data_dir, config=limits) as gate:
             start_ms = round((time.monotonic() - began) * 1000)
