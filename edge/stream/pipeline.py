@@ -131,6 +131,7 @@ class StreamPipeline:
         self._last_step_ms = 0
         self._steps_ms: deque[int] = deque(maxlen=STEPS)
         self._torn = False
+        self._rest_asked = False
         self._bitrate = BitrateJump()
         self._units = self._judged = self._jumps = 0
         self._shed: Counter[str] = Counter()
@@ -186,7 +187,7 @@ class StreamPipeline:
     @property
     def needed_after_keyframe_ms(self) -> int | None:
         """Calm tier: media that starts later than this after a keyframe is not needed. None: all is."""
-        if self._tiers.due or self._tiers.starting or self._sampler.decodes_all:
+        if self._tiers.due or self._tiers.starting or self._sampler.decodes_all or self._rest_asked:
             return None
         return max(self.burst_ms, self._tiers.spare_ms, 2 * self._interval_ms) + self._slack_ms
 
@@ -358,6 +359,12 @@ class StreamPipeline:
         """There is no time for what is voluntary, up to the next keyframe."""
         self._tiers.give_way()
 
+    def ask_rest(self) -> bool:
+        """All of the running GOP is needed, however long it goes on; whether that is new. For a stream of
+        which nothing comes: its caller leaves out what it was told to, or there is nothing more."""
+        self._rest_asked = True
+        return self.needs_changed()
+
     def needs_changed(self) -> bool:
         """Whether other media is needed than when this was asked last."""
         needed = self.needed_after_keyframe_ms
@@ -377,6 +384,8 @@ class StreamPipeline:
     def _take(self, unit: AccessUnit) -> AccessUnit:
         """In media time, and into the ring."""
         self._units += 1
+        if unit.keyframe:
+            self._rest_asked = False
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)

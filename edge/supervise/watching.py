@@ -185,9 +185,7 @@ class Watching:
         if not hold_ms:
             return
         try:
-            strikes = await self._state.thread.call(
-                self._state.ledger.strikes_of, stream.publish.broadcaster
-            )
+            strikes = await self._state.thread.call(self._state.ledger.strikes_of, stream.publish.broadcaster)
         except LedgerUnavailable:
             return  # said by the thread; it starts like any other
         wall_ms = self._state.clock.wall_ms()

@@ -42,6 +42,8 @@ _NOTICE_INTERVAL_MS: Final = 1000.0
 _COST_DECAY: Final = 0.97
 """What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
 _BLIND_CHECK_MS: Final = 250.0
+_REST_SHARE: Final = 0.8
+"""Share of the blind limit without media after which a caller is told that all is needed."""
 _JUDGE_FIRST_MS: Final = 1.0
 _FAIRNESS: Final = 3.0
 """How many budgets a calm stream goes before another that has been judged lately, at most."""
@@ -349,10 +351,20 @@ class WorkerLoop:
                 self._drop(stream)
             if stream.pipeline is None or stream.cut or stream.blind:
                 continue
+            self._ask_rest_of_gop(stream, now)
             limit_ms = stream.policy.tiers.blind_limit_ms + stream.policy.budget_ms
             if stream.unit_ms - stream.judged_ms > limit_ms:
                 stream.blind = True
                 self._count(stream, "blind")
+
+    def _ask_rest_of_gop(self, stream: _Stream, now: float) -> None:
+        """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
+        too long: who broadcasts chooses where keyframes are."""
+        assert stream.pipeline is not None
+        waits_ms = now - max(stream.judged_ms, stream.unit_ms)
+        too_long = waits_ms > _REST_SHARE * stream.policy.tiers.blind_limit_ms
+        if stream.pull is None and too_long and stream.pipeline.ask_rest():
+            self._say_tier(stream)
 
     # opening and closing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -212,7 +213,7 @@ def test_a_match_that_lapses_is_provisional() -> None:
 
 
 def test_a_permanent_block_of_two_people_ends_until_the_second_has_spoken() -> None:
-    rule = {"two_person_permanent": True, "interim_ms": 90 * DAY_MS}
+    rule: dict[str, Any] = {"two_person_permanent": True, "interim_ms": 90 * DAY_MS}
     assert term(PERMANENT_MS, **rule).until_ms == NOW + DAY_MS
     for nobody in (term(PERMANENT_MS, matched=True, **rule), term(PERMANENT_MS, detector="stand", **rule)):
         assert (nobody.until_ms, nobody.provisional) == (NOW + 90 * DAY_MS, True)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.api import convert
+from edge.api.convert import tier_from_proto
 from edge.api.gen import worker_pb2
 from edge.clock import ManualClock
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit
+from edge.ingest.feed import Feed
 from edge.match import Matcher
 from edge.policy import Policy, TierPolicy
 from edge.stream import open_media_file
@@ -244,3 +248,38 @@ def test_a_unit_over_the_limit_and_an_unknown_codec_have_reasons() -> None:
     bench.wait_for("notice")
     bench.stop()
     assert bench.counted()["access_unit_too_large"] == 1
+
+
+def test_a_gop_without_an_end_does_not_blind_where_the_caller_leaves_out_what_is_not_needed(
+    tmp_path: Path,
+) -> None:
+    """The reference ingest's own feed. Keyframes each second, then none: who broadcasts chooses that."""
+    path = tmp_path / "moving.mp4"
+    write_footage(path, seconds=16)
+    with open_media_file(path) as file:
+        extradata, units = file.extradata, list(file.units())
+    start = next(unit.pts_ms for unit in units if unit.keyframe and unit.pts_ms >= 6000)
+    policy = Policy(tiers=TierPolicy(start_alert_ms=0), budget_ms=5_000)
+    bench, feed, heard, sent = Bench(spare_load=0.0), Feed(50_000_000), 0, 0
+    bench.open(extradata, policy)
+    for unit in units:
+        bench.clock.advance_ms(max(unit.pts_ms - bench.clock.monotonic_ms(), 0.0))
+        due = list(feed.push(replace(unit, keyframe=unit.keyframe and unit.pts_ms <= start)))
+        while True:
+            for each in due:
+                bench.push(each, arrival_ms=bench.clock.monotonic_ms())
+            sent += len(due)
+            bench.settle()
+            news, heard = bench.events[heard:], len(bench.events)
+            changes = [event.tier_changed.tier for event in news if event.HasField("tier_changed")]
+            if not changes:
+                break
+            due = [
+                u for c in changes for u in feed.change(tier_from_proto(c.tier), c.needed_after_keyframe_ms)
+            ]
+    bench.stop()
+    judged = [entry.verdict.pts_ms for entry in bench.judged()]
+    gaps = [after - before for before, after in pairwise(judged) if after > start]
+    assert max(gaps) <= policy.tiers.blind_limit_ms + 500
+    assert judged[-1] > units[-1].pts_ms - policy.tiers.blind_limit_ms
+    assert sum(unit.pts_ms < start for unit in units) * 0.8 > sum(pts < start for pts in judged)
