@@ -164,7 +164,7 @@ class Gate:
         """Some gate of the fleet, perhaps this one, has made or lifted blocks."""
         for block in blocks:
             self._state.view.add(block)
-        self._enforcement.blocks_apply()
+        self._enforcement.blocks_apply(blocks)
 
     async def stop(self) -> None:
         """Admit nothing more, finish the verdicts under way, end every call, stop the workers."""

@@ -122,5 +122,4 @@ class Operating:
         """In force from now on: running streams that a new one names are cut."""
         for block in blocks:
             self._state.view.add(block)
-        if any(block.lifted_ms is None for block in blocks):
-            self._enforcement.blocks_apply()
+        self._enforcement.blocks_apply(blocks)

@@ -401,7 +401,7 @@ def serve_live(listener: socket.socket, media: bytes, seconds: float) -> None:
 def test_a_peer_is_refused_openly_when_it_has_its_share_and_streams_come_in_pages(
     stub: Any, operator: Any, admin: Any
 ) -> None:
-    answers = [admit(stub, f"crowd{n}") for n in range(60)]
+    answers = [admit(stub, f"crowd{n}", once=True) for n in range(60)]
     refused = [answer for answer in answers if not answer.allowed]
     assert all(answer.reason == gate_pb2.REASON_CODE_CAPACITY for answer in refused)
     assert refused[0].message.en

@@ -166,7 +166,8 @@ def test_who_began_while_the_gate_was_away_is_judged_when_it_is_back(
             with Progress(disable=True) as progress:
                 url = server.url("cam", "user=u42")
                 said = asyncio.run(reconnects(gate, url, programme, 40, asks_first=False, progress=progress))
-            assert said["got_in"] == said["admitted_by_gate"] == said["no_answer"] == 0
+            # What the gate admits meanwhile is the other one, whom the server asks for again.
+            assert said["got_in"] == said["no_answer"] == 0
 
 
 async def test_the_connector_tells_sessions_apart(
