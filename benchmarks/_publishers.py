@@ -14,7 +14,8 @@ import pickle
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -88,6 +89,9 @@ class Caller:
         self._name = name
         self._until = until
         self._feed = Feed(MAX_GOP_BYTES)
+        self._outbox: deque[AccessUnit] = deque()
+        self._writing = asyncio.Lock()
+        self._ended = False
         self.tally = Tally(app=app)
 
     async def run(self, stub: gate_pb2_grpc.GateAsyncStub) -> None:
@@ -121,6 +125,8 @@ class Caller:
         reading = asyncio.create_task(self._read(call))
         try:
             await self._send_loop(call, reading)
+            self._ended = True
+            await self._send(call, ())
             await call.write(end_request("closed"))
             await call.done_writing()
             await asyncio.wait_for(reading, _FAREWELL_S)
@@ -143,13 +149,16 @@ class Caller:
                 elif due > self._plan.measure_at:
                     tally.lag_ms_max = max(tally.lag_ms_max, 1000 * behind)
                 whole = AccessUnit(unit.pts_ms + shift, unit.dts_ms + shift, unit.keyframe, unit.data, 0.0)
-                for wanted in self._feed.push(whole) if self._plan.honour_tiers else (whole,):
-                    await self._send(call, wanted)
+                await self._send(call, self._feed.push(whole) if self._plan.honour_tiers else (whole,))
             lap += 1
 
-    async def _send(self, call: WatchCall, unit: AccessUnit) -> None:
-        await call.write(unit_request(unit))
-        self.tally.units += time.time() >= self._plan.measure_at
+    async def _send(self, call: WatchCall, units: Iterable[AccessUnit]) -> None:
+        """In the order of the feed, whoever asks for it to be sent."""
+        self._outbox.extend(units)
+        async with self._writing:
+            while self._outbox:
+                await call.write(unit_request(self._outbox.popleft()))
+                self.tally.units += time.time() >= self._plan.measure_at
 
     async def _pull(self, stub: gate_pb2_grpc.GateAsyncStub, stream_id: str) -> None:
         url = self._plan.pull_url.format(name=self._name)
@@ -170,10 +179,10 @@ class Caller:
                         self._note_degraded(answer.degraded)
                     case "opened" | "tier":
                         change = answer.tier if answer.HasField("tier") else answer.opened.tier
-                        if self._plan.honour_tiers and not self._plan.pull_url:
+                        if self._plan.honour_tiers and not self._plan.pull_url and not self._ended:
                             tier = convert.tier_from_proto(change.tier)
-                            for unit in self._feed.change(tier, change.needed_after_keyframe_ms):
-                                await self._send(cast(WatchCall, call), unit)
+                            due = self._feed.change(tier, change.needed_after_keyframe_ms)
+                            await self._send(cast(WatchCall, call), due)
         except grpc.aio.AioRpcError as error:
             self.tally.failed = error.code().name
 
