@@ -21,7 +21,8 @@ from urllib.request import urlopen
 import grpc
 
 from benchmarks.servers.flv_publisher import flv_messages
-from benchmarks.servers.nginx_rtmp import NginxRtmp, free_port
+from benchmarks.servers.nginx_rtmp import NginxRtmp
+from benchmarks.servers.server_process import free_port
 from edge.api.auth import parse_tokens
 from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.crash import VARIABLE

@@ -22,7 +22,7 @@ from benchmarks._load_gate import Holdings, Usage, holdings, worker_loads, worke
 from benchmarks._load_report import figures
 from benchmarks._media import Loop
 from benchmarks._publishers import ALERT_APP, Plan
-from benchmarks.servers.nginx_rtmp import free_port
+from benchmarks.servers.server_process import free_port
 from edge.api.auth import parse_tokens
 from edge.api.gen import operator_pb2, operator_pb2_grpc
 from edge.domain import AccessUnit, Codec

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -87,7 +87,21 @@ class HttpSection(_Section):
         return self
 
 
+Argument = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+_RTMP_PULL: Final = "rtmp://127.0.0.1:1935/{app}/{name}"
+
+
 class ServerSection(_Section):
+    """What the section of every kind of ingest server has; each gives ``pull_url`` a default of its own."""
+
+    pull_url: str = Field(description="Where the gate pulls from; {app} and {name} are filled in.")
+    broadcaster_argument: Argument = Field("user", description="URL argument that names the broadcaster.")
+    attribute_arguments: tuple[Argument, ...] = Field(
+        (),
+        max_length=16,
+        description="URL arguments that become attributes of the publish (tenant, device …), for blocks, "
+        "`ladder.link` and `tenants`. A client writes them: name only what your own hook checks.",
+    )
     upstream_url: str = Field("", description="The platform's own hook, asked before the gate; empty: none.")
     upstream_timeout_ms: int = Field(
         2000, ge=50, le=30_000, description="Keep it below the server's own timeout, with room for the gate."
@@ -97,57 +111,35 @@ class ServerSection(_Section):
     )
 
     @model_validator(mode="after")
-    def _upstream(self) -> Self:
+    def _urls(self) -> Self:
         if self.upstream_url:
             _http_url("upstream_url", self.upstream_url)
+        for name in ("api_url", "control_url", "stat_url"):
+            if name in type(self).model_fields:
+                _http_url(name, getattr(self, name))
         return self
 
 
 class NginxRtmpSection(ServerSection):
     control_url: str = Field("http://127.0.0.1:18081/control", description="rtmp_control location.")
     stat_url: str = Field("http://127.0.0.1:18081/stat", description="rtmp_stat location.")
-    pull_url: str = Field(
-        "rtmp://127.0.0.1:1935/{app}/{name}",
-        description="Where the gate pulls from; {app} and {name} are filled in.",
-    )
-    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
+    pull_url: str = _RTMP_PULL
     pull_wait_ms: int = Field(
         300, ge=0, le=5000, description="Longest wait in on_publish for the pull to connect."
     )
-
-    @model_validator(mode="after")
-    def _urls(self) -> Self:
-        for name in ("control_url", "stat_url"):
-            _http_url(name, getattr(self, name))
-        return self
 
 
 class NodeMediaServerSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:8000", description="Its http port; the API is under /api/v1.")
     jwt_secret: SecretStr = Field(description="auth.jwt.secret of its configuration.")
-    pull_url: str = Field(
-        "rtmp://127.0.0.1:1935/{app}/{name}",
-        description="Where the gate pulls from; {app} and {name} are filled in.",
-    )
-    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
-
-    @model_validator(mode="after")
-    def _urls(self) -> Self:
-        _http_url("api_url", self.api_url)
-        return self
+    pull_url: str = _RTMP_PULL
 
 
 class SrsSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:1985", description="Its http_api.")
     api_user: str = Field("", description="Of http_api { auth }; empty: none.")
     api_password: SecretStr = SecretStr("")
-    pull_url: str = Field("rtmp://127.0.0.1:1935/{app}/{name}", description="Where the gate pulls from.")
-    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
-
-    @model_validator(mode="after")
-    def _urls(self) -> Self:
-        _http_url("api_url", self.api_url)
-        return self
+    pull_url: str = _RTMP_PULL
 
 
 class MediaMtxSection(ServerSection):
@@ -157,12 +149,6 @@ class MediaMtxSection(ServerSection):
     pull_url: str = Field(
         "rtmp://127.0.0.1:1935/{path}", description="Where the gate pulls from; {path} is filled in."
     )
-    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
-
-    @model_validator(mode="after")
-    def _urls(self) -> Self:
-        _http_url("api_url", self.api_url)
-        return self
 
 
 class OvenMediaEngineSection(ServerSection):
@@ -170,28 +156,14 @@ class OvenMediaEngineSection(ServerSection):
     access_token: SecretStr = Field(description="<AccessToken> of its API server.")
     secret_key: SecretStr = Field(description="<SecretKey> of <AdmissionWebhooks>; empty: not signed.")
     vhost: str = Field("default", pattern="^[A-Za-z0-9._~-]+$", description="Name of the virtual host.")
-    pull_url: str = Field(
-        "http://127.0.0.1:3333/{app}/{name}/ts:playlist.m3u8", description="Where the gate pulls from."
-    )
-    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
-
-    @model_validator(mode="after")
-    def _urls(self) -> Self:
-        _http_url("api_url", self.api_url)
-        return self
+    pull_url: str = "http://127.0.0.1:3333/{app}/{name}/ts:playlist.m3u8"
 
 
 class ZlMediaKitSection(ServerSection):
     api_url: str = Field("http://127.0.0.1:80", description="Its HTTP server.")
     api_secret: SecretStr = Field(description="[api] secret of its configuration.")
     vhost: str = Field("__defaultVhost__", description="Virtual host of the streams.")
-    pull_url: str = Field("rtmp://127.0.0.1:1935/{app}/{name}", description="Where the gate pulls from.")
-    broadcaster_argument: str = Field("user", description="URL argument that names the broadcaster.")
-
-    @model_validator(mode="after")
-    def _urls(self) -> Self:
-        _http_url("api_url", self.api_url)
-        return self
+    pull_url: str = _RTMP_PULL
 
 
 def _http_url(field: str, url: str) -> None:

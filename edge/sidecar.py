@@ -26,7 +26,7 @@ from edge.config import Settings
 from edge.detect.default_policy import default_policy
 from edge.errors import ConfigError
 from edge.hooks import HookSettings, create_app
-from edge.hooks.servers import IngestServers, upstream_of
+from edge.hooks.servers import IngestServers, arguments_of, upstream_of
 from edge.ledger import DurableLedger
 from edge.policy import Policy
 from edge.supervise import Gate
@@ -209,7 +209,7 @@ def _hook_settings(settings: Settings) -> HookSettings:
         secret=None if secret is None else secret.get_secret_value(),
         pull_url=nginx.pull_url,
         stat_url=nginx.stat_url,
-        broadcaster_argument=nginx.broadcaster_argument,
+        arguments=arguments_of(nginx),
         pull_wait_ms=nginx.pull_wait_ms,
         upstream=upstream_of(nginx),
     )

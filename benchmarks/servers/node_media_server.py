@@ -6,14 +6,10 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-import httpx
-
-from benchmarks.servers.nginx_rtmp import free_port
+from benchmarks.servers.server_process import ServerProcess
 
 PACKAGE = "node-media-server@4.4.3"
 SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "node-media-server"
@@ -39,16 +35,7 @@ def install(directory: Path = CACHE) -> Path:
     fresh.mkdir(parents=True)
     try:
         subprocess.run(
-            [
-                "npm",
-                "install",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--prefix",
-                str(fresh),
-                PACKAGE,
-            ],
+            ["npm", "install", *NPM_OPTIONS, "--prefix", str(fresh), PACKAGE],
             check=True,
             capture_output=True,
             text=True,
@@ -60,27 +47,14 @@ def install(directory: Path = CACHE) -> Path:
     return directory
 
 
-class NodeMediaServer:
+class NodeMediaServer(ServerProcess):
     """The server under ``directory``; ports are known before it starts."""
 
     jwt_secret = "of-the-tests-0123456789"
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.rtmp_port = free_port()
-        self.http_port = free_port()
-
     @property
     def api_url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
-
-    @property
-    def pull_url(self) -> str:
-        return f"rtmp://127.0.0.1:{self.rtmp_port}/{{app}}/{{name}}"
-
-    def url(self, name: str, query: str = "", app: str = "live") -> str:
-        """Where a publisher publishes to over RTMP."""
-        return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{name}" + (f"?{query}" if query else "")
 
     def flv_url(self, name: str, query: str = "", app: str = "live") -> str:
         """Where the stream is played, or published by POST, over HTTP-FLV."""
@@ -100,43 +74,7 @@ class NodeMediaServer:
         config["store"]["path"] = str(self._directory / "data")
         path = self._directory / "config.json"
         path.write_text(json.dumps(config))
-        self._output = (self._directory / "server.out").open("wb")
-        self._process = subprocess.Popen(
-            ["node", str(SHIPPED / "server.js"), str(path)],
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            cwd=self._directory,
-            env={**os.environ, "NODE_PATH": str(modules)},
-        )
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            assert self._process.poll() is None, self.output()
-            try:
-                if httpx.get(f"{self.api_url}/api/v1/health", trust_env=False).status_code == 200:
-                    return self
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise AssertionError(f"Node-Media-Server did not answer: {self.output()}")
-
-    def output(self) -> str:
-        """What it wrote."""
-        return (self._directory / "server.out").read_text(errors="replace")
-
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._output.close()
-
-    def __enter__(self) -> Self:
+        command = ["node", str(SHIPPED / "server.js"), str(path)]
+        env = {**os.environ, "NODE_PATH": str(modules)}
+        self._run(command, f"{self.api_url}/api/v1/health", START_S, env)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if hasattr(self, "_process"):
-            self.stop()

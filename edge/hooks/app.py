@@ -104,7 +104,7 @@ class _NginxRtmpHooks:
         if name := new_name(request):
             fields["name"] = name
         try:
-            publish = nginx_rtmp.read_publish(fields, self._settings.broadcaster_argument)
+            publish = nginx_rtmp.read_publish(fields, self._settings.arguments)
         except InvalidInput as error:
             return _bad(error)
         admission = await self._gatekeeper.admit(publish)

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from edge.domain import Publish, StreamId
 from edge.enforce.notices import Notice
 from edge.errors import InvalidInput, LimitExceeded
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.fields import MAX_BODY_BYTES, parse_object
 
 NOT_NOW = frozenset({"capacity", "draining"})
@@ -27,8 +28,7 @@ class ServerHookSettings:
     """Where the gate pulls from; ``{app}`` and ``{name}`` are filled in."""
     secret: str | None = field(default=None, repr=False)
     """Every hook must carry it as ``?secret=``."""
-    broadcaster_argument: str = "user"
-    """Argument of the publish URL that names the broadcaster."""
+    arguments: PublishArguments = field(default_factory=PublishArguments)
 
 
 class ServerHooks(Protocol):

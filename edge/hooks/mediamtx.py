@@ -19,11 +19,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from edge.domain import Publish, StreamId
+from edge.domain import Publish
 from edge.enforce.connectors.mediamtx import CONNECTION, MediaMtxConnector
 from edge.errors import InvalidInput
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.fields import MAX_APP, address_of, argument, parse_query, plain, stream_name, text_of
-from edge.hooks.follower import Follower
+from edge.hooks.followed import FollowedHooks
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import (
     NOT_NOW,
@@ -45,7 +46,7 @@ class ApiCredentials:
     password: str = field(default="", repr=False)
 
 
-class MediaMtxHooks:
+class MediaMtxHooks(FollowedHooks):
     """Admits publishers, lets players in, guards the API."""
 
     server = SERVER
@@ -57,25 +58,18 @@ class MediaMtxHooks:
         settings: ServerHookSettings,
         credentials: ApiCredentials,
     ) -> None:
-        self._settings = settings
+        super().__init__(gatekeeper, connector, settings, connector.publishes)
         self._credentials = credentials
-        self._follower = Follower(gatekeeper, connector, settings.pull_url, connector.publishes)
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.authenticate, methods=["POST"])]
-
-    def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._follower.follow(stream_id, publish)
-
-    async def aclose(self) -> None:
-        await self._follower.aclose()
 
     async def authenticate(self, request: Request) -> Response:
         try:
             fields = await read_object(request, self._settings.secret)
             match text_of(fields, "action", 32):
                 case "publish":
-                    publish = read_publish(fields, self._settings.broadcaster_argument)
+                    publish = read_publish(fields, self._settings.arguments)
                     admission = await self._follower.admit(publish)
                     if not admission.allowed:
                         status = 503 if admission.reason in NOT_NOW else 403
@@ -100,7 +94,7 @@ class MediaMtxHooks:
         return user and password
 
 
-def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publish:
+def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
     A path is ``app/name``, or ``name`` alone with an empty app. The broadcaster is the argument of
@@ -115,15 +109,14 @@ def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publis
     if not CONNECTION.fullmatch(connection):
         raise InvalidInput("id", "must be a UUID, of a protocol that can be cut")
     query = parse_query(text_of(fields, "query"))
-    key = argument(query, "key")
-    return Publish(
+    return arguments.publish(
+        query,
         server=SERVER,
         connection=connection,
         app=app,
         name=name,
-        broadcaster=argument(query, broadcaster_argument) or argument(fields, "user") or path,
         address=address_of(text_of(fields, "ip", 128)),
-        attributes={"stream_key": key} if key else {},
+        user=argument(fields, "user"),
     )
 
 

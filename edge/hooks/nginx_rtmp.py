@@ -12,30 +12,28 @@ from collections.abc import Mapping
 
 from edge.domain import Publish
 from edge.errors import InvalidInput
-from edge.hooks.fields import MAX_APP, address_of, argument, plain, stream_name
+from edge.hooks.arguments import PublishArguments
+from edge.hooks.fields import MAX_APP, address_of, plain, stream_name
 
 SERVER = "nginx-rtmp"
 
 _CONNECTION = re.compile(r"[0-9]{1,20}")
 
 
-def read_publish(fields: Mapping[str, str], broadcaster_argument: str) -> Publish:
+def read_publish(fields: Mapping[str, str], arguments: PublishArguments) -> Publish:
     """The publish that an ``on_publish`` body speaks of.
 
-    The broadcaster is the argument of that name in the publish URL, else ``app/name``; the argument
-    ``key`` becomes ``attributes["stream_key"]``. Raises InvalidInput or LimitExceeded with the field.
+    The publish URL's arguments stand in it beside the server's own. Raises InvalidInput or LimitExceeded
+    with the field.
     """
     app, name, connection = read_connection(fields, "publish")
-    broadcaster = argument(fields, broadcaster_argument) or f"{app}/{name}"
-    key = argument(fields, "key")
-    return Publish(
+    return arguments.publish(
+        fields,
         server=SERVER,
         connection=connection,
         app=app,
         name=name,
-        broadcaster=broadcaster,
         address=address_of(fields.get("addr", "")),
-        attributes={"stream_key": key} if key else {},
     )
 
 

@@ -22,8 +22,10 @@ from edge.domain import Publish, StreamId
 from edge.enforce.connectors.node_media_server import NodeMediaServerConnector
 from edge.enforce.notices import Notice, notice
 from edge.errors import InvalidInput
-from edge.hooks.fields import MAX_APP, address_of, argument, plain, stream_name, text_of
-from edge.hooks.follower import Follower, cut_target
+from edge.hooks.arguments import PublishArguments
+from edge.hooks.fields import MAX_APP, address_of, plain, stream_name, text_of
+from edge.hooks.followed import FollowedHooks
+from edge.hooks.follower import cut_target
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import NOT_NOW, ServerHookSettings, no_content, read_object, status_of, words
 
@@ -34,7 +36,7 @@ _SESSION = re.compile(r"[0-9a-z]{1,64}")
 log = structlog.get_logger(__name__)
 
 
-class NodeMediaServerHooks:
+class NodeMediaServerHooks(FollowedHooks):
     """Admits, verifies with the server's API who really publishes, and follows to the end."""
 
     server = SERVER
@@ -42,29 +44,22 @@ class NodeMediaServerHooks:
     def __init__(
         self, gatekeeper: Gatekeeper, connector: NodeMediaServerConnector, settings: ServerHookSettings
     ) -> None:
+        super().__init__(gatekeeper, connector, settings, connector.publishes)
         self._gatekeeper = gatekeeper
         self._connector = connector
-        self._settings = settings
-        self._follower = Follower(gatekeeper, connector, settings.pull_url, connector.publishes)
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.notify, methods=["POST"])]
-
-    def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._follower.follow(stream_id, publish)
-
-    async def aclose(self) -> None:
-        await self._follower.aclose()
 
     async def notify(self, request: Request) -> Response:
         try:
             fields = await read_object(request, self._settings.secret)
             action = text_of(fields, "action", 32)
             if action == "prePublish":
-                return await self._pre_publish(read_publish(fields, self._settings.broadcaster_argument))
+                return await self._pre_publish(read_publish(fields, self._settings.arguments))
             if action == "donePublish":
                 # Comes half a minute late, or never when the encoder was back before.
-                await self._follower.ended(read_publish(fields, self._settings.broadcaster_argument))
+                await self._follower.ended(read_publish(fields, self._settings.arguments))
         except InvalidInput as error:
             return _text(status_of(error), str(error))
         return no_content()  # any other answer would close a player or a recording
@@ -91,7 +86,7 @@ class NodeMediaServerHooks:
         await self._gatekeeper.publish_ended(publish.server, publish.connection, publish.app, publish.name)
 
 
-def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publish:
+def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
     The server hands the publish URL's query over parsed: an argument that was given twice is a list,
@@ -108,16 +103,14 @@ def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publis
     if not isinstance(query, dict):
         raise InvalidInput("query", "must be an object")
     first = {key: value[0] if isinstance(value, list) and value else value for key, value in query.items()}
-    key = argument(first, "key")
-    return Publish(
+    return arguments.publish(
+        first,
         server=SERVER,
         connection=connection,
         app=app,
         name=name,
-        broadcaster=argument(first, broadcaster_argument) or f"{app}/{name}",
         # Always with a port, and IPv6 without brackets.
         address=address_of(text_of(fields, "ip", 128).rpartition(":")[0]),
-        attributes={"stream_key": key} if key else {},
     )
 
 

@@ -24,21 +24,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edge.clock import Clock, SystemClock
-from edge.domain import Publish, StreamId
+from edge.domain import Publish
 from edge.enforce.connectors.ovenmediaengine import OvenMediaEngineConnector
 from edge.errors import InvalidInput
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.chain import new_url
 from edge.hooks.fields import (
     MAX_APP,
     address_of,
-    argument,
     parse_object,
     parse_query,
     plain,
     stream_name,
     text_of,
 )
-from edge.hooks.follower import Follower
+from edge.hooks.followed import FollowedHooks
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import BadSecret, ServerHookSettings, bounded_body, check_secret, status_of, words
 
@@ -71,7 +71,7 @@ class Replays:
             self._seen.popitem(last=False)
 
 
-class OvenMediaEngineHooks:
+class OvenMediaEngineHooks(FollowedHooks):
     """Admits publishers, lets players in, and follows to the end.
 
     ``secret_key``: of ``<AdmissionWebhooks>``; empty: bodies are not signed, and replays pass.
@@ -87,20 +87,13 @@ class OvenMediaEngineHooks:
         secret_key: str,
         clock: Clock | None = None,
     ) -> None:
-        self._settings = settings
+        super().__init__(gatekeeper, connector, settings)
         self._secret_key = secret_key
         self._clock = clock or SystemClock()
         self._replays = Replays()
-        self._follower = Follower(gatekeeper, connector, settings.pull_url)
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.admission, methods=["POST"])]
-
-    def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._follower.follow(stream_id, publish)
-
-    async def aclose(self) -> None:
-        await self._follower.aclose()
 
     async def admission(self, request: Request) -> Response:
         try:
@@ -116,15 +109,13 @@ class OvenMediaEngineHooks:
             incoming = text_of(asked, "direction", 16) == "incoming"
             match text_of(asked, "status", 16):
                 case "opening" if incoming:
-                    admission = await self._follower.admit(
-                        read_publish(fields, self._settings.broadcaster_argument)
-                    )
+                    admission = await self._follower.admit(read_publish(fields, self._settings.arguments))
                     return _answer(admission.allowed, words(admission.notice))
                 case "opening":
                     return _answer(True)  # who may watch is not the gate's business
                 case "closing":
                     if incoming:
-                        publish = read_publish(fields, self._settings.broadcaster_argument)
+                        publish = read_publish(fields, self._settings.arguments)
                         await self._follower.ended(publish)
                     return JSONResponse({})
             raise InvalidInput("request.status", "must be 'opening' or 'closing'")
@@ -141,7 +132,7 @@ class OvenMediaEngineHooks:
         return expected
 
 
-def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publish:
+def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
     ``new_url`` comes with a closing where somebody renamed the stream; the stream has that name then.
@@ -157,15 +148,13 @@ def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publis
     app = plain({"url": segments[1]}, "url", MAX_APP)
     name = stream_name({"url": segments[2]}, "url")
     query = parse_query(url.query)
-    key = argument(query, "key")
-    return Publish(
+    return arguments.publish(
+        query,
         server=SERVER,
         connection=_peer(client),
         app=app,
         name=name,
-        broadcaster=argument(query, broadcaster_argument) or f"{app}/{name}",
         address=address_of(text_of(client, "real_ip", 128)) or address_of(text_of(client, "address", 128)),
-        attributes={"stream_key": key} if key else {},
     )
 
 

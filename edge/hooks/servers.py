@@ -14,6 +14,7 @@ from edge.enforce import (
     SrsConnector,
     ZlMediaKitConnector,
 )
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.chain import DIALECTS, Chain, ChainedHooks, Upstream
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import ServerHooks, ServerHookSettings
@@ -61,14 +62,14 @@ class IngestServers:
         if (node := settings.node_media_server) is None:
             return
         connector = NodeMediaServerConnector(node.api_url, node.jwt_secret.get_secret_value())
-        hook = self._hook_settings(node.pull_url, node.broadcaster_argument)
+        hook = self._hook_settings(node)
         self._add(connector, node, lambda gatekeeper: NodeMediaServerHooks(gatekeeper, connector, hook))
 
     def _add_srs(self, settings: Settings) -> None:
         if (srs := settings.srs) is None:
             return
         connector = SrsConnector(srs.api_url, user=srs.api_user, password=srs.api_password.get_secret_value())
-        hook = self._hook_settings(srs.pull_url, srs.broadcaster_argument)
+        hook = self._hook_settings(srs)
         self._add(connector, srs, lambda gatekeeper: SrsHooks(gatekeeper, connector, hook))
 
     def _add_mediamtx(self, settings: Settings) -> None:
@@ -76,7 +77,7 @@ class IngestServers:
             return
         credentials = ApiCredentials(mtx.api_user, mtx.api_password.get_secret_value())
         connector = MediaMtxConnector(mtx.api_url, user=credentials.user, password=credentials.password)
-        hook = self._hook_settings(mtx.pull_url, mtx.broadcaster_argument)
+        hook = self._hook_settings(mtx)
         self._add(connector, mtx, lambda gatekeeper: MediaMtxHooks(gatekeeper, connector, hook, credentials))
 
     def _add_ovenmediaengine(self, settings: Settings) -> None:
@@ -85,7 +86,7 @@ class IngestServers:
         connector = OvenMediaEngineConnector(
             ome.api_url, ome.access_token.get_secret_value(), vhost=ome.vhost
         )
-        hook = self._hook_settings(ome.pull_url, ome.broadcaster_argument)
+        hook = self._hook_settings(ome)
         key = ome.secret_key.get_secret_value()
         self._add(connector, ome, lambda gatekeeper: OvenMediaEngineHooks(gatekeeper, connector, hook, key))
 
@@ -93,7 +94,7 @@ class IngestServers:
         if (zlm := settings.zlmediakit) is None:
             return
         connector = ZlMediaKitConnector(zlm.api_url, zlm.api_secret.get_secret_value(), vhost=zlm.vhost)
-        hook = self._hook_settings(zlm.pull_url, zlm.broadcaster_argument)
+        hook = self._hook_settings(zlm)
         self._add(connector, zlm, lambda gatekeeper: ZlMediaKitHooks(gatekeeper, connector, hook))
 
     def _add(
@@ -102,8 +103,13 @@ class IngestServers:
         self._connectors.append(connector)
         self._hooks.append((make, connector.kind, upstream_of(section)))
 
-    def _hook_settings(self, pull_url: str, broadcaster_argument: str) -> ServerHookSettings:
-        return ServerHookSettings(pull_url, self._hook_secret, broadcaster_argument)
+    def _hook_settings(self, section: ServerSection) -> ServerHookSettings:
+        return ServerHookSettings(section.pull_url, self._hook_secret, arguments_of(section))
+
+
+def arguments_of(section: ServerSection) -> PublishArguments:
+    """The arguments of a publish URL that count at that server."""
+    return PublishArguments(section.broadcaster_argument, section.attribute_arguments)
 
 
 def upstream_of(section: ServerSection) -> Upstream | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.chain import Upstream
 
 
@@ -17,8 +18,7 @@ class HookSettings:
     """Every hook must carry it as ``?secret=``."""
     pull_url: str = "rtmp://127.0.0.1:1935/{app}/{name}"
     stat_url: str = "http://127.0.0.1:18081/stat"
-    broadcaster_argument: str = "user"
-    """Argument of the publish URL that names the broadcaster."""
+    arguments: PublishArguments = field(default_factory=PublishArguments)
     pull_wait_ms: int = 300
     """Longest wait for the pull to be connected before a publish is answered."""
     upstream: Upstream | None = None

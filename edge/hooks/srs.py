@@ -16,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edge.domain import Publish, StreamId
+from edge.domain import Publish
 from edge.enforce.connectors.srs import SrsConnector
 from edge.errors import InvalidInput
-from edge.hooks.fields import MAX_APP, address_of, argument, parse_query, plain, stream_name, text_of
-from edge.hooks.follower import Follower
+from edge.hooks.arguments import PublishArguments
+from edge.hooks.fields import MAX_APP, address_of, parse_query, plain, stream_name, text_of
+from edge.hooks.followed import FollowedHooks
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import NOT_NOW, ServerHookSettings, read_object, status_of, words
 
@@ -29,42 +30,35 @@ SERVER = "srs"
 _CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-class SrsHooks:
+class SrsHooks(FollowedHooks):
     """Admits, and follows to the end."""
 
     server = SERVER
 
     def __init__(self, gatekeeper: Gatekeeper, connector: SrsConnector, settings: ServerHookSettings) -> None:
-        self._settings = settings
-        self._follower = Follower(gatekeeper, connector, settings.pull_url, connector.publishes)
+        super().__init__(gatekeeper, connector, settings, connector.publishes)
 
     def routes(self) -> list[Route]:
         return [Route(f"/hooks/{SERVER}", self.callback, methods=["POST"])]
-
-    def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._follower.follow(stream_id, publish)
-
-    async def aclose(self) -> None:
-        await self._follower.aclose()
 
     async def callback(self, request: Request) -> Response:
         try:
             fields = await read_object(request, self._settings.secret)
             match text_of(fields, "action", 32):
                 case "on_publish":
-                    publish = read_publish(fields, self._settings.broadcaster_argument)
+                    publish = read_publish(fields, self._settings.arguments)
                     admission = await self._follower.admit(publish)
                     if not admission.allowed:
                         status = 503 if admission.reason in NOT_NOW else 403
                         return _refusal(status, words(admission.notice))
                 case "on_unpublish":
-                    await self._follower.ended(read_publish(fields, self._settings.broadcaster_argument))
+                    await self._follower.ended(read_publish(fields, self._settings.arguments))
         except InvalidInput as error:
             return _refusal(status_of(error), str(error))
         return JSONResponse({"code": 0})
 
 
-def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publish:
+def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field."""
     app = plain(fields, "app", MAX_APP)
     name = stream_name(fields, "stream")
@@ -72,15 +66,13 @@ def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publis
     if not _CLIENT.fullmatch(connection):
         raise InvalidInput("client_id", "must be 1 to 64 of A-Z a-z 0-9 -")
     query = parse_query(text_of(fields, "param"))
-    key = argument(query, "key")
-    return Publish(
+    return arguments.publish(
+        query,
         server=SERVER,
         connection=connection,
         app=app,
         name=name,
-        broadcaster=argument(query, broadcaster_argument) or f"{app}/{name}",
         address=address_of(text_of(fields, "ip", 128)),
-        attributes={"stream_key": key} if key else {},
     )
 
 

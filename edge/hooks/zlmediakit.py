@@ -16,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edge.domain import Publish, StreamId
+from edge.domain import Publish
 from edge.enforce.connectors.zlmediakit import SESSION, ZlMediaKitConnector
 from edge.errors import InvalidInput
-from edge.hooks.fields import MAX_APP, address_of, argument, parse_query, plain, stream_name, text_of
-from edge.hooks.follower import Follower
+from edge.hooks.arguments import PublishArguments
+from edge.hooks.fields import MAX_APP, address_of, parse_query, plain, stream_name, text_of
+from edge.hooks.followed import FollowedHooks
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import ServerHookSettings, read_object, words
 
@@ -28,7 +29,7 @@ SERVER = "zlmediakit"
 _REFUSED = -1
 
 
-class ZlMediaKitHooks:
+class ZlMediaKitHooks(FollowedHooks):
     """Admits, and follows to the end."""
 
     server = SERVER
@@ -36,8 +37,7 @@ class ZlMediaKitHooks:
     def __init__(
         self, gatekeeper: Gatekeeper, connector: ZlMediaKitConnector, settings: ServerHookSettings
     ) -> None:
-        self._settings = settings
-        self._follower = Follower(gatekeeper, connector, settings.pull_url, connector.publishes)
+        super().__init__(gatekeeper, connector, settings, connector.publishes)
 
     def routes(self) -> list[Route]:
         return [
@@ -45,16 +45,10 @@ class ZlMediaKitHooks:
             Route(f"/hooks/{SERVER}/on_flow_report", self.on_flow_report, methods=["POST"]),
         ]
 
-    def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._follower.follow(stream_id, publish)
-
-    async def aclose(self) -> None:
-        await self._follower.aclose()
-
     async def on_publish(self, request: Request) -> Response:
         try:
             fields = await read_object(request, self._settings.secret)
-            publish = read_publish(fields, self._settings.broadcaster_argument)
+            publish = read_publish(fields, self._settings.arguments)
         except InvalidInput as error:
             return _answer(_REFUSED, str(error))
         admission = await self._follower.admit(publish)
@@ -64,13 +58,13 @@ class ZlMediaKitHooks:
         try:
             fields = await read_object(request, self._settings.secret)
             if fields.get("player") is False:
-                await self._follower.ended(read_publish(fields, self._settings.broadcaster_argument))
+                await self._follower.ended(read_publish(fields, self._settings.arguments))
         except InvalidInput as error:
             return _answer(_REFUSED, str(error))
         return _answer(0, "success")
 
 
-def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publish:
+def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field."""
     app = plain(fields, "app", MAX_APP)
     name = stream_name(fields, "stream")
@@ -78,15 +72,13 @@ def read_publish(fields: Mapping[str, Any], broadcaster_argument: str) -> Publis
     if not SESSION.fullmatch(connection):
         raise InvalidInput("id", "must be 1 to 128 of A-Z a-z 0-9 . _ : -")
     query = parse_query(text_of(fields, "params"))
-    key = argument(query, "key")
-    return Publish(
+    return arguments.publish(
+        query,
         server=SERVER,
         connection=connection,
         app=app,
         name=name,
-        broadcaster=argument(query, broadcaster_argument) or f"{app}/{name}",
         address=address_of(text_of(fields, "ip", 128)),
-        attributes={"stream_key": key} if key else {},
     )
 
 

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import av
 import pytest
@@ -17,27 +16,14 @@ from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
 from edge.api.gen import operator_pb2
-from edge.cli.demo_footage import DemoFootage, demo_footage
+from edge.cli.demo_footage import DemoFootage
 from edge.cli.operator_client import operator
-from edge.ingest.programme import write_programme
 from edge.launch import GateProcess
 from tests.conftest import require
+from tests.running_gate import PATIENCE_S, block, evidenced, metrics, until_metric
 
 pytestmark = pytest.mark.integration
-PATIENCE_S = 60.0
 SECRET = "a-secret~of.the-hooks"
-
-
-@pytest.fixture(scope="session")
-def footage(shared: Path) -> DemoFootage:
-    return demo_footage(None, shared / "data")
-
-
-@pytest.fixture(scope="session")
-def programme(footage: DemoFootage, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("programme") / "programme.flv"
-    write_programme(footage.parts, out)
-    return out
 
 
 @pytest.fixture
@@ -56,6 +42,7 @@ control_url = "{nginx.control_url}"
 stat_url = "{nginx.stat_url}"
 pull_url = "{nginx.pull_url}"
 pull_wait_ms = 5000
+attribute_arguments = ["device"]
 """
 
 
@@ -90,20 +77,24 @@ def test_calm_then_violent_is_admitted_pulled_cut_and_kept_out(
         assert gate.stop() == 0
 
 
-def test_a_block_by_hand_cuts_the_running_stream(programme: Path, nginx: NginxRtmp, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "subject", "query"),
+    [("broadcaster", "u42", "user=u42"), ("attribute", "device=d9", "user=u42&device=d9&device=d8")],
+)
+def test_a_block_by_hand_cuts_the_running_stream(
+    kind: str, subject: str, query: str, programme: Path, nginx: NginxRtmp, tmp_path: Path
+) -> None:
     with GateProcess(tmp_path / "gate", config=config_for(nginx)) as gate:
         nginx.start(gate.http, SECRET)
         with (
-            Publisher(nginx.url("cam", "user=u42")) as publisher,
-            Publisher(nginx.url("b", "user=u43")) as other,
+            Publisher(nginx.url("cam", query)) as publisher,
+            Publisher(nginx.url("b", "user=u43&device=d8")) as other,
         ):
             until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
-            with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
-                request = operator_pb2.AddBlockRequest(subject="u42", duration_ms=3_600_000, reason="test")
-                stub.AddBlock(request, metadata=metadata, timeout=10)
+            block(gate, subject, kind)
             assert publisher.wait(PATIENCE_S) != 0
             assert other.running
-        assert kept_out(gate, nginx.url("cam", "user=u42"), programme)
+        assert kept_out(gate, nginx.url("cam", query), programme)
         assert 'edge_admissions_total{reason="blocked"} 40.0' in metrics(gate)
 
 
@@ -139,33 +130,6 @@ def kept_out(gate: GateProcess, url: str, programme: Path) -> bool:
     with Progress(disable=True) as progress:
         said = asyncio.run(reconnects(gate, url, programme, 40, asks_first=True, progress=progress))
     return not (said["got_in"] or said["admitted_by_gate"] or said["no_answer"])
-
-
-def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
-    """The incident of the cut, when it is proven and its clip is written."""
-    deadline = time.monotonic() + PATIENCE_S
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
-        while True:
-            request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
-            found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents
-            for incident in found:
-                if incident.evidence_path and incident.cut_confirmed_wall_ms:
-                    return incident
-            assert time.monotonic() < deadline, (found, gate.log()[-3000:])
-            time.sleep(0.1)
-
-
-def metrics(gate: GateProcess) -> str:
-    with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
-        text: str = response.read().decode()
-    return text
-
-
-def until_metric(gate: GateProcess, line: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while line not in metrics(gate):
-        assert time.monotonic() < deadline, metrics(gate)
-        time.sleep(0.05)
 
 
 def pictures(path: Path) -> list[int]:

@@ -11,10 +11,13 @@ import pytest
 from edge.enforce import notice
 from edge.errors import InvalidInput
 from edge.hooks import Admission, ApiCredentials, MediaMtxHooks
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.mediamtx import read_publish
 from tests.enforce.doubles import MediaMtxDouble
 from tests.hooks.conftest import RecordingGate, until
 from tests.hooks.dialects import SETTINGS, beside
+
+ARGUMENTS = PublishArguments()
 
 HOOK = "/hooks/mediamtx"
 CONNECTION = MediaMtxDouble.ids[0]
@@ -136,7 +139,7 @@ async def test_bad_calls_are_refused(gate: RecordingGate, http: httpx.AsyncClien
 )
 def test_refused_with_the_field(field: str, value: object) -> None:
     with pytest.raises(InvalidInput):
-        read_publish({**PUBLISH, field: value}, "user")
+        read_publish({**PUBLISH, field: value}, ARGUMENTS)
 
 
 @pytest.mark.parametrize(
@@ -144,4 +147,4 @@ def test_refused_with_the_field(field: str, value: object) -> None:
     [("user=u42", "login", "u42"), ("", "login", "login"), ("", "", "live/show")],
 )
 def test_the_broadcaster(query: str, user: str, broadcaster: str) -> None:
-    assert read_publish({**PUBLISH, "query": query, "user": user}, "user").broadcaster == broadcaster
+    assert read_publish({**PUBLISH, "query": query, "user": user}, ARGUMENTS).broadcaster == broadcaster

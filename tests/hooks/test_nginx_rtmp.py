@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InvalidInput, LimitExceeded
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.fields import MAX_BODY_BYTES, MAX_FIELDS, parse_form
 from edge.hooks.nginx_rtmp import read_connection, read_publish
+
+ARGUMENTS = PublishArguments()
 
 MEASURED = (
     b"app=live&flashver=FMLE/3.0%20(compatible%3B%20Lavf59.27&swfurl=&tcurl=rtmp://127.0.0.1:48985/live"
@@ -19,7 +22,7 @@ MEASURED = (
 
 
 def test_the_measured_body() -> None:
-    publish = read_publish(parse_form(MEASURED + b"&user=u42&key=sek"), "user")
+    publish = read_publish(parse_form(MEASURED + b"&user=u42&key=sek"), ARGUMENTS)
     assert publish.server == "nginx-rtmp"
     assert (publish.connection, publish.app, publish.name) == ("2", "live", "show")
     assert (publish.broadcaster, publish.address) == ("u42", "127.0.0.1")
@@ -27,13 +30,16 @@ def test_the_measured_body() -> None:
 
 
 def test_without_accounts_the_broadcaster_is_the_stream() -> None:
-    publish = read_publish(parse_form(MEASURED), "user")
+    publish = read_publish(parse_form(MEASURED), ARGUMENTS)
     assert publish.broadcaster == "live/show"
     assert publish.attributes == {}
 
 
 def test_another_argument_names_the_broadcaster() -> None:
-    assert read_publish(parse_form(MEASURED + b"&user=u1&account=a1"), "account").broadcaster == "a1"
+    assert (
+        read_publish(parse_form(MEASURED + b"&user=u1&account=a1"), PublishArguments("account")).broadcaster
+        == "a1"
+    )
 
 
 def test_what_a_publisher_appends_never_wins() -> None:
@@ -41,7 +47,7 @@ def test_what_a_publisher_appends_never_wins() -> None:
         b"&user=u42&name=other&app=other&clientid=9&addr=1.2.3.4&call=publish_done&user=innocent&key=a&key=b"
     )
     honest = MEASURED + b"&user=u42&key=a"
-    assert read_publish(parse_form(hostile), "user") == read_publish(parse_form(honest), "user")
+    assert read_publish(parse_form(hostile), ARGUMENTS) == read_publish(parse_form(honest), ARGUMENTS)
 
 
 @given(
@@ -51,7 +57,7 @@ def test_what_a_publisher_appends_never_wins() -> None:
 )
 def test_no_query_moves_a_publish_to_another_stream(query: list[tuple[str, str]]) -> None:
     appended = "".join(f"&{key}={quote_plus(value, errors='replace')}" for key, value in query)
-    publish = read_publish(parse_form(MEASURED + appended.encode()), "user")
+    publish = read_publish(parse_form(MEASURED + appended.encode()), ARGUMENTS)
     assert (publish.connection, publish.app, publish.name, publish.address) == (
         "2",
         "live",
@@ -75,7 +81,7 @@ def test_forms_are_read_back(fields: dict[str, str]) -> None:
 @given(st.binary(max_size=300))
 def test_any_body_is_read_or_refused(body: bytes) -> None:
     try:
-        publish = read_publish(parse_form(body), "user")
+        publish = read_publish(parse_form(body), ARGUMENTS)
     except InvalidInput:
         return
     assert publish.app
@@ -95,7 +101,7 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
 )
 def test_bounds(body: bytes, limit: str) -> None:
     with pytest.raises(LimitExceeded, match=limit):
-        read_publish(parse_form(body), "user")
+        read_publish(parse_form(body), ARGUMENTS)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_bounds(body: bytes, limit: str) -> None:
 )
 def test_refused_with_the_field(old: bytes, new: bytes, field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        read_publish(parse_form(MEASURED.replace(old, new)), "user")
+        read_publish(parse_form(MEASURED.replace(old, new)), ARGUMENTS)
     assert caught.value.field == field
 
 
@@ -142,7 +148,7 @@ def test_refused_with_the_field(old: bytes, new: bytes, field: str) -> None:
 )
 def test_address_without_its_port(given_as: str, address: str) -> None:
     body = MEASURED.replace(b"addr=127.0.0.1", b"addr=" + given_as.encode())
-    assert read_publish(parse_form(body), "user").address == address
+    assert read_publish(parse_form(body), ARGUMENTS).address == address
 
 
 def test_the_end_of_a_publish() -> None:

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from edge.enforce import NodeMediaServerConnector, notice
 from edge.errors import InvalidInput, LimitExceeded
 from edge.hooks import Admission, HookSettings, NodeMediaServerHooks, ServerHookSettings, create_app
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.fields import parse_object
 from edge.hooks.node_media_server import read_publish
 from tests.hooks.conftest import RecordingGate, until
+
+ARGUMENTS = PublishArguments()
 
 HOOK = "/hooks/node-media-server"
 SESSION = "mb8xyz0abc12"
@@ -184,20 +187,20 @@ async def test_bad_bodies_are_refused_by_name(
 )
 def test_refused_with_the_field(field: str, value: object) -> None:
     with pytest.raises(InvalidInput) as caught:
-        read_publish({**MEASURED, field: value}, "user")
+        read_publish({**MEASURED, field: value}, ARGUMENTS)
     assert caught.value.field in {field, "user"}
 
 
 def test_bounds() -> None:
     with pytest.raises(LimitExceeded, match="512 characters"):
-        read_publish({**MEASURED, "query": {"user": "a" * 513}}, "user")
+        read_publish({**MEASURED, "query": {"user": "a" * 513}}, ARGUMENTS)
 
 
 def test_of_an_argument_that_is_given_twice_the_first_counts() -> None:
     fields = {**MEASURED, "query": {"user": ["u42", "innocent"], "key": []}}
     with pytest.raises(InvalidInput, match="key"):
-        read_publish(fields, "user")
-    assert read_publish({**fields, "query": {"user": ["u42", "innocent"]}}, "user").broadcaster == "u42"
+        read_publish(fields, ARGUMENTS)
+    assert read_publish({**fields, "query": {"user": ["u42", "innocent"]}}, ARGUMENTS).broadcaster == "u42"
 
 
 @pytest.mark.parametrize(
@@ -211,11 +214,11 @@ def test_of_an_argument_that_is_given_twice_the_first_counts() -> None:
     ],
 )
 def test_address_without_its_port(ip: str, address: str) -> None:
-    assert read_publish({**MEASURED, "ip": ip}, "user").address == address
+    assert read_publish({**MEASURED, "ip": ip}, ARGUMENTS).address == address
 
 
 def test_without_accounts_the_broadcaster_is_the_stream() -> None:
-    assert read_publish({**MEASURED, "query": None}, "user").broadcaster == "live/show"
+    assert read_publish({**MEASURED, "query": None}, ARGUMENTS).broadcaster == "live/show"
 
 
 def test_of_a_key_that_is_given_twice_the_first_counts() -> None:
@@ -231,7 +234,7 @@ _JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted(MEASURED)), _JSON))
 def test_any_body_is_read_or_refused(fields: dict[str, Any]) -> None:
     try:
-        publish = read_publish(parse_object(json.dumps({**MEASURED, **fields}).encode()), "user")
+        publish = read_publish(parse_object(json.dumps({**MEASURED, **fields}).encode()), ARGUMENTS)
     except InvalidInput:
         return
     assert publish.app

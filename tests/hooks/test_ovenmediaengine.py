@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 from edge.enforce import notice
 from edge.errors import InvalidInput
 from edge.hooks import Admission, OvenMediaEngineHooks
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.json_hooks import BadSecret
 from edge.hooks.ovenmediaengine import MAX_AGE_MS, Replays, read_publish, signature_of
 from tests.enforce.doubles import OvenMediaEngineDouble
 from tests.hooks.conftest import RecordingGate, until
 from tests.hooks.dialects import SETTINGS, beside
+
+ARGUMENTS = PublishArguments()
 
 HOOK = "/hooks/ovenmediaengine"
 KEY = "1234"
@@ -203,13 +206,13 @@ async def test_a_long_body_is_refused(http: httpx.AsyncClient) -> None:
 
 def test_ipv6_peers_are_told_apart() -> None:
     body = changed(client={"address": "2001:db8::1", "port": 50002})
-    assert read_publish(body, "user").connection == "2001:db8::1:50002"
+    assert read_publish(body, ARGUMENTS).connection == "2001:db8::1:50002"
 
 
 @given(st.text(max_size=40))
 def test_any_url_is_read_or_refused(url: str) -> None:
     try:
-        publish = read_publish(changed(url=f"rtmp://ome/{url}"), "user")
+        publish = read_publish(changed(url=f"rtmp://ome/{url}"), ARGUMENTS)
     except InvalidInput:
         return
     assert publish.app

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from edge.enforce import notice
 from edge.errors import InvalidInput
 from edge.hooks import Admission, SrsHooks
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.srs import read_publish
 from tests.enforce.doubles import SrsDouble
 from tests.hooks.conftest import RecordingGate, until
 from tests.hooks.dialects import SETTINGS, beside
+
+ARGUMENTS = PublishArguments()
 
 HOOK = "/hooks/srs"
 CLIENT = SrsDouble.ids[0]
@@ -123,13 +126,13 @@ async def test_bad_bodies_are_refused(
 )
 def test_refused_with_the_field(field: str, value: object) -> None:
     with pytest.raises(InvalidInput):
-        read_publish({**ON_PUBLISH, field: value}, "user")
+        read_publish({**ON_PUBLISH, field: value}, ARGUMENTS)
 
 
 @given(st.text(max_size=60))
 def test_no_query_moves_a_publish_to_another_stream(query: str) -> None:
     try:
-        publish = read_publish({**ON_PUBLISH, "param": f"?user=u42&{query}"}, "user")
+        publish = read_publish({**ON_PUBLISH, "param": f"?user=u42&{query}"}, ARGUMENTS)
     except InvalidInput:
         return
     assert (publish.connection, publish.app, publish.name) == (CLIENT, "live", "show")

@@ -11,10 +11,13 @@ import pytest
 from edge.enforce import notice
 from edge.errors import InvalidInput
 from edge.hooks import Admission, ZlMediaKitHooks
+from edge.hooks.arguments import PublishArguments
 from edge.hooks.zlmediakit import read_publish
 from tests.enforce.doubles import ZlMediaKitDouble
 from tests.hooks.conftest import RecordingGate, until
 from tests.hooks.dialects import SETTINGS, beside
+
+ARGUMENTS = PublishArguments()
 
 ON_PUBLISH = "/hooks/zlmediakit/on_publish"
 ON_FLOW_REPORT = "/hooks/zlmediakit/on_flow_report"
@@ -98,4 +101,4 @@ async def test_bad_calls_are_refused(gate: RecordingGate, http: httpx.AsyncClien
 )
 def test_refused_with_the_field(field: str, value: object) -> None:
     with pytest.raises(InvalidInput):
-        read_publish({**BODY, field: value}, "user")
+        read_publish({**BODY, field: value}, ARGUMENTS)

@@ -8,19 +8,16 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
-from urllib.request import urlopen
 
 import httpx
 import pytest
 
 from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.publisher import Publisher
-from edge.api.auth import Role
-from edge.api.gen import operator_pb2
-from edge.cli.operator_client import operator
 from edge.enforce.connectors.nginx_stat import parse_stat
 from edge.launch import GateProcess
 from tests.conftest import require
+from tests.running_gate import block, metrics
 
 pytestmark = pytest.mark.integration
 PATIENCE_S = 60.0
@@ -97,18 +94,6 @@ upstream_url = "http://127.0.0.1:{platform.server_port}/auth"
 def publishes(nginx: NginxRtmp, name: str) -> bool:
     stat = parse_stat(httpx.get(nginx.stat_url, trust_env=False).content)
     return stat is not None and any(c.name == name and c.publishing for c in stat.clients)
-
-
-def block(gate: GateProcess, subject: str) -> None:
-    with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
-        request = operator_pb2.AddBlockRequest(subject=subject, duration_ms=3_600_000, reason="test")
-        stub.AddBlock(request, metadata=metadata, timeout=10)
-
-
-def metrics(gate: GateProcess) -> str:
-    with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
-        text: str = response.read().decode()
-    return text
 
 
 def until(condition: Callable[[], bool]) -> None:

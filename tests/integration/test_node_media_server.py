@@ -7,42 +7,25 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import httpx
 import pytest
 from rich.progress import Progress
 
 from benchmarks._reconnects import reconnects
-from benchmarks.servers.nginx_rtmp import free_port
 from benchmarks.servers.node_media_server import NodeMediaServer, available
 from benchmarks.servers.publisher import PATTERN, Publisher
-from edge.api.auth import Role
-from edge.api.gen import operator_pb2
-from edge.cli.demo_footage import DemoFootage, demo_footage
-from edge.cli.operator_client import operator
+from benchmarks.servers.server_process import free_port
+from edge.cli.demo_footage import DemoFootage
 from edge.enforce import CutTarget, Cutter, NodeMediaServerConnector
 from edge.enforce.connectors.node_media_server import bearer_token
-from edge.ingest.programme import write_programme
 from edge.ingest.rtmp_client import RtmpPublisher
 from edge.launch import GateProcess
 from tests.conftest import require
+from tests.running_gate import PATIENCE_S, block, evidenced, metrics, until_metric
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-PATIENCE_S = 60.0
 SECRET = "a-secret~of.the-hooks"
-
-
-@pytest.fixture(scope="session")
-def footage(shared: Path) -> DemoFootage:
-    return demo_footage(None, shared / "data")
-
-
-@pytest.fixture(scope="session")
-def programme(footage: DemoFootage, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("programme") / "programme.flv"
-    write_programme(footage.parts, out)
-    return out
 
 
 @pytest.fixture
@@ -233,36 +216,3 @@ async def session_of(server: NodeMediaServer, name: str) -> str:
                 return str(response.json()["data"]["publisher"]["id"])
             await asyncio.sleep(0.05)
     raise AssertionError(server.output())
-
-
-def block(gate: GateProcess, subject: str) -> None:
-    with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
-        request = operator_pb2.AddBlockRequest(subject=subject, duration_ms=3_600_000, reason="test")
-        stub.AddBlock(request, metadata=metadata, timeout=10)
-
-
-def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
-    """The incident of the cut, when it is proven and its clip is written."""
-    deadline = time.monotonic() + PATIENCE_S
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
-        while True:
-            request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
-            found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents
-            for incident in found:
-                if incident.evidence_path and incident.cut_confirmed_wall_ms:
-                    return incident
-            assert time.monotonic() < deadline, (found, gate.log()[-3000:])
-            time.sleep(0.1)
-
-
-def metrics(gate: GateProcess) -> str:
-    with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
-        text: str = response.read().decode()
-    return text
-
-
-def until_metric(gate: GateProcess, line: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while line not in metrics(gate):
-        assert time.monotonic() < deadline, (metrics(gate), gate.log()[-3000:])
-        time.sleep(0.05)

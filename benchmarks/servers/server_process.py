@@ -1,0 +1,84 @@
+"""A real server in a process of its own, in the foreground, under a folder of its own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+_STOP_S = 10.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """An RTMP server with an HTTP port; both are known before it starts. What it writes is in ``output``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.rtmp_port = free_port()
+        self.http_port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pull_url(self) -> str:
+        return f"rtmp://127.0.0.1:{self.rtmp_port}/{{app}}/{{name}}"
+
+    def url(self, name: str, query: str = "", app: str = "live") -> str:
+        """Where a publisher publishes to over RTMP."""
+        return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{name}" + (f"?{query}" if query else "")
+
+    def output(self) -> str:
+        """What it wrote."""
+        return self._written.read_text(errors="replace")
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _written(self) -> Path:
+        return self._directory / "server.out"
+
+    def _run(
+        self, command: Sequence[str], ready_url: str, start_s: float, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it, and wait until ``ready_url`` answers 200. Raises AssertionError with its words."""
+        with self._written.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, cwd=self._directory, env=env
+            )
+        deadline = time.monotonic() + start_s
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, self.output()
+            try:
+                if httpx.get(ready_url, trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.02)
+        raise AssertionError(f"{command[0]} did not answer: {self.output()}")

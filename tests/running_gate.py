@@ -1,0 +1,50 @@
+"""What tests ask a running gate of: its metrics, its incidents, a block."""
+
+from __future__ import annotations
+
+import time
+from urllib.request import urlopen
+
+from edge.api.auth import Role
+from edge.api.gen import operator_pb2
+from edge.cli.operator_client import operator
+from edge.launch import GateProcess
+
+PATIENCE_S = 60.0
+
+
+def metrics(gate: GateProcess) -> str:
+    with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
+        text: str = response.read().decode()
+    return text
+
+
+def until_metric(gate: GateProcess, line: str) -> None:
+    """Wait for a line of the metrics."""
+    deadline = time.monotonic() + PATIENCE_S
+    while line not in metrics(gate):
+        assert time.monotonic() < deadline, (metrics(gate), gate.log()[-3000:])
+        time.sleep(0.05)
+
+
+def block(gate: GateProcess, subject: str, kind: str = "broadcaster") -> None:
+    """Block by hand, for an hour."""
+    with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
+        request = operator_pb2.AddBlockRequest(
+            subject_kind=kind, subject=subject, duration_ms=3_600_000, reason="test"
+        )
+        stub.AddBlock(request, metadata=metadata, timeout=10)
+
+
+def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
+    """The incident of the cut, when it is proven and its clip is written."""
+    deadline = time.monotonic() + PATIENCE_S
+    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+        while True:
+            request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
+            found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents
+            for incident in found:
+                if incident.evidence_path and incident.cut_confirmed_wall_ms:
+                    return incident
+            assert time.monotonic() < deadline, (found, gate.log()[-3000:])
+            time.sleep(0.1)
