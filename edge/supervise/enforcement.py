@@ -115,21 +115,19 @@ class Enforcement:
         self._tasks.run(self._close_publisher(stream, verdict, answer, None))
         self._tasks.run(self._marks.stream_cut(stream, reason, block, self._clock.wall_ms()))
 
-    def blocks_apply(self, blocks: Iterable[Block] | None = None) -> None:
-        """Cut every running stream that one of ``blocks`` names, new ones; None: that any block names.
+    def blocks_apply(self, blocks: Iterable[Block]) -> None:
+        """Cut every running stream that one of ``blocks``, new ones, names."""
+        now = self._clock.wall_ms()
+        for block in sorted(blocks, key=lambda block: block.until_ms, reverse=True):
+            if block.active_at(now):
+                for stream in self._registry.named_by(block):
+                    self.cut_without_strike(stream, "blocked", block)
 
-        New ones are looked up among themselves: beside a million others each stream takes many times longer.
-        """
-        view = self._view
-        if blocks is not None:
-            view = AdmissionView()
-            for new in blocks:
-                view.add(new)
-            if not len(view):
-                return
+    def every_block_applies(self) -> None:
+        """Cut every running stream that any block names: it may have been made while no gate ran."""
         now = self._clock.wall_ms()
         for stream in self._registry:
-            block = None if stream.cutting else view.check(stream.publish, now)
+            block = None if stream.cutting else self._view.check(stream.publish, now)
             if block is not None:
                 self.cut_without_strike(stream, "blocked", block)
 

@@ -158,7 +158,7 @@ class Gate:
                 log.error("streams of an earlier run are not watched", error=str(error))
                 break
         self._state.metrics.streams.set(len(self.registry))
-        self._enforcement.blocks_apply()
+        self._enforcement.every_block_applies()
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
         """Some gate of the fleet, perhaps this one, has made or lifted blocks."""

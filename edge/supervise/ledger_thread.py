@@ -22,7 +22,16 @@ class LedgerThread:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._urgent = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-urgent")
         self._metrics = metrics
-        self.down = False
+        self._back = asyncio.Event()
+        self._back.set()
+
+    @property
+    def down(self) -> bool:
+        return not self._back.is_set()
+
+    async def back(self) -> None:
+        """Returns when the ledger takes writes, as far as is known."""
+        await self._back.wait()
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a ledger method. Passes its errors on."""
@@ -43,7 +52,10 @@ class LedgerThread:
         return result
 
     def mark(self, *, down: bool) -> None:
-        self.down = down
+        if down:
+            self._back.clear()
+        else:
+            self._back.set()
         self._metrics.ledger_down.set(1 if down else 0)
 
     def close(self) -> None:

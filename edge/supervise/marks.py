@@ -53,4 +53,7 @@ class Marks:
             except (LedgerUnavailable, NotFound) as error:
                 log.warning("mark on an incident waits for the ledger", error=str(error))
                 await asyncio.sleep(RETRY_S)
+                # Hundreds that ask a ledger which is away, each for half a second, would keep it from
+                # being found back.
+                await self._thread.back()
         log.error("mark on an incident given up", mark=mark.__name__, of=args[0])

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edge.domain import Action, Publish, StreamId, Tier
+from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
 from edge.supervise.answers import Answers
 from edge.supervise.carried import CarriedStream, CarriedStreams
+from edge.supervise.live_subjects import LiveSubjects
 from edge.supervise.pushed import PushedMedia
 from edge.supervise.tally import Tally
 
@@ -81,6 +82,7 @@ class Registry:
         self._tally = tally
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}
+        self._subjects = LiveSubjects()
         self._admitted: Counter[str] = Counter()
 
     def add(self, stream: LiveStream) -> None:
@@ -90,6 +92,7 @@ class Registry:
         self._admitted[stream.admitted_by] += 1
         if stream.publish.connection:
             self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
+        self._subjects.add(stream.id, stream.publish)
         self._tally.started(stream.id, stream.publish.app, stream.started_ms)
         self._carried.admitted(CarriedStream(stream.id, stream.publish, stream.started_ms))
 
@@ -98,6 +101,7 @@ class Registry:
             self._admitted[stream.admitted_by] -= 1
             if not self._admitted[stream.admitted_by]:
                 del self._admitted[stream.admitted_by]
+            self._subjects.remove(stream.id, stream.publish)
         self._tally.ended(stream.id)
         self._carried.over(stream.id)
         key = (stream.publish.server, stream.publish.connection)
@@ -117,6 +121,11 @@ class Registry:
     def by_connection(self, server: str, connection: str) -> LiveStream | None:
         stream_id = self._by_connection.get((server, connection))
         return None if stream_id is None else self._streams.get(stream_id)
+
+    def named_by(self, block: Block) -> list[LiveStream]:
+        """The streams that a block is for, those of another app left out."""
+        named = (self._streams[stream_id] for stream_id in self._subjects.named_by(block))
+        return [stream for stream in named if block.app in ("", stream.publish.app)]
 
     def admitted_for(self, client: str) -> int:
         """How many live streams a peer has asked admission for."""

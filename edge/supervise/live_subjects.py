@@ -1,0 +1,78 @@
+"""What the live streams say of themselves, so that a new block finds those that it names at once.
+
+A fleet that was away brings home hundreds of blocks, and looking at every stream for each of them would
+hold the event loop, and every Admit, for seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import TypeVar
+
+from edge.domain import Block, Publish, StreamId, SubjectKind
+from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_address, parse_network
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Address = tuple[int, int]
+"""Version of IP, and the address as a number."""
+
+
+class LiveSubjects:
+    """Streams by each of their subjects: one look for a block, or one at every address for a network."""
+
+    def __init__(self) -> None:
+        self._exact: dict[tuple[SubjectKind, str], set[StreamId]] = {}
+        self._addresses: dict[_Address, set[StreamId]] = {}
+
+    def add(self, stream_id: StreamId, publish: Publish) -> None:
+        for key in _subjects(publish):
+            self._exact.setdefault(key, set()).add(stream_id)
+        address = _address(publish)
+        if address is not None:
+            self._addresses.setdefault(address, set()).add(stream_id)
+
+    def remove(self, stream_id: StreamId, publish: Publish) -> None:
+        for key in _subjects(publish):
+            _discard(self._exact, key, stream_id)
+        address = _address(publish)
+        if address is not None:
+            _discard(self._addresses, address, stream_id)
+
+    def named_by(self, block: Block) -> set[StreamId]:
+        """Streams whose publish has the block's subject, in whatever app."""
+        if block.subject_kind is not SubjectKind.ADDRESS:
+            return set(self._exact.get((block.subject_kind, block.subject), ()))
+        if "/" not in block.subject:
+            address = parse_address(block.subject)
+            key = None if address is None else (address.version, int(address))
+            return set() if key is None else set(self._addresses.get(key, ()))
+        network = parse_network(block.subject)
+        first, last = int(network.network_address), int(network.broadcast_address)
+        return {
+            stream_id
+            for (version, number), streams in self._addresses.items()
+            if version == network.version and first <= number <= last
+            for stream_id in streams
+        }
+
+
+def _subjects(publish: Publish) -> Iterator[tuple[SubjectKind, str]]:
+    """All but the address."""
+    yield SubjectKind.BROADCASTER, publish.broadcaster
+    for name, value in publish.attributes.items():
+        if name == STREAM_KEY_ATTRIBUTE:
+            yield SubjectKind.STREAM_KEY, value
+        yield SubjectKind.ATTRIBUTE, attribute_subject(name, value)
+
+
+def _address(publish: Publish) -> _Address | None:
+    address = parse_address(publish.address) if publish.address else None
+    return None if address is None else (address.version, int(address))
+
+
+def _discard(streams: dict[_Key, set[StreamId]], key: _Key, stream_id: StreamId) -> None:
+    left = streams.get(key)
+    if left is not None:
+        left.discard(stream_id)
+        if not left:
+            del streams[key]
