@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,10 +16,13 @@ from edge.ledger.appealing import decide_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.bell import Bell, ring
+from edge.ledger.packed import BLOCK_COLUMNS, BlockRow
 from edge.ledger.subjects import normal_subject
 from edge.ledger.tables import appeals, audit, blocks
 from edge.ledger.undoing import update_block
 from edge.policy import ReviewPolicy
+
+_LOADED_PAGE = 5000
 
 
 class Blocks(LedgerBase):
@@ -51,21 +55,28 @@ class Blocks(LedgerBase):
             return read_block(connection, block_id)
 
     def active_blocks(self, wall_ms: int) -> Iterator[Block]:
-        """Every block that stands, page by page, for the admission view."""
+        """Every block that stands, page by page."""
+        return map(records.block_from_row, self._active(wall_ms, tuple(blocks.c), PAGE))
+
+    def active_block_rows(self, wall_ms: int) -> Iterator[BlockRow]:
+        """The same as plain rows, for the admission view."""
+        return self._active(wall_ms, tuple(blocks.c[name] for name in BLOCK_COLUMNS), _LOADED_PAGE)
+
+    def _active(self, wall_ms: int, columns: Sequence[sa.Column[Any]], page: int) -> Iterator[sa.Row[Any]]:
         last = ""
         while True:
             query = (
-                sa.select(blocks)
+                sa.select(*columns)
                 .where(blocks.c.lifted_ms.is_(None), blocks.c.until_ms > wall_ms, blocks.c.id > last)
                 .order_by(blocks.c.id)
-                .limit(PAGE)
+                .limit(page)
             )
             with self._database.read("read active blocks") as connection:
-                page = [records.block_from_row(row) for row in connection.execute(query)]
-            yield from page
-            if len(page) < PAGE:
+                rows = connection.execute(query).all()
+            yield from rows
+            if len(rows) < page:
                 return
-            last = page[-1].id
+            last = rows[-1].id
 
     def add_block(
         self,

@@ -1,34 +1,46 @@
-"""A ledger that always has somewhere to write a violation: the database, or the local journal."""
+"""A ledger that always has somewhere to write what the gate decides: the database, or the local journal."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from pathlib import Path
 from typing import Self
 
 import structlog
 
 from edge.crash import crash_point
-from edge.domain import Block, Incident
+from edge.domain import Block, Incident, Publish
 from edge.enforce.ladder import Sanction
-from edge.errors import InvalidInput, LedgerUnavailable
+from edge.errors import InvalidInput, LedgerUnavailable, NotFound
 from edge.ledger.journal import Journal
+from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
 from edge.ledger.ledger import Ledger
 from edge.ledger.violations import Violation, make_violation
+
+_PAUSE_S = 0.002
+"""Between two entries that are brought home: whoever answers Admit in this process gets its turns."""
 
 log = structlog.get_logger(__name__)
 
 
 class DurableLedger(Ledger):
-    """``record_violation`` falls back to the journal; ``reconcile`` brings the journal home.
+    """Violations, incidents and their marks fall back to the journal; ``reconcile`` brings it home.
 
-    Both may run at once, in different threads.
+    Both may run at once, in different threads. What people do has no fallback: they are told.
     """
 
     _journal: Journal
     _journal_lock: threading.Lock
     _away: bool
+    _home: int
+    """Bytes of the journal that are in the ledger."""
+    _refused: list[Entry]
+    _waiting: dict[str, Violation] | None
+    """The journal's violations by stream; None: not read yet."""
+    _adopted: list[Block]
+    """Brought home, and not returned yet."""
 
     @classmethod
     def open(  # type: ignore[override]
@@ -39,14 +51,23 @@ class DurableLedger(Ledger):
         ledger._journal = Journal(journal)
         ledger._journal_lock = threading.Lock()
         ledger._away = False
+        ledger._home = 0
+        ledger._refused = []
+        ledger._waiting = None
+        ledger._adopted = []
         ledger.reconcile()
         return ledger
+
+    @property
+    def away(self) -> bool:
+        """Whether the journal takes what is decided; ``reconcile`` or ``probe`` ends it."""
+        return self._away
 
     def record_violation(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
         """On disk when it returns, in the ledger or (``durable_in``) in the journal.
 
         A cut waits for a ledger that is away once; until ``reconcile`` or ``probe`` has found it back,
-        violations go to the journal at once. The journal cannot count the strikes in a ledger that is
+        everything goes to the journal at once. The journal cannot count the strikes in a ledger that is
         away: it counts its own, and ``reconcile`` lengthens the block to what the ladder says of all.
         Raises LedgerUnavailable when both are away.
         """
@@ -58,23 +79,61 @@ class DurableLedger(Ledger):
         try:
             return super().record_violation(incident, sanction, wall_ms)
         except LedgerUnavailable as error:
-            self._away = True
-            log.warning("ledger is away, the journal takes the violation", error=str(error))
+            self._goes_away(error)
         except InvalidInput as error:
             # The cut must not depend on it.
             log.critical("ledger refuses the violation, the journal takes it", error=str(error))
         return self._record_in_journal(incident, sanction, wall_ms)
 
+    def record_incident(self, incident: Incident, wall_ms: int) -> None:
+        if not self._away:
+            try:
+                return super().record_incident(incident, wall_ms)
+            except LedgerUnavailable as error:
+                self._goes_away(error)
+        self._append(Opened(incident, wall_ms))
+
+    def record_stream_cut(
+        self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
+    ) -> None:
+        if not self._away:
+            try:
+                return super().record_stream_cut(stream_id, publish, reason, block_id, wall_ms)
+            except LedgerUnavailable as error:
+                self._goes_away(error)
+        self._append(StreamCut(stream_id, publish, reason, block_id, wall_ms))
+
+    def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
+        if not self._away:
+            try:
+                return super()._mark(incident_id, wall_ms, what, values)
+            except LedgerUnavailable as error:
+                self._goes_away(error)
+        self._append(Marked(incident_id, wall_ms, what, values))
+
+    def _goes_away(self, error: LedgerUnavailable) -> None:
+        if not self._away:
+            self._away = True
+            log.warning("ledger is away, the journal takes what is decided", error=str(error))
+
+    def _append(self, entry: Entry) -> None:
+        with self._journal_lock:
+            self._journal.append(entry)
+
     def _record_in_journal(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
         with self._journal_lock:
-            waiting = [entry.violation for entry in self._journal.entries()]
-            for known in waiting:
-                if incident.stream_id == known.incident.stream_id:
-                    return known
-            earlier = [v.strike for v in waiting if v.strike.broadcaster == incident.publish.broadcaster]
-            violation = make_violation(incident, sanction, earlier, wall_ms)
-            self._journal.append(violation, sanction)
-        return dataclasses.replace(violation, durable_in="journal")
+            if self._waiting is None:
+                known = (e.violation for e in self._journal.entries() if isinstance(e, Violated))
+                self._waiting = {violation.incident.stream_id: violation for violation in known}
+            if (again := self._waiting.get(incident.stream_id)) is not None:
+                return again
+            of_whom = incident.publish.broadcaster
+            earlier = [v.strike for v in self._waiting.values() if v.strike.broadcaster == of_whom]
+            made = make_violation(incident, sanction, earlier, wall_ms)
+            violation = dataclasses.replace(made, durable_in="journal")
+            self._journal.append(Violated(violation, sanction))
+            self._waiting[incident.stream_id] = violation
+        return violation
 
     def probe(self) -> tuple[Block, ...]:
         """Can the ledger be written now? Raises LedgerUnavailable; else the same as ``reconcile``."""
@@ -82,30 +141,45 @@ class DurableLedger(Ledger):
         return self.reconcile()
 
     def reconcile(self) -> tuple[Block, ...]:
-        """Move the journal into the ledger, each violation once.
+        """Move the journal into the ledger, each entry once.
 
-        Returns its blocks as the ledger has them: the same ids, possibly longer. Raises
-        LedgerUnavailable.
+        Returns the blocks of its violations as the ledger has them: the same ids, possibly longer. Raises
+        LedgerUnavailable; what is in the ledger by then is not tried again.
         """
         if self._away:
             self.ping()
-        size = self._journal.size()
-        adopted: list[Block] = []
-        if size:
+        if self._journal.size():
             crash_point("reconcile.begin")
-            refused = []
-            for entry in self._journal.entries():
-                try:
-                    adopted += self.adopt_violation(entry.violation, entry.sanction).blocks
+            for entry, end in self._journal.entries_after(self._home):
+                if entry is not None:
+                    self._adopt(entry)
                     crash_point("reconcile.adopted")
-                except InvalidInput as error:
-                    log.critical("ledger refuses a violation of the journal", error=str(error))
-                    refused.append(entry)
+                    time.sleep(_PAUSE_S)
+                self._home = end
             crash_point("reconcile.clear")
             with self._journal_lock:
-                # What was appended meanwhile may not have been read: it waits for the next time.
-                self._journal.clear(size, refused)
+                # What was appended meanwhile waits for the next time.
+                if self._journal.clear(self._home, self._refused):
+                    self._home, self._refused, self._waiting = 0, [], {}
             crash_point("reconcile.cleared")
-            log.info("journal is in the ledger", blocks=len(adopted))
+            log.info("journal is in the ledger", blocks=len(self._adopted))
         self._away = False
-        return tuple(adopted)
+        adopted, self._adopted = tuple(self._adopted), []
+        return adopted
+
+    def _adopt(self, entry: Entry) -> None:
+        try:
+            match entry:
+                case Violated(violation, sanction):
+                    self._adopted += self.adopt_violation(violation, sanction).blocks
+                case Opened(incident, wall_ms):
+                    super().record_incident(incident, wall_ms)
+                case Marked():
+                    self.adopt_mark(entry.incident_id, entry.wall_ms, entry.what, entry.values)
+                case StreamCut():
+                    self.adopt_stream_cut(
+                        entry.stream_id, entry.publish, entry.reason, entry.block_id, entry.wall_ms
+                    )
+        except (InvalidInput, NotFound) as error:
+            log.critical("ledger refuses an entry of the journal", error=str(error))
+            self._refused.append(entry)

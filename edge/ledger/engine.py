@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,8 +25,10 @@ from edge.errors import ConfigError, InvalidInput, LedgerUnavailable
 MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "edge_gate_writes"
 _MIGRATES = "edge_gate_migrates"
+_LOCK_MS = "edge_gate_lock_ms"
 _ADVISORY_KEY = 0x65646765_67617465
 """``edgegate``: PostgreSQL's advisory lock that every writing gate of a fleet takes."""
+_LOCK_NOT_AVAILABLE = "55P03"
 _CONNECT_S = 2
 _IDLE_MS = 5_000
 """A gate that stops in the middle of a transaction gives its lock back after this."""
@@ -39,12 +42,19 @@ class Database:
     ``read``: sees what is committed, waits for nobody. ``write``: one writer at a time over all
     processes, so that strikes are counted and the audit chain grows without a gap; on disk when the
     block is left without an error. Both raise LedgerUnavailable.
+
+    ``lock_ms``: how long a write waits for another writer, where that is longer than for everybody.
     """
 
-    def __init__(self, engine: sa.Engine, patience_ms: int) -> None:
+    def __init__(self, engine: sa.Engine, patience_ms: int, lock_ms: int | None = None) -> None:
         self._reader = engine
-        self._writer = engine.execution_options(**{_WRITES: True})
+        self._writer = engine.execution_options(**{_WRITES: True, _LOCK_MS: lock_ms})
         self._patience_ms = patience_ms
+        self._write_ms = patience_ms + (lock_ms or 0)
+
+    def patient(self, lock_ms: int) -> Database:
+        """The same database for people, who would rather wait for another writer than try again."""
+        return Database(self._reader, self._patience_ms, lock_ms)
 
     @contextmanager
     def read(self, doing: str) -> Iterator[sa.Connection]:
@@ -61,7 +71,7 @@ class Database:
         with (
             unavailable(doing),
             self._writer.connect() as connection,
-            deadline(connection, self._patience_ms),
+            deadline(connection, self._write_ms),
             connection.begin(),
         ):
             yield connection
@@ -107,7 +117,7 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
         raise ConfigError(f"ledger_url: {error}") from None
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings(busy_timeout_ms))
-        sa.event.listen(engine, "begin", _sqlite_begin)
+        sa.event.listen(engine, "begin", _sqlite_begin(busy_timeout_ms))
     elif engine.dialect.name == "postgresql":
         sa.event.listen(engine, "begin", _postgresql_begin)
     else:
@@ -161,15 +171,25 @@ def _sqlite_settings(busy_timeout_ms: int) -> Any:
     return set_pragmas
 
 
-def _sqlite_begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _sqlite_begin(busy_timeout_ms: int) -> Any:
+    def begin(connection: sa.Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get(_WRITES):
+            # The connection may come from a writer with another patience.
+            lock_ms = options.get(_LOCK_MS) or busy_timeout_ms
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(lock_ms)}")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+    return begin
 
 
 def _postgresql_begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
-    if options.get(_MIGRATES):
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_MIGRATION_MS}")
+    lock_ms = _MIGRATION_MS if options.get(_MIGRATES) else options.get(_LOCK_MS)
+    if lock_ms:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(lock_ms)}")
     if options.get(_WRITES):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
 
@@ -213,9 +233,19 @@ def unavailable(doing: str) -> Iterator[None]:
     except DataError as error:
         raise InvalidInput(f"ledger, {doing}", str(error.orig)) from None
     except DBAPIError as error:
+        if _is_locked(error.orig):
+            problem = "another writer holds it; nothing was changed, try again"
+            raise LedgerUnavailable(f"ledger, {doing}: {problem}") from None
         raise LedgerUnavailable(f"ledger, {doing}: {error.orig}") from None
     except Exception as error:
         # What the driver itself raises, past SQLAlchemy.
         if any(kind.__module__.startswith("psycopg") for kind in type(error).__mro__):
             raise LedgerUnavailable(f"ledger, {doing}: {error}") from None
         raise
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    """Whether a driver's error says that another writer did not let go in time."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+    return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE

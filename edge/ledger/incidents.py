@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 
 from edge.domain import Action, Incident, IncidentState, Publish
 from edge.errors import NotFound
 from edge.ledger import records
 from edge.ledger.base import GATE, PAGE, LedgerBase
-from edge.ledger.tables import incidents
+from edge.ledger.tables import audit, incidents
 
 CALLER_GONE = "caller_gone"
 """Reason of a cut that ends unproven: nobody is left who could be asked."""
@@ -39,17 +41,20 @@ class Incidents(LedgerBase):
         self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
     ) -> None:
         """A cut that no verdict led to: a block made elsewhere, or a stream that cannot be watched."""
-        detail = {
-            "server": publish.server,
-            "connection": publish.connection,
-            "app": publish.app,
-            "name": publish.name,
-            "broadcaster": publish.broadcaster,
-            "reason": reason,
-            "block_id": block_id,
-        }
         with self._database.write("record a cut") as connection:
-            self._audit(connection, wall_ms, GATE, STREAM_CUT, stream_id, detail, {})
+            self._audit(
+                connection, wall_ms, GATE, STREAM_CUT, stream_id, _cut_of(publish, reason, block_id), {}
+            )
+
+    def adopt_stream_cut(
+        self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
+    ) -> None:
+        """``record_stream_cut`` of a cut that may be on record already: a stream is cut once."""
+        known = sa.select(audit.c.number).where(audit.c.what == STREAM_CUT, audit.c.subject == stream_id)
+        with self._database.write("adopt a cut") as connection:
+            if connection.execute(known.limit(1)).first() is None:
+                detail = _cut_of(publish, reason, block_id)
+                self._audit(connection, wall_ms, GATE, STREAM_CUT, stream_id, detail, {})
 
     def mark_cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None = None) -> None:
         """``durable_ms``: when the commit of the violation had returned, as the caller saw it."""
@@ -73,6 +78,15 @@ class Incidents(LedgerBase):
         with self._database.write(what) as connection:
             update_incident(connection, incident_id, values)
             self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
+
+    def adopt_mark(self, incident_id: str, wall_ms: int, what: str, values: Mapping[str, object]) -> None:
+        """A mark that was durable elsewhere, once. Raises NotFound."""
+        with self._database.write(f"adopt {what}") as connection:
+            row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).mappings()
+            known = row.first()
+            if known is None or any(known[name] != value for name, value in values.items()):
+                update_incident(connection, incident_id, values)
+                self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
 
     def pending_cuts(self) -> tuple[Incident, ...]:
         """This gate's cuts that are durable and that nothing has proven: to be resumed after a restart."""
@@ -137,10 +151,22 @@ def read_incident(connection: sa.Connection, incident_id: str) -> Incident:
     return records.incident_from_row(row)
 
 
-def update_incident(connection: sa.Connection, incident_id: str, values: dict[str, object]) -> None:
+def update_incident(connection: sa.Connection, incident_id: str, values: Mapping[str, object]) -> None:
     result = connection.execute(incidents.update().where(incidents.c.id == incident_id).values(values))
     if result.rowcount == 0:
         raise NotFound("incident", incident_id)
+
+
+def _cut_of(publish: Publish, reason: str, block_id: str | None) -> dict[str, object]:
+    return {
+        "server": publish.server,
+        "connection": publish.connection,
+        "app": publish.app,
+        "name": publish.name,
+        "broadcaster": publish.broadcaster,
+        "reason": reason,
+        "block_id": block_id,
+    }
 
 
 def summary(incident: Incident) -> dict[str, object]:

@@ -27,6 +27,13 @@ from edge.ledger.violations import Violations
 class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies, Models, Usage):
     """One database; ``Ledger.open`` migrates it first."""
 
+    def patient(self, lock_ms: int) -> Ledger:
+        """The same ledger for people: their writes wait that long for another writer.
+
+        It shares the connections, which end with the ledger that was opened.
+        """
+        return Ledger(self._database.patient(lock_ms), self._gate)
+
     def audit_rows(self, *, after: int = 0) -> Iterator[AuditRow]:
         """The audit log in order, page by page."""
         while True:

@@ -10,12 +10,35 @@ import re
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.domain import Block, SubjectKind
+
+BLOCK_COLUMNS = (
+    "id",
+    "subject_kind",
+    "subject",
+    "app",
+    "reason",
+    "category",
+    "created_ms",
+    "until_ms",
+    "incident_id",
+    "created_by",
+    "provisional",
+    "full_until_ms",
+    "review_by_ms",
+    "strike_id",
+)
+"""What is kept of a standing block, by the names of ``Block`` and of the ledger's columns."""
+BlockRow = Sequence[Any]
+"""A standing block's values in the order of ``BLOCK_COLUMNS``; the kind as a plain string. A million
+blocks are read in a third of the time that it takes to make objects of them."""
 
 _HEAD = struct.Struct("<qBBIH")
 """created_ms, kind, flags, number of the words, length of the subject in bytes."""
@@ -32,25 +55,28 @@ _INCIDENT, _STRIKE = 64, 128
 _ID = re.compile(r"bl_([0-9a-f]{32})([0-9]?)")
 _MASK = (1 << 64) - 1
 _KINDS = tuple(SubjectKind)
+_KIND_NUMBERS = {kind.value: number for number, kind in enumerate(_KINDS)}
+row_of = attrgetter(*BLOCK_COLUMNS)
+"""A ``BlockRow`` of a ``Block``."""
 _Words = tuple[str, str, str, str]
 
 
 class PackedBlocks:
-    """Immutable. ``blocks``: standing ones, each id once. A row is a block's position in them."""
+    """Immutable. ``rows``: standing blocks, each id once. A row's number is its position in them."""
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
+    def __init__(self, rows: Iterable[BlockRow]) -> None:
         self._words: list[_Words] = []
         """App, reason, category and person: many blocks share them."""
         self._data = bytearray()
-        numbers: dict[_Words, int] = {}
         starts, untils = array("Q"), array("q")
         subjects, ids = array("Q"), array("Q")
-        for block in blocks:
-            starts.append(len(self._data))
-            untils.append(block.until_ms)
-            subjects.append(_subject_hash(block.subject_kind, block.subject))
-            ids.append(hash(block.id) & _MASK)
-            self._data += self._pack(block, numbers)
+        data, pack = self._data, _Packer(self._words).pack
+        for row in rows:
+            starts.append(len(data))
+            untils.append(row[7])
+            subjects.append(hash((row[1], row[2])) & _MASK)
+            ids.append(hash(row[0]) & _MASK)
+            data += pack(row)
         self._starts = starts
         self.until_ms: npt.NDArray[np.int64] = np.frombuffer(untils, dtype=np.int64)
         """By row."""
@@ -72,37 +98,6 @@ class PackedBlocks:
             if self._unpack(row).id == block_id:
                 return row
         return None
-
-    def _pack(self, block: Block, numbers: dict[_Words, int]) -> bytes:
-        words = (block.app, block.reason, block.category, block.created_by)
-        number = numbers.setdefault(words, len(numbers))
-        if number == len(self._words):
-            self._words.append(words)
-        flags = _PROVISIONAL if block.provisional else 0
-        rest = b""
-        review_by_ms = block.review_by_ms
-        if review_by_ms == block.until_ms:
-            flags, review_by_ms = flags | _REVIEW_BY_UNTIL, None
-        for flag, time_ms in ((_FULL_UNTIL, block.full_until_ms), (_REVIEW_BY, review_by_ms)):
-            if time_ms is not None:
-                flags |= flag
-                rest += _TIME.pack(time_ms)
-        ours = _ID.fullmatch(block.id)
-        if ours is None:
-            rest += _counted(block.id)
-        else:
-            flags |= _OUR_ID
-            rest += bytes.fromhex(ours[1]) + (ours[2] or " ").encode()
-        incident_id = block.incident_id
-        if incident_id is not None and incident_id == _incident_of(block.id):
-            flags, incident_id = flags | _OF_ITS_INCIDENT, None
-        for flag, ident in ((_INCIDENT, incident_id), (_STRIKE, block.strike_id)):
-            if ident is not None:
-                flags |= flag
-                rest += _counted(ident)
-        subject = block.subject.encode("utf-8", "surrogatepass")
-        kind = _KINDS.index(block.subject_kind)
-        return _HEAD.pack(block.created_ms, kind, flags, number, len(subject)) + subject + rest
 
     def _unpack(self, row: int) -> Block:
         start = self._starts[row]
@@ -146,6 +141,65 @@ class PackedBlocks:
         (length,) = _LENGTH.unpack_from(self._data, at)
         end = at + _LENGTH.size + length
         return self._data[at + _LENGTH.size : end].decode("utf-8", "surrogatepass"), end
+
+
+class _Packer:
+    """Rows to bytes. ``words``: grows by what rows share."""
+
+    def __init__(self, words: list[_Words]) -> None:
+        self._words = words
+        self._numbers: dict[_Words, int] = {}
+
+    def pack(self, row: BlockRow) -> bytes:
+        (
+            ident,
+            kind,
+            subject,
+            app,
+            reason,
+            category,
+            created_ms,
+            until_ms,
+            incident_id,
+            created_by,
+            provisional,
+            full_until_ms,
+            review_by_ms,
+            strike_id,
+        ) = row
+        words = (app, reason, category, created_by)
+        number = self._numbers.get(words)
+        if number is None:
+            number = self._numbers[words] = len(self._words)
+            self._words.append(words)
+        flags = _PROVISIONAL if provisional else 0
+        rest = b""
+        if full_until_ms is not None:
+            flags |= _FULL_UNTIL
+            rest = _TIME.pack(full_until_ms)
+        if review_by_ms is not None:
+            if review_by_ms == until_ms:
+                flags |= _REVIEW_BY_UNTIL
+            else:
+                flags |= _REVIEW_BY
+                rest += _TIME.pack(review_by_ms)
+        ours = _ID.fullmatch(ident)
+        if ours is None:
+            rest += _counted(ident)
+        else:
+            flags |= _OUR_ID
+            rest += bytes.fromhex(ours[1]) + (ours[2] or " ").encode()
+        if incident_id is not None:
+            if incident_id == _incident_of(ident):
+                flags |= _OF_ITS_INCIDENT
+            else:
+                flags |= _INCIDENT
+                rest += _counted(incident_id)
+        if strike_id is not None:
+            flags |= _STRIKE
+            rest += _counted(strike_id)
+        name: bytes = subject.encode("utf-8", "surrogatepass")
+        return _HEAD.pack(created_ms, _KIND_NUMBERS[kind], flags, number, len(name)) + name + rest
 
 
 def _counted(text: str) -> bytes:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.domain import Block, Publish, SubjectKind
-from edge.ledger.packed import PackedBlocks
+from edge.ledger.packed import BlockRow, PackedBlocks, row_of
 from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_address
 
 _BITS = {4: 32, 6: 128}
 _Key = tuple[SubjectKind, str]
+_NOTED = frozenset({SubjectKind.ADDRESS.value, SubjectKind.ATTRIBUTE.value})
 
 
 class AdmissionView:
@@ -32,6 +33,10 @@ class AdmissionView:
 
     def load(self, blocks: Iterable[Block]) -> None:
         """Replace everything. ``blocks``: each id once."""
+        self.load_rows(row_of(block) for block in blocks if block.lifted_ms is None)
+
+    def load_rows(self, rows: Iterable[BlockRow]) -> None:
+        """The same with standing blocks as the ledger has them."""
         self._by_subject: dict[_Key, tuple[Block, ...]] = {}
         self._by_id: dict[str, Block] = {}
         self._prefixes: dict[int, set[int]] = {4: set(), 6: set()}
@@ -41,23 +46,23 @@ class AdmissionView:
         self._loaded = PackedBlocks(())
         self._stands: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         """By row of ``_loaded``: neither removed nor forgotten."""
-        loaded = PackedBlocks(self._noted(blocks))
+        loaded = PackedBlocks(self._noted(rows))
         self._stands = np.ones(len(loaded), dtype=np.bool_)
         self._loaded = loaded
 
-    def _noted(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        for block in blocks:
-            if block.lifted_ms is None:
-                self._note(block)
-                yield block
+    def _noted(self, rows: Iterable[BlockRow]) -> Iterator[BlockRow]:
+        for row in rows:
+            if row[1] in _NOTED:
+                self._note(row[1], row[2])
+            yield row
 
-    def _note(self, block: Block) -> None:
-        if block.subject_kind is SubjectKind.ATTRIBUTE:
-            self._attributes.add(block.subject.partition("=")[0])
-        elif block.subject_kind is SubjectKind.ADDRESS and "/" in block.subject:
-            prefix = block.subject.rpartition("/")[2]
+    def _note(self, kind: str, subject: str) -> None:
+        if kind == SubjectKind.ATTRIBUTE:
+            self._attributes.add(subject.partition("=")[0])
+        elif kind == SubjectKind.ADDRESS and "/" in subject:
+            prefix = subject.rpartition("/")[2]
             if prefix.isascii() and prefix.isdigit():
-                self._prefixes[6 if ":" in block.subject else 4].add(min(int(prefix), 128))
+                self._prefixes[6 if ":" in subject else 4].add(min(int(prefix), 128))
 
     def add(self, block: Block) -> None:
         """A block that stands, or that has changed; one that was lifted is removed."""
@@ -67,7 +72,7 @@ class AdmissionView:
         key = (block.subject_kind, block.subject)
         self._by_id[block.id] = block
         self._by_subject[key] = (*self._by_subject.get(key, ()), block)
-        self._note(block)
+        self._note(block.subject_kind, block.subject)
 
     def remove(self, block_id: str) -> None:
         row = self._loaded.row_of(block_id)

@@ -178,7 +178,6 @@ class Enforcement:
             self._tasks.run(self._retry_violation(incident, sanction))
         else:
             blocks = violation.blocks
-            self._thread.mark(down=violation.durable_in != "ledger")
             self._metrics.violations.labels(violation.durable_in).inc()
         crash_point("cut.durable")
         for block in blocks:

@@ -43,6 +43,8 @@ _SETTLE_SWEEPS = 5
 _PULLED_FACTOR = 20
 """How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
 _SETTLE_S = 3.0
+_PEOPLE_MS = 5_000
+"""How long what a person changes waits for another writer of the ledger."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +69,7 @@ class Gate:
         self.settings = settings
         self.clock = clock
         self.ledger = ledger
-        self.thread = LedgerThread(metrics)
+        self.thread = LedgerThread(metrics, lambda: ledger.away)
         self._carried = CarriedStreams(settings.data_dir / "streams.jsonl", frozenset(connectors))
         self._tally = Tally(clock)
         self.registry = Registry(settings.limits.max_streams, self._carried, self._tally)
@@ -77,6 +79,7 @@ class Gate:
             metrics,
             clock,
             ledger,
+            ledger.patient(_PEOPLE_MS),
             self.thread,
             AdmissionView(),
             self.registry,
@@ -124,7 +127,7 @@ class Gate:
         state = self._state
         now = self.clock.wall_ms()
         known = await self.thread.call(self.ledger.revision)
-        await self.thread.call(lambda: state.view.load(self.ledger.active_blocks(now)))
+        await self.thread.call(lambda: state.view.load_rows(self.ledger.active_block_rows(now)))
         await self.pool.start(self._reports)
         for incident in await self.thread.call(self.ledger.pending_cuts):
             self._enforcement.orphans.resume(incident)

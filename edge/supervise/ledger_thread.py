@@ -16,12 +16,17 @@ R = TypeVar("R")
 
 
 class LedgerThread:
-    """Runs ledger calls in order; notices when the ledger is away and when it is back."""
+    """Runs ledger calls in order; notices when the ledger is away and when it is back.
 
-    def __init__(self, metrics: Metrics) -> None:
+    ``away``: whether what returns went to the journal.
+    """
+
+    def __init__(self, metrics: Metrics, away: Callable[[], bool]) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._urgent = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-urgent")
+        self._people = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-people")
         self._metrics = metrics
+        self._away = away
         self._back = asyncio.Event()
         self._back.set()
 
@@ -41,17 +46,21 @@ class LedgerThread:
         """The same, ahead of everything that ``call`` has queued: for what a cut waits for."""
         return await self._run(self._urgent, functools.partial(function, *args, **kwargs))
 
+    async def person(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same, beside ``call``: what people change may wait long for another writer."""
+        return await self._run(self._people, functools.partial(function, *args, **kwargs))
+
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], R]) -> R:
         loop = asyncio.get_running_loop()
         try:
             result = await loop.run_in_executor(executor, work)
         except LedgerUnavailable:
-            self.mark(down=True)
+            self._mark(down=True)
             raise
-        self.mark(down=False)
+        self._mark(down=self._away())
         return result
 
-    def mark(self, *, down: bool) -> None:
+    def _mark(self, *, down: bool) -> None:
         if down:
             self._back.clear()
         else:
@@ -60,4 +69,5 @@ class LedgerThread:
 
     def close(self) -> None:
         self._urgent.shutdown(wait=True)
+        self._people.shutdown(wait=True)
         self._executor.shutdown(wait=True)

@@ -20,7 +20,8 @@ log = structlog.get_logger(__name__)
 
 
 class Marks:
-    """Each is tried until the ledger is back. An incident that is not found is still in the journal."""
+    """Durable in the ledger or the journal; tried again while neither takes them. An incident that is not
+    found is on its way from the journal to the ledger."""
 
     def __init__(self, ledger: DurableLedger, thread: LedgerThread) -> None:
         self._ledger = ledger
@@ -53,7 +54,7 @@ class Marks:
             except (LedgerUnavailable, NotFound) as error:
                 log.warning("mark on an incident waits for the ledger", error=str(error))
                 await asyncio.sleep(RETRY_S)
-                # Hundreds that ask a ledger which is away, each for half a second, would keep it from
-                # being found back.
+                # Many that ask a ledger which is away, each for half a second, would keep it from being
+                # found back.
                 await self._thread.back()
         log.error("mark on an incident given up", mark=mark.__name__, of=args[0])

@@ -101,10 +101,10 @@ class Modelling:
         earlier = await asyncio.to_thread(self._store.choice)
         await asyncio.to_thread(self._store.choose, choice)
         put = functools.partial(
-            self._state.ledger.model_put, manifest.name, manifest.version, choice.digest, before
+            self._state.people.model_put, manifest.name, manifest.version, choice.digest, before
         )
         try:
-            await self._state.thread.call(put, choice.set_by, choice.reason, choice.set_wall_ms)
+            await self._state.thread.person(put, choice.set_by, choice.reason, choice.set_wall_ms)
         except BaseException:
             await asyncio.to_thread(self._store.choose, earlier)
             raise

@@ -26,8 +26,8 @@ class Operating:
     async def set_policy(self, policy: Policy, by: str, reason: str, expected_version: int) -> Policy:
         """Store a new version and apply it to the running streams."""
         state = self._state
-        stored = await state.thread.call(
-            state.ledger.policy_put, policy, by, reason, state.clock.wall_ms(), expected_version or None
+        stored = await state.thread.person(
+            state.people.policy_put, policy, by, reason, state.clock.wall_ms(), expected_version or None
         )
         self.apply_policy(stored)
         return stored
@@ -53,8 +53,8 @@ class Operating:
     ) -> Block:
         """A block by hand; running streams of the subject are cut."""
         state = self._state
-        block = await state.thread.call(
-            state.ledger.add_block,
+        block = await state.thread.person(
+            state.people.add_block,
             kind,
             subject,
             app,
@@ -71,13 +71,15 @@ class Operating:
         """The second person's word for a permanent block by hand, and for all of its strike."""
         state = self._state
         now = state.clock.wall_ms()
-        confirmed = await state.thread.call(state.ledger.confirm_block, block_id, reason, by, now)
+        confirmed = await state.thread.person(state.people.confirm_block, block_id, reason, by, now)
         self.blocks_changed(*confirmed)
         return confirmed[0]
 
     async def lift_block(self, block_id: str, reason: str, by: str) -> Block:
         state = self._state
-        block = await state.thread.call(state.ledger.lift_block, block_id, reason, by, state.clock.wall_ms())
+        block = await state.thread.person(
+            state.people.lift_block, block_id, reason, by, state.clock.wall_ms()
+        )
         self.blocks_changed(block)
         return block
 
@@ -93,8 +95,8 @@ class Operating:
     ) -> tuple[Strike, tuple[Block, ...]]:
         """A strike by hand, with the ladder's block; running streams of the broadcaster are cut."""
         state = self._state
-        strike, blocks = await state.thread.call(
-            state.ledger.add_strike,
+        strike, blocks = await state.thread.person(
+            state.people.add_strike,
             state.policy,
             broadcaster,
             app,
@@ -112,8 +114,8 @@ class Operating:
         """The strike as if it had never happened."""
         state = self._state
         now = state.clock.wall_ms()
-        strike, undone = await state.thread.call(
-            state.ledger.pardon_strike, state.policy, strike_id, reason, by, now
+        strike, undone = await state.thread.person(
+            state.people.pardon_strike, state.policy, strike_id, reason, by, now
         )
         self.blocks_changed(*undone.changed)
         return strike

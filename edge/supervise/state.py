@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edge.clock import Clock
 from edge.config import Settings
-from edge.ledger import AdmissionView, DurableLedger
+from edge.ledger import AdmissionView, DurableLedger, Ledger
 from edge.policy import Policy
 from edge.supervise.ledger_thread import LedgerThread
 from edge.supervise.registry import Registry
@@ -22,6 +22,8 @@ class State:
     metrics: Metrics
     clock: Clock
     ledger: DurableLedger
+    people: Ledger
+    """The same one for what people change, which waits longer for another writer."""
     thread: LedgerThread
     view: AdmissionView
     registry: Registry

@@ -23,6 +23,7 @@ from edge.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Permiss
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.ledger.appeals import MAX_TEXT_BYTES
 from edge.ledger.journal import Journal
+from edge.ledger.journal_entries import Violated
 from edge.ledger.unreviewed import NOBODY
 from edge.policy import DAY_MS, LadderPolicy, Policy, ReviewPolicy, StrikeScope, Unreviewed
 
@@ -373,7 +374,7 @@ def test_a_block_of_the_journal_is_provisional_too(
     ledger.record_violation(first, sanction(), NOW)
     waiting = make_violation(later, sanction(), (), NOW + 1)
     assert {block.full_until_ms for block in waiting.blocks} == {NOW + 1 + 30 * DAY_MS}
-    Journal(store.journal).append(waiting, sanction())
+    Journal(store.journal).append(Violated(waiting, sanction()))
     adopted = ledger.reconcile()
     assert {(block.until_ms, block.full_until_ms) for block in adopted} == {
         (NOW + 1 + DAY_MS, NOW + 1 + 180 * DAY_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import threading
 import zlib
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.domain import PERMANENT_MS, Review
+from edge.domain import PERMANENT_MS, Action, Incident, Review
 from edge.enforce import Sanction
 from edge.errors import LedgerUnavailable
-from edge.ledger import DurableLedger, records
-from edge.ledger.journal import Entry, Journal, encode
+from edge.ledger import DurableLedger, Violation, records
+from edge.ledger.journal import Journal
+from edge.ledger.journal_entries import Violated, encode
 from edge.ledger.violations import make_violation
 from edge.policy import DAY_MS, ReviewPolicy, Unreviewed
 
@@ -29,9 +31,9 @@ NOW = 1_700_000_000_000
 SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
 
 
-def make(make_incident: MakeIncident, broadcaster: str = "anna") -> Entry:
+def make(make_incident: MakeIncident, broadcaster: str = "anna") -> Violated:
     violation = make_violation(make_incident(broadcaster), SANCTION, (), NOW)
-    return Entry(dataclasses.replace(violation, durable_in="journal"), SANCTION)
+    return Violated(dataclasses.replace(violation, durable_in="journal"), SANCTION)
 
 
 def test_a_torn_tail_at_every_byte_loses_only_the_torn_line(
@@ -45,7 +47,7 @@ def test_a_torn_tail_at_every_byte_loses_only_the_torn_line(
         path.write_bytes(head + whole[:cut])
         assert list(journal.entries()) == [first]
         if cut % 331 == 0:
-            journal.append(later.violation, SANCTION)
+            journal.append(later)
             assert list(journal.entries()) == [first, later]
     path.write_bytes(head + whole)
     assert list(journal.entries()) == [first, torn]
@@ -75,6 +77,7 @@ def test_a_line_of_an_earlier_version_is_a_full_block_by_its_ladder(
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b"%08x %s\n" % (zlib.crc32(body), body))
     (entry,) = Journal(path).entries()
+    assert isinstance(entry, Violated)
     assert entry.violation.incident == violation.incident
     assert entry.violation.strike == dataclasses.replace(violation.strike, reason="")
     assert not any(block.provisional for block in entry.violation.blocks)
@@ -98,9 +101,9 @@ def test_what_is_appended_while_the_journal_is_read_is_not_cleared(
 ) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     early, late = make(make_incident), make(make_incident)
-    journal.append(early.violation, SANCTION)
+    journal.append(early)
     size = journal.size()
-    journal.append(late.violation, SANCTION)
+    journal.append(late)
     assert not journal.clear(size)
     assert list(journal.entries()) == [early, late]
     assert journal.clear(journal.size())
@@ -134,7 +137,7 @@ def test_a_commit_that_went_through_unheard_is_the_same_violation(
     incident = make_incident()
     committed = ledger.record_violation(incident, SANCTION, NOW)
     unheard = make_violation(incident, SANCTION, (), NOW)
-    Journal(store.journal).append(unheard, SANCTION)
+    Journal(store.journal).append(Violated(unheard, SANCTION))
     assert ledger.reconcile() == committed.blocks
     assert ledger.strikes_of("anna") == (committed.strike,)
     assert list(ledger.active_blocks(NOW)) == list(committed.blocks)
@@ -146,7 +149,7 @@ def test_violations_arrive_while_the_journal_goes_home(store: Store, make_incide
     ledger = DurableLedger.open(store.url, store.journal)
     incidents = [make_incident(f"b{number}") for number in range(60)]
     for incident in incidents[:10]:
-        Journal(store.journal).append(make_violation(incident, SANCTION, (), NOW), SANCTION)
+        Journal(store.journal).append(Violated(make_violation(incident, SANCTION, (), NOW), SANCTION))
     arriving = threading.Thread(
         target=lambda: [ledger._record_in_journal(incident, SANCTION, NOW) for incident in incidents[10:]]
     )
@@ -162,13 +165,99 @@ def test_violations_arrive_while_the_journal_goes_home(store: Store, make_incide
     ledger.close()
 
 
+def everything_of_a_night(ledger: DurableLedger, make_incident: MakeIncident) -> tuple[Incident, Incident]:
+    """A cut with its marks, a flag, and a cut that rests on a block."""
+    cut = ledger.record_violation(make_incident(), SANCTION, NOW).incident
+    ledger.mark_cut_asked(cut.id, NOW + 1, NOW)
+    ledger.mark_cut_confirmed(cut.id, NOW + 2, "hook")
+    ledger.set_evidence(cut.id, "/evidence/clip.mp4", NOW + 3)
+    flag = make_incident("berta", action=Action.FLAG)
+    ledger.record_incident(flag, NOW + 4)
+    ledger.mark_cut_unconfirmed(flag.id, NOW + 5, "limit")
+    ledger.record_stream_cut("st_1", cut.publish, "blind", None, NOW + 6)
+    return cut, flag
+
+
+def test_all_that_the_gate_decides_while_the_ledger_is_away_is_there_once_afterwards(
+    store: Store, make_incident: MakeIncident
+) -> None:
+    ledger = DurableLedger.open(store.url, store.journal)
+    with store.locked():
+        cut, flag = everything_of_a_night(ledger, make_incident)
+        assert ledger.away
+    before = store.journal.read_bytes()
+    ledger.close()
+    ledger = DurableLedger.open(store.url, store.journal)
+    stored = ledger.incident(cut.id)
+    assert (stored.cut_asked_ms, stored.cut_confirmed_ms, stored.confirmed_by) == (NOW + 1, NOW + 2, "hook")
+    assert stored.evidence_path == "/evidence/clip.mp4"
+    assert ledger.incident(flag.id).cut_unconfirmed_reason == "limit"
+    written = [row.what for row in ledger.audit_rows()]
+    assert written == [
+        "violation",
+        "cut_asked",
+        "cut_confirmed",
+        "evidence",
+        "incident",
+        "cut_unconfirmed",
+        "stream_cut",
+    ]
+    # The process was killed between the last commit and the emptying of the journal.
+    ledger.close()
+    store.journal.write_bytes(before)
+    ledger = DurableLedger.open(store.url, store.journal)
+    assert ledger.audit_verify() == len(written)
+    assert not store.journal.exists()
+    assert not store.journal.with_suffix(".damaged").exists()
+    ledger.close()
+
+
+def test_a_journal_that_was_half_brought_home_goes_on_behind_it(
+    store: Store, make_incident: MakeIncident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = DurableLedger.open(store.url, store.journal)
+    with store.locked():
+        made = [
+            ledger.record_violation(make_incident(f"b{number}"), SANCTION, NOW).blocks for number in range(4)
+        ]
+    adopt, calls = ledger.adopt_violation, itertools.count()
+
+    def interrupted(violation: Violation, sanction: Sanction) -> Violation:
+        if next(calls) == 2:
+            raise LedgerUnavailable("away again")
+        return adopt(violation, sanction)
+
+    monkeypatch.setattr(ledger, "adopt_violation", interrupted)
+    with pytest.raises(LedgerUnavailable):
+        ledger.reconcile()
+    assert ledger.away
+    assert ledger.reconcile() == tuple(block for blocks in made for block in blocks)
+    assert next(calls) == 5
+    assert not ledger.away
+    assert ledger.audit_verify() == 4
+    ledger.close()
+
+
+def test_a_mark_of_an_incident_that_never_reached_the_ledger_is_kept_for_people(
+    store: Store, make_incident: MakeIncident
+) -> None:
+    ledger = DurableLedger.open(store.url, store.journal)
+    with store.locked():
+        ledger.record_incident(make_incident(action=Action.FLAG), NOW)
+        ledger.mark_cut_asked("in_none", NOW)
+    ledger.reconcile()
+    assert ledger.audit_verify() == 1
+    assert b"in_none" in store.journal.with_suffix(".damaged").read_bytes()
+    ledger.close()
+
+
 def test_a_disk_that_takes_nothing_is_unavailable(
     tmp_path: Path, store: Store, make_incident: MakeIncident
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(LedgerUnavailable, match="journal"):
-        Journal(folder).append(make(make_incident).violation, SANCTION)
+        Journal(folder).append(make(make_incident))
     ledger = DurableLedger.open(store.url, store.journal)
     store.journal.mkdir()
     with store.locked(), pytest.raises(LedgerUnavailable):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,8 +201,10 @@ def test_a_locked_database_is_unavailable_and_then_not(
     before = make_incident("berta")
     ledger.record_incident(before, NOW)
     with store.locked():
-        with pytest.raises(LedgerUnavailable):
-            ledger.record_incident(make_incident(), NOW)
+        with pytest.raises(
+            LedgerUnavailable, match="another writer holds it; nothing was changed, try again"
+        ):
+            ledger.claim(before.id, "rita", NOW, DAY_MS)
         with pytest.raises(LedgerUnavailable):
             ledger.probe()
         assert ledger.incidents() == (before,), "whoever only reads waits for no writer"
@@ -212,6 +215,30 @@ def test_a_locked_database_is_unavailable_and_then_not(
     assert ledger.strikes_of("anna") == (violation.strike,)
     assert not store.journal.exists()
     assert ledger.record_violation(make_incident("berta"), SANCTION, NOW).durable_in == "ledger"
+
+
+def test_a_person_waits_for_another_writer_and_the_gate_does_not(
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    people = ledger.patient(60_000)
+    done = threading.Event()
+
+    def block() -> None:
+        people.add_block(SubjectKind.BROADCASTER, "berta", "", DAY_MS, "spam", "rita", NOW)
+        done.set()
+
+    adding = threading.Thread(target=block)
+    with store.locked():
+        adding.start()
+        # The gate's own patience is over long before that of the person.
+        assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "journal"
+        assert not done.is_set()
+    adding.join(30)
+    assert done.is_set()
+    with store.locked(), pytest.raises(LedgerUnavailable, match="try again"):
+        ledger.patient(50).add_block(SubjectKind.BROADCASTER, "carla", "", DAY_MS, "spam", "rita", NOW)
+    assert {block.subject for block in ledger.blocks(wall_ms=NOW)} >= {"berta"}
+    assert ledger.blocks(wall_ms=NOW, subject="carla") == ()
 
 
 def test_wrong_urls_are_clear(tmp_path: Path) -> None:

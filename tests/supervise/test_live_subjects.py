@@ -79,4 +79,5 @@ def test_nothing_is_kept_of_a_stream_that_is_over() -> None:
     subjects = LiveSubjects()
     subjects.add(StreamId("st_1"), publish)
     subjects.remove(StreamId("st_1"), publish)
-    assert not subjects._exact and not subjects._addresses
+    assert not subjects._exact
+    assert not subjects._addresses

@@ -40,7 +40,7 @@ class Restarted:
     def __init__(self, ledger: DurableLedger, limit_ms: int, server: str) -> None:
         self.ledger = ledger
         self.metrics = Metrics()
-        self.thread = LedgerThread(self.metrics)
+        self.thread = LedgerThread(self.metrics, lambda: self.ledger.away)
         self.cutter = Cutter()
         marks, clock = Marks(ledger, self.thread), SystemClock()
         connectors: dict[str, Connector] = {HoldsOn.kind: HoldsOn()}

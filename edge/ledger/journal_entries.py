@@ -1,0 +1,127 @@
+"""What the journal holds: everything that the gate itself decides and must not lose, one line each.
+
+``crc32 SPACE json LF``. A line without a ``kind`` is a violation, as every line of an earlier version is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from edge.domain import Incident, Publish
+from edge.enforce.ladder import Sanction
+from edge.ledger import records
+from edge.ledger.violations import Violation
+from edge.policy import LadderPolicy, ReviewPolicy, Unreviewed
+
+
+class _Kind(StrEnum):
+    OPENED = "opened"
+    MARKED = "marked"
+    STREAM_CUT = "stream_cut"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Violated:
+    """A violation, and what it costs by the policy that it was counted under."""
+
+    violation: Violation
+    sanction: Sanction
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """An incident without a strike."""
+
+    incident: Incident
+    wall_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Marked:
+    """What became of an incident: its cut, its evidence. ``values``: by column."""
+
+    incident_id: str
+    wall_ms: int
+    what: str
+    values: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamCut:
+    """A cut that no verdict led to."""
+
+    stream_id: str
+    publish: Publish
+    reason: str
+    block_id: str | None
+    wall_ms: int
+
+
+Entry = Violated | Opened | Marked | StreamCut
+
+
+def encode(entry: Entry) -> bytes:
+    """One line."""
+    body = json.dumps(_values(entry), ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def decode(line: bytes) -> Entry | None:
+    """The entry of a line; None when the line is torn or damaged, or of a kind that a later version wrote."""
+    checksum, _, body = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(body):
+        return None
+    values: dict[str, Any] = json.loads(body.decode("utf-8", "surrogatepass"))
+    match values.pop("kind", None):
+        case None:
+            return _violated(values)
+        case _Kind.OPENED:
+            return Opened(records.incident_from_json(values["incident"]), values["wall_ms"])
+        case _Kind.MARKED:
+            return Marked(**values)
+        case _Kind.STREAM_CUT:
+            return StreamCut(**{**values, "publish": Publish(**values["publish"])})
+    return None
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    match entry:
+        case Violated(violation, sanction):
+            return {
+                "incident": records.incident_to_json(violation.incident),
+                "strike": {
+                    **dataclasses.asdict(violation.strike),
+                    "severity": violation.strike.severity.value,
+                },
+                "blocks": [records.block_to_row(block) for block in violation.blocks],
+                "durable_ms": violation.durable_ms,
+                "sanction": sanction.model_dump(mode="json"),
+            }
+        case Opened(incident, wall_ms):
+            return {"kind": _Kind.OPENED, "incident": records.incident_to_json(incident), "wall_ms": wall_ms}
+        case Marked():
+            return {"kind": _Kind.MARKED, **dataclasses.asdict(entry)}
+        case StreamCut():
+            return {"kind": _Kind.STREAM_CUT, **dataclasses.asdict(entry)}
+
+
+def _violated(values: dict[str, Any]) -> Violated:
+    violation = Violation(
+        incident=records.incident_from_json(values["incident"]),
+        strike=records.strike_from_json(values["strike"]),
+        blocks=tuple(records.block_from_json(block) for block in values["blocks"]),
+        durable_ms=values["durable_ms"],
+        durable_in="journal",
+    )
+    if "sanction" in values:
+        return Violated(violation, Sanction.model_validate(values["sanction"]))
+    # An earlier version knew the ladder alone, and every block was a full one.
+    full = ReviewPolicy(detector=Unreviewed.STAND)
+    return Violated(violation, Sanction(ladder=LadderPolicy.model_validate(values["ladder"]), review=full))
