@@ -173,6 +173,7 @@ class Lane:
         self._listen, self._http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self._nginx = NginxRtmp(directory / "nginx") if nginx else None
         self._gate: GateProcess | None = None
+        self._ledger: Ledger | None = None
         self._armed = ""
         self._numbers = iter(range(1_000_000))
         self._stack = contextlib.ExitStack()
@@ -190,6 +191,8 @@ class Lane:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+        if self._ledger is not None:
+            self._ledger.close()
         if self._gate is not None:
             self._gate.kill()
             self._gate.__exit__(None, None, None)
@@ -199,7 +202,7 @@ class Lane:
 
         ``away``: the ledger is locked from before the verdict until after the crash. ``then``: a second
         crash, while the gate starts again. ``next_spec``: where the new gate is to crash, for the next
-        trial; only where nothing of this one passes it again.
+        trial; only where nothing of this one passes it as often.
         """
         name = f"user{next(self._numbers)}"
         self.start(spec)
@@ -222,7 +225,8 @@ class Lane:
             if not publisher.gone.wait(WAIT_S):
                 raise Broken(f"{spec}: the publisher still publishes; {self._log()}")
             gone_ms = 0.0 if gone_before else (time.monotonic() - restarted) * 1000
-            return self._look(f"{spec}, {then}" if then else spec, name, crashed, gone_ms)
+            point = spec.partition(":")[0]
+            return self._look(f"{point}, {then}" if then else point, name, crashed, gone_ms)
         finally:
             publisher.stopping.set()
             publisher.thread.join(WAIT_S)
@@ -268,11 +272,14 @@ class Lane:
 
     def audit(self) -> int:
         """Rows of the audit chain; raises AuditBroken."""
-        ledger = Ledger.open(f"sqlite:///{self._directory / 'edge.db'}")
-        try:
-            return ledger.audit_verify()
-        finally:
-            ledger.close()
+        return self.ledger.audit_verify()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The gate's, looked at from outside."""
+        if self._ledger is None:
+            self._ledger = Ledger.open(f"sqlite:///{self._directory / 'edge.db'}")
+        return self._ledger
 
     def _publisher(self, name: str) -> CallerPublisher | RtmpLoop:
         if self._nginx is None:
@@ -303,23 +310,19 @@ class Lane:
             answer = stub.Admit(admit_request(name, f"{name}-again"), timeout=_CALL_S)
         if answer.allowed or answer.reason != gate_pb2.REASON_CODE_BLOCKED:
             raise Broken(f"{spec}: the broadcaster is not blocked; {self._log()}")
-        ledger = Ledger.open(f"sqlite:///{self._directory / 'edge.db'}")
-        try:
-            strikes = self._until(lambda: ledger.strikes_of(name))
-            if len(strikes) != 1:
-                raise Broken(f"{spec}: {len(strikes)} strikes; {self._log()}")
-            incident_id = strikes[0].incident_id
+        strikes = self._until(lambda: self.ledger.strikes_of(name))
+        if len(strikes) != 1:
+            raise Broken(f"{spec}: {len(strikes)} strikes; {self._log()}")
+        incident_id = strikes[0].incident_id
 
-            def confirmed() -> Incident | None:
-                found = ledger.incident(incident_id)
-                return found if found.cut_confirmed_ms else None
+        def confirmed() -> Incident | None:
+            found = self.ledger.incident(incident_id)
+            return found if found.cut_confirmed_ms else None
 
-            # A caller's cut is confirmed by the caller; what the crash took of that is not said again.
-            proven = self._until(confirmed) if self._nginx is not None or not crashed else confirmed()
-            if self._nginx is not None and proven is None:
-                raise Broken(f"{spec}: the resumed cut is not on record as confirmed; {self._log()}")
-        finally:
-            ledger.close()
+        # A caller's cut is confirmed by the caller; what the crash took of that is not said again.
+        proven = self._until(confirmed) if self._nginx is not None or not crashed else confirmed()
+        if self._nginx is not None and proven is None:
+            raise Broken(f"{spec}: the resumed cut is not on record as confirmed; {self._log()}")
         took_ms = 0.0 if proven is None else float((proven.cut_confirmed_ms or 0) - proven.created_ms)
         return Outcome(spec, crashed, len(strikes), proven is not None, round(gone_ms, 1), took_ms)
 

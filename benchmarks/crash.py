@@ -41,17 +41,35 @@ _SPAN = 1.25
 def named(lane: Lane) -> Iterator[Outcome]:
     """A trial at every named point that the lane can reach."""
     if lane.kind == "caller":
-        for point, following in zip(crash.DURABLE, (*crash.DURABLE[1:], ""), strict=True):
-            yield lane.trial(point, next_spec=following)
-        for point in crash.JOURNAL_BEFORE_DURABLE:
-            yield lane.trial(point, away=True)
-        for point in crash.RECONCILE:  # and JOURNAL_DURABLE, which comes before each
-            yield lane.trial("journal.synced", away=True, then=point)
+        yield from durable(lane)
+        yield from away_and_before(lane)
     else:
-        for point in crash.DURABLE:
+        for point in (*crash.DURABLE, *crash.BEFORE_DURABLE):
             yield lane.trial(point)
-    for point in crash.BEFORE_DURABLE:
-        yield lane.trial(point)
+
+
+def durable(lane: Lane) -> Iterator[Outcome]:
+    """With a caller: each gate that recovers from one point is to crash at the next."""
+    for point, following in zip(crash.DURABLE, (*crash.DURABLE[1:], ""), strict=True):
+        yield lane.trial(point, next_spec=following)
+
+
+def away_and_before(lane: Lane) -> Iterator[Outcome]:
+    """With a caller: points of the journal, of bringing it home, and those before anything is durable.
+
+    The publisher violates once more in the gate that recovers from the latter: the next one is due when
+    it is passed for the second time.
+    """
+    journal = crash.JOURNAL_BEFORE_DURABLE
+    for point, following in zip(journal, (*journal[1:], "journal.synced"), strict=True):
+        yield lane.trial(point, away=True, next_spec=following)
+    first, *others = crash.BEFORE_DURABLE
+    for number, point in enumerate(crash.RECONCILE, 1):  # and JOURNAL_DURABLE, which comes before each
+        following = first if number == len(crash.RECONCILE) else "journal.synced"
+        yield lane.trial("journal.synced", away=True, then=point, next_spec=following)
+    specs = [first, *(f"{point}:2" for point in others)]
+    for spec, following in zip(specs, (*specs[1:], ""), strict=True):
+        yield lane.trial(spec, next_spec=following)
 
 
 def at_random(lane: Lane, source: random.Random, wanted: Callable[[], bool]) -> Iterator[Outcome]:

@@ -34,6 +34,7 @@ from edge.hooks.settings import HookSettings
 
 _POLL_S = 0.01
 _RESUME_S = 1.0
+_LOOKS_AT_END_S = (0.0, 0.05, 0.2)
 # nginx-rtmp waits for the socket to close, whatever length the answer has.
 _CLOSE = {"Connection": "close"}
 
@@ -135,8 +136,21 @@ class _NginxRtmpHooks:
             app, name, connection = nginx_rtmp.read_connection(fields, "publish_done")
         except InvalidInput as error:
             return _bad(error)
-        await self._gatekeeper.publish_ended(nginx_rtmp.SERVER, connection, app, name)
+        if await self._still_publishes(app, name, connection):
+            log.warning("an end was not believed: the stream is still published", app=app)
+        else:
+            await self._gatekeeper.publish_ended(nginx_rtmp.SERVER, connection, app, name)
         return Response(status_code=200, headers=_CLOSE)
+
+    async def _still_publishes(self, app: str, name: str, connection: str) -> bool:
+        """Whether nginx itself says so, again and again: then somebody replays the end of an earlier
+        connection of that number, to have this one go on unwatched."""
+        for pause_s in _LOOKS_AT_END_S:
+            await asyncio.sleep(pause_s)
+            stat = await self._stat.read()
+            if stat is None or not stat.publishes(app, name, connection):
+                return False
+        return True
 
     async def _resume(self, stream_id: StreamId, publish: Publish) -> None:
         while await self._gatekeeper.still_admitted(stream_id):

@@ -34,6 +34,8 @@ _IDLE_MS = 5_000
 """A gate that stops in the middle of a transaction gives its lock back after this."""
 _READ_PATIENCE = 10
 _MIGRATION_MS = 30_000
+_migrating = threading.Lock()
+"""Alembic keeps the migration that it runs in globals of the process."""
 
 
 class Database:
@@ -123,7 +125,7 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
     else:
         raise ConfigError(f"ledger_url: sqlite or postgresql, not {engine.dialect.name}")
     migrator = engine.execution_options(**{_WRITES: True, _MIGRATES: True})
-    with unavailable("open"), migrator.begin() as connection:
+    with _migrating, unavailable("open"), migrator.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection

@@ -127,8 +127,10 @@ class Gate:
         state = self._state
         now = self.clock.wall_ms()
         known = await self.thread.call(self.ledger.revision)
-        await self.thread.call(lambda: state.view.load_rows(self.ledger.active_block_rows(now)))
-        await self.pool.start(self._reports)
+        await asyncio.gather(
+            self.thread.call(lambda: state.view.load_rows(self.ledger.active_block_rows(now))),
+            self.pool.start(self._reports),
+        )
         for incident in await self.thread.call(self.ledger.pending_cuts):
             self._enforcement.orphans.resume(incident)
         self._restore()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
+import httpx
 import pytest
 import uvicorn
 
@@ -185,6 +186,26 @@ async def test_a_cut_leaves_every_other_publisher_alone(
             assert await connector.is_live(kept) is True
             assert other.running
     await cutter.close()
+
+
+async def test_an_end_that_nginx_does_not_bear_out_is_not_believed(nginx: NginxRtmp) -> None:
+    """An old body once more, with the number that a running connection has now."""
+    gate = RecordingGate()
+    async with serving(gate, settings_for(nginx)) as address, httpx.AsyncClient() as http:
+        nginx.start(address, "s3cr3t-~.")
+        with Publisher(nginx.url("show", "user=u42")) as publisher:
+            await until(lambda: len(gate.first_pts_ms) == 1)
+            _, publish = gate.the("u42")
+            body = f"app=live&addr=127.0.0.1&clientid={publish.connection}&call=publish_done&name=show"
+            answer = await http.post(
+                f"http://{address}/hooks/nginx-rtmp/on_publish_done?secret=s3cr3t-~.",
+                content=body,
+                headers={"content-type": "application/x-www-form-urlencoded"},
+            )
+            assert answer.status_code == 200
+            assert publisher.running
+            assert gate.ended == []
+        await until(lambda: gate.ended == [("nginx-rtmp", publish.connection, "live", "show")])
 
 
 async def test_a_publisher_that_left_before_the_cut(nginx: NginxRtmp, connector: NginxRtmpConnector) -> None:
