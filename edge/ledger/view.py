@@ -74,6 +74,12 @@ class AdmissionView:
         self._by_subject[key] = (*self._by_subject.get(key, ()), block)
         self._note(block.subject_kind, block.subject)
 
+    def update(self, block: Block) -> None:
+        """A block that is known here has other times; one that was lifted meanwhile stays so."""
+        row = self._loaded.row_of(block.id)
+        if block.id in self._by_id or (row is not None and self._stands[row]):
+            self.add(block)
+
     def remove(self, block_id: str) -> None:
         row = self._loaded.row_of(block_id)
         if row is not None:

@@ -40,6 +40,7 @@ _SWEEP_S = 1.0
 _EXPIRE_SWEEPS = 600
 _USAGE_SWEEPS = 600
 _SETTLE_SWEEPS = 5
+_FORGOTTEN_AT_ONCE = 16
 _PULLED_FACTOR = 20
 """How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
 _SETTLE_S = 3.0
@@ -120,7 +121,7 @@ class Gate:
         )
         self._reports = Reports(state, self.watching, self._enforcement, failures, known_footage, tasks)
         self._feed: FleetFeed | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._keepers: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
         """Load the blocks, start the workers, resume cuts that were not proven. Returns when ready."""
@@ -134,7 +135,7 @@ class Gate:
         for incident in await self.thread.call(self.ledger.pending_cuts):
             self._enforcement.orphans.resume(incident)
         self._restore()
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._keepers = (asyncio.create_task(self._sweep()), asyncio.create_task(self._keep_ledger()))
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
 
@@ -182,8 +183,8 @@ class Gate:
         for stream in self.registry:
             if stream.answers is not None:
                 stream.answers.close(CapacityExceeded("the gate is stopping"))
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for keeper in self._keepers:
+            keeper.cancel()
         self._tasks.cancel()
         await self._cutter.close()
         await self.pool.stop()
@@ -256,23 +257,27 @@ class Gate:
     # once a second
 
     async def _sweep(self) -> None:
-        """Forget admitted streams that nobody watches; bring the journal home when the ledger is back."""
-        view = self._state.view
+        """Forget admitted streams that nobody watches, and blocks that have ended."""
         for number in itertools.count(1):
             await asyncio.sleep(_SWEEP_S)
             if number % _EXPIRE_SWEEPS == 0:
-                view.expire(self.clock.wall_ms())
+                self._state.view.expire(self.clock.wall_ms())
             self._measure()
             self._reports.flush_logs()
+            await self._forget_unwatched()
+
+    async def _keep_ledger(self) -> None:
+        """Bring the journal home when the ledger is back. Waits for the ledger, which no sweep may."""
+        for number in itertools.count(1):
+            await asyncio.sleep(_SWEEP_S)
             if number % _USAGE_SWEEPS == 0:
                 await self._write_usage()
-            self._forget_unwatched()
             if number % _SETTLE_SWEEPS == 0:
                 await self._settle_unreviewed()
             try:
                 probe = self.ledger.probe if self.thread.down else self.ledger.reconcile
                 for block in await self.thread.call(probe):
-                    view.add(block)
+                    self._state.view.update(block)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
 
@@ -283,11 +288,16 @@ class Gate:
         except GateError as error:
             log.warning("what nobody has reviewed waits for the ledger", error=str(error))
 
-    def _forget_unwatched(self) -> None:
+    async def _forget_unwatched(self) -> None:
         limit = self.settings.limits.unwatched_ms
         now = self.clock.monotonic_ms()
-        for stream in self.registry:
+        for number, stream in enumerate(self.registry):
+            if number % _FORGOTTEN_AT_ONCE == 0:
+                # Between them Admit gets its turns.
+                await asyncio.sleep(0)
             if stream.answers is not None or now - stream.idle_since_ms <= limit:
+                continue
+            if self.registry.find(stream.id) is not stream:
                 continue
             if stream.phase is Phase.ADMITTED:
                 pulled = stream.url is not None and not stream.detached

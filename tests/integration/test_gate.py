@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -147,6 +148,23 @@ def test_operator_wants_a_token_and_a_role(gate: GateProcess, operator: Any) -> 
         operator.AddBlock(operator_pb2.AddBlockRequest(subject="x", reason="y"), metadata=viewer)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert "reviewer" in str(caught.value.details())
+
+
+def test_what_a_person_changes_waits_for_another_writer_of_the_ledger(
+    gate: GateProcess, operator: Any, admin: Any
+) -> None:
+    request = operator_pb2.AddBlockRequest(subject="waited-for", duration_ms=60_000, reason="test")
+    locker = sqlite3.connect(gate.tokens.parent / "edge.db", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    try:
+        adding = operator.AddBlock.future(request, metadata=admin, timeout=TIMEOUT_S)
+        # More than what the gate's own writes, and what came before this one, would be given.
+        with pytest.raises(grpc.FutureTimeoutError):
+            adding.result(1.5)
+    finally:
+        locker.execute("ROLLBACK")
+        locker.close()
+    assert adding.result().subject == "waited-for"
 
 
 def test_policy_versions(operator: Any, admin: Any) -> None:

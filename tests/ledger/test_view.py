@@ -129,6 +129,21 @@ def test_view_agrees_with_a_scan(
     assert (again is None) == (found is None)
 
 
+def test_what_was_lifted_is_not_brought_back_by_news_of_its_times() -> None:
+    loaded = Block("bl1", SubjectKind.BROADCASTER, "anna", "", "r", "", 0, 10, None, "test")
+    added = replace(loaded, id="bl2", subject="berta")
+    for lifted in (False, True):
+        view = AdmissionView()
+        view.load([loaded])
+        view.add(added)
+        for block in (loaded, added):
+            if lifted:
+                view.add(replace(block, lifted_ms=5, lifted_by="rita"))
+            view.update(replace(block, until_ms=99))
+            found = view.check(Publish("s", "c", "live", "n", block.subject), 50)
+            assert (found is None) is lifted
+
+
 texts = st.text(max_size=20)
 
 
