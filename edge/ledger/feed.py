@@ -17,6 +17,9 @@ from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger.ledger import Ledger
 from edge.policy import Policy
 
+_AT_ONCE = 100
+"""Changes that are handed over together: the receiver's event loop takes them in one go."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -77,7 +80,7 @@ class FleetFeed:
 
     def _catch_up(self) -> None:
         while not self._stopping.is_set():
-            revision, blocks = self._ledger.blocks_after(self._revision)
+            revision, blocks = self._ledger.blocks_after(self._revision, _AT_ONCE)
             if not blocks:
                 return
             self._on_change(blocks)
