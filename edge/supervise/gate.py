@@ -272,7 +272,7 @@ class Gate:
             await asyncio.sleep(_SWEEP_S)
             if number % _USAGE_SWEEPS == 0:
                 await self._write_usage()
-            if number % _SETTLE_SWEEPS == 0:
+            if number % _SETTLE_SWEEPS == 0 and not self.thread.down:
                 await self._settle_unreviewed()
             try:
                 probe = self.ledger.probe if self.thread.down else self.ledger.reconcile

@@ -182,8 +182,8 @@ class Watching:
         """Alert for a while where the broadcaster has done it before. Nothing waits for the ledger."""
         policy = self._state.policy.for_publish(stream.publish)
         hold_ms = policy.tiers.struck_alert_ms
-        if not hold_ms:
-            return
+        if not hold_ms or self._state.thread.down:
+            return  # many that wait for a ledger which is away would keep it from being found back
         try:
             strikes = await self._state.thread.call(self._state.ledger.strikes_of, stream.publish.broadcaster)
         except LedgerUnavailable:
