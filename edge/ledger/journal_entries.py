@@ -74,11 +74,17 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(line: bytes) -> Entry | None:
-    """The entry of a line; None when the line is torn or damaged, or of a kind that a later version wrote."""
+    """The entry of a line; None when the line is torn or damaged, or as only a later version writes it."""
     checksum, _, body = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(body):
         return None
-    values: dict[str, Any] = json.loads(body.decode("utf-8", "surrogatepass"))
+    try:
+        return _entry(json.loads(body.decode("utf-8", "surrogatepass")))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
+def _entry(values: dict[str, Any]) -> Entry | None:
     match values.pop("kind", None):
         case None:
             return _violated(values)

@@ -96,6 +96,25 @@ def test_a_damaged_line_is_kept_for_people(tmp_path: Path, make_incident: MakeIn
     assert path.with_suffix(".damaged").read_bytes() == bytes(damaged)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"kind":"of tomorrow","x":1}',
+        b'{"kind":"marked","incident_id":"in_1","wall_ms":1,"what":"x","values":{},"more":1}',
+        b'{"kind":"opened"}',
+        b"[]",
+    ],
+)
+def test_a_line_that_only_a_later_version_knows_is_kept_for_people(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    line = b"%08x %s\n" % (zlib.crc32(body), body)
+    path.write_bytes(line)
+    journal = Journal(path)
+    assert list(journal.entries()) == []
+    assert journal.clear(journal.size())
+    assert path.with_suffix(".damaged").read_bytes() == line
+
+
 def test_what_is_appended_while_the_journal_is_read_is_not_cleared(
     tmp_path: Path, make_incident: MakeIncident
 ) -> None:
