@@ -6,7 +6,7 @@ import grpc
 
 from edge.api import bounds
 from edge.api.auth import Person, Role, TokenFile
-from edge.api.status import Context
+from edge.api.status import REASON, RETRYABLE, Context
 from edge.errors import ConfigError
 from edge.supervise import Gate
 
@@ -27,7 +27,9 @@ class OperatorCalls:
         try:
             person = self._tokens.identify(given if isinstance(given, str) else "")
         except ConfigError as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f"token file: {error}")
+            trailing = ((REASON, error.reason), (RETRYABLE, "false"))
+            details = f"token file: {error}"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, details, trailing_metadata=trailing)
             raise
         if person is None:
             await context.abort(

@@ -28,6 +28,9 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.SourceStalled, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
+REASON, RETRYABLE = "edge-reason", "edge-retryable"
+"""Trailing metadata of every error that is the gate's own: not that of a connection that failed."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -44,8 +47,9 @@ def code_of(error: errors.GateError) -> grpc.StatusCode:
 
 
 async def abort(context: Context, error: errors.GateError) -> NoReturn:
-    """End the call with the error's status."""
-    await context.abort(code_of(error), str(error))
+    """End the call with the error's status, its reason word, and whether a retry can help."""
+    trailing = ((REASON, error.reason), (RETRYABLE, "true" if error.retryable else "false"))
+    await context.abort(code_of(error), str(error), trailing_metadata=trailing)
     raise AssertionError("abort returns only by raising")
 
 

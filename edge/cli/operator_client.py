@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import grpc
 import typer
 
 from edge.api.auth import Role, parse_tokens
 from edge.api.gen import operator_pb2_grpc
+from edge.api.status import REASON
 from edge.errors import ConfigError, GateError, InvalidInput
 
 CALL_TIMEOUT_S = 10.0
@@ -72,6 +73,11 @@ def operator(
             )
         except grpc.RpcError as error:
             code, details = error.code(), error.details()
-            if code is grpc.StatusCode.UNAVAILABLE:
+            if code is grpc.StatusCode.UNAVAILABLE and not _is_the_gates(error):
                 details = f"no gate answers at {gate} ({details})"
             raise CallFailed(details or code.name) from None
+
+
+def _is_the_gates(error: Any) -> bool:
+    """Whether the gate itself has answered with it."""
+    return any(key == REASON for key, _ in error.trailing_metadata() or ())

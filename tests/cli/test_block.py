@@ -86,3 +86,18 @@ def test_no_gate_and_no_tokens_are_clear(gate: GateProcess, tmp_path: Path) -> N
         app, ["block", "add", "x", "--reason", "y", "--gate", gate.grpc, "--tokens", str(viewer)]
     )
     assert (weak.exit_code, "reviewer" in weak.output) == (1, True)
+
+
+def test_a_gate_that_cannot_do_it_now_is_not_taken_for_one_that_is_away(
+    gate: GateProcess, tmp_path: Path
+) -> None:
+    mine, theirs = tmp_path / "my.tokens", gate.tokens.read_text()
+    mine.write_text(theirs)
+    mine.chmod(0o600)
+    gate.tokens.write_text("not a token file\n")
+    try:
+        result = CliRunner().invoke(app, ["block", "list", "--gate", gate.grpc, "--tokens", str(mine)])
+    finally:
+        gate.tokens.write_text(theirs)
+    assert (result.exit_code, "token file" in result.output) == (1, True)
+    assert "no gate answers" not in result.output

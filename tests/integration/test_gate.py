@@ -150,6 +150,14 @@ def test_operator_wants_a_token_and_a_role(gate: GateProcess, operator: Any) -> 
     assert "reviewer" in str(caught.value.details())
 
 
+def test_an_error_says_what_it_is_and_whether_a_retry_can_help(operator: Any, admin: Any) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        operator.LiftBlock(operator_pb2.LiftBlockRequest(block_id="bl_none", reason="y"), metadata=admin)
+    assert {("edge-reason", "not_found"), ("edge-retryable", "false")} <= set(
+        caught.value.trailing_metadata()
+    )
+
+
 def test_what_a_person_changes_waits_for_another_writer_of_the_ledger(
     gate: GateProcess, operator: Any, admin: Any
 ) -> None:

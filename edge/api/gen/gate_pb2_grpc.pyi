@@ -5,7 +5,8 @@ What an ingest server calls: admission, watching and the proof that a cut happen
 
 Times: `*_ms` is milliseconds. `*_wall_ms` counts from the Unix epoch (UTC), `pts_ms` and
 `dts_ms` are the stream's own media time. Sizes: `*_bytes`. Errors are gRPC statuses whose
-message names the field and the limit.
+message names the field and the limit; those of the gate's own carry the trailing metadata
+`edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
 """
 
 from collections import abc as _abc

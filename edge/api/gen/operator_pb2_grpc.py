@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class OperatorStub:
-    """Called by operators.
+    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
+    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
     """
 
     def __init__(self, channel):
@@ -138,7 +140,9 @@ class OperatorStub:
 
 
 class OperatorServicer:
-    """Called by operators.
+    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
+    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
     """
 
     def GetPolicy(self, request, context):
@@ -401,7 +405,9 @@ def add_OperatorServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Operator:
-    """Called by operators.
+    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
+    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
     """
 
     @staticmethod

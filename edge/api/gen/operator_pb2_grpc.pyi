@@ -31,7 +31,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OperatorStub:
-    """Called by operators."""
+    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
+    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -93,7 +96,10 @@ class OperatorStub:
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
-    """Called by operators."""
+    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
+    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetPolicyRequest, _operator_pb2.Policy]  # type: ignore[assignment]
@@ -151,7 +157,10 @@ class OperatorAsyncStub(OperatorStub):
     """
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
-    """Called by operators."""
+    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
+    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
+    """
 
     @_abc_1.abstractmethod
     def GetPolicy(
