@@ -8,7 +8,9 @@ live stream in the dense tier, looked up and voted on, starting anew at every ha
 found when the vote counts the right video within the limit. Then all the calm footage goes the same way,
 and nothing of it may count. Exits with 1 when a goal is missed.
 
-Copies are kept between runs (--cache); everything that is measured is done anew.
+It takes long, so it can be run in chunks: --seconds ends a run early with exit code 3, and the same command
+goes on there. Copies, banks and results are kept (--cache), banks and results for the code and data that
+they were made with; --anew measures everything again.
 """
 
 from __future__ import annotations
@@ -21,39 +23,28 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
+import edge.match
+from benchmarks import _changes
 from benchmarks._changes import CHANGES, Change, make_copy
+from benchmarks._evasion_banks import KNOWN, banks_of
+from benchmarks._kept import Kept, digest_of
 from benchmarks._percentiles import percentiles
-from edge.match import (
-    Bank,
-    Candidate,
-    Entry,
-    EntryKind,
-    Footage,
-    Format,
-    HashRun,
-    Import,
-    Matcher,
-    MatchVote,
-    VariantSet,
-    fingerprint,
-    frames_of,
-)
+from edge.match import Candidate, Matcher, MatchVote, VariantSet, frames_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REFERENCE = SHARED / "reference" / "pdq"
+CLIP = SHARED / "data" / "long-calm" / "big-buck-bunny.mp4"
 INTERVAL_MS = 200
 START_EVERY_MS = 500
-KNOWN, OTHERS, RANDOM = "known", "reference", "random"
 _EASY_PROGRESS_S = 20.0
 
 
@@ -71,14 +62,13 @@ class Looked:
 class Trials:
     """One copy of one video."""
 
-    change: str
-    found_ms: tuple[int | None, ...]
+    found_ms: list[int | None]
     wrong: int
     """Trials in which another entry counted."""
     samples: int
     near: int
     """Samples with the right video within the radius."""
-    took_us: tuple[float, ...]
+    took_us: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +78,7 @@ class Calm:
     samples: int
     near: int
     counted: int
-    took_us: tuple[float, ...]
+    took_us: list[float]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -102,12 +92,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="*", choices=list(CHANGES), metavar="CHANGE", help="changes to try")
     parser.add_argument("--videos", nargs="*", metavar="NAME", help="reference videos to take (all)")
     parser.add_argument("--no-calm", action="store_true", help="leave out the calm footage")
+    parser.add_argument("--seconds", type=float, help="end after that long; the same command goes on there")
+    parser.add_argument("--anew", action="store_true", help="measure again what is kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
         "--cache",
         type=Path,
         default=Path(tempfile.gettempdir()) / "edge-gate-evasion",
-        help="where changed copies are kept (%(default)s)",
+        help="where copies, banks and results are kept (%(default)s)",
     )
     arguments = parser.parse_args(argv)
     videos = sorted((REFERENCE / "videos").glob("*.mp4"))
@@ -116,75 +108,92 @@ def main(argv: Sequence[str]) -> int:
     if not videos or shutil.which("ffmpeg") is None:
         print("needs ../shared/reference/pdq and ffmpeg", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as scratch:
-        report = _measure(Path(scratch), videos, arguments)
+    report = _measure(videos, arguments)
     print(json.dumps(report, indent=None if arguments.json else 1))
+    if report["left"]:
+        print(f"{report['left']} lookups are left: the same command goes on there", file=sys.stderr)
+        return 3
     return 0 if report["passed"] else 1
 
 
-def _measure(scratch: Path, videos: list[Path], arguments: argparse.Namespace) -> dict[str, Any]:
-    banks = scratch / "banks"
-    started = time.perf_counter()
-    Bank.create(banks / RANDOM).add(_random(int(arguments.random)))
-    Bank.create(banks / OTHERS).add(_reference())
+def _measure(videos: list[Path], arguments: argparse.Namespace) -> dict[str, Any]:
+    ends = time.monotonic() + (arguments.seconds or float("inf"))
+    code = Path(edge.match.__file__).parent.glob("*.py")
+    banked = digest_of([*code, *videos], str(arguments.variants), int(arguments.random))
+    banks = arguments.cache / f"banks-{banked}"
+    how = digest_of([Path(__file__), Path(_changes.__file__)], banked)
+    results = arguments.cache / f"results-{how}.jsonl"
+    if arguments.anew:
+        results.unlink(missing_ok=True)
+    kept = Kept(results)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
-        prints = [pool.submit(_fingerprint, path, arguments.variants) for path in videos]
-        said = list(_gathered(prints, "fingerprints", arguments.json))
-    known = [footage for footage, _ in said]
-    Bank.create(banks / KNOWN).add(known)
+        random = int(arguments.random)
+        facts = banks_of(banks, REFERENCE, videos, arguments.variants, random, pool, _say)
     names = [name for name in CHANGES if not arguments.only or name in arguments.only]
+    calm = [] if arguments.no_calm else _calm_videos()
+    # The long ones first, so that they do not run alone in the end.
+    work: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [
+        (_calm_name(path), _calm, (path,)) for path in calm
+    ]
+    work += [
+        (f"{name}/{path.stem}", _try, (path, name, arguments.cache)) for name in names for path in videos
+    ]
+    left = [one for one in work if one[0] not in kept]
     with ProcessPoolExecutor(
         arguments.workers, mp_context=context, initializer=_open, initargs=(banks,)
     ) as pool:
-        # The long ones first, so that they do not run alone in the end.
-        calm = [] if arguments.no_calm else [pool.submit(_calm, path) for path in _calm_videos()]
-        tried = [pool.submit(_try, path, name, arguments.cache) for name in names for path in videos]
-        changes: dict[str, dict[str, Any]] = {}
-        calm_done: list[Calm] = []
-        trials: dict[str, list[Trials]] = {name: [] for name in names}
-        for one in _gathered([*tried, *calm], "lookups", arguments.json):
-            if isinstance(one, Calm):
-                calm_done.append(one)
-                continue
-            trials[one.change].append(one)
-            if len(trials[one.change]) == len(videos):
-                changes[one.change] = row = _summed(CHANGES[one.change], trials[one.change])
-                if not arguments.json:
-                    print(f"{one.change}: {json.dumps(row)}", file=sys.stderr, flush=True)
-    changes = {name: changes[name] for name in names}
-    footage_s = sum(item.entry.duration_ms for item in known) / 1000
-    hashes = sum(len(item.hashes) for item in known)
-    report: dict[str, Any] = {
-        "variants": str(arguments.variants),
-        "known_hashes": hashes,
-        "hashes_per_second": round(hashes / footage_s, 1),
-        "fingerprint_s_per_s": round(sum(took for _, took in said) / footage_s, 2),
-        "reference_hashes": Bank.open(banks / OTHERS).manifest.hashes,
-        "random_hashes": int(arguments.random),
-        "changes": changes,
-    }
+        for name, result in _gathered(pool, left, len(work), ends, arguments.workers):
+            kept.keep(name, asdict(result))
+    changes: dict[str, dict[str, Any]] = {}
+    for name in names:
+        tasks = [f"{name}/{path.stem}" for path in videos]
+        if all(task in kept for task in tasks):
+            changes[name] = _summed(CHANGES[name], [Trials(**kept[task]) for task in tasks])
+    report: dict[str, Any] = {"variants": str(arguments.variants), **asdict(facts), "changes": changes}
     passed = all(change["passed"] is not False for change in changes.values())
-    if calm:
-        report["calm"] = said_calm = _summed_calm(calm_done)
-        passed = passed and said_calm["false_matches"] == 0
-    return report | {"passed": passed, "took_s": round(time.perf_counter() - started)}
+    looked = [Calm(**kept[_calm_name(path)]) for path in calm if _calm_name(path) in kept]
+    if looked:
+        report["calm"] = _summed_calm(looked)
+        passed = passed and report["calm"]["false_matches"] == 0
+    return report | {"passed": passed, "left": sum(name not in kept for name, _, _ in work)}
 
 
-def _gathered(futures: list[Future[Any]], what: str, quiet: bool) -> Iterator[Any]:
-    """Results as they come, with a bar on a terminal and lines now and then elsewhere."""
+def _gathered(
+    pool: ProcessPoolExecutor,
+    work: list[tuple[str, Callable[..., Any], tuple[Any, ...]]],
+    total: int,
+    ends: float,
+    workers: int,
+) -> Iterator[tuple[str, Any]]:
+    """Results as they come, none begun after the end; a bar on a terminal, lines now and then elsewhere."""
     console = Console(stderr=True)
     said = time.monotonic()
     bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, transient=True)
     bar.disable = not console.is_terminal
+    waiting = iter(work)
+    running: dict[Future[Any], str] = {}
+    done = total - len(work)
     with bar:
-        task = bar.add_task(what, total=len(futures))
-        for number, future in enumerate(as_completed(futures), 1):
-            yield future.result()
-            bar.advance(task)
-            if not console.is_terminal and not quiet and time.monotonic() - said > _EASY_PROGRESS_S:
+        task = bar.add_task("lookups", total=total, completed=done)
+        while True:
+            while len(running) < workers + 1 and time.monotonic() < ends:
+                if (one := next(waiting, None)) is None:
+                    break
+                running[pool.submit(one[1], *one[2])] = one[0]
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+                done += 1
+                bar.advance(task)
+            if not console.is_terminal and time.monotonic() - said > _EASY_PROGRESS_S:
                 said = time.monotonic()
-                print(f"{what}: {number}/{len(futures)}", file=sys.stderr, flush=True)
+                _say(f"lookups: {done}/{total}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 _matcher: Matcher
@@ -196,25 +205,17 @@ def _open(banks: Path) -> None:
     _matcher = Matcher.open(banks)
 
 
-def _fingerprint(path: Path, variants: VariantSet) -> tuple[Footage, float]:
-    started = time.process_time()
-    footage = fingerprint(path, entry_id=path.stem, variants=variants)
-    return footage, time.process_time() - started
-
-
 def _try(video: Path, name: str, cache: Path) -> Trials:
-    clip = SHARED / "data" / "long-calm" / "big-buck-bunny.mp4"
-    samples = list(_samples(make_copy(video, name, cache, clip)))
+    samples = list(_samples(make_copy(video, name, cache, CLIP)))
     limit_ms, scene = CHANGES[name].limit_ms, _scene(video.stem)
     starts = range(0, max(1, samples[-1].at_ms - limit_ms), START_EVERY_MS)
     voted = [_voted([s for s in samples if start <= s.at_ms <= start + limit_ms], scene) for start in starts]
     return Trials(
-        name,
-        tuple(found_ms for found_ms, _ in voted),
+        [found_ms for found_ms, _ in voted],
         sum(wrong for _, wrong in voted),
         len(samples),
         sum(any(c.bank == KNOWN and _scene(c.entry) == scene for c in s.candidates) for s in samples),
-        tuple(s.took_us for s in samples),
+        [round(s.took_us, 1) for s in samples],
     )
 
 
@@ -270,6 +271,10 @@ def _calm_videos() -> list[Path]:
     return [*sorted((SHARED / "data" / "long-calm").glob("*.mp4"), reverse=True), *clips]
 
 
+def _calm_name(path: Path) -> str:
+    return f"calm/{path.relative_to(SHARED)}"
+
+
 def _calm(path: Path) -> Calm:
     vote = MatchVote()
     samples = list(_samples(path))
@@ -277,7 +282,7 @@ def _calm(path: Path) -> Calm:
         len(samples),
         sum(bool(s.candidates) for s in samples),
         sum(bool(vote.add(s.at_ms, s.candidates)) for s in samples),
-        tuple(s.took_us for s in samples),
+        [round(s.took_us, 1) for s in samples],
     )
 
 
@@ -289,33 +294,6 @@ def _summed_calm(videos: list[Calm]) -> dict[str, Any]:
         "false_matches": sum(v.counted for v in videos),
         "query_cpu_us": percentiles([us for v in videos for us in v.took_us]),
     }
-
-
-def _reference() -> Iterable[Footage]:
-    """All reference hashes that are not the videos' own, whatever their quality."""
-    for path in sorted((REFERENCE / "images").rglob("*.jpg")):
-        yield fingerprint(path, entry_id=str(path.relative_to(REFERENCE)), min_quality=0)
-    for path in sorted((REFERENCE / "vpdq-hashes").glob("*.txt")):
-        yield from _read(Import(path, Format.VPDQ, min_quality=0))
-    seen: set[str] = set()
-    for path in sorted((REFERENCE / "search").glob("*.txt")):
-        for item in _read(Import(path, Format.PDQ)):
-            if item.entry.id not in seen:
-                seen.add(item.entry.id)
-                yield replace(item, entry=replace(item.entry, source=path.name))
-
-
-def _read(changes: Import) -> Iterator[Footage]:
-    for change in changes:
-        assert isinstance(change, Footage)
-        yield change
-
-
-def _random(count: int) -> Iterable[Footage]:
-    octets = np.random.default_rng(0).bytes(32 * count)
-    for start in range(0, len(octets), 32):
-        bits = octets[start : start + 32]
-        yield Footage(Entry(bits.hex(), EntryKind.IMAGE), (HashRun(bits),))
 
 
 if __name__ == "__main__":
