@@ -64,6 +64,18 @@ _FILMED = (
     "eq=brightness={bright}:contrast=.85:saturation=.7,noise=alls=7:allf=t"
 )
 
+_SLANTED = (
+    # A screen with its bezel before a wall, from the side and tilted: the far side of it is shorter.
+    "[0:v]pad=w=iw*1.03:h=ih*1.04:x=(ow-iw)/2:y=(oh-ih)/2:color=0x101010,"
+    "pad=w=iw*{pad}:h=ih*{pad}:x=(ow-iw)/2:y=(oh-ih)/2:color={wall},"
+    "perspective=sense=destination:x0=0:y0=0:x1=W*{far}:y1=H*{k}:x2=0:y2=H:x3=W:y3=H*(1-{k}),"
+    "rotate={turn}*PI/180+.006*sin(t*1.7):c={wall},vignette=PI/6,gblur=sigma={blur},format=yuv420p,"
+    "split[a][b];"
+    "[b]trim=end_frame=1,geq=lum='255*(1-{moire}*(1+sin(X*.9+Y*.12)*sin(Y*.75))/2)':cb=128:cr=128,"
+    "loop=-1:1[m];[a][m]blend=c0_mode=multiply:c1_mode=normal:c2_mode=normal:shortest=1,"
+    "eq=brightness=.05:contrast=.85:saturation=.7,noise=alls=7:allf=t"
+)
+
 CHANGES: dict[str, Change] = {
     "untouched": _alike("null"),
     "crf35": _alike("null", crf=35),
@@ -102,6 +114,15 @@ CHANGES: dict[str, Change] = {
     ),
     "filmed_badly": Change(
         _FILMED.format(pad=1.25, near=0.1, far=0.98, tilt=0.06, blur=2.0, moire=0.3, bright=0.12)
+    ),
+    "filmed_slanted_10": Change(
+        _SLANTED.format(pad=1.3, wall="0x202020", far=0.96, k=0.05, turn=4, blur=1.0, moire=0.15)
+    ),
+    "filmed_slanted_20": Change(
+        _SLANTED.format(pad=1.3, wall="0x202020", far=0.94, k=0.1, turn=7, blur=1.5, moire=0.2)
+    ),
+    "filmed_in_light_room": Change(
+        _SLANTED.format(pad=1.4, wall="0x8a8478", far=0.95, k=0.08, turn=-5, blur=1.5, moire=0.2)
     ),
 }
 

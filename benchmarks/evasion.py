@@ -23,12 +23,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
@@ -38,7 +40,7 @@ from benchmarks._changes import CHANGES, Change, make_copy
 from benchmarks._evasion_banks import KNOWN, banks_of
 from benchmarks._kept import Kept, digest_of
 from benchmarks._percentiles import percentiles
-from edge.match import Candidate, Matcher, MatchVote, VariantSet, frames_of
+from edge.match import Candidate, Matcher, MatchVote, StreamLookup, VariantSet, frames_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REFERENCE = SHARED / "reference" / "pdq"
@@ -56,6 +58,7 @@ class Looked:
     candidates: tuple[Candidate, ...]
     took_us: float
     """Time of the thread alone: other work on the machine does not show."""
+    luma: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Calm:
     near: int
     counted: int
     took_us: list[float]
+    screen_us: list[float]
+    """Of the search for screens being filmed, and of looks at them, per sample."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -206,7 +211,7 @@ def _open(banks: Path) -> None:
 
 
 def _try(video: Path, name: str, cache: Path) -> Trials:
-    samples = list(_samples(make_copy(video, name, cache, CLIP)))
+    samples = list(_samples(make_copy(video, name, cache, CLIP), keep=True))
     limit_ms, scene = CHANGES[name].limit_ms, _scene(video.stem)
     starts = range(0, max(1, samples[-1].at_ms - limit_ms), START_EVERY_MS)
     voted = [_voted([s for s in samples if start <= s.at_ms <= start + limit_ms], scene) for start in starts]
@@ -219,22 +224,27 @@ def _try(video: Path, name: str, cache: Path) -> Trials:
     )
 
 
-def _samples(path: Path) -> Iterator[Looked]:
+def _samples(path: Path, *, keep: bool) -> Iterator[Looked]:
+    """Frames looked up as they are, which no trial changes; kept where one may look at a screen in them."""
     due = 0
     for at, _, luma in frames_of(path):
         if at >= due:
             due = at + INTERVAL_MS - 1
             started = time.thread_time()
             candidates = _matcher.query(luma)
-            yield Looked(at, candidates, (time.thread_time() - started) * 1e6)
+            took_us = (time.thread_time() - started) * 1e6
+            yield Looked(at, candidates, took_us, None if candidates or not keep else luma.copy())
 
 
 def _voted(samples: list[Looked], scene: str) -> tuple[int | None, bool]:
     """Milliseconds from the first sample until the right video counts, and whether another one does."""
-    vote = MatchVote()
+    vote, lookup = MatchVote(), StreamLookup(_matcher)
     found_ms, wrong = None, False
     for sample in samples:
-        for signal in vote.add(sample.at_ms, sample.candidates):
+        candidates = sample.candidates
+        if sample.luma is not None:
+            candidates = lookup.query_screens(sample.at_ms, sample.luma)
+        for signal in vote.add(sample.at_ms, candidates):
             bank = signal.detail.split(" ", 1)[0].removeprefix("bank=")
             if _scene(str(signal.entry)) != scene:
                 wrong = True
@@ -276,14 +286,19 @@ def _calm_name(path: Path) -> str:
 
 
 def _calm(path: Path) -> Calm:
-    vote = MatchVote()
-    samples = list(_samples(path))
-    return Calm(
-        len(samples),
-        sum(bool(s.candidates) for s in samples),
-        sum(bool(vote.add(s.at_ms, s.candidates)) for s in samples),
-        [round(s.took_us, 1) for s in samples],
-    )
+    vote, lookup = MatchVote(), StreamLookup(_matcher)
+    near = counted = 0
+    took_us, screen_us = [], []
+    for sample in _samples(path, keep=True):
+        candidates = sample.candidates
+        if sample.luma is not None:
+            started = time.thread_time()
+            candidates = lookup.query_screens(sample.at_ms, sample.luma)
+            screen_us.append(round((time.thread_time() - started) * 1e6, 1))
+        near += bool(candidates)
+        counted += bool(vote.add(sample.at_ms, candidates))
+        took_us.append(round(sample.took_us, 1))
+    return Calm(len(took_us), near, counted, took_us, screen_us)
 
 
 def _summed_calm(videos: list[Calm]) -> dict[str, Any]:
@@ -293,7 +308,13 @@ def _summed_calm(videos: list[Calm]) -> dict[str, Any]:
         "near_samples": sum(v.near for v in videos),
         "false_matches": sum(v.counted for v in videos),
         "query_cpu_us": percentiles([us for v in videos for us in v.took_us]),
+        "screens_cpu_us": _mean(us for v in videos for us in v.screen_us),
     }
+
+
+def _mean(values: Iterable[float]) -> float:
+    given = list(values)
+    return round(sum(given) / max(1, len(given)), 1)
 
 
 if __name__ == "__main__":

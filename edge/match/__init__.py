@@ -16,6 +16,7 @@ from edge.match.runaway import RunawayGuard
 from edge.match.stage import ImportStage, feed_checkpoints
 from edge.match.variants import VariantSet
 from edge.match.vote import MatchVote
+from edge.match.watching import FramesLookup, StreamLookup
 
 __all__ = [
     "INCIDENT_BANK",
@@ -30,6 +31,7 @@ __all__ = [
     "Footage",
     "Format",
     "Found",
+    "FramesLookup",
     "HashRun",
     "Import",
     "ImportStage",
@@ -41,6 +43,7 @@ __all__ = [
     "PdqHasher",
     "RunawayGuard",
     "Severity",
+    "StreamLookup",
     "Updated",
     "Variant",
     "VariantSet",

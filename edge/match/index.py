@@ -3,7 +3,7 @@
 Codes are cut into m disjoint chunks of w bits. If two codes differ in at most r bits, then for any
 thresholds tᵢ ≥ -1 with Σ(tᵢ + 1) = r + 1 there is a chunk i in which they differ in at most tᵢ bits.
 So it is enough to look into the buckets of each chunk at up to tᵢ flipped bits, and to measure what
-lies there. With eleven or twelve chunks of about log₂ n bits the buckets hold one code each and a
+lies there. With eleven or twelve chunks of about log₂ n bits the buckets hold a code or less and a
 query touches a few thousand of them; the chunks need not cover all bits.
 
 Real data is skewed: neighbouring frames share chunks. When the buckets of a query hold too much, the
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.match.search import MAX_HITS, MAX_RADIUS, NO_HITS, Codes, Hits, nearest, scan
+from edge.match.search import MAX_HITS, MAX_RADIUS, NO_HITS, Codes, Hits, distances, nearest, scan
 
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
@@ -40,6 +40,8 @@ _MAX_WIDTH = 23
 _MIN_WIDTH = 10
 _MAX_FLIPS = 3
 _BLOCK = 1 << 22
+_ONES = np.uint32(0x01010101)
+_TOP_BYTE = np.uint32(24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,23 @@ class Plan:
     def slots(self) -> int:
         return self.chunks << self.width
 
+    @property
+    def usable(self) -> bool:
+        """Whether a query can be answered by it in bounded time."""
+        return (
+            self.chunks in (11, 12)
+            and _MIN_WIDTH <= self.width <= _MAX_WIDTH
+            and self.chunks * self.width <= 256
+        )
+
 
 def plan_for(count: int) -> Plan:
-    """The plan for that many codes: about one code a bucket, within 120 bytes a code at ten million."""
-    width = min(max(round(np.log2(max(count, 1))), _MIN_WIDTH), _MAX_WIDTH)
+    """The plan for that many codes, within 120 bytes a code at ten million.
+
+    About half a code a bucket: looking into an empty bucket costs one access to memory that is far away,
+    a code that is not near costs two more.
+    """
+    width = min(max(round(np.log2(max(count, 1)) + 0.6), _MIN_WIDTH), _MAX_WIDTH)
     return Plan(11 if width > 21 else 12, width)
 
 
@@ -168,15 +183,19 @@ class ChunkIndex:
         at = np.repeat(first - (ends - count), count)
         at += np.arange(total)
         candidates = self._order.take(at)
-        bits = np.bitwise_count(self._codes.take(candidates, axis=0) ^ query).astype(np.uint16)
-        found = bits[:, 0] + bits[:, 1]
-        found += bits[:, 2]
-        found += bits[:, 3]
-        near = np.flatnonzero(found <= radius)
+        differ = self._codes.take(candidates, axis=0)
+        differ ^= query
+        # Four counts of one byte each, summed by one multiplication; 256, the opposite code, becomes 0.
+        bits = np.bitwise_count(differ).view(np.uint32)[:, 0]
+        bits *= _ONES
+        bits >>= _TOP_BYTE
+        near = np.flatnonzero(bits <= radius)
         if not len(near):
             return Hits(NO_HITS.positions, NO_HITS.distances, cut_off)
-        positions, once = np.unique(candidates[near], return_index=True)
-        hits = nearest(positions.astype(np.intp), found[near][once], max_hits)
+        positions = np.unique(candidates[near]).astype(np.intp)
+        found = distances(self._codes[positions], query)
+        within = found <= radius
+        hits = nearest(positions[within], found[within], max_hits)
         return Hits(hits.positions, hits.distances, hits.truncated or cut_off)
 
 

@@ -11,6 +11,7 @@ from edge.match.entry import Candidate
 from edge.match.fingerprint import Progress, frames_of
 from edge.match.matcher import Matcher
 from edge.match.vote import MatchVote
+from edge.match.watching import StreamLookup
 
 MAX_INTERVAL_MS = 60_000
 
@@ -64,6 +65,7 @@ def look_up(
     found: dict[tuple[str, str], Found] = {}
     due = 0
     last: tuple[Candidate, ...] = ()
+    stream = StreamLookup(matcher)
     for at, length, luma in frames_of(path):
         if at < due:
             continue
@@ -72,7 +74,7 @@ def look_up(
         if progress is not None:
             progress(at / 1000, length)
         before = matcher.cut_short.total()
-        last = matcher.query(luma)
+        last = stream.query(at, luma)
         result.cut_short += matcher.cut_short.total() > before
         result.near.update({(c.bank, c.entry) for c in last})
         if last and (result.nearest is None or last[0].distance < result.nearest.distance):

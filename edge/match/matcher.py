@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +18,7 @@ from edge.match.entry import Candidate, Opinion, Variant
 from edge.match.fingerprint import MIN_QUALITY
 from edge.match.panel import panels
 from edge.match.pdq import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
+from edge.match.screen import Quad
 from edge.match.search import MAX_RADIUS, codes_of
 from edge.match.variants import cropped
 
@@ -140,6 +141,15 @@ class Matcher:
             if found:
                 break
         return found
+
+    def query_screens(self, luma: npt.NDArray[np.uint8], screens: Iterable[Quad]) -> tuple[Candidate, ...]:
+        """The same for what is on screens that a frame shows, each laid flat."""
+        found: list[Candidate] = []
+        for quad in screens if self.banks.kinds else ():
+            found += self._look_up("screen", self._hasher.hash(quad.flat(luma)))
+            if found:
+                break
+        return _bounded(_without_benign(found))
 
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
         """The same for a frame that is hashed already, without a look inside it."""

@@ -237,9 +237,10 @@ def _open_index(
         if len(codes) > index.SCAN_UP_TO:
             raise BankError(f"{path}: {len(codes)} codes without an index")
         return None
-    plan = index.plan_for(len(codes))
-    if (content.meta.get("chunks"), content.meta.get("width")) != (plan.chunks, plan.width):
-        raise BankError(f"{path}: the index is not cut as {len(codes)} codes are")
+    chunks, width = content.meta.get("chunks"), content.meta.get("width")
+    plan = index.Plan(chunks, width) if isinstance(chunks, int) and isinstance(width, int) else None
+    if plan is None or not plan.usable:
+        raise BankError(f"{path}: the index is cut into {chunks!r} chunks of {width!r} bits")
     for name in ("slot_first", "slot_codes"):
         _array(path, content.arrays, name, np.uint32)
     opened = index.ChunkIndex(codes, plan, content.arrays)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from edge.match.border import inside_border
 from edge.match.entry import Variant
+from edge.match.homography import homography
 
 U8 = npt.NDArray[np.uint8]
 
@@ -83,7 +84,6 @@ def _keystones(percent: str) -> dict[Variant, _Corners]:
 
 
 _KEYSTONES = {VariantSet.FULL: _keystones("5"), VariantSet.WIDE: _keystones("7_5") | _keystones("10")}
-_SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
@@ -155,11 +155,7 @@ def _turn(height: int, width: int, degrees: float) -> _Map:
 @lru_cache(maxsize=32)
 def _perspective(height: int, width: int, corners: _Corners) -> _Map:
     """The quadrangle with these corners, stretched to the whole picture."""
-    equations, values = [], []
-    for (u, v), (x, y) in zip(_SQUARE, corners, strict=True):
-        equations += [[u, v, 1, 0, 0, 0, -u * x, -v * x], [0, 0, 0, u, v, 1, -u * y, -v * y]]
-        values += [x, y]
-    a, b, c, d, e, f, g, h = np.linalg.solve(np.array(equations), np.array(values))
+    a, b, c, d, e, f, g, h = homography(corners)
     down = ((np.arange(height) + 0.5) / height)[:, None]
     across = ((np.arange(width) + 0.5) / width)[None]
     depth = g * across + h * down + 1

@@ -4,7 +4,7 @@ from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
 from edge.stream.media_file import MediaFile, open_media_file
 from edge.stream.pipeline import Judgement, PipelineCounters, StreamPipeline
-from edge.stream.ports import DetectorPort, DetectWindowPort, MatcherPort
+from edge.stream.ports import DetectorPort, DetectWindowPort
 from edge.stream.pull import PullSettings, PullSource
 from edge.stream.ring import Ring
 from edge.stream.sampling import Feed, Plan, Sampler
@@ -20,7 +20,6 @@ __all__ = [
     "Feed",
     "FileCodec",
     "Judgement",
-    "MatcherPort",
     "MediaFile",
     "PipelineCounters",
     "Plan",

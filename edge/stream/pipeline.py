@@ -9,14 +9,14 @@ from edge.clock import Clock
 from edge.decide import Decider
 from edge.domain import AccessUnit, Sample, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
-from edge.match import MatchVote
+from edge.match import FramesLookup, MatchVote, StreamLookup
 from edge.policy import Policy
 from edge.stream.assembly import SampleAssembly
 from edge.stream.backlog import Backlog
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec
 from edge.stream.decode import FRUITLESS_MS, Decoder
-from edge.stream.ports import DetectorPort, MatcherPort
+from edge.stream.ports import DetectorPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Feed, Sampler
 from edge.stream.schedule import DEFAULT_INTERVAL_MS
@@ -99,7 +99,7 @@ class StreamPipeline:
         extradata: bytes,
         policy: Policy,
         detector: DetectorPort,
-        matcher: MatcherPort,
+        matcher: FramesLookup,
         clock: Clock,
         *,
         alert: bool = False,
@@ -110,7 +110,7 @@ class StreamPipeline:
         self.ring = Ring(policy.evidence.ring_ms, policy.evidence.ring_bytes)
         self._policy = policy
         self._detector = detector
-        self._matcher = matcher
+        self._lookup = StreamLookup(matcher)
         self._clock = clock
         self._decoder = Decoder(codec, extradata)
         self._timestamps = Timestamps()
@@ -302,7 +302,7 @@ class StreamPipeline:
             # Banks are searched with the widest radius; a policy may want less.
             candidates = [
                 c
-                for c in self._matcher.query(sample.luma)
+                for c in self._lookup.query(sample.pts_ms, sample.luma)
                 if c.distance <= match.radius and c.quality >= match.min_quality
             ]
             signals = (*signals, *self._vote.add(sample.pts_ms, candidates))

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.domain import Signal, Tier
-from edge.match import Candidate
 
 Luma = npt.NDArray[np.uint8]
 
@@ -44,12 +43,4 @@ class DetectorPort(Protocol):
 
     def shares_planes(self, other: object) -> bool:
         """Whether planes made by the other serve this one, too."""
-        ...
-
-
-class MatcherPort(Protocol):
-    """The matcher of a worker: shared by its streams."""
-
-    def query(self, luma: Luma) -> tuple[Candidate, ...]:
-        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show."""
         ...

@@ -79,6 +79,30 @@ def test_neighbouring_codes_by_the_hundred_thousand_do_not_blow_up_a_query(away:
         assert found.positions.tolist() == expected.positions.tolist()
 
 
+def test_the_opposite_code_is_no_hit() -> None:
+    # 256 differing bits: what counts in bytes wraps to 0 there. Both lie in buckets of the query.
+    rng = np.random.default_rng(11)
+    query = random_codes(rng, 1)[0]
+    codes, _ = unique_codes(np.vstack((random_codes(rng, 3000), query, ~query)))
+    chunks = indexed(codes)
+    assert codes[chunks.search(query).positions].tolist() == [query.tolist()]
+    everything = np.arange(len(codes)), np.ones(len(codes), dtype=np.int64)
+    measured = chunks._measured(query, 31, *everything, 4096, False)
+    assert codes[measured.positions].tolist() == [query.tolist()]
+
+
+def test_an_index_cut_another_way_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, _ = unique_codes(random_codes(np.random.default_rng(5), 5000))
+    items = [Footage(Entry(c.tobytes().hex(), EntryKind.IMAGE), (HashRun(c.tobytes()),)) for c in codes]
+    monkeypatch.setattr(index_module, "plan_for", lambda count: index_module.Plan(12, 12))
+    write_segment(tmp_path / "older.seg", items)
+    monkeypatch.undo()
+    assert plan_for(5000).width != 12
+    segment = Segment.open(tmp_path / "older.seg")
+    query = scattered(np.random.default_rng(6), codes[4000], 1, 20)[0]
+    assert segment.search(query, 31).positions.tolist() == scan(codes, query, 31).positions.tolist() == [4000]
+
+
 def test_full_buckets_are_left_alone_when_thresholds_can_be_dealt_out_anew() -> None:
     # Every code shares three chunks with the query and is far away in all others.
     rng = np.random.default_rng(7)

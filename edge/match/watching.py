@@ -1,0 +1,105 @@
+"""What one live stream shows: its frames against the banks, and those of a screen that it may be filming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.match.entry import Candidate
+from edge.match.screen import GRID, Quad, coarse, quads
+
+U8 = npt.NDArray[np.uint8]
+
+FRAMES = 5
+"""Frames that are averaged for a search."""
+MIN_MS = 600
+"""Media time that they cover at least."""
+PAUSE_MS = 1000
+"""From a search that led to nothing to the next frame that is averaged; twice as long after each."""
+MAX_PAUSE_MS = 8000
+LOOK_MS = 1000
+"""Between two looks at a screen that shows nothing known."""
+
+
+class FramesLookup(Protocol):
+    """The matcher of a worker: shared by its streams."""
+
+    def query(self, luma: U8) -> tuple[Candidate, ...]:
+        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show."""
+        ...
+
+    def query_screens(self, luma: U8, screens: Iterable[Quad]) -> tuple[Candidate, ...]:
+        """The same of what is on screens in it, each laid flat."""
+        ...
+
+
+class StreamLookup:
+    """Looks the frames of one stream up. Costs no more than ``query`` where that finds something."""
+
+    def __init__(self, frames: FramesLookup) -> None:
+        self._frames = frames
+        self._screens = ScreenWatch()
+
+    def query(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
+        """Known footage that a frame, uint8 ``(h, w)``, may show, as such or on a screen; nearest first."""
+        return self._frames.query(luma) or self.query_screens(pts_ms, luma)
+
+    def query_screens(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
+        """The same for a frame that is not known as it is."""
+        screens = self._screens.add(pts_ms, luma)
+        if not screens:
+            return ()
+        found = self._frames.query_screens(luma, screens)
+        self._screens.looked(pts_ms, bool(found))
+        return found
+
+
+class ScreenWatch:
+    """When to search a stream for a screen, and when to look at what is on it. Pure."""
+
+    def __init__(self) -> None:
+        self._screens: tuple[Quad, ...] = ()
+        self._begin(0, 0)
+        self._pause_ms = PAUSE_MS
+        self._last_ms = 0
+        self._look_ms = 0
+        """Media time from which on there is to be a look."""
+        self._seen = False
+
+    def add(self, pts_ms: int, luma: U8) -> tuple[Quad, ...]:
+        """Takes a frame that showed nothing known; the screens whose picture is to be looked at in it.
+
+        Media time that goes back starts anew.
+        """
+        if pts_ms < self._last_ms:
+            self.__init__()  # type: ignore[misc]
+        self._last_ms = pts_ms
+        # Where a screen shows something known its corners are good: no search.
+        if not self._seen and pts_ms >= self._from_ms:
+            self._average(pts_ms, luma)
+        return self._screens if pts_ms >= self._look_ms else ()
+
+    def looked(self, pts_ms: int, seen: bool) -> None:
+        """Whether the look led to something known: if so every frame is looked at."""
+        self._seen = seen
+        self._look_ms = pts_ms if seen else pts_ms + LOOK_MS
+
+    def _average(self, pts_ms: int, luma: U8) -> None:
+        if not self._count:
+            self._first_ms = pts_ms
+        self._sum += coarse(luma)
+        self._count += 1
+        if self._count < FRAMES or pts_ms - self._first_ms < MIN_MS:
+            return
+        self._screens = quads(self._sum / np.float32(self._count))
+        self._begin(pts_ms, self._pause_ms)
+        self._pause_ms = min(2 * self._pause_ms, MAX_PAUSE_MS)
+
+    def _begin(self, pts_ms: int, pause_ms: int) -> None:
+        self._sum = np.zeros((GRID, GRID), np.float32)
+        self._count = 0
+        self._first_ms = pts_ms
+        self._from_ms = pts_ms + pause_ms
