@@ -31,13 +31,15 @@ MAX_QUADS = 2
 FLAT_HEIGHT, FLAT_WIDTH = 256, 448
 
 GRID = 64
+POINTS = 2 * GRID
 _STEP_LEVELS = 4.0
 _FULL_LEVELS = 16.0
 _SLOPES = np.linspace(-0.375, 0.375, 21)
 _MARGIN = 12
 _LINES = 4
 _ALONG = 20
-_APART = 1.0
+_APART = 2.0
+_STRAYED = 8.0
 _MIDDLE = (GRID - 1) / 2
 _ENDS = ((0, 3), (1, 2), (0, 1), (3, 2))
 """Corners between which the left, right, top and bottom side lie."""
@@ -73,23 +75,25 @@ def _places(corners: Corners, height: int, width: int) -> npt.NDArray[np.int32]:
     return np.asarray(row * np.int32(width) + column, np.int32)
 
 
-def coarse(luma: U8) -> F32:
-    """A picture of 64×64 from four points of a luma plane ``(h, w)`` for each of its own."""
+def points_of(luma: U8) -> U8:
+    """Every so many a point of a luma plane ``(h, w)``, uint8 ``(128, 128)``."""
     height, width = luma.shape
-    rows = (np.arange(2 * GRID) * height) // (2 * GRID)
-    columns = (np.arange(2 * GRID) * width) // (2 * GRID)
-    points = luma.take(rows, axis=0).take(columns, axis=1).reshape(GRID, 2, GRID, 2)
-    return np.asarray(points.sum(axis=(1, 3), dtype=np.uint16) * np.float32(0.25), np.float32)
+    rows = (np.arange(POINTS) * height + height // 2) // POINTS
+    columns = (np.arange(POINTS) * width + width // 2) // POINTS
+    return np.asarray(luma.take(rows, axis=0).take(columns, axis=1))
 
 
-def quads(grid: F32) -> tuple[Quad, ...]:
-    """At most two brighter quadrangles with straight sides in a coarse picture (64, 64), likeliest first."""
+def quads(points: F32) -> tuple[Quad, ...]:
+    """At most two brighter quadrangles with straight sides in averaged points (128, 128), likeliest first."""
+    grid = points.reshape(GRID, 2, GRID, 2).mean(axis=(1, 3))
     across, down = np.zeros_like(grid), np.zeros_like(grid)
     across[:, 1:-1] = grid[:, 2:] - grid[:, :-2]
     down[1:-1] = grid[2:] - grid[:-2]
     # Towards the brighter inside from the left, right, top and bottom; along the side first.
     rises = tuple(np.ascontiguousarray(s) for s in (across, -across, down.T, -down.T))
-    steps = [np.clip((s - _STEP_LEVELS) / (_FULL_LEVELS - _STEP_LEVELS), 0, 1) for s in rises]
+    steps = [
+        np.clip((s - _STEP_LEVELS) / (_FULL_LEVELS - _STEP_LEVELS), 0, 1).astype(np.float32) for s in rises
+    ]
     # The screen may reach beyond the frame, whose own sides come last.
     lines = [
         np.vstack((_lines(step), np.array([[end, 0.0]], np.float32)))
@@ -97,7 +101,8 @@ def quads(grid: F32) -> tuple[Quad, ...]:
     ]
     pick = np.stack(np.meshgrid(*(np.arange(len(side)) for side in lines), indexing="ij"), -1).reshape(-1, 4)
     own = pick == np.array([len(side) - 1 for side in lines])
-    corners = _corners(*(side[pick[:, n]] for n, side in enumerate(lines)))
+    left, right, top, bottom = (side[pick[:, n]] for n, side in enumerate(lines))
+    corners = _corners(left, right, top, bottom)
     span = np.minimum(corners[:, 1, 0] - corners[:, 0, 0], corners[:, 2, 0] - corners[:, 3, 0])
     rise = np.minimum(corners[:, 3, 1] - corners[:, 0, 1], corners[:, 2, 1] - corners[:, 1, 1])
     good = (corners > -2).all(axis=(1, 2)) & (corners < GRID + 1).all(axis=(1, 2)) & (own.sum(axis=1) <= 2)
@@ -106,14 +111,20 @@ def quads(grid: F32) -> tuple[Quad, ...]:
     support = np.where(own, FRAME_SUPPORT, _support(corners, steps))
     least = support.min(axis=1, initial=1)
     score = np.where(least < MIN_SUPPORT, 0, least + support.mean(axis=1) + 0.5 * area)
+    finer = _smooth(points)
+    fine = (finer, -finer, _smooth(points.T), -_smooth(points.T))
     found: list[F32] = []
     for place in np.argsort(-score, kind="stable")[: 4 * MAX_QUADS].tolist():
         if score[place] <= 0 or len(found) == MAX_QUADS:
             break
-        refined = _refined(corners[place], own[place], rises)
-        if all(np.abs(refined - other).max() > _APART for other in found):
+        near = 2 * corners[place] + 0.5
+        refined = _refined(near, own[place], fine)
+        # What strays from where it was seen is no line at all; the rest has four corners in their order.
+        strayed = not np.abs(refined - near).max() <= _STRAYED
+        if not strayed and all(np.abs(refined - other).max() > _APART for other in found):
             found.append(refined)
-    return tuple(Quad(tuple((float(x + 0.5) / GRID, float(y + 0.5) / GRID) for x, y in one)) for one in found)
+    shares = ((one + 0.5) / POINTS for one in found)
+    return tuple(Quad(tuple((float(x), float(y)) for x, y in one)) for one in shares)
 
 
 @cache
@@ -139,14 +150,14 @@ def _lines(step: F32) -> F32:
     return np.array(found, np.float32).reshape(-1, 2)
 
 
-def _corners(left: F32, right: F32, top: F32, bottom: F32) -> F32:
+def _corners(left: F32, right: F32, top: F32, bottom: F32, middle: float = _MIDDLE) -> F32:
     """Where sides meet, (n, 4, 2), clockwise from the top left on; each side (n, 2)."""
 
     def meet(upright: F32, level: F32) -> F32:
         # x = a + b (y - middle), y = c + d (x - middle)
         (a, b), (c, d) = upright.T, level.T
-        x = (a + b * (c - d * _MIDDLE - _MIDDLE)) / (1 - b * d)
-        return np.stack((x, c + d * (x - _MIDDLE)), axis=-1)
+        x = (a + b * (c - d * middle - middle)) / (1 - b * d)
+        return np.stack((x, c + d * (x - middle)), axis=-1)
 
     return np.stack((meet(left, top), meet(right, top), meet(right, bottom), meet(left, bottom)), axis=1)
 
@@ -175,27 +186,37 @@ def _points(corners: F32, side: int) -> tuple[Floats, Floats]:
     return (points[:, 0], points[:, 1]) if side > 1 else (points[:, 1], points[:, 0])
 
 
+def _smooth(points: F32) -> F32:
+    """How steeply points (128, 128) rise from left to right, over a neighbourhood of three by five."""
+    down = points.copy()
+    down[1:-1] = (points[:-2] + points[1:-1] + points[2:]) * np.float32(1 / 3)
+    rise = np.zeros_like(points)
+    rise[:, 2:-2] = down[:, 4:] + down[:, 3:-1] - down[:, 1:-3] - down[:, :-4]
+    return rise
+
+
 def _refined(corners: F32, own: npt.NDArray[np.bool_], rises: Sequence[F32]) -> F32:
     """The corners (4, 2) where the steepest steps near the sides are, to a part of a point."""
     lines = []
     for side, rise in enumerate(rises):
         if own[side]:
-            lines.append((GRID - 0.5 if side % 2 else -0.5, 0.0))
+            lines.append((POINTS - 0.5 if side % 2 else -0.5, 0.0))
             continue
         along, over = _points(corners[None], side)
         lines.append(_fitted(along[0], over[0], rise))
-    return np.asarray(_corners(*(np.array([line], np.float32) for line in lines))[0], np.float32)
+    left, right, top, bottom = (np.array([line], np.float32) for line in lines)
+    return np.asarray(_corners(left, right, top, bottom, (POINTS - 1) / 2)[0], np.float32)
 
 
 def _fitted(along: Floats, over: Floats, rise: F32) -> tuple[float, float]:
     """The line through the steepest rises near points: place at the middle, slope."""
-    row = np.clip(np.rint(along), 0, GRID - 1).astype(np.intp)
-    column = np.clip(np.rint(over).astype(np.intp)[:, None] + np.arange(-3, 4), 1, GRID - 2)
+    row = np.clip(np.rint(along), 0, POINTS - 1).astype(np.intp)
+    column = np.clip(np.rint(over).astype(np.intp)[:, None] + np.arange(-4, 5), 1, POINTS - 2)
     at = column[np.arange(len(row)), rise[row[:, None], column].argmax(axis=1)]
     before, here, after = (rise[row, at + d] for d in (-1, 0, 1))
     bend = np.minimum(before - 2 * here + after, -1e-3)
     place = at + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
-    y = along - _MIDDLE
+    y = along - (POINTS - 1) / 2
     line = float(over.mean()), 0.0
     weight = np.clip(here, 0, 40)
     for _ in range(3):

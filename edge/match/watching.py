@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.match.entry import Candidate
-from edge.match.screen import GRID, Quad, coarse, quads
+from edge.match.screen import POINTS, Quad, points_of, quads
 
 U8 = npt.NDArray[np.uint8]
 
@@ -90,7 +90,7 @@ class ScreenWatch:
     def _average(self, pts_ms: int, luma: U8) -> None:
         if not self._count:
             self._first_ms = pts_ms
-        self._sum += coarse(luma)
+        self._sum += points_of(luma)
         self._count += 1
         if self._count < FRAMES or pts_ms - self._first_ms < MIN_MS:
             return
@@ -99,7 +99,7 @@ class ScreenWatch:
         self._pause_ms = min(2 * self._pause_ms, MAX_PAUSE_MS)
 
     def _begin(self, pts_ms: int, pause_ms: int) -> None:
-        self._sum = np.zeros((GRID, GRID), np.float32)
+        self._sum = np.zeros((POINTS, POINTS), np.float32)
         self._count = 0
         self._first_ms = pts_ms
         self._from_ms = pts_ms + pause_ms

@@ -57,7 +57,8 @@ def test_the_index_finds_what_brute_force_finds(
         codes = np.vstack((codes, scattered(rng, codes[0], count // 2 + 1, spread)))
     codes, _ = unique_codes(codes)
     query = scattered(rng, codes[rng.integers(len(codes))], 1, away)[0]
-    found, expected = indexed(codes).search(query, radius), scan(codes, query, radius)
+    found = indexed(codes).search(query, radius, max_hits=len(codes))
+    expected = scan(codes, query, radius, max_hits=len(codes))
     assert not found.truncated
     assert found.positions.tolist() == expected.positions.tolist()
     assert found.distances.tolist() == expected.distances.tolist()

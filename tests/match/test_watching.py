@@ -1,0 +1,89 @@
+"""One stream's frames against the banks, with a screen in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, MatchVote, PdqHasher, StreamLookup
+from edge.match.screen import Quad
+from edge.match.watching import FRAMES, LOOK_MS, MAX_PAUSE_MS, PAUSE_MS, ScreenWatch
+from tests.match.test_screen import SLANTED, U8, filmed, picture
+
+CORNERS = SLANTED["from the right"]
+EVERY_MS = 200
+
+
+@pytest.fixture(scope="module")
+def matcher(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
+    banks: Path = tmp_path_factory.mktemp("banks")
+    hasher = PdqHasher()
+    runs = tuple(HashRun(hasher.hash(picture(n)).bits, start_ms=n * EVERY_MS) for n in range(20))
+    Bank.create(banks / "known").add([Footage(Entry("film", EntryKind.VIDEO), runs)])
+    return Matcher.open(banks)
+
+
+def test_known_footage_filmed_at_a_slant_counts_within_three_seconds(matcher: Matcher) -> None:
+    lookup, vote, plain = StreamLookup(matcher), MatchVote(), 0
+    counted = None
+    for n in range(15):
+        frame = filmed(picture(n), CORNERS, seed=n)
+        plain += bool(matcher.query(frame))
+        (*signals,) = vote.add(n * EVERY_MS, lookup.query(n * EVERY_MS, frame))
+        if signals and counted is None:
+            counted = n * EVERY_MS
+            assert signals[0].entry == "film"
+            assert "variant=original+screen" in signals[0].detail
+    assert plain == 0
+    assert counted is not None
+    assert counted <= 3000
+
+
+def test_mirrored_on_the_screen_it_counts_too(matcher: Matcher) -> None:
+    lookup = StreamLookup(matcher)
+    frames = [filmed(np.ascontiguousarray(picture(n)[:, ::-1]), CORNERS, seed=n) for n in range(8)]
+    found = [lookup.query(n * EVERY_MS, frame) for n, frame in enumerate(frames)]
+    assert found[-1][0].variant == "original+screen+mirror"
+
+
+def looks(watch: ScreenWatch, frames: list[U8], seen: bool) -> list[int]:
+    """Media times at which there is a look, one frame every 200 ms."""
+    at = []
+    for n, frame in enumerate(frames):
+        if watch.add(n * EVERY_MS, frame):
+            watch.looked(n * EVERY_MS, seen)
+            at.append(n * EVERY_MS)
+    return at
+
+
+def test_looks_are_seldom_until_one_shows_something_known() -> None:
+    frames = [filmed(picture(n % 6), CORNERS, 180, 320, seed=n % 6) for n in range(30)]
+    first = (FRAMES - 1) * EVERY_MS
+    assert looks(ScreenWatch(), frames, seen=False) == list(range(first, 6000, LOOK_MS))
+    assert looks(ScreenWatch(), frames, seen=True) == list(range(first, 6000, EVERY_MS))
+
+
+def test_searches_become_seldom_where_they_lead_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches = []
+
+    def counted(points: object) -> tuple[Quad, ...]:
+        searches.append(now)
+        return ()
+
+    monkeypatch.setattr("edge.match.watching.quads", counted)
+    watch, frame = ScreenWatch(), picture(0, 90, 160)
+    for now in range(0, 60_000, EVERY_MS):
+        assert watch.add(now, frame) == ()
+    gaps = np.diff(searches)
+    assert searches[0] == (FRAMES - 1) * EVERY_MS
+    assert gaps.min() >= PAUSE_MS
+    assert (gaps[-2:] >= MAX_PAUSE_MS).all()
+
+
+def test_media_time_that_goes_back_starts_anew() -> None:
+    frames = [filmed(picture(n), CORNERS, 180, 320, seed=n) for n in range(6)]
+    watch = ScreenWatch()
+    assert looks(watch, frames, seen=True)
+    assert watch.add(0, frames[0]) == ()
