@@ -95,6 +95,7 @@ class Watch:
         score_at: Callable[[int], float] = lambda pts_ms: 0.0,
         alert: bool = False,
         extradata: bytes | None = None,
+        matcher: Matcher | None = None,
     ) -> Watched:
         detector = ScriptedDetector(score_at)
         pipeline = StreamPipeline(
@@ -103,7 +104,7 @@ class Watch:
             media.extradata if extradata is None else extradata,
             policy or Policy(),
             detector,
-            Matcher.open(None),
+            matcher or Matcher.open(None),
             ManualClock(now_monotonic_ms=1000.0),
             alert=alert,
         )

@@ -12,10 +12,11 @@ import pytest
 from edge.clock import SystemClock
 from edge.detect import Detector, PlaneScaler, default_model_directory
 from edge.domain import AccessUnit, Action, Codec, Tier, new_stream_id
-from edge.match import Matcher
+from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
 from edge.policy import CategoryPolicy, EvidencePolicy, Policy, TierPolicy
 from edge.stream import Decoder, StreamPipeline, open_media_file
 from edge.stream.synthetic import EncodedMedia, encode
+from tests.match.test_screen import SLANTED, filmed, picture
 
 if TYPE_CHECKING:
     from tests.stream.conftest import Watch
@@ -238,6 +239,24 @@ def test_real_fight_is_cut_or_flagged_and_replays_to_the_same(fight_clip: Path) 
     first = replay()
     assert {Action.FLAG, Action.CUT} & {action for _, action, _ in first}
     assert first == replay()
+
+
+def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(tmp_path: Path, watch: Watch) -> None:
+    hasher, frames_a_picture = PdqHasher(), 6
+    runs = tuple(HashRun(hasher.hash(picture(n)).bits, start_ms=n * 200, span_ms=166) for n in range(15))
+    Bank.create(tmp_path / "known").add([Footage(Entry("film", EntryKind.VIDEO), runs)])
+    corners = SLANTED["turned to the left"]
+    media = encode(
+        frames=90,
+        size=(360, 640),
+        picture=lambda n, height, width: filmed(picture(n // frames_a_picture), corners, height, width),
+        options=ZERO_LATENCY,
+    )
+    watched = watch(media, matcher=Matcher.open(tmp_path)).feed(media.units, end=True)
+    cut = next(j.verdict for j in watched.judgements if j.verdict.action is Action.CUT)
+    assert cut.reason == "match"
+    assert "film" in {signal.entry for signal in cut.signals}
+    assert cut.pts_ms < 3000
 
 
 def test_units_keep_their_bytes_in_the_ring(media: EncodedMedia, watch: Watch) -> None:
