@@ -320,6 +320,11 @@ class Settings(BaseSettings):
     model_dir: Path | None = Field(None, description="Folder with manifest.json. Default: the shipped model.")
     bank_dir: Path | None = Field(None, description="Folder of banks. Default: DATA_DIR/banks.")
     evidence_dir: Path | None = Field(None, description="Default: DATA_DIR/evidence.")
+    messages_dir: Path | None = Field(
+        None,
+        description="Folder with en.json and ar.json: your own words of what broadcasters are told, such as "
+        '{"appeal": "Write to …", "rule.fight": "Rule 4: no violence"}.',
+    )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     grpc: GrpcSection = GrpcSection()
     http: HttpSection = HttpSection()

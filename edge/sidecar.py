@@ -25,6 +25,7 @@ from edge.api.server import GrpcServer
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.detect.default_policy import default_policy
+from edge.enforce.notices import use_messages
 from edge.errors import ConfigError
 from edge.hooks import HookSettings, create_app
 from edge.hooks.servers import IngestServers, arguments_of, upstream_of
@@ -67,6 +68,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     created = ensure_token_file(settings.operator_tokens)
     model_dir = model_store(settings).in_force()
+    use_messages(settings.messages_dir)
     servers = IngestServers(settings)
     ledger = DurableLedger.open(settings.ledger, settings.data_dir / "journal.jsonl", gate=settings.gate_name)
     try:

@@ -15,6 +15,7 @@ EXAMPLE = """\
 # edge-gate settings. Every field has a default; EDGE_GRPC__LISTEN=… in the environment wins.
 data_dir = "edge-data"            # ledger, evidence, banks, operator tokens
 log_level = "info"
+# messages_dir = "messages"       # en.json and ar.json: your rules, and how to appeal, in your own words
 
 [grpc]
 listen = "127.0.0.1:50051"        # or "unix:/run/edge-gate.sock"; beyond this machine: TLS
@@ -64,6 +65,7 @@ def check_config(
     Exits with 1 and names the field when the file cannot be used.
     """
     from edge.config import load_settings
+    from edge.enforce.notices import own_messages
     from edge.policy import Policy, parse_policy
 
     if example and as_json:
@@ -84,7 +86,10 @@ def check_config(
         resolved = checked.for_app(app, tenant) if app or tenant else checked
         values = resolved.model_dump(mode="json")
     else:
-        values = load_settings(path).model_dump(mode="json")
+        settings = load_settings(path)
+        if settings.messages_dir is not None:
+            own_messages(settings.messages_dir)
+        values = settings.model_dump(mode="json")
     if as_json:
         print_json({"ok": True, "path": None if path is None else str(path), "values": values})
         return

@@ -64,3 +64,12 @@ def test_what_a_policy_amounts_to_for_an_app(tmp_path: Path) -> None:
     assert (values["budget_ms"], values["mode"], values["apps"]) == (100, "shadow", {})
     assert json.loads(check(str(policy), "--policy", "--json").stdout)["values"]["budget_ms"] == 250
     assert "--policy" in check("--app", "kids-1").output
+
+
+def test_words_of_ones_own_are_checked_too(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text(f'messages_dir = "{tmp_path}"\n')
+    for language, text in (("en", '{"appeal": "Write to us."}'), ("ar", '{"apeal": "x"}')):
+        (tmp_path / f"{language}.json").write_text(text)
+    result = CliRunner().invoke(app, ["check-config", str(path)])
+    assert (result.exit_code, "'apeal' is none of" in result.output) == (1, True)

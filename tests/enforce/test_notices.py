@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,8 +13,8 @@ from hypothesis import strategies as st
 
 from edge.domain import PERMANENT_MS, Block, SubjectKind
 from edge.enforce import block_notice, notice
-from edge.enforce.notices import KEYS, catalogue
-from edge.errors import InvalidInput
+from edge.enforce.notices import KEYS, catalogue, use_messages
+from edge.errors import ConfigError, InvalidInput
 from edge.policy import Policy
 
 ISOLATES = {"\u2066", "\u2067", "\u2068"}
@@ -119,3 +123,63 @@ def test_nothing_breaks_out_of_its_isolate(key: str, until_ms: int, category: st
     for text in (said.en, said.ar):
         assert balanced(text)
         assert all(c in ISOLATES | {PDI} or unicodedata.category(c)[0] != "C" for c in text)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Callable[[dict[str, str], dict[str, str]], Path]]:
+    def write(en: dict[str, str], ar: dict[str, str]) -> Path:
+        for language, messages in (("en", en), ("ar", ar)):
+            (tmp_path / f"{language}.json").write_text(json.dumps(messages), encoding="utf-8")
+        return tmp_path
+
+    yield write
+    use_messages(None)
+
+
+def test_an_operator_says_which_rule_and_how_to_appeal_in_their_own_words(
+    own: Callable[[dict[str, str], dict[str, str]], Path],
+) -> None:
+    before = notice("cut", until_ms=DATED, category="fight")
+    english = {"appeal": "Write to appeals@example.org.", "rule.fight": "4.2 {no} violence"}
+    use_messages(own(english, {"appeal": "اكتب إلى الدعم.", "rule.fight": "القاعدة ٤"}))
+    said = notice("cut", until_ms=DATED, category="fight")
+    assert said.en.endswith("Write to appeals@example.org.")
+    assert "Reason: \u2068physical violence\u2069. Rule: \u20684.2 {no} violence\u2069." in said.en
+    assert "\u2068القاعدة ٤\u2069" in said.ar
+    assert said.ar.endswith("اكتب إلى الدعم.")
+    assert balanced(said.en)
+    assert balanced(said.ar)
+    assert "Rule" not in notice("cut", until_ms=DATED, category="other").en
+    use_messages(None)
+    assert notice("cut", until_ms=DATED, category="fight") == before
+
+
+@pytest.mark.parametrize(
+    ("en", "ar", "named"),
+    [
+        ({"appeal": "x"}, {}, "ar.json: 'appeal' is missing, en.json has it"),
+        ({"nothing": "x"}, {"nothing": "x"}, "'nothing' is none of"),
+        ({"until": "Back on {day}."}, {"until": "x"}, "'until' must use ['date']"),
+        ({"until": "{date:>99999999}"}, {"until": "x"}, "'until' must use ['date']"),
+        ({"until": "{date.__class__}"}, {"until": "x"}, "'until' must use ['date']"),
+        ({"appeal": "{"}, {"appeal": "x"}, "'appeal' must use []"),
+        ({"appeal": " "}, {"appeal": "x"}, "'appeal' must be a text of 1 to 1024 characters"),
+        ({"appeal": "x" * 1025}, {"appeal": "x"}, "'appeal' must be a text of 1 to 1024 characters"),
+        ({"rule.fight": "a\u202eb"}, {"rule.fight": "x"}, "'rule.fight' holds control characters"),
+    ],
+)
+def test_own_words_that_cannot_be_used_are_refused_whole(
+    en: dict[str, str],
+    ar: dict[str, str],
+    named: str,
+    own: Callable[[dict[str, str], dict[str, str]], Path],
+) -> None:
+    before = notice("cut", until_ms=DATED, category="fight")
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        use_messages(own(en, ar))
+    assert notice("cut", until_ms=DATED, category="fight") == before
+
+
+def test_a_folder_without_them_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape("en.json: No such file")):
+        use_messages(tmp_path)

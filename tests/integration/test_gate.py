@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -34,6 +35,7 @@ from tests.integration.calls import (
     write_footage,
 )
 
+APPEAL = "Write to appeals@example.org"
 CONFIG = """
 [limits]
 max_access_unit_bytes = 1000000
@@ -47,7 +49,12 @@ count = 2
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    with GateProcess(tmp_path_factory.mktemp("gate"), config=CONFIG) as running:
+    messages = tmp_path_factory.mktemp("messages")
+    for language in ("en", "ar"):
+        text = json.dumps({"appeal": f"{APPEAL} ({language})"})
+        (messages / f"{language}.json").write_text(text, encoding="utf-8")
+    config = f'messages_dir = "{messages}"\n{CONFIG}'
+    with GateProcess(tmp_path_factory.mktemp("gate"), config=config) as running:
         yield running
         assert running.stop() == 0
 
@@ -123,7 +130,8 @@ def test_a_block_refuses_in_two_languages_until_it_is_lifted(stub: Any, operator
     assert refused.reason == gate_pb2.REASON_CODE_BLOCKED
     assert refused.blocked_until_wall_ms == block.until_wall_ms
     assert refused.block_id == block.id
-    assert refused.message.en
+    assert refused.message.en.endswith(f"{APPEAL} (en)")
+    assert refused.message.ar.endswith(f"{APPEAL} (ar)")
     assert any("\u0600" <= character <= "\u06ff" for character in refused.message.ar)
     listed = operator.ListBlocks(operator_pb2.ListBlocksRequest(subject="berta"), metadata=admin).blocks
     assert [entry.id for entry in listed] == [block.id]
