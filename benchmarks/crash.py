@@ -7,6 +7,7 @@ A real gate with a publisher that goes on violating. The gate kills itself at ev
 again. Every time the broadcaster must be blocked, with exactly one strike, the publisher must be gone,
 and at nginx-rtmp the cut must be on record as confirmed. Two ways of publishing, one after the other in
 each lane: a caller over gRPC, which asks again when the gate is back, and nginx-rtmp, which does not.
+In parts: ``--no-named --random 8 --seed N``, with another N each time.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from edge.api.server import GrpcServer
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.detect.default_policy import default_policy
-from edge.enforce.notices import use_messages
+from edge.enforce.catalogue import use_messages
 from edge.errors import ConfigError
 from edge.hooks import HookSettings, create_app
 from edge.hooks.servers import IngestServers, arguments_of, upstream_of

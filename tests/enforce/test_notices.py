@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edge.domain import PERMANENT_MS, Block, SubjectKind
 from edge.enforce import block_notice, notice
-from edge.enforce.notices import KEYS, catalogue, use_messages
+from edge.enforce.catalogue import catalogue, use_messages
+from edge.enforce.notices import KEYS
 from edge.errors import ConfigError, InvalidInput
 from edge.policy import Policy
 
