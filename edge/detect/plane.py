@@ -52,8 +52,9 @@ class PlaneScaler:
         return np.maximum(self._scaled(frame, height, width), BAR + 1)
 
     def _scaled(self, frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
+        # One thread: a second one would take the core of another worker, and be waited for.
         gray = self._reformatter.reformat(
-            frame, width=width, height=height, format="gray8", interpolation=Interpolation.AREA
+            frame, width=width, height=height, format="gray8", interpolation=Interpolation.AREA, threads=1
         )
         stored = gray.planes[0]
         values: NDArray[np.uint8] = np.frombuffer(memoryview(stored), dtype=np.uint8)

@@ -96,7 +96,7 @@ class Decoder:
         """Luma of a frame, uint8 ``(h, w)``: a view of its Y plane (rows strided, the frame stays
         alive with it) where there is one of 8 bits, else a conversion."""
         if frame.format.name not in _LUMA_FIRST:
-            frame = self._reformatter.reformat(frame, format="gray8")
+            frame = self._reformatter.reformat(frame, format="gray8", threads=1)
         plane = frame.planes[0]
         stored: Luma = np.frombuffer(memoryview(plane), dtype=np.uint8)
         return stored.reshape(-1, plane.line_size)[: frame.height, : frame.width]
