@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
+import multiprocessing
+import os
+import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +17,15 @@ from benchmarks._media import Loop
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit, Codec
 from edge.match import PdqHasher
+from edge.match.pdq import LIMITED_RANGE
 from edge.stream import Decoder
+from edge.stream.ports import Luma
+
+GOP_S = 2.0
+BURST_MS = 200
+"""Media from a keyframe on that a calm sample is made of."""
+_WARM_UP_S = 2.5
+_STEPS = ("keyframe", "frame", "plane", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +33,7 @@ class BareCost:
     """CPU seconds on one thread."""
 
     keyframe_s: float
-    """Decode one keyframe after a restart."""
+    """Decode one keyframe."""
     frame_s: float
     """Decode one frame that is none."""
     plane_s: float
@@ -44,58 +57,106 @@ class BareCost:
         return {name.replace("_s", "_ms"): round(getattr(self, name) * 1000, 3) for name in self.__slots__}
 
 
-def bare_cost(loop: Loop, burst_ms: int = 200, repeat_s: float = 2.0) -> BareCost:
-    """Measured on the loop itself, in this process, with the bursts that the calm tier decodes."""
-    units = [AccessUnit(u.pts_ms, u.dts_ms, u.keyframe, u.data, arrival_ms=0.0) for u in loop.units]
+def bare_cost(loop: Loop, streams: int | None = None, seconds: float = 6.0) -> BareCost:
+    """Measured on the loop itself in a process a core, with the bursts that the calm tier decodes.
+
+    ``streams``: so many at once, each unit at the time at which it would arrive; no call, no queue, no
+    deadline, no verdict. None: one stream, and one sample straight after the other. An idle moment between
+    two units costs caches and clocks about a tenth, to a gate and to bare libraries alike.
+    """
+    cores = os.cpu_count() or 1
+    shares = [1] * cores
+    if streams is not None:
+        shares = [share for number in range(cores) if (share := len(range(number, streams, cores)))]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(shares), mp_context=context) as pool:
+        runs = [
+            pool.submit(_measured, loop, share, seconds, streams is not None, seed)
+            for seed, share in enumerate(shares)
+        ]
+        totals = [run.result() for run in runs]
+    spent = {step: sum(total.cpu_s[step] for total in totals) for step in _STEPS}
+    done = {step: max(1, sum(total.done[step] for total in totals)) for step in _STEPS}
+    return BareCost(**{f"{step}_s": spent[step] / done[step] for step in _STEPS})
+
+
+@dataclass
+class _Total:
+    cpu_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STEPS, 0.0))
+    done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_STEPS, 0))
+
+    def add(self, step: str, since_s: float) -> float:
+        now = time.thread_time()
+        self.cpu_s[step] += now - since_s
+        self.done[step] += 1
+        return now
+
+
+@dataclass
+class _Bare:
+    """One stream."""
+
+    decoder: Decoder
+    planes: list[Luma] = field(default_factory=list)
+
+
+def _measured(loop: Loop, streams: int, seconds: float, paced: bool, seed: int) -> _Total:
+    """In a process of its own."""
+    bursts = _bursts(loop)
+    detector = Detector.load(default_model_directory())
+    hasher = PdqHasher(contrast=LIMITED_RANGE)
+    owned = [_Bare(Decoder(Codec(loop.codec), loop.extradata)) for _ in range(streams)]
+    total = _Total()
+    start = time.monotonic()
+    warm_at, end_at = start + _WARM_UP_S, start + _WARM_UP_S + seconds
+    for at, number, burst, unit in _arrivals(bursts, streams, start, random.Random(seed)):
+        if paced:
+            time.sleep(max(0.0, at - time.monotonic()))
+        now = time.monotonic()
+        if now > end_at:
+            break
+        if warm_at and now > warm_at:
+            warm_at, total = 0.0, _Total()
+        stream, last = owned[number], len(burst) - 1
+        cpu_s = time.thread_time()
+        frames = stream.decoder.decode(burst[unit])
+        cpu_s = total.add("frame" if unit else "keyframe", cpu_s)
+        if unit in (0, last // 2, last):
+            stream.planes.append(detector.plane(frames[-1]))
+            cpu_s = total.add("plane", cpu_s)
+        if unit == last:
+            hasher.hash(stream.decoder.luma(frames[-1]))
+            detector.infer(np.stack(stream.planes))
+            total.add("judge", cpu_s)
+            stream.planes.clear()
+    return total
+
+
+def _arrivals(
+    bursts: Sequence[list[AccessUnit]], streams: int, start: float, chance: random.Random
+) -> Iterator[tuple[float, int, list[AccessUnit], int]]:
+    """When each unit of so many streams is due, without end: time, stream, its burst, place in that."""
+    waiting = [(start + chance.uniform(0.0, GOP_S), number, number, 0) for number in range(streams)]
+    heapq.heapify(waiting)
+    while True:
+        at, number, gop, unit = heapq.heappop(waiting)
+        burst = bursts[gop % len(bursts)]
+        yield at, number, burst, unit
+        if unit + 1 < len(burst):
+            step_s = (burst[unit + 1].dts_ms - burst[unit].dts_ms) / 1000
+            heapq.heappush(waiting, (at + step_s, number, gop, unit + 1))
+        else:
+            rest_s = GOP_S - (burst[-1].dts_ms - burst[0].dts_ms) / 1000
+            heapq.heappush(waiting, (at + rest_s, number, gop + 1, 0))
+
+
+def _bursts(loop: Loop) -> list[list[AccessUnit]]:
     bursts: list[list[AccessUnit]] = []
     start_ms = 0
-    for unit in units:
+    for unit in loop.units:
         if unit.keyframe:
             bursts.append([])
             start_ms = unit.pts_ms
-        if unit.pts_ms - start_ms <= burst_ms:
-            bursts[-1].append(unit)
-    decoder = Decoder(Codec(loop.codec), loop.extradata)
-    detector = Detector.load(default_model_directory())
-    hasher = PdqHasher()
-    frames = [frame for unit in bursts[0] for frame in decoder.decode(unit)]
-    planes = np.stack([detector.plane(frame) for frame in (frames[0], frames[len(frames) // 2], frames[-1])])
-
-    def keyframes() -> int:
-        for burst in bursts:
-            decoder.restart()
-            decoder.decode(burst[0])
-        return len(bursts)
-
-    def whole_bursts() -> int:
-        for burst in bursts:
-            decoder.restart()
-            for unit in burst:
-                decoder.decode(unit)
-        return len(bursts)
-
-    def plane() -> int:
-        detector.plane(frames[-1])
-        return 1
-
-    def judge() -> int:
-        hasher.hash(decoder.luma(frames[-1]))
-        detector.infer(planes)
-        return 1
-
-    keyframe_s = _cpu_each(keyframes, repeat_s)
-    inter = sum(len(burst) - 1 for burst in bursts) / len(bursts)
-    return BareCost(
-        keyframe_s=keyframe_s,
-        frame_s=(_cpu_each(whole_bursts, repeat_s) - keyframe_s) / max(inter, 1),
-        plane_s=_cpu_each(plane, repeat_s / 2),
-        judge_s=_cpu_each(judge, repeat_s),
-    )
-
-
-def _cpu_each(work: Callable[[], int], repeat_s: float) -> float:
-    work()
-    start, done = time.process_time(), 0
-    while time.process_time() - start < repeat_s:
-        done += work()
-    return (time.process_time() - start) / done
+        if unit.pts_ms - start_ms <= BURST_MS:
+            bursts[-1].append(AccessUnit(unit.pts_ms, unit.dts_ms, unit.keyframe, unit.data, arrival_ms=0.0))
+    return bursts

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 
 from benchmarks._load_gate import Holdings, Usage, holdings, worker_loads, workers_of
 from benchmarks._load_report import figures
@@ -28,12 +29,15 @@ from edge.api.gen import operator_pb2, operator_pb2_grpc
 from edge.domain import AccessUnit, Codec
 from edge.evidence import write_clip
 from edge.launch import GateProcess
+from edge.match import Bank, Entry, EntryKind, Footage, HashRun
+from edge.match.pdq import HASH_BYTES
 
 _START_S = 2.0
 _PULL_START_S = 0.5
 """So long a stream to start RTMP publishers, which connect one after the other."""
 _SETTLE_S = 5.0
 _SAMPLE_S = 5.0
+_BANK_HASHES = 100_000
 
 Progress = Callable[[str, float], None]
 """What is going on, and its share of the run that is over, 0 to 1."""
@@ -85,6 +89,7 @@ def run_load(run: Run, progress: Progress) -> dict[str, Any]:
     )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        _make_bank(folder / "gate" / "banks")
         gate = stack.enter_context(GateProcess(folder / "gate", config=config))
         _set_policy(gate, admit_all=run.admit_all)
         pull_url, ready_s = "", _START_S
@@ -171,6 +176,7 @@ def _callers(
                 run.honour_tiers,
                 pull_url,
                 run.churn_s,
+                measure_at + run.seconds,
             )
             assert child.stdin is not None
             pickle.dump(plan, child.stdin)
@@ -227,6 +233,15 @@ def _rtmp_publishers(run: Run, folder: Path, url: str, end_at: float) -> Iterato
     finally:
         publisher.kill()
         publisher.wait()
+
+
+def _make_bank(banks: Path) -> None:
+    """Hashes of nothing: without a bank the gate would not hash."""
+    octets = np.random.default_rng(0).bytes(HASH_BYTES * _BANK_HASHES)
+    codes = (octets[start : start + HASH_BYTES] for start in range(0, len(octets), HASH_BYTES))
+    Bank.create(banks / "random").add(
+        Footage(Entry(code.hex(), EntryKind.IMAGE), (HashRun(code),)) for code in codes
+    )
 
 
 def _set_policy(gate: GateProcess, *, admit_all: bool) -> None:

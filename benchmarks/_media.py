@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.video.frame import PictureType
 
 from edge.stream import open_media_file
 
@@ -68,6 +69,7 @@ def _encode(
         stream.bit_rate = 3_500_000
         for number, frame in enumerate((*frames, *reversed(frames))):
             frame.pts, frame.time_base = number, Fraction(1, fps)
+            frame.pict_type = PictureType.NONE  # else keyframes of the source stay keyframes
             writer.mux(stream.encode(frame))
         writer.mux(stream.encode())
 

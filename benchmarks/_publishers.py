@@ -53,6 +53,10 @@ class Plan:
     """Pull mode: where the stream of a name is, with ``{name}`` in it."""
     churn_s: float = 0.0
     """Mean life of a stream, after which another begins in its place; 0: all live to the end."""
+    measure_until: float = float("inf")
+
+    def measures(self, now: float) -> bool:
+        return self.measure_at <= now < self.measure_until
 
 
 @dataclass
@@ -158,7 +162,7 @@ class Caller:
         async with self._writing:
             while self._outbox:
                 await call.write(unit_request(self._outbox.popleft()))
-                self.tally.units += time.time() >= self._plan.measure_at
+                self.tally.units += self._plan.measures(time.time())
 
     async def _pull(self, stub: gate_pb2_grpc.GateAsyncStub, stream_id: str) -> None:
         url = self._plan.pull_url.format(name=self._name)
@@ -191,7 +195,7 @@ class Caller:
         tally.cut = tally.cut or verdict.action == gate_pb2.ACTION_CUT
         if tally.lost_at and not tally.resumed_at:
             tally.resumed_at = now
-        if now < self._plan.measure_at:
+        if not self._plan.measures(now):
             return
         tally.verdicts += 1
         tally.latencies_ms.append(round(verdict.latency_ms, 3))
@@ -204,7 +208,7 @@ class Caller:
         now = time.time()
         if degraded.reason == "worker_lost" and not self.tally.lost_at:
             self.tally.lost_at = now
-        if now >= self._plan.measure_at:
+        if self._plan.measures(now):
             self.tally.not_judged[degraded.reason] += degraded.count
 
 

@@ -9,7 +9,8 @@
 `gate_streams_per_core` is streams divided by the CPU seconds that the gate (supervisor and workers)
 spends a second; the publishers' CPU is not the gate's. `limit_streams_per_core` is what the libraries
 alone would reach with the same frames decoded and the same samples converted, hashed and detected, at
-costs measured in the same run with no gate around them; `efficiency` is that cost over the gate's CPU.
+costs measured in the same run with no gate around them, as many streams at once and each unit at its time;
+`efficiency` is that cost over the gate's CPU, and `efficiency_back_to_back` that of work which never waits.
 Figures are taken after the warm-up, as new streams are watched densely at first. Samples that were due and
 got no verdict are in `shed`; `gave_way` there counts looks that nothing called for.
 """
@@ -27,8 +28,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks._load_cost import BareCost, bare_cost
-from benchmarks._load_report import GOP_S, compared, limit_of
+from benchmarks._load_cost import GOP_S, BareCost, bare_cost
+from benchmarks._load_report import compared, limit_of
 from benchmarks._load_run import Run, run_load
 from benchmarks._load_search import Found, find_capacity
 from benchmarks._media import load_loop
@@ -164,11 +165,14 @@ def _shown(run: Run, cost: BareCost) -> dict[str, Any]:
         def show(what: str, share: float) -> None:
             bar.update(task, description=f"{run.streams} streams: {what}", completed=share)
 
-        result = compared(run_load(run, show), cost)
+        show("bare library cost at this load", 0.0)
+        paced = bare_cost(run.loop, run.streams)
+        result = compared(run_load(run, show), cost, paced)
     latency = result["latency_ms"]
     stderr.print(
         f"{run.streams} streams: p50 {latency.get('p50')} p99 {latency.get('p99')} ms, "
-        f"efficiency {result['efficiency']}, {limit_of(result) or 'all in budget'}",
+        f"efficiency {result['efficiency']} ({result['efficiency_back_to_back']} back to back), "
+        f"{limit_of(result) or 'all in budget'}",
         highlight=False,
     )
     return result

@@ -73,7 +73,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     async def Watch(
         self, requests: AsyncIterator[gate_pb2.WatchRequest], context: Context
     ) -> AsyncIterator[gate_pb2.WatchResponse]:
-        first = await anext(requests, None)
+        first = await _next(context)
         if first is None or first.WhichOneof("request") != "open":
             raise InvalidInput("open", "must be the first message of a Watch call")
         stream = self._gate.watching.open_push(
@@ -82,16 +82,16 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             first.open.extradata,
             _client(context),
         )
-        reading = asyncio.create_task(self._read(stream, requests))
+        reading = asyncio.create_task(self._read(stream, context))
         async for answer in self._answer(stream, context, reading):
             yield answer
 
-    async def _read(self, stream: LiveStream, requests: AsyncIterator[gate_pb2.WatchRequest]) -> None:
+    async def _read(self, stream: LiveStream, context: Context) -> None:
         """Media of one call until `end`; the caller's half-close counts as one."""
         answers, watching = stream.answers, self._gate.watching
         assert answers is not None
         try:
-            async for request in requests:
+            while (request := await _next(context)) is not None:
                 match request.WhichOneof("request"):
                     case "access_unit":
                         if watching.push(stream, request.access_unit):
@@ -157,6 +157,13 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         return gate_pb2.ConfirmCutResponse(
             time_to_cut_ms=self._gate.confirm_cut(stream_id, request.closed_wall_ms)
         )
+
+
+async def _next(context: Context) -> gate_pb2.WatchRequest | None:
+    """The caller's next message; None after its half-close. Straight from the call, as the iterator over it
+    costs an asynchronous generator's turn with each access unit."""
+    request = await context.read()
+    return request if isinstance(request, gate_pb2.WatchRequest) else None
 
 
 def _client(context: Context) -> str:

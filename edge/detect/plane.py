@@ -32,16 +32,21 @@ class PlaneScaler:
     def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """uint8 ``(height, width)``, full range."""
         if self.short_side is None:
-            return self._scaled(frame, self.height, self.width)
+            return self._scaled(frame, self.height, self.width).copy()
         canvas = np.full((self.height, self.width), BAR, dtype=np.uint8)
-        picture = self.picture(frame)
-        canvas[: picture.shape[0], : picture.shape[1]] = picture
+        scaled = self._scaled_to_fit(frame)
+        height, width = scaled.shape
+        np.maximum(scaled, BAR + 1, out=canvas[:height, :width])
         return canvas
 
     def picture(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """The plane without its bars, uint8 ``(h, w)``."""
         if self.short_side is None:
-            return self._scaled(frame, self.height, self.width)
+            return self._scaled(frame, self.height, self.width).copy()
+        return np.maximum(self._scaled_to_fit(frame), BAR + 1)
+
+    def _scaled_to_fit(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        assert self.short_side is not None
         scale = min(
             self.short_side / min(frame.height, frame.width),
             self.height / frame.height,
@@ -49,16 +54,17 @@ class PlaneScaler:
         )
         height = min(max(round(frame.height * scale), 1), self.height)
         width = min(max(round(frame.width * scale), 1), self.width)
-        return np.maximum(self._scaled(frame, height, width), BAR + 1)
+        return self._scaled(frame, height, width)
 
     def _scaled(self, frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
+        """A view of the scaled frame's plane."""
         # One thread: a second one would take the core of another worker, and be waited for.
         gray = self._reformatter.reformat(
             frame, width=width, height=height, format="gray8", interpolation=Interpolation.AREA, threads=1
         )
         stored = gray.planes[0]
         values: NDArray[np.uint8] = np.frombuffer(memoryview(stored), dtype=np.uint8)
-        return values.reshape(height, stored.line_size)[:, :width].copy()
+        return values.reshape(height, stored.line_size)[:, :width]
 
 
 def picture_size(plane: NDArray[np.uint8]) -> tuple[int, int]:

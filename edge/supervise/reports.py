@@ -39,6 +39,7 @@ class Reports:
         self._known_footage = known_footage
         self._tasks = tasks
         self._not_judged = Tally("not judged")
+        self._passed = state.metrics.verdicts.labels(Action.PASS.value, "")
 
     def flush_logs(self) -> None:
         """Once a second: what there were too many of for a line of log each."""
@@ -70,26 +71,29 @@ class Reports:
         stream = state.registry.find(judged.stream_id)
         if stream is None or stream.cutting or state.stopped:
             return
-        verdict = convert.verdict_from_proto(judged.verdict, judged.cleared_pts_ms)
-        if judged.HasField("trace"):
-            ago_ms = state.clock.monotonic_ms() - judged.trace.arrival_ms
-            trace = convert.trace_from_proto(judged.trace, state.clock.wall_ms() - round(ago_ms))
-            verdict = replace(verdict, trace=trace)
+        said = judged.verdict
         stream.samples += 1
         stream.pulls = 0
         stream.score = judged.score
         stream.tier = convert.tier_from_proto(judged.tier)
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, judged.cleared_pts_ms)
-        state.metrics.latency.observe(verdict.latency_ms)
+        state.metrics.latency.observe(said.latency_ms)
+        passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
+        if passes or judged.shadow:
+            stream.action = Action.PASS
+            if stream.answers is not None:
+                stream.answers.put(gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=said))
+        if passes:
+            self._passed.inc()
+            return
+        verdict = convert.verdict_from_proto(said, judged.cleared_pts_ms)
+        if judged.HasField("trace"):
+            ago_ms = state.clock.monotonic_ms() - judged.trace.arrival_ms
+            trace = convert.trace_from_proto(judged.trace, state.clock.wall_ms() - round(ago_ms))
+            verdict = replace(verdict, trace=trace)
         state.metrics.verdicts.labels(
             verdict.action.value, "shadow" if verdict.shadow else verdict.reason
         ).inc()
-        if verdict.action is Action.PASS or verdict.shadow:
-            stream.action = Action.PASS
-            if stream.answers is not None:
-                stream.answers.put(
-                    gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=judged.verdict)
-                )
         if verdict.action is Action.PASS:
             return
         if verdict.reason == SignalSource.MATCH.value:

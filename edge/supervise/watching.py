@@ -99,12 +99,7 @@ class Watching:
 
     def _send_units(self, stream_id: str, units: Iterable[AccessUnit]) -> None:
         for unit in units:
-            command = worker_pb2.ToWorker()
-            media = command.media
-            media.stream_id, media.arrival_ms, media.held = stream_id, unit.arrival_ms, unit.held
-            media.unit.pts_ms, media.unit.dts_ms = unit.pts_ms, unit.dts_ms
-            media.unit.keyframe, media.unit.data = unit.keyframe, unit.data
-            self._pool.send(stream_id, command)
+            self._pool.send_unit(stream_id, unit)
 
     def show_media(self, stream: LiveStream) -> None:
         """Hand over all that is kept of a push stream, for the evidence that is asked for next."""

@@ -6,7 +6,7 @@ all state belong to the loop's thread.
 
 from __future__ import annotations
 
-import queue
+import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -32,11 +32,13 @@ from edge.telemetry.distributions import Distributions
 from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
+from edge.workers.inbox import Command, Inbox, PullEnded, PullOpened, PullUnit, SupervisorGone
 from edge.workers.memory import resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
 from edge.workers.settings import WorkerSettings
 from edge.workers.shown import Media, ShownMedia
 from edge.workers.spare import SpareTime
+from edge.workers.wire import PushedUnit
 
 _NOTICE_INTERVAL_MS: Final = 1000.0
 _COST_DECAY: Final = 0.97
@@ -55,36 +57,6 @@ _LINGER_MS: Final = 10_000.0
 """How long a cut stream that has ended keeps its media for the evidence."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PullOpened:
-    stream_id: str
-    opening: int
-    codec: Codec
-    extradata: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PullUnit:
-    stream_id: str
-    opening: int
-    unit: AccessUnit
-
-
-@dataclass(frozen=True, slots=True)
-class PullEnded:
-    stream_id: str
-    opening: int
-    error: GateError | None
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorGone:
-    pass
-
-
-Command = worker_pb2.ToWorker | PullOpened | PullUnit | PullEnded | ModelArrived | SupervisorGone
 
 
 class Urgency(IntEnum):
@@ -144,7 +116,9 @@ class WorkerLoop:
         send: Callable[[worker_pb2.FromWorker], None],
         current: CurrentStream,
         clock: Clock,
+        connection: socket.socket | None = None,
     ) -> None:
+        """``connection``: where the supervisor's messages come from."""
         self._settings = settings
         self._detector = detector
         self._matcher = matcher
@@ -154,7 +128,7 @@ class WorkerLoop:
         self._clock = clock
         self._streams: dict[str, _Stream] = {}
         self._jobs: DeadlineQueue[Callable[[_Stream], None]] = DeadlineQueue()
-        self.inbox: queue.Queue[Command] = queue.Queue(maxsize=settings.inbox_commands)
+        self.inbox = Inbox(settings.inbox_commands, connection)
         self._models = WorkerModels(self.inbox.put)
         self._running = True
         self._judge_ms = 5.0
@@ -212,19 +186,20 @@ class WorkerLoop:
     # commands
 
     def _take_commands(self) -> None:
-        wait = not len(self._jobs)
+        wait_ms = 0.0 if len(self._jobs) else CHECK_MS
         for _ in range(self._settings.inbox_commands):
-            try:
-                command = self.inbox.get(block=wait, timeout=CHECK_MS / 1000 if wait else None)
-            except queue.Empty:
+            if (command := self.inbox.get(wait_ms)) is None:
                 return
-            wait = False
+            wait_ms = 0.0
             self._obey(command)
             if not self._running:
                 return
 
     def _obey(self, command: Command) -> None:
         match command:
+            case PushedUnit():
+                if (stream := self._streams.get(command.stream_id)) is not None:
+                    self._enqueue(stream, command.unit)
             case PullOpened():
                 self._pull_opened(command)
             case PullUnit():
@@ -241,12 +216,6 @@ class WorkerLoop:
 
     def _obey_supervisor(self, command: worker_pb2.ToWorker) -> None:
         match command.WhichOneof("command"):
-            case "media":
-                if (stream := self._streams.get(command.media.stream_id)) is not None:
-                    media = command.media
-                    self._enqueue(
-                        stream, convert.access_unit_from_proto(media.unit, media.arrival_ms, held=media.held)
-                    )
             case "ask_alert":
                 if (stream := self._streams.get(command.ask_alert.stream_id)) is not None:
                     stream.asked_alert_ms = command.ask_alert.hold_ms

@@ -20,6 +20,7 @@ import structlog
 from edge.api.gen import worker_pb2
 from edge.clock import Clock
 from edge.config import WorkersSection
+from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.workers import wire
 from edge.workers.current import CurrentStream
@@ -28,7 +29,8 @@ from edge.workers.settings import WorkerSettings
 from edge.workers.swap import ModelSwap
 
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
-_SLOW_BYTES = 64 * 1024
+_SLOW_BYTES = 8 * 1024 * 1024
+"""What may wait for a worker that is at a long job, and does not read meanwhile, before callers wait."""
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
 _CRASHES = frozenset(-number for number in (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT))
@@ -177,10 +179,17 @@ class WorkerPool:
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         """Queue a command to the stream's worker. Raises WorkerLost when it has none."""
+        self._write_bytes(self._owner_of(stream_id), wire.frame(command))
+
+    def send_unit(self, stream_id: str, unit: AccessUnit) -> None:
+        """Queue an access unit to the stream's worker. Raises WorkerLost when it has none."""
+        self._write_bytes(self._owner_of(stream_id), wire.media_frame(stream_id, unit))
+
+    def _owner_of(self, stream_id: str) -> _Worker:
         worker = self._owner.get(stream_id)
         if worker is None or worker.lost:
             raise WorkerLost(f"no worker owns stream {stream_id}")
-        self._write(worker, command)
+        return worker
 
     def is_slow(self, stream_id: str) -> bool:
         """Whether what was sent to the stream's worker waits for it to read."""
@@ -246,8 +255,11 @@ class WorkerPool:
                 worker.process.kill()
 
     def _write(self, worker: _Worker, command: worker_pb2.ToWorker) -> None:
+        self._write_bytes(worker, wire.frame(command))
+
+    def _write_bytes(self, worker: _Worker, raw: bytes) -> None:
         if not worker.writer.is_closing():
-            worker.writer.write(wire.frame(command))
+            worker.writer.write(raw)
 
     async def _spawn(self, index: int) -> None:
         ours, theirs = socket.socketpair()
@@ -271,6 +283,7 @@ class WorkerPool:
             os.close(page)
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=_SOCKET_BUFFER_BYTES)
+        writer.transport.set_write_buffer_limits(high=_SLOW_BYTES)
         worker = _Worker(index, process, writer, current, asyncio.Event(), self._clock.monotonic_ms())
         self._workers[index] = worker
         self._task(self._listen(worker, reader))

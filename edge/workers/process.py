@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ from edge.match import Matcher
 from edge.telemetry.logs import configure_logging
 from edge.workers import wire
 from edge.workers.current import CurrentStream
-from edge.workers.loop import SupervisorGone, WorkerLoop
+from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
 
 
@@ -44,19 +45,11 @@ def main(argv: list[str]) -> int:
         send,
         current,
         SystemClock(),
+        connection,
     )
-
-    def read() -> None:
-        try:
-            receiver = wire.Receiver(connection)
-            while (command := receiver.next()) is not None:
-                loop.inbox.put(command)
-        except OSError:
-            pass
-        finally:
-            loop.inbox.put(SupervisorGone())
-
-    threading.Thread(target=read, name="supervisor", daemon=True).start()
+    # What is there now stays: no collection has to look through it again, which takes longer than a job.
+    gc.collect()
+    gc.freeze()
     loop.run()
     return 0
 

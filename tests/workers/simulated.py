@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edge.api import convert
 from edge.api.gen import worker_pb2
 from edge.clock import ManualClock
 from edge.domain import AccessUnit, Signal, SignalSource, Tier
@@ -19,8 +17,10 @@ from edge.policy import MatchPolicy, Policy, TierPolicy
 from edge.stream.ports import Luma
 from edge.stream.synthetic import EncodedMedia, encode
 from edge.workers.current import CurrentStream
+from edge.workers.inbox import Command, Inbox
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
+from edge.workers.wire import PushedUnit
 from tests.stream.conftest import ScriptedDetector
 
 START_MS = 10_000.0
@@ -63,25 +63,25 @@ class _Window:
         return (Signal(SignalSource.DETECT, "fight", pts_ms, 0.0),)
 
 
-class _Arrivals(queue.Queue[Any]):
-    """An inbox that gives each message at its time, and moves the clock where the loop has nothing to do."""
+class _Arrivals(Inbox):
+    """Gives each message at its time, and moves the clock where the loop has nothing to do."""
 
-    def __init__(self, clock: ManualClock, messages: list[tuple[float, worker_pb2.ToWorker]]) -> None:
-        super().__init__()
+    def __init__(self, clock: ManualClock, messages: list[tuple[float, Command]]) -> None:
+        super().__init__(1)
         self._clock, self._messages = clock, sorted(messages, key=lambda m: m[0], reverse=True)
         self.loop: WorkerLoop
         self.at_the_end: dict[str, Any] = {}
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+    def get(self, wait_ms: float = 0.0) -> Command | None:
         if not self._messages:
-            if not block:
-                raise queue.Empty
+            if not wait_ms:
+                return None
             self.at_the_end = dict(self.loop._streams)
             return worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown())
         time_ms, message = self._messages[-1]
         if time_ms > self._clock.monotonic_ms():
-            if not block:
-                raise queue.Empty
+            if not wait_ms:
+                return None
             self._clock.advance_ms(time_ms - self._clock.monotonic_ms())
         self._messages.pop()
         return message
@@ -108,7 +108,7 @@ def simulate(streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6) ->
     """Live streams of ``seconds`` at one worker."""
     clock = ManualClock(now_monotonic_ms=START_MS)
     detector = SlowDetector(clock=clock, infer_ms=infer_ms)
-    messages: list[tuple[float, worker_pb2.ToWorker]] = []
+    messages: list[tuple[float, Command]] = []
     for number, stream in enumerate(streams):
         ident = f"st{number}"
         opening = worker_pb2.OpenPush(
@@ -160,11 +160,5 @@ def simulate(streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6) ->
     )
 
 
-def _media(ident: str, unit: AccessUnit, phase_ms: int) -> worker_pb2.ToWorker:
-    return worker_pb2.ToWorker(
-        media=worker_pb2.Media(
-            stream_id=ident,
-            unit=convert.access_unit_to_proto(unit),
-            arrival_ms=START_MS + 1 + unit.dts_ms + phase_ms,
-        )
-    )
+def _media(ident: str, unit: AccessUnit, phase_ms: int) -> PushedUnit:
+    return PushedUnit(ident, replace(unit, arrival_ms=START_MS + 1 + unit.dts_ms + phase_ms))

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.api import convert
 from edge.api.convert import tier_from_proto
 from edge.api.gen import worker_pb2
 from edge.clock import ManualClock
@@ -25,6 +24,7 @@ from edge.stream import open_media_file
 from edge.workers.current import CurrentStream
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
+from edge.workers.wire import PushedUnit
 from tests.integration.calls import write_footage
 
 Event = worker_pb2.FromWorker
@@ -88,11 +88,7 @@ class Bench:
         self.loop.inbox.put(worker_pb2.ToWorker(**command))  # type: ignore[arg-type]
 
     def push(self, unit: AccessUnit, arrival_ms: float) -> None:
-        self.send(
-            media=worker_pb2.Media(
-                stream_id="st", unit=convert.access_unit_to_proto(unit), arrival_ms=arrival_ms
-            )
-        )
+        self.loop.inbox.put(PushedUnit("st", replace(unit, arrival_ms=arrival_ms)))
 
     def wait_for(self, kind: str) -> Event:
         return self.wait_until(lambda event: event.WhichOneof("event") == kind)

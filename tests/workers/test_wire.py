@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.api.gen import gate_pb2, worker_pb2
+from edge.api.gen import worker_pb2
+from edge.domain import AccessUnit
 from edge.errors import WorkerLost
 from edge.workers import wire
 
 
-def media(size: int, pts_ms: int = 5) -> worker_pb2.ToWorker:
-    unit = gate_pb2.AccessUnit(pts_ms=pts_ms, dts_ms=4, keyframe=True, data=bytes(size))
-    return worker_pb2.ToWorker(media=worker_pb2.Media(stream_id="st", unit=unit, arrival_ms=1.5))
+def media(size: int, pts_ms: int = 5, *, held: bool = False) -> wire.PushedUnit:
+    data = bytes(number % 251 for number in range(min(size, 1000))).ljust(size, b"x")
+    return wire.PushedUnit("st-é", AccessUnit(pts_ms, -4, not held, data, 1.5, held))
+
+
+def raw_of(command: worker_pb2.ToWorker | wire.PushedUnit) -> bytes:
+    if isinstance(command, wire.PushedUnit):
+        return wire.media_frame(command.stream_id, command.unit)
+    return wire.frame(command)
+
+
+def received(receiver: wire.Receiver, connection: socket.socket) -> Iterator[object]:
+    """All messages up to the end, waiting as the loop does."""
+    while not receiver.ended:
+        if (message := receiver.next()) is not None:
+            yield message
+        elif not receiver.ended:
+            select.select([connection], [], [], 10)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.sampled_from([0, 1, 900, 15_000, 130_000, 262_100, 262_144, 600_000]), max_size=12),
+    st.lists(st.sampled_from([-1, 0, 1, 900, 15_000, 130_000, 262_100, 262_144, 600_000]), max_size=12),
     st.integers(1, 300_000),
 )
 def test_worker_receives_what_the_supervisor_sends_however_it_is_cut(sizes: list[int], piece: int) -> None:
-    commands = [media(size, number) for number, size in enumerate(sizes)]
-    raw = b"".join(wire.frame(command) for command in commands)
+    commands = [
+        worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=number))
+        if size < 0
+        else media(size, number - 2, held=bool(number % 2))
+        for number, size in enumerate(sizes)
+    ]
+    raw = b"".join(map(raw_of, commands))
     ours, theirs = socket.socketpair()
 
     def send() -> None:
@@ -39,24 +62,34 @@ def test_worker_receives_what_the_supervisor_sends_however_it_is_cut(sizes: list
     sending = threading.Thread(target=send)
     sending.start()
     with theirs:
-        receiver = wire.Receiver(theirs)
-        assert [receiver.next() for _ in commands] == commands
-        assert receiver.next() is None
+        assert list(received(wire.Receiver(theirs), theirs)) == commands
     sending.join()
 
 
 def test_a_message_that_is_cut_short_is_the_end() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        ours.sendall(wire.frame(media(400_000))[:-1][:100_000])
+        ours.sendall(raw_of(media(400_000))[:-1][:100_000])
         ours.close()
-        assert wire.Receiver(theirs).next() is None
+        assert list(received(wire.Receiver(theirs), theirs)) == []
 
 
-def test_worker_refuses_a_frame_over_the_limit() -> None:
+def test_a_message_that_has_not_come_whole_is_not_waited_for() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(struct.pack("<I", wire.MAX_FRAME_BYTES + 1))
+        receiver = wire.Receiver(theirs)
+        assert receiver.next() is None
+        raw = raw_of(media(400_000))
+        ours.sendall(raw[:100_000])
+        assert receiver.next() is None
+        assert not receiver.ended
+
+
+@pytest.mark.parametrize("flag", [0, 1 << 31])
+def test_worker_refuses_a_frame_over_the_limit(flag: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(struct.pack("<I", flag | wire.MAX_FRAME_BYTES + 1))
         with pytest.raises(WorkerLost, match="limit"):
             wire.Receiver(theirs).next()
 

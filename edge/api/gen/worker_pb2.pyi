@@ -4,7 +4,7 @@ isort:skip_file
 What passes between the supervisor and its worker processes, over a socket pair, as messages
 behind a 4-byte little-endian length. Internal: not part of the public contract. Protobuf and
 not pickle, because a worker parses hostile media and must not be able to run code in the
-supervisor.
+supervisor. Access units of push streams are frames of their own: see edge/workers/wire.py.
 """
 
 from collections import abc as _abc
@@ -90,37 +90,6 @@ class OpenPull(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenPull: _TypeAlias = OpenPull  # noqa: Y015
-
-@_typing.final
-class Media(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STREAM_ID_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    ARRIVAL_MS_FIELD_NUMBER: _builtins.int
-    HELD_FIELD_NUMBER: _builtins.int
-    stream_id: _builtins.str
-    arrival_ms: _builtins.float
-    """Monotonic milliseconds of the machine when its last byte arrived."""
-    held: _builtins.bool
-    """It was not needed when it arrived, and is sent now because that has changed."""
-    @_builtins.property
-    def unit(self) -> _gate_pb2.AccessUnit: ...
-    def __init__(
-        self,
-        *,
-        stream_id: _builtins.str = ...,
-        unit: _gate_pb2.AccessUnit | None = ...,
-        arrival_ms: _builtins.float = ...,
-        held: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["unit", b"unit"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "held", b"held", "stream_id", b"stream_id", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Media: _TypeAlias = Media  # noqa: Y015
 
 @_typing.final
 class AskAlert(_message.Message):
@@ -366,7 +335,6 @@ class ToWorker(_message.Message):
 
     OPEN_PUSH_FIELD_NUMBER: _builtins.int
     OPEN_PULL_FIELD_NUMBER: _builtins.int
-    MEDIA_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     SET_POLICY_FIELD_NUMBER: _builtins.int
     SAVE_EVIDENCE_FIELD_NUMBER: _builtins.int
@@ -381,8 +349,6 @@ class ToWorker(_message.Message):
     def open_push(self) -> Global___OpenPush: ...
     @_builtins.property
     def open_pull(self) -> Global___OpenPull: ...
-    @_builtins.property
-    def media(self) -> Global___Media: ...
     @_builtins.property
     def close(self) -> Global___Close: ...
     @_builtins.property
@@ -408,7 +374,6 @@ class ToWorker(_message.Message):
         *,
         open_push: Global___OpenPush | None = ...,
         open_pull: Global___OpenPull | None = ...,
-        media: Global___Media | None = ...,
         close: Global___Close | None = ...,
         set_policy: Global___SetPolicy | None = ...,
         save_evidence: Global___SaveEvidence | None = ...,
@@ -420,11 +385,11 @@ class ToWorker(_message.Message):
         load_model: Global___LoadModel | None = ...,
         use_model: Global___UseModel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "media", b"media", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "media", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "load_model", "use_model"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "load_model", "use_model"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 

@@ -1,0 +1,107 @@
+"""What waits for a worker's loop: the supervisor's messages, read from its socket by the loop itself, and
+what threads of the worker have for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import select
+import socket
+import weakref
+from dataclasses import dataclass
+
+from edge.api.gen import worker_pb2
+from edge.domain import AccessUnit, Codec
+from edge.errors import GateError, WorkerLost
+from edge.workers import wire
+from edge.workers.models import ModelArrived
+
+
+@dataclass(frozen=True, slots=True)
+class PullOpened:
+    stream_id: str
+    opening: int
+    codec: Codec
+    extradata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PullUnit:
+    stream_id: str
+    opening: int
+    unit: AccessUnit
+
+
+@dataclass(frozen=True, slots=True)
+class PullEnded:
+    stream_id: str
+    opening: int
+    error: GateError | None
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorGone:
+    pass
+
+
+Command = (
+    worker_pb2.ToWorker | wire.PushedUnit | PullOpened | PullUnit | PullEnded | ModelArrived | SupervisorGone
+)
+
+
+class Inbox:
+    """``put`` from any thread, ``get`` from the loop's. A reader of the socket in a thread of its own would
+    cost the loop a wake-up, and a fight for the interpreter's lock, with each access unit."""
+
+    def __init__(self, max_commands: int, connection: socket.socket | None = None) -> None:
+        """``max_commands``: of the threads; one more waits for room. What the supervisor sends is bounded
+        by the socket."""
+        self._threads: queue.Queue[Command] = queue.Queue(max_commands)
+        self._receiver = None if connection is None else wire.Receiver(connection)
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._bell)
+        self._poll = select.poll()
+        self._poll.register(self._bell, select.POLLIN)
+        if connection is not None:
+            self._poll.register(connection, select.POLLIN)
+        self._waits = False
+        self._socket_first = False
+
+    def put(self, command: Command) -> None:
+        self._threads.put(command)
+        if self._waits:
+            os.eventfd_write(self._bell, 1)
+
+    def get(self, wait_ms: float = 0.0) -> Command | None:
+        """The next command; None where none comes within ``wait_ms``."""
+        if (command := self._next()) is not None or wait_ms <= 0:
+            return command
+        self._waits = True
+        if self._threads.empty():  # else it was put before the thread could see that the loop waits
+            self._poll.poll(wait_ms)
+        self._waits = False
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+        return self._next()
+
+    def _next(self) -> Command | None:
+        """Neither source waits for the other to be empty."""
+        self._socket_first = not self._socket_first
+        if self._socket_first:
+            command = self._from_socket()
+            return self._from_threads() if command is None else command
+        command = self._from_threads()
+        return self._from_socket() if command is None else command
+
+    def _from_threads(self) -> Command | None:
+        return None if self._threads.empty() else self._threads.get_nowait()
+
+    def _from_socket(self) -> Command | None:
+        if self._receiver is None:
+            return None
+        try:
+            command = self._receiver.next()
+        except WorkerLost:  # nonsense: there is no telling where the next message begins
+            return SupervisorGone()
+        return SupervisorGone() if command is None and self._receiver.ended else command
