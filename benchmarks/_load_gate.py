@@ -102,6 +102,10 @@ class Usage:
     decoded: int
     judged: int
 
+    @property
+    def cpu_s(self) -> float:
+        return self.supervisor_cpu_s + sum(self.worker_cpu_s.values())
+
     @staticmethod
     def of(pid: int, http: str) -> Usage:
         workers = workers_of(pid)

@@ -37,6 +37,7 @@ _PULL_START_S = 0.5
 """So long a stream to start RTMP publishers, which connect one after the other."""
 _SETTLE_S = 5.0
 _SAMPLE_S = 5.0
+_WORD_S = 60.0
 _BANK_HASHES = 100_000
 
 Progress = Callable[[str, float], None]
@@ -61,6 +62,8 @@ class Run:
     churn_s: float = 0.0
     kill_worker: bool = False
     watch_leaks: bool = False
+    record: Path | None = None
+    """Where what has been seen so far is written while it runs: a long run may be interrupted."""
 
 
 @dataclass(slots=True)
@@ -130,12 +133,18 @@ def _observe(
     began = time.monotonic()
     if run.watch_leaks:
         seen.loaded = holdings(gate.pid)
-    next_sample = 0.0
+    next_sample = next_word = 0.0
     while (passed := time.monotonic() - began) < run.seconds:
         progress("measuring", (run.warm_up_s + passed) / whole_s)
         if passed >= next_sample:
             next_sample += _SAMPLE_S
-            seen.resident.append((passed, holdings(gate.pid).resident_mb))
+            now_held = holdings(gate.pid)
+            seen.resident.append((passed, now_held.resident_mb))
+            if run.watch_leaks and passed >= next_word:
+                next_word += _WORD_S
+                print(_word(run, seen, passed, now_held), file=sys.stderr, flush=True)
+            if run.record is not None:
+                _record(run, gate, seen, passed, now_held)
         if run.kill_worker and not seen.killed_at and passed > run.seconds / 3:
             seen.killed_at = time.time()
             os.kill(workers_of(gate.pid)[0], signal.SIGKILL)
@@ -145,6 +154,39 @@ def _observe(
     seen.loads = worker_loads(gate.http)
     if run.watch_leaks:
         seen.loaded_at_end = holdings(gate.pid)
+
+
+def _word(run: Run, seen: Observed, passed_s: float, held: Holdings) -> str:
+    return (
+        f"{passed_s:.0f} of {run.seconds:.0f} s: {held.resident_mb:.0f} MB "
+        f"({held.resident_mb - seen.resident[0][1]:+.0f}), {held.processes} processes, "
+        f"{held.threads} threads, {held.files} files, {held.sockets} sockets"
+    )
+
+
+def _record(run: Run, gate: GateProcess, seen: Observed, passed_s: float, held: Holdings) -> None:
+    """Whole or not at all, whenever the run ends."""
+    assert run.record is not None
+    assert seen.before is not None
+    usage = Usage.of(gate.pid, gate.http)
+    so_far = {
+        "complete": False,
+        "streams": run.streams,
+        "seconds": round(passed_s, 1),
+        "planned_seconds": run.seconds,
+        "cpu_s": round(usage.cpu_s - seen.before.cpu_s, 2),
+        "decoded": usage.decoded - seen.before.decoded,
+        "judged": usage.judged - seen.before.judged,
+        "rss_mb": [(round(at), mb) for at, mb in seen.resident],
+        "holdings": {
+            word: stage.as_json()
+            for word, stage in (("idle", seen.idle), ("loaded", seen.loaded), ("now", held))
+            if stage is not None
+        },
+    }
+    part = run.record.with_name(f".{run.record.name}.part")
+    part.write_text(json.dumps(so_far), encoding="utf-8")
+    part.replace(run.record)
 
 
 @contextlib.contextmanager

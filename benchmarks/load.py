@@ -3,7 +3,7 @@
     python -m benchmarks load --streams 20 --seconds 30 --source FILE --json
     python -m benchmarks load --find-capacity --source FILE --plot latency.svg
     python -m benchmarks load --streams 40 --overload 2 --source FILE
-    python -m benchmarks load --streams 28 --soak 3600 --source FILE
+    python -m benchmarks load --streams 28 --soak 3600 --record soak.json --source FILE
     python -m benchmarks load --streams 20 --kill-worker --mode pull --source FILE
 
 `gate_streams_per_core` is streams divided by the CPU seconds that the gate (supervisor and workers)
@@ -21,6 +21,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ def parser() -> argparse.ArgumentParser:
         help="measure for so long, with churn, and report memory growth and what is left behind",
     )
     made.add_argument("--plot", type=Path, metavar="FILE", help="latency over load, as .svg or .png")
+    made.add_argument(
+        "--record", type=Path, metavar="FILE",
+        help="write the JSON object there, too, and while it runs what has been seen so far",
+    )  # fmt: skip
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
@@ -99,6 +104,7 @@ def main(argv: list[str]) -> int:
         options.error(f"--source {given.source}: no such file")
     if given.mode == "pull" and (given.churn or given.soak):
         options.error("--churn and --soak are for --mode push")
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end it in order
     try:
         result, trials = _measure(given)
     except KeyboardInterrupt:
@@ -107,6 +113,8 @@ def main(argv: list[str]) -> int:
     except (GateError, RuntimeError) as error:
         stderr.print(f"[red]{error}[/]", highlight=False)
         return 1
+    if given.record is not None:
+        given.record.write_text(json.dumps({"complete": True, **result}), encoding="utf-8")
     if given.plot is not None:
         from benchmarks._load_plot import plot
 
@@ -141,6 +149,7 @@ def _measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, 
         churn_s=given.churn or (_CHURN_S if given.soak else 0.0),
         kill_worker=given.kill_worker,
         watch_leaks=given.soak is not None,
+        record=given.record,
     )
 
     def trial(streams: int) -> dict[str, Any]:

@@ -219,8 +219,15 @@ class WorkersSection(_Section):
         le=600_000,
         description="A worker whose single job, as decoding one frame, takes longer is killed.",
     )
+    spare: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="A process more that waits with its model loaded and takes the place of one that dies at "
+        "once; 0: its streams wait for a new process.",
+    )
     max_busy: float = Field(
-        0.95, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
+        0.9, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
     )
     spare_load: float = Field(
         0.5,

@@ -7,12 +7,8 @@ all state belong to the loop's thread.
 from __future__ import annotations
 
 import socket
-import threading
-from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from enum import IntEnum
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Final
 
 import structlog
@@ -23,86 +19,35 @@ from edge.clock import Clock
 from edge.detect import Detector
 from edge.domain import AccessUnit, Action, Codec, Sample, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
-from edge.evidence import write_clip
 from edge.match import Matcher
-from edge.policy import Policy, parse_policy
+from edge.policy import parse_policy
 from edge.stream import PullSettings, PullSource, StreamPipeline
 from edge.stream.pipeline import Passed
 from edge.telemetry.distributions import Distributions
 from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
+from edge.workers.evidence import Evidence
 from edge.workers.inbox import Command, Inbox, PullEnded, PullOpened, PullUnit, SupervisorGone
 from edge.workers.memory import resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
+from edge.workers.owned import NOTICE_INTERVAL_MS, OwnedStream, Urgency
 from edge.workers.settings import WorkerSettings
-from edge.workers.shown import Media, ShownMedia
 from edge.workers.spare import SpareTime
 from edge.workers.wire import PushedUnit
 
-_NOTICE_INTERVAL_MS: Final = 1000.0
 _COST_DECAY: Final = 0.97
 """What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
 _BLIND_CHECK_MS: Final = 250.0
 _REST_SHARE: Final = 0.8
 """Share of the blind limit without media after which a caller is told that all is needed."""
 _JUDGE_FIRST_MS: Final = 1.0
-_FAIRNESS: Final = 3.0
-"""How many budgets a calm stream goes before another that has been judged lately, at most."""
 _MOST_IN_FRONT: Final = 8
 """Voluntary units of a stream that are still decoded before one of its that is due."""
-_WRITERS_MS: Final = 3000.0
-"""How long a worker that stops waits for evidence that is being written."""
 _LINGER_MS: Final = 10_000.0
 """How long a cut stream that has ended keeps its media for the evidence."""
 
 log = structlog.get_logger(__name__)
-
-
-class Urgency(IntEnum):
-    """Which jobs go first; among equals the earliest deadline."""
-
-    ALERT = 0
-    CALM = 1
-    VOLUNTARY = 2
-    """Beyond what is due to a stream: gives way when it would be late."""
-
-
-@dataclass(slots=True)
-class _Stream:
-    id: str
-    opening: int
-    policy: Policy
-    alert: bool
-    codec: Codec | None = None
-    extradata: bytes = b""
-    pipeline: StreamPipeline | None = None
-    pull: PullSource | None = None
-    units: deque[AccessUnit] = field(default_factory=deque)
-    queued_bytes: int = 0
-    samples: deque[Sample] = field(default_factory=deque)
-    skipping: bool = False
-    """Media was lost: nothing is decoded before the next keyframe."""
-    bursting: bool = False
-    """A keyframe has come and the sample that follows from it has not."""
-    keyframe_pts_ms: int | None = None
-    """Of the newest keyframe that was queued, in the caller's own time."""
-    asked_alert_ms: int = 0
-    """The supervisor wants the next access units looked at densely, for so long."""
-    unit_ms: float = -1.0
-    """Monotonic time at which the newest access unit arrived."""
-    judged_ms: float = -1.0
-    """Monotonic time of the newest verdict, or of the opening."""
-    blind: bool = False
-    """Its blind time is past the limit, and that has been said."""
-    ended: bool = False
-    cut: bool = False
-    evidence_kept: bool = False
-    lingers_until_ms: float | None = None
-    """It has ended after its CUT, and only waits to be asked for evidence."""
-    unsaid: Counter[str] = field(default_factory=Counter)
-    said_ms: float = -_NOTICE_INTERVAL_MS
-    cleared_pts_ms: int = -1
 
 
 class WorkerLoop:
@@ -126,8 +71,8 @@ class WorkerLoop:
         self._send = send
         self._current = current
         self._clock = clock
-        self._streams: dict[str, _Stream] = {}
-        self._jobs: DeadlineQueue[Callable[[_Stream], None]] = DeadlineQueue()
+        self._streams: dict[str, OwnedStream] = {}
+        self._jobs: DeadlineQueue[Callable[[OwnedStream], None]] = DeadlineQueue()
         self.inbox = Inbox(settings.inbox_commands, connection)
         self._models = WorkerModels(self.inbox.put)
         self._running = True
@@ -139,8 +84,7 @@ class WorkerLoop:
         self._spare = SpareTime(settings.spare_load)
         self._times = Distributions()
         self._decoded = self._judged = 0
-        self._writers: list[threading.Thread] = []
-        self._shown = ShownMedia()
+        self._evidence = Evidence(send)
         self._blind_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -179,9 +123,7 @@ class WorkerLoop:
                 self._current.leave()
         for stream in list(self._streams.values()):
             self._drop(stream)
-        deadline_ms = self._clock.monotonic_ms() + _WRITERS_MS
-        for writer in self._writers:
-            writer.join(max(0.0, deadline_ms - self._clock.monotonic_ms()) / 1000)
+        self._evidence.finish()
 
     # commands
 
@@ -220,7 +162,7 @@ class WorkerLoop:
                 if (stream := self._streams.get(command.ask_alert.stream_id)) is not None:
                     stream.asked_alert_ms = command.ask_alert.hold_ms
             case "evidence_media":
-                self._shown.add(command.evidence_media)
+                self._evidence.show(command.evidence_media)
             case "open_push":
                 self._open_push(command.open_push)
             case "open_pull":
@@ -237,7 +179,10 @@ class WorkerLoop:
                     if stream.pipeline is not None:
                         stream.pipeline.set_policy(stream.policy)
             case "save_evidence":
-                self._save_evidence(command.save_evidence)
+                stream = self._streams.get(command.save_evidence.stream_id)
+                self._evidence.save(command.save_evidence, stream)
+                if stream is not None and stream.evidence_kept and stream.lingers_until_ms is not None:
+                    self._drop(stream)
             case "load_model":
                 self._models.load(command.load_model)
             case "use_model":
@@ -326,7 +271,7 @@ class WorkerLoop:
                 stream.blind = True
                 self._count(stream, "blind")
 
-    def _ask_rest_of_gop(self, stream: _Stream, now: float) -> None:
+    def _ask_rest_of_gop(self, stream: OwnedStream, now: float) -> None:
         """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
         too long: who broadcasts chooses where keyframes are."""
         assert stream.pipeline is not None
@@ -340,7 +285,7 @@ class WorkerLoop:
     def _open_push(self, command: worker_pb2.OpenPush) -> None:
         stream = self._new_stream(command.stream_id, command.opening, command.policy_json, command.alert)
 
-        def start(stream: _Stream) -> None:
+        def start(stream: OwnedStream) -> None:
             self._start_pipeline(stream, _codec(command.codec), command.extradata)
 
         self._jobs.push(stream.id, float("-inf"), start)
@@ -369,7 +314,7 @@ class WorkerLoop:
             return
         stream.pull.start()
 
-    def _pulled(self, event: PullOpened | PullUnit | PullEnded) -> _Stream | None:
+    def _pulled(self, event: PullOpened | PullUnit | PullEnded) -> OwnedStream | None:
         """The stream of a pull's event; None when it is gone or was opened anew since."""
         stream = self._streams.get(event.stream_id)
         return stream if stream is not None and stream.opening == event.opening else None
@@ -379,7 +324,7 @@ class WorkerLoop:
         if stream is None:
             return
 
-        def start(stream: _Stream) -> None:
+        def start(stream: OwnedStream) -> None:
             self._start_pipeline(stream, event.codec, event.extradata)
 
         self._jobs.push(stream.id, float("-inf"), start)
@@ -393,14 +338,14 @@ class WorkerLoop:
         else:
             self._close(stream, event.error.reason, str(event.error), retryable=event.error.retryable)
 
-    def _new_stream(self, stream_id: str, opening: int, policy_json: str, alert: bool) -> _Stream:
+    def _new_stream(self, stream_id: str, opening: int, policy_json: str, alert: bool) -> OwnedStream:
         if (old := self._streams.get(stream_id)) is not None:
             self._drop(old)
-        stream = _Stream(stream_id, opening, parse_policy(policy_json), alert)
+        stream = OwnedStream(stream_id, opening, parse_policy(policy_json), alert)
         self._streams[stream_id] = stream
         return stream
 
-    def _start_pipeline(self, stream: _Stream, codec: Codec, extradata: bytes) -> None:
+    def _start_pipeline(self, stream: OwnedStream, codec: Codec, extradata: bytes) -> None:
         """A job like any other: a decoder may crash on extradata as well as on media."""
         if len(extradata) > self._settings.max_extradata_bytes:
             raise LimitExceeded("extradata", self._settings.max_extradata_bytes, len(extradata), "bytes")
@@ -420,7 +365,7 @@ class WorkerLoop:
         stream.pipeline.spare(self._spare.ms)
         self._said_opened(stream)
 
-    def _said_opened(self, stream: _Stream) -> None:
+    def _said_opened(self, stream: OwnedStream) -> None:
         assert stream.codec is not None
         self._send(
             worker_pb2.FromWorker(
@@ -429,7 +374,7 @@ class WorkerLoop:
         )
         self._say_tier(stream)
 
-    def _say_tier(self, stream: _Stream) -> None:
+    def _say_tier(self, stream: OwnedStream) -> None:
         assert stream.pipeline is not None
         self._send(
             worker_pb2.FromWorker(
@@ -441,19 +386,19 @@ class WorkerLoop:
             )
         )
 
-    def _end(self, stream: _Stream) -> None:
+    def _end(self, stream: OwnedStream) -> None:
         """Judge what is queued, then close."""
         if not stream.ended:
             stream.ended = True
             self._jobs.push(stream.id, float("inf"), self._drain)
 
-    def _drain(self, stream: _Stream) -> None:
+    def _drain(self, stream: OwnedStream) -> None:
         if stream.pipeline is not None and not stream.cut:
             for sample in stream.pipeline.drain():
                 self._judge(stream, sample)
         self._close(stream, "end", "", retryable=False)
 
-    def _close(self, stream: _Stream, reason: str, detail: str, *, retryable: bool) -> None:
+    def _close(self, stream: OwnedStream, reason: str, detail: str, *, retryable: bool) -> None:
         if stream.lingers_until_ms is not None:
             return
         self._flush_notices(stream)
@@ -476,7 +421,7 @@ class WorkerLoop:
             )
         )
 
-    def _drop(self, stream: _Stream) -> None:
+    def _drop(self, stream: OwnedStream) -> None:
         self._jobs.drop(stream.id)
         if self._streams.get(stream.id) is stream:
             del self._streams[stream.id]
@@ -488,7 +433,7 @@ class WorkerLoop:
 
     # media
 
-    def _enqueue(self, stream: _Stream, unit: AccessUnit) -> None:
+    def _enqueue(self, stream: OwnedStream, unit: AccessUnit) -> None:
         limits = self._settings
         if len(unit.data) > limits.max_access_unit_bytes:
             self._count(stream, "access_unit_too_large")
@@ -512,44 +457,16 @@ class WorkerLoop:
         stream.unit_ms = unit.arrival_ms
         if unit.keyframe:
             stream.keyframe_pts_ms = unit.pts_ms
-        urgency = self._urgency_of(stream, self._in_burst(stream, unit))
+        urgency = stream.urgency(in_burst=stream.in_burst(unit))
         decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
-        self._jobs.push(stream.id, self._due_ms(stream, unit.arrival_ms, urgency), decode)
+        self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency), decode)
 
-    def _in_burst(self, stream: _Stream, unit: AccessUnit) -> bool:
-        if stream.pipeline is None or stream.keyframe_pts_ms is None:
-            return True
-        return unit.pts_ms - stream.keyframe_pts_ms <= stream.pipeline.burst_ms
-
-    def _urgency_of(self, stream: _Stream, in_burst: bool) -> Urgency:
-        pipeline = stream.pipeline
-        if pipeline is not None and pipeline.alert_due:
-            return Urgency.ALERT
-        voluntary = pipeline is not None and pipeline.voluntary and not in_burst
-        return Urgency.VOLUNTARY if voluntary else Urgency.CALM
-
-    def _due_ms(self, stream: _Stream, arrival_ms: float, urgency: Urgency) -> float:
-        """Alert streams go first: under load calm ones lose samples before any alert one does, and what
-        is voluntary goes before either loses any. Of the calm ones those go first that nothing was judged
-        of for longest, so that all lose alike: what has waited for its budget is late, so a few budgets set
-        the strengths apart."""
-        budget_ms = stream.policy.budget_ms
-        match urgency:
-            case Urgency.ALERT:
-                return arrival_ms - _FAIRNESS * budget_ms
-            case Urgency.CALM:
-                waited_ms = max(arrival_ms - stream.judged_ms, 0.0)
-                share = waited_ms / (waited_ms + stream.policy.tiers.blind_limit_ms)
-                return arrival_ms + budget_ms * (1 - _FAIRNESS * share)
-            case Urgency.VOLUNTARY:
-                return arrival_ms + budget_ms
-
-    def _decode_next(self, stream: _Stream) -> None:
+    def _decode_next(self, stream: OwnedStream) -> None:
         """Up to the first unit that costs something."""
         while stream.units and stream.pipeline is not None and self._decode_one(stream, stream.pipeline):
             pass
 
-    def _decode_due(self, stream: _Stream) -> None:
+    def _decode_due(self, stream: OwnedStream) -> None:
         """Up to the first unit that is due: what is voluntary must not stand in its way."""
         self._decode_next(stream)
         for _ in range(_MOST_IN_FRONT):
@@ -566,7 +483,7 @@ class WorkerLoop:
         self._gave_way += 1
         self._urgency = Urgency.CALM
 
-    def _decode_one(self, stream: _Stream, pipeline: StreamPipeline) -> bool:
+    def _decode_one(self, stream: OwnedStream, pipeline: StreamPipeline) -> bool:
         """Takes the next unit; whether it was passed over."""
         unit = stream.units.popleft()
         stream.queued_bytes -= len(unit.data)
@@ -575,7 +492,7 @@ class WorkerLoop:
             stream.asked_alert_ms = 0
         late_ms = self._clock.monotonic_ms() - unit.arrival_ms - stream.policy.budget_ms
         in_burst = unit.keyframe or stream.bursting
-        self._urgency = self._urgency_of(stream, in_burst)
+        self._urgency = stream.urgency(in_burst=in_burst)
         if self._urgency is Urgency.VOLUNTARY and late_ms > -stream.policy.budget_ms / 2:
             # Before it is late: what is decoded in vain is lost to those that it should give way to.
             self._give_way(pipeline)
@@ -604,21 +521,21 @@ class WorkerLoop:
             self._say_tier(stream)
         return not wanted
 
-    def _take_samples(self, stream: _Stream, samples: tuple[Sample, ...]) -> None:
+    def _take_samples(self, stream: OwnedStream, samples: tuple[Sample, ...]) -> None:
         for sample in samples:
             if len(stream.samples) >= self._settings.max_pending_samples:
                 self._shed(stream, stream.samples.popleft(), "superseded")
-            urgency = self._urgency_of(stream, stream.bursting)
+            urgency = stream.urgency(in_burst=stream.bursting)
             if urgency is Urgency.VOLUNTARY:
                 sample = replace(sample, voluntary=True)
             stream.samples.append(sample)
             stream.bursting = False
             # A sample that is ready goes before more decoding of what arrived with it.
-            due_ms = self._due_ms(stream, sample.arrival_ms, urgency) - _JUDGE_FIRST_MS
+            due_ms = stream.due_ms(sample.arrival_ms, urgency) - _JUDGE_FIRST_MS
             self._jobs.push(stream.id, due_ms, self._judge_next)
         self._say_lost(stream)
 
-    def _judge_next(self, stream: _Stream) -> None:
+    def _judge_next(self, stream: OwnedStream) -> None:
         if not stream.samples or stream.cut:
             return
         sample = stream.samples.popleft()
@@ -630,7 +547,7 @@ class WorkerLoop:
             self._urgency = Urgency.VOLUNTARY
         self._judge(stream, sample)
 
-    def _judge(self, stream: _Stream, sample: Sample) -> None:
+    def _judge(self, stream: OwnedStream, sample: Sample) -> None:
         assert stream.pipeline is not None
         start = self._clock.monotonic_ms()
         judgement = stream.pipeline.judge(sample)
@@ -660,24 +577,24 @@ class WorkerLoop:
 
     # what was not judged
 
-    def _shed(self, stream: _Stream, sample: Sample, reason: str) -> None:
+    def _shed(self, stream: OwnedStream, sample: Sample, reason: str) -> None:
         assert stream.pipeline is not None
         stream.pipeline.shed(sample, reason)
         self._lost += 1
         self._count(stream, reason)
 
-    def _count(self, stream: _Stream, reason: str, count: int = 1) -> None:
+    def _count(self, stream: OwnedStream, reason: str, count: int = 1) -> None:
         stream.unsaid[reason] += count
         self._say_lost(stream)
 
-    def _say_lost(self, stream: _Stream) -> None:
+    def _say_lost(self, stream: OwnedStream) -> None:
         """At most one notice a second a stream, with counts."""
         now = self._clock.monotonic_ms()
-        if stream.unsaid and now - stream.said_ms >= _NOTICE_INTERVAL_MS:
+        if stream.unsaid and now - stream.said_ms >= NOTICE_INTERVAL_MS:
             stream.said_ms = now
             self._flush_notices(stream)
 
-    def _flush_notices(self, stream: _Stream) -> None:
+    def _flush_notices(self, stream: OwnedStream) -> None:
         for reason, count in stream.unsaid.items():
             self._send(
                 worker_pb2.FromWorker(
@@ -689,67 +606,6 @@ class WorkerLoop:
                 )
             )
         stream.unsaid.clear()
-
-    # evidence
-
-    def _save_evidence(self, command: worker_pb2.SaveEvidence) -> None:
-        stream = self._streams.get(command.stream_id)
-        media = self._shown.take(command.stream_id) or self._kept(stream)
-        if media is None:
-            self._said_evidence(command, error="the stream has no media left in this worker")
-            return
-
-        def write() -> None:
-            try:
-                clip = write_clip(
-                    media.units, media.codec, media.extradata, Path(command.directory), command.incident_id
-                )
-            except Exception as error:
-                log.exception("no evidence clip", incident_id=command.incident_id)
-                self._said_evidence(command, error=f"{type(error).__name__}: {error}")
-            else:
-                self._send(
-                    worker_pb2.FromWorker(
-                        evidence_saved=worker_pb2.EvidenceSaved(
-                            stream_id=command.stream_id,
-                            incident_id=command.incident_id,
-                            path=str(clip.path),
-                            start_pts_ms=clip.start_pts_ms,
-                            end_pts_ms=clip.end_pts_ms,
-                        )
-                    )
-                )
-
-        self._writers = [writer for writer in self._writers if writer.is_alive()]
-        self._writers.append(
-            threading.Thread(target=write, name=f"evidence-{command.incident_id}", daemon=True)
-        )
-        self._writers[-1].start()
-        if stream is not None and stream.cut:
-            stream.evidence_kept = True
-            if stream.lingers_until_ms is not None:
-                self._drop(stream)
-
-    def _kept(self, stream: _Stream | None) -> Media | None:
-        """What this worker has of the stream itself."""
-        if stream is None or stream.pipeline is None or stream.codec is None:
-            return None
-        if stream.cut:
-            # Nothing of it is judged any more; what is queued still belongs to the clip.
-            for unit in stream.units:
-                stream.pipeline.skip(unit)
-            stream.units.clear()
-            stream.queued_bytes = 0
-        return Media(stream.codec, stream.extradata, stream.pipeline.ring.units())
-
-    def _said_evidence(self, command: worker_pb2.SaveEvidence, *, error: str) -> None:
-        self._send(
-            worker_pb2.FromWorker(
-                evidence_saved=worker_pb2.EvidenceSaved(
-                    stream_id=command.stream_id, incident_id=command.incident_id, error=error
-                )
-            )
-        )
 
 
 def _trace(passed: Passed) -> worker_pb2.Trace:

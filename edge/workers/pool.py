@@ -1,16 +1,12 @@
-"""The supervisor's side of the workers: spawn, route, watch over, restart."""
+"""The supervisor's side of the workers: which stream is whose, and a successor for each that dies."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import os
-import socket
-import sys
 from collections import Counter
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV
 from typing import Protocol
@@ -23,20 +19,14 @@ from edge.config import WorkersSection
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.workers import wire
-from edge.workers.current import CurrentStream
-from edge.workers.memory import resident_bytes
+from edge.workers.running import RunningWorker, WorkerLoad
 from edge.workers.settings import WorkerSettings
 from edge.workers.swap import ModelSwap
 
-_SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
-_SLOW_BYTES = 8 * 1024 * 1024
-"""What may wait for a worker that is at a long job, and does not read meanwhile, before callers wait."""
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
 _CRASHES = frozenset(-number for number in (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT))
 _STOP_S = 5.0
-_STREAM_LOAD = 0.02
-"""What a new stream is taken to add to its worker's load before that is measured: a calm one's share."""
 _LOAD_S = 30.0
 """How long workers may take to load a model beside the one that judges."""
 
@@ -53,71 +43,21 @@ class WorkerEvents(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLoad:
-    """One worker as it was last measured."""
-
-    index: int
-    streams: int
-    busy_share: float
-    """Share of its time in jobs that had to be done."""
-    resident_bytes: int
-    voluntary_share: float = 0.0
-    """Share of its time in jobs that are given up when there is no time for them."""
-    jobs: int = 0
-    """That waited when it was asked."""
-
-
-@dataclass(slots=True)
-class _Worker:
-    index: int
-    process: asyncio.subprocess.Process
-    writer: asyncio.StreamWriter
-    current: CurrentStream
-    ready: asyncio.Event
-    heard_ms: float
-    streams: set[str] = field(default_factory=set)
-    lost: bool = False
-    condemned: bool = False
-    """It was killed for what it did with its media."""
-    pong_ms: float = 0.0
-
-    busy_ms: float = 0.0
-    """Time in jobs at the last pong."""
-    busy_share: float = 0.0
-    """Share of the time between the last two pongs that was spent in jobs which had to be done."""
-    voluntary_ms: float = 0.0
-    voluntary_share: float = 0.0
-    """The same of jobs that are given up when there is no time for them."""
-    gave_way: int = 0
-    pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
-    """The last."""
-    decoded: int = 0
-    judged: int = 0
-    bank_searches_cut_short: int = 0
-    resident_bytes: int = 0
-
-    unmeasured: int = 0
-    """Streams that came since the last pong."""
-    half_measured: int = 0
-    """Streams that came between the last two pongs."""
-
-    @property
-    def load(self) -> float:
-        """Measured load, and what the streams are likely to add that came too late to show in it."""
-        return self.busy_share + _STREAM_LOAD * (self.unmeasured + self.half_measured)
-
-
 class WorkerPool:
-    """A fixed number of worker processes, each replaced when it dies or hangs."""
+    """A fixed number of worker processes, each replaced when it dies or hangs.
+
+    Beside them waits a spare one (``workers.spare``), with its model loaded and no stream: it takes the
+    place of one that died at once, where a new process needs seconds before it can judge.
+    """
 
     def __init__(self, section: WorkersSection, settings: WorkerSettings, clock: Clock) -> None:
         self._section = section
         self._settings = settings
         self._events: WorkerEvents
         self._clock = clock
-        self._workers: dict[int, _Worker] = {}
-        self._owner: dict[str, _Worker] = {}
+        self._workers: dict[int, RunningWorker] = {}
+        self._spare: RunningWorker | None = None
+        self._owner: dict[str, RunningWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._deaths: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
@@ -130,42 +70,47 @@ class WorkerPool:
         self.model_digest = ""
         self.bank_digest = ""
 
+    # start and stop
+
     async def start(self, events: WorkerEvents) -> None:
         """Spawn all workers; returns when each has loaded its model. Raises ConfigError when one cannot."""
         self._events = events
         await asyncio.gather(*(self._spawn(index) for index in range(self._section.count)))
         self._task(self._heartbeat())
+        if self._section.spare:
+            self._task(self._prepare_spare())
 
     async def stop(self) -> None:
         self._stopping = True
-        for worker in self._workers.values():
-            self._write(worker, worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown()))
-        await asyncio.gather(*(self._await_end(worker) for worker in self._workers.values()))
+        shutdown = wire.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown()))
+        everyone = list(self._everyone())
+        for worker in everyone:
+            worker.write(shutdown)
+        await asyncio.gather(*(worker.end(_STOP_S) for worker in everyone))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _await_end(self, worker: _Worker) -> None:
-        try:
-            await asyncio.wait_for(worker.process.wait(), _STOP_S)
-        except TimeoutError:
-            worker.process.kill()
-            await worker.process.wait()
-        worker.writer.close()
-
     def processes(self) -> tuple[int, ...]:
-        """Process ids of the workers alive."""
+        """Process ids of the workers alive, but for the spare one."""
         return tuple(worker.process.pid for worker in self._workers.values())
+
+    def _everyone(self) -> Iterator[RunningWorker]:
+        yield from self._workers.values()
+        if self._spare is not None:
+            yield self._spare
+
+    # streams
 
     def assign(self, stream_id: str) -> None:
         """Give a stream to the least loaded worker. Raises CapacityExceeded when none is up."""
-        up = [w for w in self._workers.values() if w.ready.is_set() and not w.lost]
+        up = [worker for worker in self._workers.values() if worker.up]
         if not up:
             raise CapacityExceeded("no worker is up")
         self._disown(stream_id)
-        worker = min(up, key=lambda w: (round(w.load, 2), len(w.streams), w.index))
+        worker = min(up, key=lambda w: (round(w.estimate.load, 2), len(w.streams), w.index))
         worker.streams.add(stream_id)
-        worker.unmeasured += 1
+        worker.estimate.opened()
         self._owner[stream_id] = worker
 
     def release(self, stream_id: str) -> None:
@@ -179,13 +124,13 @@ class WorkerPool:
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         """Queue a command to the stream's worker. Raises WorkerLost when it has none."""
-        self._write_bytes(self._owner_of(stream_id), wire.frame(command))
+        self._owner_of(stream_id).write(wire.frame(command))
 
     def send_unit(self, stream_id: str, unit: AccessUnit) -> None:
         """Queue an access unit to the stream's worker. Raises WorkerLost when it has none."""
-        self._write_bytes(self._owner_of(stream_id), wire.media_frame(stream_id, unit))
+        self._owner_of(stream_id).write(wire.media_frame(stream_id, unit))
 
-    def _owner_of(self, stream_id: str) -> _Worker:
+    def _owner_of(self, stream_id: str) -> RunningWorker:
         worker = self._owner.get(stream_id)
         if worker is None or worker.lost:
             raise WorkerLost(f"no worker owns stream {stream_id}")
@@ -194,7 +139,7 @@ class WorkerPool:
     def is_slow(self, stream_id: str) -> bool:
         """Whether what was sent to the stream's worker waits for it to read."""
         worker = self._owner.get(stream_id)
-        return worker is not None and worker.writer.transport.get_write_buffer_size() > _SLOW_BYTES
+        return worker is not None and worker.slow
 
     async def drained(self, stream_id: str) -> None:
         """Wait until the worker's socket takes more; how the gate pushes back on a caller."""
@@ -204,18 +149,21 @@ class WorkerPool:
                 await worker.writer.drain()
 
     def broadcast(self, command: worker_pb2.ToWorker) -> None:
-        for worker in self._workers.values():
+        raw = wire.frame(command)
+        for worker in self._everyone():
             if not worker.lost:
-                self._write(worker, command)
+                worker.write(raw)
+
+    # models
 
     async def load_model(self, directory: Path, digest: str) -> None:
         """Every worker loads it beside the one that judges. Raises ModelError when one cannot, and then
         all forget it. One at a time."""
-        up = [worker for worker in self._workers.values() if worker.ready.is_set() and not worker.lost]
+        up = [worker for worker in self._everyone() if worker.up]
         swap = ModelSwap(next(self._swaps), str(directory), digest, (worker.process.pid for worker in up))
         self._swap = swap
         for worker in up:
-            self._write(worker, swap.command())
+            worker.write(wire.frame(swap.command()))
         try:
             await swap.wait(_LOAD_S)
         except BaseException:
@@ -237,74 +185,68 @@ class WorkerPool:
             forget = worker_pb2.UseModel(swap=swap.number, forget=True)
             self.broadcast(worker_pb2.ToWorker(use_model=forget))
 
-    def _note_ready(self, worker: _Worker, ready: worker_pb2.Ready) -> None:
+    def _note_ready(self, worker: RunningWorker, ready: worker_pb2.Ready) -> None:
         if self._chosen is None:
             self.model_digest = ready.model_digest
         elif ready.model_digest != self.model_digest:
             # It was started before the swap: it learns of it like the others.
-            self._write(worker, self._chosen.command(use=True))
+            worker.write(wire.frame(self._chosen.command(use=True)))
         self.bank_digest = ready.bank_digest
         worker.ready.set()
 
-    def _note_loaded(self, worker: _Worker, answer: worker_pb2.ModelLoaded) -> None:
+    def _note_loaded(self, worker: RunningWorker, answer: worker_pb2.ModelLoaded) -> None:
         if self._swap is not None:
             self._swap.loaded(worker.process.pid, answer)
         if answer.use and answer.error:
             log.error("worker cannot load the model in force", worker=worker.index, error=answer.error)
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.kill()
+            worker.kill()
 
-    def _write(self, worker: _Worker, command: worker_pb2.ToWorker) -> None:
-        self._write_bytes(worker, wire.frame(command))
-
-    def _write_bytes(self, worker: _Worker, raw: bytes) -> None:
-        if not worker.writer.is_closing():
-            worker.writer.write(raw)
+    # processes
 
     async def _spawn(self, index: int) -> None:
-        ours, theirs = socket.socketpair()
-        page = CurrentStream.create()
-        try:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "edge.workers.process",
-                str(theirs.fileno()),
-                str(page),
-                self._settings.model_dump_json(),
-                pass_fds=(theirs.fileno(), page),
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-            current = CurrentStream(page)
-        finally:
-            theirs.close()
-            os.close(page)
-        ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=_SOCKET_BUFFER_BYTES)
-        writer.transport.set_write_buffer_limits(high=_SLOW_BYTES)
-        worker = _Worker(index, process, writer, current, asyncio.Event(), self._clock.monotonic_ms())
+        """A new process in this place, ready to judge. Raises ConfigError when it does not get ready."""
+        worker = await RunningWorker.launch(self._settings, self._clock.monotonic_ms())
+        worker.index = index
         self._workers[index] = worker
-        self._task(self._listen(worker, reader))
+        await self._await_ready(worker)
+
+    async def _await_ready(self, worker: RunningWorker) -> None:
+        self._task(self._listen(worker))
         ready = asyncio.ensure_future(worker.ready.wait())
-        ended = asyncio.ensure_future(process.wait())
+        ended = asyncio.ensure_future(worker.process.wait())
         await asyncio.wait(
             {ready, ended}, timeout=self._section.ready_ms / 1000, return_when=asyncio.FIRST_COMPLETED
         )
         ready.cancel()
         ended.cancel()
         if not worker.ready.is_set():
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            code = await process.wait()
+            worker.kill()
+            code = await worker.process.wait()
             raise ConfigError(
-                f"worker {index} did not start (exit code {code}): its message stands on stderr above"
+                f"worker {worker.index} did not start (exit code {code}): its message stands on stderr above"
             )
 
-    async def _listen(self, worker: _Worker, reader: asyncio.StreamReader) -> None:
+    async def _prepare_spare(self) -> None:
+        """Until there is one that waits."""
+        for attempt in itertools.count(1):
+            try:
+                worker = await RunningWorker.launch(self._settings, self._clock.monotonic_ms())
+                self._spare = worker
+                await self._await_ready(worker)
+                log.info("a spare worker waits")
+                return
+            except (ConfigError, OSError) as error:
+                self._spare = None
+                log.error("no spare worker", attempt=attempt, error=str(error))
+                await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        pause_ms = self._section.restart_backoff_ms * 2 ** min(attempt, 8)
+        await asyncio.sleep(min(pause_ms, _RESTART_PAUSE_MS) / 1000)
+
+    async def _listen(self, worker: RunningWorker) -> None:
         try:
-            while (event := await wire.read_event(reader)) is not None:
+            while (event := await wire.read_event(worker.reader)) is not None:
                 worker.heard_ms = self._clock.monotonic_ms()
                 match event.WhichOneof("event"):
                     case "ready":
@@ -312,7 +254,7 @@ class WorkerPool:
                     case "model_loaded":
                         self._note_loaded(worker, event.model_loaded)
                     case "pong":
-                        self._note_load(worker, event.pong)
+                        self._totals.update(worker.note_load(event.pong, worker.heard_ms))
                         self._events.on_worker_event(event)
                     case _:
                         self._events.on_worker_event(event)
@@ -322,90 +264,22 @@ class WorkerPool:
             log.exception("event of a worker failed", worker=worker.index)
         await self._bury(worker)
 
-    def _note_load(self, worker: _Worker, pong: worker_pb2.Pong) -> None:
-        now = self._clock.monotonic_ms()
-        if worker.pong_ms:
-            passed_ms = max(1.0, now - worker.pong_ms)
-            worker.voluntary_share = min(1.0, (pong.voluntary_ms - worker.voluntary_ms) / passed_ms)
-            busy_ms = pong.busy_ms - worker.busy_ms - (pong.voluntary_ms - worker.voluntary_ms)
-            worker.busy_share = min(1.0, busy_ms / passed_ms)
-        worker.half_measured, worker.unmeasured = worker.unmeasured, 0
-        self._totals.update(
-            decoded=pong.decoded - worker.decoded,
-            judged=pong.judged - worker.judged,
-            bank_searches_cut_short=pong.bank_searches_cut_short - worker.bank_searches_cut_short,
-        )
-        self._totals.update(gave_way=pong.gave_way - worker.gave_way)
-        worker.gave_way, worker.pong = pong.gave_way, pong
-        worker.pong_ms, worker.busy_ms, worker.voluntary_ms = now, pong.busy_ms, pong.voluntary_ms
-        worker.decoded, worker.judged = pong.decoded, pong.judged
-        worker.bank_searches_cut_short = pong.bank_searches_cut_short
-        worker.resident_bytes = pong.resident_bytes
-        if pong.resident_bytes > self._section.max_resident_mb * 2**20:
-            log.error(
-                "worker holds too much memory and is replaced",
-                worker=worker.index,
-                resident_mb=pong.resident_bytes // 2**20,
-                limit_mb=self._section.max_resident_mb,
-            )
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.kill()
-
-    @property
-    def full(self) -> bool:
-        """Whether no worker can take a stream: each is at its limit, or none is up."""
-        up = [worker for worker in self._workers.values() if worker.ready.is_set() and not worker.lost]
-        return all(worker.load > self._section.max_busy for worker in up)
-
-    def loads(self) -> tuple[WorkerLoad, ...]:
-        """Each worker's load as it was last measured."""
-        return tuple(
-            WorkerLoad(
-                w.index, len(w.streams), w.busy_share, w.resident_bytes, w.voluntary_share, w.pong.jobs
-            )
-            for w in self._workers.values()
-            if not w.lost
-        )
-
-    @property
-    def decoded(self) -> int:
-        """Frames decoded by all workers so far."""
-        return self._totals["decoded"]
-
-    @property
-    def gave_way(self) -> int:
-        """Times that a look at a stream which was denser than due gave way, in all workers so far."""
-        return self._totals["gave_way"]
-
-    def streams_by_tier(self) -> dict[str, int]:
-        """Streams that are judged at this moment: ``calm``, ``alert``, and ``starting``."""
-        pongs = [w.pong for w in self._workers.values() if not w.lost]
-        return {
-            "calm": sum(pong.calm_streams for pong in pongs),
-            "alert": sum(pong.alert_streams for pong in pongs),
-            "starting": sum(pong.starting_streams for pong in pongs),
-        }
-
-    @property
-    def judged(self) -> int:
-        """Samples judged by all workers so far."""
-        return self._totals["judged"]
-
-    @property
-    def bank_searches_cut_short(self) -> int:
-        """Searches of a bank by all workers so far in which a bound was hit."""
-        return self._totals["bank_searches_cut_short"]
-
-    async def _bury(self, worker: _Worker) -> None:
+    async def _bury(self, worker: RunningWorker) -> None:
         """The worker's socket is closed: it is dead or as good as."""
         worker.lost = True
         if self._swap is not None:
             self._swap.gone(worker.process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            worker.process.kill()
+        worker.kill()
         code = await worker.process.wait()
         worker.writer.close()
         if self._stopping or not worker.ready.is_set():
+            return
+        if worker is self._spare:
+            log.error("the spare worker died", exit_code=code)
+            worker.current.close()
+            self._spare = None
+            await self._pause(0)
+            await self._prepare_spare()
             return
         culprit = worker.current.culprit()
         streams = tuple(sorted(worker.streams))
@@ -428,14 +302,28 @@ class WorkerPool:
             crash=worker.current.report,
         )
         worker.current.close()
-        others = any(w.ready.is_set() and not w.lost for w in self._workers.values())
+        if suspect is None:
+            self._promote_spare(worker.index)
         # What ended this worker must not end another one, with the streams there: it waits for the new one.
+        others = any(other.up for other in self._workers.values())
         waiting = tuple(stream for stream in streams if stream == suspect or not others)
         if others:
             self._events.on_streams_lost(tuple(s for s in streams if s not in waiting), quarantined)
-        await self._respawn(worker.index)
+        if suspect is not None:
+            self._promote_spare(worker.index)
+        if self._workers[worker.index] is worker:
+            await self._respawn(worker.index)
         if waiting:
             self._events.on_streams_lost(waiting, quarantined)
+        if self._section.spare and self._spare is None:
+            await self._prepare_spare()
+
+    def _promote_spare(self, index: int) -> None:
+        """The spare worker, where there is one that is ready, takes this place."""
+        spare = self._spare
+        if spare is not None and spare.up:
+            self._spare, spare.index = None, index
+            self._workers[index] = spare
 
     async def _respawn(self, index: int) -> None:
         for attempt in itertools.count(1):
@@ -444,8 +332,7 @@ class WorkerPool:
                 return
             except (ConfigError, OSError) as error:
                 log.critical("worker not restarted", worker=index, attempt=attempt, error=str(error))
-                pause_ms = self._section.restart_backoff_ms * 2 ** min(attempt, 8)
-                await asyncio.sleep(min(pause_ms, _RESTART_PAUSE_MS) / 1000)
+                await self._pause(attempt)
 
     async def _heartbeat(self) -> None:
         sequence = 0
@@ -453,27 +340,56 @@ class WorkerPool:
             await asyncio.sleep(self._section.heartbeat_ms / 1000)
             sequence += 1
             now = self._clock.monotonic_ms()
-            for worker in self._workers.values():
-                if worker.lost or not worker.ready.is_set():
+            ping = wire.frame(worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
+            for worker in self._everyone():
+                if not worker.up:
                     continue
-                if (why := self._out_of_bounds(worker, now)) is not None:
+                if (why := worker.out_of_bounds(self._section, now)) is not None:
                     log.error(why, worker=worker.index, in_work=worker.current.read())
                     worker.condemned = True
-                    with contextlib.suppress(ProcessLookupError):
-                        worker.process.kill()
+                    worker.kill()
                     continue
-                self._write(worker, worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
+                worker.write(ping)
 
-    def _out_of_bounds(self, worker: _Worker, now_ms: float) -> str | None:
-        """Why a worker cannot go on; looked at from outside, as it may not answer."""
-        section = self._section
-        if now_ms - worker.heard_ms > section.hang_ms:
-            return f"worker hangs: no answer for {section.hang_ms} ms"
-        if worker.current.job_ms(now_ms) > section.job_ms:
-            return f"worker hangs in one job for more than {section.job_ms} ms"
-        if (held := resident_bytes(worker.process.pid)) > section.max_resident_mb * 2**20:
-            return f"worker holds {held // 2**20} MB, the limit is {section.max_resident_mb} MB"
-        return None
+    # what they do
+
+    @property
+    def full(self) -> bool:
+        """Whether no worker can take a stream: each is at its limit, or none is up."""
+        return all(w.estimate.load > self._section.max_busy for w in self._workers.values() if w.up)
+
+    def loads(self) -> tuple[WorkerLoad, ...]:
+        """Each worker's load as it was last measured."""
+        return tuple(worker.load for worker in self._workers.values() if not worker.lost)
+
+    @property
+    def decoded(self) -> int:
+        """Frames decoded by all workers so far."""
+        return self._totals["decoded"]
+
+    @property
+    def judged(self) -> int:
+        """Samples judged by all workers so far."""
+        return self._totals["judged"]
+
+    @property
+    def gave_way(self) -> int:
+        """Times that a look at a stream which was denser than due gave way, in all workers so far."""
+        return self._totals["gave_way"]
+
+    @property
+    def bank_searches_cut_short(self) -> int:
+        """Searches of a bank by all workers so far in which a bound was hit."""
+        return self._totals["bank_searches_cut_short"]
+
+    def streams_by_tier(self) -> dict[str, int]:
+        """Streams that are judged at this moment: ``calm``, ``alert``, and ``starting``."""
+        pongs = [worker.pong for worker in self._workers.values() if not worker.lost]
+        return {
+            "calm": sum(pong.calm_streams for pong in pongs),
+            "alert": sum(pong.alert_streams for pong in pongs),
+            "starting": sum(pong.starting_streams for pong in pongs),
+        }
 
     def _task(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -20,6 +20,7 @@ from tests.integration.calls import (
     read_units,
     repeated,
     requests,
+    until,
     workers_of,
     write_footage,
 )
@@ -111,3 +112,29 @@ def test_no_worker_outlives_a_killed_gate(number: signal.Signals, tmp_path: Path
         while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_the_spare_worker_takes_the_place_of_one_that_dies(number: signal.Signals, tmp_path: Path) -> None:
+    """It was there before, with its model loaded; and another one waits after it."""
+    write_footage(tmp_path / "moving.mp4", seconds=6)
+    extradata, units = read_units(tmp_path / "moving.mp4")
+    with (
+        GateProcess(tmp_path / "gate", config=CONFIG, environment={"EDGE_WORKERS__SPARE": "1"}) as gate,
+        grpc.insecure_channel(gate.grpc) as channel,
+    ):
+        worker, spare = until(lambda: sorted(workers_of(gate.pid)), lambda pids: len(pids) == 2)
+        until(gate.log, lambda text: "a spare worker waits" in text)
+        stub: Any = gate_pb2_grpc.GateStub(channel)
+        stream_id = admit(stub).stream_id
+        call = stub.Watch(requests(stream_id, extradata, repeated(units, 4), pace=0.03), timeout=TIMEOUT_S)
+        for answer in call:
+            if answer.WhichOneof("response") == "verdict":
+                break
+        os.kill(worker, number)
+        answers = list(call)
+        lost = next(i for i, answer in enumerate(answers) if answer.degraded.reason == "worker_lost")
+        assert any(answer.WhichOneof("response") == "verdict" for answer in answers[lost:])
+        after = until(lambda: set(workers_of(gate.pid)), lambda pids: len(pids) == 2 and worker not in pids)
+        assert spare in after
+        assert gate.log().count("worker died") == 1

@@ -1,0 +1,103 @@
+"""Evidence clips of a worker's streams, written beside the judging loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge.api.gen import worker_pb2
+from edge.evidence import write_clip
+from edge.workers.owned import OwnedStream
+from edge.workers.shown import Media, ShownMedia
+
+_WRITERS_S: Final = 3.0
+"""How long a worker that stops waits for evidence that is being written."""
+
+log = structlog.get_logger(__name__)
+
+
+class Evidence:
+    """Used by the loop, in its thread; ``send`` is called from any."""
+
+    def __init__(self, send: Callable[[worker_pb2.FromWorker], None]) -> None:
+        self._send = send
+        self._shown = ShownMedia()
+        self._writers: list[threading.Thread] = []
+
+    def show(self, message: worker_pb2.EvidenceMedia) -> None:
+        """Media that the next ``save`` of its stream is about."""
+        self._shown.add(message)
+
+    def save(self, command: worker_pb2.SaveEvidence, stream: OwnedStream | None) -> None:
+        """Returns at once. ``stream``: what this worker has of it itself. One that is cut needs to be kept
+        no longer."""
+        media = self._shown.take(command.stream_id) or _kept(stream)
+        if media is None:
+            self._failed(command, "the stream has no media left in this worker")
+            return
+        self._writers = [writer for writer in self._writers if writer.is_alive()]
+        self._writers.append(
+            threading.Thread(
+                target=self._write,
+                args=(command, media),
+                name=f"evidence-{command.incident_id}",
+                daemon=True,
+            )
+        )
+        self._writers[-1].start()
+        if stream is not None and stream.cut:
+            stream.evidence_kept = True
+
+    def finish(self) -> None:
+        """Wait for what is being written, a while."""
+        deadline = time.monotonic() + _WRITERS_S
+        for writer in self._writers:
+            writer.join(max(0.0, deadline - time.monotonic()))
+
+    def _write(self, command: worker_pb2.SaveEvidence, media: Media) -> None:
+        try:
+            clip = write_clip(
+                media.units, media.codec, media.extradata, Path(command.directory), command.incident_id
+            )
+        except Exception as error:
+            log.exception("no evidence clip", incident_id=command.incident_id)
+            self._failed(command, f"{type(error).__name__}: {error}")
+            return
+        self._send(
+            worker_pb2.FromWorker(
+                evidence_saved=worker_pb2.EvidenceSaved(
+                    stream_id=command.stream_id,
+                    incident_id=command.incident_id,
+                    path=str(clip.path),
+                    start_pts_ms=clip.start_pts_ms,
+                    end_pts_ms=clip.end_pts_ms,
+                )
+            )
+        )
+
+    def _failed(self, command: worker_pb2.SaveEvidence, error: str) -> None:
+        self._send(
+            worker_pb2.FromWorker(
+                evidence_saved=worker_pb2.EvidenceSaved(
+                    stream_id=command.stream_id, incident_id=command.incident_id, error=error
+                )
+            )
+        )
+
+
+def _kept(stream: OwnedStream | None) -> Media | None:
+    """What this worker has of the stream itself."""
+    if stream is None or stream.pipeline is None or stream.codec is None:
+        return None
+    if stream.cut:
+        # Nothing of it is judged any more; what is queued still belongs to the clip.
+        for unit in stream.units:
+            stream.pipeline.skip(unit)
+        stream.units.clear()
+        stream.queued_bytes = 0
+    return Media(stream.codec, stream.extradata, stream.pipeline.ring.units())

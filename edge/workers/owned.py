@@ -1,0 +1,94 @@
+"""A stream that a worker owns: what waits of it, what became of it, and how urgent its jobs are."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from edge.domain import AccessUnit, Codec, Sample
+from edge.policy import Policy
+from edge.stream import PullSource, StreamPipeline
+
+NOTICE_INTERVAL_MS: Final = 1000.0
+_FAIRNESS: Final = 3.0
+"""How many budgets a calm stream goes before another that has been judged lately, at most."""
+
+
+class Urgency(IntEnum):
+    """Which jobs go first; among equals the earliest deadline."""
+
+    ALERT = 0
+    CALM = 1
+    VOLUNTARY = 2
+    """Beyond what is due to a stream: gives way when it would be late."""
+
+
+@dataclass(slots=True)
+class OwnedStream:
+    """State of one stream that a worker owns."""
+
+    id: str
+    opening: int
+    policy: Policy
+    alert: bool
+    codec: Codec | None = None
+    extradata: bytes = b""
+    pipeline: StreamPipeline | None = None
+    pull: PullSource | None = None
+    units: deque[AccessUnit] = field(default_factory=deque)
+    queued_bytes: int = 0
+    samples: deque[Sample] = field(default_factory=deque)
+    skipping: bool = False
+    """Media was lost: nothing is decoded before the next keyframe."""
+    bursting: bool = False
+    """A keyframe has come and the sample that follows from it has not."""
+    keyframe_pts_ms: int | None = None
+    """Of the newest keyframe that was queued, in the caller's own time."""
+    asked_alert_ms: int = 0
+    """The supervisor wants the next access units looked at densely, for so long."""
+    unit_ms: float = -1.0
+    """Monotonic time at which the newest access unit arrived."""
+    judged_ms: float = -1.0
+    """Monotonic time of the newest verdict, or of the opening."""
+    blind: bool = False
+    """Its blind time is past the limit, and that has been said."""
+    ended: bool = False
+    cut: bool = False
+    evidence_kept: bool = False
+    lingers_until_ms: float | None = None
+    """It has ended after its CUT, and only waits to be asked for evidence."""
+    unsaid: Counter[str] = field(default_factory=Counter)
+    said_ms: float = -NOTICE_INTERVAL_MS
+    cleared_pts_ms: int = -1
+
+    def in_burst(self, unit: AccessUnit) -> bool:
+        """Whether a unit that comes now is part of what the calm tier's sample is made of."""
+        if self.pipeline is None or self.keyframe_pts_ms is None:
+            return True
+        return unit.pts_ms - self.keyframe_pts_ms <= self.pipeline.burst_ms
+
+    def urgency(self, *, in_burst: bool) -> Urgency:
+        """Of a job of this stream."""
+        pipeline = self.pipeline
+        if pipeline is not None and pipeline.alert_due:
+            return Urgency.ALERT
+        voluntary = pipeline is not None and pipeline.voluntary and not in_burst
+        return Urgency.VOLUNTARY if voluntary else Urgency.CALM
+
+    def due_ms(self, arrival_ms: float, urgency: Urgency) -> float:
+        """Alert streams go first: under load calm ones lose samples before any alert one does, and what
+        is voluntary goes before either loses any. Of the calm ones those go first that nothing was judged
+        of for longest, so that all lose alike: what has waited for its budget is late, so a few budgets set
+        the strengths apart."""
+        budget_ms = self.policy.budget_ms
+        match urgency:
+            case Urgency.ALERT:
+                return arrival_ms - _FAIRNESS * budget_ms
+            case Urgency.CALM:
+                waited_ms = max(arrival_ms - self.judged_ms, 0.0)
+                share = waited_ms / (waited_ms + self.policy.tiers.blind_limit_ms)
+                return arrival_ms + budget_ms * (1 - _FAIRNESS * share)
+            case Urgency.VOLUNTARY:
+                return arrival_ms + budget_ms

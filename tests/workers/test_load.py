@@ -1,0 +1,81 @@
+"""The estimate of load: no more than what is there, no less than what has been taken on."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.workers.load import LoadEstimate
+
+COST = 0.0155
+"""Share of a core that a calm stream takes."""
+
+
+def grown(arrivals: list[int], cost: float, estimate: LoadEstimate) -> int:
+    """A worker to which so many streams come, interval by interval; how many it has then."""
+    streams = 0
+    for count in arrivals:
+        for _ in range(count):
+            estimate.opened()
+        # Those that came in the interval have been there for half of it.
+        estimate.measured((streams + count / 2) * cost, streams + count)
+        streams += count
+    return streams
+
+
+@given(st.lists(st.integers(0, 12), min_size=8, max_size=20), st.floats(0.005, 0.05))
+def test_streams_that_come_all_the_time_are_estimated_as_what_they_cost(
+    arrivals: list[int], cost: float
+) -> None:
+    estimate = LoadEstimate()
+    streams = grown([8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, *arrivals], cost, estimate)
+    assert estimate.load == pytest.approx(streams * cost, rel=0.15, abs=0.01)
+
+
+def test_a_crowd_that_comes_at_once_is_counted_before_it_shows() -> None:
+    estimate = LoadEstimate()
+    grown([10, 0, 0, 0, 0, 0, 0], COST, estimate)
+    for _ in range(40):
+        estimate.opened()
+    assert estimate.load == pytest.approx(50 * COST, rel=0.15)
+
+
+def test_the_first_streams_of_a_new_worker_are_counted() -> None:
+    estimate = LoadEstimate()
+    for number in range(1, 31):
+        estimate.opened()
+        assert estimate.load == pytest.approx(0.02 * number)
+
+
+@settings(max_examples=50)
+@given(st.integers(10, 60), st.integers(0, 2**32))
+def test_waves_of_keyframes_do_not_look_like_load(streams: int, seed: int) -> None:
+    """GOPs of two seconds that began together: what is done in one second is not done in the next."""
+    estimate = LoadEstimate()
+    share = random.Random(seed).uniform(0.2, 0.8)
+    for _ in range(streams):
+        estimate.opened()
+    for second in range(8):
+        wave = 2 * (share if second % 2 else 1 - share)
+        estimate.measured(streams * COST * wave, streams)
+        if second > 2:
+            assert estimate.load == pytest.approx(streams * COST, rel=0.05)
+
+
+def test_streams_that_are_gone_are_forgotten() -> None:
+    estimate = LoadEstimate()
+    grown([40, 0, 0], COST, estimate)
+    estimate.measured(0.0, 0)
+    estimate.measured(0.0, 0)
+    assert estimate.load == 0.0
+
+
+def test_a_stream_costs_what_streams_have_cost_here() -> None:
+    estimate = LoadEstimate()
+    grown([10, *[0] * 12], 0.05, estimate)
+    before = estimate.load
+    estimate.opened()
+    assert estimate.load - before == pytest.approx(0.05, rel=0.1)
