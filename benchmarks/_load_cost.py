@@ -6,18 +6,20 @@ import heapq
 import multiprocessing
 import os
 import random
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks._media import Loop
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit, Codec
-from edge.match import PdqHasher
-from edge.match.pdq import LIMITED_RANGE
+from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher
+from edge.match.pdq import HASH_BYTES
 from edge.stream import Decoder
 from edge.stream.ports import Luma
 
@@ -39,7 +41,7 @@ class BareCost:
     plane_s: float
     """One conversion to a plane of the detector's input."""
     judge_s: float
-    """One inference and one hash."""
+    """One inference, and where there is a bank one hash and the search in it, closer looks included."""
 
     def of(self, keyframes: int, decoded: int, judged: int) -> float:
         """For so many frames, of which ``keyframes`` begin a calm sample; a sample beyond those shares one
@@ -57,8 +59,19 @@ class BareCost:
         return {name.replace("_s", "_ms"): round(getattr(self, name) * 1000, 3) for name in self.__slots__}
 
 
-def bare_cost(loop: Loop, streams: int | None = None, seconds: float = 6.0) -> BareCost:
+def make_bank(banks: Path, hashes: int) -> None:
+    """So many hashes of nothing."""
+    octets = np.random.default_rng(0).bytes(HASH_BYTES * hashes)
+    codes = (octets[start : start + HASH_BYTES] for start in range(0, len(octets), HASH_BYTES))
+    Bank.create(banks / "random").add(
+        Footage(Entry(code.hex(), EntryKind.IMAGE), (HashRun(code),)) for code in codes
+    )
+
+
+def bare_cost(loop: Loop, bank: int, streams: int | None = None, seconds: float = 6.0) -> BareCost:
     """Measured on the loop itself in a process a core, with the bursts that the calm tier decodes.
+
+    ``bank``: hashes in the bank that each sample is looked up in; 0: none, and it is not hashed.
 
     ``streams``: so many at once, each unit at the time at which it would arrive; no call, no queue, no
     deadline, no verdict. None: one stream, and one sample straight after the other. An idle moment between
@@ -69,9 +82,15 @@ def bare_cost(loop: Loop, streams: int | None = None, seconds: float = 6.0) -> B
     if streams is not None:
         shares = [share for number in range(cores) if (share := len(range(number, streams, cores)))]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(shares), mp_context=context) as pool:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(len(shares), mp_context=context) as pool,
+    ):
+        banks = Path(folder)
+        if bank:
+            make_bank(banks, bank)
         runs = [
-            pool.submit(_measured, loop, share, seconds, streams is not None, seed)
+            pool.submit(_measured, loop, banks if bank else None, share, seconds, streams is not None, seed)
             for seed, share in enumerate(shares)
         ]
         totals = [run.result() for run in runs]
@@ -100,11 +119,11 @@ class _Bare:
     planes: list[Luma] = field(default_factory=list)
 
 
-def _measured(loop: Loop, streams: int, seconds: float, paced: bool, seed: int) -> _Total:
+def _measured(loop: Loop, banks: Path | None, streams: int, seconds: float, paced: bool, seed: int) -> _Total:
     """In a process of its own."""
     bursts = _bursts(loop)
     detector = Detector.load(default_model_directory())
-    hasher = PdqHasher(contrast=LIMITED_RANGE)
+    matcher = Matcher.open(banks)
     owned = [_Bare(Decoder(Codec(loop.codec), loop.extradata)) for _ in range(streams)]
     total = _Total()
     start = time.monotonic()
@@ -125,7 +144,7 @@ def _measured(loop: Loop, streams: int, seconds: float, paced: bool, seed: int) 
             stream.planes.append(detector.plane(frames[-1]))
             cpu_s = total.add("plane", cpu_s)
         if unit == last:
-            hasher.hash(stream.decoder.luma(frames[-1]))
+            matcher.query(stream.decoder.luma(frames[-1]))  # without a bank it hashes nothing
             detector.infer(np.stack(stream.planes))
             total.add("judge", cpu_s)
             stream.planes.clear()

@@ -33,12 +33,15 @@ def figures(run: Run, seen: Observed) -> dict[str, Any]:
         pid: used - seen.before.worker_cpu_s.get(pid, 0.0) for pid, used in seen.after.worker_cpu_s.items()
     }
     cpu_s = supervisor_s + sum(workers.values())
+    cores = cpu_s / seen.elapsed_s
     units = sum(tally["units"] for tally in tallies)
+    refused = 0 if run.churn_s else sum(tally["failed"].startswith("REASON_CODE") for tally in tallies)
     verdicts = sum(tally["verdicts"] for tally in tallies)
     result: dict[str, Any] = {
         "mode": "pull" if run.pull else "push",
         "honours_tiers": run.honour_tiers,
         "streams": run.streams,
+        "refused": refused,
         "seconds": round(seen.elapsed_s, 2),
         "samples": verdicts + sum(shed[reason] for reason in SAMPLE_REASONS),
         "verdicts": verdicts,
@@ -55,7 +58,9 @@ def figures(run: Run, seen: Observed) -> dict[str, Any]:
         "workers": seen.loads,
         "decoded": seen.after.decoded - seen.before.decoded,
         "judged": seen.after.judged - seen.before.judged,
-        "gate_streams_per_core": round(run.streams / (cpu_s / seen.elapsed_s), 2) if cpu_s else 0.0,
+        "gate_streams_per_core": round((run.streams - refused) / (cpu_s / seen.elapsed_s), 2)
+        if cpu_s
+        else 0.0,
         "publisher_lag_ms_max": round(max((tally["lag_ms_max"] for tally in tallies), default=0.0), 1),
     }
     if run.alert_streams:
@@ -72,10 +77,11 @@ def figures(run: Run, seen: Observed) -> dict[str, Any]:
 def compared(result: dict[str, Any], cost: BareCost, paced: BareCost) -> dict[str, Any]:
     """The same with the limit, and how near to it the gate came. ``cost``: of work that is done back to
     back; ``paced``: of the same work when it arrives as it does at the gate."""
-    keyframes = round(result["streams"] * result["seconds"] / GOP_S)
+    watched = result["streams"] - result["refused"]
+    keyframes = round(watched * result["seconds"] / GOP_S)
     hot_s = cost.of(keyframes, result["decoded"], result["judged"])
     bare_s = paced.of(keyframes, result["decoded"], result["judged"])
-    stream_s = result["streams"] * result["seconds"]
+    stream_s = watched * result["seconds"]
     return {
         **result,
         "bare_ms": paced.as_json(),

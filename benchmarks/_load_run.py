@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 
+from benchmarks._load_cost import make_bank
 from benchmarks._load_gate import Holdings, Usage, holdings, worker_loads, workers_of
 from benchmarks._load_report import figures
 from benchmarks._media import Loop
@@ -29,8 +29,6 @@ from edge.api.gen import operator_pb2, operator_pb2_grpc
 from edge.domain import AccessUnit, Codec
 from edge.evidence import write_clip
 from edge.launch import GateProcess
-from edge.match import Bank, Entry, EntryKind, Footage, HashRun
-from edge.match.pdq import HASH_BYTES
 
 _START_S = 2.0
 _PULL_START_S = 0.5
@@ -38,7 +36,6 @@ _PULL_START_S = 0.5
 _SETTLE_S = 5.0
 _SAMPLE_S = 5.0
 _WORD_S = 60.0
-_BANK_HASHES = 100_000
 
 Progress = Callable[[str, float], None]
 """What is going on, and its share of the run that is over, 0 to 1."""
@@ -62,6 +59,8 @@ class Run:
     churn_s: float = 0.0
     kill_worker: bool = False
     watch_leaks: bool = False
+    bank: int = 100_000
+    """Hashes in the gate's bank; 0: no bank, and nothing is hashed."""
     record: Path | None = None
     """Where what has been seen so far is written while it runs: a long run may be interrupted."""
 
@@ -92,7 +91,8 @@ def run_load(run: Run, progress: Progress) -> dict[str, Any]:
     )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        _make_bank(folder / "gate" / "banks")
+        if run.bank:
+            make_bank(folder / "gate" / "banks", run.bank)
         gate = stack.enter_context(GateProcess(folder / "gate", config=config))
         _set_policy(gate, admit_all=run.admit_all)
         pull_url, ready_s = "", _START_S
@@ -275,15 +275,6 @@ def _rtmp_publishers(run: Run, folder: Path, url: str, end_at: float) -> Iterato
     finally:
         publisher.kill()
         publisher.wait()
-
-
-def _make_bank(banks: Path) -> None:
-    """Hashes of nothing: without a bank the gate would not hash."""
-    octets = np.random.default_rng(0).bytes(HASH_BYTES * _BANK_HASHES)
-    codes = (octets[start : start + HASH_BYTES] for start in range(0, len(octets), HASH_BYTES))
-    Bank.create(banks / "random").add(
-        Footage(Entry(code.hex(), EntryKind.IMAGE), (HashRun(code),)) for code in codes
-    )
 
 
 def _set_policy(gate: GateProcess, *, admit_all: bool) -> None:

@@ -86,6 +86,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--plot", type=Path, metavar="FILE", help="latency over load, as .svg or .png")
     made.add_argument(
+        "--bank",
+        type=int,
+        default=100_000,
+        metavar="HASHES",
+        help="known footage that every sample is looked up in (100000); 0: none, and the gate hashes nothing",
+    )
+    made.add_argument(
         "--record", type=Path, metavar="FILE",
         help="write the JSON object there, too, and while it runs what has been seen so far",
     )  # fmt: skip
@@ -131,7 +138,7 @@ def _measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, 
     with stderr.status("encoding the source"):
         loop = load_loop(given.source)
     with stderr.status("bare library cost"):
-        cost = bare_cost(loop)
+        cost = bare_cost(loop, given.bank)
     streams = given.streams if given.overload is None else round(given.overload * given.streams)
     alert = given.alert_streams
     if given.overload is not None and not alert:
@@ -150,6 +157,7 @@ def _measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, 
         kill_worker=given.kill_worker,
         watch_leaks=given.soak is not None,
         record=given.record,
+        bank=given.bank,
     )
 
     def trial(streams: int) -> dict[str, Any]:
@@ -175,7 +183,7 @@ def _shown(run: Run, cost: BareCost) -> dict[str, Any]:
             bar.update(task, description=f"{run.streams} streams: {what}", completed=share)
 
         show("bare library cost at this load", 0.0)
-        paced = bare_cost(run.loop, run.streams)
+        paced = bare_cost(run.loop, run.bank, run.streams)
         result = compared(run_load(run, show), cost, paced)
     latency = result["latency_ms"]
     stderr.print(

@@ -7,12 +7,14 @@ add, at what a stream has cost this worker so far.
 
 from __future__ import annotations
 
-_GUESS: float = 0.02
+_GUESS = 0.017
 """Share of a core that a stream is taken to cost before there are enough to tell: a calm 720p one's."""
 _LEAST, _MOST = 0.004, 0.2
 _ENOUGH = 4
 """Streams that say what one costs."""
 _LEARN = 0.3
+_SETTLED = 0.1
+"""Share of streams that may have come lately: their openings are no measure of what streams cost."""
 
 
 class LoadEstimate:
@@ -41,7 +43,7 @@ class LoadEstimate:
         """``busy_share`` of the time since the last answer went into what had to be done; ``streams`` it has
         by now."""
         shown = streams - self._arrived[0] / 2
-        if shown >= _ENOUGH:
+        if shown >= _ENOUGH and sum(self._arrived) <= _SETTLED * streams:
             cost = min(max(busy_share / shown, _LEAST), _MOST)
             self.cost += _LEARN * (cost - self.cost)
         self._busy = (*self._busy[-1:], busy_share)

@@ -47,7 +47,7 @@ def test_the_first_streams_of_a_new_worker_are_counted() -> None:
     estimate = LoadEstimate()
     for number in range(1, 31):
         estimate.opened()
-        assert estimate.load == pytest.approx(0.02 * number)
+        assert estimate.load == pytest.approx(0.017 * number)
 
 
 @settings(max_examples=50)
@@ -63,6 +63,17 @@ def test_waves_of_keyframes_do_not_look_like_load(streams: int, seed: int) -> No
         estimate.measured(streams * COST * wave, streams)
         if second > 2:
             assert estimate.load == pytest.approx(streams * COST, rel=0.05)
+
+
+def test_a_start_that_costs_more_is_no_measure_of_those_that_come() -> None:
+    estimate = LoadEstimate()
+    for second in range(3):
+        for _ in range(10):
+            estimate.opened()
+        estimate.measured(0.3 + 0.1 * second, 10 * (second + 1))
+    before = estimate.load
+    estimate.opened()
+    assert estimate.load - before < 0.02
 
 
 def test_streams_that_are_gone_are_forgotten() -> None:
