@@ -58,9 +58,7 @@ def figures(run: Run, seen: Observed) -> dict[str, Any]:
         "workers": seen.loads,
         "decoded": seen.after.decoded - seen.before.decoded,
         "judged": seen.after.judged - seen.before.judged,
-        "gate_streams_per_core": round((run.streams - refused) / (cpu_s / seen.elapsed_s), 2)
-        if cpu_s
-        else 0.0,
+        "gate_streams_per_core": round((run.streams - refused) / cores, 2) if cpu_s else 0.0,
         "publisher_lag_ms_max": round(max((tally["lag_ms_max"] for tally in tallies), default=0.0), 1),
     }
     if run.alert_streams:
