@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 import structlog
 
 from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
-from edge.domain import AccessUnit, StreamId
+from edge.domain import AccessUnit, StreamId, Tier
 from edge.enforce.ladder import counts
 from edge.errors import (
     AlreadyExists,
@@ -35,6 +36,8 @@ from edge.supervise.tasks import Tasks
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 300
+_TURN_MS = 35.0
+"""What a calm sample costs, about: streams of a lost worker are opened again so far apart."""
 _SHOWN_BYTES = 4 * 1024 * 1024
 """Media for evidence goes to the worker in messages of about so much."""
 
@@ -327,6 +330,7 @@ class Watching:
         """Their worker died: they go on in another, but for the one that must not return."""
         restarts, self._restarts = self._pool.restarts - self._restarts, self._pool.restarts
         self._state.metrics.worker_restarts.inc(restarts)
+        lost: list[LiveStream] = []
         for stream_id in stream_ids:
             stream = self._state.registry.find(stream_id)
             if stream is None or not stream.owned or stream.cutting:
@@ -334,7 +338,21 @@ class Watching:
             if stream_id == quarantined:
                 self._quarantine(stream)
             else:
-                self._open_again(stream)
+                self._failures.degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
+                lost.append(stream)
+        if lost:
+            lost.sort(key=lambda stream: stream.tier is not Tier.ALERT)
+            self._tasks.run(self._open_again_in_turn(lost))
+
+    async def _open_again_in_turn(self, lost: list[LiveStream]) -> None:
+        """A verdict on each soon, instead of all at once, which nothing could be in time for."""
+        openings = [stream.opening for stream in lost]
+        for stream, opening in zip(lost, openings, strict=True):
+            gone = self._state.registry.find(stream.id) is not stream
+            if gone or not stream.owned or stream.cutting or stream.opening != opening:
+                continue
+            self._open_again(stream)
+            await asyncio.sleep(_TURN_MS / 1000)
 
     def _quarantine(self, stream: LiveStream) -> None:
         detail = "its media has ended a worker twice"
@@ -351,11 +369,13 @@ class Watching:
     def _open_again(self, stream: LiveStream) -> None:
         try:
             self._pool.assign(stream.id)
-            self._open_in_worker(stream, alert=True)
+            self._open_in_worker(stream, alert=stream.tier is Tier.ALERT)
             if stream.media is not None:
                 limits = self._limits
                 gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
-                self._send_units(stream.id, gop)
+                # Its budget begins anew: what was due before has been lost, and that has been said.
+                now = self._state.clock.monotonic_ms()
+                self._send_units(stream.id, (replace(unit, arrival_ms=now) for unit in gop))
             if stream.ended:  # while there was no worker to hear it
                 self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
@@ -363,8 +383,6 @@ class Watching:
             self._failures.unwatched(stream, "worker_lost", str(error))
             if stream.answers is not None:
                 stream.answers.close(error)
-        else:
-            self._failures.degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
 
 
 def _failure(reason: str, detail: str) -> GateError:
