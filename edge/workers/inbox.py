@@ -8,6 +8,7 @@ import os
 import queue
 import select
 import socket
+import time
 import weakref
 from dataclasses import dataclass
 
@@ -77,13 +78,17 @@ class Inbox:
         """The next command; None where none comes within ``wait_ms``."""
         if (command := self._next()) is not None or wait_ms <= 0:
             return command
-        self._waits = True
-        if self._threads.empty():  # else it was put before the thread could see that the loop waits
-            self._poll.poll(wait_ms)
-        self._waits = False
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
-        return self._next()
+        until = time.monotonic() + wait_ms / 1000
+        while True:
+            self._waits = True
+            if self._threads.empty():  # else it was put before the thread could see that the loop waits
+                self._poll.poll(max(0.0, 1000 * (until - time.monotonic())))
+            self._waits = False
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._bell)
+            # The bell may have been for what was taken already, and the message may not be whole yet.
+            if (command := self._next()) is not None or time.monotonic() >= until:
+                return command
 
     def _next(self) -> Command | None:
         """Neither source waits for the other to be empty."""
