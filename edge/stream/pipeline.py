@@ -9,7 +9,7 @@ from edge.clock import Clock
 from edge.decide import Decider
 from edge.domain import AccessUnit, Sample, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
-from edge.match import FramesLookup, MatchVote, StreamLookup
+from edge.match import Matcher, MatchVote, StreamLookup
 from edge.policy import Policy
 from edge.stream.assembly import SampleAssembly
 from edge.stream.backlog import Backlog
@@ -99,7 +99,7 @@ class StreamPipeline:
         extradata: bytes,
         policy: Policy,
         detector: DetectorPort,
-        matcher: FramesLookup,
+        matcher: Matcher,
         clock: Clock,
         *,
         alert: bool = False,
@@ -110,6 +110,7 @@ class StreamPipeline:
         self.ring = Ring(policy.evidence.ring_ms, policy.evidence.ring_bytes)
         self._policy = policy
         self._detector = detector
+        self._matcher = matcher
         self._lookup = StreamLookup(matcher)
         self._clock = clock
         self._decoder = Decoder(codec, extradata)
@@ -298,7 +299,7 @@ class StreamPipeline:
         score = max((signal.score for signal in signals), default=0.0)
         match = self._policy.match
         near = False
-        if match.enabled:
+        if match.enabled and self._matcher.hashes:
             # Banks are searched with the widest radius; a policy may want less.
             candidates = [
                 c

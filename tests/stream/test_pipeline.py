@@ -259,6 +259,15 @@ def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(tmp_path: Path, wa
     assert cut.pts_ms < 3000
 
 
+def test_without_banks_nothing_is_looked_for(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr("edge.match.watching.points_of", looked.append)
+    media = encode(frames=60, options=ZERO_LATENCY)
+    watched = watch(media).feed(media.units, end=True)
+    assert len(watched.judgements) >= 5
+    assert not looked
+
+
 def test_units_keep_their_bytes_in_the_ring(media: EncodedMedia, watch: Watch) -> None:
     watched = watch(media).feed(media.units[:10])
     held: tuple[AccessUnit, ...] = watched.pipeline.ring.units()
