@@ -146,7 +146,8 @@ class TierPolicy(_Part):
         2.5,
         ge=0.0,
         le=100.0,
-        description="Calm: look densely when units become this many times larger than they were; 0: never.",
+        description="Calm: look densely when units become this many times larger than they were, or one is "
+        "that much larger than any of late; 0: never.",
     )
 
 

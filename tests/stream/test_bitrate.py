@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.policy import Policy, TierPolicy
-from edge.stream.bitrate import MIN_UNIT_BYTES, SETTLE_MS, BitrateJump
+from edge.stream.bitrate import MIN_PICTURE_BYTES, MIN_UNIT_BYTES, SETTLE_MS, BitrateJump
 from edge.stream.synthetic import encode
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ def jumps(sizes: list[int], ratio: float = 2.5, step_ms: int = 33) -> list[int]:
 
 
 def test_a_lasting_rise_is_told_once_and_soon() -> None:
-    assert jumps([1000] * 150 + [3000] * 150) == [154]
+    assert jumps([1000] * 150 + [3000] * 150) == [150]
+    assert jumps(([1000] * 9 + [2000]) * 15 + [3000] * 150) == [154], "no unit stands out, and all are larger"
+
+
+def test_a_new_picture_is_told_at_its_first_unit() -> None:
+    assert jumps([1000] * 150 + [20_000] + [1000] * 150) == [150]
+    assert jumps([100] * 150 + [2 * MIN_PICTURE_BYTES] + [100] * 150) == [], "too small for a picture"
 
 
 def test_single_large_units_are_no_motion() -> None:
