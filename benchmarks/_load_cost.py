@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks._media import Loop
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit, Codec
-from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher
+from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, StreamLookup
 from edge.match.pdq import HASH_BYTES
 from edge.stream import Decoder
 from edge.stream.ports import Luma
@@ -116,6 +116,7 @@ class _Bare:
     """One stream."""
 
     decoder: Decoder
+    lookup: StreamLookup
     planes: list[Luma] = field(default_factory=list)
 
 
@@ -124,7 +125,7 @@ def _measured(loop: Loop, banks: Path | None, streams: int, seconds: float, pace
     bursts = _bursts(loop)
     detector = Detector.load(default_model_directory())
     matcher = Matcher.open(banks)
-    owned = [_Bare(Decoder(Codec(loop.codec), loop.extradata)) for _ in range(streams)]
+    owned = [_Bare(Decoder(Codec(loop.codec), loop.extradata), StreamLookup(matcher)) for _ in range(streams)]
     total = _Total()
     start = time.monotonic()
     warm_at, end_at = start + _WARM_UP_S, start + _WARM_UP_S + seconds
@@ -144,7 +145,8 @@ def _measured(loop: Loop, banks: Path | None, streams: int, seconds: float, pace
             stream.planes.append(detector.plane(frames[-1]))
             cpu_s = total.add("plane", cpu_s)
         if unit == last:
-            matcher.query(stream.decoder.luma(frames[-1]))  # without a bank it hashes nothing
+            # Without a bank it hashes nothing.
+            stream.lookup.query(round(at * 1000), stream.decoder.luma(frames[-1]))
             detector.infer(np.stack(stream.planes))
             total.add("judge", cpu_s)
             stream.planes.clear()

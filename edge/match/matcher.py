@@ -92,13 +92,14 @@ class Matcher:
         """Hashes in all banks."""
         return self.banks.hashes
 
-    def query(self, luma: npt.NDArray[np.uint8]) -> tuple[Candidate, ...]:
+    def query(self, luma: npt.NDArray[np.uint8], *, closer: bool = True) -> tuple[Candidate, ...]:
         """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
 
         Looked up are the frame, what is inside its plain border if it has one, and all that mirrored.
-        When nothing is found, also what is inside a border with an overlay on it; if a bank has the
-        variants for it, the frame without its left and without its right fifth, one of which is free of
-        an overlay; and pictures in the picture. Views whose quality is under ``min_quality`` are left out.
+        When nothing is found, and a look is to be ``closer``, also what is inside a border with an overlay
+        on it; if a bank has the variants for it, the frame without its left and without its right fifth, one
+        of which is free of an overlay; and pictures in the picture. Views whose quality is under
+        ``min_quality`` are left out.
         """
         if not self.banks.kinds:
             return ()
@@ -109,7 +110,7 @@ class Matcher:
         border = inside_border(luma)
         if border is not None:
             found += self._look_up("inside", self._hasher.hash(border.of(luma)))
-        if not found and min(luma.shape) >= MIN_WINDOWED:
+        if closer and not found and min(luma.shape) >= MIN_WINDOWED:
             found = self._look_closer(luma, rows, border)
         return _bounded(_without_benign(found))
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.match.entry import Candidate
+from edge.match.looks import LookSchedule
 from edge.match.screen import POINTS, Quad, points_of, quads
 
 U8 = npt.NDArray[np.uint8]
@@ -27,8 +28,8 @@ LOOK_MS = 1000
 class FramesLookup(Protocol):
     """The matcher of a worker: shared by its streams."""
 
-    def query(self, luma: U8) -> tuple[Candidate, ...]:
-        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show."""
+    def query(self, luma: U8, *, closer: bool) -> tuple[Candidate, ...]:
+        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show; ``closer``: changed, too."""
         ...
 
     def query_screens(self, luma: U8, screens: Iterable[Quad]) -> tuple[Candidate, ...]:
@@ -37,15 +38,19 @@ class FramesLookup(Protocol):
 
 
 class StreamLookup:
-    """Looks the frames of one stream up. Costs no more than ``query`` where that finds something."""
+    """Looks the frames of one stream up: each as it is, the dearer looks when their time has come."""
 
     def __init__(self, frames: FramesLookup) -> None:
         self._frames = frames
+        self._looks = LookSchedule()
         self._screens = ScreenWatch()
 
     def query(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
         """Known footage that a frame, uint8 ``(h, w)``, may show, as such or on a screen; nearest first."""
-        return self._frames.query(luma) or self.query_screens(pts_ms, luma)
+        closer = self._looks.due(pts_ms)
+        found = self._frames.query(luma, closer=closer) or self.query_screens(pts_ms, luma)
+        self._looks.judged(pts_ms, looked=closer, found=bool(found))
+        return found
 
     def query_screens(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
         """The same for a frame that is not known as it is."""
