@@ -343,8 +343,10 @@ class StreamPipeline:
         return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed)
 
     def shed(self, sample: Sample, reason: str) -> None:
-        """Counts a sample that will not be judged. The watermark stays before it until a later one is."""
+        """Counts a sample that will not be judged. The watermark stays before it until a later one is, and
+        alert that was due goes on for a while: nothing has spoken against it."""
         self._shed[reason] += 1
+        self._tiers.unjudged(sample.pts_ms)
 
     def ask_alert(self, hold_ms: int | None = None) -> None:
         """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given."""

@@ -23,6 +23,7 @@ class TierState:
         self._asked_ms: int | None = 0 if alert else None
         self._due_until_ms: int | None = None
         self._start_until_ms: int | None = None
+        self._observed_ms: int | None = None
         self._keyframe_ms: int | None = None
         self._spare_ms = 0
         self._tier: Tier | None = None
@@ -74,9 +75,22 @@ class TierState:
         if suspicion is Suspicion.STANDING:
             self._hold(pts_ms, self._tiers.alert_hold_ms)
         elif suspicion is Suspicion.RAISED:
-            # Long enough for the next sample, whatever their distance.
-            self._hold(pts_ms, max(self._tiers.probe_ms, self._tiers.alert_interval_ms * 3 // 2))
+            self._hold(pts_ms, self._look_ms)
+        self._observed_ms = pts_ms
         return self.at(max(pts_ms, self._now_ms))
+
+    def unjudged(self, pts_ms: int) -> None:
+        """A sample is lost, and clears nothing: alert that was due at it goes on to the next one, up to
+        ``blind_limit_ms`` after the newest judged sample. A worker that cannot keep up then looks at the
+        stream as it can."""
+        lost_too_many = pts_ms - (self._observed_ms or 0) > self._tiers.blind_limit_ms
+        if self._due_until_ms is not None and pts_ms < self._due_until_ms and not lost_too_many:
+            self._hold(pts_ms, self._look_ms)
+
+    @property
+    def _look_ms(self) -> int:
+        """A probe: long enough for the next sample, whatever their distance."""
+        return max(self._tiers.probe_ms, self._tiers.alert_interval_ms * 3 // 2)
 
     def ask(self, hold_ms: int | None = None) -> None:
         """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given."""

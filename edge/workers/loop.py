@@ -77,6 +77,8 @@ class WorkerLoop:
         self._models = WorkerModels(self.inbox.put)
         self._running = True
         self._judge_ms = 5.0
+        self._burst_cost_ms = 0.0
+        """Of decoding what one sample of the calm tier is made of."""
         self._busy_ms = self._voluntary_ms = 0.0
         self._urgency = Urgency.CALM
         """Of the job that runs."""
@@ -459,7 +461,8 @@ class WorkerLoop:
             stream.keyframe_pts_ms = unit.pts_ms
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
         decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
-        self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency), decode)
+        begun = stream.bursting and not unit.keyframe
+        self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency, begun=begun), decode)
 
     def _decode_next(self, stream: OwnedStream) -> None:
         """Up to the first unit that costs something."""
@@ -491,6 +494,8 @@ class WorkerLoop:
             pipeline.ask_alert(stream.asked_alert_ms)
             stream.asked_alert_ms = 0
         late_ms = self._clock.monotonic_ms() - unit.arrival_ms - stream.policy.budget_ms
+        if unit.keyframe:
+            stream.skipping = False
         in_burst = unit.keyframe or stream.bursting
         self._urgency = stream.urgency(in_burst=in_burst)
         if self._urgency is Urgency.VOLUNTARY and late_ms > -stream.policy.budget_ms / 2:
@@ -508,18 +513,47 @@ class WorkerLoop:
             elif calm_burst and not unit.keyframe and stream.bursting:
                 stream.skipping = True
                 self._count(stream, "late")
-        stream.bursting = unit.keyframe or stream.bursting
-        if unit.keyframe:
-            stream.skipping = False
+        if unit.keyframe and not stream.skipping and self._is_hopeless(stream, pipeline, late_ms):
+            stream.skipping = True
+            self._count(stream, "late")
+        stream.bursting = in_burst and not stream.skipping
         if stream.skipping or stream.cut:
             pipeline.skip(unit)
             if not stream.cut:
                 self._count(stream, "undecoded")
             return True
-        self._take_samples(stream, pipeline.decode(unit))
+        begin_ms = self._clock.monotonic_ms()
+        samples = pipeline.decode(unit)
+        stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
+        stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
+        if samples and stream.bursting:
+            self._burst_cost_ms = max(stream.burst_cost_ms, self._burst_cost_ms * _COST_DECAY)
+        self._take_samples(stream, samples)
+        if unit.keyframe and stream.bursting:
+            self._go_on(stream)
         if not wanted and pipeline.needs_changed():  # alert is over
             self._say_tier(stream)
         return not wanted
+
+    def _is_hopeless(self, stream: OwnedStream, pipeline: StreamPipeline, late_ms: float) -> bool:
+        """Whether a calm stream's sample would be late if its keyframe were decoded now: all that is begun
+        goes before it."""
+        if pipeline.wants_all:
+            return False
+        begun = sum(other.bursting for other in self._streams.values() if other is not stream)
+        cost_ms = self._burst_cost_ms + self._judge_ms
+        # Past its blind limit it may hope for more, or the order of keyframes would settle who is never seen.
+        hope = max(0.0, stream.blind_share(self._clock.monotonic_ms()) - 0.5)
+        return late_ms + (begun * (1 - hope) + 1) * cost_ms > pipeline.burst_ms
+
+    def _go_on(self, stream: OwnedStream) -> None:
+        """Units of a sample that is begun go before others', also those that came before it was."""
+        for unit in stream.units:
+            if unit.keyframe or not stream.in_burst(unit):
+                return
+            urgency = stream.urgency(in_burst=True)
+            due_ms = stream.due_ms(unit.arrival_ms, urgency, begun=True)
+            self._jobs.push(stream.id, due_ms, self._decode_due)
 
     def _take_samples(self, stream: OwnedStream, samples: tuple[Sample, ...]) -> None:
         for sample in samples:
@@ -531,7 +565,7 @@ class WorkerLoop:
             stream.samples.append(sample)
             stream.bursting = False
             # A sample that is ready goes before more decoding of what arrived with it.
-            due_ms = stream.due_ms(sample.arrival_ms, urgency) - _JUDGE_FIRST_MS
+            due_ms = stream.due_ms(sample.arrival_ms, urgency, begun=True) - _JUDGE_FIRST_MS
             self._jobs.push(stream.id, due_ms, self._judge_next)
         self._say_lost(stream)
 

@@ -44,6 +44,8 @@ class OwnedStream:
     """Media was lost: nothing is decoded before the next keyframe."""
     bursting: bool = False
     """A keyframe has come and the sample that follows from it has not."""
+    burst_cost_ms: float = 0.0
+    """What decoding has cost since the newest keyframe."""
     keyframe_pts_ms: int | None = None
     """Of the newest keyframe that was queued, in the caller's own time."""
     asked_alert_ms: int = 0
@@ -77,18 +79,22 @@ class OwnedStream:
         voluntary = pipeline is not None and pipeline.voluntary and not in_burst
         return Urgency.VOLUNTARY if voluntary else Urgency.CALM
 
-    def due_ms(self, arrival_ms: float, urgency: Urgency) -> float:
+    def blind_share(self, at_ms: float) -> float:
+        """How long nothing has been judged of it: from 0 to 1, and a half at its blind limit."""
+        waited_ms = max(at_ms - self.judged_ms, 0.0)
+        return waited_ms / (waited_ms + self.policy.tiers.blind_limit_ms)
+
+    def due_ms(self, arrival_ms: float, urgency: Urgency, *, begun: bool = False) -> float:
         """Alert streams go first: under load calm ones lose samples before any alert one does, and what
         is voluntary goes before either loses any. Of the calm ones those go first that nothing was judged
-        of for longest, so that all lose alike: what has waited for its budget is late, so a few budgets set
-        the strengths apart."""
+        of for longest, so that all lose alike, and before them those whose sample is ``begun``: where there
+        is not time for all, as many as can be are judged, and none half. What has waited for two budgets is
+        passed over, so a few budgets set the strengths apart."""
         budget_ms = self.policy.budget_ms
         match urgency:
             case Urgency.ALERT:
-                return arrival_ms - _FAIRNESS * budget_ms
+                return arrival_ms - 3 * _FAIRNESS * budget_ms
             case Urgency.CALM:
-                waited_ms = max(arrival_ms - self.judged_ms, 0.0)
-                share = waited_ms / (waited_ms + self.policy.tiers.blind_limit_ms)
-                return arrival_ms + budget_ms * (1 - _FAIRNESS * share)
+                return arrival_ms + budget_ms * (1 - _FAIRNESS * (self.blind_share(arrival_ms) + begun))
             case Urgency.VOLUNTARY:
                 return arrival_ms + budget_ms

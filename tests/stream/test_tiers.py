@@ -45,6 +45,25 @@ def test_the_look_goes_on_while_it_is_raised() -> None:
     assert state.at(2800 + 350) is Tier.CALM
 
 
+def test_a_lost_sample_does_not_end_the_look_and_many_do() -> None:
+    state = TierState(CALM)
+    state.observe(200, Suspicion.RAISED)
+    last = 200 + CALM.blind_limit_ms
+    for pts in (*range(400, last, 200), last):
+        assert state.at(pts) is Tier.ALERT
+        state.unjudged(pts)
+    assert state.at(last + 349) is Tier.ALERT
+    state.unjudged(last + 300)
+    assert state.at(last + 350) is Tier.CALM
+
+
+def test_a_lost_sample_begins_no_alert() -> None:
+    state = TierState(CALM)
+    state.observe(200, Suspicion.NONE)
+    state.unjudged(400)
+    assert state.at(401) is Tier.CALM
+
+
 def test_what_stands_is_held() -> None:
     state = TierState(CALM)
     assert state.observe(2000, Suspicion.STANDING) is Tier.ALERT

@@ -104,10 +104,12 @@ class Stream:
     alert: bool = False
 
 
-def simulate(streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6) -> Outcome:
-    """Live streams of ``seconds`` at one worker."""
+def simulate(
+    streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6, plane_ms: float = 1.0
+) -> Outcome:
+    """Live streams of ``seconds`` at one worker. ``plane_ms``: of each of a sample's three frames."""
     clock = ManualClock(now_monotonic_ms=START_MS)
-    detector = SlowDetector(clock=clock, infer_ms=infer_ms)
+    detector = SlowDetector(clock=clock, infer_ms=infer_ms, plane_ms=plane_ms)
     messages: list[tuple[float, Command]] = []
     for number, stream in enumerate(streams):
         ident = f"st{number}"

@@ -51,6 +51,24 @@ def test_calm_streams_lose_before_any_alert_one_does(alert: int, calm: list[int]
         assert judged(outcome, number) >= 4 * ALERT_SAMPLES - 2
 
 
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.integers(0, 999), min_size=25, max_size=40))
+def test_frames_of_calm_streams_that_come_too_late_cost_alert_ones_nothing(calm: list[int]) -> None:
+    """Three times and more of what the worker can do, most of it before anything can be judged."""
+    streams = [Stream(0, alert=True), *map(Stream, calm)]
+    outcome = simulate(streams, 15.0, seconds=4, plane_ms=30.0)
+    # What is begun before anything is known of any stream's cost may come in the way.
+    later = [one for one in outcome.judged["st0"] if one.verdict.pts_ms >= 1000]
+    assert len(later) >= 3 * ALERT_SAMPLES - 2
+
+
+def test_what_is_begun_is_finished() -> None:
+    """With twice of what the worker can do it judges nearly as much as it can, and does not half of all."""
+    streams = [Stream(50 * number) for number in range(20)]
+    outcome = simulate(streams, 15.0, seconds=6, plane_ms=30.0)
+    assert sum(judged(outcome, number) for number in range(20)) >= 0.6 * 6000 / (3 * 30 + 15)
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.floats(0, 0.99), min_size=12, max_size=20), st.floats(0.5, 1.5))
 def test_no_calm_stream_starves(jitter: list[float], load: float) -> None:
