@@ -32,6 +32,12 @@ def new_stream_id() -> StreamId:
     return StreamId(new_id("st"))
 
 
+def pull_mark(stream_id: StreamId) -> str:
+    """How the gate's pull of a stream names itself to an RTMP server, as ``pageUrl``: viewers come and go
+    under the same name, and none of them knows the stream's id."""
+    return f"edge-gate:{stream_id}"
+
+
 class Codec(StrEnum):
     """Video codecs by the names FFmpeg gives their decoders."""
 

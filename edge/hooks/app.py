@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from edge.domain import Publish, StreamId
+from edge.domain import Publish, StreamId, pull_mark
 from edge.enforce.connectors.nginx_stat import Stat, StatPage
 from edge.enforce.connectors.nginx_workers import worker_count
 from edge.enforce.notices import Notice, notice
@@ -114,7 +114,7 @@ class _NginxRtmpHooks:
             busy = admission.reason in {"capacity", "draining"}
             return _refusal(503 if busy else 403, admission.notice)
         try:
-            before = await self._watch(admission.stream_id, publish)
+            placed = await self._watch(admission.stream_id, publish)
         except GateError as error:
             log.warning("publish refused: it cannot be watched", reason=error.reason, error=str(error))
             await self._ended(publish)
@@ -124,8 +124,8 @@ class _NginxRtmpHooks:
             log.info("publish refused", reason="cut", app=publish.app)
             await self._ended(publish)
             return _refusal(403, notice("cut"))
-        if before is not None:
-            self._later(find_place(self._gatekeeper, self._stat, admission.stream_id, publish, before))
+        if not placed:
+            self._later(find_place(self._gatekeeper, self._stat, admission.stream_id, publish))
         return Response(status_code=200, headers=_CLOSE)
 
     async def on_publish_done(self, request: Request) -> Response:
@@ -161,7 +161,7 @@ class _NginxRtmpHooks:
                 try:
                     await self._gatekeeper.attach(stream_id, self._pull_url(publish))
                     if _has_several_workers(await self._stat.read()):
-                        await find_place(self._gatekeeper, self._stat, stream_id, publish, frozenset())
+                        await find_place(self._gatekeeper, self._stat, stream_id, publish)
                     return
                 except GateError as error:
                     log.warning("a stream of an earlier run waits to be watched", error=str(error))
@@ -208,31 +208,26 @@ class _NginxRtmpHooks:
             return True
         return hmac.compare_digest(request.query_params.get("secret", "").encode(), secret.encode())
 
-    async def _watch(self, stream_id: StreamId, publish: Publish) -> frozenset[str] | None:
-        """Start the pull, and wait until nginx shows it.
-
-        Where nginx has several workers there is nothing to wait for yet: who played the stream before.
-        """
+    async def _watch(self, stream_id: StreamId, publish: Publish) -> bool:
+        """Start the pull, and wait until nginx shows it. False where nginx has several workers: there is
+        nothing to wait for yet."""
         stat = await self._stat.read()
-        before = _players_in(stat, publish)
         await self._gatekeeper.attach(stream_id, self._pull_url(publish))
         if _has_several_workers(stat):
-            return before
+            return False
+        mark = pull_mark(stream_id)
         deadline = time.monotonic() + self._settings.pull_wait_ms / 1000
         while time.monotonic() < deadline:
-            if _players_in(await self._stat.read(), publish) - before:
-                return None
+            stat = await self._stat.read()
+            if stat is not None and stat.players(publish.app, publish.name, mark):
+                return True
             await asyncio.sleep(_POLL_S)
         log.warning("the pull is not connected yet, first frames may be missed", stream_id=stream_id)
-        return None
+        return True
 
     def _pull_url(self, publish: Publish) -> str:
         # Names hold only characters that stand for themselves in a URL, see fields.plain.
         return self._settings.pull_url.replace("{app}", publish.app).replace("{name}", publish.name)
-
-
-def _players_in(stat: Stat | None, publish: Publish) -> frozenset[str]:
-    return frozenset() if stat is None else stat.players(publish.app, publish.name)
 
 
 def _has_several_workers(stat: Stat | None) -> bool:

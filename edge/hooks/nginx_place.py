@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from edge.domain import Publish, StreamId
+from edge.domain import Publish, StreamId, pull_mark
 from edge.enforce.connectors.nginx_stat import Stat, StatPage
 from edge.hooks.gatekeeper import Gatekeeper
 
@@ -20,31 +20,54 @@ LOOKS = 32
 PULLS = 64
 _START_S = 10.0
 _PAUSE_S = 0.03
+_CONNECT_S = 1.0
+"""How long a pull that no look finds in any worker may take to connect."""
 _KEYFRAME_S = 5.0
 """How long a pull in the right worker may wait for its first keyframe."""
 
 log = structlog.get_logger(__name__)
 
+_Connection = tuple[str, str]
+"""Worker's process id, and its number there."""
 
-async def find_place(
-    gatekeeper: Gatekeeper, page: StatPage, stream_id: StreamId, publish: Publish, before: frozenset[str]
-) -> int:
-    """Pull anew until the pull is where the publisher is; how often.
 
-    ``before``: connections that played the stream before the first pull.
-    """
+async def find_place(gatekeeper: Gatekeeper, page: StatPage, stream_id: StreamId, publish: Publish) -> int:
+    """Pull anew until the pull is where the publisher is; how often."""
+    known: frozenset[_Connection] = frozenset()
     for pulls in range(PULLS):
-        own = await _own_worker(gatekeeper, page, stream_id, publish)
-        if own is None:
+        misplaced = await _misplaced(gatekeeper, page, stream_id, publish, known)
+        if misplaced is None:
             return pulls
-        if own.players(publish.app, publish.name) - before and await _watched(gatekeeper, stream_id):
-            return pulls
-        before |= await _players(page, publish)
+        known |= misplaced
         if not await gatekeeper.pull_anew(stream_id):
             return pulls
         await asyncio.sleep(_PAUSE_S)
     log.error("the pull does not find the publisher's worker", stream_id=stream_id, pulls=PULLS)
     return PULLS
+
+
+async def _misplaced(
+    gatekeeper: Gatekeeper,
+    page: StatPage,
+    stream_id: StreamId,
+    publish: Publish,
+    known: frozenset[_Connection],
+) -> frozenset[_Connection] | None:
+    """Connections of the pull in other workers, as soon as one that is not ``known`` is there, or when it
+    has had its time; None when the stream is watched, over, or not to be found."""
+    connected_by = time.monotonic() + _CONNECT_S
+    while True:
+        own = await _own_worker(gatekeeper, page, stream_id, publish)
+        if own is None:
+            return None
+        if own.players(publish.app, publish.name, pull_mark(stream_id)):
+            if await _watched(gatekeeper, stream_id):
+                return None
+            return frozenset()
+        elsewhere = await _connections(page, stream_id, publish)
+        if elsewhere - known or time.monotonic() > connected_by:
+            return elsewhere
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def _own_worker(
@@ -72,11 +95,12 @@ async def _watched(gatekeeper: Gatekeeper, stream_id: StreamId) -> bool:
     return False
 
 
-async def _players(page: StatPage, publish: Publish) -> frozenset[str]:
-    """Connections that play the stream, in all workers that a few looks reach."""
-    found: frozenset[str] = frozenset()
+async def _connections(page: StatPage, stream_id: StreamId, publish: Publish) -> frozenset[_Connection]:
+    """Those of the pull, in all workers that a few looks reach."""
+    found: set[_Connection] = set()
     for _ in range(LOOKS // 4):
         stat = await page.read()
         if stat is not None:
-            found |= stat.players(publish.app, publish.name)
-    return found
+            mine = stat.players(publish.app, publish.name, pull_mark(stream_id))
+            found |= {(stat.pid, connection) for connection in mine}
+    return frozenset(found)

@@ -17,7 +17,7 @@ from edge.api import convert
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import Clock
 from edge.detect import Detector
-from edge.domain import AccessUnit, Action, Codec, Sample, StreamId
+from edge.domain import AccessUnit, Action, Codec, Sample, StreamId, pull_mark
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
 from edge.policy import parse_policy
@@ -300,6 +300,7 @@ class WorkerLoop:
             open_ms=self._settings.pull_open_ms,
             stall_ms=self._settings.pull_stall_ms,
             max_unit_bytes=self._settings.max_access_unit_bytes,
+            options=_rtmp_options(command.url, StreamId(ident)),
         )
         try:
             stream.pull = PullSource(
@@ -640,6 +641,10 @@ class WorkerLoop:
                 )
             )
         stream.unsaid.clear()
+
+
+def _rtmp_options(url: str, stream_id: StreamId) -> dict[str, str]:
+    return {"rtmp_pageurl": pull_mark(stream_id)} if url.lower().startswith("rtmp") else {}
 
 
 def _trace(passed: Passed) -> worker_pb2.Trace:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.domain import StreamId, pull_mark
 from edge.enforce import CutTarget, NginxRtmpConnector
 from edge.enforce.connectors.nginx_stat import StatClient, parse_stat
 from edge.enforce.connectors.nginx_workers import worker_count
@@ -24,7 +25,8 @@ def page(
         f"<rtmp><pid>{pid}</pid><server><application><name>live</name><live>"
         f"<stream><name>{name}</name>"
         f"<client><id>7</id><flashver>{flashver}</flashver>{publishing}<active/></client>"
-        "<client><id>8</id><active/></client></stream></live></application></server></rtmp>"
+        "<client><id>8</id><pageurl>edge-gate:st1</pageurl><active/></client>"
+        "<client><id>9</id><active/></client></stream></live></application></server></rtmp>"
     ).encode()
 
 
@@ -36,8 +38,9 @@ def test_publisher_and_players() -> None:
     assert not stat.publishes("live", "show", "8")
     assert not stat.publishes("live", "other", "7")
     assert not stat.publishes("app", "show", "7")
-    assert stat.players("live", "show") == {"8"}
-    assert StatClient("live", "show", "8", publishing=False) in stat.clients
+    assert stat.players("live", "show", pull_mark(StreamId("st1"))) == {"8"}
+    assert not stat.players("live", "show", pull_mark(StreamId("st2")))
+    assert StatClient("live", "show", "9", publishing=False) in stat.clients
 
 
 @pytest.mark.parametrize("flashver", ["\x01\x02", "\x0b", "\ufffe", "a\x00b"])

@@ -24,6 +24,8 @@ class StatClient:
     name: str
     connection: str
     publishing: bool
+    page_url: str = ""
+    """What a player says that it is part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,16 @@ class Stat:
 
     def publishes(self, app: str, name: str, connection: str) -> bool:
         """Whether that very connection publishes that stream."""
-        return StatClient(app, name, connection, publishing=True) in self.clients
+        return any(
+            c.publishing and (c.app, c.name, c.connection) == (app, name, connection) for c in self.clients
+        )
 
-    def players(self, app: str, name: str) -> frozenset[str]:
-        """Connections that play the stream."""
+    def players(self, app: str, name: str, page_url: str) -> frozenset[str]:
+        """Connections that play the stream and give that page."""
         return frozenset(
-            c.connection for c in self.clients if c.app == app and c.name == name and not c.publishing
+            c.connection
+            for c in self.clients
+            if not c.publishing and (c.app, c.name, c.page_url) == (app, name, page_url)
         )
 
 
@@ -64,6 +70,7 @@ def parse_stat(page: bytes) -> Stat | None:
             name=stream.findtext("name", ""),
             connection=client.findtext("id", ""),
             publishing=client.find("publishing") is not None,
+            page_url=client.findtext("pageurl", ""),
         )
         for application in root.iter("application")
         for stream in application.iterfind("live/stream")
