@@ -36,8 +36,8 @@ STEPS = 9
 """Distances between units that the usual one is taken from."""
 SLACK_MS = 10
 """Stamps are rounded to milliseconds, and encoders are not exact."""
-JUMP_HOLD_MS = 1_000
-"""How long a jump of the bitrate is looked at densely, unless a score prolongs it."""
+JUMP_HOLD_MS = 400
+"""How long a jump of the bitrate is looked at densely, for two samples, unless a score prolongs it."""
 
 
 @dataclass(frozen=True, slots=True)
