@@ -37,7 +37,9 @@ STEPS = 9
 SLACK_MS = 10
 """Stamps are rounded to milliseconds, and encoders are not exact."""
 JUMP_HOLD_MS = 400
-"""How long a jump of the bitrate is looked at densely, for two samples, unless a score prolongs it."""
+"""How long a jump of the bitrate is looked at densely, for two samples, unless a score prolongs it …"""
+JUMP_WISH_MS = 1_000
+"""… and how long if there is time: what a new picture is about shows within a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +351,9 @@ class StreamPipeline:
         self._tiers.unjudged(sample.pts_ms)
 
     def ask_alert(self, hold_ms: int | None = None) -> None:
-        """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given."""
-        self._tiers.ask(hold_ms)
+        """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given; if
+        there is time, no shorter than after a jump of the bitrate."""
+        self._tiers.ask(hold_ms, wish_ms=JUMP_WISH_MS)
 
     def spare(self, ms: int) -> bool:
         """Time to look densely at the first ``ms`` of each GOP, from the next on; whether other media is
@@ -418,7 +421,7 @@ class StreamPipeline:
         ratio = self._policy.tiers.bitrate_jump
         if ratio and self._bitrate.add(unit.dts_ms, len(unit.data), ratio) and not self._tiers.due:
             self._jumps += 1
-            self._tiers.ask(JUMP_HOLD_MS)
+            self._tiers.ask(JUMP_HOLD_MS, wish_ms=JUMP_WISH_MS)
 
     def _drop(self, unit: AccessUnit) -> None:
         self._errors["before_keyframe"] += 1

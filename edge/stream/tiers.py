@@ -4,8 +4,8 @@ Alert comes in three strengths. A *probe* of ``probe_ms`` follows a raised sampl
 its samples are raised: a calm sample alone says little, and two samples more say much. A *hold* of
 ``alert_hold_ms`` follows what stands: scores that call for a FLAG, known footage, or what the gate asks
 for. Both are due to the stream. What a stream gets beyond that is *voluntary*: its beginning, of which
-nothing is known yet (``start_alert_ms``), and the beginning of each GOP while the worker has time to
-spare. Voluntary alert gives way to everything else, up to the next keyframe.
+nothing is known yet (``start_alert_ms``), what is wished beyond what is asked for, and the beginning of each
+GOP while the worker has time to spare. Voluntary alert gives way to everything else, up to the next keyframe.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ class TierState:
     def __init__(self, tiers: TierPolicy, *, alert: bool = False) -> None:
         self._tiers = tiers
         self._asked_ms: int | None = 0 if alert else None
+        self._asked_wish_ms = 0
+        self._wish_until_ms: int | None = None
         self._due_until_ms: int | None = None
         self._start_until_ms: int | None = None
         self._observed_ms: int | None = None
@@ -43,7 +45,7 @@ class TierState:
     @property
     def dense(self) -> bool:
         """Whether it is in alert without an end in sight: alert is due, or it has begun lately."""
-        return self.due or (self.starting and not self._gave_way)
+        return self.due or ((self.starting or self._wished) and not self._gave_way)
 
     @property
     def starting(self) -> bool:
@@ -67,6 +69,7 @@ class TierState:
         if self._asked_ms is not None:
             hold_ms, self._asked_ms = self._asked_ms, None
             self._hold(pts_ms, hold_ms or self._tiers.alert_hold_ms)
+            self._wish_until_ms = pts_ms + self._asked_wish_ms
         self._tier = Tier.ALERT if self.due or self._volunteers else Tier.CALM
         return self._tier
 
@@ -92,9 +95,10 @@ class TierState:
         """A probe: long enough for the next sample, whatever their distance."""
         return max(self._tiers.probe_ms, self._tiers.alert_interval_ms * 3 // 2)
 
-    def ask(self, hold_ms: int | None = None) -> None:
-        """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given."""
-        self._asked_ms = hold_ms or 0
+    def ask(self, hold_ms: int | None = None, *, wish_ms: int = 0) -> None:
+        """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given; and
+        voluntarily for ``wish_ms`` in all."""
+        self._asked_ms, self._asked_wish_ms = hold_ms or 0, wish_ms
 
     def spare(self, ms: int) -> None:
         """From the next keyframe on, the first ``ms`` of each GOP are looked at densely; 0: none."""
@@ -112,12 +116,16 @@ class TierState:
     def _volunteers(self) -> bool:
         if self._gave_way:
             return False
-        if self.starting:
+        if self.starting or self._wished:
             return True
         if self._keyframe_ms is None or not 0 <= self._now_ms - self._keyframe_ms < self._spare_ms:
             return False
         # A calm stream's first sample of a GOP is a calm one: alone it says more to the calm tier's judge.
         return self._tier is Tier.ALERT or self._now_ms - self._keyframe_ms > self._tiers.burst_ms
+
+    @property
+    def _wished(self) -> bool:
+        return self._wish_until_ms is not None and self._now_ms < self._wish_until_ms
 
     def _hold(self, pts_ms: int, hold_ms: int) -> None:
         # At least one millisecond: a hold of 0 must still sample what asked for it.

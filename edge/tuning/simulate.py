@@ -25,7 +25,7 @@ from edge.detect.window import DetectWindow, SampleScore
 from edge.domain import Action, Signal, Tier
 from edge.policy import CategoryPolicy, MatchPolicy, Policy, TierPolicy
 from edge.stream import TierState
-from edge.stream.pipeline import JUMP_HOLD_MS
+from edge.stream.pipeline import JUMP_HOLD_MS, JUMP_WISH_MS
 from edge.tuning.track import Track, reduced
 
 
@@ -139,7 +139,7 @@ class Simulator:
                     break
                 jump = next((pts for pts in jumps if now < pts <= calm_pts[following]), None)
                 if jump is not None and state.at(jump) is Tier.CALM:
-                    state.ask(JUMP_HOLD_MS)
+                    state.ask(JUMP_HOLD_MS, wish_ms=JUMP_WISH_MS)
                     now = max(jump - 1, now)
                     jumps = [pts for pts in jumps if pts > jump]
                     state.at(jump)

@@ -88,6 +88,26 @@ def test_asked_for_alert_is_held() -> None:
     assert state.at(700) is Tier.CALM
 
 
+def test_what_is_wished_beyond_what_is_asked_for_gives_way() -> None:
+    def asked() -> TierState:
+        state = TierState(CALM)
+        state.at(0, keyframe=True)
+        state.ask(400, wish_ms=1000)
+        assert state.at(100) is Tier.ALERT
+        return state
+
+    state = asked()
+    assert not state.voluntary
+    assert state.at(600) is Tier.ALERT
+    assert state.voluntary
+    assert state.dense
+    assert state.at(1100) is Tier.CALM
+    busy = asked()
+    busy.give_way()
+    assert busy.at(499) is Tier.ALERT
+    assert busy.at(500) is Tier.CALM
+
+
 def test_hold_of_nothing_still_looks_at_what_asked_for_it() -> None:
     state = TierState(TierPolicy(start_alert_ms=0, alert_hold_ms=0))
     assert state.observe(100, Suspicion.STANDING) is Tier.ALERT
