@@ -16,7 +16,7 @@ import uvicorn
 
 from benchmarks.servers.nginx_rtmp import NginxRtmp
 from benchmarks.servers.publisher import Publisher
-from edge.domain import Publish, StreamId, new_stream_id
+from edge.domain import Publish, StreamId, new_stream_id, pull_mark
 from edge.enforce import CutTarget, Cutter, NginxRtmpConnector, StatPage, notice
 from edge.errors import CapacityExceeded
 from edge.hooks import Admission, HookSettings, create_app
@@ -54,7 +54,8 @@ class RecordingGate:
             self._pulling.add(asyncio.create_task(asyncio.to_thread(self._pull, stream_id, url)))
 
     def _pull(self, stream_id: StreamId, url: str) -> None:
-        with av.open(url, options=SMALL_PROBE, timeout=PATIENCE_S) as container:
+        options = {**SMALL_PROBE, "rtmp_pageurl": pull_mark(stream_id)}
+        with av.open(url, options=options, timeout=PATIENCE_S) as container:
             for frame in container.decode(video=0):
                 self.first_pts_ms[stream_id] = round((frame.time or 0.0) * 1000)
                 return
