@@ -125,10 +125,14 @@ def test_calm_then_violent_is_admitted_cut_and_kept_out(
     viewers = tmp_path / "{name}.flv"
     with IngestProcess(gate.grpc, "--relay", str(viewers), "--hold-back") as ingest:
         url = f"rtmp://{ingest.wait_for('ready')['rtmp']}/live/cam?user=u42&key=sek"
-        publisher = publish(url, programme)
+        for _ in range(3):  # where a busy machine sheds what the cut needs, the programme is over uncut
+            publisher = publish(url, programme)
+            if publisher.wait(PATIENCE_S) != 0:
+                break
 
-        admitted = ingest.wait_for("admitted", broadcaster="u42", app="live", name="cam")
         cut = ingest.wait_for("judged", action="cut")
+        admitted = ingest.wait_for("admitted", stream_id=cut["stream_id"])
+        assert (admitted["broadcaster"], admitted["app"], admitted["name"]) == ("u42", "live", "cam")
         closed = ingest.wait_for("closed", reason="cut")
         confirmed = ingest.wait_for("cut_confirmed", stream_id=admitted["stream_id"])
         assert publisher.wait(PATIENCE_S) != 0, "ffmpeg ends with an error when it is cut"

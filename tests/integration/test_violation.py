@@ -125,7 +125,12 @@ def test_block_is_on_disk_before_the_cut_and_the_cut_is_proven(tmp_path: Path, f
         evidence = Path(gate.wait_for_incident(verdict.incident_id, "evidence_path").evidence_path)
         with av.open(str(evidence)) as clip:
             assert sum(1 for _ in clip.decode(video=0)) >= 5
-        record_path = next(p for p in evidence.parent.glob("*.json") if verdict.incident_id in p.name)
+        deadline = time.monotonic() + 20.0
+        # It is written once the cut is proven, or a second after the clip.
+        while not (records := [p for p in evidence.parent.glob("*.json") if verdict.incident_id in p.name]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        [record_path] = records
         assert "secret-key" not in record_path.read_text(encoding="utf-8")
         overturned = gate.operator.ReviewIncident(
             operator_pb2.ReviewIncidentRequest(
