@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks.servers.server_process import end
+
 PATTERN = ("-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30")
 STOP_S = 5.0
 
@@ -36,13 +38,7 @@ class Publisher:
         return self._process.wait(timeout_s)
 
     def stop(self) -> None:
-        if self.running:
-            self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, STOP_S)
 
     def __enter__(self) -> Self:
         return self

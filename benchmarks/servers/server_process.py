@@ -21,6 +21,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    """Ask it to end, and kill it where it has not after that long; returns once it is gone."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class ServerProcess:
     """An RTMP server with an HTTP port; both are known before it starts. What it writes is in ``output``."""
 
@@ -43,15 +54,8 @@ class ServerProcess:
         return self._written.read_text(errors="replace")
 
     def stop(self) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end(self._process, _STOP_S)
 
     def __enter__(self) -> Self:
         return self

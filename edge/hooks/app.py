@@ -28,7 +28,7 @@ from edge.hooks import fields as read
 from edge.hooks import nginx_rtmp
 from edge.hooks.chain import DIALECTS, Chain, ChainedHooks, new_name
 from edge.hooks.gatekeeper import Gatekeeper
-from edge.hooks.json_hooks import ServerHooks
+from edge.hooks.json_hooks import NOT_NOW, ServerHooks
 from edge.hooks.nginx_place import LOOKS, find_place
 from edge.hooks.settings import HookSettings
 
@@ -111,8 +111,7 @@ class _NginxRtmpHooks:
         admission = await self._gatekeeper.admit(publish)
         if not admission.allowed or admission.stream_id is None:
             log.info("publish refused", reason=admission.reason, app=publish.app)
-            busy = admission.reason in {"capacity", "draining"}
-            return _refusal(503 if busy else 403, admission.notice)
+            return _refusal(503 if admission.reason in NOT_NOW else 403, admission.notice)
         try:
             placed = await self._watch(admission.stream_id, publish)
         except GateError as error:
