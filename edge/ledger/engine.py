@@ -24,7 +24,6 @@ from edge.errors import ConfigError, InvalidInput, LedgerUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "edge_gate_writes"
-_MIGRATES = "edge_gate_migrates"
 _LOCK_MS = "edge_gate_lock_ms"
 _ADVISORY_KEY = 0x65646765_67617465
 """``edgegate``: PostgreSQL's advisory lock that every writing gate of a fleet takes."""
@@ -33,7 +32,7 @@ _CONNECT_S = 2
 _IDLE_MS = 5_000
 """A gate that stops in the middle of a transaction gives its lock back after this."""
 _READ_PATIENCE = 10
-_MIGRATION_MS = 30_000
+_OPENING_MS = 30_000
 _migrating = threading.Lock()
 """Alembic keeps the migration that it runs in globals of the process."""
 
@@ -114,9 +113,25 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
     """
     try:
         parsed = ledger_url(url)
-        engine = sa.create_engine(parsed, connect_args=_connect_arguments(parsed, busy_timeout_ms))
+        # Opening waits for another writer: a gate that gave up at once would not start on a busy ledger.
+        opening = _engine(parsed, max(busy_timeout_ms, _OPENING_MS))
+        engine = _engine(parsed, busy_timeout_ms)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ConfigError(f"ledger_url: {error}") from None
+    migrator = opening.execution_options(**{_WRITES: True})
+    try:
+        with _migrating, unavailable("open"), migrator.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        opening.dispose()
+    return Database(engine, busy_timeout_ms)
+
+
+def _engine(url: sa.URL, busy_timeout_ms: int) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args=_connect_arguments(url, busy_timeout_ms))
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings(busy_timeout_ms))
         sa.event.listen(engine, "begin", _sqlite_begin(busy_timeout_ms))
@@ -124,13 +139,7 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
         sa.event.listen(engine, "begin", _postgresql_begin)
     else:
         raise ConfigError(f"ledger_url: sqlite or postgresql, not {engine.dialect.name}")
-    migrator = engine.execution_options(**{_WRITES: True, _MIGRATES: True})
-    with _migrating, unavailable("open"), migrator.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return Database(engine, busy_timeout_ms)
+    return engine
 
 
 def _connect_arguments(url: sa.URL, busy_timeout_ms: int) -> dict[str, Any]:
@@ -189,8 +198,7 @@ def _sqlite_begin(busy_timeout_ms: int) -> Any:
 
 def _postgresql_begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
-    lock_ms = _MIGRATION_MS if options.get(_MIGRATES) else options.get(_LOCK_MS)
-    if lock_ms:
+    if lock_ms := options.get(_LOCK_MS):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(lock_ms)}")
     if options.get(_WRITES):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")

@@ -217,6 +217,20 @@ def test_a_locked_database_is_unavailable_and_then_not(
     assert ledger.record_violation(make_incident("berta"), SANCTION, NOW).durable_in == "ledger"
 
 
+def test_a_gate_starts_while_another_writes(store: Store, ledger: DurableLedger) -> None:
+    opened: list[DurableLedger] = []
+    opening = threading.Thread(
+        target=lambda: opened.append(DurableLedger.open(store.url, store.journal, busy_timeout_ms=20))
+    )
+    with store.locked():
+        opening.start()
+        opening.join(0.5)
+        assert opening.is_alive()
+    opening.join(30)
+    assert opened[0].strikes_of("anna") == ()
+    opened[0].close()
+
+
 def test_a_person_waits_for_another_writer_and_the_gate_does_not(
     store: Store, ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
