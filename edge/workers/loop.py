@@ -268,10 +268,13 @@ class WorkerLoop:
             if stream.pipeline is None or stream.cut or stream.blind:
                 continue
             self._ask_rest_of_gop(stream, now)
-            limit_ms = stream.policy.tiers.blind_limit_ms + stream.policy.budget_ms
-            if stream.unit_ms - stream.judged_ms > limit_ms:
-                stream.blind = True
-                self._count(stream, "blind")
+            self._say_if_blind(stream, now)
+
+    def _say_if_blind(self, stream: OwnedStream, now: float) -> None:
+        """Once an episode."""
+        if not stream.blind and stream.is_blind(now):
+            stream.blind = True
+            self._count(stream, "blind")
 
     def _ask_rest_of_gop(self, stream: OwnedStream, now: float) -> None:
         """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
@@ -455,11 +458,9 @@ class WorkerLoop:
             if stream.ended:
                 stream.ended = False
                 self._end(stream)
-        stream.units.append(unit)
-        stream.queued_bytes += len(unit.data)
-        stream.unit_ms = unit.arrival_ms
-        if unit.keyframe:
-            stream.keyframe_pts_ms = unit.pts_ms
+        stream.append(unit)
+        # At once: what ends its blindness may be judged before the next look at all streams.
+        self._say_if_blind(stream, unit.arrival_ms)
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
         decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
         begun = stream.bursting and not unit.keyframe
@@ -586,8 +587,8 @@ class WorkerLoop:
         assert stream.pipeline is not None
         start = self._clock.monotonic_ms()
         judgement = stream.pipeline.judge(sample)
-        now = stream.judged_ms = self._clock.monotonic_ms()
-        stream.blind = False
+        now = self._clock.monotonic_ms()
+        stream.judged_at(now)
         self._judge_ms = max(now - start, self._judge_ms * _COST_DECAY)
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
@@ -620,6 +621,7 @@ class WorkerLoop:
 
     def _count(self, stream: OwnedStream, reason: str, count: int = 1) -> None:
         stream.unsaid[reason] += count
+        stream.lost = stream.lost or reason != "gave_way"
         self._say_lost(stream)
 
     def _say_lost(self, stream: OwnedStream) -> None:

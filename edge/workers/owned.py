@@ -54,6 +54,10 @@ class OwnedStream:
     """Monotonic time at which the newest access unit arrived."""
     judged_ms: float = -1.0
     """Monotonic time of the newest verdict, or of the opening."""
+    lost: bool = False
+    """Media or a sample was lost since the newest verdict."""
+    stalled_until_ms: float = -1.0
+    """Monotonic time at which media came again after none had come for longer than the blind limit."""
     blind: bool = False
     """Its blind time is past the limit, and that has been said."""
     ended: bool = False
@@ -78,6 +82,35 @@ class OwnedStream:
             return Urgency.ALERT
         voluntary = pipeline is not None and pipeline.voluntary and not in_burst
         return Urgency.VOLUNTARY if voluntary else Urgency.CALM
+
+    def judged_at(self, now_ms: float) -> None:
+        """Takes note of a verdict."""
+        self.judged_ms = now_ms
+        self.blind = self.lost = False
+
+    def append(self, unit: AccessUnit) -> None:
+        """Takes the next access unit into its queue."""
+        # A publisher whose line was down has shown nothing that could have been judged.
+        if not self.lost and unit.arrival_ms - self.unit_ms > self.policy.tiers.blind_limit_ms:
+            self.stalled_until_ms = unit.arrival_ms
+        self.units.append(unit)
+        self.queued_bytes += len(unit.data)
+        self.unit_ms = unit.arrival_ms
+        if unit.keyframe:
+            self.keyframe_pts_ms = unit.pts_ms
+
+    def is_blind(self, now_ms: float) -> bool:
+        """Whether nothing has been judged for more than its blind limit while media came.
+
+        Between the bursts of calm tier a caller may leave everything out: then the time that passes stands
+        for the media, where something was lost and the stream still ran lately.
+        """
+        if self.pipeline is None or self.cut:
+            return False
+        runs = now_ms - self.unit_ms <= self.policy.tiers.blind_limit_ms
+        seen_ms = now_ms if self.lost and runs else self.unit_ms
+        limit_ms = self.policy.tiers.blind_limit_ms + self.policy.budget_ms
+        return seen_ms - max(self.judged_ms, self.stalled_until_ms) > limit_ms
 
     def blind_share(self, at_ms: float) -> float:
         """How long nothing has been judged of it: from 0 to 1, and a half at its blind limit."""

@@ -198,20 +198,39 @@ def test_a_blind_stream_is_said_once_an_episode(media: tuple[bytes, list[AccessU
     policy = Policy(tiers=TierPolicy(start_alert_ms=0))
     bench.open(extradata, policy)
     bench.wait_for("tier_changed")
-    bench.clock.advance_ms(policy.tiers.blind_limit_ms + policy.budget_ms + 5000)
-    late = bench.clock.monotonic_ms() - 2 * policy.budget_ms
-    for unit in units[1:25]:
-        bench.push(unit, arrival_ms=late)
-    bench.clock.advance_ms(1000)
-    for unit in units[25:40]:
-        bench.push(unit, arrival_ms=late)
-    bench.wait_for("notice")
-    bench.send(ping=worker_pb2.Ping(sequence=1))
-    bench.wait_for("pong")
+    for unit in units:
+        bench.clock.advance_ms(max(unit.pts_ms + 2.0 * policy.budget_ms - bench.clock.monotonic_ms(), 0.0))
+        bench.push(unit, arrival_ms=float(unit.pts_ms))
+        bench.settle()
     bench.send(close=worker_pb2.Close(stream_id="st"))
     bench.wait_for("closed")
     bench.stop()
+    assert bench.judged() == []
     assert bench.counted()["blind"] == 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_lost_sample_is_blindness_where_the_caller_leaves_out_what_is_not_needed(
+    lost: bool, media: tuple[bytes, list[AccessUnit]]
+) -> None:
+    """Said as well when the next sample is judged as soon as it comes."""
+    extradata, units = media
+    policy = Policy(tiers=TierPolicy(start_alert_ms=0))
+    bench = Bench(spare_load=0.0)
+    bench.open(extradata, policy)
+    bench.wait_for("tier_changed")
+    for keyframe in (0, 2000, 4000):
+        late_ms = 2.0 * policy.budget_ms if lost and keyframe == 2000 else 0.0
+        for unit in units:
+            if keyframe <= unit.pts_ms <= keyframe + 200:
+                bench.clock.advance_ms(max(unit.pts_ms + late_ms - bench.clock.monotonic_ms(), 0.0))
+                bench.push(unit, arrival_ms=bench.clock.monotonic_ms() - late_ms)
+                bench.settle()
+    bench.send(close=worker_pb2.Close(stream_id="st"))
+    bench.wait_for("closed")
+    bench.stop()
+    assert len(bench.judged()) == (2 if lost else 3)
+    assert bench.counted()["blind"] == lost
 
 
 def test_a_full_queue_is_counted_and_the_stream_goes_on_at_a_keyframe(
