@@ -21,7 +21,16 @@ from edge.cli.operator_client import (
     TokensOption,
     operator,
 )
-from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr, when
+from edge.cli.output import (
+    JsonOption,
+    console,
+    print_error,
+    print_json,
+    print_table,
+    reports_errors,
+    stderr,
+    when,
+)
 from edge.errors import InvalidInput, ModelError
 
 app = typer.Typer(
@@ -39,7 +48,9 @@ ModelOption = Annotated[Path | None, typer.Option("--model", help="Folder with m
 @app.command()
 @reports_errors
 def check(
-    path: Annotated[Path, typer.Argument(help="Folder with manifest.json, or the manifest itself.")],
+    path: Annotated[
+        Path, typer.Argument(help="Folder with manifest.json, or the manifest or ONNX file in it.")
+    ],
     budget_ms: Annotated[
         float, typer.Option("--budget-ms", min=0.1, help="Milliseconds a sample may cost.")
     ] = BUDGET_MS,
@@ -47,15 +58,24 @@ def check(
 ) -> None:
     """Load a model, verify it against its manifest, run and time it. Exit code 1 when it must not be used."""
     from edge.detect.check import check_model
-    from edge.detect.manifest import MANIFEST_NAME
+    from edge.detect.manifest import model_directory
 
-    found = check_model(path.parent if path.name == MANIFEST_NAME else path, budget_ms)
+    found = check_model(model_directory(path), budget_ms)
+    over = ModelError(f"{path}: {found.sample_ms_p50} ms a sample is over the budget of {budget_ms:g} ms")
     if as_json:
-        print_json(asdict(found))
+        refusal = {} if found.within_budget else {"error": str(over), "reason": over.reason}
+        print_json(asdict(found) | refusal)
     else:
-        print_table(("what", "value"), asdict(found).items(), empty="")
-    if not found.within_budget:
-        raise ModelError(f"{path}: {found.sample_ms_p50} ms a sample is over the budget of {budget_ms} ms")
+        shown = asdict(found) | {
+            "categories": ", ".join(found.categories),
+            "input_size": "{} x {}".format(*found.input_size),
+        }
+        print_table(("what", "value"), shown.items(), empty="")
+    if found.within_budget:
+        return
+    if not as_json:
+        print_error(over)
+    raise typer.Exit(1)
 
 
 @app.command()
@@ -79,8 +99,13 @@ def swap(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")],
     digest: Annotated[str, typer.Option("--digest", help="Digest that it must have, as check says.")] = "",
     budget_ms: Annotated[
-        float, typer.Option("--budget-ms", min=0.1, help="Milliseconds a sample may cost.")
-    ] = BUDGET_MS,
+        float | None,
+        typer.Option(
+            "--budget-ms",
+            min=0.1,
+            help="Milliseconds a sample may cost. Default: 6, or what the model in force costs there.",
+        ),
+    ] = None,
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
@@ -93,9 +118,13 @@ def swap(
     are calm again, at most 10 s later. A model that does not pass is refused whole. Thresholds stay as the
     policy has them. The choice is on record and outlives restarts; swap back to undo it.
     """
-    directory = path.parent if path.name == "manifest.json" else path
+    from edge.detect.manifest import model_directory
+
     request = operator_pb2.SetModelRequest(
-        directory=str(directory.resolve()), expected_digest=digest, budget_ms=budget_ms, reason=reason
+        directory=str(model_directory(path).resolve()),
+        expected_digest=digest,
+        budget_ms=budget_ms or 0.0,
+        reason=reason,
     )
     with operator(gate, tokens, ca, Role.ADMIN) as (stub, metadata):
         found = stub.SetModel(request, metadata=metadata, timeout=SWAP_TIMEOUT_S)
@@ -148,22 +177,37 @@ def evaluate(
 ) -> None:
     """Judge labelled clips with the live pipeline and say how well that goes.
 
-    Every figure is [value, low, high] with a 95 % interval that resamples whole groups. Clips that the
-    model was trained on flatter it: its card has the figures of clips that it had not seen.
+    Every figure comes with its 95 % interval, which resamples whole groups; in JSON it is a list of value,
+    low and high. Clips that the model was trained on flatter it: its card has the figures of clips that it
+    had not seen.
     """
     from edge.detect import default_model_directory, read_manifest
-    from edge.detect.evaluation import calm_rates, figures, read_labels
+    from edge.detect.evaluation import calm_rates, figures, read_labels, warnings
+    from edge.detect.manifest import model_directory
     from edge.replay import expand_paths
 
     if score not in ("score_mean", "score_max"):
         raise InvalidInput("--score", f"{score!r} is neither score_mean nor score_max")
     clips = read_labels(data)
-    directory = model or default_model_directory()
+    directory = default_model_directory() if model is None else model_directory(model)
+    calm_files = list(expand_paths(calm or []))
+    if calm and not calm_files:
+        raise InvalidInput("--calm", "no video file in there")
+    if missing := next((file for file in calm_files if not file.is_file()), None):
+        raise InvalidInput("--calm", f"{missing} is no file")
+    if against is not None:
+        against = model_directory(against)
+        read_manifest(against)
+    if plots is not None:
+        from edge.detect.plots import draw, prepare
+
+        prepare(plots)
     reports = _replay([clip.path for clip in clips], directory, jobs, "clips")
     manifest, digest, _ = read_manifest(directory)
     result: dict[str, Any] = {"model": manifest.name, "version": manifest.version, "digest": digest}
+    if all("error" in report for report in reports):
+        raise InvalidInput(str(data), f"no clip could be judged; the first: {reports[0]['error']}")
     result |= figures(clips, reports, score)
-    calm_files = list(expand_paths(calm or []))
     calm_reports = _replay(calm_files, directory, jobs, "calm footage")
     calm_clips = [report for clip, report in zip(clips, reports, strict=True) if not clip.violent]
     result["calm_clips"] = calm_rates(calm_clips)
@@ -172,9 +216,8 @@ def evaluate(
     if against is not None:
         other = figures(clips, _replay([clip.path for clip in clips], against, jobs, "against"), score)
         result["against"] = {"directory": str(against), "all": other["all"]}
+    result["warnings"] = warnings(result)
     if plots is not None:
-        from edge.detect.plots import draw
-
         kept = [(clip, report) for clip, report in zip(clips, reports, strict=True) if "error" not in report]
         draw(
             plots,
@@ -251,13 +294,20 @@ def _print(result: dict[str, Any]) -> None:
     for name in ("calm_clips", "calm_footage"):
         if name in result:
             rates = result[name]
-            console.print(
-                f"{name}: {rates['hours']:.2f} h, {rates['flagged']} flagged, {rates['cut']} cut; false cuts "
-                f"an hour at most {rates['cuts_per_hour']['upper_95']} (95 %)",
-                highlight=False,
-            )
-    if result["failed"]:
-        stderr.print(f"{result['failed']} of {result['clips']} clips could not be judged", highlight=False)
+            bounds = [rates[f"{what}_per_hour"]["upper_95"] for what in ("flags", "cuts")]
+            console.print(_calm(name, rates, bounds), highlight=False, soft_wrap=True)
+    for text in result["warnings"]:
+        console.print(f"! {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _calm(name: str, rates: dict[str, Any], bounds: Sequence[float | None]) -> str:
+    from edge.detect.measures import spell_hours, spell_rate
+
+    found = f"{name}: {spell_hours(rates['hours'])}, {rates['flagged']} flagged, {rates['cut']} cut"
+    if None in bounds:
+        return found
+    flags, cuts = (spell_rate(bound) for bound in bounds if bound is not None)
+    return f"{found}; at most {flags} false flags and {cuts} false cuts an hour (95 %)"
 
 
 def _text(interval: Sequence[float] | None) -> str:

@@ -52,6 +52,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
         console.print(empty)
 
 
+def print_error(error: GateError) -> None:
+    """One line for people."""
+    stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+
+
 def when(wall_ms: int) -> str:
     """A wall time for people: UTC to the second; empty for 0."""
     if not wall_ms:
@@ -72,7 +77,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             if kwargs.get("as_json"):
                 print_json({"error": str(error), "reason": error.reason})
             else:
-                stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+                print_error(error)
             raise typer.Exit(1) from None
 
     return wrapped

@@ -88,9 +88,10 @@ def tune(
     if precision is not None and rate is not None:
         raise InvalidInput("--target-precision", "not together with --max-false-cuts-per-hour")
     from edge.detect import default_model_directory
+    from edge.detect.manifest import model_directory
     from edge.tuning.promise import Promise
 
-    directory = model or default_model_directory()
+    directory = default_model_directory() if model is None else model_directory(model)
     if policy_file is not None:
         target = file_target(policy_file)
     elif apply:
@@ -230,10 +231,12 @@ def _run(
 
 
 def _about(values: Mapping[str, Any]) -> list[str]:
+    from edge.detect.measures import spell_hours
+
     data, model = values["data"], values["model"]
     return [
         f"{data['path']}: {data['files']} files in {data['groups']} groups, {data['violent_stretches']} "
-        f"violent stretches, {data['calm_hours']:.2f} h calm",
+        f"violent stretches, {spell_hours(data['calm_hours'])} calm",
         f"model {model['name']} {model['version']}, digest {model['digest']}",
         f"made {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
     ]
@@ -247,7 +250,7 @@ def _print(result: Mapping[str, Any]) -> None:
         return "–" if found is None else "{} ({} to {})".format(*(text(value, how) for value in found))
 
     for line in _about(result)[:2]:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
     print_table(
         ("policy", "now", "proposed"),
@@ -267,13 +270,13 @@ def _print(result: Mapping[str, Any]) -> None:
         empty="",
     )
     console.print()
-    console.print(result["promise"]["text"], highlight=False, markup=False)
+    console.print(result["promise"]["text"], highlight=False, markup=False, soft_wrap=True)
     check = result["live_check"]
     if check is not None:
         line = f"Live pipeline: {check['alike']} of {check['files']} files end as simulated."
         console.print(line, highlight=False)
     for text_ in result["warnings"]:
-        console.print(f"! {text_}", highlight=False, markup=False)
+        console.print(f"! {text_}", highlight=False, markup=False, soft_wrap=True)
     if result["applied"]:
         console.print(f"applied: {result['applied']}", highlight=False, markup=False)
     if result["report"]:

@@ -23,6 +23,8 @@ from edge.detect.measures import (
 from edge.errors import InvalidInput, LimitExceeded
 
 MAX_ROWS = 100_000
+FEW_GROUPS = 10
+"""Below this, whole groups of a label are too few to resample."""
 PRECISIONS = (0.80, 0.90, 0.95, 0.99)
 VIOLENT = frozenset({"violent", "fight", "1", "true"})
 CALM = frozenset({"calm", "nofight", "nonfight", "non-violent", "0", "false"})
@@ -156,6 +158,23 @@ def calm_rates(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "flags_per_hour": _rate(flags, hours),
         "cuts_per_hour": _rate(cuts, hours),
     }
+
+
+def warnings(found: Mapping[str, Any]) -> list[str]:
+    """What people should know before they believe a result of :func:`figures`."""
+    said = []
+    if found["failed"]:
+        said.append(f"{found['failed']} of {found['clips']} clips could not be judged and are left out.")
+    groups = found["by_group"].values()
+    violent, calm = (sum(part[label] > 0 for part in groups) for label in ("violent", "calm"))
+    if not violent or not calm:
+        said.append(f"No {'calm' if violent else 'violent'} clip: nothing to rank against.")
+    elif min(violent, calm) < FEW_GROUPS:
+        said.append(
+            f"Violent clips of {violent} and calm ones of {calm} groups are too few for the intervals: "
+            "the truth lies outside of them more often than once in twenty."
+        )
+    return said
 
 
 @dataclass(frozen=True, slots=True)

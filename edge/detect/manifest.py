@@ -176,6 +176,11 @@ class Manifest(_Part):
         return self
 
 
+def model_directory(path: Path) -> Path:
+    """The folder of a model that is named by itself, by its manifest or by its ONNX file."""
+    return path.parent if path.name == MANIFEST_NAME or path.suffix == ".onnx" else path
+
+
 def read_manifest(directory: Path) -> tuple[Manifest, str, bytes]:
     """Manifest, digest and model bytes of a model directory; the model's size and sha256 are verified.
 
@@ -185,6 +190,8 @@ def read_manifest(directory: Path) -> tuple[Manifest, str, bytes]:
     graph, window head, calibration and thresholds together. Raises ModelError.
     """
     path = directory / MANIFEST_NAME
+    if not path.is_file():
+        raise ModelError(f"{directory}: a model is a folder with {MANIFEST_NAME} and the ONNX file it names")
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise ModelError(f"{path}: over the limit of {MAX_MANIFEST_BYTES} bytes")

@@ -118,3 +118,16 @@ def rate_upper_bound(events: int, exposure: float) -> float:
             total += term
         low, high = (middle, high) if total > 0.05 else (low, middle)
     return high / exposure
+
+
+def spell_hours(hours: float) -> str:
+    """Stream time for people, in the unit that it fills: ``10 s``, ``4.2 min``, ``28.60 h``."""
+    seconds = hours * 3600
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if hours < 1 else f"{hours:.2f} h"
+
+
+def spell_rate(rate: float) -> str:
+    """A rate or its bound for people, three digits: ``0.05``, ``4.62``, ``1,030``."""
+    return f"{float(f'{rate:.3g}'):,.0f}" if rate >= 1000 else f"{rate:.3g}"

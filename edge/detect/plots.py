@@ -14,6 +14,20 @@ from edge.errors import ConfigError
 BINS = 10
 
 
+def prepare(folder: Path) -> None:
+    """Makes the folder. Raises ConfigError where plots cannot be drawn: better before the hours of an
+    evaluation than after them."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise ConfigError("--plots needs matplotlib: pip install 'edge-gate[plots]'") from None
+    matplotlib.use("Agg")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--plots {folder}: {error.strerror}") from None
+
+
 def draw(
     folder: Path,
     labels: Sequence[bool],
@@ -22,16 +36,11 @@ def draw(
 ) -> list[Path]:
     """Writes ``roc.png``, ``pr.png``, ``calibration.png`` and, where there is long footage, ``time.png``.
 
-    ``over_time``: name → ``[[t_s, score], …]``. Raises ConfigError without matplotlib.
+    ``over_time``: name → ``[[t_s, score], …]``. Raises ConfigError as :func:`prepare` does.
     """
-    try:
-        import matplotlib
-    except ImportError:
-        raise ConfigError("--plots needs matplotlib: pip install 'edge-gate[plots]'") from None
-    matplotlib.use("Agg")
+    prepare(folder)
     from matplotlib import pyplot
 
-    folder.mkdir(parents=True, exist_ok=True)
     violent, values = np.array(labels, dtype=bool), np.array(scores, dtype=np.float64)
     written = []
 

@@ -23,6 +23,9 @@ from edge.policy import Policy
 from edge.supervise.state import State
 
 DEFAULT_BUDGET_MS = 6.0
+_MARGIN = 1.1
+"""By how much two timings of one model differ on a gate at work."""
+_UNBOUNDED_MS = 1e9
 _CHECK_S = 60.0
 _THRESHOLDS = ("raise_at", "flag_at", "cut_at")
 
@@ -65,36 +68,60 @@ class Modelling:
         """Verified whole, loaded by every worker, on record, and only then in force; on any error nothing
         has changed. Raises ModelError, LedgerUnavailable."""
         async with self._lock:
-            state = self._state
             place, manifest, digest = await asyncio.to_thread(self._store.take, directory)
-            if expected_digest and digest != expected_digest:
-                raise ModelError(f"{directory}: digest {digest} is not the expected {expected_digest}")
-            missing = sorted(_judged(state.policy) - {category.name for category in manifest.categories})
-            if missing:
-                raise ModelError(
-                    f"{directory}: it does not see {', '.join(missing)}, which the policy in force decides "
-                    "on; take that out of the policy first"
-                )
-            sample_ms = await _check(place, budget_ms or DEFAULT_BUDGET_MS)
-            choice = Choice(
-                digest=digest,
-                configured=str(self._store.configured),
-                set_wall_ms=state.clock.wall_ms(),
-                set_by=by,
-                reason=reason,
-                sample_ms=sample_ms,
-            )
-            before = state.pool.model_digest
-            await state.pool.load_model(place, digest)
+            before = self._state.pool.model_digest
             try:
-                await self._record(manifest, choice, before)
+                if expected_digest and digest != expected_digest:
+                    raise ModelError(f"{directory}: digest {digest} is not the expected {expected_digest}")
+                missing = sorted(_judged(self._state.policy) - {part.name for part in manifest.categories})
+                if missing:
+                    raise ModelError(
+                        f"{directory}: it does not see {', '.join(missing)}, which the policy in force "
+                        "decides on; take that out of the policy first"
+                    )
+                choice = Choice(
+                    digest=digest,
+                    configured=str(self._store.configured),
+                    set_wall_ms=self._state.clock.wall_ms(),
+                    set_by=by,
+                    reason=reason,
+                    sample_ms=await self._checked(place, directory, budget_ms),
+                )
+                await self._put_in_force(place, manifest, choice, before)
             except BaseException:
-                state.pool.forget_model()
+                await asyncio.to_thread(self._store.tidy, before)
                 raise
-            state.pool.use_model(place, digest)
-            log.info("model in force", name=manifest.name, version=manifest.version, digest=digest, by=by)
             await asyncio.to_thread(self._store.tidy, digest, before)
-            return ModelInForce(manifest, digest, place, choice, tuple(notes(manifest, place, state.policy)))
+            policy = self._state.policy
+            return ModelInForce(manifest, digest, place, choice, tuple(notes(manifest, place, policy)))
+
+    async def _put_in_force(self, place: Path, manifest: Manifest, choice: Choice, before: str) -> None:
+        pool = self._state.pool
+        await pool.load_model(place, choice.digest)
+        try:
+            await self._record(manifest, choice, before)
+        except BaseException:
+            pool.forget_model()
+            raise
+        pool.use_model(place, choice.digest)
+        log.info(
+            "model in force",
+            name=manifest.name,
+            version=manifest.version,
+            digest=choice.digest,
+            by=choice.set_by,
+        )
+
+    async def _checked(self, place: Path, named: Path, budget_ms: float) -> float:
+        """Milliseconds a sample. Raises ModelError where that is too much."""
+        cost_ms = await _cost(place, named)
+        in_force_ms = 0.0
+        if not budget_ms and cost_ms > DEFAULT_BUDGET_MS:
+            in_force = await asyncio.to_thread(self._store.in_force)
+            in_force_ms = await _cost(in_force, in_force)
+        if too_much := over_budget(cost_ms, budget_ms, in_force_ms):
+            raise ModelError(f"{named}: {too_much}")
+        return cost_ms
 
     async def _record(self, manifest: Manifest, choice: Choice, before: str) -> None:
         """In the gate's folder and in the ledger, or in neither."""
@@ -108,6 +135,19 @@ class Modelling:
         except BaseException:
             await asyncio.to_thread(self._store.choose, earlier)
             raise
+
+
+def over_budget(cost_ms: float, budget_ms: float, in_force_ms: float) -> str:
+    """Why a model costs too much for a sample; empty where it does not.
+
+    Without a budget (0) a model that costs no more than the one in force passes: a machine that is too slow
+    or too busy for either is no reason to keep the old one.
+    """
+    limit_ms = budget_ms or max(DEFAULT_BUDGET_MS, _MARGIN * in_force_ms)
+    if cost_ms <= limit_ms:
+        return ""
+    beside = f"; the one in force costs {in_force_ms:g} here" if in_force_ms else ""
+    return f"{cost_ms:g} ms a sample is over the budget of {budget_ms or DEFAULT_BUDGET_MS:g} ms{beside}"
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -139,10 +179,10 @@ def _judged(policy: Policy) -> set[str]:
     return {name for app in apps for tenant in tenants for name in policy.for_app(app, tenant).categories}
 
 
-async def _check(directory: Path, budget_ms: float) -> float:
+async def _cost(directory: Path, named: Path) -> float:
     """`edge-gate model check` in a process of its own, as a graph may bring down what runs it.
 
-    Milliseconds a sample, median. Raises ModelError.
+    Milliseconds a sample, median. ``named``: what people call the folder. Raises ModelError.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -152,7 +192,7 @@ async def _check(directory: Path, budget_ms: float) -> float:
         "check",
         str(directory),
         "--budget-ms",
-        str(budget_ms),
+        str(_UNBOUNDED_MS),
         "--json",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -165,14 +205,13 @@ async def _check(directory: Path, budget_ms: float) -> float:
             process.kill()
         await process.wait()
         if isinstance(error, TimeoutError):
-            raise ModelError(f"{directory}: the check took longer than {_CHECK_S:g} s") from None
+            raise ModelError(f"{named}: the check took longer than {_CHECK_S:g} s") from None
         raise
     found = {}
-    for line in said.splitlines():
-        with contextlib.suppress(ValueError):
-            found.update(json.loads(line))
+    with contextlib.suppress(ValueError):
+        found = json.loads(said)
     if "error" in found:
-        raise ModelError(str(found["error"]))
+        raise ModelError(str(found["error"]).replace(str(directory), str(named)))
     if process.returncode or "sample_ms_p50" not in found:
-        raise ModelError(f"{directory}: running it brought down the check (exit code {process.returncode})")
+        raise ModelError(f"{named}: running it brought down the check (exit code {process.returncode})")
     return float(found["sample_ms_p50"])

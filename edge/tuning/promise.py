@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edge.detect.measures import rate_upper_bound
+from edge.detect.measures import rate_upper_bound, spell_hours, spell_rate
 from edge.tuning.figures import Counts, Figures
 
 
@@ -47,8 +47,8 @@ def evidence(promise: Promise, found: Figures) -> Evidence:
     if promise.precision is not None:
         return _precision(promise.precision, found)
     bound = rate_upper_bound(counts.false_cuts, counts.calm_hours)
-    seen = f"{counts.false_cuts} false cuts in {counts.calm_hours:.2f} h of calm footage"
-    shows = f"{seen} show at most {bound:.3g} an hour (95 %)"
+    seen = f"{counts.false_cuts} false cuts in {spell_hours(counts.calm_hours)} of calm footage"
+    shows = f"{seen} show at most {spell_rate(bound)} an hour (95 %)"
     if promise.false_cuts_per_hour is None:
         return Evidence("", math.nan, bound, True, f"{shows}.")
     wanted = promise.false_cuts_per_hour

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from edge.detect.measures import spell_hours
 from edge.tuning.charts import Axis, Line, Mark, chart
 from edge.tuning.outcome import Outcome
 from edge.tuning.result import ROWS, text
@@ -208,12 +209,12 @@ def _trade_off(name: str, points: Sequence[Point]) -> Line:
 
 def _sources(by_source: dict[str, Any]) -> str:
     return _table(
-        ("source", "violent stretches", "flagged", "cut", "calm hours", "false flags", "false cuts"),
+        ("source", "violent stretches", "flagged", "cut", "calm", "false flags", "false cuts"),
         [
             (
                 name,
                 *(found[key] for key in ("events", "flagged", "cut")),
-                f"{found['calm_hours']:.2f}",
+                spell_hours(found["calm_hours"]),
                 *(found[key] for key in ("false_flags", "false_cuts")),
             )
             for name, found in by_source.items()

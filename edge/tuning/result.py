@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edge.detect.measures import spell_rate
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.figures import Figures, counts
 from edge.tuning.intervals import Figure
@@ -183,4 +184,4 @@ def text(value: float, how: str) -> str:
     """A figure for people."""
     if how == "share":
         return f"{100 * value:.1f} %"
-    return f"{value / 1000:.2f} s" if how == "ms" else f"{value:.3g}"
+    return f"{value / 1000:.2f} s" if how == "ms" else spell_rate(value)

@@ -19,7 +19,7 @@ from edge.detect import default_model_directory
 
 def run(*arguments: str) -> tuple[int, Any]:
     result = CliRunner().invoke(app, [*arguments, "--json"])
-    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+    return result.exit_code, json.loads(result.stdout)
 
 
 def write_clip(path: Path, amplitude: int, frames: int = 45) -> None:
@@ -57,15 +57,27 @@ def test_check_of_the_shipped_model() -> None:
     assert 0 < found["infer_ms_p50"] <= found["sample_ms_p95"]
 
 
-def test_check_accepts_the_manifest_itself() -> None:
-    code, _ = run("check", str(default_model_directory() / "manifest.json"), "--budget-ms", "1000")
+@pytest.mark.parametrize("pattern", ["manifest.json", "*.onnx"])
+def test_check_accepts_a_file_of_the_model(pattern: str) -> None:
+    (file,) = default_model_directory().glob(pattern)
+    code, _ = run("check", str(file), "--budget-ms", "1000")
     assert code == 0
+
+
+def test_check_says_what_a_model_is(tmp_path: Path) -> None:
+    code, found = run("check", str(tmp_path))
+    assert code == 1
+    assert "a folder with manifest.json" in found["error"]
 
 
 def test_check_refuses_what_is_over_budget() -> None:
     result = CliRunner().invoke(app, ["check", str(default_model_directory()), "--budget-ms", "0.1"])
     assert result.exit_code == 1
     assert "over the budget of 0.1 ms" in result.output
+    code, found = run("check", str(default_model_directory()), "--budget-ms", "0.1")
+    assert code == 1
+    assert found["sample_ms_p50"] > 0.1
+    assert "over the budget" in found["error"]
 
 
 def test_check_refuses_a_damaged_model(tmp_path: Path) -> None:
@@ -89,6 +101,14 @@ def test_evaluate_a_labelled_folder(labelled: Path) -> None:
     assert found["calm_footage"]["files"] == 2
     assert found["calm_footage"]["cut"] == 0
     assert found["calm_footage"]["cuts_per_hour"]["upper_95"] > 0
+    assert any("2 and calm ones of 2 groups" in text for text in found["warnings"])
+
+
+def test_evaluate_for_people(labelled: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(labelled), "-j", "1"])
+    assert result.exit_code == 0
+    assert "calm_clips: 6 s, " in result.stdout
+    assert "false cuts an hour (95 %)" in result.stdout
 
 
 def test_evaluate_a_csv_and_count_what_fails(labelled: Path) -> None:
@@ -115,6 +135,27 @@ def test_evaluate_names_the_bad_row(tmp_path: Path, content: str, named: str) ->
     code, found = run("evaluate", str(tmp_path / "list.csv"))
     assert code == 1
     assert named in found["error"]
+
+
+def test_evaluate_fails_when_nothing_could_be_judged(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label\nabsent.mp4,calm\n")
+    code, found = run("evaluate", str(tmp_path / "list.csv"), "-j", "1")
+    assert code == 1
+    assert "no clip could be judged" in found["error"]
+
+
+def test_evaluate_fails_before_the_clips_are_judged(labelled: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for arguments, named in (
+        (["--calm", str(tmp_path / "empty")], "no video file"),
+        (["--calm", str(tmp_path / "absent.mp4")], "is no file"),
+        (["--against", str(tmp_path / "empty")], "a folder with manifest.json"),
+        (["--plots", str(tmp_path / "file")], "--plots"),
+    ):
+        code, found = run("evaluate", str(labelled), "-j", "1", *arguments)
+        assert code == 1
+        assert named in found["error"]
 
 
 def test_evaluate_wants_labels(tmp_path: Path) -> None:

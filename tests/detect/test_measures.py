@@ -17,6 +17,8 @@ from edge.detect.measures import (
     rate_upper_bound,
     recall_at_precision,
     roc_auc,
+    spell_hours,
+    spell_rate,
 )
 from edge.detect.plots import draw
 
@@ -86,3 +88,18 @@ def test_plots_are_pictures(tmp_path: Path) -> None:
     assert {path.name for path in written} == {"roc.png", "pr.png", "calibration.png", "time.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
     assert draw(tmp_path / "calm", [False], [0.1], {}) == []
+
+
+def test_hours_and_rates_for_people() -> None:
+    assert [spell_hours(hours) for hours in (0.0029, 0.07, 0.999, 28.6)] == [
+        "10 s",
+        "4.2 min",
+        "59.9 min",
+        "28.60 h",
+    ]
+    assert [spell_rate(rate) for rate in (0.0512, 4.615, 242.4, 1026.421)] == [
+        "0.0512",
+        "4.62",
+        "242",
+        "1,030",
+    ]

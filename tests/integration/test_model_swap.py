@@ -167,8 +167,11 @@ def test_running_streams_change_between_two_samples(
 
 
 def test_what_does_not_pass_is_refused_whole(
-    channel: grpc.Channel, operator: Any, footage: Any, tmp_path: Path
+    gate: GateProcess, channel: grpc.Channel, operator: Any, footage: Any, tmp_path: Path
 ) -> None:
+    copies = gate.tokens.parent / "models"
+    swap(operator, copied(tmp_path / "earlier", "earlier"))
+    swap(operator, copied(tmp_path / "current", "current"))
     before = in_force(operator)
     streams = Streams(gate_pb2_grpc.GateStub(channel), footage, 1)
     torn = copied(tmp_path / "torn", "torn")
@@ -200,7 +203,9 @@ def test_what_does_not_pass_is_refused_whole(
             grpc.StatusCode.FAILED_PRECONDITION,
             grpc.StatusCode.INVALID_ARGUMENT,
         }
+        assert "/models/" not in str(caught.value.details())  # what the gate calls its copy is of no use
     assert in_force(operator) == before
+    assert [place.name for place in copies.glob("*/")] == [before.digest]
     streams.await_verdicts(len(streams.verdicts(0)) + 2)
     streams.end()
     assert {verdict.model_digest for verdict in streams.verdicts(0)} == {before.digest}

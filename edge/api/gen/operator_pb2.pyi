@@ -332,7 +332,9 @@ class SetModelRequest(_message.Message):
     expected_digest: _builtins.str
     """Digest that its manifest must have; empty: do not check."""
     budget_ms: _builtins.float
-    """What a sample may cost, milliseconds of one core; 0: 6 ms."""
+    """What a sample may cost, milliseconds of one core; 0: 6 ms, or what the model in force costs where that
+    is more.
+    """
     reason: _builtins.str
     """Why, for the record. Required; at most 512 characters."""
     def __init__(
