@@ -12,6 +12,8 @@ from edge.detect.measures import precision_recall
 from edge.errors import ConfigError
 
 BINS = 10
+NAMED = 10
+"""Lines over time that the legend names: those with the highest scores. A folder may hold hundreds."""
 
 
 def prepare(folder: Path) -> None:
@@ -45,12 +47,16 @@ def draw(
     written = []
 
     def save(name: str, x_label: str, y_label: str, *lines: Any) -> None:
-        figure, axes = pyplot.subplots(figsize=(5, 5), layout="constrained")
+        names = [label for *_, label in lines if label]
+        size = (5, 5) if len(names) < 2 else (10, 5 + 0.2 * len(names))
+        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
         for x, y, style, label in lines:
-            axes.plot(x, y, style, label=label, linewidth=1)
+            axes.plot(
+                x, y, style, label=label, linewidth=1, alpha=1.0 if label or len(lines) <= NAMED else 0.2
+            )
         axes.set(xlabel=x_label, ylabel=y_label, ylim=(-0.02, 1.02))
-        if any(label for *_, label in lines):
-            axes.legend(fontsize="small")
+        if names:
+            figure.legend(loc="outside lower center", fontsize="small")
         figure.savefig(folder / name, dpi=120)
         pyplot.close(figure)
         written.append(folder / name)
@@ -82,8 +88,10 @@ def draw(
             ([0, 1], [0, 1], ":", "calibrated"),
         )
     if over_time:
+        peaks = {name: max((row[1] for row in rows), default=0.0) for name, rows in over_time.items()}
+        named = sorted(peaks, key=lambda name: -peaks[name])[:NAMED]
         lines = [
-            ([row[0] for row in rows], [row[1] for row in rows], "-", name)
+            ([row[0] for row in rows], [row[1] for row in rows], "-", name if name in named else None)
             for name, rows in over_time.items()
         ]
         save("time.png", "seconds", "window score", *lines)

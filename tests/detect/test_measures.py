@@ -90,6 +90,13 @@ def test_plots_are_pictures(tmp_path: Path) -> None:
     assert draw(tmp_path / "calm", [False], [0.1], {}) == []
 
 
+@pytest.mark.filterwarnings("error")
+def test_plots_of_a_folder_of_many_files(tmp_path: Path) -> None:
+    over_time = {f"{'long' * 10}{index}.mp4": [[0.0, 0.1], [0.2, index / 100]] for index in range(60)}
+    (written,) = draw(tmp_path, [False], [0.1], over_time)
+    assert written.name == "time.png"
+
+
 def test_hours_and_rates_for_people() -> None:
     assert [spell_hours(hours) for hours in (0.0029, 0.07, 0.999, 28.6)] == [
         "10 s",
