@@ -105,9 +105,11 @@ class StreamPipeline:
         clock: Clock,
         *,
         alert: bool = False,
+        calm: bool = False,
         times: Distributions | None = None,
     ) -> None:
-        """``times``: where durations of the stages are counted."""
+        """``alert``, ``calm``: the tier that it begins in, if not as a new stream does. ``times``: where
+        durations of the stages are counted."""
         self.stream_id = stream_id
         self.ring = Ring(policy.evidence.ring_ms, policy.evidence.ring_bytes)
         self._policy = policy
@@ -121,8 +123,8 @@ class StreamPipeline:
         self._times = times or Distributions()
         self._assembly = SampleAssembly(self._decoder, self._sampler, detector, clock, self._times)
         self._backlog = Backlog()
-        self._tiers = TierState(policy.tiers, alert=alert)
-        self._tier = Tier.ALERT if alert or policy.tiers.start_alert_ms > 0 else Tier.CALM
+        self._tiers = TierState(policy.tiers, alert=alert, calm=calm)
+        self._tier = Tier.ALERT if alert or self._tiers.starting else Tier.CALM
         self._said_needed = self.needed_after_keyframe_ms
         self._window = detector.new_window()
         self._next_detector: DetectorPort | None = None

@@ -18,8 +18,10 @@ from edge.policy import TierPolicy
 class TierState:
     """State of one stream: ``at`` for each access unit in decoding order, ``observe`` for each judgement."""
 
-    def __init__(self, tiers: TierPolicy, *, alert: bool = False) -> None:
+    def __init__(self, tiers: TierPolicy, *, alert: bool = False, calm: bool = False) -> None:
+        """``calm``: it is not new, but was calm in another worker."""
         self._tiers = tiers
+        self._start_ms = 0 if calm else tiers.start_alert_ms
         self._asked_ms: int | None = 0 if alert else None
         self._asked_wish_ms = 0
         self._wish_until_ms: int | None = None
@@ -51,7 +53,7 @@ class TierState:
     def starting(self) -> bool:
         """Whether it began less than ``start_alert_ms`` ago."""
         if self._start_until_ms is None:
-            return self._tiers.start_alert_ms > 0
+            return self._start_ms > 0
         return self._now_ms < self._start_until_ms
 
     @property
@@ -63,7 +65,7 @@ class TierState:
         """Tier of media at ``pts_ms``; the first call starts the stream's time."""
         self._now_ms = pts_ms
         if self._start_until_ms is None:
-            self._start_until_ms = pts_ms + self._tiers.start_alert_ms
+            self._start_until_ms = pts_ms + self._start_ms
         if keyframe:
             self._keyframe_ms, self._gave_way = pts_ms, False
         if self._asked_ms is not None:

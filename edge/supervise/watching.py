@@ -36,8 +36,9 @@ from edge.supervise.tasks import Tasks
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 300
-_TURN_MS = 35.0
-"""What a calm sample costs, about: streams of a lost worker are opened again so far apart."""
+_TURN_MS = 150.0
+"""How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
+_TURN_STEP_MS = 4.0
 _SHOWN_BYTES = 4 * 1024 * 1024
 """Media for evidence goes to the worker in messages of about so much."""
 
@@ -195,7 +196,7 @@ class Watching:
         with contextlib.suppress(WorkerLost):  # streams_lost opens it again, in alert
             self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
 
-    def _open_in_worker(self, stream: LiveStream, *, alert: bool) -> None:
+    def _open_in_worker(self, stream: LiveStream, *, alert: bool, calm: bool = False) -> None:
         policy_json = self._state.policy.for_publish(stream.publish).model_dump_json()
         stream.opening += 1
         if stream.url is not None:
@@ -205,6 +206,7 @@ class Watching:
                     url=stream.url,
                     policy_json=policy_json,
                     alert=alert,
+                    calm=calm,
                     opening=stream.opening,
                 )
             )
@@ -216,6 +218,7 @@ class Watching:
                     extradata=stream.extradata,
                     policy_json=policy_json,
                     alert=alert,
+                    calm=calm,
                     opening=stream.opening,
                 )
             )
@@ -351,8 +354,10 @@ class Watching:
             gone = self._state.registry.find(stream.id) is not stream
             if gone or not stream.owned or stream.cutting or stream.opening != opening:
                 continue
+            samples, since_ms = stream.samples, self._state.clock.monotonic_ms()
             self._open_again(stream)
-            await asyncio.sleep(_TURN_MS / 1000)
+            while stream.samples == samples and self._state.clock.monotonic_ms() - since_ms < _TURN_MS:
+                await asyncio.sleep(_TURN_STEP_MS / 1000)
 
     def _quarantine(self, stream: LiveStream) -> None:
         detail = "its media has ended a worker twice"
@@ -369,7 +374,8 @@ class Watching:
     def _open_again(self, stream: LiveStream) -> None:
         try:
             self._pool.assign(stream.id)
-            self._open_in_worker(stream, alert=stream.tier is Tier.ALERT)
+            alert, judged = stream.tier is Tier.ALERT, stream.cleared_pts_ms >= 0
+            self._open_in_worker(stream, alert=alert, calm=judged and not alert)
             if stream.media is not None:
                 limits = self._limits
                 gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)

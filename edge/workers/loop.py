@@ -288,7 +288,7 @@ class WorkerLoop:
     # opening and closing
 
     def _open_push(self, command: worker_pb2.OpenPush) -> None:
-        stream = self._new_stream(command.stream_id, command.opening, command.policy_json, command.alert)
+        stream = self._new_stream(command)
 
         def start(stream: OwnedStream) -> None:
             self._start_pipeline(stream, _codec(command.codec), command.extradata)
@@ -296,7 +296,7 @@ class WorkerLoop:
         self._jobs.push(stream.id, float("-inf"), start)
 
     def _open_pull(self, command: worker_pb2.OpenPull) -> None:
-        stream = self._new_stream(command.stream_id, command.opening, command.policy_json, command.alert)
+        stream = self._new_stream(command)
         ident, opening = stream.id, stream.opening
         settings = PullSettings(
             schemes=self._settings.pull_schemes,
@@ -344,11 +344,12 @@ class WorkerLoop:
         else:
             self._close(stream, event.error.reason, str(event.error), retryable=event.error.retryable)
 
-    def _new_stream(self, stream_id: str, opening: int, policy_json: str, alert: bool) -> OwnedStream:
-        if (old := self._streams.get(stream_id)) is not None:
+    def _new_stream(self, opened: worker_pb2.OpenPush | worker_pb2.OpenPull) -> OwnedStream:
+        if (old := self._streams.get(opened.stream_id)) is not None:
             self._drop(old)
-        stream = OwnedStream(stream_id, opening, parse_policy(policy_json), alert)
-        self._streams[stream_id] = stream
+        policy = parse_policy(opened.policy_json)
+        stream = OwnedStream(opened.stream_id, opened.opening, policy, opened.alert, opened.calm)
+        self._streams[stream.id] = stream
         return stream
 
     def _start_pipeline(self, stream: OwnedStream, codec: Codec, extradata: bytes) -> None:
@@ -366,6 +367,7 @@ class WorkerLoop:
             self._matcher,
             self._clock,
             alert=stream.alert,
+            calm=stream.calm,
             times=self._times,
         )
         stream.pipeline.spare(self._spare.ms)

@@ -33,6 +33,8 @@ class OwnedStream:
     opening: int
     policy: Policy
     alert: bool
+    calm: bool = False
+    """It was calm in another worker."""
     codec: Codec | None = None
     extradata: bytes = b""
     pipeline: StreamPipeline | None = None

@@ -27,6 +27,9 @@ _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
 _CRASHES = frozenset(-number for number in (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT))
 _STOP_S = 5.0
+_SPARE_PAUSE_S = 5.0
+"""From a worker's death to the start of the next spare one: that takes seconds of a core, which the streams
+that have just moved need more."""
 _LOAD_S = 30.0
 """How long workers may take to load a model beside the one that judges."""
 
@@ -57,6 +60,7 @@ class WorkerPool:
         self._clock = clock
         self._workers: dict[int, RunningWorker] = {}
         self._spare: RunningWorker | None = None
+        self._preparing = False
         self._owner: dict[str, RunningWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._deaths: Counter[str] = Counter()
@@ -228,6 +232,15 @@ class WorkerPool:
 
     async def _prepare_spare(self) -> None:
         """Until there is one that waits."""
+        if self._spare is not None or self._preparing:
+            return
+        self._preparing = True
+        try:
+            await self._launch_spare()
+        finally:
+            self._preparing = False
+
+    async def _launch_spare(self) -> None:
         for attempt in itertools.count(1):
             try:
                 worker = await RunningWorker.launch(self._settings, self._clock.monotonic_ms())
@@ -316,6 +329,7 @@ class WorkerPool:
         if waiting:
             self._events.on_streams_lost(waiting, quarantined)
         if self._section.spare and self._spare is None:
+            await asyncio.sleep(_SPARE_PAUSE_S)
             await self._prepare_spare()
 
     def _promote_spare(self, index: int) -> None:

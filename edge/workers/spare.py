@@ -51,7 +51,10 @@ class SpareTime:
         self._due = due if self._due is None else (self._due + due) / 2
         was = self.ms
         self._steady += 1
-        if gave_way > seen[3]:
+        if busy_ms == seen[1]:
+            # It has no streams: when some come, all of them at once perhaps, there is nothing to spare.
+            self.ms, self._steady, self._cost = 0, 0, None
+        elif gave_way > seen[3]:
             self._steady = -_BACK_OFF_UPDATES
             self.ms = self._stepped(self.ms / 2)
         else:

@@ -21,6 +21,13 @@ def test_a_new_stream_starts_in_alert_for_a_while_if_there_is_time() -> None:
     assert state.at(13_000) is Tier.CALM
 
 
+def test_a_stream_that_was_calm_elsewhere_is_not_new() -> None:
+    state = TierState(TierPolicy(start_alert_ms=3000), calm=True)
+    assert not state.starting
+    assert state.at(10_000, keyframe=True) is Tier.CALM
+    assert state.observe(10_200, Suspicion.STANDING) is Tier.ALERT
+
+
 def test_start_gives_way_until_the_next_keyframe() -> None:
     state = TierState(TierPolicy(start_alert_ms=3000))
     state.at(0, keyframe=True)

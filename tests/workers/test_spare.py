@@ -78,3 +78,16 @@ def test_nothing_is_taken_on_where_nothing_may_be() -> None:
     for _ in range(20):
         box.second()
     assert set(box.asked) == {0}
+
+
+def test_a_worker_without_streams_does_not_take_its_idle_time_for_time_to_spare() -> None:
+    box = Box(0.5, streams=0)
+    for _ in range(20):
+        box.second()
+    assert box.spare.ms == 0
+    box.streams = 15
+    box.second()
+    assert box.spare.ms == 0
+    for _ in range(20):
+        box.second()
+    assert box.spare.ms >= LEAST_MS

@@ -33,6 +33,7 @@ class OpenPush(_message.Message):
     POLICY_JSON_FIELD_NUMBER: _builtins.int
     ALERT_FIELD_NUMBER: _builtins.int
     OPENING_FIELD_NUMBER: _builtins.int
+    CALM_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -42,6 +43,8 @@ class OpenPush(_message.Message):
     """Start in the alert tier."""
     opening: _builtins.int
     """Number of this opening of the stream; what the worker says of an earlier one is stale."""
+    calm: _builtins.bool
+    """It was calm in a worker that died: it is not new."""
     def __init__(
         self,
         *,
@@ -51,10 +54,11 @@ class OpenPush(_message.Message):
         policy_json: _builtins.str = ...,
         alert: _builtins.bool = ...,
         opening: _builtins.int = ...,
+        calm: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "codec", b"codec", "extradata", b"extradata", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "codec", b"codec", "extradata", b"extradata", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -69,11 +73,13 @@ class OpenPull(_message.Message):
     POLICY_JSON_FIELD_NUMBER: _builtins.int
     ALERT_FIELD_NUMBER: _builtins.int
     OPENING_FIELD_NUMBER: _builtins.int
+    CALM_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     url: _builtins.str
     policy_json: _builtins.str
     alert: _builtins.bool
     opening: _builtins.int
+    calm: _builtins.bool
     def __init__(
         self,
         *,
@@ -82,10 +88,11 @@ class OpenPull(_message.Message):
         policy_json: _builtins.str = ...,
         alert: _builtins.bool = ...,
         opening: _builtins.int = ...,
+        calm: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
