@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ class LiveStream:
     score: float = 0.0
     action: Action = Action.PASS
     samples: int = 0
+    verdict_came: asyncio.Event | None = None
+    """Set with the next verdict, where something waits for that."""
     shed: int = 0
     cleared_pts_ms: int = -1
     incident_id: str | None = None

@@ -73,6 +73,8 @@ class Reports:
             return
         said = judged.verdict
         stream.samples += 1
+        if stream.verdict_came is not None:
+            stream.verdict_came.set()
         stream.pulls = 0
         stream.score = judged.score
         stream.tier = convert.tier_from_proto(judged.tier)

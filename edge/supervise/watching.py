@@ -38,7 +38,6 @@ _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 300
 _TURN_MS = 150.0
 """How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
-_TURN_STEP_MS = 4.0
 _SHOWN_BYTES = 4 * 1024 * 1024
 """Media for evidence goes to the worker in messages of about so much."""
 
@@ -354,10 +353,11 @@ class Watching:
             gone = self._state.registry.find(stream.id) is not stream
             if gone or not stream.owned or stream.cutting or stream.opening != opening:
                 continue
-            samples, since_ms = stream.samples, self._state.clock.monotonic_ms()
+            stream.verdict_came = asyncio.Event()
             self._open_again(stream)
-            while stream.samples == samples and self._state.clock.monotonic_ms() - since_ms < _TURN_MS:
-                await asyncio.sleep(_TURN_STEP_MS / 1000)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stream.verdict_came.wait(), _TURN_MS / 1000)
+            stream.verdict_came = None
 
     def _quarantine(self, stream: LiveStream) -> None:
         detail = "its media has ended a worker twice"

@@ -42,6 +42,8 @@ _BLIND_CHECK_MS: Final = 250.0
 _REST_SHARE: Final = 0.8
 """Share of the blind limit without media after which a caller is told that all is needed."""
 _JUDGE_FIRST_MS: Final = 1.0
+_MARGIN_MS: Final = 5.0
+"""By which a verdict must be expected before its deadline: costs are those of late, not those to come."""
 _MOST_IN_FRONT: Final = 8
 """Voluntary units of a stream that are still decoded before one of its that is due."""
 _LINGER_MS: Final = 10_000.0
@@ -578,7 +580,7 @@ class WorkerLoop:
             return
         sample = stream.samples.popleft()
         deadline = sample.arrival_ms + stream.policy.budget_ms
-        if self._clock.monotonic_ms() + self._judge_ms > deadline:
+        if self._clock.monotonic_ms() + self._judge_ms + _MARGIN_MS > deadline:
             self._shed(stream, sample, "gave_way" if sample.voluntary else "late")
             return
         if sample.voluntary:

@@ -85,7 +85,7 @@ def test_a_worker_without_streams_does_not_take_its_idle_time_for_time_to_spare(
     for _ in range(20):
         box.second()
     assert box.spare.ms == 0
-    box.streams = 15
+    box.streams = 5
     box.second()
     assert box.spare.ms == 0
     for _ in range(20):
