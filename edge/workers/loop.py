@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from edge.api import convert
-from edge.api.gen import gate_pb2, worker_pb2
+from edge.api.gen import worker_pb2
 from edge.clock import Clock
 from edge.detect import Detector
 from edge.domain import AccessUnit, Action, Codec, Sample, StreamId, pull_mark
@@ -31,19 +31,17 @@ from edge.workers.evidence import Evidence
 from edge.workers.inbox import Command, Inbox, PullEnded, PullOpened, PullUnit, SupervisorGone
 from edge.workers.memory import resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
-from edge.workers.owned import NOTICE_INTERVAL_MS, OwnedStream, Urgency
+from edge.workers.notices import Notices
+from edge.workers.owned import OwnedStream, Urgency
+from edge.workers.recent_costs import RecentCosts
 from edge.workers.settings import WorkerSettings
 from edge.workers.spare import SpareTime
 from edge.workers.wire import PushedUnit
 
-_COST_DECAY: Final = 0.97
-"""What judging costs is taken as its worst of late: a verdict just past the deadline helps nobody."""
 _BLIND_CHECK_MS: Final = 250.0
 _REST_SHARE: Final = 0.8
 """Share of the blind limit without media after which a caller is told that all is needed."""
 _JUDGE_FIRST_MS: Final = 1.0
-_MARGIN_MS: Final = 5.0
-"""By which a verdict must be expected before its deadline: costs are those of late, not those to come."""
 _MOST_IN_FRONT: Final = 8
 """Voluntary units of a stream that are still decoded before one of its that is due."""
 _LINGER_MS: Final = 10_000.0
@@ -78,9 +76,7 @@ class WorkerLoop:
         self.inbox = Inbox(settings.inbox_commands, connection)
         self._models = WorkerModels(self.inbox.put)
         self._running = True
-        self._judge_ms = 5.0
-        self._burst_cost_ms = 0.0
-        """Of decoding what one sample of the calm tier is made of."""
+        self._costs = RecentCosts()
         self._busy_ms = self._voluntary_ms = 0.0
         self._urgency = Urgency.CALM
         """Of the job that runs."""
@@ -89,6 +85,7 @@ class WorkerLoop:
         self._times = Distributions()
         self._decoded = self._judged = 0
         self._evidence = Evidence(send)
+        self._notices = Notices(send)
         self._blind_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -270,13 +267,7 @@ class WorkerLoop:
             if stream.pipeline is None or stream.cut or stream.blind:
                 continue
             self._ask_rest_of_gop(stream, now)
-            self._say_if_blind(stream, now)
-
-    def _say_if_blind(self, stream: OwnedStream, now: float) -> None:
-        """Once an episode."""
-        if not stream.blind and stream.is_blind(now):
-            stream.blind = True
-            self._count(stream, "blind")
+            self._notices.count_if_blind(stream, now)
 
     def _ask_rest_of_gop(self, stream: OwnedStream, now: float) -> None:
         """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
@@ -411,7 +402,7 @@ class WorkerLoop:
     def _close(self, stream: OwnedStream, reason: str, detail: str, *, retryable: bool) -> None:
         if stream.lingers_until_ms is not None:
             return
-        self._flush_notices(stream)
+        self._notices.flush(stream)
         if stream.cut and not stream.evidence_kept:
             self._jobs.drop(stream.id)
             if stream.pull is not None:
@@ -464,7 +455,7 @@ class WorkerLoop:
                 self._end(stream)
         stream.append(unit)
         # At once: what ends its blindness may be judged before the next look at all streams.
-        self._say_if_blind(stream, unit.arrival_ms)
+        self._notices.count_if_blind(stream, unit.arrival_ms)
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
         decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
         begun = stream.bursting and not unit.keyframe
@@ -533,7 +524,7 @@ class WorkerLoop:
         stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
         stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
         if samples and stream.bursting:
-            self._burst_cost_ms = max(stream.burst_cost_ms, self._burst_cost_ms * _COST_DECAY)
+            self._costs.decoded_burst(stream.burst_cost_ms)
         self._take_samples(stream, samples)
         if unit.keyframe and stream.bursting:
             self._go_on(stream)
@@ -542,15 +533,12 @@ class WorkerLoop:
         return not wanted
 
     def _is_hopeless(self, stream: OwnedStream, pipeline: StreamPipeline, late_ms: float) -> bool:
-        """Whether a calm stream's sample would be late if its keyframe were decoded now: all that is begun
-        goes before it."""
+        """Whether a calm stream's sample would be late if its keyframe were decoded now."""
         if pipeline.wants_all:
             return False
         begun = sum(other.bursting for other in self._streams.values() if other is not stream)
-        cost_ms = self._burst_cost_ms + self._judge_ms
-        # Past its blind limit it may hope for more, or the order of keyframes would settle who is never seen.
-        hope = max(0.0, stream.blind_share(self._clock.monotonic_ms()) - 0.5)
-        return late_ms + (begun * (1 - hope) + 1) * cost_ms > pipeline.burst_ms
+        blind_share = stream.blind_share(self._clock.monotonic_ms())
+        return self._costs.is_hopeless(late_ms, pipeline.burst_ms, begun, blind_share)
 
     def _go_on(self, stream: OwnedStream) -> None:
         """Units of a sample that is begun go before others', also those that came before it was."""
@@ -573,14 +561,14 @@ class WorkerLoop:
             # A sample that is ready goes before more decoding of what arrived with it.
             due_ms = stream.due_ms(sample.arrival_ms, urgency, begun=True) - _JUDGE_FIRST_MS
             self._jobs.push(stream.id, due_ms, self._judge_next)
-        self._say_lost(stream)
+        self._notices.say(stream, self._clock.monotonic_ms())
 
     def _judge_next(self, stream: OwnedStream) -> None:
         if not stream.samples or stream.cut:
             return
         sample = stream.samples.popleft()
-        deadline = sample.arrival_ms + stream.policy.budget_ms
-        if self._clock.monotonic_ms() + self._judge_ms + _MARGIN_MS > deadline:
+        deadline_ms = sample.arrival_ms + stream.policy.budget_ms
+        if not self._costs.in_time(self._clock.monotonic_ms(), deadline_ms):
             self._shed(stream, sample, "gave_way" if sample.voluntary else "late")
             return
         if sample.voluntary:
@@ -593,7 +581,7 @@ class WorkerLoop:
         judgement = stream.pipeline.judge(sample)
         now = self._clock.monotonic_ms()
         stream.judged_at(now)
-        self._judge_ms = max(now - start, self._judge_ms * _COST_DECAY)
+        self._costs.judged(now - start)
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
         stream.cut = verdict.action is Action.CUT and not verdict.shadow
@@ -624,29 +612,7 @@ class WorkerLoop:
         self._count(stream, reason)
 
     def _count(self, stream: OwnedStream, reason: str, count: int = 1) -> None:
-        stream.unsaid[reason] += count
-        stream.lost = stream.lost or reason != "gave_way"
-        self._say_lost(stream)
-
-    def _say_lost(self, stream: OwnedStream) -> None:
-        """At most one notice a second a stream, with counts."""
-        now = self._clock.monotonic_ms()
-        if stream.unsaid and now - stream.said_ms >= NOTICE_INTERVAL_MS:
-            stream.said_ms = now
-            self._flush_notices(stream)
-
-    def _flush_notices(self, stream: OwnedStream) -> None:
-        for reason, count in stream.unsaid.items():
-            self._send(
-                worker_pb2.FromWorker(
-                    notice=worker_pb2.Notice(
-                        stream_id=stream.id,
-                        degraded=gate_pb2.Degraded(reason=reason, count=count),
-                        cleared_pts_ms=stream.cleared_pts_ms,
-                    )
-                )
-            )
-        stream.unsaid.clear()
+        self._notices.count(stream, reason, self._clock.monotonic_ms(), count)
 
 
 def _rtmp_options(url: str, stream_id: StreamId) -> dict[str, str]:

@@ -11,7 +11,6 @@ from edge.domain import AccessUnit, Codec, Sample
 from edge.policy import Policy
 from edge.stream import PullSource, StreamPipeline
 
-NOTICE_INTERVAL_MS: Final = 1000.0
 _FAIRNESS: Final = 3.0
 """How many budgets a calm stream goes before another that has been judged lately, at most."""
 
@@ -68,7 +67,8 @@ class OwnedStream:
     lingers_until_ms: float | None = None
     """It has ended after its CUT, and only waits to be asked for evidence."""
     unsaid: Counter[str] = field(default_factory=Counter)
-    said_ms: float = -NOTICE_INTERVAL_MS
+    """What was not judged, by reason, and has not been told."""
+    said_ms: float = float("-inf")
     cleared_pts_ms: int = -1
 
     def in_burst(self, unit: AccessUnit) -> bool:
