@@ -38,6 +38,8 @@ _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 300
 _TURN_MS = 150.0
 """How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
+_PULL_TURN_MS = 35.0
+"""The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
 _SHOWN_BYTES = 4 * 1024 * 1024
 """Media for evidence goes to the worker in messages of about so much."""
 
@@ -356,7 +358,8 @@ class Watching:
             stream.verdict_came = asyncio.Event()
             self._open_again(stream)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stream.verdict_came.wait(), _TURN_MS / 1000)
+                turn_ms = _PULL_TURN_MS if stream.media is None else _TURN_MS
+                await asyncio.wait_for(stream.verdict_came.wait(), turn_ms / 1000)
             stream.verdict_came = None
 
     def _quarantine(self, stream: LiveStream) -> None:
