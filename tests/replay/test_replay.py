@@ -107,6 +107,12 @@ def test_folders_are_searched_for_videos(tmp_path: Path) -> None:
     assert found == ["a.MKV", "b.mp4", "c.flv", "notes.txt"]
 
 
+def test_a_link_to_what_is_gone_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "absent.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    assert [path.name for path in expand_paths([tmp_path])] == ["gone.mp4"]
+
+
 def test_a_decoder_that_crashes_costs_only_its_own_file(tmp_path: Path) -> None:
     """A real segmentation fault in the process that judges one of three files."""
     for name in ("a.mp4", "crash.mp4", "z.mp4"):
