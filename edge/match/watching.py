@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.match.entry import Candidate
-from edge.match.looks import LookSchedule
+from edge.match.looks import NEW_MS, LookSchedule
 from edge.match.screen import POINTS, Quad, points_of, quads
 
 U8 = npt.NDArray[np.uint8]
@@ -22,7 +22,9 @@ PAUSE_MS = 1000
 """From a search that led to nothing to the next frame that is averaged; twice as long after each."""
 MAX_PAUSE_MS = 8000
 LOOK_MS = 1000
-"""Between two looks at a screen that shows nothing known."""
+"""Between two looks at a screen that shows nothing known while the stream is new …"""
+LATER_LOOK_MS = 3000
+"""… and later on: a window or a shelf in a room may pass for a screen for hours."""
 
 
 class FramesLookup(Protocol):
@@ -70,6 +72,7 @@ class ScreenWatch:
         self._begin(0, 0)
         self._pause_ms = PAUSE_MS
         self._last_ms = 0
+        self._new_until_ms: int | None = None
         self._look_ms = 0
         """Media time from which on there is to be a look."""
         self._seen = False
@@ -82,6 +85,8 @@ class ScreenWatch:
         if pts_ms < self._last_ms:
             self.__init__()  # type: ignore[misc]
         self._last_ms = pts_ms
+        if self._new_until_ms is None:
+            self._new_until_ms = pts_ms + NEW_MS
         # Where a screen shows something known its corners are good: no search.
         if not self._seen and pts_ms >= self._from_ms:
             self._average(pts_ms, luma)
@@ -90,7 +95,8 @@ class ScreenWatch:
     def looked(self, pts_ms: int, seen: bool) -> None:
         """Whether the look led to something known: if so every frame is looked at."""
         self._seen = seen
-        self._look_ms = pts_ms if seen else pts_ms + LOOK_MS
+        new = self._new_until_ms is None or pts_ms < self._new_until_ms
+        self._look_ms = pts_ms if seen else pts_ms + (LOOK_MS if new else LATER_LOOK_MS)
 
     def _average(self, pts_ms: int, luma: U8) -> None:
         if not self._count:

@@ -9,7 +9,7 @@ import pytest
 
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, MatchVote, PdqHasher, StreamLookup
 from edge.match.screen import Quad
-from edge.match.watching import FRAMES, LOOK_MS, MAX_PAUSE_MS, PAUSE_MS, ScreenWatch
+from edge.match.watching import FRAMES, LATER_LOOK_MS, LOOK_MS, MAX_PAUSE_MS, PAUSE_MS, ScreenWatch
 from tests.match.test_screen import SLANTED, U8, filmed, picture
 
 CORNERS = SLANTED["from the right"]
@@ -63,6 +63,13 @@ def test_looks_are_seldom_until_one_shows_something_known() -> None:
     first = (FRAMES - 1) * EVERY_MS
     assert looks(ScreenWatch(), frames, seen=False) == list(range(first, 6000, LOOK_MS))
     assert looks(ScreenWatch(), frames, seen=True) == list(range(first, 6000, EVERY_MS))
+
+
+def test_looks_are_fewer_later_on() -> None:
+    frames = [filmed(picture(n % 6), CORNERS, 180, 320, seed=n % 6) for n in range(100)]
+    gaps = np.diff(looks(ScreenWatch(), frames, seen=False))
+    assert (gaps[:8] == LOOK_MS).all()
+    assert (gaps[-2:] == LATER_LOOK_MS).all()
 
 
 def test_searches_become_seldom_where_they_lead_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
