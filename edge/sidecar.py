@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from edge.clock import SystemClock
 from edge.config import Settings
 from edge.detect.default_policy import default_policy
 from edge.enforce.catalogue import use_messages
-from edge.errors import ConfigError
+from edge.errors import ConfigError, LedgerUnavailable
 from edge.hooks import HookSettings, create_app
 from edge.hooks.servers import IngestServers, arguments_of, upstream_of
 from edge.ledger import DurableLedger
@@ -38,6 +39,9 @@ from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings
 
 _GRACE_S = 2.0
+_LEDGER_WAIT_S = 60.0
+"""How long a gate that starts waits for its ledger; then whoever started it is told."""
+_LEDGER_PAUSE_S = 1.0
 _SWITCH_S = 0.0005
 
 log = structlog.get_logger(__name__)
@@ -70,7 +74,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     model_dir = model_store(settings).in_force()
     use_messages(settings.messages_dir)
     servers = IngestServers(settings)
-    ledger = DurableLedger.open(settings.ledger, settings.data_dir / "journal.jsonl", gate=settings.gate_name)
+    ledger = await _open_ledger(settings)
     try:
         policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
         gate = Gate(
@@ -124,6 +128,21 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                     await serving
     finally:
         ledger.close()
+
+
+async def _open_ledger(settings: Settings) -> DurableLedger:
+    """A database elsewhere may be away for a while, as when it is started with the gate; one in a file is
+    there or is not. Raises LedgerUnavailable."""
+    journal = settings.data_dir / "journal.jsonl"
+    give_up_at = time.monotonic() + _LEDGER_WAIT_S
+    while True:
+        try:
+            return DurableLedger.open(settings.ledger, journal, gate=settings.gate_name)
+        except LedgerUnavailable as error:
+            if settings.ledger.startswith("sqlite") or time.monotonic() > give_up_at:
+                raise
+            log.warning("the ledger is away, the gate waits for it before it starts", error=str(error))
+        await asyncio.sleep(_LEDGER_PAUSE_S)
 
 
 def _settle_memory() -> None:

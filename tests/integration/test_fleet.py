@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -142,3 +144,26 @@ def test_a_policy_set_on_one_edge_is_in_force_on_the_other(edges: tuple[Edge, Ed
     with pytest.raises(grpc.RpcError) as refused:
         there.operator.SetPolicy(request, metadata=there.admin)
     assert refused.value.code() is grpc.StatusCode.ABORTED
+
+
+def test_a_gate_that_starts_while_postgresql_is_away_waits_for_it(
+    postgresql: Cluster, tmp_path: Path
+) -> None:
+    config = CONFIG.format(url=postgresql.new_store(tmp_path).url)
+    os.kill(postgresql.postmaster, signal.SIGSTOP)
+    back = threading.Thread(target=_continue_when_waited_for, args=(postgresql, tmp_path / "gate.log"))
+    back.start()
+    try:
+        with GateProcess(tmp_path, config=config) as gate, grpc.insecure_channel(gate.grpc) as channel:
+            assert admit(gate_pb2_grpc.GateStub(channel), "anna").allowed
+    finally:
+        back.join()
+
+
+def _continue_when_waited_for(cluster: Cluster, gate_log: Path) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end:
+        if gate_log.is_file() and "the gate waits for it" in gate_log.read_text():
+            break
+        time.sleep(0.05)
+    os.kill(cluster.postmaster, signal.SIGCONT)
