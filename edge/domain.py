@@ -65,6 +65,7 @@ class Tier(StrEnum):
 class SignalSource(StrEnum):
     DETECT = "detect"
     MATCH = "match"
+    SOUND = "sound"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,11 @@ class MatchPolicy(_Part):
     k: int = Field(3, ge=1, le=64, description="Samples on the same entry …")
     n: int = Field(5, ge=1, le=64, description="… of the last n before the match counts.")
     action: Action = Field(Action.CUT, description="What a counted match asks for.")
+    sound_action: Action = Field(
+        Action.FLAG,
+        description="What a match by sound alone asks for: the same music is played by many. pass: sound is "
+        "not looked at.",
+    )
 
     @model_validator(mode="after")
     def _k_of_n(self) -> Self:

@@ -37,7 +37,7 @@ class Decision:
     """Of the deciding signal (FLAG, CUT) or the highest detect score (PASS)."""
     category: str = ""
     reason: str = ""
-    """``detector``, ``match``; empty for PASS."""
+    """``detector``, ``match``, ``sound``; empty for PASS."""
     signals: tuple[Signal, ...] = ()
     """FLAG and CUT: the samples that led to it, oldest first, then the rest of this sample's signals.
     PASS: this sample's signals."""
@@ -53,6 +53,7 @@ class Decider:
         self._policy = policy
         self._categories = {name: CategoryState(part) for name, part in policy.categories.items()}
         self._flagged_entries: set[str] = set()
+        self._flagged_sounds: set[str] = set()
         self._cut = False
         self._cut_acted = False
         self._cleared_pts_ms = -1
@@ -76,6 +77,8 @@ class Decider:
         near_match = near_match and self._policy.match.enabled
         suspicious = near_match or any(state.raised for state in self._categories.values())
         suspicion = Suspicion.STANDING if near_match else Suspicion.NONE
+        if self._sounds(now):
+            suspicion = max(suspicion, Suspicion.RAISED)
         for signal in detected:
             if (state := self._categories.get(signal.category)) is not None:
                 suspicion = max(suspicion, state.suspicion)
@@ -116,6 +119,7 @@ class Decider:
             if led := state.cut_due:
                 return Action.CUT, led
         matches = [s for s in now if s.source is SignalSource.MATCH] if self._policy.match.enabled else []
+        matches += self._sounds(now)
         for signal in matches:
             if self._match_action(signal) is Action.CUT:
                 return Action.CUT, (signal,)
@@ -124,16 +128,21 @@ class Decider:
                 state.flagged = True
                 return Action.FLAG, led
         for signal in matches:
-            if (
-                self._match_action(signal) is Action.FLAG
-                and (signal.entry or "") not in self._flagged_entries
-            ):
-                self._flagged_entries.add(signal.entry or "")
+            flagged = self._flagged_sounds if signal.source is SignalSource.SOUND else self._flagged_entries
+            if self._match_action(signal) is Action.FLAG and (signal.entry or "") not in flagged:
+                flagged.add(signal.entry or "")
                 return Action.FLAG, (signal,)
         return Action.PASS, ()
 
+    def _sounds(self, now: tuple[Signal, ...]) -> list[Signal]:
+        """Known sound, where the policy wants to hear of it: once a stream and entry, as music comes back."""
+        match = self._policy.match
+        listens = match.enabled and match.sound_action is not Action.PASS
+        return [s for s in now if s.source is SignalSource.SOUND] if listens else []
+
     def _match_action(self, signal: Signal) -> Action:
-        action = self._policy.match.action
+        match = self._policy.match
+        action = match.sound_action if signal.source is SignalSource.SOUND else match.action
         if action is Action.CUT and AT_MOST_FLAG in signal.detail.split():
             return Action.FLAG
         return action
@@ -149,4 +158,4 @@ class Decider:
         self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
 
 
-_REASONS = {SignalSource.DETECT: "detector", SignalSource.MATCH: "match"}
+_REASONS = {SignalSource.DETECT: "detector", SignalSource.MATCH: "match", SignalSource.SOUND: "sound"}

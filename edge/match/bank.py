@@ -174,11 +174,11 @@ class Bank:
         if marked > MAX_MARKED:
             out = [frozenset((*old, *ids)) for old, ids in zip(self.removed, gone, strict=True)]
             builder = _left_of((*self.segments, *parts), (*out, *(frozenset(n.removed) for n in names)))
-            segments = [self._write_segment(builder)] if len(builder) else []
+            segments = [self._write_segment(builder)] if builder.entries else []
         else:
             if len(parts) > 1:
                 builder = _left_of(parts, [frozenset(name.removed) for name in names])
-                names = [self._write_segment(builder)] if len(builder) else []
+                names = [self._write_segment(builder)] if builder.entries else []
             segments = [
                 *(
                     name.model_copy(update={"removed": tuple(sorted({*name.removed, *ids}))})
@@ -282,7 +282,7 @@ class Bank:
         builder = _left_of(old, [out[segment.path] for segment in old])
         files = {segment.path.name for segment in old}
         kept = tuple(name for name in self.manifest.segments if name.file not in files)
-        added = (self._write_segment(builder),) if len(builder) else ()
+        added = (self._write_segment(builder),) if builder.entries else ()
         self._commit({"segments": (*kept, *added)})
         for file in files:
             (self.path.parent / file).unlink(missing_ok=True)

@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from edge.match.bank import Bank
-from edge.match.entry import Candidate, Entry, EntryKind, HashRun, Variant
+from edge.match.chromaprint import Items
+from edge.match.entry import Candidate, Entry, EntryKind, HashRun, SoundCandidate, Variant
 from edge.match.manifest import bank_files
 from edge.match.search import Codes
 
@@ -53,6 +54,35 @@ class OpenBank:
                 ]
         return found, cut_short
 
+    def sounds(self, live: Items, new: int) -> tuple[list[SoundCandidate], bool]:
+        """Known sound that the newest ``new`` of live items end, and whether a bound was hit on the way."""
+        found: list[SoundCandidate] = []
+        cut_short = False
+        for segment, off in zip(self.bank.segments, self._off, strict=True):
+            if segment.sound is None:
+                continue
+            hits, bound = segment.sound.search(live, new)
+            cut_short = cut_short or bound
+            for number, at_ms, hit in hits:
+                entry = segment.entry(number)
+                if self._in_use(entry.id, off):
+                    found.append(
+                        SoundCandidate(
+                            entry=entry.id,
+                            bank=self.bank.name,
+                            label=entry.label or self.bank.info.label,
+                            end=hit.end,
+                            timestamp_ms=at_ms,
+                            items=hit.items,
+                            error=hit.error,
+                            slope=hit.slope,
+                            opinion=self.bank.info.opinion,
+                            severity=self.bank.info.severity,
+                            quarantined=entry.id in self._quarantined,
+                        )
+                    )
+        return found, cut_short
+
     def _in_use(self, entry_id: str, off: frozenset[str]) -> bool:
         ratio = self.bank.info.enabled_ratio
         return entry_id not in off and (ratio >= 1.0 or _coin(entry_id) < ratio)
@@ -88,6 +118,11 @@ class BankSet:
     @property
     def hashes(self) -> int:
         return sum(opened.bank.manifest.hashes for opened in self.banks)
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether any entry of them has known sound."""
+        return any(s.sound is not None for opened in self.banks for s in opened.bank.segments)
 
     def read_anew(self, directory: Path | None, stamp: Stamp) -> BankSet:
         """The directory as it is now; segments that are open already are not read again.

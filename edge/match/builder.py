@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from edge.errors import InvalidInput, LimitExceeded
-from edge.match import container, index
-from edge.match.entry import Entry, EntryKind, Footage, HashRun
+from edge.match import container, index, sound_index
+from edge.match.entry import Entry, EntryKind, Footage, HashRun, SoundPrint
 from edge.match.pdq import HASH_BYTES
 from edge.match.search import Codes, codes_of
 
@@ -38,6 +38,8 @@ class SegmentBuilder:
         self._entries: list[bytes] | None = None
         """None while every entry is named by its hash alone."""
         self._keys = array("Q")
+        self._sounds: dict[int, SoundPrint] = {}
+        """By number of the entry."""
 
     def __len__(self) -> int:
         """Hashes so far."""
@@ -52,14 +54,16 @@ class SegmentBuilder:
 
         The caller sees to it that no id comes twice; hashes that are named by nothing else may.
         """
-        if not footage.hashes:
-            raise InvalidInput(f"entry {footage.entry.id!r}", "has no hashes")
+        if not footage.hashes and footage.sound is None:
+            raise InvalidInput(f"entry {footage.entry.id!r}", "has neither hashes nor sound")
         if len(self) + len(footage.hashes) > MAX_CODES:
             raise LimitExceeded("bank segment", MAX_CODES, len(self) + len(footage.hashes), "hashes")
         if self._entries is None and not is_plain(footage):
             self._entries = [_dump(plain_entry(bits)) for bits in self._hashes()]
             self._keys = array("Q", (entry_key(bits.hex()) for bits in self._hashes()))
         number = self.entries
+        if footage.sound is not None:
+            self._sounds[number] = footage.sound
         for run in footage.hashes:
             self._codes += run.bits
             self._entry.append(number)
@@ -116,6 +120,8 @@ class SegmentBuilder:
             by_key = np.argsort(self._keys, kind="stable")
             arrays["entry_key"] = np.frombuffer(self._keys, np.uint64)[by_key]
             arrays["entry_of_key"] = by_key.astype(np.uint32)
+        if self._sounds:
+            arrays |= sound_index.build([self._sounds.get(number) for number in range(self.entries)])
         plan: index.Plan | None = None
         if len(unique) > index.SCAN_UP_TO:
             plan, buckets = index.build(unique)

@@ -18,11 +18,15 @@ MAX_ID = 128
 MAX_LABEL = 64
 MAX_NOTE = 1024
 MAX_MEDIA_MS = 2**32 - 1
+MAX_SOUND_ITEMS = 1 << 18
+"""Of one entry: nine hours."""
 
 
 class EntryKind(StrEnum):
     VIDEO = "video"
     IMAGE = "image"
+    SOUND = "sound"
+    """A recording without a picture."""
 
 
 class Opinion(StrEnum):
@@ -157,11 +161,38 @@ class HashRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundPrint:
+    """Chromaprint items of an entry's sound, one every 124 ms."""
+
+    items: bytes
+    """uint32, little endian."""
+    start_ms: int = 0
+    """Where in the entry's time the first one begins."""
+
+    def __post_init__(self) -> None:
+        count, rest = divmod(len(self.items), 4)
+        if rest or not count:
+            raise InvalidInput("sound.items", f"has {len(self.items)} bytes, not a multiple of 4")
+        if count > MAX_SOUND_ITEMS:
+            raise LimitExceeded("sound.items", MAX_SOUND_ITEMS, count, "items")
+        if not 0 <= self.start_ms <= MAX_MEDIA_MS:
+            raise LimitExceeded("sound.start_ms", MAX_MEDIA_MS, self.start_ms, "ms")
+
+    def __len__(self) -> int:
+        """Items."""
+        return len(self.items) // 4
+
+    def array(self) -> U32:
+        return np.frombuffer(self.items, "<u4").astype(np.uint32)
+
+
+@dataclass(frozen=True, slots=True)
 class Footage:
-    """An entry with all its hashes, in order of time."""
+    """An entry with all its hashes, in order of time, and its sound."""
 
     entry: Entry
     hashes: tuple[HashRun, ...]
+    sound: SoundPrint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,5 +214,28 @@ class Candidate:
     severity: Severity = Severity.HIGH
     quality: int = field(default=100, kw_only=True)
     """PDQ quality of the live view, 0 to 100."""
+    quarantined: bool = field(default=False, kw_only=True)
+    """A runaway entry: it may ask for a person, not for a cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundCandidate:
+    """A stretch of one bank entry that sounds like the newest stretch of live sound."""
+
+    entry: str
+    bank: str
+    label: str
+    end: int
+    """Number of the live stretch's last item."""
+    timestamp_ms: int
+    """Where in the known sound that item is."""
+    items: int
+    """How long the stretch is."""
+    error: float
+    """Share of the bits that differ."""
+    slope: float
+    """Bank time over live time."""
+    opinion: Opinion = Opinion.VIOLATING
+    severity: Severity = Severity.HIGH
     quarantined: bool = field(default=False, kw_only=True)
     """A runaway entry: it may ask for a person, not for a cut."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ def write(items: Iterable[Footage], out: IO[str], form: Format) -> int:
     """Write footage; returns the number of entries written.
 
     ``pdq`` writes hashes alone, ``vpdq`` wants a single video. InvalidInput when the format cannot
-    hold what is written.
+    hold what is written. The sound of entries is in ``jsonl`` alone.
     """
     table = csv.writer(out, lineterminator="\n")
     if form is Format.CSV:
@@ -66,6 +67,9 @@ def _document(item: Footage) -> dict[str, Any]:
     document["hashes"] = [
         [r.bits.hex(), r.start_ms, r.span_ms, r.quality, r.variant.word] for r in item.hashes
     ]
+    if item.sound is not None:
+        items = base64.b64encode(item.sound.items).decode()
+        document["sound"] = {"start_ms": item.sound.start_ms, "items": items}
     return document
 
 

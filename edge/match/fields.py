@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from edge.errors import InvalidInput
-from edge.match.entry import Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.entry import Entry, EntryKind, Footage, HashRun, SoundPrint, Variant
 from edge.match.pdq import parse_hex
 
 
 def parse_footage(document: Mapping[str, Any]) -> Footage:
     hashes = document.get("hashes")
-    if not isinstance(hashes, list) or not hashes:
+    sound = parse_sound(document.get("sound"))
+    if not isinstance(hashes, list) or not (hashes or sound):
         raise InvalidInput("hashes", "wants a list of [hash, start_ms, span_ms, quality, variant]")
     runs = []
     for fields in hashes:
@@ -38,7 +41,20 @@ def parse_footage(document: Mapping[str, Any]) -> Footage:
         duration_ms=integer("duration_ms", document.get("duration_ms", 0)),
         added_ms=integer("added_ms", document.get("added_ms", 0)),
     )
-    return Footage(entry, tuple(runs))
+    return Footage(entry, tuple(runs), sound)
+
+
+def parse_sound(value: Any) -> SoundPrint | None:
+    """``{"start_ms": …, "items": base64 of uint32}``, or nothing."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise InvalidInput("sound", "wants an object with start_ms and items")
+    try:
+        items = base64.b64decode(text_of(value, "items"), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput("sound.items", f"is not base64: {error}") from None
+    return SoundPrint(items, integer("sound.start_ms", value.get("start_ms", 0)))
 
 
 def parse_json(text: str) -> Any:
@@ -88,4 +104,4 @@ def kind_of(word: str) -> EntryKind:
     try:
         return EntryKind(word)
     except ValueError:
-        raise InvalidInput("kind", f"{word[:80]!r} is neither video nor image") from None
+        raise InvalidInput("kind", f"{word[:80]!r} is none of video, image, sound") from None

@@ -18,7 +18,9 @@ import numpy.typing as npt
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
+from edge.match.chromaprint import ITEM_MS, available
 from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.hearing import sound_of
 from edge.match.pdq import LIMITED_RANGE, PdqHasher, distance
 from edge.match.variants import VariantSet, variants_of
 
@@ -87,16 +89,33 @@ def fingerprint(
     variants: VariantSet = VariantSet.FULL,
     min_quality: int = MIN_QUALITY,
     still_bits: int = STILL_BITS,
+    sound: bool | None = None,
     progress: Progress | None = None,
 ) -> Footage:
-    """Decode a file and hash every frame of it.
+    """Decode a file and hash every frame of it, and its sound.
+
+    ``sound``: whether to look at it; None: where libchromaprint is installed. A file that has sound and no
+    picture becomes an entry of sound alone.
 
     ``entry_id`` defaults to the start of the file's SHA-256. Raises BrokenMedia when nothing can be
     decoded, InvalidInput when there is no such file or no frame reaches ``min_quality``, and
-    LimitExceeded when the video has over eight million hashes.
+    LimitExceeded when the video has over eight million hashes. ConfigError when sound is asked for and
+    libchromaprint is missing.
     """
     if not path.is_file():
         raise InvalidInput("path", f"no such file: {path}")
+    heard = sound_of(path) if (available() if sound is None else sound) else None
+    if heard is not None and not has_picture(path):
+        entry = Entry(
+            id=entry_id or content_id(path),
+            kind=EntryKind.SOUND,
+            label=label,
+            source=printable(path.name),
+            note=note,
+            duration_ms=heard.start_ms + round(len(heard) * ITEM_MS),
+            added_ms=added_ms,
+        )
+        return Footage(entry, (), heard)
     hasher = PdqHasher(contrast=LIMITED_RANGE)
     runs: list[HashRun] = []
     latest: dict[Variant, int] = {}
@@ -120,7 +139,7 @@ def fingerprint(
                 raise LimitExceeded(f"{path.name}", MAX_HASHES, MAX_HASHES + 1, "hashes")
             latest[variant] = len(runs)
             runs.append(HashRun(found.bits, start_ms=end, quality=found.quality, variant=variant))
-    if not runs:
+    if not runs and heard is None:
         raise InvalidInput(str(path), f"none of {frames} frames has a PDQ quality of {min_quality} or more")
     kind = EntryKind.IMAGE if frames == 1 else EntryKind.VIDEO
     entry = Entry(
@@ -132,7 +151,17 @@ def fingerprint(
         duration_ms=0 if kind is EntryKind.IMAGE else end,
         added_ms=added_ms,
     )
-    return Footage(entry, tuple(runs))
+    return Footage(entry, tuple(runs), heard)
+
+
+def has_picture(path: Path) -> bool:
+    """Whether a file has a video or image, other than the cover of a recording. Raises BrokenMedia."""
+    try:
+        with av.open(str(path)) as media:
+            cover = av.stream.Disposition.attached_pic
+            return any(not stream.disposition & cover for stream in media.streams.video)
+    except (FFmpegError, ValueError, OSError) as error:
+        raise BrokenMedia(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def content_id(path: Path) -> str:

@@ -7,7 +7,7 @@
 | ``pdq`` | a hash a line, as in plain lists and python-threatexchange PDQ signals; ``#`` comments |
 | ``csv`` | a header line and a line a hash; the column ``hash`` is enough |
 | ``stopncii`` | a page of StopNCII's FetchHashes, with withdrawals and its position in the feed |
-| ``jsonl`` | this project's own: an object a line and entry, nothing lost |
+| ``jsonl`` | this project's own: an object a line and entry, nothing lost, sound included |
 """
 
 from __future__ import annotations

@@ -160,12 +160,12 @@ class Intake:
         self._look_up_plain()
         if self._plain:
             self._count(added=len(self._plain))
-            if len(self._builder):
+            if self._builder.entries:
                 for bits in self._plain:
                     self._builder.add_image(bits)
             else:
                 self._builder.add_plain(b"".join(self._plain))
-        if len(self._builder):
+        if self._builder.entries:
             name, segment = self._write(self._builder)
             self._names.append(name)
             self._segments.append(segment)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.domain import Signal, SignalSource
 from edge.errors import LimitExceeded
+from edge.match.chromaprint import available
 from edge.match.entry import Candidate
-from edge.match.fingerprint import Progress, frames_of
+from edge.match.fingerprint import Progress, frames_of, has_picture
+from edge.match.hearing import heard_in
+from edge.match.listening import Listening
 from edge.match.matcher import Matcher
 from edge.match.vote import MatchVote
 from edge.match.watching import StreamLookup
@@ -26,11 +31,13 @@ class Found:
     first_ms: int
     """Media time at which the vote counted it first."""
     distance: int
-    """The least, bits."""
+    """The least, bits; -1 where it was found by its sound."""
     samples: int
-    """Samples at which it counted."""
+    """Samples at which it counted; of sound: stretches."""
     detail: str
     """Of the first time, as in the signal."""
+    by: SignalSource = SignalSource.MATCH
+    """The picture or the sound."""
 
 
 @dataclass(slots=True)
@@ -55,18 +62,22 @@ def look_up(
     interval_ms: int = 200,
     progress: Progress | None = None,
 ) -> Lookup:
-    """Look a video or image up, one sample every ``interval_ms`` of media time.
+    """Look a video or image up, one sample every ``interval_ms`` of media time, and its sound, where a bank
+    has any and libchromaprint is installed.
 
     A single image counts when it is within the radius: it cannot be voted on. Raises BrokenMedia.
     """
     if interval_ms > MAX_INTERVAL_MS:
         raise LimitExceeded("interval_ms", MAX_INTERVAL_MS, interval_ms, "ms")
     result = Lookup()
-    found: dict[tuple[str, str], Found] = {}
+    found: dict[tuple[str, str, SignalSource], Found] = {}
+    listens = matcher.has_sound and available()
+    for signal in _heard(path, matcher) if listens else ():
+        _note(found, signal)
     due = 0
     last: tuple[Candidate, ...] = ()
     stream = StreamLookup(matcher)
-    for at, length, luma in frames_of(path):
+    for at, length, luma in frames_of(path) if not listens or has_picture(path) else ():
         if at < due:
             continue
         due = at + interval_ms
@@ -80,15 +91,28 @@ def look_up(
         if last and (result.nearest is None or last[0].distance < result.nearest.distance):
             result.nearest = last[0]
         for signal in vote.add(at, last):
-            bank = signal.detail.split(" ", 1)[0].removeprefix("bank=")
-            entry, distance = signal.entry or "", signal.distance or 0
-            one = Found(entry, bank, signal.category, at, distance, 0, signal.detail)
-            one = found.setdefault((bank, entry), one)
-            one.samples += 1
-            one.distance = min(one.distance, distance)
+            _note(found, signal)
     if result.samples == 1:
         for c in last:
             detail = f"bank={c.bank} variant={c.variant}"
-            found.setdefault((c.bank, c.entry), Found(c.entry, c.bank, c.label, 0, c.distance, 1, detail))
+            key = c.bank, c.entry, SignalSource.MATCH
+            found.setdefault(key, Found(c.entry, c.bank, c.label, 0, c.distance, 1, detail))
     result.found = list(found.values())
     return result
+
+
+def _heard(path: Path, matcher: Matcher) -> Iterator[Signal]:
+    listening = Listening(matcher)
+    for heard in heard_in(path):
+        if heard.restarted:
+            listening.restart()
+        yield from listening.add(heard.items, heard.start_ms)
+
+
+def _note(found: dict[tuple[str, str, SignalSource], Found], signal: Signal) -> None:
+    bank = signal.detail.split(" ", 1)[0].removeprefix("bank=")
+    entry, distance = signal.entry or "", -1 if signal.distance is None else signal.distance
+    one = Found(entry, bank, signal.category, signal.pts_ms, distance, 0, signal.detail, signal.source)
+    one = found.setdefault((bank, entry, signal.source), one)
+    one.samples += 1
+    one.distance = min(one.distance, distance)

@@ -14,7 +14,8 @@ from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
 from edge.match.bankset import MAX_CANDIDATES, BankSet, stamp_of
 from edge.match.border import STRAY_OVERLAY, Rectangle, inside_border
-from edge.match.entry import Candidate, Opinion, Variant
+from edge.match.chromaprint import Items
+from edge.match.entry import Candidate, Opinion, SoundCandidate, Variant
 from edge.match.fingerprint import MIN_QUALITY
 from edge.match.panel import panels
 from edge.match.pdq import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
@@ -155,6 +156,28 @@ class Matcher:
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
         """The same for a frame that is hashed already, without a look inside it."""
         return _bounded(_without_benign(self._look_up("", found)))
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether a bank knows any sound."""
+        return self.banks.has_sound
+
+    def query_sound(self, live: Items, new: int) -> tuple[SoundCandidate, ...]:
+        """Known sound that the newest ``new`` of live items, uint32 ``(n,)``, are the end of; for each entry
+        its nearest stretch, the nearest first, harmless ones included."""
+        found: list[SoundCandidate] = []
+        now = self._clock.wall_ms()
+        for opened in self.banks.banks:
+            if opened.usable(now):
+                candidates, cut_short = opened.sounds(live, new)
+                found += candidates
+                self.cut_short[opened.bank.name] += cut_short
+        best: dict[tuple[str, str], SoundCandidate] = {}
+        for c in found:
+            known = best.get((c.bank, c.entry))
+            if known is None or c.error < known.error:
+                best[c.bank, c.entry] = c
+        return tuple(sorted(best.values(), key=lambda c: c.error)[:MAX_CANDIDATES])
 
     def _look_up(self, change: str, found: PdqHash) -> list[Candidate]:
         if found.quality < self.min_quality:

@@ -23,6 +23,7 @@ from edge.match.entry import Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.manifest import SegmentName
 from edge.match.pdq import HASH_BYTES
 from edge.match.search import Codes, Hits, codes_of, scan
+from edge.match.sound_index import SoundIndex
 
 _MAX_PARSED = 1024
 MAX_REFS_PER_CODE = 1024
@@ -57,6 +58,8 @@ class Segment:
         """Whether it holds single images alone that are named by nothing but their hash."""
         self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
         """The kinds of variants that it holds."""
+        self.sound: SoundIndex | None = None
+        """Known sound; None where no entry has any."""
         if not self.plain:
             self._first = _array(path, a, "ref_first", np.uint32)
             self._ref_entry = _array(path, a, "ref_entry", np.uint32)
@@ -70,6 +73,8 @@ class Segment:
             self._entry_of_key = _array(path, a, "entry_of_key", np.uint32)
             self._check(path)
             self.variants = frozenset(Variant(int(v)) for v in np.unique(self._ref_variant))
+            if "sound_items" in a:
+                self.sound = SoundIndex(path, a, self.entries, verify=verify)
         elif self.entries != len(self._codes):
             raise BankError(f"{path}: {self.entries} entries for {len(self._codes)} plain codes")
 
@@ -163,7 +168,12 @@ class Segment:
         for number in range(self.entries):
             refs = order[bounds[number] : bounds[number + 1]]
             runs = tuple(self._run(int(r), self._codes[code_of_ref[r]].tobytes()) for r in refs)
-            yield Footage(self._entry(number), runs)
+            sound = None if self.sound is None else self.sound.print_of(number)
+            yield Footage(self._entry(number), runs, sound)
+
+    def entry(self, number: int) -> Entry:
+        """The entry at ``number``, as ``sound`` counts them."""
+        return self._entry(number)
 
     def _run(self, ref: int, bits: bytes) -> HashRun:
         return HashRun(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.clock import SystemClock
 from edge.detect import Detector
-from edge.domain import Action, SignalSource, Verdict, new_stream_id
+from edge.domain import Action, Signal, SignalSource, Verdict, new_stream_id
 from edge.errors import GateError
-from edge.match import Matcher
+from edge.match import ITEM_SPAN_MS, Heard, Listening, Matcher, available, heard_in
 from edge.policy import Policy
 from edge.stream import StreamPipeline, open_media_file
 
@@ -37,7 +37,9 @@ class Match:
     first_s: float
     last_s: float
     distance: int
+    """The least, bits; -1 where it was found by its sound."""
     samples: int
+    by: SignalSource
 
 
 class Replay:
@@ -54,6 +56,12 @@ class Replay:
         Times are seconds from the file's first frame; scores are calibrated window probabilities.
         """
         return spared(path, lambda: self._judge(path, windows))
+
+    def _sound(self, path: Path) -> _Sound:
+        match = self._policy.match
+        wanted = match.enabled and match.sound_action is not Action.PASS
+        listens = wanted and self._matcher.has_sound and available()
+        return _Sound(heard_in(path) if listens else iter(()), self._matcher)
 
     def _judge(self, path: Path, windows: bool) -> dict[str, Any]:
         first: dict[Action, float] = {}
@@ -86,10 +94,13 @@ class Replay:
                             decided = verdict
                     _note_matches(matches, verdict, at_s)
 
+            sound = self._sound(path)
             for unit in media.units():
                 start_ms = unit.pts_ms if start_ms is None else min(start_ms, unit.pts_ms)
                 last_ms = max(last_ms, unit.pts_ms)
+                pipeline.hear(sound.until(unit.pts_ms - start_ms))
                 judge(pipeline.decode(unit))
+            pipeline.hear(sound.until(None))
             judge(pipeline.drain())
             duration_s = media.duration_s or (last_ms - (start_ms or 0)) / 1000
         values = [score for _, score in scores]
@@ -107,6 +118,7 @@ class Replay:
                 {
                     "entry": match.entry,
                     "category": match.category,
+                    "by": "sound" if match.by is SignalSource.SOUND else "picture",
                     "first_s": match.first_s,
                     "last_s": match.last_s,
                     "distance": match.distance,
@@ -118,6 +130,29 @@ class Replay:
         if windows:
             report["windows"] = [list(pair) for pair in scores]
         return report
+
+
+class _Sound:
+    """Known sound of a file, as its media time goes on."""
+
+    def __init__(self, heard: Iterator[Heard], matcher: Matcher) -> None:
+        self._heard = heard
+        self._listening = Listening(matcher)
+        self._next: Heard | None = None
+
+    def until(self, pts_ms: int | None) -> tuple[Signal, ...]:
+        """Known sound up to ``pts_ms``, None for the end; it comes when all of its items' sound has."""
+        signals: tuple[Signal, ...] = ()
+        while True:
+            if self._next is None:
+                self._next = next(self._heard, None)
+            heard = self._next
+            if heard is None or (pts_ms is not None and heard.start_ms + ITEM_SPAN_MS > pts_ms):
+                return signals
+            if heard.restarted:
+                self._listening.restart()
+            signals += self._listening.add(heard.items, heard.start_ms)
+            self._next = None
 
 
 def spared(path: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -132,12 +167,14 @@ def spared(path: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _note_matches(matches: dict[str, Match], verdict: Verdict, at_s: float) -> None:
     for signal in verdict.signals:
-        if signal.source is not SignalSource.MATCH or signal.entry is None or signal.distance is None:
+        if signal.source is SignalSource.DETECT or signal.entry is None:
             continue
-        known = matches.get(signal.entry)
+        distance = -1 if signal.distance is None else signal.distance
+        key = f"{signal.source} {signal.entry}"
+        known = matches.get(key)
         if known is None:
-            matches[signal.entry] = Match(signal.entry, signal.category, at_s, at_s, signal.distance, 1)
+            matches[key] = Match(signal.entry, signal.category, at_s, at_s, distance, 1, signal.source)
         else:
             known.last_s = at_s
-            known.distance = min(known.distance, signal.distance)
+            known.distance = min(known.distance, distance)
             known.samples += 1

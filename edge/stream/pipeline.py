@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edge.clock import Clock
 from edge.decide import Decider
-from edge.domain import AccessUnit, Sample, StreamId, Tier, Verdict
+from edge.domain import AccessUnit, Sample, Signal, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
 from edge.match import Matcher, MatchVote, StreamLookup
 from edge.policy import Policy
@@ -132,6 +132,8 @@ class StreamPipeline:
         self._suspicious = False
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
+        self._sounds: dict[str, Signal] = {}
+        """Known sound since the newest judged sample, by entry: the last of each."""
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
         self._steps_ms: deque[int] = deque(maxlen=STEPS)
@@ -295,6 +297,11 @@ class StreamPipeline:
             raise BrokenMedia(f"nothing decodable in all of {self._units} access units")
         return samples
 
+    def hear(self, signals: tuple[Signal, ...]) -> None:
+        """Known sound of the stream; it is decided upon with the next sample."""
+        for signal in signals:
+            self._sounds[f"{signal.detail.split(' ', 1)[0]} {signal.entry}"] = signal
+
     def judge(self, sample: Sample) -> Judgement:
         """Detect, match and decide on one sample."""
         taken_ms = self._clock.monotonic_ms()
@@ -312,6 +319,7 @@ class StreamPipeline:
             ]
             signals = (*signals, *self._vote.add(sample.pts_ms, candidates))
             near = self._vote.near
+        signals, self._sounds = (*signals, *self._sounds.values()), {}
         hashed_ms = self._clock.monotonic_ms()
         decision = self._decider.decide(signals, sample.pts_ms, near_match=near)
         self._suspicious = decision.suspicious

@@ -81,17 +81,31 @@ class KnownFootage:
             log.error("incident not withdrawn from its bank", incident_id=incident.id, error=str(error))
 
     async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
-        """Count the matches that decided; an entry that runs away may flag from now on, not cut."""
+        """Count the matches that decided; an entry that runs away may flag from now on, not cut.
+
+        One whose sound runs away is only reported: its picture must not get by because many play its music.
+        """
         for signal in signals:
             bank = _bank_of(signal)
-            if signal.source is not SignalSource.MATCH or signal.entry is None or bank is None:
+            if signal.source is SignalSource.DETECT or signal.entry is None or bank is None:
                 continue
             path = self._directory / bank
             try:
                 manifest, _ = await asyncio.to_thread(read_manifest, path.with_name(f"{bank}.bank"))
                 limit = manifest.info.runaway_streams
                 now = self._clock.monotonic_ms()
-                if self._guard.observe(now, bank, signal.entry, stream_id, limit):
+                by_sound = signal.source is SignalSource.SOUND
+                key = f"sound {signal.entry}" if by_sound else signal.entry
+                if not self._guard.observe(now, bank, key, stream_id, limit):
+                    continue
+                if by_sound:
+                    log.critical(
+                        "the sound of a bank entry matches too many streams: add it to a benign bank",
+                        bank=bank,
+                        entry=signal.entry,
+                        limit=limit,
+                    )
+                else:
                     await asyncio.to_thread(_quarantine, path, signal.entry)
                     self._metrics.quarantined_entries.inc()
                     log.critical(

@@ -98,7 +98,7 @@ class Reports:
         ).inc()
         if verdict.action is Action.PASS:
             return
-        if verdict.reason == SignalSource.MATCH.value:
+        if verdict.reason in (SignalSource.MATCH.value, SignalSource.SOUND.value):
             self._tasks.run(self._known_footage.matched(stream.id, verdict.signals))
         self._watching.show_media(stream)
         if verdict.action is Action.FLAG or verdict.shadow:

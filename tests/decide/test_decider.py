@@ -202,3 +202,32 @@ def test_at_most_one_flag_an_episode(case: list[tuple[float, int, bool, bool]]) 
         if decision.action is Action.FLAG:
             assert not flagged
             flagged = True
+
+
+def sound(pts_ms: int, entry: str = "e1", detail: str = "") -> Signal:
+    return Signal(SignalSource.SOUND, "known", pts_ms, 0.95, entry=entry, detail=detail)
+
+
+def test_known_sound_asks_for_a_person_once_an_entry() -> None:
+    decider = Decider(policy())
+    decisions = [decider.decide((sound(t, entry),), t) for t, entry in enumerate(("a", "a", "b", "a"))]
+    assert actions(decisions) == "fpfp"
+    assert [d.reason for d in decisions] == ["sound", "", "sound", ""]
+    assert decisions[0].signals[0].entry == "a"
+    assert [d.cleared_pts_ms for d in decisions] == [0, 1, 2, 3], "a person is asked, nothing is held"
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail", "done"),
+    [("cut", "", "c"), ("cut", "bank=b at_most=flag", "f"), ("pass", "", "p"), ("flag", "", "f")],
+)
+def test_the_policy_says_what_known_sound_asks_for(asked: str, detail: str, done: str) -> None:
+    decider = Decider(policy(match={"sound_action": asked}))
+    assert actions([decider.decide((sound(0, detail=detail),), 0)]) == done
+    off = Decider(policy(match={"sound_action": asked, "enabled": False}))
+    assert actions([off.decide((sound(0, detail=detail),), 0)]) == "p"
+
+
+def test_a_flag_for_sound_does_not_take_the_place_of_the_cut_for_the_picture() -> None:
+    decider = Decider(policy())
+    assert actions([decider.decide((sound(0),), 0), decider.decide((match(1),), 1, near_match=True)]) == "fc"

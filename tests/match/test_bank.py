@@ -12,7 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.errors import AlreadyExists, BankError, InvalidInput, NotFound
-from edge.match import Bank, BankInfo, Entry, EntryKind, Footage, HashRun, Opinion, Variant, bank_info
+from edge.match import (
+    Bank,
+    BankInfo,
+    Entry,
+    EntryKind,
+    Footage,
+    HashRun,
+    Opinion,
+    SoundPrint,
+    Variant,
+    bank_info,
+)
 from edge.match import bank as bank_module
 from edge.match import manifest as manifest_module
 from edge.match.builder import SegmentBuilder, write_segment
@@ -41,6 +52,7 @@ footage = st.lists(
             duration_ms=st.integers(0, 10**9),
         ),
         st.lists(runs, min_size=1, max_size=6).map(tuple),
+        st.none() | st.builds(SoundPrint, st.binary(min_size=1, max_size=300).map(lambda b: b * 4)),
     )
     | hashes.map(lambda bits: Footage(Entry(bits.hex(), EntryKind.IMAGE), (HashRun(bits),))),
     max_size=8,
@@ -57,9 +69,11 @@ def random_bits(seed: int) -> bytes:
     return np.random.default_rng(seed).bytes(32)
 
 
-def contents(items: list[Footage]) -> dict[Entry, list[HashRun]]:
+def contents(items: list[Footage]) -> dict[Entry, tuple[list[HashRun], SoundPrint | None]]:
     """Comparable: the order of hashes of the same time is no part of the contract."""
-    return {f.entry: sorted(f.hashes, key=lambda r: (r.start_ms, r.variant, r.bits)) for f in items}
+    return {
+        f.entry: (sorted(f.hashes, key=lambda r: (r.start_ms, r.variant, r.bits)), f.sound) for f in items
+    }
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -169,7 +183,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         Bank.open(tmp_path / "other")
     with pytest.raises(InvalidInput, match="bank name"):
         Bank.create(tmp_path / "Über")
-    with pytest.raises(InvalidInput, match="has no hashes"):
+    with pytest.raises(InvalidInput, match="has neither"):
         bank.add([Footage(Entry("empty", EntryKind.IMAGE), ())])
 
 

@@ -20,6 +20,7 @@ from edge.match import (
     Format,
     HashRun,
     Import,
+    SoundPrint,
     Variant,
     Withdrawal,
     sniff,
@@ -78,6 +79,16 @@ def test_what_is_written_is_read_back(tmp_path: Path, form: Format, items: list[
     assert load(path, form) == items
     if items:
         assert sniff(path) is form
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(items=st.binary(min_size=1, max_size=200), start_ms=st.integers(0, 2**32 - 1), alone=st.booleans())
+def test_jsonl_keeps_sound(tmp_path: Path, items: bytes, start_ms: int, alone: bool) -> None:
+    hashes = () if alone else (HashRun(bytes(32)),)
+    song = Footage(Entry("song", EntryKind.SOUND), hashes, SoundPrint(items * 4, start_ms))
+    out = io.StringIO()
+    write([song], out, Format.JSONL)
+    assert load(text(tmp_path / "list", out.getvalue()), Format.JSONL) == [song]
 
 
 def test_the_reference_vpdq_files_are_read_whole(shared: Path) -> None:
@@ -195,6 +206,17 @@ def test_a_page_of_stopncii_adds_withdraws_and_remembers_its_position(tmp_path: 
         (Format.STOPNCII, '{"hashRecords": [3]}', ":1: hashRecords[0].record: is not an object"),
         (Format.JSONL, '{"id": "a", "hashes": []}\n', ":1: hashes: wants a list"),
         (Format.JSONL, '{"id": "a", "kind": "song", "hashes": [["", 0, 0, 0, ""]]}\n', ":1: hash: a PDQ"),
+        (Format.JSONL, '{"id": "a", "hashes": [], "sound": 3}\n', ":1: sound: wants an object"),
+        (
+            Format.JSONL,
+            '{"id": "a", "hashes": [], "sound": {"items": "?"}}\n',
+            ":1: sound.items: is not base64",
+        ),
+        (
+            Format.JSONL,
+            '{"id": "a", "hashes": [], "sound": {"items": "AAA="}}\n',
+            ":1: sound.items: has 2 bytes",
+        ),
         (Format.JSONL, '{"id": 3}\n', ":1: hashes"),
     ],
 )

@@ -21,12 +21,14 @@ from edge.cli.bank.options import (
 )
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.match import (
+    MISSING,
     Existing,
     Footage,
     Format,
     Import,
     ImportStage,
     VariantSet,
+    available,
     feed_checkpoints,
     fingerprint,
     sniff,
@@ -35,7 +37,10 @@ from edge.match import (
 
 @reports_errors
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Videos or images.", metavar="VIDEO|IMAGE...")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, images or sound.", metavar="VIDEO|IMAGE|SOUND..."),
+    ],
     bank: BankOption,
     label: LabelOption = "",
     severity: SeverityOption = None,
@@ -50,11 +55,20 @@ def add(
     entry_id: Annotated[
         str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
     ] = None,
+    sound: Annotated[
+        bool | None,
+        typer.Option(
+            "--sound/--no-sound",
+            help="Fingerprint the sound, too, of at least six seconds (when left out: where libchromaprint "
+            "is installed).",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fingerprint known footage and add it to a bank, which is made when there is none.
 
-    Every frame is hashed, with variants that evaders make; low quality and stills are left out.
+    Every frame is hashed, with variants that evaders make; low quality and stills are left out. A file of
+    sound alone is known by its sound: music that everybody plays belongs into a benign bank.
 
     All files are added, or none when one fails. A file that the bank has is refused. Running gates take
     the change in by themselves.
@@ -62,7 +76,7 @@ def add(
     if entry_id is not None and len(paths) > 1:
         raise typer.BadParameter("wants a single file", param_hint="--id")
     with progress(as_json) as bar:
-        items = [_fingerprint(path, bar, entry_id, label, note, variants) for path in paths]
+        items = [_fingerprint(path, bar, entry_id, label, note, variants, sound) for path in paths]
         with open_or_create(bank, label, severity, opinion) as target:
             target.add(items)
     added = [
@@ -71,6 +85,7 @@ def add(
             "kind": item.entry.kind,
             "path": str(path),
             "hashes": len(item.hashes),
+            "sound_items": 0 if item.sound is None else len(item.sound),
             "duration_ms": item.entry.duration_ms,
         }
         for path, item in zip(paths, items, strict=True)
@@ -78,7 +93,10 @@ def add(
     if as_json:
         print_json({"bank": str(target.path), "added": added})
         return
-    print_table(("entry", "hashes", "file"), [(a["id"], a["hashes"], a["path"]) for a in added], "")
+    columns = ("id", "hashes", "sound_items", "path")
+    print_table(("entry", "hashes", "sound items", "file"), [[a[c] for c in columns] for a in added], "")
+    if sound is None and not available():
+        stderr.print(MISSING, soft_wrap=True, markup=False)
     say_size(target)
 
 
@@ -176,7 +194,13 @@ def import_(
 
 
 def _fingerprint(
-    path: Path, bar: Progress, entry_id: str | None, label: str, note: str, variants: VariantSet
+    path: Path,
+    bar: Progress,
+    entry_id: str | None,
+    label: str,
+    note: str,
+    variants: VariantSet,
+    sound: bool | None,
 ) -> Footage:
     task = bar.add_task(path.name, total=None)
     try:
@@ -186,6 +210,7 @@ def _fingerprint(
             label=label,
             note=note,
             variants=variants,
+            sound=sound,
             added_ms=time.time_ns() // 1_000_000,
             progress=lambda done_s, length_s: advance(bar, task, done_s, length_s),
         )

@@ -10,12 +10,15 @@ from rich.progress import Progress
 
 from edge.cli.bank.options import advance, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
-from edge.match import Lookup, Matcher, MatchVote, look_up
+from edge.domain import SignalSource
+from edge.match import MISSING, Lookup, Matcher, MatchVote, available, look_up
+
+_SHOWN = ("entry", "bank", "category", "by", "first_s", "distance", "samples")
 
 
 @reports_errors
 def match(
-    paths: Annotated[list[Path], typer.Argument(help="Videos or images.", metavar="FILE...")],
+    paths: Annotated[list[Path], typer.Argument(help="Videos, images or sound.", metavar="FILE...")],
     banks: Annotated[Path, typer.Option("--banks", "-b", help="Directory of banks.", metavar="DIR")],
     radius: Annotated[int, typer.Option(min=0, max=31, help="Hamming distance in bits, of 256.")] = 31,
     interval_ms: Annotated[int, typer.Option(min=1, max=60_000, help="Media time between samples.")] = 200,
@@ -23,11 +26,14 @@ def match(
     n: Annotated[int, typer.Option(min=1, max=64, help="… of the last n before it counts.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Look recorded files up in the banks, by the same samples, search and vote as the live path.
+    """Look recorded files up in the banks, by the same samples, search and vote as the live path, and their
+    sound where a bank has any.
 
     A single image counts when it is within the radius. With --json one object a file.
     """
     matcher = Matcher.open(banks, radius=radius)
+    if matcher.has_sound and not available():
+        stderr.print(MISSING, soft_wrap=True, markup=False)
     rows = []
     with progress(as_json) as bar:
         for path in paths:
@@ -37,12 +43,8 @@ def match(
                 print_json(report)
     if not as_json:
         print_table(
-            ("file", "entry", "bank", "category", "first s", "distance", "samples"),
-            [
-                (r["path"], m["entry"], m["bank"], m["category"], m["first_s"], m["distance"], m["samples"])
-                for r in rows
-                for m in r["matches"]
-            ],
+            ("file", "entry", "bank", "category", "by", "first s", "distance", "samples"),
+            [(r["path"], *(m[name] for name in _SHOWN)) for r in rows for m in r["matches"]],
             "no match",
         )
         for r in rows:
@@ -80,6 +82,7 @@ def _looked_up(path: Path, looked: Lookup) -> dict[str, Any]:
                 "entry": one.entry,
                 "bank": one.bank,
                 "category": one.category,
+                "by": "sound" if one.by is SignalSource.SOUND else "picture",
                 "first_s": one.first_ms / 1000,
                 "distance": one.distance,
                 "samples": one.samples,

@@ -38,8 +38,8 @@ def export(
 ) -> None:
     """Write a bank's hashes to stdout.
 
-    csv and jsonl lose nothing and can be imported again; vpdq holds a single entry (--entry); pdq holds
-    hashes alone. stopncii is only read.
+    jsonl loses nothing, csv nothing but sound, and both can be imported again; vpdq holds a single entry
+    (--entry); pdq holds hashes alone. stopncii is only read.
     """
     opened = Bank.open(bank)
     if entry_id is not None and not opened.has(entry_id):
@@ -65,12 +65,16 @@ def verify(
         # Reading every entry finds what checksums cannot: a file that was written wrong.
         with progress(as_json) as bar:
             task = bar.add_task(bank.name, total=bank.manifest.entries)
-            hashes = sum(len(item.hashes) for item in bar.track(bank.footage(), task_id=task))
+            hashes = sounds = 0
+            for item in bar.track(bank.footage(), task_id=task):
+                hashes += len(item.hashes)
+                sounds += item.sound is not None
         checked.append(
             {
                 "bank": bank.name,
                 "entries": bank.manifest.entries,
                 "hashes": hashes,
+                "sounds": sounds,
                 "segments": len(bank.segments),
                 "bytes": sum(segment.size_bytes for segment in bank.segments),
                 "digest": bank.digest,
@@ -79,7 +83,7 @@ def verify(
     if as_json:
         print_json({"banks": checked})
     else:
-        columns = ("bank", "entries", "hashes", "segments", "bytes")
+        columns = ("bank", "entries", "hashes", "sounds", "segments", "bytes")
         print_table(columns, [[c[column] for column in columns] for c in checked], "no banks")
 
 

@@ -1,0 +1,113 @@
+"""Chromaprint, the acoustic fingerprint of AcoustID, through the C library that distributions ship.
+
+An item is 32 bits that say how the tones of about two and a half seconds of sound change over time and
+pitch; one begins every 1,365 samples, 124 ms. Source: https://acoustid.org/chromaprint, ``chromaprint.h``
+of 1.5. Bindings on PyPI give a fingerprint of a finished file; a live stream has no end, so the raw items
+are taken out while it runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import ConfigError, GateError
+
+Items = npt.NDArray[np.uint32]
+
+RATE = 11_025
+"""Samples a second that go in: mono, int16."""
+HOP = 1365
+"""Samples from item to item."""
+ITEM_MS = 1000 * HOP / RATE
+LIBRARY = "libchromaprint.so.1"
+MISSING = (
+    "libchromaprint is not installed (Debian: apt-get install libchromaprint1): "
+    "known sound is neither banked nor looked for"
+)
+_ALGORITHM = 1
+"""CHROMAPRINT_ALGORITHM_TEST2, the default of the library and of fpcalc."""
+
+
+@cache
+def _library() -> Any:
+    """The library with its types declared; None where there is none."""
+    name = ctypes.util.find_library("chromaprint") or LIBRARY
+    try:
+        library = ctypes.CDLL(name)
+    except OSError:
+        return None
+    context, number = ctypes.c_void_p, ctypes.c_int
+    items = ctypes.POINTER(ctypes.POINTER(ctypes.c_uint32))
+    signatures = {
+        "new": (context, [number]),
+        "free": (None, [context]),
+        "start": (number, [context, number, number]),
+        "feed": (number, [context, ctypes.c_void_p, number]),
+        "finish": (number, [context]),
+        "get_raw_fingerprint": (number, [context, items, ctypes.POINTER(number)]),
+        "clear_fingerprint": (number, [context]),
+        "dealloc": (None, [ctypes.c_void_p]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, f"chromaprint_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def available() -> bool:
+    """Whether fingerprints of sound can be made here."""
+    return _library() is not None
+
+
+class Chromaprint:
+    """One run of sound. Raises ConfigError where the library is missing. Memory does not grow with time."""
+
+    def __init__(self) -> None:
+        library = _library()
+        if library is None:
+            raise ConfigError(MISSING)
+        self._library = library
+        self._context: int | None = library.chromaprint_new(_ALGORITHM)
+        self.restart()
+
+    def __del__(self) -> None:
+        if getattr(self, "_context", None):
+            self._library.chromaprint_free(self._context)
+            self._context = None
+
+    def restart(self) -> None:
+        """Forget what was fed: other sound begins."""
+        self._call("start", RATE, 1)
+
+    def feed(self, samples: npt.NDArray[np.int16]) -> Items:
+        """Takes int16 samples ``(n,)``; the items that they complete, uint32."""
+        samples = np.ascontiguousarray(samples, np.int16)
+        self._call("feed", samples.ctypes.data, len(samples))
+        return self._take()
+
+    def finish(self) -> Items:
+        """The items that are left; nothing may be fed before ``restart``."""
+        self._call("finish")
+        return self._take()
+
+    def _take(self) -> Items:
+        data, size = ctypes.POINTER(ctypes.c_uint32)(), ctypes.c_int()
+        self._call("get_raw_fingerprint", ctypes.byref(data), ctypes.byref(size))
+        try:
+            if not size.value:
+                return np.empty(0, np.uint32)
+            items = np.ctypeslib.as_array(data, (size.value,)).astype(np.uint32)
+        finally:
+            self._library.chromaprint_dealloc(data)
+        self._call("clear_fingerprint")
+        return items
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        if not self._context or not getattr(self._library, f"chromaprint_{name}")(self._context, *arguments):
+            raise GateError(f"chromaprint_{name} failed")

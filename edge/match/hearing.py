@@ -1,0 +1,141 @@
+"""Decoded sound of one stream to chromaprint items, with the media time at which they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
+from edge.match.chromaprint import HOP, RATE, Chromaprint, Items
+from edge.match.entry import MAX_SOUND_ITEMS, SoundPrint
+from edge.match.sound import SHORTEST
+
+GAP_MS = 300.0
+"""Sound that begins so much earlier or later than what came before it ends does not follow it."""
+MAX_FRAME_SAMPLES = 1 << 16
+_FOLLOW = 1 / 64
+"""Share of a smaller deviation that is believed: clocks of sound cards drift."""
+
+
+class Heard(NamedTuple):
+    """Items that one frame completes."""
+
+    items: Items
+    start_ms: float
+    """Media time at which the first one begins."""
+    restarted: bool
+    """They do not follow the ones before."""
+
+
+class Hearing:
+    """Takes frames of one stream, whatever their rate and layout. Raises ConfigError where libchromaprint is
+    missing."""
+
+    def __init__(self) -> None:
+        self._print = Chromaprint()
+        self._shape: tuple[str, str, int] | None = None
+        self._start_ms: float | None = None
+        self._samples = self._items = 0
+        self._begin_anew(None)
+
+    def add(self, frame: av.AudioFrame, pts_ms: float) -> Heard:
+        """LimitExceeded for a frame of over 65,536 samples; FFmpegError and ValueError from the resampler."""
+        if frame.samples > MAX_FRAME_SAMPLES:
+            raise LimitExceeded("audio frame", MAX_FRAME_SAMPLES, frame.samples, "samples")
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        restarted = self._start_ms is None or shape != self._shape
+        if self._start_ms is not None:
+            deviation_ms = pts_ms - self._start_ms - 1000 * self._samples / RATE
+            restarted = restarted or abs(deviation_ms) > GAP_MS
+            self._start_ms += deviation_ms * _FOLLOW
+        if restarted:
+            self._begin_anew(shape)
+            self._start_ms = pts_ms
+        frame.pts = None
+        samples = [out.to_ndarray().reshape(-1) for out in self._resampler.resample(frame)]
+        return self._feed(np.concatenate([*samples, np.empty(0, np.int16)]), restarted)
+
+    def finish(self) -> Heard:
+        """What is left; other sound may begin afterwards."""
+        samples = [out.to_ndarray().reshape(-1) for out in self._resampler.resample(None)]
+        heard = self._feed(np.concatenate([*samples, np.empty(0, np.int16)]), False)
+        rest = self._print.finish()
+        self._begin_anew(None)
+        return Heard(np.concatenate((heard.items, rest)), heard.start_ms, False)
+
+    def _feed(self, samples: np.ndarray[tuple[int, ...], np.dtype[np.int16]], restarted: bool) -> Heard:
+        start_ms = (self._start_ms or 0.0) + 1000 * self._items * HOP / RATE
+        items = self._print.feed(samples)
+        self._samples += len(samples)
+        self._items += len(items)
+        return Heard(items, start_ms, restarted)
+
+    def _begin_anew(self, shape: tuple[str, str, int] | None) -> None:
+        self._print.restart()
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+        self._shape = shape
+        self._start_ms = None
+        self._samples = self._items = 0
+
+
+def heard_in(path: Path) -> Iterator[Heard]:
+    """The sound of a file, in its order; times count from where its picture begins, if it has one.
+
+    Nothing for a file without sound, or of which none can be decoded. Raises InvalidInput when there is no
+    such file, BrokenMedia when it is no media.
+    """
+    if not path.is_file():
+        raise InvalidInput("path", f"no such file: {path}")
+    try:
+        media = av.open(str(path))
+    except (FFmpegError, ValueError, OSError) as error:
+        raise BrokenMedia(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    with media:
+        if not media.streams.audio:
+            return
+        sound, picture = media.streams.audio[0], next(iter(media.streams.video), None)
+        begin_ms = _begin_ms(picture) if picture is not None else _begin_ms(sound)
+        hearing = Hearing()
+        at_ms = 0.0
+        frames = media.decode(sound)
+        while True:
+            try:
+                frame = next(frames)
+                if frame.time is not None:
+                    at_ms = 1000 * frame.time - begin_ms
+                heard = hearing.add(frame, at_ms)
+            except StopIteration:
+                break
+            except (FFmpegError, ValueError, OSError):
+                break  # as with the picture: what ends in rubbish ends there
+            at_ms += 1000 * frame.samples / frame.sample_rate
+            if len(heard.items):
+                yield heard
+        heard = hearing.finish()
+        if len(heard.items):
+            yield heard
+
+
+def sound_of(path: Path) -> SoundPrint | None:
+    """The sound of a file as a bank keeps it; None where it is too short to be told from other sound.
+
+    Raises what ``heard_in`` raises, ConfigError where libchromaprint is missing, and LimitExceeded for more
+    than nine hours.
+    """
+    runs = list(heard_in(path))
+    items = np.concatenate([*(run.items for run in runs), np.empty(0, np.uint32)])
+    if len(items) < SHORTEST:
+        return None
+    if len(items) > MAX_SOUND_ITEMS:
+        raise LimitExceeded(f"{path.name}: sound", MAX_SOUND_ITEMS, len(items), "items")
+    return SoundPrint(items.astype("<u4").tobytes(), max(0, round(runs[0].start_ms)))
+
+
+def _begin_ms(stream: av.VideoStream | av.AudioStream) -> float:
+    start, base = stream.start_time, stream.time_base
+    return 0.0 if start is None or base is None else float(1000 * start * base)
