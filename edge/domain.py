@@ -99,6 +99,16 @@ class AccessUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class Audio:
+    """Some of a stream's sound, as it was encoded."""
+
+    codec: str
+    extradata: bytes
+    units: tuple[tuple[int, bytes], ...]
+    """Presentation time, milliseconds, and one encoded frame, each in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Decoded frames chosen for one analysis.
 

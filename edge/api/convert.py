@@ -10,6 +10,7 @@ from edge.domain import (
     Action,
     Appeal,
     AppealState,
+    Audio,
     Block,
     Incident,
     IncidentState,
@@ -87,11 +88,15 @@ def appeal_state_from_proto(number: operator_pb2.AppealState.ValueType) -> Appea
     return _FROM_APPEAL.get(number)
 
 
-def tier_change(tier: Tier, needed_after_keyframe_ms: int | None) -> gate_pb2.TierChange:
+def tier_change(
+    tier: Tier, needed_after_keyframe_ms: int | None, *, audio_wanted: bool = False
+) -> gate_pb2.TierChange:
     """``needed_after_keyframe_ms``: None where all media is needed."""
     if needed_after_keyframe_ms is None:
         needed_after_keyframe_ms = 0 if tier is Tier.ALERT else ALL_NEEDED_MS
-    return gate_pb2.TierChange(tier=_TIER[tier], needed_after_keyframe_ms=needed_after_keyframe_ms)
+    return gate_pb2.TierChange(
+        tier=_TIER[tier], needed_after_keyframe_ms=needed_after_keyframe_ms, audio_wanted=audio_wanted
+    )
 
 
 def needed_from_proto(message: gate_pb2.TierChange) -> int | None:
@@ -109,6 +114,10 @@ def access_unit_from_proto(
     message: gate_pb2.AccessUnit, arrival_ms: float, *, held: bool = False
 ) -> AccessUnit:
     return AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, message.data, arrival_ms, held)
+
+
+def audio_from_proto(message: gate_pb2.AudioUnits) -> Audio:
+    return Audio(message.codec, message.extradata, tuple((unit.pts_ms, unit.data) for unit in message.units))
 
 
 def signal_to_proto(signal: Signal) -> gate_pb2.Signal:

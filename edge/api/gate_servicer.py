@@ -96,6 +96,8 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                     case "access_unit":
                         if watching.push(stream, request.access_unit):
                             await watching.drained(stream)
+                    case "audio":
+                        watching.push_audio(stream, request.audio)
                     case "end":
                         reason = bounds.text("end.reason", request.end.reason, 64)
                         watching.end_push(stream, reason)
@@ -103,7 +105,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                     case "open":
                         raise InvalidInput("open", "a Watch call has exactly one")
                     case _:
-                        raise InvalidInput("request", "must be open, access_unit or end")
+                        raise InvalidInput("request", "must be open, access_unit, audio or end")
             watching.end_push(stream, "half_close")
         except GateError as error:
             answers.close(error)

@@ -10,7 +10,7 @@ import grpc
 from grpc import aio
 
 from edge.api.gen import gate_pb2, gate_pb2_grpc
-from edge.domain import AccessUnit, Codec
+from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import GateUnavailable
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
@@ -104,6 +104,12 @@ def unit_request(unit: AccessUnit) -> gate_pb2.WatchRequest:
             pts_ms=unit.pts_ms, dts_ms=unit.dts_ms, keyframe=unit.keyframe, data=unit.data
         )
     )
+
+
+def audio_request(audio: Audio) -> gate_pb2.WatchRequest:
+    units = [gate_pb2.AudioUnit(pts_ms=pts_ms, data=data) for pts_ms, data in audio.units]
+    message = gate_pb2.AudioUnits(codec=audio.codec, extradata=audio.extradata, units=units)
+    return gate_pb2.WatchRequest(audio=message)
 
 
 def end_request(reason: str) -> gate_pb2.WatchRequest:

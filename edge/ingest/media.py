@@ -11,6 +11,7 @@ from edge.ingest.chunks import Message, MessageType
 from edge.ingest.flv import TagKind, VideoTag, is_audio_config, parse_video
 from edge.ingest.relay import Passed, Relay
 from edge.ingest.rtmp import RtmpSession
+from edge.ingest.sound import SoundBundle
 from edge.ingest.timeline import Timeline, presentation_ms
 from edge.ingest.watching import Watcher
 
@@ -37,6 +38,7 @@ class MediaPath:
         self._counters = counters
         self._clock = clock
         self._timeline = Timeline()
+        self._sound = SoundBundle()
         self._last_dts_ms = -1
 
     async def run(self) -> None:
@@ -50,10 +52,13 @@ class MediaPath:
             if message.type_id == MessageType.VIDEO:
                 await self._video(message)
             elif message.type_id == MessageType.AUDIO:
-                if is_audio_config(message.payload):
+                config = is_audio_config(message.payload)
+                time_ms = 0 if config else self._timeline.media_ms(message.timestamp)
+                if (audio := self._sound.add(message.payload, time_ms)) is not None:
+                    self._watcher.push_audio(audio)
+                if config:
                     self._pass_on_config(message)
                     continue
-                time_ms = self._timeline.media_ms(message.timestamp)
                 self._pass_on(message, time_ms, time_ms)
             else:
                 self._metadata(message)

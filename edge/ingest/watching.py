@@ -12,13 +12,14 @@ import grpc
 from grpc import aio
 
 from edge.api.gen import gate_pb2
-from edge.domain import AccessUnit, Codec, Tier
+from edge.domain import AccessUnit, Audio, Codec, Tier
 from edge.errors import GateUnavailable
 from edge.ingest.feed import Feed
 from edge.ingest.gate_client import (
     FinalStatus,
     GateClient,
     WatchCall,
+    audio_request,
     end_request,
     open_request,
     unit_request,
@@ -30,6 +31,7 @@ from edge.policy import FailureMode
 _TIERS = {gate_pb2.TIER_KIND_CALM: Tier.CALM, gate_pb2.TIER_KIND_ALERT: Tier.ALERT}
 _UNWATCHABLE = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
 _FAREWELL_S = 2.0
+_MOST_SOUND = 8
 
 
 class Ending(Enum):
@@ -89,6 +91,8 @@ class Watcher:
         self._finish_reason: str | None = None
         self._outbox: deque[AccessUnit] = deque()
         self._outbox_bytes = 0
+        self._audio_wanted = False
+        self._sound: deque[Audio] = deque()
         self._work = asyncio.Event()
         self._space = asyncio.Event()
 
@@ -131,6 +135,12 @@ class Watcher:
             await self._wait_for_call()
         if self._outbox_bytes > self._settings.max_pending_bytes:
             await self._wait_for_space()
+
+    def push_audio(self, audio: Audio) -> None:
+        """Show some sound to the gate while it wants any; never waits, and what is too much is left out."""
+        if self._audio_wanted and self._connected.is_set() and len(self._sound) < _MOST_SOUND:
+            self._sound.append(audio)
+            self._work.set()
 
     def finish(self, reason: str) -> None:
         """The publisher is gone: what is queued still goes out, then ``end``. ``run`` then returns."""
@@ -223,6 +233,8 @@ class Watcher:
             self._connected.clear()
             self._counters["unwatched_units"] += len(self._outbox)
             self._outbox.clear()
+            self._sound.clear()
+            self._audio_wanted = False
             self._outbox_bytes = 0
             self._space.set()
 
@@ -247,6 +259,10 @@ class Watcher:
                     await call.write(unit_request(unit))
                     self._outbox_bytes -= len(unit.data)
                     self._space.set()
+                while self._sound:
+                    await call.write(audio_request(self._sound.popleft()))
+                if self._outbox:
+                    continue
                 if self._reopen or self._finish_reason is not None:
                     await call.write(end_request(self._finish_reason or "reconfigured"))
                     await call.done_writing()
@@ -272,6 +288,7 @@ class Watcher:
     def _change_tier(self, answer: gate_pb2.WatchResponse) -> None:
         change = answer.opened.tier if answer.HasField("opened") else answer.tier
         tier = _TIERS.get(change.tier, Tier.ALERT)
+        self._audio_wanted = change.audio_wanted
         due = self._feed.change(tier, change.needed_after_keyframe_ms)
         if self._connected.is_set():
             self._enqueue(due)

@@ -89,14 +89,8 @@ class Chromaprint:
         """Takes int16 samples ``(n,)``; the items that they complete, uint32."""
         samples = np.ascontiguousarray(samples, np.int16)
         self._call("feed", samples.ctypes.data, len(samples))
-        return self._take()
-
-    def finish(self) -> Items:
-        """The items that are left; nothing may be fed before ``restart``."""
+        # Else up to three seconds wait in a buffer; what is fed afterwards goes on as if nothing had been.
         self._call("finish")
-        return self._take()
-
-    def _take(self) -> Items:
         data, size = ctypes.POINTER(ctypes.c_uint32)(), ctypes.c_int()
         self._call("get_raw_fingerprint", ctypes.byref(data), ctypes.byref(size))
         try:

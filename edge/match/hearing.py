@@ -64,9 +64,8 @@ class Hearing:
         """What is left; other sound may begin afterwards."""
         samples = [out.to_ndarray().reshape(-1) for out in self._resampler.resample(None)]
         heard = self._feed(np.concatenate([*samples, np.empty(0, np.int16)]), False)
-        rest = self._print.finish()
         self._begin_anew(None)
-        return Heard(np.concatenate((heard.items, rest)), heard.start_ms, False)
+        return heard
 
     def _feed(self, samples: np.ndarray[tuple[int, ...], np.dtype[np.int16]], restarted: bool) -> Heard:
         start_ms = (self._start_ms or 0.0) + 1000 * self._items * HOP / RATE

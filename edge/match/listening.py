@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 
 from edge.domain import Signal, SignalSource
-from edge.match.chromaprint import ITEM_MS, Items
+from edge.match.chromaprint import HOP, ITEM_MS, RATE, Items
 from edge.match.entry import Opinion, SoundCandidate
 from edge.match.sound import LONGEST
 
-ITEM_SPAN_MS = 2650
-"""Sound that one item is made of, about."""
+ITEM_SPAN_MS = 1000 * (4096 + 19 * HOP) / RATE
+"""Sound that one item is made of: 2.7 s."""
 MOST_NEW = 64
 """Items that are looked up at a time."""
 HARMLESS_MS = 3000.0

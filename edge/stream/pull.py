@@ -15,11 +15,12 @@ from typing import Final, ParamSpec
 from urllib.parse import urlsplit
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from edge.clock import Clock
-from edge.domain import AccessUnit, Codec
+from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import (
     BrokenMedia,
     GateError,
@@ -29,6 +30,7 @@ from edge.errors import (
     SourceStalled,
     UnsupportedCodec,
 )
+from edge.stream.pulled_audio import PulledAudio
 
 MAX_URL_CHARACTERS = 2048
 # analyzeduration=0 would mean FFmpeg's default of seconds; fflags=nobuffer would lose the first keyframe.
@@ -72,9 +74,12 @@ class PullSource:
         on_open: Callable[[Codec, bytes], None],
         on_unit: Callable[[AccessUnit], None],
         on_end: Callable[[GateError | None], None],
+        on_audio: Callable[[Audio], None] | None = None,
+        wants_audio: Callable[[], bool] = lambda: False,
         marked: AbstractContextManager[None] | None = None,
     ) -> None:
-        """``marked`` is entered in the thread that reads, for as long as it does.
+        """``on_audio`` gets the sound, some at a time, while ``wants_audio``; it is of no account for the
+        watchdog. ``marked`` is entered in the thread that reads, for as long as it does.
 
         Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""
         if len(url) > MAX_URL_CHARACTERS:
@@ -90,6 +95,9 @@ class PullSource:
         self._on_open = on_open
         self._on_unit = on_unit
         self._on_end = on_end
+        self._on_audio = on_audio
+        self._wants_audio = wants_audio
+        self._sound = PulledAudio()
         self._marked = nullcontext() if marked is None else marked
         self._stopped = threading.Event()
         self._finished = threading.Event()
@@ -177,8 +185,21 @@ class PullSource:
                 chosen = stream.index
                 self._waiting_since_ms = self._clock.monotonic_ms()
                 yield packet  # type: ignore[misc]
-            elif chosen is None and self._clock.monotonic_ms() - audio_since_ms > self._settings.open_ms:
+            elif isinstance(stream, AudioStream) and packet.size:
+                self._pass_on_audio(packet)  # type: ignore[arg-type]
+            if chosen is None and self._clock.monotonic_ms() - audio_since_ms > self._settings.open_ms:
                 raise MediaError(f"{self._where}: no video within {self._settings.open_ms} ms (audio only)")
+
+    def _pass_on_audio(self, packet: av.Packet[AudioStream]) -> None:
+        """No sign of life: the watchdog waits for video, and only the consumer's time is taken off."""
+        audio = self._sound.add(packet) if self._on_audio is not None and self._wants_audio() else None
+        if audio is None or self._on_audio is None or self._stopped.is_set():
+            return
+        since_ms, self._waiting_since_ms = self._waiting_since_ms, None
+        before_ms = self._clock.monotonic_ms()
+        self._on_audio(audio)
+        if since_ms is not None:
+            self._waiting_since_ms = since_ms + self._clock.monotonic_ms() - before_ms
 
     def _calling(self, callback: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
         """Runs a callback with the watchdog off: its waiting is the consumer's, not the source's."""

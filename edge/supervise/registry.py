@@ -50,6 +50,8 @@ class LiveStream:
     """Pulls in a row that ended without a verdict."""
     opening: int = 0
     """How often it was opened in a worker; what a worker says of an earlier opening is stale."""
+    audio_off: bool = False
+    """A message of its sound was over the bounds."""
     detached: bool = False
     ended: bool = False
     """The caller has pushed all of it."""

@@ -25,6 +25,7 @@ from edge.errors import (
     SourceStalled,
     WorkerLost,
 )
+from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
 from edge.stream.pipeline import JUMP_HOLD_MS
 from edge.supervise.answers import Answers
 from edge.supervise.failures import Failures
@@ -40,6 +41,7 @@ _TURN_MS = 150.0
 """How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
 _PULL_TURN_MS = 35.0
 """The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
+MAX_CODEC_CHARS = 16
 _SHOWN_BYTES = 4 * 1024 * 1024
 """Media for evidence goes to the worker in messages of about so much."""
 
@@ -91,6 +93,22 @@ class Watching:
             if due.unit is not None:
                 self._send_units(stream.id, (due.unit,))
         return self._pool.is_slow(stream.id)
+
+    def push_audio(self, stream: LiveStream, message: gate_pb2.AudioUnits) -> None:
+        """Some sound of a push stream; left out where its worker takes no more just now.
+
+        A message over the bounds ends the sound of the stream, and nothing else of it.
+        """
+        if not stream.audio_off and (wrong := _over_bounds(message)):
+            stream.audio_off = True
+            degraded = gate_pb2.Degraded(reason="audio_too_large", count=1, detail=wrong)
+            self._failures.degraded(stream, degraded)
+        if stream.audio_off or stream.phase is not Phase.WATCHED or stream.media is None:
+            return
+        if not self._pool.is_slow(stream.id):
+            command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
+            with contextlib.suppress(WorkerLost):  # the next goes to another worker
+                self._pool.send(stream.id, worker_pb2.ToWorker(pushed_audio=command))
 
     async def drained(self, stream: LiveStream) -> None:
         """Waits until the worker takes more; how the gate pushes back on a caller."""
@@ -392,6 +410,16 @@ class Watching:
             self._failures.unwatched(stream, "worker_lost", str(error))
             if stream.answers is not None:
                 stream.answers.close(error)
+
+
+def _over_bounds(message: gate_pb2.AudioUnits) -> str:
+    """What of a message of sound the contract does not allow; empty where all is well."""
+    if len(message.units) > MAX_AUDIO_UNITS:
+        return f"audio.units: {len(message.units)} are over the limit of {MAX_AUDIO_UNITS}"
+    size = max([len(message.extradata), *(len(unit.data) for unit in message.units)])
+    if size > MAX_AUDIO_BYTES or len(message.codec) > MAX_CODEC_CHARS:
+        return f"audio: {size} bytes are over the limit of {MAX_AUDIO_BYTES}, or the codec's name is too long"
+    return ""
 
 
 def _failure(reason: str, detail: str) -> GateError:

@@ -13,7 +13,7 @@ import weakref
 from dataclasses import dataclass
 
 from edge.api.gen import worker_pb2
-from edge.domain import AccessUnit, Codec
+from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import GateError, WorkerLost
 from edge.workers import wire
 from edge.workers.models import ModelArrived
@@ -35,6 +35,13 @@ class PullUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class PullAudio:
+    stream_id: str
+    opening: int
+    audio: Audio
+
+
+@dataclass(frozen=True, slots=True)
 class PullEnded:
     stream_id: str
     opening: int
@@ -47,7 +54,14 @@ class SupervisorGone:
 
 
 Command = (
-    worker_pb2.ToWorker | wire.PushedUnit | PullOpened | PullUnit | PullEnded | ModelArrived | SupervisorGone
+    worker_pb2.ToWorker
+    | wire.PushedUnit
+    | PullOpened
+    | PullUnit
+    | PullAudio
+    | PullEnded
+    | ModelArrived
+    | SupervisorGone
 )
 
 

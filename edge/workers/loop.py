@@ -17,18 +17,19 @@ from edge.api import convert
 from edge.api.gen import worker_pb2
 from edge.clock import Clock
 from edge.detect import Detector
-from edge.domain import AccessUnit, Action, Codec, Sample, StreamId, pull_mark
+from edge.domain import AccessUnit, Action, Audio, Codec, Sample, StreamId, pull_mark
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
-from edge.match import Matcher
+from edge.match import Matcher, available
 from edge.policy import parse_policy
 from edge.stream import PullSettings, PullSource, StreamPipeline
+from edge.stream.audio import StreamAudio
 from edge.stream.pipeline import Passed
 from edge.telemetry.distributions import Distributions
 from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.evidence import Evidence
-from edge.workers.inbox import Command, Inbox, PullEnded, PullOpened, PullUnit, SupervisorGone
+from edge.workers.inbox import Command, Inbox, PullAudio, PullEnded, PullOpened, PullUnit, SupervisorGone
 from edge.workers.memory import resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
 from edge.workers.notices import Notices
@@ -44,6 +45,9 @@ _REST_SHARE: Final = 0.8
 _JUDGE_FIRST_MS: Final = 1.0
 _MOST_IN_FRONT: Final = 8
 """Voluntary units of a stream that are still decoded before one of its that is due."""
+_MOST_SOUND: Final = 8
+"""Messages of sound of one stream that wait, of half a second each."""
+_SOUND_BUDGETS: Final = 2
 _LINGER_MS: Final = 10_000.0
 """How long a cut stream that has ended keeps its media for the evidence."""
 
@@ -148,6 +152,9 @@ class WorkerLoop:
             case PullUnit():
                 if (stream := self._pulled(command)) is not None:
                     self._enqueue(stream, command.unit)
+            case PullAudio():
+                if (stream := self._pulled(command)) is not None:
+                    self._take_audio(stream, command.audio)
             case PullEnded():
                 self._pull_ended(command)
             case ModelArrived():
@@ -162,6 +169,9 @@ class WorkerLoop:
             case "ask_alert":
                 if (stream := self._streams.get(command.ask_alert.stream_id)) is not None:
                     stream.asked_alert_ms = command.ask_alert.hold_ms
+            case "pushed_audio":
+                if (stream := self._streams.get(command.pushed_audio.stream_id)) is not None:
+                    self._take_audio(stream, convert.audio_from_proto(command.pushed_audio.audio))
             case "evidence_media":
                 self._evidence.show(command.evidence_media)
             case "open_push":
@@ -264,7 +274,12 @@ class WorkerLoop:
         for stream in list(self._streams.values()):
             if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
                 self._drop(stream)
-            if stream.pipeline is None or stream.cut or stream.blind:
+            if stream.pipeline is None or stream.cut:
+                continue
+            if stream.audio_wanted != (wanted := self._wants_audio(stream)):
+                stream.audio_wanted = wanted
+                self._say_tier(stream)
+            if stream.blind:
                 continue
             self._ask_rest_of_gop(stream, now)
             self._notices.count_if_blind(stream, now)
@@ -306,6 +321,8 @@ class WorkerLoop:
                 marked=self._current.reading(ident),
                 on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, opening, codec, extradata)),
                 on_unit=lambda unit: self.inbox.put(PullUnit(ident, opening, unit)),
+                on_audio=lambda audio: self.inbox.put(PullAudio(ident, opening, audio)),
+                wants_audio=lambda: stream.audio_wanted,
                 on_end=lambda error: self.inbox.put(PullEnded(ident, opening, error)),
             )
         except GateError as error:
@@ -313,7 +330,7 @@ class WorkerLoop:
             return
         stream.pull.start()
 
-    def _pulled(self, event: PullOpened | PullUnit | PullEnded) -> OwnedStream | None:
+    def _pulled(self, event: PullOpened | PullUnit | PullAudio | PullEnded) -> OwnedStream | None:
         """The stream of a pull's event; None when it is gone or was opened anew since."""
         stream = self._streams.get(event.stream_id)
         return stream if stream is not None and stream.opening == event.opening else None
@@ -364,6 +381,7 @@ class WorkerLoop:
             times=self._times,
         )
         stream.pipeline.spare(self._spare.ms)
+        stream.audio_wanted = self._wants_audio(stream)
         self._said_opened(stream)
 
     def _said_opened(self, stream: OwnedStream) -> None:
@@ -381,7 +399,11 @@ class WorkerLoop:
             worker_pb2.FromWorker(
                 tier_changed=worker_pb2.TierChanged(
                     stream_id=stream.id,
-                    tier=convert.tier_change(stream.pipeline.tier, stream.pipeline.needed_after_keyframe_ms),
+                    tier=convert.tier_change(
+                        stream.pipeline.tier,
+                        stream.pipeline.needed_after_keyframe_ms,
+                        audio_wanted=stream.audio_wanted,
+                    ),
                     cleared_pts_ms=stream.cleared_pts_ms,
                 )
             )
@@ -395,6 +417,8 @@ class WorkerLoop:
 
     def _drain(self, stream: OwnedStream) -> None:
         if stream.pipeline is not None and not stream.cut:
+            while stream.sound:
+                self._hear(stream)
             for sample in stream.pipeline.drain():
                 self._judge(stream, sample)
         self._close(stream, "end", "", retryable=False)
@@ -602,6 +626,41 @@ class WorkerLoop:
         )
         if judgement.tier_changed:
             self._say_tier(stream)
+
+    # sound
+
+    def _wants_audio(self, stream: OwnedStream) -> bool:
+        """Whether anything could come of listening to it."""
+        match = stream.policy.match
+        wanted = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_sound
+        return wanted and available() and not (stream.audio is not None and stream.audio.off)
+
+    def _take_audio(self, stream: OwnedStream, audio: Audio) -> None:
+        if not stream.audio_wanted or stream.pipeline is None or stream.cut:
+            return
+        if len(stream.sound) >= _MOST_SOUND:
+            self._count(stream, "audio_too_much")
+            return
+        stream.sound.append(audio)
+        self._hear_later(stream)
+
+    def _hear_later(self, stream: OwnedStream) -> None:
+        """After all that is due: known sound takes seconds to be told, and one budget more is nothing."""
+        now = self._clock.monotonic_ms()
+        self._jobs.push(stream.id, now + _SOUND_BUDGETS * stream.policy.budget_ms, self._hear)
+
+    def _hear(self, stream: OwnedStream) -> None:
+        if not stream.sound or stream.pipeline is None or stream.cut:
+            stream.sound.clear()
+            return
+        if stream.audio is None:
+            stream.audio = StreamAudio(self._matcher)
+        stream.pipeline.hear(stream.audio.hear(stream.sound.popleft(), self._clock.monotonic_ms()))
+        for reason, count in stream.audio.problems.items():
+            self._count(stream, reason, count)
+        stream.audio.problems.clear()
+        if stream.sound:  # its own job went with those of lost media
+            self._hear_later(stream)
 
     # what was not judged
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from edge.domain import AccessUnit, Codec, Sample
+from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
 from edge.stream import PullSource, StreamPipeline
+from edge.stream.audio import StreamAudio
 
 _FAIRNESS: Final = 3.0
 """How many budgets a calm stream goes before another that has been judged lately, at most."""
@@ -41,6 +42,12 @@ class OwnedStream:
     units: deque[AccessUnit] = field(default_factory=deque)
     queued_bytes: int = 0
     samples: deque[Sample] = field(default_factory=deque)
+    audio: StreamAudio | None = None
+    """What listens to it; None before any sound has come that is wanted."""
+    audio_wanted: bool = False
+    """Its sound is of use; whoever brings it has been told so."""
+    sound: deque[Audio] = field(default_factory=deque)
+    """Sound that waits to be listened to."""
     skipping: bool = False
     """Media was lost: nothing is decoded before the next keyframe."""
     bursting: bool = False

@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "7397bfdf2601a20e6bb58be7f006c05978b5449aea5b48dc96d69d98746cde19",
+    "gate": "368a7bd87e1c7c412c732cfc17dc9302672ccb5e057282f1f34aaf8aba9234d8",
     "operator": "90e338ea6a772140ec9a7c9d5ff1b359eeb86c29382303971173c3c15fbe5ea1",
 }
 

@@ -36,8 +36,7 @@ def melody(seed: int, seconds: float) -> Samples:
 
 
 def items_of(samples: Samples) -> Items:
-    made = Chromaprint()
-    return np.concatenate((made.feed(samples), made.finish()))
+    return Chromaprint().feed(samples)
 
 
 def write_clip(
@@ -53,7 +52,11 @@ def write_clip(
     with av.open(str(path), "w") as out:
         options = {"preset": "ultrafast", "g": "10"}
         video = out.add_stream("libx264", rate=10, options=options) if picture else None
-        sound = out.add_stream(codec, rate=44_100) if samples is not None else None
+        sound = (
+            out.add_stream(codec, rate=48_000 if codec == "libopus" else 44_100)
+            if samples is not None
+            else None
+        )
         if video is not None:
             assert isinstance(video, VideoStream)
             _write_picture(out, video, seed, int(seconds * 10))
@@ -80,7 +83,10 @@ def _write_sound(out: OutputContainer, sound: AudioStream, samples: Samples) -> 
     frame.sample_rate = RATE
     context = sound.codec_context
     resampler = av.AudioResampler(
-        format=context.format, layout=context.layout, rate=44_100, frame_size=context.frame_size or 1024
+        format=context.format,
+        layout=context.layout,
+        rate=context.sample_rate,
+        frame_size=context.frame_size or 1024,
     )
     for each in (*resampler.resample(frame), *resampler.resample(None)):
         out.mux(sound.encode(each))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge.domain import Signal, SignalSource
 from edge.errors import BankError, ConfigError, InvalidInput, LimitExceeded
 from edge.match import (
+    ITEM_SPAN_MS,
     Bank,
     Entry,
     EntryKind,
@@ -32,7 +33,7 @@ from edge.match import (
     sound_index,
 )
 from edge.match.builder import write_segment
-from edge.match.chromaprint import ITEM_MS, RATE, Chromaprint, Items, available
+from edge.match.chromaprint import HOP, ITEM_MS, RATE, Chromaprint, Items, available
 from edge.match.container import read, write
 from edge.match.segment import Segment
 from edge.match.sound import LEVELS, LONGEST, SHORTEST, telling
@@ -88,14 +89,14 @@ def test_items_come_out_as_sound_goes_in() -> None:
     samples = melody(1, 10)
     made = Chromaprint()
     parts = [made.feed(samples[start : start + 777]) for start in range(0, len(samples), 777)]
-    assert np.array_equal(np.concatenate([*parts, made.finish()]), items_of(samples))
+    assert np.array_equal(np.concatenate(parts), items_of(samples))
+    assert len(items_of(samples)) == (len(samples) - round(ITEM_SPAN_MS * RATE / 1000)) // HOP + 1
     made.restart()
-    again = np.concatenate((made.feed(samples), made.finish()))
-    assert np.array_equal(again, items_of(samples))
+    assert np.array_equal(made.feed(samples), items_of(samples))
 
 
 @settings(deadline=None, max_examples=40)
-@given(SEEDS, st.integers(0, 200), st.integers(SHORTEST, 120), st.sampled_from([0.0, 0.03, 0.06]))
+@given(SEEDS, st.integers(0, 200), st.integers(40, 120), st.sampled_from([0.0, 0.03, 0.06]))
 def test_known_sound_is_found_where_it_is(seed: int, begin: int, length: int, share: float) -> None:
     known = random_items(seed, 400)
     index = index_of(None, print_of(random_items(seed ^ 1, 90)), print_of(known, 5000))

@@ -342,6 +342,67 @@ class AccessUnit(_message.Message):
 Global___AccessUnit: _TypeAlias = AccessUnit  # noqa: Y015
 
 @_typing.final
+class AudioUnit(_message.Message):
+    """One encoded frame of sound."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PTS_MS_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    pts_ms: _builtins.int
+    """Presentation time on the clock of the video, milliseconds."""
+    data: _builtins.bytes
+    """One whole encoded frame, without ADTS. At most 64 KiB."""
+    def __init__(
+        self,
+        *,
+        pts_ms: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pts_ms", b"pts_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AudioUnit: _TypeAlias = AudioUnit  # noqa: Y015
+
+@_typing.final
+class AudioUnits(_message.Message):
+    """Some of the stream's sound, half a second or so at a time. Optional, and of use only while
+    TierChange.audio_wanted is set: known sound is looked for in it. It never delays the video, and sound
+    that cannot be decoded, or is too much, is left out and told of as `degraded`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODEC_FIELD_NUMBER: _builtins.int
+    EXTRADATA_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    codec: _builtins.str
+    """`aac`, `opus` or `mp3`."""
+    extradata: _builtins.bytes
+    """Decoder configuration (AudioSpecificConfig, OpusHead); empty where the codec needs none. At most 64 KiB."""
+    @_builtins.property
+    def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioUnit]:
+        """In order. At most 128."""
+
+    def __init__(
+        self,
+        *,
+        codec: _builtins.str = ...,
+        extradata: _builtins.bytes = ...,
+        units: _abc.Iterable[Global___AudioUnit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "extradata", b"extradata", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AudioUnits: _TypeAlias = AudioUnits  # noqa: Y015
+
+@_typing.final
 class WatchEnd(_message.Message):
     """The caller ends the call."""
 
@@ -372,6 +433,7 @@ class WatchRequest(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     ACCESS_UNIT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___WatchOpen:
         """First message of the call, exactly once."""
@@ -384,18 +446,23 @@ class WatchRequest(_message.Message):
     def end(self) -> Global___WatchEnd:
         """Last message: no more media follows."""
 
+    @_builtins.property
+    def audio(self) -> Global___AudioUnits:
+        """Sound, beside the media."""
+
     def __init__(
         self,
         *,
         open: Global___WatchOpen | None = ...,
         access_unit: Global___AccessUnit | None = ...,
         end: Global___WatchEnd | None = ...,
+        audio: Global___AudioUnits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_unit", b"access_unit", "end", b"end", "open", b"open", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_unit", b"access_unit", "audio", b"audio", "end", b"end", "open", b"open", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_unit", b"access_unit", "end", b"end", "open", b"open", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_unit", b"access_unit", "audio", b"audio", "end", b"end", "open", b"open", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["open", "access_unit", "end"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["open", "access_unit", "end", "audio"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -415,13 +482,15 @@ class Signal(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """`detect` or `match`."""
+    """`detect`, `match` (picture) or `sound`."""
     category: _builtins.str
     """Category, for example `fight`."""
     pts_ms: _builtins.int
     """Media time of the newest frame judged, milliseconds."""
     score: _builtins.float
-    """Calibrated probability (detect) or 1 - distance / 256 (match), 0 to 1."""
+    """Calibrated probability (detect) , 1 - distance / 256 (match) or 1 - share of
+    bits that differ (sound), 0 to 1.
+    """
     distance: _builtins.int
     """Hamming distance in bits; -1 where there is none."""
     entry: _builtins.str
@@ -474,7 +543,7 @@ class Verdict(_message.Message):
     category: _builtins.str
     """Category that decided; empty for PASS."""
     reason: _builtins.str
-    """Stable word: `detector`, `match`, `blocked`, `degraded`, `blind`, `quarantined`."""
+    """Stable word: `detector`, `match`, `sound`, `blocked`, `degraded`, `blind`, `quarantined`."""
     score: _builtins.float
     """Score that decided, 0 to 1."""
     policy_version: _builtins.int
@@ -533,19 +602,23 @@ class TierChange(_message.Message):
 
     TIER_FIELD_NUMBER: _builtins.int
     NEEDED_AFTER_KEYFRAME_MS_FIELD_NUMBER: _builtins.int
+    AUDIO_WANTED_FIELD_NUMBER: _builtins.int
     tier: Global___TierKind.ValueType
     """Tier from now on."""
     needed_after_keyframe_ms: _builtins.int
     """In calm tier: media that starts more than this after a keyframe is not needed, milliseconds."""
+    audio_wanted: _builtins.bool
+    """Known sound is looked for: AudioUnits are of use. May change with any TierChange."""
     def __init__(
         self,
         *,
         tier: Global___TierKind.ValueType = ...,
         needed_after_keyframe_ms: _builtins.int = ...,
+        audio_wanted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["needed_after_keyframe_ms", b"needed_after_keyframe_ms", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_wanted", b"audio_wanted", "needed_after_keyframe_ms", b"needed_after_keyframe_ms", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,7 +635,7 @@ class Degraded(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable word: `late`, `superseded`, `queue_full`, `undecoded`, `access_unit_too_large`, `blind`,
-    `worker_lost`, `broken_media`, `quarantined` …
+    `worker_lost`, `broken_media`, `quarantined`, `audio_broken`, `audio_unsupported`, `audio_too_much` …
     """
     count: _builtins.int
     """How many samples or access units it concerns."""

@@ -160,6 +160,31 @@ class EvidenceMedia(_message.Message):
 Global___EvidenceMedia: _TypeAlias = EvidenceMedia  # noqa: Y015
 
 @_typing.final
+class PushedAudio(_message.Message):
+    """Sound of a push stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    @_builtins.property
+    def audio(self) -> _gate_pb2.AudioUnits: ...
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        audio: _gate_pb2.AudioUnits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PushedAudio: _TypeAlias = PushedAudio  # noqa: Y015
+
+@_typing.final
 class Close(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -350,6 +375,7 @@ class ToWorker(_message.Message):
     SHUTDOWN_FIELD_NUMBER: _builtins.int
     ASK_ALERT_FIELD_NUMBER: _builtins.int
     EVIDENCE_MEDIA_FIELD_NUMBER: _builtins.int
+    PUSHED_AUDIO_FIELD_NUMBER: _builtins.int
     LOAD_MODEL_FIELD_NUMBER: _builtins.int
     USE_MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
@@ -373,6 +399,8 @@ class ToWorker(_message.Message):
     @_builtins.property
     def evidence_media(self) -> Global___EvidenceMedia: ...
     @_builtins.property
+    def pushed_audio(self) -> Global___PushedAudio: ...
+    @_builtins.property
     def load_model(self) -> Global___LoadModel: ...
     @_builtins.property
     def use_model(self) -> Global___UseModel: ...
@@ -389,14 +417,15 @@ class ToWorker(_message.Message):
         shutdown: Global___Shutdown | None = ...,
         ask_alert: Global___AskAlert | None = ...,
         evidence_media: Global___EvidenceMedia | None = ...,
+        pushed_audio: Global___PushedAudio | None = ...,
         load_model: Global___LoadModel | None = ...,
         use_model: Global___UseModel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "load_model", "use_model"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "pushed_audio", "load_model", "use_model"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 

@@ -1,0 +1,119 @@
+"""Sound of one stream: from encoded frames to known sound.
+
+It runs beside the video and never holds it up: what is wrong with the sound ends here, with a reason that is
+counted once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+
+from edge.domain import Audio, Signal
+from edge.errors import GateError, InvalidInput, UnsupportedCodec
+from edge.match import Hearing, Listening
+from edge.match.listening import SoundLookup
+from edge.stream.timestamps import Timestamps
+
+MAX_AUDIO_BYTES: Final = 64 * 1024
+"""Of one frame of sound, and of its decoder's configuration."""
+MAX_AUDIO_UNITS: Final = 128
+"""Frames in one message."""
+AUDIO_CODECS: Final = ("aac", "opus", "mp3")
+UNITS_A_SECOND: Final = 200
+"""Frames of sound that a stream may bring, on the average of wall time …"""
+UNITS_AT_ONCE: Final = 2000
+"""… and how many it may be ahead of that."""
+_OPENING_UNITS: Final = 100
+"""What a change of the codec counts for."""
+_MOST_BROKEN: Final = 32
+"""Frames in a row that cannot be decoded, after which no more is tried."""
+
+
+class StreamAudio:
+    """Used from one thread. Raises ConfigError where libchromaprint is missing."""
+
+    def __init__(self, banks: SoundLookup) -> None:
+        self.problems: Counter[str] = Counter()
+        """What was left out, by reason, since it was last cleared."""
+        self.off = False
+        """Nothing more of this stream is decoded."""
+        self._hearing = Hearing()
+        self._listening = Listening(banks)
+        self._timestamps = Timestamps()
+        self._decoder: AudioCodecContext | None = None
+        self._format: tuple[str, bytes] | None = None
+        self._broken = 0
+        self._allowed = float(UNITS_AT_ONCE)
+        self._allowed_ms: float | None = None
+
+    def hear(self, audio: Audio, now_ms: float) -> tuple[Signal, ...]:
+        """Takes the next of the sound; the known sound in it. ``now_ms``: monotonic. Raises nothing."""
+        if self.off:
+            return ()
+        if not self._allows(audio, now_ms):
+            self.problems["audio_too_much"] += 1
+            self._listening.restart()
+            return ()
+        try:
+            if (audio.codec, audio.extradata) != self._format:
+                self._decoder = _open(audio.codec, audio.extradata)
+                self._format = audio.codec, audio.extradata
+            return tuple(signal for unit in audio.units for signal in self._unit(*unit))
+        except UnsupportedCodec:
+            self._end("audio_unsupported")
+        except Exception:  # whatever it is: the video goes on
+            self._end("audio_broken")
+        return ()
+
+    def _unit(self, pts_ms: int, data: bytes) -> tuple[Signal, ...]:
+        pts_ms, _ = self._timestamps.advance(pts_ms, pts_ms)
+        try:
+            assert self._decoder is not None
+            frames = self._decoder.decode(av.Packet(data)) if data else []
+            heard = [self._hearing.add(frame, pts_ms) for frame in frames]
+        except (av.FFmpegError, ValueError, OSError, InvalidInput) as error:
+            self._broken += 1
+            if self._broken >= _MOST_BROKEN:
+                raise GateError("nothing decodable") from error
+            return ()
+        self._broken = 0
+        signals: tuple[Signal, ...] = ()
+        for each in heard:
+            if each.restarted:
+                self._listening.restart()
+            if len(each.items):
+                signals += self._listening.add(each.items, each.start_ms)
+        return signals
+
+    def _allows(self, audio: Audio, now_ms: float) -> bool:
+        """Sound of 200 frames a second is more than any encoder makes; decoding is bounded by it."""
+        since_ms = 0.0 if self._allowed_ms is None else max(0.0, now_ms - self._allowed_ms)
+        self._allowed_ms = now_ms
+        self._allowed = min(UNITS_AT_ONCE, self._allowed + since_ms * UNITS_A_SECOND / 1000)
+        cost = len(audio.units) + _OPENING_UNITS * ((audio.codec, audio.extradata) != self._format)
+        if cost > self._allowed:
+            return False
+        self._allowed -= cost
+        return True
+
+    def _end(self, reason: str) -> None:
+        self.problems[reason] += 1
+        self.off = True
+        self._decoder = None
+
+
+def _open(codec: str, extradata: bytes) -> AudioCodecContext:
+    if codec not in AUDIO_CODECS:
+        raise UnsupportedCodec("audio.codec", f"{codec[:16]!r} is none of {', '.join(AUDIO_CODECS)}")
+    context = av.CodecContext.create(codec, "r")
+    if not isinstance(context, AudioCodecContext):
+        raise UnsupportedCodec("audio.codec", f"the linked FFmpeg has no decoder for {codec!r}")
+    context.thread_type, context.thread_count = "NONE", 1
+    if extradata:
+        context.extradata = extradata
+    context.open()
+    return context

@@ -1,0 +1,55 @@
+"""The sound of a pull, packet by packet, put together to some half a second."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import av
+from av.audio.stream import AudioStream
+
+from edge.domain import Audio
+from edge.stream.audio import AUDIO_CODECS, MAX_AUDIO_BYTES
+
+_SOME_UNITS: Final = 24
+_SOME_MS: Final = 500
+
+
+class PulledAudio:
+    """Takes packets of every stream of sound, and keeps to the first."""
+
+    def __init__(self) -> None:
+        self._index: int | None = None
+        self._extradata = self._announced = b""
+        self._units: list[tuple[int, bytes]] = []
+
+    def add(self, packet: av.Packet[AudioStream]) -> Audio | None:
+        """Some sound when it is enough; what is too large or of no known codec is left out."""
+        stream = packet.stream
+        if self._index is None:
+            self._index = stream.index
+        codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+        base = stream.time_base
+        if stream.index != self._index or codec not in AUDIO_CODECS or packet.pts is None or not base:
+            return None
+        if packet.size > MAX_AUDIO_BYTES:
+            return None
+        # FLV brings the configuration with the first packet, after the stream was opened.
+        self._announced = _new_extradata(packet) or self._announced
+        extradata = self._announced or stream.codec_context.extradata or b""
+        ready = None
+        if extradata != self._extradata:
+            ready = self._take(codec)
+            self._extradata = extradata if len(extradata) <= MAX_AUDIO_BYTES else b""
+        self._units.append((round(packet.pts * base * 1000), bytes(packet)))
+        enough = len(self._units) >= _SOME_UNITS or self._units[-1][0] - self._units[0][0] >= _SOME_MS
+        return self._take(codec) if enough else ready
+
+    def _take(self, codec: str) -> Audio | None:
+        units, self._units = tuple(self._units), []
+        return Audio(codec, self._extradata, units) if units else None
+
+
+def _new_extradata(packet: av.Packet[AudioStream]) -> bytes:
+    if not packet.has_sidedata("new_extradata"):
+        return b""
+    return bytes(packet.get_sidedata("new_extradata"))
