@@ -10,11 +10,13 @@ from collections import Counter
 from typing import Final
 
 import av
+import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from edge.domain import Audio, Signal
 from edge.errors import GateError, InvalidInput, UnsupportedCodec
-from edge.match import Hearing, Listening
+from edge.match import Heard, Hearing, Listening
+from edge.match.chromaprint import Items
 from edge.match.listening import SoundLookup
 from edge.stream.timestamps import Timestamps
 
@@ -62,14 +64,33 @@ class StreamAudio:
             if (audio.codec, audio.extradata) != self._format:
                 self._decoder = _open(audio.codec, audio.extradata)
                 self._format = audio.codec, audio.extradata
-            return tuple(signal for unit in audio.units for signal in self._unit(*unit))
+            heard = [each for unit in audio.units for each in self._unit(*unit)]
+            return self._look_up(heard)
         except UnsupportedCodec:
             self._end("audio_unsupported")
         except Exception:  # whatever it is: the video goes on
             self._end("audio_broken")
         return ()
 
-    def _unit(self, pts_ms: int, data: bytes) -> tuple[Signal, ...]:
+    def _look_up(self, heard: list[Heard]) -> tuple[Signal, ...]:
+        """What follows on one another at once: a lookup costs much the same for one item and for eight."""
+        signals: tuple[Signal, ...] = ()
+        run: list[Items] = []
+        start_ms = 0.0
+        for each in heard:
+            if each.restarted:
+                signals += self._listen(run, start_ms)
+                run = []
+                self._listening.restart()
+            if len(each.items):
+                start_ms = start_ms if run else each.start_ms
+                run.append(each.items)
+        return signals + self._listen(run, start_ms)
+
+    def _listen(self, run: list[Items], start_ms: float) -> tuple[Signal, ...]:
+        return self._listening.add(np.concatenate(run), start_ms) if run else ()
+
+    def _unit(self, pts_ms: int, data: bytes) -> list[Heard]:
         pts_ms, _ = self._timestamps.advance(pts_ms, pts_ms)
         try:
             assert self._decoder is not None
@@ -79,15 +100,9 @@ class StreamAudio:
             self._broken += 1
             if self._broken >= _MOST_BROKEN:
                 raise GateError("nothing decodable") from error
-            return ()
+            return []
         self._broken = 0
-        signals: tuple[Signal, ...] = ()
-        for each in heard:
-            if each.restarted:
-                self._listening.restart()
-            if len(each.items):
-                signals += self._listening.add(each.items, each.start_ms)
-        return signals
+        return heard
 
     def _allows(self, audio: Audio, now_ms: float) -> bool:
         """Sound of 200 frames a second is more than any encoder makes; decoding is bounded by it."""
