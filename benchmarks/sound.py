@@ -5,8 +5,8 @@
 The sound of the reference videos is banked, and that of every recording in ``--music``. ffmpeg makes changed
 copies of their sound; the picture plays no part, so it may be whatever it is. Each copy is listened to anew
 from every second second on, as a live stream is; a trial is found when its entry counts within the limit.
-Then the untouched sound of everything, and of the calm footage, goes the same way: nothing but its own entry may
-count. What listening costs is measured over the live path: encoded frames, decoder, fingerprint, lookup.
+Then the untouched sound of everything, and of the calm footage, goes the same way: nothing but its own entry
+may count. What listening costs is measured over the live path: encoded frames, decoder, print, lookup.
 """
 
 from __future__ import annotations
