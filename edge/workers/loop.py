@@ -17,12 +17,11 @@ from edge.api import convert
 from edge.api.gen import worker_pb2
 from edge.clock import Clock
 from edge.detect import Detector
-from edge.domain import AccessUnit, Action, Audio, Codec, Sample, StreamId, pull_mark
+from edge.domain import AccessUnit, Action, Codec, Sample, StreamId, pull_mark
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
-from edge.match import Matcher, available
+from edge.match import Matcher
 from edge.policy import parse_policy
 from edge.stream import PullSettings, PullSource, StreamPipeline
-from edge.stream.audio import StreamAudio
 from edge.stream.pipeline import Passed
 from edge.telemetry.distributions import Distributions
 from edge.workers.banks import CHECK_MS, WorkerBanks
@@ -36,6 +35,7 @@ from edge.workers.notices import Notices
 from edge.workers.owned import OwnedStream, Urgency
 from edge.workers.recent_costs import RecentCosts
 from edge.workers.settings import WorkerSettings
+from edge.workers.sound import WorkerSound
 from edge.workers.spare import SpareTime
 from edge.workers.wire import PushedUnit
 
@@ -45,9 +45,6 @@ _REST_SHARE: Final = 0.8
 _JUDGE_FIRST_MS: Final = 1.0
 _MOST_IN_FRONT: Final = 8
 """Voluntary units of a stream that are still decoded before one of its that is due."""
-_MOST_SOUND: Final = 8
-"""Messages of sound of one stream that wait, of half a second each."""
-_SOUND_BUDGETS: Final = 2
 _LINGER_MS: Final = 10_000.0
 """How long a cut stream that has ended keeps its media for the evidence."""
 
@@ -90,6 +87,7 @@ class WorkerLoop:
         self._decoded = self._judged = 0
         self._evidence = Evidence(send)
         self._notices = Notices(send)
+        self._sound = WorkerSound(matcher, self._jobs, self._notices, clock)
         self._blind_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -154,7 +152,7 @@ class WorkerLoop:
                     self._enqueue(stream, command.unit)
             case PullAudio():
                 if (stream := self._pulled(command)) is not None:
-                    self._take_audio(stream, command.audio)
+                    self._sound.take(stream, command.audio)
             case PullEnded():
                 self._pull_ended(command)
             case ModelArrived():
@@ -171,7 +169,7 @@ class WorkerLoop:
                     stream.asked_alert_ms = command.ask_alert.hold_ms
             case "pushed_audio":
                 if (stream := self._streams.get(command.pushed_audio.stream_id)) is not None:
-                    self._take_audio(stream, convert.audio_from_proto(command.pushed_audio.audio))
+                    self._sound.take(stream, convert.audio_from_proto(command.pushed_audio.audio))
             case "evidence_media":
                 self._evidence.show(command.evidence_media)
             case "open_push":
@@ -276,7 +274,7 @@ class WorkerLoop:
                 self._drop(stream)
             if stream.pipeline is None or stream.cut:
                 continue
-            if stream.audio_wanted != (wanted := self._wants_audio(stream)):
+            if stream.audio_wanted != (wanted := self._sound.wanted(stream)):
                 stream.audio_wanted = wanted
                 self._say_tier(stream)
             if stream.blind:
@@ -381,7 +379,7 @@ class WorkerLoop:
             times=self._times,
         )
         stream.pipeline.spare(self._spare.ms)
-        stream.audio_wanted = self._wants_audio(stream)
+        stream.audio_wanted = self._sound.wanted(stream)
         self._said_opened(stream)
 
     def _said_opened(self, stream: OwnedStream) -> None:
@@ -417,8 +415,7 @@ class WorkerLoop:
 
     def _drain(self, stream: OwnedStream) -> None:
         if stream.pipeline is not None and not stream.cut:
-            while stream.sound:
-                self._hear(stream)
+            self._sound.finish(stream)
             for sample in stream.pipeline.drain():
                 self._judge(stream, sample)
         self._close(stream, "end", "", retryable=False)
@@ -626,41 +623,6 @@ class WorkerLoop:
         )
         if judgement.tier_changed:
             self._say_tier(stream)
-
-    # sound
-
-    def _wants_audio(self, stream: OwnedStream) -> bool:
-        """Whether anything could come of listening to it."""
-        match = stream.policy.match
-        wanted = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_sound
-        return wanted and available() and not (stream.audio is not None and stream.audio.off)
-
-    def _take_audio(self, stream: OwnedStream, audio: Audio) -> None:
-        if not stream.audio_wanted or stream.pipeline is None or stream.cut:
-            return
-        if len(stream.sound) >= _MOST_SOUND:
-            self._count(stream, "audio_too_much")
-            return
-        stream.sound.append(audio)
-        self._hear_later(stream)
-
-    def _hear_later(self, stream: OwnedStream) -> None:
-        """After all that is due: known sound takes seconds to be told, and one budget more is nothing."""
-        now = self._clock.monotonic_ms()
-        self._jobs.push(stream.id, now + _SOUND_BUDGETS * stream.policy.budget_ms, self._hear)
-
-    def _hear(self, stream: OwnedStream) -> None:
-        if not stream.sound or stream.pipeline is None or stream.cut:
-            stream.sound.clear()
-            return
-        if stream.audio is None:
-            stream.audio = StreamAudio(self._matcher)
-        stream.pipeline.hear(stream.audio.hear(stream.sound.popleft(), self._clock.monotonic_ms()))
-        for reason, count in stream.audio.problems.items():
-            self._count(stream, reason, count)
-        stream.audio.problems.clear()
-        if stream.sound:  # its own job went with those of lost media
-            self._hear_later(stream)
 
     # what was not judged
 

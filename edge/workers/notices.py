@@ -19,9 +19,9 @@ class Notices:
         self._send = send
 
     def count(self, stream: OwnedStream, reason: str, now_ms: float, count: int = 1) -> None:
-        """Something of the stream was lost, or with ``gave_way`` left out that was not due to it."""
+        """Something of the stream was lost: picture, sound, or with ``gave_way`` what was not due to it."""
         stream.unsaid[reason] += count
-        stream.lost = stream.lost or reason != "gave_way"
+        stream.lost = stream.lost or not (reason == "gave_way" or reason.startswith("audio_"))
         self.say(stream, now_ms)
 
     def count_if_blind(self, stream: OwnedStream, now_ms: float) -> None:
