@@ -14,17 +14,18 @@ STOP_S = 5.0
 
 
 class Publisher:
-    """ffmpeg with ``source`` (a file in real time, or the test pattern) published to ``url``."""
+    """ffmpeg with ``source`` (a file in real time, or the test pattern) published to ``url``, mute or not."""
 
-    def __init__(self, url: str, source: Path | None = None) -> None:
+    def __init__(self, url: str, source: Path | None = None, *, sound: bool = False) -> None:
         media = PATTERN if source is None else ("-re", "-i", str(source))
         codec = (
             ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "30")
             if source is None
             else ("-c", "copy")
         )
+        mute = () if sound else ("-an",)
         self._process = subprocess.Popen(
-            ["ffmpeg", "-nostdin", "-v", "error", *media, "-an", *codec, "-f", "flv", url],
+            ["ffmpeg", "-nostdin", "-v", "error", *media, *mute, *codec, "-f", "flv", url],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

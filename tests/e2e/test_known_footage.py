@@ -14,8 +14,9 @@ import pytest
 
 from benchmarks.servers.publisher import Publisher
 from edge.launch import GateProcess
-from edge.match import Bank, BankInfo, VariantSet, fingerprint
+from edge.match import Bank, BankInfo, VariantSet, available, fingerprint
 from tests.conftest import require
+from tests.match.sounds import melody, write_clip
 
 pytestmark = pytest.mark.integration
 
@@ -60,3 +61,23 @@ def test_known_footage_is_cut_although_it_is_mirrored_and_letterboxed(known: Pat
     assert cut["reason"] == "match"
     assert cut["category"] == "known_footage"
     assert cut["pts_ms"] <= 3000
+
+
+def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
+    require(available(), "libchromaprint1")
+    known = write_clip(tmp_path / "known.mp4", melody(1, 14), seed=1, seconds=14)
+    hidden = write_clip(tmp_path / "hidden.flv", melody(1, 14), seed=2, seconds=14)
+    bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
+    bank.add([fingerprint(known, entry_id="known", variants=VariantSet.LIGHT)])
+    with GateProcess(tmp_path / "gate") as gate:
+        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate.grpc]
+        with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:
+            try:
+                said = events(ingest)
+                ready = next(event for event in said if event["event"] == "ready")
+                with Publisher(f"rtmp://{ready['rtmp']}/live/cam?user=u1&key=k1", hidden, sound=True):
+                    flag = next(e for e in said if e["event"] == "judged" and e["action"] != "pass")
+            finally:
+                ingest.terminate()
+    assert (flag["action"], flag["reason"], flag["category"]) == ("flag", "sound", "known_footage")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from edge.match.chromaprint import RATE, Chromaprint, Items
@@ -49,6 +50,7 @@ def write_clip(
     codec: str = "aac",
 ) -> Path:
     """A clip of blocks that a seed chooses and moves, with sound."""
+    packets: list[av.Packet[Any]] = []
     with av.open(str(path), "w") as out:
         options = {"preset": "ultrafast", "g": "10"}
         video = out.add_stream("libx264", rate=10, options=options) if picture else None
@@ -59,14 +61,20 @@ def write_clip(
         )
         if video is not None:
             assert isinstance(video, VideoStream)
-            _write_picture(out, video, seed, int(seconds * 10))
+            packets += _picture(video, seed, int(seconds * 10))
         if sound is not None and samples is not None:
             assert isinstance(sound, AudioStream)
-            _write_sound(out, sound, samples)
+            packets += _sound(sound, samples)
+        for packet in sorted(packets, key=_begins):
+            out.mux(packet)
     return path
 
 
-def _write_picture(out: OutputContainer, video: VideoStream, seed: int, frames: int) -> None:
+def _begins(packet: av.Packet[Any]) -> Fraction:
+    return (packet.dts or 0) * (packet.time_base or Fraction(1))
+
+
+def _picture(video: VideoStream, seed: int, frames: int) -> Iterator[av.Packet[Any]]:
     blocks = np.random.default_rng(seed).integers(0, 256, (6, 8), np.uint8)
     picture = np.kron(blocks, np.ones((40, 40), np.uint8))
     video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
@@ -74,11 +82,11 @@ def _write_picture(out: OutputContainer, video: VideoStream, seed: int, frames: 
         gray = np.ascontiguousarray(np.roll(picture, 3 * number, axis=1))
         frame = av.VideoFrame.from_ndarray(gray, format="gray").reformat(format="yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, 10)
-        out.mux(video.encode(frame))
-    out.mux(video.encode(None))
+        yield from video.encode(frame)
+    yield from video.encode(None)
 
 
-def _write_sound(out: OutputContainer, sound: AudioStream, samples: Samples) -> None:
+def _sound(sound: AudioStream, samples: Samples) -> Iterator[av.Packet[Any]]:
     frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
     frame.sample_rate = RATE
     context = sound.codec_context
@@ -89,5 +97,5 @@ def _write_sound(out: OutputContainer, sound: AudioStream, samples: Samples) -> 
         frame_size=context.frame_size or 1024,
     )
     for each in (*resampler.resample(frame), *resampler.resample(None)):
-        out.mux(sound.encode(each))
-    out.mux(sound.encode(None))
+        yield from sound.encode(each)
+    yield from sound.encode(None)

@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 from edge.cli import app
 from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
-from edge.match import Bank, BankInfo, fingerprint
+from edge.match import Bank, BankInfo, available, fingerprint
 from edge.replay import Replay, ReplaySetup, expand_paths
+from tests.conftest import require
+from tests.match.sounds import melody
+from tests.match.sounds import write_clip as sounding_clip
 
 FIELDS = {
     "path",
@@ -145,3 +148,18 @@ def test_a_decoder_that_crashes_costs_only_its_own_file(tmp_path: Path) -> None:
         "crash.mp4 the decoder crashed on this file",
         "z.mp4 ok",
     ]
+
+
+def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
+    require(available(), "libchromaprint1")
+    known = sounding_clip(tmp_path / "known.mp4", melody(1, 12), seed=1)
+    hidden = sounding_clip(tmp_path / "hidden.mp4", melody(1, 12), seed=2)
+    bank = Bank.create(tmp_path / "banks" / "known", BankInfo(label="known_footage"))
+    bank.add([fingerprint(known, entry_id="entry-1", added_ms=0)])
+    replay = Replay(setup(tmp_path / "banks"))
+    report = replay.run(hidden)
+    assert (report["verdict"], report["reason"]) == ("flag", "sound")
+    assert 5 <= report["first_flag_s"] <= 9
+    (match,) = report["matches"]
+    assert (match["entry"], match["by"], match["distance"]) == ("entry-1", "sound", -1)
+    assert replay.run(sounding_clip(tmp_path / "other.mp4", melody(2, 12), seed=2))["matches"] == []
