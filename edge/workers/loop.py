@@ -17,11 +17,11 @@ from edge.api import convert
 from edge.api.gen import worker_pb2
 from edge.clock import Clock
 from edge.detect import Detector
-from edge.domain import AccessUnit, Action, Codec, Sample, StreamId, pull_mark
+from edge.domain import AccessUnit, Action, Codec, Sample, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
 from edge.policy import parse_policy
-from edge.stream import PullSettings, PullSource, StreamPipeline
+from edge.stream import StreamPipeline
 from edge.stream.pipeline import Passed
 from edge.telemetry.distributions import Distributions
 from edge.workers.banks import CHECK_MS, WorkerBanks
@@ -33,6 +33,7 @@ from edge.workers.memory import resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
 from edge.workers.notices import Notices
 from edge.workers.owned import OwnedStream, Urgency
+from edge.workers.pulls import pull_of
 from edge.workers.recent_costs import RecentCosts
 from edge.workers.settings import WorkerSettings
 from edge.workers.sound import WorkerSound
@@ -303,26 +304,8 @@ class WorkerLoop:
 
     def _open_pull(self, command: worker_pb2.OpenPull) -> None:
         stream = self._new_stream(command)
-        ident, opening = stream.id, stream.opening
-        settings = PullSettings(
-            schemes=self._settings.pull_schemes,
-            open_ms=self._settings.pull_open_ms,
-            stall_ms=self._settings.pull_stall_ms,
-            max_unit_bytes=self._settings.max_access_unit_bytes,
-            options=_rtmp_options(command.url, StreamId(ident)),
-        )
         try:
-            stream.pull = PullSource(
-                command.url,
-                settings,
-                self._clock,
-                marked=self._current.reading(ident),
-                on_open=lambda codec, extradata: self.inbox.put(PullOpened(ident, opening, codec, extradata)),
-                on_unit=lambda unit: self.inbox.put(PullUnit(ident, opening, unit)),
-                on_audio=lambda audio: self.inbox.put(PullAudio(ident, opening, audio)),
-                wants_audio=lambda: stream.audio_wanted,
-                on_end=lambda error: self.inbox.put(PullEnded(ident, opening, error)),
-            )
+            stream.pull = pull_of(stream, command.url, self._settings, self.inbox, self._current, self._clock)
         except GateError as error:
             self._close(stream, error.reason, str(error), retryable=False)
             return
@@ -634,10 +617,6 @@ class WorkerLoop:
 
     def _count(self, stream: OwnedStream, reason: str, count: int = 1) -> None:
         self._notices.count(stream, reason, self._clock.monotonic_ms(), count)
-
-
-def _rtmp_options(url: str, stream_id: StreamId) -> dict[str, str]:
-    return {"rtmp_pageurl": pull_mark(stream_id)} if url.lower().startswith("rtmp") else {}
 
 
 def _trace(passed: Passed) -> worker_pb2.Trace:

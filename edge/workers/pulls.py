@@ -1,0 +1,41 @@
+"""The pull of a stream that a worker owns: its thread only reads, and what it says waits in the inbox."""
+
+from __future__ import annotations
+
+from edge.clock import Clock
+from edge.domain import StreamId, pull_mark
+from edge.stream import PullSettings, PullSource
+from edge.workers.current import CurrentStream
+from edge.workers.inbox import Inbox, PullAudio, PullEnded, PullOpened, PullUnit
+from edge.workers.owned import OwnedStream
+from edge.workers.settings import WorkerSettings
+
+
+def pull_of(
+    stream: OwnedStream, url: str, limits: WorkerSettings, inbox: Inbox, current: CurrentStream, clock: Clock
+) -> PullSource:
+    """Not started yet. Its events carry the number of the stream's opening: what an earlier one says is
+    stale. Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""
+    ident, opening = stream.id, stream.opening
+    settings = PullSettings(
+        schemes=limits.pull_schemes,
+        open_ms=limits.pull_open_ms,
+        stall_ms=limits.pull_stall_ms,
+        max_unit_bytes=limits.max_access_unit_bytes,
+        options=_rtmp_options(url, StreamId(ident)),
+    )
+    return PullSource(
+        url,
+        settings,
+        clock,
+        marked=current.reading(ident),
+        on_open=lambda codec, extradata: inbox.put(PullOpened(ident, opening, codec, extradata)),
+        on_unit=lambda unit: inbox.put(PullUnit(ident, opening, unit)),
+        on_audio=lambda audio: inbox.put(PullAudio(ident, opening, audio)),
+        wants_audio=lambda: stream.audio_wanted,
+        on_end=lambda error: inbox.put(PullEnded(ident, opening, error)),
+    )
+
+
+def _rtmp_options(url: str, stream_id: StreamId) -> dict[str, str]:
+    return {"rtmp_pageurl": pull_mark(stream_id)} if url.lower().startswith("rtmp") else {}
