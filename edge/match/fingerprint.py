@@ -21,7 +21,8 @@ from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.chromaprint import ITEM_MS, available
 from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.hearing import sound_of
-from edge.match.pdq import LIMITED_RANGE, PdqHasher, distance
+from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher, distance
+from edge.match.search import MAX_RADIUS
 from edge.match.variants import VariantSet, variants_of
 
 U8 = npt.NDArray[np.uint8]
@@ -34,6 +35,7 @@ MIN_QUALITY = 50
 MAX_HASHES = 8_000_000
 """Of one video: two hours of restless footage at 30 frames a second with all variants."""
 _BLOCK = 1 << 20
+_UNCHANGED = {Variant.ORIGINAL, Variant.INSIDE}
 _PLANAR_LUMA = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray")
 
 Progress = Callable[[float, float], None]
@@ -77,6 +79,12 @@ def frames_of(path: Path) -> Iterator[tuple[int, float, U8]]:
             raise BrokenMedia(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not decoded:
         raise BrokenMedia(f"{path}: has no frame that can be decoded")
+
+
+def _is_a_shape(found: PdqHash) -> bool:
+    """Whether a picture is its own mirror image: what a crop leaves of a diagram or a title, and what half of
+    all grids, tiles and test cards look like too."""
+    return distance(found.bits, found.mirrored) <= MAX_RADIUS
 
 
 def fingerprint(
@@ -129,6 +137,8 @@ def fingerprint(
         for variant, picture in variants_of(luma, variants):
             found = hasher.hash(picture)
             if found.quality < min_quality or any(distance(h, found.bits) <= SAME_BITS for h in here):
+                continue
+            if variant not in _UNCHANGED and _is_a_shape(found):
                 continue
             here.append(found.bits)
             last = latest.get(variant)
