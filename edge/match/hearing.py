@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import av
+import av.filter
 import numpy as np
+import numpy.typing as npt
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
@@ -18,6 +22,10 @@ from edge.match.sound import SHORTEST
 GAP_MS = 300.0
 """Sound that begins so much earlier or later than what came before it ends does not follow it."""
 MAX_FRAME_SAMPLES = 1 << 16
+LOWEST_HZ = 400
+"""Lower tones are taken out of known and live sound alike. Loudspeakers and microphones of telephones do not
+have them; with them in the print, sound that has lost them is other sound."""
+Samples = npt.NDArray[np.int16]
 _FOLLOW = 1 / 64
 """Share of a smaller deviation that is believed: clocks of sound cards drift."""
 
@@ -30,6 +38,16 @@ class Heard(NamedTuple):
     """Media time at which the first one begins."""
     restarted: bool
     """They do not follow the ones before."""
+
+
+def _without_bass() -> av.filter.Graph:
+    """From float to int16 samples without what lies below ``LOWEST_HZ``."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(sample_rate=RATE, format="flt", layout="mono", time_base=Fraction(1, RATE))
+    filters = [graph.add("highpass", f"f={LOWEST_HZ}") for _ in range(2)]
+    form = graph.add("aformat", "sample_fmts=s16")
+    graph.link_nodes(source, *filters, form, graph.add("abuffersink")).configure()
+    return graph
 
 
 class Hearing:
@@ -57,17 +75,27 @@ class Hearing:
             self._begin_anew(shape)
             self._start_ms = pts_ms
         frame.pts = None
-        samples = [out.to_ndarray().reshape(-1) for out in self._resampler.resample(frame)]
-        return self._feed(np.concatenate([*samples, np.empty(0, np.int16)]), restarted)
+        return self._feed(self._filtered(frame), restarted)
 
     def finish(self) -> Heard:
         """What is left; other sound may begin afterwards."""
-        samples = [out.to_ndarray().reshape(-1) for out in self._resampler.resample(None)]
-        heard = self._feed(np.concatenate([*samples, np.empty(0, np.int16)]), False)
+        heard = self._feed(self._filtered(None), False)
         self._begin_anew(None)
         return heard
 
-    def _feed(self, samples: np.ndarray[tuple[int, ...], np.dtype[np.int16]], restarted: bool) -> Heard:
+    def _filtered(self, frame: av.AudioFrame | None) -> Samples:
+        """What the print takes; with None what is left."""
+        for resampled in self._resampler.resample(frame):
+            self._bass.push(resampled)
+        if frame is None:
+            self._bass.push(None)
+        samples = [np.empty(0, np.int16)]
+        with suppress(BlockingIOError, EOFError):  # it waits for more, or that was all
+            while True:
+                samples.append(np.asarray(self._bass.pull().to_ndarray(), np.int16).reshape(-1))
+        return np.concatenate(samples)
+
+    def _feed(self, samples: Samples, restarted: bool) -> Heard:
         start_ms = (self._start_ms or 0.0) + 1000 * self._items * HOP / RATE
         items = self._print.feed(samples)
         self._samples += len(samples)
@@ -76,7 +104,8 @@ class Hearing:
 
     def _begin_anew(self, shape: tuple[str, str, int] | None) -> None:
         self._print.restart()
-        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+        self._resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        self._bass = _without_bass()
         self._shape = shape
         self._start_ms = None
         self._samples = self._items = 0

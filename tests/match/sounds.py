@@ -14,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from edge.match.chromaprint import RATE, Chromaprint, Items
+from edge.match.hearing import Hearing
 
 Samples = npt.NDArray[np.int16]
 
@@ -38,6 +39,17 @@ def melody(seed: int, seconds: float) -> Samples:
 
 def items_of(samples: Samples) -> Items:
     return Chromaprint().feed(samples)
+
+
+def heard_items(samples: Samples) -> Items:
+    """As a bank and the live path hear them."""
+    hearing = Hearing()
+    parts = []
+    for start in range(0, len(samples), 1024):
+        piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")
+        piece.sample_rate = RATE
+        parts.append(hearing.add(piece, 1000 * start / RATE).items)
+    return np.concatenate([*parts, hearing.finish().items])
 
 
 def write_clip(

@@ -38,7 +38,7 @@ from edge.match.container import read, write
 from edge.match.segment import Segment
 from edge.match.sound import LEVELS, LONGEST, SHORTEST, telling
 from edge.match.sound_index import SoundIndex
-from tests.match.sounds import items_of, melody, write_clip
+from tests.match.sounds import heard_items, items_of, melody, write_clip
 
 pytestmark = pytest.mark.skipif(
     not available() and not os.environ.get("CI"),
@@ -296,3 +296,20 @@ def test_a_recording_is_known_without_a_picture(tmp_path: Path) -> None:
     found = look_up(opus, Matcher.open(tmp_path / "banks"), MatchVote()).found
     assert [one.entry for one in found] == ["song"]
     assert sum(len(heard.items) for heard in heard_in(opus)) > SHORTEST
+
+
+@pytest.mark.parametrize("lost_below_hz", [200, 300, 500])
+def test_sound_that_has_lost_its_bass_is_the_same_sound(lost_below_hz: int) -> None:
+    samples = melody(4, 30)
+    spectrum = np.fft.rfft(samples)
+    tones = np.fft.rfftfreq(len(samples), 1 / RATE)
+    # As of a small loudspeaker: 12 dB an octave.
+    thin = np.fft.irfft(spectrum * np.minimum(1, (tones / lost_below_hz) ** 2), len(samples)).astype(np.int16)
+
+    def error(a: Items, b: Items) -> float:
+        n = min(len(a), len(b))
+        return float(np.bitwise_count(a[:n] ^ b[:n]).mean()) / 32
+
+    known, live = heard_items(samples), heard_items(thin)
+    assert error(known, live) < 0.12
+    assert error(known, live) < error(items_of(samples), items_of(thin))

@@ -16,7 +16,7 @@ from edge.match import available
 from edge.match.chromaprint import Items
 from edge.match.entry import SoundCandidate
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
-from tests.match.sounds import items_of, melody, write_clip
+from tests.match.sounds import heard_items, melody, write_clip
 
 pytestmark = pytest.mark.skipif(
     not available() and not os.environ.get("CI"), reason="needs Debian's libchromaprint1"
@@ -75,7 +75,7 @@ def test_every_codec_sounds_like_what_was_encoded(codec: str, suffix: str, tmp_p
     for number, piece in enumerate(pieces(audio, 22)):
         assert stream.hear(piece, 500.0 * number) == ()
     assert not stream.problems
-    truth = items_of(samples)
+    truth = heard_items(samples)
     assert len(heard.items) >= len(truth) - 10
     shift = min(
         (float(np.bitwise_count(heard.items[n : n + 100] ^ truth[:100]).mean()) / 32, n) for n in range(3)
