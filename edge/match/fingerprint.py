@@ -81,9 +81,9 @@ def frames_of(path: Path) -> Iterator[tuple[int, float, U8]]:
         raise BrokenMedia(f"{path}: has no frame that can be decoded")
 
 
-def _is_a_shape(found: PdqHash) -> bool:
-    """Whether a picture is its own mirror image: what a crop leaves of a diagram or a title, and what half of
-    all grids, tiles and test cards look like too."""
+def is_a_shape(found: PdqHash) -> bool:
+    """Whether a part of a picture is its own mirror image: what a crop leaves of a diagram, a field of a
+    board, a key. They look like one another, and like no footage."""
     return distance(found.bits, found.mirrored) <= MAX_RADIUS
 
 
@@ -138,7 +138,7 @@ def fingerprint(
             found = hasher.hash(picture)
             if found.quality < min_quality or any(distance(h, found.bits) <= SAME_BITS for h in here):
                 continue
-            if variant not in _UNCHANGED and _is_a_shape(found):
+            if variant not in _UNCHANGED and is_a_shape(found):
                 continue
             here.append(found.bits)
             last = latest.get(variant)

@@ -16,7 +16,7 @@ from edge.match.bankset import MAX_CANDIDATES, BankSet, stamp_of
 from edge.match.border import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.chromaprint import Items
 from edge.match.entry import Candidate, Opinion, SoundCandidate, Variant
-from edge.match.fingerprint import MIN_QUALITY
+from edge.match.fingerprint import MIN_QUALITY, is_a_shape
 from edge.match.panel import panels
 from edge.match.pdq import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
 from edge.match.screen import Quad
@@ -100,7 +100,8 @@ class Matcher:
         When nothing is found, and a look is to be ``closer``, also what is inside a border with an overlay
         on it; if a bank has the variants for it, the frame without its left and without its right fifth, one
         of which is free of an overlay; and pictures in the picture. Views whose quality is under
-        ``min_quality`` are left out.
+        ``min_quality`` are left out, and of parts those that are their own mirror image: the fields of a
+        board are no footage.
         """
         if not self.banks.kinds:
             return ()
@@ -180,7 +181,7 @@ class Matcher:
         return tuple(sorted(best.values(), key=lambda c: c.error)[:MAX_CANDIDATES])
 
     def _look_up(self, change: str, found: PdqHash) -> list[Candidate]:
-        if found.quality < self.min_quality:
+        if found.quality < self.min_quality or (change and is_a_shape(found)):
             return []
         mirrored = f"{change}+mirror" if change else "mirror"
         queries = ((change, codes_of(found.bits)[0]), (mirrored, codes_of(found.mirrored)[0]))

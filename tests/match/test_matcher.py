@@ -85,6 +85,19 @@ def test_nothing_matches_without_banks_or_without_quality(tmp_path: Path) -> Non
     assert len(Matcher.open(tmp_path).query_hash(PdqHash(bytes(32), b"\xff" * 32, 50))) == 1
 
 
+def test_a_part_that_is_its_own_mirror_image_is_no_footage(tmp_path: Path) -> None:
+    half = picture(1, width=160)
+    shape, footage = np.hstack((half, half[:, ::-1])), picture(1)
+    hasher = PdqHasher()
+    Bank.create(tmp_path / "known").add(
+        [video("shape", hasher.hash(shape).bits), video("footage", hasher.hash(footage).bits)]
+    )
+    matcher = Matcher.open(tmp_path)
+    assert [c.entry for c in matcher.query(shape)] == ["shape", "shape"], "a whole frame may be one"
+    bordered = [np.pad(inside, ((60, 60), (0, 0))) for inside in (shape, footage)]
+    assert [[c.entry for c in matcher.query(frame)] for frame in bordered] == [[], ["footage"]]
+
+
 def test_the_radius_is_exact(tmp_path: Path) -> None:
     bits = np.random.default_rng(5).bytes(32)
     mirrored = np.random.default_rng(6).bytes(32)
