@@ -33,7 +33,7 @@ SAME_BITS = 4
 """A variant this near to another of the same frame adds nothing."""
 MIN_QUALITY = 50
 MAX_HASHES = 8_000_000
-"""Of one video: two hours of restless footage at 30 frames a second with all variants."""
+"""Of one video: an hour and a half of restless footage at 30 frames a second with all variants."""
 _BLOCK = 1 << 20
 _UNCHANGED = {Variant.ORIGINAL, Variant.INSIDE}
 _PLANAR_LUMA = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray")
@@ -94,7 +94,7 @@ def fingerprint(
     label: str = "",
     note: str = "",
     added_ms: int = 0,
-    variants: VariantSet = VariantSet.FULL,
+    variants: VariantSet = VariantSet.WIDE,
     min_quality: int = MIN_QUALITY,
     still_bits: int = STILL_BITS,
     sound: bool | None = None,
@@ -146,7 +146,9 @@ def fingerprint(
                 runs[last] = replace(runs[last], span_ms=end - runs[last].start_ms)
                 continue
             if len(runs) == MAX_HASHES:
-                raise LimitExceeded(f"{path.name}", MAX_HASHES, MAX_HASHES + 1, "hashes")
+                raise LimitExceeded(
+                    f"{path.name} with {variants} variants", MAX_HASHES, MAX_HASHES + 1, "hashes"
+                )
             latest[variant] = len(runs)
             runs.append(HashRun(found.bits, start_ms=end, quality=found.quality, variant=variant))
     if not runs and heard is None:

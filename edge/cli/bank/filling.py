@@ -51,7 +51,7 @@ def add(
         typer.Option(
             help="Changed pictures banked with each frame: 16 (light), 32 (full) or 50 (wide) more hashes."
         ),
-    ] = VariantSet.FULL,
+    ] = VariantSet.WIDE,
     entry_id: Annotated[
         str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
     ] = None,
