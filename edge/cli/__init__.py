@@ -18,6 +18,7 @@ from edge.cli.serve import serve
 from edge.cli.tune import tune
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     name="edge-gate",
     no_args_is_help=True,
     add_completion=False,

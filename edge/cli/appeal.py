@@ -23,6 +23,7 @@ from edge.cli.output import JsonOption, print_json, print_table, reports_errors,
 from edge.errors import InvalidInput
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="A broadcaster's word against a block. Reviewing the incident decides it; so does `appeal decide`.",
 )

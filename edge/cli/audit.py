@@ -33,6 +33,7 @@ from edge.ledger.snapshot import count, snapshot
 from edge.ledger.tables import audit
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="The record of every decision: verify it, export it. Reads the ledger itself, beside a running gate "
     "or without one, and writes nothing.",

@@ -23,6 +23,7 @@ from edge.cli.output import JsonOption, print_json, print_table, reports_errors,
 from edge.errors import InvalidInput
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Who may not go live. Talks to a running gate; blocks made by hand cut running streams.",
 )

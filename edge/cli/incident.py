@@ -25,6 +25,7 @@ from edge.clock import SystemClock
 from edge.errors import InvalidInput
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="What the gate flagged and cut. Claim one, look at its evidence, then confirm or overturn it.",
 )

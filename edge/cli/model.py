@@ -34,6 +34,7 @@ from edge.cli.output import (
 from edge.errors import InvalidInput, ModelError
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True, help="Check and evaluate detector models; replace the one of a running gate."
 )
 

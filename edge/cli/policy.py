@@ -24,6 +24,7 @@ from edge.errors import ConfigError, InvalidInput, LimitExceeded
 from edge.policy import MAX_POLICY_BYTES, parse_policy
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="What operators tune. Each change is a new version, in force at once on every gate of the ledger, "
     "running streams included.",

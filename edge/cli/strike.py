@@ -22,6 +22,7 @@ from edge.cli.operator_client import (
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Counted violations. The policy's ladder makes blocks of them; strikes lapse, and can be pardoned.",
 )

@@ -15,6 +15,7 @@ from edge.domain import new_id
 from edge.errors import ConfigError, GateError
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Signed events to the platform (Standard Webhooks). Settings: webhook.url, webhook.secret.",
 )

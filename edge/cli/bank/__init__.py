@@ -10,6 +10,7 @@ from edge.cli.bank.matching import match
 from edge.cli.bank.showing import export, list_, verify
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     name="bank",
     help="Known footage: make, fill, check and export the banks that live streams are matched against.",
     no_args_is_help=True,
