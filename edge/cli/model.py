@@ -35,7 +35,8 @@ from edge.errors import InvalidInput, ModelError
 
 app = typer.Typer(
     rich_markup_mode="markdown",
-    no_args_is_help=True, help="Check and evaluate detector models; replace the one of a running gate."
+    no_args_is_help=True,
+    help="Check and evaluate detector models; replace the one of a running gate.",
 )
 
 SWAP_TIMEOUT_S = 120.0
