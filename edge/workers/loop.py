@@ -514,7 +514,7 @@ class WorkerLoop:
             elif calm_burst and not unit.keyframe and stream.bursting:
                 stream.skipping = True
                 self._count(stream, "late")
-        if unit.keyframe and not stream.skipping and self._is_hopeless(stream, pipeline, late_ms):
+        if unit.keyframe and not stream.skipping and self._is_hopeless(stream, pipeline, unit):
             stream.skipping = True
             self._count(stream, "late")
         stream.bursting = in_burst and not stream.skipping
@@ -528,7 +528,7 @@ class WorkerLoop:
         stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
         stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
         if samples and stream.bursting:
-            self._costs.decoded_burst(stream.burst_cost_ms)
+            self._costs.burst.add(stream.burst_cost_ms, self._clock.monotonic_ms())
         self._take_samples(stream, samples)
         if unit.keyframe and stream.bursting:
             self._go_on(stream)
@@ -536,13 +536,14 @@ class WorkerLoop:
             self._say_tier(stream)
         return not wanted
 
-    def _is_hopeless(self, stream: OwnedStream, pipeline: StreamPipeline, late_ms: float) -> bool:
+    def _is_hopeless(self, stream: OwnedStream, pipeline: StreamPipeline, keyframe: AccessUnit) -> bool:
         """Whether a calm stream's sample would be late if its keyframe were decoded now."""
         if pipeline.wants_all:
             return False
         begun = sum(other.bursting for other in self._streams.values() if other is not stream)
-        blind_share = stream.blind_share(self._clock.monotonic_ms())
-        return self._costs.is_hopeless(late_ms, pipeline.burst_ms, begun, blind_share)
+        now = self._clock.monotonic_ms()
+        deadline_ms = keyframe.arrival_ms + stream.policy.budget_ms
+        return self._costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun, stream.blind_share(now))
 
     def _go_on(self, stream: OwnedStream) -> None:
         """Units of a sample that is begun go before others', also those that came before it was."""
@@ -585,7 +586,7 @@ class WorkerLoop:
         judgement = stream.pipeline.judge(sample)
         now = self._clock.monotonic_ms()
         stream.judged_at(now)
-        self._costs.judged(now - start)
+        self._costs.judge.add(now - start, now)
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
         stream.cut = verdict.action is Action.CUT and not verdict.shadow

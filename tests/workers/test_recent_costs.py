@@ -1,13 +1,17 @@
-"""What a worker begins must be able to end in time."""
+"""What a worker begins must be able to end in time, and what was dear once must be tried again."""
 
 from __future__ import annotations
+
+from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.workers.recent_costs import RecentCosts
+from edge.workers.recent_costs import RecentCost, RecentCosts
 
 COST_MS = st.floats(0.1, 200)
+WORK = st.lists(st.tuples(st.floats(0, 60_000), st.floats(0, 10_000)), max_size=30)
+"""Cost, and the pause after it."""
 
 
 @given(COST_MS, COST_MS, st.floats(-250, 250), st.integers(0, 40), st.floats(0, 1))
@@ -15,28 +19,57 @@ def test_what_has_no_hope_has_none_with_more_before_it_or_later(
     burst_ms: float, judge_ms: float, late_ms: float, begun: int, blind_share: float
 ) -> None:
     costs = RecentCosts()
-    costs.decoded_burst(burst_ms)
-    costs.judged(judge_ms)
-    if costs.is_hopeless(late_ms, 200, begun, blind_share):
-        assert costs.is_hopeless(late_ms, 200, begun + 1, blind_share)
-        assert costs.is_hopeless(late_ms + 10, 200, begun, blind_share)
-        assert costs.is_hopeless(late_ms, 200, begun, blind_share / 2)
+    costs.burst.add(burst_ms, 1000)
+    costs.judge.add(judge_ms, 1000)
+    deadline_ms = 1000 - late_ms
+    if costs.is_hopeless(1000, deadline_ms, 200, begun, blind_share):
+        assert costs.is_hopeless(1000, deadline_ms, 200, begun + 1, blind_share)
+        assert costs.is_hopeless(1000, deadline_ms - 10, 200, begun, blind_share)
+        assert costs.is_hopeless(1000, deadline_ms, 200, begun, blind_share / 2)
     else:
-        assert late_ms + burst_ms + judge_ms <= 200, "alone it is in time"
+        assert late_ms + costs.burst.at(1000) + costs.judge.at(1000) <= 200, "alone it is in time"
 
 
-@given(st.lists(COST_MS, min_size=1, max_size=50), st.floats(0, 1000))
-def test_a_verdict_as_dear_as_the_last_one_is_in_time(costs_ms: list[float], now_ms: float) -> None:
+@given(st.floats(5, 200), st.integers(4, 50))
+def test_a_verdict_as_dear_as_the_last_ones_is_expected(cost_ms: float, count: int) -> None:
     costs = RecentCosts()
-    for cost_ms in costs_ms:
-        costs.judged(cost_ms)
-    assert not costs.in_time(now_ms, now_ms + costs_ms[-1])
-    assert costs.in_time(now_ms, now_ms + max(*costs_ms, 5.0) + 5.001)
+    for number in range(count):
+        costs.judge.add(cost_ms, 10.0 * number)
+    now_ms = 10.0 * (count - 1)
+    assert not costs.in_time(now_ms, now_ms + cost_ms)
+    assert costs.in_time(now_ms, now_ms + cost_ms + 5.001)
 
 
 def test_a_single_dear_sample_is_forgotten() -> None:
+    cost = RecentCost()
+    for number in range(5):
+        cost.add(100, number)
+    for number in range(100):
+        cost.add(10, number)
+    assert cost.at(100) <= 10
+
+
+@given(WORK)
+def test_whatever_it_has_cost_a_sample_that_comes_in_time_is_tried_again_soon(
+    work: list[tuple[float, float]],
+) -> None:
+    """Else a worker that was stopped once, or a machine that stood still, would never judge again."""
     costs = RecentCosts()
-    costs.judged(100)
-    for _ in range(100):
-        costs.judged(10)
-    assert costs.judge_ms == 10
+    times = accumulate(cost + pause for cost, pause in work)
+    now_ms = 0.0
+    for (cost_ms, _), now_ms in zip(work, times, strict=True):
+        costs.judge.add(cost_ms, now_ms)
+        costs.burst.add(cost_ms, now_ms)
+    now_ms += 20_000
+    assert costs.in_time(now_ms, now_ms + 100)
+    assert not costs.is_hopeless(now_ms, now_ms + 100, 200, 0, 0.0)
+
+
+@given(st.floats(300, 60_000))
+def test_one_stop_of_the_machine_is_over_soon(stop_ms: float) -> None:
+    costs = RecentCosts()
+    for number in range(20):
+        costs.judge.add(10, 100.0 * number)
+    now_ms = 2000 + stop_ms
+    costs.judge.add(stop_ms, now_ms)
+    assert costs.in_time(now_ms + 1100, now_ms + 1100 + 250)
