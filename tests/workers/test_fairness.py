@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.simulated import POLICY, Outcome, Stream, simulate
+from edge.stream.ports import Luma
+from tests.workers.simulated import POLICY, START_MS, Outcome, SlowDetector, Stream, simulate
 
 SECONDS = 6
 ALERT_SAMPLES = 1000 / POLICY.tiers.alert_interval_ms
@@ -88,3 +90,22 @@ def test_the_newest_sample_of_a_stream_goes_first() -> None:
     assert counters.shed
     assert judged(outcome, 0) >= 10
     assert max(one.judged_ms - one.arrival_ms for one in outcome.judged["st0"][1:]) <= POLICY.budget_ms
+
+
+def test_a_worker_that_stood_still_once_judges_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is paused, or swaps, makes one sample cost seconds, and the next ones not."""
+    calls = 0
+    usual = SlowDetector.infer
+
+    def infer(self: SlowDetector, planes: Luma) -> Luma:
+        nonlocal calls
+        calls += 1
+        if calls == 8:
+            self.clock.advance_ms(3000)
+        return usual(self, planes)
+
+    monkeypatch.setattr(SlowDetector, "infer", infer)
+    outcome = simulate([Stream(100 * number) for number in range(6)], 10.0, seconds=16)
+    for number in range(6):
+        late = [one for one in outcome.judged[f"st{number}"] if one.arrival_ms > START_MS + 8000]
+        assert len(late) >= 6
