@@ -11,7 +11,7 @@ _FORGET_MS: Final = 1000.0
 """A cost that nothing has repeated for so long is forgotten, with this time constant. What is never begun
 because it was dear once would never show that it is cheap again: a worker that was stopped for some seconds
 would be blind for ever."""
-_ONCE_MS, _JUMP = 250.0, 4.0
+_ONCE_MS, _JUMP = 100.0, 4.0
 """What a single piece of work counts for at most, or so many times the worst of late: the machine may have
 stood still."""
 _GUESS_MS: Final = 5.0
