@@ -113,7 +113,8 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
     """
     try:
         parsed = ledger_url(url)
-        # Opening waits for another writer: a gate that gave up at once would not start on a busy ledger.
+        # Opening waits for other writers, and from its first connection on, which a WAL that is being
+        # recovered holds up: a gate that gave up at once would not start on a busy ledger.
         opening = _engine(parsed, max(busy_timeout_ms, _OPENING_MS))
         engine = _engine(parsed, busy_timeout_ms)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:

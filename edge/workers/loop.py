@@ -40,7 +40,7 @@ from edge.workers.sound import WorkerSound
 from edge.workers.spare import SpareTime
 from edge.workers.wire import PushedUnit
 
-_BLIND_CHECK_MS: Final = 250.0
+_CHECK_STREAMS_MS: Final = 250.0
 _REST_SHARE: Final = 0.8
 """Share of the blind limit without media after which a caller is told that all is needed."""
 _JUDGE_FIRST_MS: Final = 1.0
@@ -89,7 +89,7 @@ class WorkerLoop:
         self._evidence = Evidence(send)
         self._notices = Notices(send)
         self._sound = WorkerSound(matcher, self._jobs, self._notices, clock)
-        self._blind_checked_ms = clock.monotonic_ms()
+        self._streams_checked_ms = clock.monotonic_ms()
 
     def run(self) -> None:
         """Until told to stop or the supervisor is gone."""
@@ -101,7 +101,7 @@ class WorkerLoop:
         while self._running:
             self._take_commands()
             self._banks.check()
-            self._check_blind()
+            self._check_streams()
             self._share_spare_time()
             job = self._jobs.pop()
             if job is None:
@@ -264,12 +264,12 @@ class WorkerLoop:
                 if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
                     self._say_tier(stream)
 
-    def _check_blind(self) -> None:
-        """Say of each stream whose media arrives and is not judged that the gate is blind to it."""
+    def _check_streams(self) -> None:
+        """Of each stream: whether the gate is blind to it, its sound is of use, or it is over."""
         now = self._clock.monotonic_ms()
-        if now - self._blind_checked_ms < _BLIND_CHECK_MS:
+        if now - self._streams_checked_ms < _CHECK_STREAMS_MS:
             return
-        self._blind_checked_ms = now
+        self._streams_checked_ms = now
         for stream in list(self._streams.values()):
             if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
                 self._drop(stream)

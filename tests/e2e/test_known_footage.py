@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +44,28 @@ def events(ingest: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def test_known_footage_is_cut_although_it_is_mirrored_and_letterboxed(known: Path, tmp_path: Path) -> None:
-    bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
-    bank.add([fingerprint(known, entry_id="pattern", variants=VariantSet.LIGHT)])
-    copy = changed(known, tmp_path / "copy.flv")
-    with GateProcess(tmp_path / "gate") as gate:
+@contextmanager
+def published(media: Path, data_dir: Path, *, sound: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
+    """What the reference ingest says while a file is published to it, beside a gate of its own."""
+    with GateProcess(data_dir) as gate:
         command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate.grpc]
         with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:
             try:
                 said = events(ingest)
                 ready = next(event for event in said if event["event"] == "ready")
-                with Publisher(f"rtmp://{ready['rtmp']}/live/cam?user=u1&key=k1", copy):
-                    cut = next(e for e in said if e["event"] == "judged" and e["action"] == "cut")
-                    next(e for e in said if e["event"] == "cut_confirmed")
+                with Publisher(f"rtmp://{ready['rtmp']}/live/cam?user=u1&key=k1", media, sound=sound):
+                    yield said
             finally:
                 ingest.terminate()
+
+
+def test_known_footage_is_cut_although_it_is_mirrored_and_letterboxed(known: Path, tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
+    bank.add([fingerprint(known, entry_id="pattern", variants=VariantSet.LIGHT)])
+    copy = changed(known, tmp_path / "copy.flv")
+    with published(copy, tmp_path / "gate") as said:
+        cut = next(e for e in said if e["event"] == "judged" and e["action"] == "cut")
+        next(e for e in said if e["event"] == "cut_confirmed")
     assert cut["reason"] == "match"
     assert cut["category"] == "known_footage"
     assert cut["pts_ms"] <= 3000
@@ -70,14 +78,6 @@ def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
     hidden = write_clip(tmp_path / "hidden.flv", melody(1, 14), seed=2, seconds=14)
     bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
     bank.add([fingerprint(known, entry_id="known", variants=VariantSet.LIGHT)])
-    with GateProcess(tmp_path / "gate") as gate:
-        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate.grpc]
-        with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:
-            try:
-                said = events(ingest)
-                ready = next(event for event in said if event["event"] == "ready")
-                with Publisher(f"rtmp://{ready['rtmp']}/live/cam?user=u1&key=k1", hidden, sound=True):
-                    flag = next(e for e in said if e["event"] == "judged" and e["action"] != "pass")
-            finally:
-                ingest.terminate()
+    with published(hidden, tmp_path / "gate", sound=True) as said:
+        flag = next(e for e in said if e["event"] == "judged" and e["action"] != "pass")
     assert (flag["action"], flag["reason"], flag["category"]) == ("flag", "sound", "known_footage")
