@@ -15,6 +15,7 @@ from typing import Any, Self
 from edge.errors import ConfigError
 
 STOP_S = 20.0
+_LAST_WORDS = 8000
 
 
 class GateProcess:
@@ -123,3 +124,5 @@ class GateProcess:
     ) -> None:
         self.stop()
         self._log.close()
+        if error is not None:
+            sys.stderr.write(f"the gate's last words:\n{self.log()[-_LAST_WORDS:]}\n")

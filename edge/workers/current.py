@@ -84,11 +84,10 @@ class CurrentStream:
         length = self._page[0]
         return bytes(self._page[1 : 1 + length]).decode(errors="replace") if length else None
 
-    def job_ms(self, now_ms: float) -> float:
-        """How long the loop has been at its job; 0 when it is idle. ``now_ms`` as by the machine's
-        monotonic clock."""
+    def since_ms(self) -> float | None:
+        """When the loop began its job, by the machine's monotonic clock; None when it is idle."""
         since_ms: float = _SINCE.unpack_from(self._page, _SINCE_AT)[0]
-        return now_ms - since_ms if self._page[0] else 0.0
+        return since_ms if self._page[0] else None
 
     @property
     def report(self) -> str:

@@ -209,7 +209,7 @@ class WorkerPool:
 
     async def _spawn(self, index: int) -> None:
         """A new process in this place, ready to judge. Raises ConfigError when it does not get ready."""
-        worker = await RunningWorker.launch(self._settings, self._clock.monotonic_ms())
+        worker = await RunningWorker.launch(self._settings)
         worker.index = index
         self._workers[index] = worker
         await self._await_ready(worker)
@@ -243,7 +243,7 @@ class WorkerPool:
     async def _launch_spare(self) -> None:
         for attempt in itertools.count(1):
             try:
-                worker = await RunningWorker.launch(self._settings, self._clock.monotonic_ms())
+                worker = await RunningWorker.launch(self._settings)
                 self._spare = worker
                 await self._await_ready(worker)
                 log.info("a spare worker waits")
@@ -260,14 +260,14 @@ class WorkerPool:
     async def _listen(self, worker: RunningWorker) -> None:
         try:
             while (event := await wire.read_event(worker.reader)) is not None:
-                worker.heard_ms = self._clock.monotonic_ms()
+                worker.watchdog.heard()
                 match event.WhichOneof("event"):
                     case "ready":
                         self._note_ready(worker, event.ready)
                     case "model_loaded":
                         self._note_loaded(worker, event.model_loaded)
                     case "pong":
-                        self._totals.update(worker.note_load(event.pong, worker.heard_ms))
+                        self._totals.update(worker.note_load(event.pong, self._clock.monotonic_ms()))
                         self._events.on_worker_event(event)
                     case _:
                         self._events.on_worker_event(event)
@@ -284,12 +284,12 @@ class WorkerPool:
             self._swap.gone(worker.process.pid)
         worker.kill()
         code = await worker.process.wait()
-        worker.writer.close()
         if self._stopping or not worker.ready.is_set():
+            worker.close()
             return
         if worker is self._spare:
             log.error("the spare worker died", exit_code=code)
-            worker.current.close()
+            worker.close()
             self._spare = None
             await self._pause(0)
             await self._prepare_spare()
@@ -314,7 +314,7 @@ class WorkerPool:
             in_work=culprit,
             crash=worker.current.report,
         )
-        worker.current.close()
+        worker.close()
         if suspect is None:
             self._promote_spare(worker.index)
         # What ended this worker must not end another one, with the streams there: it waits for the new one.
@@ -349,16 +349,16 @@ class WorkerPool:
                 await self._pause(attempt)
 
     async def _heartbeat(self) -> None:
-        sequence = 0
-        while True:
+        before = self._clock.monotonic_ms()
+        for sequence in itertools.count(1):
             await asyncio.sleep(self._section.heartbeat_ms / 1000)
-            sequence += 1
             now = self._clock.monotonic_ms()
+            passed_ms, before = now - before, now
             ping = wire.frame(worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
             for worker in self._everyone():
                 if not worker.up:
                     continue
-                if (why := worker.out_of_bounds(self._section, now)) is not None:
+                if (why := worker.out_of_bounds(self._section, passed_ms, now)) is not None:
                     log.error(why, worker=worker.index, in_work=worker.current.read())
                     worker.condemned = True
                     worker.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,10 @@ def main(argv: list[str]) -> int:
     page = int(argv[1])
     current = CurrentStream(page)
     CurrentStream.report_crashes(page)
+    # The fault handler says where it crashed. A core file takes time while its streams wait, and has people's
+    # media in it. 1, as 0 does not keep one from a program that it is piped to.
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
     settings = WorkerSettings.model_validate_json(argv[2])
     configure_logging(settings.log_level)
     # The supervisor decides when a worker ends; a Ctrl-C in the terminal reaches the whole group.

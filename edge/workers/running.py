@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from edge.workers.current import CurrentStream
 from edge.workers.load import LoadEstimate
 from edge.workers.memory import resident_bytes
 from edge.workers.settings import WorkerSettings
+from edge.workers.watchdog import Watchdog
 
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 8 * 1024 * 1024
@@ -43,7 +45,9 @@ class RunningWorker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     current: CurrentStream
-    heard_ms: float
+    handle: int
+    """Of the process (pidfd): its number may be another one's by the time that it is to be killed."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
     index: int = -1
     """Its place; -1 while it is the spare one."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,7 +65,7 @@ class RunningWorker:
     pong_ms: float = 0.0
 
     @classmethod
-    async def launch(cls, settings: WorkerSettings, now_ms: float) -> RunningWorker:
+    async def launch(cls, settings: WorkerSettings) -> RunningWorker:
         """Starts the process; it is ready once it says so. Raises OSError."""
         ours, theirs = socket.socketpair()
         page = CurrentStream.create()
@@ -78,6 +82,7 @@ class RunningWorker:
                 pass_fds=(theirs.fileno(), page),
                 stdin=asyncio.subprocess.DEVNULL,
             )
+            handle = os.pidfd_open(process.pid)
             current = CurrentStream(page)
         finally:
             theirs.close()
@@ -85,7 +90,7 @@ class RunningWorker:
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=_SOCKET_BUFFER_BYTES)
         writer.transport.set_write_buffer_limits(high=SLOW_BYTES)
-        return cls(process, reader, writer, current, now_ms)
+        return cls(process, reader, writer, current, handle)
 
     @property
     def up(self) -> bool:
@@ -101,8 +106,19 @@ class RunningWorker:
             self.writer.write(raw)
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        """At once, and without a word."""
+        # Popen.kill would look whether it has ended first, and take its exit code from who waits for it.
+        if self.handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Give back what is held for a process that has ended."""
+        self.writer.close()
+        self.current.close()
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
 
     async def end(self, within_s: float) -> None:
         """Wait until it has ended, and kill it when it takes longer."""
@@ -111,7 +127,7 @@ class RunningWorker:
         except TimeoutError:
             self.kill()
             await self.process.wait()
-        self.writer.close()
+        self.close()
 
     def note_load(self, pong: worker_pb2.Pong, now_ms: float) -> Counter[str]:
         """Takes its answer to a ping; what it has done since the last one."""
@@ -141,11 +157,13 @@ class RunningWorker:
             self.pong.jobs,
         )
 
-    def out_of_bounds(self, section: WorkersSection, now_ms: float) -> str | None:
-        """Why it cannot go on; looked at from outside, as it may not answer."""
-        if now_ms - self.heard_ms > section.hang_ms:
+    def out_of_bounds(self, section: WorkersSection, passed_ms: float, now_ms: float) -> str | None:
+        """Why it cannot go on; looked at from outside, as it may not answer. ``passed_ms``: since it was
+        last looked at."""
+        self.watchdog.beat(passed_ms, section.heartbeat_ms, self.current.since_ms(), now_ms)
+        if self.watchdog.silent_ms > section.hang_ms:
             return f"worker hangs: no answer for {section.hang_ms} ms"
-        if self.current.job_ms(now_ms) > section.job_ms:
+        if self.watchdog.job_ms > section.job_ms:
             return f"worker hangs in one job for more than {section.job_ms} ms"
         if (held := resident_bytes(self.process.pid)) > section.max_resident_mb * 2**20:
             return f"worker holds {held // 2**20} MB, the limit is {section.max_resident_mb} MB"

@@ -58,6 +58,23 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
         assert not Path(f"/proc/{pid}").exists()
 
 
+def test_a_gate_that_stood_still_itself_keeps_its_workers(tmp_path: Path) -> None:
+    """A paused machine, or one without a processor for the supervisor: they did answer, and were not read."""
+    config = CONFIG.replace("hang_ms = 1500", "hang_ms = 500")
+    environment = {"EDGE_WORKERS__SPARE": "1", "EDGE_WORKERS__JOB_MS": "500"}
+    with GateProcess(tmp_path / "gate", config=config, environment=environment) as gate:
+        until(gate.log, lambda text: "a spare worker waits" in text)
+        workers = sorted(workers_of(gate.pid))
+        assert len(workers) == 2
+        for _ in range(3):
+            os.kill(gate.pid, signal.SIGSTOP)
+            time.sleep(0.7)
+            os.kill(gate.pid, signal.SIGCONT)
+            time.sleep(0.5)
+        assert sorted(workers_of(gate.pid)) == workers
+        assert "hangs" not in gate.log()
+
+
 def test_a_stream_that_kills_workers_is_quarantined_and_the_others_go_on(tmp_path: Path) -> None:
     """A real SIGSEGV whenever the worker is at work on the only stream there is."""
     write_footage(tmp_path / "large.mp4", seconds=3, width=1920, height=1080)
@@ -127,7 +144,7 @@ def test_the_spare_worker_takes_the_place_of_one_that_dies(number: signal.Signal
         until(gate.log, lambda text: "a spare worker waits" in text)
         stub: Any = gate_pb2_grpc.GateStub(channel)
         stream_id = admit(stub).stream_id
-        call = stub.Watch(requests(stream_id, extradata, repeated(units, 4), pace=0.03), timeout=TIMEOUT_S)
+        call = stub.Watch(requests(stream_id, extradata, repeated(units, 2), pace=0.03), timeout=TIMEOUT_S)
         for answer in call:
             if answer.WhichOneof("response") == "verdict":
                 break

@@ -94,14 +94,16 @@ def test_slots_are_given_back_and_more_threads_than_slots_do_no_harm() -> None:
     page.close()
 
 
-def test_the_time_at_a_job_is_told() -> None:
+def test_the_beginning_of_a_job_is_told() -> None:
     descriptor = CurrentStream.create()
     page = CurrentStream(descriptor)
     os.close(descriptor)
-    now = time.monotonic() * 1000
-    assert page.job_ms(now) == 0.0
+    assert page.since_ms() is None
+    before = time.monotonic() * 1000
     page.enter("st_x")
-    assert 500 <= page.job_ms(now + 600) <= 600
+    since = page.since_ms()
+    assert since is not None
+    assert before <= since <= time.monotonic() * 1000
     page.leave()
-    assert page.job_ms(now + 600) == 0.0
+    assert page.since_ms() is None
     page.close()
