@@ -18,7 +18,8 @@ _SETTLED = 0.1
 
 
 class LoadEstimate:
-    """State of one worker, over intervals of about a second that ``measured`` ends."""
+    """State of one worker, over intervals of about a second that ``measured`` ends: of much shorter ones, as
+    between answers that come together, the shares say nothing."""
 
     def __init__(self) -> None:
         self.cost = _GUESS
@@ -42,9 +43,17 @@ class LoadEstimate:
     def measured(self, busy_share: float, streams: int) -> None:
         """``busy_share`` of the time since the last answer went into what had to be done; ``streams`` it has
         by now."""
-        shown = streams - self._arrived[0] / 2
-        if shown >= _ENOUGH and sum(self._arrived) <= _SETTLED * streams:
-            cost = min(max(busy_share / shown, _LEAST), _MOST)
-            self.cost += _LEARN * (cost - self.cost)
         self._busy = (*self._busy[-1:], busy_share)
+        if sum(self._arrived) <= _SETTLED * streams:
+            self._learn(busy_share, streams - self._arrived[0] / 2)
+        else:
+            # As if all of it went into those that were there before: no stream costs more than that. Where
+            # streams come all the time it is the only word against a cost that was learned in a bad moment.
+            self._learn(sum(self._busy) / len(self._busy), streams - sum(self._arrived), rise=False)
         self._arrived = [0, *self._arrived[:2]]
+
+    def _learn(self, busy_share: float, streams: float, *, rise: bool = True) -> None:
+        if streams >= _ENOUGH:
+            cost = min(max(busy_share / streams, _LEAST), _MOST)
+            if rise or cost < self.cost:
+                self.cost += _LEARN * (cost - self.cost)

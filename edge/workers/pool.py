@@ -267,7 +267,8 @@ class WorkerPool:
                     case "model_loaded":
                         self._note_loaded(worker, event.model_loaded)
                     case "pong":
-                        self._totals.update(worker.note_load(event.pong, self._clock.monotonic_ms()))
+                        now_ms = self._clock.monotonic_ms()
+                        self._totals.update(worker.note_load(event.pong, now_ms, self._section.heartbeat_ms))
                         self._events.on_worker_event(event)
                     case _:
                         self._events.on_worker_event(event)

@@ -57,12 +57,13 @@ class RunningWorker:
     """It was killed for what it did with its media."""
     estimate: LoadEstimate = field(default_factory=LoadEstimate)
     busy_share: float = 0.0
-    """Share of the time between the last two pongs that was spent in jobs which had to be done."""
+    """Share of the time between two pongs of late that was spent in jobs which had to be done."""
     voluntary_share: float = 0.0
     """The same of jobs that are given up when there is no time for them."""
     pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
     """The last."""
-    pong_ms: float = 0.0
+    _measured: tuple[worker_pb2.Pong | None, float] = (None, 0.0)
+    """The pong since which its load is measured next, and when it came."""
 
     @classmethod
     async def launch(cls, settings: WorkerSettings) -> RunningWorker:
@@ -129,16 +130,20 @@ class RunningWorker:
             await self.process.wait()
         self.close()
 
-    def note_load(self, pong: worker_pb2.Pong, now_ms: float) -> Counter[str]:
-        """Takes its answer to a ping; what it has done since the last one."""
+    def note_load(self, pong: worker_pb2.Pong, now_ms: float, every_ms: float) -> Counter[str]:
+        """Takes its answer to a ping, of which there is one in ``every_ms``; what it has done since the last
+        one."""
         before, self.pong = self.pong, pong
-        if self.pong_ms:
-            passed_ms = max(1.0, now_ms - self.pong_ms)
-            voluntary_ms = pong.voluntary_ms - before.voluntary_ms
-            self.voluntary_share = min(1.0, voluntary_ms / passed_ms)
-            self.busy_share = min(1.0, (pong.busy_ms - before.busy_ms - voluntary_ms) / passed_ms)
-            self.estimate.measured(self.busy_share, len(self.streams))
-        self.pong_ms = now_ms
+        since, since_ms = self._measured
+        passed_ms = now_ms - since_ms
+        # Answers that waited come together: there is no telling what share of a moment it was busy.
+        if since is None or passed_ms >= every_ms / 2:
+            if since is not None:
+                voluntary_ms = pong.voluntary_ms - since.voluntary_ms
+                self.voluntary_share = min(1.0, voluntary_ms / passed_ms)
+                self.busy_share = min(1.0, (pong.busy_ms - since.busy_ms - voluntary_ms) / passed_ms)
+                self.estimate.measured(self.busy_share, len(self.streams))
+            self._measured = (pong, now_ms)
         return Counter(
             decoded=pong.decoded - before.decoded,
             judged=pong.judged - before.judged,

@@ -90,3 +90,29 @@ def test_a_stream_costs_what_streams_have_cost_here() -> None:
     before = estimate.load
     estimate.opened()
     assert estimate.load - before == pytest.approx(0.05, rel=0.1)
+
+
+@given(st.floats(0.004, 0.02), st.integers(1, 4), st.integers(16, 40))
+def test_a_cost_learned_in_a_bad_moment_is_forgotten_though_streams_come_all_the_time(
+    cost: float, coming: int, streams: int
+) -> None:
+    """As many go as come. A worker that stood still was at work all of the time for a while."""
+    estimate = LoadEstimate()
+    grown([streams, *[0] * 8], cost, estimate)
+    for _ in range(5):
+        estimate.measured(1.0, streams)
+    assert estimate.cost > cost
+    for _ in range(30):
+        for _ in range(coming):
+            estimate.opened()
+        estimate.measured(streams * cost, streams)
+    assert estimate.cost <= 1.1 * cost * streams / (streams - 3 * coming) + 0.001
+    assert estimate.cost >= min(cost, 0.017) * 0.9
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.floats(0.004, 0.05))
+def test_what_comes_is_not_taken_to_cost_less_than_it_does(arrivals: list[int], cost: float) -> None:
+    """Streams that have not shown yet are no reason to think that one costs little."""
+    estimate = LoadEstimate()
+    grown([8, *[0] * 8, *arrivals], cost, estimate)
+    assert estimate.cost >= 0.9 * min(cost, 0.017)
