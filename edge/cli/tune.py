@@ -50,7 +50,11 @@ def tune(
         bool, typer.Option("--apply", help="Put the proposal in force: in --policy FILE, else in the gate.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Apply also what the data cannot show to keep the promise.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Apply also what the data cannot show to keep the promise, or what promises nothing.",
+        ),
     ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record of the gate.")] = "",
     category: Annotated[
@@ -83,10 +87,17 @@ def tune(
     cross-validated by it, each file judged by what was chosen without its group.
 
     Exit code 3: the data is too little, or too bad, to show that the promise is kept; --apply then does
-    nothing without --force. --apply wants an admin's token, and nobody to have changed the policy meanwhile.
+    nothing without --force. --apply wants a promise to hold the proposal against, an admin's token, and
+    nobody to have changed the policy meanwhile.
     """
     if precision is not None and rate is not None:
         raise InvalidInput("--target-precision", "not together with --max-false-cuts-per-hour")
+    if apply and precision is None and rate is None and not force:
+        raise InvalidInput(
+            "--apply",
+            "nothing says whether the footage is enough: promise --target-precision or "
+            "--max-false-cuts-per-hour, or apply it all the same with --force",
+        )
     from edge.detect import default_model_directory
     from edge.detect.manifest import model_directory
     from edge.tuning.promise import Promise

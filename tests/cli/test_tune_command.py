@@ -121,11 +121,11 @@ def test_apply_stores_a_policy_in_a_running_gate(
 ) -> None:
     with GateProcess(tmp_path / "gate", config="[workers]\ncount = 1\n") as gate:
         where = ("--gate", gate.grpc, "--tokens", str(gate.tokens))
-        code, found = run(listed, cache, "--apply", "--no-check", "--reason", "spring", *where)
+        code, found = run(listed, cache, "--apply", "--force", "--no-check", "--reason", "spring", *where)
         assert code == 0, found
         version = int(found["applied"].rsplit(" ", 1)[1])
         assert version >= 2
-        code, again = run(listed, cache, "--apply", "--no-check", *where)
+        code, again = run(listed, cache, "--apply", "--force", "--no-check", *where)
         assert again["current"] == found["proposal"]  # it started from what is in force
 
 
@@ -135,7 +135,8 @@ def test_apply_stores_a_policy_in_a_running_gate(
         (["--target-precision", "0.9", "--max-false-cuts-per-hour", "1"], "--max-false-cuts-per-hour"),
         (["--category", "gore"], "--category"),
         (["--policy", "absent.json"], "absent.json"),
-        (["--apply", "--tokens", "absent.tokens"], "--tokens"),
+        (["--apply", "--force", "--tokens", "absent.tokens"], "--tokens"),
+        (["--apply"], "--target-precision"),
     ],
 )
 def test_what_is_refused_before_any_work(listed: Path, cache: Path, arguments: list[str], named: str) -> None:

