@@ -54,7 +54,9 @@ class LiveStream:
     """A message of its sound was over the bounds."""
     detached: bool = False
     ended: bool = False
-    """The caller has pushed all of it."""
+    """The caller has pushed all of it …"""
+    over: bool = False
+    """… because the publisher is gone: once its call has ended there is nothing to wait for."""
     answers: Answers | None = None
     tier: Tier = Tier.CALM
     score: float = 0.0

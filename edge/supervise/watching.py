@@ -41,6 +41,8 @@ _TURN_MS = 150.0
 """How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
 _PULL_TURN_MS = 35.0
 """The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
+OVER = "closed"
+"""Why a call ends whose publisher is gone; after any other reason the stream may be watched again."""
 MAX_CODEC_CHARS = 16
 _SHOWN_BYTES = 4 * 1024 * 1024
 """Media for evidence goes to the worker in messages of about so much."""
@@ -192,7 +194,7 @@ class Watching:
         self._pool.assign(stream.id)
         stream.client = client
         stream.answers = Answers(self._limits.max_answers) if answers else None
-        stream.told_opened = stream.detached = stream.ended = False
+        stream.told_opened = stream.detached = stream.ended = stream.over = False
         self._open_in_worker(stream, alert=False)
         self._tasks.run(self._alert_if_struck(stream))
 
@@ -249,9 +251,9 @@ class Watching:
     # closing
 
     def end_push(self, stream: LiveStream, reason: str) -> None:
-        """The caller says that the stream has ended."""
+        """The caller sends no more media."""
         log.info("stream ends", stream_id=stream.id, reason=reason)
-        stream.ended = True
+        stream.ended, stream.over = True, reason == OVER
         self._close_in_worker(stream, drain=True)
 
     def detach(self, stream_id: str) -> None:
@@ -270,6 +272,8 @@ class Watching:
         stream.client = ""
         self._close_in_worker(stream, drain=False)
         self._idle(stream)
+        if stream.over and not stream.cutting:
+            self.forget(stream, OVER)
 
     def forget(self, stream: LiveStream, reason: str) -> None:
         """The stream is over."""

@@ -98,6 +98,7 @@ def requests(
     codec: str = "h264",
     pace: float = 0.0,
     end: bool = True,
+    reason: str = "closed",
 ) -> Iterator[gate_pb2.WatchRequest]:
     yield gate_pb2.WatchRequest(
         open=gate_pb2.WatchOpen(stream_id=stream_id, codec=codec, extradata=extradata)
@@ -107,7 +108,7 @@ def requests(
         if pace:
             time.sleep(pace)
     if end:
-        yield gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason="closed"))
+        yield gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason=reason))
 
 
 def watch(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> list[gate_pb2.WatchResponse]:

@@ -244,6 +244,21 @@ def test_a_stream_is_watched_by_one_call(stub: Any, footage: tuple[bytes, list[g
     first.cancel()
 
 
+def test_a_stream_whose_publisher_is_gone_takes_no_place(
+    stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    """Else those that come and go would soon be too many, with hardly any of them live."""
+    extradata, units = footage
+    stream_id = admit(stub).stream_id
+    watch(stub, requests(stream_id, extradata, units[:20], reason="reconfigured"))
+    watch(stub, requests(stream_id, extradata, units[:20]))
+    assert status_of(stub, requests(stream_id, extradata, units)).code() is grpc.StatusCode.NOT_FOUND
+    for _ in range(40):
+        admitted = admit(stub, once=True)
+        assert admitted.allowed
+        watch(stub, requests(admitted.stream_id, extradata, units[:1]))
+
+
 @pytest.mark.parametrize(
     ("codec", "extradata", "code", "named"),
     [
@@ -395,7 +410,9 @@ def test_a_late_end_of_an_old_call_does_not_touch_the_new_one(
         deadline = time.monotonic() + TIMEOUT_S
         while not answers and time.monotonic() < deadline:
             try:
-                answers = watch(stub, requests(stream_id, extradata, units[:60], pace=0.01))
+                answers = watch(
+                    stub, requests(stream_id, extradata, units[:60], pace=0.01, reason="reconfigured")
+                )
             except grpc.RpcError as error:
                 assert error.code() is grpc.StatusCode.ALREADY_EXISTS  # noqa: PT017
         assert sum(answer.WhichOneof("response") == "verdict" for answer in answers) >= 5
