@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 
 import structlog
 
+from edge.telemetry.log_writer import LogWriter
+
+_FAREWELL_S = 2.0
+"""How long the end of the process waits for its last lines."""
+
 
 def configure_logging(level: str) -> None:
-    """Send structlog and the standard library to stderr at ``level`` (debug, info, warning, error)."""
+    """Send structlog and the standard library to stderr at ``level`` (debug, info, warning, error). No line
+    waits for stderr to be read."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
     renderer: structlog.typing.Processor
     renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+    def lost(count: int) -> str:
+        event = {"event": "log lines are lost: stderr is not read", "level": "error", "count": count}
+        return str(renderer(None, "error", stamp(None, "error", event)))
+
+    writer = LogWriter(sys.stderr.fileno(), lost)
+    atexit.register(writer.close, _FAREWELL_S)
+    logging.basicConfig(level=max(number, logging.WARNING), stream=writer, force=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]  # a file's two methods
         cache_logger_on_first_use=True,
     )

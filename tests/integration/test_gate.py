@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -257,6 +258,27 @@ def test_a_stream_whose_publisher_is_gone_takes_no_place(
         admitted = admit(stub, once=True)
         assert admitted.allowed
         watch(stub, requests(admitted.stream_id, extradata, units[:1]))
+
+
+def test_a_gate_whose_log_nobody_reads_goes_on(
+    tmp_path: Path, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
+) -> None:
+    """A terminal that was stopped, or a log collector that hangs."""
+    extradata, units = footage
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    (tmp_path / "gate.log").symlink_to(f"/proc/{os.getpid()}/fd/{writing}")
+    with GateProcess(tmp_path, config=CONFIG) as gate, grpc.insecure_channel(gate.grpc) as channel:
+        (tmp_path / "gate.log").unlink()
+        (tmp_path / "gate.log").touch()
+        stub: Any = gate_pb2_grpc.GateStub(channel)
+        for _ in range(60):
+            watch(stub, requests(admit(stub).stream_id, extradata, units[:1]))
+        answers = watch(stub, requests(admit(stub).stream_id, extradata, units, pace=0.02))
+        assert sum(answer.WhichOneof("response") == "verdict" for answer in answers) >= 3
+        assert gate.stop() == 0
+    os.close(reading)
+    os.close(writing)
 
 
 @pytest.mark.parametrize(
