@@ -200,6 +200,12 @@ class LimitsSection(_Section):
         10_000, ge=100, le=120_000, description="A pull without media for this long is ended."
     )
     cut_limit_ms: int = Field(5_000, ge=100, le=60_000, description="An unconfirmed cut alarms after this.")
+    evidence_min_free_mb: int = Field(
+        512,
+        ge=0,
+        le=1_048_576,
+        description="Evidence clips leave so much of their disk free: the ledger is on it, too.",
+    )
     unwatched_ms: int = Field(
         30_000,
         ge=100,

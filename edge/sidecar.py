@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -66,6 +67,9 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     sys.setswitchinterval(_SWITCH_S)
     clock = SystemClock()
     metrics = Metrics()
+    # Each pulled stream is a socket of a worker's, and many a system's default is 1,024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Ledger, evidence and tokens name people: what this process makes is its owner's alone.
     os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -179,6 +183,7 @@ def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
         max_queue_units=limits.max_queue_units,
         max_queue_bytes=limits.max_queue_bytes,
         spare_load=settings.workers.spare_load,
+        evidence_min_free_mb=limits.evidence_min_free_mb,
         pull_schemes=limits.pull_schemes,
         pull_open_ms=limits.pull_open_ms,
         pull_stall_ms=limits.pull_stall_ms,

@@ -83,7 +83,7 @@ class Enforcement:
         self._ended = ended
         self._tasks = Tasks()
         self._marks = Marks(ledger, thread)
-        self._recording = Recording(evidence_dir, pool, self._marks, clock)
+        self._recording = Recording(evidence_dir, pool, self._marks, metrics, clock)
         self.orphans = Resuming(cutter, connectors, self._marks, metrics, clock, cut_limit_ms)
         """Cuts of an earlier run, and of callers that are gone."""
 

@@ -14,6 +14,7 @@ from edge.domain import Incident
 from edge.errors import WorkerLost
 from edge.evidence import write_incident_record
 from edge.supervise.marks import Marks
+from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 
 _CLIP_S = 10.0
@@ -24,8 +25,11 @@ log = structlog.get_logger(__name__)
 class Recording:
     """Asks workers for clips and writes what they are evidence of."""
 
-    def __init__(self, directory: Path, pool: WorkerPool, marks: Marks, clock: Clock) -> None:
+    def __init__(
+        self, directory: Path, pool: WorkerPool, marks: Marks, metrics: Metrics, clock: Clock
+    ) -> None:
         self._directory = directory
+        self._clips = metrics.evidence_clips
         self._pool = pool
         self._marks = marks
         self._clock = clock
@@ -51,7 +55,7 @@ class Recording:
         """What the worker answers."""
         future = self._saving.pop(event.incident_id, None)
         if event.error:
-            log.warning("no evidence clip", incident_id=event.incident_id, error=event.error)
+            log.error("no evidence clip", incident_id=event.incident_id, error=event.error)
         if future is not None and not future.done():
             future.set_result(event.path or None)
 
@@ -62,11 +66,15 @@ class Recording:
         except TimeoutError:
             self._saving.pop(incident.id, None)
             path = None
+        self._clips.labels("missing" if path is None else "saved").inc()
         if path is None:
             return incident
         await self._marks.evidence(incident.id, path, self._clock.wall_ms())
         return dataclasses.replace(incident, evidence_path=path)
 
     async def write(self, incident: Incident) -> None:
-        """The record beside the clip, anew."""
-        await asyncio.to_thread(write_incident_record, incident, self._directory)
+        """The record beside the clip, anew. It is a copy of what the ledger has, and nothing hangs on it."""
+        try:
+            await asyncio.to_thread(write_incident_record, incident, self._directory)
+        except OSError as error:
+            log.error("no record beside the clip", incident_id=incident.id, error=str(error))

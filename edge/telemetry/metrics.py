@@ -34,6 +34,12 @@ class Metrics:
         self.violations = Counter(
             "edge_violations", "Strikes and blocks written.", ["durable_in"], registry=registry
         )
+        self.evidence_clips = Counter(
+            "edge_evidence_clips",
+            "Incidents, by what came of their clip.",
+            ["result"],
+            registry=registry,
+        )
         self.cuts = Counter("edge_cuts", "Cuts, by what proved them.", ["confirmed_by"], registry=registry)
         self.cuts_unconfirmed = Counter(
             "edge_cuts_unconfirmed", "Cuts that nothing proved within the limit: an alarm.", registry=registry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +25,10 @@ log = structlog.get_logger(__name__)
 class Evidence:
     """Used by the loop, in its thread; ``send`` is called from any."""
 
-    def __init__(self, send: Callable[[worker_pb2.FromWorker], None]) -> None:
+    def __init__(self, send: Callable[[worker_pb2.FromWorker], None], min_free_bytes: int = 0) -> None:
+        """``min_free_bytes``: what clips leave free of their disk."""
         self._send = send
+        self._min_free_bytes = min_free_bytes
         self._shown = ShownMedia()
         self._writers: list[threading.Thread] = []
 
@@ -60,10 +63,17 @@ class Evidence:
             writer.join(max(0.0, deadline - time.monotonic()))
 
     def _write(self, command: worker_pb2.SaveEvidence, media: Media) -> None:
+        directory = Path(command.directory)
         try:
-            clip = write_clip(
-                media.units, media.codec, media.extradata, Path(command.directory), command.incident_id
-            )
+            free = shutil.disk_usage(directory).free
+            if free < self._min_free_bytes:
+                self._failed(
+                    command,
+                    f"{free // 2**20} MB are free on its disk, and limits.evidence_min_free_mb keeps "
+                    f"{self._min_free_bytes // 2**20} for the ledger",
+                )
+                return
+            clip = write_clip(media.units, media.codec, media.extradata, directory, command.incident_id)
         except Exception as error:
             log.exception("no evidence clip", incident_id=command.incident_id)
             self._failed(command, f"{type(error).__name__}: {error}")

@@ -86,7 +86,7 @@ class WorkerLoop:
         self._spare = SpareTime(settings.spare_load)
         self._times = Distributions()
         self._decoded = self._judged = 0
-        self._evidence = Evidence(send)
+        self._evidence = Evidence(send, settings.evidence_min_free_mb * 2**20)
         self._notices = Notices(send)
         self._sound = WorkerSound(matcher, self._jobs, self._notices, clock)
         self._streams_checked_ms = clock.monotonic_ms()

@@ -21,6 +21,7 @@ class WorkerSettings(BaseModel):
     max_queue_bytes: int
     max_pending_samples: int = 2
     spare_load: float = 0.5
+    evidence_min_free_mb: int = 0
     inbox_commands: int = 2048
     pull_schemes: tuple[str, ...]
     pull_open_ms: int

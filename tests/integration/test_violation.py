@@ -5,12 +5,13 @@ The policy in these tests cuts on any score, so that what is tested is what foll
 
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,15 @@ from edge.errors import NotFound
 from edge.launch import GateProcess
 from edge.ledger import Ledger
 from edge.match import INCIDENT_BANK, Bank
-from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, until, write_footage
+from tests.integration.calls import (
+    TIMEOUT_S,
+    admit,
+    read_units,
+    requests,
+    until,
+    workers_of,
+    write_footage,
+)
 
 CONFIG = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
 ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
@@ -87,7 +96,7 @@ class RunningGate:
         raise AssertionError(f"{field} was never set on {incident}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(data_dir: Path, config: str = CONFIG) -> Iterator[RunningGate]:
     with (
         GateProcess(data_dir, config=config) as process,
@@ -190,6 +199,54 @@ def test_a_locked_ledger_delays_no_cut_and_loses_no_block(tmp_path: Path, footag
     assert len(ledger.strikes_of("anna")) == 1
     assert ledger.audit_verify() > 0
     ledger.close()
+
+
+def test_a_full_disk_delays_no_cut_and_the_block_is_on_it_once_there_is_room(
+    tmp_path: Path, footage: Footage
+) -> None:
+    """No file of the gate's may grow, as where its disk is full: ledger, journal and evidence are refused."""
+    with running(tmp_path) as gate:
+        gate.cut_on_anything()
+        stream_id = admit(gate.stub, "anna").stream_id
+        processes = [gate.process.pid, *workers_of(gate.process.pid)]
+        for process in processes:
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        _, verdict = gate.watch_until_cut(stream_id, footage)
+        assert verdict.blocked_until_wall_ms
+        assert admit(gate.stub, "anna").reason == gate_pb2.REASON_CODE_BLOCKED
+        gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        other = admit(gate.stub, "berta")
+        assert other.allowed
+        _, second = gate.watch_until_cut(other.stream_id, footage)
+        for process in processes:
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        beside = f"file:{tmp_path / 'edge.db'}?mode=ro"
+
+        def on_disk() -> set[str]:
+            with contextlib.closing(sqlite3.connect(beside, uri=True)) as database:
+                rows = database.execute("SELECT subject FROM blocks WHERE subject_kind = 'broadcaster'")
+                return {subject for (subject,) in rows}
+
+        until(on_disk, lambda blocked: blocked == {"anna", "berta"})
+        assert second.incident_id != verdict.incident_id
+    with running(tmp_path) as gate:
+        assert admit(gate.stub, "anna").blocked_until_wall_ms == verdict.blocked_until_wall_ms
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'edge.db'}")
+    assert len(ledger.strikes_of("anna")) == len(ledger.strikes_of("berta")) == 1
+    assert ledger.audit_verify() > 0
+    ledger.close()
+
+
+def test_evidence_leaves_room_for_the_ledger(tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path, CONFIG + "evidence_min_free_mb = 1048576\n") as gate:
+        gate.cut_on_anything()
+        stream_id = admit(gate.stub, "anna").stream_id
+        _, verdict = gate.watch_until_cut(stream_id, footage)
+        gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        gate.wait_for_incident(verdict.incident_id, "cut_confirmed_wall_ms")
+        said = until(gate.process.log, lambda log: "evidence_min_free_mb" in log)
+        assert "no evidence clip" in said
+        assert not list(tmp_path.rglob("*.mp4"))
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
