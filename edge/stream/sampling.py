@@ -252,7 +252,13 @@ class Sampler:
         if self._long_gops:
             self._schedule.repeat(self._inner_interval_ms, pts_ms)
             return _DECODE
-        return self._skip()
+        return _DECODE if self._lacks_a_sample else self._skip()
+
+    @property
+    def _lacks_a_sample(self) -> bool:
+        """Alert ended before the GOP had a sample: the one that is begun is finished, as a burst would be."""
+        sampled = self._samples and (self._sampled_ms or 0) >= (self._gop_start_ms or 0)
+        return self._schedule.running and not sampled and self._gop_units <= BURST_UNITS
 
     def _skip(self) -> Plan:
         if self._backlog == 0:

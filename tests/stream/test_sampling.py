@@ -306,6 +306,23 @@ def test_a_stream_of_one_frame_leaves_that_frame() -> None:
     assert simulated.sampler.finish() == (0, 0, 0)
 
 
+@pytest.mark.parametrize("alert_units", range(1, 30, 3))
+@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize("in_step", [True, False])
+def test_a_gop_in_which_alert_ends_has_a_sample(alert_units: int, delay: int, in_step: bool) -> None:
+    """Voluntary alert ends when its time is over, or gives way. The rest of the GOP may never come."""
+    simulated = Simulated(delay=delay)
+    simulated.stream(2000, 30, 60, Tier.ALERT if in_step else Tier.CALM)
+    for index in range(60, 120):
+        simulated.unit(
+            round(index * 1000 / 30), index == 60, Tier.ALERT if index < 60 + alert_units else Tier.CALM
+        )
+    ends = [end for _, _, end in simulated.samples if end >= 2000]
+    assert ends
+    assert ends[0] <= 2000 + 2 * DELTA_MS + 34
+    assert sum(unit >= 2000 for unit in simulated.decoded) <= max(alert_units, 8 + delay)
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[tuple[int, bool, Tier]], TierPolicy, int]:
     fps = draw(st.sampled_from([5, 10, 15, 24, 25, 30, 48, 60, 90, 120]))
@@ -319,10 +336,10 @@ def streams(draw: st.DrawFn) -> tuple[list[tuple[int, bool, Tier]], TierPolicy, 
     now = 0
     for gop in draw(st.lists(st.integers(1, 12 * fps // 2), min_size=1, max_size=6)):
         tier = draw(st.sampled_from([Tier.CALM, Tier.CALM, Tier.ALERT]))
-        change = draw(st.integers(0, gop))
+        change, back = sorted((draw(st.integers(0, gop)), draw(st.integers(0, gop))))
         for index in range(gop):
             now += max(1, 1000 // fps + draw(st.integers(-jitter, jitter)) if jitter else 1000 // fps)
-            media.append((now, index == 0, Tier.ALERT if index >= change else tier))
+            media.append((now, index == 0, Tier.ALERT if change <= index < back else tier))
     return media, tiers, draw(st.integers(0, 4))
 
 
