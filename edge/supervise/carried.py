@@ -8,10 +8,11 @@ the process, and a machine that goes down takes the publishers' connections with
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import structlog
 
@@ -40,7 +41,8 @@ class CarriedStreams:
         self._path = path
         self._servers = servers
         self._live: dict[StreamId, CarriedStream] = {}
-        self._file: IO[bytes] | None = None
+        self._file: io.FileIO | None = None
+        self._torn = False
         self._lines = 0
 
     def load(self) -> tuple[CarriedStream, ...]:
@@ -91,22 +93,29 @@ class CarriedStreams:
             return
         if self._file is None:
             return
+        line = b"\n" * self._torn + _line(values)
         try:
-            self._file.write(_line(values))
-            self._file.flush()
+            written = self._file.write(line) or 0
+            if written == len(line):
+                self._torn = False
+                return
+            why = f"{written} of {len(line)} bytes were written"
         except OSError as error:
-            log.warning("a stream will not outlive the gate", error=str(error))
+            why = str(error)
+        self._torn = True
+        log.warning("a stream will not outlive the gate", error=why)
 
     def _rewrite(self) -> None:
-        """Only what is live, in a new file that takes the old one's place."""
-        self.close()
+        """Only what is live, in a new file that takes the old one's place; that goes on where this fails."""
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_bytes(b"".join(_line(_encoded(stream)) for stream in self._live.values()))
             fresh.chmod(0o600)
+            file = io.FileIO(fresh, "ab")  # unbuffered: what fails now must not fail later
             fresh.replace(self._path)
-            self._file = self._path.open("ab")
+            self.close()
+            self._file, self._torn = file, False
         except OSError as error:
             log.warning("streams will not outlive the gate", error=str(error))
         self._lines = len(self._live)

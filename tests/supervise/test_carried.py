@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import stat
 from pathlib import Path
 
 import pytest
+import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,3 +89,30 @@ def test_a_disk_that_takes_nothing_costs_the_carrying_alone(tmp_path: Path) -> N
     assert carried.load() == ()
     carried.admitted(stream(1))
     carried.over(StreamId("st_1"))
+
+
+def test_a_disk_that_is_full_for_a_while_costs_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is raised, also not later, and what comes when there is room again is found."""
+    monkeypatch.setattr(module, "_COMPACT_LINES", 6)
+    path = tmp_path / "streams.jsonl"
+    carried = opened(path)
+    carried.admitted(stream(0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        with structlog.testing.capture_logs() as said:
+            for number in range(1, 20):
+                carried.admitted(stream(number))
+                carried.over(StreamId(f"st_{number}"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for number in range(20, 40):
+        carried.admitted(stream(number))
+    carried.close()
+    assert {line["event"] for line in said} == {
+        "a stream will not outlive the gate",
+        "streams will not outlive the gate",
+    }
+    assert {stream(0), *(stream(number) for number in range(20, 40))} <= set(opened(path).load())
