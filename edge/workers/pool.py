@@ -353,6 +353,8 @@ class WorkerPool:
         before = self._clock.monotonic_ms()
         for sequence in itertools.count(1):
             await asyncio.sleep(self._section.heartbeat_ms / 1000)
+            if self._stopping:
+                return
             now = self._clock.monotonic_ms()
             passed_ms, before = now - before, now
             ping = wire.frame(worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
