@@ -46,7 +46,8 @@ class RunningWorker:
     writer: asyncio.StreamWriter
     current: CurrentStream
     handle: int
-    """Of the process (pidfd): its number may be another one's by the time that it is to be killed."""
+    """Of the process (pidfd): its number may be another one's by the time that it is to be killed. -1 where
+    there is none: an older kernel, or the process has ended."""
     watchdog: Watchdog = field(default_factory=Watchdog)
     index: int = -1
     """Its place; -1 while it is the spare one."""
@@ -83,7 +84,7 @@ class RunningWorker:
                 pass_fds=(theirs.fileno(), page),
                 stdin=asyncio.subprocess.DEVNULL,
             )
-            handle = os.pidfd_open(process.pid)
+            handle = _handle_of(process.pid)
             current = CurrentStream(page)
         finally:
             theirs.close()
@@ -109,9 +110,11 @@ class RunningWorker:
     def kill(self) -> None:
         """At once, and without a word."""
         # Popen.kill would look whether it has ended first, and take its exit code from who waits for it.
-        if self.handle >= 0:
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
+            if self.handle >= 0:
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            elif self.process.returncode is None:
+                os.kill(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Give back what is held for a process that has ended."""
@@ -173,3 +176,10 @@ class RunningWorker:
         if (held := resident_bytes(self.process.pid)) > section.max_resident_mb * 2**20:
             return f"worker holds {held // 2**20} MB, the limit is {section.max_resident_mb} MB"
         return None
+
+
+def _handle_of(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1
