@@ -170,7 +170,7 @@ class Caller:
         reading = asyncio.create_task(self._read(call))
         await asyncio.wait({reading}, timeout=max(0.0, self._until - time.time()))
         if not reading.done():
-            await stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id))
+            await stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id, reason="closed"))
         await asyncio.wait_for(reading, _FAREWELL_S)
 
     async def _read(self, call: WatchCall | PullCall) -> None:

@@ -148,7 +148,10 @@ class GateServicer(gate_pb2_grpc.GateServicer):
 
     @answers_errors
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:
-        self._gate.watching.detach(bounds.text("stream_id", request.stream_id, 64, required=True))
+        self._gate.watching.detach(
+            bounds.text("stream_id", request.stream_id, 64, required=True),
+            bounds.text("reason", request.reason, 64),
+        )
         return gate_pb2.DetachResponse()
 
     @answers_errors

@@ -256,11 +256,12 @@ class Watching:
         stream.ended, stream.over = True, reason == OVER
         self._close_in_worker(stream, drain=True)
 
-    def detach(self, stream_id: str) -> None:
+    def detach(self, stream_id: str, reason: str) -> None:
+        """The caller of Attach has had enough, or its publisher is gone."""
         stream = self._state.registry.get(stream_id)
         if stream.url is None or stream.answers is None:
             raise NotFound("attached stream", stream_id)
-        stream.detached = True
+        stream.detached, stream.over = True, reason == OVER
         self._close_in_worker(stream, drain=False)
 
     def call_ended(self, stream: LiveStream, answers: Answers) -> None:

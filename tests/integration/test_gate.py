@@ -452,10 +452,14 @@ def test_a_pull_is_attached_judged_and_detached(stub: Any, tmp_path: Path) -> No
         for answer in stub.Attach(gate_pb2.AttachRequest(stream_id=stream_id, url=url), timeout=TIMEOUT_S):
             seen.append(answer.WhichOneof("response"))
             if seen.count("verdict") == 3:
-                stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id), timeout=TIMEOUT_S)
+                over = gate_pb2.DetachRequest(stream_id=stream_id, reason="closed")
+                stub.Detach(over, timeout=TIMEOUT_S)
     assert seen.count("verdict") >= 3
     with pytest.raises(grpc.RpcError) as caught:
         stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id), timeout=TIMEOUT_S)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.Attach(gate_pb2.AttachRequest(stream_id=stream_id, url=url), timeout=TIMEOUT_S))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 

@@ -410,7 +410,9 @@ class WatchEnd(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why the stream ended, for the record: `closed`, `cut`, `error` … At most 64 characters."""
+    """`closed`: the publisher is gone, and the stream is over. Anything else, as `error`, is for the record:
+    the stream may be watched again by another call. At most 64 characters.
+    """
     def __init__(
         self,
         *,
@@ -765,16 +767,22 @@ class DetachRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Id of the stream, from AdmitResponse."""
+    reason: _builtins.str
+    """`closed`: the publisher is gone, and the stream is over. Anything else is for the record: the stream may
+    be attached again. At most 64 characters.
+    """
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
