@@ -29,6 +29,7 @@ from edge.config import Settings
 from edge.detect.default_policy import default_policy
 from edge.enforce.catalogue import use_messages
 from edge.errors import ConfigError, LedgerUnavailable
+from edge.evidence import forget_unfinished
 from edge.hooks import HookSettings, create_app
 from edge.hooks.servers import IngestServers, arguments_of, upstream_of
 from edge.ledger import DurableLedger
@@ -74,6 +75,8 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
+        log.warning("evidence of a gate that was killed was never finished", files=unfinished)
     created = ensure_token_file(settings.operator_tokens)
     model_dir = model_store(settings).in_force()
     use_messages(settings.messages_dir)

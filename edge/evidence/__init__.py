@@ -1,6 +1,7 @@
 """Evidence: the clip of what led to a verdict, and the incident beside it."""
 
 from edge.evidence.clip import EvidenceClip, write_clip
+from edge.evidence.durable import forget_unfinished
 from edge.evidence.record import incident_record, write_incident_record
 
-__all__ = ["EvidenceClip", "incident_record", "write_clip", "write_incident_record"]
+__all__ = ["EvidenceClip", "forget_unfinished", "incident_record", "write_clip", "write_incident_record"]

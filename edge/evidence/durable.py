@@ -12,6 +12,7 @@ from typing import Final
 
 from edge.errors import InvalidInput
 
+_UNFINISHED_S: Final = 600.0
 _IDENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -35,6 +36,20 @@ def appearing(directory: Path, incident_id: str, suffix: str) -> Iterator[tuple[
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def forget_unfinished(directory: Path, now_s: float) -> int:
+    """Removes what a process that was killed in the midst of it has left behind; how many files. ``now_s``:
+    seconds since the epoch. What was begun lately may still be written, by a worker that outlives its gate
+    for some seconds. Raises OSError."""
+    old = [
+        path
+        for path in directory.glob(".*.partial")
+        if path.is_file() and now_s - path.stat().st_mtime > _UNFINISHED_S
+    ]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def _sync(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -24,7 +25,7 @@ from edge.domain import (
     Verdict,
 )
 from edge.errors import BrokenMedia, InvalidInput
-from edge.evidence import incident_record, write_clip, write_incident_record
+from edge.evidence import forget_unfinished, incident_record, write_clip, write_incident_record
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.conftest import require
 
@@ -179,3 +180,13 @@ def test_record_is_replaced_whole(tmp_path: Path) -> None:
     write_incident_record(incident(), tmp_path)
     write_incident_record(incident(), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["in_1.json"]
+
+
+def test_what_a_killed_process_left_unfinished_is_forgotten(tmp_path: Path) -> None:
+    names = (".inc_1.a1b2c3d4.partial", ".inc_2.a1b2c3d4.partial", "inc_1.mp4", ".hidden")
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (1_000_000, 1_000_000))
+    os.utime(tmp_path / names[1], (1_000_500, 1_000_500))
+    assert forget_unfinished(tmp_path, 1_001_000.0) == 1
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
