@@ -34,10 +34,12 @@ from edge.supervise.tasks import Tasks
 from edge.supervise.watching import Watching
 from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
+from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.settings import WorkerSettings
 
 _SWEEP_S = 1.0
 _EXPIRE_SWEEPS = 600
+_GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
 _USAGE_SWEEPS = 600
 _SETTLE_SWEEPS = 5
 _FORGOTTEN_AT_ONCE = 16
@@ -262,6 +264,8 @@ class Gate:
             await asyncio.sleep(_SWEEP_S)
             if number % _EXPIRE_SWEEPS == 0:
                 self._state.view.expire(self.clock.wall_ms())
+            if number % _GIVE_BACK_SWEEPS == 0:
+                give_back()
             self._measure()
             self._reports.flush_logs()
             await self._forget_unwatched()

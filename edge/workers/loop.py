@@ -27,7 +27,7 @@ from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.evidence import Evidence
 from edge.workers.inbox import Command, Inbox, PullAudio, PullEnded, PullOpened, PullUnit, SupervisorGone
-from edge.workers.memory import resident_bytes
+from edge.workers.memory import GIVE_BACK_MS, give_back, resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
 from edge.workers.notices import Notices
 from edge.workers.owned import OwnedStream, Urgency
@@ -91,7 +91,7 @@ class WorkerLoop:
             end=self._end,
         )
         self._sound = WorkerSound(matcher, self._jobs, self._notices, clock)
-        self._streams_checked_ms = clock.monotonic_ms()
+        self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
 
     def run(self) -> None:
         """Until told to stop or the supervisor is gone."""
@@ -107,6 +107,7 @@ class WorkerLoop:
             self._share_spare_time()
             job = self._jobs.pop()
             if job is None:
+                self._tidy()
                 continue
             stream = self._streams.get(job[0])
             if stream is None:
@@ -130,6 +131,13 @@ class WorkerLoop:
         for stream in list(self._streams.values()):
             self._drop(stream)
         self._evidence.finish()
+
+    def _tidy(self) -> None:
+        """While nothing is due."""
+        now = self._clock.monotonic_ms()
+        if now - self._tidied_ms >= GIVE_BACK_MS:
+            self._tidied_ms = now
+            give_back()
 
     # commands
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 from pathlib import Path
 
+GIVE_BACK_MS = 60_000.0
+"""Between two times that memory is given back: it takes milliseconds."""
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -19,3 +23,11 @@ def resident_bytes(pid: int | None = None) -> int:
         if pid is not None:
             return 0
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def give_back() -> None:
+    """Memory that was freed goes back to the system, where the C library keeps it for itself: decoders of
+    streams that are over leave holes in it, and a process would seem to grow for as long as streams come and
+    go."""
+    if _TRIM is not None:
+        _TRIM(0)
