@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "368a7bd87e1c7c412c732cfc17dc9302672ccb5e057282f1f34aaf8aba9234d8",
+    "gate": "15fd48dd61d245c04906a16db988bdb5b78fb586faf72277602707f8cacf721f",
     "operator": "90e338ea6a772140ec9a7c9d5ff1b359eeb86c29382303971173c3c15fbe5ea1",
 }
 
