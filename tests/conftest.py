@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not real_time(item))
     if os.environ.get("CI"):
         for item in filter(real_time, items):
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1))
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=5))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
