@@ -59,7 +59,7 @@ def test_a_calm_clip_is_reported_as_it_is(tmp_path: Path) -> None:
     with av.open(str(clip), "w") as out:
         stream = out.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for _ in range(50):
+        for _ in range(200):
             frame = av.VideoFrame(160, 120, "yuv420p")
             for plane in frame.planes:
                 plane.update(bytes([128]) * plane.buffer_size)
