@@ -95,9 +95,14 @@ class PostgreSql:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _signal(self, number: signal.Signals) -> None:
+        import psutil
+
         postmaster = self._server.get_postmaster_info().process
-        for process in (postmaster, *postmaster.children(recursive=True)):
-            process.send_signal(number)
+        backends = postmaster.children(recursive=True)
+        postmaster.send_signal(number)
+        for process in backends:
+            with contextlib.suppress(psutil.NoSuchProcess):  # its client had hung up
+                process.send_signal(number)
 
     def __enter__(self) -> Self:
         return self.start()
