@@ -44,6 +44,7 @@ _GRACE_S = 2.0
 _LEDGER_WAIT_S = 60.0
 """How long a gate that starts waits for its ledger; then whoever started it is told."""
 _LEDGER_PAUSE_S = 1.0
+_FILES = 65_536
 _SWITCH_S = 0.0005
 
 log = structlog.get_logger(__name__)
@@ -68,9 +69,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     sys.setswitchinterval(_SWITCH_S)
     clock = SystemClock()
     metrics = Metrics()
-    # Each pulled stream is a socket of a worker's, and many a system's default is 1,024.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _allow_files()
     # Ledger, evidence and tokens name people: what this process makes is its owner's alone.
     os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -157,6 +156,14 @@ def _settle_memory() -> None:
     would hold the event loop, and every Admit, for a tenth of a second."""
     gc.collect()
     gc.freeze()
+
+
+def _allow_files() -> None:
+    """Each pulled stream is a socket of a worker's, and many a system's default is 1,024."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    if files != resource.RLIM_INFINITY and files < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Policy:
