@@ -209,8 +209,9 @@ def test_a_full_disk_delays_no_cut_and_the_block_is_on_it_once_there_is_room(
         gate.cut_on_anything()
         stream_id = admit(gate.stub, "anna").stream_id
         processes = [gate.process.pid, *workers_of(gate.process.pid)]
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         for process in processes:
-            resource.prlimit(process, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (1, most))
         _, verdict = gate.watch_until_cut(stream_id, footage)
         assert verdict.blocked_until_wall_ms
         assert admit(gate.stub, "anna").reason == gate_pb2.REASON_CODE_BLOCKED
@@ -219,7 +220,7 @@ def test_a_full_disk_delays_no_cut_and_the_block_is_on_it_once_there_is_room(
         assert other.allowed
         _, second = gate.watch_until_cut(other.stream_id, footage)
         for process in processes:
-            resource.prlimit(process, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (most, most))
         beside = f"file:{tmp_path / 'edge.db'}?mode=ro"
 
         def on_disk() -> set[str]:
