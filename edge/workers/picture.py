@@ -88,9 +88,9 @@ class WorkerPicture:
 
     def finish(self, stream: OwnedStream) -> None:
         """Judges what is left: the stream is over."""
-        if stream.pipeline is not None:
-            for sample in stream.pipeline.drain():
-                self._judge(stream, sample)
+        assert stream.pipeline is not None
+        for sample in stream.pipeline.drain():
+            self._judge(stream, sample)
 
     def _decode_next(self, stream: OwnedStream) -> None:
         """Up to the first unit that costs something."""
