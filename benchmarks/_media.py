@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +31,19 @@ class Loop:
     extradata: bytes
     units: tuple[Unit, ...]
     duration_ms: int
+
+    def begun_at(self, share: float) -> Loop:
+        """The same loop from the last keyframe on that comes before ``share`` of its units."""
+        place = int(share * len(self.units))
+        first = max(number for number, unit in enumerate(self.units[: place + 1]) if unit.keyframe)
+        shift_ms = self.units[first].dts_ms
+
+        def later(unit: Unit, by_ms: int) -> Unit:
+            return replace(unit, pts_ms=unit.pts_ms + by_ms, dts_ms=unit.dts_ms + by_ms)
+
+        units = [later(unit, -shift_ms) for unit in self.units[first:]]
+        units += [later(unit, self.duration_ms - shift_ms) for unit in self.units[:first]]
+        return replace(self, units=tuple(units))
 
 
 def load_loop(

@@ -1,7 +1,7 @@
 """Paced callers of the gate in a process of their own; ``main`` reads its plan, pickled, on stdin.
 
 Each stream is admitted and watched in real time from a random phase. In push mode its caller sends the loop
-over Watch and leaves out what the gate does not need, by the same rules as the reference ingest; in pull
+from any of its keyframes on over Watch, as what streams show does not change in all of them at once, and leaves out what the gate does not need, by the same rules as the reference ingest; in pull
 mode it asks the gate to pull from an RTMP server and reads what comes back. One JSON object a line and a
 stream goes to stdout.
 """
@@ -87,8 +87,9 @@ class Tally:
 class Caller:
     """One stream of one life."""
 
-    def __init__(self, plan: Plan, app: str, name: str, until: float) -> None:
+    def __init__(self, plan: Plan, loop: Loop, app: str, name: str, until: float) -> None:
         self._plan = plan
+        self._loop = loop
         self._app = app
         self._name = name
         self._until = until
@@ -123,7 +124,7 @@ class Caller:
     async def _push(self, stub: gate_pb2_grpc.GateAsyncStub, stream_id: str) -> None:
         call: WatchCall = stub.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
         status = FinalStatus(call)
-        loop = self._plan.loop
+        loop = self._loop
         opening = gate_pb2.WatchOpen(stream_id=stream_id, codec=loop.codec, extradata=loop.extradata)
         await call.write(gate_pb2.WatchRequest(open=opening))
         reading = asyncio.create_task(self._read(call))
@@ -139,7 +140,7 @@ class Caller:
             reading.cancel()
 
     async def _send_loop(self, call: WatchCall, reading: asyncio.Task[None]) -> None:
-        loop, tally = self._plan.loop, self.tally
+        loop, tally = self._loop, self.tally
         start, lap = time.time(), 0
         while True:
             shift = lap * loop.duration_ms
@@ -223,7 +224,8 @@ async def keep_on_air(
         until = plan.end_at
         if plan.churn_s:
             until = min(until, time.time() + chance.uniform(0.25, 1.75) * plan.churn_s)
-        caller = Caller(plan, app, name if not plan.churn_s or plan.pull_url else f"{name}-{life}", until)
+        ident = name if not plan.churn_s or plan.pull_url else f"{name}-{life}"
+        caller = Caller(plan, plan.loop.begun_at(chance.random()), app, ident, until)
         tallies.append(caller.tally)
         await caller.run(stub)
         life += 1

@@ -40,7 +40,7 @@ from benchmarks._changes import CHANGES, Change, make_copy
 from benchmarks._evasion_banks import KNOWN, banks_of
 from benchmarks._kept import Kept, digest_of
 from benchmarks._percentiles import percentiles
-from edge.match import Candidate, Matcher, MatchVote, StreamLookup, VariantSet, frames_of
+from edge.match import Candidate, Matcher, MatchVote, PdqHash, PdqHasher, StreamLookup, VariantSet, frames_of
 from edge.match.screen import Quad
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -60,6 +60,8 @@ class Looked:
     """Found in the frame as it is."""
     closer: tuple[Candidate, ...]
     """Found by a closer look where that is not."""
+    hash: PdqHash
+    """Of the frame as it is."""
     took_us: float
     """Of both; time of the thread alone: other work on the machine does not show."""
     luma: npt.NDArray[np.uint8]
@@ -75,8 +77,10 @@ class Replayed:
 
     sample: Looked
 
-    def query(self, luma: npt.NDArray[np.uint8], *, closer: bool) -> tuple[Candidate, ...]:
-        return self.sample.plain or (self.sample.closer if closer else ())
+    def query(
+        self, luma: npt.NDArray[np.uint8], *, closer: Callable[[PdqHash], bool]
+    ) -> tuple[Candidate, ...]:
+        return self.sample.plain or (self.sample.closer if closer(self.sample.hash) else ())
 
     def query_screens(self, luma: npt.NDArray[np.uint8], screens: Iterable[Quad]) -> tuple[Candidate, ...]:
         return _matcher.query_screens(luma, screens)
@@ -246,15 +250,15 @@ def _try(video: Path, name: str, cache: Path) -> Trials:
 
 def _samples(path: Path) -> Iterator[Looked]:
     """Frames looked up, which no trial changes; kept where one may look at a screen in them."""
-    nothing = np.empty((0, 0), np.uint8)
+    nothing, hasher = np.empty((0, 0), np.uint8), PdqHasher()
     for at, luma in _due(path):
         started = time.thread_time()
-        plain = _matcher.query(luma, closer=False)
+        plain = _matcher.query(luma, closer=lambda _: False)
         if not plain:
             started = time.thread_time()
         closer = () if plain else _matcher.query(luma)
         took_us = (time.thread_time() - started) * 1e6
-        yield Looked(at, plain, closer, took_us, nothing if plain else luma.copy())
+        yield Looked(at, plain, closer, hasher.hash(luma), took_us, nothing if plain else luma.copy())
 
 
 def _due(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -93,11 +93,13 @@ class Matcher:
         """Hashes in all banks."""
         return self.banks.hashes
 
-    def query(self, luma: npt.NDArray[np.uint8], *, closer: bool = True) -> tuple[Candidate, ...]:
+    def query(
+        self, luma: npt.NDArray[np.uint8], *, closer: Callable[[PdqHash], bool] | None = None
+    ) -> tuple[Candidate, ...]:
         """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
 
         Looked up are the frame, what is inside its plain border if it has one, and all that mirrored.
-        When nothing is found, and a look is to be ``closer``, also what is inside a border with an overlay
+        When nothing is found, and ``closer``, asked with the frame's hash, says so, also what is inside a border with an overlay
         on it; if a bank has the variants for it, the frame without its left and without its right fifth, one
         of which is free of an overlay; and pictures in the picture. Views whose quality is under
         ``min_quality`` are left out, and of parts those that are their own mirror image: the fields of a
@@ -108,11 +110,12 @@ class Matcher:
         if min(luma.shape) < MIN_SIDE:
             return ()
         rows = self._hasher.rows(luma)
-        found = self._look_up("", self._hasher.hash_rows(rows))
+        frame = self._hasher.hash_rows(rows)
+        found = self._look_up("", frame)
         border = inside_border(luma)
         if border is not None:
             found += self._look_up("inside", self._hasher.hash(border.of(luma)))
-        if closer and not found and min(luma.shape) >= MIN_WINDOWED:
+        if not found and (closer is None or closer(frame)) and min(luma.shape) >= MIN_WINDOWED:
             found = self._look_closer(luma, rows, border)
         return _bounded(_without_benign(found))
 

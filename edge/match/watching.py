@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.match.entry import Candidate
-from edge.match.looks import NEW_MS, LookSchedule
+from edge.match.looks import NEW_MS, STILL_PAUSE_MS, LookSchedule, is_still
+from edge.match.pdq import PdqHash
 from edge.match.screen import POINTS, Quad, points_of, quads
 
 U8 = npt.NDArray[np.uint8]
@@ -21,17 +22,21 @@ MIN_MS = 600
 PAUSE_MS = 1000
 """From a search that led to nothing to the next frame that is averaged; twice as long after each."""
 MAX_PAUSE_MS = 8000
+STILL_SEARCH_MS = 24_000
+"""From a search to the next one while the picture is what it was."""
 LOOK_MS = 1000
 """Between two looks at a screen that shows nothing known while the stream is new …"""
 LATER_LOOK_MS = 3000
-"""… and later on: a window or a shelf in a room may pass for a screen for hours."""
+"""… and later on: a window or a shelf in a room may pass for a screen for hours. Where the picture is what it was,
+as long as for any closer look."""
 
 
 class FramesLookup(Protocol):
     """The matcher of a worker: shared by its streams."""
 
-    def query(self, luma: U8, *, closer: bool) -> tuple[Candidate, ...]:
-        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show; ``closer``: changed, too."""
+    def query(self, luma: U8, *, closer: Callable[[PdqHash], bool]) -> tuple[Candidate, ...]:
+        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show. ``closer`` is asked, with its hash, where
+        it shows none as it is: whether to look for what was changed."""
         ...
 
     def query_screens(self, luma: U8, screens: Iterable[Quad]) -> tuple[Candidate, ...]:
@@ -49,18 +54,29 @@ class StreamLookup:
 
     def query(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
         """Known footage that a frame, uint8 ``(h, w)``, may show, as such or on a screen; nearest first."""
-        closer = self._looks.due(pts_ms)
-        found = self._frames.query(luma, closer=closer) or self.query_screens(pts_ms, luma)
-        self._looks.judged(pts_ms, looked=closer, found=bool(found))
+        unknown: bytes | None = None
+        looked: bytes | None = None
+
+        def closer(frame: PdqHash) -> bool:
+            nonlocal unknown, looked
+            unknown = frame.bits
+            if self._looks.due(pts_ms, unknown):
+                looked = unknown
+            return looked is not None
+
+        found = self._frames.query(luma, closer=closer)
+        if not found and unknown is not None:
+            found = self._query_screens(pts_ms, luma, unknown)
+        self._looks.judged(pts_ms, looked=looked, found=bool(found))
         return found
 
-    def query_screens(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
+    def _query_screens(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Candidate, ...]:
         """The same for a frame that is not known as it is."""
-        screens = self._screens.add(pts_ms, luma)
+        screens = self._screens.add(pts_ms, luma, bits)
         if not screens:
             return ()
         found = self._frames.query_screens(luma, screens)
-        self._screens.looked(pts_ms, bool(found))
+        self._screens.looked(pts_ms, bits, bool(found))
         return found
 
 
@@ -69,16 +85,18 @@ class ScreenWatch:
 
     def __init__(self) -> None:
         self._screens: tuple[Quad, ...] = ()
-        self._begin(0, 0)
+        self._begin(0, 0, None)
         self._pause_ms = PAUSE_MS
         self._last_ms = 0
         self._new_until_ms: int | None = None
-        self._look_ms = 0
-        """Media time from which on there is to be a look."""
+        self._look_ms = self._still_look_ms = 0
+        """Media times from which on there is to be a look: at another picture, and at the same."""
+        self._looked_at: bytes | None = None
         self._seen = False
 
-    def add(self, pts_ms: int, luma: U8) -> tuple[Quad, ...]:
-        """Takes a frame that showed nothing known; the screens whose picture is to be looked at in it.
+    def add(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Quad, ...]:
+        """Takes a frame that showed nothing known, and its hash; the screens whose picture is to be looked at in
+        it.
 
         Media time that goes back starts anew.
         """
@@ -88,17 +106,25 @@ class ScreenWatch:
         if self._new_until_ms is None:
             self._new_until_ms = pts_ms + NEW_MS
         # Where a screen shows something known its corners are good: no search.
-        if not self._seen and pts_ms >= self._from_ms:
-            self._average(pts_ms, luma)
-        return self._screens if pts_ms >= self._look_ms else ()
+        if not self._seen and (self._count or self._may_search(pts_ms, bits)):
+            self._average(pts_ms, luma, bits)
+        look_ms = self._still_look_ms if is_still(bits, self._looked_at) else self._look_ms
+        return self._screens if pts_ms >= look_ms else ()
 
-    def looked(self, pts_ms: int, seen: bool) -> None:
+    def looked(self, pts_ms: int, bits: bytes, seen: bool) -> None:
         """Whether the look led to something known: if so every frame is looked at."""
-        self._seen = seen
+        self._seen, self._looked_at = seen, bits
         new = self._new_until_ms is None or pts_ms < self._new_until_ms
         self._look_ms = pts_ms if seen else pts_ms + (LOOK_MS if new else LATER_LOOK_MS)
+        self._still_look_ms = self._look_ms if seen or new else pts_ms + STILL_PAUSE_MS
 
-    def _average(self, pts_ms: int, luma: U8) -> None:
+    def _may_search(self, pts_ms: int, bits: bytes) -> bool:
+        """Whether an average for a search may begin."""
+        if is_still(bits, self._searched) and pts_ms > (self._new_until_ms or 0):
+            return pts_ms >= self._searched_ms + STILL_SEARCH_MS
+        return pts_ms >= self._from_ms
+
+    def _average(self, pts_ms: int, luma: U8, bits: bytes) -> None:
         if not self._count:
             self._first_ms = pts_ms
         self._sum += points_of(luma)
@@ -106,11 +132,12 @@ class ScreenWatch:
         if self._count < FRAMES or pts_ms - self._first_ms < MIN_MS:
             return
         self._screens = quads(self._sum / np.float32(self._count))
-        self._begin(pts_ms, self._pause_ms)
+        self._begin(pts_ms, self._pause_ms, bits)
         self._pause_ms = min(2 * self._pause_ms, MAX_PAUSE_MS)
 
-    def _begin(self, pts_ms: int, pause_ms: int) -> None:
+    def _begin(self, pts_ms: int, pause_ms: int, bits: bytes | None) -> None:
         self._sum = np.zeros((POINTS, POINTS), np.float32)
         self._count = 0
         self._first_ms = pts_ms
+        self._searched_ms, self._searched = pts_ms, bits
         self._from_ms = pts_ms + pause_ms

@@ -285,6 +285,8 @@ class WorkerLoop:
                 self._drop(stream)
             if stream.pipeline is None or stream.cut:
                 continue
+            if now - stream.unit_ms > _CHECK_STREAMS_MS:  # what a burst lacks may never come
+                self._picture.release(stream)
             if stream.audio_wanted != (wanted := self._sound.wanted(stream)):
                 stream.audio_wanted = wanted
                 self._say_tier(stream)
@@ -404,6 +406,7 @@ class WorkerLoop:
         """Judge what is queued, then close."""
         if not stream.ended:
             stream.ended = True
+            self._picture.release(stream)
             self._jobs.push(stream.id, float("inf"), self._drain)
 
     def _drain(self, stream: OwnedStream) -> None:
