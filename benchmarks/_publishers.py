@@ -1,9 +1,9 @@
 """Paced callers of the gate in a process of their own; ``main`` reads its plan, pickled, on stdin.
 
 Each stream is admitted and watched in real time from a random phase. In push mode its caller sends the loop
-from any of its keyframes on over Watch, as what streams show does not change in all of them at once, and leaves out what the gate does not need, by the same rules as the reference ingest; in pull
-mode it asks the gate to pull from an RTMP server and reads what comes back. One JSON object a line and a
-stream goes to stdout.
+over Watch, from any of its keyframes on, as new pictures do not come to all streams at once, and leaves out
+what the gate does not need, by the same rules as the reference ingest; in pull mode it asks the gate to pull
+from an RTMP server and reads what comes back. One JSON object a line and a stream goes to stdout.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ PAUSE_MS = 3000
 STILL_PAUSE_MS = 12_000
 """… and while the picture is what it was at the last one."""
 STILL_BITS = 20
-"""Bits of the frame's hash that may differ then. Talking heads stay within 16 in two seconds; a video in 45 % of
-the width of a picture that stands still passes 20 in three of five."""
+"""Bits of the frame's hash that may differ then. Talking heads stay within 16 in two seconds; where a video
+runs in 45 % of the width of a picture that stands still, three of five pairs of frames differ by more."""
 SEEN_MS = 3000
 """How long something known counts as seen lately."""
 
@@ -50,8 +50,8 @@ class LookSchedule:
         return pts_ms >= (self._still_until_ms if is_still(bits, self._bits) else self._next_ms)
 
     def judged(self, pts_ms: int, *, looked: bytes | None, found: bool) -> None:
-        """What came of the frame. ``looked``: its hash if it was looked at closer; ``found``: something known,
-        in whatever way."""
+        """What came of the frame. ``looked``: its hash if it was looked at closer; ``found``: something
+        known, in whatever way."""
         self._follow(pts_ms)
         if found:
             self._seen_until_ms = pts_ms + SEEN_MS

@@ -99,11 +99,11 @@ class Matcher:
         """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
 
         Looked up are the frame, what is inside its plain border if it has one, and all that mirrored.
-        When nothing is found, and ``closer``, asked with the frame's hash, says so, also what is inside a border with an overlay
-        on it; if a bank has the variants for it, the frame without its left and without its right fifth, one
-        of which is free of an overlay; and pictures in the picture. Views whose quality is under
-        ``min_quality`` are left out, and of parts those that are their own mirror image: the fields of a
-        board are no footage.
+        When nothing is found, and ``closer``, asked with the frame's hash, says so, also what is inside a
+        border with an overlay on it; if a bank has the variants for it, the frame without its left and
+        without its right fifth, one of which is free of an overlay; and pictures in the picture. Views whose
+        quality is under ``min_quality`` are left out, and of parts those that are their own mirror image: the
+        fields of a board are no footage.
         """
         if not self.banks.kinds:
             return ()

@@ -27,16 +27,16 @@ STILL_SEARCH_MS = 24_000
 LOOK_MS = 1000
 """Between two looks at a screen that shows nothing known while the stream is new …"""
 LATER_LOOK_MS = 3000
-"""… and later on: a window or a shelf in a room may pass for a screen for hours. Where the picture is what it was,
-as long as for any closer look."""
+"""… and later on: a window or a shelf in a room may pass for a screen for hours. Where the picture is what it
+was, as long as for any closer look."""
 
 
 class FramesLookup(Protocol):
     """The matcher of a worker: shared by its streams."""
 
     def query(self, luma: U8, *, closer: Callable[[PdqHash], bool]) -> tuple[Candidate, ...]:
-        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show. ``closer`` is asked, with its hash, where
-        it shows none as it is: whether to look for what was changed."""
+        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show. ``closer`` is asked, with its hash,
+        where it shows none as it is: whether to look for what was changed."""
         ...
 
     def query_screens(self, luma: U8, screens: Iterable[Quad]) -> tuple[Candidate, ...]:
@@ -95,8 +95,8 @@ class ScreenWatch:
         self._seen = False
 
     def add(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Quad, ...]:
-        """Takes a frame that showed nothing known, and its hash; the screens whose picture is to be looked at in
-        it.
+        """Takes a frame that showed nothing known, and its hash; the screens whose picture is to be looked at
+        in it.
 
         Media time that goes back starts anew.
         """

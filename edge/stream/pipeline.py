@@ -107,9 +107,11 @@ class StreamPipeline:
         alert: bool = False,
         calm: bool = False,
         times: Distributions | None = None,
+        keeps_media: bool = True,
     ) -> None:
         """``alert``, ``calm``: the tier that it begins in, if not as a new stream does. ``times``: where
-        durations of the stages are counted."""
+        durations of the stages are counted. ``keeps_media``: the last of it stays in ``ring``."""
+        self._keeps_media = keeps_media
         self.stream_id = stream_id
         self.ring = Ring(policy.evidence.ring_ms, policy.evidence.ring_bytes)
         self._policy = policy
@@ -405,7 +407,8 @@ class StreamPipeline:
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)
-        self.ring.append(unit)
+        if self._keeps_media:
+            self.ring.append(unit)
         if self._first_pts_ms is None:
             self._first_pts_ms = pts_ms
         self._newest_pts_ms = max(self._newest_pts_ms, pts_ms)

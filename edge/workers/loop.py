@@ -285,8 +285,6 @@ class WorkerLoop:
                 self._drop(stream)
             if stream.pipeline is None or stream.cut:
                 continue
-            if now - stream.unit_ms > _CHECK_STREAMS_MS:  # what a burst lacks may never come
-                self._picture.release(stream)
             if stream.audio_wanted != (wanted := self._sound.wanted(stream)):
                 stream.audio_wanted = wanted
                 self._say_tier(stream)
@@ -372,6 +370,7 @@ class WorkerLoop:
             alert=stream.alert,
             calm=stream.calm,
             times=self._times,
+            keeps_media=stream.pull is not None,  # of what is pushed the supervisor keeps all
         )
         stream.pipeline.spare(self._spare.ms)
         stream.audio_wanted = self._sound.wanted(stream)
@@ -406,7 +405,6 @@ class WorkerLoop:
         """Judge what is queued, then close."""
         if not stream.ended:
             stream.ended = True
-            self._picture.release(stream)
             self._jobs.push(stream.id, float("inf"), self._drain)
 
     def _drain(self, stream: OwnedStream) -> None:

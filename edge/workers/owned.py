@@ -14,13 +14,6 @@ from edge.stream.audio import StreamAudio
 
 _FAIRNESS: Final = 3.0
 """How many budgets a calm stream goes before another that has been judged lately, at most."""
-_GATHER_SHARE: Final = 0.75
-"""Share of a calm burst that is decoded in one go, when it is there: another stream's frames in between cost
-the caches a sixth of a frame's time. What remains of it must be little, or the verdict would wait."""
-_BEHIND_SHARE: Final = 0.2
-"""Share of the budget that a unit may have waited before it is taken from the worker's inbox."""
-_MAX_GATHERED: Final = 16
-"""Units, whatever their frame rate."""
 
 
 class Urgency(IntEnum):
@@ -63,12 +56,6 @@ class OwnedStream:
     """What decoding has cost since the newest keyframe."""
     keyframe_pts_ms: int | None = None
     """Of the newest keyframe that was queued, in the caller's own time."""
-    gathered: list[AccessUnit] = field(default_factory=list)
-    """The end of ``units``, where it waits to be decoded in one go."""
-    gathered_until_ms: float = -1.0
-    """Monotonic time at which that wait was over last."""
-    burst_pts_ms: int | None = None
-    """Of the newest keyframe that was taken from ``units``."""
     asked_alert_ms: int = 0
     """The supervisor wants the next access units looked at densely, for so long."""
     unit_ms: float = -1.0
@@ -96,24 +83,6 @@ class OwnedStream:
         if self.pipeline is None or self.keyframe_pts_ms is None:
             return True
         return unit.pts_ms - self.keyframe_pts_ms <= self.pipeline.burst_ms
-
-    def gathers(self, unit: AccessUnit, now_ms: float) -> bool:
-        """Whether a unit that has just been queued waits for those that follow it, as there is no verdict
-        before they have come. Not where the worker is behind."""
-        pipeline = self.pipeline
-        if pipeline is None or pipeline.wants_all or pipeline.alert_due or unit.held or self.ended:
-            return False
-        if self.keyframe_pts_ms is None or len(self.gathered) >= _MAX_GATHERED:
-            return False
-        if now_ms - unit.arrival_ms > _BEHIND_SHARE * self.policy.budget_ms:
-            return False
-        return 0 <= unit.pts_ms - self.keyframe_pts_ms < _GATHER_SHARE * pipeline.burst_ms
-
-    def rest_of_burst_ms(self, unit: AccessUnit) -> int:
-        """Media from a unit of a calm burst to the end of it, where the sample is that it is for."""
-        if self.pipeline is None or self.burst_pts_ms is None or self.pipeline.wants_all:
-            return 0
-        return min(max(0, self.burst_pts_ms + self.pipeline.burst_ms - unit.pts_ms), self.pipeline.burst_ms)
 
     def urgency(self, *, in_burst: bool) -> Urgency:
         """Of a job of this stream."""

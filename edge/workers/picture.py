@@ -70,7 +70,6 @@ class WorkerPicture:
             self._count(stream, "queue_full", len(stream.units))
             self._jobs.drop(stream.id)
             stream.units.clear()
-            stream.gathered.clear()
             stream.queued_bytes = 0
             stream.skipping = True
             for sample in stream.samples:
@@ -82,23 +81,6 @@ class WorkerPicture:
         stream.append(unit)
         # At once: what ends its blindness may be judged before the next look at all streams.
         self._notices.count_if_blind(stream, unit.arrival_ms)
-        if stream.gathers(unit, self._clock.monotonic_ms()):
-            stream.gathered.append(unit)
-        else:
-            self.release(stream)
-            self._schedule(stream, unit)
-
-    def release(self, stream: OwnedStream) -> None:
-        """Nothing more is to be waited for: what was gathered of a burst is decoded."""
-        if not stream.gathered:
-            return
-        stream.gathered_until_ms = self._clock.monotonic_ms()
-        for unit in stream.gathered:
-            self._schedule(stream, unit)
-        stream.gathered.clear()
-
-    def _schedule(self, stream: OwnedStream, unit: AccessUnit) -> None:
-        """A job for a unit that is queued."""
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
         decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
         begun = stream.bursting and not unit.keyframe
@@ -139,21 +121,17 @@ class WorkerPicture:
         if stream.asked_alert_ms:
             pipeline.ask_alert(stream.asked_alert_ms)
             stream.asked_alert_ms = 0
-        now = self._clock.monotonic_ms()
+        late_ms = self._clock.monotonic_ms() - unit.arrival_ms - stream.policy.budget_ms
         if unit.keyframe:
             stream.skipping = False
-            stream.burst_pts_ms = unit.pts_ms
         in_burst = unit.keyframe or stream.bursting
-        late_ms = now - unit.arrival_ms - stream.policy.budget_ms
-        if in_burst:  # the sample that it is for ends later
-            late_ms -= stream.rest_of_burst_ms(unit)
         self.urgency = stream.urgency(in_burst=in_burst)
         if self.urgency is Urgency.VOLUNTARY and late_ms > -stream.policy.budget_ms / 2:
             # Before it is late: what is decoded in vain is lost to those that it should give way to.
             self._give_way(pipeline)
         wanted = in_burst or pipeline.wants_all
         if wanted:
-            self._times.queue.add(now - max(unit.arrival_ms, stream.gathered_until_ms))
+            self._times.queue.add(late_ms + stream.policy.budget_ms)
         if late_ms > 0 and wanted and not stream.skipping and not unit.held:
             # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
             # makes everything before it worthless.

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, MatchVote, PdqHasher, StreamLookup
+from edge.match.looks import STILL_PAUSE_MS
 from edge.match.screen import Quad
-from edge.match.watching import FRAMES, LATER_LOOK_MS, LOOK_MS, MAX_PAUSE_MS, PAUSE_MS, ScreenWatch
+from edge.match.watching import (
+    FRAMES,
+    LATER_LOOK_MS,
+    LOOK_MS,
+    MAX_PAUSE_MS,
+    PAUSE_MS,
+    STILL_SEARCH_MS,
+    ScreenWatch,
+)
 from tests.match.test_screen import SLANTED, U8, filmed, picture
 
 CORNERS = SLANTED["from the right"]
@@ -48,12 +57,13 @@ def test_mirrored_on_the_screen_it_counts_too(matcher: Matcher) -> None:
     assert found[-1][0].variant == "original+screen+mirror"
 
 
-def looks(watch: ScreenWatch, frames: list[U8], seen: bool) -> list[int]:
-    """Media times at which there is a look, one frame every 200 ms."""
+def looks(watch: ScreenWatch, frames: list[U8], seen: bool, *, still: bool = False) -> list[int]:
+    """Media times at which there is a look, one frame every 200 ms; ``still``: of the same hash."""
     at = []
     for n, frame in enumerate(frames):
-        if watch.add(n * EVERY_MS, frame):
-            watch.looked(n * EVERY_MS, seen)
+        bits = bytes([0 if still else n % 256]) * 32
+        if watch.add(n * EVERY_MS, frame, bits):
+            watch.looked(n * EVERY_MS, bits, seen)
             at.append(n * EVERY_MS)
     return at
 
@@ -72,6 +82,13 @@ def test_looks_are_fewer_later_on() -> None:
     assert (gaps[-2:] == LATER_LOOK_MS).all()
 
 
+def test_looks_are_fewer_still_while_the_picture_stays_what_it_was() -> None:
+    frames = [filmed(picture(n % 6), CORNERS, 180, 320, seed=n % 6) for n in range(200)]
+    gaps = np.diff(looks(ScreenWatch(), frames, seen=False, still=True))
+    assert (gaps[:8] == LOOK_MS).all()
+    assert (gaps[-2:] == STILL_PAUSE_MS).all()
+
+
 def test_searches_become_seldom_where_they_lead_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     searches = []
 
@@ -80,17 +97,38 @@ def test_searches_become_seldom_where_they_lead_to_nothing(monkeypatch: pytest.M
         return ()
 
     monkeypatch.setattr("edge.match.watching.quads", counted)
-    watch, frame = ScreenWatch(), picture(0, 90, 160)
-    for now in range(0, 60_000, EVERY_MS):
-        assert watch.add(now, frame) == ()
-    gaps = np.diff(searches)
-    assert searches[0] == (FRAMES - 1) * EVERY_MS
-    assert gaps.min() >= PAUSE_MS
-    assert (gaps[-2:] >= MAX_PAUSE_MS).all()
+    frame = picture(0, 90, 160)
+    for still, least_ms in ((False, MAX_PAUSE_MS), (True, STILL_SEARCH_MS)):
+        watch = ScreenWatch()
+        searches.clear()
+        for now in range(0, 120_000, EVERY_MS):
+            assert watch.add(now, frame, bytes([0 if still else now // EVERY_MS % 256]) * 32) == ()
+        gaps = np.diff(searches)
+        assert searches[0] == (FRAMES - 1) * EVERY_MS
+        assert gaps.min() >= PAUSE_MS
+        assert (gaps[-2:] >= least_ms).all()
+        assert (gaps[-2:] <= least_ms + 1000).all()
 
 
 def test_media_time_that_goes_back_starts_anew() -> None:
     frames = [filmed(picture(n), CORNERS, 180, 320, seed=n) for n in range(6)]
     watch = ScreenWatch()
     assert looks(watch, frames, seen=True)
-    assert watch.add(0, frames[0]) == ()
+    assert watch.add(0, frames[0], bytes(32)) == ()
+
+
+def test_a_film_that_begins_in_a_part_of_a_picture_that_stands_still_counts(matcher: Matcher) -> None:
+    """The stream is not new, and shows the same for a minute: then a film runs in half of its width."""
+    lookup, vote = StreamLookup(matcher), MatchVote()
+    still = np.asarray(picture(99, 720, 1280) // 4 + 90, np.uint8)
+    begin_ms, counted = 60_000, None
+    for at in range(0, begin_ms, 2000):
+        assert lookup.query(at, still) == ()
+    for n in range(40):
+        at, frame = begin_ms + n * EVERY_MS, still.copy()
+        frame[100:460, 500:1140] = picture(n % 20)
+        if tuple(vote.add(at, lookup.query(at, frame))):
+            counted = at
+            break
+    assert counted is not None
+    assert counted - begin_ms <= 4000
