@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc
 
-from benchmarks._load_cost import make_bank
+from benchmarks._load_cost import GOP_S, make_bank
 from benchmarks._load_gate import Holdings, Usage, holdings, worker_loads, workers_of
 from benchmarks._load_report import figures
 from benchmarks._media import Loop
@@ -57,12 +57,18 @@ class Run:
     admit_all: bool = False
     """The policy lets streams in that the box cannot hold."""
     churn_s: float = 0.0
+    starts_per_s: float = 8.0
     kill_worker: bool = False
     watch_leaks: bool = False
     bank: int = 100_000
     """Hashes in the gate's bank; 0: no bank, and nothing is hashed."""
     record: Path | None = None
     """Where what has been seen so far is written while it runs: a long run may be interrupted."""
+
+    @property
+    def ramp_s(self) -> float:
+        """In which all streams start: at random, and never all within less than one GOP."""
+        return max(GOP_S, self.streams / self.starts_per_s)
 
 
 @dataclass(slots=True)
@@ -103,7 +109,7 @@ def run_load(run: Run, progress: Progress) -> dict[str, Any]:
             time.sleep(2.0)
             seen.idle = holdings(gate.pid)
         start_at = time.time() + ready_s
-        measure_at = start_at + run.warm_up_s
+        measure_at = start_at + run.ramp_s + run.warm_up_s
         end_at = measure_at + run.seconds + 1.0
         if run.pull:
             stack.enter_context(_rtmp_publishers(run, folder, pull_url, end_at))
@@ -135,7 +141,7 @@ def _observe(
         seen.loaded = holdings(gate.pid)
     next_sample = next_word = 0.0
     while (passed := time.monotonic() - began) < run.seconds:
-        progress("measuring", (run.warm_up_s + passed) / whole_s)
+        progress("measuring", 1 - (run.seconds - passed) / whole_s)
         if passed >= next_sample:
             next_sample += _SAMPLE_S
             now_held = holdings(gate.pid)
@@ -219,6 +225,7 @@ def _callers(
                 pull_url,
                 run.churn_s,
                 measure_at + run.seconds,
+                run.ramp_s,
             )
             assert child.stdin is not None
             pickle.dump(plan, child.stdin)

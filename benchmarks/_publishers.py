@@ -44,7 +44,7 @@ class Plan:
     streams: tuple[tuple[str, str], ...]
     """App and name of each."""
     start_at: float
-    """When the first stream starts; the others within one GOP after it."""
+    """When the first stream starts."""
     measure_at: float
     end_at: float
     seed: int
@@ -54,6 +54,8 @@ class Plan:
     churn_s: float = 0.0
     """Mean life of a stream, after which another begins in its place; 0: all live to the end."""
     measure_until: float = float("inf")
+    ramp_s: float = 2.0
+    """Within so long after the first stream all others start."""
 
     def measures(self, now: float) -> bool:
         return self.measure_at <= now < self.measure_until
@@ -217,7 +219,7 @@ async def keep_on_air(
     plan: Plan, app: str, name: str, stub: gate_pb2_grpc.GateAsyncStub, chance: random.Random
 ) -> list[Tally]:
     """One stream to the end of the plan, or with churn one after the other in its place."""
-    await asyncio.sleep(max(0.0, plan.start_at + chance.uniform(0, 2.0) - time.time()))
+    await asyncio.sleep(max(0.0, plan.start_at + chance.uniform(0, plan.ramp_s) - time.time()))
     tallies: list[Tally] = []
     life = 0
     while time.time() < plan.end_at - 1.0:

@@ -53,7 +53,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--source", type=Path, required=True, help="footage; sent as 1280×720, 30 fps, GOP 2 s")
     made.add_argument("--streams", type=int, default=16, help="streams at once (16)")
     made.add_argument("--seconds", type=float, default=20.0, help="measured time after the warm-up (20)")
-    made.add_argument("--warm-up", type=float, default=12.0, help="seconds before figures are taken (12)")
+    made.add_argument(
+        "--warm-up", type=float, default=12.0, help="seconds from the last start until figures are taken (12)"
+    )
+    made.add_argument(
+        "--starts", type=float, default=8.0, metavar="PER_SECOND",
+        help="streams that start in a second, at first: new ones are watched densely (8)",
+    )  # fmt: skip
     made.add_argument(
         "--mode", choices=("push", "pull"), default="push", help="pull: nginx-rtmp, the gate pulls (push)"
     )
@@ -103,8 +109,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     options = parser()
     given = options.parse_args(argv)
-    if given.streams < 1 or given.publishers < 1 or given.seconds <= 0:
-        options.error("--streams, --publishers and --seconds must be positive")
+    if given.streams < 1 or given.publishers < 1 or given.seconds <= 0 or given.starts <= 0:
+        options.error("--streams, --publishers, --seconds and --starts must be positive")
     if given.plot is not None and given.plot.suffix not in {".svg", ".png", ".pdf"}:
         options.error(f"--plot {given.plot}: the name must end in .svg, .png or .pdf")
     if not given.source.is_file():
@@ -151,6 +157,7 @@ def _measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, 
         pull=given.mode == "pull",
         honour_tiers=not given.every_unit,
         warm_up_s=given.warm_up,
+        starts_per_s=given.starts,
         alert_streams=alert,
         admit_all=given.overload is not None,
         churn_s=given.churn or (_CHURN_S if given.soak else 0.0),

@@ -15,7 +15,7 @@ _ONCE_MS, _JUMP = 100.0, 4.0
 """What a single piece of work counts for at most, or so many times the worst of late: the machine may have
 stood still."""
 _GUESS_MS: Final = 5.0
-_MARGIN_MS: Final = 5.0
+_MARGIN_MS: Final = 10.0
 """By which a verdict must be expected before its deadline: costs are those of late, not those to come."""
 
 

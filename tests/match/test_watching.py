@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -68,22 +69,32 @@ def looks(watch: ScreenWatch, frames: list[U8], seen: bool, *, still: bool = Fal
     return at
 
 
+@cache
+def shown() -> tuple[U8, ...]:
+    """A screen with six pictures on it, one after the other."""
+    return tuple(filmed(picture(n), CORNERS, 180, 320, seed=n) for n in range(6))
+
+
+def watched(count: int) -> list[U8]:
+    return [shown()[n % 6] for n in range(count)]
+
+
 def test_looks_are_seldom_until_one_shows_something_known() -> None:
-    frames = [filmed(picture(n % 6), CORNERS, 180, 320, seed=n % 6) for n in range(30)]
+    frames = watched(30)
     first = (FRAMES - 1) * EVERY_MS
     assert looks(ScreenWatch(), frames, seen=False) == list(range(first, 6000, LOOK_MS))
     assert looks(ScreenWatch(), frames, seen=True) == list(range(first, 6000, EVERY_MS))
 
 
 def test_looks_are_fewer_later_on() -> None:
-    frames = [filmed(picture(n % 6), CORNERS, 180, 320, seed=n % 6) for n in range(100)]
+    frames = watched(100)
     gaps = np.diff(looks(ScreenWatch(), frames, seen=False))
     assert (gaps[:8] == LOOK_MS).all()
     assert (gaps[-2:] == LATER_LOOK_MS).all()
 
 
 def test_looks_are_fewer_still_while_the_picture_stays_what_it_was() -> None:
-    frames = [filmed(picture(n % 6), CORNERS, 180, 320, seed=n % 6) for n in range(200)]
+    frames = watched(200)
     gaps = np.diff(looks(ScreenWatch(), frames, seen=False, still=True))
     assert (gaps[:8] == LOOK_MS).all()
     assert (gaps[-2:] == STILL_PAUSE_MS).all()
@@ -111,7 +122,7 @@ def test_searches_become_seldom_where_they_lead_to_nothing(monkeypatch: pytest.M
 
 
 def test_media_time_that_goes_back_starts_anew() -> None:
-    frames = [filmed(picture(n), CORNERS, 180, 320, seed=n) for n in range(6)]
+    frames = watched(6)
     watch = ScreenWatch()
     assert looks(watch, frames, seen=True)
     assert watch.add(0, frames[0], bytes(32)) == ()
