@@ -111,6 +111,12 @@ class SampleAssembly:
         """Calm and between bursts: no frame is needed, and a full-size one is megabytes."""
         self._previous = self._kept = None
 
+    def _rest(self) -> None:
+        """The same with the media that follows still to come: it may want the plane of the last frame."""
+        self._kept = None
+        if self._previous is not None and self._previous.pts in self._planes:
+            self._previous = None
+
     def _use(self, frames: list[VideoFrame], tier: Tier) -> Iterator[Sample]:
         for frame in frames:
             if self._expects_keyframe:
@@ -136,6 +142,8 @@ class SampleAssembly:
             if taps.sample is not None and self._kept is not None:
                 newest = previous if previous is not None and previous.pts == taps.sample[2] else self._kept
                 yield self._sample(taps.sample, newest, tier)
+                if not self._sampler.wants_samples:
+                    self._rest()
 
     def _keep(self, frame: VideoFrame) -> None:
         """Scales at once: the plane serves every sample that the frame is part of."""

@@ -88,6 +88,11 @@ class Sampler:
         return self._tier is None or self._long_gops or self._catching_up
 
     @property
+    def wants_samples(self) -> bool:
+        """Whether frames that are decoded now are for a sample."""
+        return self._schedule.running
+
+    @property
     def oldest_kept_ms(self) -> int | None:
         """Planes of frames before it will not be asked for again."""
         return self._schedule.oldest_kept_ms

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 import pytest
 
@@ -195,6 +197,31 @@ def test_skipped_media_is_kept_as_evidence_and_decoding_goes_on_at_a_keyframe(
     assert watched.pipeline.ring.units() == media.units[:90]
     assert watched.pipeline.counters.errors == {}
     assert watched.times == [200, 400, 600, 800, 2200, 2400, 2600, 2800]
+
+
+def frames_held() -> int:
+    """With a picture: a decoder has one without at hand."""
+    return sum(isinstance(held, av.VideoFrame) and held.width > 0 for held in gc.get_objects())
+
+
+def test_between_its_bursts_a_calm_stream_holds_no_frame(media: EncodedMedia, watch: Watch) -> None:
+    """Whether its caller leaves out what is not needed or not; a frame of 720p takes 1.4 MB."""
+    before = frames_held()
+    for units in (media.units[:7], media.units[:40]):
+        watched = watch(media, CALM).feed(units)
+        assert watched.times == [200]
+        watched.samples.clear()
+        assert frames_held() == before
+
+
+def test_alert_goes_on_from_a_burst_whose_frames_are_gone(media: EncodedMedia, watch: Watch) -> None:
+    for last in range(6, 14):
+        watched = watch(media, CALM).feed(media.units[:last])
+        watched.pipeline.ask_alert()
+        watched.feed(media.units[last:40])
+        assert watched.pipeline.counters.errors == {}
+        assert watched.times[-1] >= 1000
+        assert max(np.diff(watched.times)) <= 400
 
 
 def test_resolution_change_in_mid_stream(watch: Watch) -> None:
