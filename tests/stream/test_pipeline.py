@@ -206,12 +206,13 @@ def frames_held() -> int:
 
 def test_between_its_bursts_a_calm_stream_holds_no_frame(media: EncodedMedia, watch: Watch) -> None:
     """Whether its caller leaves out what is not needed or not; a frame of 720p takes 1.4 MB."""
+    gc.collect()  # what other tests have left behind
     before = frames_held()
     for units in (media.units[:7], media.units[:40]):
         watched = watch(media, CALM).feed(units)
         assert watched.times == [200]
         watched.samples.clear()
-        assert frames_held() == before
+        assert frames_held() <= before
 
 
 def test_alert_goes_on_from_a_burst_whose_frames_are_gone(media: EncodedMedia, watch: Watch) -> None:
