@@ -101,7 +101,7 @@ class Evidence:
 
 
 def _kept(stream: OwnedStream | None) -> Media | None:
-    """What this worker has of the stream itself."""
+    """What this worker has of the stream itself: of one that is pushed, nothing."""
     if stream is None or stream.pipeline is None or stream.codec is None:
         return None
     if stream.cut:
@@ -110,4 +110,5 @@ def _kept(stream: OwnedStream | None) -> Media | None:
             stream.pipeline.skip(unit)
         stream.units.clear()
         stream.queued_bytes = 0
-    return Media(stream.codec, stream.extradata, stream.pipeline.ring.units())
+    units = stream.pipeline.ring.units()
+    return Media(stream.codec, stream.extradata, units) if units else None

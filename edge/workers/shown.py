@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.api import convert
 from edge.api.gen import worker_pb2
 from edge.domain import AccessUnit, Codec
 
-_MAX_STREAMS = 16
-"""Streams whose evidence is on its way at once; the oldest gives way."""
+_MAX_BYTES = 256 * 2**20
+"""Of all streams whose evidence is on its way at once; the oldest give way, but never the only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +21,44 @@ class Media:
     units: tuple[AccessUnit, ...]
 
 
+@dataclass(slots=True)
+class _Shown:
+    codec: Codec
+    extradata: bytes
+    units: list[AccessUnit] = field(default_factory=list)
+    bytes: int = 0
+
+
 class ShownMedia:
     """By stream, until it is asked for."""
 
     def __init__(self) -> None:
-        self._media: dict[str, tuple[Codec, bytes, list[AccessUnit]]] = {}
+        self._media: dict[str, _Shown] = {}
+        self._bytes = 0
 
     def add(self, message: worker_pb2.EvidenceMedia) -> None:
+        """The first or the next part of what is shown of a stream."""
+        ident = message.stream_id
         if message.first:
-            self._media.pop(message.stream_id, None)
-            self._media[message.stream_id] = (Codec(message.codec), message.extradata, [])
-            while len(self._media) > _MAX_STREAMS:
-                del self._media[next(iter(self._media))]
-        if message.stream_id in self._media:
-            units = self._media[message.stream_id][2]
-            units.extend(convert.access_unit_from_proto(unit, 0.0) for unit in message.units)
+            self._drop(ident)
+            self._media[ident] = _Shown(Codec(message.codec), message.extradata)
+        shown = self._media.get(ident)
+        if shown is None:
+            return
+        for unit in message.units:
+            shown.units.append(convert.access_unit_from_proto(unit, 0.0))
+            shown.bytes += len(unit.data)
+            self._bytes += len(unit.data)
+        while self._bytes > _MAX_BYTES and len(self._media) > 1:
+            self._drop(next(iter(self._media)))
 
     def take(self, stream_id: str) -> Media | None:
         """What was shown of a stream, once; None when nothing was."""
-        codec, extradata, units = self._media.pop(stream_id, (None, b"", []))
-        return Media(codec, extradata, tuple(units)) if codec is not None and units else None
+        shown = self._drop(stream_id)
+        return Media(shown.codec, shown.extradata, tuple(shown.units)) if shown and shown.units else None
+
+    def _drop(self, stream_id: str) -> _Shown | None:
+        shown = self._media.pop(stream_id, None)
+        if shown is not None:
+            self._bytes -= shown.bytes
+        return shown
