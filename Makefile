@@ -6,7 +6,7 @@ RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format protos serve train model-eval bench-admit bench-cut clean
+.PHONY: help demo test check format protos serve train model-eval bench-admit bench-cut bench-load clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ bench-admit: $(DEV_STAMP) ## Latency of Admit under load
 
 bench-cut: $(DEV_STAMP) ## Time to cut, reference ingest (and nginx-rtmp: SERVER=nginx-rtmp)
 	$(BIN)/python -m benchmarks cut --server $(or $(SERVER),reference)
+
+bench-load: $(DEV_STAMP) ## Streams that this machine holds in budget, on footage of yours: SOURCE=footage.mp4
+	$(BIN)/python -m benchmarks load --find-capacity --plot latency.svg --source "$(or $(SOURCE),$(error SOURCE=footage.mp4 is missing))"
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
