@@ -15,7 +15,7 @@ _ONCE_MS, _JUMP = 100.0, 4.0
 """What a single piece of work counts for at most, or so many times the worst of late: the machine may have
 stood still."""
 _GUESS_MS: Final = 5.0
-MARGIN_MS: Final = 10.0
+_MARGIN_MS: Final = 5.0
 """By which a verdict must be expected before its deadline: costs are those of late, not those to come."""
 
 
@@ -49,7 +49,7 @@ class RecentCosts:
 
     def in_time(self, now_ms: float, deadline_ms: float) -> bool:
         """Whether a sample that is judged now is judged before its deadline."""
-        return now_ms + self.judge.at(now_ms) + MARGIN_MS <= deadline_ms
+        return now_ms + self.judge.at(now_ms) + _MARGIN_MS <= deadline_ms
 
     def is_hopeless(
         self, now_ms: float, deadline_ms: float, length_ms: float, begun: int, blind_share: float
