@@ -49,8 +49,8 @@ class WorkerBanks:
         now = self._clock.monotonic_ms()
         if now - self._looked_ms >= CHECK_MS:
             self.ask()
-            if now - self._said_ms >= _SAY_MS:
-                self._say_cut_short(now)
+        if now - self._said_ms >= _SAY_MS and self.cut_short > self._said.total():
+            self._say_cut_short(now)
 
     def _say_cut_short(self, now: float) -> None:
         """One line a minute at most, with how many searches by bank since the last one."""
