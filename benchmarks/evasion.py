@@ -40,7 +40,7 @@ from benchmarks._changes import CHANGES, Change, make_copy
 from benchmarks._evasion_banks import KNOWN, banks_of
 from benchmarks._kept import Kept, digest_of
 from benchmarks._percentiles import percentiles
-from edge.match import Candidate, Matcher, MatchVote, PdqHash, PdqHasher, StreamLookup, VariantSet, frames_of
+from edge.match import Candidate, Matcher, MatchVote, PdqHash, StreamLookup, VariantSet, frames_of
 from edge.match.screen import Quad
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -60,8 +60,8 @@ class Looked:
     """Found in the frame as it is."""
     closer: tuple[Candidate, ...]
     """Found by a closer look where that is not."""
-    hash: PdqHash
-    """Of the frame as it is."""
+    unknown: PdqHash | None
+    """The frame's hash, where it shows nothing known as it is."""
     took_us: float
     """Of both; time of the thread alone: other work on the machine does not show."""
     luma: npt.NDArray[np.uint8]
@@ -80,7 +80,8 @@ class Replayed:
     def query(
         self, luma: npt.NDArray[np.uint8], *, closer: Callable[[PdqHash], bool]
     ) -> tuple[Candidate, ...]:
-        return self.sample.plain or (self.sample.closer if closer(self.sample.hash) else ())
+        unknown = self.sample.unknown
+        return self.sample.closer if unknown is not None and closer(unknown) else self.sample.plain
 
     def query_screens(self, luma: npt.NDArray[np.uint8], screens: Iterable[Quad]) -> tuple[Candidate, ...]:
         return _matcher.query_screens(luma, screens)
@@ -250,15 +251,23 @@ def _try(video: Path, name: str, cache: Path) -> Trials:
 
 def _samples(path: Path) -> Iterator[Looked]:
     """Frames looked up, which no trial changes; kept where one may look at a screen in them."""
-    nothing, hasher = np.empty((0, 0), np.uint8), PdqHasher()
+    nothing = np.empty((0, 0), np.uint8)
+    unknown: PdqHash | None = None
+
+    def not_closer(frame: PdqHash) -> bool:
+        nonlocal unknown
+        unknown = frame
+        return False
+
     for at, luma in _due(path):
         started = time.thread_time()
-        plain = _matcher.query(luma, closer=lambda _: False)
+        unknown = None
+        plain = _matcher.query(luma, closer=not_closer)
         if not plain:
             started = time.thread_time()
         closer = () if plain else _matcher.query(luma)
         took_us = (time.thread_time() - started) * 1e6
-        yield Looked(at, plain, closer, hasher.hash(luma), took_us, nothing if plain else luma.copy())
+        yield Looked(at, plain, closer, unknown, took_us, nothing if plain else luma.copy())
 
 
 def _due(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.match.entry import Candidate
-from edge.match.looks import NEW_MS, STILL_PAUSE_MS, LookSchedule, is_still
+from edge.match.looks import NEW_MS, STILL_PAUSE_MS, LookSchedule, Pause, is_still
 from edge.match.pdq import PdqHash
 from edge.match.screen import POINTS, Quad, points_of, quads
 
@@ -89,9 +89,7 @@ class ScreenWatch:
         self._pause_ms = PAUSE_MS
         self._last_ms = 0
         self._new_until_ms: int | None = None
-        self._look_ms = self._still_look_ms = 0
-        """Media times from which on there is to be a look: at another picture, and at the same."""
-        self._looked_at: bytes | None = None
+        self._look_pause = Pause()
         self._seen = False
 
     def add(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Quad, ...]:
@@ -108,15 +106,14 @@ class ScreenWatch:
         # Where a screen shows something known its corners are good: no search.
         if not self._seen and (self._count or self._may_search(pts_ms, bits)):
             self._average(pts_ms, luma, bits)
-        look_ms = self._still_look_ms if is_still(bits, self._looked_at) else self._look_ms
-        return self._screens if pts_ms >= look_ms else ()
+        return self._screens if self._look_pause.is_over(pts_ms, bits) else ()
 
     def looked(self, pts_ms: int, bits: bytes, seen: bool) -> None:
         """Whether the look led to something known: if so every frame is looked at."""
-        self._seen, self._looked_at = seen, bits
+        self._seen = seen
         new = self._new_until_ms is None or pts_ms < self._new_until_ms
-        self._look_ms = pts_ms if seen else pts_ms + (LOOK_MS if new else LATER_LOOK_MS)
-        self._still_look_ms = self._look_ms if seen or new else pts_ms + STILL_PAUSE_MS
+        pauses_ms = (0, 0) if seen else (LOOK_MS, LOOK_MS) if new else (LATER_LOOK_MS, STILL_PAUSE_MS)
+        self._look_pause.begin(pts_ms, bits, *pauses_ms)
 
     def _may_search(self, pts_ms: int, bits: bytes) -> bool:
         """Whether an average for a search may begin."""

@@ -55,10 +55,9 @@ class WorkerBanks:
     def _say_cut_short(self, now: float) -> None:
         """One line a minute at most, with how many searches by bank since the last one."""
         since = self._matcher.cut_short - self._said
-        if since:
-            self._said_ms = now
-            self._said = self._matcher.cut_short.copy()
-            log.warning(
-                "bank searches cut short: too much lies within the radius, the nearest were kept",
-                searches=dict(since),
-            )
+        self._said_ms = now
+        self._said = self._matcher.cut_short.copy()
+        log.warning(
+            "bank searches cut short: too much lies within the radius, the nearest were kept",
+            searches=dict(since),
+        )
