@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _BROADCASTER = "demo-broadcaster"
 _EVIDENCE_WAIT_S = 15.0
 _REFUSAL_WAIT_S = 15.0
+_ADMISSION_WAIT_S = 20.0
+"""For as long a gate that has no place yet, as on a busy machine just after its start, is asked again."""
+_ADMISSION_PAUSE_S = 1.0
 
 
 class DemoFailed(GateError):
@@ -129,13 +132,25 @@ async def _publish(
     try:
         url = f"rtmp://127.0.0.1:{ingest.port}/live/demo?user={_BROADCASTER}"
         view.step(f"publishing to {url}: calm")
-        async with PublisherProcess(programme, url, [footage.violation_ms]) as publisher:
-            while publisher.ended_wall_ms is None and not any(isinstance(e, CutConfirmed) for e in events):
-                if publisher.mark_wall_ms:
-                    view.step(f"publishing to {url}: {footage.description}")
-                await asyncio.sleep(0.05)
-            closed = await wait_for(Closed, 10.0)
-            violation_wall_ms = publisher.mark_wall_ms.get(footage.violation_ms)
+        give_up = time.monotonic() + _ADMISSION_WAIT_S
+        while True:
+            async with PublisherProcess(programme, url, [footage.violation_ms]) as publisher:
+                while publisher.ended_wall_ms is None and not any(
+                    isinstance(e, CutConfirmed) for e in events
+                ):
+                    if publisher.mark_wall_ms:
+                        view.step(f"publishing to {url}: {footage.description}")
+                    await asyncio.sleep(0.05)
+                closed = await wait_for(Closed, 10.0)
+                violation_wall_ms = publisher.mark_wall_ms.get(footage.violation_ms)
+            refused = next((event for event in events if isinstance(event, Refused)), None)
+            if refused is None:
+                break
+            if not _passes(refused.answer) or time.monotonic() > give_up:
+                raise DemoFailed(f"the gate refused the publish: {closed.detail if closed else ''}")
+            view.step(f"not admitted yet, once more: {closed.detail if closed else ''}")
+            events.clear()
+            await asyncio.sleep(_ADMISSION_PAUSE_S)
         confirmed = next((event for event in events if isinstance(event, CutConfirmed)), None)
         result = _outcome(footage, events, closed, violation_wall_ms)
         if confirmed is None:
@@ -159,11 +174,21 @@ async def _publish(
         await ingest.stop()
 
 
+def _passes(answer: Any) -> bool:
+    """Whether a refusal is one of the moment: the gate has no place now, or could not be asked."""
+    from edge.api.gen import gate_pb2
+
+    return answer is None or answer.reason in (
+        gate_pb2.REASON_CODE_CAPACITY,
+        gate_pb2.REASON_CODE_LEDGER_DOWN,
+    )
+
+
 def _outcome(
     footage: DemoFootage, events: list[Any], closed: Any, violation_wall_ms: int | None
 ) -> dict[str, Any]:
     from edge.api.gen import gate_pb2
-    from edge.ingest import CutConfirmed, Judged
+    from edge.ingest import CutConfirmed, GateDown, Judged
 
     verdicts = [event for event in events if isinstance(event, Judged)]
     cut = next((event for event in verdicts if event.verdict.action == gate_pb2.ACTION_CUT), None)
@@ -175,6 +200,9 @@ def _outcome(
         "score_max": round(max((event.verdict.score for event in verdicts), default=0.0), 4),
         "flags": sum(event.verdict.action == gate_pb2.ACTION_FLAG for event in verdicts),
         "reconnect_refused": False,
+        "closed": closed.reason if closed else "",
+        "closed_detail": closed.detail if closed else "",
+        "without_gate": [event.detail for event in events if isinstance(event, GateDown)],
     }
     if cut is not None and confirmed is not None:
         result |= {
@@ -229,6 +257,8 @@ def _print_result(result: dict[str, Any]) -> None:
             f"FLAG; highest score {result['score_max']:.2f}.",
             highlight=False,
         )
+        if result["without_gate"]:
+            console.print(f"Not watched for a time: {result['without_gate'][0]}", markup=False)
         return
     incident = result.get("incident", {})
     rows = [

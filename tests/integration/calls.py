@@ -75,19 +75,17 @@ def admit(
         time.sleep(0.1)
 
 
-def repeated(units: list[gate_pb2.AccessUnit], laps: int) -> list[gate_pb2.AccessUnit]:
-    """The same media again and again, as one stream."""
+def repeated(units: list[gate_pb2.AccessUnit], laps: int) -> Iterator[gate_pb2.AccessUnit]:
+    """The same media again and again, as one stream; made as it is asked for, since units may be large."""
     span = units[-1].pts_ms - units[0].pts_ms + 40
-    return [
-        gate_pb2.AccessUnit(
-            pts_ms=unit.pts_ms + lap * span,
-            dts_ms=unit.dts_ms + lap * span,
-            keyframe=unit.keyframe,
-            data=unit.data,
-        )
-        for lap in range(laps)
-        for unit in units
-    ]
+    for lap in range(laps):
+        for unit in units:
+            yield gate_pb2.AccessUnit(
+                pts_ms=unit.pts_ms + lap * span,
+                dts_ms=unit.dts_ms + lap * span,
+                keyframe=unit.keyframe,
+                data=unit.data,
+            )
 
 
 def requests(
