@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
+import os
 import resource
 import signal
 import socket
@@ -60,4 +62,8 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # Threads that pull cannot be ended while they are inside libav, which now and then calls into Python: in
+    # an interpreter that is half taken down, that crashes. So the last log lines are written, and no more.
+    atexit._run_exitfuncs()
+    os._exit(code)

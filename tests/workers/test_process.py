@@ -1,0 +1,73 @@
+"""How a worker process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from edge.api.gen import worker_pb2
+from edge.detect import default_model_directory
+from edge.policy import Policy
+from edge.workers import wire
+from edge.workers.running import RunningWorker
+from edge.workers.settings import WorkerSettings
+
+WORKERS = 4
+PULLS = 100
+WAIT_S = 60.0
+
+
+def pull(number: int, port: int) -> bytes:
+    command = worker_pb2.OpenPull(
+        stream_id=f"st_{number}",
+        url=f"rtmp://127.0.0.1:{port}/live/{number}",
+        policy_json=Policy().model_dump_json(),
+    )
+    return wire.frame(worker_pb2.ToWorker(open_pull=command))
+
+
+async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tmp_path: Path) -> None:
+    """libav asks every now and then whether to go on, in Python, which must not be half gone by then. Several
+    workers with many threads: it takes luck to be in the few milliseconds that count."""
+    connected = asyncio.Semaphore(0)
+
+    async def shake_hands_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.release()
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"\3")
+                await writer.drain()
+                await asyncio.sleep(0.2)
+        writer.close()
+
+    server = await asyncio.start_server(shake_hands_slowly, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = WorkerSettings(
+        model_dir=default_model_directory(),
+        bank_dir=tmp_path,
+        max_access_unit_bytes=1_000_000,
+        max_extradata_bytes=65_536,
+        max_queue_units=400,
+        max_queue_bytes=50_000_000,
+        pull_schemes=("rtmp",),
+        pull_open_ms=30_000,
+        pull_stall_ms=30_000,
+    )
+    workers = [await RunningWorker.launch(settings) for _ in range(WORKERS)]
+    try:
+        async with asyncio.timeout(WAIT_S):
+            for worker in workers:
+                for number in range(PULLS):
+                    worker.write(pull(number, port))
+            for _ in range(WORKERS * PULLS):
+                await connected.acquire()
+            for worker in workers:
+                worker.write(wire.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown())))
+            codes = [await worker.process.wait() for worker in workers]
+        assert codes == [0] * WORKERS
+        assert not any(worker.current.report for worker in workers)
+    finally:
+        for worker in workers:
+            await worker.end(0.0)
+        server.close()
