@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from edge.errors import BankError, GateError
 from edge.match.bank import Bank
 from edge.match.chromaprint import Items
 from edge.match.entry import Candidate, Entry, EntryKind, HashRun, SoundCandidate, Variant
@@ -114,6 +115,8 @@ class BankSet:
     """SHA-256 over the digests of the banks; empty when there is none."""
     kinds: frozenset[Variant] = frozenset()
     """The kinds of variants in them."""
+    unreadable: tuple[str, ...] = ()
+    """Why banks are left out, or in use as they were before: one text a bank, or one of the directory."""
 
     @property
     def hashes(self) -> int:
@@ -124,29 +127,69 @@ class BankSet:
         """Whether any entry of them has known sound."""
         return any(s.sound is not None for opened in self.banks for s in opened.bank.segments)
 
-    def read_anew(self, directory: Path | None, stamp: Stamp) -> BankSet:
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(opened.bank.name for opened in self.banks)
+
+    def read_anew(self, directory: Path | None, stamp: Stamp, *, strict: bool) -> BankSet:
         """The directory as it is now; segments that are open already are not read again.
 
         ``stamp``: taken before, so that what changes meanwhile is seen the next time. Reads and checks
-        every byte of new segments: about a second per GB. Raises BankError.
+        every byte of new segments: about a second per GB.
+
+        A bank that cannot be read must not cost the others: it stays as it was before, or is left out if it
+        was not there; and a directory that cannot be read, or has gone while banks of it are in use, leaves
+        all as they were. ``strict`` raises BankError instead.
         """
+        try:
+            paths = self._paths(directory)
+        except BankError as error:
+            if strict:
+                raise
+            return replace(self, stamp=stamp, unreadable=(str(error),))
         known = [segment for opened in self.banks for segment in opened.bank.segments]
+        before = {opened.bank.path.name: opened for opened in self.banks}
+        opened: list[OpenBank] = []
+        unreadable: list[str] = []
+        for path in paths:
+            try:
+                opened.append(OpenBank(Bank.open(path, known=known)))
+            except GateError as error:
+                if strict:
+                    raise
+                unreadable.append(str(error))
+                opened += [before[path.name]] if path.name in before else []
+        return BankSet(
+            tuple(opened),
+            stamp,
+            hashlib.sha256("".join(b.bank.digest for b in opened).encode()).hexdigest() if opened else "",
+            frozenset(v for b in opened for segment in b.bank.segments for v in segment.variants),
+            tuple(unreadable),
+        )
+
+    def _paths(self, directory: Path | None) -> list[Path]:
         paths = bank_files(directory) if directory is not None else []
-        banks = tuple(OpenBank(Bank.open(path, known=known)) for path in paths)
-        digest = hashlib.sha256("".join(b.bank.digest for b in banks).encode()).hexdigest() if banks else ""
-        kinds = frozenset(v for b in banks for segment in b.bank.segments for v in segment.variants)
-        return BankSet(banks, stamp, digest, kinds)
+        if self.banks and not paths and directory is not None and not directory.is_dir():
+            raise BankError(f"{directory}: the folder of banks is gone")
+        return paths
 
 
 def stamp_of(directory: Path | None) -> Stamp:
-    """Costs one ``stat`` a bank."""
+    """Costs one ``stat`` a bank. Never raises: what cannot be looked at has a stamp of its own."""
     if directory is None:
         return ()
     stamps = []
-    for path in bank_files(directory):
+    try:
+        paths = bank_files(directory)
+    except BankError as error:
+        return ((str(error), 0, 0, 0),)
+    for path in paths:
         try:
             status = os.stat(path)
         except FileNotFoundError:
+            continue
+        except OSError as error:
+            stamps.append((path.name, 0, 0, -(error.errno or 1)))
             continue
         stamps.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(stamps)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,8 +103,17 @@ def bank_path(path: Path) -> Path:
 
 
 def bank_files(directory: Path) -> list[Path]:
-    """The manifests in a directory, by name."""
-    return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.is_file())
+    """The manifests in a directory, by name; none where there is no such directory. BankError when it cannot
+    be read."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted(
+                Path(entry.path) for entry in found if entry.name.endswith(SUFFIX) and entry.is_file()
+            )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BankError(f"{directory}: {error.strerror or error}") from None
 
 
 def read_manifest(path: Path) -> tuple[Manifest, str]:

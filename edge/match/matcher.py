@@ -61,14 +61,16 @@ class Matcher:
         *,
         radius: int = MAX_RADIUS,
         min_quality: int = MIN_QUALITY,
+        strict: bool = True,
         clock: Clock | None = None,
     ) -> Self:
         """Open all banks of a directory; with None or an empty directory nothing ever matches.
 
-        Raises BankError when one of them is torn, foreign, damaged or of another version.
+        Raises BankError when one of them is torn, foreign, damaged or of another version; unless ``strict``
+        it is left out, and ``banks.unreadable`` says so.
         """
         matcher = cls(directory, radius=radius, min_quality=min_quality, clock=clock)
-        matcher.reload()
+        matcher.banks = matcher.banks.read_anew(directory, stamp_of(directory), strict=strict)
         return matcher
 
     def reload(self) -> bool:
@@ -80,7 +82,7 @@ class Matcher:
         stamp = stamp_of(self.directory)
         if stamp == self.banks.stamp:
             return False
-        self.banks = self.banks.read_anew(self.directory, stamp)
+        self.banks = self.banks.read_anew(self.directory, stamp, strict=True)
         return True
 
     @property

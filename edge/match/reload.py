@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 
-from edge.errors import BankError, GateError
+from edge.errors import BankError
 from edge.match.bankset import BankSet, Stamp, stamp_of
 from edge.match.matcher import Matcher
 
@@ -26,8 +26,8 @@ class BackgroundReload:
         self._read: BankSet | Exception | None = None
         self._again = False
 
-    def look(self) -> None:
-        """Start reading when a bank has changed; costs one ``stat`` a bank.
+    def look(self, *, anew: bool = False) -> None:
+        """Start reading when a bank has changed, or ``anew`` whether or not; costs one ``stat`` a bank.
 
         While an earlier change is still being read, the directory is looked at again after it.
         """
@@ -35,12 +35,13 @@ class BackgroundReload:
             self._again = True
             return
         stamp = stamp_of(self._matcher.directory)
-        if stamp != self._matcher.banks.stamp:
+        if anew or stamp != self._matcher.banks.stamp:
             self._thread = threading.Thread(target=self._run, args=(stamp,), name="banks", daemon=True)
             self._thread.start()
 
     def take(self) -> bool:
-        """Swap in what has been read, whole; whether there was anything. Never waits.
+        """Swap in what has been read; whether there was anything. Never waits. What of it could not be read
+        is in ``banks.unreadable``.
 
         On BankError the banks in use stay in use, and the next look tries again.
         """
@@ -62,8 +63,6 @@ class BackgroundReload:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
-            self._read = self._matcher.banks.read_anew(self._matcher.directory, stamp)
-        except GateError as error:
-            self._read = error
+            self._read = self._matcher.banks.read_anew(self._matcher.directory, stamp, strict=False)
         except Exception as error:  # whatever it is, the banks in use stay and it is said
             self._read = BankError(f"{self._matcher.directory}: {type(error).__name__}: {error}")

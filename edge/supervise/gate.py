@@ -334,4 +334,6 @@ class Gate:
         metrics.gave_way.set(self.pool.gave_way)
         metrics.decoded.set(self.pool.decoded)
         metrics.judged.set(self.pool.judged)
+        metrics.bank_hashes.set(self.pool.bank_hashes)
+        metrics.banks_unreadable.set(self.pool.banks_unreadable)
         metrics.bank_searches_cut_short.set(self.pool.bank_searches_cut_short)

@@ -104,6 +104,16 @@ class Metrics:
         registry.register(self.measured)
         self.decoded = Gauge("edge_frames_decoded", "Frames decoded since the start.", registry=registry)
         self.judged = Gauge("edge_samples_judged", "Samples judged since the start.", registry=registry)
+        self.bank_hashes = Gauge(
+            "edge_bank_hashes",
+            "Hashes of known footage in use; of the worker with the fewest.",
+            registry=registry,
+        )
+        self.banks_unreadable = Gauge(
+            "edge_banks_unreadable",
+            "Banks that are left out, or in use as they were before, as they cannot be read.",
+            registry=registry,
+        )
         self.bank_searches_cut_short = Gauge(
             "edge_bank_searches_cut_short",
             "Bank searches since the start in which a bound was hit: only the nearest hits were kept.",

@@ -10,9 +10,12 @@ import structlog
 from edge.clock import Clock
 from edge.errors import GateError
 from edge.match import BackgroundReload, Matcher
+from edge.match.bankset import BankSet
 
 CHECK_MS: Final = 2000.0
 """How often the directory is looked at."""
+AGAIN_MS: Final = 30_000.0
+"""After so long banks that could not be read are tried again, though nothing about them has changed."""
 _SAY_MS: Final = 60_000.0
 
 log = structlog.get_logger(__name__)
@@ -28,29 +31,66 @@ class WorkerBanks:
         self._looked_ms = clock.monotonic_ms()
         self._said_ms = float("-inf")
         self._said: Counter[str] = Counter()
+        self._read_ms = self._looked_ms
+        self._trouble: tuple[tuple[str, ...], float] = ((), float("-inf"))
+        """What was said last of banks that cannot be read, and when."""
 
     @property
     def cut_short(self) -> int:
         """Searches so far in which a bound was hit."""
         return self._matcher.cut_short.total()
 
+    @property
+    def hashes(self) -> int:
+        """Hashes in the banks in use."""
+        return self._matcher.hashes
+
+    @property
+    def unreadable(self) -> int:
+        """Banks that are left out, or in use as they were before, as they cannot be read."""
+        return len(self._matcher.banks.unreadable)
+
     def ask(self) -> None:
         """Look for changes now."""
-        self._looked_ms = self._clock.monotonic_ms()
-        self._reload.look()
+        self._looked_ms = now = self._clock.monotonic_ms()
+        anew = self.unreadable > 0 and now - self._read_ms >= AGAIN_MS
+        if anew:
+            self._read_ms = now
+        self._reload.look(anew=anew)
 
     def check(self) -> None:
         """Take in what has been read; look for changes and report now and then."""
+        before = self._matcher.banks
+        now = self._clock.monotonic_ms()
         try:
             if self._reload.take():
-                log.info("banks reloaded", bank_digest=self._matcher.digest)
+                self._read_ms = now
+                self._say_taken(before)
         except GateError as error:
             log.error("banks not reloaded, the ones in use stay", error=str(error))
-        now = self._clock.monotonic_ms()
+        self._say_unreadable(now)
         if now - self._looked_ms >= CHECK_MS:
             self.ask()
         if now - self._said_ms >= _SAY_MS and self.cut_short > self._said.total():
             self._say_cut_short(now)
+
+    def _say_taken(self, before: BankSet) -> None:
+        banks = self._matcher.banks
+        if gone := before.names - banks.names:
+            log.warning("banks are gone: what they knew is not found any more", banks=sorted(gone))
+        if banks.digest != before.digest:
+            log.info("banks reloaded", bank_digest=banks.digest, hashes=banks.hashes)
+
+    def _say_unreadable(self, now: float) -> None:
+        """At once when it is something new, and once a minute while it lasts."""
+        said, said_ms = self._trouble
+        unreadable = self._matcher.banks.unreadable
+        if unreadable != said or (unreadable and now - said_ms >= _SAY_MS):
+            self._trouble = (unreadable, now)
+            if unreadable:
+                log.error("banks cannot be read; of each what was read before is in use", errors=unreadable)
+            else:
+                log.info("all banks can be read again", hashes=self.hashes)
 
     def _say_cut_short(self, now: float) -> None:
         """One line a minute at most, with how many searches by bank since the last one."""

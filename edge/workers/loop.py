@@ -235,6 +235,8 @@ class WorkerLoop:
                     ],
                     **self._tiers(),
                     bank_searches_cut_short=self._banks.cut_short,
+                    bank_hashes=self._banks.hashes,
+                    banks_unreadable=self._banks.unreadable,
                 )
             )
         )

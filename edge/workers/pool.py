@@ -399,9 +399,23 @@ class WorkerPool:
         """Searches of a bank by all workers so far in which a bound was hit."""
         return self._totals["bank_searches_cut_short"]
 
+    @property
+    def bank_hashes(self) -> int:
+        """Hashes of known footage in use; of the worker with the fewest."""
+        return min((pong.bank_hashes for pong in self._pongs()), default=0)
+
+    @property
+    def banks_unreadable(self) -> int:
+        """Banks that cannot be read; of the worker with the most."""
+        return max((pong.banks_unreadable for pong in self._pongs()), default=0)
+
+    def _pongs(self) -> list[worker_pb2.Pong]:
+        """The last answer of each worker that has given one."""
+        return [worker.pong for worker in self._workers.values() if not worker.lost and worker.pong.sequence]
+
     def streams_by_tier(self) -> dict[str, int]:
         """Streams that are judged at this moment: ``calm``, ``alert``, and ``starting``."""
-        pongs = [worker.pong for worker in self._workers.values() if not worker.lost]
+        pongs = self._pongs()
         return {
             "calm": sum(pong.calm_streams for pong in pongs),
             "alert": sum(pong.alert_streams for pong in pongs),

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     loop = WorkerLoop(
         settings,
         Detector.load(settings.model_dir),
-        Matcher.open(settings.bank_dir),
+        Matcher.open(settings.bank_dir, strict=False),
         send,
         current,
         SystemClock(),

@@ -73,22 +73,83 @@ def test_queries_go_on_while_a_bank_is_read_and_then_see_all_of_it(
     assert not reload.take()
 
 
-def test_a_damaged_bank_is_said_and_the_ones_in_use_stay(tmp_path: Path) -> None:
+class Worker:
+    """The banks of a worker, looked at every few seconds by a clock of its own, and what it logs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = ManualClock()
+        self.matcher = Matcher.open(directory, strict=False)
+        self.banks = WorkerBanks(self.matcher, self.clock)
+
+    def passes(self, ms: float) -> list[str]:
+        """Lets time pass; what was said of banks, once all that it began to read is read."""
+        with capture_logs() as said:
+            for _ in range(int(ms / 1000)):
+                self.clock.advance_ms(1000)
+                self.banks.check()
+                until(lambda: not any(thread.name == "banks" for thread in threading.enumerate()))
+            self.banks.check()
+        return [line["event"] for line in said]
+
+    @property
+    def finds(self) -> list[str]:
+        return entries(self.matcher.query_hash(QUERY))
+
+
+def test_a_bank_that_cannot_be_read_costs_no_other_and_stays_as_it_was(tmp_path: Path) -> None:
+    good, bad = Bank.create(tmp_path / "good"), Bank.create(tmp_path / "bad")
+    bad.add([image("old")])
+    worker = Worker(tmp_path)
+    whole = (tmp_path / "bad.bank").read_bytes()
+    (tmp_path / "bad.bank").write_bytes(whole[:-9])
+    good.add([image("new")])
+    said = worker.passes(20_000)
+    assert [event for event in said if "cannot be read" in event] == [said[1]]
+    assert "torn" in worker.matcher.banks.unreadable[0]
+    assert worker.banks.unreadable == 1
+    assert sorted(worker.finds) == ["new", "old"]
+
+    started = Worker(tmp_path)
+    assert any("cannot be read" in event for event in started.passes(1000))
+    assert started.finds == ["new"]
+    assert started.banks.hashes == 1
+    with pytest.raises(BankError, match="torn"):
+        Matcher.open(tmp_path)
+
+    (tmp_path / "bad.bank").write_bytes(whole)
+    assert "all banks can be read again" in started.passes(5000)
+    assert sorted(started.finds) == ["new", "old"]
+
+
+def test_what_cannot_be_read_is_tried_again_though_its_bank_is_as_it_was(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
     bank.add([image("old")])
-    matcher = Matcher.open(tmp_path)
-    reload = BackgroundReload(matcher)
-    path = tmp_path / "known.bank"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-9])
-    for _ in range(2):
-        reload.look()
-        with pytest.raises(BankError, match="torn"):
-            until(reload.take)
-        assert entries(matcher.query_hash(QUERY)) == ["old"]
-    path.write_bytes(whole.replace(b"\n", b"\n "))
-    reload.look()
-    until(reload.take)
+    segment = tmp_path / bank.manifest.segments[0].file
+    segment.rename(tmp_path / "elsewhere")
+    worker = Worker(tmp_path)
+    assert worker.finds == []
+    (tmp_path / "elsewhere").rename(segment)
+    worker.passes(25_000)
+    assert worker.finds == []
+    worker.passes(10_000)
+    assert worker.finds == ["old"]
+
+
+def test_a_folder_of_banks_that_goes_away_takes_no_bank_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "banks"
+    folder.mkdir()
+    Bank.create(folder / "known").add([image("old")])
+    worker = Worker(folder)
+    folder.rename(tmp_path / "away")
+    assert [event for event in worker.passes(10_000) if "cannot be read" in event]
+    assert worker.finds == ["old"]
+    folder.write_text("not a folder")
+    assert [event for event in worker.passes(10_000) if "cannot be read" in event]
+    assert worker.finds == ["old"]
+    folder.unlink()
+    folder.mkdir()
+    assert any("banks are gone" in event for event in worker.passes(10_000))
+    assert worker.finds == []
 
 
 def test_searches_that_hit_a_bound_are_counted_and_said_once_a_minute(tmp_path: Path) -> None:

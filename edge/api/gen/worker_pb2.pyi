@@ -665,6 +665,8 @@ class Pong(_message.Message):
     ALERT_STREAMS_FIELD_NUMBER: _builtins.int
     STARTING_STREAMS_FIELD_NUMBER: _builtins.int
     DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    BANK_HASHES_FIELD_NUMBER: _builtins.int
+    BANKS_UNREADABLE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     busy_ms: _builtins.float
     """Time spent in jobs, milliseconds."""
@@ -687,6 +689,10 @@ class Pong(_message.Message):
     alert_streams: _builtins.int
     starting_streams: _builtins.int
     """In alert because they have begun lately."""
+    bank_hashes: _builtins.int
+    """Hashes in the banks in use."""
+    banks_unreadable: _builtins.int
+    """Banks that are left out, or in use as they were before, as they cannot be read."""
     @_builtins.property
     def distributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Distribution]:
         """What was measured since the last answer."""
@@ -707,10 +713,12 @@ class Pong(_message.Message):
         alert_streams: _builtins.int = ...,
         starting_streams: _builtins.int = ...,
         distributions: _abc.Iterable[Global___Distribution] | None = ...,
+        bank_hashes: _builtins.int = ...,
+        banks_unreadable: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_streams", b"alert_streams", "bank_searches_cut_short", b"bank_searches_cut_short", "busy_ms", b"busy_ms", "calm_streams", b"calm_streams", "decoded", b"decoded", "distributions", b"distributions", "gave_way", b"gave_way", "jobs", b"jobs", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "starting_streams", b"starting_streams", "voluntary_ms", b"voluntary_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_streams", b"alert_streams", "bank_hashes", b"bank_hashes", "bank_searches_cut_short", b"bank_searches_cut_short", "banks_unreadable", b"banks_unreadable", "busy_ms", b"busy_ms", "calm_streams", b"calm_streams", "decoded", b"decoded", "distributions", b"distributions", "gave_way", b"gave_way", "jobs", b"jobs", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "starting_streams", b"starting_streams", "voluntary_ms", b"voluntary_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
