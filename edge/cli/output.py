@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import json
@@ -52,9 +53,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
         console.print(empty)
 
 
-def print_error(error: GateError) -> None:
+def print_error(error: GateError | OSError) -> None:
     """One line for people."""
-    stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    stderr.print(f"[red]error:[/red] {escape(_text(error))}", highlight=False, soft_wrap=True)
+
+
+def _text(error: GateError | OSError) -> str:
+    """What went wrong; of the system's errors without their number, and with the file when they name one."""
+    if isinstance(error, GateError):
+        return str(error)
+    problem = error.strerror or str(error) or type(error).__name__
+    return problem if error.filename is None else f"{error.filename}: {problem}"
 
 
 def when(wall_ms: int) -> str:
@@ -67,17 +76,25 @@ def when(wall_ms: int) -> str:
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """End a command with exit code 1 and one clear line (or JSON) when a GateError comes out of it."""
+    """End a command with exit code 1 and one clear line (or JSON) when a GateError comes out of it, or an
+    error of the system: a full disk, a folder that cannot be written to."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except GateError as error:
-            if kwargs.get("as_json"):
-                print_json({"error": str(error), "reason": error.reason})
-            else:
-                print_error(error)
+        except BrokenPipeError:
+            raise  # nobody reads on, as after `| head`: typer ends without a word
+        except (GateError, OSError) as error:
+            _report(error, bool(kwargs.get("as_json")))
             raise typer.Exit(1) from None
 
     return wrapped
+
+
+def _report(error: GateError | OSError, as_json: bool) -> None:
+    if as_json:
+        reason = error.reason if isinstance(error, GateError) else "system"
+        with contextlib.suppress(OSError):  # it is stdout that cannot be written
+            return print_json({"error": _text(error), "reason": reason})
+    print_error(error)

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.builder import SegmentBuilder
 from edge.match.entry import Entry, Footage
-from edge.match.intake import Change, Existing, Intake, Stage, Updated, Withdrawal
+from edge.match.intake import Change, Existing, Intake, Stage, Staged, Updated, Withdrawal
 from edge.match.manifest import (
     MAX_MARKED,
     SUFFIX,
@@ -134,7 +134,8 @@ class Bank:
         ``checkpoints`` is asked when the changes are at their end, so that a feed's position is stored
         together with what came before it. ``stage`` keeps what was taken in when this is interrupted, and
         gives it back the next time. A withdrawal of an entry that is not there is no error; an update
-        that changes nothing leaves the bank as it is.
+        that changes nothing leaves the bank as it is. An entry that goes takes its marks with it, disabled or
+        quarantined; one that is replaced keeps them.
         """
         with self._changing():
             intake = Intake(self.name, self.segments, self.removed, existing, self._write_part)
@@ -171,6 +172,7 @@ class Bank:
         marked = sum(len(ids) for ids in (*self.removed, *gone, *(name.removed for name in staged.names)))
         all_checkpoints = {**self.manifest.checkpoints, **checkpoints}
         names = list(staged.names)
+        marks = self._marks_left(staged, parts)
         if marked > MAX_MARKED:
             out = [frozenset((*old, *ids)) for old, ids in zip(self.removed, gone, strict=True)]
             builder = _left_of((*self.segments, *parts), (*out, *(frozenset(n.removed) for n in names)))
@@ -188,9 +190,26 @@ class Bank:
             ]
         old_files = {name.file for name in self.manifest.segments}
         if (tuple(segments), all_checkpoints) != (self.manifest.segments, self.manifest.checkpoints):
-            self._commit({"segments": segments, "checkpoints": all_checkpoints})
+            self._commit({"segments": segments, "checkpoints": all_checkpoints, **marks})
         for file in old_files - {name.file for name in self.manifest.segments}:
             (self.path.parent / file).unlink(missing_ok=True)
+
+    def _marks_left(self, staged: Staged, parts: Sequence[Segment]) -> dict[str, tuple[str, ...]]:
+        """The marks of the bank without those of ids that go, or that come as something else."""
+        gone = {entry_id for ids in staged.gone for entry_id in ids}
+
+        def stays(entry_id: str) -> bool:
+            comes = any(
+                entry_id not in name.removed and part.find(entry_id) is not None
+                for name, part in zip(staged.names, parts, strict=True)
+            )
+            return self._place(entry_id) is not None if comes else entry_id not in gone
+
+        manifest = self.manifest
+        return {
+            "disabled": tuple(filter(stays, manifest.disabled)),
+            "quarantined": tuple(filter(stays, manifest.quarantined)),
+        }
 
     def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
         """Enable or disable entries; NotFound names the first id that is not there."""

@@ -5,7 +5,7 @@
 | ``vpdq`` | vPDQ text of one video, a line a frame: ``frame,quality,hash,seconds`` |
 | ``vpdq-json`` | python-threatexchange vPDQ signals, a line a video: ``["hash,quality,seconds", …]`` |
 | ``pdq`` | a hash a line, as in plain lists and python-threatexchange PDQ signals; ``#`` comments |
-| ``csv`` | a header line and a line a hash; the column ``hash`` is enough |
+| ``csv`` | a header line and a line a hash, those of an entry together; the column ``hash`` is enough |
 | ``stopncii`` | a page of StopNCII's FetchHashes, with withdrawals and its position in the feed |
 | ``jsonl`` | this project's own: an object a line and entry, nothing lost, sound included |
 """
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
 from edge.errors import InvalidInput
+from edge.match.builder import entry_key
 from edge.match.entry import Entry, EntryKind, Footage, HashRun
 from edge.match.fields import integer, kind_of, milliseconds, parse_footage, parse_json, text_of, variant_of
 from edge.match.fingerprint import MIN_QUALITY, printable
@@ -174,7 +175,12 @@ class Import:
         columns = [_CSV_NAMES.get(name, name) for name in header]
         if "hash" not in columns or len(set(columns)) < len(columns):
             raise self._wrong(f"wants a header with a column hash, and none twice; got {','.join(header)!r}")
+        apart = _Apart()
         if start != START:
+            for imported in rows:
+                if lines.at.offset_bytes > start.offset_bytes:
+                    break
+                apart.imported(dict(zip(columns, imported, strict=False)))
             lines.go_to(start)
         open_entry: Entry | None = None
         runs: list[HashRun] = []
@@ -187,6 +193,7 @@ class Import:
             values = {name: value.strip() for name, value in zip(columns, row, strict=True)}
             entry = self._csv_entry(values)
             if entry != open_entry:
+                apart.begin(values, entry, open_entry)
                 if open_entry is not None and runs:
                     yield Footage(open_entry, tuple(runs))
                 open_entry, runs = entry, []
@@ -256,6 +263,51 @@ class Import:
                 yield Withdrawal(text_of(document, "id"))
                 continue
             yield parse_footage(document)
+
+
+class _Apart:
+    """Finds rows of one entry of a CSV file that are apart, or do not say the same of it: all but the first
+    would be lost. An image that is named by nothing but its hash may come again.
+    """
+
+    def __init__(self) -> None:
+        self._begun: set[int] = set()
+        """Keys of the entries so far."""
+        self._last: int | None = None
+        """The entry of the last row that was imported before."""
+
+    def imported(self, values: Mapping[str, str]) -> None:
+        """A row that an earlier import has taken in."""
+        name = _own_name(values)
+        self._last = entry_key(name) if name else None
+        if self._last is not None:
+            self._begun.add(self._last)
+
+    def begin(self, values: Mapping[str, str], entry: Entry, before: Entry | None) -> None:
+        """A row whose entry is not what it was in the row before; InvalidInput where rows would be lost."""
+        last, self._last = self._last, None
+        if not _own_name(values):
+            return
+        if before is not None and before.id == entry.id:
+            name = next(f.name for f in fields(Entry) if getattr(before, f.name) != getattr(entry, f.name))
+            here, there = getattr(entry, name), getattr(before, name)
+            problem = (
+                f"rows of entry {entry.id!r} want the same, got {str(here)!r:.80} after {str(there)!r:.80}"
+            )
+            raise InvalidInput(name, problem)
+        key = entry_key(entry.id)
+        if key == last:
+            problem = f"{entry.id!r} goes on after what was imported before; import all of the file, without"
+            raise InvalidInput("entry", f"{problem} --resume and with --existing replace")
+        if key in self._begun:
+            raise InvalidInput("entry", f"rows of {entry.id!r} are not together; sort by entry")
+        self._begun.add(key)
+
+
+def _own_name(values: Mapping[str, str]) -> str:
+    """What the entry of a CSV row is called; empty where that is nothing but its hash."""
+    name = values.get("entry", "").strip()
+    return "" if name.lower() == values.get("hash", "").strip().lower() else name
 
 
 def sniff(path: Path) -> Format:

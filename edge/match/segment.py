@@ -7,7 +7,6 @@ the codes alone.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ import numpy as np
 
 from edge.errors import BankError
 from edge.match import container, index
-from edge.match.builder import ENTRY_FIELDS, MAX_CODES, entry_key, plain_bits, plain_entry
-from edge.match.entry import Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.builder import MAX_CODES, entry_key, plain_bits, plain_entry
+from edge.match.entry import Entry, Footage, HashRun, Variant
+from edge.match.entry_table import EntryTable
 from edge.match.manifest import SegmentName
 from edge.match.pdq import HASH_BYTES
 from edge.match.search import Codes, Hits, codes_of, scan
 from edge.match.sound_index import SoundIndex
 
-_MAX_PARSED = 1024
 MAX_REFS_PER_CODE = 1024
 """References of one code that a query looks at; a code shared by more says nothing new."""
 
@@ -52,8 +51,6 @@ class Segment:
         if self._codes.shape[1:] != (HASH_BYTES // 8,) or len(self._codes) > MAX_CODES:
             raise BankError(f"{path}: codes have the shape {self._codes.shape}")
         self._index = _open_index(path, content, self._codes, verify)
-        self._parsed: dict[int, Entry] = {}
-        """Entries read of late: a frame of known footage has hundreds of references to one."""
         self.plain = "ref_first" not in a
         """Whether it holds single images alone that are named by nothing but their hash."""
         self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
@@ -72,9 +69,10 @@ class Segment:
             self._entry_key = _array(path, a, "entry_key", np.uint64)
             self._entry_of_key = _array(path, a, "entry_of_key", np.uint32)
             self._check(path)
+            self._table = EntryTable(path, self._entry_first, self._entry_json)
             self.variants = frozenset(Variant(int(v)) for v in np.unique(self._ref_variant))
             if "sound_items" in a:
-                self.sound = SoundIndex(path, a, self.entries, verify=verify)
+                self.sound = SoundIndex(path, a, self.entries, verify=verify, readable=self._table.readable)
         elif self.entries != len(self._codes):
             raise BankError(f"{path}: {self.entries} entries for {len(self._codes)} plain codes")
 
@@ -98,14 +96,17 @@ class Segment:
         return self._index.search(query, radius)
 
     def references(self, position: int) -> Iterator[Reference]:
-        """The places that have the code at ``position``, at most 1,024."""
+        """The places that have the code at ``position``, at most 1,024; those of entries that cannot be read
+        are left out."""
         bits = self._codes[position].tobytes()
         if self.plain:
             yield Reference(plain_entry(bits), HashRun(bits))
             return
         first, last = int(self._first[position]), int(self._first[position + 1])
         for ref in range(first, min(last, first + MAX_REFS_PER_CODE)):
-            yield Reference(self._entry(int(self._ref_entry[ref])), self._run(ref, bits))
+            entry = self._table.find(int(self._ref_entry[ref]))
+            if entry is not None:
+                yield Reference(entry, self._run(ref, bits))
 
     def find(self, entry_id: str) -> Entry | None:
         """The entry with that id, in logarithmic time."""
@@ -172,7 +173,8 @@ class Segment:
             yield Footage(self._entry(number), runs, sound)
 
     def entry(self, number: int) -> Entry:
-        """The entry at ``number``, as ``sound`` counts them."""
+        """The entry at ``number``, as ``sound`` counts them; BankError when it cannot be read, which none is
+        that ``sound`` finds."""
         return self._entry(number)
 
     def _run(self, ref: int, bits: bytes) -> HashRun:
@@ -187,21 +189,7 @@ class Segment:
     def _entry(self, number: int) -> Entry:
         if self.plain:
             return plain_entry(self._codes[number].tobytes())
-        entry = self._parsed.get(number)
-        if entry is None:
-            if len(self._parsed) >= _MAX_PARSED:
-                self._parsed.clear()
-            entry = self._parsed[number] = self._read_entry(number)
-        return entry
-
-    def _read_entry(self, number: int) -> Entry:
-        first, last = int(self._entry_first[number]), int(self._entry_first[number + 1])
-        try:
-            document = json.loads(self._entry_json[first:last].tobytes())
-            known = {k: v for k, v in document.items() if k in ENTRY_FIELDS}
-            return Entry(**{**known, "kind": EntryKind(known["kind"])})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BankError(f"{self.path}: entry {number} does not keep the format: {error!r}") from None
+        return self._table.read(number)
 
     def _check(self, path: Path) -> None:
         """Every index that a query follows stays inside its array, also in a file made to hurt."""

@@ -7,7 +7,7 @@ places in two hours of music. Items of stretches that say nothing (silence, hum)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,16 @@ class SoundIndex:
     """The sounds of one segment's entries; the arrays are shared, read-only mappings."""
 
     def __init__(
-        self, path: Path, arrays: Mapping[str, npt.NDArray[Any]], entries: int, *, verify: bool
+        self,
+        path: Path,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        entries: int,
+        *,
+        verify: bool,
+        readable: Callable[[int], bool] = lambda _: True,
     ) -> None:
-        """Raises BankError where the arrays are not what ``build`` makes."""
+        """``readable``: whether a search may find the entry of that number. Raises BankError where the arrays
+        are not what ``build`` makes."""
         names = ("sound_items", "sound_first", "sound_start", "sound_key", "sound_at")
         found = [arrays.get(name) for name in names]
         if any(array is None or array.dtype != np.uint32 for array in found):
@@ -76,6 +83,7 @@ class SoundIndex:
         self._items, self._first, self._start, self._key, self._at = (np.asarray(a) for a in found)
         if not self._sound(entries, verify):
             raise BankError(f"{path}: sections of sound do not keep the format")
+        self._readable = readable
 
     def __len__(self) -> int:
         """Items."""
@@ -103,7 +111,8 @@ class SoundIndex:
         for hit in hits:
             number = int(np.searchsorted(self._first, hit.position, "right")) - 1
             at_ms = int(self._start[number]) + round((hit.position - int(self._first[number])) * ITEM_MS)
-            found.append((number, at_ms, hit))
+            if self._readable(number):
+                found.append((number, at_ms, hit))
         return found, cut_short
 
     def _candidates(self, live: Items, begin: int) -> tuple[Numbers, Numbers, bool]:

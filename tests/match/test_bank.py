@@ -306,3 +306,28 @@ def test_what_operators_say_is_checked() -> None:
         bank_info(label="x" * 65)
     with pytest.raises(InvalidInput, match=r"bank\.enabled_ratio"):
         bank_info(enabled_ratio=2)
+
+
+def test_marks_go_with_their_entry_and_stay_where_it_is_replaced(tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "known")
+    bank.add([item("a", 1), item("b", 2), item("c", 3)])
+    bank.set_enabled(["a", "b", "c"], False)
+    bank.set_quarantined(["a", "b", "c"], True)
+    bank.update([Withdrawal("a"), item("b", 12)], existing=Existing.REPLACE)
+    assert bank.manifest.disabled == bank.manifest.quarantined == ("b", "c")
+    bank.add([item("a", 11)])
+    bank.compact()
+    assert [(entry.id, enabled) for entry, enabled in bank.entries()] == [
+        ("c", False),
+        ("b", False),
+        ("a", True),
+    ]
+    assert bank.manifest.quarantined == ("b", "c")
+
+
+def test_a_mark_of_an_entry_that_is_not_there_does_not_hold_for_a_new_one(tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "known")
+    document = bank.manifest.model_copy(update={"disabled": ("a", "z"), "quarantined": ("a",)})
+    manifest_module.write_manifest(bank.path, document)
+    bank.add([item("a", 1)])
+    assert (bank.manifest.disabled, bank.manifest.quarantined) == (("z",), ())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from edge.cli.bank import app
@@ -196,3 +201,52 @@ def test_what_is_said_about_a_bank_is_set_and_checked(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "bank.enabled_ratio" in json.loads(result.stdout)["error"]
     assert run("set", bank) == changed
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_full_disk_is_said_and_leaves_the_bank_whole(tmp_path: Path, as_json: bool) -> None:
+    bank, source = tmp_path / "known", tmp_path / "list.txt"
+    source.write_text("".join(f"{n:064x}\n" for n in range(100)))
+    run("import", source, "--bank", bank)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    more = tmp_path / "more.txt"
+    more.write_text("".join(f"{n:064x}\n" for n in range(100, 1000)))
+    option = ["--json"] if as_json else []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        result = runner.invoke(app, ["import", str(more), "--bank", str(bank), *option])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    if as_json:
+        assert json.loads(result.stdout) == {"error": "File too large", "reason": "system"}
+    else:
+        assert (result.stdout, result.stderr) == ("", "error: File too large\n")
+    more.unlink()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert run("verify", bank)["banks"][0]["entries"] == 100
+
+
+def test_a_bank_that_cannot_be_made_is_said_with_the_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = runner.invoke(app, ["set", str(tmp_path / "file" / "known"), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"error": f"{tmp_path / 'file'}: File exists", "reason": "system"}
+
+
+@pytest.mark.parametrize("device", ["/dev/full", "pipe"])
+def test_output_that_nobody_can_take_ends_without_a_traceback(tmp_path: Path, device: str) -> None:
+    run("set", tmp_path / "known")
+    command = [sys.executable, "-m", "edge.cli", "bank", "list", str(tmp_path), "--json"]
+    if device == "pipe":
+        reader, out = os.pipe()
+        os.close(reader)
+    else:
+        out = os.open(device, os.O_WRONLY)
+    with os.fdopen(out, "w") as taken:
+        result = subprocess.run(command, stdout=taken, stderr=subprocess.PIPE, text=True)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert ("No space left on device" in result.stderr) == (device != "pipe")

@@ -16,11 +16,13 @@ from edge.match import (
     Bank,
     Entry,
     EntryKind,
+    Existing,
     Footage,
     Format,
     HashRun,
     Import,
     SoundPrint,
+    Updated,
     Variant,
     Withdrawal,
     sniff,
@@ -253,3 +255,46 @@ def test_formats_that_cannot_hold_it_say_so() -> None:
         write([item, item], io.StringIO(), Format.VPDQ)
     with pytest.raises(InvalidInput, match="not written"):
         write([item], io.StringIO(), Format.STOPNCII)
+
+
+def rows_of(*rows: tuple[str, int, str]) -> str:
+    """CSV of entry, hash number and label."""
+    return "entry,hash,start_ms,label\n" + "".join(f"{e},{H[n]},{40 * n},{label}\n" for e, n, label in rows)
+
+
+@pytest.mark.parametrize("existing", Existing)
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (
+            [("A", 0, ""), ("B", 1, ""), ("A", 2, "")],
+            ":4: entry: rows of 'A' are not together; sort by entry",
+        ),
+        (
+            [("A", 0, "fight"), ("A", 1, "gore")],
+            ":3: label: rows of entry 'A' want the same, got 'gore' after 'fight'",
+        ),
+    ],
+)
+def test_a_csv_that_would_lose_hashes_of_an_entry_is_refused(
+    tmp_path: Path, existing: Existing, rows: list[tuple[str, int, str]], problem: str
+) -> None:
+    path = text(tmp_path / "list", rows_of(*rows))
+    bank = Bank.create(tmp_path / "known")
+    bank.add([Footage(Entry("C", EntryKind.IMAGE), (HashRun(bytes(32)),))])
+    before = bank.digest
+    with pytest.raises(InvalidInput) as caught:
+        bank.update(Import(path, Format.CSV), existing=existing)
+    assert str(caught.value) == f"{path}{problem}"
+    assert Bank.open(tmp_path / "known").digest == before
+    assert len(list(tmp_path.glob("*.seg"))) == 1
+    together = text(path, rows_of(("A", 0, ""), ("A", 2, ""), ("B", 1, "")))
+    assert bank.update(Import(together, Format.CSV), existing=existing).added == 2
+    assert [len(f.hashes) for f in bank.footage()] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("header", ["hash,entry", "hash,other"])
+def test_a_csv_may_list_an_image_that_only_its_hash_names_again(tmp_path: Path, header: str) -> None:
+    path = text(tmp_path / "list.csv", f"{header}\n" + "".join(f"{H[n]},{H[n]}\n" for n in (0, 1, 0)))
+    bank = Bank.create(tmp_path / "known")
+    assert bank.update(Import(path, Format.CSV), existing=Existing.SKIP) == Updated(added=2, skipped=1)

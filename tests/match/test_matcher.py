@@ -23,8 +23,10 @@ from edge.match import (
     Opinion,
     PdqHash,
     PdqHasher,
+    container,
 )
 from edge.match.bankset import MAX_CANDIDATES
+from edge.match.manifest import write_manifest
 from edge.match.matcher import MAX_PER_ENTRY
 from edge.match.pdq import distance
 from edge.match.search import codes_of, scan
@@ -205,3 +207,45 @@ def test_scan_is_brute_force(seed: int, count: int, radius: int, spread: int, sk
     expected = sorted((distance(c, centre), i) for i, c in enumerate(codes) if distance(c, centre) <= radius)
     assert list(zip(hits.distances.tolist(), hits.positions.tolist(), strict=True)) == expected
     assert not hits.truncated
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"video","label":', b'"smell","label":'),
+        (b'"video","label":', b'"video" "label":'),
+        (b'"label":"fights"', b'"label":[["fi"]]'),
+        (b'"label":"fights"', b'"label":"\\u0000"'),
+    ],
+)
+def test_an_entry_that_cannot_be_read_matches_nothing_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: tuple[bytes, bytes]
+) -> None:
+    frames = [picture(seed) for seed in range(3)]
+    hashes = [PdqHasher().hash(frame).bits for frame in frames]
+    bad = Footage(Entry("bad", EntryKind.VIDEO, label="fights"), tuple(map(HashRun, hashes[:2])))
+    worse = Footage(Entry("worse", EntryKind.VIDEO, label="fights"), (HashRun(hashes[2]),))
+    bank = Bank.create(tmp_path / "known")
+    bank.add([bad, worse, video("good", *hashes)])
+    written_wrong(bank, *change)
+    matcher = Matcher.open(tmp_path)
+    for _ in range(3):
+        assert [[c.entry for c in matcher.query(frame)] for frame in frames] == [["good"]] * 3
+    (record,) = caplog.records
+    assert "entry 0 does not keep the format" in record.message
+    with pytest.raises(BankError, match="entry 0 does not keep the format"):
+        list(Bank.open(bank.path).footage())
+
+
+def written_wrong(bank: Bank, old: bytes, new: bytes) -> None:
+    """The entries of a bank's only segment changed, as by a writer that does not keep the format, with good
+    checksums."""
+    (segment,) = bank.segments
+    content = container.read(segment.path)
+    table = content.arrays["entry_json"].tobytes()
+    assert len(old) == len(new)
+    assert old in table
+    changed = np.frombuffer(table.replace(old, new), np.uint8)
+    digest = container.write(segment.path, content.meta, {**content.arrays, "entry_json": changed})
+    name = bank.manifest.segments[0].model_copy(update={"digest": digest})
+    write_manifest(bank.path, bank.manifest.model_copy(update={"segments": (name,)}))

@@ -39,6 +39,7 @@ from edge.match.segment import Segment
 from edge.match.sound import LEVELS, LONGEST, SHORTEST, telling
 from edge.match.sound_index import SoundIndex
 from tests.match.sounds import heard_items, items_of, melody, write_clip
+from tests.match.test_matcher import written_wrong
 
 pytestmark = pytest.mark.skipif(
     not available() and not os.environ.get("CI"),
@@ -313,3 +314,12 @@ def test_sound_that_has_lost_its_bass_is_the_same_sound(lost_below_hz: int) -> N
     known, live = heard_items(samples), heard_items(thin)
     assert error(known, live) < 0.12
     assert error(known, live) < error(items_of(samples), items_of(thin))
+
+
+def test_sound_of_an_entry_that_cannot_be_read_matches_nothing_and_ends_nothing(tmp_path: Path) -> None:
+    sounds = {name: random_items(seed, 100) for seed, name in enumerate("ab")}
+    bank = bank_of(tmp_path, "known", sounds)
+    written_wrong(bank, b'"id":"a","kind":"sound"', b'"id":"a","kind":"smell"')
+    listening = Listening(Matcher.open(tmp_path))
+    assert listen(listening, sounds["a"]) == []
+    assert {s.entry for s in listen(listening, sounds["b"])} == {"b"}

@@ -292,3 +292,32 @@ def test_half_an_import_never_matches(tmp_path: Path) -> None:
     assert set(seen) == {0}
     assert stage.kept is not None
     assert stage.kept.line == 35
+
+
+def test_a_csv_whose_rows_are_apart_does_not_get_in_by_going_on(tmp_path: Path) -> None:
+    bank, source = tmp_path / "known", tmp_path / "list.csv"
+    rows = [f"v{n // 3},{bits(n).hex()},{40 * (n % 3)}" for n in range(30)]
+    apart = [*rows, f"v0,{bits(30).hex()},120"]
+    source.write_text("\n".join(["entry,hash,start_ms", *apart]) + "\n")
+    for resumed in ((), ("--resume",), ("--resume",)):
+        result = runner.invoke(app, ["import", str(source), "--bank", str(bank), *resumed])
+        assert result.exit_code == 1
+        assert "list.csv:32: entry: rows of 'v0' are not together; sort by entry" in result.stderr
+        assert "kept up to line" in result.stderr
+        assert not list(tmp_path.glob("*.bank"))
+    source.write_text("\n".join(["entry,hash,start_ms", *rows]) + "\n\n")
+    said = run("import", source, "--bank", bank, "--resume")
+    assert (said["added"], said["skipped"]) == (10, 0)
+    assert said["resumed_after_line"] > 0
+    digest = Bank.open(bank).digest
+
+    with source.open("a") as out:
+        out.write(f"v9,{bits(31).hex()},120\n")
+    said = run("import", source, "--bank", bank, "--resume", fails=True)
+    assert "list.csv:33: entry: 'v9' goes on after what was imported before" in said["error"]
+    assert Bank.open(bank).digest == digest
+    run("import", source, "--bank", bank, "--existing", "replace")
+    assert {f.entry.id: len(f.hashes) for f in Bank.open(bank).footage()} == {
+        **{f"v{n}": 3 for n in range(9)},
+        "v9": 4,
+    }
