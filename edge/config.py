@@ -331,7 +331,11 @@ class Settings(BaseSettings):
     )
     ledger_url: str | None = Field(None, description="SQLAlchemy URL. Default: sqlite in DATA_DIR.")
     model_dir: Path | None = Field(None, description="Folder with manifest.json. Default: the shipped model.")
-    bank_dir: Path | None = Field(None, description="Folder of banks. Default: DATA_DIR/banks.")
+    bank_dir: Path | None = Field(
+        None,
+        description="Folder of banks. Default: DATA_DIR/banks. Banks that are copied into it must appear by "
+        "rename: the files of banks in use are mapped, and must not be written to.",
+    )
     evidence_dir: Path | None = Field(None, description="Default: DATA_DIR/evidence.")
     messages_dir: Path | None = Field(
         None,

@@ -29,8 +29,8 @@ DURABLE = (
     "ledger.committed",
     "cut.durable",
     "cut.visible",  # Admit refuses now
-    "cut.evidence",  # the worker was asked for the clip
     "cut.told",  # the CUT is queued for the caller
+    "cut.evidence",  # the worker was asked for the clip
     "cutter.ask",
     "cutter.asked",
     "cutter.looked",

@@ -120,7 +120,8 @@ class Sample:
     pts_ms: int
     """Media time of the newest of its frames."""
     arrival_ms: float
-    """When the last byte of the newest frame arrived; the budget starts here."""
+    """When the last byte arrived of the unit with which the newest frame came out of the decoder: its own, or
+    where frames are reordered a later one. The budget starts here."""
     planes: npt.NDArray[np.uint8]
     luma: npt.NDArray[np.uint8]
     tier: Tier

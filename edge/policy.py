@@ -299,6 +299,10 @@ class Policy(_Part):
             return self
         return self._resolved(_best(self.apps, app), _best(self.tenants, tenant))
 
+    def for_patterns(self, app: str | None, tenant: str | None) -> Policy:
+        """What applies where these keys of ``apps`` and ``tenants`` do; None: none of them."""
+        return self._resolved(app, tenant)
+
     def for_publish(self, publish: Publish) -> Policy:
         """What applies to the stream of a publish."""
         return self.for_app(publish.app, publish.attributes.get(TENANT_ATTRIBUTE, ""))

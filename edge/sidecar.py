@@ -76,6 +76,8 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
         log.warning("evidence of a gate that was killed was never finished", files=unfinished)
+    if settings.bank_dir is not None and not settings.banks.is_dir():
+        log.error("there is no such folder of banks: nothing known is found", bank_dir=str(settings.banks))
     created = ensure_token_file(settings.operator_tokens)
     model_dir = model_store(settings).in_force()
     use_messages(settings.messages_dir)

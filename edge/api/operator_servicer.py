@@ -12,6 +12,7 @@ from edge.api.operator_model import ModelCalls
 from edge.api.status import Context, answers_errors
 from edge.errors import NotFound
 from edge.policy import parse_policy
+from edge.policy_warnings import policy_warnings
 
 _DEFAULT_POLICIES = 20
 _MAX_POLICIES = 100
@@ -61,6 +62,7 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
             created_wall_ms=self._gate.clock.wall_ms(),
             created_by=person.name,
             reason=reason,
+            warnings=policy_warnings(stored, await self._gate.modelling.judged()),
         )
 
     @answers_errors

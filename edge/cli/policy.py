@@ -91,11 +91,19 @@ def set_policy(
             )
             after = stub.SetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     changes = changed_fields(json.loads(before.json), json.loads(after.json))
+    warnings = list(after.warnings) or _warnings_of(after.json)
     if as_json:
         print_json(
-            {"version": after.version, "before": before.version, "stored": not dry_run, "changes": changes}
+            {
+                "version": after.version,
+                "before": before.version,
+                "stored": not dry_run,
+                "changes": changes,
+                "warnings": warnings,
+            }
         )
         return
+    _print_warnings(warnings)
     print_table(
         ("field", "before", "after"),
         ((each["field"], _shown(each["before"]), _shown(each["after"])) for each in changes),
@@ -147,12 +155,32 @@ def history(
 @app.command()
 @reports_errors
 def validate(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Is a policy file usable? Needs no gate. Exits with 1 and names the field when it is not."""
+    """Is a policy file usable? Needs no gate. Exits with 1 and names the field when it is not.
+
+    What it amounts to that may not be meant is said, too; `set` also knows which categories the gate's model
+    judges.
+    """
     policy = parse_policy(_read(file))
+    warnings = _warnings_of(policy.model_dump_json())
     if as_json:
-        print_json({"ok": True, "path": str(file), "policy": policy.model_dump(mode="json")})
+        print_json(
+            {"ok": True, "path": str(file), "policy": policy.model_dump(mode="json"), "warnings": warnings}
+        )
     else:
+        _print_warnings(warnings)
         typer.echo(f"{file}: ok")
+
+
+def _warnings_of(text: str) -> list[str]:
+    """Without a gate: its model is not known."""
+    from edge.policy_warnings import policy_warnings
+
+    return list(policy_warnings(parse_policy(text), None))
+
+
+def _print_warnings(warnings: list[str]) -> None:
+    for text in warnings:
+        stderr.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

@@ -103,11 +103,18 @@ class Decider:
         )
 
     def set_policy(self, policy: Policy) -> None:
-        """Episodes, runs and the watermark of this stream go on under the new policy."""
+        """Episodes, runs and the watermark of this stream go on under the new policy. What was found in
+        shadow mode has led to nothing: a policy that acts acts on it, as soon as it is seen again."""
         states = {}
         for name, part in policy.categories.items():
             states[name] = self._categories.get(name) or CategoryState(part)
             states[name].follow(part)
+        if self._policy.mode is Mode.SHADOW and policy.mode is Mode.ENFORCE:
+            self._cut = self._cut_acted
+            self._flagged_entries.clear()
+            self._flagged_sounds.clear()
+            for state in states.values():
+                state.flagged = False
         self._categories = states
         self._policy = policy
 

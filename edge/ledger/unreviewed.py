@@ -7,6 +7,7 @@ ladder looks at a strike's own time.
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -21,20 +22,25 @@ from edge.policy import Policy
 
 NOBODY = "lapsed: nobody has reviewed it in time"
 _BATCH = 200
+_OVERDUE_MS = 600_000
+"""Nothing is put on record sooner after its time: nobody waits for it, and a clock may be a little ahead."""
 
 
 class Unreviewed(LedgerBase):
     def settle_unreviewed(self, policy: Policy, wall_ms: int) -> tuple[Block, ...]:
         """Lift what has lapsed and pardon its strikes; make full what stands. Idempotent.
 
-        At most 200 blocks at a time, one entry of the audit log for each incident or block by hand.
-        ``policy``: the whole one. Returns every block that has changed.
+        Only what was due ten minutes ago: by the database's clock, too, where gates share one, so that no
+        gate whose own clock is ahead takes back what the others keep. At most 200 blocks at a time, one
+        entry of the audit log for each incident or block by hand. ``policy``: the whole one. Returns every
+        block that has changed.
         """
-        if not self._any_due(wall_ms):
+        agreed_ms = self._time_of_what_is_due(wall_ms)
+        if agreed_ms is None:
             return ()
         changed: list[Block] = []
         with self._database.write("settle what nobody reviewed") as connection:
-            due, gone = _due(connection, wall_ms)
+            due, gone = _due(connection, agreed_ms - _OVERDUE_MS)
             for key in sorted({*due, *gone}):
                 number = next_number(connection)
                 lapsed = [block for block in due.get(key, ()) if _lapses(block)]
@@ -51,7 +57,7 @@ class Unreviewed(LedgerBase):
                     lapsed,
                     by=GATE,
                     reason=NOBODY,
-                    wall_ms=wall_ms,
+                    wall_ms=agreed_ms,
                     number=number,
                     policy=policy,
                 )
@@ -59,15 +65,20 @@ class Unreviewed(LedgerBase):
                 rows[blocks] = [*rows[blocks], *(block.id for block in standing)]
                 detail = {**undone.detail, "standing": [block.id for block in standing]}
                 what = "stand" if standing and not lapsed else "lapse"
-                self._audit(connection, wall_ms, GATE, what, key, detail, rows)
+                self._audit(connection, agreed_ms, GATE, what, key, detail, rows)
                 changed += (*undone.changed, *standing)
             if changed:
                 ring(connection)
         return tuple(changed)
 
-    def _any_due(self, wall_ms: int) -> bool:
+    def _time_of_what_is_due(self, wall_ms: int) -> int | None:
+        """Ours, or the database's where that is another one and behind; None when nothing is due."""
         with self._database.read("look for what nobody reviewed") as connection:
-            return any(connection.execute(query.limit(1)).first() for query in _queries(wall_ms))
+            if self.shared:
+                theirs: datetime = connection.execute(sa.select(sa.func.now())).scalar_one()
+                wall_ms = min(wall_ms, int(theirs.timestamp() * 1000))
+            queries = _queries(wall_ms - _OVERDUE_MS)
+            return wall_ms if any(connection.execute(query.limit(1)).first() for query in queries) else None
 
 
 def _lapses(block: Block) -> bool:
@@ -76,22 +87,22 @@ def _lapses(block: Block) -> bool:
     return ends_ms <= (block.review_by_ms or 0) and ends_ms < (block.full_until_ms or ends_ms)
 
 
-def _queries(wall_ms: int) -> tuple[sa.Select[tuple[object, ...]], sa.Select[tuple[object, ...]]]:
+def _queries(due_ms: int) -> tuple[sa.Select[tuple[object, ...]], sa.Select[tuple[object, ...]]]:
     return (
         sa.select(blocks)
-        .where(blocks.c.review_by_ms <= wall_ms, blocks.c.provisional, blocks.c.lifted_ms.is_(None))
+        .where(blocks.c.review_by_ms <= due_ms, blocks.c.provisional, blocks.c.lifted_ms.is_(None))
         .order_by(blocks.c.review_by_ms),
         sa.select(strikes)
-        .where(strikes.c.review_by_ms <= wall_ms, strikes.c.pardoned_ms.is_(None))
+        .where(strikes.c.review_by_ms <= due_ms, strikes.c.pardoned_ms.is_(None))
         .order_by(strikes.c.review_by_ms),
     )
 
 
-def _due(connection: sa.Connection, wall_ms: int) -> tuple[dict[str, list[Block]], dict[str, list[Strike]]]:
+def _due(connection: sa.Connection, due_ms: int) -> tuple[dict[str, list[Block]], dict[str, list[Strike]]]:
     """By incident, or by what a person made."""
     due: dict[str, list[Block]] = {}
     gone: dict[str, list[Strike]] = {}
-    of_blocks, of_strikes = _queries(wall_ms)
+    of_blocks, of_strikes = _queries(due_ms)
     for row in connection.execute(of_blocks.limit(_BATCH)):
         block = records.block_from_row(row)
         due.setdefault(block.incident_id or block.strike_id or block.id, []).append(block)

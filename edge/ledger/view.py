@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_
 _BITS = {4: 32, 6: 128}
 _Key = tuple[SubjectKind, str]
 _NOTED = frozenset({SubjectKind.ADDRESS.value, SubjectKind.ATTRIBUTE.value})
+_LACKING_MS = 60_000
+"""What was forgotten so shortly before its end is not worth the reading of every block."""
 
 
 class AdmissionView:
@@ -26,6 +29,7 @@ class AdmissionView:
     """
 
     def __init__(self) -> None:
+        self._changed: set[str] | None = None
         self.load(())
 
     def __len__(self) -> int:
@@ -35,14 +39,17 @@ class AdmissionView:
         """Replace everything. ``blocks``: each id once."""
         self.load_rows(row_of(block) for block in blocks if block.lifted_ms is None)
 
-    def load_rows(self, rows: Iterable[BlockRow]) -> None:
-        """The same with standing blocks as the ledger has them."""
+    def load_rows(self, rows: Iterable[BlockRow], wall_ms: int = 0) -> None:
+        """The same with standing blocks as the ledger has them. ``wall_ms``: those that had ended by then
+        are not among them."""
         self._by_subject: dict[_Key, tuple[Block, ...]] = {}
         self._by_id: dict[str, Block] = {}
         self._prefixes: dict[int, set[int]] = {4: set(), 6: set()}
         """Lengths of prefix by version of IP. They and ``_attributes`` only grow: one too many costs a
         look into an empty bucket."""
         self._attributes: set[str] = set()
+        self._forgotten_ms = wall_ms
+        """Blocks that end later than this are all here."""
         self._loaded = PackedBlocks(())
         self._stands: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         """By row of ``_loaded``: neither removed nor forgotten."""
@@ -81,9 +88,9 @@ class AdmissionView:
             self.add(block)
 
     def remove(self, block_id: str) -> None:
-        row = self._loaded.row_of(block_id)
-        if row is not None:
-            self._stands[row] = False
+        if self._changed is not None:
+            self._changed.add(block_id)
+        self._remove_loaded(block_id)
         block = self._by_id.pop(block_id, None)
         if block is None:
             return
@@ -93,6 +100,11 @@ class AdmissionView:
             self._by_subject[key] = left
         else:
             del self._by_subject[key]
+
+    def _remove_loaded(self, block_id: str) -> None:
+        row = self._loaded.row_of(block_id)
+        if row is not None:
+            self._stands[row] = False
 
     def check(self, publish: Publish, wall_ms: int) -> Block | None:
         """The block that keeps this publish out longest, or None."""
@@ -109,9 +121,42 @@ class AdmissionView:
         ended = [block.id for block in self._by_id.values() if not block.active_at(wall_ms)]
         for block_id in ended:
             self.remove(block_id)
+        self._forgotten_ms = max(self._forgotten_ms, wall_ms)
         rows = self._stands & (self._loaded.until_ms <= wall_ms)
         self._stands &= ~rows
         return len(ended) + int(np.count_nonzero(rows))
+
+    def lacks(self, wall_ms: int) -> bool:
+        """Whether blocks that have not ended by this time may be missing: they were loaded or forgotten by a
+        clock that was ahead."""
+        return self._forgotten_ms - wall_ms > _LACKING_MS
+
+    def added(self) -> frozenset[str]:
+        """Ids of the blocks that were added since the view was loaded."""
+        return frozenset(self._by_id)
+
+    @contextmanager
+    def changes(self) -> Iterator[set[str]]:
+        """Ids of the blocks that are added, changed or removed meanwhile. One at a time."""
+        self._changed = changed = set[str]()
+        try:
+            yield changed
+        finally:
+            self._changed = None
+
+    def replace_loaded(self, fresh: AdmissionView, changed: Iterable[str]) -> None:
+        """Take what another view has loaded in the place of what was loaded here; what was added stays.
+
+        ``fresh``: without the blocks that were ``added`` here when it began to load. ``changed``: the
+        ``changes`` since then, which this view knows better.
+        """
+        self._loaded, self._stands = fresh._loaded, fresh._stands
+        self._forgotten_ms = fresh._forgotten_ms
+        for version, lengths in fresh._prefixes.items():
+            self._prefixes[version] |= lengths
+        self._attributes |= fresh._attributes
+        for block_id in changed:
+            self._remove_loaded(block_id)
 
     def _named(self, kind: SubjectKind, subject: str) -> Iterator[Block]:
         yield from self._by_subject.get((kind, subject), ())

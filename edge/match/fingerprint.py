@@ -8,9 +8,12 @@ on any frame, so a hash is left out only where the picture stands still.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,10 +22,11 @@ from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.chromaprint import ITEM_MS, available
-from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, SoundPrint, Variant
 from edge.match.hearing import sound_of
 from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher, distance
 from edge.match.search import MAX_RADIUS
+from edge.match.sound import SHORTEST
 from edge.match.variants import VariantSet, variants_of
 
 U8 = npt.NDArray[np.uint8]
@@ -34,6 +38,8 @@ SAME_BITS = 4
 MIN_QUALITY = 50
 MAX_HASHES = 8_000_000
 """Of one video: an hour and a half of restless footage at 30 frames a second with all variants."""
+MAX_DAMAGED_IN_A_ROW = 60
+"""Packets without a picture between them before a file counts as broken; a live stream has as many."""
 _BLOCK = 1 << 20
 _UNCHANGED = {Variant.ORIGINAL, Variant.INSIDE}
 _PLANAR_LUMA = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray")
@@ -51,34 +57,106 @@ def luma_of(frame: av.VideoFrame) -> U8:
     return rows[:, : plane.width]
 
 
-def frames_of(path: Path) -> Iterator[tuple[int, float, U8]]:
+@dataclass(slots=True)
+class Damage:
+    """What of a file could not be decoded."""
+
+    packets: int = 0
+    """Packets that were skipped; also the one at which the file ends too early."""
+
+
+def frames_of(
+    path: Path, *, from_ms: int = 0, as_coded: bool = False, damage: Damage | None = None
+) -> Iterator[tuple[int, float, U8]]:
     """Decode a video or image: per frame its time in ms, the file's length in seconds and its luma.
 
-    Times start at 0 and never go back. The luma is only valid until the next frame. Raises BrokenMedia
-    when nothing of the file can be decoded; a file that ends in rubbish ends the iteration.
+    Times start at 0 and never go back. The luma is only valid until the next frame; it is turned as a
+    player shows it, unless ``as_coded``. ``from_ms``: only frames that come so long after the file's start
+    in the order of decoding, which no time of a picture can move; what is before is decoded all the same.
+    Damaged packets are skipped and counted in ``damage``. Raises BrokenMedia when nothing of the file can
+    be decoded, and for over sixty damaged packets in a row.
     """
-    decoded = 0
+    damage = Damage() if damage is None else damage
+    first = begin = None
+    last = decoded = in_a_row = 0
+    reason = "has no frame that can be decoded"
     try:
         with av.open(str(path)) as media:
             if not media.streams.video:
                 raise BrokenMedia(f"{path}: has no video")
             video = media.streams.video[0]
-            video.thread_type = "AUTO"
+            # Frame threads lose good frames beside a damaged one, and at times the error.
+            video.thread_type = "SLICE"
             length = float(media.duration or 0) / av.time_base
-            first: int | None = None
-            last = 0
-            for frame in media.decode(video):
-                seconds = frame.time
-                at = last if seconds is None else round(seconds * 1000)
-                first = at if first is None else first
-                last = max(last, at - first)
-                decoded += 1
-                yield last, length, luma_of(frame)
+            for packet in media.demux(video):
+                begin = _stamp_ms(packet.dts, packet.time_base) if begin is None else begin
+                try:
+                    pictures = [(frame, luma_of(frame)) for frame in packet.decode()]
+                except (FFmpegError, ValueError) as error:
+                    reason = _reason(error)
+                    damage.packets += 1
+                    in_a_row += 1
+                    if in_a_row > MAX_DAMAGED_IN_A_ROW:
+                        raise BrokenMedia(
+                            f"{path}: over {MAX_DAMAGED_IN_A_ROW} packets in a row after {last / 1000:.1f} s "
+                            f"cannot be decoded ({reason}); cut it there, or take a whole copy"
+                        ) from None
+                    continue
+                for frame, luma in pictures:
+                    in_a_row = 0
+                    seconds = frame.time
+                    at = last if seconds is None else round(seconds * 1000)
+                    first = at if first is None else first
+                    last = max(last, at - first)
+                    decoded += 1
+                    came = _stamp_ms(frame.dts, frame.time_base)
+                    if came is None or begin is None or came - begin >= from_ms:
+                        yield last, length, luma if as_coded else _upright(luma, frame)
     except (FFmpegError, OSError) as error:
-        if not decoded:
-            raise BrokenMedia(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        reason = _reason(error)
+        damage.packets += 1
     if not decoded:
-        raise BrokenMedia(f"{path}: has no frame that can be decoded")
+        raise BrokenMedia(f"{path}: {reason}") from None
+
+
+def _upright(luma: U8, frame: av.VideoFrame) -> U8:
+    """A picture as its display matrix wants it shown, in quarter turns and mirrored; other turns are left.
+
+    The matrix maps a pixel's column and row to where they are shown: ``x' = a x + c y``, ``y' = b x + d y``.
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return luma
+    a, b, _, c, d = np.sign(np.round(np.frombuffer(matrix, np.int32)[:5] / (1 << 16))).astype(int).tolist()
+    if a and d and not b and not c:
+        return luma[::d, ::a]
+    if b and c and not a and not d:
+        return luma.T[::b, ::c]
+    return luma
+
+
+def length_ms(path: Path) -> int:
+    """How long after the first packet of a file's picture its last one comes, in the order of decoding; of
+    its sound where it has no picture. Nothing is decoded. Raises BrokenMedia."""
+    first = last = None
+    try:
+        with av.open(str(path)) as media:
+            for packet in media.demux([*media.streams.video, *media.streams.audio][:1]):
+                at = _stamp_ms(packet.dts, packet.time_base)
+                first = at if first is None else first
+                last = at if at is not None else last
+    except (FFmpegError, ValueError, OSError) as error:
+        if first is None:
+            raise BrokenMedia(f"{path}: {_reason(error)}") from None
+    return 0 if first is None or last is None else max(0, last - first)
+
+
+def _stamp_ms(stamp: int | None, base: Fraction | None) -> int | None:
+    return None if stamp is None or base is None else round(1000 * stamp * base)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def is_a_shape(found: PdqHash) -> bool:
@@ -98,21 +176,28 @@ def fingerprint(
     min_quality: int = MIN_QUALITY,
     still_bits: int = STILL_BITS,
     sound: bool | None = None,
+    last_ms: int | None = None,
+    as_coded: bool = False,
     progress: Progress | None = None,
+    damage: Damage | None = None,
 ) -> Footage:
     """Decode a file and hash every frame of it, and its sound.
 
     ``sound``: whether to look at it; None: where libchromaprint is installed. A file that has sound and no
-    picture becomes an entry of sound alone.
+    picture becomes an entry of sound alone. ``last_ms``: only so much of the file's end, picture and sound.
+    ``as_coded``: not turned as a player shows it; live streams are looked up so. Damaged packets of the
+    picture are left out and counted in ``damage``.
 
     ``entry_id`` defaults to the start of the file's SHA-256. Raises BrokenMedia when nothing can be
-    decoded, InvalidInput when there is no such file or no frame reaches ``min_quality``, and
-    LimitExceeded when the video has over eight million hashes. ConfigError when sound is asked for and
-    libchromaprint is missing.
+    decoded or over sixty packets in a row are damaged, InvalidInput when there is no such file or no frame
+    reaches ``min_quality``, and LimitExceeded when the video has over eight million hashes. ConfigError when
+    sound is asked for and libchromaprint is missing.
     """
     if not path.is_file():
         raise InvalidInput("path", f"no such file: {path}")
+    from_ms = 0 if last_ms is None else max(0, length_ms(path) - last_ms)
     heard = sound_of(path) if (available() if sound is None else sound) else None
+    heard = None if heard is None else _from(heard, from_ms)
     if heard is not None and not has_picture(path):
         entry = Entry(
             id=entry_id or content_id(path),
@@ -128,7 +213,7 @@ def fingerprint(
     runs: list[HashRun] = []
     latest: dict[Variant, int] = {}
     end = frames = 0
-    for at, length, luma in frames_of(path):
+    for at, length, luma in frames_of(path, from_ms=from_ms, as_coded=as_coded, damage=damage):
         frames += 1
         end = min(at, MAX_MEDIA_MS)
         if progress is not None:
@@ -153,7 +238,7 @@ def fingerprint(
             runs.append(HashRun(found.bits, start_ms=end, quality=found.quality, variant=variant))
     if not runs and heard is None:
         raise InvalidInput(str(path), f"none of {frames} frames has a PDQ quality of {min_quality} or more")
-    kind = EntryKind.IMAGE if frames == 1 else EntryKind.VIDEO
+    kind = EntryKind.IMAGE if frames == 1 and not from_ms else EntryKind.VIDEO
     entry = Entry(
         id=entry_id or content_id(path),
         kind=kind,
@@ -166,6 +251,14 @@ def fingerprint(
     return Footage(entry, tuple(runs), heard)
 
 
+def _from(sound: SoundPrint, from_ms: int) -> SoundPrint | None:
+    """The items that begin at ``from_ms`` or later; None where they are too few to be told from others."""
+    skipped = max(0, math.ceil((from_ms - sound.start_ms) / ITEM_MS))
+    if len(sound) - skipped < SHORTEST:
+        return None
+    return SoundPrint(sound.items[4 * skipped :], sound.start_ms + round(skipped * ITEM_MS))
+
+
 def has_picture(path: Path) -> bool:
     """Whether a file has a video or image, other than the cover of a recording. Raises BrokenMedia."""
     try:
@@ -173,7 +266,7 @@ def has_picture(path: Path) -> bool:
             cover = av.stream.Disposition.attached_pic
             return any(not stream.disposition & cover for stream in media.streams.video)
     except (FFmpegError, ValueError, OSError) as error:
-        raise BrokenMedia(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        raise BrokenMedia(f"{path}: {_reason(error)}") from None
 
 
 def content_id(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from edge.match.intake import Withdrawal
 from edge.match.manifest import BankInfo
 
 INCIDENT_BANK = "incidents"
+NICENESS = 10
+"""Of the process that banks an incident: streams that are being judged come first."""
 
 
 def bank_incident(
@@ -29,10 +31,11 @@ def bank_incident(
     """Add a confirmed incident's evidence clip to the bank ``incidents`` of a directory of banks.
 
     ``last_ms``: only so much of the clip's end. What came before a violation is not known footage: banked,
-    it would cut whoever shows the same calm scene again.
+    it would cut whoever shows the same calm scene again. The picture is banked as it is coded: a stream that
+    asks to be shown on its side is looked up as it is coded, too.
     Returns the number of hashes; 0 when the incident is there already. The entry has the incident's id.
     Raises BrokenMedia or InvalidInput when the clip has nothing that can be hashed. Decodes the whole
-    clip: not for the thread that serves streams.
+    clip and hashes its end: not for the thread that serves streams.
     """
     path = directory / INCIDENT_BANK
     try:
@@ -46,11 +49,15 @@ def bank_incident(
         bank = _create(path, info)
     if bank.has(incident_id):
         return 0
-    footage = fingerprint(clip, entry_id=incident_id, label=category, note=note, added_ms=added_ms)
-    if last_ms is not None:
-        end_ms = max(run.start_ms + run.span_ms for run in footage.hashes)
-        kept = tuple(r for r in footage.hashes if r.start_ms + r.span_ms >= end_ms - last_ms)
-        footage = dataclasses.replace(footage, hashes=kept)
+    footage = fingerprint(
+        clip,
+        entry_id=incident_id,
+        label=category,
+        note=note,
+        added_ms=added_ms,
+        last_ms=last_ms,
+        as_coded=True,
+    )
     try:
         bank.add([footage])
     except AlreadyExists:
@@ -75,7 +82,9 @@ def _create(path: Path, info: BankInfo) -> Bank:
 
 
 def main(argv: list[str]) -> int:
-    """``python -m edge.match.incidents BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``: bank one incident."""
+    """``python -m edge.match.incidents BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``: bank one incident, at
+    a lower priority than what started it."""
+    os.nice(NICENESS)
     directory, incident_id, clip, category, last_ms, added_ms = argv
     try:
         bank_incident(

@@ -30,6 +30,20 @@ class Framing:
             data = b"".join(START_CODE + unit for unit in _units(data, self.prefix_bytes))
         return self.parameter_sets + data if keyframe and data else data
 
+    def in_band(self) -> bytes:
+        """The parameter sets, framed as the access units are. Raises InvalidInput where one is too long for
+        that."""
+        if not self.prefix_bytes:
+            return self.parameter_sets
+        units = self.parameter_sets.split(START_CODE)[1:]
+        longest = max(map(len, units), default=0)
+        if longest >= 256**self.prefix_bytes:
+            raise InvalidInput(
+                "extradata",
+                f"a parameter set of {longest} bytes is too long for a length of {self.prefix_bytes} bytes",
+            )
+        return b"".join(len(unit).to_bytes(self.prefix_bytes, "big") + unit for unit in units)
+
 
 def framing_of(codec: Codec, extradata: bytes) -> Framing:
     """The framing that extradata implies; none means Annex B with parameter sets in band.

@@ -42,7 +42,10 @@ class SampleAssembly:
         self._clock = clock
         self._times = times
         self._decoded_ms = 0.0
+        self._arrival_ms = 0.0
         self._arrivals: dict[int, float] = {}
+        """By frame: of the unit that it came out for, which is a later one than its own where frames are
+        reordered."""
         self._planes: dict[int, Luma] = {}
         self._previous: VideoFrame | None = None
         self._kept: VideoFrame | None = None
@@ -54,9 +57,7 @@ class SampleAssembly:
         """Decodes units; the samples that they complete."""
         samples: list[Sample] = []
         for unit in units:
-            self._arrivals[unit.pts_ms] = unit.arrival_ms
-            if len(self._arrivals) > _ARRIVALS:
-                del self._arrivals[next(iter(self._arrivals))]
+            self._arrival_ms = unit.arrival_ms
             start_ms = self._clock.monotonic_ms()
             frames = self._decoder.decode(unit)
             self._decoded_ms = self._clock.monotonic_ms()
@@ -134,6 +135,9 @@ class SampleAssembly:
             if taps.late:
                 self.errors["late_frame"] += 1
                 continue
+            self._arrivals[pts_ms] = self._arrival_ms
+            if len(self._arrivals) > _ARRIVALS:
+                del self._arrivals[next(iter(self._arrivals))]
             previous, self._previous = self._previous, frame
             if taps.keep_previous and previous is not None:
                 self._keep(previous)

@@ -20,7 +20,7 @@ from edge.stream.ports import Luma
 MAX_EXTRADATA_BYTES = 64 * 1024
 MAX_SIDE = 8192
 FRUITLESS_UNITS = 60
-"""Units fed in a row without a frame before a stream counts as broken."""
+"""Units fed in a row without a whole frame before a stream counts as broken."""
 FRUITLESS_MS = 5_000
 """The same in media time, for streams of low frame rates …"""
 _FRUITLESS_MIN_UNITS = 8
@@ -69,23 +69,24 @@ class Decoder:
         """Frames that come out for one unit, in display order; ``frame.pts`` is media time in ms.
 
         Damaged units are counted and tolerated; BrokenMedia when nothing has come out for 60 units or
-        5 s of media, and for frames larger than 8192 × 8192.
+        5 s of media but frames that the decoder has made up, and for frames larger than 8192 × 8192.
         """
         if not unit.data:
             self.errors["empty_unit"] += 1
-            self._fruitless(unit, 0)
+            self._fruitless(unit, [])
             return []
         packet = av.Packet(unit.data)
         packet.pts, packet.dts = unit.pts_ms, unit.dts_ms
         packet.is_keyframe = unit.keyframe
         frames = self._send(packet)
-        self._fruitless(unit, len(frames))
+        self._fruitless(unit, frames)
         return frames
 
     def drain(self) -> list[VideoFrame]:
         """What the decoder still holds; it is ready for a keyframe afterwards."""
         frames = self._send(None)
         self._context.flush_buffers()
+        self._is_fruit(frames)
         return frames
 
     def restart(self) -> None:
@@ -130,9 +131,16 @@ class Decoder:
                 )
             self.size = size
 
-    def _fruitless(self, unit: AccessUnit, frames: int) -> None:
-        if frames:
+    def _is_fruit(self, frames: list[VideoFrame]) -> bool:
+        """Concealment is none: with a decoder that is set up for other media it repeats the picture before,
+        for ever."""
+        whole = any(not frame.is_corrupt for frame in frames)
+        if whole:
             self._fruitless_units, self._fruitless_since_ms = 0, None
+        return whole
+
+    def _fruitless(self, unit: AccessUnit, frames: list[VideoFrame]) -> None:
+        if self._is_fruit(frames):
             return
         self._fruitless_units += 1
         if self._fruitless_since_ms is None:

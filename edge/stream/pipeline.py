@@ -178,6 +178,16 @@ class StreamPipeline:
         return self._tiers.dense or self._sampler.decodes_all
 
     @property
+    def torn(self) -> bool:
+        """Whether nothing is decoded before the next keyframe, as units before it are missing."""
+        return self._torn
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """``(height, width)`` of the newest frame; None before the first."""
+        return self._decoder.size
+
+    @property
     def burst_ms(self) -> int:
         """Media from a keyframe on that the calm tier's sample is made of."""
         return min(self._policy.tiers.burst_ms, 2 * self._detector.delta_ms)

@@ -31,6 +31,7 @@ from edge.errors import (
     UnsupportedCodec,
 )
 from edge.stream.pulled_audio import PulledAudio
+from edge.stream.reconfiguration import Reconfiguration, announced
 
 MAX_URL_CHARACTERS = 2048
 # analyzeduration=0 would mean FFmpeg's default of seconds; fflags=nobuffer would lose the first keyframe.
@@ -62,7 +63,7 @@ class PullSource:
     """One pull. Callbacks come from its threads, one at a time: ``on_open(codec, extradata)`` once,
     ``on_unit`` for each access unit, and ``on_end(error)`` exactly once unless ``stop`` came first, with
     None at a clean end of the stream. A callback may block to slow the reading down; that time does
-    not count as a stall.
+    not count as a stall. A configuration that changes in mid-stream comes in band, with the units.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class PullSource:
 
     def _pass_on(self, container: InputContainer) -> None:
         packets = self._video_packets(container)
-        told = False
+        reconfiguration: Reconfiguration | None = None
         last_dts_ms = -_DEFAULT_STEP_MS
         for packet in packets:
             if self._stopped.is_set():
@@ -156,20 +157,23 @@ class PullSource:
             if packet.size > self._settings.max_unit_bytes:
                 raise LimitExceeded("access_unit", self._settings.max_unit_bytes, packet.size, "bytes")
             stream = packet.stream
-            if not told:
+            record = announced(packet)
+            if reconfiguration is None:
                 codec, extradata = _codec_of(stream, self._where)
+                extradata = record or extradata
+                reconfiguration = Reconfiguration(codec, extradata)
                 self._calling(self._on_open, codec, extradata)
-                told = self._opened = True
+                self._opened = True
             base = stream.time_base
             dts_ms = round(packet.dts * base * 1000) if packet.dts is not None and base else None
             dts_ms = last_dts_ms + _DEFAULT_STEP_MS if dts_ms is None else dts_ms
             pts_ms = round(packet.pts * base * 1000) if packet.pts is not None and base else dts_ms
             last_dts_ms = dts_ms
-            unit = AccessUnit(
-                pts_ms, dts_ms, bool(packet.is_keyframe), bytes(packet), self._clock.monotonic_ms()
-            )
+            keyframe = bool(packet.is_keyframe)
+            data = reconfiguration.apply(bytes(packet), record, keyframe=keyframe)
+            unit = AccessUnit(pts_ms, dts_ms, keyframe, data, self._clock.monotonic_ms())
             self._calling(self._on_unit, unit)
-        if not told and not self._stopped.is_set():
+        if reconfiguration is None and not self._stopped.is_set():
             audio = " (audio only)" if container.streams.audio else ""
             raise MediaError(f"{self._where}: the stream ended without video{audio}")
 

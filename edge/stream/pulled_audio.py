@@ -9,6 +9,7 @@ from av.audio.stream import AudioStream
 
 from edge.domain import Audio
 from edge.stream.audio import AUDIO_CODECS, MAX_AUDIO_BYTES
+from edge.stream.reconfiguration import announced
 
 _SOME_UNITS: Final = 24
 _SOME_MS: Final = 500
@@ -33,8 +34,7 @@ class PulledAudio:
             return None
         if packet.size > MAX_AUDIO_BYTES:
             return None
-        # FLV brings the configuration with the first packet, after the stream was opened.
-        self._announced = _new_extradata(packet) or self._announced
+        self._announced = announced(packet) or self._announced
         extradata = self._announced or stream.codec_context.extradata or b""
         ready = None
         if extradata != self._extradata:
@@ -47,9 +47,3 @@ class PulledAudio:
     def _take(self, codec: str) -> Audio | None:
         units, self._units = tuple(self._units), []
         return Audio(codec, self._extradata, units) if units else None
-
-
-def _new_extradata(packet: av.Packet[AudioStream]) -> bytes:
-    if not packet.has_sidedata("new_extradata"):
-        return b""
-    return bytes(packet.get_sidedata("new_extradata"))

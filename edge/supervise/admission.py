@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+import structlog
 
 from edge.domain import Block, Publish, new_stream_id
 from edge.enforce import block_notice
 from edge.errors import CapacityExceeded
 from edge.hooks import Admission
 from edge.policy import FailureMode
-from edge.supervise.registry import LiveStream
+from edge.supervise.registry import LiveStream, Phase
 from edge.supervise.state import State
 from edge.supervise.tally import Tally
+
+_REUSED_AFTER_MS: Final = 10_000.0
+"""A stream that nobody watches has this long to be watched before its connection may be another's."""
+
+log = structlog.get_logger(__name__)
 
 
 class Admissions:
@@ -56,7 +64,8 @@ class Admissions:
         if known is not None:
             if known.publish == publish and not known.cutting:
                 return Admission(allowed=True, stream_id=known.id, reason="admitted")
-            if known.cutting:
+            if known.cutting or self._is_on_air(known):
+                log.warning("a connection that is on air publishes again: refused", stream_id=known.id)
                 return _refused("capacity")
             # The server uses the reference again: its old connection is gone.
             self._forget(known, "replaced")
@@ -80,6 +89,12 @@ class Admissions:
             return _refused("capacity")
         state.metrics.streams.set(len(state.registry))
         return Admission(allowed=True, stream_id=stream.id, reason="admitted")
+
+    def _is_on_air(self, known: LiveStream) -> bool:
+        """Whether a stream may still go on. A server may ask for a second publish on its connection, refuse
+        that by itself and let the first go on, which must not be forgotten for it."""
+        idle_ms = self._state.clock.monotonic_ms() - known.idle_since_ms
+        return known.pulls == 0 and (known.phase is Phase.WATCHED or idle_ms < _REUSED_AFTER_MS)
 
 
 def _refused(reason: str, block: Block | None = None, wall_ms: int = 0) -> Admission:

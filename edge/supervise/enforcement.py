@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
@@ -37,7 +37,7 @@ from edge.errors import CutFailed, LedgerUnavailable
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.policy import Policy
 from edge.supervise.ledger_thread import LedgerThread
-from edge.supervise.marks import RETRY_S, Marks
+from edge.supervise.marks import RETRIES, RETRY_S, Marks
 from edge.supervise.recording import Recording
 from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.supervise.resuming import Resuming
@@ -68,8 +68,11 @@ class Enforcement:
         cut_limit_ms: int,
         metrics: Metrics,
         clock: Clock,
+        show_media: Callable[[LiveStream], Awaitable[None]],
         ended: Callable[[LiveStream], None],
     ) -> None:
+        """``show_media``: hands the worker of a stream all that is kept of it, for the evidence that is asked
+        for next. ``ended``: what is cut is gone."""
         self._registry = registry
         self._ledger = ledger
         self._thread = thread
@@ -80,6 +83,7 @@ class Enforcement:
         self._cut_limit_ms = cut_limit_ms
         self._metrics = metrics
         self._clock = clock
+        self._show_media = show_media
         self._ended = ended
         self._tasks = Tasks()
         self._marks = Marks(ledger, thread)
@@ -89,9 +93,10 @@ class Enforcement:
 
     # what the gate asks for
 
-    def flag(self, stream: LiveStream, verdict: Verdict) -> None:
-        """Open an incident for people; the stream goes on. Also everything that shadow mode withholds."""
-        self._tasks.run(self._flag(stream, verdict))
+    def flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool = False) -> None:
+        """Open an incident for people; the stream goes on. Also everything that shadow mode withholds.
+        ``shown``: its media has been handed over for evidence."""
+        self._tasks.run(self._flag(stream, verdict, shown=shown))
 
     def cut(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Block, then cut. Further causes for the same stream collapse into the first."""
@@ -103,7 +108,7 @@ class Enforcement:
 
     def cut_without_strike(self, stream: LiveStream, reason: str, block: Block | None = None) -> None:
         """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
-        if stream.cutting:
+        if stream.cutting or stream.gone:
             return
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
@@ -148,15 +153,15 @@ class Enforcement:
 
     # how
 
-    async def _flag(self, stream: LiveStream, verdict: Verdict) -> None:
+    async def _flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool) -> None:
         incident = self._incident(stream, verdict)
         if not verdict.shadow:
             self._tell(stream, self._answer(stream, verdict, incident.id, None))
+        if not shown:
+            await self._show_media(stream)
         saved = self._recording.save_clip(incident)
-        try:
-            await self._thread.call(self._ledger.record_incident, incident, incident.created_ms)
-        except LedgerUnavailable as error:
-            log.error("incident not recorded", incident_id=incident.id, error=str(error))
+        if not await self._recorded(incident):
+            await self._record_again(incident)
         await self._recording.write(await self._recording.clip(incident, saved))
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
@@ -166,11 +171,15 @@ class Enforcement:
         violation: Violation | None = None
         blocks: tuple[Block, ...]
         sanction = sanction_of(policy, incident)
+        recording = asyncio.ensure_future(
+            self._thread.urgent(self._ledger.record_violation, incident, sanction, incident.created_ms)
+        )
         try:
-            violation = await self._thread.urgent(
-                self._ledger.record_violation, incident, sanction, incident.created_ms
-            )
-        except LedgerUnavailable as error:
+            # What is decided gets on record also when the gate stops meanwhile.
+            violation = await asyncio.shield(recording)
+        except Exception as error:  # whatever it is, what was seen is blocked and cut
+            if not isinstance(error, LedgerUnavailable):
+                log.exception("a violation cannot be recorded", incident_id=incident.id)
             # The same ids as on disk, once it gets there.
             blocks = make_violation(incident, sanction, (), incident.created_ms).blocks
             log.critical("block is not durable: held in memory and retried", error=str(error))
@@ -185,13 +194,18 @@ class Enforcement:
         crash_point("cut.visible")
         if violation is not None:
             incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
-        saved = self._recording.save_clip(incident)
-        crash_point("cut.evidence")
         longest = max(blocks, key=lambda block: block.until_ms, default=None)
         answer = self._answer(stream, verdict, incident.id, longest)
         self.blocks_apply(blocks)
-        closing = asyncio.ensure_future(self._close_publisher(stream, verdict, answer, incident))
+        asked = asyncio.Event()
+        closing = asyncio.ensure_future(self._close_publisher(stream, verdict, answer, incident, asked))
         try:
+            # After the CUT is told, and before the stream may be forgotten: to hand over much takes a while.
+            await asyncio.sleep(0)
+            await self._show_media(stream)
+            saved = self._recording.save_clip(incident)
+            crash_point("cut.evidence")
+            asked.set()
             incident = await self._recording.clip(incident, saved)
             # The clip is on record whether or not the cut is ever confirmed.
             done, _ = await asyncio.wait({closing}, timeout=_RECORD_S)
@@ -210,10 +224,14 @@ class Enforcement:
         verdict: Verdict,
         answer: gate_pb2.WatchResponse,
         incident: Incident | None,
+        evidence_asked: asyncio.Event | None = None,
     ) -> Incident | None:
-        """Until the publisher is proven gone, or nobody is left who could prove it."""
+        """Until the publisher is proven gone, or nobody is left who could prove it, and the evidence has been
+        asked for."""
         asked_ms = self._clock.wall_ms()
         self._tell(stream, answer)
+        if stream.gone:
+            self._cutter.confirm(stream.id, "hook")
         crash_point("cut.told")
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
@@ -230,11 +248,11 @@ class Enforcement:
         except CallerGone:
             incident = incident or await self._opened(stream, verdict)
             await self.orphans.caller_gone(incident, alarmed=alarmed)
-            self._ended(stream)
+            await self._over(stream, evidence_asked)
             return incident
         except CutFailed as error:
             log.critical("cut was never confirmed", stream_id=stream.id, error=str(error))
-            self._ended(stream)
+            await self._over(stream, evidence_asked)
             return incident
         confirmed_ms = self._clock.wall_ms()
         crash_point("cut.confirmed")
@@ -246,8 +264,13 @@ class Enforcement:
             incident = dataclasses.replace(incident, cut_confirmed_ms=confirmed_ms, confirmed_by=outcome.by)
             await self._marks.cut_confirmed(incident.id, confirmed_ms, outcome.by)
             crash_point("cut.marked_confirmed")
-        self._ended(stream)
+        await self._over(stream, evidence_asked)
         return incident
+
+    async def _over(self, stream: LiveStream, evidence_asked: asyncio.Event | None) -> None:
+        if evidence_asked is not None:
+            await evidence_asked.wait()
+        self._ended(stream)
 
     async def _follow(self, stream: LiveStream) -> None:
         """Its cut was taken up from an earlier run, which puts it on record: the stream ends with it."""
@@ -275,11 +298,27 @@ class Enforcement:
     async def _opened(self, stream: LiveStream, verdict: Verdict) -> Incident:
         """An incident for a cut that rests on none of its own, once it is an alarm."""
         incident = self._incident(stream, verdict)
+        if not await self._recorded(incident):
+            self._tasks.run(self._record_again(incident))
+        return incident
+
+    async def _recorded(self, incident: Incident) -> bool:
+        """Puts an incident that rests on no violation on record; whether that has worked."""
         try:
             await self._thread.call(self._ledger.record_incident, incident, incident.created_ms)
-        except LedgerUnavailable as error:
-            log.error("incident not recorded", incident_id=incident.id, error=str(error))
-        return incident
+        except Exception as error:  # whatever it is, people are to see the incident
+            log.error("incident is not on record yet", incident_id=incident.id, error=str(error))
+            return False
+        return True
+
+    async def _record_again(self, incident: Incident) -> None:
+        """Until it is on record. The caller has been told its id."""
+        for _ in range(RETRIES):
+            await asyncio.sleep(RETRY_S)
+            await self._thread.back()
+            if await self._recorded(incident):
+                return
+        log.critical("incident given up", incident_id=incident.id)
 
     async def _mark_asked(self, incident: Incident) -> None:
         await self._marks.cut_asked(incident.id, incident.cut_asked_ms or 0, incident.durable_ms)
@@ -292,7 +331,9 @@ class Enforcement:
                 violation: Violation = await self._thread.call(
                     self._ledger.record_violation, incident, sanction, incident.created_ms
                 )
-            except LedgerUnavailable:
+            except Exception as error:
+                if not isinstance(error, LedgerUnavailable):
+                    log.critical("a block is held in memory only", incident_id=incident.id, error=str(error))
                 continue
             for block in violation.blocks:
                 self._view.add(block)

@@ -45,7 +45,8 @@ class Failures:
             self._enforcement.flag(stream, verdict)
 
     def quarantined(self, stream: LiveStream, detail: str) -> None:
-        """Its media has ended workers; an incident for people, and the failure mode."""
+        """Its media has ended workers, and is in one for evidence; an incident for people, and the failure
+        mode."""
         verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason="quarantined")
-        self._enforcement.flag(stream, verdict)
+        self._enforcement.flag(stream, verdict, shown=True)
         self.unwatched(stream, "quarantined", detail)

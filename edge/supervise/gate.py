@@ -19,6 +19,7 @@ from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
 from edge.supervise.admission import Admissions
 from edge.supervise.carried import CarriedStreams
+from edge.supervise.endings import Endings
 from edge.supervise.enforcement import Enforcement
 from edge.supervise.failures import Failures
 from edge.supervise.known_footage import KnownFootage
@@ -38,10 +39,8 @@ from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.settings import WorkerSettings
 
 _SWEEP_S = 1.0
-_EXPIRE_SWEEPS = 600
 _GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
 _USAGE_SWEEPS = 600
-_SETTLE_SWEEPS = 5
 _FORGOTTEN_AT_ONCE = 16
 _PULLED_FACTOR = 20
 """How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
@@ -105,6 +104,7 @@ class Gate:
             settings.limits.cut_limit_ms,
             metrics,
             clock,
+            self._show_media,
             self._cut_done,
         )
         known_footage = KnownFootage(
@@ -131,7 +131,7 @@ class Gate:
         now = self.clock.wall_ms()
         known = await self.thread.call(self.ledger.revision)
         await asyncio.gather(
-            self.thread.call(lambda: state.view.load_rows(self.ledger.active_block_rows(now))),
+            self.thread.call(lambda: state.view.load_rows(self.ledger.active_block_rows(now), now)),
             self.pool.start(self._reports),
         )
         for incident in await self.thread.call(self.ledger.pending_cuts):
@@ -232,7 +232,7 @@ class Gate:
         if stream.cutting:
             self._cutter.confirm(stream.id, "hook")
         else:
-            self.watching.forget(stream, "closed")
+            self.watching.publisher_gone(stream)
 
     def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
         """The caller says that the connection is gone; milliseconds since the verdict, or -1."""
@@ -248,6 +248,9 @@ class Gate:
         ago = now_wall - min(max(closed_wall_ms, stream.started_ms), now_wall) if closed_wall_ms else 0
         return max(0.0, self.clock.monotonic_ms() - ago - stream.verdict_monotonic_ms)
 
+    async def _show_media(self, stream: LiveStream) -> None:
+        await self.watching.show_media(stream)
+
     def _cut_done(self, stream: LiveStream) -> None:
         self.watching.forget(stream, "cut")
 
@@ -259,11 +262,9 @@ class Gate:
     # once a second
 
     async def _sweep(self) -> None:
-        """Forget admitted streams that nobody watches, and blocks that have ended."""
+        """Forget admitted streams that nobody watches."""
         for number in itertools.count(1):
             await asyncio.sleep(_SWEEP_S)
-            if number % _EXPIRE_SWEEPS == 0:
-                self._state.view.expire(self.clock.wall_ms())
             if number % _GIVE_BACK_SWEEPS == 0:
                 give_back()
             self._measure()
@@ -272,25 +273,18 @@ class Gate:
 
     async def _keep_ledger(self) -> None:
         """Bring the journal home when the ledger is back. Waits for the ledger, which no sweep may."""
+        endings = Endings(self._state, self.reviewing.settle_unreviewed)
         for number in itertools.count(1):
             await asyncio.sleep(_SWEEP_S)
             if number % _USAGE_SWEEPS == 0:
                 await self._write_usage()
-            if number % _SETTLE_SWEEPS == 0 and not self.thread.down:
-                await self._settle_unreviewed()
+            await endings.sweep()
             try:
                 probe = self.ledger.probe if self.thread.down else self.ledger.reconcile
                 for block in await self.thread.call(probe):
                     self._state.view.update(block)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
-
-    async def _settle_unreviewed(self) -> None:
-        """What nobody reviewed in time has lapsed by itself: this puts it on record."""
-        try:
-            await self.reviewing.settle_unreviewed()
-        except GateError as error:
-            log.warning("what nobody has reviewed waits for the ledger", error=str(error))
 
     async def _forget_unwatched(self) -> None:
         limit = self.settings.limits.unwatched_ms

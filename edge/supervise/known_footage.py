@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -20,9 +20,17 @@ from edge.match import Bank, RunawayGuard, withdraw_incident
 from edge.match.manifest import read_manifest
 from edge.telemetry.metrics import Metrics
 
-FINGERPRINT_S = 120.0
+FINGERPRINT_S = 600.0
+"""Wall time for one incident: beside workers that take all there is, a few seconds of it are minutes."""
 BEFORE_MS = 1000
 """Footage before the first sample that led to the verdict which is banked with it."""
+MAX_SPAN_MS = 5000
+"""The most of a clip's end that is banked: hashing takes up to ten seconds for each."""
+MAX_WAITING = 1024
+"""Confirmed incidents that are not banked yet."""
+
+Stands = Callable[[], Awaitable[bool]]
+"""Whether an incident is not overturned by now. May raise GateError."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,19 +44,50 @@ class KnownFootage:
         self._clock = clock
         self._changed = changed
         self._guard = RunawayGuard()
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting = 0
 
-    async def confirmed(self, incident: Incident) -> bool:
-        """Bank the violating part of a confirmed incident's evidence; whether it is in the bank now."""
+    async def confirmed(self, incident: Incident, stands: Stands) -> bool:
+        """Bank the violating part of a confirmed incident's evidence; whether it is in the bank now.
+
+        One incident after the other. ``stands`` is asked before and after: what is overturned meanwhile is
+        not banked, or withdrawn; so is what nobody can say that of.
+        """
         if incident.evidence_path is None:
             log.warning("a confirmed incident has no evidence to bank", incident_id=incident.id)
             return False
+        if self._waiting >= MAX_WAITING:
+            log.error(
+                "incident not banked", incident_id=incident.id, error=f"{MAX_WAITING} others wait already"
+            )
+            return False
+        self._waiting += 1
+        try:
+            async with self._one_at_a_time:
+                if not await _asked(incident, stands):
+                    return False
+                error = await self._bank(incident, incident.evidence_path)
+                if not await _asked(incident, stands):
+                    await self.overturned(incident)
+                    return False
+        finally:
+            self._waiting -= 1
+        if error is not None:
+            log.error("incident not banked", incident_id=incident.id, error=error)
+            return False
+        log.info("incident is known footage now", incident_id=incident.id)
+        self._changed()
+        return True
+
+    async def _bank(self, incident: Incident, clip: str) -> str | None:
+        """In a process of its own; what went wrong."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "edge.match.incidents",
             str(self._directory),
             incident.id,
-            incident.evidence_path,
+            clip,
             incident.verdict.category,
             str(violation_span_ms(incident)),
             str(self._clock.wall_ms()),
@@ -59,25 +98,20 @@ class KnownFootage:
         try:
             _, said = await asyncio.wait_for(process.communicate(), FINGERPRINT_S)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            said = b"took too long"
-        if process.returncode != 0:
-            log.error(
-                "incident not banked", incident_id=incident.id, error=said.decode(errors="replace")[-500:]
-            )
-            return False
-        log.info("incident is known footage now", incident_id=incident.id)
-        self._changed()
-        return True
+            return f"took more than {FINGERPRINT_S:.0f} s"
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        return said.decode(errors="replace")[-500:] if process.returncode != 0 else None
 
     async def overturned(self, incident: Incident) -> None:
         """What a reviewer took back is not known footage any more."""
         try:
             if await asyncio.to_thread(withdraw_incident, self._directory, incident.id):
                 self._changed()
-        except GateError as error:
+        except (GateError, OSError) as error:
             log.error("incident not withdrawn from its bank", incident_id=incident.id, error=str(error))
 
     async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
@@ -120,9 +154,23 @@ class KnownFootage:
 
 
 def violation_span_ms(incident: Incident) -> int:
-    """How much of the end of the evidence shows the violation: from the first sample that led to it."""
+    """How much of the end of the evidence shows the violation: from a second before the first sample that led
+    to it, five seconds at most."""
     times = [signal.pts_ms for signal in incident.verdict.signals]
-    return incident.verdict.pts_ms - min(times, default=incident.verdict.pts_ms) + BEFORE_MS
+    span_ms = incident.verdict.pts_ms - min(times, default=incident.verdict.pts_ms) + BEFORE_MS
+    return min(span_ms, MAX_SPAN_MS)
+
+
+async def _asked(incident: Incident, stands: Stands) -> bool:
+    try:
+        return await stands()
+    except GateError as error:
+        log.error(
+            "incident not banked: nobody can say whether it stands",
+            incident_id=incident.id,
+            error=str(error),
+        )
+        return False
 
 
 def _bank_of(signal: Signal) -> str | None:

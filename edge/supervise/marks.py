@@ -14,7 +14,7 @@ from edge.supervise.ledger_thread import LedgerThread
 from edge.supervise.registry import LiveStream
 
 RETRY_S = 1.0
-_RETRIES = 3600
+RETRIES = 3600
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Marks:
         await self._retried(self._ledger.set_evidence, incident_id, path, wall_ms)
 
     async def _retried(self, mark: Callable[..., object], *args: object) -> None:
-        for _ in range(_RETRIES):
+        for _ in range(RETRIES):
             try:
                 await self._thread.call(mark, *args)
                 return

@@ -62,6 +62,13 @@ class Modelling:
         choice, policy = self._store.choice(), self._state.policy
         return ModelInForce(manifest, digest, directory, choice, tuple(notes(manifest, directory, policy)))
 
+    async def judged(self) -> frozenset[str] | None:
+        """Categories that the model in force judges; None when its files cannot be read just now."""
+        try:
+            return frozenset(category.name for category in (await self.current()).manifest.categories)
+        except ModelError:
+            return None
+
     async def swap(
         self, directory: Path, expected_digest: str, budget_ms: float, reason: str, by: str
     ) -> ModelInForce:

@@ -57,6 +57,8 @@ class LiveStream:
     """The caller has pushed all of it …"""
     over: bool = False
     """… because the publisher is gone: once its call has ended there is nothing to wait for."""
+    gone: bool = False
+    """The server's own hook has said that the publisher is gone: what was seen of it is still judged."""
     answers: Answers | None = None
     tier: Tier = Tier.CALM
     score: float = 0.0
@@ -110,10 +112,14 @@ class Registry:
                 del self._admitted[stream.admitted_by]
             self._subjects.remove(stream.id, stream.publish)
         self._tally.ended(stream.id)
-        self._carried.over(stream.id)
+        self.release_connection(stream)
+
+    def release_connection(self, stream: LiveStream) -> None:
+        """The connection is over: its reference may stand for another one from now on."""
         key = (stream.publish.server, stream.publish.connection)
         if self._by_connection.get(key) == stream.id:
             del self._by_connection[key]
+        self._carried.over(stream.id)
 
     def get(self, stream_id: str) -> LiveStream:
         """Raises NotFound."""

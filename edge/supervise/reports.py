@@ -69,9 +69,12 @@ class Reports:
     def _judged(self, judged: worker_pb2.Judged) -> None:
         state = self._state
         stream = state.registry.find(judged.stream_id)
+        said = judged.verdict
+        if stream is None and said.action == gate_pb2.ACTION_CUT:
+            state.metrics.verdicts.labels(Action.CUT.value, "over").inc()
+            log.critical("a violation was seen on a stream that is over", stream_id=judged.stream_id)
         if stream is None or stream.cutting or state.stopped:
             return
-        said = judged.verdict
         stream.samples += 1
         if stream.verdict_came is not None:
             stream.verdict_came.set()
@@ -100,7 +103,6 @@ class Reports:
             return
         if verdict.reason in (SignalSource.MATCH.value, SignalSource.SOUND.value):
             self._tasks.run(self._known_footage.matched(stream.id, verdict.signals))
-        self._watching.show_media(stream)
         if verdict.action is Action.FLAG or verdict.shadow:
             self._enforcement.flag(stream, verdict)
         else:
@@ -131,6 +133,4 @@ class Reports:
             stream.shed += event.degraded.count
             self._failures.degraded(stream, event.degraded)
             if event.degraded.reason == "blind" and not stream.cutting:
-                if self._state.policy.for_publish(stream.publish).failure.on_blind is not Action.PASS:
-                    self._watching.show_media(stream)
                 self._failures.blind(stream)

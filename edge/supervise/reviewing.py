@@ -44,10 +44,14 @@ class Reviewing:
         )
         self._operating.blocks_changed(*blocks)
         if incident.state is IncidentState.CONFIRMED:
-            self._tasks.run(self._known_footage.confirmed(incident))
+            stands = functools.partial(self._stands, incident.id)
+            self._tasks.run(self._known_footage.confirmed(incident, stands))
         elif incident.state is IncidentState.OVERTURNED:
             self._tasks.run(self._known_footage.overturned(incident))
         return incident
+
+    async def _stands(self, incident_id: str) -> bool:
+        return (await self.case(incident_id)).incident.state is not IncidentState.OVERTURNED
 
     async def file_appeal(
         self, text: str, by: str, *, incident_id: str | None, block_id: str | None

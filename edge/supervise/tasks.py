@@ -23,9 +23,11 @@ class Tasks:
         task.add_done_callback(self._done)
 
     async def settle(self, timeout_s: float) -> None:
-        """Waits for what is under way, then cancels the rest."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=timeout_s)
+        """Waits for what is under way, and for what begins meanwhile, then cancels the rest."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while self._running and (left_s := end - loop.time()) > 0:
+            await asyncio.wait(set(self._running), timeout=left_s)
         self.cancel()
 
     def cancel(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -43,6 +43,10 @@ _PULL_TURN_MS = 35.0
 """The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
 OVER = "closed"
 """Why a call ends whose publisher is gone; after any other reason the stream may be watched again."""
+_TORN = "torn"
+"""Why a worker closes a stream of which it has lost media, and whose next keyframe does not come."""
+_DRAIN_S = 1.0
+"""How long what a worker has of a pulled stream is still judged after its publisher is gone."""
 MAX_CODEC_CHARS = 16
 _SHOWN_BYTES = 4 * 1024 * 1024
 """Media for evidence goes to the worker in messages of about so much."""
@@ -126,8 +130,14 @@ class Watching:
         for unit in units:
             self._pool.send_unit(stream_id, unit)
 
-    def show_media(self, stream: LiveStream) -> None:
-        """Hand over all that is kept of a push stream, for the evidence that is asked for next."""
+    async def show_media(self, stream: LiveStream) -> None:
+        """Hand over all that is kept of a push stream, for the evidence that is asked for next. Much of it
+        takes a while: others have their turn in between."""
+        for _ in self._shown(stream):
+            await asyncio.sleep(0)
+
+    def _shown(self, stream: LiveStream) -> Iterator[None]:
+        """Message by message."""
         if stream.media is None:
             return
         message = worker_pb2.EvidenceMedia(
@@ -141,6 +151,7 @@ class Watching:
                 if size >= _SHOWN_BYTES:
                     self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
                     message, size = worker_pb2.EvidenceMedia(stream_id=stream.id), 0
+                    yield
             if message.units:
                 self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
 
@@ -276,6 +287,23 @@ class Watching:
         if stream.over and not stream.cutting:
             self.forget(stream, OVER)
 
+    def publisher_gone(self, stream: LiveStream) -> None:
+        """The server's own hook says so. What the worker has of the stream is still judged: who shows
+        something and leaves at once is not to get away with it."""
+        if stream.url is None or not stream.owned or stream.answers is not None:
+            self.forget(stream, OVER)
+            return
+        stream.gone = True
+        self._state.registry.release_connection(stream)
+        self._close_in_worker(stream, drain=True)
+        self._tasks.run(self._forget_drained(stream))
+
+    async def _forget_drained(self, stream: LiveStream) -> None:
+        """If its worker has not said by then that all is judged."""
+        await asyncio.sleep(_DRAIN_S)
+        if self._state.registry.find(stream.id) is stream and not stream.cutting:
+            self.forget(stream, OVER)
+
     def forget(self, stream: LiveStream, reason: str) -> None:
         """The stream is over."""
         self._close_in_worker(stream, drain=False)
@@ -319,13 +347,20 @@ class Watching:
         self._idle(stream)
         if stream.cutting:
             return
+        if stream.gone:
+            self.forget(stream, OVER)
+            return
+        if event.reason == _TORN and stream.media is not None:
+            self._open_torn(stream)
+            return
         clean = event.reason in {"end", "detached", "cut"}
         if not clean:
             log.warning("watching failed", stream_id=stream.id, reason=event.reason, detail=event.detail)
             self._failures.unwatched(stream, event.reason, event.detail)
             if stream.cutting:
                 return
-        if url is not None and answers is None and not stream.detached and (clean or event.retryable):
+        if url is not None and answers is None and not stream.detached:
+            # Whatever its media has done: it is on air, and there is nobody else who would look again.
             self._tasks.run(self._pull_again(stream))
         elif answers is not None:
             if clean:
@@ -392,10 +427,16 @@ class Watching:
         # No worker decodes it any more; one makes evidence of what it was.
         with contextlib.suppress(CapacityExceeded):
             self._pool.assign(stream.id)
-            self.show_media(stream)
+            for _ in self._shown(stream):
+                pass  # at once: when its call has ended no worker is there for it
         self._failures.quarantined(stream, detail)
         if answers is not None and not stream.cutting:
             answers.close(BrokenMedia(f"quarantined: {detail}"))
+
+    def _open_torn(self, stream: LiveStream) -> None:
+        """From the GOP that is kept here: a publisher whose keyframe never comes would stay unwatched."""
+        self._failures.degraded(stream, gate_pb2.Degraded(reason=_TORN, count=1))
+        self._open_again(stream)
 
     def _open_again(self, stream: LiveStream) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -148,6 +149,23 @@ def test_new_policy_keeps_what_was_seen() -> None:
     stricter = policy(categories={"fight": FIGHT.model_copy(update={"cut_samples": 2, "cut_span_ms": 200})})
     decider.set_policy(stricter)
     assert decider.decide((detect(0.9, 400),), 400).action is Action.CUT
+
+
+@pytest.mark.parametrize("signal", [detect(0.95, 0), match(0)], ids=["detector", "match"])
+def test_what_shadow_mode_found_is_acted_on_once_the_policy_acts(signal: Signal) -> None:
+    decider = Decider(policy(mode=Mode.SHADOW))
+    found = [
+        decider.decide((replace(signal, pts_ms=pts),), pts, near_match=True) for pts in range(0, 2000, 200)
+    ]
+    assert Action.CUT in {decision.action for decision in found}
+    decider.set_policy(policy())
+    decision = decider.decide((replace(signal, pts_ms=2000),), 2000, near_match=True)
+    assert decision.action is Action.CUT
+    assert not decision.shadow
+    # What has been acted on once is not acted on again.
+    decider.set_policy(policy(mode=Mode.SHADOW))
+    decider.set_policy(policy())
+    assert decider.decide((replace(signal, pts_ms=2200),), 2200, near_match=True).action is Action.PASS
 
 
 samples = st.lists(

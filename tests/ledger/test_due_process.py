@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tests.postgresql import Store
 
 NOW = 1_700_000_000_000
+LATE_MS = 600_000
+"""How long after its time what nobody has reviewed is put on record."""
 HOUR_MS = 3_600_000
 POLICY = Policy()
 TWO = Policy(review=ReviewPolicy(two_person_permanent=True, interim_ms=90 * DAY_MS))
@@ -90,17 +93,35 @@ def test_what_nobody_reviews_lapses_by_its_own_times_in_memory_and_on_disk(
                 assert bool(list(ledger.active_blocks(at_ms))) == refused
     # Nobody has settled anything, and its strike is gone as well.
     assert violate(due_ms).blocks[0].full_until_ms == due_ms + 30 * DAY_MS
-    assert ledger.settle_unreviewed(POLICY, due_ms - 1) == ()
-    settled = ledger.settle_unreviewed(POLICY, due_ms)
+    late_ms = due_ms + LATE_MS
+    assert ledger.settle_unreviewed(POLICY, late_ms - 1) == ()
+    settled = ledger.settle_unreviewed(POLICY, late_ms)
     assert {block.id for block in settled} == {block.id for block in violation.blocks}
     assert {(block.lifted_by, block.lift_reason) for block in settled} == {("gate", NOBODY)}
     strike = ledger.case(violation.incident.id).strike
     assert strike is not None
-    assert (strike.pardoned_ms, strike.pardoned_by) == (due_ms, "gate")
-    assert ledger.settle_unreviewed(POLICY, due_ms + 1) == ()
+    assert (strike.pardoned_ms, strike.pardoned_by) == (late_ms, "gate")
+    assert ledger.settle_unreviewed(POLICY, late_ms + 1) == ()
     # It is late: the record changes, and nobody is kept out again.
-    assert confirm(ledger, violation, "rita", due_ms + 2).state is IncidentState.CONFIRMED
+    assert confirm(ledger, violation, "rita", late_ms + 2).state is IncidentState.CONFIRMED
     assert list(ledger.active_blocks(due_ms + DAY_MS)) == []
+
+
+def test_a_gate_whose_clock_is_ahead_takes_nothing_back_from_the_others(
+    store: Store, ledger: DurableLedger, violate: Violate
+) -> None:
+    now = time.time_ns() // 1_000_000
+    violation = violate(now)
+    settled = ledger.settle_unreviewed(POLICY, now + 2 * DAY_MS)
+    if store.kind == "sqlite":
+        assert settled, "its only clock is the gate's"
+    else:
+        assert settled == ()
+        overdue = violate(now - DAY_MS - LATE_MS, who="berta")
+        settled = ledger.settle_unreviewed(POLICY, now + 2 * DAY_MS)
+        assert {block.id for block in settled} == {block.id for block in overdue.blocks}
+        assert all(abs((block.lifted_ms or 0) - now) < HOUR_MS for block in settled)
+        assert ends(ledger, violation.incident) == {now + DAY_MS}
 
 
 def test_confirmed_it_is_the_ladders_full_block(ledger: DurableLedger, violate: Violate) -> None:
@@ -123,7 +144,7 @@ def test_a_block_that_stands_is_full_when_its_time_is_over(ledger: DurableLedger
     standing = Policy(review=ReviewPolicy(detector=Unreviewed.STAND))
     violation = violate(policy=standing)
     assert ends(ledger, violation.incident) == {NOW + 30 * DAY_MS}
-    settled = ledger.settle_unreviewed(standing, NOW + DAY_MS)
+    settled = ledger.settle_unreviewed(standing, NOW + DAY_MS + LATE_MS)
     assert [(block.provisional, block.lifted_ms) for block in settled] == [(False, None)] * len(settled)
     assert ends(ledger, violation.incident) == {NOW + 30 * DAY_MS}
     assert ledger.strikes_of("anna")[0].pardoned_ms is None
@@ -158,7 +179,7 @@ def test_a_strike_that_lapses_shortens_what_came_after(ledger: DurableLedger, vi
     second = violate(NOW + 20 * HOUR_MS)
     confirm(ledger, second, "rita", NOW + 21 * HOUR_MS)
     assert ends(ledger, second.incident) == {NOW + 20 * HOUR_MS + 180 * DAY_MS}
-    ledger.settle_unreviewed(POLICY, NOW + DAY_MS)
+    ledger.settle_unreviewed(POLICY, NOW + DAY_MS + LATE_MS)
     assert ends(ledger, second.incident) == {NOW + 20 * HOUR_MS + 30 * DAY_MS}
 
 
@@ -186,7 +207,7 @@ def test_a_permanent_block_needs_the_word_of_two(ledger: DurableLedger, violate:
     once = violate(policy=TWO, severity=Severity.SEVERE, who="berta")
     confirm(ledger, once, "rita", NOW + 1, TWO)
     assert ledger.settle_unreviewed(TWO, NOW + 80 * DAY_MS) == ()
-    settled = ledger.settle_unreviewed(TWO, NOW + 90 * DAY_MS)
+    settled = ledger.settle_unreviewed(TWO, NOW + 90 * DAY_MS + LATE_MS)
     assert {block.lifted_by for block in settled} == {"gate"}
     assert ledger.strikes_of("berta")[0].pardoned_ms is None, "one person stood for the strike"
 

@@ -203,3 +203,51 @@ def test_a_lifted_block_leaves_the_view_whichever_way_it_came() -> None:
     assert len(view) == 1
     view.add(replace(loaded, lifted_ms=1))
     assert len(view) == 0
+
+
+@given(
+    st.lists(blocks(), max_size=12, unique_by=lambda block: block.id),
+    st.lists(blocks(), max_size=12),
+    st.lists(st.tuples(blocks(), st.booleans()), max_size=12),
+    st.integers(0, 20),
+    publishes,
+)
+def test_what_a_clock_ahead_has_ended_is_back_when_it_is_loaded_again(
+    loaded: list[Block],
+    before: list[Block],
+    meanwhile: list[tuple[Block, bool]],
+    ahead: int,
+    publish: Publish,
+) -> None:
+    view = AdmissionView()
+    view.load(loaded)
+    ledger = {block.id: block for block in loaded}
+    for block in before:
+        view.add(block)
+        ledger[block.id] = block
+    view.expire(ahead)
+    added = view.added()
+    fresh = AdmissionView()
+    fresh.load([block for block in ledger.values() if block.id not in added])
+    with view.changes() as changed:
+        for block, lifted in meanwhile:
+            ledger[block.id] = replace(block, lifted_ms=1) if lifted else block
+            view.add(ledger[block.id])
+        view.replace_loaded(fresh, changed)
+    whole = AdmissionView()
+    whole.load(ledger.values())
+    assert len(view) == len(whole)
+    found, expected = view.check(publish, 0), whole.check(publish, 0)
+    assert (found and found.until_ms) == (expected and expected.until_ms)
+
+
+def test_it_lacks_what_was_forgotten_by_a_clock_ahead() -> None:
+    view, minute_ms = AdmissionView(), 60_000
+    view.load_rows((), 5 * minute_ms)
+    assert [view.lacks(at) for at in (4 * minute_ms - 1, 4 * minute_ms)] == [True, False]
+    view.expire(9 * minute_ms)
+    assert [view.lacks(at) for at in (8 * minute_ms - 1, 8 * minute_ms)] == [True, False]
+    fresh = AdmissionView()
+    fresh.load_rows((), 2 * minute_ms)
+    view.replace_loaded(fresh, ())
+    assert not view.lacks(2 * minute_ms)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
+import pytest
 
-from edge.match import VariantSet, fingerprint
+from edge.match import VariantSet, fingerprint, frames_of
 from edge.match.entry import Variant
+from edge.match.pdq import distance
+from tests.conftest import require
 
 U8 = npt.NDArray[np.uint8]
 
@@ -53,3 +58,55 @@ def test_of_a_symmetrical_shape_only_what_is_itself_and_what_is_not_symmetrical_
     assert Variant.ORIGINAL in kept
     assert Variant.LEFT_20 in kept
     assert kept.isdisjoint({Variant.CROP_20, Variant.CROP_40, Variant.CROP_50})
+
+
+def phone_clip(path: Path, shown: U8, degrees: int, *, hflip: bool = False) -> Path:
+    """Two frames that are coded so that a player shows ``shown`` after the turn that the file asks for."""
+    coded = np.rot90(shown[:, ::-1] if hflip else shown, -degrees // 90)
+    with av.open(str(path), "w") as media:
+        stream = media.add_stream("libx264", rate=10, options={"preset": "ultrafast", "crf": "1"})
+        stream.height, stream.width = coded.shape
+        stream.pix_fmt = "yuvj420p"
+        stream.set_display_rotation(degrees, hflip=hflip)
+        for _ in range(2):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(coded), format="gray")
+            media.mux(stream.encode(frame))
+        media.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("hflip", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, -90, 180])
+def test_footage_is_hashed_as_a_player_shows_it(degrees: int, hflip: bool, tmp_path: Path) -> None:
+    shown = picture()
+    turned = phone_clip(tmp_path / "turned.mp4", shown, degrees, hflip=hflip)
+    _, _, luma = next(iter(frames_of(turned)))
+    assert luma.shape == shown.shape
+    assert np.abs(luma.astype(int) - shown).max() < 24
+    upright = fingerprint(written(tmp_path / "upright.png", shown), variants=VariantSet.NONE, sound=False)
+    known = fingerprint(turned, variants=VariantSet.NONE, sound=False)
+    assert distance(known.hashes[0].bits, upright.hashes[0].bits) <= 6
+
+
+@pytest.mark.parametrize("degrees", [90, -90, 180])
+def test_ffmpeg_shows_the_same(degrees: int, tmp_path: Path) -> None:
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
+    turned = phone_clip(tmp_path / "turned.mp4", picture(), degrees)
+    command = ["ffmpeg", "-v", "error", "-i", str(turned), "-frames:v", "1", "-pix_fmt", "gray"]
+    shown = subprocess.run([*command, "-f", "rawvideo", "-"], capture_output=True, check=True).stdout
+    _, _, luma = next(iter(frames_of(turned)))
+    assert np.abs(np.frombuffer(shown, np.uint8).reshape(luma.shape).astype(int) - luma).max() <= 16
+    as_coded = next(luma.shape for _, _, luma in frames_of(turned, as_coded=True))
+    assert as_coded == ((360, 640) if degrees == 180 else (640, 360))
+
+
+def test_a_file_that_is_turned_by_a_little_is_left_as_it_is(tmp_path: Path) -> None:
+    shown = picture()
+    path = tmp_path / "askew.mp4"
+    with av.open(str(path), "w") as media:
+        stream = media.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.set_display_rotation(5)
+        media.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="gray")))
+        media.mux(stream.encode())
+    assert [luma.shape for _, _, luma in frames_of(path)] == [(360, 640)]

@@ -175,6 +175,24 @@ def test_arrival_of_the_newest_frame_starts_the_budget(media: EncodedMedia, watc
     assert watched.judgements[0].verdict.latency_ms == 994.0
 
 
+@pytest.mark.parametrize("alert", [True, False])
+@pytest.mark.parametrize(("fps", "b_frames"), [(8, 3), (3, 2)])
+def test_frame_that_is_held_back_starts_the_budget_when_it_comes_out(
+    fps: int, b_frames: int, alert: bool, watch: Watch
+) -> None:
+    """At low frame rates the units that it waits for take longer than the budget. Each GOP is over the blind
+    limit, so that calm tier decodes in step, too."""
+    options = {"preset": "medium", "b_strategy": "0", "scenecut": "0"}
+    media = encode(frames=fps * 30, fps=fps, gop=fps * 10, b_frames=b_frames, options=options)
+    watched = watch(media, CALM, alert=alert)
+    in_step = 0
+    for index, unit in enumerate(media.units):
+        for sample in watched.pipeline.decode(replace(unit, arrival_ms=float(index))):
+            assert index - sample.arrival_ms <= 1
+            in_step += sample.arrival_ms == index
+    assert in_step >= 10
+
+
 def test_policy_change_takes_effect_on_the_running_stream(media: EncodedMedia, watch: Watch) -> None:
     watched = watch(media, score_at=lambda pts: 0.6).feed(media.units[:31])
     assert watched.judgements[-1].verdict.policy_version == 1

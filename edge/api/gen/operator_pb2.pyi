@@ -131,6 +131,7 @@ class Policy(_message.Message):
     CREATED_WALL_MS_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Number of this version; each SetPolicy stores the next."""
     json: _builtins.str
@@ -141,6 +142,10 @@ class Policy(_message.Message):
     """Who stored it."""
     reason: _builtins.str
     """Why, for the record."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the answer to SetPolicy: what it amounts to that may not be meant, a text each."""
+
     def __init__(
         self,
         *,
@@ -149,10 +154,11 @@ class Policy(_message.Message):
         created_wall_ms: _builtins.int = ...,
         created_by: _builtins.str = ...,
         reason: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "created_wall_ms", b"created_wall_ms", "json", b"json", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "created_wall_ms", b"created_wall_ms", "json", b"json", "reason", b"reason", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

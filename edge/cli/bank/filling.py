@@ -33,6 +33,7 @@ from edge.match import (
     fingerprint,
     sniff,
 )
+from edge.match.fingerprint import Damage
 
 
 @reports_errors
@@ -70,13 +71,19 @@ def add(
     Every frame is hashed, with variants that evaders make; low quality and stills are left out. A file of
     sound alone is known by its sound: music that everybody plays belongs into a benign bank.
 
+    Damaged packets of a picture are left out and counted; over sixty in a row are an error.
+
     All files are added, or none when one fails. A file that the bank has is refused. Running gates take
     the change in by themselves.
     """
     if entry_id is not None and len(paths) > 1:
         raise typer.BadParameter("wants a single file", param_hint="--id")
+    damages = [Damage() for _ in paths]
     with progress(as_json) as bar:
-        items = [_fingerprint(path, bar, entry_id, label, note, variants, sound) for path in paths]
+        items = [
+            _fingerprint(path, bar, entry_id, label, note, variants, sound, damage)
+            for path, damage in zip(paths, damages, strict=True)
+        ]
         with open_or_create(bank, label, severity, opinion) as target:
             target.add(items)
     added = [
@@ -87,14 +94,22 @@ def add(
             "hashes": len(item.hashes),
             "sound_items": 0 if item.sound is None else len(item.sound),
             "duration_ms": item.entry.duration_ms,
+            "damaged_packets": damage.packets,
         }
-        for path, item in zip(paths, items, strict=True)
+        for path, item, damage in zip(paths, items, damages, strict=True)
     ]
     if as_json:
         print_json({"bank": str(target.path), "added": added})
         return
     columns = ("id", "hashes", "sound_items", "path")
     print_table(("entry", "hashes", "sound items", "file"), [[a[c] for c in columns] for a in added], "")
+    for path, damage in zip(paths, damages, strict=True):
+        if damage.packets:
+            stderr.print(
+                f"{path}: {damage.packets} damaged packets are left out: what they show is not known footage",
+                soft_wrap=True,
+                markup=False,
+            )
     if sound is None and not available():
         stderr.print(MISSING, soft_wrap=True, markup=False)
     say_size(target)
@@ -201,6 +216,7 @@ def _fingerprint(
     note: str,
     variants: VariantSet,
     sound: bool | None,
+    damage: Damage,
 ) -> Footage:
     task = bar.add_task(path.name, total=None)
     try:
@@ -213,6 +229,7 @@ def _fingerprint(
             sound=sound,
             added_ms=time.time_ns() // 1_000_000,
             progress=lambda done_s, length_s: advance(bar, task, done_s, length_s),
+            damage=damage,
         )
     finally:
         bar.remove_task(task)

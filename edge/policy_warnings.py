@@ -1,0 +1,55 @@
+"""What a policy that is valid amounts to, and that its author may not have meant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from edge.domain import Action
+from edge.match.fingerprint import MIN_QUALITY
+from edge.match.vote import MAX_SPAN_MS
+from edge.policy import Policy
+
+
+def policy_warnings(policy: Policy, judged: Collection[str] | None) -> tuple[str, ...]:
+    """One text a problem, with the field and the way out, those of overrides with their place before them.
+    ``judged``: categories that the model judges; None where no model is known."""
+    said = _of_one(policy.for_patterns(None, None), judged)
+    found = dict.fromkeys(said)
+    for app in (None, *policy.apps):
+        for tenant in (None, *policy.tenants):
+            place = ", ".join(
+                f"{field}.{name}" for field, name in (("apps", app), ("tenants", tenant)) if name
+            )
+            for text in _of_one(policy.for_patterns(app, tenant), judged):
+                if text not in said:
+                    found[f"{place}: {text}"] = None
+    return tuple(found)
+
+
+def _of_one(policy: Policy, judged: Collection[str] | None) -> list[str]:
+    texts = []
+    if judged is not None:
+        known = ", ".join(sorted(judged))
+        texts += [
+            f"categories.{name}: the model judges no such category, only {known}"
+            for name in sorted(policy.categories.keys() - set(judged))
+        ]
+        texts += [
+            f"categories: nothing is said of {name}, which the model judges: it is neither flagged nor cut"
+            for name in sorted(set(judged) - policy.categories.keys())
+        ]
+    match = policy.match
+    cutting = policy.categories.keys() if judged is None else policy.categories.keys() & set(judged)
+    if not cutting and not (match.enabled and match.action is Action.CUT):
+        texts.append("nothing is ever cut: no category is judged, and match.action is not cut")
+    if match.enabled and match.min_quality < MIN_QUALITY:
+        texts.append(
+            f"match.min_quality: {match.min_quality} is as {MIN_QUALITY}: frames of less are never looked up"
+        )
+    span_ms = (match.k - 1) * policy.tiers.alert_interval_ms
+    if match.enabled and span_ms > MAX_SPAN_MS:
+        texts.append(
+            f"match.k: {match.k} samples every tiers.alert_interval_ms of {policy.tiers.alert_interval_ms} "
+            f"take {span_ms} ms, and a match counts within {MAX_SPAN_MS}: it never does"
+        )
+    return texts

@@ -1,0 +1,52 @@
+"""What a valid policy amounts to, said where it may not be meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge.policy import Policy
+from edge.policy_warnings import policy_warnings
+
+
+def warned(judged: set[str] | None = frozenset({"fight"}), **fields: Any) -> tuple[str, ...]:  # type: ignore[assignment]
+    return policy_warnings(Policy.model_validate(fields), judged)
+
+
+def test_the_default_has_none() -> None:
+    assert warned() == ()
+    assert warned(judged=None) == ()
+
+
+def test_categories_are_compared_with_the_model() -> None:
+    texts = warned(categories={"figth": {}}, match={"action": "flag"})
+    assert [text.partition(":")[0] for text in texts] == [
+        "categories.figth",
+        "categories",
+        "nothing is ever cut",
+    ]
+    assert "only fight" in texts[0]
+    assert warned(judged=None, categories={"figth": {}}) == ()
+    assert warned(judged=None, categories={}, match={"action": "cut"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"match": {"min_quality": 20}}, "match.min_quality"),
+        ({"match": {"k": 20, "n": 24}, "tiers": {"alert_interval_ms": 2000}}, "match.k"),
+    ],
+)
+def test_what_has_no_effect_is_named(fields: dict[str, Any], field: str) -> None:
+    (text,) = warned(**fields)
+    assert text.startswith(f"{field}: ")
+    off = {**fields, "match": {**fields["match"], "enabled": False}}
+    assert warned(**off) == ()
+
+
+def test_an_override_is_said_with_its_place_and_what_the_whole_says_once() -> None:
+    kids = {"match": {"min_quality": 20, "enabled": True}}
+    assert [text[:24] for text in warned(apps={"kids": kids})] == ["apps.kids: match.min_qua"]
+    texts = warned(match={"min_quality": 20}, apps={"kids": {"budget_ms": 300}}, tenants={"t": {}})
+    assert len(texts) == 1
