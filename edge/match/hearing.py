@@ -12,6 +12,7 @@ import av
 import av.filter
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
@@ -130,23 +131,30 @@ def heard_in(path: Path) -> Iterator[Heard]:
         begin_ms = _begin_ms(picture) if picture is not None else _begin_ms(sound)
         hearing = Hearing()
         at_ms = 0.0
-        frames = media.decode(sound)
-        while True:
+        for frame in _decoded(media, sound):
+            if frame.time is not None:
+                at_ms = 1000 * frame.time - begin_ms
             try:
-                frame = next(frames)
-                if frame.time is not None:
-                    at_ms = 1000 * frame.time - begin_ms
                 heard = hearing.add(frame, at_ms)
-            except StopIteration:
-                break
-            except (FFmpegError, ValueError, OSError):
-                break  # as with the picture: what ends in rubbish ends there
+            except (FFmpegError, ValueError):
+                continue
             at_ms += 1000 * frame.samples / frame.sample_rate
             if len(heard.items):
                 yield heard
         heard = hearing.finish()
         if len(heard.items):
             yield heard
+
+
+def _decoded(media: InputContainer, sound: av.AudioStream) -> Iterator[av.AudioFrame]:
+    """What can be decoded: damaged packets are left out."""
+    with suppress(FFmpegError, OSError):  # the file ends too early
+        for packet in media.demux(sound):
+            try:
+                frames = packet.decode()
+            except (FFmpegError, ValueError):
+                continue
+            yield from frames
 
 
 def sound_of(path: Path) -> SoundPrint | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -297,6 +298,18 @@ def test_a_recording_is_known_without_a_picture(tmp_path: Path) -> None:
     found = look_up(opus, Matcher.open(tmp_path / "banks"), MatchVote()).found
     assert [one.entry for one in found] == ["song"]
     assert sum(len(heard.items) for heard in heard_in(opus)) > SHORTEST
+
+
+def test_sound_goes_on_after_a_damaged_packet(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "song.mka", melody(1, 20), picture=False, codec="aac")
+    whole = sum(len(heard.items) for heard in heard_in(clip))
+    with av.open(str(clip)) as media:
+        packets = [bytes(packet) for packet in media.demux(audio=0) if packet.size]
+    raw = bytearray(clip.read_bytes())
+    at = raw.index(packets[len(packets) // 4])
+    raw[at : at + len(packets[len(packets) // 4])] = bytes(len(packets[len(packets) // 4]))
+    clip.write_bytes(raw)
+    assert whole - 30 < sum(len(heard.items) for heard in heard_in(clip)) <= whole
 
 
 @pytest.mark.parametrize("lost_below_hz", [200, 300, 500])
