@@ -30,6 +30,7 @@ from edge.hooks.chain import DIALECTS, Chain, ChainedHooks, new_name
 from edge.hooks.gatekeeper import Gatekeeper
 from edge.hooks.json_hooks import NOT_NOW, ServerHooks
 from edge.hooks.nginx_place import LOOKS, find_place
+from edge.hooks.nginx_roll import RollCall, publishes
 from edge.hooks.settings import HookSettings
 
 _POLL_S = 0.01
@@ -37,6 +38,7 @@ _RESUME_S = 1.0
 _LOOKS_AT_END_S = (0.0, 0.05, 0.2)
 # nginx-rtmp waits for the socket to close, whatever length the answer has.
 _CLOSE = {"Connection": "close"}
+_ONE_PUBLISH = "clientid: a connection has one publish; connect anew for another"
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +80,10 @@ class _NginxRtmpHooks:
         self._gatekeeper = gatekeeper
         self._settings = settings
         self._stat = StatPage(settings.stat_url)
+        self._roll = RollCall(gatekeeper, self._stat)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._asking: dict[str, bool] = {}
+        """Connections whose publish waits for its answer; False: it cannot be let in any more."""
 
     def routes(self) -> list[Route]:
         return [
@@ -97,7 +102,8 @@ class _NginxRtmpHooks:
     async def on_publish(self, request: Request) -> Response:
         """Admit, start the pull, wait until it is connected, and only then let the publisher start.
 
-        A publish that cannot be watched is not let in: 503, and the encoder comes back.
+        A publish that cannot be watched is not let in: 503, and the encoder comes back. A connection has one
+        publish: of a second nginx would ask the hook, and go on with the media of the first.
         """
         fields = await self._fields(request)
         if isinstance(fields, Response):
@@ -108,22 +114,43 @@ class _NginxRtmpHooks:
             publish = nginx_rtmp.read_publish(fields, self._settings.arguments)
         except InvalidInput as error:
             return _bad(error)
+        connection = publish.connection
+        if connection in self._asking:
+            log.warning("publishes refused: one connection asks for several", app=publish.app)
+            self._asking[connection] = False
+            return _text(403, _ONE_PUBLISH)
+        self._asking[connection] = True
+        try:
+            return await self._answer(publish)
+        finally:
+            del self._asking[connection]
+
+    async def _answer(self, publish: Publish) -> Response:
+        running, stat = await publishes(self._stat, publish.connection)
+        if running:
+            # Refused, nginx drops the connection, and with it what it publishes.
+            log.warning("publish refused: its connection publishes already", app=publish.app)
+            return _text(403, _ONE_PUBLISH)
         admission = await self._gatekeeper.admit(publish)
         if not admission.allowed or admission.stream_id is None:
             log.info("publish refused", reason=admission.reason, app=publish.app)
             return _refusal(503 if admission.reason in NOT_NOW else 403, admission.notice)
+        several = _has_several_workers(stat)
         try:
-            placed = await self._watch(admission.stream_id, publish)
+            await self._watch(admission.stream_id, publish, wait=not several)
         except GateError as error:
             log.warning("publish refused: it cannot be watched", reason=error.reason, error=str(error))
             await self._ended(publish)
             return _refusal(503, notice(CapacityExceeded.reason))
-        if not await self._gatekeeper.still_admitted(admission.stream_id):
-            # A block came in between. nginx cannot drop what does not publish yet, but refuse it.
+        admitted = await self._gatekeeper.still_admitted(admission.stream_id)
+        if not (admitted and self._asking[publish.connection]):
+            # A block, a second publish or the end came in between. nginx cannot drop what does not publish
+            # yet, but refuse it.
             log.info("publish refused", reason="cut", app=publish.app)
             await self._ended(publish)
             return _refusal(403, notice("cut"))
-        if not placed:
+        self._roll.add(admission.stream_id, publish)
+        if several:
             self._later(find_place(self._gatekeeper, self._stat, admission.stream_id, publish))
         return Response(status_code=200, headers=_CLOSE)
 
@@ -135,30 +162,34 @@ class _NginxRtmpHooks:
             app, name, connection = nginx_rtmp.read_connection(fields, "publish_done")
         except InvalidInput as error:
             return _bad(error)
-        if await self._still_publishes(app, name, connection):
-            log.warning("an end was not believed: the stream is still published", app=app)
+        if await self._still_publishes(connection):
+            log.warning("an end was not believed: the connection still publishes", app=app)
         else:
+            if connection in self._asking:
+                self._asking[connection] = False
+            self._roll.remove(connection)
             await self._gatekeeper.publish_ended(nginx_rtmp.SERVER, connection, app, name)
         return Response(status_code=200, headers=_CLOSE)
 
-    async def _still_publishes(self, app: str, name: str, connection: str) -> bool:
+    async def _still_publishes(self, connection: str) -> bool:
         """Whether nginx itself says so, again and again: then somebody replays the end of an earlier
         connection of that number, to have this one go on unwatched."""
         for pause_s in _LOOKS_AT_END_S:
             await asyncio.sleep(pause_s)
             stat = await self._stat.read()
-            if stat is None or not stat.publishes(app, name, connection):
+            if stat is None or stat.publishing(connection) is None:
                 return False
         return True
 
     async def _resume(self, stream_id: StreamId, publish: Publish) -> None:
         while await self._gatekeeper.still_admitted(stream_id):
-            publishes = await self._publishes(publish)
-            if publishes is False:
+            live = await self._publishes(publish)
+            if live is False:
                 await self._ended(publish)
-            elif publishes:
+            elif live:
                 try:
                     await self._gatekeeper.attach(stream_id, self._pull_url(publish))
+                    self._roll.add(stream_id, publish)
                     if _has_several_workers(await self._stat.read()):
                         await find_place(self._gatekeeper, self._stat, stream_id, publish)
                     return
@@ -207,22 +238,19 @@ class _NginxRtmpHooks:
             return True
         return hmac.compare_digest(request.query_params.get("secret", "").encode(), secret.encode())
 
-    async def _watch(self, stream_id: StreamId, publish: Publish) -> bool:
-        """Start the pull, and wait until nginx shows it. False where nginx has several workers: there is
-        nothing to wait for yet."""
-        stat = await self._stat.read()
+    async def _watch(self, stream_id: StreamId, publish: Publish, *, wait: bool) -> None:
+        """Start the pull, and ``wait`` until nginx shows it; with several workers there is nothing to wait
+        for yet."""
         await self._gatekeeper.attach(stream_id, self._pull_url(publish))
-        if _has_several_workers(stat):
-            return False
         mark = pull_mark(stream_id)
         deadline = time.monotonic() + self._settings.pull_wait_ms / 1000
-        while time.monotonic() < deadline:
+        while wait and time.monotonic() < deadline:
             stat = await self._stat.read()
             if stat is not None and stat.players(publish.app, publish.name, mark):
-                return True
+                return
             await asyncio.sleep(_POLL_S)
-        log.warning("the pull is not connected yet, first frames may be missed", stream_id=stream_id)
-        return True
+        if wait:
+            log.warning("the pull is not connected yet, first frames may be missed", stream_id=stream_id)
 
     def _pull_url(self, publish: Publish) -> str:
         # Names hold only characters that stand for themselves in a URL, see fields.plain.

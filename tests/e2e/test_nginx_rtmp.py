@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +14,18 @@ import pytest
 from rich.progress import Progress
 
 from benchmarks._reconnects import reconnects
+from benchmarks.servers.flv_publisher import flv_messages
 from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
 from edge.api.gen import operator_pb2
-from edge.cli.demo_footage import DemoFootage
+from edge.cli.demo_footage import CALM_MS, DemoFootage
 from edge.cli.operator_client import operator
+from edge.enforce import StatPage
 from edge.launch import GateProcess
 from tests.conftest import require
 from tests.running_gate import PATIENCE_S, block, evidenced, metrics, until_metric
+from tests.second_publish import PublishesAgain
 
 pytestmark = pytest.mark.integration
 SECRET = "a-secret~of.the-hooks"
@@ -51,7 +56,7 @@ def test_calm_then_violent_is_admitted_pulled_cut_and_kept_out(
 ) -> None:
     with GateProcess(tmp_path / "gate", config=config_for(nginx)) as gate:
         nginx.start(gate.http, SECRET)
-        url = nginx.url("cam", "user=u42&key=sek&name=other&user=innocent")
+        url = nginx.url("cam", "user=u42&key=sek&name=other")
         with Publisher(url, programme) as publisher:
             assert publisher.wait(PATIENCE_S) != 0, "ffmpeg ends with an error when it is cut"
 
@@ -79,7 +84,7 @@ def test_calm_then_violent_is_admitted_pulled_cut_and_kept_out(
 
 @pytest.mark.parametrize(
     ("kind", "subject", "query"),
-    [("broadcaster", "u42", "user=u42"), ("attribute", "device=d9", "user=u42&device=d9&device=d8")],
+    [("broadcaster", "u42", "user=u42"), ("attribute", "device=d9", "user=u42&device=d9")],
 )
 def test_a_block_by_hand_cuts_the_running_stream(
     kind: str, subject: str, query: str, programme: Path, nginx: NginxRtmp, tmp_path: Path
@@ -123,6 +128,47 @@ def test_a_publisher_that_ends_by_itself_is_forgotten(nginx: NginxRtmp, tmp_path
         with Publisher(nginx.url("cam", "user=u42")):
             until_metric(gate, "edge_streams 1.0")
         until_metric(gate, "edge_streams 0.0")
+
+
+def test_a_second_publish_on_the_connection_of_a_watched_stream_ends_both(
+    programme: Path, nginx: NginxRtmp, tmp_path: Path
+) -> None:
+    with GateProcess(tmp_path / "gate", config=config_for(nginx)) as gate:
+        nginx.start(gate.http, SECRET)
+        still_published = asyncio.run(publishes_again(gate, nginx, programme))
+        assert not still_published, "the media of the first goes on"
+        until_metric(gate, "edge_streams 0.0")
+        assert 'edge_admissions_total{reason="admitted"} 1.0' in metrics(gate)
+
+
+async def publishes_again(gate: GateProcess, nginx: NginxRtmp, programme: Path) -> bool:
+    """Publish one name, and once it is watched another on the same connection; whether anything is on the air
+    once nginx has closed the connection."""
+    publisher = await PublishesAgain.connect(nginx.url("first", "user=u42"))
+    media = asyncio.create_task(send_calm(publisher, programme))
+    await asyncio.to_thread(until_metric, gate, "edge_streams 1.0")
+    page = StatPage(nginx.stat_url)
+    publisher.publish("second?user=innocent")
+    async with asyncio.timeout(PATIENCE_S):
+        await publisher.wait_closed()
+    with contextlib.suppress(ConnectionError):
+        await media
+    stat = await page.read()
+    assert stat is not None
+    await page.aclose()
+    await publisher.close()
+    return any(client.publishing for client in stat.clients)
+
+
+async def send_calm(publisher: PublishesAgain, programme: Path) -> None:
+    """The first pictures of the programme over and over, until the connection is closed."""
+    messages = [message for message in flv_messages(programme) if message.timestamp < CALM_MS // 2]
+    started = time.monotonic()
+    for number in itertools.count():
+        for message in messages:
+            stamp = message.timestamp + number * CALM_MS // 2
+            await asyncio.sleep(max(0.0, started + stamp / 1000 - time.monotonic()))
+            await publisher.send(message, stamp)
 
 
 def kept_out(gate: GateProcess, url: str, programme: Path) -> bool:

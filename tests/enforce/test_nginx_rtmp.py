@@ -38,6 +38,8 @@ def test_publisher_and_players() -> None:
     assert not stat.publishes("live", "show", "8")
     assert not stat.publishes("live", "other", "7")
     assert not stat.publishes("app", "show", "7")
+    assert stat.publishing("7") == StatClient("live", "show", "7", publishing=True)
+    assert stat.publishing("8") is None
     assert stat.players("live", "show", pull_mark(StreamId("st1"))) == {"8"}
     assert not stat.players("live", "show", pull_mark(StreamId("st2")))
     assert StatClient("live", "show", "9", publishing=False) in stat.clients
@@ -112,8 +114,8 @@ def connected(nginx: Nginx) -> NginxRtmpConnector:
 
 
 HAS = page(pid="remote-1")
-HAS_NOT = page(pid="remote-1", name="other")
-OTHER_HAS_NOT = page(pid="remote-2", name="other")
+HAS_NOT = page(pid="remote-1", publishing="")
+OTHER_HAS_NOT = page(pid="remote-2", publishing="")
 
 
 async def test_a_drop_names_app_name_and_connection() -> None:
@@ -172,10 +174,20 @@ async def test_dropped_by_its_worker_and_not_seen_again_is_gone() -> None:
     assert await connector.is_live(TARGET) is False
 
 
-async def test_a_run_of_answers_by_one_remote_worker_counts() -> None:
+async def test_a_remote_worker_that_never_had_it_proves_nothing_however_often_it_answers() -> None:
+    """An old worker may have it still: after a reload it keeps its publishers, and answers no call."""
     nginx = Nginx([HAS_NOT], [])
-    assert await connected(nginx).is_live(TARGET) is False
-    assert nginx.looks == 16
+    connector = connected(nginx)
+    assert [await connector.is_live(TARGET) for _ in range(3)] == [None] * 3
+    assert (await connector.cut(TARGET)).closed == 0
+    assert nginx.requests[-1].path == "/control/drop/publisher"
+    assert [request.path for request in nginx.requests].count("/control/drop/publisher") == 1
+
+
+async def test_a_connection_that_publishes_under_another_name_is_not_gone() -> None:
+    connector = connected(Nginx([page(pid="remote-1", name="other")], ["1"]))
+    await connector.cut(TARGET)
+    assert await connector.is_live(TARGET) is True
 
 
 async def test_a_page_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -26,6 +27,9 @@ class Gate:
     answer: Admission = field(default_factory=lambda: Admission(True, StreamId("st1"), "admitted"))
     failure: GateError | None = None
     cut_meanwhile: bool = False
+    attaching: asyncio.Event = field(default_factory=asyncio.Event)
+    attached: asyncio.Event | None = None
+    """Set: the pull starts only with it."""
     seen: list[str] = field(default_factory=list)
 
     async def admit(self, publish: Publish) -> Admission:
@@ -34,6 +38,9 @@ class Gate:
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
         self.seen.append(f"attach {stream_id} {url}")
+        self.attaching.set()
+        if self.attached is not None:
+            await self.attached.wait()
         if self.failure is not None:
             raise self.failure
 
@@ -103,6 +110,38 @@ async def test_a_block_while_the_publish_waits_refuses_it(gate: Gate, http: http
     response = await http.post(ON_PUBLISH, content=PUBLISH)
     assert response.status_code == 403
     assert gate.seen[-1] == "ended nginx-rtmp 2 live/show"
+
+
+async def test_two_publishes_of_one_connection_at_once_are_both_refused(
+    gate: Gate, http: httpx.AsyncClient
+) -> None:
+    gate.attached = asyncio.Event()
+    first = asyncio.create_task(http.post(ON_PUBLISH, content=PUBLISH))
+    await gate.attaching.wait()
+    second = await http.post(ON_PUBLISH, content=PUBLISH.replace("name=show", "name=other"))
+    assert second.status_code == 403
+    assert "clientid" in second.text
+    gate.attached.set()
+    assert (await first).status_code == 403
+    assert gate.seen == [
+        "admit u42",
+        "attach st1 rtmp://127.0.0.1:1935/live/show",
+        "ended nginx-rtmp 2 live/show",
+    ]
+
+
+async def test_a_publisher_that_leaves_before_its_answer_is_not_kept(
+    gate: Gate, http: httpx.AsyncClient
+) -> None:
+    gate.attached = asyncio.Event()
+    publish = asyncio.create_task(http.post(ON_PUBLISH, content=PUBLISH))
+    await gate.attaching.wait()
+    assert (await http.post(ON_DONE, content=DONE)).status_code == 200
+    gate.attached.set()
+    assert (await publish).status_code == 403
+    assert gate.seen[-1] == "ended nginx-rtmp 2 live/show"
+    again = await http.post(ON_PUBLISH, content=PUBLISH)
+    assert again.status_code == 200
 
 
 async def test_publish_done(gate: Gate, http: httpx.AsyncClient) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,8 +20,10 @@ from benchmarks.servers.nginx_rtmp import NginxRtmp
 from benchmarks.servers.publisher import Publisher
 from edge.domain import Publish, StreamId, new_stream_id, pull_mark
 from edge.enforce import CutTarget, Cutter, NginxRtmpConnector, StatPage, notice
+from edge.enforce.connectors.nginx_stat import Stat
 from edge.errors import CapacityExceeded
 from edge.hooks import Admission, HookSettings, create_app
+from tests.second_publish import PublishesAgain, PublishesTwo
 
 pytestmark = pytest.mark.integration
 
@@ -101,6 +105,16 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError(f"not within {PATIENCE_S} s")
 
 
+async def until_answered(page: StatPage, condition: Callable[[Stat], bool]) -> None:
+    """Wait for a stat page that says so."""
+    for _ in range(int(PATIENCE_S / 0.02)):
+        stat = await page.read()
+        if stat is not None and condition(stat):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not within {PATIENCE_S} s")
+
+
 def settings_for(nginx: NginxRtmp, **more: object) -> HookSettings:
     settings = HookSettings(
         secret="s3cr3t-~.", pull_url=nginx.pull_url, stat_url=nginx.stat_url, pull_wait_ms=5000
@@ -125,7 +139,7 @@ async def test_admitted_pulled_from_frame_0_cut_and_refused(
     gate, cutter = RecordingGate(), Cutter()
     async with serving(gate, settings_for(nginx)) as address:
         nginx.start(address, "s3cr3t-~.")
-        url = nginx.url("show", "user=u42&key=k1&name=other&app=other&user=innocent")
+        url = nginx.url("show", "user=u42&key=k1&name=other&app=other")
         with Publisher(url) as publisher:
             await until(lambda: len(gate.first_pts_ms) == 1)
             stream_id, publish = gate.the("u42")
@@ -209,6 +223,82 @@ async def test_an_end_that_nginx_does_not_bear_out_is_not_believed(nginx: NginxR
         await until(lambda: gate.ended == [("nginx-rtmp", publish.connection, "live", "show")])
 
 
+async def test_a_second_publish_of_a_connection_ends_the_first(nginx: NginxRtmp) -> None:
+    """nginx would go on with the media of the first, and speak of the second alone: it drops both.
+
+    The names that are no names are refused before anything else, and nginx drops the connection all the same.
+    """
+    gate = RecordingGate(pulls=False)
+    seconds = {"a": "b?user=u1", "c": "c?user=other", "d": "d?user=u3", "e": "e:e?user=u4"}
+    async with serving(gate, settings_for(nginx, pull_wait_ms=0)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        stat = StatPage(nginx.stat_url)
+        running = [await PublishesAgain.connect(nginx.url(name, "user=u3")) for name in seconds]
+        assert [publish.name for publish in gate.publishes.values()] == list(seconds)
+        for publisher, second in zip(running, seconds.values(), strict=True):
+            publisher.publish(second)
+        async with asyncio.timeout(PATIENCE_S):
+            for publisher in running:
+                await publisher.wait_closed()
+        seen = await stat.read()
+        assert seen is not None
+        assert not any(client.publishing for client in seen.clients)
+        ended = {(p.server, p.connection, p.app, p.name) for p in gate.publishes.values()}
+        await until(lambda: set(gate.ended) == ended)
+        assert len(gate.publishes) == len(seconds), "no second publish was let in"
+        for publisher in running:
+            await publisher.close()
+        await stat.aclose()
+
+
+async def test_two_publishes_of_a_connection_at_once_are_both_refused(nginx: NginxRtmp) -> None:
+    gate = RecordingGate(pulls=False)
+    async with serving(gate, settings_for(nginx, pull_wait_ms=100)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        with pytest.raises(ConnectionResetError):
+            await PublishesTwo.connect(nginx.url("first", "user=u42"))
+        await until(lambda: bool(gate.ended))
+        assert len(gate.publishes) == 1
+        stat = StatPage(nginx.stat_url)
+        seen = await stat.read()
+        assert seen is not None
+        assert not any(client.publishing for client in seen.clients)
+        await stat.aclose()
+
+
+async def test_after_a_reload_elsewhere_no_cut_is_proven_while_the_old_worker_goes_on(
+    tmp_path: Path, nginx: NginxRtmp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container of its own: how many workers there are is not known."""
+    monkeypatch.setattr("edge.enforce.connectors.nginx_rtmp.worker_count", lambda pid: None)
+    gate, cutter = RecordingGate(pulls=False), Cutter()
+    connector = NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
+    async with serving(gate, settings_for(nginx, pull_wait_ms=0)) as address:
+        nginx.start(address, "s3cr3t-~.")
+        stat = StatPage(nginx.stat_url)
+        with Publisher(nginx.url("show", "user=u42")) as publisher:
+            await until(lambda: bool(gate.publishes))
+            stream_id, publish = gate.the("u42")
+            gate.on_end = lambda connection: cutter.confirm(stream_id, "hook")
+            target = target_of(stream_id, publish)
+            await until_answered(stat, lambda seen: seen.publishes("live", "show", publish.connection))
+            seen = await stat.read()
+            assert seen is not None
+            old = Path("/proc", seen.pid, "cmdline")
+            os.kill(int((tmp_path / "nginx" / "nginx.pid").read_text()), signal.SIGHUP)
+            await until(lambda: b"shutting down" in old.read_bytes())
+
+            outcome = await cutter.cut(target, connector, limit_ms=1_500)
+            assert not outcome.confirmed
+            assert publisher.running
+            assert gate.ended == []
+        outcome = await asyncio.wait_for(cutter.wait(stream_id), PATIENCE_S)
+        assert outcome.by == "hook"
+        await stat.aclose()
+    await cutter.close()
+    await connector.aclose()
+
+
 async def test_a_publisher_that_left_before_the_cut(nginx: NginxRtmp, connector: NginxRtmpConnector) -> None:
     gate, cutter = RecordingGate(), Cutter()
     async with serving(gate, settings_for(nginx)) as address:
@@ -268,12 +358,7 @@ async def test_a_slow_pull_holds_the_publish_up_only_for_its_limit(nginx: NginxR
         with Publisher(nginx.url("show", "user=u42")) as publisher:
             await until(lambda: bool(gate.publishes))
             _, publish = gate.the("u42")
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    seen = await stat.read()
-                    if seen is not None and seen.publishes("live", "show", publish.connection):
-                        break
-                    await asyncio.sleep(0.02)
+            await until_answered(stat, lambda seen: seen.publishes("live", "show", publish.connection))
             assert publisher.running
         await stat.aclose()
 

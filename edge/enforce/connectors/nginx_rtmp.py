@@ -27,7 +27,9 @@ class NginxRtmpConnector:
 
     Both answer for one worker process only, whichever takes the call. So a drop that found nothing
     is repeated, and a connection that is not on the stat page is gone only when its own worker says
-    so, its own worker has dropped it, or there is no other worker.
+    so, its own worker has dropped it, or there is no other worker. How many there are is known on
+    this machine alone: elsewhere an old worker may keep its publishers after a reload, and answers
+    no call.
     """
 
     kind = "nginx-rtmp"
@@ -70,7 +72,7 @@ class NginxRtmpConnector:
         )
         attempt = await self._drop(query)
         for _ in range(_LOOKS // _AT_ONCE):
-            if attempt.closed != 0 or (self._pids and self._only_worker(self._pids[-1])):
+            if attempt.closed != 0 or (self._pids and self._seems_alone(self._pids[-1])):
                 break
             # Several at once, so that one worker does not take them all.
             attempts = await asyncio.gather(*(self._drop(query) for _ in range(_AT_ONCE)))
@@ -80,15 +82,16 @@ class NginxRtmpConnector:
         return attempt
 
     async def is_live(self, target: CutTarget) -> bool | None:
+        """Whether the connection still publishes, under whatever name."""
         for _ in range(_LOOKS):
             stat = await self._stat.read()
             if stat is None:
                 return None
             self._pids.append(stat.pid)
-            if stat.publishes(target.app, target.name, target.connection):
+            if stat.publishing(target.connection) is not None:
                 self._remember(target, stat.pid)
                 return True
-            if self._owners.get(target.stream_id) in {stat.pid, _DROPPED} or self._only_worker(stat.pid):
+            if self._owners.get(target.stream_id) in {stat.pid, _DROPPED} or worker_count(stat.pid) == 1:
                 return False
         return None
 
@@ -96,12 +99,9 @@ class NginxRtmpConnector:
         await self._client.aclose()
         await self._stat.aclose()
 
-    def _only_worker(self, pid: str) -> bool:
-        """For an nginx elsewhere: the same worker has answered a whole run of looks.
-
-        That is likely, not certain, with several workers there; README.md of deploy/nginx-rtmp asks
-        for one.
-        """
+    def _seems_alone(self, pid: str) -> bool:
+        """Whether asking again would most likely reach the same worker: for an nginx elsewhere, where it has
+        answered a whole run of looks. It saves requests, and proves nothing."""
         count = worker_count(pid)
         if count is not None:
             return count == 1

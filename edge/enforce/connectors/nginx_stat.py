@@ -41,6 +41,10 @@ class Stat:
             c.publishing and (c.app, c.name, c.connection) == (app, name, connection) for c in self.clients
         )
 
+    def publishing(self, connection: str) -> StatClient | None:
+        """What that connection publishes; None: nothing in this worker."""
+        return next((c for c in self.clients if c.publishing and c.connection == connection), None)
+
     def players(self, app: str, name: str, page_url: str) -> frozenset[str]:
         """Connections that play the stream and give that page."""
         return frozenset(
