@@ -16,6 +16,9 @@ MAX_CHUNK_STREAMS = 32
 MAX_COMMAND_BYTES = 16 * 1024
 MAX_CONTROL_BYTES = 64
 MAX_AUDIO_BYTES = 256 * 1024
+MAX_EMPTY_MESSAGES = 64
+MIN_CHUNK_BYTES = 128
+"""The protocol's default, and what it says a chunk size should be at least. Smaller ones only make work."""
 _EXTENDED = 0xFFFFFF
 _HEADER_BYTES = (11, 7, 3, 0)
 
@@ -65,24 +68,29 @@ class _ChunkStream:
 class ChunkReader:
     """Bytes in, messages out. Obeys SET_CHUNK_SIZE and ABORT itself and passes every message on.
 
-    Holds at most ``2 * max_message_bytes`` whatever the publisher declares. Raises LimitExceeded
-    or InvalidInput for what no publisher sends; the connection cannot be used after that.
+    Holds at most ``2 * max_message_bytes`` whatever the publisher declares, and what was fed and not
+    read yet: a few bytes can be as many messages, so that they are read one by one. Raises
+    LimitExceeded or InvalidInput for what no publisher sends; the connection cannot be used after that.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
         self._max_held = 2 * max_message_bytes
-        self._chunk_size = 128
+        self._chunk_size = MIN_CHUNK_BYTES
         self._buffer = bytearray()
         self._streams: dict[int, _ChunkStream] = {}
         self._filling: _ChunkStream | None = None
         self._chunk_left = 0
         self._held = 0
+        self._empty = 0
+        """How many more messages were empty than were not."""
 
-    def feed(self, data: bytes) -> list[Message]:
-        """The messages that these bytes complete, in order."""
+    def feed(self, data: bytes) -> None:
+        """Bytes of the connection, for ``read``."""
         self._buffer += data
-        done: list[Message] = []
+
+    def read(self) -> Message | None:
+        """The next message that the bytes so far complete; None: more are needed."""
         at = 0
         while True:
             if self._filling is None:
@@ -103,17 +111,22 @@ class ChunkReader:
                 break
             self._filling = None
             if len(stream.parts) == stream.length:
-                done.append(self._complete(stream))
+                del self._buffer[:at]
+                return self._complete(stream)
         del self._buffer[:at]
-        return done
+        return None
 
     def _complete(self, stream: _ChunkStream) -> Message:
         message = Message(stream.type_id, stream.timestamp, bytes(stream.parts), stream.stream_id)
         self._discard(stream)
+        # some encoders send empty audio beside their video; nothing but empty messages is only work
+        self._empty = max(0, self._empty + (-1 if message.payload else 1))
+        if self._empty > MAX_EMPTY_MESSAGES:
+            raise LimitExceeded("rtmp.empty_messages", MAX_EMPTY_MESSAGES, self._empty, "messages")
         if message.type_id == MessageType.SET_CHUNK_SIZE:
             size = control_value(message) & 0x7FFFFFFF
-            if size < 1:
-                raise InvalidInput("rtmp.chunk_size", "must be at least 1 byte")
+            if size < MIN_CHUNK_BYTES:
+                raise InvalidInput("rtmp.chunk_size", f"{size} bytes; must be at least {MIN_CHUNK_BYTES}")
             self._chunk_size = size
         elif message.type_id == MessageType.ABORT:
             aborted = self._streams.get(control_value(message))

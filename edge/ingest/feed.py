@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.domain import AccessUnit, Tier
+from edge.ingest.settings import ITEM_BYTES
 
 
 class Feed:
@@ -41,7 +42,7 @@ class Feed:
             # everything before this one was offered, or the gate no longer follows this GOP
             return self._beyond(unit)
         self._gop.append(unit)
-        self._bytes += len(unit.data)
+        self._bytes += len(unit.data) + ITEM_BYTES
         due = self._due()
         if self._bytes > self._max_gop_bytes:
             self._following = self._offered == len(self._gop)

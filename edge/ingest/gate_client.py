@@ -18,6 +18,9 @@ from edge.ingest.settings import IngestSettings
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
 _SERVER_KIND = "reference"
+_PING_MS = 10_000
+"""A gate that is silent for so long is asked for a sign of life. It wants five seconds between two pings."""
+_PING_TIMEOUT_MS = 5_000
 
 
 class GateClient:
@@ -123,6 +126,13 @@ def _channel(settings: IngestSettings) -> aio.Channel:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
+        # without them a cable that is cut is noticed when nothing more can be queued
+        ("grpc.keepalive_time_ms", _PING_MS),
+        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+        # a ping that measures the line is under way in most streams, and then stands for this one
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.http2.max_pings_without_data", 0),
     ]
     if settings.gate_ca is None and _is_local(settings.gate):
         return aio.insecure_channel(settings.gate, options=options)

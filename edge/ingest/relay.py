@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import quote
@@ -21,7 +21,10 @@ from edge.ingest.flv import FLV_HEADER, flv_tag
 from edge.ingest.hold_back import HoldBack
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.rtmp_client import RtmpPublisher
-from edge.ingest.settings import IngestSettings
+from edge.ingest.settings import ITEM_BYTES, IngestSettings
+
+_BATCH_BYTES = 64 * 1024
+"""Written at once; what waits behind it can still be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Passed:
     config: bool
     """A decoder configuration or metadata: whoever joins later needs it first."""
     keyframe: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits."""
+        return len(self.message.payload) + ITEM_BYTES
 
 
 class Output(Protocol):
@@ -143,7 +151,7 @@ class Relay:
         if self._hold is None:
             self._enqueue(passed)
             return
-        self._hold.push(passed, pts_ms, len(passed.message.payload), now_ms)
+        self._hold.push(passed, pts_ms, passed.size, now_ms)
         self.release(now_ms)
 
     def clear(self, cleared_pts_ms: int, now_ms: float) -> None:
@@ -168,7 +176,7 @@ class Relay:
         self._counters["hold_back_overruns"] += self._hold.overruns - before
 
     def cut(self) -> None:
-        """Viewers get nothing more: what is held, and what is queued, is dropped."""
+        """Viewers get nothing more than what is being written: all that is held or queued is dropped."""
         if self._hold is not None:
             self._counters["hold_back_dropped"] += self._hold.cut()
             # what had been released was judged and passed, so the queue still goes out
@@ -211,13 +219,10 @@ class Relay:
             self._open = True
             first = self._queue[0].timestamp_ms
             await self._output.write(
-                [Passed(c.message, first, c.config, c.keyframe) for c in self._configs.values()]
+                [replace(config, timestamp_ms=first) for config in self._configs.values()]
             )
             while True:
-                batch = list(self._queue)
-                self._queue.clear()
-                self._bytes = 0
-                if batch:
+                if batch := self._take_batch():
                     await self._output.write(batch)
                 if self._ended and not self._queue:
                     return
@@ -227,6 +232,15 @@ class Relay:
         finally:
             self._open = False
             await self._output.close()
+
+    def _take_batch(self) -> list[Passed]:
+        batch: list[Passed] = []
+        left = _BATCH_BYTES
+        while self._queue and (not batch or self._queue[0].size <= left):
+            batch.append(self._queue.popleft())
+            self._bytes -= batch[-1].size
+            left -= batch[-1].size
+        return batch
 
     def _drop_queue(self) -> None:
         self._counters["relay_dropped"] += len(self._queue)
@@ -244,16 +258,24 @@ class Relay:
                 if known is not None and known.message.payload != passed.message.payload:
                     self._drop_queue()
                 return
-        size = len(passed.message.payload)
-        full = self._bytes + size > self._max_bytes
+        full = self._bytes + passed.size > self._max_bytes
         self._wants_keyframe |= full
+        if full and passed.config:
+            # what comes after the gap needs them all again, and no more than them
+            self._drop_queue()
+            for config in self._configs.values():
+                self._append(replace(config, timestamp_ms=passed.timestamp_ms))
+            return
         if self._wants_keyframe and not passed.config:
             if full or (self._has_video and not passed.keyframe):
                 self._counters["relay_dropped"] += 1
                 return
             self._wants_keyframe = False
+        self._append(passed)
+
+    def _append(self, passed: Passed) -> None:
         self._queue.append(passed)
-        self._bytes += size
+        self._bytes += passed.size
         self._work.set()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -23,10 +22,14 @@ HANDSHAKE_BYTES = 1536
 MAX_APP_CHARS = 128
 MAX_NAME_CHARS = 256
 MAX_QUERY_CHARS = 512
+MAX_OPENING_MESSAGES = 256
+"""Up to the publish command; encoders send about ten."""
 _CLOSE_S = 0.25
 _WRITE_CHUNK = 4096
 _WINDOW_BYTES = 5_000_000
 _MAX_UNSENT_BYTES = 256 * 1024
+_TURN_MESSAGES = 64
+"""Between two turns of everybody else."""
 _MEDIA = (MessageType.VIDEO, MessageType.AUDIO, MessageType.DATA, MessageType.DATA_AMF3)
 
 
@@ -45,7 +48,8 @@ class RtmpSession:
     """Server side of one connection. Use ``accept``, then ``start`` or ``refuse``, then ``media``.
 
     Every wait has an end: ``handshake_timeout_s`` for everything up to the publish command,
-    ``idle_timeout_s`` between media messages.
+    ``idle_timeout_s`` between media messages. However many messages come, everybody else on the event loop
+    has a turn after each few of them.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class RtmpSession:
         self._chunks = ChunkReader(max_message_bytes)
         self._handshake_timeout_s = handshake_timeout_s
         self._idle_timeout_s = idle_timeout_s
-        self._ready: deque[Message] = deque()
+        self._until_turn = _TURN_MESSAGES
         self._app = ""
         self._stream_id = 1
         self._received = 0
@@ -79,12 +83,15 @@ class RtmpSession:
         async with asyncio.timeout(self._handshake_timeout_s):
             if not await self._handshake():
                 return None
-            while (message := await self._next()) is not None:
+            for _ in range(MAX_OPENING_MESSAGES):
+                if (message := await self._next()) is None:
+                    return None
                 if message.type_id in (MessageType.COMMAND, MessageType.COMMAND_AMF3):
                     request = self._on_command(_arguments(message), message.stream_id)
                     if request is not None:
                         return request
-        return None
+        most = MAX_OPENING_MESSAGES
+        raise LimitExceeded("rtmp.opening", most, most + 1, "messages before publish")
 
     def start(self) -> None:
         """Tell the publisher to go ahead."""
@@ -107,24 +114,25 @@ class RtmpSession:
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
-            if not self._ready:
-                async with asyncio.timeout_at(last + self._idle_timeout_s):
-                    message = await self._next()
-            else:
-                message = self._ready.popleft()
+            async with asyncio.timeout_at(last + self._idle_timeout_s):
+                message = await self._next()
             if message is None:
                 return
             if message.type_id in _MEDIA:
-                last = loop.time()
                 yield message
+                last = loop.time()
             elif message.type_id in (MessageType.COMMAND, MessageType.COMMAND_AMF3):
                 command = _arguments(message)
                 if command and command[0] in ("deleteStream", "closeStream", "FCUnpublish"):
                     return
 
     async def _next(self) -> Message | None:
-        """The next message, protocol control handled; None at the end of the connection."""
-        while not self._ready:
+        """The next message, answered where it is a ping; None at the end of the connection."""
+        self._until_turn -= 1
+        if self._until_turn <= 0:
+            self._until_turn = _TURN_MESSAGES
+            await asyncio.sleep(0)
+        while (message := self._chunks.read()) is None:
             data = await self._wire.read()
             if not data:
                 return None
@@ -134,8 +142,10 @@ class RtmpSession:
             if due >= _WINDOW_BYTES or (due >= _WINDOW_BYTES // 2 and self._wire.idle):
                 self._acknowledged = self._received
                 self._control(MessageType.ACKNOWLEDGEMENT, struct.pack(">I", self._received & 0xFFFFFFFF))
-            self._take(data)
-        return self._ready.popleft()
+            self._chunks.feed(data)
+        if message.type_id == MessageType.USER_CONTROL:
+            self._on_user_control(message)
+        return message
 
     async def _handshake(self) -> bool:
         """Exchange the handshakes; False when the peer leaves before it is whole."""
@@ -153,15 +163,8 @@ class RtmpSession:
                 ours = bytes(8) + os.urandom(HANDSHAKE_BYTES - 8)
                 self._wire.write(b"\x03" + ours + theirs)
                 answered = True
-        self._take(bytes(data[1 + 2 * HANDSHAKE_BYTES :]))
+        self._chunks.feed(bytes(data[1 + 2 * HANDSHAKE_BYTES :]))
         return True
-
-    def _take(self, data: bytes) -> None:
-        for message in self._chunks.feed(data):
-            if message.type_id == MessageType.USER_CONTROL:
-                self._on_user_control(message)
-            else:
-                self._ready.append(message)
 
     def _on_command(self, command: list[amf.AmfValue], stream_id: int) -> PublishRequest | None:
         match command:

@@ -34,7 +34,6 @@ class RtmpPublisher:
         self._writer = writer
         self._timeout_s = timeout_s
         self._chunks = ChunkReader(_MAX_ANSWER_BYTES)
-        self._pending: list[Message] = []
         self._stream_id = 1
         self._chunk_bytes = 128
         self._listener: asyncio.Task[None] | None = None
@@ -123,8 +122,7 @@ class RtmpPublisher:
     async def _answer(self, name: str, transaction: float | None = None) -> list[amf.AmfValue]:
         """The next command of that name; releaseStream and FCPublish may fail, they are a courtesy."""
         while True:
-            while self._pending:
-                message = self._pending.pop(0)
+            while (message := self._chunks.read()) is not None:
                 if message.type_id != MessageType.COMMAND:
                     continue
                 command = amf.decode(message.payload)
@@ -137,7 +135,7 @@ class RtmpPublisher:
             data = await self._reader.read(65536)
             if not data:
                 raise ConnectionResetError("the relay's server closed the connection")
-            self._pending += self._chunks.feed(data)
+            self._chunks.feed(data)
 
     async def _listen(self) -> None:
         """Acknowledgements and the like are not needed, but must be taken; ends with the connection."""

@@ -12,6 +12,8 @@ from edge.policy import FailureMode
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 MIB = 1024 * 1024
+ITEM_BYTES = 256
+"""What a message takes in memory beside its media; counted, so that many small ones are bounded as well."""
 
 
 class IngestSettings(BaseModel):

@@ -25,7 +25,7 @@ from edge.ingest.gate_client import (
     unit_request,
 )
 from edge.ingest.rtmp import PublishRequest
-from edge.ingest.settings import IngestSettings
+from edge.ingest.settings import ITEM_BYTES, IngestSettings
 from edge.policy import FailureMode
 
 _TIERS = {gate_pb2.TIER_KIND_CALM: Tier.CALM, gate_pb2.TIER_KIND_ALERT: Tier.ALERT}
@@ -257,7 +257,7 @@ class Watcher:
                 while self._outbox:
                     unit = self._outbox.popleft()
                     await call.write(unit_request(unit))
-                    self._outbox_bytes -= len(unit.data)
+                    self._outbox_bytes -= len(unit.data) + ITEM_BYTES
                     self._space.set()
                 while self._sound:
                     await call.write(audio_request(self._sound.popleft()))
@@ -296,7 +296,7 @@ class Watcher:
     def _enqueue(self, units: tuple[AccessUnit, ...]) -> None:
         for unit in units:
             self._outbox.append(unit)
-            self._outbox_bytes += len(unit.data)
+            self._outbox_bytes += len(unit.data) + ITEM_BYTES
         if units:
             self._work.set()
 

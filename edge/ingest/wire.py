@@ -7,7 +7,6 @@ that closes without having read every acknowledgement resets it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 _MAX_BUFFERED_BYTES = 512 * 1024
@@ -20,8 +19,7 @@ class Wire(asyncio.Protocol):
     def __init__(self, on_connect: Callable[[Wire], None] | None = None) -> None:
         self._on_connect = on_connect
         self._transport: asyncio.Transport
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
+        self._data = bytearray()
         self._paused = False
         self._news = asyncio.Event()
         self._lost = asyncio.Event()
@@ -37,7 +35,7 @@ class Wire(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Everything that has arrived has been read: writing now endangers nothing."""
-        return self._short_read and not self._buffered
+        return self._short_read and not self._data
 
     @property
     def unsent_bytes(self) -> int:
@@ -48,15 +46,15 @@ class Wire(asyncio.Protocol):
         return self._transport.is_closing()
 
     async def read(self) -> bytes:
-        """What has come; empty at the end of the connection, however it ended."""
-        while not self._chunks:
+        """All that has come; empty at the end of the connection, however it ended."""
+        while not self._data:
             if self._ended:
                 return b""
             self._news.clear()
             await self._news.wait()
-        data = self._chunks.popleft()
-        self._buffered -= len(data)
-        if self._paused and self._buffered <= _MAX_BUFFERED_BYTES // 2:
+        data = bytes(self._data)
+        self._data.clear()
+        if self._paused:
             self._paused = False
             self._transport.resume_reading()
         return data
@@ -87,10 +85,9 @@ class Wire(asyncio.Protocol):
             self._on_connect(self)
 
     def data_received(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self._buffered += len(data)
+        self._data += data
         self._short_read = len(data) < _SHORT_READ_BYTES
-        if self._buffered > _MAX_BUFFERED_BYTES and not self._paused:
+        if len(self._data) > _MAX_BUFFERED_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
         self._news.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,16 +14,39 @@ from edge.enforce.ladder import term_of
 from edge.errors import Conflict, InvalidInput, NotFound, PermissionRefused
 from edge.ledger import records
 from edge.ledger.appealing import decide_appeals
-from edge.ledger.audit import next_number
+from edge.ledger.audit import GENESIS, next_number
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.bell import Bell, ring
 from edge.ledger.packed import BLOCK_COLUMNS, BlockRow
 from edge.ledger.subjects import normal_subject
-from edge.ledger.tables import appeals, audit, blocks
+from edge.ledger.tables import appeals, audit, blocks, policies
 from edge.ledger.undoing import update_block
 from edge.policy import ReviewPolicy
 
 _LOADED_PAGE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A place in the ledger's history; without values the one before everything.
+
+    The digest is that of the change's audit entry and follows from every change before it: where a
+    history that lost its end has given the number again, it is another one.
+    """
+
+    number: int = 0
+    digest: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What leads from one revision to another."""
+
+    revision: Revision
+    blocks: tuple[Block, ...]
+    """As they are now, lifted and ended ones included; none: everything is known."""
+    policy_version: int
+    """The one in force; 0 before the first."""
 
 
 class Blocks(LedgerBase):
@@ -167,33 +191,54 @@ class Blocks(LedgerBase):
 
     # the fleet
 
-    def revision(self) -> int:
-        """Number of the last change. Everything up to it is visible to whoever reads afterwards."""
+    def revision(self) -> Revision:
+        """The last change. Everything up to it is visible to whoever reads afterwards."""
         with self._database.read("read the revision") as connection:
-            return connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0
+            return _newest(connection)
 
-    def blocks_after(self, revision: int, limit: int = PAGE) -> tuple[int, tuple[Block, ...]]:
-        """The next changes of blocks after a revision, and the revision that they lead to.
+    def changes_after(self, revision: Revision, limit: int = PAGE) -> Changes | None:
+        """What has changed since a revision: the next blocks, those of one change together, over ``limit``
+        if need be.
 
-        Blocks as they are now, lifted and ended ones included. Those of one change come together,
-        over ``limit`` if need be; none: everything is known.
+        None where the revision is not in the ledger's history: the database has failed over or was
+        restored without its last commits. What follows is known only after the whole history.
         """
-        query = sa.select(blocks).where(blocks.c.revision > revision).order_by(blocks.c.revision, blocks.c.id)
-        with self._database.read("read changes of blocks") as connection:
+        with self._database.read("read what has changed") as connection:
+            if _digest(connection, revision.number) != revision.digest:
+                return None
+            # In this order: the revision covers the policy, and what is committed meanwhile comes after it.
+            version = connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
+            reached = _newest(connection)
+            query = (
+                sa.select(blocks)
+                .where(blocks.c.revision > revision.number, blocks.c.revision <= reached.number)
+                .order_by(blocks.c.revision, blocks.c.id)
+            )
             rows = connection.execute(query.limit(limit)).all()
             if len(rows) == limit:
                 last = rows[-1].revision
                 rows = [row for row in rows if row.revision != last]
                 whole = sa.select(blocks).where(blocks.c.revision == last).order_by(blocks.c.id)
                 rows += connection.execute(whole).all()
-        return (
-            rows[-1].revision if rows else revision,
-            tuple(records.block_from_row(row) for row in rows),
-        )
+                reached = Revision(last, _digest(connection, last))
+        return Changes(reached, tuple(records.block_from_row(row) for row in rows), version)
 
     def bell(self) -> Bell:
         """Rings when a gate has changed a block."""
         return Bell(self._database.engine, self._database.patience_ms)
+
+
+def _newest(connection: sa.Connection) -> Revision:
+    newest = sa.select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)
+    row = connection.execute(newest).first()
+    return Revision() if row is None else Revision(row.number, row.digest)
+
+
+def _digest(connection: sa.Connection, number: int) -> str:
+    """Of a change; empty for one that the ledger does not have."""
+    if number == 0:
+        return GENESIS
+    return connection.execute(sa.select(audit.c.digest).where(audit.c.number == number)).scalar() or ""
 
 
 def _others_of_its_strike(connection: sa.Connection, block: Block) -> list[Block]:

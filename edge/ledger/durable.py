@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import ParamSpec, Self
 
 import structlog
 
 from edge.crash import crash_point
 from edge.domain import Block, Incident, Publish
 from edge.enforce.ladder import Sanction
-from edge.errors import InvalidInput, LedgerUnavailable, NotFound
+from edge.errors import GateError, InvalidInput, LedgerUnavailable, NotFound
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
 from edge.ledger.ledger import Ledger
@@ -22,13 +23,16 @@ from edge.ledger.violations import Violation, make_violation
 _PAUSE_S = 0.002
 """Between two entries that are brought home: whoever answers Admit in this process gets its turns."""
 
+P = ParamSpec("P")
+
 log = structlog.get_logger(__name__)
 
 
 class DurableLedger(Ledger):
     """Violations, incidents and their marks fall back to the journal; ``reconcile`` brings it home.
 
-    Both may run at once, in different threads. What people do has no fallback: they are told.
+    Both may run at once, in different threads. Whatever the database's side raises sends them to the
+    journal, errors that nobody has foreseen, too. What people do has no fallback: they are told.
     """
 
     _journal: Journal
@@ -78,40 +82,44 @@ class DurableLedger(Ledger):
                 return super().record_violation(incident, sanction, wall_ms)
         try:
             return super().record_violation(incident, sanction, wall_ms)
-        except LedgerUnavailable as error:
-            self._goes_away(error)
-        except InvalidInput as error:
+        except Exception as error:
             # The cut must not depend on it.
-            log.critical("ledger refuses the violation, the journal takes it", error=str(error))
+            if _is_refusal(error):
+                log.critical("ledger refuses the violation, the journal takes it", error=str(error))
+            else:
+                self._goes_away(error)
         return self._record_in_journal(incident, sanction, wall_ms)
 
     def record_incident(self, incident: Incident, wall_ms: int) -> None:
-        if not self._away:
-            try:
-                return super().record_incident(incident, wall_ms)
-            except LedgerUnavailable as error:
-                self._goes_away(error)
-        self._append(Opened(incident, wall_ms))
+        if not self._takes(super().record_incident, incident, wall_ms):
+            self._append(Opened(incident, wall_ms))
 
     def record_stream_cut(
         self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
     ) -> None:
-        if not self._away:
-            try:
-                return super().record_stream_cut(stream_id, publish, reason, block_id, wall_ms)
-            except LedgerUnavailable as error:
-                self._goes_away(error)
-        self._append(StreamCut(stream_id, publish, reason, block_id, wall_ms))
+        if not self._takes(super().record_stream_cut, stream_id, publish, reason, block_id, wall_ms):
+            self._append(StreamCut(stream_id, publish, reason, block_id, wall_ms))
 
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
-        if not self._away:
-            try:
-                return super()._mark(incident_id, wall_ms, what, values)
-            except LedgerUnavailable as error:
-                self._goes_away(error)
-        self._append(Marked(incident_id, wall_ms, what, values))
+        if not self._takes(super()._mark, incident_id, wall_ms, what, values):
+            self._append(Marked(incident_id, wall_ms, what, values))
 
-    def _goes_away(self, error: LedgerUnavailable) -> None:
+    def _takes(self, write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether the ledger has taken it; what it refuses is an error all the same."""
+        if self._away:
+            return False
+        try:
+            write(*args, **kwargs)
+        except Exception as error:
+            if _is_refusal(error):
+                raise
+            self._goes_away(error)
+            return False
+        return True
+
+    def _goes_away(self, error: Exception) -> None:
+        if not isinstance(error, LedgerUnavailable):
+            log.critical("an error of the ledger that nobody has foreseen", exc_info=error)
         if not self._away:
             self._away = True
             log.warning("ledger is away, the journal takes what is decided", error=str(error))
@@ -137,8 +145,7 @@ class DurableLedger(Ledger):
 
     def probe(self) -> tuple[Block, ...]:
         """Can the ledger be written now? Raises LedgerUnavailable; else the same as ``reconcile``."""
-        self.ping()
-        return self.reconcile()
+        return self._bring_home(ping=True)
 
     def reconcile(self) -> tuple[Block, ...]:
         """Move the journal into the ledger, each entry once.
@@ -146,8 +153,24 @@ class DurableLedger(Ledger):
         Returns the blocks of its violations as the ledger has them: the same ids, possibly longer. Raises
         LedgerUnavailable; what is in the ledger by then is not tried again.
         """
-        if self._away:
-            self.ping()
+        return self._bring_home(ping=self._away)
+
+    def _bring_home(self, *, ping: bool) -> tuple[Block, ...]:
+        try:
+            if ping:
+                self.ping()
+            self._empty_journal()
+        except GateError:
+            raise
+        except Exception as error:
+            # What nobody has foreseen must not end the trying.
+            problem = f"{type(error).__name__}: {error}"
+            raise LedgerUnavailable(f"ledger, bring the journal home: {problem}") from error
+        self._away = False
+        adopted, self._adopted = tuple(self._adopted), []
+        return adopted
+
+    def _empty_journal(self) -> None:
         if self._journal.size():
             crash_point("reconcile.begin")
             for entry, end in self._journal.entries_after(self._home):
@@ -163,9 +186,6 @@ class DurableLedger(Ledger):
                     self._home, self._refused, self._waiting = 0, [], {}
             crash_point("reconcile.cleared")
             log.info("journal is in the ledger", blocks=len(self._adopted))
-        self._away = False
-        adopted, self._adopted = tuple(self._adopted), []
-        return adopted
 
     def _adopt(self, entry: Entry) -> None:
         try:
@@ -183,3 +203,8 @@ class DurableLedger(Ledger):
         except (InvalidInput, NotFound) as error:
             log.critical("ledger refuses an entry of the journal", error=str(error))
             self._refused.append(entry)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the ledger is there and does not take it."""
+    return isinstance(error, GateError) and not isinstance(error, LedgerUnavailable)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from edge.errors import ConfigError, InvalidInput, LedgerUnavailable
 
@@ -210,7 +211,8 @@ def deadline(connection: sa.Connection, limit_ms: int) -> Iterator[None]:
     """Hang up on a server that does not answer: a paused machine, a cut cable.
 
     Its kernel may go on to acknowledge what is sent, so that neither TCP nor a time-out that the
-    server itself would have to keep ends the wait.
+    server itself would have to keep ends the wait. Raises OSError where the process has no descriptor or
+    no thread left for it.
     """
     if connection.dialect.name == "sqlite":
         yield
@@ -220,8 +222,11 @@ def deadline(connection: sa.Connection, limit_ms: int) -> Iterator[None]:
     line = socket.socket(fileno=os.dup(driver.fileno()))
     timer = threading.Timer(limit_ms / 1000, _hang_up, (line,))
     timer.daemon = True
-    timer.start()
     try:
+        try:
+            timer.start()
+        except RuntimeError as error:
+            raise OSError(str(error)) from None
         yield
     finally:
         timer.cancel()
@@ -235,7 +240,8 @@ def _hang_up(line: socket.socket) -> None:
 
 @contextmanager
 def unavailable(doing: str) -> Iterator[None]:
-    """Database errors as LedgerUnavailable, without the statement's values.
+    """Database errors as LedgerUnavailable, without the statement's values, and so what the process lacks
+    to reach it: descriptors, threads, a connection of the pool.
 
     InvalidInput for values that the database will never take: too long, or with a NUL.
     """
@@ -248,6 +254,8 @@ def unavailable(doing: str) -> Iterator[None]:
             problem = "another writer holds it; nothing was changed, try again"
             raise LedgerUnavailable(f"ledger, {doing}: {problem}") from None
         raise LedgerUnavailable(f"ledger, {doing}: {error.orig}") from None
+    except (OSError, PoolTimeout) as error:
+        raise LedgerUnavailable(f"ledger, {doing}: {error}") from None
     except Exception as error:
         # What the driver itself raises, past SQLAlchemy.
         if any(kind.__module__.startswith("psycopg") for kind in type(error).__mro__):

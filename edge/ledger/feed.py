@@ -2,7 +2,9 @@
 
 The ledger numbers its changes without a gap, in the order in which they become visible. A gate asks
 for everything after the number it has, when PostgreSQL notifies it, every ``poll_ms`` in any case,
-and first of all after a lost connection: so nothing is missed, whoever was away.
+and first of all after a lost connection: so nothing is missed, whoever was away. A database that comes
+back without its last commits gives their numbers again: that shows in the digest of the change, and
+the gate asks for everything from the beginning.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import structlog
 
 from edge.domain import Block
 from edge.errors import InvalidInput, LedgerUnavailable
+from edge.ledger.blocks import Revision
 from edge.ledger.ledger import Ledger
 from edge.policy import Policy
 
@@ -28,8 +31,12 @@ class FleetFeed:
 
     ``on_change`` is called in that thread, at least once a change, in the order of changes.
     ``since``: ``Ledger.revision()`` from before the blocks were loaded. ``on_policy`` is called there
-    with every policy newer than ``policy_version`` that comes into force; versions that were replaced
+    with every policy other than ``policy_version`` that comes into force; versions that were replaced
     meanwhile are passed over.
+
+    After a loss of commits every block that the ledger has comes again, ended ones included, and so
+    does the policy in force, whose version may be an earlier one. Blocks that the ledger no longer has
+    are not taken back.
     """
 
     def __init__(
@@ -37,7 +44,7 @@ class FleetFeed:
         ledger: Ledger,
         on_change: Callable[[tuple[Block, ...]], None],
         *,
-        since: int,
+        since: Revision,
         on_policy: Callable[[Policy], None],
         policy_version: int,
         poll_ms: int = 500,
@@ -67,7 +74,6 @@ class FleetFeed:
                     # Listening comes first: what is committed after the look rings.
                     bell.listen()
                     self._catch_up()
-                    self._catch_up_policy()
                     self._heard(away=False)
                     bell.wait(self._poll_s, self._stopping)
                 except LedgerUnavailable as error:
@@ -80,15 +86,24 @@ class FleetFeed:
 
     def _catch_up(self) -> None:
         while not self._stopping.is_set():
-            revision, blocks = self._ledger.blocks_after(self._revision, _AT_ONCE)
-            if not blocks:
+            changes = self._ledger.changes_after(self._revision, _AT_ONCE)
+            if changes is None:
+                log.critical(
+                    "the ledger's database has come back without changes that were committed: every block "
+                    "and the policy are read again; what was lost must be decided anew",
+                    known_revision=self._revision.number,
+                )
+                self._revision, self._policy_version = Revision(), 0
+                continue
+            if changes.blocks:
+                self._on_change(changes.blocks)
+            self._revision = changes.revision
+            if not changes.blocks:
+                self._take_policy(changes.policy_version)
                 return
-            self._on_change(blocks)
-            self._revision = revision
 
-    def _catch_up_policy(self) -> None:
-        version = self._ledger.policy_newest()
-        if version <= self._policy_version:
+    def _take_policy(self, version: int) -> None:
+        if version == self._policy_version:
             return
         try:
             stored = self._ledger.policy_version(version)
@@ -107,4 +122,4 @@ class FleetFeed:
             if away:
                 log.warning("no news from the fleet", error=why)
             else:
-                log.info("news from the fleet again", revision=self._revision)
+                log.info("news from the fleet again", revision=self._revision.number)

@@ -49,11 +49,6 @@ class Policies(LedgerBase):
         with self._database.read("read policies") as connection:
             return tuple(StoredPolicy(*row) for row in connection.execute(query))
 
-    def policy_newest(self) -> int:
-        """The version in force; 0 before the first."""
-        with self._database.read("read the policy's version") as connection:
-            return connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
-
     def policy_put(
         self, policy: Policy, by: str, reason: str, wall_ms: int, expected_version: int | None
     ) -> Policy:

@@ -33,9 +33,10 @@ class Operating:
         return stored
 
     def apply_policy(self, policy: Policy) -> None:
-        """In force from now on, running streams included, unless a newer one is."""
+        """In force from now on, running streams included. It may be of an earlier version: a database that has
+        lost its last commits counts anew."""
         state = self._state
-        if policy.version <= state.policy.version:
+        if policy == state.policy:
             return
         log.info("policy in force", version=policy.version, before=state.policy.version)
         state.policy = policy

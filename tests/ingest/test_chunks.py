@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InvalidInput, LimitExceeded
-from edge.ingest.chunks import MAX_CHUNK_STREAMS, ChunkReader, Message, MessageType, encode_message
+from edge.ingest.chunks import (
+    MAX_CHUNK_STREAMS,
+    MAX_EMPTY_MESSAGES,
+    MIN_CHUNK_BYTES,
+    ChunkReader,
+    Message,
+    MessageType,
+    encode_message,
+)
 
 LIMIT = 64 * 1024
 MESSAGES = st.lists(
@@ -29,13 +37,15 @@ def read(data: bytes, pieces: list[int] | None = None, reader: ChunkReader | Non
     reader = reader or ChunkReader(LIMIT)
     out: list[Message] = []
     at = 0
-    for size in pieces or []:
-        out += reader.feed(data[at : at + size])
+    for size in [*(pieces or []), len(data)]:
+        reader.feed(data[at : at + size])
         at += size
-    return out + reader.feed(data[at:])
+        while (message := reader.read()) is not None:
+            out.append(message)
+    return out
 
 
-@given(MESSAGES, st.lists(st.integers(1, 300), max_size=30), st.integers(1, 2000))
+@given(MESSAGES, st.lists(st.integers(1, 300), max_size=30), st.integers(128, 2000))
 def test_what_is_written_is_read_however_the_bytes_are_split(
     messages: list[Message], pieces: list[int], chunk_size: int
 ) -> None:
@@ -122,12 +132,25 @@ def test_what_takes_memory_is_refused_by_name_and_limit(data: bytes, field: str)
 
 def test_unfinished_messages_cannot_add_up() -> None:
     reader = ChunkReader(LIMIT)
-    reader.feed(encode_message(Message(MessageType.SET_CHUNK_SIZE, 0, struct.pack(">I", LIMIT - 1)), 2, 128))
+    resize = encode_message(Message(MessageType.SET_CHUNK_SIZE, 0, struct.pack(">I", LIMIT - 1)), 2, 128)
+    read(resize, reader=reader)
     for stream in (3, 4):
-        reader.feed(header(0, stream, 0, LIMIT) + bytes(LIMIT - 1))
+        assert read(header(0, stream, 0, LIMIT) + bytes(LIMIT - 1), reader=reader) == []
     with pytest.raises(LimitExceeded) as caught:
-        reader.feed(header(0, 5, 0, LIMIT) + bytes(LIMIT - 1))
+        read(header(0, 5, 0, LIMIT) + bytes(LIMIT - 1), reader=reader)
     assert caught.value.field == "rtmp.unfinished_messages"
+
+
+def test_empty_messages_beside_others_are_taken_and_nothing_but_them_is_refused() -> None:
+    reader = ChunkReader(LIMIT)
+    beside = (header(0, 4, 0, 0, 8) + header(0, 6, 0, 1, 9) + b"x") * 10 * MAX_EMPTY_MESSAGES
+    assert len(read(beside, reader=reader)) == 20 * MAX_EMPTY_MESSAGES
+    # after its header each further byte is a message
+    nothing = header(0, 4, 0, 0, 8) + bytes([0xC4]) * (MAX_EMPTY_MESSAGES - 1)
+    assert len(read(nothing, reader=reader)) == MAX_EMPTY_MESSAGES
+    with pytest.raises(LimitExceeded) as caught:
+        read(bytes([0xC4]), reader=reader)
+    assert caught.value.field == "rtmp.empty_messages"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +160,9 @@ def test_unfinished_messages_cannot_add_up() -> None:
         header(2, 4, 0),
         header(0, 6, 5, 200) + bytes(128) + header(0, 6, 5, 200),
         encode_message(Message(MessageType.SET_CHUNK_SIZE, 0, bytes(4)), 2, 128),
+        encode_message(
+            Message(MessageType.SET_CHUNK_SIZE, 0, struct.pack(">I", MIN_CHUNK_BYTES - 1)), 2, 128
+        ),
         encode_message(Message(MessageType.SET_CHUNK_SIZE, 0, b"\x01"), 2, 128),
     ],
 )

@@ -7,6 +7,10 @@ from hypothesis import strategies as st
 
 from edge.domain import AccessUnit, Tier
 from edge.ingest.feed import Feed
+from edge.ingest.settings import ITEM_BYTES
+
+UNIT_BYTES = 10 + ITEM_BYTES
+"""What one of these units counts."""
 
 
 def unit(index: int, keyframe: bool) -> AccessUnit:
@@ -24,7 +28,7 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.integers(0, 120))
+@given(STEPS, st.integers(0, 12 * UNIT_BYTES))
 def test_each_call_sees_prefixes_of_gops(steps: list[tuple[str, int]], max_gop_bytes: int) -> None:
     feed = Feed(max_gop_bytes)
     arrived: list[AccessUnit] = []
@@ -73,7 +77,7 @@ def test_a_new_call_is_shown_the_current_gop() -> None:
 
 
 def test_a_gop_that_is_too_long_is_seen_again_from_the_next_keyframe() -> None:
-    feed = Feed(25)
+    feed = Feed(5 * UNIT_BYTES // 2)
     for index in range(5):
         assert len(feed.push(unit(index, index == 0))) == 1
     assert feed.restart() == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.domain import AccessUnit, Codec
 from edge.ingest import Closed, amf
 from edge.ingest.chunks import Message, MessageType, encode_message
+from edge.ingest.gate_client import GateClient
+from edge.ingest.rtmp import MAX_OPENING_MESSAGES, PublishRequest, RtmpSession
+from edge.ingest.settings import IngestSettings
+from edge.ingest.watching import Watcher
+from edge.ingest.wire import Wire
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import Running, ScriptedGate, StartIngest, StartPublisher
@@ -27,6 +34,9 @@ def command(*values: amf.AmfValue) -> bytes:
 
 CONNECT = command("connect", 1.0, {"app": "live", "fourCcList": ["hvc1", "av01"]})
 PUBLISH = command("createStream", 2.0, None) + command("publish", 3.0, None, "cam?user=u", "live")
+EMPTY = b"\x04\0\0\0\0\0\0\x08\1\0\0\0"
+TINY = b"\x04\0\0\0\0\0\1\x08\1\0\0\0\0"
+"""An audio message; behind it each type 3 chunk is another one."""
 AVCC = b"\x17\x00\x00\x00\x00\x01\x64\x00\x0a\xff\xe1\x00\x00\x01\x00\x00"
 
 
@@ -66,8 +76,22 @@ async def closed(running: Running, count: int = 1) -> list[str]:
         (HANDSHAKE + bytes(1536) + command("publish", 3.0, None, "n" * 900, "live"), "limit_exceeded"),
         (HANDSHAKE + bytes(1536) + CONNECT + command("publish", 3.0, None, "", "live"), "invalid_input"),
         (HANDSHAKE + bytes(1536) + b"\x03\0\0\0\xff\xff\xff\x14\0\0\0\0", "limit_exceeded"),
+        (HANDSHAKE + bytes(1536) + CONNECT + EMPTY + b"\xc4" * 100, "limit_exceeded"),
+        (HANDSHAKE + bytes(1536) + CONNECT + TINY + b"\xc4\0" * MAX_OPENING_MESSAGES, "limit_exceeded"),
     ],
-    ids=["nothing", "http", "tls", "half", "chunks", "player", "long name", "no name", "16 MiB command"],
+    ids=[
+        "nothing",
+        "http",
+        "tls",
+        "half",
+        "chunks",
+        "player",
+        "long name",
+        "no name",
+        "16 MiB command",
+        "empty messages",
+        "no publish",
+    ],
 )
 async def test_what_is_no_publisher_is_closed_with_a_reason(
     gate: ScriptedGate, run_ingest: StartIngest, data: bytes, reason: str
@@ -103,6 +127,53 @@ async def test_random_media_ends_with_a_counted_reason(
     reasons = await closed(running, before + 1)
     assert set(reasons) <= {"publisher", "unsupported_codec", "invalid_input"}
     await running.ingest.stop()
+
+
+async def test_messages_of_two_bytes_leave_a_turn_to_everybody_else() -> None:
+    accepted: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
+    server = await asyncio.get_running_loop().create_server(lambda: Wire(accepted.set_result), "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    count = 100_000
+    data = HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + TINY + b"\xc4\0" * (count - 1)
+    writer.write(data)
+    wire = await accepted
+    async with asyncio.timeout(20):
+        while len(wire._data) < len(data):  # noqa: ASYNC110 (there is nothing to be told by)
+            await asyncio.sleep(0.01)
+    turns = 0
+
+    async def somebody_else() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(somebody_else())
+    session = RtmpSession(wire, max_message_bytes=65536, handshake_timeout_s=20, idle_timeout_s=20)
+    assert await session.accept() is not None
+    seen = 0
+    async for _ in session.media():
+        seen += 1
+        if seen == count:
+            break
+    assert turns > count // 128
+    other.cancel()
+    writer.close()
+    await session.close()
+    server.close()
+
+
+async def test_tiny_frames_are_bounded_on_their_way_to_a_gate_that_takes_none() -> None:
+    settings, counters = IngestSettings(max_pending_bytes=64 * 1024, gate_stall_s=0.05), Counter[str]()
+    client = GateClient(settings)
+    publish = PublishRequest("live", "cam", "u42", "192.0.2.7")
+    watcher = Watcher(client, publish, "rc_1", "st_1", settings, counters, lambda _: None, lambda _: None)
+    watcher.configure(Codec.H264, b"")
+    watcher._connected.set()
+    for index in range(1 + settings.max_pending_bytes // 256):
+        await watcher.push(AccessUnit(index, index, index == 0, b"x", 0.0))
+    assert counters["gate_stalls"] > 0
+    await client.close()
 
 
 async def test_a_publisher_that_dawdles_loses_its_place(gate: ScriptedGate, run_ingest: StartIngest) -> None:

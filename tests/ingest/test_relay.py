@@ -181,6 +181,72 @@ async def test_an_output_that_fails_starts_again_with_configuration_and_keyframe
     assert counters["relay_dropped"] == 1
 
 
+class _Stuck(_Recorder):
+    """An output that takes one batch and is not done with it before it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(failures=0)
+        self.goes_on = asyncio.Event()
+
+    async def write(self, batch: list[Passed]) -> None:
+        self.written += batch
+        if batch and not batch[0].config:
+            await self.goes_on.wait()
+
+
+def audio(index: int, payload: bytes = b"", config: bool = False) -> Passed:
+    return Passed(Message(MessageType.AUDIO, index, payload), index, config, False)
+
+
+async def test_after_a_cut_nothing_follows_what_is_being_written() -> None:
+    output, counters = _Stuck(), Counter[str]()
+    relay = Relay(output, IngestSettings(relay="x.flv"), counters, lambda detail: None)
+    for index in range(100):
+        relay.offer(audio(index, bytes(10_000)), index, 0.0)
+    task = asyncio.create_task(relay.run())
+    while not output.written:  # noqa: ASYNC110 (there is nothing to be told by)
+        await asyncio.sleep(0)
+    relay.cut()
+    output.goes_on.set()
+    await task
+    assert len(output.written) == 6
+    assert counters["relay_dropped"] == 94
+
+
+def test_empty_messages_count_where_they_wait() -> None:
+    counters = Counter[str]()
+    bounds = {"relay": "x.flv", "relay_max_bytes": 65536, "hold_back_max_bytes": 65536}
+    relay = Relay(_Recorder(0), IngestSettings.model_validate(bounds), counters, lambda detail: None)
+    held = IngestSettings.model_validate({**bounds, "hold_back": True, "on_gate_down_stream": "deny"})
+    holding = Relay(_Recorder(0), held, counters, lambda detail: None)
+    for index in range(1000):
+        relay.offer(audio(index), index, 0.0)
+        holding.offer(audio(index), index, 0.0)
+    assert counters["relay_dropped"] > 500
+    assert holding.overrun
+
+
+async def test_configurations_that_change_all_the_time_are_bounded_and_the_last_ones_arrive() -> None:
+    output, counters = _Stuck(), Counter[str]()
+    settings = IngestSettings(relay="x.flv", relay_max_bytes=65536)
+    relay = Relay(output, settings, counters, lambda detail: None)
+    relay.offer(audio(0, b"sound"), 0, 0.0)
+    task = asyncio.create_task(relay.run())
+    while not output.written:  # noqa: ASYNC110 (there is nothing to be told by)
+        await asyncio.sleep(0)
+    video = Passed(Message(MessageType.VIDEO, 1, b"of the video"), 1, True, True)
+    relay.offer(video, 1, 0.0)
+    for index in range(2, 100):
+        relay.offer(audio(index, bytes([index]) * 10_000, config=True), index, 0.0)
+    relay.end()
+    output.goes_on.set()
+    await task
+    later = [passed.message.payload for passed in output.written[1:]]
+    assert sum(map(len, later)) < 65536
+    assert video.message.payload in later
+    assert later[-1] == bytes([99]) * 10_000
+
+
 def test_a_publisher_cannot_name_a_folder(tmp_path: Path) -> None:
     publish = PublishRequest("../..", "../etc/passwd", "b", "a")
     output = open_output(str(tmp_path / "{app}" / "{name}.flv"), publish, "st_1")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import av
 import grpc
@@ -13,7 +14,17 @@ import pytest
 
 from edge.api.gen import gate_pb2
 from edge.domain import Tier
-from edge.ingest import Admitted, Closed, CutConfirmed, Event, GateDown, Judged, Refused, TierChanged
+from edge.ingest import (
+    Admitted,
+    Closed,
+    CutConfirmed,
+    Event,
+    GateDown,
+    Judged,
+    Refused,
+    TierChanged,
+    gate_client,
+)
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import ScriptedGate, StartIngest, StartPublisher
@@ -29,6 +40,38 @@ def access_units(path: Path) -> list[tuple[int, int, bytes]]:
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.dts is not None]
         return [(packet.pts or 0, packet.dts or 0, bytes(packet)) for packet in packets]
+
+
+class Cable:
+    """A way to the gate. Cut, it carries nothing more, and neither end is told."""
+
+    def __init__(self, address: str) -> None:
+        self._host, _, self._port = address.rpartition(":")
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server
+        self.address = ""
+        self.cut = False
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._carrying:
+            task.cancel()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._host, int(self._port))
+        for ends in ((reader, back), (there, writer)):
+            self._carrying.add(asyncio.create_task(self._carry(*ends)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if not self.cut:
+                    writer.write(data)
 
 
 async def test_what_is_admitted_is_watched_whole_and_unchanged(
@@ -217,6 +260,26 @@ async def test_a_gate_that_fails_can_end_the_stream(
     publisher = publish(footage, running.url(), pace=0.002)
     await publisher.done()
     await running.until(lambda: running.of(Closed))
+    assert publisher.error
+    assert running.of(Closed)[0].reason == "gate_lost"
+
+
+async def test_a_gate_behind_a_cut_cable_can_end_the_stream(
+    gate: ScriptedGate,
+    run_ingest: StartIngest,
+    publish: StartPublisher,
+    footage: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate_client, "_PING_MS", 300)
+    monkeypatch.setattr(gate_client, "_PING_TIMEOUT_MS", 300)
+    async with Cable(gate.address) as cable:
+        running = await run_ingest(gate=cable.address, on_gate_down_stream="deny")
+        publisher = publish(footage, running.url(), pace=0.02)
+        await running.until(lambda: len(gate.units) > 10)
+        cable.cut = True
+        await running.until(lambda: running.of(Closed))
+        await publisher.done()
     assert publisher.error
     assert running.of(Closed)[0].reason == "gate_lost"
 

@@ -14,6 +14,7 @@ import pytest
 from edge.domain import Block, IncidentState, SubjectKind
 from edge.enforce import Sanction
 from edge.ledger import AdmissionView, FleetFeed, Ledger
+from edge.ledger.blocks import Revision
 from edge.policy import Policy, ReviewPolicy, Unreviewed
 
 if TYPE_CHECKING:
@@ -37,12 +38,13 @@ class Edge:
         since = self.ledger.revision()
         self.view.load(self.ledger.active_blocks(NOW))
         self.policies: list[int] = []
+        current = self.ledger.policy_current()
         self.feed = FleetFeed(
             self.ledger,
             self.take,
             since=since,
             on_policy=self.take_policy,
-            policy_version=self.ledger.policy_newest(),
+            policy_version=0 if current is None else current.version,
             poll_ms=poll_ms,
         )
 
@@ -119,14 +121,63 @@ def test_many_changes_come_page_by_page_and_whole(
     store: Store, ledger: Ledger, make_incident: MakeIncident
 ) -> None:
     violations = [ledger.record_violation(make_incident(f"b{n}"), SANCTION, NOW) for n in range(7)]
-    revision, seen = 0, list[Block]()
+    revision, seen = Revision(), list[Block]()
     while True:
-        revision, page = ledger.blocks_after(revision, limit=3)
-        if not page:
+        changes = ledger.changes_after(revision, limit=3)
+        assert changes is not None
+        revision = changes.revision
+        if not changes.blocks:
             break
-        seen += page
+        seen += changes.blocks
     assert seen == [block for violation in violations for block in violation.blocks]
     assert revision == ledger.revision()
+
+
+def lose_after(store: Store, revision: Revision, policy_version: int) -> None:
+    """The database comes back without its last commits: a replica that lacked them, an older backup."""
+    store.drop_audit_triggers()
+    store.execute(
+        f"DELETE FROM audit WHERE number > {revision.number}",
+        f"DELETE FROM blocks WHERE revision > {revision.number}",
+        f"DELETE FROM policies WHERE version > {policy_version}",
+    )
+
+
+@pytest.mark.parametrize("again", [1, 3, 9])
+def test_what_follows_a_loss_of_commits_is_heard_although_its_numbers_were_known(
+    store: Store, ledger: Ledger, again: int
+) -> None:
+    ledger.policy_put(Policy(), "gate", "first start", NOW, None)
+    kept = ledger.add_block(SubjectKind.BROADCASTER, "kept", "", None, "spam", "rita", NOW)
+    revision = ledger.revision()
+    for number in range(3):
+        ledger.add_block(SubjectKind.BROADCASTER, f"lost{number}", "", None, "spam", "rita", NOW)
+    ledger.policy_put(Policy(budget_ms=300), "rita", "lost", NOW, 1)
+    edge = Edge(store, poll_ms=20)
+    lose_after(store, revision, 1)
+    ledger.policy_put(Policy(budget_ms=400), "rita", "slower", NOW, 1)
+    later = [
+        ledger.add_block(SubjectKind.BROADCASTER, f"later{number}", "", None, "spam", "rita", NOW)
+        for number in range(again)
+    ]
+    with running(edge):
+        edge.until(lambda: edge.policies == [2])
+        assert [block for batch in edge.batches for block in batch] == [kept, *later]
+        ledger.lift_block(kept.id, "mistake", "rita", NOW)
+        edge.until(lambda: len(edge.batches) == 2)
+        assert [block.id for block in edge.batches[1]] == [kept.id], "only what is new comes after that"
+
+
+def test_a_policy_alone_that_was_lost_is_noticed(store: Store, ledger: Ledger) -> None:
+    ledger.policy_put(Policy(), "gate", "first start", NOW, None)
+    revision = ledger.revision()
+    with running(Edge(store, poll_ms=20)) as edge:
+        ledger.policy_put(Policy(budget_ms=300), "rita", "lost", NOW, 1)
+        edge.until(lambda: edge.policies == [2])
+        lose_after(store, revision, 1)
+        edge.until(lambda: edge.policies == [2, 1])
+        ledger.policy_put(Policy(budget_ms=400), "rita", "slower", NOW, 1)
+        edge.until(lambda: edge.policies == [2, 1, 2])
 
 
 def test_a_gate_resumes_only_its_own_cuts(store: Store, make_incident: MakeIncident) -> None:

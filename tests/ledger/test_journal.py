@@ -7,10 +7,13 @@ import itertools
 import json
 import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from edge.domain import PERMANENT_MS, Action, Incident, Review
 from edge.enforce import Sanction
@@ -229,6 +232,48 @@ def test_all_that_the_gate_decides_while_the_ledger_is_away_is_there_once_afterw
     assert not store.journal.exists()
     assert not store.journal.with_suffix(".damaged").exists()
     ledger.close()
+
+
+@contextmanager
+def failing(ledger: DurableLedger) -> Iterator[None]:
+    """The database's side raises what no database raises."""
+
+    def begin(connection: sa.Connection) -> None:
+        raise RuntimeError("not foreseen")
+
+    engine = ledger._database.engine
+    sa.event.listen(engine, "begin", begin)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "begin", begin)
+
+
+def test_whatever_the_database_raises_the_journal_takes_what_is_decided(
+    ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    known, cut, flag = make_incident(), make_incident("berta"), make_incident(action=Action.FLAG)
+    ledger.record_violation(known, SANCTION, NOW)
+    with failing(ledger):
+        violation = ledger.record_violation(cut, SANCTION, NOW)
+        assert violation.durable_in == "journal"
+        with pytest.raises(LedgerUnavailable, match="RuntimeError: not foreseen"):
+            ledger.reconcile()
+    assert ledger.away
+    assert ledger.probe() == violation.blocks
+    with failing(ledger):
+        ledger.record_incident(flag, NOW)
+    ledger.probe()
+    with failing(ledger):
+        ledger.mark_cut_confirmed(known.id, NOW + 1, "hook")
+    ledger.probe()
+    with failing(ledger):
+        ledger.record_stream_cut("st_1", cut.publish, "blind", None, NOW)
+    assert not any(row.what == "stream_cut" for row in ledger.audit_rows())
+    ledger.probe()
+    assert not ledger.away
+    written = [row.what for row in ledger.audit_rows()]
+    assert written == ["violation", "violation", "incident", "cut_confirmed", "stream_cut"]
 
 
 def test_a_journal_that_was_half_brought_home_goes_on_behind_it(

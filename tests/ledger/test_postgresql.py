@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +70,45 @@ def test_a_server_that_stands_still_holds_nobody_up(
     strikes = {strike.id for strike in ledger.strikes_of("anna")}
     assert strikes == {violation.strike.id for violation in (before, *meanwhile)}
     assert ledger.audit_verify() == 4
+    assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "ledger"
+
+
+@contextmanager
+def no_thread_left() -> Iterator[None]:
+    """As in a container at its limit: there is no room for a thread's stack of 64 TiB."""
+    before = threading.stack_size(1 << 46)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
+def test_a_process_that_has_no_thread_left_writes_to_its_journal(
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    ledger.ping()
+    with no_thread_left():
+        violation = ledger.record_violation(make_incident(), SANCTION, NOW)
+        assert violation.durable_in == "journal"
+        with pytest.raises(LedgerUnavailable, match="can't start new thread"):
+            ledger.strikes_of("anna")
+    assert ledger.probe() == violation.blocks
+    assert ledger.strikes_of("anna") == (violation.strike,)
+
+
+def test_a_process_that_has_no_descriptor_left_is_told_so(
+    store: Store, ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    ledger.ping()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        # The journal needs one, too.
+        with pytest.raises(LedgerUnavailable, match="Too many open files"):
+            ledger.record_violation(make_incident(), SANCTION, NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert ledger.probe() == ()
     assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "ledger"
 
 
