@@ -33,8 +33,8 @@ class Operating:
         return stored
 
     def apply_policy(self, policy: Policy) -> None:
-        """In force from now on, running streams included. It may be of an earlier version: a database that has
-        lost its last commits counts anew."""
+        """In force from now on, running streams included. It may be of an earlier version: a database that
+        has lost its last commits counts anew."""
         state = self._state
         if policy == state.policy:
             return
