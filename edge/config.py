@@ -268,7 +268,10 @@ class WebhookSection(_Section):
         3 * 86_400_000, ge=0, le=30 * 86_400_000, description="An event is given up after this."
     )
     max_waiting: int = Field(
-        2_000, ge=1, le=10_000, description="Events that are retried at a time; others wait in the ledger."
+        2_000,
+        ge=1,
+        le=10_000,
+        description="New events that wait for their first try; others wait in the ledger.",
     )
     max_dead_bytes: int = Field(
         16 * 1024 * 1024,

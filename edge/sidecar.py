@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,7 @@ _LEDGER_WAIT_S = 60.0
 _LEDGER_PAUSE_S = 1.0
 _FILES = 65_536
 _SWITCH_S = 0.0005
+_THREADS = 64
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +69,8 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     # Admit must not wait for a ledger thread that has much to bring home: Python's own interval of 5 ms is
     # paid at every turn of the event loop.
     sys.setswitchinterval(_SWITCH_S)
+    # Names are looked up in these threads. One whose name server hangs must not keep a cut from its own.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="waits"))
     clock = SystemClock()
     metrics = Metrics()
     _allow_files()

@@ -14,6 +14,7 @@ from edge.api.gen import gate_pb2, gate_pb2_grpc
 from edge.api.status import Context, abort, answers_errors, streams_errors
 from edge.domain import Publish
 from edge.errors import GateError, InvalidInput, WorkerLost
+from edge.ledger.subjects import normal_text
 from edge.supervise import Gate
 from edge.supervise.registry import LiveStream
 
@@ -43,12 +44,17 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             connection=bounds.text("connection", request.connection, limits.max_connection_chars),
             app=app,
             name=name,
-            broadcaster=bounds.text("broadcaster", request.broadcaster, limits.max_broadcaster_chars)
+            broadcaster=normal_text(
+                bounds.text("broadcaster", request.broadcaster, limits.max_broadcaster_chars)
+            )
             or f"{app}/{name}",
             address=bounds.text("address", request.address, 64),
-            attributes=bounds.attributes(
-                "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
-            ),
+            attributes={
+                key: normal_text(value)
+                for key, value in bounds.attributes(
+                    "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
+                ).items()
+            },
         )
         admission = await self._gate.admit(publish, _client(context))
         response = gate_pb2.AdmitResponse(

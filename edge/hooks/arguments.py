@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.domain import Publish
+from edge.errors import InvalidInput
 from edge.hooks.fields import argument
-from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE
+from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, normal_text
 
+USER = "user"
+"""The argument that names the broadcaster where nothing else is said."""
 _KEY = "key"
 
 
@@ -17,7 +20,7 @@ _KEY = "key"
 class PublishArguments:
     """Which arguments count. A client writes them: the platform's own hook must vouch for what they say."""
 
-    broadcaster: str = "user"
+    broadcaster: str = USER
     """Names the broadcaster."""
     attributes: tuple[str, ...] = ()
     """Become attributes of the publish, by the same names; absent and empty ones do not."""
@@ -35,10 +38,17 @@ class PublishArguments:
     ) -> Publish:
         """The publish that has these arguments.
 
-        ``user``: whom the server itself knows the publisher as, where ``query`` names no broadcaster; else
-        it is the stream's path. ``key`` becomes ``attributes["stream_key"]``. Raises InvalidInput or
-        LimitExceeded with the argument.
+        The broadcaster is the ``user`` that the server itself knows the publisher as, else whom ``query``
+        names, else the stream's path; where the settings name an argument of their own, as for publishers who
+        share a login, it goes before the ``user``. ``key`` becomes ``attributes["stream_key"]``. Raises
+        InvalidInput or LimitExceeded with the argument, InvalidInput also where the argument ``user`` names
+        somebody else than the login.
         """
+        named, user = argument(query, self.broadcaster), normal_text(user)
+        if self.broadcaster != USER:
+            user = named or user
+        elif user and named and named != user:
+            raise InvalidInput(self.broadcaster, "must name whom the login names, or be left out")
         values = {STREAM_KEY_ATTRIBUTE: argument(query, _KEY)}
         values |= {each: argument(query, each) for each in self.attributes}
         return Publish(
@@ -46,7 +56,7 @@ class PublishArguments:
             connection=connection,
             app=app,
             name=name,
-            broadcaster=argument(query, self.broadcaster) or user or f"{app}/{name}".removeprefix("/"),
+            broadcaster=user or named or f"{app}/{name}".removeprefix("/"),
             address=address,
             attributes={each: value for each, value in values.items() if value},
         )

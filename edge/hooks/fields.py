@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
 from edge.errors import InvalidInput, LimitExceeded
+from edge.ledger.subjects import normal_text
 
 MAX_BODY_BYTES = 8 * 1024
 MAX_FIELDS = 64
@@ -23,8 +24,28 @@ _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 _RENAMED_BY_FFMPEG = (".flv", ".mp4", ".f4v")
 
 
-def parse_form(body: bytes) -> dict[str, str]:
-    """``application/x-www-form-urlencoded``, or a URL's query, with the first occurrence of each key.
+class Form(dict[str, str]):
+    """The first occurrence of each key.
+
+    ``ambiguous``: keys that another reader of the same text may find another value for. They came again
+    with one, or under a name that PHP takes for theirs: it drops blanks before a name, ends it at a NUL or
+    a bracket, and writes ``_`` for a dot or a blank.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ambiguous: set[str] = set()
+
+    def add(self, key: str, value: str) -> None:
+        if self.setdefault(key, value) != value:
+            self.ambiguous.add(key)
+        as_php = re.split(r"[\0\[]", key.lstrip(" "), maxsplit=1)[0].replace(" ", "_").replace(".", "_")
+        if as_php != key:
+            self.ambiguous.add(as_php)
+
+
+def parse_form(body: bytes) -> Form:
+    """``application/x-www-form-urlencoded``, or a URL's query.
 
     Raises LimitExceeded over 8 KiB or 64 fields, InvalidInput for text that is not UTF-8.
     """
@@ -33,11 +54,11 @@ def parse_form(body: bytes) -> dict[str, str]:
     pairs = body.split(b"&") if body else []
     if len(pairs) > MAX_FIELDS:
         raise LimitExceeded("body", MAX_FIELDS, len(pairs), "fields")
-    fields: dict[str, str] = {}
+    fields = Form()
     for pair in pairs:
         key, _, value = pair.partition(b"=")
         try:
-            fields.setdefault(
+            fields.add(
                 unquote_plus(key.decode("utf-8"), errors="strict"),
                 unquote_plus(value.decode("utf-8"), errors="strict"),
             )
@@ -46,7 +67,7 @@ def parse_form(body: bytes) -> dict[str, str]:
     return fields
 
 
-def parse_query(text: str) -> dict[str, str]:
+def parse_query(text: str) -> Form:
     """A query as a client sent it, with or without its question mark. Raises as ``parse_form``."""
     try:
         return parse_form(text.removeprefix("?").encode("utf-8"))
@@ -119,8 +140,14 @@ def stream_name(fields: Mapping[str, Any], field: str = "name") -> str:
 
 
 def argument(fields: Mapping[str, Any], field: str) -> str:
-    """A printable value of at most 512 characters; empty when it is absent."""
-    value = text_of(fields, field)
+    """A printable value of at most 512 characters, as ``normal_text`` writes it; empty when it is absent.
+
+    Raises InvalidInput for one that the platform's own hook may read as another: the gate would judge
+    somebody else than the platform lets in.
+    """
+    if isinstance(fields.get(field), list) or (isinstance(fields, Form) and field in fields.ambiguous):
+        raise InvalidInput(field, "must be given once: it has several values, or spellings of its name")
+    value = normal_text(text_of(fields, field))
     if len(value) > MAX_ARGUMENT:
         raise LimitExceeded(field, MAX_ARGUMENT, len(value), "characters")
     if not value.isprintable():

@@ -25,7 +25,7 @@ class FollowedHooks:
         self._follower = Follower(gatekeeper, connector, settings.pull_url, publishing)
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._follower.follow(stream_id, publish)
+        self._follower.follow(stream_id, publish, resumed=True)
 
     async def aclose(self) -> None:
         await self._follower.aclose()

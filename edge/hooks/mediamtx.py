@@ -2,7 +2,7 @@
 
 2xx lets in; the server delays what is refused by itself. It says nothing when a publish ends, so that
 is seen in its API; and calls of that API come here as ``action=api``, the gate's own kicks among them.
-Source: mediamtx ``internal/auth``. Not run against a real MediaMTX here.
+Source: mediamtx ``internal/auth``, ``internal/servers/rtsp``. Not run against a real MediaMTX here.
 
 POST /hooks/mediamtx   200: go on; 401, 403: refused; 503: not now; 4xx: bad call
 """
@@ -97,15 +97,21 @@ class MediaMtxHooks(FollowedHooks):
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
-    A path is ``app/name``, or ``name`` alone with an empty app. The broadcaster is the argument of
-    that name in the query, else the user that logged in, else the path.
+    A path is ``app/name``, or ``name`` alone with an empty app. The broadcaster is the user that logged
+    in, else the argument of that name in the query, else the path. RTSP is refused: ``id`` is then a
+    connection's, and the API shows and kicks sessions, which outlive it where media goes over UDP.
     """
+    protocol = text_of(fields, "protocol", 16)
+    if protocol in {"rtsp", "rtsps"}:
+        raise InvalidInput(
+            "protocol", "must not be RTSP, which cannot be cut: publish by RTMP, SRT or WebRTC"
+        )
     path = text_of(fields, "path")
     app, slash, name = path.rpartition("/")
     if slash:
         plain({"path": app}, "path", MAX_APP)
     stream_name({"path": name}, "path")
-    connection = f"{text_of(fields, 'protocol', 16)}/{text_of(fields, 'id', 64)}"
+    connection = f"{protocol}/{text_of(fields, 'id', 64)}"
     if not CONNECTION.fullmatch(connection):
         raise InvalidInput("id", "must be a UUID, of a protocol that can be cut")
     query = parse_query(text_of(fields, "query"))

@@ -73,8 +73,7 @@ class NodeMediaServerHooks(FollowedHooks):
         if await self._connector.publishes(cut_target(StreamId(""), publish)) is False:
             # The name is taken, the server's own check failed, or this is a replay.
             log.info("publish refused", reason="not_the_publisher", app=publish.app)
-            await self._end(publish)
-            self._follower.expel(publish)
+            await self._follower.dismiss(admission.stream_id, publish)
             return _refusal(403, None)
         self._follower.follow(admission.stream_id, publish)
         if not await self._gatekeeper.still_admitted(admission.stream_id):
@@ -82,15 +81,11 @@ class NodeMediaServerHooks(FollowedHooks):
             return _refusal(403, notice("cut"))
         return no_content()
 
-    async def _end(self, publish: Publish) -> None:
-        await self._gatekeeper.publish_ended(publish.server, publish.connection, publish.app, publish.name)
-
 
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
-    The server hands the publish URL's query over parsed: an argument that was given twice is a list,
-    of which the first counts.
+    The server hands the publish URL's query over parsed: an argument that was given twice is a list.
     """
     app = plain(fields, "app", MAX_APP)
     name = stream_name(fields)
@@ -102,9 +97,8 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
         query = {}
     if not isinstance(query, dict):
         raise InvalidInput("query", "must be an object")
-    first = {key: value[0] if isinstance(value, list) and value else value for key, value in query.items()}
     return arguments.publish(
-        first,
+        {key: _single(value) for key, value in query.items()},
         server=SERVER,
         connection=connection,
         app=app,
@@ -112,6 +106,13 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
         # Always with a port, and IPv6 without brackets.
         address=address_of(text_of(fields, "ip", 128).rpartition(":")[0]),
     )
+
+
+def _single(value: Any) -> Any:
+    """The value of an argument that was given again and again with the same one; else as it is."""
+    if isinstance(value, list) and value and all(each == value[0] for each in value):
+        return value[0]
+    return value
 
 
 def _text(status: int, text: str) -> Response:

@@ -1,7 +1,8 @@
 """The webhooks of ZLMediaKit: ``on_publish`` is waited for, ``on_flow_report`` tells the end.
 
 Every answer is HTTP 200, since the server asks again after three seconds otherwise; ``code`` says what
-it means. Source: ZLMediaKit ``server/WebHook.cpp``. Not run against a real ZLMediaKit here.
+it means. Source: ZLMediaKit ``server/WebHook.cpp``, ``webrtc/WebRtcTransport.cpp``. Not run against a
+real ZLMediaKit here.
 
 POST /hooks/zlmediakit/on_publish       {"code":0}: go on; else refused, "msg" says why
 POST /hooks/zlmediakit/on_flow_report   {"code":0}
@@ -65,7 +66,13 @@ class ZlMediaKitHooks(FollowedHooks):
 
 
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
-    """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field."""
+    """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
+
+    WebRTC is refused: ``id`` is then the HTTP session that carried the offer, which neither publishes nor
+    can be kicked to any effect.
+    """
+    if text_of(fields, "schema", 16) == "rtc" or text_of(fields, "originTypeStr", 32) == "rtc_push":
+        raise InvalidInput("schema", "must not be rtc: WebRTC cannot be watched and cut here, RTMP can")
     app = plain(fields, "app", MAX_APP)
     name = stream_name(fields, "stream")
     connection = text_of(fields, "id")

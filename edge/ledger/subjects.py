@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from collections.abc import Sequence
 
 from edge.domain import Publish, SubjectKind
@@ -42,8 +43,17 @@ def parse_network(text: str) -> Network:
     return network
 
 
+def normal_text(text: str) -> str:
+    """The form in which two spellings of one name are the same: composed (NFC), without blanks around it.
+
+    Upper and lower case stay apart, for many platforms have accounts that differ in nothing else.
+    """
+    return unicodedata.normalize("NFC", text).strip()
+
+
 def normal_subject(kind: SubjectKind, subject: str) -> str:
     """The form in which subjects of a kind are kept and compared. Raises InvalidInput."""
+    subject = normal_text(subject)
     if not subject:
         raise InvalidInput("subject", "must not be empty")
     if len(subject) > MAX_SUBJECT:
@@ -52,6 +62,7 @@ def normal_subject(kind: SubjectKind, subject: str) -> str:
         name, equals, value = subject.partition("=")
         if not (name and equals and value):
             raise InvalidInput("subject", f"{subject[:80]!r} is not NAME=VALUE")
+        return attribute_subject(name, value)
     if kind is not SubjectKind.ADDRESS:
         return subject
     if "/" in subject:
@@ -66,7 +77,7 @@ def normal_subject(kind: SubjectKind, subject: str) -> str:
 
 
 def attribute_subject(name: str, value: str) -> str:
-    return f"{name}={value}"
+    return f"{name}={normal_text(value)}"
 
 
 def linked_subjects(publish: Publish, link: Sequence[str]) -> tuple[tuple[SubjectKind, str], ...]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge.domain import Block, Publish, SubjectKind
 from edge.ledger.packed import BlockRow, PackedBlocks, row_of
-from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_address
+from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, normal_text, parse_address
 
 _BITS = {4: 32, 6: 128}
 _Key = tuple[SubjectKind, str]
@@ -61,7 +61,9 @@ class AdmissionView:
         for row in rows:
             if row[1] in _NOTED:
                 self._note(row[1], row[2])
-            yield row
+            subject = normal_text(row[2])
+            # One from when subjects were kept as they came.
+            yield row if subject == row[2] else (*row[:2], subject, *row[3:])
 
     def _note(self, kind: str, subject: str) -> None:
         if kind == SubjectKind.ATTRIBUTE:
@@ -76,7 +78,7 @@ class AdmissionView:
         self.remove(block.id)
         if block.lifted_ms is not None:
             return
-        key = (block.subject_kind, block.subject)
+        key = (block.subject_kind, normal_text(block.subject))
         self._by_id[block.id] = block
         self._by_subject[key] = (*self._by_subject.get(key, ()), block)
         self._note(block.subject_kind, block.subject)
@@ -94,7 +96,7 @@ class AdmissionView:
         block = self._by_id.pop(block_id, None)
         if block is None:
             return
-        key = (block.subject_kind, block.subject)
+        key = (block.subject_kind, normal_text(block.subject))
         left = tuple(other for other in self._by_subject[key] if other.id != block_id)
         if left:
             self._by_subject[key] = left

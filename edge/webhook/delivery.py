@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import json
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -24,13 +25,13 @@ from edge.clock import Clock
 from edge.config import WebhookSection
 from edge.errors import GateError, LedgerUnavailable
 from edge.ledger.base import LedgerBase
-from edge.ledger.decisions import Decisions
 from edge.telemetry.metrics import Metrics
 from edge.webhook import state as files
-from edge.webhook.events import Event, events_of
+from edge.webhook.events import Event
 from edge.webhook.receiver import Receiver
-from edge.webhook.schedule import retry_after_ms
+from edge.webhook.schedule import REFUSALS, is_refusal, retry_after_ms
 from edge.webhook.signing import key_of
+from edge.webhook.source import Source
 from edge.webhook.state import DeliveryState, Waiting
 
 _POLL_S = 0.25
@@ -38,7 +39,14 @@ _PAUSE_S = 0.02
 _SAVE_S = 1.0
 """Between saves; what was delivered in between is sent again after a crash, under its id."""
 _GRACE_S = 2.0
-_REBUILD = 200
+_PAGES = 20
+"""Of the audit log, that are taken up in one turn."""
+_MAX_TRIED = 10_000
+"""Events that have failed and wait; those that wait for their first try are ``webhook.max_waiting``."""
+_MAX_BURIED = 50
+"""Events that are given up in one turn for others."""
+_EARLY, _MAX_EARLY = 8, 64
+"""Events that are tried before their pause is over, for each that is delivered; and at most."""
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +66,7 @@ class Delivery:
         """``directory``: where what was delivered is remembered. Raises ConfigError."""
         self._settings = settings
         self._directory = directory
-        self._decisions = Decisions(ledger)
+        self._source = Source(ledger)
         self._metrics = metrics
         self._clock = clock
         self._spread = spread
@@ -73,6 +81,15 @@ class Delivery:
         self._state = DeliveryState(0)
         self._events: dict[str, Event] = {}
         """Of what waits; those that are missing here are read from the ledger again."""
+        self._held: set[str] = set()
+        """What failed when its time had come, and no time was asked for: tried early once others arrive."""
+        self._early = 0
+        self._taken = 0
+        """Events that the receiver took in this run."""
+        self._failed: dict[str, int] = {}
+        """How many those were when an event that waits first failed in this run."""
+        self._unwanted: set[str] = set()
+        """What was refused, or failed although the receiver took others since it first did."""
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._changed = False
@@ -88,9 +105,10 @@ class Delivery:
         """
         known = await asyncio.to_thread(files.load, self._directory)
         if known is None:
-            known = DeliveryState(await asyncio.to_thread(self._decisions.newest))
+            known = DeliveryState(await asyncio.to_thread(self._source.newest))
             await asyncio.to_thread(files.save, self._directory, known)
         self._state = known
+        self._held = {each.id for each in known.waiting.values() if each.attempts}
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -103,13 +121,16 @@ class Delivery:
         await self._task
         try:
             await self._turn()
-            if self._sending:
-                await asyncio.wait(self._sending.values(), timeout=_GRACE_S)
-            for task in list(self._sending.values()):
-                task.cancel()
-            await asyncio.gather(*self._sending.values(), return_exceptions=True)
-            await self._save()
         except (GateError, OSError) as error:
+            log.warning("the last decisions wait for the next start of the gate", error=str(error))
+        if self._sending:
+            await asyncio.wait(self._sending.values(), timeout=_GRACE_S)
+        for task in list(self._sending.values()):
+            task.cancel()
+        await asyncio.gather(*self._sending.values(), return_exceptions=True)
+        try:
+            await self._save()
+        except OSError as error:
             log.warning("what webhooks have delivered was not saved", error=str(error))
         log.info("webhooks stop", waiting=len(self._state.waiting))
         await self._receiver.aclose()
@@ -133,59 +154,109 @@ class Delivery:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _turn(self) -> None:
-        await self._take_up()
-        now = self._clock.wall_ms()
-        due = [each for each in self._state.waiting.values() if each.next_ms <= now]
-        # What fails again and again must not hold up what was never tried.
-        due = sorted((w for w in due if w.id not in self._sending), key=lambda w: (w.attempts, w.number))
-        for waiting in due[: max(0, self._settings.concurrency - len(self._sending))]:
-            event = await self._event(waiting)
-            if event is None:
-                self._give_up(waiting, "its decision is not in the ledger any more")
-            else:
-                self._sending[waiting.id] = asyncio.create_task(self._send(waiting, event))
-        oldest = min((each.since_ms for each in self._state.waiting.values()), default=now)
-        self._metrics.webhooks_waiting.set(len(self._state.waiting))
-        self._metrics.webhook_oldest.set((now - oldest) / 1000)
-        await self._save()
+        try:
+            await self._take_up()
+        finally:
+            # What was taken up before is sent, whatever is wrong with what follows.
+            try:
+                await self._send_due()
+            finally:
+                self._measure()
+                await self._save()
 
     async def _take_up(self) -> None:
         """New decisions, as many as may wait; the others stay where they are, in the ledger."""
-        while len(self._state.waiting) < self._settings.max_waiting:
-            decisions = await asyncio.to_thread(self._decisions.after, self._state.cursor)
-            if not decisions:
+        for _ in range(_PAGES):
+            untried = sum(not each.attempts for each in self._state.waiting.values())
+            if untried >= self._settings.max_waiting:
+                return
+            page = await asyncio.to_thread(self._source.after, self._state.cursor)
+            if page is None:
+                return
+            wanted = [each for each in page.events if self._wanted(each)]
+            if wanted and not self._makes_room():
                 return
             now = self._clock.wall_ms()
-            for decision in decisions:
-                if decision.gate == self._decisions.gate:
-                    for event in events_of(decision):
-                        if self._wanted(event):
-                            self._state.waiting[event.id] = Waiting(event.id, event.number, now)
-                            self._events[event.id] = event
-                self._state.cursor = decision.entry.number
+            for event in wanted:
+                self._state.waiting[event.id] = Waiting(event.id, event.number, now)
+                self._events[event.id] = event
+            self._state.cursor = page.last
             self._changed = True
+
+    def _makes_room(self) -> bool:
+        """Whether more may wait. Where too many have failed, the most tried of those that the receiver does
+        not want are given up; what fails because it is away stays."""
+        tried = [each for each in self._state.waiting.values() if each.attempts]
+        over = len(tried) - _MAX_TRIED
+        unwanted = (each for each in tried if each.id in self._unwanted and each.id not in self._sending)
+        given_up = heapq.nlargest(
+            min(over, _MAX_BURIED), unwanted, key=lambda each: (each.attempts, -each.number)
+        )
+        for waiting in given_up:
+            self._give_up(waiting, f"over {_MAX_TRIED} events fail, and it was tried most often")
+        return len(given_up) >= over
 
     def _wanted(self, event: Event) -> bool:
         return not self._settings.events or event.type in self._settings.events
 
-    async def _event(self, waiting: Waiting) -> Event | None:
-        if waiting.id not in self._events:
-            missing = [each for each in self._state.waiting.values() if each.id not in self._events]
-            numbers = {waiting.number, *(each.number for each in missing[:_REBUILD])}
-            for decision in await asyncio.to_thread(self._decisions.of, sorted(numbers)):
-                self._events.update((event.id, event) for event in events_of(decision))
-        return self._events.get(waiting.id)
+    async def _send_due(self) -> None:
+        now = self._clock.wall_ms()
+        idle = [each for each in self._state.waiting.values() if each.id not in self._sending]
+        free = self._settings.concurrency - len(self._sending)
+        due = _least_tried(free, (each for each in idle if each.next_ms <= now))
+        early = _least_tried(
+            min(free - len(due), self._early),
+            (each for each in idle if each.next_ms > now and each.id in self._held),
+        )
+        unread = []
+        for waiting in (*due, *early):
+            if waiting.id in self._events:
+                self._begin(waiting, now)
+            else:
+                unread.append(waiting)
+        if not unread:
+            return
+        events = await asyncio.to_thread(self._source.of, sorted({each.number for each in unread}))
+        for waiting in unread:
+            if waiting.id in events:
+                self._events[waiting.id] = events[waiting.id]
+                self._begin(waiting, now)
+            else:
+                self._give_up(waiting, "its decision cannot be read from the ledger any more")
 
-    async def _send(self, waiting: Waiting, event: Event) -> None:
+    def _begin(self, waiting: Waiting, now: int) -> None:
+        early = waiting.next_ms > now
+        self._early -= early
+        self._held.discard(waiting.id)
+        sending = self._send(waiting, self._events[waiting.id], early)
+        self._sending[waiting.id] = asyncio.create_task(sending)
+
+    def _measure(self) -> None:
+        waiting, now = self._state.waiting, self._clock.wall_ms()
+        oldest = min((each.since_ms for each in waiting.values()), default=now)
+        self._metrics.webhooks_waiting.set(len(waiting))
+        self._metrics.webhook_oldest.set((now - oldest) / 1000)
+
+    async def _send(self, waiting: Waiting, event: Event, early: bool) -> None:
+        taken_before = self._taken
         try:
             attempt = await self._receiver.send(event)
+            now = self._clock.wall_ms()
             if attempt.delivered:
                 self._metrics.webhooks.labels("delivered").inc()
+                self._taken += 1
                 self._done(waiting.id)
+                self._early = min(self._early + _EARLY, _MAX_EARLY, len(self._held))
                 return
             waiting.attempts += 1
-            now = self._clock.wall_ms()
-            if now - waiting.since_ms >= self._settings.max_age_ms:
+            self._changed = True
+            refused = is_refusal(attempt.status)
+            others = taken_before > self._failed.setdefault(waiting.id, self._taken)
+            if refused or others:
+                self._unwanted.add(waiting.id)
+            # A receiver that refuses everything is set up wrongly: then all of it is kept.
+            hopeless = refused and others and waiting.attempts >= REFUSALS
+            if hopeless or now - waiting.since_ms >= self._settings.max_age_ms:
                 self._give_up(waiting, attempt.problem)
                 return
             self._metrics.webhooks.labels("failed").inc()
@@ -197,7 +268,8 @@ class Delivery:
                 attempt.retry_after_ms,
             )
             waiting.next_ms = now + pause_ms
-            self._changed = True
+            if not early and not attempt.retry_after_ms:
+                self._held.add(waiting.id)
             log.warning(
                 "webhook not delivered, it is tried again",
                 event_id=event.id,
@@ -213,6 +285,9 @@ class Delivery:
     def _done(self, ident: str) -> None:
         self._state.waiting.pop(ident, None)
         self._events.pop(ident, None)
+        self._held.discard(ident)
+        self._failed.pop(ident, None)
+        self._unwanted.discard(ident)
         self._changed = True
 
     def _give_up(self, waiting: Waiting, problem: str) -> None:
@@ -268,3 +343,8 @@ class Delivery:
                 log.warning("webhooks wait for the ledger", error=why)
             else:
                 log.info("webhooks go on")
+
+
+def _least_tried(count: int, waiting: Iterable[Waiting]) -> list[Waiting]:
+    """What fails again and again must not hold up what was never tried; of equals the oldest first."""
+    return heapq.nsmallest(count, waiting, key=lambda each: (each.attempts, each.number))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 import ssl
 import time
 from collections.abc import Sequence
@@ -16,11 +15,14 @@ import httpx
 from edge import __version__
 from edge.errors import ConfigError
 from edge.webhook.events import Event
+from edge.webhook.names import Host
 from edge.webhook.schedule import parse_retry_after
 from edge.webhook.signing import signed_headers
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _SHOWN_BYTES = 200
+_MAX_ADDRESSES = 4
+"""Of a name, that an attempt tries to connect to; they share its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class Receiver:
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"webhook.ca: {ca}: {error}") from None
         self._url = httpx.URL(url)
+        self._name = self._url.raw_host.decode("ascii")
+        self._host = Host(self._name, self._url.port or (443 if self._url.scheme == "https" else 80))
+        self._connected = ""
+        """The address that could be connected to last is the first of the next attempt."""
         self._keys = keys
         self._timeout_s = timeout_ms / 1000
         self._public_only = public_only
@@ -71,11 +77,6 @@ class Receiver:
 
     async def send(self, event: Event) -> Attempt:
         """One attempt, signed with the time of now."""
-        headers = {
-            "content-type": "application/json",
-            "user-agent": f"edge-gate/{__version__}",
-            **signed_headers(event.id, time.time_ns() // 1_000_000_000, event.body, self._keys),
-        }
         started = time.monotonic()
 
         def ended(status: int, problem: str = "", retry_after_ms: int | None = None) -> Attempt:
@@ -84,13 +85,7 @@ class Receiver:
         try:
             # httpx bounds each read, not their sum.
             async with asyncio.timeout(self._timeout_s):
-                url, extensions = await self._target()
-                headers["host"] = self._url.netloc.decode("ascii")
-                request = self._client.stream(
-                    "POST", url, content=event.body, headers=headers, extensions=extensions
-                )
-                async with request as response:
-                    shown = await _beginning(response)
+                response, shown = await self._post(event)
         except TimeoutError:
             return ended(0, f"no answer within {self._timeout_s:g} s")
         except _NotPublic as error:
@@ -101,18 +96,41 @@ class Receiver:
         problem = "" if response.is_success else f"status {response.status_code}: {shown}"
         return ended(response.status_code, problem, after)
 
-    async def _target(self) -> tuple[httpx.URL, dict[str, str]]:
-        """Where to connect to: with ``public_only`` an address that was looked at, not its name."""
-        if not self._public_only:
-            return self._url, {}
-        host = self._url.host
-        port = self._url.port or (443 if self._url.scheme == "https" else 80)
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [str(each[4][0]) for each in found]
+    async def _post(self, event: Event) -> tuple[httpx.Response, str]:
+        """The answer of the first address that can be connected to, and its beginning."""
+        headers = {
+            "host": self._url.netloc.decode("ascii"),
+            "content-type": "application/json",
+            "user-agent": f"edge-gate/{__version__}",
+            **signed_headers(event.id, time.time_ns() // 1_000_000_000, event.body, self._keys),
+        }
+        addresses = await self._addresses()
+        timeout = httpx.Timeout(self._timeout_s, connect=self._timeout_s / len(addresses))
+        for number, address in enumerate(addresses, 1):
+            request = self._client.stream(
+                "POST",
+                self._url.copy_with(host=address),
+                content=event.body,
+                headers=headers,
+                timeout=timeout,
+                extensions={"sni_hostname": self._name},
+            )
+            try:
+                async with request as response:
+                    self._connected = address
+                    return response, await _beginning(response)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if number == len(addresses):
+                    raise
+        raise AssertionError("a host has an address, or its look-up raises")
+
+    async def _addresses(self) -> list[str]:
+        """Where to connect to; with ``public_only`` all of the name's addresses were looked at."""
+        addresses = await self._host.addresses()
         inside = [each for each in addresses if not ipaddress.ip_address(each.partition("%")[0]).is_global]
-        if inside or not addresses:
-            raise _NotPublic(f"webhook.public_only: {host} is at {', '.join(inside) or 'no address'}")
-        return self._url.copy_with(host=addresses[0]), {"sni_hostname": host}
+        if self._public_only and inside:
+            raise _NotPublic(f"webhook.public_only: {self._name} is at {', '.join(inside)}")
+        return sorted(addresses, key=lambda each: each != self._connected)[:_MAX_ADDRESSES]
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+REFUSALS = 8
+"""An event that was tried as often, and is refused while others are taken, is given up."""
 _MAX_DOUBLINGS = 32
+_NOT_NOW = frozenset({408, 425, 429})
 
 
 def retry_after_ms(
@@ -23,3 +26,8 @@ def parse_retry_after(value: str | None) -> int | None:
     if value is None or not value.strip().isascii() or not value.strip().isdigit():
         return None
     return min(int(value.strip()[:9]), 10**8) * 1000
+
+
+def is_refusal(status: int) -> bool:
+    """Whether the receiver says that it does not want this event, rather than not now."""
+    return 400 <= status < 500 and status not in _NOT_NOW

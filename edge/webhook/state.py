@@ -6,10 +6,8 @@ that a crash at any moment sends an event again under the same id, and never los
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from edge.errors import ConfigError
@@ -31,6 +29,9 @@ class Waiting:
     attempts: int = 0
     next_ms: int = 0
     """Not before; wall time."""
+
+
+_NAMES = tuple(each.name for each in fields(Waiting))
 
 
 @dataclass(slots=True)
@@ -62,12 +63,16 @@ def load(directory: Path) -> DeliveryState | None:
 
 def copy_of(state: DeliveryState) -> DeliveryState:
     """For ``save`` in another thread, while the original goes on changing."""
-    return DeliveryState(state.cursor, {key: copy.copy(each) for key, each in state.waiting.items()})
+    waiting = {
+        key: Waiting(each.id, each.number, each.since_ms, each.attempts, each.next_ms)
+        for key, each in state.waiting.items()
+    }
+    return DeliveryState(state.cursor, waiting)
 
 
 def save(directory: Path, state: DeliveryState) -> None:
     """On disk, whole, when it returns. Raises OSError."""
-    waiting = [dataclasses.asdict(each) for each in state.waiting.values()]
+    waiting = [{name: getattr(each, name) for name in _NAMES} for each in state.waiting.values()]
     text = json.dumps({"cursor": state.cursor, "waiting": waiting})
     with appearing(directory, NAME, ".json") as (partial, _):
         partial.write_text(text, encoding="utf-8")

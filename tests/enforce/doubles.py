@@ -146,7 +146,7 @@ class SrsDouble(Double):
 
 
 class MediaMtxDouble(Double):
-    """With RTMPS switched off: its collection answers 404 in nobody's words."""
+    """With RTMPS switched off: its collection answers 404 in nobody's words. RTSP is refused: it has none."""
 
     kind = "mediamtx"
     ids = (

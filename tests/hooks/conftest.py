@@ -16,11 +16,12 @@ from edge.hooks import Admission
 
 @dataclass
 class RecordingGate:
-    """Admits with ``answer``; ``admitted`` is what it would still say of its streams."""
+    """Admits with ``answer``; ``admitted`` is what it would still say of its streams, but those it cuts."""
 
     answer: Admission = field(default_factory=lambda: Admission(True, StreamId("st1"), "admitted"))
     failure: GateError | None = None
     admitted: bool = True
+    cutting: set[StreamId] = field(default_factory=set)
     publishes: list[Publish] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
@@ -41,7 +42,7 @@ class RecordingGate:
         return False
 
     async def still_admitted(self, stream_id: StreamId) -> bool:
-        return self.admitted
+        return self.admitted and stream_id not in self.cutting
 
     async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
         self.seen.append(f"ended {server} {connection} {app}/{name}")
@@ -49,23 +50,30 @@ class RecordingGate:
 
 @dataclass
 class ServerState:
-    """A connector to a server in which ``live`` holds; None: its state cannot be read."""
+    """A connector to a server where ``live`` publish; None: its state cannot be read."""
 
     live: set[str] | None = field(default_factory=set)
+    connected: set[str] = field(default_factory=set)
+    """Connections that do not publish."""
     cuts: list[str] = field(default_factory=list)
     obeys: bool = True
     kind: str = "node-media-server"
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         self.cuts.append(target.connection)
-        if self.obeys and self.live is not None:
+        if self.live is None:
+            return CutAttempt(False, None)
+        known = target.connection in self.live | self.connected
+        if self.obeys:
             self.live.discard(target.connection)
-        return CutAttempt(True, None)
+            self.connected.discard(target.connection)
+        return CutAttempt(True, int(known))
 
     async def is_live(self, target: CutTarget) -> bool | None:
-        return None if self.live is None else target.connection in self.live
+        return None if self.live is None else target.connection in self.live | self.connected
 
-    publishes = is_live
+    async def publishes(self, target: CutTarget) -> bool | None:
+        return None if self.live is None else target.connection in self.live
 
 
 async def until(condition: Callable[[], bool]) -> None:

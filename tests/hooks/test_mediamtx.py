@@ -30,7 +30,7 @@ PUBLISH: dict[str, Any] = {
     "path": "live/show",
     "protocol": "rtmp",
     "id": CONNECTION.partition("/")[2],
-    "query": "user=u42&key=sek&user=innocent",
+    "query": "user=u42&key=sek",
     "userAgent": "FMLE/3.0",
 }
 
@@ -69,6 +69,18 @@ async def test_refused(gate: RecordingGate, http: httpx.AsyncClient, reason: str
     gate.answer = Admission(False, None, reason, notice=said)
     response = await http.post(HOOK, json=PUBLISH)
     assert (response.status_code, response.text) == (status, f"{said.en}\n{said.ar}\n")
+
+
+@pytest.mark.parametrize("protocol", ["rtsp", "rtsps"])
+async def test_who_could_not_be_cut_is_told_so(
+    gate: RecordingGate, http: httpx.AsyncClient, protocol: str
+) -> None:
+    response = await http.post(HOOK, json={**PUBLISH, "protocol": protocol})
+    assert response.status_code == 400
+    assert (
+        response.text == "protocol: must not be RTSP, which cannot be cut: publish by RTMP, SRT or WebRTC\n"
+    )
+    assert gate.seen == []
 
 
 @pytest.mark.parametrize("action", ["read", "playback"])
@@ -133,6 +145,10 @@ async def test_bad_calls_are_refused(gate: RecordingGate, http: httpx.AsyncClien
         ("id", ""),
         ("id", "../paths"),
         ("protocol", "hls"),
+        ("protocol", "rtsp"),
+        ("protocol", "rtsps"),
+        ("query", "user=u42&user=u43"),
+        ("user", "u43"),
         ("protocol", None),
         ("query", "user=%FF"),
     ],
@@ -144,7 +160,7 @@ def test_refused_with_the_field(field: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("query", "user", "broadcaster"),
-    [("user=u42", "login", "u42"), ("", "login", "login"), ("", "", "live/show")],
+    [("user=u42", "", "u42"), ("user=u42", "u42", "u42"), ("", "login", "login"), ("", "", "live/show")],
 )
 def test_the_broadcaster(query: str, user: str, broadcaster: str) -> None:
     assert read_publish({**PUBLISH, "query": query, "user": user}, ARGUMENTS).broadcaster == broadcaster

@@ -43,11 +43,15 @@ def test_another_argument_names_the_broadcaster() -> None:
 
 
 def test_what_a_publisher_appends_never_wins() -> None:
-    hostile = MEASURED + (
-        b"&user=u42&name=other&app=other&clientid=9&addr=1.2.3.4&call=publish_done&user=innocent&key=a&key=b"
-    )
+    hostile = MEASURED + b"&user=u42&name=other&app=other&clientid=9&addr=1.2.3.4&call=publish_done&key=a"
     honest = MEASURED + b"&user=u42&key=a"
     assert read_publish(parse_form(hostile), ARGUMENTS) == read_publish(parse_form(honest), ARGUMENTS)
+
+
+@pytest.mark.parametrize("repeated", [b"&user=u42&user=innocent", b"&key=a&key=b"])
+def test_an_argument_that_is_given_twice_is_refused(repeated: bytes) -> None:
+    with pytest.raises(InvalidInput, match="must be given once"):
+        read_publish(parse_form(MEASURED + repeated), ARGUMENTS)
 
 
 @given(

@@ -111,6 +111,15 @@ async def test_a_replay_or_a_second_publisher_is_refused(
     await until(lambda: server.deleted == [SESSION])
 
 
+async def test_who_does_not_publish_does_not_prove_its_cut(
+    gate: RecordingGate, server: Server, http: httpx.AsyncClient
+) -> None:
+    server.publisher, gate.admitted = "somebodyelse", False
+    assert (await http.post(HOOK, json=MEASURED)).status_code == 403
+    assert gate.seen == ["admit u42"]
+    await until(lambda: server.deleted == [SESSION])
+
+
 async def test_a_block_meanwhile_refuses(gate: RecordingGate, http: httpx.AsyncClient) -> None:
     gate.admitted = False
     assert (await http.post(HOOK, json=MEASURED)).status_code == 403
@@ -196,11 +205,14 @@ def test_bounds() -> None:
         read_publish({**MEASURED, "query": {"user": "a" * 513}}, ARGUMENTS)
 
 
-def test_of_an_argument_that_is_given_twice_the_first_counts() -> None:
-    fields = {**MEASURED, "query": {"user": ["u42", "innocent"], "key": []}}
-    with pytest.raises(InvalidInput, match="key"):
-        read_publish(fields, ARGUMENTS)
-    assert read_publish({**fields, "query": {"user": ["u42", "innocent"]}}, ARGUMENTS).broadcaster == "u42"
+@pytest.mark.parametrize(
+    ("query", "field"), [({"user": ["u42", "innocent"]}, "user"), ({"user": "u42", "key": []}, "key")]
+)
+def test_an_argument_has_one_value(query: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{field}: must be given once"):
+        read_publish({**MEASURED, "query": query}, ARGUMENTS)
+    same = {"user": ["u42", "u42"], "other": ["a", "b"]}
+    assert read_publish({**MEASURED, "query": same}, ARGUMENTS).broadcaster == "u42"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ OPENING: dict[str, Any] = {
         "direction": "incoming",
         "protocol": "rtmp",
         "status": "opening",
-        "url": "rtmp://ome:1935/live/show?user=u42&key=sek&user=innocent",
+        "url": "rtmp://ome:1935/live/show?user=u42&key=sek",
         "time": "2021-05-12T13:45:00.000Z",
     },
 }

@@ -27,7 +27,7 @@ BODY: dict[str, Any] = {
     "app": "live",
     "id": SESSION,
     "ip": "192.0.2.7",
-    "params": "user=u42&key=sek&user=innocent",
+    "params": "user=u42&key=sek",
     "port": 65284,
     "schema": "rtmp",
     "protocol": "rtmp",
@@ -97,7 +97,17 @@ async def test_bad_calls_are_refused(gate: RecordingGate, http: httpx.AsyncClien
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("id", ""), ("id", "a b"), ("id", 7), ("stream", "a/b"), ("app", None), ("params", "user=%FF")],
+    [
+        ("id", ""),
+        ("id", "a b"),
+        ("id", 7),
+        ("stream", "a/b"),
+        ("app", None),
+        ("params", "user=%FF"),
+        ("params", "user=u42&user=u43"),
+        ("schema", "rtc"),
+        ("originTypeStr", "rtc_push"),
+    ],
 )
 def test_refused_with_the_field(field: str, value: object) -> None:
     with pytest.raises(InvalidInput):

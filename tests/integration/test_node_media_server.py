@@ -60,7 +60,7 @@ def test_calm_then_violent_is_watched_cut_and_kept_out(
     pull_url = server.pull_url if pull == "rtmp" else f"{server.api_url}/{{app}}/{{name}}.flv"
     with GateProcess(tmp_path / "gate", config=config_for(server, pull_url)) as gate:
         server.start(gate.http, SECRET)
-        url = server.url("cam", "user=u42&key=sek&user=innocent&name=other")
+        url = server.url("cam", "user=u42&key=sek&name=other")
         with Publisher(url, programme) as publisher:
             assert publisher.wait(PATIENCE_S) != 0, "ffmpeg ends with an error when it is cut"
 
@@ -73,6 +73,8 @@ def test_calm_then_violent_is_watched_cut_and_kept_out(
         with Publisher(url, programme) as again:
             assert again.wait(PATIENCE_S) != 0
         until_metric(gate, 'edge_admissions_total{reason="blocked"} 1.0')
+        with Publisher(server.url("cam", "user=u43&user=u42"), programme) as twofold:
+            assert twofold.wait(PATIENCE_S) != 0, "it names two broadcasters"
         assert 'edge_admissions_total{reason="admitted"} 1.0' in metrics(gate)
 
         with Publisher(server.url("cam2", "user=u43"), programme) as other:

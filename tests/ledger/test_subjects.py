@@ -23,7 +23,12 @@ from edge.ledger.subjects import MAX_SUBJECT, normal_subject, parse_address
         (SubjectKind.ADDRESS, "2001:DB8::/32", "2001:db8::/32"),
         (SubjectKind.ADDRESS, "fe80::1%eth0", "fe80::1"),
         (SubjectKind.ATTRIBUTE, "device=a=b", "device=a=b"),
+        (SubjectKind.ATTRIBUTE, "device= d9 ", "device=d9"),
         (SubjectKind.BROADCASTER, "live/anna", "live/anna"),
+        (SubjectKind.BROADCASTER, " u42 ", "u42"),
+        (SubjectKind.BROADCASTER, "zoe\u0308", "zo\u00eb"),
+        (SubjectKind.BROADCASTER, "Anna", "Anna"),
+        (SubjectKind.STREAM_KEY, "sek ", "sek"),
     ],
 )
 def test_kept_in_one_form(kind: SubjectKind, given: str, kept: str) -> None:
@@ -39,7 +44,9 @@ def test_kept_in_one_form(kind: SubjectKind, given: str, kept: str) -> None:
         (SubjectKind.ADDRESS, "nowhere", "neither an address nor a network"),
         (SubjectKind.ATTRIBUTE, "device", "NAME=VALUE"),
         (SubjectKind.ATTRIBUTE, "=7", "NAME=VALUE"),
+        (SubjectKind.ATTRIBUTE, "device= ", "NAME=VALUE"),
         (SubjectKind.BROADCASTER, "", "empty"),
+        (SubjectKind.BROADCASTER, " ", "empty"),
         (SubjectKind.STREAM_KEY, "x" * (MAX_SUBJECT + 1), f"{MAX_SUBJECT + 1} characters"),
     ],
 )

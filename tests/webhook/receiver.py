@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +28,9 @@ class Platform:
 
     secret: str
     answer: Callable[[int], int | float] = lambda nth: 204
+    by_type: Mapping[str, int] = field(default_factory=dict)
+    """Statuses for some types of events, whatever ``answer`` says."""
+    retry_after: str = "0"
     port: int = 0
     ids: list[str] = field(default_factory=list)
     """Of every request that came, in order."""
@@ -52,7 +55,7 @@ class Platform:
         headers = dict(request.headers)
         verify(headers, body, [key_of(self.secret)], int(time.time()))
         with self._news:
-            answer = self.answer(len(self.ids))
+            answer = self.by_type.get(json.loads(body)["type"], self.answer(len(self.ids)))
             self.ids.append(headers[ID])
             if isinstance(answer, int) and 200 <= answer < 300:
                 self.taken.append({"id": headers[ID], **json.loads(body)})
@@ -60,7 +63,7 @@ class Platform:
         if isinstance(answer, float):
             await asyncio.sleep(answer)
             return PlainTextResponse("too late")
-        more = {"retry-after": "0", "location": "/elsewhere"}
+        more = {"retry-after": self.retry_after, "location": "/elsewhere"}
         return Response(b"" if answer == 204 else b"not \x1b[31mnow", status_code=answer, headers=more)
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from edge.ledger import DurableLedger
 from edge.ledger.audit import AuditRow
 from edge.ledger.decisions import Decision, Decisions
 from edge.webhook.events import TYPES, events_of
-from edge.webhook.schedule import parse_retry_after, retry_after_ms
+from edge.webhook.schedule import is_refusal, parse_retry_after, retry_after_ms
 
 
 def test_every_event_of_a_life_and_the_same_ids_when_read_again(lived: DurableLedger) -> None:
@@ -90,3 +90,8 @@ def test_pauses_grow_to_a_bound_and_keep_what_the_receiver_asks(
 def test_retry_after() -> None:
     given = ["7", " 7 ", "-1", "soon", "", None, "9" * 400, "٣"]
     assert [parse_retry_after(value) for value in given] == [7000, 7000, None, None, None, None, 10**11, None]
+
+
+@given(st.integers(0, 599))
+def test_what_may_be_taken_later_is_no_refusal(status: int) -> None:
+    assert is_refusal(status) == (status // 100 == 4 and status not in (408, 425, 429))

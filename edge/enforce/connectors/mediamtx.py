@@ -1,7 +1,8 @@
 """Cutting at MediaMTX: ``POST /v3/{kind}/kick/{id}``, looked up in the same API.
 
-The connection is ``PROTOCOL/UUID``, because each protocol has an API of its own. Source: mediamtx
-``api/openapi.yaml``. Not run against a real MediaMTX here.
+The connection is ``PROTOCOL/UUID``, because each protocol has an API of its own. RTSP is not among them:
+its hook names a connection, and its API kicks sessions. Source: mediamtx ``api/openapi.yaml``,
+``internal/servers/rtsp``. Not run against a real MediaMTX here.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ COLLECTIONS = {
     # Whether the hook tells the encrypted variants apart depends on the version: both are asked.
     "rtmp": ("rtmpconns", "rtmpsconns"),
     "rtmps": ("rtmpsconns", "rtmpconns"),
-    "rtsp": ("rtspsessions", "rtspssessions"),
-    "rtsps": ("rtspssessions", "rtspsessions"),
     "srt": ("srtconns",),
     "webrtc": ("webrtcsessions",),
 }
 """Protocol of the hook to the collections in which the API may list the connection."""
-CONNECTION = re.compile(r"(rtmps?|rtsps?|srt|webrtc)/([0-9A-Fa-f-]{1,64})")
+CONNECTION = re.compile(r"(rtmps?|srt|webrtc)/([0-9A-Fa-f-]{1,64})")
 
 
 class MediaMtxConnector:

@@ -1,0 +1,91 @@
+"""Events as the ledger has them. A decision that cannot be told is passed, with an error line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import structlog
+
+from edge.errors import InvalidInput
+from edge.ledger.base import LedgerBase
+from edge.ledger.decisions import Decision, Decisions
+from edge.webhook.events import Event, events_of
+
+_UNREADABLE = (
+    InvalidInput,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What an entry's content leads to; all else is the machine's trouble, and may be over next time."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What follows in the audit log."""
+
+    events: tuple[Event, ...]
+    last: int
+    """Number of the last audit entry of the page: the next one begins after it."""
+
+
+class Source:
+    """This gate's own decisions as events. Blocks; raises LedgerUnavailable."""
+
+    def __init__(self, ledger: LedgerBase) -> None:
+        self._decisions = Decisions(ledger)
+
+    def newest(self) -> int:
+        """Number of the last audit entry; 0 before the first."""
+        return self._decisions.newest()
+
+    def after(self, number: int) -> Page | None:
+        """The events of the next entries, in order; None where there are no more entries."""
+        try:
+            decisions = self._decisions.after(number)
+        except _UNREADABLE:
+            return self._one_after(number)
+        return self._page(decisions)
+
+    def of(self, numbers: Collection[int]) -> dict[str, Event]:
+        """By id, the events of those entries; what cannot be read is left out."""
+        try:
+            decisions = self._decisions.of(numbers)
+        except _UNREADABLE:
+            if len(numbers) > 1:
+                return {key: event for each in numbers for key, event in self.of([each]).items()}
+            log.exception("webhooks: an audit entry cannot be read", audit_numbers=list(numbers))
+            return {}
+        return {event.id: event for decision in decisions for event in _told(decision)}
+
+    def _one_after(self, number: int) -> Page | None:
+        try:
+            return self._page(self._decisions.after(number, limit=1))
+        except _UNREADABLE:
+            log.exception("webhooks: an audit entry cannot be read, nobody is told of it", after=number)
+            return Page((), number + 1)
+
+    def _page(self, decisions: tuple[Decision, ...]) -> Page | None:
+        if not decisions:
+            return None
+        own = (each for each in decisions if each.gate == self._decisions.gate)
+        events = tuple(event for decision in own for event in _told(decision))
+        return Page(events, decisions[-1].entry.number)
+
+
+def _told(decision: Decision) -> tuple[Event, ...]:
+    try:
+        return events_of(decision)
+    except Exception:
+        log.exception(
+            "webhooks: a decision cannot be put into words, nobody is told of it",
+            audit_number=decision.entry.number,
+            what=decision.entry.what,
+        )
+        return ()
