@@ -18,14 +18,18 @@ from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia
 from edge.evidence.durable import appearing
 from edge.stream.annexb import framing_of
-from edge.stream.decode import Decoder
 
 _MILLISECONDS: Final = Fraction(1, 1000)
-# No edit list: with stamps out of order it would make players leave frames out.
-_MP4: Final = {"movflags": "+faststart", "use_editlist": "0"}
+# No edit list: with stamps out of order it would make players leave frames out. No faststart: it reads and
+# writes the whole file anew, in one call that lets no other thread run.
+_MP4: Final = {"use_editlist": "0"}
 _VP9_TAG: Final = int.from_bytes(b"VP90", "little")
 _MAX_STEP_MS: Final = 60_000
 _LAST_FRAME_MS: Final = 40
+_NO_SIZE: Final = (2, 2)
+"""In the header of a clip whose size is not known: players take it from the media itself."""
+_VP9_FORMATS: Final = ("yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le")
+"""By profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +43,45 @@ class EvidenceClip:
 
 
 def write_clip(
-    units: Sequence[AccessUnit], codec: Codec, extradata: bytes, directory: Path, incident_id: str
+    units: Sequence[AccessUnit],
+    codec: Codec,
+    extradata: bytes,
+    directory: Path,
+    incident_id: str,
+    size: tuple[int, int] | None = None,
 ) -> EvidenceClip:
-    """Writes ``directory/INCIDENT.mp4`` from access units in decoding order.
+    """Writes ``directory/INCIDENT.mp4`` from access units in decoding order. ``size``: height and width of
+    its frames, where they are known. Nothing is decoded: it may be evidence of media that crashes decoders.
 
     The clip starts at the first keyframe. It appears under its name only when it is whole and synced to
-    disk, readable for the owner alone. Raises BrokenMedia when there is no keyframe or the muxer refuses
-    the media, InvalidInput for an id that is no file name, and OSError of the file system.
+    disk, readable for the owner alone; other threads go on while the disk is slow. Raises BrokenMedia when
+    there is no keyframe or the muxer refuses the media, InvalidInput for an id that is no file name, and
+    OSError of the file system.
     """
     first = next((i for i, unit in enumerate(units) if unit.keyframe and unit.data), None)
     if first is None:
         raise BrokenMedia(f"evidence of {incident_id}: no keyframe in the {len(units)} access units held")
     kept = [unit for unit in units[first:] if unit.data]
     with appearing(directory, incident_id, ".mp4") as (partial, path):
-        _mux(partial, kept, codec, extradata, incident_id)
-        size = partial.stat().st_size
+        _mux(partial, kept, codec, extradata, size or _NO_SIZE, incident_id)
+        written = partial.stat().st_size
     shown = [unit.pts_ms for unit in kept]
-    return EvidenceClip(path, min(shown), max(shown), size)
+    return EvidenceClip(path, min(shown), max(shown), written)
 
 
-def _mux(path: Path, units: list[AccessUnit], codec: Codec, extradata: bytes, incident_id: str) -> None:
+def _mux(
+    path: Path,
+    units: list[AccessUnit],
+    codec: Codec,
+    extradata: bytes,
+    size: tuple[int, int],
+    incident_id: str,
+) -> None:
+    height, width = size
     try:
-        height, width = _size_of(units[0], codec, extradata)
-        with av.open(str(path), "w", format="mp4", options=_MP4) as container:
+        # A file of Python's: FFmpeg's own would be written under the interpreter's lock, which the end of a
+        # clip is written under, too; this one gives it back for each write.
+        with path.open("wb") as file, av.open(file, "w", format="mp4", options=_MP4) as container:
             stream = _stream(container, codec, units[0], width, height)
             container.metadata["comment"] = f"edge-gate incident {incident_id}"
             for packet in _packets(units, codec, extradata):
@@ -76,11 +96,13 @@ def _stream(
 ) -> Stream:
     if codec is not Codec.VP9:
         return container.add_mux_stream(codec.value, width=width, height=height, time_base=_MILLISECONDS)
-    # The MP4 header of VP9 wants profile and pixel format; only a demuxer can put them into a stream.
+    # The MP4 header of VP9 wants profile and pixel format; only a demuxer can put the one into a stream, and
+    # for the other it would decode the keyframe, but for the whitelist.
     header = struct.pack("<4sHHIHHIIII", b"DKIF", 0, 32, _VP9_TAG, width, height, 1000, 1, 1, 0)
     frame = struct.pack("<IQ", len(keyframe.data), 0) + keyframe.data
-    with av.open(io.BytesIO(header + frame), format="ivf") as source:
+    with av.open(io.BytesIO(header + frame), format="ivf", options={"codec_whitelist": "none"}) as source:
         stream = container.add_stream_from_template(source.streams.video[0])
+        stream.codec_context.pix_fmt = _VP9_FORMATS[_vp9_profile(keyframe.data)]
         stream.time_base = _MILLISECONDS
         return stream
 
@@ -112,8 +134,6 @@ def _packets(units: list[AccessUnit], codec: Codec, extradata: bytes) -> Iterato
         yield previous
 
 
-def _size_of(unit: AccessUnit, codec: Codec, extradata: bytes) -> tuple[int, int]:
-    """Height and width for the container's header; one by one where the keyframe cannot be decoded."""
-    decoder = Decoder(codec, extradata)
-    frames = decoder.decode(unit) or decoder.drain()
-    return (frames[0].height, frames[0].width) if frames else (2, 2)
+def _vp9_profile(frame: bytes) -> int:
+    """The third and fourth bit of a frame, the low one first (VP9 bitstream specification, 6.2)."""
+    return frame[0] >> 5 & 1 | frame[0] >> 3 & 2

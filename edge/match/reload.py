@@ -10,7 +10,7 @@ import os
 import threading
 
 from edge.errors import BankError
-from edge.match.bankset import BankSet, Stamp, stamp_of
+from edge.match.bankset import BankSet, stamp_of
 from edge.match.matcher import Matcher
 
 _NICENESS = 10
@@ -27,17 +27,17 @@ class BackgroundReload:
         self._again = False
 
     def look(self, *, anew: bool = False) -> None:
-        """Start reading when a bank has changed, or ``anew`` whether or not; costs one ``stat`` a bank.
+        """Start reading when a bank has changed, or ``anew`` whether or not. Returns at once, also where the
+        directory is on a disk that does not answer. Raises RuntimeError where no thread can be started.
 
         While an earlier change is still being read, the directory is looked at again after it.
         """
         if self._thread is not None:
             self._again = True
             return
-        stamp = stamp_of(self._matcher.directory)
-        if anew or stamp != self._matcher.banks.stamp:
-            self._thread = threading.Thread(target=self._run, args=(stamp,), name="banks", daemon=True)
-            self._thread.start()
+        thread = threading.Thread(target=self._run, args=(anew,), name="banks", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def take(self) -> bool:
         """Swap in what has been read; whether there was anything. Never waits. What of it could not be read
@@ -52,17 +52,20 @@ class BackgroundReload:
         try:
             if isinstance(read, Exception):
                 raise read
-            assert read is not None
-            self._matcher.banks = read
-            return True
+            if read is not None:
+                self._matcher.banks = read
+            return read is not None
         finally:
             if again:
                 self.look()
 
-    def _run(self, stamp: Stamp) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    def _run(self, anew: bool) -> None:
         try:
+            stamp = stamp_of(self._matcher.directory)
+            if not anew and stamp == self._matcher.banks.stamp:
+                return
+            with contextlib.suppress(OSError, AttributeError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
             self._read = self._matcher.banks.read_anew(self._matcher.directory, stamp, strict=False)
         except Exception as error:  # whatever it is, the banks in use stay and it is said
             self._read = BankError(f"{self._matcher.directory}: {type(error).__name__}: {error}")

@@ -41,10 +41,17 @@ class CurrentStream:
 
     @staticmethod
     def create() -> int:
-        """New memory's file descriptor, to be inherited by the worker."""
-        with tempfile.TemporaryFile() as file:
-            file.truncate(PAGE_BYTES)
-            return os.dup(file.fileno())
+        """New memory's file descriptor, to be inherited by the worker.
+
+        On no disk, where the system can: the loop writes to it with each job, and a page of a file may have
+        to wait for the disk."""
+        try:
+            descriptor = os.memfd_create("edge-worker")
+        except (AttributeError, OSError):
+            with tempfile.TemporaryFile() as file:
+                descriptor = os.dup(file.fileno())
+        os.ftruncate(descriptor, PAGE_BYTES)
+        return descriptor
 
     @staticmethod
     def report_crashes(descriptor: int) -> None:

@@ -65,6 +65,23 @@ Command = (
 )
 
 
+def name_of(command: Command) -> str:
+    """For people."""
+    return type(_said(command)).__name__
+
+
+def stream_of(command: Command) -> tuple[str, int]:
+    """Id and number of the opening, as far as the command names them: empty, and 0."""
+    said = _said(command)
+    return getattr(said, "stream_id", ""), getattr(said, "opening", 0)
+
+
+def _said(command: Command) -> object:
+    """Of a message of the supervisor's, the one that it is made of."""
+    kind = command.WhichOneof("command") if isinstance(command, worker_pb2.ToWorker) else None
+    return command if kind is None else getattr(command, kind)
+
+
 class Inbox:
     """``put`` from any thread, ``get`` from the loop's. A reader of the socket in a thread of its own would
     cost the loop a wake-up, and a fight for the interpreter's lock, with each access unit."""

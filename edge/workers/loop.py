@@ -6,6 +6,7 @@ all state belong to the loop's thread.
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -26,7 +27,17 @@ from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.current import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.evidence import Evidence
-from edge.workers.inbox import Command, Inbox, PullAudio, PullEnded, PullOpened, PullUnit, SupervisorGone
+from edge.workers.inbox import (
+    Command,
+    Inbox,
+    PullAudio,
+    PullEnded,
+    PullOpened,
+    PullUnit,
+    SupervisorGone,
+    name_of,
+    stream_of,
+)
 from edge.workers.memory import GIVE_BACK_MS, give_back, resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
 from edge.workers.notices import Notices
@@ -36,11 +47,14 @@ from edge.workers.pulls import pull_of
 from edge.workers.settings import WorkerSettings
 from edge.workers.sound import WorkerSound
 from edge.workers.spare import SpareTime
+from edge.workers.stalls import Stalls
 from edge.workers.wire import PushedUnit
 
 _CHECK_STREAMS_MS: Final = 250.0
 _REST_SHARE: Final = 0.8
 """Share of the blind limit without media after which a caller is told that all is needed."""
+_END_BUDGETS: Final = 2.0
+"""What is left of a stream that has ended has so many budgets to be judged; later it would be late anyhow."""
 _LINGER_MS: Final = 10_000.0
 """How long a cut stream that has ended keeps its media for the evidence."""
 
@@ -77,7 +91,8 @@ class WorkerLoop:
         self._spare = SpareTime(settings.spare_load)
         self._times = Distributions()
         self._decoded = self._judged = 0
-        self._evidence = Evidence(send, settings.evidence_min_free_mb * 2**20)
+        self._evidence = Evidence(send, current, settings.evidence_min_free_mb * 2**20)
+        self._stalls = Stalls(clock)
         self._notices = Notices(send)
         self._picture = WorkerPicture(
             settings,
@@ -101,10 +116,10 @@ class WorkerLoop:
             )
         )
         while self._running:
+            self._stalls.begin()
             self._take_commands()
-            self._banks.check()
-            self._check_streams()
-            self._share_spare_time()
+            for housekeeping in (self._banks.check, self._check_streams, self._share_spare_time):
+                self._keep_house(housekeeping)
             job = self._jobs.pop()
             if job is None:
                 self._tidy()
@@ -132,6 +147,14 @@ class WorkerLoop:
             self._drop(stream)
         self._evidence.finish()
 
+    def _keep_house(self, housekeeping: Callable[[], None]) -> None:
+        """Something between two jobs, for all streams: none is over because it fails."""
+        try:
+            housekeeping()
+        except Exception:
+            log.exception("housekeeping failed", what=housekeeping.__qualname__)
+        self._stalls.lap(lambda: housekeeping.__qualname__)
+
     def _tidy(self) -> None:
         """While nothing is due."""
         now = self._clock.monotonic_ms()
@@ -144,12 +167,37 @@ class WorkerLoop:
     def _take_commands(self) -> None:
         wait_ms = 0.0 if len(self._jobs) else CHECK_MS
         for _ in range(self._settings.inbox_commands):
-            if (command := self.inbox.get(wait_ms)) is None:
+            command = self.inbox.get(wait_ms)
+            self._stalls.lap(lambda: "waiting for a command", wait_ms)
+            if command is None:
                 return
             wait_ms = 0.0
-            self._obey(command)
+            try:
+                self._obey(command)
+            except Exception as error:  # one stream's fault must not end the others
+                self._not_obeyed(command, error)
+            self._stalls.lap(functools.partial(name_of, command))
             if not self._running:
                 return
+
+    def _not_obeyed(self, command: Command, error: Exception) -> None:
+        """The stream that a command names is closed; where it names none, nothing follows."""
+        ident, opening = stream_of(command)
+        stream = self._streams.get(ident)
+        log.error(
+            "command failed",
+            command=name_of(command),
+            stream_id=ident,
+            error=str(error),
+            exc_info=None if isinstance(error, GateError) else error,
+        )
+        reason, detail, retryable = "internal", f"{type(error).__name__}: {error}", True
+        if isinstance(error, GateError):
+            reason, detail, retryable = error.reason, str(error), error.retryable
+        if stream is not None:
+            self._close(stream, reason, detail, retryable=retryable)
+        elif opening:
+            self._say_closed(ident, opening, reason, detail, retryable=retryable)
 
     def _obey(self, command: Command) -> None:
         match command:
@@ -204,11 +252,15 @@ class WorkerLoop:
                 if stream is not None and stream.evidence_kept and stream.lingers_until_ms is not None:
                     self._drop(stream)
             case "load_model":
-                self._models.load(command.load_model)
+                try:
+                    self._models.load(command.load_model)
+                except RuntimeError as error:  # there is no thread for it
+                    load = command.load_model
+                    self._model_arrived(ModelArrived(load.swap, None, str(error), load.use))
             case "use_model":
                 detector = self._models.take(command.use_model.swap)
                 if detector is not None and not command.use_model.forget:
-                    self._use_model(detector)
+                    self._use_model(detector, command.use_model.swap)
             case "reload_banks":
                 self._banks.ask()
             case "ping":
@@ -252,14 +304,16 @@ class WorkerLoop:
 
     def _model_arrived(self, model: ModelArrived) -> None:
         if model.use and model.detector is not None:
-            self._use_model(model.detector)
+            self._use_model(model.detector, model.swap)
         else:
             self._models.keep(model)
         answer = worker_pb2.ModelLoaded(swap=model.swap, error=model.error, use=model.use)
         self._send(worker_pb2.FromWorker(model_loaded=answer))
 
-    def _use_model(self, detector: Detector) -> None:
+    def _use_model(self, detector: Detector, swap: int) -> None:
         """New streams have it at once, running ones between two of their samples."""
+        if not self._models.used(swap):
+            return
         self._detector = detector
         for stream in self._streams.values():
             if stream.pipeline is not None:
@@ -283,17 +337,29 @@ class WorkerLoop:
             return
         self._streams_checked_ms = now
         for stream in list(self._streams.values()):
-            if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
-                self._drop(stream)
-            if stream.pipeline is None or stream.cut:
-                continue
-            if stream.audio_wanted != (wanted := self._sound.wanted(stream)):
-                stream.audio_wanted = wanted
-                self._say_tier(stream)
-            if stream.blind:
-                continue
+            try:
+                self._check_stream(stream, now)
+            except Exception as error:  # one stream's fault must not end the others
+                log.exception("check failed", stream_id=stream.id)
+                self._close(stream, "internal", f"{type(error).__name__}: {error}", retryable=True)
+
+    def _check_stream(self, stream: OwnedStream, now: float) -> None:
+        if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
+            self._drop(stream)
+        if stream.ended and now - stream.ended_ms > _END_BUDGETS * stream.policy.budget_ms:
+            self._close(stream, "end", "", retryable=False)
+        if stream.pipeline is None or stream.cut:
+            return
+        if stream.audio_wanted != (wanted := self._sound.wanted(stream)):
+            stream.audio_wanted = wanted
+            self._say_tier(stream)
+        if not stream.blind:
             self._ask_rest_of_gop(stream, now)
             self._notices.count_if_blind(stream, now)
+        elif stream.is_torn:
+            waits_ms = stream.unit_ms - stream.keyframe_ms
+            detail = f"media is missing, and no keyframe has come for {waits_ms:.0f} ms"
+            self._close(stream, "torn", detail, retryable=True)
 
     def _ask_rest_of_gop(self, stream: OwnedStream, now: float) -> None:
         """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
@@ -342,13 +408,15 @@ class WorkerLoop:
         stream = self._pulled(event)
         if stream is None:
             return
-        if event.error is None:
+        if event.error is None or stream.ended:
             self._end(stream)
         else:
             self._close(stream, event.error.reason, str(event.error), retryable=event.error.retryable)
 
     def _new_stream(self, opened: worker_pb2.OpenPush | worker_pb2.OpenPull) -> OwnedStream:
         if (old := self._streams.get(opened.stream_id)) is not None:
+            self._picture.leave(old)
+            self._notices.flush(old)
             self._drop(old)
         policy = parse_policy(opened.policy_json)
         stream = OwnedStream(opened.stream_id, opened.opening, policy, opened.alert, opened.calm)
@@ -404,10 +472,14 @@ class WorkerLoop:
         )
 
     def _end(self, stream: OwnedStream) -> None:
-        """Judge what is queued, then close."""
+        """Judge what is queued, then close. Nothing more is read of one that is pulled: it might be the next
+        publisher's of that name."""
         if not stream.ended:
-            stream.ended = True
-            self._jobs.push(stream.id, float("inf"), self._drain)
+            stream.ended, stream.ended_ms = True, self._clock.monotonic_ms()
+            if stream.pull is not None:
+                stream.pull.stop()
+            # After the last of its media; where there is no time for it, it is closed all the same.
+            self._jobs.push(stream.id, stream.ended_ms + stream.policy.budget_ms, self._drain)
 
     def _drain(self, stream: OwnedStream) -> None:
         if stream.pipeline is not None and not stream.cut:
@@ -418,6 +490,7 @@ class WorkerLoop:
     def _close(self, stream: OwnedStream, reason: str, detail: str, *, retryable: bool) -> None:
         if stream.lingers_until_ms is not None:
             return
+        self._picture.leave(stream)
         self._notices.flush(stream)
         if stream.cut and not stream.evidence_kept:
             self._jobs.drop(stream.id)
@@ -426,22 +499,19 @@ class WorkerLoop:
             stream.lingers_until_ms = self._clock.monotonic_ms() + _LINGER_MS
         else:
             self._drop(stream)
-        self._send(
-            worker_pb2.FromWorker(
-                closed=worker_pb2.Closed(
-                    stream_id=stream.id,
-                    reason=reason,
-                    detail=detail,
-                    retryable=retryable,
-                    opening=stream.opening,
-                )
-            )
+        self._say_closed(stream.id, stream.opening, reason, detail, retryable=retryable)
+
+    def _say_closed(self, ident: str, opening: int, reason: str, detail: str, *, retryable: bool) -> None:
+        closed = worker_pb2.Closed(
+            stream_id=ident, reason=reason, detail=detail, retryable=retryable, opening=opening
         )
+        self._send(worker_pb2.FromWorker(closed=closed))
 
     def _drop(self, stream: OwnedStream) -> None:
         self._jobs.drop(stream.id)
         if self._streams.get(stream.id) is stream:
             del self._streams[stream.id]
+            self._evidence.gone(stream)
             if stream.pipeline is not None:
                 self._decoded += stream.pipeline.counters.decoded
                 self._judged += stream.pipeline.counters.judged

@@ -29,9 +29,10 @@ class WorkerModels:
         """``arrived`` is called in the loading thread."""
         self._arrived = arrived
         self._waiting: ModelArrived | None = None
+        self._used = 0
 
     def load(self, command: worker_pb2.LoadModel) -> None:
-        """Returns at once."""
+        """Returns at once. Raises RuntimeError where no thread can be started."""
         swap, directory, digest, use = command.swap, Path(command.directory), command.digest, command.use
 
         def load() -> None:
@@ -54,3 +55,9 @@ class WorkerModels:
         """The model that was loaded for this swap; None when there is none."""
         waiting, self._waiting = self._waiting, None
         return waiting.detector if waiting is not None and waiting.swap == swap else None
+
+    def used(self, swap: int) -> bool:
+        """A model is about to judge; False where that of a newer swap does, which was loaded sooner."""
+        newest = swap >= self._used
+        self._used = max(self._used, swap)
+        return newest

@@ -56,6 +56,8 @@ class OwnedStream:
     """What decoding has cost since the newest keyframe."""
     keyframe_pts_ms: int | None = None
     """Of the newest keyframe that was queued, in the caller's own time."""
+    keyframe_ms: float = -1.0
+    """Monotonic time at which the newest keyframe arrived; -1 before the first."""
     asked_alert_ms: int = 0
     """The supervisor wants the next access units looked at densely, for so long."""
     unit_ms: float = -1.0
@@ -69,6 +71,8 @@ class OwnedStream:
     blind: bool = False
     """Its blind time is past the limit, and that has been said."""
     ended: bool = False
+    ended_ms: float = -1.0
+    """Monotonic time of its end."""
     cut: bool = False
     evidence_kept: bool = False
     lingers_until_ms: float | None = None
@@ -107,6 +111,7 @@ class OwnedStream:
         self.unit_ms = unit.arrival_ms
         if unit.keyframe:
             self.keyframe_pts_ms = unit.pts_ms
+            self.keyframe_ms = unit.arrival_ms
 
     def is_blind(self, now_ms: float) -> bool:
         """Whether nothing has been judged for more than its blind limit while media came.
@@ -120,6 +125,14 @@ class OwnedStream:
         seen_ms = now_ms if self.lost and runs else self.unit_ms
         limit_ms = self.policy.tiers.blind_limit_ms + self.policy.budget_ms
         return seen_ms - max(self.judged_ms, self.stalled_until_ms) > limit_ms
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether it is blind as there is no way on without a keyframe, and none has come for longer than its
+        blind limit: who broadcasts chooses whether one ever does."""
+        if self.pipeline is None or not self.blind or not self.pipeline.torn or self.keyframe_ms < 0:
+            return False
+        return self.unit_ms - self.keyframe_ms > self.policy.tiers.blind_limit_ms
 
     def blind_share(self, at_ms: float) -> float:
         """How long nothing has been judged of it: from 0 to 1, and a half at its blind limit."""

@@ -87,10 +87,29 @@ class WorkerPicture:
         self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency, begun=begun), decode)
 
     def finish(self, stream: OwnedStream) -> None:
-        """Judges what is left: the stream is over."""
+        """Judges what is left, as far as that is in time: the stream is over. What the decoder has held back
+        has its budget from the end on, as nothing could be made of it before."""
         assert stream.pipeline is not None
         for sample in stream.pipeline.drain():
-            self._judge(stream, sample)
+            sample = replace(sample, arrival_ms=max(sample.arrival_ms, stream.ended_ms))
+            if self._in_time(stream, sample):
+                self._judge(stream, sample)
+            else:
+                self._shed(stream, sample, "late")
+
+    def leave(self, stream: OwnedStream) -> None:
+        """What waits will not be judged, as the stream is closed; it is counted."""
+        if stream.pipeline is None or stream.cut:
+            return
+        for sample in stream.samples:
+            stream.pipeline.shed(sample, "closed")
+        if waiting := len(stream.samples):
+            self._count(stream, "closed", waiting)
+        if waiting := len(stream.units):
+            self._count(stream, "undecoded", waiting)
+        stream.samples.clear()
+        stream.units.clear()
+        stream.queued_bytes = 0
 
     def _decode_next(self, stream: OwnedStream) -> None:
         """Up to the first unit that costs something."""
@@ -199,13 +218,16 @@ class WorkerPicture:
         if not stream.samples or stream.cut:
             return
         sample = stream.samples.popleft()
-        deadline_ms = sample.arrival_ms + stream.policy.budget_ms
-        if not self._costs.in_time(self._clock.monotonic_ms(), deadline_ms):
+        if not self._in_time(stream, sample):
             self._shed(stream, sample, "gave_way" if sample.voluntary else "late")
             return
         if sample.voluntary:
             self.urgency = Urgency.VOLUNTARY
         self._judge(stream, sample)
+
+    def _in_time(self, stream: OwnedStream, sample: Sample) -> bool:
+        deadline_ms = sample.arrival_ms + stream.policy.budget_ms
+        return self._costs.in_time(self._clock.monotonic_ms(), deadline_ms)
 
     def _judge(self, stream: OwnedStream, sample: Sample) -> None:
         assert stream.pipeline is not None

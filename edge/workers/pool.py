@@ -175,12 +175,17 @@ class WorkerPool:
             raise
 
     def use_model(self, directory: Path, digest: str) -> None:
-        """What ``load_model`` has loaded judges from now on, also in workers that are yet to start."""
+        """What ``load_model`` has loaded judges from now on, also in workers that are yet to start, and in
+        those that were not ready when it was loaded: these load it now."""
         self._settings = self._settings.model_copy(update={"model_dir": directory})
         self._chosen, self._swap, self.model_digest = self._swap, None, digest
-        if self._chosen is not None:
-            use = worker_pb2.UseModel(swap=self._chosen.number)
-            self.broadcast(worker_pb2.ToWorker(use_model=use))
+        if self._chosen is None:
+            return
+        use = worker_pb2.ToWorker(use_model=worker_pb2.UseModel(swap=self._chosen.number))
+        for worker in self._everyone():
+            if worker.up:
+                loaded = worker.process.pid in self._chosen.workers
+                worker.write(wire.frame(use if loaded else self._chosen.command(use=True)))
 
     def forget_model(self) -> None:
         """What ``load_model`` has loaded, or is loading, is not wanted."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import structlog
+
 from edge.api import convert
 from edge.api.gen import worker_pb2
 from edge.domain import AccessUnit, Codec
 
 _MAX_BYTES = 256 * 2**20
 """Of all streams whose evidence is on its way at once; the oldest give way, but never the only one."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,15 @@ class ShownMedia:
         self._bytes = 0
 
     def add(self, message: worker_pb2.EvidenceMedia) -> None:
-        """The first or the next part of what is shown of a stream."""
+        """The first or the next part of what is shown of a stream. Of an unknown codec, whose name is as the
+        caller of the gate gave it, nothing is kept."""
         ident = message.stream_id
         if message.first:
             self._drop(ident)
-            self._media[ident] = _Shown(Codec(message.codec), message.extradata)
+            try:
+                self._media[ident] = _Shown(Codec(message.codec), message.extradata)
+            except ValueError:
+                log.warning("no evidence of an unknown codec", stream_id=ident, codec=message.codec)
         shown = self._media.get(ident)
         if shown is None:
             return

@@ -16,7 +16,9 @@ class ModelSwap:
         self.number = number
         self._directory = directory
         self._digest = digest
-        self._waiting = set(workers)
+        self.workers = frozenset(workers)
+        """All that were told to load it."""
+        self._waiting = set(self.workers)
         self._errors: list[str] = []
         self._done = asyncio.Event()
         self._settle()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import stat
+import struct
 import subprocess
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -72,6 +77,46 @@ def test_real_footage(fight_clip: Path, tmp_path: Path) -> None:
         units = list(media.units())
         clip = write_clip(units, Codec(media.codec), media.extradata, tmp_path, "in_1")
     assert len(decoded(clip.path)) == len(units)
+
+
+def boxes(raw: bytes) -> list[bytes]:
+    """Names of the outermost boxes (ISO/IEC 14496-12, 4.2)."""
+    found, at = [], 0
+    while at < len(raw):
+        found.append(raw[at + 4 : at + 8])
+        at += struct.unpack_from(">I", raw, at)[0]
+    return found
+
+
+def padded(media: EncodedMedia, count: int, size: int) -> list[AccessUnit]:
+    """Access units of ``size`` bytes more each, as filler that decoders pass over."""
+    filler = b"\x0c" + b"\xff" * size + b"\x80"
+    return [
+        replace(unit, pts_ms=40 * n, dts_ms=40 * n, data=unit.data + struct.pack(">I", len(filler)) + filler)
+        for n, unit in zip(range(count), itertools.cycle(media.units), strict=False)
+    ]
+
+
+def test_other_threads_go_on_while_a_large_clip_is_written(media: EncodedMedia, tmp_path: Path) -> None:
+    """The muxer ends a clip under the interpreter's lock: no moment in it may be as long as the writing."""
+    units = padded(media, 240, 128 * 1024)
+    assert boxes(clip_of(units, media, tmp_path).read_bytes())[-2:] == [b"mdat", b"moov"]
+    share = 1.0
+    for _ in range(5):  # a machine may have other things to do
+        writing = threading.Thread(target=clip_of, args=(units, media, tmp_path))
+        start = last = time.perf_counter()
+        longest = 0.0
+        writing.start()
+        while writing.is_alive():
+            time.sleep(0.0005)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+        share = min(share, longest / (last - start))
+    assert share < 0.3
+
+
+def clip_of(units: list[AccessUnit], media: EncodedMedia, directory: Path) -> Path:
+    return write_clip(units, Codec.H264, media.extradata, directory, "in_1").path
 
 
 def test_it_starts_at_the_first_keyframe(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from edge.clock import ManualClock
 from edge.errors import BankError
 from edge.match import BackgroundReload, Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHash
+from edge.match.bankset import Stamp, stamp_of
 from edge.match.entry import Candidate
 from edge.workers.banks import WorkerBanks
 
@@ -71,6 +72,27 @@ def test_queries_go_on_while_a_bank_is_read_and_then_see_all_of_it(
     assert entries(matcher.query_hash(QUERY)) == ["old", "new", "newer"]
     reload.look()
     assert not reload.take()
+
+
+def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = Bank.create(tmp_path / "known")
+    bank.add([image("old")])
+    reload = BackgroundReload(matcher := Matcher.open(tmp_path))
+    answers = threading.Event()
+
+    def slow(directory: Path | None) -> Stamp:
+        assert answers.wait(30)
+        return stamp_of(directory)
+
+    monkeypatch.setattr("edge.match.reload.stamp_of", slow)
+    bank.add([image("new")])
+    for _ in range(3):
+        reload.look()
+        assert not reload.take()
+    assert entries(matcher.query_hash(QUERY)) == ["old"]
+    answers.set()
+    until(reload.take)
+    assert entries(matcher.query_hash(QUERY)) == ["old", "new"]
 
 
 class Worker:

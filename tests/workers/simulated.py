@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -63,12 +63,17 @@ class _Window:
         return (Signal(SignalSource.DETECT, "fight", pts_ms, 0.0),)
 
 
+Message = tuple[float, Command | Callable[[WorkerLoop], None]]
+"""At its time. A function is called in place of a command, and looks at the loop."""
+
+
 class _Arrivals(Inbox):
     """Gives each message at its time, and moves the clock where the loop has nothing to do."""
 
-    def __init__(self, clock: ManualClock, messages: list[tuple[float, Command]]) -> None:
+    def __init__(self, clock: ManualClock, messages: Sequence[Message]) -> None:
         super().__init__(1)
-        self._clock, self._messages = clock, sorted(messages, key=lambda m: m[0], reverse=True)
+        # In the order in which they were written down, where the time is the same.
+        self._clock, self._messages = clock, sorted(messages, key=lambda m: m[0])[::-1]
         self.loop: WorkerLoop
         self.at_the_end: dict[str, Any] = {}
 
@@ -84,6 +89,9 @@ class _Arrivals(Inbox):
                 return None
             self._clock.advance_ms(time_ms - self._clock.monotonic_ms())
         self._messages.pop()
+        if callable(message):
+            message(self.loop)
+            return self.get(wait_ms)
         return message
 
 
@@ -108,9 +116,7 @@ def simulate(
     streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6, plane_ms: float = 1.0
 ) -> Outcome:
     """Live streams of ``seconds`` at one worker. ``plane_ms``: of each of a sample's three frames."""
-    clock = ManualClock(now_monotonic_ms=START_MS)
-    detector = SlowDetector(clock=clock, infer_ms=infer_ms, plane_ms=plane_ms)
-    messages: list[tuple[float, Command]] = []
+    messages: list[Message] = []
     for number, stream in enumerate(streams):
         ident = f"st{number}"
         opening = worker_pb2.OpenPush(
@@ -121,37 +127,15 @@ def simulate(
             (START_MS + 1 + unit.dts_ms + stream.phase_ms, _media(ident, unit, stream.phase_ms))
             for unit in media(seconds).units
         ]
-    events: list[worker_pb2.FromWorker] = []
-    loop = WorkerLoop(
-        WorkerSettings(
-            model_dir=Path(),
-            bank_dir=Path(),
-            max_access_unit_bytes=1_000_000,
-            max_extradata_bytes=65_536,
-            max_queue_units=1000,
-            max_queue_bytes=50_000_000,
-            spare_load=0.0,
-            pull_schemes=(),
-            pull_open_ms=1000,
-            pull_stall_ms=1000,
-        ),
-        detector,  # type: ignore[arg-type]
-        Matcher.open(None),
-        events.append,
-        CurrentStream(CurrentStream.create()),
-        clock,
-    )
-    arrivals = _Arrivals(clock, messages)
-    arrivals.loop, loop.inbox = loop, arrivals
-    loop.run()
+    # Of what comes at one time the last stream's is first.
+    events, found = play(messages[::-1], infer_ms, plane_ms=plane_ms)
     judged: dict[str, list[worker_pb2.Judged]] = {f"st{number}": [] for number in range(len(streams))}
     said: Counter[str] = Counter()
-    for event in events:
+    for _, event in events:
         if event.WhichOneof("event") == "judged":
             judged[event.judged.stream_id].append(event.judged)
         elif event.WhichOneof("event") == "notice":
             said[event.notice.degraded.reason] += event.notice.degraded.count
-    found = arrivals.at_the_end
     for owned in found.values():
         said.update(owned.unsaid)
     return Outcome(
@@ -160,6 +144,37 @@ def simulate(
         {ident: len(owned.samples) for ident, owned in found.items()},
         said,
     )
+
+
+def play(
+    messages: Sequence[Message], infer_ms: float = 5.0, *, plane_ms: float = 1.0, **settings: Any
+) -> tuple[list[tuple[float, worker_pb2.FromWorker]], dict[str, Any]]:
+    """One worker that gets these messages: what it says, with the time, and the streams it then has."""
+    clock = ManualClock(now_monotonic_ms=START_MS)
+    detector = SlowDetector(clock=clock, infer_ms=infer_ms, plane_ms=plane_ms)
+    events: list[tuple[float, worker_pb2.FromWorker]] = []
+    values = {"max_queue_units": 1000, "spare_load": 0.0, "pull_schemes": (), **settings}
+    loop = WorkerLoop(
+        WorkerSettings(
+            model_dir=Path(),
+            bank_dir=Path(),
+            max_access_unit_bytes=1_000_000,
+            max_extradata_bytes=65_536,
+            max_queue_bytes=50_000_000,
+            pull_open_ms=1000,
+            pull_stall_ms=1000,
+            **values,
+        ),
+        detector,  # type: ignore[arg-type]
+        Matcher.open(None),
+        lambda event: events.append((clock.monotonic_ms(), event)),
+        CurrentStream(CurrentStream.create()),
+        clock,
+    )
+    arrivals = _Arrivals(clock, messages)
+    arrivals.loop, loop.inbox = loop, arrivals
+    loop.run()
+    return events, arrivals.at_the_end
 
 
 def _media(ident: str, unit: AccessUnit, phase_ms: int) -> PushedUnit:

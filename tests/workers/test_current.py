@@ -49,6 +49,18 @@ def read():
 page.enter("st_decoded")
 thread = threading.Thread(target=read); thread.start(); thread.join()
 """
+_EVIDENCE_CRASHES = """
+from edge.api.gen import worker_pb2
+from edge.workers import evidence
+evidence.write_clip = lambda *arguments: ctypes.string_at(0)
+writer = evidence.Evidence(print, page)
+page.enter("st_decoded")
+unit = worker_pb2.EvidenceMedia(stream_id="st_shown", codec="h264", first=True)
+unit.units.add(keyframe=True, data=b"x")
+writer.show(unit)
+writer.save(worker_pb2.SaveEvidence(stream_id="st_shown", incident_id="in", directory="/"), None)
+writer.finish()
+"""
 
 
 @pytest.mark.parametrize(
@@ -58,8 +70,9 @@ thread = threading.Thread(target=read); thread.start(); thread.join()
         (_LOOP_CRASHES, signal.SIGSEGV, "st_decoded"),
         (_READER_CRASHES, signal.SIGSEGV, "st_pulled"),
         (_AFTER_READING, signal.SIGSEGV, "st_decoded"),
+        (_EVIDENCE_CRASHES, signal.SIGSEGV, "st_shown"),
     ],
-    ids=["killed", "loop", "reader", "after-reading"],
+    ids=["killed", "loop", "reader", "after-reading", "evidence"],
 )
 def test_the_stream_in_work_outlives_its_process(body: str, number: signal.Signals, culprit: str) -> None:
     descriptor = CurrentStream.create()
@@ -92,6 +105,20 @@ def test_slots_are_given_back_and_more_threads_than_slots_do_no_harm() -> None:
     page.enter("st_" + "x" * 600)
     assert page.read() == ("st_" + "x" * 600)[:240]
     page.close()
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
+def test_it_is_on_no_disk_where_the_system_can(memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not memory:
+        monkeypatch.delattr(os, "memfd_create")
+    descriptor = CurrentStream.create()
+    assert os.readlink(f"/proc/self/fd/{descriptor}").startswith("/memfd:") == memory
+    ours, theirs = CurrentStream(descriptor), CurrentStream(descriptor)
+    os.close(descriptor)
+    theirs.enter("st_x")
+    assert ours.read() == "st_x"
+    ours.close()
+    theirs.close()
 
 
 def test_the_beginning_of_a_job_is_told() -> None:

@@ -1,0 +1,44 @@
+"""What holds a worker's loop up outside of its jobs: no job's time shows it, and every stream waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from edge.clock import Clock
+
+_STALL_MS: Final = 250.0
+_SAY_MS: Final = 10_000.0
+"""Between two lines of log."""
+
+log = structlog.get_logger(__name__)
+
+
+class Stalls:
+    """Laps of the loop's time between two jobs. One that took too long is logged: at once, but for those that
+    come soon after another, which are counted in the next line."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_ms = clock.monotonic_ms()
+        self._said_ms = float("-inf")
+        self._unsaid = 0
+
+    def begin(self) -> None:
+        """The first lap begins."""
+        self._since_ms = self._clock.monotonic_ms()
+
+    def lap(self, what: Callable[[], str], meant_ms: float = 0.0) -> None:
+        """A lap ends, of which ``meant_ms`` were meant to pass, and the next one begins. ``what``: names it,
+        for people."""
+        now = self._clock.monotonic_ms()
+        held_ms, self._since_ms = now - self._since_ms - meant_ms, now
+        if held_ms <= _STALL_MS:
+            return
+        if now - self._said_ms < _SAY_MS:
+            self._unsaid += 1
+            return
+        log.warning("held up outside of a job", by=what(), held_ms=round(held_ms), unsaid=self._unsaid)
+        self._said_ms, self._unsaid = now, 0
