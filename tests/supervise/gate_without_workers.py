@@ -33,6 +33,7 @@ class Workers:
 
     def __init__(self, *_: object) -> None:
         self.told: list[tuple[str, worker_pb2.ToWorker]] = []
+        self.says: Callable[[worker_pb2.FromWorker], None] = lambda _: None
         self.owned: set[str] = set()
         self.full = False
         self.restarts = 0
@@ -53,6 +54,10 @@ class Workers:
         if stream_id not in self.owned:
             raise WorkerLost(stream_id)
         self.told.append((stream_id, command))
+        if command.HasField("save_evidence"):
+            incident_id = command.save_evidence.incident_id
+            saved = worker_pb2.EvidenceSaved(stream_id=stream_id, incident_id=incident_id, error="a double")
+            asyncio.get_running_loop().call_soon(self.says, worker_pb2.FromWorker(evidence_saved=saved))
 
     def send_unit(self, stream_id: str, unit: object) -> None:
         pass
@@ -143,6 +148,7 @@ async def gate_without_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     gate = Gate(settings, worker_settings, ledger, Policy(), {SERVER: server}, Metrics(), SystemClock())
     workers = gate.pool
     assert isinstance(workers, Workers)
+    workers.says = gate._reports.on_worker_event
     try:
         yield Bench(gate, workers, server)
     finally:

@@ -13,7 +13,7 @@ from edge.workers import wire
 from edge.workers.running import RunningWorker
 from edge.workers.settings import WorkerSettings
 
-WORKERS = 4
+WORKERS = 2
 PULLS = 100
 WAIT_S = 60.0
 
