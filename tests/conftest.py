@@ -69,8 +69,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, content in report.sections:
             terminalreporter.write_sep("-", name)
             terminalreporter.write_line(content[-8000:])
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long go first: those that begin last leave one of two processes with nothing to do."""
-    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
