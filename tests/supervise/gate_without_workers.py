@@ -13,7 +13,6 @@ import pytest
 from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import SystemClock
 from edge.config import Settings
-from edge.detect import default_model_directory
 from edge.domain import Action, Publish, StreamId
 from edge.enforce import CutAttempt, CutTarget
 from edge.errors import WorkerLost
@@ -22,7 +21,7 @@ from edge.policy import Policy
 from edge.supervise import gate as gate_module
 from edge.supervise.gate import Gate
 from edge.telemetry.metrics import Metrics
-from edge.workers.settings import WorkerSettings
+from tests.workers.worker_settings import worker_settings
 
 SERVER = "pulled"
 PATIENCE_S = 30.0
@@ -133,19 +132,16 @@ async def gate_without_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     settings = Settings(data_dir=folder)
     settings.evidence.mkdir(parents=True)
     server = Server()
-    worker_settings = WorkerSettings(
-        model_dir=default_model_directory(),
-        bank_dir=folder / "banks",
-        max_access_unit_bytes=1_000_000,
-        max_extradata_bytes=65_536,
-        max_queue_units=400,
-        max_queue_bytes=50_000_000,
-        pull_schemes=("rtmp",),
-        pull_open_ms=1000,
-        pull_stall_ms=1000,
-    )
     ledger = DurableLedger.open(f"sqlite:///{folder / 'ledger.db'}", folder / "journal")
-    gate = Gate(settings, worker_settings, ledger, Policy(), {SERVER: server}, Metrics(), SystemClock())
+    gate = Gate(
+        settings,
+        worker_settings(settings.banks),
+        ledger,
+        Policy(),
+        {SERVER: server},
+        Metrics(),
+        SystemClock(),
+    )
     workers = gate.pool
     assert isinstance(workers, Workers)
     workers.says = gate._reports.on_worker_event

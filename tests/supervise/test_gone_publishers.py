@@ -10,7 +10,21 @@ import pytest
 
 from edge.domain import Action
 from edge.supervise import enforcement as enforcement_module
-from tests.supervise.gate_without_workers import SERVER, gate_without_workers
+from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
+
+
+def failing_at_first(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A method of the ledger fails three times in a way that nobody expects; the calls of it."""
+    real, tries = getattr(bench.ledger, name), []
+
+    def fails(*arguments: Any) -> Any:
+        tries.append(arguments)
+        if len(tries) < 4:
+            raise RuntimeError("can't start new thread")
+        return real(*arguments)
+
+    monkeypatch.setattr(bench.ledger, name, fails)
+    return tries
 
 
 async def test_what_a_worker_still_has_of_a_publisher_who_left_is_judged_and_counts(
@@ -81,15 +95,7 @@ async def test_a_violation_that_cannot_be_recorded_for_any_reason_is_blocked_and
 ) -> None:
     monkeypatch.setattr(enforcement_module, "RETRY_S", 0.05)
     async with gate_without_workers(tmp_path, monkeypatch) as bench:
-        real, tries = bench.ledger.record_violation, []
-
-        def fails(*arguments: Any) -> Any:
-            tries.append(arguments)
-            if len(tries) < 4:
-                raise RuntimeError("can't start new thread")
-            return real(*arguments)
-
-        monkeypatch.setattr(bench.ledger, "record_violation", fails)
+        tries = failing_at_first(bench, "record_violation", monkeypatch)
         stream_id = await bench.watched()
         bench.judged(stream_id)
         await bench.until(lambda: bench.server.asked)
@@ -105,15 +111,7 @@ async def test_a_flag_that_cannot_be_recorded_is_tried_until_people_see_it(
 ) -> None:
     monkeypatch.setattr(enforcement_module, "RETRY_S", 0.05)
     async with gate_without_workers(tmp_path, monkeypatch) as bench:
-        real, tries = bench.ledger.record_incident, []
-
-        def fails(*arguments: Any) -> Any:
-            tries.append(arguments)
-            if len(tries) < 4:
-                raise RuntimeError("disk full")
-            return real(*arguments)
-
-        monkeypatch.setattr(bench.ledger, "record_incident", fails)
+        tries = failing_at_first(bench, "record_incident", monkeypatch)
         bench.judged(await bench.watched(), Action.FLAG)
         await bench.until(lambda: bench.ledger.incidents(limit=10))
         assert len(tries) == 4

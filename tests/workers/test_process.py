@@ -7,11 +7,10 @@ import contextlib
 from pathlib import Path
 
 from edge.api.gen import worker_pb2
-from edge.detect import default_model_directory
 from edge.policy import Policy
 from edge.workers import wire
 from edge.workers.running import RunningWorker
-from edge.workers.settings import WorkerSettings
+from tests.workers.worker_settings import worker_settings
 
 WORKERS = 2
 PULLS = 100
@@ -43,17 +42,7 @@ async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tm
 
     server = await asyncio.start_server(shake_hands_slowly, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    settings = WorkerSettings(
-        model_dir=default_model_directory(),
-        bank_dir=tmp_path,
-        max_access_unit_bytes=1_000_000,
-        max_extradata_bytes=65_536,
-        max_queue_units=400,
-        max_queue_bytes=50_000_000,
-        pull_schemes=("rtmp",),
-        pull_open_ms=30_000,
-        pull_stall_ms=30_000,
-    )
+    settings = worker_settings(tmp_path, pull_ms=30_000)
     workers = [await RunningWorker.launch(settings) for _ in range(WORKERS)]
     try:
         async with asyncio.timeout(WAIT_S):

@@ -17,7 +17,7 @@ from edge.detect import default_model_directory, read_manifest
 from edge.policy import Policy
 from edge.stream.synthetic import encode
 from edge.workers import WorkerPool
-from edge.workers.settings import WorkerSettings
+from tests.workers.worker_settings import worker_settings
 
 WAIT_S = 30.0
 
@@ -50,17 +50,7 @@ def other_model(place: Path) -> Path:
 
 async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_model(tmp_path: Path) -> None:
     """It began with the old one, too late to be told to load the new one with the others."""
-    settings = WorkerSettings(
-        model_dir=default_model_directory(),
-        bank_dir=tmp_path / "banks",
-        max_access_unit_bytes=1_000_000,
-        max_extradata_bytes=65_536,
-        max_queue_units=400,
-        max_queue_bytes=50_000_000,
-        pull_schemes=(),
-        pull_open_ms=1000,
-        pull_stall_ms=1000,
-    )
+    settings = worker_settings(tmp_path / "banks")
     directory = other_model(tmp_path / "model")
     digest = read_manifest(directory)[1]
     clock, heard = SystemClock(), Heard()

@@ -1,0 +1,23 @@
+"""Settings of workers in tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.detect import default_model_directory
+from edge.workers.settings import WorkerSettings
+
+
+def worker_settings(bank_dir: Path, pull_ms: int = 1000) -> WorkerSettings:
+    """With the shipped model; ``pull_ms``: how long a pull may take to open, or stall."""
+    return WorkerSettings(
+        model_dir=default_model_directory(),
+        bank_dir=bank_dir,
+        max_access_unit_bytes=1_000_000,
+        max_extradata_bytes=65_536,
+        max_queue_units=400,
+        max_queue_bytes=50_000_000,
+        pull_schemes=("rtmp",),
+        pull_open_ms=pull_ms,
+        pull_stall_ms=pull_ms,
+    )
