@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,27 +46,26 @@ def fight_clip(shared: Path) -> Path:
     return shared / "data" / "clips" / "surveillance-fights" / "fight" / "fi001.mp4"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real servers in real time go first: they take longest.
+@pytest.fixture(autouse=True)
+def ordinary_priority() -> Iterator[None]:
+    """No test leaves a thread of this process with a real-time priority: it starves all gates beside it.
 
-    In CI, on machines that others use as well, one of them that fails is tried once more; the first failure
-    stands in the summary as a rerun. What fails twice fails.
+    libsvtav1 takes one where root runs it.
     """
-
-    def real_time(item: pytest.Item) -> bool:
-        return bool({"integration", "e2e"} & set(item.path.parts))
-
-    items.sort(key=lambda item: not real_time(item))
-    if os.environ.get("CI"):
-        for item in filter(real_time, items):
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=5))
+    yield
+    real_time = [task for task in map(int, os.listdir("/proc/self/task")) if _real_time(task)]
+    for task in real_time:  # the tests that follow are not to blame
+        os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
+    assert not real_time, f"{len(real_time)} threads of this process run before all others on the machine"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What failed once is not forgotten because it passed then."""
-    for report in terminalreporter.getreports("rerun"):
-        terminalreporter.write_sep("_", f"failed once: {report.nodeid}")
-        terminalreporter.write_line(report.longreprtext)
-        for name, content in report.sections:
-            terminalreporter.write_sep("-", name)
-            terminalreporter.write_line(content[-8000:])
+def _real_time(task: int) -> bool:
+    try:
+        return os.sched_getscheduler(task) != os.SCHED_OTHER
+    except ProcessLookupError:  # it has ended meanwhile
+        return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real servers in real time go first: they take longest."""
+    items.sort(key=lambda item: not {"integration", "e2e"} & set(item.path.parts))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -42,6 +45,25 @@ def moving_square(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     return luma
 
 
+def open_encoder(context: av.VideoCodecContext) -> None:
+    """Opens it, and leaves this process with the priority that it had.
+
+    libsvtav1, where root runs it, makes its own threads and the one that opens it ``SCHED_FIFO`` 99: they and
+    all that they start would run before everything else on the machine.
+    """
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    before = _tasks()
+    context.open()
+    for task in (_tasks() - before) | {threading.get_native_id()}:
+        with contextlib.suppress(ProcessLookupError):  # a thread that has ended meanwhile
+            os.sched_setscheduler(task, policy, param)
+
+
+def _tasks() -> set[int]:
+    """Threads of this process, by the kernel's ids."""
+    return {int(task) for task in os.listdir("/proc/self/task")}
+
+
 def encode(
     codec: Codec = Codec.H264,
     *,
@@ -76,6 +98,7 @@ def encode(
     if not in_band:
         context.flags |= av.codec.context.Flags.global_header
     context.options = {**defaults, **(options or {})}
+    open_encoder(context)
     packets = []
     for index in range(frames):
         frame = _frame(picture(index, height, width), pix_fmt)

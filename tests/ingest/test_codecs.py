@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.ingest import Closed
+from edge.stream.synthetic import open_encoder
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import ScriptedGate, StartIngest, StartPublisher
@@ -32,6 +33,7 @@ async def test_the_gate_can_decode_what_was_published(
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         stream.codec_context.gop_size = 10
+        open_encoder(stream.codec_context)
         for index in range(30):
             frame = av.VideoFrame.from_ndarray(np.full((180, 160), index * 5, np.uint8), format="yuv420p")
             frame.pts = index

@@ -13,7 +13,7 @@ from fractions import Fraction
 import av
 
 from edge.domain import Codec
-from edge.stream.synthetic import moving_square
+from edge.stream.synthetic import moving_square, open_encoder
 
 _HEADER_BYTES = 13
 _VIDEO = 9
@@ -53,6 +53,7 @@ def published(
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = size
         stream.pix_fmt, stream.gop_size = "yuv420p", gop
+        open_encoder(stream.codec_context)
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(moving_square(index, *size), format="gray")
             frame = frame.reformat(format="yuv420p")
