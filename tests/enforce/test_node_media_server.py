@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from edge.enforce import CutTarget, NodeMediaServerConnector
 from edge.enforce.connectors.node_media_server import bearer_token
+from edge.errors import ConfigError
 
 TARGET = CutTarget("st1", "live", "show", "mb8xyz0abc12")
 GONE = {"success": False, "data": {}, "message": "Session not found"}
@@ -47,6 +48,12 @@ def test_the_token_is_what_a_verifier_expects(secret: str, now: int) -> None:
     header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in signed.split("."))
     assert header == {"alg": "HS256", "typ": "JWT"}
     assert claims["exp"] == now + 60
+
+
+@pytest.mark.parametrize("secret", ["", "ssh-rsa AAAAB3NzaC1yc2E="])
+def test_a_secret_that_cannot_sign_is_refused_at_the_start(secret: str) -> None:
+    with pytest.raises(ConfigError, match=r"node_media_server\.jwt_secret"):
+        NodeMediaServerConnector("http://nms/", secret)
 
 
 async def test_a_cut_names_the_session_and_carries_a_token() -> None:

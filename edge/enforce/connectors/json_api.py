@@ -36,11 +36,16 @@ class JsonApi:
     """One server's API. Never raises for a server that is away or answers nonsense."""
 
     def __init__(
-        self, base_url: str, *, timeout_s: float = 1.0, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 1.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        auth: httpx.Auth | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False, transport=transport)
+        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False, transport=transport, auth=auth)
 
     async def call(
         self,

@@ -13,7 +13,6 @@ import httpx
 
 from edge.enforce.connectors.base import CutAttempt, CutTarget
 from edge.enforce.connectors.json_api import ApiAnswer, JsonApi
-from edge.enforce.connectors.srs import basic_authorization
 
 COLLECTIONS = {
     # Whether the hook tells the encrypted variants apart depends on the version: both are asked.
@@ -40,8 +39,8 @@ class MediaMtxConnector:
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport)
-        self._headers = basic_authorization(user, password) if user else {}
+        auth = httpx.BasicAuth(user, password) if user else None
+        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport, auth=auth)
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         """Kick the connection. ``closed=0``: no collection of its protocol has it."""
@@ -92,7 +91,7 @@ class MediaMtxConnector:
         await self._api.aclose()
 
     async def _call(self, method: str, path: str) -> ApiAnswer:
-        return await self._api.call(method, f"/v3{path}", headers=self._headers)
+        return await self._api.call(method, f"/v3{path}")
 
 
 def _absent(answer: ApiAnswer) -> bool:

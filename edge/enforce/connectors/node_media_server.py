@@ -6,18 +6,16 @@ API exists only where ``auth.jwt`` is configured.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 import re
 import time
 from typing import Any
 
 import httpx
+import jwt
 
 from edge.enforce.connectors.base import CutAttempt, CutTarget
 from edge.enforce.connectors.json_api import ApiAnswer, JsonApi
+from edge.errors import ConfigError
 
 _SESSION = re.compile(r"[0-9a-z]{1,64}")
 _PATH = re.compile(r"[A-Za-z0-9_-]+")
@@ -25,17 +23,16 @@ _TOKEN_S = 60
 
 
 def bearer_token(secret: str, wall_s: int) -> str:
-    """A JSON Web Token (RFC 7519), HS256, for one minute from ``wall_s``."""
-    header = _base64url(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-    claims = _base64url(
-        json.dumps({"sub": "edge-gate", "role": "admin", "iat": wall_s, "exp": wall_s + _TOKEN_S}).encode()
-    )
-    signed = f"{header}.{claims}"
-    return f"{signed}.{_base64url(hmac.digest(secret.encode(), signed.encode(), hashlib.sha256))}"
+    """A JSON Web Token (RFC 7519), HS256, for one minute from ``wall_s``.
+
+    Raises jwt.InvalidKeyError for a secret that no server can share, as an empty one or a public key.
+    """
+    claims = {"sub": "edge-gate", "role": "admin", "iat": wall_s, "exp": wall_s + _TOKEN_S}
+    return jwt.encode(claims, secret, algorithm="HS256")
 
 
 class NodeMediaServerConnector:
-    """One Node-Media-Server. ``jwt_secret``: its ``auth.jwt.secret``."""
+    """One Node-Media-Server. ``jwt_secret``: its ``auth.jwt.secret``. Raises ConfigError for an unfit one."""
 
     kind = "node-media-server"
 
@@ -49,6 +46,10 @@ class NodeMediaServerConnector:
     ) -> None:
         self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport)
         self._jwt_secret = jwt_secret
+        try:
+            bearer_token(jwt_secret, 0)
+        except jwt.InvalidKeyError as error:
+            raise ConfigError(f"node_media_server.jwt_secret: {error}") from None
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         """Close the session. ``closed=0``: the server knows no such session."""
@@ -92,7 +93,3 @@ class NodeMediaServerConnector:
     async def _call(self, method: str, path: str) -> ApiAnswer:
         token = bearer_token(self._jwt_secret, int(time.time()))
         return await self._api.call(method, f"/api/v1{path}", headers={"Authorization": f"Bearer {token}"})
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -36,6 +36,7 @@ class OvenMediaEngineConnector:
     ) -> None:
         self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport)
         self._vhost = vhost
+        # Not httpx.BasicAuth: the server compares the whole token, which need have no colon.
         token = base64.b64encode(access_token.encode()).decode()
         self._headers = {"Authorization": f"Basic {token}"}
 

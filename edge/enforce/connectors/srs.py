@@ -6,7 +6,6 @@ SRS 4. Not run against a real SRS here.
 
 from __future__ import annotations
 
-import base64
 import re
 
 import httpx
@@ -33,8 +32,8 @@ class SrsConnector:
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport)
-        self._headers = basic_authorization(user, password) if user else {}
+        auth = httpx.BasicAuth(user, password) if user else None
+        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport, auth=auth)
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         """Kick the client. ``closed=0``: the server knows no such client."""
@@ -85,12 +84,7 @@ class SrsConnector:
         return await self._call("GET", f"/clients/{target.connection}")
 
     async def _call(self, method: str, path: str) -> ApiAnswer:
-        return await self._api.call(method, f"/api/v1{path}", headers=self._headers)
-
-
-def basic_authorization(user: str, password: str) -> dict[str, str]:
-    """The header of HTTP basic authentication (RFC 7617)."""
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+        return await self._api.call(method, f"/api/v1{path}")
 
 
 def _code(answer: ApiAnswer) -> int | None:
