@@ -1,0 +1,17 @@
+"""The commands, from the `--help` texts."""
+
+from __future__ import annotations
+
+import typer
+from typer.cli import get_docs_for_click
+
+from edge.cli import app
+
+NAME = "edge-gate"
+
+
+def describe_commands() -> str:
+    """Every command with its arguments and options."""
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name=NAME)
+    return get_docs_for_click(obj=command, ctx=context, name=NAME, title="Commands")

@@ -1,0 +1,155 @@
+"""Tables of the settings and of the policy, from the JSON Schema of their pydantic models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from docgen.markdown import cell, code, table
+from edge.config import Settings
+from edge.policy import Policy
+
+_BOUNDS = (
+    ("minimum", "≥ {}"),
+    ("exclusiveMinimum", "> {}"),
+    ("maximum", "≤ {}"),
+    ("exclusiveMaximum", "< {}"),
+    ("maxLength", "at most {} characters"),
+    ("minItems", "at least {} entries"),
+    ("maxItems", "at most {} entries"),
+    ("maxProperties", "at most {} entries"),
+    ("pattern", "matches `{}`"),
+)
+_Schema = dict[str, Any]
+
+
+def describe_settings() -> str:
+    """Every setting of the sidecar, with its environment variable."""
+    schema = Settings.model_json_schema()
+    prefix = Settings.model_config["env_prefix"]
+    delimiter = Settings.model_config["env_nested_delimiter"] or "__"
+    parts = ["## Top level\n"]
+    top = {key: each for key, each in schema["properties"].items() if _section(schema, each) is None}
+    parts.append(_settings_table(schema, {**schema, "properties": top}, prefix))
+    for key, each in schema["properties"].items():
+        section = _section(schema, each)
+        if section is None:
+            continue
+        parts.append(f"## `[{key}]` {{ #{key} }}\n")
+        parts.append(f"{section.get('description', '')}\n")
+        parts.append(_settings_table(schema, section, f"{prefix}{key.upper()}{delimiter}"))
+    return "\n".join(parts)
+
+
+def describe_section(key: str) -> str:
+    """The table of one section of the settings. Raises KeyError where there is no such section."""
+    schema = Settings.model_json_schema()
+    section = _section(schema, schema["properties"][key])
+    if section is None:
+        raise KeyError(key)
+    return _table(schema, section, prefix="")
+
+
+def describe_policy() -> str:
+    """Every field of the policy."""
+    schema = Policy.model_json_schema()
+    parts = ["## Top level\n"]
+    top = {key: each for key, each in schema["properties"].items() if _section(schema, each) is None}
+    parts.append(_table(schema, {**schema, "properties": top}, prefix=""))
+    for key, each in schema["properties"].items():
+        section = _section(schema, each)
+        if section is not None:
+            parts += _policy_part(schema, key, section, f"{key}.")
+        elif key == "categories":
+            category = _resolve(schema, each["additionalProperties"])
+            parts += _policy_part(schema, "categories", category, "categories.NAME.")
+    return "\n".join(parts)
+
+
+def _policy_part(schema: _Schema, key: str, section: _Schema, prefix: str) -> Iterator[str]:
+    yield f"## `{key}` {{ #{key} }}\n"
+    yield f"{section.get('description', '')}\n"
+    yield _table(schema, section, prefix)
+
+
+def _settings_table(schema: _Schema, section: _Schema, env_prefix: str) -> str:
+    rows = (
+        (
+            code(key),
+            _kind(schema, each),
+            _default(schema, section, key),
+            f"{cell(each.get('description', ''))} <br>`{env_prefix}{key.upper()}`",
+        )
+        for key, each in section["properties"].items()
+    )
+    return table(("Key", "Type", "Default", "Meaning, environment variable"), rows)
+
+
+def _table(schema: _Schema, section: _Schema, prefix: str) -> str:
+    rows = (
+        (
+            code(prefix + key),
+            _kind(schema, each),
+            _default(schema, section, key),
+            cell(each.get("description", "")),
+        )
+        for key, each in section["properties"].items()
+    )
+    return table(("Key", "Type", "Default", "Meaning"), rows)
+
+
+def _resolve(schema: _Schema, value: _Schema) -> _Schema:
+    """The value itself, or the definition that it refers to."""
+    reference = value.get("$ref")
+    return schema["$defs"][reference.rpartition("/")[2]] if reference else value
+
+
+def _alternatives(schema: _Schema, value: _Schema) -> list[_Schema]:
+    """What the value may be, without null."""
+    each = [_resolve(schema, one) for one in value.get("anyOf", [value])]
+    return [one for one in each if one.get("type") != "null"]
+
+
+def _section(schema: _Schema, value: _Schema) -> _Schema | None:
+    """The section that a key stands for; None where it is a plain value."""
+    one, *others = _alternatives(schema, value)
+    return one if not others and "properties" in one else None
+
+
+def _kind(schema: _Schema, value: _Schema) -> str:
+    return " or ".join(_kind_of_one(schema, one) for one in _alternatives(schema, value))
+
+
+def _kind_of_one(schema: _Schema, value: _Schema) -> str:
+    if "enum" in value:
+        return " or ".join(code(str(one)) for one in value["enum"])
+    if value.get("writeOnly"):
+        return "secret"
+    match value.get("type"):
+        case "array":
+            name = "list of " + _kind(schema, value["items"]) if "items" in value else "list"
+        case "object":
+            name = "table"
+        case "string":
+            name = "path" if value.get("format") == "path" else "text"
+        case "boolean":
+            name = "true or false"
+        case other:
+            name = str(other or "any")
+    bounds = [cell(form.format(_number(value[key]))) for key, form in _BOUNDS if key in value]
+    return ", ".join([name, *bounds])
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)
+
+
+def _default(schema: _Schema, section: _Schema, key: str) -> str:
+    value = section["properties"][key]
+    if key in section.get("required", ()):
+        return "required"
+    default = value.get("default")
+    if default in (None, "", [], {}) or _alternatives(schema, value)[0].get("writeOnly"):
+        return "–"
+    return code(default if isinstance(default, str) else json.dumps(default))
