@@ -26,15 +26,19 @@ class Failures:
 
     def unwatched(self, stream: LiveStream, reason: str, detail: str) -> None:
         """The gate has failed the stream."""
+        self.degraded(stream, gate_pb2.Degraded(reason=reason, count=1, detail=detail))
+        self._apply_failure_mode(stream)
+
+    def _apply_failure_mode(self, stream: LiveStream) -> None:
         policy = self._state.policy.for_publish(stream.publish)
         mode = policy.failure.on_gate_degraded
         self._state.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
-        self.degraded(stream, gate_pb2.Degraded(reason=reason, count=1, detail=detail))
         if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
             self._enforcement.cut_without_strike(stream, "degraded")
 
     def blind(self, stream: LiveStream) -> None:
-        """The stream's blind time is past its limit."""
+        """The stream's blind time is past its limit. Where its worker has judged nothing of it at all, the
+        gate has failed it as well."""
         policy = self._state.policy.for_publish(stream.publish)
         action = policy.failure.on_blind
         shadow = policy.mode is Mode.SHADOW
@@ -43,6 +47,8 @@ class Failures:
         elif action is not Action.PASS:
             verdict = Verdict(action, -1, stream.cleared_pts_ms, reason="blind", shadow=shadow)
             self._enforcement.flag(stream, verdict)
+        if not stream.judged and not stream.cutting:
+            self._apply_failure_mode(stream)
 
     def quarantined(self, stream: LiveStream, detail: str) -> None:
         """Its media has ended workers, and is in one for evidence; an incident for people, and the failure

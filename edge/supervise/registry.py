@@ -64,6 +64,8 @@ class LiveStream:
     score: float = 0.0
     action: Action = Action.PASS
     samples: int = 0
+    judged: bool = False
+    """The worker that it is open in has judged some of it."""
     verdict_came: asyncio.Event | None = None
     """Set with the next verdict, where something waits for that."""
     shed: int = 0

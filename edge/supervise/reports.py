@@ -76,6 +76,7 @@ class Reports:
         if stream is None or stream.cutting or state.stopped:
             return
         stream.samples += 1
+        stream.judged = True
         if stream.verdict_came is not None:
             stream.verdict_came.set()
         stream.pulls = 0

@@ -231,6 +231,7 @@ class Watching:
     def _open_in_worker(self, stream: LiveStream, *, alert: bool, calm: bool = False) -> None:
         policy_json = self._state.policy.for_publish(stream.publish).model_dump_json()
         stream.opening += 1
+        stream.judged = False
         if stream.url is not None:
             command = worker_pb2.ToWorker(
                 open_pull=worker_pb2.OpenPull(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
 
 
 class DeadlineQueue(Generic[Job]):
-    """A heap of jobs; equal deadlines leave in order of arrival. A key's jobs can be dropped whole."""
+    """A heap of jobs; equal deadlines leave in order of arrival. A key's jobs can be dropped, all or some."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str, Job]] = []
@@ -26,9 +27,10 @@ class DeadlineQueue(Generic[Job]):
         deadline_ms, _, key, job = heapq.heappop(self._heap)
         return key, deadline_ms, job
 
-    def drop(self, key: str) -> int:
-        """Forget every job of a key; returns how many there were. Linear: streams end rarely."""
-        kept = [item for item in self._heap if item[2] != key]
+    def drop(self, key: str, jobs: Collection[Job] | None = None) -> int:
+        """Forget every job of a key, or those of it that are in ``jobs``; returns how many. Linear:
+        streams end rarely."""
+        kept = [item for item in self._heap if item[2] != key or (jobs is not None and item[3] not in jobs)]
         dropped = len(self._heap) - len(kept)
         if dropped:
             heapq.heapify(kept)

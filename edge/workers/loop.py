@@ -103,7 +103,6 @@ class WorkerLoop:
             send,
             clock,
             needs_changed=self._say_tier,
-            end=self._end,
         )
         self._sound = WorkerSound(matcher, self._jobs, self._notices, clock)
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
@@ -348,9 +347,9 @@ class WorkerLoop:
             self._drop(stream)
         if stream.ended and now - stream.ended_ms > _END_BUDGETS * stream.policy.budget_ms:
             self._close(stream, "end", "", retryable=False)
-        if stream.pipeline is None or stream.cut:
+        if stream.cut:
             return
-        if stream.audio_wanted != (wanted := self._sound.wanted(stream)):
+        if stream.pipeline is not None and stream.audio_wanted != (wanted := self._sound.wanted(stream)):
             stream.audio_wanted = wanted
             self._say_tier(stream)
         if not stream.blind:
@@ -364,10 +363,9 @@ class WorkerLoop:
     def _ask_rest_of_gop(self, stream: OwnedStream, now: float) -> None:
         """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
         too long: who broadcasts chooses where keyframes are."""
-        assert stream.pipeline is not None
         waits_ms = now - max(stream.judged_ms, stream.unit_ms)
         too_long = waits_ms > _REST_SHARE * stream.policy.tiers.blind_limit_ms
-        if stream.pull is None and too_long and stream.pipeline.ask_rest():
+        if stream.pull is None and stream.pipeline is not None and too_long and stream.pipeline.ask_rest():
             self._say_tier(stream)
 
     # opening and closing
@@ -398,6 +396,7 @@ class WorkerLoop:
         stream = self._pulled(event)
         if stream is None:
             return
+        stream.judged_ms = self._clock.monotonic_ms()  # nothing could come before
 
         def start(stream: OwnedStream) -> None:
             self._start_pipeline(stream, event.codec, event.extradata)
@@ -420,6 +419,7 @@ class WorkerLoop:
             self._drop(old)
         policy = parse_policy(opened.policy_json)
         stream = OwnedStream(opened.stream_id, opened.opening, policy, opened.alert, opened.calm)
+        stream.judged_ms = self._clock.monotonic_ms()
         self._streams[stream.id] = stream
         return stream
 
@@ -428,7 +428,6 @@ class WorkerLoop:
         if len(extradata) > self._settings.max_extradata_bytes:
             raise LimitExceeded("extradata", self._settings.max_extradata_bytes, len(extradata), "bytes")
         stream.codec, stream.extradata = codec, extradata
-        stream.judged_ms = self._clock.monotonic_ms()
         stream.pipeline = StreamPipeline(
             StreamId(stream.id),
             codec,

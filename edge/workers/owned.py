@@ -63,7 +63,7 @@ class OwnedStream:
     unit_ms: float = -1.0
     """Monotonic time at which the newest access unit arrived."""
     judged_ms: float = -1.0
-    """Monotonic time of the newest verdict, or of the opening."""
+    """Monotonic time of the newest verdict, or of the opening; of a pull, once its server has answered."""
     lost: bool = False
     """Media or a sample was lost since the newest verdict."""
     stalled_until_ms: float = -1.0
@@ -119,7 +119,7 @@ class OwnedStream:
         Between the bursts of calm tier a caller may leave everything out: then the time that passes stands
         for the media, where something was lost and the stream still ran lately.
         """
-        if self.pipeline is None or self.cut:
+        if self.cut:
             return False
         runs = now_ms - self.unit_ms <= self.policy.tiers.blind_limit_ms
         seen_ms = now_ms if self.lost and runs else self.unit_ms

@@ -39,10 +39,8 @@ class WorkerPicture:
         clock: Clock,
         *,
         needs_changed: Callable[[OwnedStream], None],
-        end: Callable[[OwnedStream], None],
     ) -> None:
-        """``needs_changed``: other media of a stream is needed than before. ``end``: a stream that has ended
-        is to be closed once the rest of it is judged."""
+        """``needs_changed``: other media of a stream is needed than before."""
         self._settings = settings
         self._streams = streams
         self._jobs = jobs
@@ -51,7 +49,6 @@ class WorkerPicture:
         self._send = send
         self._clock = clock
         self._needs_changed = needs_changed
-        self._end = end
         self._costs = RecentCosts()
         self.urgency = Urgency.CALM
         """Of the job that runs; the loop sets it to that before each."""
@@ -68,16 +65,14 @@ class WorkerPicture:
         full = len(stream.units) >= limits.max_queue_units
         if full or stream.queued_bytes + len(unit.data) > limits.max_queue_bytes:
             self._count(stream, "queue_full", len(stream.units))
-            self._jobs.drop(stream.id)
+            # Only what the lost media was for: a stream that is yet to be started, or has ended, goes on.
+            self._jobs.drop(stream.id, (self._decode_next, self._decode_due, self._judge_next))
             stream.units.clear()
             stream.queued_bytes = 0
             stream.skipping = True
             for sample in stream.samples:
                 self._shed(stream, sample, "queue_full")
             stream.samples.clear()
-            if stream.ended:
-                stream.ended = False
-                self._end(stream)
         stream.append(unit)
         # At once: what ends its blindness may be judged before the next look at all streams.
         self._notices.count_if_blind(stream, unit.arrival_ms)

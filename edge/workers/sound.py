@@ -71,5 +71,3 @@ class WorkerSound:
         for reason, count in stream.audio.problems.items():
             self._notices.count(stream, reason, now, count)
         stream.audio.problems.clear()
-        if stream.sound:  # its own job went with those of lost media
-            self._later(stream)

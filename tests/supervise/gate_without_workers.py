@@ -127,7 +127,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def gate_without_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+async def gate_without_workers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, policy: Policy | None = None
+) -> AsyncIterator[Bench]:
     monkeypatch.setattr(gate_module, "WorkerPool", Workers)
     settings = Settings(data_dir=folder)
     settings.evidence.mkdir(parents=True)
@@ -137,7 +139,7 @@ async def gate_without_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         settings,
         worker_settings(settings.banks),
         ledger,
-        Policy(),
+        policy or Policy(),
         {SERVER: server},
         Metrics(),
         SystemClock(),

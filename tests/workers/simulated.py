@@ -153,14 +153,19 @@ def play(
     clock = ManualClock(now_monotonic_ms=START_MS)
     detector = SlowDetector(clock=clock, infer_ms=infer_ms, plane_ms=plane_ms)
     events: list[tuple[float, worker_pb2.FromWorker]] = []
-    values = {"max_queue_units": 1000, "spare_load": 0.0, "pull_schemes": (), **settings}
+    values = {
+        "max_queue_units": 1000,
+        "max_queue_bytes": 50_000_000,
+        "spare_load": 0.0,
+        "pull_schemes": (),
+        **settings,
+    }
     loop = WorkerLoop(
         WorkerSettings(
             model_dir=Path(),
             bank_dir=Path(),
             max_access_unit_bytes=1_000_000,
             max_extradata_bytes=65_536,
-            max_queue_bytes=50_000_000,
             pull_open_ms=1000,
             pull_stall_ms=1000,
             **values,

@@ -110,6 +110,36 @@ def test_a_stream_that_lost_media_goes_on_where_a_keyframe_comes() -> None:
     assert judged(events)[-1].verdict.pts_ms > 8500
 
 
+@pytest.mark.parametrize(
+    "limit", [{"max_queue_units": 20}, {"max_queue_bytes": 2_000}], ids=["units", "bytes"]
+)
+def test_media_that_passes_the_bounds_before_a_stream_is_started_does_not_keep_it_from_starting(
+    limit: dict[str, int],
+) -> None:
+    """A new worker finds the opening and more media than it may keep, all at once."""
+    units = media(6).units
+    early, rest = [u for u in units if u.dts_ms < 2000], [u for u in units if u.dts_ms >= 2000]
+    at_once = [(START_MS, PushedUnit("st0", replace(unit, arrival_ms=START_MS))) for unit in early]
+    events, left = play([opened(), *at_once, *live(rest)], **limit)
+    assert said(events)["queue_full"] >= 15
+    assert not said(events)["blind"]
+    assert set(left) == {"st0"}
+    assert len(judged(events)) >= 3
+
+
+def test_a_stream_whose_end_has_come_ends_also_where_its_queue_is_full() -> None:
+    """Its publisher has sent more than may wait, and is gone: the end is not lost with the media."""
+    units, over_ms = media(3).units, START_MS + 1_100
+    at_once = [(over_ms, PushedUnit("st0", replace(u, arrival_ms=over_ms))) for u in units[15:]]
+    messages = [opened(), *live(units[:15]), (over_ms, closing(drain=True)), *at_once]
+    events, left = play([*messages, (START_MS + 5_000, lambda loop: None)], max_queue_units=20)
+    assert said(events)["queue_full"] >= 20
+    at_ms, end = closed(events)
+    assert end.reason == "end"
+    assert at_ms - over_ms <= 2 * POLICY.budget_ms
+    assert not left
+
+
 def test_a_line_that_is_down_for_long_is_not_torn() -> None:
     """Nothing came that could have been decoded, or not."""
     units = endless(4)

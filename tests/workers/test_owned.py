@@ -57,3 +57,13 @@ def test_after_a_loss_time_stands_for_media_as_long_as_the_stream_ran_lately() -
     assert not watched.is_blind(2200 + POLICY.tiers.blind_limit_ms + 1), "nobody knows whether it goes on"
     came(watched, 8000)
     assert watched.is_blind(8000), "it went on, or paused; what was lost before is still not judged"
+
+
+def test_a_stream_that_is_never_started_is_blind_like_any_other() -> None:
+    """Its media waits, or is shed, and there is no pipeline yet that could judge it."""
+    watched = OwnedStream("st", 1, POLICY, False, judged_ms=100.0)
+    for time_ms in range(150, 100 + LIMIT_MS + 1, 50):
+        came(watched, time_ms)
+        watched.lost = True
+    assert not watched.is_blind(100 + LIMIT_MS)
+    assert watched.is_blind(100 + LIMIT_MS + 1)
