@@ -60,7 +60,7 @@ format: $(DEV_STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-protos: $(DEV_STAMP) ## Regenerate edge/api/gen from protos/
+protos: $(DEV_STAMP) ## Regenerate edge/contract/gen from protos/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
 
 bench-admit: $(DEV_STAMP) ## Latency of Admit under load

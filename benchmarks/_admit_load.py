@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from edge.api.gen import gate_pb2, gate_pb2_grpc
+from edge.contract.gen import gate_pb2, gate_pb2_grpc
 
 _CALL_S = 5.0
 

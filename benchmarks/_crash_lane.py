@@ -24,12 +24,12 @@ from benchmarks.servers.flv_publisher import flv_messages
 from benchmarks.servers.nginx_rtmp import NginxRtmp
 from benchmarks.servers.server_process import free_port
 from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
-from edge.crash import VARIABLE
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.crash_points import VARIABLE
 from edge.domain import Incident
 from edge.errors import ConfigError, GateError
+from edge.gate_process import GateProcess
 from edge.ingest.rtmp_client import RtmpPublisher
-from edge.launch import GateProcess
 from edge.ledger import Ledger
 from edge.stream.synthetic import EncodedMedia
 

@@ -15,8 +15,8 @@ from benchmarks.servers import nginx_rtmp, node_media_server
 from benchmarks.servers.nginx_rtmp import NginxRtmp
 from benchmarks.servers.node_media_server import NodeMediaServer
 from edge.errors import NotFound
+from edge.gate_process import GateProcess
 from edge.ingest import IngestSettings, ReferenceIngest
-from edge.launch import GateProcess
 
 RELAY_MODES = ("direct", "hold_back")
 SERVERS = ("reference", "nginx-rtmp", "node-media-server")

@@ -13,8 +13,8 @@ import grpc
 
 from benchmarks._media import Loop
 from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2_grpc
-from edge.launch import GateProcess
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2_grpc
+from edge.gate_process import GateProcess
 
 WAIT_S = 30.0
 _ASK_S = 0.002

@@ -19,8 +19,8 @@ from benchmarks._media import Loop
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit, Codec
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, StreamLookup
-from edge.match.looks import NEW_MS
-from edge.match.pdq import HASH_BYTES
+from edge.match.evasion.rescan_schedule import NEW_MS
+from edge.match.pdq.hasher import HASH_BYTES
 from edge.stream import Decoder
 from edge.stream.ports import Luma
 

@@ -25,10 +25,10 @@ from benchmarks._media import Loop
 from benchmarks._publishers import ALERT_APP, Plan
 from benchmarks.servers.server_process import free_port
 from edge.api.auth import parse_tokens
-from edge.api.gen import operator_pb2, operator_pb2_grpc
+from edge.contract.gen import operator_pb2, operator_pb2_grpc
 from edge.domain import AccessUnit, Codec
 from edge.evidence import write_clip
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 
 _START_S = 2.0
 _PULL_START_S = 0.5

@@ -22,11 +22,11 @@ from typing import cast
 import grpc
 
 from benchmarks._media import Loop
-from edge.api import convert
-from edge.api.gen import gate_pb2, gate_pb2_grpc
+from edge.contract import convert
+from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit
-from edge.ingest.feed import Feed
 from edge.ingest.gate_client import FinalStatus, WatchCall, end_request, unit_request
+from edge.ingest.gate_feed import Feed
 
 PullCall = grpc.aio.UnaryStreamCall[gate_pb2.AttachRequest, gate_pb2.WatchResponse]
 MAX_GOP_BYTES = 8 * 1024 * 1024

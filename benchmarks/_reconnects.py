@@ -17,9 +17,9 @@ from rich.progress import Progress
 from benchmarks._percentiles import percentiles
 from benchmarks.servers.flv_publisher import flv_messages
 from edge.errors import GateError
+from edge.gate_process import GateProcess
 from edge.ingest.chunks import Message
 from edge.ingest.rtmp_client import PublishRejected, RtmpPublisher
-from edge.launch import GateProcess
 
 _ENCODERS = 4
 """Loops that try at once, all under the key that was cut."""

@@ -24,10 +24,10 @@ from rich.progress import Progress
 
 from benchmarks._admit_load import admit_load
 from benchmarks._percentiles import percentiles
-from edge.api.gen import gate_pb2
 from edge.clock import SystemClock
+from edge.contract.gen import gate_pb2
 from edge.domain import SubjectKind, new_id
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 from edge.ledger import DurableLedger
 from edge.ledger.tables import blocks as blocks_table
 

@@ -3,7 +3,7 @@
 python -m benchmarks crash --random 200 --json
 
 A real gate with a publisher that goes on violating. The gate kills itself at every named point of
-``edge.crash``, then at random times between a verdict and the confirmation of its cut, and is started
+``edge.crash_points``, then at random times between a verdict and the confirmation of its cut, and is started
 again. Every time the broadcaster must be blocked, with exactly one strike, the publisher must be gone,
 and at nginx-rtmp the cut must be on record as confirmed. Two ways of publishing, one after the other in
 each lane: a caller over gRPC, which asks again when the gate is back, and nginx-rtmp, which does not.
@@ -29,8 +29,8 @@ from rich.progress import Progress
 from benchmarks._crash_lane import Broken, Lane, Outcome
 from benchmarks._percentiles import percentiles
 from benchmarks.servers.nginx_rtmp import available
-from edge import crash
-from edge.ingest.programme import Part, write_programme
+from edge import crash_points
+from edge.ingest.test_footage import Part, write_programme
 from edge.stream.synthetic import EncodedMedia, encode
 
 _MEDIA_S = 60
@@ -45,13 +45,13 @@ def named(lane: Lane) -> Iterator[Outcome]:
         yield from durable(lane)
         yield from away_and_before(lane)
     else:
-        for point in (*crash.DURABLE, *crash.BEFORE_DURABLE):
+        for point in (*crash_points.DURABLE, *crash_points.BEFORE_DURABLE):
             yield lane.trial(point)
 
 
 def durable(lane: Lane) -> Iterator[Outcome]:
     """With a caller: each gate that recovers from one point is to crash at the next."""
-    for point, following in zip(crash.DURABLE, (*crash.DURABLE[1:], ""), strict=True):
+    for point, following in zip(crash_points.DURABLE, (*crash_points.DURABLE[1:], ""), strict=True):
         yield lane.trial(point, next_spec=following)
 
 
@@ -61,12 +61,12 @@ def away_and_before(lane: Lane) -> Iterator[Outcome]:
     The publisher violates once more in the gate that recovers from the latter: the next one is due when
     it is passed for the second time.
     """
-    journal = crash.JOURNAL_BEFORE_DURABLE
+    journal = crash_points.JOURNAL_BEFORE_DURABLE
     for point, following in zip(journal, (*journal[1:], "journal.synced"), strict=True):
         yield lane.trial(point, away=True, next_spec=following)
-    first, *others = crash.BEFORE_DURABLE
-    for number, point in enumerate(crash.RECONCILE, 1):  # and JOURNAL_DURABLE, which comes before each
-        following = first if number == len(crash.RECONCILE) else "journal.synced"
+    first, *others = crash_points.BEFORE_DURABLE
+    for number, point in enumerate(crash_points.RECONCILE, 1):  # and JOURNAL_DURABLE, which comes before each
+        following = first if number == len(crash_points.RECONCILE) else "journal.synced"
         yield lane.trial("journal.synced", away=True, then=point, next_spec=following)
     specs = [first, *(f"{point}:2" for point in others)]
     for spec, following in zip(specs, (*specs[1:], ""), strict=True):

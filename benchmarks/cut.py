@@ -36,13 +36,13 @@ from benchmarks._percentiles import percentiles
 from benchmarks._reconnects import reconnects
 from benchmarks.servers.flv_publisher import publish
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli.demo_footage import demo_footage, shared_data
 from edge.cli.operator_client import operator
+from edge.contract.gen import operator_pb2
 from edge.errors import GateError, NotFound
-from edge.ingest.programme import RATE, Part, write_programme
+from edge.gate_process import GateProcess
 from edge.ingest.rtmp_client import PublishRejected
-from edge.launch import GateProcess
+from edge.ingest.test_footage import RATE, Part, write_programme
 from edge.match import Bank, BankInfo, fingerprint
 
 PARTS = ("seen_ms", "verdict_ms", "durable_ms", "cut_asked_ms", "verdict_to_closed_ms")

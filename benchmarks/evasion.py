@@ -41,7 +41,7 @@ from benchmarks._evasion_banks import KNOWN, banks_of
 from benchmarks._kept import Kept, digest_of
 from benchmarks._percentiles import percentiles
 from edge.match import Candidate, Matcher, MatchVote, PdqHash, StreamLookup, VariantSet, frames_of
-from edge.match.screen import Quad
+from edge.match.evasion.filmed_screen import Quad
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REFERENCE = SHARED / "reference" / "pdq"

@@ -29,10 +29,10 @@ from benchmarks._edges import WAIT_S, Edge, Watched, wall_ms
 from benchmarks._media import Loop, load_loop
 from benchmarks._percentiles import percentiles
 from benchmarks.servers.postgresql import DeafLine, PostgreSql, available
-from edge.api.gen import operator_pb2
 from edge.cli.demo_footage import demo_footage
+from edge.contract.gen import operator_pb2
 from edge.errors import NotFound
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 from edge.match import Bank, BankInfo, fingerprint
 
 _PERCENTILES = (50, 95, 99)

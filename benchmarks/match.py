@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.match import PdqHasher, frames_of
-from edge.match.builder import SegmentBuilder
-from edge.match.search import Codes, codes_of, scan
-from edge.match.segment import Segment
+from edge.match.bank.segment import Segment
+from edge.match.bank.segment_builder import SegmentBuilder
+from edge.match.index.hamming import Codes, codes_of, scan
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 RADIUS = 31

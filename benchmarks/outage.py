@@ -32,8 +32,8 @@ from benchmarks._edges import WAIT_S, Edge, Watched
 from benchmarks._media import Loop, Unit
 from benchmarks._percentiles import percentiles
 from benchmarks.servers.postgresql import PostgreSql, available
-from edge.api.gen import gate_pb2, operator_pb2
-from edge.launch import GateProcess
+from edge.contract.gen import gate_pb2, operator_pb2
+from edge.gate_process import GateProcess
 from edge.ledger import Ledger
 from edge.stream.synthetic import encode
 

@@ -28,15 +28,16 @@ from edge.api.server import GrpcServer
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.detect.default_policy import default_policy
-from edge.enforce.catalogue import use_messages
 from edge.errors import ConfigError, LedgerUnavailable
 from edge.evidence import forget_unfinished
-from edge.hooks import HookSettings, create_app
-from edge.hooks.servers import IngestServers, arguments_of, upstream_of
 from edge.ledger import DurableLedger
+from edge.notices.catalogue import use_messages
 from edge.policy import Policy
+from edge.servers.http_app import create_app
+from edge.servers.installed import IngestServers, arguments_of, upstream_of
+from edge.servers.nginx_rtmp.hook_settings import HookSettings
 from edge.supervise import Gate
-from edge.supervise.modelling import model_store
+from edge.supervise.model_swap import model_store
 from edge.telemetry.metrics import Metrics
 from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings

@@ -1,7 +1,7 @@
-"""Generate edge/api/gen from protos/. `--check` fails when the committed code is out of date.
+"""Generate edge/contract/gen from protos/. `--check` fails when the committed code is out of date.
 
 protoc writes imports after the proto packages (`from edge.gate.v1 import gate_pb2`), which would
-shadow the import package `edge`; they are rewritten to `edge.api.gen`.
+shadow the import package `edge`; they are rewritten to `edge.contract.gen`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
-TARGET = ROOT.parent / "edge" / "api" / "gen"
+TARGET = ROOT.parent / "edge" / "contract" / "gen"
 PROTOS = ("gate", "operator", "worker")
 _IMPORT = re.compile(r"from edge\.\w+\.v1 import (\w+_pb2)")
 _HEADER = '"""Generated from protos/ by protos/generate.py; do not edit."""\n'
@@ -43,9 +43,9 @@ def generate(into: Path) -> dict[str, str]:
         if path.name.startswith("worker_pb2_grpc"):
             continue  # no service in it
         text = path.read_text(encoding="utf-8")
-        text = _IMPORT.sub(r"from edge.api.gen import \1", text)
-        text = re.sub(r"import edge\.\w+\.v1\.(\w+_pb2) as (\w+)", r"import edge.api.gen.\1 as \2", text)
-        text = re.sub(r"\bedge\.\w+\.v1\.(\w+_pb2)\b", r"edge.api.gen.\1", text)
+        text = _IMPORT.sub(r"from edge.contract.gen import \1", text)
+        text = re.sub(r"import edge\.\w+\.v1\.(\w+_pb2) as (\w+)", r"import edge.contract.gen.\1 as \2", text)
+        text = re.sub(r"\bedge\.\w+\.v1\.(\w+_pb2)\b", r"edge.contract.gen.\1", text)
         produced[path.name] = text
     return produced
 
@@ -58,7 +58,9 @@ def main() -> int:
     if check:
         stale = sorted(n for n in produced.keys() | present.keys() if produced.get(n) != present.get(n))
         if stale:
-            print(f"edge/api/gen is out of date ({', '.join(stale)}): run `make protos`", file=sys.stderr)
+            print(
+                f"edge/contract/gen is out of date ({', '.join(stale)}): run `make protos`", file=sys.stderr
+            )
             return 1
         return 0
     TARGET.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.postgresql import postgresql
-from tests.programme import footage, programme
+from tests.test_footage import footage, programme
 
 __all__ = ["footage", "postgresql", "programme"]
 

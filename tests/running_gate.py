@@ -6,9 +6,9 @@ import time
 from urllib.request import urlopen
 
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli.operator_client import operator
-from edge.launch import GateProcess
+from edge.contract.gen import operator_pb2
+from edge.gate_process import GateProcess
 
 PATIENCE_S = 60.0
 

@@ -10,8 +10,8 @@ import grpc
 import structlog
 
 from edge.api import bounds
-from edge.api.gen import gate_pb2, gate_pb2_grpc
 from edge.api.status import Context, abort, answers_errors, streams_errors
+from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import Publish
 from edge.errors import GateError, InvalidInput, WorkerLost
 from edge.ledger.subjects import normal_text

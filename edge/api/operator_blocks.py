@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from edge.api import bounds, convert
+from edge.api import bounds
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.api.operator_calls import MAX_SUBJECT_CHARS, OperatorCalls, ident, limit, optional
 from edge.api.status import Context, answers_errors
+from edge.contract import convert
+from edge.contract.gen import operator_pb2
 from edge.domain import PERMANENT_MS, SubjectKind
 from edge.errors import InvalidInput
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from edge.api import bounds
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.api.operator_calls import OperatorCalls
 from edge.api.status import Context, answers_errors
+from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
-from edge.supervise.modelling import ModelInForce
+from edge.supervise.model_swap import ModelInForce
 
 _MAX_PATH_CHARS = 4096
 _MAX_BUDGET_MS = 10_000.0

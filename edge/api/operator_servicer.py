@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from edge.api import bounds, convert
+from edge.api import bounds
 from edge.api.auth import Role
-from edge.api.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.api.operator_blocks import BlockCalls
 from edge.api.operator_calls import MAX_LIMIT
 from edge.api.operator_incidents import IncidentCalls
 from edge.api.operator_model import ModelCalls
 from edge.api.status import Context, answers_errors
+from edge.contract import convert
+from edge.contract.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.errors import NotFound
 from edge.policy import parse_policy
 from edge.policy_warnings import policy_warnings

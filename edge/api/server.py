@@ -9,9 +9,9 @@ from grpc_reflection.v1alpha import reflection
 
 from edge.api.auth import TokenFile
 from edge.api.gate_servicer import GateServicer
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.api.operator_servicer import OperatorServicer
 from edge.config import Settings
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.errors import ConfigError
 from edge.supervise import Gate
 

@@ -65,7 +65,7 @@ def check_config(
     Exits with 1 and names the field when the file cannot be used.
     """
     from edge.config import load_settings
-    from edge.enforce.catalogue import own_messages
+    from edge.notices.catalogue import own_messages
     from edge.policy import Policy, parse_policy
 
     if example and as_json:

@@ -19,7 +19,7 @@ from edge.errors import GateError
 if TYPE_CHECKING:
     from edge.cli.demo_footage import DemoFootage
     from edge.cli.demo_view import DemoView
-    from edge.launch import GateProcess
+    from edge.gate_process import GateProcess
 
 _BROADCASTER = "demo-broadcaster"
 _EVIDENCE_WAIT_S = 15.0
@@ -78,8 +78,8 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _run(footage: DemoFootage, directory: Path, view: DemoView) -> dict[str, Any]:
-    from edge.ingest.programme import write_programme
-    from edge.launch import GateProcess
+    from edge.gate_process import GateProcess
+    from edge.ingest.test_footage import write_programme
 
     view.step(f"preparing footage: {footage.description}")
     programme = directory / "programme.flv"
@@ -176,7 +176,7 @@ async def _publish(
 
 def _passes(answer: Any) -> bool:
     """Whether a refusal is one of the moment: the gate has no place now, or could not be asked."""
-    from edge.api.gen import gate_pb2
+    from edge.contract.gen import gate_pb2
 
     return answer is None or answer.reason in (
         gate_pb2.REASON_CODE_CAPACITY,
@@ -187,7 +187,7 @@ def _passes(answer: Any) -> bool:
 def _outcome(
     footage: DemoFootage, events: list[Any], closed: Any, violation_wall_ms: int | None
 ) -> dict[str, Any]:
-    from edge.api.gen import gate_pb2
+    from edge.contract.gen import gate_pb2
     from edge.ingest import CutConfirmed, GateDown, Judged
 
     verdicts = [event for event in events if isinstance(event, Judged)]
@@ -222,8 +222,8 @@ def _outcome(
 def _incident(gate: GateProcess) -> dict[str, Any]:
     """The incident of the cut, once its evidence clip is on disk."""
     from edge.api.auth import Role
-    from edge.api.gen import operator_pb2
     from edge.cli.operator_client import operator
+    from edge.contract.gen import operator_pb2
 
     deadline = time.monotonic() + _EVIDENCE_WAIT_S
     with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):

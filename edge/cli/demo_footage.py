@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from edge.errors import BrokenMedia, NotFound
-from edge.ingest.programme import Part
+from edge.ingest.test_footage import Part
 
 CALM_MS = 6_000
 VIOLATING_MS = 24_000

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-from edge.api.gen import gate_pb2
+from edge.contract.gen import gate_pb2
 from edge.ingest import Admitted, Closed, CutConfirmed, Event, Judged, Refused, TierChanged
 
 _WORDS = {

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
-from edge.api.gen import gate_pb2, operator_pb2
 from edge.cli import appeal, block, strike
 from edge.cli.ledger_reader import SinceOption, UntilOption, parse_when
 from edge.cli.operator_client import (
@@ -22,6 +21,7 @@ from edge.cli.operator_client import (
 )
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
 from edge.clock import SystemClock
+from edge.contract.gen import gate_pb2, operator_pb2
 from edge.errors import InvalidInput
 
 app = typer.Typer(

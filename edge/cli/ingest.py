@@ -68,7 +68,7 @@ def ingest(
 
 async def _run(settings: Any, as_json: bool) -> None:
     from edge.ingest import Event, ReferenceIngest
-    from edge.ingest.narration import as_record, as_text
+    from edge.ingest.event_format import as_record, as_text
 
     def observe(event: Event) -> None:
         if as_json:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
     DEFAULT_GATE,
@@ -31,6 +30,7 @@ from edge.cli.output import (
     stderr,
     when,
 )
+from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput, ModelError
 
 app = typer.Typer(
@@ -184,9 +184,9 @@ def evaluate(
     had not seen.
     """
     from edge.detect import default_model_directory, read_manifest
-    from edge.detect.evaluation import calm_rates, figures, read_labels, warnings
     from edge.detect.manifest import model_directory
     from edge.replay import expand_paths
+    from edge.tuning.evaluation import calm_rates, figures, read_labels, warnings
 
     if score not in ("score_mean", "score_max"):
         raise InvalidInput("--score", f"{score!r} is neither score_mean nor score_max")
@@ -201,7 +201,7 @@ def evaluate(
         against = model_directory(against)
         read_manifest(against)
     if plots is not None:
-        from edge.detect.plots import draw, prepare
+        from edge.tuning.plots import draw, prepare
 
         prepare(plots)
     reports = _replay([clip.path for clip in clips], directory, jobs, "clips")

@@ -11,8 +11,8 @@ import grpc
 import typer
 
 from edge.api.auth import Role, parse_tokens
-from edge.api.gen import operator_pb2_grpc
 from edge.api.status import REASON
+from edge.contract.gen import operator_pb2_grpc
 from edge.errors import ConfigError, GateError, InvalidInput
 
 CALL_TIMEOUT_S = 10.0

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
     DEFAULT_GATE,
@@ -20,6 +19,7 @@ from edge.cli.operator_client import (
     operator,
 )
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr, when
+from edge.contract.gen import operator_pb2
 from edge.errors import ConfigError, InvalidInput, LimitExceeded
 from edge.policy import MAX_POLICY_BYTES, parse_policy
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli.operator_client import CALL_TIMEOUT_S, operator
+from edge.contract.gen import operator_pb2
 from edge.errors import ConfigError
 from edge.policy import Policy, parse_policy
 

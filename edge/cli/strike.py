@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli import block
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
@@ -20,6 +19,7 @@ from edge.cli.operator_client import (
     operator,
 )
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+from edge.contract.gen import operator_pb2
 
 app = typer.Typer(
     rich_markup_mode="markdown",

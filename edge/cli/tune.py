@@ -100,7 +100,7 @@ def tune(
         )
     from edge.detect import default_model_directory
     from edge.detect.manifest import model_directory
-    from edge.tuning.promise import Promise
+    from edge.tuning.guarantee import Promise
 
     directory = default_model_directory() if model is None else model_directory(model)
     if policy_file is not None:

@@ -32,8 +32,8 @@ class NotDelivered(GateError):
 def send_ping(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Send one signed `ping` to the receiver of the settings; exit code 1 when it does not take it."""
     from edge.config import load_settings
+    from edge.webhook.endpoint import Attempt, Receiver
     from edge.webhook.events import ping
-    from edge.webhook.receiver import Attempt, Receiver
     from edge.webhook.signing import key_of
 
     settings = load_settings(config).webhook

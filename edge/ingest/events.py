@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edge.api.gen import gate_pb2
+from edge.contract.gen import gate_pb2
 from edge.domain import Tier
 from edge.ingest.rtmp import PublishRequest
 

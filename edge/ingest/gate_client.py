@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc import aio
 
-from edge.api.gen import gate_pb2, gate_pb2_grpc
+from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import GateUnavailable
 from edge.ingest.rtmp import PublishRequest

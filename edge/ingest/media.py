@@ -7,13 +7,13 @@ from collections import Counter
 from edge.clock import Clock
 from edge.domain import AccessUnit
 from edge.errors import UnsupportedCodec
+from edge.ingest.audio_bundle import SoundBundle
 from edge.ingest.chunks import Message, MessageType
 from edge.ingest.flv import TagKind, VideoTag, is_audio_config, parse_video
 from edge.ingest.relay import Passed, Relay
 from edge.ingest.rtmp import RtmpSession
-from edge.ingest.sound import SoundBundle
 from edge.ingest.timeline import Timeline, presentation_ms
-from edge.ingest.watching import Watcher
+from edge.ingest.watch_client import Watcher
 
 
 class MediaPath:

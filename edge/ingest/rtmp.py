@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from edge.errors import InvalidInput, LimitExceeded
 from edge.ingest import amf
 from edge.ingest.chunks import ChunkReader, Message, MessageType, encode_message
-from edge.ingest.wire import Wire
+from edge.ingest.connection import Wire
 
 HANDSHAKE_BYTES = 1536
 MAX_APP_CHARS = 128

@@ -12,10 +12,11 @@ from collections import Counter
 
 import structlog
 
-from edge.api.gen import gate_pb2
 from edge.clock import Clock, SystemClock
+from edge.contract.gen import gate_pb2
 from edge.domain import new_id
 from edge.errors import GateError, GateUnavailable
+from edge.ingest.connection import Wire
 from edge.ingest.events import (
     Admitted,
     Closed,
@@ -33,8 +34,7 @@ from edge.ingest.media import MediaPath
 from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
-from edge.ingest.watching import Ending, Watcher
-from edge.ingest.wire import Wire
+from edge.ingest.watch_client import Ending, Watcher
 from edge.policy import FailureMode
 
 _BAD_NAME = "NetStream.Publish.BadName"

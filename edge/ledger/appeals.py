@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from edge.domain import Appeal, AppealState, IncidentState, SubjectKind, new_id
 from edge.errors import Conflict, InvalidInput, LimitExceeded
 from edge.ledger import records
-from edge.ledger.appealing import decide_appeals, read_appeal
+from edge.ledger.appeal_rows import decide_appeals, read_appeal
 from edge.ledger.base import LedgerBase
 from edge.ledger.blocks import read_block
 from edge.ledger.incidents import read_incident

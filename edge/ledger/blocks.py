@@ -10,17 +10,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from edge.domain import PERMANENT_MS, AppealState, Block, SubjectKind, new_id
-from edge.enforce.ladder import term_of
 from edge.errors import Conflict, InvalidInput, NotFound, PermissionRefused
+from edge.ladder import term_of
 from edge.ledger import records
-from edge.ledger.appealing import decide_appeals
+from edge.ledger.appeal_rows import decide_appeals
 from edge.ledger.audit import GENESIS, next_number
 from edge.ledger.base import PAGE, LedgerBase
-from edge.ledger.bell import Bell, ring
-from edge.ledger.packed import BLOCK_COLUMNS, BlockRow
+from edge.ledger.block_index import BLOCK_COLUMNS, BlockRow
+from edge.ledger.change_listener import Bell, ring
+from edge.ledger.reversal import update_block
 from edge.ledger.subjects import normal_subject
 from edge.ledger.tables import appeals, audit, blocks, policies
-from edge.ledger.undoing import update_block
 from edge.policy import ReviewPolicy
 
 _LOADED_PAGE = 5000

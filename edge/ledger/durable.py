@@ -11,10 +11,10 @@ from typing import ParamSpec, Self
 
 import structlog
 
-from edge.crash import crash_point
+from edge.crash_points import crash_point
 from edge.domain import Block, Incident, Publish
-from edge.enforce.ladder import Sanction
 from edge.errors import GateError, InvalidInput, LedgerUnavailable, NotFound
+from edge.ladder import Sanction
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
 from edge.ledger.ledger import Ledger

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edge import crash
-from edge.crash import crash_point
+from edge import crash_points
+from edge.crash_points import crash_point
 from edge.errors import LedgerUnavailable
 from edge.ledger.journal_entries import Entry, Violated, decode, encode
 
@@ -38,7 +38,7 @@ class Journal:
             try:
                 if _torn(descriptor):
                     line = b"\n" + line
-                if crash.armed_at == "journal.torn" and violated:
+                if crash_points.armed_at == "journal.torn" and violated:
                     os.write(descriptor, line[: len(line) // 2])
                     crash_point("journal.torn")
                 view = memoryview(line)

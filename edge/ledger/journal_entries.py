@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from edge.domain import Incident, Publish
-from edge.enforce.ladder import Sanction
+from edge.ladder import Sanction
 from edge.ledger import records
 from edge.ledger.violations import Violation
 from edge.policy import LadderPolicy, ReviewPolicy, Unreviewed

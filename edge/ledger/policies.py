@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from edge.errors import StaleVersion
 from edge.ledger.base import LedgerBase
-from edge.ledger.bell import ring
+from edge.ledger.change_listener import ring
 from edge.ledger.tables import policies
 from edge.policy import Policy, parse_policy
 

@@ -9,16 +9,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from edge.domain import Appeal, AppealState, Block, Incident, IncidentState, Strike
-from edge.enforce.ladder import by_match, stands, term_of
 from edge.errors import Conflict, InvalidInput, PermissionRefused
+from edge.ladder import by_match, stands, term_of
 from edge.ledger import records
-from edge.ledger.appealing import decide_appeals, open_appeals
+from edge.ledger.appeal_rows import decide_appeals, open_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
-from edge.ledger.bell import ring
+from edge.ledger.change_listener import ring
 from edge.ledger.incidents import read_incident, update_incident
+from edge.ledger.reversal import blocks_of, undo, update_block, update_strike
 from edge.ledger.tables import appeals, blocks, incidents, strikes
-from edge.ledger.undoing import blocks_of, undo, update_block, update_strike
 from edge.policy import Policy
 
 _UNCLAIMED: dict[str, object] = {"claimed_by": None, "claimed_until_ms": None}

@@ -7,16 +7,16 @@ import dataclasses
 import sqlalchemy as sa
 
 from edge.domain import AppealState, Block, Publish, Severity, Strike, new_id
-from edge.enforce.ladder import block_until, term_of
 from edge.errors import Conflict, InvalidInput, NotFound
+from edge.ladder import block_until, term_of
 from edge.ledger import records
-from edge.ledger.appealing import decide_appeals
+from edge.ledger.appeal_rows import decide_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
-from edge.ledger.bell import ring
+from edge.ledger.change_listener import ring
 from edge.ledger.incidents import read_incident
+from edge.ledger.reversal import Undone, blocks_of, strikes_of, undo
 from edge.ledger.tables import appeals, blocks, strikes
-from edge.ledger.undoing import Undone, blocks_of, strikes_of, undo
 from edge.ledger.violations import make_blocks
 from edge.policy import Policy
 

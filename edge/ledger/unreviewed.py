@@ -15,9 +15,9 @@ from edge.domain import Block, Strike
 from edge.ledger import records
 from edge.ledger.audit import next_number
 from edge.ledger.base import GATE, LedgerBase
-from edge.ledger.bell import ring
+from edge.ledger.change_listener import ring
+from edge.ledger.reversal import undo, update_block
 from edge.ledger.tables import blocks, strikes
-from edge.ledger.undoing import undo, update_block
 from edge.policy import Policy
 
 NOBODY = "lapsed: nobody has reviewed it in time"

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from edge.crash import crash_point
+from edge.crash_points import crash_point
 from edge.domain import Block, Incident, Publish, Strike, SubjectKind
-from edge.enforce.ladder import Sanction, Term, block_until, by_match, term_of
+from edge.ladder import Sanction, Term, block_until, by_match, term_of
 from edge.ledger import records
 from edge.ledger.audit import next_number
 from edge.ledger.base import GATE, LedgerBase
-from edge.ledger.bell import ring
+from edge.ledger.change_listener import ring
 from edge.ledger.incidents import read_incident, summary
+from edge.ledger.reversal import strikes_of
 from edge.ledger.subjects import linked_subjects
 from edge.ledger.tables import blocks, incidents, strikes
-from edge.ledger.undoing import strikes_of
 from edge.policy import LadderPolicy, StrikeScope
 
 

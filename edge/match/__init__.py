@@ -1,8 +1,11 @@
 """Known footage: PDQ on luma, exact search over banks, temporal voting."""
 
-from edge.match.bank import Bank
-from edge.match.chromaprint import MISSING, available
-from edge.match.entry import (
+from edge.match.audio.audio_fingerprint import Heard, Hearing, heard_in
+from edge.match.audio.audio_matcher import ITEM_SPAN_MS, Listening
+from edge.match.audio.chromaprint import MISSING, available
+from edge.match.bank.bank import Bank
+from edge.match.bank.bank_update import Existing, Updated, Withdrawal
+from edge.match.bank.entry import (
     Candidate,
     Entry,
     EntryKind,
@@ -13,23 +16,20 @@ from edge.match.entry import (
     SoundPrint,
     Variant,
 )
-from edge.match.export import write
+from edge.match.bank.incident_bank import INCIDENT_BANK, bank_incident, withdraw_incident
+from edge.match.bank.manifest import BankInfo, bank_files, bank_info, bank_path
+from edge.match.bank.reload import BackgroundReload
+from edge.match.bank.runaway import RunawayGuard
+from edge.match.evasion.variants import VariantSet
+from edge.match.file_matcher import Found, Lookup, look_up
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
-from edge.match.formats import Format, Import, sniff
-from edge.match.hearing import Heard, Hearing, heard_in
-from edge.match.incidents import INCIDENT_BANK, bank_incident, withdraw_incident
-from edge.match.intake import Existing, Updated, Withdrawal
-from edge.match.listening import ITEM_SPAN_MS, Listening
-from edge.match.lookup import Found, Lookup, look_up
-from edge.match.manifest import BankInfo, bank_files, bank_info, bank_path
+from edge.match.formats.hash_list_export import write
+from edge.match.formats.hash_lists import Format, Import, sniff
+from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
 from edge.match.matcher import Matcher
-from edge.match.pdq import Dihedral, PdqHash, PdqHasher
-from edge.match.reload import BackgroundReload
-from edge.match.runaway import RunawayGuard
-from edge.match.stage import ImportStage, feed_checkpoints
-from edge.match.variants import VariantSet
+from edge.match.pdq.hasher import Dihedral, PdqHash, PdqHasher
+from edge.match.stream_matcher import FramesLookup, StreamLookup
 from edge.match.vote import MatchVote
-from edge.match.watching import FramesLookup, StreamLookup
 
 __all__ = [
     "INCIDENT_BANK",

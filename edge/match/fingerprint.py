@@ -21,13 +21,13 @@ import numpy.typing as npt
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
-from edge.match.chromaprint import ITEM_MS, available
-from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, SoundPrint, Variant
-from edge.match.hearing import sound_of
-from edge.match.pdq import LIMITED_RANGE, PdqHash, PdqHasher, distance
-from edge.match.search import MAX_RADIUS
-from edge.match.sound import SHORTEST
-from edge.match.variants import VariantSet, variants_of
+from edge.match.audio.audio_fingerprint import sound_of
+from edge.match.audio.audio_similarity import SHORTEST
+from edge.match.audio.chromaprint import ITEM_MS, available
+from edge.match.bank.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, SoundPrint, Variant
+from edge.match.evasion.variants import VariantSet, variants_of
+from edge.match.index.hamming import MAX_RADIUS
+from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
 
 U8 = npt.NDArray[np.uint8]
 

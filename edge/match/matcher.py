@@ -12,16 +12,16 @@ import numpy.typing as npt
 
 from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
-from edge.match.bankset import MAX_CANDIDATES, BankSet, stamp_of
-from edge.match.border import STRAY_OVERLAY, Rectangle, inside_border
-from edge.match.chromaprint import Items
-from edge.match.entry import Candidate, Opinion, SoundCandidate, Variant
+from edge.match.audio.chromaprint import Items
+from edge.match.bank.bank_set import MAX_CANDIDATES, BankSet, stamp_of
+from edge.match.bank.entry import Candidate, Opinion, SoundCandidate, Variant
+from edge.match.evasion.filmed_screen import Quad
+from edge.match.evasion.letterbox import STRAY_OVERLAY, Rectangle, inside_border
+from edge.match.evasion.picture_in_picture import panels
+from edge.match.evasion.variants import cropped
 from edge.match.fingerprint import MIN_QUALITY, is_a_shape
-from edge.match.panel import panels
-from edge.match.pdq import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
-from edge.match.screen import Quad
-from edge.match.search import MAX_RADIUS, codes_of
-from edge.match.variants import cropped
+from edge.match.index.hamming import MAX_RADIUS, codes_of
+from edge.match.pdq.hasher import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
 
 MAX_PER_ENTRY = 8
 """Places of one entry that one frame may stand for: footage repeats itself."""

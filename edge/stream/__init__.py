@@ -2,13 +2,13 @@
 
 from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
+from edge.stream.frame_roles import Schedule, Taps
 from edge.stream.media_file import MediaFile, open_media_file
 from edge.stream.pipeline import Judgement, PipelineCounters, StreamPipeline
 from edge.stream.ports import DetectorPort, DetectWindowPort
 from edge.stream.pull import PullSettings, PullSource
 from edge.stream.ring import Ring
 from edge.stream.sampling import Feed, Plan, Sampler
-from edge.stream.schedule import Schedule, Taps
 from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
 

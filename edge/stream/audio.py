@@ -16,8 +16,8 @@ from av.audio.codeccontext import AudioCodecContext
 from edge.domain import Audio, Signal
 from edge.errors import GateError, InvalidInput, UnsupportedCodec
 from edge.match import Heard, Hearing, Listening
-from edge.match.chromaprint import Items
-from edge.match.listening import SoundLookup
+from edge.match.audio.audio_matcher import SoundLookup
+from edge.match.audio.chromaprint import Items
 from edge.stream.timestamps import Timestamps
 
 MAX_AUDIO_BYTES: Final = 64 * 1024

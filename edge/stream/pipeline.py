@@ -16,10 +16,10 @@ from edge.stream.backlog import Backlog
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec
 from edge.stream.decode import FRUITLESS_MS, Decoder
+from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
 from edge.stream.ports import DetectorPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Feed, Sampler
-from edge.stream.schedule import DEFAULT_INTERVAL_MS
 from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
 from edge.telemetry.distributions import Distributions

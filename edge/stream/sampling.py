@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from edge.domain import Tier
 from edge.policy import TierPolicy
-from edge.stream.schedule import Schedule, Taps
+from edge.stream.frame_roles import Schedule, Taps
 
 BURST_UNITS = 32
 """Most access units that one calm burst decodes, whatever the frame rate."""

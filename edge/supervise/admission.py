@@ -8,13 +8,13 @@ from typing import Final
 import structlog
 
 from edge.domain import Block, Publish, new_stream_id
-from edge.enforce import block_notice
 from edge.errors import CapacityExceeded
-from edge.hooks import Admission
+from edge.notices.notice import block_notice
 from edge.policy import FailureMode
+from edge.servers.gatekeeper import Admission
+from edge.supervise.context import State
 from edge.supervise.registry import LiveStream, Phase
-from edge.supervise.state import State
-from edge.supervise.tally import Tally
+from edge.supervise.usage_counter import Tally
 
 _REUSED_AFTER_MS: Final = 10_000.0
 """A stream that nobody watches has this long to be watched before its connection may be another's."""

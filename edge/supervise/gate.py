@@ -8,31 +8,33 @@ from collections.abc import Mapping
 
 import structlog
 
-from edge.api.gen import worker_pb2
 from edge.clock import Clock
 from edge.config import Settings
+from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
-from edge.enforce import CallerConnector, Connector, Cutter
 from edge.errors import CapacityExceeded, GateError
-from edge.hooks import Admission
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
+from edge.servers.connector import Connector
+from edge.servers.gatekeeper import Admission
+from edge.servers.grpc_caller import CallerConnector
+from edge.supervise.actions import Operating
 from edge.supervise.admission import Admissions
-from edge.supervise.carried import CarriedStreams
-from edge.supervise.endings import Endings
-from edge.supervise.enforcement import Enforcement
-from edge.supervise.failures import Failures
-from edge.supervise.known_footage import KnownFootage
-from edge.supervise.ledger_thread import LedgerThread
-from edge.supervise.modelling import Modelling
-from edge.supervise.operating import Operating
+from edge.supervise.bank_updates import KnownFootage
+from edge.supervise.context import State
+from edge.supervise.cutter import Cutter
+from edge.supervise.enforcer import Enforcement
+from edge.supervise.expiry import Endings
+from edge.supervise.failure_policy import Failures
+from edge.supervise.ledger_executor import LedgerThread
+from edge.supervise.model_swap import Modelling
 from edge.supervise.registry import LiveStream, Phase, Registry
-from edge.supervise.reports import Reports
-from edge.supervise.reviewing import Reviewing
-from edge.supervise.state import State
-from edge.supervise.tally import Tally
+from edge.supervise.reviews import Reviewing
+from edge.supervise.stream_journal import CarriedStreams
+from edge.supervise.stream_router import Watching
 from edge.supervise.tasks import Tasks
-from edge.supervise.watching import Watching
+from edge.supervise.usage_counter import Tally
+from edge.supervise.worker_events import Reports
 from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 from edge.workers.memory import GIVE_BACK_MS, give_back

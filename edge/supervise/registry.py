@@ -11,11 +11,11 @@ from enum import StrEnum
 
 from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
-from edge.supervise.answers import Answers
-from edge.supervise.carried import CarriedStream, CarriedStreams
-from edge.supervise.live_subjects import LiveSubjects
-from edge.supervise.pushed import PushedMedia
-from edge.supervise.tally import Tally
+from edge.supervise.push_buffer import PushedMedia
+from edge.supervise.response_queue import Answers
+from edge.supervise.stream_journal import CarriedStream, CarriedStreams
+from edge.supervise.subject_index import LiveSubjects
+from edge.supervise.usage_counter import Tally
 
 
 class Phase(StrEnum):

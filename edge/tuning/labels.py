@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.detect.evaluation import is_violent, read_labels, read_rows, source_of
 from edge.errors import InvalidInput
+from edge.tuning.evaluation import is_violent, read_labels, read_rows, source_of
 
 Stretch = tuple[int, int]
 """From and to, milliseconds of media time from the file's first frame."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from edge.policy import CategoryPolicy
 from edge.tuning.figures import counts
+from edge.tuning.guarantee import Promise
 from edge.tuning.outcome import Outcome
-from edge.tuning.promise import Promise
 from edge.tuning.study import THRESHOLDS, Study
 
 FLAG_SAMPLES = (1, 2, 3, 5)

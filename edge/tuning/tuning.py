@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from edge.errors import InvalidInput
 from edge.policy import CategoryPolicy
 from edge.tuning.figures import Counts, Figures, counts, figures
+from edge.tuning.guarantee import Evidence, Promise, evidence
 from edge.tuning.outcome import Outcome
-from edge.tuning.promise import Evidence, Promise, evidence
 from edge.tuning.search import CUT_SAMPLES, Proposal, Search
 from edge.tuning.study import THRESHOLDS, Study
 

@@ -27,9 +27,9 @@ from edge.errors import GateError, LedgerUnavailable
 from edge.ledger.base import LedgerBase
 from edge.telemetry.metrics import Metrics
 from edge.webhook import state as files
+from edge.webhook.endpoint import Receiver
 from edge.webhook.events import Event
-from edge.webhook.receiver import Receiver
-from edge.webhook.schedule import REFUSALS, is_refusal, retry_after_ms
+from edge.webhook.retry import REFUSALS, is_refusal, retry_after_ms
 from edge.webhook.signing import key_of
 from edge.webhook.source import Source
 from edge.webhook.state import DeliveryState, Waiting

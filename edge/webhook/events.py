@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge.domain import Action, Block, SubjectKind
-from edge.enforce.notices import block_notice, notice
 from edge.ledger import records
 from edge.ledger.decisions import Decision
 from edge.ledger.incidents import STREAM_CUT
+from edge.notices.notice import block_notice, notice
 
 TYPES: Final = (
     "verdict.flag",

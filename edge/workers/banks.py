@@ -10,7 +10,7 @@ import structlog
 from edge.clock import Clock
 from edge.errors import GateError
 from edge.match import BackgroundReload, Matcher
-from edge.match.bankset import BankSet
+from edge.match.bank.bank_set import BankSet
 
 CHECK_MS: Final = 2000.0
 """How often the directory is looked at."""

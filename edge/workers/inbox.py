@@ -12,10 +12,10 @@ import time
 import weakref
 from dataclasses import dataclass
 
-from edge.api.gen import worker_pb2
+from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import GateError, WorkerLost
-from edge.workers import wire
+from edge.workers import ipc_framing
 from edge.workers.models import ModelArrived
 
 
@@ -55,7 +55,7 @@ class SupervisorGone:
 
 Command = (
     worker_pb2.ToWorker
-    | wire.PushedUnit
+    | ipc_framing.PushedUnit
     | PullOpened
     | PullUnit
     | PullAudio
@@ -90,7 +90,7 @@ class Inbox:
         """``max_commands``: of the threads; one more waits for room. What the supervisor sends is bounded
         by the socket."""
         self._threads: queue.Queue[Command] = queue.Queue(max_commands)
-        self._receiver = None if connection is None else wire.Receiver(connection)
+        self._receiver = None if connection is None else ipc_framing.Receiver(connection)
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._bell)
         self._poll = select.poll()

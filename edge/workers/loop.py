@@ -13,9 +13,9 @@ from typing import Final
 
 import structlog
 
-from edge.api import convert
-from edge.api.gen import worker_pb2
 from edge.clock import Clock
+from edge.contract import convert
+from edge.contract.gen import worker_pb2
 from edge.detect import Detector
 from edge.domain import Codec, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
@@ -23,10 +23,13 @@ from edge.match import Matcher
 from edge.policy import parse_policy
 from edge.stream import StreamPipeline
 from edge.telemetry.distributions import Distributions
+from edge.workers.audio_jobs import WorkerSound
 from edge.workers.banks import CHECK_MS, WorkerBanks
-from edge.workers.current import CurrentStream
+from edge.workers.crash_attribution import CurrentStream
 from edge.workers.deadline_queue import DeadlineQueue
-from edge.workers.evidence import Evidence
+from edge.workers.degradation_reports import Notices
+from edge.workers.evidence_writer import Evidence
+from edge.workers.idle_capacity import SpareTime
 from edge.workers.inbox import (
     Command,
     Inbox,
@@ -38,17 +41,14 @@ from edge.workers.inbox import (
     name_of,
     stream_of,
 )
+from edge.workers.ipc_framing import PushedUnit
 from edge.workers.memory import GIVE_BACK_MS, give_back, resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
-from edge.workers.notices import Notices
-from edge.workers.owned import OwnedStream, Urgency
-from edge.workers.picture import WorkerPicture
 from edge.workers.pulls import pull_of
 from edge.workers.settings import WorkerSettings
-from edge.workers.sound import WorkerSound
-from edge.workers.spare import SpareTime
 from edge.workers.stalls import Stalls
-from edge.workers.wire import PushedUnit
+from edge.workers.video_jobs import WorkerPicture
+from edge.workers.worker_stream import OwnedStream, Urgency
 
 _CHECK_STREAMS_MS: Final = 250.0
 _REST_SHARE: Final = 0.8

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.api.gen import worker_pb2
+from edge.contract.gen import worker_pb2
 from edge.detect import Detector
 from edge.errors import ModelError
 

@@ -13,15 +13,15 @@ from typing import Protocol
 
 import structlog
 
-from edge.api.gen import worker_pb2
 from edge.clock import Clock
 from edge.config import WorkersSection
+from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
-from edge.workers import wire
-from edge.workers.running import RunningWorker, WorkerLoad
+from edge.workers import ipc_framing
+from edge.workers.model_rollout import ModelSwap
 from edge.workers.settings import WorkerSettings
-from edge.workers.swap import ModelSwap
+from edge.workers.worker_handle import RunningWorker, WorkerLoad
 
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
@@ -86,7 +86,7 @@ class WorkerPool:
 
     async def stop(self) -> None:
         self._stopping = True
-        shutdown = wire.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown()))
+        shutdown = ipc_framing.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown()))
         everyone = list(self._everyone())
         for worker in everyone:
             worker.write(shutdown)
@@ -128,11 +128,11 @@ class WorkerPool:
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         """Queue a command to the stream's worker. Raises WorkerLost when it has none."""
-        self._owner_of(stream_id).write(wire.frame(command))
+        self._owner_of(stream_id).write(ipc_framing.frame(command))
 
     def send_unit(self, stream_id: str, unit: AccessUnit) -> None:
         """Queue an access unit to the stream's worker. Raises WorkerLost when it has none."""
-        self._owner_of(stream_id).write(wire.media_frame(stream_id, unit))
+        self._owner_of(stream_id).write(ipc_framing.media_frame(stream_id, unit))
 
     def _owner_of(self, stream_id: str) -> RunningWorker:
         worker = self._owner.get(stream_id)
@@ -153,7 +153,7 @@ class WorkerPool:
                 await worker.writer.drain()
 
     def broadcast(self, command: worker_pb2.ToWorker) -> None:
-        raw = wire.frame(command)
+        raw = ipc_framing.frame(command)
         for worker in self._everyone():
             if not worker.lost:
                 worker.write(raw)
@@ -167,7 +167,7 @@ class WorkerPool:
         swap = ModelSwap(next(self._swaps), str(directory), digest, (worker.process.pid for worker in up))
         self._swap = swap
         for worker in up:
-            worker.write(wire.frame(swap.command()))
+            worker.write(ipc_framing.frame(swap.command()))
         try:
             await swap.wait(_LOAD_S)
         except BaseException:
@@ -185,7 +185,7 @@ class WorkerPool:
         for worker in self._everyone():
             if worker.up:
                 loaded = worker.process.pid in self._chosen.workers
-                worker.write(wire.frame(use if loaded else self._chosen.command(use=True)))
+                worker.write(ipc_framing.frame(use if loaded else self._chosen.command(use=True)))
 
     def forget_model(self) -> None:
         """What ``load_model`` has loaded, or is loading, is not wanted."""
@@ -199,7 +199,7 @@ class WorkerPool:
             self.model_digest = ready.model_digest
         elif ready.model_digest != self.model_digest:
             # It was started before the swap: it learns of it like the others.
-            worker.write(wire.frame(self._chosen.command(use=True)))
+            worker.write(ipc_framing.frame(self._chosen.command(use=True)))
         self.bank_digest = ready.bank_digest
         worker.ready.set()
 
@@ -264,7 +264,7 @@ class WorkerPool:
 
     async def _listen(self, worker: RunningWorker) -> None:
         try:
-            while (event := await wire.read_event(worker.reader)) is not None:
+            while (event := await ipc_framing.read_event(worker.reader)) is not None:
                 worker.watchdog.heard()
                 match event.WhichOneof("event"):
                     case "ready":
@@ -362,7 +362,7 @@ class WorkerPool:
                 return
             now = self._clock.monotonic_ms()
             passed_ms, before = now - before, now
-            ping = wire.frame(worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
+            ping = ipc_framing.frame(worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence)))
             for worker in self._everyone():
                 if not worker.up:
                     continue

@@ -12,13 +12,13 @@ import socket
 import sys
 import threading
 
-from edge.api.gen import worker_pb2
 from edge.clock import SystemClock
+from edge.contract.gen import worker_pb2
 from edge.detect import Detector
 from edge.match import Matcher
 from edge.telemetry.logs import configure_logging
-from edge.workers import wire
-from edge.workers.current import CurrentStream
+from edge.workers import ipc_framing
+from edge.workers.crash_attribution import CurrentStream
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
 
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
 
     def send(event: worker_pb2.FromWorker) -> None:
         with sending, contextlib.suppress(OSError):  # a supervisor that is gone is seen by the reader
-            connection.sendall(wire.frame(event))
+            connection.sendall(ipc_framing.frame(event))
 
     loop = WorkerLoop(
         settings,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from edge.clock import Clock
 from edge.domain import StreamId, pull_mark
 from edge.stream import PullSettings, PullSource
-from edge.workers.current import CurrentStream
+from edge.workers.crash_attribution import CurrentStream
 from edge.workers.inbox import Inbox, PullAudio, PullEnded, PullOpened, PullUnit
-from edge.workers.owned import OwnedStream
 from edge.workers.settings import WorkerSettings
+from edge.workers.worker_stream import OwnedStream
 
 
 def pull_of(

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from edge.cli import app
 from edge.clock import SystemClock
 from edge.domain import PERMANENT_MS, Action, Incident, Publish, Severity, Verdict, new_id, new_stream_id
-from edge.enforce import Sanction
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
+from edge.ladder import Sanction
 from edge.ledger import Ledger
 from edge.policy import Policy, ReviewPolicy
 from tests.integration.calls import until

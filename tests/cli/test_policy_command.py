@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge.cli import app
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 
 
 @pytest.fixture(scope="module")

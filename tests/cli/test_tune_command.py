@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from edge.cli import app
 from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 from edge.policy import parse_policy
 from edge.replay import ReplayPool
 

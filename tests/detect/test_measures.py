@@ -20,7 +20,7 @@ from edge.detect.measures import (
     spell_hours,
     spell_rate,
 )
-from edge.detect.plots import draw
+from edge.tuning.plots import draw
 
 scored = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), min_size=1, max_size=40)
 

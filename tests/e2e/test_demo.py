@@ -20,13 +20,13 @@ import pytest
 from rich.console import Console
 
 from edge.api.auth import Role
-from edge.api.gen import gate_pb2_grpc, operator_pb2
 from edge.cli.demo import DemoFailed, _publish
 from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.demo_view import DemoView
 from edge.cli.operator_client import operator
-from edge.ingest.programme import write_programme
-from edge.launch import GateProcess
+from edge.contract.gen import gate_pb2_grpc, operator_pb2
+from edge.gate_process import GateProcess
+from edge.ingest.test_footage import write_programme
 from tests.conftest import require
 from tests.integration.calls import admit, requests
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from benchmarks.servers.publisher import Publisher
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 from edge.match import Bank, BankInfo, VariantSet, available, fingerprint
 from tests.conftest import require
-from tests.match.sounds import melody, write_clip
+from tests.match.audio.sounds import melody, write_clip
 
 pytestmark = pytest.mark.integration
 

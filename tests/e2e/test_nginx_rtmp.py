@@ -18,11 +18,11 @@ from benchmarks.servers.flv_publisher import flv_messages
 from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli.demo_footage import CALM_MS, DemoFootage
 from edge.cli.operator_client import operator
-from edge.enforce import StatPage
-from edge.launch import GateProcess
+from edge.contract.gen import operator_pb2
+from edge.gate_process import GateProcess
+from edge.servers.nginx_rtmp.stat_page import StatPage
 from tests.conftest import require
 from tests.running_gate import PATIENCE_S, block, evidenced, metrics, until_metric
 from tests.second_publish import PublishesAgain

@@ -18,12 +18,12 @@ import pytest
 
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
-from edge.api.gen import operator_pb2
 from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.operator_client import operator
+from edge.contract.gen import operator_pb2
 from edge.errors import NotFound
-from edge.ingest.programme import write_programme
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
+from edge.ingest.test_footage import write_programme
 from edge.match import Bank, BankInfo, fingerprint
 from tests.conftest import require
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from grpc import aio
 
-from edge.api.gen import gate_pb2, gate_pb2_grpc
+from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.ingest import Event, IngestSettings, ReferenceIngest
 
 T = TypeVar("T")

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from edge.domain import AccessUnit, Codec
 from edge.ingest import Closed, amf
 from edge.ingest.chunks import Message, MessageType, encode_message
+from edge.ingest.connection import Wire
 from edge.ingest.gate_client import GateClient
 from edge.ingest.rtmp import MAX_OPENING_MESSAGES, PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
-from edge.ingest.watching import Watcher
-from edge.ingest.wire import Wire
+from edge.ingest.watch_client import Watcher
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import Running, ScriptedGate, StartIngest, StartPublisher

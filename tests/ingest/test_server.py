@@ -12,7 +12,7 @@ import av
 import grpc
 import pytest
 
-from edge.api.gen import gate_pb2
+from edge.contract.gen import gate_pb2
 from edge.domain import Tier
 from edge.ingest import (
     Admitted,

@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
-from edge.api.gen import gate_pb2
+from edge.contract.gen import gate_pb2
 
 TIMEOUT_S = 30.0
 _Seen = TypeVar("_Seen")

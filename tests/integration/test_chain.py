@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.publisher import Publisher
-from edge.enforce.connectors.nginx_stat import parse_stat
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
+from edge.servers.nginx_rtmp.stat_page import parse_stat
 from tests.conftest import require
 from tests.running_gate import block, metrics
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
-from edge.launch import GateProcess
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.gate_process import GateProcess
 from tests.integration.calls import (
     TIMEOUT_S,
     admit,

@@ -16,34 +16,36 @@ import pytest
 from benchmarks._crash_lane import Lane, Outcome
 from benchmarks.crash import at_random, away_and_before, durable, media, write_loop
 from benchmarks.servers import nginx_rtmp
-from edge import crash
+from edge import crash_points
 from edge.cli.demo_footage import demo_footage
 from edge.errors import NotFound
 from tests.conftest import require
 
-EDGE = Path(crash.__file__).parent
+EDGE = Path(crash_points.__file__).parent
 PATIENCE = 4
 """Trials more at a point that was not reached."""
 CALL = re.compile(r'crash_point\("([a-z_.]+)"\)')
 
 
 def test_every_point_is_in_the_list_and_once_in_the_code() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in EDGE.rglob("*.py") if path.name != "crash.py"]
+    sources = [
+        path.read_text(encoding="utf-8") for path in EDGE.rglob("*.py") if path.name != "crash_points.py"
+    ]
     found = [name for source in sources for name in CALL.findall(source)]
-    assert sorted(found) == sorted(crash.POINTS)
+    assert sorted(found) == sorted(crash_points.POINTS)
 
 
 @pytest.mark.parametrize("spec", ["nowhere", "cut.durable:0", "cut.durable+x", "cut.durable:1:2"])
 def test_a_point_that_does_not_exist_is_a_clear_error(spec: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", "import edge.crash"],
-        env={**os.environ, crash.VARIABLE: spec},
+        [sys.executable, "-c", "import edge.crash_points"],
+        env={**os.environ, crash_points.VARIABLE: spec},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert ended.returncode != 0
-    assert f"{crash.VARIABLE}: NAME[:NTH][+MS], with a NAME of: cut.verdict" in ended.stderr
+    assert f"{crash_points.VARIABLE}: NAME[:NTH][+MS], with a NAME of: cut.verdict" in ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_block_and_one_strike_outlive_every_crash_and_the_stream_is_cut(
         with Lane(tmp_path / name, pushed, programme, nginx=False) as lane:
             outcomes = [outcome.point for outcome in trials(lane) if outcome.crashed]
             reached = {point for outcome in outcomes for point in outcome.split(", ")}
-            missed = [point for point in crash.DURABLE if trials is durable and point not in reached]
+            missed = [point for point in crash_points.DURABLE if trials is durable and point not in reached]
             # On a busy machine the cut is over before everything around it is written.
             for point in missed * PATIENCE:
                 if point not in reached and lane.trial(point).crashed:
@@ -107,4 +109,4 @@ def test_block_and_one_strike_outlive_every_crash_and_the_stream_is_cut(
         running = pool.submit(nginx)
         reached = {point for lane in lanes for point in lane.result()}
         running.result()
-    assert reached == set(crash.POINTS), "a point was not reached"
+    assert reached == set(crash_points.POINTS), "a point was not reached"

@@ -14,13 +14,13 @@ import grpc
 import pytest
 
 from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
-from edge.launch import GateProcess
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.gate_process import GateProcess
 from edge.match import Bank, available, bank_info, fingerprint
 from tests.conftest import require
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests
 from tests.integration.test_gate import serve_live
-from tests.match.sounds import melody, write_clip
+from tests.match.audio.sounds import melody, write_clip
 from tests.running_gate import metrics
 
 SECONDS = 14

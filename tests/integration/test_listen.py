@@ -9,9 +9,9 @@ import httpx
 import pytest
 import trustme
 
-from edge.api.gen import gate_pb2_grpc
+from edge.contract.gen import gate_pb2_grpc
 from edge.errors import ConfigError
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 from tests.integration.calls import admit
 
 ONE_WORKER = "[workers]\ncount = 1\n"

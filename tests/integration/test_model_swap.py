@@ -18,10 +18,10 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.cli import app
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.detect import default_model_directory, read_manifest
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, workers_of, write_footage
 
 SECONDS = 3

@@ -19,10 +19,15 @@ import uvicorn
 from benchmarks.servers.nginx_rtmp import NginxRtmp
 from benchmarks.servers.publisher import Publisher
 from edge.domain import Publish, StreamId, new_stream_id, pull_mark
-from edge.enforce import CutTarget, Cutter, NginxRtmpConnector, StatPage, notice
-from edge.enforce.connectors.nginx_stat import Stat
 from edge.errors import CapacityExceeded
-from edge.hooks import Admission, HookSettings, create_app
+from edge.notices.notice import notice
+from edge.servers.connector import CutTarget
+from edge.servers.gatekeeper import Admission
+from edge.servers.http_app import create_app
+from edge.servers.nginx_rtmp.connector import NginxRtmpConnector
+from edge.servers.nginx_rtmp.hook_settings import HookSettings
+from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
+from edge.supervise.cutter import Cutter
 from tests.second_publish import PublishesAgain, PublishesTwo
 
 pytestmark = pytest.mark.integration
@@ -270,7 +275,7 @@ async def test_after_a_reload_elsewhere_no_cut_is_proven_while_the_old_worker_go
     tmp_path: Path, nginx: NginxRtmp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a container of its own: how many workers there are is not known."""
-    monkeypatch.setattr("edge.enforce.connectors.nginx_rtmp.worker_count", lambda pid: None)
+    monkeypatch.setattr("edge.servers.nginx_rtmp.connector.worker_count", lambda pid: None)
     gate, cutter = RecordingGate(pulls=False), Cutter()
     connector = NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
     async with serving(gate, settings_for(nginx, pull_wait_ms=0)) as address:

@@ -17,10 +17,11 @@ from benchmarks.servers.node_media_server import NodeMediaServer, available
 from benchmarks.servers.publisher import PATTERN, Publisher
 from benchmarks.servers.server_process import free_port
 from edge.cli.demo_footage import DemoFootage
-from edge.enforce import CutTarget, Cutter, NodeMediaServerConnector
-from edge.enforce.connectors.node_media_server import bearer_token
+from edge.gate_process import GateProcess
 from edge.ingest.rtmp_client import RtmpPublisher
-from edge.launch import GateProcess
+from edge.servers.connector import CutTarget
+from edge.servers.node_media_server.connector import NodeMediaServerConnector, bearer_token
+from edge.supervise.cutter import Cutter
 from tests.conftest import require
 from tests.running_gate import PATIENCE_S, block, evidenced, metrics, until_metric
 

@@ -20,9 +20,9 @@ import grpc
 import pytest
 
 from edge.api.auth import parse_tokens
-from edge.api.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.errors import NotFound
-from edge.launch import GateProcess
+from edge.gate_process import GateProcess
 from edge.ledger import Ledger
 from edge.match import INCIDENT_BANK, Bank
 from tests.integration.calls import (

@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.api.auth import parse_tokens
-from edge.api.gen import operator_pb2, operator_pb2_grpc
 from edge.cli import app
-from edge.launch import GateProcess
+from edge.contract.gen import operator_pb2, operator_pb2_grpc
+from edge.gate_process import GateProcess
 from edge.webhook.signing import new_secret
-from tests.webhook.receiver import Platform
+from tests.webhook.platform import Platform
 
 pytestmark = pytest.mark.integration
 

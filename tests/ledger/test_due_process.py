@@ -19,8 +19,8 @@ from edge.domain import (
     Severity,
     SubjectKind,
 )
-from edge.enforce import Sanction
 from edge.errors import Conflict, InvalidInput, LimitExceeded, NotFound, PermissionRefused
+from edge.ladder import Sanction
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.ledger.appeals import MAX_TEXT_BYTES
 from edge.ledger.journal import Journal

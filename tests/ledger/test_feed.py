@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge.domain import Block, IncidentState, SubjectKind
-from edge.enforce import Sanction
+from edge.ladder import Sanction
 from edge.ledger import AdmissionView, FleetFeed, Ledger
 from edge.ledger.blocks import Revision
 from edge.policy import Policy, ReviewPolicy, Unreviewed

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from edge.domain import PERMANENT_MS, Action, Incident, Review
-from edge.enforce import Sanction
 from edge.errors import LedgerUnavailable
+from edge.ladder import Sanction
 from edge.ledger import DurableLedger, Violation, records
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated, encode

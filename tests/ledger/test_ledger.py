@@ -27,8 +27,8 @@ from edge.domain import (
     new_id,
     new_stream_id,
 )
-from edge.enforce import Sanction
 from edge.errors import ConfigError, InvalidInput, LedgerUnavailable, NotFound, StaleVersion
+from edge.ladder import Sanction
 from edge.ledger import AuditBroken, DurableLedger, Ledger
 from edge.ledger.tables import metadata
 from edge.policy import DAY_MS, Policy, ReviewPolicy, Unreviewed

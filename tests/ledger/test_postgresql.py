@@ -18,8 +18,8 @@ import pytest
 import sqlalchemy as sa
 
 from edge.domain import Publish
-from edge.enforce import Sanction
 from edge.errors import InvalidInput, LedgerUnavailable
+from edge.ladder import Sanction
 from edge.ledger import DurableLedger, Ledger
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.domain import Action, IncidentState, Severity, SubjectKind
-from edge.enforce import Sanction
 from edge.errors import ConfigError, InvalidInput
+from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.ledger.audit import GENESIS, AuditRow, append, digest_of
-from edge.ledger.exported import Format, read_rows, write_rows
+from edge.ledger.audit_export import Format, read_rows, write_rows
 from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
 from edge.ledger.snapshot import snapshot
 from edge.ledger.tables import audit, blocks

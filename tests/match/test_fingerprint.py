@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from edge.match import VariantSet, fingerprint, frames_of
-from edge.match.entry import Variant
-from edge.match.pdq import distance
+from edge.match.bank.entry import Variant
+from edge.match.pdq.hasher import distance
 from tests.conftest import require
 
 U8 = npt.NDArray[np.uint8]

@@ -23,13 +23,13 @@ from edge.match import (
     Opinion,
     PdqHash,
     PdqHasher,
-    container,
 )
-from edge.match.bankset import MAX_CANDIDATES
-from edge.match.manifest import write_manifest
+from edge.match.bank import array_file
+from edge.match.bank.bank_set import MAX_CANDIDATES
+from edge.match.bank.manifest import write_manifest
+from edge.match.index.hamming import codes_of, scan
 from edge.match.matcher import MAX_PER_ENTRY
-from edge.match.pdq import distance
-from edge.match.search import codes_of, scan
+from edge.match.pdq.hasher import distance
 
 U8 = npt.NDArray[np.uint8]
 
@@ -241,11 +241,11 @@ def written_wrong(bank: Bank, old: bytes, new: bytes) -> None:
     """The entries of a bank's only segment changed, as by a writer that does not keep the format, with good
     checksums."""
     (segment,) = bank.segments
-    content = container.read(segment.path)
+    content = array_file.read(segment.path)
     table = content.arrays["entry_json"].tobytes()
     assert len(old) == len(new)
     assert old in table
     changed = np.frombuffer(table.replace(old, new), np.uint8)
-    digest = container.write(segment.path, content.meta, {**content.arrays, "entry_json": changed})
+    digest = array_file.write(segment.path, content.meta, {**content.arrays, "entry_json": changed})
     name = bank.manifest.segments[0].model_copy(update={"digest": digest})
     write_manifest(bank.path, bank.manifest.model_copy(update={"segments": (name,)}))

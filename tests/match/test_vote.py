@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.domain import SignalSource
-from edge.enforce.ladder import SEVERE_BANK
 from edge.errors import InvalidInput
+from edge.ladder import SEVERE_BANK
 from edge.match import Candidate, MatchVote, Opinion, Severity
 
 

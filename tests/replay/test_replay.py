@@ -18,8 +18,8 @@ from edge.detect.default_policy import default_policy
 from edge.match import Bank, BankInfo, available, fingerprint
 from edge.replay import Replay, ReplaySetup, expand_paths
 from tests.conftest import require
-from tests.match.sounds import melody
-from tests.match.sounds import write_clip as sounding_clip
+from tests.match.audio.sounds import melody
+from tests.match.audio.sounds import write_clip as sounding_clip
 
 FIELDS = {
     "path",

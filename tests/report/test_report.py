@@ -23,7 +23,7 @@ from edge.domain import (
     new_id,
     new_stream_id,
 )
-from edge.enforce import Sanction
+from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.policy import Policy
 from edge.report.words import duration

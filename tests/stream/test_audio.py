@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from edge.domain import Audio
 from edge.match import available
-from edge.match.chromaprint import Items
-from edge.match.entry import SoundCandidate
+from edge.match.audio.chromaprint import Items
+from edge.match.bank.entry import SoundCandidate
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
-from tests.match.sounds import heard_items, melody, write_clip
+from tests.match.audio.sounds import heard_items, melody, write_clip
 
 pytestmark = pytest.mark.skipif(
     not available() and not os.environ.get("CI"), reason="needs Debian's libchromaprint1"

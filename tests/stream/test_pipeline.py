@@ -18,7 +18,7 @@ from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHas
 from edge.policy import CategoryPolicy, EvidencePolicy, Policy, TierPolicy
 from edge.stream import Decoder, StreamPipeline, open_media_file
 from edge.stream.synthetic import EncodedMedia, encode
-from tests.match.test_screen import SLANTED, filmed, picture
+from tests.match.evasion.test_filmed_screen import SLANTED, filmed, picture
 
 if TYPE_CHECKING:
     from tests.stream.conftest import Watch
@@ -307,7 +307,7 @@ def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(tmp_path: Path, wa
 
 def test_without_banks_nothing_is_looked_for(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[object] = []
-    monkeypatch.setattr("edge.match.watching.points_of", looked.append)
+    monkeypatch.setattr("edge.match.stream_matcher.points_of", looked.append)
     media = encode(frames=60, options=ZERO_LATENCY)
     watched = watch(media).feed(media.units, end=True)
     assert len(watched.judgements) >= 5

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from edge.api.gen import gate_pb2, worker_pb2
 from edge.clock import SystemClock
 from edge.config import Settings
+from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Publish, StreamId
-from edge.enforce import CutAttempt, CutTarget
 from edge.errors import WorkerLost
 from edge.ledger import DurableLedger
 from edge.policy import Policy
+from edge.servers.connector import CutAttempt, CutTarget
 from edge.supervise import gate as gate_module
 from edge.supervise.gate import Gate
 from edge.telemetry.metrics import Metrics

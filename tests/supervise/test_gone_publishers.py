@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge.domain import Action
-from edge.supervise import enforcement as enforcement_module
+from edge.supervise import enforcer as enforcement_module
 from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from edge.clock import SystemClock
 from edge.domain import Publish, new_stream_id
-from edge.supervise.carried import CarriedStreams
 from edge.supervise.registry import LiveStream, Registry
-from edge.supervise.tally import Tally
+from edge.supervise.stream_journal import CarriedStreams
+from edge.supervise.usage_counter import Tally
 
 
 def registry(tmp_path: Path) -> Registry:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from edge.detect.measures import rate_upper_bound
 from edge.tuning.figures import Counts, figures
+from edge.tuning.guarantee import Promise, evidence
 from edge.tuning.intervals import NOTHING, quantile, rate, share
 from edge.tuning.outcome import Event, Outcome
-from edge.tuning.promise import Promise, evidence
 
 
 def test_rates_have_exact_poisson_intervals() -> None:

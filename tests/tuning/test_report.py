@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from edge.policy import CategoryPolicy
 from edge.tuning.charts import Axis, Line, Mark, chart
-from edge.tuning.promise import Promise
+from edge.tuning.guarantee import Promise
 from edge.tuning.report import html
 from edge.tuning.result import result
 from edge.tuning.simulate import Simulator

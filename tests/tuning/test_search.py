@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.errors import InvalidInput
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.figures import Counts, counts
-from edge.tuning.promise import Promise
+from edge.tuning.guarantee import Promise
 from edge.tuning.search import Proposal, Search
 from edge.tuning.simulate import Simulator
 from edge.tuning.study import Study

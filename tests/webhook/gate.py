@@ -19,7 +19,7 @@ from edge.ledger import DurableLedger
 from edge.telemetry.metrics import Metrics
 from edge.webhook.delivery import Delivery
 from edge.webhook.signing import new_secret
-from tests.webhook.receiver import PATIENCE_S, Platform
+from tests.webhook.platform import PATIENCE_S, Platform
 
 SECRET = new_secret()
 NOW = 1_700_000_000_000

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from edge.ledger import DurableLedger
+from edge.webhook.endpoint import Receiver
 from edge.webhook.events import ping
-from edge.webhook.receiver import Receiver
 from edge.webhook.signing import key_of
 from tests.webhook.gate import NOW, SECRET, Gate, section, until
-from tests.webhook.receiver import Platform
+from tests.webhook.platform import Platform
 
 
 async def test_decisions_from_now_on_are_told_once_and_verified(gate: Gate) -> None:

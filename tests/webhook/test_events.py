@@ -13,7 +13,7 @@ from edge.ledger import DurableLedger
 from edge.ledger.audit import AuditRow
 from edge.ledger.decisions import Decision, Decisions
 from edge.webhook.events import TYPES, events_of
-from edge.webhook.schedule import is_refusal, parse_retry_after, retry_after_ms
+from edge.webhook.retry import is_refusal, parse_retry_after, retry_after_ms
 
 
 def test_every_event_of_a_life_and_the_same_ids_when_read_again(lived: DurableLedger) -> None:

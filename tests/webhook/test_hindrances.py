@@ -12,7 +12,7 @@ import pytest
 
 from edge.webhook import delivery as module
 from tests.webhook.gate import NOW, SECRET, Gate, section, until
-from tests.webhook.receiver import Platform
+from tests.webhook.platform import Platform
 
 HOUR_MS = 3_600_000
 

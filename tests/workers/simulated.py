@@ -9,18 +9,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edge.api.gen import worker_pb2
 from edge.clock import ManualClock
+from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Signal, SignalSource, Tier
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy, TierPolicy
 from edge.stream.ports import Luma
 from edge.stream.synthetic import EncodedMedia, encode
-from edge.workers.current import CurrentStream
+from edge.workers.crash_attribution import CurrentStream
 from edge.workers.inbox import Command, Inbox
+from edge.workers.ipc_framing import PushedUnit
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
-from edge.workers.wire import PushedUnit
 from tests.stream.conftest import ScriptedDetector
 
 START_MS = 10_000.0

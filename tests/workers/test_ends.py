@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from edge.api.gen import worker_pb2
+from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
 from edge.errors import SourceStalled
 from edge.policy import MatchPolicy, Policy, TierPolicy
 from edge.workers.inbox import PullEnded
+from edge.workers.ipc_framing import PushedUnit
 from edge.workers.loop import WorkerLoop
 from edge.workers.models import ModelArrived
-from edge.workers.wire import PushedUnit
 from tests.workers.simulated import POLICY, START_MS, Message, SlowDetector, media, play
 
 Events = list[tuple[float, worker_pb2.FromWorker]]

@@ -7,8 +7,8 @@ import struct
 import threading
 import time
 
-from edge.api.gen import worker_pb2
-from edge.workers import wire
+from edge.contract.gen import worker_pb2
+from edge.workers import ipc_framing
 from edge.workers.inbox import Inbox, PullEnded, SupervisorGone
 
 LONG_MS = 30_000.0
@@ -50,7 +50,7 @@ def test_the_supervisor_wakes_it_and_is_missed_when_it_is_gone() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         inbox = Inbox(8, theirs)
-        threading.Timer(0.1, ours.sendall, [wire.frame(ping(3))]).start()
+        threading.Timer(0.1, ours.sendall, [ipc_framing.frame(ping(3))]).start()
         assert inbox.get(LONG_MS) == ping(3)
         threading.Timer(0.1, ours.close).start()
         assert inbox.get(LONG_MS) == SupervisorGone()
@@ -60,7 +60,7 @@ def test_nonsense_is_the_end_of_the_supervisor() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         inbox = Inbox(8, theirs)
-        ours.sendall(struct.pack("<I", wire.MAX_FRAME_BYTES + 1))
+        ours.sendall(struct.pack("<I", ipc_framing.MAX_FRAME_BYTES + 1))
         assert inbox.get(LONG_MS) == SupervisorGone()
 
 
@@ -69,7 +69,7 @@ def test_a_flood_of_one_side_does_not_shut_the_other_out() -> None:
     with ours, theirs:
         inbox = Inbox(64, theirs)
         for number in range(32):
-            ours.sendall(wire.frame(ping(number)))
+            ours.sendall(ipc_framing.frame(ping(number)))
             inbox.put(pulled(number))
         first = [inbox.get() for _ in range(8)]
         assert ping(3) in first

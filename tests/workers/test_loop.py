@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.api.convert import tier_from_proto
-from edge.api.gen import worker_pb2
 from edge.clock import ManualClock
+from edge.contract.convert import tier_from_proto
+from edge.contract.gen import worker_pb2
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit
-from edge.ingest.feed import Feed
+from edge.ingest.gate_feed import Feed
 from edge.match import Matcher
 from edge.policy import Policy, TierPolicy
 from edge.stream import open_media_file
-from edge.workers.current import CurrentStream
+from edge.workers.crash_attribution import CurrentStream
+from edge.workers.ipc_framing import PushedUnit
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
-from edge.workers.wire import PushedUnit
 from tests.integration.calls import write_footage
 
 Event = worker_pb2.FromWorker

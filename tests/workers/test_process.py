@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from edge.api.gen import worker_pb2
+from edge.contract.gen import worker_pb2
 from edge.policy import Policy
-from edge.workers import wire
-from edge.workers.running import RunningWorker
+from edge.workers import ipc_framing
+from edge.workers.worker_handle import RunningWorker
 from tests.workers.worker_settings import worker_settings
 
 WORKERS = 2
@@ -23,7 +23,7 @@ def pull(number: int, port: int) -> bytes:
         url=f"rtmp://127.0.0.1:{port}/live/{number}",
         policy_json=Policy().model_dump_json(),
     )
-    return wire.frame(worker_pb2.ToWorker(open_pull=command))
+    return ipc_framing.frame(worker_pb2.ToWorker(open_pull=command))
 
 
 async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tm
             for _ in range(WORKERS * PULLS):
                 await connected.acquire()
             for worker in workers:
-                worker.write(wire.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown())))
+                worker.write(ipc_framing.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown())))
             codes = [await worker.process.wait() for worker in workers]
         assert codes == [0] * WORKERS
         assert not any(worker.current.report for worker in workers)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from edge.cli.bank.changing import MARKS, compact, marking, set_
-from edge.cli.bank.filling import add, import_
-from edge.cli.bank.matching import match
-from edge.cli.bank.showing import export, list_, verify
+from edge.cli.bank.add import add, import_
+from edge.cli.bank.edit import MARKS, compact, marking, set_
+from edge.cli.bank.list import export, list_, verify
+from edge.cli.bank.match import match
 
 app = typer.Typer(
     rich_markup_mode="markdown",

@@ -1,0 +1,324 @@
+"""One stream under the gate's eyes: a Watch call, kept up for as long as the publisher is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import Enum
+
+import grpc
+from grpc import aio
+
+from edge.contract.gen import gate_pb2
+from edge.domain import AccessUnit, Audio, Codec, Tier
+from edge.errors import GateUnavailable
+from edge.ingest.gate_client import (
+    FinalStatus,
+    GateClient,
+    WatchCall,
+    audio_request,
+    end_request,
+    open_request,
+    unit_request,
+)
+from edge.ingest.gate_feed import Feed
+from edge.ingest.rtmp import PublishRequest
+from edge.ingest.settings import ITEM_BYTES, IngestSettings
+from edge.policy import FailureMode
+
+_TIERS = {gate_pb2.TIER_KIND_CALM: Tier.CALM, gate_pb2.TIER_KIND_ALERT: Tier.ALERT}
+_UNWATCHABLE = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
+_FAREWELL_S = 2.0
+_MOST_SOUND = 8
+
+
+class Ending(Enum):
+    """Why watching ended before the publisher did. All but NO_MORE_NEEDED close the publisher."""
+
+    CUT = "cut"
+    NO_MORE_NEEDED = "no_more_needed"
+    REFUSED = "refused"
+    """The gate came back and does not admit this publish."""
+    UNWATCHABLE = "unwatchable"
+    """The gate cannot decode it, so nobody may see it."""
+    GATE_LOST = "gate_lost"
+    """The gate is away, and the settings say deny or the publisher has left meanwhile."""
+    FINISHED = "finished"
+    """The publisher ended the stream, and the gate has closed the call as well."""
+
+
+class Watcher:
+    """Pushes access units as the gate's tier asks, and brings its answers back.
+
+    ``run`` is a task of its own; ``configure``, ``push`` and ``finish`` come from the publisher's
+    side. While the gate is away media is not queued: the current GOP is kept and pushed when it is
+    back, what is missed is counted in ``counters["unwatched_units"]``.
+    """
+
+    def __init__(
+        self,
+        gate: GateClient,
+        publish: PublishRequest,
+        connection: str,
+        stream_id: str,
+        settings: IngestSettings,
+        counters: Counter[str],
+        on_answer: Callable[[gate_pb2.WatchResponse], None],
+        on_down: Callable[[str], None],
+    ) -> None:
+        self.stream_id = stream_id
+        self.detail = ""
+        self._gate = gate
+        self._publish = publish
+        self._connection = connection
+        self._settings = settings
+        self._counters = counters
+        self._on_answer = on_answer
+        self._on_down = on_down
+        self._feed = Feed(settings.max_gop_bytes)
+        self._codec = Codec.H264
+        self._extradata = b""
+        self._configured = asyncio.Event()
+        self._call: WatchCall | None = None
+        self._opened = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._away = False
+        self._over = False
+        self._stalled = ""
+        self._reopen = False
+        self._finish_reason: str | None = None
+        self._outbox: deque[AccessUnit] = deque()
+        self._outbox_bytes = 0
+        self._audio_wanted = False
+        self._sound: deque[Audio] = deque()
+        self._work = asyncio.Event()
+        self._space = asyncio.Event()
+
+    @property
+    def tier(self) -> Tier:
+        return self._feed.tier
+
+    @property
+    def codec(self) -> Codec:
+        return self._codec
+
+    @property
+    def configured(self) -> bool:
+        """Whether any video has come that can be watched."""
+        return self._configured.is_set()
+
+    def configure(self, codec: Codec, extradata: bytes) -> None:
+        """The stream's decoder configuration; another one in mid-stream opens a new Watch call."""
+        if self._configured.is_set() and (codec, extradata) == (self._codec, self._extradata):
+            return
+        self._codec, self._extradata = codec, extradata
+        if self._configured.is_set():
+            self._feed.forget()
+            self._reopen = True
+            self._connected.clear()
+            self._work.set()
+        self._configured.set()
+
+    async def push(self, unit: AccessUnit) -> None:
+        """Show one access unit to the gate; waits while the gate is slow, up to ``gate_stall_s``."""
+        if self._over:
+            return
+        due = self._feed.push(unit)
+        if self._connected.is_set():
+            self._enqueue(due)
+        elif self._away:
+            self._counters["unwatched_units"] += 1
+        else:
+            # the call is being opened: a publisher in a hurry must not get ahead of it
+            await self._wait_for_call()
+        if self._outbox_bytes > self._settings.max_pending_bytes:
+            await self._wait_for_space()
+
+    def push_audio(self, audio: Audio) -> None:
+        """Show some sound to the gate while it wants any; never waits, and what is too much is left out."""
+        if self._audio_wanted and self._connected.is_set() and len(self._sound) < _MOST_SOUND:
+            self._sound.append(audio)
+            self._work.set()
+
+    def finish(self, reason: str) -> None:
+        """The publisher is gone: what is queued still goes out, then ``end``. ``run`` then returns."""
+        self._finish_reason = reason
+        self._work.set()
+
+    async def run(self) -> Ending:
+        """Keep the stream watched until something ends it. Cancel it to give up at once."""
+        try:
+            return await self._run()
+        finally:
+            self._over = True
+            self._connected.set()
+            self._space.set()
+
+    async def farewell(self, reason: str) -> None:
+        """End a call that has served its purpose, after a CUT or when the stream is given up."""
+        call = self._call
+        if call is None or call.done():
+            return
+        with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await call.write(end_request(reason))
+                await call.done_writing()
+                await call.code()
+        call.cancel()
+
+    async def _run(self) -> Ending:
+        pause_s = self._settings.retry_first_s
+        while True:
+            await self._configured.wait()
+            try:
+                if not self.stream_id and not await self._readmit():
+                    return Ending.REFUSED
+                ending = await self._watch()
+            except GateUnavailable as error:
+                self._lose(str(error))
+                if self._settings.on_gate_down_stream is FailureMode.DENY:
+                    return Ending.GATE_LOST
+                if self._finish_reason is not None:
+                    return Ending.GATE_LOST
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, self._settings.retry_most_s)
+                continue
+            if ending is not None:
+                return ending
+            pause_s = self._settings.retry_first_s
+
+    async def _readmit(self) -> bool:
+        answer = await self._gate.admit(self._publish, self._connection)
+        self.stream_id = answer.stream_id
+        self.detail = answer.message.en
+        return answer.allowed
+
+    async def _watch(self) -> Ending | None:
+        """One Watch call from open to close; None when the stream must be opened anew."""
+        self._reopen, self._stalled = False, ""
+        call = self._call = self._gate.watch()
+        status = FinalStatus(call)
+        self._opened.clear()
+        self._feed.change(Tier.ALERT, 0)
+        sender = asyncio.create_task(self._send(call))
+        try:
+            async for answer in call:
+                self._opened.set()
+                if answer.WhichOneof("response") in ("opened", "tier"):
+                    self._change_tier(answer)
+                self._on_answer(answer)
+                if answer.verdict.action == gate_pb2.ACTION_CUT:
+                    return Ending.CUT
+            return self._clean_close()
+        except asyncio.CancelledError:
+            # reading a call that this side cancelled looks like a cancelled task
+            task = asyncio.current_task()
+            if not self._stalled or (task is not None and task.cancelling()):
+                raise
+            raise GateUnavailable(f"Watch: {self._stalled}") from None
+        except aio.AioRpcError as error:
+            code = status.code or error.code()
+            if self._reopen or code is grpc.StatusCode.OK:
+                return self._clean_close()
+            self.detail = f"Watch: {code.name}: {status.details}"
+            if code in _UNWATCHABLE:
+                return Ending.UNWATCHABLE
+            if code is grpc.StatusCode.NOT_FOUND:
+                self.stream_id = ""  # the gate was restarted: ask for admission again
+            raise GateUnavailable(self.detail) from error
+        finally:
+            sender.cancel()
+            self._connected.clear()
+            self._counters["unwatched_units"] += len(self._outbox)
+            self._outbox.clear()
+            self._sound.clear()
+            self._audio_wanted = False
+            self._outbox_bytes = 0
+            self._space.set()
+
+    def _clean_close(self) -> Ending | None:
+        if self._reopen:
+            return None
+        return Ending.NO_MORE_NEEDED if self._finish_reason is None else Ending.FINISHED
+
+    async def _send(self, call: WatchCall) -> None:
+        # a failed write surfaces where the call is read
+        with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):
+            await call.write(open_request(self.stream_id, self._codec, self._extradata))
+            if not await self._opens():
+                return
+            self._away = False
+            if not self._reopen:
+                self._enqueue(self._feed.restart())
+                self._connected.set()
+            while True:
+                while self._outbox:
+                    unit = self._outbox.popleft()
+                    await call.write(unit_request(unit))
+                    self._outbox_bytes -= len(unit.data) + ITEM_BYTES
+                    self._space.set()
+                while self._sound:
+                    await call.write(audio_request(self._sound.popleft()))
+                if self._outbox:
+                    continue
+                if self._reopen or self._finish_reason is not None:
+                    await call.write(end_request(self._finish_reason or "reconfigured"))
+                    await call.done_writing()
+                    return
+                self._work.clear()
+                await self._work.wait()
+
+    async def _opens(self) -> bool:
+        """Wait for the gate's first answer; a call that it leaves open without one is given up."""
+        try:
+            async with asyncio.timeout(self._settings.watch_open_timeout_s):
+                await self._opened.wait()
+        except TimeoutError:
+            self._give_up(f"not opened within {self._settings.watch_open_timeout_s} s")
+            return False
+        return True
+
+    def _give_up(self, why: str) -> None:
+        self._stalled = why
+        if self._call is not None:
+            self._call.cancel()
+
+    def _change_tier(self, answer: gate_pb2.WatchResponse) -> None:
+        change = answer.opened.tier if answer.HasField("opened") else answer.tier
+        tier = _TIERS.get(change.tier, Tier.ALERT)
+        self._audio_wanted = change.audio_wanted
+        due = self._feed.change(tier, change.needed_after_keyframe_ms)
+        if self._connected.is_set():
+            self._enqueue(due)
+
+    def _enqueue(self, units: tuple[AccessUnit, ...]) -> None:
+        for unit in units:
+            self._outbox.append(unit)
+            self._outbox_bytes += len(unit.data) + ITEM_BYTES
+        if units:
+            self._work.set()
+
+    async def _wait_for_call(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.gate_stall_s):
+                await self._connected.wait()
+        except TimeoutError:
+            self._away = True
+
+    async def _wait_for_space(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.gate_stall_s):
+                while not self._over and self._outbox_bytes > self._settings.max_pending_bytes:
+                    self._space.clear()
+                    await self._space.wait()
+        except TimeoutError:
+            self._counters["gate_stalls"] += 1
+            self._give_up(f"took no media for {self._settings.gate_stall_s} s")
+
+    def _lose(self, detail: str) -> None:
+        self._away = True
+        self._connected.clear()
+        self._counters["gate_down"] += 1
+        self._on_down(detail)

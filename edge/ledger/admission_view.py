@@ -1,0 +1,193 @@
+"""The admission view: active blocks in memory, so that Admit never waits for a database. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.domain import Block, Publish, SubjectKind
+from edge.ledger.block_index import BlockRow, PackedBlocks, row_of
+from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, normal_text, parse_address
+
+_BITS = {4: 32, 6: 128}
+_Key = tuple[SubjectKind, str]
+_NOTED = frozenset({SubjectKind.ADDRESS.value, SubjectKind.ATTRIBUTE.value})
+_LACKING_MS = 60_000
+"""What was forgotten so shortly before its end is not worth the reading of every block."""
+
+
+class AdmissionView:
+    """Blocks by subject: a check looks at one bucket for everything that a publish says of itself.
+
+    For its address that is one bucket for each length of prefix that any network has; attributes are
+    looked up when any block names them. What was loaded is packed; what was added since is kept as
+    objects.
+    """
+
+    def __init__(self) -> None:
+        self._changed: set[str] | None = None
+        self.load(())
+
+    def __len__(self) -> int:
+        return len(self._by_id) + int(np.count_nonzero(self._stands))
+
+    def load(self, blocks: Iterable[Block]) -> None:
+        """Replace everything. ``blocks``: each id once."""
+        self.load_rows(row_of(block) for block in blocks if block.lifted_ms is None)
+
+    def load_rows(self, rows: Iterable[BlockRow], wall_ms: int = 0) -> None:
+        """The same with standing blocks as the ledger has them. ``wall_ms``: those that had ended by then
+        are not among them."""
+        self._by_subject: dict[_Key, tuple[Block, ...]] = {}
+        self._by_id: dict[str, Block] = {}
+        self._prefixes: dict[int, set[int]] = {4: set(), 6: set()}
+        """Lengths of prefix by version of IP. They and ``_attributes`` only grow: one too many costs a
+        look into an empty bucket."""
+        self._attributes: set[str] = set()
+        self._forgotten_ms = wall_ms
+        """Blocks that end later than this are all here."""
+        self._loaded = PackedBlocks(())
+        self._stands: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        """By row of ``_loaded``: neither removed nor forgotten."""
+        loaded = PackedBlocks(self._noted(rows))
+        self._stands = np.ones(len(loaded), dtype=np.bool_)
+        self._loaded = loaded
+
+    def _noted(self, rows: Iterable[BlockRow]) -> Iterator[BlockRow]:
+        for row in rows:
+            if row[1] in _NOTED:
+                self._note(row[1], row[2])
+            subject = normal_text(row[2])
+            # One from when subjects were kept as they came.
+            yield row if subject == row[2] else (*row[:2], subject, *row[3:])
+
+    def _note(self, kind: str, subject: str) -> None:
+        if kind == SubjectKind.ATTRIBUTE:
+            self._attributes.add(subject.partition("=")[0])
+        elif kind == SubjectKind.ADDRESS and "/" in subject:
+            prefix = subject.rpartition("/")[2]
+            if prefix.isascii() and prefix.isdigit():
+                self._prefixes[6 if ":" in subject else 4].add(min(int(prefix), 128))
+
+    def add(self, block: Block) -> None:
+        """A block that stands, or that has changed; one that was lifted is removed."""
+        self.remove(block.id)
+        if block.lifted_ms is not None:
+            return
+        key = (block.subject_kind, normal_text(block.subject))
+        self._by_id[block.id] = block
+        self._by_subject[key] = (*self._by_subject.get(key, ()), block)
+        self._note(block.subject_kind, block.subject)
+
+    def update(self, block: Block) -> None:
+        """A block that is known here has other times; one that was lifted meanwhile stays so."""
+        row = self._loaded.row_of(block.id)
+        if block.id in self._by_id or (row is not None and self._stands[row]):
+            self.add(block)
+
+    def remove(self, block_id: str) -> None:
+        if self._changed is not None:
+            self._changed.add(block_id)
+        self._remove_loaded(block_id)
+        block = self._by_id.pop(block_id, None)
+        if block is None:
+            return
+        key = (block.subject_kind, normal_text(block.subject))
+        left = tuple(other for other in self._by_subject[key] if other.id != block_id)
+        if left:
+            self._by_subject[key] = left
+        else:
+            del self._by_subject[key]
+
+    def _remove_loaded(self, block_id: str) -> None:
+        row = self._loaded.row_of(block_id)
+        if row is not None:
+            self._stands[row] = False
+
+    def check(self, publish: Publish, wall_ms: int) -> Block | None:
+        """The block that keeps this publish out longest, or None."""
+        longest: Block | None = None
+        for kind, subject in self._keys(publish):
+            for block in self._named(kind, subject):
+                applies = block.active_at(wall_ms) and block.app in ("", publish.app)
+                if applies and (longest is None or block.until_ms > longest.until_ms):
+                    longest = block
+        return longest
+
+    def expire(self, wall_ms: int) -> int:
+        """Forget blocks that have ended; returns how many."""
+        ended = [block.id for block in self._by_id.values() if not block.active_at(wall_ms)]
+        for block_id in ended:
+            self.remove(block_id)
+        self._forgotten_ms = max(self._forgotten_ms, wall_ms)
+        rows = self._stands & (self._loaded.until_ms <= wall_ms)
+        self._stands &= ~rows
+        return len(ended) + int(np.count_nonzero(rows))
+
+    def lacks(self, wall_ms: int) -> bool:
+        """Whether blocks that have not ended by this time may be missing: they were loaded or forgotten by a
+        clock that was ahead."""
+        return self._forgotten_ms - wall_ms > _LACKING_MS
+
+    def added(self) -> frozenset[str]:
+        """Ids of the blocks that were added since the view was loaded."""
+        return frozenset(self._by_id)
+
+    @contextmanager
+    def changes(self) -> Iterator[set[str]]:
+        """Ids of the blocks that are added, changed or removed meanwhile. One at a time."""
+        self._changed = changed = set[str]()
+        try:
+            yield changed
+        finally:
+            self._changed = None
+
+    def replace_loaded(self, fresh: AdmissionView, changed: Iterable[str]) -> None:
+        """Take what another view has loaded in the place of what was loaded here; what was added stays.
+
+        ``fresh``: without the blocks that were ``added`` here when it began to load. ``changed``: the
+        ``changes`` since then, which this view knows better.
+        """
+        self._loaded, self._stands = fresh._loaded, fresh._stands
+        self._forgotten_ms = fresh._forgotten_ms
+        for version, lengths in fresh._prefixes.items():
+            self._prefixes[version] |= lengths
+        self._attributes |= fresh._attributes
+        for block_id in changed:
+            self._remove_loaded(block_id)
+
+    def _named(self, kind: SubjectKind, subject: str) -> Iterator[Block]:
+        yield from self._by_subject.get((kind, subject), ())
+        for row, block in self._loaded.find(kind, subject):
+            if self._stands[row]:
+                yield block
+
+    def _keys(self, publish: Publish) -> Iterator[_Key]:
+        yield SubjectKind.BROADCASTER, publish.broadcaster
+        stream_key = publish.attributes.get(STREAM_KEY_ATTRIBUTE)
+        if stream_key:
+            yield SubjectKind.STREAM_KEY, stream_key
+        if self._attributes:
+            for name, value in publish.attributes.items():
+                if name in self._attributes:
+                    yield SubjectKind.ATTRIBUTE, attribute_subject(name, value)
+        if publish.address:
+            yield from self._address_keys(publish.address)
+
+    def _address_keys(self, text: str) -> Iterator[_Key]:
+        yield SubjectKind.ADDRESS, text
+        address = parse_address(text)
+        if address is None:
+            return
+        written = str(address)
+        if written != text:
+            yield SubjectKind.ADDRESS, written
+        number, bits = int(address), _BITS[address.version]
+        kind = ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address
+        for prefix in self._prefixes[address.version]:
+            host = max(0, bits - prefix)
+            yield SubjectKind.ADDRESS, f"{kind(number >> host << host)}/{prefix}"

@@ -1,0 +1,150 @@
+"""What is taken back: strikes pardoned, blocks lifted, and later blocks as if it had never happened."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from edge.domain import Block, Incident, Strike
+from edge.ladder import block_until, by_match, stands, term_of
+from edge.ledger import records
+from edge.ledger.incidents import read_incident
+from edge.ledger.tables import blocks, strikes
+from edge.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """Blocks and strikes as they stand afterwards."""
+
+    lifted: tuple[Block, ...] = ()
+    pardoned: tuple[Strike, ...] = ()
+    shortened: tuple[Block, ...] = ()
+    """Blocks of other strikes, which were longer for the pardoned ones."""
+
+    @property
+    def changed(self) -> tuple[Block, ...]:
+        return (*self.lifted, *self.shortened)
+
+    @property
+    def rows(self) -> dict[sa.Table, list[str]]:
+        """For the audit log."""
+        return {
+            blocks: [block.id for block in self.changed],
+            strikes: [strike.id for strike in self.pardoned],
+        }
+
+    @property
+    def detail(self) -> dict[str, object]:
+        return {
+            "lifted": [block.id for block in self.lifted],
+            "pardoned": [strike.id for strike in self.pardoned],
+            "shortened": [block.id for block in self.shortened],
+        }
+
+
+def strikes_of(connection: sa.Connection, broadcaster: str) -> list[Strike]:
+    """Every strike of a broadcaster, oldest first."""
+    query = (
+        sa.select(strikes)
+        .where(strikes.c.broadcaster == broadcaster)
+        .order_by(strikes.c.created_ms, strikes.c.id)
+    )
+    return [records.strike_from_row(row) for row in connection.execute(query)]
+
+
+def undo(
+    connection: sa.Connection,
+    pardoned: Sequence[Strike],
+    lifted: Sequence[Block],
+    *,
+    by: str,
+    reason: str,
+    wall_ms: int,
+    number: int,
+    policy: Policy,
+) -> Undone:
+    """Pardon strikes that stand and lift blocks that were not lifted.
+
+    ``number``: of the audit entry that the caller writes. ``policy``: the whole one, by whose ladder the
+    other blocks of the same broadcasters are measured again; none gets longer.
+    """
+    gone = tuple(
+        dataclasses.replace(strike, pardoned_ms=wall_ms, pardoned_by=by, pardon_reason=reason)
+        for strike in pardoned
+        if strike.pardoned_ms is None
+    )
+    free = tuple(
+        dataclasses.replace(block, lifted_ms=wall_ms, lifted_by=by, lift_reason=reason)
+        for block in lifted
+        if block.lifted_ms is None
+    )
+    for strike in gone:
+        update_strike(connection, strike)
+    for block in free:
+        update_block(connection, block, number)
+    shortened: list[Block] = []
+    for broadcaster in dict.fromkeys(strike.broadcaster for strike in gone):
+        shortened += _measured_again(connection, broadcaster, policy, wall_ms)
+    for block in shortened:
+        update_block(connection, block, number)
+    return Undone(free, gone, tuple(shortened))
+
+
+def update_block(connection: sa.Connection, block: Block, number: int) -> None:
+    values = records.block_to_row(block)
+    connection.execute(blocks.update().where(blocks.c.id == block.id).values(**values, revision=number))
+
+
+def update_strike(connection: sa.Connection, strike: Strike) -> None:
+    values = records.strike_to_row(strike, None)
+    del values["stream_id"]
+    connection.execute(strikes.update().where(strikes.c.id == strike.id).values(**values))
+
+
+def blocks_of(connection: sa.Connection, strike: Strike) -> list[Block]:
+    """Every block that rests on a strike."""
+    rests = blocks.c.strike_id == strike.id
+    if strike.incident_id is not None:
+        rests = sa.or_(rests, blocks.c.incident_id == strike.incident_id)
+    query = sa.select(blocks).where(rests).order_by(blocks.c.id)
+    return [records.block_from_row(row) for row in connection.execute(query)]
+
+
+def _measured_again(
+    connection: sa.Connection, broadcaster: str, policy: Policy, wall_ms: int
+) -> Iterable[Block]:
+    """Standing blocks of a broadcaster's strikes that are shorter by the strikes that are left."""
+    left = [strike for strike in strikes_of(connection, broadcaster) if stands(strike, wall_ms)]
+    for position, strike in enumerate(left):
+        incident = None if strike.incident_id is None else read_incident(connection, strike.incident_id)
+        applies = policy.for_app(strike.app) if incident is None else policy.for_publish(incident.publish)
+        full_ms = block_until(left[:position], strike, applies.ladder)
+        for block in blocks_of(connection, strike):
+            if not block.active_at(wall_ms) or full_ms >= (block.full_until_ms or block.until_ms):
+                continue
+            term = term_of(
+                full_ms,
+                block.created_ms,
+                applies.review,
+                matched=incident is not None and by_match(incident.verdict),
+                confirmed=_confirmed(block, incident),
+            )
+            yield dataclasses.replace(
+                block,
+                until_ms=term.until_ms,
+                provisional=term.provisional,
+                full_until_ms=None if block.full_until_ms is None else full_ms,
+                review_by_ms=term.review_by_ms,
+            )
+
+
+def _confirmed(block: Block, incident: Incident | None) -> int:
+    """How many people stand for a block, as far as its length goes."""
+    if not block.provisional:
+        return 2
+    by_hand = block.strike_id is not None
+    return 1 if by_hand or (incident is not None and incident.review.first_confirmed_by is not None) else 0

@@ -1,0 +1,91 @@
+"""What one live stream sounds like against the banks: a run of items, and the signals that follow. Pure.
+
+A stretch of at least three seconds that is the same item by item is a vote over time in itself, so a match
+counts at once; where a benign bank has the sound, nothing counts. Times are media time and come in with the
+items.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from edge.domain import Signal, SignalSource
+from edge.match.audio.audio_similarity import LONGEST
+from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Items
+from edge.match.bank.entry import Opinion, SoundCandidate
+
+ITEM_SPAN_MS = 1000 * (4096 + 19 * HOP) / RATE
+"""Sound that one item is made of: 2.7 s."""
+MOST_NEW = 64
+"""Items that are looked up at a time."""
+HARMLESS_MS = 3000.0
+"""How long sound that goes on is harmless after a stretch that is: not every item is found again."""
+
+
+class SoundLookup(Protocol):
+    """The matcher of a worker: shared by its streams."""
+
+    def query_sound(self, live: Items, new: int) -> tuple[SoundCandidate, ...]:
+        """Known sound that the newest ``new`` of live items are the end of, harmless ones included."""
+        ...
+
+
+class Listening:
+    """The newest items of one stream."""
+
+    def __init__(self, banks: SoundLookup) -> None:
+        self._banks = banks
+        self._live: Items = np.empty(0, np.uint32)
+        self._harmless_until_ms = float("-inf")
+
+    def restart(self) -> None:
+        """Other sound begins: what comes next does not follow what came before."""
+        self._live = np.empty(0, np.uint32)
+        self._harmless_until_ms = float("-inf")
+
+    def add(self, items: Items, start_ms: float) -> tuple[Signal, ...]:
+        """Takes the next items, the first of which begins at ``start_ms``; the matches that count now.
+
+        The nearest come first. ``detail`` of a signal is ``bank=… seconds=… offset_ms=… slope=… bit_error=…
+        severity=…``, with ``at_most=flag`` where the entry may not cut.
+        """
+        signals: tuple[Signal, ...] = ()
+        for begin in range(0, len(items), MOST_NEW):
+            signals += self._look_up(items[begin : begin + MOST_NEW], start_ms + begin * ITEM_MS)
+        return signals
+
+    def _look_up(self, items: Items, start_ms: float) -> tuple[Signal, ...]:
+        live = np.concatenate((self._live, items))
+        self._live = live[-LONGEST:]
+        first_ms = start_ms - (len(live) - len(items)) * ITEM_MS
+        found = [(c, first_ms + c.end * ITEM_MS) for c in self._banks.query_sound(live, len(items))]
+        benign = [begins_ms for c, begins_ms in found if c.opinion is Opinion.BENIGN]
+        self._harmless_until_ms = max([self._harmless_until_ms, *(at + HARMLESS_MS for at in benign)])
+        if benign:
+            return ()
+        return tuple(_signal(c, begins_ms) for c, begins_ms in found if begins_ms > self._harmless_until_ms)
+
+
+def _signal(candidate: SoundCandidate, begins_ms: float) -> Signal:
+    """``begins_ms``: media time at which the last item of the stretch begins."""
+    offset_ms = candidate.timestamp_ms - candidate.slope * begins_ms
+    detail = [
+        f"bank={candidate.bank}",
+        f"seconds={candidate.items * ITEM_MS / 1000:.1f}",
+        f"offset_ms={offset_ms:.0f}",
+        f"slope={candidate.slope:.2f}",
+        f"bit_error={candidate.error:.3f}",
+        f"severity={candidate.severity.value}",
+    ]
+    if candidate.quarantined or candidate.opinion is not Opinion.VIOLATING:
+        detail.append("at_most=flag")
+    return Signal(
+        source=SignalSource.SOUND,
+        category=candidate.label,
+        pts_ms=round(begins_ms + ITEM_SPAN_MS),
+        score=1 - candidate.error,
+        entry=candidate.entry,
+        detail=" ".join(detail),
+    )

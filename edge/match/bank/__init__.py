@@ -1,0 +1,1 @@
+"""Banks of known footage on disk: entries, segments, manifests, updates, reloading."""

@@ -1,0 +1,356 @@
+"""A bank on disk: one manifest ``NAME.bank`` and the immutable segments that it names.
+
+Every change writes new segments first and then replaces the manifest in one step, so a reader sees
+the bank before or after the change and never between. Removing or disabling an entry only marks it in
+the manifest; ``compact`` writes what is left into one segment. Writers exclude each other by a lock
+file; readers need none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import ValidationError
+
+from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
+from edge.match.bank.bank_update import Change, Existing, Intake, Stage, Staged, Updated, Withdrawal
+from edge.match.bank.entry import Entry, Footage
+from edge.match.bank.manifest import (
+    MAX_MARKED,
+    SUFFIX,
+    BankInfo,
+    Manifest,
+    SegmentName,
+    bank_path,
+    read_manifest,
+    write_manifest,
+)
+from edge.match.bank.segment import Segment, open_segment
+from edge.match.bank.segment_builder import SegmentBuilder
+
+COMPACT_AT = 8
+"""Segments beyond which adding more merges the small ones."""
+_OPEN_TRIES = 5
+
+
+class Bank:
+    """A bank opened for reading and changing. Open it anew to see what other processes changed."""
+
+    def __init__(self, path: Path, manifest: Manifest, digest: str, segments: tuple[Segment, ...]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.digest = digest
+        """SHA-256 of the manifest, which names each segment by its digest: it stands for the whole."""
+        self.segments = segments
+        self.removed = tuple(frozenset(name.removed) for name in manifest.segments)
+        """Per segment the ids of the entries that are gone."""
+
+    @classmethod
+    def create(cls, path: Path, info: BankInfo | None = None) -> Self:
+        """Make an empty bank at ``DIR/NAME`` or ``DIR/NAME.bank``; AlreadyExists when there is one."""
+        path = bank_path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            if path.exists():
+                raise AlreadyExists(f"bank {path} exists already")
+            write_manifest(path, Manifest(name=path.name.removesuffix(SUFFIX), info=info or BankInfo()))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path, *, verify: bool = True, known: Iterable[Segment] = ()) -> Self:
+        """Open a bank; segments among ``known`` are taken over instead of being mapped again.
+
+        Raises NotFound when there is none and BankError when a file is torn, foreign, damaged or of
+        another version.
+        """
+        path = bank_path(path)
+        mapped = {s.digest: s for s in known}
+        for attempt in range(1, _OPEN_TRIES + 1):
+            manifest, digest = read_manifest(path)
+            try:
+                segments = tuple(
+                    mapped.get(name.digest) or open_segment(path.parent / name.file, name, verify=verify)
+                    for name in manifest.segments
+                )
+            except BankError:
+                # A compaction may have replaced the segments since the manifest was read.
+                if attempt == _OPEN_TRIES or read_manifest(path)[1] == digest:
+                    raise
+                continue
+            return cls(path, manifest, digest, segments)
+        raise AssertionError("unreachable")
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def info(self) -> BankInfo:
+        return self.manifest.info
+
+    def entries(self) -> Iterator[tuple[Entry, bool]]:
+        """Every entry that is not removed, and whether it is enabled."""
+        disabled = set(self.manifest.disabled)
+        for segment, removed in zip(self.segments, self.removed, strict=True):
+            for entry in segment.all_entries():
+                if entry.id not in removed:
+                    yield entry, entry.id not in disabled
+
+    def has(self, entry_id: str) -> bool:
+        """Whether the bank has an entry of that id that is not removed."""
+        return self._place(entry_id) is not None
+
+    def footage(self) -> Iterator[Footage]:
+        """Every entry that is not removed, with its hashes."""
+        for segment, removed in zip(self.segments, self.removed, strict=True):
+            for item in segment.footage():
+                if item.entry.id not in removed:
+                    yield item
+
+    def add(self, items: Iterable[Footage]) -> int:
+        """Add footage, all of it or, when anything is wrong, none. Returns the number of entries added.
+
+        AlreadyExists names the first entry whose id the bank already has.
+        """
+        return self.update(items).added
+
+    def update(
+        self,
+        changes: Iterable[Change],
+        *,
+        existing: Existing = Existing.REFUSE,
+        checkpoints: Callable[[], Mapping[str, str]] = dict,
+        stage: Stage | None = None,
+    ) -> Updated:
+        """Take in additions and withdrawals in their order, all of them visible in one step or none.
+
+        ``checkpoints`` is asked when the changes are at their end, so that a feed's position is stored
+        together with what came before it. ``stage`` keeps what was taken in when this is interrupted, and
+        gives it back the next time. A withdrawal of an entry that is not there is no error; an update
+        that changes nothing leaves the bank as it is. An entry that goes takes its marks with it, disabled or
+        quarantined; one that is replaced keeps them.
+        """
+        with self._changing():
+            intake = Intake(self.name, self.segments, self.removed, existing, self._write_part)
+            base = _content_digest(self.manifest)
+            kept: set[str] = set()
+            try:
+                if stage is not None and (restored := stage.restore(base)) is not None:
+                    intake.restore(*restored)
+                    kept = {segment.path.name for segment in intake.new_segments}
+                for change in changes:
+                    intake.take(change)
+                    if intake.full:
+                        intake.flush()
+                        if stage is not None:
+                            stage.save(base, intake.staged)
+                            kept = {segment.path.name for segment in intake.new_segments}
+                intake.flush()
+                self._store(intake, checkpoints())
+                kept = set()
+            finally:
+                kept |= {name.file for name in read_manifest(self.path)[0].segments}
+                for segment in intake.new_segments:
+                    if segment.path.name not in kept:
+                        segment.path.unlink(missing_ok=True)
+            if stage is not None:
+                stage.clear()
+            if len(self.segments) > COMPACT_AT:
+                self._merge(_small_ones(self.segments))
+        return intake.updated
+
+    def _store(self, intake: Intake, checkpoints: Mapping[str, str]) -> None:
+        staged, parts = intake.staged, intake.new_segments
+        gone = staged.gone
+        marked = sum(len(ids) for ids in (*self.removed, *gone, *(name.removed for name in staged.names)))
+        all_checkpoints = {**self.manifest.checkpoints, **checkpoints}
+        names = list(staged.names)
+        marks = self._marks_left(staged, parts)
+        if marked > MAX_MARKED:
+            out = [frozenset((*old, *ids)) for old, ids in zip(self.removed, gone, strict=True)]
+            builder = _left_of((*self.segments, *parts), (*out, *(frozenset(n.removed) for n in names)))
+            segments = [self._write_segment(builder)] if builder.entries else []
+        else:
+            if len(parts) > 1:
+                builder = _left_of(parts, [frozenset(name.removed) for name in names])
+                names = [self._write_segment(builder)] if builder.entries else []
+            segments = [
+                *(
+                    name.model_copy(update={"removed": tuple(sorted({*name.removed, *ids}))})
+                    for name, ids in zip(self.manifest.segments, gone, strict=True)
+                ),
+                *names,
+            ]
+        old_files = {name.file for name in self.manifest.segments}
+        if (tuple(segments), all_checkpoints) != (self.manifest.segments, self.manifest.checkpoints):
+            self._commit({"segments": segments, "checkpoints": all_checkpoints, **marks})
+        for file in old_files - {name.file for name in self.manifest.segments}:
+            (self.path.parent / file).unlink(missing_ok=True)
+
+    def _marks_left(self, staged: Staged, parts: Sequence[Segment]) -> dict[str, tuple[str, ...]]:
+        """The marks of the bank without those of ids that go, or that come as something else."""
+        gone = {entry_id for ids in staged.gone for entry_id in ids}
+
+        def stays(entry_id: str) -> bool:
+            comes = any(
+                entry_id not in name.removed and part.find(entry_id) is not None
+                for name, part in zip(staged.names, parts, strict=True)
+            )
+            return self._place(entry_id) is not None if comes else entry_id not in gone
+
+        manifest = self.manifest
+        return {
+            "disabled": tuple(filter(stays, manifest.disabled)),
+            "quarantined": tuple(filter(stays, manifest.quarantined)),
+        }
+
+    def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
+        """Enable or disable entries; NotFound names the first id that is not there."""
+        self._mark("disabled", ids, not enabled)
+
+    def set_quarantined(self, ids: Iterable[str], quarantined: bool) -> None:
+        """Quarantine entries or release them; NotFound names the first id that is not there."""
+        self._mark("quarantined", ids, quarantined)
+
+    def _mark(self, mark: Literal["disabled", "quarantined"], ids: Iterable[str], on: bool) -> None:
+        with self._changing():
+            wanted = self._known(ids)
+            marked = set(getattr(self.manifest, mark))
+            self._commit({mark: _marked(f"bank.{mark}", marked | wanted if on else marked - wanted)})
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove entries; NotFound names the first id that is not there."""
+        wanted = self._known(ids)
+        self.update(Withdrawal(entry_id) for entry_id in sorted(wanted))
+
+    def change(self, info: BankInfo) -> None:
+        """Replace what operators say about the bank."""
+        with self._changing():
+            self._commit({"info": info})
+
+    def compact(self) -> None:
+        """Write what is left into one segment, and drop the old ones.
+
+        Running gates keep what they have mapped until they reload. Ten million hashes take half a
+        minute and 3 GB; adding merges small segments by itself.
+        """
+        with self._changing():
+            self._merge(self.segments)
+
+    def _known(self, ids: Iterable[str]) -> set[str]:
+        wanted = set(ids)
+        for entry_id in sorted(wanted):
+            if self._place(entry_id) is None:
+                raise NotFound(f"entry of bank {self.name}", entry_id)
+        return wanted
+
+    def _place(self, entry_id: str) -> int | None:
+        """Which segment has the entry."""
+        for place, (segment, removed) in enumerate(zip(self.segments, self.removed, strict=True)):
+            if entry_id not in removed and segment.find(entry_id) is not None:
+                return place
+        return None
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the writers' lock, on the newest state; a change that fails leaves no segment behind."""
+        with _locked(self.path):
+            self._take(type(self).open(self.path, known=self.segments))
+            before = {segment.path for segment in self.segments}
+            try:
+                yield
+            except BaseException:
+                manifest, _ = read_manifest(self.path)
+                named = {name.file for name in manifest.segments}
+                for path in {segment.path for segment in self.segments} - before:
+                    if path.name not in named:
+                        path.unlink(missing_ok=True)
+                raise
+
+    def _take(self, other: Bank) -> None:
+        self.manifest, self.digest, self.segments = other.manifest, other.digest, other.segments
+        self.removed = other.removed
+
+    def _write_segment(self, builder: SegmentBuilder) -> SegmentName:
+        name, segment = self._written(builder, f"{self.name}-{self.manifest.generation + 1:06d}.seg")
+        self.segments = (*self.segments, segment)
+        return name
+
+    def _write_part(self, builder: SegmentBuilder) -> tuple[SegmentName, Segment]:
+        """A part of an update: under a name that nothing else has, also not what an interruption left."""
+        return self._written(
+            builder, f"{self.name}-{self.manifest.generation + 1:06d}-{secrets.token_hex(4)}.seg"
+        )
+
+    def _written(self, builder: SegmentBuilder, file: str) -> tuple[SegmentName, Segment]:
+        digest = builder.write(self.path.parent / file)
+        segment = Segment.open(self.path.parent / file, verify=False)
+        name = SegmentName(file=file, digest=digest, hashes=segment.hashes, entries=segment.entries)
+        return name, segment
+
+    def _merge(self, old: Sequence[Segment]) -> None:
+        """Replace segments by one that holds what is left of them."""
+        out = {s.path: removed for s, removed in zip(self.segments, self.removed, strict=True)}
+        builder = _left_of(old, [out[segment.path] for segment in old])
+        files = {segment.path.name for segment in old}
+        kept = tuple(name for name in self.manifest.segments if name.file not in files)
+        added = (self._write_segment(builder),) if builder.entries else ()
+        self._commit({"segments": (*kept, *added)})
+        for file in files:
+            (self.path.parent / file).unlink(missing_ok=True)
+
+    def _commit(self, changed: dict[str, Any]) -> None:
+        fields = dict(self.manifest) | changed | {"generation": self.manifest.generation + 1}
+        try:
+            manifest = Manifest.model_validate(fields)
+        except ValidationError as error:
+            raise InvalidInput(f"bank {self.name}", str(error.errors(include_url=False)[0]["msg"])) from None
+        write_manifest(self.path, manifest)
+        self._take(type(self).open(self.path, verify=False, known=self.segments))
+
+
+def _left_of(segments: Sequence[Segment], gone: Sequence[frozenset[str]]) -> SegmentBuilder:
+    """What segments hold without the entries that are gone, each entry once."""
+    builder = SegmentBuilder()
+    plain = all(segment.plain for segment in segments)
+    for segment, ids in zip(segments, gone, strict=True):
+        if plain:
+            builder.add_plain(segment.left_of_plain(ids))
+            continue
+        for item in segment.footage():
+            if item.entry.id not in ids:
+                builder.add(item)
+    return builder
+
+
+def _content_digest(manifest: Manifest) -> str:
+    """Of the entries alone, whatever operators say about them."""
+    names = [name.model_dump(mode="json") for name in manifest.segments]
+    return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
+
+
+def _small_ones(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """All but the largest, until together they are half of it: each hash is rewritten few times."""
+    ordered = sorted(segments, key=lambda s: s.hashes)
+    small, largest = ordered[:-1], ordered[-1]
+    return ordered if sum(s.hashes for s in small) * 2 >= largest.hashes else small
+
+
+def _marked(field: str, ids: set[str]) -> tuple[str, ...]:
+    if len(ids) > MAX_MARKED:
+        raise LimitExceeded(field, MAX_MARKED, len(ids), "entries")
+    return tuple(sorted(ids))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,200 @@
+"""The banks of a directory as they were at one moment: read whole, then only looked into."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from edge.errors import BankError, GateError
+from edge.match.audio.chromaprint import Items
+from edge.match.bank.bank import Bank
+from edge.match.bank.entry import Candidate, Entry, EntryKind, HashRun, SoundCandidate, Variant
+from edge.match.bank.manifest import bank_files
+from edge.match.index.hamming import Codes
+
+MAX_CANDIDATES = 64
+"""References of one code, and candidates of one frame."""
+MAX_LOOKED_AT = 512
+"""Codes within the radius whose entries are looked up, nearest first."""
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Name, inode, size and time of change of each manifest: differs when a bank was changed."""
+
+
+class OpenBank:
+    """A bank with what its manifest switches off, ready for queries."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        disabled = frozenset(bank.manifest.disabled)
+        self._off = tuple(removed | disabled for removed in bank.removed)
+        self._quarantined = frozenset(bank.manifest.quarantined)
+
+    def usable(self, wall_ms: int) -> bool:
+        info = self.bank.info
+        return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
+
+    def candidates(self, code: Codes, change: str, radius: int, quality: int) -> tuple[list[Candidate], bool]:
+        """What lies within ``radius`` of one code (4,), and whether a bound was hit on the way."""
+        found: list[Candidate] = []
+        cut_short = False
+        for segment, off in zip(self.bank.segments, self._off, strict=True):
+            hits = segment.search(code, radius)
+            cut_short = cut_short or hits.truncated or len(hits.positions) > MAX_LOOKED_AT
+            nearest = hits.positions[:MAX_LOOKED_AT].tolist(), hits.distances[:MAX_LOOKED_AT].tolist()
+            for position, bits in zip(*nearest, strict=True):
+                in_use = (r for r in segment.references(position) if self._in_use(r.entry.id, off))
+                references = list(islice(in_use, MAX_CANDIDATES + 1))
+                cut_short = cut_short or len(references) > MAX_CANDIDATES
+                found += [
+                    self._candidate(r.entry, r.run, bits, change, quality)
+                    for r in references[:MAX_CANDIDATES]
+                ]
+        return found, cut_short
+
+    def sounds(self, live: Items, new: int) -> tuple[list[SoundCandidate], bool]:
+        """Known sound that the newest ``new`` of live items end, and whether a bound was hit on the way."""
+        found: list[SoundCandidate] = []
+        cut_short = False
+        for segment, off in zip(self.bank.segments, self._off, strict=True):
+            if segment.sound is None:
+                continue
+            hits, bound = segment.sound.search(live, new)
+            cut_short = cut_short or bound
+            for number, at_ms, hit in hits:
+                entry = segment.entry(number)
+                if self._in_use(entry.id, off):
+                    found.append(
+                        SoundCandidate(
+                            entry=entry.id,
+                            bank=self.bank.name,
+                            label=entry.label or self.bank.info.label,
+                            end=hit.end,
+                            timestamp_ms=at_ms,
+                            items=hit.items,
+                            error=hit.error,
+                            slope=hit.slope,
+                            opinion=self.bank.info.opinion,
+                            severity=self.bank.info.severity,
+                            quarantined=entry.id in self._quarantined,
+                        )
+                    )
+        return found, cut_short
+
+    def _in_use(self, entry_id: str, off: frozenset[str]) -> bool:
+        ratio = self.bank.info.enabled_ratio
+        return entry_id not in off and (ratio >= 1.0 or _coin(entry_id) < ratio)
+
+    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, quality: int) -> Candidate:
+        info = self.bank.info
+        return Candidate(
+            entry=entry.id,
+            bank=self.bank.name,
+            label=entry.label or info.label,
+            distance=bits,
+            timestamp_ms=run.start_ms if entry.kind is EntryKind.VIDEO else None,
+            span_ms=run.span_ms,
+            variant=f"{run.variant.word}+{change}" if change else run.variant.word,
+            opinion=info.opinion,
+            severity=info.severity,
+            quality=quality,
+            quarantined=entry.id in self._quarantined,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BankSet:
+    """All banks of a directory."""
+
+    banks: tuple[OpenBank, ...] = ()
+    stamp: Stamp = ()
+    digest: str = ""
+    """SHA-256 over the digests of the banks; empty when there is none."""
+    kinds: frozenset[Variant] = frozenset()
+    """The kinds of variants in them."""
+    unreadable: tuple[str, ...] = ()
+    """Why banks are left out, or in use as they were before: one text a bank, or one of the directory."""
+
+    @property
+    def hashes(self) -> int:
+        return sum(opened.bank.manifest.hashes for opened in self.banks)
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether any entry of them has known sound."""
+        return any(s.sound is not None for opened in self.banks for s in opened.bank.segments)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(opened.bank.name for opened in self.banks)
+
+    def read_anew(self, directory: Path | None, stamp: Stamp, *, strict: bool) -> BankSet:
+        """The directory as it is now; segments that are open already are not read again.
+
+        ``stamp``: taken before, so that what changes meanwhile is seen the next time. Reads and checks
+        every byte of new segments: about a second per GB.
+
+        A bank that cannot be read must not cost the others: it stays as it was before, or is left out if it
+        was not there; and a directory that cannot be read, or has gone while banks of it are in use, leaves
+        all as they were. ``strict`` raises BankError instead.
+        """
+        try:
+            paths = self._paths(directory)
+        except BankError as error:
+            if strict:
+                raise
+            return replace(self, stamp=stamp, unreadable=(str(error),))
+        known = [segment for opened in self.banks for segment in opened.bank.segments]
+        before = {opened.bank.path.name: opened for opened in self.banks}
+        opened: list[OpenBank] = []
+        unreadable: list[str] = []
+        for path in paths:
+            try:
+                opened.append(OpenBank(Bank.open(path, known=known)))
+            except GateError as error:
+                if strict:
+                    raise
+                unreadable.append(str(error))
+                opened += [before[path.name]] if path.name in before else []
+        return BankSet(
+            tuple(opened),
+            stamp,
+            hashlib.sha256("".join(b.bank.digest for b in opened).encode()).hexdigest() if opened else "",
+            frozenset(v for b in opened for segment in b.bank.segments for v in segment.variants),
+            tuple(unreadable),
+        )
+
+    def _paths(self, directory: Path | None) -> list[Path]:
+        paths = bank_files(directory) if directory is not None else []
+        if self.banks and not paths and directory is not None and not directory.is_dir():
+            raise BankError(f"{directory}: the folder of banks is gone")
+        return paths
+
+
+def stamp_of(directory: Path | None) -> Stamp:
+    """Costs one ``stat`` a bank. Never raises: what cannot be looked at has a stamp of its own."""
+    if directory is None:
+        return ()
+    stamps = []
+    try:
+        paths = bank_files(directory)
+    except BankError as error:
+        return ((str(error), 0, 0, 0),)
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            stamps.append((path.name, 0, 0, -(error.errno or 1)))
+            continue
+        stamps.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)
+
+
+def _coin(entry_id: str) -> float:
+    """A number in [0, 1) that an id always gets."""
+    return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=6).digest()) / 2**48

@@ -1,0 +1,69 @@
+"""The entries of a segment as they are on disk: a JSON object each, read when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import BankError, InvalidInput
+from edge.match.bank.entry import Entry, EntryKind
+from edge.match.bank.segment_builder import ENTRY_FIELDS
+
+_MAX_PARSED = 1024
+
+log = logging.getLogger(__name__)
+"""Of the standard library: where nobody has set logging up, as in a command, its lines go to stderr."""
+
+
+class EntryTable:
+    """``first``: where each one begins in ``text``, uint64 ``(n + 1,)``; in order and inside it."""
+
+    def __init__(self, path: Path, first: npt.NDArray[np.uint64], text: npt.NDArray[np.uint8]) -> None:
+        self._path = path
+        self._first = first
+        self._text = text
+        self._parsed: dict[int, Entry | str] = {}
+        """Read of late, or what is wrong: a frame of known footage has hundreds of references to one."""
+        self._said = False
+
+    def read(self, number: int) -> Entry:
+        """BankError where it does not keep the format, or is of a kind that this version does not know."""
+        found = self._get(number)
+        if isinstance(found, str):
+            raise BankError(found)
+        return found
+
+    def find(self, number: int) -> Entry | None:
+        """The same for a query, which an entry that cannot be read must not end: None, and one line of log
+        for the first of them."""
+        found = self._get(number)
+        if not isinstance(found, str):
+            return found
+        if not self._said:
+            self._said = True
+            log.error("%s; it matches nothing, and no other such entry of this file is reported", found)
+        return None
+
+    def readable(self, number: int) -> bool:
+        return self.find(number) is not None
+
+    def _get(self, number: int) -> Entry | str:
+        found = self._parsed.get(number)
+        if found is None:
+            if len(self._parsed) >= _MAX_PARSED:
+                self._parsed.clear()
+            found = self._parsed[number] = self._parse(number)
+        return found
+
+    def _parse(self, number: int) -> Entry | str:
+        first, last = int(self._first[number]), int(self._first[number + 1])
+        try:
+            document = json.loads(self._text[first:last].tobytes())
+            known = {k: v for k, v in document.items() if k in ENTRY_FIELDS}
+            return Entry(**{**known, "kind": EntryKind(known["kind"])})
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InvalidInput) as error:
+            return f"{self._path}: entry {number} does not keep the format: {error!r:.200}"

@@ -1,0 +1,163 @@
+"""A bank's manifest: what operators say about it, the segments it is made of, what is marked.
+
+JSON with a checksum over its content; replaced in one step with every change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import BankError, InvalidInput, LimitExceeded, NotFound
+from edge.match.bank.array_file import replace_file
+from edge.match.bank.entry import Opinion, Severity
+
+SUFFIX = ".bank"
+FORMAT = 1
+MAX_MANIFEST_BYTES = 32 * 1024 * 1024
+MAX_MARKED = 200_000
+MAX_SEGMENTS = 256
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+Text = Annotated[str, Field(max_length=1024)]
+Ids = Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=MAX_MARKED)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BankInfo(_Model):
+    """What operators say about a bank."""
+
+    opinion: Opinion = Opinion.VIOLATING
+    severity: Severity = Severity.HIGH
+    label: str = Field("known_footage", min_length=1, max_length=64, description="Category of its entries.")
+    source: Text = ""
+    note: Text = ""
+    enabled: bool = True
+    enabled_ratio: float = Field(
+        1.0, ge=0.0, le=1.0, description="Share of its entries in use, for a careful start; by entry id."
+    )
+    runaway_streams: int = Field(
+        100,
+        ge=0,
+        description="An entry that matches more streams than this within ten minutes is quarantined; "
+        "0: never, for footage that comes in waves.",
+    )
+    expires_ms: int | None = Field(None, ge=0, description="Wall time after which it no longer matches.")
+
+
+class SegmentName(_Model):
+    file: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}\.seg$")]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    hashes: Annotated[int, Field(ge=0)]
+    entries: Annotated[int, Field(ge=0)]
+    removed: Ids = ()
+    """Entries of this segment that are gone; another segment may have the id anew."""
+
+
+class Manifest(_Model):
+    name: str
+    info: BankInfo = BankInfo()
+    generation: int = Field(0, ge=0)
+    segments: tuple[SegmentName, ...] = Field((), max_length=MAX_SEGMENTS)
+    disabled: Ids = ()
+    quarantined: Ids = ()
+    """Runaway entries: a match asks for a person, not for a cut."""
+    checkpoints: dict[Annotated[str, Field(max_length=256)], Text] = Field({}, max_length=256)
+    """How far each import source has been taken in."""
+
+    @property
+    def entries(self) -> int:
+        """Entries that are not removed; those disabled count."""
+        return sum(s.entries - len(s.removed) for s in self.segments)
+
+    @property
+    def hashes(self) -> int:
+        return sum(s.hashes for s in self.segments)
+
+
+def bank_info(**fields: Any) -> BankInfo:
+    """What operators say, checked; InvalidInput names the first field that is wrong."""
+    try:
+        return BankInfo.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidInput(f"bank.{'.'.join(map(str, first['loc']))}", first["msg"]) from None
+
+
+def bank_path(path: Path) -> Path:
+    """``DIR/NAME.bank`` of ``DIR/NAME``; InvalidInput when the name is not one."""
+    name = path.name.removesuffix(SUFFIX)
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("bank name", f"{name[:80]!r}: 1 to 64 of a-z 0-9 . _ -, starting with a-z or 0-9")
+    return path.with_name(name + SUFFIX)
+
+
+def bank_files(directory: Path) -> list[Path]:
+    """The manifests in a directory, by name; none where there is no such directory. BankError when it cannot
+    be read."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted(
+                Path(entry.path) for entry in found if entry.name.endswith(SUFFIX) and entry.is_file()
+            )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BankError(f"{directory}: {error.strerror or error}") from None
+
+
+def read_manifest(path: Path) -> tuple[Manifest, str]:
+    """A manifest and its digest; NotFound, or BankError when it is torn, foreign or of another version."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_MANIFEST_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFound("bank", str(path)) from None
+    except OSError as error:
+        raise BankError(f"{path}: {error.strerror or error}") from None
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BankError(f"{path}: manifest is over the limit of {MAX_MANIFEST_BYTES} bytes")
+    try:
+        document = json.loads(text)
+        version, stated, bank = document["edge_gate_bank"], document["sha256"], document["bank"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise BankError(f"{path}: not a bank manifest, or a torn one") from None
+    if version != FORMAT:
+        raise BankError(f"{path}: format version {version}; this edge-gate reads version {FORMAT}")
+    digest = hashlib.sha256(_canonical(bank)).hexdigest()
+    if digest != stated:
+        raise BankError(f"{path}: damaged manifest (checksum differs)")
+    try:
+        manifest = Manifest.model_validate(bank)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BankError(f"{path}: {place}: {first['msg']}") from None
+    if manifest.name != path.name.removesuffix(SUFFIX):
+        raise BankError(
+            f"{path}: is the manifest of a bank named {manifest.name!r}; export and import to rename"
+        )
+    return manifest, digest
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    bank = manifest.model_dump(mode="json")
+    digest = hashlib.sha256(_canonical(bank)).hexdigest()
+    text = json.dumps({"edge_gate_bank": FORMAT, "sha256": digest, "bank": bank}, indent=1).encode()
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise LimitExceeded(f"bank {manifest.name} manifest", MAX_MANIFEST_BYTES, len(text), "bytes")
+    replace_file(path, lambda out: out.write(text))
+
+
+def _canonical(document: Any) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,178 @@
+"""Footage on its way into a segment file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.errors import InvalidInput, LimitExceeded
+from edge.match.audio import audio_index
+from edge.match.bank import array_file
+from edge.match.bank.entry import Entry, EntryKind, Footage, HashRun, SoundPrint
+from edge.match.index import multi_index
+from edge.match.index.hamming import Codes, codes_of
+from edge.match.pdq.hasher import HASH_BYTES
+
+MAX_CODES = 1 << 26
+
+_PLAIN_ID = re.compile(r"[0-9a-f]{64}")
+ENTRY_FIELDS = frozenset(f.name for f in fields(Entry))
+
+
+class SegmentBuilder:
+    """Collects footage and writes it as one segment."""
+
+    def __init__(self) -> None:
+        self._codes = bytearray()
+        self._entry = array("I")
+        self._start = array("I")
+        self._span = array("I")
+        self._quality = bytearray()
+        self._variant = bytearray()
+        self._entries: list[bytes] | None = None
+        """None while every entry is named by its hash alone."""
+        self._keys = array("Q")
+        self._sounds: dict[int, SoundPrint] = {}
+        """By number of the entry."""
+
+    def __len__(self) -> int:
+        """Hashes so far."""
+        return len(self._entry)
+
+    @property
+    def entries(self) -> int:
+        return len(self) if self._entries is None else len(self._entries)
+
+    def add(self, footage: Footage) -> None:
+        """Add one entry with its hashes; LimitExceeded when the segment would hold over 2²⁶.
+
+        The caller sees to it that no id comes twice; hashes that are named by nothing else may.
+        """
+        if not footage.hashes and footage.sound is None:
+            raise InvalidInput(f"entry {footage.entry.id!r}", "has neither hashes nor sound")
+        if len(self) + len(footage.hashes) > MAX_CODES:
+            raise LimitExceeded("bank segment", MAX_CODES, len(self) + len(footage.hashes), "hashes")
+        if self._entries is None and not is_plain(footage):
+            self._entries = [_dump(plain_entry(bits)) for bits in self._hashes()]
+            self._keys = array("Q", (entry_key(bits.hex()) for bits in self._hashes()))
+        number = self.entries
+        if footage.sound is not None:
+            self._sounds[number] = footage.sound
+        for run in footage.hashes:
+            self._codes += run.bits
+            self._entry.append(number)
+            self._start.append(run.start_ms)
+            self._span.append(run.span_ms)
+            self._quality.append(run.quality)
+            self._variant.append(run.variant)
+        if self._entries is not None:
+            self._entries.append(_dump(footage.entry))
+            self._keys.append(entry_key(footage.entry.id))
+
+    def add_image(self, bits: bytes) -> None:
+        """Add a single image that is named by nothing but its hash."""
+        self.add(Footage(plain_entry(bits), (HashRun(bits),)))
+
+    def add_plain(self, hashes: bytes) -> None:
+        """Add single images that are named by nothing but their hash, 32 bytes each, many at once.
+
+        Only while nothing else has been added.
+        """
+        count, rest = divmod(len(hashes), HASH_BYTES)
+        if rest or self._entries is not None:
+            raise InvalidInput("hashes", "wants a multiple of 32 bytes, before other footage")
+        if len(self) + count > MAX_CODES:
+            raise LimitExceeded("bank segment", MAX_CODES, len(self) + count, "hashes")
+        self._codes += hashes
+        zeros = bytes(4 * count)
+        for numbers in (self._start, self._span):
+            numbers.frombytes(zeros)
+        self._entry.extend(range(len(self._entry), len(self._entry) + count))
+        self._quality += b"\x64" * count
+        self._variant += bytes(count)
+
+    def _hashes(self) -> Iterator[bytes]:
+        for start in range(0, len(self._codes), HASH_BYTES):
+            yield bytes(self._codes[start : start + HASH_BYTES])
+
+    def write(self, path: Path) -> str:
+        """Write the segment; returns its digest."""
+        codes = codes_of(bytes(self._codes))
+        unique, inverse = unique_codes(codes)
+        arrays: dict[str, Any] = {"codes": unique}
+        if self._entries is not None:
+            order = np.argsort(inverse, kind="stable")
+            counts = np.bincount(inverse, minlength=len(unique))
+            arrays["ref_first"] = np.concatenate(([0], np.cumsum(counts))).astype(np.uint32)
+            for name, values in (("entry", self._entry), ("start", self._start), ("span", self._span)):
+                arrays[f"ref_{name}"] = np.frombuffer(values, np.uint32)[order]
+            for name, octets in (("quality", self._quality), ("variant", self._variant)):
+                arrays[f"ref_{name}"] = np.frombuffer(octets, np.uint8)[order]
+            lengths = np.cumsum([0, *map(len, self._entries)], dtype=np.uint64)
+            arrays["entry_first"] = lengths
+            arrays["entry_json"] = np.frombuffer(b"".join(self._entries), np.uint8)
+            by_key = np.argsort(self._keys, kind="stable")
+            arrays["entry_key"] = np.frombuffer(self._keys, np.uint64)[by_key]
+            arrays["entry_of_key"] = by_key.astype(np.uint32)
+        if self._sounds:
+            arrays |= audio_index.build([self._sounds.get(number) for number in range(self.entries)])
+        plan: multi_index.Plan | None = None
+        if len(unique) > multi_index.SCAN_UP_TO:
+            plan, buckets = multi_index.build(unique)
+            arrays |= buckets
+        entries = len(unique) if self._entries is None else self.entries
+        meta = {"hashes": len(codes) if self._entries is not None else entries, "entries": entries}
+        if plan is not None:
+            meta |= {"chunks": plan.chunks, "width": plan.width}
+        return array_file.write(path, meta, arrays)
+
+
+def unique_codes(codes: Codes) -> tuple[Codes, np.ndarray[Any, np.dtype[np.intp]]]:
+    """Distinct rows in a fixed order, and for each row of ``codes`` its place among them."""
+    order = np.lexsort(codes.T[::-1])
+    ordered = codes[order]
+    new = np.ones(len(codes), dtype=bool)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    inverse = np.empty(len(codes), dtype=np.intp)
+    inverse[order] = np.cumsum(new) - 1
+    return ordered[new], inverse
+
+
+def write_segment(path: Path, footage: Iterable[Footage]) -> str:
+    """Write footage as one segment; returns its digest."""
+    builder = SegmentBuilder()
+    for item in footage:
+        builder.add(item)
+    return builder.write(path)
+
+
+def plain_entry(bits: bytes) -> Entry:
+    return Entry(bits.hex(), EntryKind.IMAGE)
+
+
+def entry_key(entry_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=8).digest())
+
+
+def plain_bits(entry_id: str) -> bytes | None:
+    """The hash that an id of a plain entry is; None for another id."""
+    return bytes.fromhex(entry_id) if _PLAIN_ID.fullmatch(entry_id) else None
+
+
+def is_plain(footage: Footage) -> bool:
+    """Whether it is a single image that is named by nothing but its hash."""
+    hashes = footage.hashes
+    return len(hashes) == 1 and footage == Footage(plain_entry(hashes[0].bits), (HashRun(hashes[0].bits),))
+
+
+def _dump(entry: Entry) -> bytes:
+    document = {f: v for f in sorted(ENTRY_FIELDS) if (v := getattr(entry, f))}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

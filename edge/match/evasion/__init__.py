@@ -1,0 +1,1 @@
+"""Pictures that were changed to evade a match: borders, insets, filmed screens, variants."""

@@ -1,0 +1,178 @@
+"""Variants of a known picture: what evaders make of it, hashed when it is banked.
+
+PDQ gives way to crops of 2.5 %, turns of 1° and shifts of 1 %, and to no more. So every known frame is
+banked as crops in steps of 2.5 %, turned and with keystone; a live frame then has a variant within
+reach, and the edge pays index size and no time. The crops by one side answer overlays: a live frame is
+looked up without its left and without its right fifth too, and one of them is without the logo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.match.bank.entry import Variant
+from edge.match.evasion.homography import homography
+from edge.match.evasion.letterbox import inside_border
+
+U8 = npt.NDArray[np.uint8]
+
+_BLACK = 16
+MIN_VARIED = 32
+"""Smallest side of a picture that is varied."""
+
+
+class VariantSet(StrEnum):
+    """Which variants of known footage are banked; an index grows in proportion."""
+
+    NONE = "none"
+    LIGHT = "light"
+    """Crops to 20 %, single sides: 17 hashes a frame."""
+    FULL = "full"
+    """Crops to 40 %, single sides, turned by up to 3°, keystone of 5 %: 33 hashes a frame."""
+    WIDE = "wide"
+    """Crops to 50 %, turned by up to 7.5°, keystone to 10 %: 51 hashes a frame."""
+
+
+_CENTRED = {
+    Variant[f"CROP_{percent:04.1f}".replace(".0", "").replace(".", "_")]: percent / 100
+    for percent in np.arange(2.5, 50.1, 2.5).tolist()
+}
+_SIDES = {
+    Variant.LEFT_10: (0.1, 0, 0, 0),
+    Variant.RIGHT_10: (0, 0.1, 0, 0),
+    Variant.TOP_10: (0, 0, 0.1, 0),
+    Variant.BOTTOM_10: (0, 0, 0, 0.1),
+    Variant.LEFT_20: (0.2, 0, 0, 0),
+    Variant.RIGHT_20: (0, 0.2, 0, 0),
+    Variant.TOP_20: (0, 0, 0.2, 0),
+    Variant.BOTTOM_20: (0, 0, 0, 0.2),
+}
+_MOST_CROPPED = {VariantSet.LIGHT: 0.2, VariantSet.FULL: 0.4, VariantSet.WIDE: 0.5}
+_TURNS = {
+    VariantSet.FULL: {
+        Variant.ROTATE_LEFT_3: -3.0,
+        Variant.ROTATE_LEFT_1_5: -1.5,
+        Variant.ROTATE_RIGHT_1_5: 1.5,
+        Variant.ROTATE_RIGHT_3: 3.0,
+    },
+    VariantSet.WIDE: {
+        Variant.ROTATE_LEFT_7_5: -7.5,
+        Variant.ROTATE_LEFT_6: -6.0,
+        Variant.ROTATE_LEFT_4_5: -4.5,
+        Variant.ROTATE_RIGHT_4_5: 4.5,
+        Variant.ROTATE_RIGHT_6: 6.0,
+        Variant.ROTATE_RIGHT_7_5: 7.5,
+    },
+}
+_Corners = tuple[tuple[float, float], ...]
+
+
+def _keystones(percent: str) -> dict[Variant, _Corners]:
+    """Corners of the source, as shares of width and height from the top left on, clockwise."""
+    s = float(percent.replace("_", ".")) / 100
+    return {
+        Variant[f"KEYSTONE_TOP_{percent}"]: ((s, 0), (1 - s, 0), (1, 1), (0, 1)),
+        Variant[f"KEYSTONE_BOTTOM_{percent}"]: ((0, 0), (1, 0), (1 - s, 1), (s, 1)),
+        Variant[f"KEYSTONE_LEFT_{percent}"]: ((0, s), (1, 0), (1, 1), (0, 1 - s)),
+        Variant[f"KEYSTONE_RIGHT_{percent}"]: ((0, 0), (1, s), (1, 1 - s), (0, 1)),
+    }
+
+
+_KEYSTONES = {VariantSet.FULL: _keystones("5"), VariantSet.WIDE: _keystones("7_5") | _keystones("10")}
+
+
+def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
+    """Pictures made from a luma plane ``(h, w)``, the picture itself first; views where possible.
+
+    A picture with a plain border is varied with and without it, since an evader may cut off a part of
+    the border only; what a crop leaves of it is taken off again, as it is when a live frame is looked up.
+    """
+    yield Variant.ORIGINAL, luma
+    border = inside_border(luma)
+    if border is not None:
+        yield Variant.INSIDE, border.of(luma)
+    if wanted is VariantSet.NONE or min(luma.shape) < MIN_VARIED:
+        return
+    if border is not None:
+        yield from _changed(border.of(luma), wanted)
+    for variant, picture in _changed(luma, wanted):
+        left = inside_border(picture) if border is not None else None
+        yield variant, picture if left is None else left.of(picture)
+
+
+def _changed(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
+    for variant, share in _CENTRED.items():
+        if share <= _MOST_CROPPED[wanted]:
+            yield variant, cropped(luma, share / 2, share / 2, share / 2, share / 2)
+    for variant, sides in _SIDES.items():
+        yield variant, cropped(luma, *sides)
+    sets = {VariantSet.FULL: (VariantSet.FULL,), VariantSet.WIDE: (VariantSet.FULL, VariantSet.WIDE)}
+    for one in sets.get(wanted, ()):
+        for variant, degrees in _TURNS[one].items():
+            yield variant, _warped(luma, _turn(*luma.shape, degrees))
+        for variant, corners in _KEYSTONES[one].items():
+            yield variant, _warped(luma, _perspective(*luma.shape, corners))
+
+
+def cropped(luma: U8, left: float, right: float, top: float, bottom: float) -> U8:
+    """A view without these shares of the sides."""
+    height, width = luma.shape
+    return luma[
+        round(top * height) : height - round(bottom * height),
+        round(left * width) : width - round(right * width),
+    ]
+
+
+_Map = tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]
+
+
+def _warped(luma: U8, where: _Map) -> U8:
+    """Each pixel from the nearest of its place in the source; PDQ's filter makes more than that vain."""
+    source, outside = where
+    warped = luma.take(source)
+    warped[outside] = _BLACK
+    return warped
+
+
+@lru_cache(maxsize=32)
+def _turn(height: int, width: int, degrees: float) -> _Map:
+    """Turned about the centre, clockwise, black where nothing was."""
+    y, x = _coordinates(height, width)
+    angle = np.deg2rad(degrees)
+    return _nearest(
+        height,
+        width,
+        y * np.cos(angle) - x * np.sin(angle),
+        x * np.cos(angle) + y * np.sin(angle),
+    )
+
+
+@lru_cache(maxsize=32)
+def _perspective(height: int, width: int, corners: _Corners) -> _Map:
+    """The quadrangle with these corners, stretched to the whole picture."""
+    a, b, c, d, e, f, g, h = homography(corners)
+    down = ((np.arange(height) + 0.5) / height)[:, None]
+    across = ((np.arange(width) + 0.5) / width)[None]
+    depth = g * across + h * down + 1
+    column = (a * across + b * down + c) / depth * width - width / 2
+    row = (d * across + e * down + f) / depth * height - height / 2
+    return _nearest(height, width, row, column)
+
+
+def _coordinates(height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Rows and columns as distances from the centre, broadcastable to the picture."""
+    y = np.arange(height, dtype=np.float32)[:, None] - np.float32((height - 1) / 2)
+    x = np.arange(width, dtype=np.float32)[None] - np.float32((width - 1) / 2)
+    return y, x
+
+
+def _nearest(height: int, width: int, y: npt.NDArray[np.floating], x: npt.NDArray[np.floating]) -> _Map:
+    row = np.rint(y + (height - 1) / 2).astype(np.intp)
+    column = np.rint(x + (width - 1) / 2).astype(np.intp)
+    outside = (row < 0) | (row >= height) | (column < 0) | (column >= width)
+    return np.clip(row, 0, height - 1) * width + np.clip(column, 0, width - 1), outside

@@ -1,0 +1,77 @@
+"""Footage written in the formats of hash lists."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+from edge.errors import InvalidInput
+from edge.match.bank.entry import Footage
+from edge.match.formats.hash_lists import Format
+
+CSV_COLUMNS = (
+    *("entry", "kind", "label", "start_ms", "span_ms", "quality", "hash", "variant"),
+    *("duration_ms", "added_ms", "source", "note"),
+)
+
+
+def write(items: Iterable[Footage], out: IO[str], form: Format) -> int:
+    """Write footage; returns the number of entries written.
+
+    ``pdq`` writes hashes alone, ``vpdq`` wants a single video. InvalidInput when the format cannot
+    hold what is written. The sound of entries is in ``jsonl`` alone.
+    """
+    table = csv.writer(out, lineterminator="\n")
+    if form is Format.CSV:
+        table.writerow(CSV_COLUMNS)
+    count = 0
+    for count, item in enumerate(items, 1):
+        match form:
+            case Format.CSV:
+                table.writerows(_csv_rows(item))
+            case Format.JSONL:
+                out.write(_compact(_document(item)) + "\n")
+            case Format.PDQ:
+                out.writelines(f"{run.bits.hex()}\n" for run in item.hashes)
+            case Format.VPDQ_JSON:
+                out.write(
+                    _compact([f"{r.bits.hex()},{r.quality},{r.start_ms / 1000:.3f}" for r in item.hashes])
+                    + "\n"
+                )
+            case Format.VPDQ:
+                if count > 1:
+                    raise InvalidInput("format", "vpdq holds one video; export a single entry")
+                for frame, r in enumerate(item.hashes):
+                    out.write(f"{frame},{r.quality},{r.bits.hex()},{r.start_ms / 1000:.3f}\n")
+            case Format.STOPNCII:
+                raise InvalidInput("format", "stopncii is read, not written")
+    return count
+
+
+def _csv_rows(item: Footage) -> Iterator[tuple[object, ...]]:
+    e = item.entry
+    for r in item.hashes:
+        run = (r.start_ms, r.span_ms, r.quality, r.bits.hex(), r.variant.word)
+        yield (e.id, e.kind, e.label, *run, e.duration_ms, e.added_ms, e.source, e.note)
+
+
+def _document(item: Footage) -> dict[str, Any]:
+    entry = item.entry
+    document: dict[str, Any] = {"id": entry.id, "kind": entry.kind}
+    for name in ("label", "source", "note", "duration_ms", "added_ms"):
+        if value := getattr(entry, name):
+            document[name] = value
+    document["hashes"] = [
+        [r.bits.hex(), r.start_ms, r.span_ms, r.quality, r.variant.word] for r in item.hashes
+    ]
+    if item.sound is not None:
+        items = base64.b64encode(item.sound.items).decode()
+        document["sound"] = {"start_ms": item.sound.start_ms, "items": items}
+    return document
+
+
+def _compact(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

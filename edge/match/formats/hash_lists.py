@@ -1,0 +1,346 @@
+"""Hash lists of others, read one line or record at a time, with the line in every error.
+
+| Format | What |
+|---|---|
+| ``vpdq`` | vPDQ text of one video, a line a frame: ``frame,quality,hash,seconds`` |
+| ``vpdq-json`` | python-threatexchange vPDQ signals, a line a video: ``["hash,quality,seconds", …]`` |
+| ``pdq`` | a hash a line, as in plain lists and python-threatexchange PDQ signals; ``#`` comments |
+| ``csv`` | a header line and a line a hash, those of an entry together; the column ``hash`` is enough |
+| ``stopncii`` | a page of StopNCII's FetchHashes, with withdrawals and its position in the feed |
+| ``jsonl`` | this project's own: an object a line and entry, nothing lost, sound included |
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+from edge.errors import InvalidInput
+from edge.match.bank.bank_update import Change, Withdrawal
+from edge.match.bank.entry import Entry, EntryKind, Footage, HashRun
+from edge.match.bank.segment_builder import entry_key
+from edge.match.fingerprint import MIN_QUALITY, printable
+from edge.match.formats.hash_list_fields import (
+    integer,
+    kind_of,
+    milliseconds,
+    parse_footage,
+    parse_json,
+    text_of,
+    variant_of,
+)
+from edge.match.formats.resumable_lines import START, Cursor, Lines
+from edge.match.pdq.hasher import parse_hex
+
+MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+"""A page of StopNCII is read whole."""
+_CSV_NAMES = {
+    "id": "entry",
+    "category": "label",
+    "timestamp_ms": "start_ms",
+    "pdq": "hash",
+    "pdq_hash": "hash",
+}
+_NO_LONGER = ("withdrawn", "deleted")
+
+
+class Format(StrEnum):
+    VPDQ = "vpdq"
+    VPDQ_JSON = "vpdq-json"
+    PDQ = "pdq"
+    CSV = "csv"
+    STOPNCII = "stopncii"
+    JSONL = "jsonl"
+
+
+@dataclass(slots=True)
+class Import:
+    """One file being read: iterate it, then ask what was left out and how far the feed got.
+
+    Iterating raises InvalidInput with ``FILE:LINE`` in front of what is wrong.
+    """
+
+    path: Path
+    format: Format
+    entry_id: str | None = None
+    """Id of the one video of a ``vpdq`` file; the file's name when None."""
+    label: str = ""
+    added_ms: int = 0
+    min_quality: int = MIN_QUALITY
+    progress: Callable[[int], None] | None = None
+    """Called with the number of bytes read so far, now and then."""
+    low_quality: int = 0
+    """Hashes left out because their quality is under ``min_quality``."""
+    other_kinds: int = 0
+    """Records left out because they are no PDQ hashes."""
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    """Position in the feed, to be stored with what was read."""
+    cursor: Cursor = START
+    """Where to begin; while iterating, how far the changes given so far reach."""
+    _lines: Lines | None = None
+
+    def __iter__(self) -> Iterator[Change]:
+        readers: Mapping[Format, Callable[[Lines], Iterator[Change]]] = {
+            Format.VPDQ: self._vpdq,
+            Format.VPDQ_JSON: self._vpdq_json,
+            Format.PDQ: self._pdq,
+            Format.CSV: self._csv,
+            Format.STOPNCII: self._stopncii,
+            Format.JSONL: self._jsonl,
+        }
+        try:
+            with self.path.open("rb") as file:
+                lines = self._lines = Lines(file, self.cursor, self.progress)
+                for change in readers[self.format](lines):
+                    self.cursor = lines.mark or lines.at
+                    yield change
+                self.cursor = lines.mark or lines.at
+        except OSError as error:
+            raise InvalidInput(str(self.path), error.strerror or str(error)) from None
+        except csv.Error as error:
+            raise self._wrong(str(error)) from None
+        except UnicodeDecodeError:
+            raise self._wrong("is not UTF-8 text") from None
+        except InvalidInput as error:
+            if error.field.startswith(f"{self.path}:"):
+                raise
+            raise self._wrong(str(error)) from None
+
+    def _wrong(self, problem: str) -> InvalidInput:
+        line = 1 if self._lines is None or self.format is Format.STOPNCII else self._lines.at.line
+        return InvalidInput(f"{self.path}:{line}", problem)
+
+    def _run(self, digits: str, quality: int, start_ms: int = 0, **more: Any) -> HashRun | None:
+        run = HashRun(parse_hex(digits), start_ms, quality=quality, **more)
+        if quality < self.min_quality:
+            self.low_quality += 1
+            return None
+        return run
+
+    def _video(self, entry_id: str, runs: Iterable[HashRun]) -> Iterator[Footage]:
+        kept = tuple(runs)
+        if kept:
+            end = max(run.start_ms + run.span_ms for run in kept)
+            entry = Entry(
+                entry_id,
+                EntryKind.VIDEO,
+                label=self.label,
+                source=printable(self.path.name),
+                duration_ms=end,
+                added_ms=self.added_ms,
+            )
+            yield Footage(entry, kept)
+
+    def _vpdq(self, lines: Lines) -> Iterator[Change]:
+        if lines.at != START:
+            # One entry: when anything was added to the file, all of it is another one.
+            if next(lines, None) is None:
+                return
+            lines.rewind()
+        runs = []
+        for line in lines:
+            fields = line.split(",")
+            if len(fields) != 4:
+                raise self._wrong(f"wants frame,quality,hash,seconds; got {len(fields)} fields")
+            run = self._run(fields[2], integer("quality", fields[1]), milliseconds(fields[3]))
+            if run is not None:
+                runs.append(run)
+        yield from self._video(self.entry_id or self.path.stem, runs)
+
+    def _vpdq_json(self, lines: Lines) -> Iterator[Change]:
+        for line in lines:
+            features = parse_json(line)
+            if not isinstance(features, list) or not all(isinstance(f, str) for f in features):
+                raise self._wrong('wants a list of "hash,quality,seconds"')
+            runs = []
+            for feature in features:
+                fields = feature.split(",")
+                if len(fields) != 3:
+                    raise self._wrong(f"wants hash,quality,seconds; got {len(fields)} fields")
+                run = self._run(fields[0], integer("quality", fields[1]), milliseconds(fields[2]))
+                if run is not None:
+                    runs.append(run)
+            name = self.entry_id or self.path.stem
+            yield from self._video(name if lines.at.line == 1 else f"{name}#{lines.at.line}", runs)
+
+    def _pdq(self, lines: Lines) -> Iterator[Change]:
+        for line in lines:
+            if not line.startswith("#"):
+                yield self._image(parse_hex(line))
+
+    def _image(self, bits: bytes, label: str = "") -> Footage:
+        entry = Entry(bits.hex(), EntryKind.IMAGE, label=label or self.label)
+        return Footage(entry, (HashRun(bits),))
+
+    def _csv(self, lines: Lines) -> Iterator[Change]:
+        start, rows = lines.at, csv.reader(lines)
+        lines.rewind()
+        header = [name.strip().lower() for name in next(rows, [])]
+        columns = [_CSV_NAMES.get(name, name) for name in header]
+        if "hash" not in columns or len(set(columns)) < len(columns):
+            raise self._wrong(f"wants a header with a column hash, and none twice; got {','.join(header)!r}")
+        apart = _Apart()
+        if start != START:
+            for imported in rows:
+                if lines.at.offset_bytes > start.offset_bytes:
+                    break
+                apart.imported(dict(zip(columns, imported, strict=False)))
+            lines.go_to(start)
+        open_entry: Entry | None = None
+        runs: list[HashRun] = []
+        while True:
+            lines.mark = lines.at
+            if (row := next(rows, None)) is None:
+                break
+            if len(row) != len(columns):
+                raise self._wrong(f"has {len(row)} fields, the header {len(columns)}")
+            values = {name: value.strip() for name, value in zip(columns, row, strict=True)}
+            entry = self._csv_entry(values)
+            if entry != open_entry:
+                apart.begin(values, entry, open_entry)
+                if open_entry is not None and runs:
+                    yield Footage(open_entry, tuple(runs))
+                open_entry, runs = entry, []
+            run = self._run(
+                values["hash"],
+                integer("quality", values.get("quality") or "100"),
+                integer("start_ms", values.get("start_ms") or "0"),
+                span_ms=integer("span_ms", values.get("span_ms") or "0"),
+                variant=variant_of(values.get("variant") or "original"),
+            )
+            if run is not None:
+                runs.append(run)
+        lines.mark = None
+        if open_entry is not None and runs:
+            yield Footage(open_entry, tuple(runs))
+
+    def _csv_entry(self, values: Mapping[str, str]) -> Entry:
+        bits = parse_hex(values["hash"])
+        kind = values.get("kind") or (EntryKind.VIDEO if values.get("start_ms") else EntryKind.IMAGE)
+        return Entry(
+            values.get("entry") or bits.hex(),
+            kind_of(kind),
+            label=values.get("label") or self.label,
+            source=values.get("source", ""),
+            note=values.get("note", ""),
+            duration_ms=integer("duration_ms", values.get("duration_ms") or "0"),
+            added_ms=integer("added_ms", values.get("added_ms") or "0"),
+        )
+
+    def _stopncii(self, lines: Lines) -> Iterator[Change]:
+        done = lines.at.line
+        page = parse_json(lines.whole(MAX_DOCUMENT_BYTES))
+        records = page.get("hashRecords") if isinstance(page, dict) else None
+        if not isinstance(records, list):
+            raise self._wrong("wants an object with a list hashRecords")
+        for number, record in enumerate(records[done:], done):
+            lines.mark = Cursor(lines.at.offset_bytes, number + 1)
+            try:
+                yield from self._stopncii_record(record)
+            except InvalidInput as error:
+                raise self._wrong(f"hashRecords[{number}].{error}") from None
+        for name in ("nextSetTimestamp", "nextPageToken"):
+            if page.get(name) is not None:
+                self.checkpoints[f"stopncii.{name}"] = str(page[name])[:1024]
+
+    def _stopncii_record(self, record: Any) -> Iterator[Change]:
+        if not isinstance(record, dict):
+            raise InvalidInput("record", "is not an object")
+        if record.get("signalType") != "ImagePDQ":
+            self.other_kinds += 1
+            return
+        bits = parse_hex(text_of(record, "hashValue"), "hashValue")
+        cases = record.get("caseNumbers") or {}
+        states = list(cases.values()) if isinstance(cases, dict) else []
+        gone = str(record.get("hashStatus", "")).lower() in _NO_LONGER
+        if gone or (states and all(str(state).lower() in _NO_LONGER for state in states)):
+            yield Withdrawal(bits.hex())
+        else:
+            yield self._image(bits)
+
+    def _jsonl(self, lines: Lines) -> Iterator[Change]:
+        for line in lines:
+            document = parse_json(line)
+            if not isinstance(document, dict):
+                raise self._wrong("wants an object")
+            if document.get("withdrawn") is True:
+                yield Withdrawal(text_of(document, "id"))
+                continue
+            yield parse_footage(document)
+
+
+class _Apart:
+    """Finds rows of one entry of a CSV file that are apart, or do not say the same of it: all but the first
+    would be lost. An image that is named by nothing but its hash may come again.
+    """
+
+    def __init__(self) -> None:
+        self._begun: set[int] = set()
+        """Keys of the entries so far."""
+        self._last: int | None = None
+        """The entry of the last row that was imported before."""
+
+    def imported(self, values: Mapping[str, str]) -> None:
+        """A row that an earlier import has taken in."""
+        name = _own_name(values)
+        self._last = entry_key(name) if name else None
+        if self._last is not None:
+            self._begun.add(self._last)
+
+    def begin(self, values: Mapping[str, str], entry: Entry, before: Entry | None) -> None:
+        """A row whose entry is not what it was in the row before; InvalidInput where rows would be lost."""
+        last, self._last = self._last, None
+        if not _own_name(values):
+            return
+        if before is not None and before.id == entry.id:
+            name = next(f.name for f in fields(Entry) if getattr(before, f.name) != getattr(entry, f.name))
+            here, there = getattr(entry, name), getattr(before, name)
+            problem = (
+                f"rows of entry {entry.id!r} want the same, got {str(here)!r:.80} after {str(there)!r:.80}"
+            )
+            raise InvalidInput(name, problem)
+        key = entry_key(entry.id)
+        if key == last:
+            problem = f"{entry.id!r} goes on after what was imported before; import all of the file, without"
+            raise InvalidInput("entry", f"{problem} --resume and with --existing replace")
+        if key in self._begun:
+            raise InvalidInput("entry", f"rows of {entry.id!r} are not together; sort by entry")
+        self._begun.add(key)
+
+
+def _own_name(values: Mapping[str, str]) -> str:
+    """What the entry of a CSV row is called; empty where that is nothing but its hash."""
+    name = values.get("entry", "").strip()
+    return "" if name.lower() == values.get("hash", "").strip().lower() else name
+
+
+def sniff(path: Path) -> Format:
+    """The format that a file looks like; InvalidInput when none fits."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            head = next((line.strip() for line in _some_lines(file) if not line.startswith("#")), "")
+    except OSError as error:
+        raise InvalidInput(str(path), error.strerror or str(error)) from None
+    fields = [name.strip().lower() for name in head.split(",")]
+    if head.startswith("["):
+        return Format.VPDQ_JSON
+    if head.startswith("{"):
+        return Format.JSONL if head.startswith('{"id"') else Format.STOPNCII
+    if {"hash", "pdq", "pdq_hash"} & set(fields):
+        return Format.CSV
+    if len(fields) == 4 and len(fields[2]) == 64:
+        return Format.VPDQ
+    if len(head) == 64:
+        return Format.PDQ
+    raise InvalidInput(f"{path}:1", "looks like no format that is known; say which with --format")
+
+
+def _some_lines(file: TextIO) -> Iterator[str]:
+    for _ in range(1000):
+        line = file.readline(4096)
+        if line.strip():
+            yield line

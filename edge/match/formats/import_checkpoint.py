@@ -1,0 +1,198 @@
+"""How far an import got, kept beside the bank, so that it goes on there after an interruption.
+
+``.NAME.import`` names the segments that hold what was taken in, which no manifest names, and the place in
+the file up to which that reaches. It is only gone on with when the file begins as it did, the bank has the
+entries that it had, and what is asked for is the same; the result is that of an import without a break.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import BankError
+from edge.match.bank.array_file import replace_file
+from edge.match.bank.bank_update import Existing, Staged, Updated
+from edge.match.bank.manifest import MAX_SEGMENTS, SUFFIX, Ids, SegmentName, read_manifest
+from edge.match.bank.segment import Segment, open_segment
+from edge.match.formats.hash_lists import Import
+from edge.match.formats.resumable_lines import Cursor
+
+MAX_STAGE_BYTES = 32 * 1024 * 1024
+_BLOCK_BYTES = 1 << 20
+_CURSOR = "cursor of "
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Reached(BaseModel):
+    """A place in a file, and what lies before it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    offset_bytes: Count
+    line: Count
+    sha256: Digest
+    """Of everything before the place."""
+    asked: Digest
+    """Of the way in which the file is to be taken in."""
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reached: _Reached
+    base: Digest
+    names: Annotated[tuple[SegmentName, ...], Field(max_length=MAX_SEGMENTS)]
+    gone: tuple[Ids, ...]
+    updated: dict[str, int]
+    low_quality: Count
+    other_kinds: Count
+
+
+class ImportStage:
+    """The stage of one import; ``resume``: go on with what was kept, and after what was imported before."""
+
+    def __init__(
+        self,
+        bank: Path,
+        changes: Import,
+        *,
+        existing: Existing,
+        resume: bool,
+        checkpoints: Mapping[str, str],
+    ) -> None:
+        """``checkpoints``: the bank's, which say how far the file was imported before."""
+        self._bank = bank
+        self._path = bank.with_name(f".{bank.name.removesuffix(SUFFIX)}.import")
+        self._changes = changes
+        self._resume = resume
+        self._name = f"{_CURSOR}{changes.path.name}"[:256]
+        self._before = checkpoints.get(self._name, "")
+        self._prefix = _Prefix(changes.path)
+        asked = (changes.format, changes.entry_id, changes.label, changes.min_quality, existing)
+        self._asked = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        self.resumed_at: Cursor | None = None
+        """Where an earlier import had got to, when this one went on from there."""
+
+    @property
+    def checkpoints(self) -> dict[str, str]:
+        """How far the file has been read, to be stored in the bank with what was read."""
+        return {self._name: self._reached().model_dump_json()} if self._changes.path.is_file() else {}
+
+    @property
+    def kept(self) -> Cursor | None:
+        """How far what is kept reaches, when something is."""
+        kept = self._read()
+        return None if kept is None else Cursor(kept.reached.offset_bytes, kept.reached.line)
+
+    def restore(self, base: str) -> tuple[Staged, list[Segment]] | None:
+        kept = self._read()
+        if kept is not None:
+            self._sweep({name.file for name in kept.names})
+            if self._resume and kept.base == base:
+                with contextlib.suppress(BankError):
+                    segments = [open_segment(self._bank.parent / n.file, n) for n in kept.names]
+                    if self._goes_on(kept.reached):
+                        self._changes.low_quality = kept.low_quality
+                        self._changes.other_kinds = kept.other_kinds
+                        return Staged(kept.names, kept.gone, Updated(**kept.updated)), segments
+        self.clear()
+        self._sweep(set())
+        if self._resume and self._before:
+            with contextlib.suppress(ValidationError):
+                self._goes_on(_Reached.model_validate_json(self._before))
+        return None
+
+    def save(self, base: str, staged: Staged) -> None:
+        if not self._changes.path.is_file():
+            return
+        kept = _Kept(
+            reached=self._reached(),
+            base=base,
+            names=staged.names,
+            gone=staged.gone,
+            updated=asdict(staged.updated),
+            low_quality=self._changes.low_quality,
+            other_kinds=self._changes.other_kinds,
+        )
+        text = kept.model_dump_json().encode()
+        replace_file(self._path, lambda out: out.write(text))
+
+    def clear(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def _goes_on(self, reached: _Reached) -> bool:
+        """Begin the import there, when the file is the same up to there."""
+        same = reached.asked == self._asked and self._changes.path.is_file()
+        if not same or self._prefix.sha256(reached.offset_bytes) != reached.sha256:
+            return False
+        with self._changes.path.open("rb") as file:
+            file.seek(max(0, reached.offset_bytes - 1))
+            around = file.read(2)
+        if len(around) == 2 and reached.offset_bytes and b"\n" not in around:
+            return False  # the last line had no end, and now goes on
+        self._changes.cursor = self.resumed_at = Cursor(reached.offset_bytes, reached.line)
+        return True
+
+    def _reached(self) -> _Reached:
+        cursor = self._changes.cursor
+        return _Reached(
+            offset_bytes=cursor.offset_bytes,
+            line=cursor.line,
+            sha256=self._prefix.sha256(cursor.offset_bytes),
+            asked=self._asked,
+        )
+
+    def _read(self) -> _Kept | None:
+        """None where there is nothing, or nothing that can be used."""
+        try:
+            with self._path.open("rb") as file:
+                return _Kept.model_validate_json(file.read(MAX_STAGE_BYTES))
+        except (OSError, ValidationError):
+            return None
+
+    def _sweep(self, kept: set[str]) -> None:
+        """Remove what a process that was killed has left: parts and half-written files nobody names."""
+        named = kept | {name.file for name in read_manifest(self._bank)[0].segments}
+        own = re.escape(self._bank.name.removesuffix(SUFFIX))
+        stray = re.compile(
+            rf"{own}-\d{{6}}-[0-9a-f]{{8}}\.seg|\.{own}(-\d{{6}}(-[0-9a-f]{{8}})?\.seg|\.import)\..*\.part"
+        )
+        for path in self._bank.parent.iterdir():
+            if stray.fullmatch(path.name) and path.name not in named:
+                path.unlink(missing_ok=True)
+
+
+def feed_checkpoints(checkpoints: Mapping[str, str]) -> dict[str, str]:
+    """Those of a bank that say how far a feed was taken in, without those of files."""
+    return {name: value for name, value in checkpoints.items() if not name.startswith(_CURSOR)}
+
+
+class _Prefix:
+    """The digest of a file up to a place that mostly moves forwards: each byte is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self._digest = hashlib.sha256()
+
+    def sha256(self, end: int) -> str:
+        """Of the first ``end`` bytes; of what there is when the file is shorter."""
+        if end < self._at:
+            self._at, self._digest = 0, hashlib.sha256()
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            while block := file.read(min(_BLOCK_BYTES, end - self._at)):
+                self._digest.update(block)
+                self._at += len(block)
+        return self._digest.hexdigest()

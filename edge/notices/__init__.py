@@ -1,0 +1,1 @@
+"""What broadcasters are told, in English and Arabic."""

@@ -1,0 +1,100 @@
+"""What a broadcaster is told, in English and Arabic, in the words of the catalogue.
+
+Dates, categories and rules stand in Unicode isolates (UAX #9), so that they cannot reorder the text around
+them in a right-to-left paragraph.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from edge.domain import PERMANENT_MS, Block
+from edge.errors import InvalidInput
+from edge.notices.catalogue import catalogue
+
+KEYS = ("blocked", "cut", "capacity", "ledger_down", "draining")
+_WITH_APPEAL = frozenset({"blocked", "cut"})
+_MAX_CATEGORY = 64
+_MAX_RULE = 256
+_MINUTE_MS = 60_000
+_LRI, _FSI, _PDI = "\u2066", "\u2068", "\u2069"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message in both languages."""
+
+    en: str
+    ar: str
+
+
+def notice(
+    key: str,
+    *,
+    until_ms: int | None = None,
+    category: str | None = None,
+    review_by_ms: int | None = None,
+) -> Notice:
+    """The message for a broadcaster: what happened, why, when live access returns, how to appeal.
+
+    ``until_ms``: wall milliseconds; PERMANENT_MS or more reads "permanently", None or 0 says nothing.
+    ``category``: its name in the catalogue (``category.NAME``), or as it stands when it has none.
+    ``review_by_ms``: set for a provisional block: until then a person may still change it.
+    Raises InvalidInput for a key that is not one of KEYS.
+    """
+    if key not in KEYS:
+        raise InvalidInput("notice", f"{key[:64]!r} is not one of {', '.join(KEYS)}")
+    return Notice(
+        en=_say(catalogue("en"), key, until_ms or 0, category or "", review_by_ms or 0),
+        ar=_say(catalogue("ar"), key, until_ms or 0, category or "", review_by_ms or 0),
+    )
+
+
+def block_notice(key: str, block: Block | None, wall_ms: int, *, category: str | None = None) -> Notice:
+    """The same for what a block does; ``category`` stands in where there is no block."""
+    if block is None:
+        return notice(key, category=category)
+    return notice(
+        key,
+        until_ms=block.until_ms,
+        category=block.category or category,
+        review_by_ms=block.review_by_ms if block.provisional_at(wall_ms) else None,
+    )
+
+
+def _say(messages: Mapping[str, str], key: str, until_ms: int, category: str, review_by_ms: int) -> str:
+    # A stream can be stopped without a block (the gate cannot watch it): nothing was withdrawn then.
+    opening = "stopped" if key == "cut" and not until_ms else key
+    sentences = [messages[opening]]
+    if key in _WITH_APPEAL:
+        if category:
+            name = messages.get(f"category.{category}", category)
+            sentences.append(messages["reason"].format(category=_isolated(name, _MAX_CATEGORY)))
+            if rule := messages.get(f"rule.{category}"):
+                sentences.append(messages["rule"].format(rule=_isolated(rule, _MAX_RULE)))
+        if until_ms:
+            sentences += _how_long(messages, until_ms, review_by_ms)
+        sentences.append(messages["appeal"])
+    return " ".join(sentences)
+
+
+def _how_long(messages: Mapping[str, str], until_ms: int, review_by_ms: int) -> list[str]:
+    date = "" if until_ms >= PERMANENT_MS else f"{_LRI}{_utc(until_ms)}{_PDI}"
+    if review_by_ms and until_ms <= review_by_ms and date:
+        return [messages["provisional_until"].format(date=date)]
+    end = messages["until"].format(date=date) if date else messages["permanent"]
+    return [messages["provisional"], end] if review_by_ms else [end]
+
+
+def _utc(wall_ms: int) -> str:
+    """Rounded up to the minute: nobody is told a moment at which the block still holds."""
+    whole = min(-(-wall_ms // _MINUTE_MS) * _MINUTE_MS, PERMANENT_MS)
+    return datetime.fromtimestamp(whole / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _isolated(text: str, limit: int) -> str:
+    """In an isolate, without control and bidirectional format characters, which could break out of it."""
+    return f"{_FSI}{''.join(c for c in text[:limit] if unicodedata.category(c)[0] != 'C')}{_PDI}"

@@ -1,0 +1,54 @@
+"""What the hooks ask of the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.domain import Publish, StreamId
+from edge.notices.notice import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a publish may go live."""
+
+    allowed: bool
+    stream_id: StreamId | None
+    """Set when allowed."""
+    reason: str
+    """Stable word: ``admitted``, ``blocked``, ``capacity``, ``ledger_down``, ``draining``."""
+    until_ms: int = 0
+    """Wall time at which the block ends; 0: no block."""
+    notice: Notice | None = None
+    block_id: str = ""
+    provisional: bool = False
+    """The block waits for a person's review."""
+
+
+class Gatekeeper(Protocol):
+    """The gate, as far as an ingest server's hooks see it."""
+
+    async def admit(self, publish: Publish) -> Admission:
+        """Whether the publish may go live; answered from memory."""
+        ...
+
+    async def attach(self, stream_id: StreamId, url: str) -> None:
+        """Start to pull the stream. Raises CapacityExceeded, WorkerLost, InvalidInput or NotFound."""
+        ...
+
+    async def pull_anew(self, stream_id: StreamId) -> bool:
+        """Drop the connection of a stream that the gate pulls, and make another; whether there was one."""
+        ...
+
+    async def is_watched(self, stream_id: StreamId) -> bool:
+        """Whether a picture of the stream has been judged."""
+        ...
+
+    async def still_admitted(self, stream_id: StreamId) -> bool:
+        """False when the stream was cut, or ended, since it was admitted."""
+        ...
+
+    async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
+        """The server says that the publisher is gone."""
+        ...

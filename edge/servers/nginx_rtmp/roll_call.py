@@ -1,0 +1,114 @@
+"""Which connections of an nginx publish, as its workers say: before one is let in, and as long as it is live.
+
+nginx does not tell every end. It drops a connection for a refused publish without a word on what the
+connection published before, and an end that reached nobody is not told again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from edge.domain import Publish, StreamId
+from edge.servers.gatekeeper import Gatekeeper
+from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
+from edge.servers.nginx_rtmp.worker_processes import worker_count
+
+_LOOKS = 16
+"""Looks at the stat page until every worker has answered one."""
+_GONE_CALLS = 2
+
+log = structlog.get_logger(__name__)
+
+
+async def publishes(page: StatPage, connection: str) -> tuple[bool, Stat | None]:
+    """Whether a connection is seen publishing, whatever it publishes, and the last answer of nginx."""
+    stat: Stat | None = None
+    async for stat in _answers(page):
+        if stat.publishing(connection) is not None:
+            return True, stat
+    return False, stat
+
+
+async def _answers(page: StatPage) -> AsyncIterator[Stat]:
+    """One look after the other until each worker has answered; a single one where nginx runs elsewhere."""
+    asked: set[str] = set()
+    for _ in range(_LOOKS):
+        stat = await page.read()
+        if stat is None:
+            return
+        yield stat
+        asked.add(stat.pid)
+        if len(asked) >= (worker_count(stat.pid) or 1):
+            return
+
+
+@dataclass(slots=True)
+class _Publisher:
+    stream_id: StreamId
+    publish: Publish
+    pid: str = ""
+    """The worker in which it was seen."""
+    absent: int = 0
+    """Calls in a row which it was missing from for sure."""
+
+
+class RollCall:
+    """Asks nginx time and again for the publishers that were let in, and tells the gate whose is gone.
+
+    For sure it is gone when the worker that had it no longer does, or when every worker of this machine's
+    nginx says so. Lives in one event loop.
+    """
+
+    def __init__(self, gatekeeper: Gatekeeper, page: StatPage, *, pause_s: float = 2.0) -> None:
+        self._gatekeeper = gatekeeper
+        self._page = page
+        self._pause_s = pause_s
+        self._publishers: dict[str, _Publisher] = {}
+        """By connection."""
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, stream_id: StreamId, publish: Publish) -> None:
+        """From now on, until nginx has said that it ended, or the gate no longer has the stream."""
+        known = self._publishers.get(publish.connection)
+        if known is None or known.stream_id != stream_id:
+            self._publishers[publish.connection] = _Publisher(stream_id, publish)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def remove(self, connection: str) -> None:
+        """nginx has said that its publish ended."""
+        self._publishers.pop(connection, None)
+
+    async def _run(self) -> None:
+        while self._publishers:
+            await asyncio.sleep(self._pause_s)
+            await self._call()
+
+    async def _call(self) -> None:
+        present: dict[str, str] = {}
+        asked: set[str] = set()
+        workers: int | None = None
+        async for stat in _answers(self._page):
+            asked.add(stat.pid)
+            workers = worker_count(stat.pid)
+            present |= {client.connection: stat.pid for client in stat.clients if client.publishing}
+        everyone = workers is not None and len(asked) >= workers
+        for connection, publisher in list(self._publishers.items()):
+            if not await self._gatekeeper.still_admitted(publisher.stream_id):
+                self.remove(connection)
+            elif (pid := present.get(connection)) is not None:
+                publisher.pid, publisher.absent = pid, 0
+            elif everyone or publisher.pid in asked:
+                publisher.absent += 1
+                if publisher.absent >= _GONE_CALLS:
+                    await self._ended(connection, publisher)
+
+    async def _ended(self, connection: str, publisher: _Publisher) -> None:
+        log.warning("a publisher is gone, and nginx has not said so", stream_id=publisher.stream_id)
+        self.remove(connection)
+        publish = publisher.publish
+        await self._gatekeeper.publish_ended(publish.server, connection, publish.app, publish.name)

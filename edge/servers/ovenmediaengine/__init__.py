@@ -1,0 +1,1 @@
+"""OvenMediaEngine: its signed admission webhook and its stream API."""

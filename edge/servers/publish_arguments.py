@@ -1,0 +1,62 @@
+"""What a publish URL's arguments say of a publish: who broadcasts, the stream key, attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.domain import Publish
+from edge.errors import InvalidInput
+from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, normal_text
+from edge.servers.hook_body import argument
+
+USER = "user"
+"""The argument that names the broadcaster where nothing else is said."""
+_KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishArguments:
+    """Which arguments count. A client writes them: the platform's own hook must vouch for what they say."""
+
+    broadcaster: str = USER
+    """Names the broadcaster."""
+    attributes: tuple[str, ...] = ()
+    """Become attributes of the publish, by the same names; absent and empty ones do not."""
+
+    def publish(
+        self,
+        query: Mapping[str, Any],
+        *,
+        server: str,
+        connection: str,
+        app: str,
+        name: str,
+        address: str,
+        user: str = "",
+    ) -> Publish:
+        """The publish that has these arguments.
+
+        The broadcaster is the ``user`` that the server itself knows the publisher as, else whom ``query``
+        names, else the stream's path; where the settings name an argument of their own, as for publishers who
+        share a login, it goes before the ``user``. ``key`` becomes ``attributes["stream_key"]``. Raises
+        InvalidInput or LimitExceeded with the argument, InvalidInput also where the argument ``user`` names
+        somebody else than the login.
+        """
+        named, user = argument(query, self.broadcaster), normal_text(user)
+        if self.broadcaster != USER:
+            user = named or user
+        elif user and named and named != user:
+            raise InvalidInput(self.broadcaster, "must name whom the login names, or be left out")
+        values = {STREAM_KEY_ATTRIBUTE: argument(query, _KEY)}
+        values |= {each: argument(query, each) for each in self.attributes}
+        return Publish(
+            server=server,
+            connection=connection,
+            app=app,
+            name=name,
+            broadcaster=user or named or f"{app}/{name}".removeprefix("/"),
+            address=address,
+            attributes={each: value for each, value in values.items() if value},
+        )

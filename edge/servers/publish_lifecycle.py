@@ -1,0 +1,254 @@
+"""From admission to the end of a publish, at servers whose state API names the publisher.
+
+A hook only says what somebody asked for. Media is pulled by name, so before a pull starts the
+server itself must say that this very connection publishes under that name: else a second publisher
+of a running name would answer for the first one's pictures. And who was let in without being seen to
+publish is not left connected: it could begin when nobody looks any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from edge.domain import Publish, StreamId
+from edge.errors import GateError, NotFound
+from edge.servers.connector import Connector, CutTarget
+from edge.servers.gatekeeper import Admission, Gatekeeper
+from edge.supervise.cutter import retry_delay_ms
+
+_LOOK_S = 0.02
+_MAX_LOOK_S = 0.5
+_EXPEL_ATTEMPTS = 12
+_GONE_LOOKS = 2
+_LATE_LOOK_S = 10.0
+_REMEMBERED = 4096
+
+log = structlog.get_logger(__name__)
+
+
+class Follower:
+    """Starts the pull when the publish is live, and tells the gate when it has ended.
+
+    ``publishing``: whether that connection is the one that publishes under the name; ``is_live`` of
+    the connector unless the server knows connections that do not publish. ``late_s``: how long it looks
+    for a publish that did not start, and whose connection the server did not know. Lives in one event loop.
+    """
+
+    def __init__(
+        self,
+        gatekeeper: Gatekeeper,
+        connector: Connector,
+        pull_url: str,
+        publishing: Callable[[CutTarget], Awaitable[bool | None]] | None = None,
+        *,
+        start_s: float = 10.0,
+        poll_s: float = 2.0,
+        late_s: float = 600.0,
+    ) -> None:
+        self._gatekeeper = gatekeeper
+        self._connector = connector
+        self._pull_url = pull_url
+        self._publishing = publishing or connector.is_live
+        self._start_s = start_s
+        self._poll_s = poll_s
+        self._late_s = late_s
+        self._followed: dict[StreamId, asyncio.Task[None]] = {}
+        self._let_in: dict[str, StreamId] = {}
+        """Connection to the stream that is followed there; of several the last."""
+        self._expelled: set[asyncio.Task[bool]] = set()
+        self._places: OrderedDict[tuple[str, str], tuple[StreamId, Publish]] = OrderedDict()
+        """App and name to who was last seen publishing there."""
+
+    async def admit(self, publish: Publish) -> Admission:
+        """Ask the gate, and follow what it lets in."""
+        admission = await self._gatekeeper.admit(publish)
+        if admission.allowed and admission.stream_id is not None:
+            self.follow(admission.stream_id, publish)
+        else:
+            log.info("publish refused", server=publish.server, reason=admission.reason, app=publish.app)
+        return admission
+
+    async def ended(self, publish: Publish) -> None:
+        """A hook says that the publish is over: so it is, unless the server's state says otherwise."""
+        if await self._publishing(cut_target(StreamId(""), publish)) is not True:
+            await self._gatekeeper.publish_ended(
+                publish.server, publish.connection, publish.app, publish.name
+            )
+
+    def follow(self, stream_id: StreamId, publish: Publish, *, resumed: bool = False) -> None:
+        """Pull the admitted stream once it is live, in the background. Once for a stream.
+
+        ``resumed``: an earlier gate let it in, so it may well be gone.
+        """
+        if stream_id in self._followed:
+            return
+        task = asyncio.get_running_loop().create_task(self._follow(stream_id, publish, resumed))
+        self._followed[stream_id] = task
+        self._let_in[publish.connection] = stream_id
+        task.add_done_callback(lambda _: self._followed_to_its_end(stream_id, publish))
+
+    async def dismiss(self, stream_id: StreamId, publish: Publish) -> None:
+        """The server says that what was let in does not publish: forget it, and cut its connection."""
+        await self._gone(stream_id, publish)
+        self.expel(publish)
+
+    def expel(self, publish: Publish) -> None:
+        """Cut a publisher that was refused, until the server says that it is gone; in the background."""
+        task = asyncio.get_running_loop().create_task(self._expel(publish))
+        self._expelled.add(task)
+        task.add_done_callback(self._expelled.discard)
+
+    async def aclose(self) -> None:
+        tasks = [*self._followed.values(), *self._expelled]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _followed_to_its_end(self, stream_id: StreamId, publish: Publish) -> None:
+        self._followed.pop(stream_id, None)
+        if self._is_the_last(stream_id, publish):
+            del self._let_in[publish.connection]
+
+    def _is_the_last(self, stream_id: StreamId, publish: Publish) -> bool:
+        """Whether nothing was let in on its connection after it."""
+        return self._let_in.get(publish.connection) == stream_id
+
+    async def _follow(self, stream_id: StreamId, publish: Publish, resumed: bool) -> None:
+        target = cut_target(stream_id, publish)
+        live = await self._starts(target)
+        if live is False:
+            await self._not_started(stream_id, publish, target, resumed)
+            return
+        if live is None:
+            log.warning("the server's state is not known, watching by name", stream_id=stream_id)
+        else:
+            await self._take_place(stream_id, publish)
+        if not await self._gatekeeper.still_admitted(stream_id):
+            # Cut before it was live: the cut may have found nothing, and ended.
+            if self._is_the_last(stream_id, publish):
+                await self._expel(publish)
+            return
+        try:
+            await self._gatekeeper.attach(stream_id, self._url(publish))
+        except NotFound:
+            return  # it ended meanwhile
+        except GateError as error:
+            log.warning("a publish that cannot be watched is cut", reason=error.reason, error=str(error))
+            await self._gone(stream_id, publish)
+            await self._expel(publish)
+            return
+        gone = await self._until_gone(stream_id, publish, target)
+        if gone and live is None:
+            await self._expel(publish)
+
+    async def _not_started(
+        self, stream_id: StreamId, publish: Publish, target: CutTarget, resumed: bool
+    ) -> None:
+        """Media that comes now would be watched by nobody: the connection is cut, whatever it does.
+
+        Where the server does not know the connection (OvenMediaEngine, before there is media), the name is
+        looked at for some more time.
+        """
+        log.info("an admitted publish did not start", stream_id=stream_id, server=publish.server)
+        if not self._is_the_last(stream_id, publish):
+            return
+        expected = await self._gone(stream_id, publish)
+        if await self._expel(publish) or resumed:
+            return
+        if expected and not await self._is_taken(publish):
+            log.critical(
+                "an admitted publish did not start and its connection is not found: has it gone, or does it"
+                " publish, unwatched, under another reference?",
+                stream_id=stream_id,
+                server=publish.server,
+                app=publish.app,
+            )
+        deadline = time.monotonic() + self._late_s
+        while time.monotonic() < deadline and self._is_the_last(stream_id, publish):
+            await asyncio.sleep(min(_LATE_LOOK_S, self._late_s))
+            late = await self._publishing(target)
+            if late and self._is_the_last(stream_id, publish):
+                log.warning("a publish that started too late to be watched is cut", stream_id=stream_id)
+                await self._expel(publish)
+                return
+
+    def _url(self, publish: Publish) -> str:
+        # Names hold only characters that stand for themselves in a URL, see fields.plain.
+        path = f"{publish.app}/{publish.name}".removeprefix("/")
+        url = self._pull_url.replace("{path}", path)
+        return url.replace("{app}", publish.app).replace("{name}", publish.name)
+
+    async def _starts(self, target: CutTarget) -> bool | None:
+        deadline = time.monotonic() + self._start_s
+        pause_s = _LOOK_S
+        while True:
+            live = await self._publishing(target)
+            if live or time.monotonic() >= deadline:
+                return live
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_LOOK_S)
+
+    async def _until_gone(self, stream_id: StreamId, publish: Publish, target: CutTarget) -> bool:
+        """Not every server says when a publish ends, and none repeats what got lost.
+
+        Whether it was seen to be gone; False: the gate has ended it before.
+        """
+        absent = 0
+        while absent < _GONE_LOOKS:
+            await asyncio.sleep(self._poll_s)
+            if not await self._gatekeeper.still_admitted(stream_id):
+                return False
+            absent = absent + 1 if await self._publishing(target) is False else 0
+        return self._is_the_last(stream_id, publish) and await self._gone(stream_id, publish)
+
+    async def _take_place(self, stream_id: StreamId, publish: Publish) -> None:
+        """This one publishes: whoever did so under its name before has gone, if the server says the same."""
+        place = (publish.app, publish.name)
+        before = self._places.pop(place, None)
+        self._places[place] = stream_id, publish
+        if len(self._places) > _REMEMBERED:
+            self._places.popitem(last=False)
+        if before is None or not self._is_the_last(*before):
+            return
+        if await self._publishing(cut_target(*before)) is False:
+            await self._gone(*before)
+
+    async def _is_taken(self, publish: Publish) -> bool:
+        """Whether somebody else who was let in publishes under its name, so that this one could not."""
+        holder = self._places.get((publish.app, publish.name))
+        return holder is not None and await self._publishing(cut_target(*holder)) is True
+
+    async def _gone(self, stream_id: StreamId, publish: Publish) -> bool:
+        """End a stream that is seen to be gone; False: the gate has cut or ended it before.
+
+        A cut is proven by its connector, and by what a server's hook says, never by what is inferred here.
+        """
+        if not await self._gatekeeper.still_admitted(stream_id):
+            return False
+        await self._gatekeeper.publish_ended(publish.server, publish.connection, publish.app, publish.name)
+        return True
+
+    async def _expel(self, publish: Publish) -> bool:
+        """Cut the connection until the server says that it is gone; False: the server never knew it."""
+        target = cut_target(StreamId(""), publish)
+        found = False
+        for attempt in range(1, _EXPEL_ATTEMPTS + 1):
+            said = await self._connector.cut(target)
+            live = await self._connector.is_live(target)
+            found = found or live is True or (said.asked and said.closed != 0)
+            if live is False:
+                return found
+            await asyncio.sleep(retry_delay_ms(attempt, random.random()) / 1000)
+        log.error("a refused publisher is still connected", server=publish.server, app=publish.app)
+        return True
+
+
+def cut_target(stream_id: StreamId, publish: Publish) -> CutTarget:
+    """The connection of a publish as a connector is asked about it."""
+    return CutTarget(stream_id, publish.app, publish.name, publish.connection, publish.address)

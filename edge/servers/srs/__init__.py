@@ -1,0 +1,1 @@
+"""SRS: its HTTP callbacks and its client API."""

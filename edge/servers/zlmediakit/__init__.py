@@ -1,0 +1,1 @@
+"""ZLMediaKit: its webhooks and its session API."""

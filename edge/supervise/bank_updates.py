@@ -1,0 +1,181 @@
+"""What the supervisor does for the banks: confirmed incidents go in, runaway entries are quarantined.
+
+Fingerprinting decodes media, which the supervisor never does: a process of its own does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from edge.clock import Clock
+from edge.domain import Incident, Signal, SignalSource
+from edge.errors import GateError
+from edge.match import Bank, RunawayGuard, withdraw_incident
+from edge.match.bank.manifest import read_manifest
+from edge.telemetry.metrics import Metrics
+
+FINGERPRINT_S = 600.0
+"""Wall time for one incident: beside workers that take all there is, a few seconds of it are minutes."""
+BEFORE_MS = 1000
+"""Footage before the first sample that led to the verdict which is banked with it."""
+MAX_SPAN_MS = 5000
+"""The most of a clip's end that is banked: hashing takes up to ten seconds for each."""
+MAX_WAITING = 1024
+"""Confirmed incidents that are not banked yet."""
+
+Stands = Callable[[], Awaitable[bool]]
+"""Whether an incident is not overturned by now. May raise GateError."""
+
+log = structlog.get_logger(__name__)
+
+
+class KnownFootage:
+    """Changes banks; ``changed`` tells the workers to read them anew."""
+
+    def __init__(self, directory: Path, metrics: Metrics, clock: Clock, changed: Callable[[], None]) -> None:
+        self._directory = directory
+        self._metrics = metrics
+        self._clock = clock
+        self._changed = changed
+        self._guard = RunawayGuard()
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting = 0
+
+    async def confirmed(self, incident: Incident, stands: Stands) -> bool:
+        """Bank the violating part of a confirmed incident's evidence; whether it is in the bank now.
+
+        One incident after the other. ``stands`` is asked before and after: what is overturned meanwhile is
+        not banked, or withdrawn; so is what nobody can say that of.
+        """
+        if incident.evidence_path is None:
+            log.warning("a confirmed incident has no evidence to bank", incident_id=incident.id)
+            return False
+        if self._waiting >= MAX_WAITING:
+            log.error(
+                "incident not banked", incident_id=incident.id, error=f"{MAX_WAITING} others wait already"
+            )
+            return False
+        self._waiting += 1
+        try:
+            async with self._one_at_a_time:
+                if not await _asked(incident, stands):
+                    return False
+                error = await self._bank(incident, incident.evidence_path)
+                if not await _asked(incident, stands):
+                    await self.overturned(incident)
+                    return False
+        finally:
+            self._waiting -= 1
+        if error is not None:
+            log.error("incident not banked", incident_id=incident.id, error=error)
+            return False
+        log.info("incident is known footage now", incident_id=incident.id)
+        self._changed()
+        return True
+
+    async def _bank(self, incident: Incident, clip: str) -> str | None:
+        """In a process of its own; what went wrong."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "edge.match.bank.incident_bank",
+            str(self._directory),
+            incident.id,
+            clip,
+            incident.verdict.category,
+            str(violation_span_ms(incident)),
+            str(self._clock.wall_ms()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, said = await asyncio.wait_for(process.communicate(), FINGERPRINT_S)
+        except TimeoutError:
+            return f"took more than {FINGERPRINT_S:.0f} s"
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        return said.decode(errors="replace")[-500:] if process.returncode != 0 else None
+
+    async def overturned(self, incident: Incident) -> None:
+        """What a reviewer took back is not known footage any more."""
+        try:
+            if await asyncio.to_thread(withdraw_incident, self._directory, incident.id):
+                self._changed()
+        except (GateError, OSError) as error:
+            log.error("incident not withdrawn from its bank", incident_id=incident.id, error=str(error))
+
+    async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
+        """Count the matches that decided; an entry that runs away may flag from now on, not cut.
+
+        One whose sound runs away is only reported: its picture must not get by because many play its music.
+        """
+        for signal in signals:
+            bank = _bank_of(signal)
+            if signal.source is SignalSource.DETECT or signal.entry is None or bank is None:
+                continue
+            path = self._directory / bank
+            try:
+                manifest, _ = await asyncio.to_thread(read_manifest, path.with_name(f"{bank}.bank"))
+                limit = manifest.info.runaway_streams
+                now = self._clock.monotonic_ms()
+                by_sound = signal.source is SignalSource.SOUND
+                key = f"sound {signal.entry}" if by_sound else signal.entry
+                if not self._guard.observe(now, bank, key, stream_id, limit):
+                    continue
+                if by_sound:
+                    log.critical(
+                        "the sound of a bank entry matches too many streams: add it to a benign bank",
+                        bank=bank,
+                        entry=signal.entry,
+                        limit=limit,
+                    )
+                else:
+                    await asyncio.to_thread(_quarantine, path, signal.entry)
+                    self._metrics.quarantined_entries.inc()
+                    log.critical(
+                        "a bank entry matches too many streams: it is quarantined and cuts no more",
+                        bank=bank,
+                        entry=signal.entry,
+                        limit=limit,
+                    )
+                    self._changed()
+            except GateError as error:
+                log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))
+
+
+def violation_span_ms(incident: Incident) -> int:
+    """How much of the end of the evidence shows the violation: from a second before the first sample that led
+    to it, five seconds at most."""
+    times = [signal.pts_ms for signal in incident.verdict.signals]
+    span_ms = incident.verdict.pts_ms - min(times, default=incident.verdict.pts_ms) + BEFORE_MS
+    return min(span_ms, MAX_SPAN_MS)
+
+
+async def _asked(incident: Incident, stands: Stands) -> bool:
+    try:
+        return await stands()
+    except GateError as error:
+        log.error(
+            "incident not banked: nobody can say whether it stands",
+            incident_id=incident.id,
+            error=str(error),
+        )
+        return False
+
+
+def _bank_of(signal: Signal) -> str | None:
+    return next((word[5:] for word in signal.detail.split() if word.startswith("bank=")), None)
+
+
+def _quarantine(path: Path, entry: str) -> None:
+    Bank.open(path).set_quarantined([entry], True)

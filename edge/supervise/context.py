@@ -1,0 +1,35 @@
+"""What the parts of the supervisor share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.clock import Clock
+from edge.config import Settings
+from edge.ledger import AdmissionView, DurableLedger, Ledger
+from edge.policy import Policy
+from edge.supervise.ledger_executor import LedgerThread
+from edge.supervise.registry import Registry
+from edge.telemetry.metrics import Metrics
+from edge.workers import WorkerPool
+
+
+@dataclass(slots=True)
+class State:
+    """Lives in one event loop; only ``policy``, ``draining`` and ``stopped`` are ever replaced."""
+
+    settings: Settings
+    metrics: Metrics
+    clock: Clock
+    ledger: DurableLedger
+    people: Ledger
+    """The same one for what people change, which waits longer for another writer."""
+    thread: LedgerThread
+    view: AdmissionView
+    registry: Registry
+    pool: WorkerPool
+    policy: Policy
+    draining: bool = False
+    """Nothing more is admitted."""
+    stopped: bool = False
+    """Nothing more is decided."""

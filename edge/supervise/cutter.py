@@ -1,0 +1,223 @@
+"""Cutting that is proven: asked at once, retried with backoff, ended only by a confirmation."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from edge.crash_points import crash_point
+from edge.errors import CutFailed, NotFound
+from edge.servers.connector import Connector, CutAttempt, CutTarget
+
+FIRST_RETRY_MS = 50.0
+MAX_RETRY_MS = 5_000.0
+SETTLE_MS = 250.0
+"""A publisher that was never seen must stay away this long to count as gone: it may be about to start."""
+_REMEMBERED = 4096
+
+_Value = TypeVar("_Value")
+
+log = structlog.get_logger(__name__)
+
+
+class CallerGone(CutFailed):
+    """Nobody is left who could be asked, or could confirm."""
+
+    retryable = False
+    reason = "caller_gone"
+
+
+@dataclass(frozen=True, slots=True)
+class CutOutcome:
+    """How a cut ended, or where it stands after its limit."""
+
+    confirmed: bool
+    by: str
+    """What proved it: ``confirm_cut``, ``hook``, ``state_api``, ``already_gone``; empty: nothing yet."""
+    attempts: int
+    """Requests sent so far."""
+    elapsed_ms: float
+
+
+def retry_delay_ms(attempt: int, spread: float) -> float:
+    """Pause after the ``attempt``-th request (from 1), milliseconds.
+
+    Doubles from 50 ms to a cap of 5 s. ``spread`` in [0, 1) places it between half and all of that,
+    so that many cuts do not ask in step.
+    """
+    full = min(FIRST_RETRY_MS * 2.0 ** min(attempt - 1, 32), MAX_RETRY_MS)
+    return full * (0.5 + 0.5 * spread)
+
+
+@dataclass(slots=True)
+class _Running:
+    """One cut under way."""
+
+    started: float
+    done: asyncio.Future[CutOutcome]
+    attempts: int = 0
+    task: asyncio.Task[None] | None = None
+
+    def elapsed_ms(self) -> float:
+        return (time.monotonic() - self.started) * 1000
+
+
+class Cutter:
+    """All cuts of one process. Several causes for one stream share one running cut.
+
+    Lives in one event loop.
+    """
+
+    def __init__(self, spread: Callable[[], float] = random.random) -> None:
+        self._spread = spread
+        self._running: dict[str, _Running] = {}
+        self._ended: OrderedDict[str, CutOutcome] = OrderedDict()
+        self._early: OrderedDict[str, str] = OrderedDict()
+
+    async def cut(self, target: CutTarget, connector: Connector, *, limit_ms: float) -> CutOutcome:
+        """Ask until the publisher is proven gone, and return then, or after ``limit_ms``.
+
+        After the limit the outcome is not confirmed, and asking goes on in the background; ``wait``
+        tells when it has worked. Raises CutFailed when the cutter is closed meanwhile.
+        """
+        stream_id = target.stream_id
+        if (ended := self._ended.get(stream_id)) is not None:
+            return ended
+        running = self._running.get(stream_id) or self._begin(target, connector)
+        await asyncio.wait({running.done}, timeout=max(0.0, limit_ms - running.elapsed_ms()) / 1000)
+        if running.done.done():
+            return running.done.result()
+        return CutOutcome(False, "", running.attempts, running.elapsed_ms())
+
+    async def wait(self, stream_id: str) -> CutOutcome:
+        """The outcome of a cut once it is confirmed.
+
+        Raises NotFound for a stream that was never cut, CutFailed when the cutter is closed.
+        """
+        if (ended := self._ended.get(stream_id)) is not None:
+            return ended
+        running = self._running.get(stream_id)
+        if running is None:
+            raise NotFound("cut", stream_id)
+        return await asyncio.shield(running.done)
+
+    def confirm(self, stream_id: str, by: str) -> bool:
+        """Somebody saw the publisher go (``confirm_cut``, ``hook``). Whether a cut was waiting for it.
+
+        A confirmation that is ahead of its ``cut`` is remembered for it.
+        """
+        running = self._running.get(stream_id)
+        if running is None:
+            if stream_id not in self._ended:
+                _remember(self._early, stream_id, by)
+            return False
+        self._finish(stream_id, running, by)
+        return True
+
+    def abandon(self, stream_id: str) -> bool:
+        """Nobody is left who could be asked or could confirm: whoever waits gets CallerGone."""
+        running = self._running.pop(stream_id, None)
+        if running is None:
+            return False
+        _fail(running, CallerGone("nobody is left who could confirm the cut"))
+        if running.task is not None:
+            running.task.cancel()
+        return True
+
+    async def close(self) -> None:
+        """Stop asking; whoever waits gets CutFailed."""
+        tasks = [running.task for running in self._running.values() if running.task is not None]
+        for running in self._running.values():
+            _fail(running, CutFailed("the gate stops before the cut is confirmed"))
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, target: CutTarget, connector: Connector) -> _Running:
+        loop = asyncio.get_running_loop()
+        running = _Running(started=time.monotonic(), done=loop.create_future())
+        self._running[target.stream_id] = running
+        early = self._early.pop(target.stream_id, None)
+        if early is not None:
+            self._finish(target.stream_id, running, early)
+        else:
+            running.task = loop.create_task(self._pursue(target, connector, running))
+        return running
+
+    def _finish(self, stream_id: str, running: _Running, by: str) -> None:
+        outcome = CutOutcome(True, by, running.attempts, running.elapsed_ms())
+        del self._running[stream_id]
+        _remember(self._ended, stream_id, outcome)
+        if not running.done.done():
+            running.done.set_result(outcome)
+        if running.task is not None:
+            running.task.cancel()
+
+    async def _pursue(self, target: CutTarget, connector: Connector, running: _Running) -> None:
+        seen = maybe_worked = False
+        absent_since: float | None = None
+        for attempt in itertools.count(1):
+            running.attempts = attempt
+            crash_point("cutter.ask")
+            asked = await _ask(target, connector)
+            crash_point("cutter.asked")
+            live = await _look(target, connector)
+            crash_point("cutter.looked")
+            seen = seen or live is True or bool(asked.closed)
+            # A request whose answer was lost may have worked.
+            maybe_worked = maybe_worked or asked.closed != 0
+            if live is not False:
+                absent_since = None
+            else:
+                absent_since = absent_since or time.monotonic()
+                if seen or time.monotonic() - absent_since >= SETTLE_MS / 1000:
+                    by = "state_api" if seen or maybe_worked else "already_gone"
+                    self._finish(target.stream_id, running, by)
+                    return
+            log.debug(
+                "cut asked, not proven yet",
+                stream_id=target.stream_id,
+                server=connector.kind,
+                attempt=attempt,
+                closed=asked.closed,
+                detail=asked.detail,
+            )
+            await asyncio.sleep(retry_delay_ms(attempt, self._spread()) / 1000)
+
+
+def _fail(running: _Running, error: CutFailed) -> None:
+    if not running.done.done():
+        running.done.set_exception(error)
+        running.done.exception()  # nobody may be waiting, and that is no error
+
+
+async def _ask(target: CutTarget, connector: Connector) -> CutAttempt:
+    try:
+        return await connector.cut(target)
+    except Exception as error:
+        # Whatever a connector does wrong, the cut goes on.
+        log.exception("connector failed to ask", server=connector.kind)
+        return CutAttempt(False, None, str(error))
+
+
+async def _look(target: CutTarget, connector: Connector) -> bool | None:
+    try:
+        return await connector.is_live(target)
+    except Exception:
+        log.exception("connector failed to look", server=connector.kind)
+        return None
+
+
+def _remember(memory: OrderedDict[str, _Value], key: str, value: _Value) -> None:
+    memory[key] = value
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,377 @@
+"""From a violation to a proven cut: durable first, then visible, then confirmed.
+
+verdict ─▶ strike + block on disk ─▶ block in memory ─▶ evidence asked ─▶ CUT asked ─▶ confirmed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+
+import structlog
+
+from edge.clock import Clock
+from edge.contract import convert
+from edge.contract.gen import gate_pb2, worker_pb2
+from edge.crash_points import crash_point
+from edge.domain import (
+    Action,
+    Block,
+    Incident,
+    Verdict,
+    new_id,
+)
+from edge.errors import CutFailed, LedgerUnavailable
+from edge.ladder import Sanction, sanction_of
+from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
+from edge.notices.notice import block_notice
+from edge.policy import Policy
+from edge.servers.connector import Connector, CutTarget
+from edge.supervise.cutter import CallerGone, Cutter
+from edge.supervise.evidence_requests import Recording
+from edge.supervise.incident_progress import RETRIES, RETRY_S, Marks
+from edge.supervise.ledger_executor import LedgerThread
+from edge.supervise.orphaned_cuts import Resuming
+from edge.supervise.registry import LiveStream, Phase, Registry
+from edge.supervise.tasks import Tasks
+from edge.telemetry.metrics import Metrics
+from edge.workers import WorkerPool
+
+_RECORD_S = 1.0
+"""How long the record of an incident waits for the proof of its cut before it is written without it."""
+
+log = structlog.get_logger(__name__)
+
+
+class Enforcement:
+    """Acts on FLAG and CUT, and on blocks that concern running streams."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        ledger: DurableLedger,
+        thread: LedgerThread,
+        view: AdmissionView,
+        cutter: Cutter,
+        connectors: Mapping[str, Connector],
+        caller: Connector,
+        pool: WorkerPool,
+        evidence_dir: Path,
+        cut_limit_ms: int,
+        metrics: Metrics,
+        clock: Clock,
+        show_media: Callable[[LiveStream], Awaitable[None]],
+        ended: Callable[[LiveStream], None],
+    ) -> None:
+        """``show_media``: hands the worker of a stream all that is kept of it, for the evidence that is asked
+        for next. ``ended``: what is cut is gone."""
+        self._registry = registry
+        self._ledger = ledger
+        self._thread = thread
+        self._view = view
+        self._cutter = cutter
+        self._connectors = connectors
+        self._caller = caller
+        self._cut_limit_ms = cut_limit_ms
+        self._metrics = metrics
+        self._clock = clock
+        self._show_media = show_media
+        self._ended = ended
+        self._tasks = Tasks()
+        self._marks = Marks(ledger, thread)
+        self._recording = Recording(evidence_dir, pool, self._marks, metrics, clock)
+        self.orphans = Resuming(cutter, connectors, self._marks, metrics, clock, cut_limit_ms)
+        """Cuts of an earlier run, and of callers that are gone."""
+
+    # what the gate asks for
+
+    def flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool = False) -> None:
+        """Open an incident for people; the stream goes on. Also everything that shadow mode withholds.
+        ``shown``: its media has been handed over for evidence."""
+        self._tasks.run(self._flag(stream, verdict, shown=shown))
+
+    def cut(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
+        """Block, then cut. Further causes for the same stream collapse into the first."""
+        if stream.cutting:
+            return
+        stream.phase = Phase.CUTTING
+        stream.verdict_monotonic_ms = judged_ms
+        self._tasks.run(self._cut(stream, verdict, policy))
+
+    def cut_without_strike(self, stream: LiveStream, reason: str, block: Block | None = None) -> None:
+        """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
+        if stream.cutting or stream.gone:
+            return
+        stream.phase = Phase.CUTTING
+        stream.verdict_monotonic_ms = self._clock.monotonic_ms()
+        if self.orphans.pursues(stream.id):
+            self._tasks.run(self._follow(stream))
+            return
+        verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
+        answer = self._answer(stream, verdict, "", block)
+        self._tasks.run(self._close_publisher(stream, verdict, answer, None))
+        self._tasks.run(self._marks.stream_cut(stream, reason, block, self._clock.wall_ms()))
+
+    def blocks_apply(self, blocks: Iterable[Block]) -> None:
+        """Cut every running stream that one of ``blocks``, new ones, names."""
+        now = self._clock.wall_ms()
+        for block in sorted(blocks, key=lambda block: block.until_ms, reverse=True):
+            if block.active_at(now):
+                for stream in self._registry.named_by(block):
+                    self.cut_without_strike(stream, "blocked", block)
+
+    def every_block_applies(self) -> None:
+        """Cut every running stream that any block names: it may have been made while no gate ran."""
+        now = self._clock.wall_ms()
+        for stream in self._registry:
+            block = None if stream.cutting else self._view.check(stream.publish, now)
+            if block is not None:
+                self.cut_without_strike(stream, "blocked", block)
+
+    def abandon(self, stream: LiveStream) -> None:
+        """The caller of a stream that is being cut is gone for good: it will not confirm any more.
+
+        The incident stays unconfirmed; the block stands, and refuses the publisher's return.
+        """
+        self._cutter.abandon(stream.id)
+
+    def evidence_saved(self, event: worker_pb2.EvidenceSaved) -> None:
+        self._recording.clip_saved(event)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait for what is under way; used before the process stops."""
+        await self._tasks.settle(timeout_s)
+        await self.orphans.settle(0)
+
+    # how
+
+    async def _flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool) -> None:
+        incident = self._incident(stream, verdict)
+        if not verdict.shadow:
+            self._tell(stream, self._answer(stream, verdict, incident.id, None))
+        if not shown:
+            await self._show_media(stream)
+        saved = self._recording.save_clip(incident)
+        if not await self._recorded(incident):
+            await self._record_again(incident)
+        await self._recording.write(await self._recording.clip(incident, saved))
+
+    async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
+        crash_point("cut.verdict")
+        incident = self._incident(stream, verdict)
+        stream.incident_id = incident.id
+        violation: Violation | None = None
+        blocks: tuple[Block, ...]
+        sanction = sanction_of(policy, incident)
+        recording = asyncio.ensure_future(
+            self._thread.urgent(self._ledger.record_violation, incident, sanction, incident.created_ms)
+        )
+        try:
+            # What is decided gets on record also when the gate stops meanwhile.
+            violation = await asyncio.shield(recording)
+        except Exception as error:  # whatever it is, what was seen is blocked and cut
+            if not isinstance(error, LedgerUnavailable):
+                log.exception("a violation cannot be recorded", incident_id=incident.id)
+            # The same ids as on disk, once it gets there.
+            blocks = make_violation(incident, sanction, (), incident.created_ms).blocks
+            log.critical("block is not durable: held in memory and retried", error=str(error))
+            self._metrics.violations.labels("memory").inc()
+            self._tasks.run(self._retry_violation(incident, sanction))
+        else:
+            blocks = violation.blocks
+            self._metrics.violations.labels(violation.durable_in).inc()
+        crash_point("cut.durable")
+        for block in blocks:
+            self._view.add(block)
+        crash_point("cut.visible")
+        if violation is not None:
+            incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
+        longest = max(blocks, key=lambda block: block.until_ms, default=None)
+        answer = self._answer(stream, verdict, incident.id, longest)
+        self.blocks_apply(blocks)
+        asked = asyncio.Event()
+        closing = asyncio.ensure_future(self._close_publisher(stream, verdict, answer, incident, asked))
+        try:
+            # After the CUT is told, and before the stream may be forgotten: to hand over much takes a while.
+            await asyncio.sleep(0)
+            await self._show_media(stream)
+            saved = self._recording.save_clip(incident)
+            crash_point("cut.evidence")
+            asked.set()
+            incident = await self._recording.clip(incident, saved)
+            # The clip is on record whether or not the cut is ever confirmed.
+            done, _ = await asyncio.wait({closing}, timeout=_RECORD_S)
+            if not done:
+                await self._recording.write(incident)
+        except asyncio.CancelledError:
+            closing.cancel()
+            raise
+        closed = await closing
+        path = incident.evidence_path
+        await self._recording.write(dataclasses.replace(closed or incident, evidence_path=path))
+
+    async def _close_publisher(
+        self,
+        stream: LiveStream,
+        verdict: Verdict,
+        answer: gate_pb2.WatchResponse,
+        incident: Incident | None,
+        evidence_asked: asyncio.Event | None = None,
+    ) -> Incident | None:
+        """Until the publisher is proven gone, or nobody is left who could prove it, and the evidence has been
+        asked for."""
+        asked_ms = self._clock.wall_ms()
+        self._tell(stream, answer)
+        if stream.gone:
+            self._cutter.confirm(stream.id, "hook")
+        crash_point("cut.told")
+        if incident is not None:
+            incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
+            self._tasks.run(self._mark_asked(incident))
+        alarmed = False
+        try:
+            outcome = await self._cutter.cut(
+                self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
+            )
+            if not outcome.confirmed:
+                alarmed = True
+                incident = await self._alarm(stream, verdict, incident, outcome.attempts)
+                outcome = await self._cutter.wait(stream.id)
+        except CallerGone:
+            incident = incident or await self._opened(stream, verdict)
+            await self.orphans.caller_gone(incident, alarmed=alarmed)
+            await self._over(stream, evidence_asked)
+            return incident
+        except CutFailed as error:
+            log.critical("cut was never confirmed", stream_id=stream.id, error=str(error))
+            await self._over(stream, evidence_asked)
+            return incident
+        confirmed_ms = self._clock.wall_ms()
+        crash_point("cut.confirmed")
+        self._metrics.cuts.labels(outcome.by).inc()
+        if stream.verdict_monotonic_ms is not None:
+            self._metrics.time_to_cut.observe(self._clock.monotonic_ms() - stream.verdict_monotonic_ms)
+        log.info("cut confirmed", stream_id=stream.id, by=outcome.by, attempts=outcome.attempts)
+        if incident is not None:
+            incident = dataclasses.replace(incident, cut_confirmed_ms=confirmed_ms, confirmed_by=outcome.by)
+            await self._marks.cut_confirmed(incident.id, confirmed_ms, outcome.by)
+            crash_point("cut.marked_confirmed")
+        await self._over(stream, evidence_asked)
+        return incident
+
+    async def _over(self, stream: LiveStream, evidence_asked: asyncio.Event | None) -> None:
+        if evidence_asked is not None:
+            await evidence_asked.wait()
+        self._ended(stream)
+
+    async def _follow(self, stream: LiveStream) -> None:
+        """Its cut was taken up from an earlier run, which puts it on record: the stream ends with it."""
+        with contextlib.suppress(CutFailed):
+            await self._cutter.cut(self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms)
+            await self._cutter.wait(stream.id)
+        self._ended(stream)
+
+    async def _alarm(
+        self, stream: LiveStream, verdict: Verdict, incident: Incident | None, attempts: int
+    ) -> Incident:
+        """The limit is over, and nothing has proven the cut: for people, asking goes on."""
+        self._metrics.cuts_unconfirmed.inc()
+        log.critical(
+            "cut is not confirmed; asking goes on",
+            stream_id=stream.id,
+            server=stream.publish.server,
+            attempts=attempts,
+        )
+        incident = incident or await self._opened(stream, verdict)
+        now = self._clock.wall_ms()
+        self._tasks.run(self._marks.cut_unconfirmed(incident.id, now, "limit"))
+        return dataclasses.replace(incident, cut_unconfirmed_ms=now, cut_unconfirmed_reason="limit")
+
+    async def _opened(self, stream: LiveStream, verdict: Verdict) -> Incident:
+        """An incident for a cut that rests on none of its own, once it is an alarm."""
+        incident = self._incident(stream, verdict)
+        if not await self._recorded(incident):
+            self._tasks.run(self._record_again(incident))
+        return incident
+
+    async def _recorded(self, incident: Incident) -> bool:
+        """Puts an incident that rests on no violation on record; whether that has worked."""
+        try:
+            await self._thread.call(self._ledger.record_incident, incident, incident.created_ms)
+        except Exception as error:  # whatever it is, people are to see the incident
+            log.error("incident is not on record yet", incident_id=incident.id, error=str(error))
+            return False
+        return True
+
+    async def _record_again(self, incident: Incident) -> None:
+        """Until it is on record. The caller has been told its id."""
+        for _ in range(RETRIES):
+            await asyncio.sleep(RETRY_S)
+            await self._thread.back()
+            if await self._recorded(incident):
+                return
+        log.critical("incident given up", incident_id=incident.id)
+
+    async def _mark_asked(self, incident: Incident) -> None:
+        await self._marks.cut_asked(incident.id, incident.cut_asked_ms or 0, incident.durable_ms)
+        crash_point("cut.marked_asked")
+
+    async def _retry_violation(self, incident: Incident, sanction: Sanction) -> None:
+        while True:
+            await asyncio.sleep(RETRY_S)
+            try:
+                violation: Violation = await self._thread.call(
+                    self._ledger.record_violation, incident, sanction, incident.created_ms
+                )
+            except Exception as error:
+                if not isinstance(error, LedgerUnavailable):
+                    log.critical("a block is held in memory only", incident_id=incident.id, error=str(error))
+                continue
+            for block in violation.blocks:
+                self._view.add(block)
+            self._metrics.violations.labels(violation.durable_in).inc()
+            return
+
+    # parts
+
+    def _incident(self, stream: LiveStream, verdict: Verdict) -> Incident:
+        return Incident(
+            id=new_id("in"),
+            stream_id=stream.id,
+            publish=stream.publish,
+            verdict=verdict,
+            created_ms=self._clock.wall_ms(),
+        )
+
+    def _answer(
+        self, stream: LiveStream, verdict: Verdict, incident_id: str, block: Block | None
+    ) -> gate_pb2.WatchResponse:
+        message = convert.verdict_to_proto(verdict)
+        message.incident_id = incident_id
+        if verdict.action is Action.CUT and not verdict.shadow:
+            now = self._clock.wall_ms()
+            text = block_notice("cut", block, now, category=verdict.category or None)
+            message.message.CopyFrom(gate_pb2.Message(en=text.en, ar=text.ar))
+            message.blocked_until_wall_ms = 0 if block is None else block.until_ms
+            message.blocked_provisionally = block is not None and block.provisional_at(now)
+        return gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=message)
+
+    def _tell(self, stream: LiveStream, answer: gate_pb2.WatchResponse) -> None:
+        stream.action = convert.action_from_proto(answer.verdict.action)
+        if stream.answers is not None:
+            stream.answers.put(answer)
+
+    def _connector(self, stream: LiveStream) -> Connector:
+        return self._connectors.get(stream.publish.server, self._caller)
+
+    def _target(self, stream: LiveStream) -> CutTarget:
+        return CutTarget(
+            stream_id=stream.id,
+            app=stream.publish.app,
+            name=stream.publish.name,
+            connection=stream.publish.connection,
+            address=stream.publish.address,
+        )

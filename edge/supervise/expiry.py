@@ -1,0 +1,99 @@
+"""What ends by its own times: blocks in memory are forgotten, what nobody reviewed is put on record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from edge.errors import GateError
+from edge.ledger import AdmissionView
+from edge.supervise.clock_jumps import ClockSteps
+from edge.supervise.context import State
+
+_EXPIRE_MS = 600_000
+_SETTLE_MS = 5_000
+_SAY_MS = 60_000
+"""Between two lines about a clock that does not keep still."""
+
+log = structlog.get_logger(__name__)
+
+
+class Endings:
+    """Does neither by a wall clock that has stepped: the times take effect by themselves anyway, and what is
+    put on record cannot be taken back. When the clock was set back, the blocks that had ended by what it said
+    before are loaded again, at once.
+
+    ``settle``: puts on record what nobody has reviewed in time; may raise GateError.
+    """
+
+    def __init__(self, state: State, settle: Callable[[], Awaitable[None]]) -> None:
+        self._state = state
+        self._settle = settle
+        self._clock = state.clock
+        now = self._clock.monotonic_ms()
+        self._steps = ClockSteps(self._clock.wall_ms(), now)
+        self._stepped = False
+        self._said_ms = now - _SAY_MS
+        self._expire_at_ms = now + _EXPIRE_MS
+        self._settle_at_ms = now + _SETTLE_MS
+
+    async def sweep(self) -> None:
+        """Once a second. Waits for the ledger."""
+        state = self._state
+        if self._clock_is_trusted():
+            # Nothing may be awaited between the look at the clock and what is done by it.
+            now = self._clock.monotonic_ms()
+            if now >= self._expire_at_ms:
+                self._expire_at_ms = now + _EXPIRE_MS
+                state.view.expire(self._clock.wall_ms())
+            if now >= self._settle_at_ms and not state.thread.down:
+                self._settle_at_ms = now + _SETTLE_MS
+                await self._put_on_record()
+        if state.view.lacks(self._clock.wall_ms()) and not state.thread.down:
+            await self._load_again()
+
+    def _clock_is_trusted(self) -> bool:
+        now = self._clock.monotonic_ms()
+        step_ms = self._steps.look(self._clock.wall_ms(), now)
+        wait_s = round(self._steps.wait_ms / 1000)
+        if step_ms != 0.0:
+            self._stepped = True
+            if now - self._said_ms >= _SAY_MS:
+                self._said_ms = now
+                log.critical(
+                    "the wall clock has stepped: blocks begin and end by it, but nothing is put on record as "
+                    "lapsed until it can be trusted again; check the machine's time service",
+                    step_s=round(step_ms / 1000),
+                    wait_s=wait_s,
+                )
+        trusted = self._steps.wait_ms == 0.0
+        if trusted and self._stepped:
+            self._stepped = False
+            log.info("the wall clock is trusted again")
+        return trusted
+
+    async def _put_on_record(self) -> None:
+        try:
+            await self._settle()
+        except GateError as error:
+            log.warning("what nobody has reviewed waits for the ledger", error=str(error))
+
+    async def _load_again(self) -> None:
+        view, ledger = self._state.view, self._state.ledger
+        now = self._clock.wall_ms()
+        added = view.added()
+
+        def read() -> AdmissionView:
+            fresh = AdmissionView()
+            fresh.load_rows((row for row in ledger.active_block_rows(now) if row[0] not in added), now)
+            return fresh
+
+        with view.changes() as changed:
+            try:
+                fresh = await self._state.thread.call(read)
+            except GateError as error:
+                log.warning("the blocks that the clock had ended wait for the ledger", error=str(error))
+                return
+            view.replace_loaded(fresh, changed)
+        log.warning("the wall clock was set back, the blocks are loaded again", blocks=len(view))

@@ -1,0 +1,58 @@
+"""What the policy wants when a running stream cannot be watched."""
+
+from __future__ import annotations
+
+from edge.contract.gen import gate_pb2
+from edge.domain import Action, Verdict
+from edge.policy import FailureMode, Mode
+from edge.supervise.context import State
+from edge.supervise.enforcer import Enforcement
+from edge.supervise.registry import LiveStream
+
+
+class Failures:
+    """Says it to the caller, counts it, and applies the policy's failure mode."""
+
+    def __init__(self, state: State, enforcement: Enforcement) -> None:
+        self._state = state
+        self._enforcement = enforcement
+
+    def degraded(self, stream: LiveStream, degraded: gate_pb2.Degraded) -> None:
+        """Tell the caller of something that was not judged."""
+        if stream.answers is not None:
+            stream.answers.put(
+                gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, degraded=degraded)
+            )
+
+    def unwatched(self, stream: LiveStream, reason: str, detail: str) -> None:
+        """The gate has failed the stream."""
+        self.degraded(stream, gate_pb2.Degraded(reason=reason, count=1, detail=detail))
+        self._apply_failure_mode(stream)
+
+    def _apply_failure_mode(self, stream: LiveStream) -> None:
+        policy = self._state.policy.for_publish(stream.publish)
+        mode = policy.failure.on_gate_degraded
+        self._state.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
+        if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
+            self._enforcement.cut_without_strike(stream, "degraded")
+
+    def blind(self, stream: LiveStream) -> None:
+        """The stream's blind time is past its limit. Where its worker has judged nothing of it at all, the
+        gate has failed it as well."""
+        policy = self._state.policy.for_publish(stream.publish)
+        action = policy.failure.on_blind
+        shadow = policy.mode is Mode.SHADOW
+        if action is Action.CUT and not shadow:
+            self._enforcement.cut_without_strike(stream, "blind")
+        elif action is not Action.PASS:
+            verdict = Verdict(action, -1, stream.cleared_pts_ms, reason="blind", shadow=shadow)
+            self._enforcement.flag(stream, verdict)
+        if not stream.judged and not stream.cutting:
+            self._apply_failure_mode(stream)
+
+    def quarantined(self, stream: LiveStream, detail: str) -> None:
+        """Its media has ended workers, and is in one for evidence; an incident for people, and the failure
+        mode."""
+        verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason="quarantined")
+        self._enforcement.flag(stream, verdict, shown=True)
+        self.unwatched(stream, "quarantined", detail)

@@ -1,0 +1,60 @@
+"""Marks on incidents: what matters to people, and what no cut waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from edge.domain import Block
+from edge.errors import LedgerUnavailable, NotFound
+from edge.ledger import DurableLedger
+from edge.supervise.ledger_executor import LedgerThread
+from edge.supervise.registry import LiveStream
+
+RETRY_S = 1.0
+RETRIES = 3600
+
+log = structlog.get_logger(__name__)
+
+
+class Marks:
+    """Durable in the ledger or the journal; tried again while neither takes them. An incident that is not
+    found is on its way from the journal to the ledger."""
+
+    def __init__(self, ledger: DurableLedger, thread: LedgerThread) -> None:
+        self._ledger = ledger
+        self._thread = thread
+
+    async def stream_cut(self, stream: LiveStream, reason: str, block: Block | None, wall_ms: int) -> None:
+        """A cut that rests on no incident."""
+        block_id = None if block is None else block.id
+        await self._retried(
+            self._ledger.record_stream_cut, stream.id, stream.publish, reason, block_id, wall_ms
+        )
+
+    async def cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None) -> None:
+        await self._retried(self._ledger.mark_cut_asked, incident_id, wall_ms, durable_ms)
+
+    async def cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
+        await self._retried(self._ledger.mark_cut_confirmed, incident_id, wall_ms, by)
+
+    async def cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: str) -> None:
+        await self._retried(self._ledger.mark_cut_unconfirmed, incident_id, wall_ms, reason)
+
+    async def evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
+        await self._retried(self._ledger.set_evidence, incident_id, path, wall_ms)
+
+    async def _retried(self, mark: Callable[..., object], *args: object) -> None:
+        for _ in range(RETRIES):
+            try:
+                await self._thread.call(mark, *args)
+                return
+            except (LedgerUnavailable, NotFound) as error:
+                log.warning("mark on an incident waits for the ledger", error=str(error))
+                await asyncio.sleep(RETRY_S)
+                # Many that ask a ledger which is away, each for half a second, would keep it from being
+                # found back.
+                await self._thread.back()
+        log.error("mark on an incident given up", mark=mark.__name__, of=args[0])

@@ -1,0 +1,224 @@
+"""The model that judges: shown, and replaced while the gate runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from edge.config import Settings
+from edge.detect import default_model_directory
+from edge.detect.default_policy import default_policy
+from edge.detect.manifest import Manifest, read_manifest
+from edge.detect.store import Choice, ModelStore
+from edge.errors import ModelError
+from edge.policy import Policy
+from edge.supervise.context import State
+
+DEFAULT_BUDGET_MS = 6.0
+_MARGIN = 1.1
+"""By how much two timings of one model differ on a gate at work."""
+_UNBOUNDED_MS = 1e9
+_CHECK_S = 60.0
+_THRESHOLDS = ("raise_at", "flag_at", "cut_at")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInForce:
+    """A model, how it came to judge, and what people should know of it."""
+
+    manifest: Manifest
+    digest: str
+    directory: Path
+    choice: Choice | None
+    """None: it is that of the settings."""
+    notes: tuple[str, ...]
+
+
+class Modelling:
+    """One swap at a time."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._store = model_store(state.settings)
+        self._lock = asyncio.Lock()
+
+    async def current(self) -> ModelInForce:
+        """The model in force. Raises ModelError when its files are damaged."""
+        return await asyncio.to_thread(self._current)
+
+    def _current(self) -> ModelInForce:
+        directory = self._store.in_force()
+        manifest, digest, _ = read_manifest(directory)
+        choice, policy = self._store.choice(), self._state.policy
+        return ModelInForce(manifest, digest, directory, choice, tuple(notes(manifest, directory, policy)))
+
+    async def judged(self) -> frozenset[str] | None:
+        """Categories that the model in force judges; None when its files cannot be read just now."""
+        try:
+            return frozenset(category.name for category in (await self.current()).manifest.categories)
+        except ModelError:
+            return None
+
+    async def swap(
+        self, directory: Path, expected_digest: str, budget_ms: float, reason: str, by: str
+    ) -> ModelInForce:
+        """Verified whole, loaded by every worker, on record, and only then in force; on any error nothing
+        has changed. Raises ModelError, LedgerUnavailable."""
+        async with self._lock:
+            place, manifest, digest = await asyncio.to_thread(self._store.take, directory)
+            before = self._state.pool.model_digest
+            try:
+                if expected_digest and digest != expected_digest:
+                    raise ModelError(f"{directory}: digest {digest} is not the expected {expected_digest}")
+                missing = sorted(_judged(self._state.policy) - {part.name for part in manifest.categories})
+                if missing:
+                    raise ModelError(
+                        f"{directory}: it does not see {', '.join(missing)}, which the policy in force "
+                        "decides on; take that out of the policy first"
+                    )
+                choice = Choice(
+                    digest=digest,
+                    configured=str(self._store.configured),
+                    set_wall_ms=self._state.clock.wall_ms(),
+                    set_by=by,
+                    reason=reason,
+                    sample_ms=await self._checked(place, directory, budget_ms),
+                )
+                await self._put_in_force(place, manifest, choice, before)
+            except BaseException:
+                await asyncio.to_thread(self._store.tidy, before)
+                raise
+            await asyncio.to_thread(self._store.tidy, digest, before)
+            policy = self._state.policy
+            return ModelInForce(manifest, digest, place, choice, tuple(notes(manifest, place, policy)))
+
+    async def _put_in_force(self, place: Path, manifest: Manifest, choice: Choice, before: str) -> None:
+        pool = self._state.pool
+        await pool.load_model(place, choice.digest)
+        try:
+            await self._record(manifest, choice, before)
+        except BaseException:
+            pool.forget_model()
+            raise
+        pool.use_model(place, choice.digest)
+        log.info(
+            "model in force",
+            name=manifest.name,
+            version=manifest.version,
+            digest=choice.digest,
+            by=choice.set_by,
+        )
+
+    async def _checked(self, place: Path, named: Path, budget_ms: float) -> float:
+        """Milliseconds a sample. Raises ModelError where that is too much."""
+        cost_ms = await _cost(place, named)
+        in_force_ms = 0.0
+        if not budget_ms and cost_ms > DEFAULT_BUDGET_MS:
+            in_force = await asyncio.to_thread(self._store.in_force)
+            in_force_ms = await _cost(in_force, in_force)
+        if too_much := over_budget(cost_ms, budget_ms, in_force_ms):
+            raise ModelError(f"{named}: {too_much}")
+        return cost_ms
+
+    async def _record(self, manifest: Manifest, choice: Choice, before: str) -> None:
+        """In the gate's folder and in the ledger, or in neither."""
+        earlier = await asyncio.to_thread(self._store.choice)
+        await asyncio.to_thread(self._store.choose, choice)
+        put = functools.partial(
+            self._state.people.model_put, manifest.name, manifest.version, choice.digest, before
+        )
+        try:
+            await self._state.thread.person(put, choice.set_by, choice.reason, choice.set_wall_ms)
+        except BaseException:
+            await asyncio.to_thread(self._store.choose, earlier)
+            raise
+
+
+def over_budget(cost_ms: float, budget_ms: float, in_force_ms: float) -> str:
+    """Why a model costs too much for a sample; empty where it does not.
+
+    Without a budget (0) a model that costs no more than the one in force passes: a machine that is too slow
+    or too busy for either is no reason to keep the old one.
+    """
+    limit_ms = budget_ms or max(DEFAULT_BUDGET_MS, _MARGIN * in_force_ms)
+    if cost_ms <= limit_ms:
+        return ""
+    beside = f"; the one in force costs {in_force_ms:g} here" if in_force_ms else ""
+    return f"{cost_ms:g} ms a sample is over the budget of {budget_ms or DEFAULT_BUDGET_MS:g} ms{beside}"
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """Where the gate of these settings keeps the model that was put in force."""
+    return ModelStore(settings.data_dir / "models", settings.model_dir or default_model_directory())
+
+
+def notes(manifest: Manifest, directory: Path, policy: Policy) -> Iterable[str]:
+    """What a policy makes of a model: the thresholds are the policy's, whatever the model suggests."""
+    suggested = default_policy(directory).categories
+    for category in manifest.categories:
+        part = policy.categories.get(category.name)
+        if part is None:
+            yield f"the policy says nothing of {category.name}: it is scored, and nothing is decided on it"
+            continue
+        wanted = suggested[category.name]
+        differing = [
+            f"{name} {getattr(part, name):g} (the model suggests {getattr(wanted, name):g})"
+            for name in _THRESHOLDS
+            if getattr(part, name) != getattr(wanted, name)
+        ]
+        if differing:
+            yield f"{category.name}: the policy in force goes on with {', '.join(differing)}"
+
+
+def _judged(policy: Policy) -> set[str]:
+    """Categories that any stream may be decided on."""
+    apps, tenants = ("", *policy.apps), ("", *policy.tenants)
+    return {name for app in apps for tenant in tenants for name in policy.for_app(app, tenant).categories}
+
+
+async def _cost(directory: Path, named: Path) -> float:
+    """`edge-gate model check` in a process of its own, as a graph may bring down what runs it.
+
+    Milliseconds a sample, median. ``named``: what people call the folder. Raises ModelError.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "edge.cli",
+        "model",
+        "check",
+        str(directory),
+        "--budget-ms",
+        str(_UNBOUNDED_MS),
+        "--json",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), _CHECK_S)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        if isinstance(error, TimeoutError):
+            raise ModelError(f"{named}: the check took longer than {_CHECK_S:g} s") from None
+        raise
+    found = {}
+    with contextlib.suppress(ValueError):
+        found = json.loads(said)
+    if "error" in found:
+        raise ModelError(str(found["error"]).replace(str(directory), str(named)))
+    if process.returncode or "sample_ms_p50" not in found:
+        raise ModelError(f"{named}: running it brought down the check (exit code {process.returncode})")
+    return float(found["sample_ms_p50"])

@@ -1,0 +1,158 @@
+"""Cuts of an earlier run that nothing has proven: asked for again where that is possible, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import structlog
+
+from edge.clock import Clock
+from edge.domain import Incident, Publish
+from edge.errors import CutFailed
+from edge.ledger.incidents import CALLER_GONE
+from edge.servers.connector import Connector, CutTarget
+from edge.supervise.cutter import Cutter
+from edge.supervise.incident_progress import Marks
+from edge.supervise.tasks import Tasks
+from edge.telemetry.metrics import Metrics
+
+_REMEMBERED = 4096
+
+log = structlog.get_logger(__name__)
+
+
+class Resuming:
+    """Also holds the cuts of this run whose caller is gone for good.
+
+    A server with a connector is asked again until it has let go. A caller of ``Watch`` or ``Attach``
+    cannot be asked: its call ended with the old process. It proves the cut itself, by ``ConfirmCut`` of
+    the same stream, or by asking for admission of the same connection again, which the block refuses.
+    Without either the cut ends in the ledger as ``caller_gone`` after the limit; a late proof still counts.
+    """
+
+    def __init__(
+        self,
+        cutter: Cutter,
+        connectors: Mapping[str, Connector],
+        marks: Marks,
+        metrics: Metrics,
+        clock: Clock,
+        cut_limit_ms: int,
+    ) -> None:
+        self._cutter = cutter
+        self._connectors = connectors
+        self._marks = marks
+        self._metrics = metrics
+        self._clock = clock
+        self._cut_limit_ms = cut_limit_ms
+        self._tasks = Tasks()
+        self._orphans: OrderedDict[str, Incident] = OrderedDict()
+        """By stream."""
+        self._proven: dict[str, asyncio.Event] = {}
+
+    def resume(self, incident: Incident) -> None:
+        """A cut of an earlier run."""
+        connector = self._connectors.get(incident.publish.server)
+        self._remember(incident)
+        if connector is None:
+            self._tasks.run(self._await_caller(incident))
+        else:
+            self._tasks.run(self._ask_again(incident, connector))
+
+    async def caller_gone(self, incident: Incident, *, alarmed: bool) -> None:
+        """Nobody is left who could be asked. ``alarmed``: the metric has counted it already."""
+        self._remember(incident)
+        if not alarmed:
+            self._metrics.cuts_unconfirmed.inc()
+        log.critical(
+            "a cut is not confirmed, and its caller is gone",
+            incident_id=incident.id,
+            server=incident.publish.server,
+        )
+        await self._marks.cut_unconfirmed(incident.id, self._clock.wall_ms(), CALLER_GONE)
+
+    def confirm(self, stream_id: str, by: str) -> Incident | None:
+        """Somebody has seen that the publisher of an orphaned cut is gone; None when there is no such cut."""
+        incident = self._orphans.pop(stream_id, None)
+        if incident is None:
+            return None
+        asking = self._cutter.confirm(stream_id, by)
+        if asking and incident.publish.server in self._connectors:
+            return incident  # whoever asks puts it on record
+        self._metrics.cuts.labels(by).inc()
+        log.info("cut of an earlier call is confirmed", incident_id=incident.id, by=by)
+        self._tasks.run(self._marks.cut_confirmed(incident.id, self._clock.wall_ms(), by))
+        if (proven := self._proven.get(stream_id)) is not None:
+            proven.set()
+        return incident
+
+    def pursues(self, stream_id: str) -> bool:
+        """Whether a cut of the stream is taken up from an earlier run."""
+        return stream_id in self._orphans
+
+    def refused_again(self, publish: Publish) -> None:
+        """A publish was refused as blocked: the earlier one of its connection is over, then."""
+        if not self._orphans or not publish.connection:
+            return
+        for stream_id, incident in list(self._orphans.items()):
+            earlier = incident.publish
+            same = (earlier.server, earlier.connection) == (publish.server, publish.connection)
+            if same and earlier.server not in self._connectors:
+                self.confirm(stream_id, "refused_again")
+
+    def closed(self, server: str, connection: str) -> bool:
+        """The server's hook says that a connection is gone; whether an orphaned cut was waiting for it."""
+        found = [
+            stream_id
+            for stream_id, incident in self._orphans.items()
+            if (incident.publish.server, incident.publish.connection) == (server, connection)
+        ]
+        return any([self.confirm(stream_id, "hook") is not None for stream_id in found])
+
+    async def settle(self, timeout_s: float) -> None:
+        await self._tasks.settle(timeout_s)
+
+    async def _await_caller(self, incident: Incident) -> None:
+        log.warning(
+            "a cut of an earlier run was never confirmed; its caller must confirm or ask again",
+            incident_id=incident.id,
+            server=incident.publish.server,
+        )
+        proven = self._proven[incident.stream_id] = asyncio.Event()
+        try:
+            await asyncio.wait_for(proven.wait(), self._cut_limit_ms / 1000)
+        except TimeoutError:
+            await self.caller_gone(incident, alarmed=False)
+        finally:
+            del self._proven[incident.stream_id]
+
+    async def _ask_again(self, incident: Incident, connector: Connector) -> None:
+        publish = incident.publish
+        target = CutTarget(
+            stream_id=incident.stream_id,
+            app=publish.app,
+            name=publish.name,
+            connection=publish.connection,
+            address=publish.address,
+        )
+        try:
+            outcome = await self._cutter.cut(target, connector, limit_ms=self._cut_limit_ms)
+            if not outcome.confirmed:
+                self._metrics.cuts_unconfirmed.inc()
+                log.critical("resumed cut is not confirmed; asking goes on", incident_id=incident.id)
+                await self._marks.cut_unconfirmed(incident.id, self._clock.wall_ms(), "limit")
+                outcome = await self._cutter.wait(incident.stream_id)
+        except CutFailed as error:
+            log.critical("resumed cut was not confirmed", incident_id=incident.id, error=str(error))
+            return
+        self._orphans.pop(incident.stream_id, None)
+        self._metrics.cuts.labels(outcome.by).inc()
+        await self._marks.cut_confirmed(incident.id, self._clock.wall_ms(), outcome.by)
+        log.info("cut resumed after a restart is confirmed", incident_id=incident.id, by=outcome.by)
+
+    def _remember(self, incident: Incident) -> None:
+        self._orphans[incident.stream_id] = incident
+        if len(self._orphans) > _REMEMBERED:
+            self._orphans.popitem(last=False)

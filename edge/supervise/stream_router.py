@@ -1,0 +1,478 @@
+"""Whose media goes where: from the call or hook that brings a stream to the worker that owns it, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import structlog
+
+from edge.contract import convert
+from edge.contract.gen import gate_pb2, worker_pb2
+from edge.domain import AccessUnit, StreamId, Tier
+from edge.errors import (
+    AlreadyExists,
+    BrokenMedia,
+    CapacityExceeded,
+    GateError,
+    InvalidInput,
+    LedgerUnavailable,
+    LimitExceeded,
+    NotFound,
+    SourceStalled,
+    WorkerLost,
+)
+from edge.ladder import counts
+from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
+from edge.stream.pipeline import JUMP_HOLD_MS
+from edge.supervise.context import State
+from edge.supervise.failure_policy import Failures
+from edge.supervise.push_buffer import PushedMedia
+from edge.supervise.registry import LiveStream, Phase
+from edge.supervise.response_queue import Answers
+from edge.supervise.tasks import Tasks
+
+_PULLS_TO_ALARM = 6
+_PULL_PAUSE_MS = 5_000
+_PULL_RETRY_MS = 300
+_TURN_MS = 150.0
+"""How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
+_PULL_TURN_MS = 35.0
+"""The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
+OVER = "closed"
+"""Why a call ends whose publisher is gone; after any other reason the stream may be watched again."""
+_TORN = "torn"
+"""Why a worker closes a stream of which it has lost media, and whose next keyframe does not come."""
+_DRAIN_S = 1.0
+"""How long what a worker has of a pulled stream is still judged after its publisher is gone."""
+MAX_CODEC_CHARS = 16
+_SHOWN_BYTES = 4 * 1024 * 1024
+"""Media for evidence goes to the worker in messages of about so much."""
+
+log = structlog.get_logger(__name__)
+
+
+class Watching:
+    """Opens, feeds and closes streams in the workers, and opens them again after a worker was lost."""
+
+    def __init__(self, state: State, failures: Failures, tasks: Tasks) -> None:
+        self._state = state
+        self._pool = state.pool
+        self._limits = state.settings.limits
+        self._failures = failures
+        self._tasks = tasks
+        self._restarts = 0
+
+    # opening
+
+    def open_push(self, stream_id: str, codec: str, extradata: bytes, client: str) -> LiveStream:
+        """A caller starts to push media of an admitted stream."""
+        limit = self._limits.max_extradata_bytes
+        if len(extradata) > limit:
+            raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
+        stream = self._watchable(stream_id, client)
+        stream.codec, stream.extradata, stream.url = codec, extradata, None
+        policy = self._state.policy.for_publish(stream.publish)
+        stream.media = PushedMedia(policy.tiers, policy.evidence)
+        self._open(stream, client)
+        return stream
+
+    def push(self, stream: LiveStream, message: gate_pb2.AccessUnit) -> bool:
+        """One access unit of a push stream. Whether its worker takes no more just now: see ``drained``."""
+        limit = self._limits.max_access_unit_bytes
+        data = message.data
+        if len(data) > limit:
+            raise LimitExceeded("access_unit.data", limit, len(data), "bytes")
+        media = stream.media
+        if stream.phase is not Phase.WATCHED or media is None:
+            return False
+        now = self._state.clock.monotonic_ms()
+        due = media.add(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
+        if due.unit is None and not due.held:
+            return False
+        with contextlib.suppress(WorkerLost):  # streams_lost opens it again
+            if due.jump:
+                self._ask_alert(stream, JUMP_HOLD_MS)
+            self._send_units(stream.id, due.held)
+            if due.unit is not None:
+                self._send_units(stream.id, (due.unit,))
+        return self._pool.is_slow(stream.id)
+
+    def push_audio(self, stream: LiveStream, message: gate_pb2.AudioUnits) -> None:
+        """Some sound of a push stream; left out where its worker takes no more just now.
+
+        A message over the bounds ends the sound of the stream, and nothing else of it.
+        """
+        if not stream.audio_off and (wrong := _over_bounds(message)):
+            stream.audio_off = True
+            degraded = gate_pb2.Degraded(reason="audio_too_large", count=1, detail=wrong)
+            self._failures.degraded(stream, degraded)
+        if stream.audio_off or stream.phase is not Phase.WATCHED or stream.media is None:
+            return
+        if not self._pool.is_slow(stream.id):
+            command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
+            with contextlib.suppress(WorkerLost):  # the next goes to another worker
+                self._pool.send(stream.id, worker_pb2.ToWorker(pushed_audio=command))
+
+    async def drained(self, stream: LiveStream) -> None:
+        """Waits until the worker takes more; how the gate pushes back on a caller."""
+        await self._pool.drained(stream.id)
+
+    def tier_changed(self, stream: LiveStream, tier: gate_pb2.TierChange) -> None:
+        """The worker needs more of the media, or less."""
+        if stream.media is not None:
+            with contextlib.suppress(WorkerLost):
+                self._send_units(stream.id, stream.media.change(convert.needed_from_proto(tier)))
+
+    def _send_units(self, stream_id: str, units: Iterable[AccessUnit]) -> None:
+        for unit in units:
+            self._pool.send_unit(stream_id, unit)
+
+    async def show_media(self, stream: LiveStream) -> None:
+        """Hand over all that is kept of a push stream, for the evidence that is asked for next. Much of it
+        takes a while: others have their turn in between."""
+        for _ in self._shown(stream):
+            await asyncio.sleep(0)
+
+    def _shown(self, stream: LiveStream) -> Iterator[None]:
+        """Message by message."""
+        if stream.media is None:
+            return
+        message = worker_pb2.EvidenceMedia(
+            stream_id=stream.id, codec=stream.codec, extradata=stream.extradata, first=True
+        )
+        size = 0
+        with contextlib.suppress(WorkerLost):
+            for unit in stream.media.units():
+                message.units.append(convert.access_unit_to_proto(unit))
+                size += len(unit.data)
+                if size >= _SHOWN_BYTES:
+                    self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
+                    message, size = worker_pb2.EvidenceMedia(stream_id=stream.id), 0
+                    yield
+            if message.units:
+                self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
+
+    def attach_call(self, stream_id: str, url: str, client: str) -> LiveStream:
+        """A caller asks the gate to pull; verdicts go to that call."""
+        stream = self._watchable(stream_id, client)
+        stream.url, stream.media = self._checked_url(url), None
+        self._open(stream, client)
+        return stream
+
+    def attach(self, stream_id: StreamId, url: str) -> None:
+        """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
+        stream = self._state.registry.get(stream_id)
+        if stream.cutting:
+            raise NotFound("stream to attach", stream_id)
+        if stream.owned:
+            return
+        stream.url, stream.media = self._checked_url(url), None
+        self._open(stream, client="", answers=False)
+
+    def pull_anew(self, stream_id: StreamId) -> bool:
+        """Make another connection for a stream that a hook has attached; whether it had one."""
+        stream = self._state.registry.find(stream_id)
+        if stream is None or stream.cutting or not stream.owned or stream.url is None:
+            return False
+        self._open_in_worker(stream, alert=False)
+        return True
+
+    def _watchable(self, stream_id: str, client: str) -> LiveStream:
+        registry = self._state.registry
+        stream = registry.get(stream_id)
+        if stream.answers is not None:
+            raise AlreadyExists(f"stream_id: {stream_id} is watched by another call")
+        if stream.cutting:
+            raise InvalidInput("stream_id", f"{stream_id} is being cut")
+        limit = self._limits.max_streams_per_client
+        watched = registry.watched_by(client)
+        if watched >= limit:
+            raise LimitExceeded("streams of this client", limit, watched + 1, "streams")
+        return stream
+
+    def _checked_url(self, url: str) -> str:
+        schemes = self._limits.pull_schemes
+        if "://" not in url or url.partition("://")[0].lower() not in schemes:
+            raise InvalidInput("url", f"the scheme must be one of {', '.join(schemes)}")
+        if len(url) > 2048:
+            raise LimitExceeded("url", 2048, len(url), "characters")
+        return url
+
+    def _open(self, stream: LiveStream, client: str, *, answers: bool = True) -> None:
+        self._pool.assign(stream.id)
+        stream.client = client
+        stream.answers = Answers(self._limits.max_answers) if answers else None
+        stream.told_opened = stream.detached = stream.ended = stream.over = False
+        self._open_in_worker(stream, alert=False)
+        self._tasks.run(self._alert_if_struck(stream))
+
+    async def _alert_if_struck(self, stream: LiveStream) -> None:
+        """Alert for a while where the broadcaster has done it before. Nothing waits for the ledger."""
+        policy = self._state.policy.for_publish(stream.publish)
+        hold_ms = policy.tiers.struck_alert_ms
+        if not hold_ms or self._state.thread.down:
+            return  # many that wait for a ledger which is away would keep it from being found back
+        try:
+            strikes = await self._state.thread.call(self._state.ledger.strikes_of, stream.publish.broadcaster)
+        except LedgerUnavailable:
+            return  # said by the thread; it starts like any other
+        wall_ms = self._state.clock.wall_ms()
+        if any(counts(strike, policy.ladder, wall_ms) for strike in strikes):
+            self._ask_alert(stream, hold_ms)
+
+    def _ask_alert(self, stream: LiveStream, hold_ms: int) -> None:
+        ask = worker_pb2.AskAlert(stream_id=stream.id, hold_ms=hold_ms)
+        with contextlib.suppress(WorkerLost):  # streams_lost opens it again, in alert
+            self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
+
+    def _open_in_worker(self, stream: LiveStream, *, alert: bool, calm: bool = False) -> None:
+        policy_json = self._state.policy.for_publish(stream.publish).model_dump_json()
+        stream.opening += 1
+        stream.judged = False
+        if stream.url is not None:
+            command = worker_pb2.ToWorker(
+                open_pull=worker_pb2.OpenPull(
+                    stream_id=stream.id,
+                    url=stream.url,
+                    policy_json=policy_json,
+                    alert=alert,
+                    calm=calm,
+                    opening=stream.opening,
+                )
+            )
+        else:
+            command = worker_pb2.ToWorker(
+                open_push=worker_pb2.OpenPush(
+                    stream_id=stream.id,
+                    codec=stream.codec,
+                    extradata=stream.extradata,
+                    policy_json=policy_json,
+                    alert=alert,
+                    calm=calm,
+                    opening=stream.opening,
+                )
+            )
+        self._pool.send(stream.id, command)
+        stream.owned = True
+        if stream.phase is Phase.ADMITTED:
+            stream.phase = Phase.WATCHED
+
+    # closing
+
+    def end_push(self, stream: LiveStream, reason: str) -> None:
+        """The caller sends no more media."""
+        log.info("stream ends", stream_id=stream.id, reason=reason)
+        stream.ended, stream.over = True, reason == OVER
+        self._close_in_worker(stream, drain=True)
+
+    def detach(self, stream_id: str, reason: str) -> None:
+        """The caller of Attach has had enough, or its publisher is gone."""
+        stream = self._state.registry.get(stream_id)
+        if stream.url is None or stream.answers is None:
+            raise NotFound("attached stream", stream_id)
+        stream.detached, stream.over = True, reason == OVER
+        self._close_in_worker(stream, drain=False)
+
+    def call_ended(self, stream: LiveStream, answers: Answers) -> None:
+        """The Watch or Attach call is over, whoever ended it."""
+        if stream.answers is not answers:
+            return
+        answers.close()
+        stream.answers = None
+        stream.client = ""
+        self._close_in_worker(stream, drain=False)
+        self._idle(stream)
+        if stream.over and not stream.cutting:
+            self.forget(stream, OVER)
+
+    def publisher_gone(self, stream: LiveStream) -> None:
+        """The server's own hook says so. What the worker has of the stream is still judged: who shows
+        something and leaves at once is not to get away with it."""
+        if stream.url is None or not stream.owned or stream.answers is not None:
+            self.forget(stream, OVER)
+            return
+        stream.gone = True
+        self._state.registry.release_connection(stream)
+        self._close_in_worker(stream, drain=True)
+        self._tasks.run(self._forget_drained(stream))
+
+    async def _forget_drained(self, stream: LiveStream) -> None:
+        """If its worker has not said by then that all is judged."""
+        await asyncio.sleep(_DRAIN_S)
+        if self._state.registry.find(stream.id) is stream and not stream.cutting:
+            self.forget(stream, OVER)
+
+    def forget(self, stream: LiveStream, reason: str) -> None:
+        """The stream is over."""
+        self._close_in_worker(stream, drain=False)
+        self._pool.release(stream.id)
+        stream.owned = False
+        if stream.answers is not None:
+            stream.answers.close(
+                None if reason in {"cut", "closed"} else WorkerLost(f"the stream is {reason}")
+            )
+        self._state.registry.remove(stream)
+        self._state.metrics.streams.set(len(self._state.registry))
+        log.info("stream is over", stream_id=stream.id, reason=reason)
+
+    def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
+        if not stream.owned:
+            return
+        with contextlib.suppress(WorkerLost):
+            self._pool.send(
+                stream.id,
+                worker_pb2.ToWorker(close=worker_pb2.Close(stream_id=stream.id, drain=drain)),
+            )
+
+    def _idle(self, stream: LiveStream) -> None:
+        stream.idle_since_ms = self._state.clock.monotonic_ms()
+        if stream.cutting:
+            return  # its worker keeps the media until evidence is written
+        stream.owned = False
+        self._pool.release(stream.id)
+        if stream.phase is Phase.WATCHED:
+            stream.phase = Phase.ADMITTED
+
+    # what workers say of it
+
+    def closed(self, event: worker_pb2.Closed) -> None:
+        """The worker has closed the stream, by itself or because it was told to."""
+        self._state.metrics.streams_closed.labels(event.reason).inc()
+        stream = self._state.registry.find(event.stream_id)
+        if stream is None or not stream.owned or event.opening != stream.opening:
+            return
+        url, answers = stream.url, stream.answers
+        self._idle(stream)
+        if stream.cutting:
+            return
+        if stream.gone:
+            self.forget(stream, OVER)
+            return
+        if event.reason == _TORN and stream.media is not None:
+            self._open_torn(stream)
+            return
+        clean = event.reason in {"end", "detached", "cut"}
+        if not clean:
+            log.warning("watching failed", stream_id=stream.id, reason=event.reason, detail=event.detail)
+            self._failures.unwatched(stream, event.reason, event.detail)
+            if stream.cutting:
+                return
+        if url is not None and answers is None and not stream.detached:
+            # Whatever its media has done: it is on air, and there is nobody else who would look again.
+            self._tasks.run(self._pull_again(stream))
+        elif answers is not None:
+            if clean:
+                answers.close()
+            elif event.retryable:
+                answers.close(SourceStalled(f"{event.reason}: {event.detail}"))
+            else:
+                answers.close(_failure(event.reason, event.detail))
+
+    async def _pull_again(self, stream: LiveStream) -> None:
+        """A hooked pull ended though the publisher did not say so: look again until it does."""
+        registry = self._state.registry
+        stream.pulls += 1
+        if stream.pulls == _PULLS_TO_ALARM:
+            log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
+            self._failures.unwatched(stream, "pull_failed", f"{stream.pulls} pulls in a row gave no verdict")
+        pause_ms = min(_PULL_RETRY_MS * 2 ** min(stream.pulls, 10), _PULL_PAUSE_MS)
+        while registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
+            await asyncio.sleep(pause_ms / 1000)
+            if stream.phase is not Phase.ADMITTED or registry.find(stream.id) is not stream:
+                return
+            try:
+                self._open(stream, client="", answers=False)
+                return
+            except (CapacityExceeded, WorkerLost) as error:
+                log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
+
+    def streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
+        """Their worker died: they go on in another, but for the one that must not return."""
+        restarts, self._restarts = self._pool.restarts - self._restarts, self._pool.restarts
+        self._state.metrics.worker_restarts.inc(restarts)
+        lost: list[LiveStream] = []
+        for stream_id in stream_ids:
+            stream = self._state.registry.find(stream_id)
+            if stream is None or not stream.owned or stream.cutting:
+                continue
+            if stream_id == quarantined:
+                self._quarantine(stream)
+            else:
+                self._failures.degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
+                lost.append(stream)
+        if lost:
+            lost.sort(key=lambda stream: stream.tier is not Tier.ALERT)
+            self._tasks.run(self._open_again_in_turn(lost))
+
+    async def _open_again_in_turn(self, lost: list[LiveStream]) -> None:
+        """A verdict on each soon, instead of all at once, which nothing could be in time for."""
+        openings = [stream.opening for stream in lost]
+        for stream, opening in zip(lost, openings, strict=True):
+            gone = self._state.registry.find(stream.id) is not stream
+            if gone or not stream.owned or stream.cutting or stream.opening != opening:
+                continue
+            stream.verdict_came = asyncio.Event()
+            self._open_again(stream)
+            with contextlib.suppress(TimeoutError):
+                turn_ms = _PULL_TURN_MS if stream.media is None else _TURN_MS
+                await asyncio.wait_for(stream.verdict_came.wait(), turn_ms / 1000)
+            stream.verdict_came = None
+
+    def _quarantine(self, stream: LiveStream) -> None:
+        detail = "its media has ended a worker twice"
+        answers = stream.answers
+        self._idle(stream)
+        # No worker decodes it any more; one makes evidence of what it was.
+        with contextlib.suppress(CapacityExceeded):
+            self._pool.assign(stream.id)
+            for _ in self._shown(stream):
+                pass  # at once: when its call has ended no worker is there for it
+        self._failures.quarantined(stream, detail)
+        if answers is not None and not stream.cutting:
+            answers.close(BrokenMedia(f"quarantined: {detail}"))
+
+    def _open_torn(self, stream: LiveStream) -> None:
+        """From the GOP that is kept here: a publisher whose keyframe never comes would stay unwatched."""
+        self._failures.degraded(stream, gate_pb2.Degraded(reason=_TORN, count=1))
+        self._open_again(stream)
+
+    def _open_again(self, stream: LiveStream) -> None:
+        try:
+            self._pool.assign(stream.id)
+            alert, judged = stream.tier is Tier.ALERT, stream.cleared_pts_ms >= 0
+            self._open_in_worker(stream, alert=alert, calm=judged and not alert)
+            if stream.media is not None:
+                limits = self._limits
+                gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
+                # Its budget begins anew: what was due before has been lost, and that has been said.
+                now = self._state.clock.monotonic_ms()
+                self._send_units(stream.id, (replace(unit, arrival_ms=now) for unit in gop))
+            if stream.ended:  # while there was no worker to hear it
+                self._close_in_worker(stream, drain=True)
+        except (CapacityExceeded, WorkerLost) as error:
+            self._idle(stream)
+            self._failures.unwatched(stream, "worker_lost", str(error))
+            if stream.answers is not None:
+                stream.answers.close(error)
+
+
+def _over_bounds(message: gate_pb2.AudioUnits) -> str:
+    """What of a message of sound the contract does not allow; empty where all is well."""
+    if len(message.units) > MAX_AUDIO_UNITS:
+        return f"audio.units: {len(message.units)} are over the limit of {MAX_AUDIO_UNITS}"
+    size = max([len(message.extradata), *(len(unit.data) for unit in message.units)])
+    if size > MAX_AUDIO_BYTES or len(message.codec) > MAX_CODEC_CHARS:
+        return f"audio: {size} bytes are over the limit of {MAX_AUDIO_BYTES}, or the codec's name is too long"
+    return ""
+
+
+def _failure(reason: str, detail: str) -> GateError:
+    """A worker's reason as the error that the API maps to a status."""
+    text = f"{reason}: {detail}"
+    if reason in {"invalid_input", "limit_exceeded", "unsupported_codec"}:
+        field, _, problem = detail.partition(": ")
+        return InvalidInput(field, problem)
+    return BrokenMedia(text)

@@ -1,0 +1,145 @@
+"""Evidence clips of a worker's streams, written beside the judging loop."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge.contract.gen import worker_pb2
+from edge.evidence import write_clip
+from edge.workers.crash_attribution import CurrentStream
+from edge.workers.evidence_media import Media, ShownMedia
+from edge.workers.worker_stream import OwnedStream
+
+_WRITERS_S: Final = 3.0
+"""How long a worker that stops waits for evidence that is being written."""
+_SIZES: Final = 256
+"""Streams that are gone whose frames' size is still known."""
+
+log = structlog.get_logger(__name__)
+
+
+class Evidence:
+    """Used by the loop, in its thread; ``send`` is called from any."""
+
+    def __init__(
+        self,
+        send: Callable[[worker_pb2.FromWorker], None],
+        current: CurrentStream,
+        min_free_bytes: int = 0,
+    ) -> None:
+        """``min_free_bytes``: what clips leave free of their disk."""
+        self._send = send
+        self._current = current
+        self._min_free_bytes = min_free_bytes
+        self._shown = ShownMedia()
+        self._writers: list[threading.Thread] = []
+        self._sizes: dict[str, tuple[int, int]] = {}
+
+    def show(self, message: worker_pb2.EvidenceMedia) -> None:
+        """Media that the next ``save`` of its stream is about."""
+        self._shown.add(message)
+
+    def save(self, command: worker_pb2.SaveEvidence, stream: OwnedStream | None) -> None:
+        """Returns at once. ``stream``: what this worker has of it itself. One that is cut needs to be kept
+        no longer."""
+        media = self._shown.take(command.stream_id) or _kept(stream)
+        size = self._sizes.get(command.stream_id)
+        if stream is not None and stream.pipeline is not None:
+            size = stream.pipeline.size
+        if media is None:
+            self._failed(command, "the stream has no media left in this worker")
+            return
+        self._writers = [writer for writer in self._writers if writer.is_alive()]
+        writer = threading.Thread(
+            target=self._write,
+            args=(command, media, size),
+            name=f"evidence-{command.incident_id}",
+            daemon=True,
+        )
+        try:
+            writer.start()
+        except RuntimeError as error:
+            self._failed(command, f"no thread to write it in: {error}")
+            return
+        self._writers.append(writer)
+        if stream is not None and stream.cut:
+            stream.evidence_kept = True
+
+    def gone(self, stream: OwnedStream) -> None:
+        """The worker has the stream no more; it may still be told to make evidence of it."""
+        size = None if stream.pipeline is None else stream.pipeline.size
+        if size is not None:
+            self._sizes.pop(stream.id, None)
+            self._sizes[stream.id] = size
+            if len(self._sizes) > _SIZES:
+                del self._sizes[next(iter(self._sizes))]
+
+    def finish(self) -> None:
+        """Wait for what is being written, a while."""
+        deadline = time.monotonic() + _WRITERS_S
+        for writer in self._writers:
+            writer.join(max(0.0, deadline - time.monotonic()))
+
+    def _write(self, command: worker_pb2.SaveEvidence, media: Media, size: tuple[int, int] | None) -> None:
+        with self._current.reading(command.stream_id):  # a muxer may crash on media as well as a decoder
+            self._write_clip(command, media, size)
+
+    def _write_clip(
+        self, command: worker_pb2.SaveEvidence, media: Media, size: tuple[int, int] | None
+    ) -> None:
+        directory = Path(command.directory)
+        try:
+            free = shutil.disk_usage(directory).free
+            if free < self._min_free_bytes:
+                self._failed(
+                    command,
+                    f"{free // 2**20} MB are free on its disk, and limits.evidence_min_free_mb keeps "
+                    f"{self._min_free_bytes // 2**20} for the ledger",
+                )
+                return
+            clip = write_clip(media.units, media.codec, media.extradata, directory, command.incident_id, size)
+        except Exception as error:
+            log.exception("no evidence clip", incident_id=command.incident_id)
+            self._failed(command, f"{type(error).__name__}: {error}")
+            return
+        self._send(
+            worker_pb2.FromWorker(
+                evidence_saved=worker_pb2.EvidenceSaved(
+                    stream_id=command.stream_id,
+                    incident_id=command.incident_id,
+                    path=str(clip.path),
+                    start_pts_ms=clip.start_pts_ms,
+                    end_pts_ms=clip.end_pts_ms,
+                )
+            )
+        )
+
+    def _failed(self, command: worker_pb2.SaveEvidence, error: str) -> None:
+        self._send(
+            worker_pb2.FromWorker(
+                evidence_saved=worker_pb2.EvidenceSaved(
+                    stream_id=command.stream_id, incident_id=command.incident_id, error=error
+                )
+            )
+        )
+
+
+def _kept(stream: OwnedStream | None) -> Media | None:
+    """What this worker has of the stream itself: of one that is pushed, nothing."""
+    if stream is None or stream.pipeline is None or stream.codec is None:
+        return None
+    if stream.cut:
+        # Nothing of it is judged any more; what is queued still belongs to the clip.
+        for unit in stream.units:
+            stream.pipeline.skip(unit)
+        stream.units.clear()
+        stream.queued_bytes = 0
+    units = stream.pipeline.ring.units()
+    return Media(stream.codec, stream.extradata, units) if units else None

@@ -1,0 +1,52 @@
+"""One swap of the model over all workers: loaded everywhere before it judges anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from edge.contract.gen import worker_pb2
+from edge.errors import ModelError
+
+
+class ModelSwap:
+    """Who has yet to say that the model is loaded. Workers are named by their process ids."""
+
+    def __init__(self, number: int, directory: str, digest: str, workers: Iterable[int]) -> None:
+        self.number = number
+        self._directory = directory
+        self._digest = digest
+        self.workers = frozenset(workers)
+        """All that were told to load it."""
+        self._waiting = set(self.workers)
+        self._errors: list[str] = []
+        self._done = asyncio.Event()
+        self._settle()
+
+    def command(self, *, use: bool = False) -> worker_pb2.ToWorker:
+        load = worker_pb2.LoadModel(swap=self.number, directory=self._directory, digest=self._digest, use=use)
+        return worker_pb2.ToWorker(load_model=load)
+
+    def loaded(self, worker: int, answer: worker_pb2.ModelLoaded) -> None:
+        if answer.swap == self.number and worker in self._waiting:
+            if answer.error:
+                self._errors.append(answer.error)
+            self.gone(worker)
+
+    def gone(self, worker: int) -> None:
+        """It has answered, or has died: the one that replaces it is told of the model when it is ready."""
+        self._waiting.discard(worker)
+        self._settle()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Raises ModelError when a worker cannot load it, or does not say so in time."""
+        try:
+            await asyncio.wait_for(self._done.wait(), timeout_s)
+        except TimeoutError:
+            raise ModelError(f"not loaded by every worker within {timeout_s:g} s") from None
+        if self._errors:
+            raise ModelError(f"a worker cannot load it: {self._errors[0]}")
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            self._done.set()

@@ -1,0 +1,268 @@
+"""Pictures of a worker's streams: access units wait, bounded, are decoded and judged by urgency and deadline,
+and what cannot be judged in time is shed and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Final
+
+from edge.clock import Clock
+from edge.contract import convert
+from edge.contract.gen import worker_pb2
+from edge.domain import AccessUnit, Action, Sample
+from edge.stream import StreamPipeline
+from edge.stream.pipeline import Passed
+from edge.telemetry.distributions import Distributions
+from edge.workers.deadline_queue import DeadlineQueue
+from edge.workers.degradation_reports import Notices
+from edge.workers.recent_costs import RecentCosts
+from edge.workers.settings import WorkerSettings
+from edge.workers.worker_stream import OwnedStream, Urgency
+
+_JUDGE_FIRST_MS: Final = 1.0
+_MOST_IN_FRONT: Final = 8
+"""Voluntary units of a stream that are still decoded before one of its that is due."""
+
+
+class WorkerPicture:
+    """Of all streams of a worker; used from the loop's thread."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        streams: Mapping[str, OwnedStream],
+        jobs: DeadlineQueue[Callable[[OwnedStream], None]],
+        notices: Notices,
+        times: Distributions,
+        send: Callable[[worker_pb2.FromWorker], None],
+        clock: Clock,
+        *,
+        needs_changed: Callable[[OwnedStream], None],
+    ) -> None:
+        """``needs_changed``: other media of a stream is needed than before."""
+        self._settings = settings
+        self._streams = streams
+        self._jobs = jobs
+        self._notices = notices
+        self._times = times
+        self._send = send
+        self._clock = clock
+        self._needs_changed = needs_changed
+        self._costs = RecentCosts()
+        self.urgency = Urgency.CALM
+        """Of the job that runs; the loop sets it to that before each."""
+        self.gave_way = self.lost = 0
+        """Times that something voluntary gave way, and samples that were shed."""
+
+    def enqueue(self, stream: OwnedStream, unit: AccessUnit) -> None:
+        """The next access unit of a stream; what is too much is left out, and counted."""
+        limits = self._settings
+        if len(unit.data) > limits.max_access_unit_bytes:
+            self._count(stream, "access_unit_too_large")
+            stream.skipping = True
+            return
+        full = len(stream.units) >= limits.max_queue_units
+        if full or stream.queued_bytes + len(unit.data) > limits.max_queue_bytes:
+            self._count(stream, "queue_full", len(stream.units))
+            # Only what the lost media was for: a stream that is yet to be started, or has ended, goes on.
+            self._jobs.drop(stream.id, (self._decode_next, self._decode_due, self._judge_next))
+            stream.units.clear()
+            stream.queued_bytes = 0
+            stream.skipping = True
+            for sample in stream.samples:
+                self._shed(stream, sample, "queue_full")
+            stream.samples.clear()
+        stream.append(unit)
+        # At once: what ends its blindness may be judged before the next look at all streams.
+        self._notices.count_if_blind(stream, unit.arrival_ms)
+        urgency = stream.urgency(in_burst=stream.in_burst(unit))
+        decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
+        begun = stream.bursting and not unit.keyframe
+        self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency, begun=begun), decode)
+
+    def finish(self, stream: OwnedStream) -> None:
+        """Judges what is left, as far as that is in time: the stream is over. What the decoder has held back
+        has its budget from the end on, as nothing could be made of it before."""
+        assert stream.pipeline is not None
+        for sample in stream.pipeline.drain():
+            sample = replace(sample, arrival_ms=max(sample.arrival_ms, stream.ended_ms))
+            if self._in_time(stream, sample):
+                self._judge(stream, sample)
+            else:
+                self._shed(stream, sample, "late")
+
+    def leave(self, stream: OwnedStream) -> None:
+        """What waits will not be judged, as the stream is closed; it is counted."""
+        if stream.pipeline is None or stream.cut:
+            return
+        for sample in stream.samples:
+            stream.pipeline.shed(sample, "closed")
+        if waiting := len(stream.samples):
+            self._count(stream, "closed", waiting)
+        if waiting := len(stream.units):
+            self._count(stream, "undecoded", waiting)
+        stream.samples.clear()
+        stream.units.clear()
+        stream.queued_bytes = 0
+
+    def _decode_next(self, stream: OwnedStream) -> None:
+        """Up to the first unit that costs something."""
+        while stream.units and stream.pipeline is not None and self._decode_one(stream, stream.pipeline):
+            pass
+
+    def _decode_due(self, stream: OwnedStream) -> None:
+        """Up to the first unit that is due: what is voluntary must not stand in its way."""
+        self._decode_next(stream)
+        for _ in range(_MOST_IN_FRONT):
+            if not stream.units or self.urgency is not Urgency.VOLUNTARY:
+                return
+            self._judge_next(stream)
+            self._decode_next(stream)
+        if stream.units and stream.pipeline is not None and self.urgency is Urgency.VOLUNTARY:
+            self._give_way(stream.pipeline)
+            self._decode_next(stream)
+
+    def _give_way(self, pipeline: StreamPipeline) -> None:
+        pipeline.give_way()
+        self.gave_way += 1
+        self.urgency = Urgency.CALM
+
+    def _decode_one(self, stream: OwnedStream, pipeline: StreamPipeline) -> bool:
+        """Takes the next unit; whether it was passed over."""
+        unit = stream.units.popleft()
+        stream.queued_bytes -= len(unit.data)
+        if stream.asked_alert_ms:
+            pipeline.ask_alert(stream.asked_alert_ms)
+            stream.asked_alert_ms = 0
+        late_ms = self._clock.monotonic_ms() - unit.arrival_ms - stream.policy.budget_ms
+        if unit.keyframe:
+            stream.skipping = False
+        in_burst = unit.keyframe or stream.bursting
+        self.urgency = stream.urgency(in_burst=in_burst)
+        if self.urgency is Urgency.VOLUNTARY and late_ms > -stream.policy.budget_ms / 2:
+            # Before it is late: what is decoded in vain is lost to those that it should give way to.
+            self._give_way(pipeline)
+        wanted = in_burst or pipeline.wants_all
+        if wanted:
+            self._times.queue.add(late_ms + stream.policy.budget_ms)
+        if late_ms > 0 and wanted and not stream.skipping and not unit.held:
+            # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
+            # makes everything before it worthless.
+            calm_burst = pipeline.voluntary or pipeline.needed_after_keyframe_ms is not None
+            if any(later.keyframe for later in stream.units):
+                stream.skipping = True
+            elif calm_burst and not unit.keyframe and stream.bursting:
+                stream.skipping = True
+                self._count(stream, "late")
+        if unit.keyframe and not stream.skipping and self._is_hopeless(stream, pipeline, unit):
+            stream.skipping = True
+            self._count(stream, "late")
+        stream.bursting = in_burst and not stream.skipping
+        if stream.skipping or stream.cut:
+            pipeline.skip(unit)
+            if not stream.cut:
+                self._count(stream, "undecoded")
+            return True
+        begin_ms = self._clock.monotonic_ms()
+        samples = pipeline.decode(unit)
+        stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
+        stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
+        if samples and stream.bursting:
+            self._costs.burst.add(stream.burst_cost_ms, self._clock.monotonic_ms())
+        self._take_samples(stream, samples)
+        if unit.keyframe and stream.bursting:
+            self._go_on(stream)
+        if not wanted and pipeline.needs_changed():  # alert is over
+            self._needs_changed(stream)
+        return not wanted
+
+    def _is_hopeless(self, stream: OwnedStream, pipeline: StreamPipeline, keyframe: AccessUnit) -> bool:
+        """Whether a calm stream's sample would be late if its keyframe were decoded now."""
+        if pipeline.wants_all:
+            return False
+        begun = sum(other.bursting for other in self._streams.values() if other is not stream)
+        now = self._clock.monotonic_ms()
+        deadline_ms = keyframe.arrival_ms + stream.policy.budget_ms
+        return self._costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun, stream.blind_share(now))
+
+    def _go_on(self, stream: OwnedStream) -> None:
+        """Units of a sample that is begun go before others', also those that came before it was."""
+        for unit in stream.units:
+            if unit.keyframe or not stream.in_burst(unit):
+                return
+            urgency = stream.urgency(in_burst=True)
+            due_ms = stream.due_ms(unit.arrival_ms, urgency, begun=True)
+            self._jobs.push(stream.id, due_ms, self._decode_due)
+
+    def _take_samples(self, stream: OwnedStream, samples: tuple[Sample, ...]) -> None:
+        for sample in samples:
+            if len(stream.samples) >= self._settings.max_pending_samples:
+                self._shed(stream, stream.samples.popleft(), "superseded")
+            urgency = stream.urgency(in_burst=stream.bursting)
+            if urgency is Urgency.VOLUNTARY:
+                sample = replace(sample, voluntary=True)
+            stream.samples.append(sample)
+            stream.bursting = False
+            # A sample that is ready goes before more decoding of what arrived with it.
+            due_ms = stream.due_ms(sample.arrival_ms, urgency, begun=True) - _JUDGE_FIRST_MS
+            self._jobs.push(stream.id, due_ms, self._judge_next)
+        self._notices.say(stream, self._clock.monotonic_ms())
+
+    def _judge_next(self, stream: OwnedStream) -> None:
+        if not stream.samples or stream.cut:
+            return
+        sample = stream.samples.popleft()
+        if not self._in_time(stream, sample):
+            self._shed(stream, sample, "gave_way" if sample.voluntary else "late")
+            return
+        if sample.voluntary:
+            self.urgency = Urgency.VOLUNTARY
+        self._judge(stream, sample)
+
+    def _in_time(self, stream: OwnedStream, sample: Sample) -> bool:
+        deadline_ms = sample.arrival_ms + stream.policy.budget_ms
+        return self._costs.in_time(self._clock.monotonic_ms(), deadline_ms)
+
+    def _judge(self, stream: OwnedStream, sample: Sample) -> None:
+        assert stream.pipeline is not None
+        start = self._clock.monotonic_ms()
+        judgement = stream.pipeline.judge(sample)
+        now = self._clock.monotonic_ms()
+        stream.judged_at(now)
+        self._costs.judge.add(now - start, now)
+        verdict = judgement.verdict
+        stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
+        stream.cut = verdict.action is Action.CUT and not verdict.shadow
+        self._send(
+            worker_pb2.FromWorker(
+                judged=worker_pb2.Judged(
+                    stream_id=stream.id,
+                    verdict=convert.verdict_to_proto(verdict),
+                    cleared_pts_ms=stream.cleared_pts_ms,
+                    tier=convert.tier_to_proto(judgement.tier),
+                    score=judgement.score,
+                    arrival_ms=sample.arrival_ms,
+                    judged_ms=now,
+                    shadow=verdict.shadow,
+                    trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
+                )
+            )
+        )
+        if judgement.tier_changed:
+            self._needs_changed(stream)
+
+    # what was not judged
+
+    def _shed(self, stream: OwnedStream, sample: Sample, reason: str) -> None:
+        assert stream.pipeline is not None
+        stream.pipeline.shed(sample, reason)
+        self.lost += 1
+        self._count(stream, reason)
+
+    def _count(self, stream: OwnedStream, reason: str, count: int = 1) -> None:
+        self._notices.count(stream, reason, self._clock.monotonic_ms(), count)
+
+
+def _trace(passed: Passed) -> worker_pb2.Trace:
+    return worker_pb2.Trace(**asdict(passed))

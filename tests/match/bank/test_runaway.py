@@ -1,0 +1,114 @@
+"""Runaway entries and the edge's own bank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.errors import BrokenMedia
+from edge.match import (
+    INCIDENT_BANK,
+    Bank,
+    Entry,
+    EntryKind,
+    Footage,
+    HashRun,
+    Matcher,
+    MatchVote,
+    RunawayGuard,
+    bank_incident,
+    frames_of,
+    withdraw_incident,
+)
+from edge.match.bank.runaway import MAX_ENTRIES
+from edge.match.pdq.hasher import PdqHash
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20), st.integers(1, 60))
+def test_an_entry_runs_away_with_the_first_stream_over_the_limit(limit: int, streams: int) -> None:
+    guard = RunawayGuard()
+    fired = [guard.observe(i, "known", "e", f"st{i}", limit) for i in range(streams)]
+    assert fired.index(True) == limit if streams > limit else not any(fired)
+
+
+def test_one_stream_that_matches_often_is_no_runaway() -> None:
+    guard = RunawayGuard()
+    assert not any(guard.observe(i, "known", "e", f"st{i % 3}", 3) for i in range(1000))
+
+
+def test_streams_spread_over_time_are_no_runaway() -> None:
+    guard = RunawayGuard(window_ms=1000)
+    assert not any(guard.observe(i * 501, "known", "e", f"st{i}", 2) for i in range(100))
+
+
+def test_a_limit_of_0_means_never_and_memory_is_bounded() -> None:
+    guard = RunawayGuard()
+    assert not any(guard.observe(0, "known", "e", f"st{i}", 0) for i in range(1000))
+    for i in range(MAX_ENTRIES + 100):
+        guard.observe(0, "known", f"e{i}", "st", 5)
+    assert len(guard._seen) == MAX_ENTRIES
+
+
+def test_a_quarantined_entry_asks_for_a_person_only(tmp_path: Path) -> None:
+    bits = np.random.default_rng(1).bytes(32)
+    bank = Bank.create(tmp_path / "known")
+    bank.add([Footage(Entry("e", EntryKind.IMAGE), (HashRun(bits),))])
+    matcher = Matcher.open(tmp_path)
+    query = PdqHash(bits, bytes(32), 100)
+    assert not matcher.query_hash(query)[0].quarantined
+    bank.set_quarantined(["e"], True)
+    assert matcher.reload()
+    (candidate,) = matcher.query_hash(query)
+    (signal,) = MatchVote(1, 1).add(0, [candidate])
+    assert candidate.quarantined
+    assert "at_most=flag" in signal.detail.split()
+    bank.set_quarantined(["e"], False)
+    assert matcher.reload()
+    assert not matcher.query_hash(query)[0].quarantined
+
+
+def clip(path: Path) -> Path:
+    with av.open(str(path), "w") as media:
+        stream = media.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 192, 144, "yuv420p"
+        y, x = np.mgrid[0:144, 0:192]
+        for i in range(8):
+            total = 128 + sum(25 * np.sin(x / (6 + 3 * n) + y / (9 + 2 * n) + i * n) for n in range(5))
+            grey = np.asarray(np.clip(total, 0, 255), np.uint8)
+            media.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
+        media.mux(stream.encode())
+    return path
+
+
+def test_a_confirmed_incident_is_known_footage_until_it_is_overturned(tmp_path: Path) -> None:
+    evidence = clip(tmp_path / "evidence.mp4")
+    banks = tmp_path / "banks"
+    banks.mkdir()
+    matcher = Matcher.open(banks)
+    frame = next(luma.copy() for _, _, luma in frames_of(evidence))
+    assert matcher.query(frame) == ()
+
+    assert bank_incident(banks, "in_1", evidence, "fight", added_ms=5) >= 8
+    assert bank_incident(banks, "in_1", evidence, "fight", added_ms=6) == 0
+    assert matcher.reload()
+    found = matcher.query(frame)[0]
+    assert (found.entry, found.bank, found.label) == ("in_1", INCIDENT_BANK, "fight")
+
+    assert withdraw_incident(banks, "in_1")
+    assert not withdraw_incident(banks, "in_1")
+    assert matcher.reload()
+    assert matcher.query(frame) == ()
+    assert not withdraw_incident(tmp_path, "in_1")
+
+
+def test_evidence_that_cannot_be_decoded_is_an_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"\0" * 1000)
+    with pytest.raises(BrokenMedia):
+        bank_incident(tmp_path, "in_1", broken, "fight", added_ms=0)

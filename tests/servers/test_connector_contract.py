@@ -1,0 +1,165 @@
+"""What holds of every connector, against its server's API over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from edge.servers.connector import Connector, CutTarget
+from edge.supervise.cutter import Cutter
+from tests.servers.doubles import DOUBLES, Double
+
+NONSENSE: tuple[tuple[str, Response | float], ...] = (
+    ("unauthorised", PlainTextResponse("", 401)),
+    ("broken", JSONResponse({"code": 0, "success": True, "statusCode": 200}, 500)),
+    ("not found by a proxy", PlainTextResponse("404 page not found", 404)),
+    ("empty", Response(b"", 200)),
+    ("page", PlainTextResponse("<html>welcome</html>", 200)),
+    ("array", JSONResponse([], 200)),
+    ("wrong types", JSONResponse({"code": "0", "success": "true", "statusCode": "200", "data": 7}, 200)),
+    ("torn", Response(b'{"code":0,"succ', 200)),
+    ("nested", Response(b"[" * 200_000, 200)),
+    ("elsewhere", Response(b"", 302, {"location": "http://127.0.0.1:9/"})),
+    ("hangs", 60.0),
+)
+
+
+@pytest.fixture(params=DOUBLES, ids=lambda double: str(double.kind))
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Double]:
+    double: Double = request.param()
+    double.sessions = {double.ids[0]: ("live", "show"), double.ids[1]: ("live", "other")}
+    async with double.serving():
+        yield double
+
+
+@pytest.fixture
+async def connector(server: Double) -> AsyncIterator[Connector]:
+    connector = server.connector()
+    yield connector
+    await closed(connector)
+
+
+async def closed(connector: Any) -> None:
+    await connector.aclose()
+
+
+def target(connection: str, name: str = "show") -> CutTarget:
+    return CutTarget("st1", "live", name, connection, "192.0.2.1")
+
+
+async def test_it_says_its_kind(server: Double, connector: Connector) -> None:
+    assert connector.kind == server.kind
+
+
+async def test_exactly_that_connection_is_cut(server: Double, connector: Connector) -> None:
+    mine, other = target(server.ids[0]), target(server.ids[1], "other")
+    assert await connector.is_live(mine) is True
+    attempt = await connector.cut(mine)
+    assert (attempt.asked, attempt.closed) == (True, 1)
+    assert set(server.sessions) == {server.ids[1]}
+    assert await connector.is_live(mine) is False
+    assert await connector.is_live(other) is True
+
+
+async def test_another_connection_under_the_same_name_is_left_alone(
+    server: Double, connector: Connector
+) -> None:
+    before = target(server.unknown)
+    attempt = await connector.cut(before)
+    assert (attempt.asked, attempt.closed) == (True, 0)
+    assert await connector.is_live(before) is False
+    assert len(server.sessions) == 2
+
+
+async def test_who_publishes_is_told_by_the_server(server: Double, connector: Any) -> None:
+    publishes = getattr(connector, "publishes", connector.is_live)
+    assert await publishes(target(server.ids[0])) is True
+    assert await publishes(target(server.unknown)) is False
+    # Connected, but under another name.
+    assert await publishes(target(server.ids[1])) is False
+    await connector.cut(target(server.ids[0]))
+    assert await publishes(target(server.ids[0])) is False
+
+
+async def test_what_is_no_connection_cuts_nobody(server: Double, connector: Connector) -> None:
+    for connection in ("", "../../x", "a/b?c", "x" * 300, "id with spaces", "ä"):
+        assert not (await connector.cut(target(connection))).closed, connection
+        assert len(server.sessions) == 2, connection
+
+
+async def test_a_wrong_secret_cuts_and_concludes_nothing(server: Double) -> None:
+    stranger = server.connector(secret="wrong")
+    attempt = await stranger.cut(target(server.ids[0]))
+    assert (attempt.asked, attempt.closed) == (False, None)
+    assert attempt.detail
+    assert "wrong" not in attempt.detail
+    assert await stranger.is_live(target(server.ids[0])) is None
+    assert len(server.sessions) == 2
+    await closed(stranger)
+
+
+async def test_nothing_is_concluded_from_nonsense(server: Double) -> None:
+    mine = target(server.ids[0])
+    for what, answer in NONSENSE:
+        hasty = server.connector(timeout_s=0.3 if what == "hangs" else 5.0)
+        server.always = answer
+        attempt = await hasty.cut(mine)
+        assert not attempt.closed, what
+        # Old versions of MediaMTX say yes with an empty body: asked, and nothing proven.
+        assert attempt.asked == (what == "empty" and server.kind == "mediamtx"), what
+        assert attempt.asked or attempt.detail, what
+        assert await hasty.is_live(mine) is None, what
+        assert await getattr(hasty, "publishes", hasty.is_live)(mine) is None, what
+        assert len(server.sessions) == 2, what
+        await closed(hasty)
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(
+    server: Double, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.servers.json_api.MAX_ANSWER_BYTES", 8)
+    assert not (await connector.cut(target(server.ids[0]))).asked
+    assert await connector.is_live(target(server.ids[0])) is None
+
+
+async def test_a_server_that_is_away(server: Double) -> None:
+    server.url = "http://127.0.0.1:9"
+    connector = server.connector()
+    assert not (await connector.cut(target(server.ids[0]))).asked
+    assert await connector.is_live(target(server.ids[0])) is None
+    await closed(connector)
+
+
+async def test_a_cut_is_pursued_through_failures_until_it_is_proven(
+    server: Double, connector: Connector
+) -> None:
+    server.trouble = [PlainTextResponse("", 500), PlainTextResponse("", 502), Response(b"[" * 5000)]
+    cutter = Cutter()
+    outcome = await cutter.cut(target(server.ids[0]), connector, limit_ms=60_000)
+    assert (outcome.confirmed, outcome.by) == (True, "state_api")
+    assert set(server.sessions) == {server.ids[1]}
+    await cutter.close()
+
+
+NO_SUCH = {
+    "srs": JSONResponse({"code": 2049}),  # seen of clients that are there, too
+    "zlmediakit": JSONResponse({"code": -500, "msg": "can not find the target"}),
+    "mediamtx": JSONResponse({"status": "error", "error": "connection not found"}, 404),
+    "ovenmediaengine": JSONResponse({"statusCode": 404, "message": "Could not find the stream (404)"}, 404),
+    "node-media-server": JSONResponse({"success": False, "message": "Session not found"}, 404),
+}
+
+
+async def test_a_kick_that_denies_a_live_connection_is_asked_again(
+    server: Double, connector: Connector
+) -> None:
+    server.trouble = [NO_SUCH[server.kind]]
+    cutter = Cutter()
+    outcome = await cutter.cut(target(server.ids[0]), connector, limit_ms=60_000)
+    assert (outcome.confirmed, outcome.by) == (True, "state_api")
+    assert outcome.attempts >= 2
+    assert set(server.sessions) == {server.ids[1]}
+    await cutter.close()

@@ -1,0 +1,258 @@
+"""What the supervisor does to banks: what runs away is quarantined, incidents that stand are banked."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from edge.clock import ManualClock, SystemClock
+from edge.domain import (
+    Action,
+    Codec,
+    Incident,
+    IncidentState,
+    Publish,
+    Signal,
+    SignalSource,
+    Verdict,
+    new_id,
+    new_stream_id,
+)
+from edge.errors import LedgerUnavailable
+from edge.evidence import write_clip
+from edge.ladder import Sanction
+from edge.ledger import DurableLedger
+from edge.match import INCIDENT_BANK, Bank, BankInfo, Entry, EntryKind, Footage, HashRun
+from edge.match.bank.incident_bank import NICENESS
+from edge.policy import Policy
+from edge.stream.synthetic import encode
+from edge.supervise.bank_updates import MAX_SPAN_MS, KnownFootage, violation_span_ms
+from edge.supervise.ledger_executor import LedgerThread
+from edge.supervise.reviews import Reviewing
+from edge.supervise.tasks import Tasks
+from edge.telemetry.metrics import Metrics
+from tests.match.bank.test_incident_bank import waves
+
+CARD = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", detail="bank=known hits=3/5")
+
+
+def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "known", BankInfo(runaway_streams=2))
+    bank.add(
+        [
+            Footage(Entry(name, EntryKind.IMAGE), (HashRun(bytes([n] * 32)),))
+            for n, name in enumerate(("card", "film"))
+        ]
+    )
+    metrics, changed = Metrics(), list[None]()
+    known = KnownFootage(tmp_path, metrics, ManualClock(), lambda: changed.append(None))
+
+    async def matched(*streams: str) -> None:
+        for stream in streams:
+            await known.matched(stream, (CARD,))
+
+    asyncio.run(matched("st_1", "st_2", "st_1", "st_2"))
+    assert Bank.open(tmp_path / "known").manifest.quarantined == ()
+    assert not changed
+    with capture_logs() as said:
+        asyncio.run(matched("st_3"))
+    assert Bank.open(tmp_path / "known").manifest.quarantined == ("card",)
+    assert len(changed) == 1
+    assert [(line["log_level"], line["entry"]) for line in said] == [("critical", "card")]
+    assert metrics.quarantined_entries._value.get() == 1
+
+
+def test_what_is_no_match_of_a_bank_that_is_there_is_not_counted(tmp_path: Path) -> None:
+    Bank.create(tmp_path / "known", BankInfo(runaway_streams=1))
+    changed = list[None]()
+    known = KnownFootage(tmp_path, Metrics(), ManualClock(), lambda: changed.append(None))
+    detected = Signal(SignalSource.DETECT, "fight", 0, 0.9)
+    gone = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", detail="bank=gone hits=3/5")
+
+    async def matched() -> None:
+        for stream in ("st_1", "st_2", "st_3"):
+            await known.matched(stream, (detected, gone))
+
+    with capture_logs() as said:
+        asyncio.run(matched())
+    assert not changed
+    assert {line["event"] for line in said} == {"match not counted"}
+
+
+def incident_with(evidence: Path | None, span_ms: int = 200) -> Incident:
+    signals = tuple(Signal(SignalSource.DETECT, "fight", at, 0.9) for at in (5000 - span_ms, 5000))
+    return Incident(
+        new_id("in"),
+        new_stream_id(),
+        Publish("grpc", "c7", "live", "show", "anna"),
+        Verdict(Action.CUT, 5000, 0, "fight", "detector", signals=signals),
+        1,
+        evidence_path=None if evidence is None else str(evidence),
+    )
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Path:
+    media = encode(frames=20, fps=20, gop=20, size=(96, 128), picture=waves)
+    return write_clip(media.units, Codec.H264, media.extradata, tmp_path, "in_1").path
+
+
+async def stands() -> bool:
+    return True
+
+
+def is_banked(banks: Path, incident: Incident) -> bool:
+    return (banks / f"{INCIDENT_BANK}.bank").exists() and Bank.open(banks / INCIDENT_BANK).has(incident.id)
+
+
+def banking_now() -> dict[int, int]:
+    """Niceness of each process of this one that banks an incident, by its id."""
+    found = {}
+    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        try:
+            if b"edge.match.bank.incident_bank" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found[int(child)] = int(Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[16])
+        except OSError:
+            continue
+    return found
+
+
+async def banking_begins() -> None:
+    for _ in range(2000):
+        if banking_now():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("nothing is banked")
+
+
+async def test_incidents_are_banked_one_after_the_other_and_after_streams(
+    tmp_path: Path, evidence: Path
+) -> None:
+    banks, changed = tmp_path / "banks", list[None]()
+    known = KnownFootage(banks, Metrics(), ManualClock(), lambda: changed.append(None))
+    incidents = [incident_with(evidence) for _ in range(3)]
+    niceness: dict[int, int] = {}
+    work = asyncio.gather(*(known.confirmed(incident, stands) for incident in incidents))
+    while not work.done():
+        now = banking_now()
+        assert len(now) <= 1
+        niceness |= now
+        await asyncio.sleep(0.005)
+    assert await work == [True] * 3
+    assert all(is_banked(banks, incident) for incident in incidents)
+    assert len(changed) == len(niceness) == 3
+    assert set(niceness.values()) == {min(os.nice(0) + NICENESS, 19)}
+
+
+async def test_what_cannot_be_banked_is_said_and_holds_nobody_up(tmp_path: Path, evidence: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"\0" * 1000)
+    known = KnownFootage(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    with capture_logs() as said:
+        assert not await known.confirmed(incident_with(None), stands)
+        incidents = incident_with(broken), incident_with(evidence)
+        banked = await asyncio.gather(*(known.confirmed(incident, stands) for incident in incidents))
+    assert banked == [False, True]
+    assert [line["log_level"] for line in said] == ["warning", "error", "info"]
+    assert "broken.mp4" in said[1]["error"]
+
+
+async def test_more_than_may_wait_are_not_banked(
+    tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.supervise.bank_updates.MAX_WAITING", 2)
+    known = KnownFootage(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    released = asyncio.Event()
+
+    async def overturned_in_the_end() -> bool:
+        await released.wait()
+        return False
+
+    waiting = [
+        asyncio.create_task(known.confirmed(incident_with(evidence), overturned_in_the_end)) for _ in range(2)
+    ]
+    await asyncio.sleep(0)
+    with capture_logs() as said:
+        assert not await known.confirmed(incident_with(evidence), stands)
+    assert [line["error"] for line in said] == ["2 others wait already"]
+    released.set()
+    assert set(await asyncio.gather(*waiting)) == {False}
+    assert await known.confirmed(incident_with(evidence), stands)
+
+
+async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path, evidence: Path) -> None:
+    banks = tmp_path / "banks"
+    known = KnownFootage(banks, Metrics(), ManualClock(), lambda: None)
+    incident = incident_with(evidence)
+
+    async def away_once_it_is_banked() -> bool:
+        if is_banked(banks, incident):
+            raise LedgerUnavailable("the ledger is away")
+        return True
+
+    with capture_logs() as said:
+        assert not await known.confirmed(incident, away_once_it_is_banked)
+    assert not is_banked(banks, incident)
+    assert [line["log_level"] for line in said] == ["error"]
+
+
+async def test_a_banking_that_is_given_up_ends_its_process(tmp_path: Path, evidence: Path) -> None:
+    known = KnownFootage(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    work = asyncio.create_task(known.confirmed(incident_with(evidence), stands))
+    await banking_begins()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert not banking_now()
+
+
+def test_the_span_of_a_violation_is_bounded(evidence: Path) -> None:
+    assert violation_span_ms(incident_with(evidence, span_ms=1500)) == 2500
+    assert violation_span_ms(incident_with(evidence, span_ms=4900)) == MAX_SPAN_MS
+
+
+@pytest.fixture
+async def reviewing(tmp_path: Path) -> AsyncIterator[tuple[Reviewing, DurableLedger, Tasks]]:
+    """On a ledger on disk, with processes that bank."""
+    ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
+    metrics, clock, tasks = Metrics(), SystemClock(), Tasks()
+    thread = LedgerThread(metrics, lambda: ledger.away)
+    state: Any = SimpleNamespace(
+        thread=thread, people=ledger.patient(5000), clock=clock, policy=Policy(), ledger=ledger
+    )
+    operating: Any = SimpleNamespace(blocks_changed=lambda *blocks: None)
+    known = KnownFootage(tmp_path / "banks", metrics, clock, lambda: None)
+    yield Reviewing(state, operating, known, tasks), ledger, tasks
+    tasks.cancel()
+    thread.close()
+    ledger.close()
+
+
+@pytest.mark.parametrize("while_it_is_banked", [False, True])
+async def test_an_incident_that_is_overturned_before_it_is_banked_is_not_known_footage(
+    while_it_is_banked: bool,
+    reviewing: tuple[Reviewing, DurableLedger, Tasks],
+    tmp_path: Path,
+    evidence: Path,
+) -> None:
+    reviews, ledger, tasks = reviewing
+    kept, taken_back = (dataclasses.replace(incident_with(None), id=name) for name in ("in_kept", "in_back"))
+    for incident in (kept, taken_back):
+        stored = ledger.record_violation(incident, Sanction(), SystemClock().wall_ms()).incident
+        ledger.set_evidence(stored.id, str(evidence), SystemClock().wall_ms())
+    await reviews.review(taken_back.id, IncidentState.CONFIRMED, "seen", "rita")
+    if while_it_is_banked:
+        await banking_begins()
+    await reviews.review(taken_back.id, IncidentState.OVERTURNED, "seen again", "rita")
+    await reviews.review(kept.id, IncidentState.CONFIRMED, "seen", "rita")
+    await tasks.settle(timeout_s=60)
+    assert not is_banked(tmp_path / "banks", taken_back)
+    assert is_banked(tmp_path / "banks", kept)

@@ -1,0 +1,93 @@
+"""Time to spare is used up to its bound, and given back at once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.workers.idle_capacity import LEAST_MS, MOST_MS, UPDATE_MS, SpareTime
+
+GOP_MS = 2000
+
+
+class Box:
+    """A worker whose work follows what it takes on, some time later, as the GOPs come."""
+
+    def __init__(self, target: float, streams: int, due_share: float = 0.0165) -> None:
+        self.spare = SpareTime(target)
+        self.streams, self.due_share = streams, due_share
+        self.now = self.busy_ms = self.voluntary_ms = 0.0
+        self.gave_way = 0
+        self.asked: list[int] = [0, 0]
+
+    def second(self) -> float:
+        """Runs for a second; the share of it that was busy."""
+        dense = min(self.asked[-2], GOP_MS) / GOP_MS * 0.09 * self.streams
+        due = self.due_share * self.streams
+        busy = min(due + dense, 1.0)
+        self.now += UPDATE_MS
+        self.busy_ms += busy * UPDATE_MS
+        self.voluntary_ms += max(busy - due, 0.0) * UPDATE_MS
+        self.spare.update(self.now, self.busy_ms, self.voluntary_ms, self.gave_way)
+        self.asked.append(self.spare.ms)
+        return busy
+
+
+@given(st.integers(1, 80), st.sampled_from([0.3, 0.5, 0.7]))
+def test_it_settles_at_its_bound_or_below(streams: int, target: float) -> None:
+    box = Box(target, streams)
+    shares = [box.second() for _ in range(60)][40:]
+    due = min(box.due_share * streams, 1.0)
+    # A first try is the least that there is, whatever it costs.
+    assert max(shares) <= max(due, target + 0.05, due + LEAST_MS / GOP_MS * 0.09 * streams)
+    assert sum(shares) / len(shares) <= max(due, target) + 0.1
+    # What is left over is used, unless too little for one more sample, or everything is dense already.
+    least = due + LEAST_MS / GOP_MS * 0.09 * streams
+    if least < target - 0.1:
+        assert min(box.asked[-20:]) >= LEAST_MS
+
+
+@given(st.integers(1, 60))
+def test_it_is_given_back_when_something_gave_way(streams: int) -> None:
+    box = Box(0.5, streams)
+    for _ in range(30):
+        box.second()
+    before = box.spare.ms
+    for _ in range(4):
+        box.gave_way += 1
+        box.second()
+    assert box.spare.ms < max(before, 1)
+    assert box.spare.ms <= max(before // 8, 0) + 200
+
+
+@given(st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000), st.integers(0, 3)), max_size=60))
+def test_any_measure_gives_an_amount_in_bounds(steps: list[tuple[float, float, int]]) -> None:
+    spare = SpareTime(0.5)
+    now = busy = voluntary = 0.0
+    gave_way = 0
+    for busy_ms, voluntary_ms, given_up in steps:
+        now, busy, gave_way = now + UPDATE_MS, busy + busy_ms, gave_way + given_up
+        voluntary += min(busy_ms, voluntary_ms)
+        was = spare.ms
+        assert spare.update(now, busy, voluntary, gave_way) == (spare.ms != was)
+        assert spare.ms == 0 or LEAST_MS <= spare.ms <= MOST_MS
+
+
+def test_nothing_is_taken_on_where_nothing_may_be() -> None:
+    box = Box(0.0, 1)
+    for _ in range(20):
+        box.second()
+    assert set(box.asked) == {0}
+
+
+def test_a_worker_without_streams_does_not_take_its_idle_time_for_time_to_spare() -> None:
+    box = Box(0.5, streams=0)
+    for _ in range(20):
+        box.second()
+    assert box.spare.ms == 0
+    box.streams = 5
+    box.second()
+    assert box.spare.ms == 0
+    for _ in range(20):
+        box.second()
+    assert box.spare.ms >= LEAST_MS

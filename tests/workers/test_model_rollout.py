@@ -1,0 +1,86 @@
+"""A model that is replaced while workers come and go, in real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from edge.clock import SystemClock
+from edge.config import WorkersSection
+from edge.contract.gen import worker_pb2
+from edge.detect import default_model_directory, read_manifest
+from edge.policy import Policy
+from edge.stream.synthetic import encode
+from edge.workers import WorkerPool
+from tests.workers.worker_settings import worker_settings
+
+WAIT_S = 30.0
+
+
+class Heard:
+    """What the pool tells."""
+
+    def __init__(self) -> None:
+        self.digests: set[str] = set()
+        self.judged, self.lost = asyncio.Event(), asyncio.Event()
+
+    def on_worker_event(self, event: worker_pb2.FromWorker) -> None:
+        if event.HasField("judged"):
+            self.digests.add(event.judged.verdict.model_digest)
+            self.judged.set()
+
+    def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
+        self.lost.set()
+
+
+def other_model(place: Path) -> Path:
+    """The shipped one under another version, and so another digest."""
+    place.mkdir()
+    shipped = default_model_directory()
+    manifest = json.loads((shipped / "manifest.json").read_text())
+    shutil.copy(shipped / manifest["model"]["file"], place)
+    (place / "manifest.json").write_text(json.dumps(manifest | {"version": "other"}))
+    return place
+
+
+async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_model(tmp_path: Path) -> None:
+    """It began with the old one, too late to be told to load the new one with the others."""
+    settings = worker_settings(tmp_path / "banks")
+    directory = other_model(tmp_path / "model")
+    digest = read_manifest(directory)[1]
+    clock, heard = SystemClock(), Heard()
+    pool = WorkerPool(WorkersSection(count=1, spare=0), settings, clock)
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await pool.start(heard)
+            loading = asyncio.ensure_future(pool.load_model(directory, digest))
+            await asyncio.sleep(0)
+            await pool._prepare_spare()
+            await loading
+            pool.use_model(directory, digest)
+            [first] = pool.processes()
+            os.kill(first, signal.SIGKILL)  # so that the other one is given the stream
+            await heard.lost.wait()
+            pool.assign("st")
+            media = encode(frames=250, gop=10, fps=25)
+            opening = worker_pb2.OpenPush(
+                stream_id="st",
+                codec="h264",
+                extradata=media.extradata,
+                policy_json=Policy(budget_ms=10_000).model_dump_json(),
+            )
+            pool.send("st", worker_pb2.ToWorker(open_push=opening))
+            for unit in media.units:
+                pool.send_unit("st", replace(unit, arrival_ms=clock.monotonic_ms()))
+                await asyncio.sleep(0.01)
+                if digest in heard.digests:
+                    break
+            await heard.judged.wait()
+        assert digest in heard.digests
+    finally:
+        await pool.stop()
