@@ -270,7 +270,7 @@ def test_wrong_urls_are_clear(tmp_path: Path) -> None:
 _WRITER = """
 import itertools, sys
 from edge.domain import *
-from edge.enforce import Sanction
+from edge.ladder import Sanction
 from edge.ledger import Ledger
 ledger = Ledger.open(sys.argv[1])
 for number in itertools.count():
