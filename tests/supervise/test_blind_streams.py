@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.api.gen import gate_pb2, worker_pb2
+from edge.contract.gen import (
+    gate_pb2,
+    worker_pb2,
+)
 from edge.domain import Action
 from edge.policy import FailureMode, FailurePolicy, Mode, Policy
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
