@@ -185,9 +185,11 @@ def evaluate(
     """
     from edge.detect import default_model_directory, read_manifest
     from edge.detect.manifest import model_directory
+    from edge.intervals import require_scipy
     from edge.replay import expand_paths
     from edge.tuning.evaluation import calm_rates, figures, read_labels, warnings
 
+    require_scipy()
     if score not in ("score_mean", "score_max"):
         raise InvalidInput("--score", f"{score!r} is neither score_mean nor score_max")
     clips = read_labels(data)

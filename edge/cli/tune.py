@@ -100,8 +100,10 @@ def tune(
         )
     from edge.detect import default_model_directory
     from edge.detect.manifest import model_directory
+    from edge.intervals import require_scipy
     from edge.tuning.guarantee import Promise
 
+    require_scipy()
     directory = default_model_directory() if model is None else model_directory(model)
     if policy_file is not None:
         target = file_target(policy_file)

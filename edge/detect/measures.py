@@ -1,4 +1,4 @@
-"""What a set of scores is worth: ranking, recall at a precision, calibration, and how sure that is.
+"""What a set of scores is worth: ranking, recall at a precision, calibration.
 
 Labels are bool ``(N,)``, True for violent; scores are float ``(N,)``, higher for violent. All pure.
 """
@@ -6,26 +6,12 @@ Labels are bool ``(N,)``, True for violent; scores are float ``(N,)``, higher fo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.bool_]
 Scores = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def roc_auc(labels: Labels, scores: Scores) -> float:
@@ -73,51 +59,6 @@ def expected_calibration_error(labels: Labels, scores: Scores, bins: int = 10) -
         if inside.any():
             error += inside.mean() * abs(float(scores[inside].mean()) - float(labels[inside].mean()))
     return float(error)
-
-
-def bootstrap(
-    measure: Callable[[Labels, Scores], float],
-    labels: Labels,
-    scores: Scores,
-    groups: NDArray[np.str_],
-    rounds: int = 500,
-    seed: int = 0,
-) -> Interval:
-    """Resamples whole groups with replacement: clips of one camera are not independent evidence."""
-    random = np.random.default_rng(seed)
-    members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
-    values = []
-    for _ in range(rounds):
-        chosen = random.integers(0, len(members), len(members))
-        rows = np.concatenate([members[index] for index in chosen])
-        value = measure(labels[rows], scores[rows])
-        if not math.isnan(value):
-            values.append(value)
-    whole = measure(labels, scores)
-    if not values:
-        return Interval(whole, math.nan, math.nan)
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Interval(whole, float(low), float(high))
-
-
-def rate_upper_bound(events: int, exposure: float) -> float:
-    """95 % upper bound of a Poisson rate; with no event this is the rule of three, 3 / exposure.
-
-    Exact by the chi-square relation, found by bisection on the Poisson distribution function.
-    """
-    if exposure <= 0:
-        return math.inf
-    if events == 0:
-        return 3.0 / exposure
-    low, high = float(events), 3.0 * events + 10.0
-    for _ in range(100):
-        middle = (low + high) / 2
-        term = total = math.exp(-middle)
-        for k in range(1, events + 1):
-            term *= middle / k
-            total += term
-        low, high = (middle, high) if total > 0.05 else (low, middle)
-    return high / exposure
 
 
 def spell_hours(hours: float) -> str:

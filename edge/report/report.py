@@ -9,7 +9,7 @@ from typing import Any
 from edge.domain import PERMANENT_MS, Action, AppealState, IncidentState
 from edge.ledger.base import GATE
 from edge.ledger.unreviewed import NOBODY
-from edge.report.intervals import PerHours, Share, Times, per_hours, share, times
+from edge.report.figures import PerHours, Share, Times, per_hours, share, times
 
 MANUAL = "manual"
 _HOUR_MS = 3_600_000

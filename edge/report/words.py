@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.report.intervals import PerHours, Quantile, Share, Times
+from edge.report.figures import PerHours, Quantile, Share, Times
 from edge.report.report import Group, Report
 
 NONE = "–"

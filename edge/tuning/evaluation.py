@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.measures import (
-    Interval,
     average_precision,
-    bootstrap,
     expected_calibration_error,
-    rate_upper_bound,
     recall_at_precision,
     roc_auc,
 )
 from edge.errors import InvalidInput, LimitExceeded
+from edge.intervals import Interval, bootstrap, rate_upper_bound
 
 MAX_ROWS = 100_000
 FEW_GROUPS = 10

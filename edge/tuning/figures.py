@@ -1,11 +1,22 @@
-"""What a set of outcomes is worth, each figure with its interval. Pure."""
+"""What a set of outcomes is worth, each figure with its interval. Pure.
+
+Resampling cannot doubt what it has seen without exception. A share of 0 or 1 is bounded by the exact
+binomial over the groups, a rate by the exact Poisson interval, without an event by the rule of three.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.tuning.intervals import Figure, quantile, rate, share
+from edge.intervals import (
+    NOTHING,
+    Interval,
+    bootstrap_quantile,
+    bootstrap_ratio,
+    poisson,
+    rate_upper_bound,
+)
 from edge.tuning.outcome import Outcome
 
 HOUR_MS = 3_600_000
@@ -26,20 +37,20 @@ class Counts:
 @dataclass(frozen=True, slots=True)
 class Figures:
     counts: Counts
-    flag_recall: Figure
+    flag_recall: Interval
     """Violent stretches that had a FLAG or CUT."""
-    cut_recall: Figure
-    flag_precision: Figure
+    cut_recall: Interval
+    flag_precision: Interval
     """Of flagged violent stretches and false flags, the former."""
-    cut_precision: Figure
-    false_flags_per_hour: Figure
+    cut_precision: Interval
+    false_flags_per_hour: Interval
     """Of calm footage."""
-    false_cuts_per_hour: Figure
-    flag_ms_median: Figure
+    false_cuts_per_hour: Interval
+    flag_ms_median: Interval
     """From the beginning of a violent stretch to its FLAG, of those that had one."""
-    flag_ms_p95: Figure
-    cut_ms_median: Figure
-    cut_ms_p95: Figure
+    flag_ms_p95: Interval
+    cut_ms_median: Interval
+    cut_ms_p95: Interval
     alert_share: float
     """Of all stream time, in alert tier."""
 
@@ -79,9 +90,38 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
         cut_precision=share(cut, [a + b for a, b in zip(cut, false_cuts, strict=True)]),
         false_flags_per_hour=rate(false_flags, hours),
         false_cuts_per_hour=rate(false_cuts, hours),
-        flag_ms_median=quantile(flag_ms, 0.5),
-        flag_ms_p95=quantile(flag_ms, 0.95),
-        cut_ms_median=quantile(cut_ms, 0.5),
-        cut_ms_p95=quantile(cut_ms, 0.95),
+        flag_ms_median=bootstrap_quantile(flag_ms, 0.5),
+        flag_ms_p95=bootstrap_quantile(flag_ms, 0.95),
+        cut_ms_median=bootstrap_quantile(cut_ms, 0.5),
+        cut_ms_p95=bootstrap_quantile(cut_ms, 0.95),
         alert_share=sum(found.alert_ms for found in outcomes) / duration_ms if duration_ms else 0.0,
     )
+
+
+def share(hits: Sequence[int], totals: Sequence[int]) -> Interval:
+    """Sum of hits over sum of totals; one entry a group."""
+    if not sum(totals):
+        return NOTHING
+    value = sum(hits) / sum(totals)
+    low, high = bootstrap_ratio(hits, totals)
+    groups = sum(total > 0 for total in totals)
+    doubt = 0.05 ** (1 / groups)  # the share that the next groups may have when none of so many failed
+    if value == 1.0:
+        low = min(low, doubt)
+    if value == 0.0:
+        high = max(high, 1 - doubt)
+    return Interval(value, low, high)
+
+
+def rate(events: Sequence[int], exposures: Sequence[float]) -> Interval:
+    """Events by unit of exposure; one entry a group. The wider of Poisson and resampling: events of one
+    group come in bursts."""
+    exposure = sum(exposures)
+    if exposure <= 0:
+        return NOTHING
+    count = sum(events)
+    if count == 0:
+        return Interval(0.0, 0.0, rate_upper_bound(0, exposure))
+    low, high = bootstrap_ratio(events, exposures)
+    below, above = poisson(count)
+    return Interval(count / exposure, min(low, below / exposure), max(high, above / exposure))

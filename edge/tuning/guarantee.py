@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edge.detect.measures import rate_upper_bound, spell_hours, spell_rate
+from edge.detect.measures import spell_hours, spell_rate
+from edge.intervals import rate_upper_bound
 from edge.tuning.figures import Counts, Figures
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.detect.measures import spell_rate
+from edge.intervals import Interval
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.figures import Figures, counts
-from edge.tuning.intervals import Figure
 from edge.tuning.labels import shown
 from edge.tuning.outcome import Outcome
 from edge.tuning.study import Study
@@ -120,7 +120,7 @@ def _figures(found: Figures) -> dict[str, Any]:
     plain["counts"]["calm_hours"] = round(plain["counts"]["calm_hours"], 4)
     for name in values:
         value = getattr(found, name)
-        if isinstance(value, Figure):
+        if isinstance(value, Interval):
             digits = 1 if "_ms_" in name else 4
             plain[name] = None if math.isnan(value.value) else [round(number, digits) for number in value]
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.detect.manifest import Thresholds
-from edge.detect.measures import Interval, bootstrap, rate_upper_bound, recall_at_precision, roc_auc
+from edge.detect.measures import recall_at_precision, roc_auc
+from edge.intervals import Interval, bootstrap, rate_upper_bound
 from models.train.scores import ClipScore, Labels, Protocols, Values, columns, strong_motion
 
 COST_MS = 6.0

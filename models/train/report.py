@@ -20,13 +20,11 @@ from edge.detect import default_model_directory
 from edge.detect.check import check_model
 from edge.detect.manifest import Thresholds
 from edge.detect.measures import (
-    Interval,
-    bootstrap,
     expected_calibration_error,
-    rate_upper_bound,
     recall_at_precision,
     roc_auc,
 )
+from edge.intervals import Interval, bootstrap, rate_upper_bound
 from models.train.goals import COST_MS, Goal, goals
 from models.train.scores import (
     PROTOCOLS,

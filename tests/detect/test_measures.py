@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from edge.detect.measures import (
     average_precision,
-    bootstrap,
     expected_calibration_error,
-    rate_upper_bound,
     recall_at_precision,
     roc_auc,
     spell_hours,
     spell_rate,
 )
+from edge.intervals import bootstrap, rate_upper_bound
 from edge.tuning.plots import draw
 
 scored = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), min_size=1, max_size=40)

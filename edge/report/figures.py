@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_Z = 1.959964
+from edge.intervals import byar, order_statistics, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +50,19 @@ class Times:
 
 
 def share(count: int, of: int) -> Share:
-    """Wilson's score interval."""
+    """With Wilson's score interval."""
     if of == 0:
         return Share(count, of, None, None, None)
-    p, z2 = count / of, _Z * _Z
-    middle = p + z2 / (2 * of)
-    reach = _Z * math.sqrt(p * (1 - p) / of + z2 / (4 * of * of))
-    scale = 1 + z2 / of
-    low = 0.0 if count == 0 else (middle - reach) / scale
-    high = 1.0 if count == of else (middle + reach) / scale
-    return Share(count, of, p, max(0.0, low), min(1.0, high))
+    return Share(count, of, count / of, *wilson(count, of))
 
 
 def per_hours(count: int, hours: float) -> PerHours:
-    """Byar's approximation of the exact Poisson interval."""
+    """With Byar's approximation of the exact Poisson interval."""
     if hours <= 0:
         return PerHours(count, hours, None, None, None)
-    low = 0.0 if count == 0 else count * (1 - 1 / (9 * count) - _Z / (3 * math.sqrt(count))) ** 3
-    more = count + 1
-    high = more * (1 - 1 / (9 * more) + _Z / (3 * math.sqrt(more))) ** 3
     scale = 1000 / hours
-    return PerHours(count, hours, count * scale, max(0.0, low) * scale, high * scale)
+    low, high = byar(count)
+    return PerHours(count, hours, count * scale, low * scale, high * scale)
 
 
 def times(durations_ms: Iterable[int]) -> Times:
@@ -83,10 +75,9 @@ def times(durations_ms: Iterable[int]) -> Times:
 
 def _quantile(ordered: list[int], q: float) -> Quantile:
     n = len(ordered)
-    reach = _Z * math.sqrt(n * q * (1 - q))
-    low, high = math.floor(n * q - reach) - 1, math.ceil(n * q + reach)
+    low, high = order_statistics(n, q)
     return Quantile(
         ordered[min(n - 1, math.ceil(n * q) - 1)],
-        ordered[low] if low >= 0 else None,
-        ordered[high] if high < n else None,
+        None if low is None else ordered[low],
+        None if high is None else ordered[high],
     )

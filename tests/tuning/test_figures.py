@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.detect.measures import rate_upper_bound
-from edge.tuning.figures import Counts, figures
+from edge.intervals import NOTHING, rate_upper_bound
+from edge.intervals import bootstrap_quantile as quantile
+from edge.tuning.figures import Counts, figures, rate, share
 from edge.tuning.guarantee import Promise, evidence
-from edge.tuning.intervals import NOTHING, quantile, rate, share
 from edge.tuning.outcome import Event, Outcome
 
 

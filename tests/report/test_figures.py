@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.report.intervals import PerHours, Share, Times, per_hours, share, times
+from edge.report.figures import PerHours, Share, Times, per_hours, share, times
 
 
 def test_textbook_values() -> None:
