@@ -13,7 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.match import Bank, Entry, EntryKind, Footage, Format, HashRun, Import, VariantSet, fingerprint
+from edge.match import (
+    Bank,
+    Entry,
+    EntryKind,
+    Footage,
+    HashListFormat,
+    HashRun,
+    Import,
+    VariantSet,
+    fingerprint,
+)
 
 KNOWN, OTHERS, RANDOM = "known", "reference", "random"
 _FACTS = "facts.json"
@@ -80,10 +90,10 @@ def _reference(folder: Path) -> Iterable[Footage]:
     for path in sorted((folder / "images").rglob("*.jpg")):
         yield fingerprint(path, entry_id=str(path.relative_to(folder)), min_quality=0)
     for path in sorted((folder / "vpdq-hashes").glob("*.txt")):
-        yield from _read(Import(path, Format.VPDQ, min_quality=0))
+        yield from _read(Import(path, HashListFormat.VPDQ, min_quality=0))
     seen: set[str] = set()
     for path in sorted((folder / "search").glob("*.txt")):
-        for item in _read(Import(path, Format.PDQ)):
+        for item in _read(Import(path, HashListFormat.PDQ)):
             if item.entry.id not in seen:
                 seen.add(item.entry.id)
                 yield replace(item, entry=replace(item.entry, source=path.name))

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks._media import Loop
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit, Codec
-from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, StreamLookup
+from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, StreamMatcher
 from edge.match.evasion.rescan_schedule import NEW_MS
 from edge.match.pdq.hasher import HASH_BYTES
 from edge.stream import Decoder
@@ -117,7 +117,7 @@ class _Bare:
     """One stream."""
 
     decoder: Decoder
-    lookup: StreamLookup
+    lookup: StreamMatcher
     planes: list[Luma] = field(default_factory=list)
     looked: bool = False
 
@@ -127,7 +127,9 @@ def _measured(loop: Loop, banks: Path | None, streams: int, seconds: float, pace
     bursts = _bursts(loop)
     detector = Detector.load(default_model_directory())
     matcher = Matcher.open(banks)
-    owned = [_Bare(Decoder(Codec(loop.codec), loop.extradata), StreamLookup(matcher)) for _ in range(streams)]
+    owned = [
+        _Bare(Decoder(Codec(loop.codec), loop.extradata), StreamMatcher(matcher)) for _ in range(streams)
+    ]
     total = _Total()
     start = time.monotonic()
     warm_at, end_at = start + _WARM_UP_S, start + _WARM_UP_S + seconds

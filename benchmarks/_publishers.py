@@ -26,7 +26,7 @@ from edge.contract import convert
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit
 from edge.ingest.gate_client import FinalStatus, WatchCall, end_request, unit_request
-from edge.ingest.gate_feed import Feed
+from edge.ingest.gate_feed import GateFeed
 
 PullCall = grpc.aio.UnaryStreamCall[gate_pb2.AttachRequest, gate_pb2.WatchResponse]
 MAX_GOP_BYTES = 8 * 1024 * 1024
@@ -95,7 +95,7 @@ class Caller:
         self._app = app
         self._name = name
         self._until = until
-        self._feed = Feed(MAX_GOP_BYTES)
+        self._feed = GateFeed(MAX_GOP_BYTES)
         self._outbox: deque[AccessUnit] = deque()
         self._writing = asyncio.Lock()
         self._ended = False

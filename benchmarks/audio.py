@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.domain import Audio, Signal
-from edge.match import Bank, Entry, EntryKind, Footage, Listening, Matcher, available, heard_in
+from edge.match import AudioMatcher, Bank, Entry, EntryKind, Footage, Matcher, audio_items_of, available
 from edge.match.audio.audio_fingerprint import sound_of
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS
 from edge.match.audio.chromaprint import ITEM_MS, Items
@@ -99,7 +99,7 @@ def _measure(folder: Path, videos: list[Path], music: list[Path], every: int) ->
         if sound is not None and sound.items not in seen:
             seen.add(sound.items)
             known[path.name] = path
-            footage.append(Footage(Entry(path.name, EntryKind.SOUND), (), sound))
+            footage.append(Footage(Entry(path.name, EntryKind.AUDIO), (), sound))
     bank.add(footage)
     matcher = Matcher.open(folder)
     names = {path.name for path in videos}
@@ -148,7 +148,7 @@ def _loudness(path: Path) -> float:
 
 
 def _items(path: Path) -> tuple[Items, float]:
-    runs = list(heard_in(path))
+    runs = list(audio_items_of(path))
     return np.concatenate([*(run.items for run in runs), np.empty(0, np.uint32)]), runs[0].start_ms
 
 
@@ -172,7 +172,7 @@ def _scene(name: str | None) -> str:
 
 
 def _signals(items: Items, matcher: Matcher) -> list[Signal]:
-    listening = Listening(matcher)
+    listening = AudioMatcher(matcher)
     return [
         signal
         for begin in range(0, len(items), 4)
@@ -199,7 +199,7 @@ def _false(recordings: dict[str, Path], matcher: Matcher) -> dict[str, Any]:
     seconds, looked = 0.0, 0
     pairs: dict[str, int] = {}
     for name, path in recordings.items():
-        runs = list(heard_in(path))
+        runs = list(audio_items_of(path))
         if not runs:
             continue
         items = np.concatenate([run.items for run in runs])

@@ -40,7 +40,7 @@ from benchmarks._changes import CHANGES, Change, make_copy
 from benchmarks._evasion_banks import KNOWN, banks_of
 from benchmarks._kept import Kept, digest_of
 from benchmarks._percentiles import percentiles
-from edge.match import Candidate, Matcher, MatchVote, PdqHash, StreamLookup, VariantSet, frames_of
+from edge.match import Candidate, Matcher, MatchVote, PdqHash, StreamMatcher, VariantSet, frames_of
 from edge.match.evasion.filmed_screen import Quad
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -282,7 +282,7 @@ def _due(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
 def _voted(samples: list[Looked], scene: str) -> tuple[int | None, bool]:
     """Milliseconds from the first sample until the right video counts, and whether another one does."""
     replayed = Replayed()
-    vote, lookup = MatchVote(), StreamLookup(replayed)
+    vote, lookup = MatchVote(), StreamMatcher(replayed)
     found_ms, wrong = None, False
     for replayed.sample in samples:
         sample = replayed.sample
@@ -328,7 +328,7 @@ def _calm_name(path: Path) -> str:
 
 
 def _calm(path: Path) -> Calm:
-    vote, lookup = MatchVote(), StreamLookup(_matcher)
+    vote, lookup = MatchVote(), StreamMatcher(_matcher)
     near = counted = 0
     took_us = []
     for at, luma in _due(path):

@@ -65,7 +65,7 @@ class Tier(StrEnum):
 class SignalSource(StrEnum):
     DETECT = "detect"
     MATCH = "match"
-    SOUND = "sound"
+    AUDIO = "sound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Sample:
     planes: npt.NDArray[np.uint8]
     luma: npt.NDArray[np.uint8]
     tier: Tier
-    voluntary: bool = False
+    opportunistic: bool = False
     """Beyond what is due to its stream: taken while there was time to spare."""
     decoded_ms: float = 0.0
     """Monotonic time at which its newest frame was out of the decoder …"""

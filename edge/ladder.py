@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from edge.domain import PERMANENT_MS, Incident, Severity, SignalSource, Strike, Verdict
-from edge.policy import LadderPolicy, Policy, ReviewPolicy, StrikeScope, Unreviewed
+from edge.policy import LadderPolicy, Policy, ReviewPolicy, StrikeScope, UnreviewedOutcome
 
 SEVERE_BANK = "severity=critical"
 """Word in a match signal's detail: its bank is of the highest severity."""
@@ -111,7 +111,7 @@ def term_of(
     if confirmed == 1:
         return Term(interim_ms, full_until_ms, True, interim_ms)
     due_ms = created_ms + review.provisional_ms
-    if (review.match if matched else review.detector) is Unreviewed.LAPSE:
+    if (review.match if matched else review.detector) is UnreviewedOutcome.LAPSE:
         end_ms = min(full_until_ms, due_ms)
         return Term(end_ms, full_until_ms, True, end_ms, due_ms)
     if needs_two:

@@ -45,7 +45,7 @@ class FailureMode(StrEnum):
     DENY = "deny"
 
 
-class Unreviewed(StrEnum):
+class UnreviewedOutcome(StrEnum):
     """What becomes of a block, and of its strike, when nobody has reviewed it in time."""
 
     LAPSE = "lapse"
@@ -59,11 +59,11 @@ class StrikeScope(StrEnum):
     APP = "app"
 
 
-class _Part(BaseModel):
+class _PolicyPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CategoryPolicy(_Part):
+class CategoryPolicy(_PolicyPart):
     """Two thresholds on the calibrated window score of one category, with persistence and hysteresis."""
 
     raise_at: Probability = Field(0.2, description="Score from which a stream is sampled densely.")
@@ -88,7 +88,7 @@ class CategoryPolicy(_Part):
         return self
 
 
-class MatchPolicy(_Part):
+class MatchPolicy(_PolicyPart):
     """When a perceptual-hash match counts, and what it asks for."""
 
     enabled: bool = True
@@ -110,7 +110,7 @@ class MatchPolicy(_Part):
         return self
 
 
-class TierPolicy(_Part):
+class TierPolicy(_PolicyPart):
     """How densely a stream is sampled, calm and alert."""
 
     burst_ms: int = Field(
@@ -159,7 +159,7 @@ class TierPolicy(_Part):
 Link = Annotated[str, Field(pattern=r"^(stream_key|address|attribute:[^=]{1,64})$")]
 
 
-class LadderPolicy(_Part):
+class LadderPolicy(_PolicyPart):
     """How long live access is blocked, by the number of strikes that count."""
 
     steps_ms: tuple[Annotated[int, Field(ge=1_000, le=PERMANENT_MS)], ...] = Field(
@@ -193,17 +193,17 @@ class LadderPolicy(_Part):
         return values
 
 
-class ReviewPolicy(_Part):
+class ReviewPolicy(_PolicyPart):
     """Due process: what holds until a person has looked, and how people decide."""
 
     provisional_ms: int = Field(
         DAY_MS, ge=1_000, le=365 * DAY_MS, description="How long a block waits for a person's review."
     )
-    detector: Unreviewed = Field(
-        Unreviewed.LAPSE, description="Then, when it rests on the detector alone: lapse or stand."
+    detector: UnreviewedOutcome = Field(
+        UnreviewedOutcome.LAPSE, description="Then, when it rests on the detector alone: lapse or stand."
     )
-    match: Unreviewed = Field(
-        Unreviewed.STAND, description="Then, when it rests on known footage: lapse or stand."
+    match: UnreviewedOutcome = Field(
+        UnreviewedOutcome.STAND, description="Then, when it rests on known footage: lapse or stand."
     )
     two_person_permanent: bool = Field(
         False, description="A permanent block needs the word of two people; until then it ends."
@@ -228,7 +228,7 @@ class ReviewPolicy(_Part):
     )
 
 
-class FailurePolicy(_Part):
+class FailurePolicy(_PolicyPart):
     """What happens when a part of the gate is away; every use is counted."""
 
     on_ledger_down: FailureMode = Field(
@@ -245,7 +245,7 @@ class FailurePolicy(_Part):
     )
 
 
-class EvidencePolicy(_Part):
+class EvidencePolicy(_PolicyPart):
     ring_ms: int = Field(12_000, ge=1_000, le=120_000, description="Compressed media kept for evidence.")
     ring_bytes: int = Field(32 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024)
 
@@ -258,7 +258,7 @@ back to the default (JSON Merge Patch, RFC 7396)."""
 _OF_THE_WHOLE: Final = ("version", "apps", "tenants")
 
 
-class Policy(_Part):
+class Policy(_PolicyPart):
     """The whole policy, as stored. What applies to one stream, and goes to its worker, is ``for_app``'s."""
 
     version: int = Field(1, ge=1)

@@ -29,7 +29,7 @@ from edge.policy import (
     Policy,
     ReviewPolicy,
     StrikeScope,
-    Unreviewed,
+    UnreviewedOutcome,
 )
 
 NOW = 1_790_000_000_000
@@ -226,8 +226,8 @@ def test_a_permanent_block_of_two_people_ends_until_the_second_has_spoken() -> N
 reviews = st.builds(
     ReviewPolicy,
     provisional_ms=st.integers(1_000, 365 * DAY_MS),
-    detector=st.sampled_from(Unreviewed),
-    match=st.sampled_from(Unreviewed),
+    detector=st.sampled_from(UnreviewedOutcome),
+    match=st.sampled_from(UnreviewedOutcome),
     two_person_permanent=st.booleans(),
     interim_ms=st.integers(1_000, 3650 * DAY_MS),
 )

@@ -82,7 +82,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         first = await _next(context)
         if first is None or first.WhichOneof("request") != "open":
             raise InvalidInput("open", "must be the first message of a Watch call")
-        stream = self._gate.watching.open_push(
+        stream = self._gate.router.open_push(
             bounds.text("open.stream_id", first.open.stream_id, 64, required=True),
             bounds.text("open.codec", first.open.codec, 16, required=True),
             first.open.extradata,
@@ -94,38 +94,38 @@ class GateServicer(gate_pb2_grpc.GateServicer):
 
     async def _read(self, stream: LiveStream, context: Context) -> None:
         """Media of one call until `end`; the caller's half-close counts as one."""
-        answers, watching = stream.answers, self._gate.watching
-        assert answers is not None
+        responses, router = stream.responses, self._gate.router
+        assert responses is not None
         try:
             while (request := await _next(context)) is not None:
                 match request.WhichOneof("request"):
                     case "access_unit":
-                        if watching.push(stream, request.access_unit):
-                            await watching.drained(stream)
+                        if router.push(stream, request.access_unit):
+                            await router.drained(stream)
                     case "audio":
-                        watching.push_audio(stream, request.audio)
+                        router.push_audio(stream, request.audio)
                     case "end":
                         reason = bounds.text("end.reason", request.end.reason, 64)
-                        watching.end_push(stream, reason)
+                        router.end_push(stream, reason)
                         return
                     case "open":
                         raise InvalidInput("open", "a Watch call has exactly one")
                     case _:
                         raise InvalidInput("request", "must be open, access_unit, audio or end")
-            watching.end_push(stream, "half_close")
+            router.end_push(stream, "half_close")
         except GateError as error:
-            answers.close(error)
+            responses.close(error)
         except grpc.RpcError:
-            answers.close()
+            responses.close()
         except Exception:
             log.exception("reading a Watch call failed", stream_id=stream.id)
-            answers.close(WorkerLost("the gate failed to read the call"))
+            responses.close(WorkerLost("the gate failed to read the call"))
 
     @streams_errors
     async def Attach(
         self, request: gate_pb2.AttachRequest, context: Context
     ) -> AsyncIterator[gate_pb2.WatchResponse]:
-        stream = self._gate.watching.attach_call(
+        stream = self._gate.router.attach_call(
             bounds.text("stream_id", request.stream_id, 64, required=True),
             bounds.text("url", request.url, self._gate.settings.limits.max_url_chars, required=True),
             _client(context),
@@ -136,13 +136,13 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     async def _answer(
         self, stream: LiveStream, context: Context, reading: asyncio.Task[None] | None
     ) -> AsyncIterator[gate_pb2.WatchResponse]:
-        answers = stream.answers
-        assert answers is not None
+        responses = stream.responses
+        assert responses is not None
         try:
-            while (answer := await answers.get()) is not None:
+            while (answer := await responses.get()) is not None:
                 yield answer
-            if answers.error is not None:
-                await abort(context, answers.error)
+            if responses.error is not None:
+                await abort(context, responses.error)
         finally:
             try:
                 if reading is not None:
@@ -150,11 +150,11 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                     with contextlib.suppress(asyncio.CancelledError):
                         await reading
             finally:
-                self._gate.watching.call_ended(stream, answers)
+                self._gate.router.call_ended(stream, responses)
 
     @answers_errors
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:
-        self._gate.watching.detach(
+        self._gate.router.detach(
             bounds.text("stream_id", request.stream_id, 64, required=True),
             bounds.text("reason", request.reason, 64),
         )

@@ -20,7 +20,7 @@ class BlockCalls(OperatorCalls):
         self, request: operator_pb2.ListBlocksRequest, context: Context
     ) -> operator_pb2.ListBlocksResponse:
         await self.person(context, Role.VIEWER)
-        blocks = await self._gate.thread.call(
+        blocks = await self._gate.executor.call(
             self._gate.ledger.blocks,
             include_ended=request.include_ended,
             subject=optional("subject", request.subject, MAX_SUBJECT_CHARS),
@@ -38,7 +38,7 @@ class BlockCalls(OperatorCalls):
         if kind not in {member.value for member in SubjectKind}:
             known = ", ".join(member.value for member in SubjectKind)
             raise InvalidInput("subject_kind", f"{kind!r} is none of {known}")
-        block = await self._gate.operating.add_block(
+        block = await self._gate.actions.add_block(
             SubjectKind(kind),
             bounds.text("subject", request.subject, MAX_SUBJECT_CHARS, required=True),
             bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
@@ -53,7 +53,7 @@ class BlockCalls(OperatorCalls):
         self, request: operator_pb2.ConfirmBlockRequest, context: Context
     ) -> operator_pb2.Block:
         person = await self.person(context, Role.REVIEWER)
-        block = await self._gate.operating.confirm_block(
+        block = await self._gate.actions.confirm_block(
             ident("block_id", request.block_id), self.reason(request.reason), person.name
         )
         return convert.block_to_proto(block)
@@ -61,7 +61,7 @@ class BlockCalls(OperatorCalls):
     @answers_errors
     async def LiftBlock(self, request: operator_pb2.LiftBlockRequest, context: Context) -> operator_pb2.Block:
         person = await self.person(context, Role.REVIEWER)
-        block = await self._gate.operating.lift_block(
+        block = await self._gate.actions.lift_block(
             ident("block_id", request.block_id), self.reason(request.reason), person.name
         )
         return convert.block_to_proto(block)
@@ -71,7 +71,7 @@ class BlockCalls(OperatorCalls):
         self, request: operator_pb2.ListStrikesRequest, context: Context
     ) -> operator_pb2.ListStrikesResponse:
         await self.person(context, Role.VIEWER)
-        strikes = await self._gate.thread.call(
+        strikes = await self._gate.executor.call(
             self._gate.ledger.strikes,
             broadcaster=optional("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
             include_pardoned=request.include_pardoned,
@@ -87,7 +87,7 @@ class BlockCalls(OperatorCalls):
         self, request: operator_pb2.AddStrikeRequest, context: Context
     ) -> operator_pb2.AddStrikeResponse:
         person = await self.person(context, Role.REVIEWER)
-        strike, blocks = await self._gate.operating.add_strike(
+        strike, blocks = await self._gate.actions.add_strike(
             bounds.text("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
             bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
             bounds.text("category", request.category, 64),
@@ -106,7 +106,7 @@ class BlockCalls(OperatorCalls):
         self, request: operator_pb2.PardonStrikeRequest, context: Context
     ) -> operator_pb2.Strike:
         person = await self.person(context, Role.REVIEWER)
-        strike = await self._gate.operating.pardon_strike(
+        strike = await self._gate.actions.pardon_strike(
             ident("strike_id", request.strike_id), self.reason(request.reason), person.name
         )
         return convert.strike_to_proto(strike)

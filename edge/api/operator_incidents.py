@@ -21,7 +21,7 @@ class IncidentCalls(OperatorCalls):
         self, request: operator_pb2.ListIncidentsRequest, context: Context
     ) -> operator_pb2.ListIncidentsResponse:
         await self.person(context, Role.VIEWER)
-        incidents = await self._gate.thread.call(
+        incidents = await self._gate.executor.call(
             self._gate.ledger.incidents,
             broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
             state=convert.state_from_proto(request.state),
@@ -42,9 +42,7 @@ class IncidentCalls(OperatorCalls):
         self, request: operator_pb2.GetIncidentRequest, context: Context
     ) -> operator_pb2.GetIncidentResponse:
         await self.person(context, Role.VIEWER)
-        return convert.case_to_proto(
-            await self._gate.reviewing.case(ident("incident_id", request.incident_id))
-        )
+        return convert.case_to_proto(await self._gate.reviews.case(ident("incident_id", request.incident_id)))
 
     @answers_errors
     async def ClaimIncident(
@@ -52,8 +50,8 @@ class IncidentCalls(OperatorCalls):
     ) -> operator_pb2.Incident:
         person = await self.person(context, Role.REVIEWER)
         incident_id = ident("incident_id", request.incident_id)
-        reviewing = self._gate.reviewing
-        act = reviewing.release if request.release else reviewing.claim
+        reviews = self._gate.reviews
+        act = reviews.release if request.release else reviews.claim
         return convert.incident_to_proto(await act(incident_id, person.name))
 
     @answers_errors
@@ -64,7 +62,7 @@ class IncidentCalls(OperatorCalls):
         decision = convert.state_from_proto(request.decision)
         if decision not in _DECISIONS:
             raise InvalidInput("decision", "must be CONFIRMED, OVERTURNED or ESCALATED")
-        incident = await self._gate.reviewing.review(
+        incident = await self._gate.reviews.review(
             ident("incident_id", request.incident_id), decision, self.reason(request.reason), person.name
         )
         return convert.incident_to_proto(incident)
@@ -74,7 +72,7 @@ class IncidentCalls(OperatorCalls):
         self, request: operator_pb2.FileAppealRequest, context: Context
     ) -> operator_pb2.Appeal:
         person = await self.person(context, Role.PLATFORM)
-        appeal = await self._gate.reviewing.file_appeal(
+        appeal = await self._gate.reviews.file_appeal(
             bounds.text("text", request.text, MAX_TEXT_BYTES, required=True, lines=True),
             person.name,
             incident_id=optional("incident_id", request.incident_id),
@@ -87,7 +85,7 @@ class IncidentCalls(OperatorCalls):
         self, request: operator_pb2.ListAppealsRequest, context: Context
     ) -> operator_pb2.ListAppealsResponse:
         await self.person(context, Role.VIEWER)
-        appeals = await self._gate.thread.call(
+        appeals = await self._gate.executor.call(
             self._gate.ledger.appeals,
             state=convert.appeal_state_from_proto(request.state),
             broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
@@ -104,7 +102,7 @@ class IncidentCalls(OperatorCalls):
         self, request: operator_pb2.DecideAppealRequest, context: Context
     ) -> operator_pb2.Appeal:
         person = await self.person(context, Role.REVIEWER)
-        appeal = await self._gate.reviewing.decide_appeal(
+        appeal = await self._gate.reviews.decide_appeal(
             ident("appeal_id", request.appeal_id),
             self.reason(request.reason),
             person.name,

@@ -21,7 +21,7 @@ class ModelCalls(OperatorCalls):
     @answers_errors
     async def GetModel(self, request: operator_pb2.GetModelRequest, context: Context) -> operator_pb2.Model:
         await self.person(context, Role.VIEWER)
-        return _model(await self._gate.modelling.current())
+        return _model(await self._gate.model_swap.current())
 
     @answers_errors
     async def SetModel(self, request: operator_pb2.SetModelRequest, context: Context) -> operator_pb2.Model:
@@ -34,7 +34,7 @@ class ModelCalls(OperatorCalls):
             raise InvalidInput("budget_ms", f"must be between 0 and {_MAX_BUDGET_MS:g}")
         expected = bounds.text("expected_digest", request.expected_digest, 64)
         reason = self.reason(request.reason)
-        return _model(await self._gate.modelling.swap(directory, expected, budget_ms, reason, person.name))
+        return _model(await self._gate.model_swap.swap(directory, expected, budget_ms, reason, person.name))
 
 
 def _model(found: ModelInForce) -> operator_pb2.Model:

@@ -28,9 +28,9 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
     ) -> operator_pb2.Policy:
         await self.person(context, Role.VIEWER)
         if request.version:
-            stored = await self._gate.thread.call(self._gate.ledger.policy_version, request.version)
+            stored = await self._gate.executor.call(self._gate.ledger.policy_version, request.version)
         else:
-            stored = await self._gate.thread.call(self._gate.ledger.policy_current)
+            stored = await self._gate.executor.call(self._gate.ledger.policy_current)
         if stored is None:
             raise NotFound("policy version", str(request.version or "in force"))
         return convert.policy_to_proto(stored)
@@ -40,7 +40,7 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
         self, request: operator_pb2.ListPoliciesRequest, context: Context
     ) -> operator_pb2.ListPoliciesResponse:
         await self.person(context, Role.VIEWER)
-        history = await self._gate.thread.call(
+        history = await self._gate.executor.call(
             self._gate.ledger.policy_history,
             limit=bounds.number("limit", request.limit, 0, _MAX_POLICIES) or _DEFAULT_POLICIES,
             before_version=bounds.number("before_version", request.before_version, 0, 2**31 - 1) or None,
@@ -56,14 +56,14 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
         person = await self.person(context, Role.ADMIN)
         policy = parse_policy(request.json)
         reason = self.reason(request.reason, required=False)
-        stored = await self._gate.operating.set_policy(policy, person.name, reason, request.expected_version)
+        stored = await self._gate.actions.set_policy(policy, person.name, reason, request.expected_version)
         return operator_pb2.Policy(
             version=stored.version,
             json=stored.model_dump_json(indent=2),
             created_wall_ms=self._gate.clock.wall_ms(),
             created_by=person.name,
             reason=reason,
-            warnings=policy_warnings(stored, await self._gate.modelling.judged()),
+            warnings=policy_warnings(stored, await self._gate.model_swap.judged()),
         )
 
     @answers_errors
@@ -85,7 +85,7 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
                 address=stream.publish.address,
                 started_wall_ms=stream.started_ms,
                 watch_mode=gate_pb2.WATCH_MODE_PUSH if stream.url is None else gate_pb2.WATCH_MODE_PULL,
-                watched=stream.owned,
+                watched=stream.assigned,
                 tier=convert.tier_to_proto(stream.tier),
                 score=stream.score,
                 action=convert.action_to_proto(stream.action),

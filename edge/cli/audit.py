@@ -27,7 +27,7 @@ from edge.cli.ledger_reader import (
 from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
 from edge.errors import ConfigError
 from edge.ledger.audit import AuditRow
-from edge.ledger.audit_export import Format, read_rows, write_rows
+from edge.ledger.audit_export import ExportFormat, read_rows, write_rows
 from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
 from edge.ledger.snapshot import count, snapshot
 from edge.ledger.tables import audit
@@ -97,7 +97,7 @@ def _verify_ledger(url: str, heads: list[Head], as_json: bool) -> Proof:
 @reports_errors
 def export(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File; default: stdout.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="JSON lines or CSV.")] = Format.JSONL,
+    form: Annotated[ExportFormat, typer.Option("--format", help="JSON lines or CSV.")] = ExportFormat.JSONL,
     since: SinceOption = None,
     until: UntilOption = None,
     ledger: LedgerOption = None,

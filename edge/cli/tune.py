@@ -101,7 +101,7 @@ def tune(
     from edge.detect import default_model_directory
     from edge.detect.manifest import model_directory
     from edge.intervals import require_scipy
-    from edge.tuning.guarantee import Promise
+    from edge.tuning.guarantee import Guarantee
 
     require_scipy()
     directory = default_model_directory() if model is None else model_directory(model)
@@ -114,7 +114,7 @@ def tune(
     try:
         result, part = _tune(
             data,
-            Promise(precision, rate),
+            Guarantee(precision, rate),
             flag_recall,
             target.policy,
             category,

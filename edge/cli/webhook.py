@@ -32,7 +32,7 @@ class NotDelivered(GateError):
 def send_ping(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Send one signed `ping` to the receiver of the settings; exit code 1 when it does not take it."""
     from edge.config import load_settings
-    from edge.webhook.endpoint import Attempt, Receiver
+    from edge.webhook.endpoint import Attempt, Endpoint
     from edge.webhook.events import ping
     from edge.webhook.signing import key_of
 
@@ -41,7 +41,7 @@ def send_ping(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         raise ConfigError("webhook.url: is not set; --config names the settings")
 
     async def send() -> tuple[str, Attempt]:
-        receiver = Receiver(
+        receiver = Endpoint(
             settings.url,
             [key_of(secret.get_secret_value()) for secret in settings.secrets],
             timeout_ms=settings.timeout_ms,

@@ -135,7 +135,7 @@ class Decider:
                 state.flagged = True
                 return Action.FLAG, led
         for signal in matches:
-            flagged = self._flagged_sounds if signal.source is SignalSource.SOUND else self._flagged_entries
+            flagged = self._flagged_sounds if signal.source is SignalSource.AUDIO else self._flagged_entries
             if self._match_action(signal) is Action.FLAG and (signal.entry or "") not in flagged:
                 flagged.add(signal.entry or "")
                 return Action.FLAG, (signal,)
@@ -145,11 +145,11 @@ class Decider:
         """Known sound, where the policy wants to hear of it: once a stream and entry, as music comes back."""
         match = self._policy.match
         listens = match.enabled and match.sound_action is not Action.PASS
-        return [s for s in now if s.source is SignalSource.SOUND] if listens else []
+        return [s for s in now if s.source is SignalSource.AUDIO] if listens else []
 
     def _match_action(self, signal: Signal) -> Action:
         match = self._policy.match
-        action = match.sound_action if signal.source is SignalSource.SOUND else match.action
+        action = match.sound_action if signal.source is SignalSource.AUDIO else match.action
         if action is Action.CUT and AT_MOST_FLAG in signal.detail.split():
             return Action.FLAG
         return action
@@ -165,4 +165,4 @@ class Decider:
         self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
 
 
-_REASONS = {SignalSource.DETECT: "detector", SignalSource.MATCH: "match", SignalSource.SOUND: "sound"}
+_REASONS = {SignalSource.DETECT: "detector", SignalSource.MATCH: "match", SignalSource.AUDIO: "sound"}

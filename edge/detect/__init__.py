@@ -1,14 +1,14 @@
 """The violence detector: from decoded frames to calibrated window signals."""
 
 from edge.detect.detector import Detector, default_model_directory
-from edge.detect.manifest import Manifest, Thresholds, read_manifest
+from edge.detect.manifest import ModelManifest, Thresholds, read_manifest
 from edge.detect.plane import PlaneScaler
 from edge.detect.window import DetectWindow, SampleScore
 
 __all__ = [
     "DetectWindow",
     "Detector",
-    "Manifest",
+    "ModelManifest",
     "PlaneScaler",
     "SampleScore",
     "Thresholds",

@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge.detect.focus import focus
-from edge.detect.manifest import Manifest, read_manifest
+from edge.detect.manifest import ModelManifest, read_manifest
 from edge.detect.plane import PlaneScaler, picture_size
 from edge.detect.steady import steady
 from edge.detect.window import DetectWindow, SampleScore
@@ -20,7 +20,7 @@ from edge.errors import InvalidInput, ModelError
 class Detector:
     """A model that keeps the manifest's contract. One instance a worker thread."""
 
-    def __init__(self, manifest: Manifest, digest: str, session: ort.InferenceSession) -> None:
+    def __init__(self, manifest: ModelManifest, digest: str, session: ort.InferenceSession) -> None:
         self.manifest = manifest
         self.digest: str = digest
         self.categories: tuple[str, ...] = tuple(category.name for category in manifest.categories)
@@ -129,7 +129,7 @@ def _open_session(model: bytes, path: Path) -> ort.InferenceSession:
         raise ModelError(f"{path}: not a usable ONNX model: {error}") from error
 
 
-def _verify_graph(manifest: Manifest, session: ort.InferenceSession, path: Path) -> None:
+def _verify_graph(manifest: ModelManifest, session: ort.InferenceSession, path: Path) -> None:
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].name != manifest.input.name:
         names = [entry.name for entry in inputs]

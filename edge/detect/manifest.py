@@ -27,11 +27,11 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _Part(BaseModel):
+class _ManifestPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelFile(_Part):
+class ModelFile(_ManifestPart):
     """The ONNX file beside the manifest."""
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
@@ -39,7 +39,7 @@ class ModelFile(_Part):
     bytes: int = Field(gt=0, le=MAX_MODEL_BYTES)
 
 
-class InputSpec(_Part):
+class InputSpec(_ManifestPart):
     """What the graph takes: uint8 luma, full range.
 
     A frame is scaled to a plane of ``height`` × ``width``: filling it, or with ``short_side`` keeping its
@@ -77,7 +77,7 @@ class InputSpec(_Part):
         return self
 
 
-class OutputSpec(_Part):
+class OutputSpec(_ManifestPart):
     """Names of the graph's outputs, and the width of the embedding."""
 
     embedding: str = Field(min_length=1, max_length=128)
@@ -85,7 +85,7 @@ class OutputSpec(_Part):
     logits: str = Field(min_length=1, max_length=128)
 
 
-class Calibration(_Part):
+class Calibration(_ManifestPart):
     """Platt scaling: probability = sigmoid(slope * logit + offset). A slope keeps the order of scores."""
 
     slope: float = Field(gt=0.0, le=1000.0, allow_inf_nan=False)
@@ -97,7 +97,7 @@ class Calibration(_Part):
         return 1.0 / (1.0 + math.exp(-x))
 
 
-class TierCalibration(_Part):
+class TierCalibration(_ManifestPart):
     """Sparse and dense windows hold different evidence: each tier has its own calibration. ``calm`` is for
     mean sample logits, ``alert`` for window logits."""
 
@@ -108,7 +108,7 @@ class TierCalibration(_Part):
         return self.calm if tier is Tier.CALM else self.alert
 
 
-class WindowHead(_Part):
+class WindowHead(_ManifestPart):
     """Alert-tier window logit = bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean ·
     mean(z) over the embeddings e and logits z of its samples; one sample has no change. A window of
     the calm tier has the mean of z."""
@@ -119,7 +119,7 @@ class WindowHead(_Part):
     bias: Finite = 0.0
 
 
-class Thresholds(_Part):
+class Thresholds(_ManifestPart):
     """Defaults for policies. ``raise_tier``: a window at or over it asks for the alert tier; ``flag``: a
     person should look; ``cut``: violation, where it persists."""
 
@@ -134,7 +134,7 @@ class Thresholds(_Part):
         return self
 
 
-class Category(_Part):
+class Category(_ManifestPart):
     """One thing that the model sees; its place in the list is its column in the logits."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
@@ -144,7 +144,7 @@ class Category(_Part):
     thresholds: Thresholds
 
 
-class Manifest(_Part):
+class ModelManifest(_ManifestPart):
     """All of ``manifest.json``."""
 
     schema_version: Literal[1]
@@ -161,7 +161,7 @@ class Manifest(_Part):
     """Figures of the shipped file, for people."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Manifest:
+    def _consistent(self) -> ModelManifest:
         names = [category.name for category in self.categories]
         if len(set(names)) != len(names):
             raise ValueError("categories: names repeat")
@@ -181,7 +181,7 @@ def model_directory(path: Path) -> Path:
     return path.parent if path.name == MANIFEST_NAME or path.suffix == ".onnx" else path
 
 
-def read_manifest(directory: Path) -> tuple[Manifest, str, bytes]:
+def read_manifest(directory: Path) -> tuple[ModelManifest, str, bytes]:
     """Manifest, digest and model bytes of a model directory; the model's size and sha256 are verified.
 
     The bytes that were verified are the bytes that are loaded, whatever happens to the file meanwhile.
@@ -196,7 +196,7 @@ def read_manifest(directory: Path) -> tuple[Manifest, str, bytes]:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise ModelError(f"{path}: over the limit of {MAX_MANIFEST_BYTES} bytes")
         content = path.read_bytes()
-        manifest = Manifest.model_validate_json(content)
+        manifest = ModelManifest.model_validate_json(content)
         model_path = directory / manifest.model.file
         actual_bytes = model_path.stat().st_size
         if actual_bytes != manifest.model.bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge.detect.manifest import MANIFEST_NAME, Manifest, read_manifest
+from edge.detect.manifest import MANIFEST_NAME, ModelManifest, read_manifest
 from edge.errors import ModelError
 
 _CHOICE = "in-force.json"
@@ -38,7 +38,7 @@ class ModelStore:
         self._folder = folder
         self.configured = configured
 
-    def take(self, directory: Path) -> tuple[Path, Manifest, str]:
+    def take(self, directory: Path) -> tuple[Path, ModelManifest, str]:
         """A copy of a model whose files are what its manifest says. Raises ModelError."""
         manifest, digest, model = read_manifest(directory)
         try:

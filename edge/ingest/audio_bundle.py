@@ -18,7 +18,7 @@ _SOME_UNITS: Final = 24
 _MAX_BYTES: Final = 64 * 1024
 
 
-class SoundBundle:
+class AudioBundle:
     """Takes the audio messages of one publisher."""
 
     def __init__(self) -> None:

@@ -13,10 +13,10 @@ _MAX_BUFFERED_BYTES = 512 * 1024
 _SHORT_READ_BYTES = 64 * 1024
 
 
-class Wire(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection: at most about half a megabyte is read ahead of its reader."""
 
-    def __init__(self, on_connect: Callable[[Wire], None] | None = None) -> None:
+    def __init__(self, on_connect: Callable[[Connection], None] | None = None) -> None:
         self._on_connect = on_connect
         self._transport: asyncio.Transport
         self._data = bytearray()

@@ -6,7 +6,7 @@ from edge.domain import AccessUnit, Tier
 from edge.ingest.settings import ITEM_BYTES
 
 
-class Feed:
+class GateFeed:
     """Keeps the current GOP, so that a gate that turns alert, or comes back, gets all of it.
 
     Per GOP what has been offered to the gate is always a prefix, beginning with its keyframe. A

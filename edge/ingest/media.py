@@ -7,13 +7,13 @@ from collections import Counter
 from edge.clock import Clock
 from edge.domain import AccessUnit
 from edge.errors import UnsupportedCodec
-from edge.ingest.audio_bundle import SoundBundle
+from edge.ingest.audio_bundle import AudioBundle
 from edge.ingest.chunks import Message, MessageType
 from edge.ingest.flv import TagKind, VideoTag, is_audio_config, parse_video
-from edge.ingest.relay import Passed, Relay
+from edge.ingest.relay import Relay, RelayedMessage
 from edge.ingest.rtmp import RtmpSession
 from edge.ingest.timeline import Timeline, presentation_ms
-from edge.ingest.watch_client import Watcher
+from edge.ingest.watch_client import WatchClient
 
 
 class MediaPath:
@@ -27,7 +27,7 @@ class MediaPath:
     def __init__(
         self,
         session: RtmpSession,
-        watcher: Watcher,
+        watcher: WatchClient,
         relay: Relay | None,
         counters: Counter[str],
         clock: Clock,
@@ -38,7 +38,7 @@ class MediaPath:
         self._counters = counters
         self._clock = clock
         self._timeline = Timeline()
-        self._sound = SoundBundle()
+        self._sound = AudioBundle()
         self._last_dts_ms = -1
 
     async def run(self) -> None:
@@ -114,5 +114,5 @@ class MediaPath:
         keyframe: bool = False,
     ) -> None:
         if self._relay is not None:
-            passed = Passed(message, time_ms, config, keyframe)
+            passed = RelayedMessage(message, time_ms, config, keyframe)
             self._relay.offer(passed, pts_ms, self._clock.monotonic_ms())

@@ -28,7 +28,7 @@ _BATCH_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class RelayedMessage:
     """One message on its way to viewers. ``timestamp_ms`` is the ironed media time."""
 
     message: Message
@@ -47,7 +47,7 @@ class Output(Protocol):
     """Where a relay writes. Errors are OSError, GateError or TimeoutError."""
 
     async def open(self) -> None: ...
-    async def write(self, batch: list[Passed]) -> None: ...
+    async def write(self, batch: list[RelayedMessage]) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -71,7 +71,7 @@ class FlvFile:
         file.write(FLV_HEADER)
         return file
 
-    async def write(self, batch: list[Passed]) -> None:
+    async def write(self, batch: list[RelayedMessage]) -> None:
         assert self._file is not None
         data = b"".join(flv_tag(passed.message, passed.timestamp_ms) for passed in batch)
         await asyncio.to_thread(self._append, self._file, data)
@@ -97,7 +97,7 @@ class RtmpOutput:
     async def open(self) -> None:
         self._publisher = await RtmpPublisher.connect(self._url)
 
-    async def write(self, batch: list[Passed]) -> None:
+    async def write(self, batch: list[RelayedMessage]) -> None:
         assert self._publisher is not None
         for passed in batch:
             await self._publisher.send(passed.message, passed.timestamp_ms)
@@ -127,14 +127,14 @@ class Relay:
         self._max_bytes = settings.relay_max_bytes
         self._counters = counters
         self._on_down = on_down
-        self._hold: HoldBack[Passed] | None = None
+        self._hold: HoldBack[RelayedMessage] | None = None
         if settings.hold_back:
             self._hold = HoldBack(
                 settings.hold_back_max_ms, settings.hold_back_max_bytes, settings.on_gate_down_stream
             )
-        self._queue: deque[Passed] = deque()
+        self._queue: deque[RelayedMessage] = deque()
         self._bytes = 0
-        self._configs: dict[int, Passed] = {}
+        self._configs: dict[int, RelayedMessage] = {}
         self._has_video = False
         self._wants_keyframe = True
         self._open = False
@@ -146,7 +146,7 @@ class Relay:
         """Hold-back has passed its bound and the settings say deny: the stream must end."""
         return self._hold is not None and self._hold.overrun
 
-    def offer(self, passed: Passed, pts_ms: int, now_ms: float) -> None:
+    def offer(self, passed: RelayedMessage, pts_ms: int, now_ms: float) -> None:
         """A message from the publisher, in its order."""
         if self._hold is None:
             self._enqueue(passed)
@@ -233,8 +233,8 @@ class Relay:
             self._open = False
             await self._output.close()
 
-    def _take_batch(self) -> list[Passed]:
-        batch: list[Passed] = []
+    def _take_batch(self) -> list[RelayedMessage]:
+        batch: list[RelayedMessage] = []
         left = _BATCH_BYTES
         while self._queue and (not batch or self._queue[0].size <= left):
             batch.append(self._queue.popleft())
@@ -248,7 +248,7 @@ class Relay:
         self._bytes = 0
         self._wants_keyframe = True
 
-    def _enqueue(self, passed: Passed) -> None:
+    def _enqueue(self, passed: RelayedMessage) -> None:
         if passed.config:
             known = self._configs.get(passed.message.type_id)
             self._configs[passed.message.type_id] = passed
@@ -273,7 +273,7 @@ class Relay:
             self._wants_keyframe = False
         self._append(passed)
 
-    def _append(self, passed: Passed) -> None:
+    def _append(self, passed: RelayedMessage) -> None:
         self._queue.append(passed)
         self._bytes += passed.size
         self._work.set()

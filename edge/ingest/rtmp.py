@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from edge.errors import InvalidInput, LimitExceeded
 from edge.ingest import amf
 from edge.ingest.chunks import ChunkReader, Message, MessageType, encode_message
-from edge.ingest.connection import Wire
+from edge.ingest.connection import Connection
 
 HANDSHAKE_BYTES = 1536
 MAX_APP_CHARS = 128
@@ -54,7 +54,7 @@ class RtmpSession:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: Connection,
         *,
         max_message_bytes: int,
         handshake_timeout_s: float,

@@ -16,7 +16,7 @@ from edge.clock import Clock, SystemClock
 from edge.contract.gen import gate_pb2
 from edge.domain import new_id
 from edge.errors import GateError, GateUnavailable
-from edge.ingest.connection import Wire
+from edge.ingest.connection import Connection
 from edge.ingest.events import (
     Admitted,
     Closed,
@@ -34,7 +34,7 @@ from edge.ingest.media import MediaPath
 from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
-from edge.ingest.watch_client import Ending, Watcher
+from edge.ingest.watch_client import Ending, WatchClient
 from edge.policy import FailureMode
 
 _BAD_NAME = "NetStream.Publish.BadName"
@@ -68,7 +68,7 @@ class ReferenceIngest:
         self.gate = GateClient(self.settings)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Wire(self._accept), self.settings.host, self.settings.port
+            lambda: Connection(self._accept), self.settings.host, self.settings.port
         )
 
     @property
@@ -97,7 +97,7 @@ class ReferenceIngest:
                 self.counters["observer_failures"] += 1
                 log.error("observer failed", event_kind=type(event).__name__, error=repr(error))
 
-    def _accept(self, wire: Wire) -> None:
+    def _accept(self, wire: Connection) -> None:
         if len(self._connections) >= self.settings.max_connections:
             self.counters["refused_connections"] += 1
             wire.abort()
@@ -110,7 +110,7 @@ class ReferenceIngest:
 class _Connection:
     """One publisher, from accept to close."""
 
-    def __init__(self, ingest: ReferenceIngest, wire: Wire) -> None:
+    def __init__(self, ingest: ReferenceIngest, wire: Connection) -> None:
         self._ingest = ingest
         self._settings = ingest.settings
         self._counters = ingest.counters
@@ -168,7 +168,7 @@ class _Connection:
 
     async def _stream(self, publish: PublishRequest) -> tuple[str, str]:
         relay = self._open_relay(publish)
-        watcher = Watcher(
+        watcher = WatchClient(
             self._ingest.gate,
             publish,
             self._id,
@@ -197,7 +197,7 @@ class _Connection:
         self,
         receiving: asyncio.Task[None],
         watching: asyncio.Task[Ending],
-        watcher: Watcher,
+        watcher: WatchClient,
         relay: Relay | None,
     ) -> tuple[str, str]:
         active: set[asyncio.Task[None] | asyncio.Task[Ending]] = {receiving, watching}
@@ -230,7 +230,7 @@ class _Connection:
         return "publisher", ""
 
     async def _close_publisher(
-        self, ending: Ending, watcher: Watcher, relay: Relay | None
+        self, ending: Ending, watcher: WatchClient, relay: Relay | None
     ) -> tuple[str, str]:
         """The gate says no: first the viewers, then the publisher, then the proof."""
         if relay is not None:
@@ -250,7 +250,7 @@ class _Connection:
             self._closed_ms = self._now()
         return self._closed_ms
 
-    async def _confirm(self, watcher: Watcher) -> None:
+    async def _confirm(self, watcher: WatchClient) -> None:
         """Tell the gate that the socket is closed, until it has heard."""
         stream_id, closed_wall_ms = self._stream_id, await self._close()
         if stream_id:
@@ -268,7 +268,7 @@ class _Connection:
                     break
         await watcher.farewell("cut")
 
-    def _on_answer(self, answer: gate_pb2.WatchResponse, watcher: Watcher, relay: Relay | None) -> None:
+    def _on_answer(self, answer: gate_pb2.WatchResponse, watcher: WatchClient, relay: Relay | None) -> None:
         self._stream_id = watcher.stream_id
         if answer.cleared_pts_ms >= 0 and relay is not None:
             relay.clear(answer.cleared_pts_ms, self._ingest.clock.monotonic_ms())

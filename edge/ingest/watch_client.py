@@ -23,7 +23,7 @@ from edge.ingest.gate_client import (
     open_request,
     unit_request,
 )
-from edge.ingest.gate_feed import Feed
+from edge.ingest.gate_feed import GateFeed
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import ITEM_BYTES, IngestSettings
 from edge.policy import FailureMode
@@ -49,7 +49,7 @@ class Ending(Enum):
     """The publisher ended the stream, and the gate has closed the call as well."""
 
 
-class Watcher:
+class WatchClient:
     """Pushes access units as the gate's tier asks, and brings its answers back.
 
     ``run`` is a task of its own; ``configure``, ``push`` and ``finish`` come from the publisher's
@@ -77,7 +77,7 @@ class Watcher:
         self._counters = counters
         self._on_answer = on_answer
         self._on_down = on_down
-        self._feed = Feed(settings.max_gop_bytes)
+        self._feed = GateFeed(settings.max_gop_bytes)
         self._codec = Codec.H264
         self._extradata = b""
         self._configured = asyncio.Event()

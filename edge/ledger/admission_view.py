@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.domain import Block, Publish, SubjectKind
-from edge.ledger.block_index import BlockRow, PackedBlocks, row_of
+from edge.ledger.block_index import BlockIndex, BlockRow, row_of
 from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, normal_text, parse_address
 
 _BITS = {4: 32, 6: 128}
@@ -50,10 +50,10 @@ class AdmissionView:
         self._attributes: set[str] = set()
         self._forgotten_ms = wall_ms
         """Blocks that end later than this are all here."""
-        self._loaded = PackedBlocks(())
+        self._loaded = BlockIndex(())
         self._stands: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         """By row of ``_loaded``: neither removed nor forgotten."""
-        loaded = PackedBlocks(self._noted(rows))
+        loaded = BlockIndex(self._noted(rows))
         self._stands = np.ones(len(loaded), dtype=np.bool_)
         self._loaded = loaded
 

@@ -19,19 +19,19 @@ MAX_LINE_CHARS = 4 * 1024 * 1024
 _NUMBERS = frozenset({"number", "wall_ms"})
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
 
 
-def write_rows(rows: Iterable[AuditRow], file: TextIO, form: Format) -> int:
+def write_rows(rows: Iterable[AuditRow], file: TextIO, form: ExportFormat) -> int:
     """Stream rows to a file; returns how many. ``detail`` stays the text that the digest covers."""
     written = 0
     table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    if form is Format.CSV:
+    if form is ExportFormat.CSV:
         table.writerow(FIELDS)
     for row in rows:
-        if form is Format.CSV:
+        if form is ExportFormat.CSV:
             table.writerow([getattr(row, name) for name in FIELDS])
         else:
             json.dump(dataclasses.asdict(row), file, ensure_ascii=False, separators=(",", ":"))

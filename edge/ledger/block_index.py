@@ -61,7 +61,7 @@ row_of = attrgetter(*BLOCK_COLUMNS)
 _Words = tuple[str, str, str, str]
 
 
-class PackedBlocks:
+class BlockIndex:
     """Immutable. ``rows``: standing blocks, each id once. A row's number is its position in them."""
 
     def __init__(self, rows: Iterable[BlockRow]) -> None:

@@ -17,7 +17,7 @@ from edge.ledger.appeal_rows import decide_appeals
 from edge.ledger.audit import GENESIS, next_number
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.block_index import BLOCK_COLUMNS, BlockRow
-from edge.ledger.change_listener import Bell, ring
+from edge.ledger.change_listener import ChangeListener, notify
 from edge.ledger.reversal import update_block
 from edge.ledger.subjects import normal_subject
 from edge.ledger.tables import appeals, audit, blocks, policies
@@ -139,7 +139,7 @@ class Blocks(LedgerBase):
             row = records.block_to_row(block)
             connection.execute(blocks.insert().values(**row, revision=next_number(connection)))
             self._audit(connection, wall_ms, by, "block", block.id, row, {blocks: [block.id]})
-            ring(connection)
+            notify(connection)
         return block
 
     def confirm_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> tuple[Block, ...]:
@@ -169,7 +169,7 @@ class Blocks(LedgerBase):
             ids = [each.id for each in confirmed]
             detail = {"reason": reason, "until_ms": confirmed[0].until_ms, "blocks": ids}
             self._audit(connection, wall_ms, by, "confirm_block", block_id, detail, {blocks: ids})
-            ring(connection)
+            notify(connection)
         return confirmed
 
     def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
@@ -186,7 +186,7 @@ class Blocks(LedgerBase):
             detail = {"reason": reason, "appeals": granted}
             written: dict[sa.Table, list[str]] = {blocks: [block_id], appeals: granted}
             self._audit(connection, wall_ms, by, "lift", block_id, detail, written)
-            ring(connection)
+            notify(connection)
             return block
 
     # the fleet
@@ -223,9 +223,9 @@ class Blocks(LedgerBase):
                 reached = Revision(last, _digest(connection, last))
         return Changes(reached, tuple(records.block_from_row(row) for row in rows), version)
 
-    def bell(self) -> Bell:
+    def bell(self) -> ChangeListener:
         """Rings when a gate has changed a block."""
-        return Bell(self._database.engine, self._database.patience_ms)
+        return ChangeListener(self._database.engine, self._database.patience_ms)
 
 
 def _newest(connection: sa.Connection) -> Revision:

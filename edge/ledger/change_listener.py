@@ -16,13 +16,13 @@ _SLICE_S = 0.25
 """Longest wait before a look whether the gate stops."""
 
 
-def ring(connection: sa.Connection) -> None:
+def notify(connection: sa.Connection) -> None:
     """Inside a transaction: everybody who listens hears of it when it commits."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
 
 
-class Bell:
+class ChangeListener:
     """One listener, in one thread. Methods raise LedgerUnavailable when its connection is lost."""
 
     def __init__(self, engine: sa.Engine, patience_ms: int) -> None:

@@ -17,7 +17,7 @@ _LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class AuditedDecision:
     """One entry. ``rows``: by table and key, as they are now; those that are gone are left out."""
 
     entry: AuditRow
@@ -42,15 +42,15 @@ class Decisions:
         with self._database.read("read the audit log's end") as connection:
             return connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0
 
-    def after(self, number: int, limit: int = _LIMIT) -> tuple[Decision, ...]:
+    def after(self, number: int, limit: int = _LIMIT) -> tuple[AuditedDecision, ...]:
         """The next entries, in order."""
         return self._read(audit.c.number > number, limit)
 
-    def of(self, numbers: Iterable[int]) -> tuple[Decision, ...]:
+    def of(self, numbers: Iterable[int]) -> tuple[AuditedDecision, ...]:
         """Those entries, in order."""
         return self._read(audit.c.number.in_(list(numbers)), None)
 
-    def _read(self, which: sa.ColumnElement[bool], limit: int | None) -> tuple[Decision, ...]:
+    def _read(self, which: sa.ColumnElement[bool], limit: int | None) -> tuple[AuditedDecision, ...]:
         query = sa.select(audit).where(which).order_by(audit.c.number).limit(limit)
         with self._database.read("read decisions") as connection:
             entries = [AuditRow(*row) for row in connection.execute(query)]
@@ -65,7 +65,7 @@ class Decisions:
                 if table in metadata.tables
             }
         return tuple(
-            Decision(
+            AuditedDecision(
                 entry,
                 detail,
                 {

@@ -16,7 +16,7 @@ from edge.domain import Incident, Publish
 from edge.ladder import Sanction
 from edge.ledger import records
 from edge.ledger.violations import Violation
-from edge.policy import LadderPolicy, ReviewPolicy, Unreviewed
+from edge.policy import LadderPolicy, ReviewPolicy, UnreviewedOutcome
 
 
 class _Kind(StrEnum):
@@ -129,5 +129,5 @@ def _violated(values: dict[str, Any]) -> Violated:
     if "sanction" in values:
         return Violated(violation, Sanction.model_validate(values["sanction"]))
     # An earlier version knew the ladder alone, and every block was a full one.
-    full = ReviewPolicy(detector=Unreviewed.STAND)
+    full = ReviewPolicy(detector=UnreviewedOutcome.STAND)
     return Violated(violation, Sanction(ladder=LadderPolicy.model_validate(values["ladder"]), review=full))

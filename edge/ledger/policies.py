@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from edge.errors import StaleVersion
 from edge.ledger.base import LedgerBase
-from edge.ledger.change_listener import ring
+from edge.ledger.change_listener import notify
 from edge.ledger.tables import policies
 from edge.policy import Policy, parse_policy
 
@@ -78,5 +78,5 @@ class Policies(LedgerBase):
                 {"reason": reason},
                 {policies: [stored.version]},
             )
-            ring(connection)
+            notify(connection)
         return stored

@@ -15,7 +15,7 @@ from edge.ledger import records
 from edge.ledger.appeal_rows import decide_appeals, open_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
-from edge.ledger.change_listener import ring
+from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident, update_incident
 from edge.ledger.reversal import blocks_of, undo, update_block, update_strike
 from edge.ledger.tables import appeals, blocks, incidents, strikes
@@ -138,7 +138,7 @@ class Reviews(LedgerBase):
             }
             self._audit(connection, wall_ms, by, "review", incident_id, detail, written)
             if outcome.blocks:
-                ring(connection)
+                notify(connection)
             return read_incident(connection, incident_id), outcome.blocks
 
 

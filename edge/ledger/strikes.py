@@ -13,7 +13,7 @@ from edge.ledger import records
 from edge.ledger.appeal_rows import decide_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
-from edge.ledger.change_listener import ring
+from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident
 from edge.ledger.reversal import Undone, blocks_of, strikes_of, undo
 from edge.ledger.tables import appeals, blocks, strikes
@@ -107,7 +107,7 @@ class Strikes(LedgerBase):
             }
             written: dict[sa.Table, list[str]] = {strikes: [strike.id], blocks: ids}
             self._audit(connection, wall_ms, by, "strike", strike.id, detail, written)
-            ring(connection)
+            notify(connection)
         return strike, made
 
     def pardon_strike(
@@ -147,7 +147,7 @@ class Strikes(LedgerBase):
             detail = {**undone.detail, "reason": reason, "appeals": granted}
             written = {**undone.rows, appeals: granted}
             self._audit(connection, wall_ms, by, "pardon", strike_id, detail, written)
-            ring(connection)
+            notify(connection)
         return undone.pardoned[0], undone
 
 

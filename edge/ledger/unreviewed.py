@@ -15,7 +15,7 @@ from edge.domain import Block, Strike
 from edge.ledger import records
 from edge.ledger.audit import next_number
 from edge.ledger.base import GATE, LedgerBase
-from edge.ledger.change_listener import ring
+from edge.ledger.change_listener import notify
 from edge.ledger.reversal import undo, update_block
 from edge.ledger.tables import blocks, strikes
 from edge.policy import Policy
@@ -68,7 +68,7 @@ class Unreviewed(LedgerBase):
                 self._audit(connection, agreed_ms, GATE, what, key, detail, rows)
                 changed += (*undone.changed, *standing)
             if changed:
-                ring(connection)
+                notify(connection)
         return tuple(changed)
 
     def _time_of_what_is_due(self, wall_ms: int) -> int | None:

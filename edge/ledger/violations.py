@@ -13,7 +13,7 @@ from edge.ladder import Sanction, Term, block_until, by_match, term_of
 from edge.ledger import records
 from edge.ledger.audit import next_number
 from edge.ledger.base import GATE, LedgerBase
-from edge.ledger.change_listener import ring
+from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident, summary
 from edge.ledger.reversal import strikes_of
 from edge.ledger.subjects import linked_subjects
@@ -94,7 +94,7 @@ class Violations(LedgerBase):
         }
         written: dict[sa.Table, list[str]] = {incidents: [incident.id], strikes: [strike.id], blocks: ids}
         self._audit(connection, violation.durable_ms, GATE, "violation", incident.id, detail, written)
-        ring(connection)
+        notify(connection)
 
 
 def make_violation(

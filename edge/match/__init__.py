@@ -1,19 +1,19 @@
 """Known footage: PDQ on luma, exact search over banks, temporal voting."""
 
-from edge.match.audio.audio_fingerprint import Heard, Hearing, heard_in
-from edge.match.audio.audio_matcher import ITEM_SPAN_MS, Listening
+from edge.match.audio.audio_fingerprint import AudioFingerprinter, AudioItems, audio_items_of
+from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioMatcher
 from edge.match.audio.chromaprint import MISSING, available
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Existing, Updated, Withdrawal
 from edge.match.bank.entry import (
+    AudioPrint,
+    BankPurpose,
+    BankSeverity,
     Candidate,
     Entry,
     EntryKind,
     Footage,
     HashRun,
-    Opinion,
-    Severity,
-    SoundPrint,
     Variant,
 )
 from edge.match.bank.incident_bank import INCIDENT_BANK, bank_incident, withdraw_incident
@@ -21,52 +21,53 @@ from edge.match.bank.manifest import BankInfo, bank_files, bank_info, bank_path
 from edge.match.bank.reload import BackgroundReload
 from edge.match.bank.runaway import RunawayGuard
 from edge.match.evasion.variants import VariantSet
-from edge.match.file_matcher import Found, Lookup, look_up
+from edge.match.file_matcher import FileLookup, Found, look_up
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
 from edge.match.formats.hash_list_export import write
-from edge.match.formats.hash_lists import Format, Import, sniff
+from edge.match.formats.hash_lists import HashListFormat, Import, sniff
 from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
 from edge.match.matcher import Matcher
 from edge.match.pdq.hasher import Dihedral, PdqHash, PdqHasher
-from edge.match.stream_matcher import FramesLookup, StreamLookup
+from edge.match.stream_matcher import FramesLookup, StreamMatcher
 from edge.match.vote import MatchVote
 
 __all__ = [
     "INCIDENT_BANK",
     "ITEM_SPAN_MS",
     "MISSING",
+    "AudioFingerprinter",
+    "AudioItems",
+    "AudioMatcher",
+    "AudioPrint",
     "BackgroundReload",
     "Bank",
     "BankInfo",
+    "BankPurpose",
+    "BankSeverity",
     "Candidate",
     "Dihedral",
     "Entry",
     "EntryKind",
     "Existing",
+    "FileLookup",
     "Footage",
-    "Format",
     "Found",
     "FramesLookup",
+    "HashListFormat",
     "HashRun",
-    "Heard",
-    "Hearing",
     "Import",
     "ImportStage",
-    "Listening",
-    "Lookup",
     "MatchVote",
     "Matcher",
-    "Opinion",
     "PdqHash",
     "PdqHasher",
     "RunawayGuard",
-    "Severity",
-    "SoundPrint",
-    "StreamLookup",
+    "StreamMatcher",
     "Updated",
     "Variant",
     "VariantSet",
     "Withdrawal",
+    "audio_items_of",
     "available",
     "bank_files",
     "bank_incident",
@@ -75,7 +76,6 @@ __all__ = [
     "feed_checkpoints",
     "fingerprint",
     "frames_of",
-    "heard_in",
     "look_up",
     "luma_of",
     "sniff",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from edge.domain import Signal, SignalSource
 from edge.errors import LimitExceeded
-from edge.match.audio.audio_fingerprint import heard_in
-from edge.match.audio.audio_matcher import Listening
+from edge.match.audio.audio_fingerprint import audio_items_of
+from edge.match.audio.audio_matcher import AudioMatcher
 from edge.match.audio.chromaprint import available
 from edge.match.bank.entry import Candidate
 from edge.match.fingerprint import Progress, frames_of, has_picture
 from edge.match.matcher import Matcher
-from edge.match.stream_matcher import StreamLookup
+from edge.match.stream_matcher import StreamMatcher
 from edge.match.vote import MatchVote
 
 MAX_INTERVAL_MS = 60_000
@@ -41,7 +41,7 @@ class Found:
 
 
 @dataclass(slots=True)
-class Lookup:
+class FileLookup:
     """What the banks say of one file."""
 
     samples: int = 0
@@ -61,7 +61,7 @@ def look_up(
     *,
     interval_ms: int = 200,
     progress: Progress | None = None,
-) -> Lookup:
+) -> FileLookup:
     """Look a video or image up, one sample every ``interval_ms`` of media time, and its sound, where a bank
     has any and libchromaprint is installed.
 
@@ -69,14 +69,14 @@ def look_up(
     """
     if interval_ms > MAX_INTERVAL_MS:
         raise LimitExceeded("interval_ms", MAX_INTERVAL_MS, interval_ms, "ms")
-    result = Lookup()
+    result = FileLookup()
     found: dict[tuple[str, str, SignalSource], Found] = {}
     listens = matcher.has_sound and available()
     for signal in _heard(path, matcher) if listens else ():
         _note(found, signal)
     due = 0
     last: tuple[Candidate, ...] = ()
-    stream = StreamLookup(matcher)
+    stream = StreamMatcher(matcher)
     for at, length, luma in frames_of(path) if not listens or has_picture(path) else ():
         if at < due:
             continue
@@ -102,8 +102,8 @@ def look_up(
 
 
 def _heard(path: Path, matcher: Matcher) -> Iterator[Signal]:
-    listening = Listening(matcher)
-    for heard in heard_in(path):
+    listening = AudioMatcher(matcher)
+    for heard in audio_items_of(path):
         if heard.restarted:
             listening.restart()
         yield from listening.add(heard.items, heard.start_ms)

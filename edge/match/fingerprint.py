@@ -24,7 +24,7 @@ from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.audio.audio_fingerprint import sound_of
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import ITEM_MS, available
-from edge.match.bank.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, SoundPrint, Variant
+from edge.match.bank.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.evasion.variants import VariantSet, variants_of
 from edge.match.index.hamming import MAX_RADIUS
 from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
@@ -159,7 +159,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def is_a_shape(found: PdqHash) -> bool:
+def is_self_mirrored(found: PdqHash) -> bool:
     """Whether a part of a picture is its own mirror image: what a crop leaves of a diagram, a field of a
     board, a key. They look like one another, and like no footage."""
     return distance(found.bits, found.mirrored) <= MAX_RADIUS
@@ -201,7 +201,7 @@ def fingerprint(
     if heard is not None and not has_picture(path):
         entry = Entry(
             id=entry_id or content_id(path),
-            kind=EntryKind.SOUND,
+            kind=EntryKind.AUDIO,
             label=label,
             source=printable(path.name),
             note=note,
@@ -223,7 +223,7 @@ def fingerprint(
             found = hasher.hash(picture)
             if found.quality < min_quality or any(distance(h, found.bits) <= SAME_BITS for h in here):
                 continue
-            if variant not in _UNCHANGED and is_a_shape(found):
+            if variant not in _UNCHANGED and is_self_mirrored(found):
                 continue
             here.append(found.bits)
             last = latest.get(variant)
@@ -251,12 +251,12 @@ def fingerprint(
     return Footage(entry, tuple(runs), heard)
 
 
-def _from(sound: SoundPrint, from_ms: int) -> SoundPrint | None:
+def _from(sound: AudioPrint, from_ms: int) -> AudioPrint | None:
     """The items that begin at ``from_ms`` or later; None where they are too few to be told from others."""
     skipped = max(0, math.ceil((from_ms - sound.start_ms) / ITEM_MS))
     if len(sound) - skipped < SHORTEST:
         return None
-    return SoundPrint(sound.items[4 * skipped :], sound.start_ms + round(skipped * ITEM_MS))
+    return AudioPrint(sound.items[4 * skipped :], sound.start_ms + round(skipped * ITEM_MS))
 
 
 def has_picture(path: Path) -> bool:

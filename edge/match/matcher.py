@@ -14,12 +14,12 @@ from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank_set import MAX_CANDIDATES, BankSet, stamp_of
-from edge.match.bank.entry import Candidate, Opinion, SoundCandidate, Variant
+from edge.match.bank.entry import AudioCandidate, BankPurpose, Candidate, Variant
 from edge.match.evasion.filmed_screen import Quad
 from edge.match.evasion.letterbox import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.evasion.picture_in_picture import panels
 from edge.match.evasion.variants import cropped
-from edge.match.fingerprint import MIN_QUALITY, is_a_shape
+from edge.match.fingerprint import MIN_QUALITY, is_self_mirrored
 from edge.match.index.hamming import MAX_RADIUS, codes_of
 from edge.match.pdq.hasher import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
 
@@ -168,17 +168,17 @@ class Matcher:
         """Whether a bank knows any sound."""
         return self.banks.has_sound
 
-    def query_sound(self, live: Items, new: int) -> tuple[SoundCandidate, ...]:
+    def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
         """Known sound that the newest ``new`` of live items, uint32 ``(n,)``, are the end of; for each entry
         its nearest stretch, the nearest first, harmless ones included."""
-        found: list[SoundCandidate] = []
+        found: list[AudioCandidate] = []
         now = self._clock.wall_ms()
         for opened in self.banks.banks:
             if opened.usable(now):
                 candidates, cut_short = opened.sounds(live, new)
                 found += candidates
                 self.cut_short[opened.bank.name] += cut_short
-        best: dict[tuple[str, str], SoundCandidate] = {}
+        best: dict[tuple[str, str], AudioCandidate] = {}
         for c in found:
             known = best.get((c.bank, c.entry))
             if known is None or c.error < known.error:
@@ -186,7 +186,7 @@ class Matcher:
         return tuple(sorted(best.values(), key=lambda c: c.error)[:MAX_CANDIDATES])
 
     def _look_up(self, change: str, found: PdqHash) -> list[Candidate]:
-        if found.quality < self.min_quality or (change and is_a_shape(found)):
+        if found.quality < self.min_quality or (change and is_self_mirrored(found)):
             return []
         mirrored = f"{change}+mirror" if change else "mirror"
         queries = ((change, codes_of(found.bits)[0]), (mirrored, codes_of(found.mirrored)[0]))
@@ -220,8 +220,8 @@ def _bordered_windows(
 
 def _without_benign(candidates: list[Candidate]) -> list[Candidate]:
     """What is left when footage known to be harmless is at least as near as the rest."""
-    benign = min((c.distance for c in candidates if c.opinion is Opinion.BENIGN), default=257)
-    return [c for c in candidates if c.opinion is not Opinion.BENIGN and c.distance < benign]
+    benign = min((c.distance for c in candidates if c.opinion is BankPurpose.BENIGN), default=257)
+    return [c for c in candidates if c.opinion is not BankPurpose.BENIGN and c.distance < benign]
 
 
 def _bounded(candidates: list[Candidate]) -> tuple[Candidate, ...]:

@@ -44,7 +44,7 @@ class FramesLookup(Protocol):
         ...
 
 
-class StreamLookup:
+class StreamMatcher:
     """Looks the frames of one stream up: each as it is, the dearer looks when their time has come."""
 
     def __init__(self, frames: FramesLookup) -> None:

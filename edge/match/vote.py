@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.domain import Signal, SignalSource
 from edge.errors import InvalidInput
-from edge.match.bank.entry import Candidate, Opinion
+from edge.match.bank.entry import BankPurpose, Candidate
 
 MIN_SLOPE = 0.5
 MAX_SLOPE = 2.0
@@ -133,7 +133,7 @@ class MatchVote:
             detail += [f"offset_ms={line.offset_ms:.0f}", f"slope={line.slope:.2f}"]
         detail.append(f"distances={','.join(str(c.distance) for c in line.on)}")
         detail += [f"variant={newest.variant}", f"severity={newest.severity.value}"]
-        if newest.quarantined or newest.opinion is not Opinion.VIOLATING:
+        if newest.quarantined or newest.opinion is not BankPurpose.VIOLATING:
             detail.append("at_most=flag")
         return Signal(
             source=SignalSource.MATCH,

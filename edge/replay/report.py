@@ -11,7 +11,7 @@ from edge.clock import SystemClock
 from edge.detect import Detector
 from edge.domain import Action, Signal, SignalSource, Verdict, new_stream_id
 from edge.errors import GateError
-from edge.match import ITEM_SPAN_MS, Heard, Listening, Matcher, available, heard_in
+from edge.match import ITEM_SPAN_MS, AudioItems, AudioMatcher, Matcher, audio_items_of, available
 from edge.policy import Policy
 from edge.stream import StreamPipeline, open_media_file
 
@@ -61,7 +61,7 @@ class Replay:
         match = self._policy.match
         wanted = match.enabled and match.sound_action is not Action.PASS
         listens = wanted and self._matcher.has_sound and available()
-        return _Sound(heard_in(path) if listens else iter(()), self._matcher)
+        return _Sound(audio_items_of(path) if listens else iter(()), self._matcher)
 
     def _judge(self, path: Path, windows: bool) -> dict[str, Any]:
         first: dict[Action, float] = {}
@@ -118,7 +118,7 @@ class Replay:
                 {
                     "entry": match.entry,
                     "category": match.category,
-                    "by": "sound" if match.by is SignalSource.SOUND else "picture",
+                    "by": "sound" if match.by is SignalSource.AUDIO else "picture",
                     "first_s": match.first_s,
                     "last_s": match.last_s,
                     "distance": match.distance,
@@ -135,10 +135,10 @@ class Replay:
 class _Sound:
     """Known sound of a file, as its media time goes on."""
 
-    def __init__(self, heard: Iterator[Heard], matcher: Matcher) -> None:
+    def __init__(self, heard: Iterator[AudioItems], matcher: Matcher) -> None:
         self._heard = heard
-        self._listening = Listening(matcher)
-        self._next: Heard | None = None
+        self._listening = AudioMatcher(matcher)
+        self._next: AudioItems | None = None
 
     def until(self, pts_ms: int | None) -> tuple[Signal, ...]:
         """Known sound up to ``pts_ms``, None for the end; it comes when all of its items' sound has."""

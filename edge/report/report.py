@@ -45,7 +45,7 @@ class AppUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class UsageFigures:
     streams: int
     """Publishes that were let in and watched."""
     stream_hours: float
@@ -57,7 +57,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
+class CutFigures:
     cuts: int
     confirmed: Share
     """Of all cuts, by now."""
@@ -71,7 +71,7 @@ class Cuts:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class BlockFigures:
     """By decision: a broadcaster, a key and an address that one decision blocks are one."""
 
     made: int
@@ -88,7 +88,7 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Appeals:
+class AppealFigures:
     filed: int
     granted: Share
     """Of those that were decided."""
@@ -104,15 +104,15 @@ class Report:
     since_ms: int
     until_ms: int
     made_ms: int
-    usage: Usage
+    usage: UsageFigures
     flags: int
     flag_reviews: Reviewed
-    cuts: Cuts
+    cuts: CutFigures
     shadow_flags: int
     """Decided in shadow mode: recorded, not acted upon."""
     shadow_cuts: int
-    blocks: Blocks
-    appeals: Appeals
+    blocks: BlockFigures
+    appeals: AppealFigures
     policy_changes: int
     by_category: Mapping[str, Group]
     by_source: Mapping[str, Group]
@@ -232,7 +232,7 @@ class Counting:
             since_ms=since_ms,
             until_ms=until_ms,
             made_ms=made_ms,
-            usage=Usage(
+            usage=UsageFigures(
                 streams=sum(streams for streams, _ in self._apps.values()),
                 stream_hours=hours,
                 refused=_sorted(self._refused),
@@ -249,7 +249,7 @@ class Counting:
             ),
             flags=flags.all,
             flag_reviews=flags.done(),
-            cuts=Cuts(
+            cuts=CutFigures(
                 cuts=cuts.all,
                 confirmed=share(self._confirmed, cuts.all),
                 alarms=share(self._alarms, cuts.all),
@@ -271,7 +271,7 @@ class Counting:
         group = self._groups["app"].get(app or "none")
         return 0 if group is None else group.cuts.all
 
-    def _blocks(self) -> Blocks:
+    def _blocks(self) -> BlockFigures:
         made = self._decisions.values()
         by_source: dict[str, int] = {}
         by_category: dict[str, int] = {}
@@ -279,7 +279,7 @@ class Counting:
             by_source[each.source] = by_source.get(each.source, 0) + 1
             by_category[each.category] = by_category.get(each.category, 0) + 1
         provisional = sum(each.provisional for each in made)
-        return Blocks(
+        return BlockFigures(
             made=len(made),
             permanent=sum(each.permanent for each in made),
             by_source=_sorted(by_source),
@@ -289,10 +289,10 @@ class Counting:
             lapsed=share(sum(each.lapsed and each.provisional for each in made), provisional),
         )
 
-    def _appeals_done(self) -> Appeals:
+    def _appeals_done(self) -> AppealFigures:
         granted = self._appeals[AppealState.GRANTED.value]
         denied = self._appeals[AppealState.DENIED.value]
-        return Appeals(
+        return AppealFigures(
             filed=sum(self._appeals.values()),
             granted=share(granted, granted + denied),
             denied=denied,

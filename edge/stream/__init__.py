@@ -2,13 +2,13 @@
 
 from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
-from edge.stream.frame_roles import Schedule, Taps
+from edge.stream.frame_roles import FrameRoles, Schedule
 from edge.stream.media_file import MediaFile, open_media_file
 from edge.stream.pipeline import Judgement, PipelineCounters, StreamPipeline
 from edge.stream.ports import DetectorPort, DetectWindowPort
 from edge.stream.pull import PullSettings, PullSource
 from edge.stream.ring import Ring
-from edge.stream.sampling import Feed, Plan, Sampler
+from edge.stream.sampling import Disposition, Sampler, UnitPlan
 from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
 
@@ -17,21 +17,21 @@ __all__ = [
     "Decoder",
     "DetectWindowPort",
     "DetectorPort",
-    "Feed",
+    "Disposition",
     "FileCodec",
+    "FrameRoles",
     "Judgement",
     "MediaFile",
     "PipelineCounters",
-    "Plan",
     "PullSettings",
     "PullSource",
     "Ring",
     "Sampler",
     "Schedule",
     "StreamPipeline",
-    "Taps",
     "TierState",
     "Timestamps",
+    "UnitPlan",
     "codec_named",
     "open_media_file",
 ]

@@ -15,8 +15,8 @@ from av.audio.codeccontext import AudioCodecContext
 
 from edge.domain import Audio, Signal
 from edge.errors import GateError, InvalidInput, UnsupportedCodec
-from edge.match import Heard, Hearing, Listening
-from edge.match.audio.audio_matcher import SoundLookup
+from edge.match import AudioFingerprinter, AudioItems, AudioMatcher
+from edge.match.audio.audio_matcher import AudioLookup
 from edge.match.audio.chromaprint import Items
 from edge.stream.timestamps import Timestamps
 
@@ -38,13 +38,13 @@ _MOST_BROKEN: Final = 32
 class StreamAudio:
     """Used from one thread. Raises ConfigError where libchromaprint is missing."""
 
-    def __init__(self, banks: SoundLookup) -> None:
+    def __init__(self, banks: AudioLookup) -> None:
         self.problems: Counter[str] = Counter()
         """What was left out, by reason, since it was last cleared."""
         self.off = False
         """Nothing more of this stream is decoded."""
-        self._hearing = Hearing()
-        self._listening = Listening(banks)
+        self._hearing = AudioFingerprinter()
+        self._listening = AudioMatcher(banks)
         self._timestamps = Timestamps()
         self._decoder: AudioCodecContext | None = None
         self._format: tuple[str, bytes] | None = None
@@ -72,7 +72,7 @@ class StreamAudio:
             self._end("audio_broken")
         return ()
 
-    def _look_up(self, heard: list[Heard]) -> tuple[Signal, ...]:
+    def _look_up(self, heard: list[AudioItems]) -> tuple[Signal, ...]:
         """What follows on one another at once: a lookup costs much the same for one item and for eight."""
         signals: tuple[Signal, ...] = ()
         run: list[Items] = []
@@ -90,7 +90,7 @@ class StreamAudio:
     def _listen(self, run: list[Items], start_ms: float) -> tuple[Signal, ...]:
         return self._listening.add(np.concatenate(run), start_ms) if run else ()
 
-    def _unit(self, pts_ms: int, data: bytes) -> list[Heard]:
+    def _unit(self, pts_ms: int, data: bytes) -> list[AudioItems]:
         pts_ms, _ = self._timestamps.advance(pts_ms, pts_ms)
         try:
             assert self._decoder is not None

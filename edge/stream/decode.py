@@ -19,11 +19,11 @@ from edge.stream.ports import Luma
 
 MAX_EXTRADATA_BYTES = 64 * 1024
 MAX_SIDE = 8192
-FRUITLESS_UNITS = 60
+UNDECODABLE_UNITS = 60
 """Units fed in a row without a whole frame before a stream counts as broken."""
-FRUITLESS_MS = 5_000
+UNDECODABLE_MS = 5_000
 """The same in media time, for streams of low frame rates …"""
-_FRUITLESS_MIN_UNITS = 8
+_UNDECODABLE_MIN_UNITS = 8
 """… but not before a decoder that holds frames back had a chance."""
 
 # Plane 0 is 8-bit luma, one byte a pixel.
@@ -55,8 +55,8 @@ class Decoder:
         """Frames that came out."""
         self._context = _open(codec, extradata)
         self._reformatter = VideoReformatter()
-        self._fruitless_units = 0
-        self._fruitless_since_ms: int | None = None
+        self._undecodable_units = 0
+        self._undecodable_since_ms: int | None = None
         self.size: tuple[int, int] | None = None
         """``(height, width)`` of the last frame."""
 
@@ -73,13 +73,13 @@ class Decoder:
         """
         if not unit.data:
             self.errors["empty_unit"] += 1
-            self._fruitless(unit, [])
+            self._undecodable(unit, [])
             return []
         packet = av.Packet(unit.data)
         packet.pts, packet.dts = unit.pts_ms, unit.dts_ms
         packet.is_keyframe = unit.keyframe
         frames = self._send(packet)
-        self._fruitless(unit, frames)
+        self._undecodable(unit, frames)
         return frames
 
     def drain(self) -> list[VideoFrame]:
@@ -136,22 +136,22 @@ class Decoder:
         for ever."""
         whole = any(not frame.is_corrupt for frame in frames)
         if whole:
-            self._fruitless_units, self._fruitless_since_ms = 0, None
+            self._undecodable_units, self._undecodable_since_ms = 0, None
         return whole
 
-    def _fruitless(self, unit: AccessUnit, frames: list[VideoFrame]) -> None:
+    def _undecodable(self, unit: AccessUnit, frames: list[VideoFrame]) -> None:
         if self._is_fruit(frames):
             return
-        self._fruitless_units += 1
-        if self._fruitless_since_ms is None:
-            self._fruitless_since_ms = unit.dts_ms
-        fruitless_ms = unit.dts_ms - self._fruitless_since_ms
-        if self._fruitless_units >= FRUITLESS_UNITS or (
-            fruitless_ms >= FRUITLESS_MS and self._fruitless_units >= _FRUITLESS_MIN_UNITS
+        self._undecodable_units += 1
+        if self._undecodable_since_ms is None:
+            self._undecodable_since_ms = unit.dts_ms
+        undecodable_ms = unit.dts_ms - self._undecodable_since_ms
+        if self._undecodable_units >= UNDECODABLE_UNITS or (
+            undecodable_ms >= UNDECODABLE_MS and self._undecodable_units >= _UNDECODABLE_MIN_UNITS
         ):
             raise BrokenMedia(
-                f"{self.codec}: nothing decodable in {self._fruitless_units} access units "
-                f"({fruitless_ms} ms of media)"
+                f"{self.codec}: nothing decodable in {self._undecodable_units} access units "
+                f"({undecodable_ms} ms of media)"
             )
 
 

@@ -20,7 +20,7 @@ PAUSE_INTERVALS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Taps:
+class FrameRoles:
     """What one decoded frame is for.
 
     ``keep``: its plane is part of a sample, now or soon. ``keep_previous``: the frame before it is, as it
@@ -34,8 +34,8 @@ class Taps:
     late: bool = False
 
 
-_NOTHING = Taps()
-_LATE = Taps(late=True)
+_NOTHING = FrameRoles()
+_LATE = FrameRoles(late=True)
 
 
 class Schedule:
@@ -128,7 +128,7 @@ class Schedule:
         self._previous_ms = None
         self._previous_kept = False
 
-    def frame(self, pts_ms: int, *, want: bool = False, force: bool = False) -> Taps:
+    def frame(self, pts_ms: int, *, want: bool = False, force: bool = False) -> FrameRoles:
         """What the next decoded frame is for. A frame that is not after the one before is for nothing.
 
         ``want``: keep it in any case; ``force``: keep it and take the sample now.
@@ -148,7 +148,7 @@ class Schedule:
             self._kept.append(pts_ms)
         self._previous_kept = keep
         sample = self._sample(pts_ms, force) if due and self._enough() else None
-        return Taps(keep, keep_previous, sample)
+        return FrameRoles(keep, keep_previous, sample)
 
     def leftovers(self) -> tuple[int, int, int] | None:
         """The last three kept frames, the last repeated where there are fewer; None without any."""

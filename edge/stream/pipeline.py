@@ -9,24 +9,24 @@ from edge.clock import Clock
 from edge.decide import Decider
 from edge.domain import AccessUnit, Sample, Signal, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
-from edge.match import Matcher, MatchVote, StreamLookup
+from edge.match import Matcher, MatchVote, StreamMatcher
 from edge.policy import Policy
 from edge.stream.assembly import SampleAssembly
 from edge.stream.backlog import Backlog
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec
-from edge.stream.decode import FRUITLESS_MS, Decoder
+from edge.stream.decode import UNDECODABLE_MS, Decoder
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
 from edge.stream.ports import DetectorPort
 from edge.stream.ring import Ring
-from edge.stream.sampling import Feed, Sampler
+from edge.stream.sampling import Disposition, Sampler
 from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
 from edge.telemetry.distributions import Distributions
 
 KEYFRAMELESS_UNITS = 600
 """Units before the first keyframe after which a stream counts as broken …"""
-KEYFRAMELESS_MS = 4 * FRUITLESS_MS
+KEYFRAMELESS_MS = 4 * UNDECODABLE_MS
 """… or media time: the longest usual GOP twice over."""
 TORN_MS = 400
 """Calm: a longer gap within a GOP means that the caller left media out, as it was told it may."""
@@ -52,11 +52,11 @@ class Judgement:
     score: float
     """Highest window score of any category."""
     near_match: bool
-    passed: Passed
+    passed: StageTimes
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class StageTimes:
     """When a sample passed the stages, monotonic milliseconds."""
 
     arrival_ms: float
@@ -117,7 +117,7 @@ class StreamPipeline:
         self._policy = policy
         self._detector = detector
         self._matcher = matcher
-        self._lookup = StreamLookup(matcher)
+        self._lookup = StreamMatcher(matcher)
         self._clock = clock
         self._decoder = Decoder(codec, extradata)
         self._timestamps = Timestamps()
@@ -139,7 +139,7 @@ class StreamPipeline:
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
         self._steps_ms: deque[int] = deque(maxlen=STEPS)
-        self._torn = False
+        self._gap = False
         self._rest_asked = False
         self._bitrate = BitrateJump()
         self._units = self._judged = self._jumps = 0
@@ -154,7 +154,7 @@ class StreamPipeline:
     @property
     def tier(self) -> Tier:
         """A stream that is only looked at more densely while there is time to spare is calm."""
-        calm = self._tiers.voluntary and not self._tiers.starting
+        calm = self._tiers.opportunistic and not self._tiers.starting
         return Tier.CALM if calm else self._tier
 
     @property
@@ -163,9 +163,9 @@ class StreamPipeline:
         return self._tiers.due
 
     @property
-    def voluntary(self) -> bool:
+    def opportunistic(self) -> bool:
         """Whether the newest unit was looked at densely only because there may be time for it."""
-        return self._tiers.voluntary
+        return self._tiers.opportunistic
 
     @property
     def starting(self) -> bool:
@@ -178,9 +178,9 @@ class StreamPipeline:
         return self._tiers.dense or self._sampler.decodes_all
 
     @property
-    def torn(self) -> bool:
+    def gap(self) -> bool:
         """Whether nothing is decoded before the next keyframe, as units before it are missing."""
-        return self._torn
+        return self._gap
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -243,7 +243,7 @@ class StreamPipeline:
         """
         unit = self._take(unit)
         self._follow_model(unit)
-        if self._is_torn(unit):
+        if self._has_gap(unit):
             self._errors["after_gap"] += 1
             self._backlog.skipped += 1
             return ()
@@ -257,18 +257,18 @@ class StreamPipeline:
         tier = self._tier = self._tiers.at(unit.pts_ms, unit.keyframe)
         plan = self._sampler.unit(unit.pts_ms, unit.keyframe, tier)
         match plan.feed:
-            case Feed.DROP:
+            case Disposition.DROP:
                 self._drop(unit)
                 return ()
-            case Feed.SKIP:
+            case Disposition.SKIP:
                 self._assembly.release()
                 self._hold(unit)
                 return ()
-            case Feed.CATCH_UP:
+            case Disposition.CATCH_UP:
                 self._hold(unit)
-                return () if self._torn else self._assembly.feed(self._backlog.take(plan.backlog), tier)
+                return () if self._gap else self._assembly.feed(self._backlog.take(plan.backlog), tier)
             case _:
-                return self._decode(unit, tier, restart=plan.feed is Feed.RESTART)
+                return self._decode(unit, tier, restart=plan.feed is Disposition.RESTART)
 
     def set_detector(self, detector: DetectorPort) -> None:
         """Another model for the running stream, in force between two samples.
@@ -341,7 +341,7 @@ class StreamPipeline:
         self._times.detect.add(detected_ms - taken_ms)
         self._times.hash.add(hashed_ms - detected_ms)
         self._times.decide.add(decided_ms - hashed_ms)
-        passed = Passed(
+        passed = StageTimes(
             sample.arrival_ms,
             sample.decoded_ms,
             sample.converted_ms,
@@ -383,9 +383,9 @@ class StreamPipeline:
         self._tiers.spare(ms)
         return self.needs_changed()
 
-    def give_way(self) -> None:
+    def preempt(self) -> None:
         """There is no time for what is voluntary, up to the next keyframe."""
-        self._tiers.give_way()
+        self._tiers.preempt()
 
     def ask_rest(self) -> bool:
         """All of the running GOP is needed, however long it goes on; whether that is new. For a stream of
@@ -424,7 +424,7 @@ class StreamPipeline:
         self._newest_pts_ms = max(self._newest_pts_ms, pts_ms)
         return unit
 
-    def _is_torn(self, unit: AccessUnit) -> bool:
+    def _has_gap(self, unit: AccessUnit) -> bool:
         """Whether the units before it in its GOP are missing, so that it cannot be decoded.
 
         Only a caller that was told that it may leave media out is suspected: an encoder that drops
@@ -432,13 +432,13 @@ class StreamPipeline:
         """
         step_ms = 0 if self._last_dts_ms is None else unit.dts_ms - self._last_dts_ms
         if unit.keyframe:
-            self._torn = False
+            self._gap = False
         elif self._said_needed is not None and step_ms > max(TORN_MS, 4 * self._last_step_ms):
             self._tear()
         elif step_ms > 0:
             self._steps_ms.append(step_ms)
         self._last_dts_ms, self._last_step_ms = unit.dts_ms, step_ms
-        return self._torn
+        return self._gap
 
     def _note_bitrate(self, unit: AccessUnit) -> None:
         ratio = self._policy.tiers.bitrate_jump
@@ -476,7 +476,7 @@ class StreamPipeline:
 
     def _tear(self) -> None:
         """There is no way on in this GOP; everything up to the next keyframe is passed over."""
-        self._torn = True
+        self._gap = True
         self._backlog.clear()
         self._sampler.lost()
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from edge.domain import Tier
 from edge.policy import TierPolicy
-from edge.stream.frame_roles import Schedule, Taps
+from edge.stream.frame_roles import FrameRoles, Schedule
 
 BURST_UNITS = 32
 """Most access units that one calm burst decodes, whatever the frame rate."""
@@ -36,7 +36,7 @@ SPREAD_FRAMES = 4
 """Distance of the frames of a sample that is taken by count."""
 
 
-class Feed(Enum):
+class Disposition(Enum):
     """What becomes of an access unit."""
 
     DROP = "drop"
@@ -47,16 +47,18 @@ class Feed(Enum):
     RESTART = "restart"
     """Decode as the first after skipped units: the decoder must forget what it holds."""
     CATCH_UP = "catch_up"
-    """It joins the backlog, and the oldest ``Plan.backlog`` units of that are decoded."""
+    """It joins the backlog, and the oldest ``UnitPlan.backlog`` units of that are decoded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    feed: Feed
+class UnitPlan:
+    feed: Disposition
     backlog: int = 0
 
 
-_DROP, _SKIP, _DECODE, _RESTART = (Plan(f) for f in (Feed.DROP, Feed.SKIP, Feed.DECODE, Feed.RESTART))
+_DROP, _SKIP, _DECODE, _RESTART = (
+    UnitPlan(f) for f in (Disposition.DROP, Disposition.SKIP, Disposition.DECODE, Disposition.RESTART)
+)
 
 
 class Sampler:
@@ -105,7 +107,7 @@ class Sampler:
         """What was marked as a keyframe is none: from here on nothing is skipped."""
         self._distrusted = self._long_gops = True
 
-    def unit(self, pts_ms: int, keyframe: bool, tier: Tier) -> Plan:
+    def unit(self, pts_ms: int, keyframe: bool, tier: Tier) -> UnitPlan:
         """What to do with the next access unit."""
         if self._gop_start_ms is None and not keyframe:
             return _DROP
@@ -129,7 +131,7 @@ class Sampler:
         self._burst_pts.clear()
         self._skip()
 
-    def frame(self, pts_ms: int) -> Taps:
+    def frame(self, pts_ms: int) -> FrameRoles:
         """What the next decoded frame is for."""
         if not self._schedule.running:
             return self._schedule.frame(pts_ms)
@@ -202,7 +204,7 @@ class Sampler:
         """Calm, in GOPs longer than the blind limit: half of it, so that one lost sample does no harm."""
         return max(self._tiers.blind_limit_ms // 2, 1)
 
-    def _keyframe(self, pts_ms: int) -> Plan:
+    def _keyframe(self, pts_ms: int) -> UnitPlan:
         in_step = self._backlog == 0
         if self._gop_start_ms is not None:
             gop_ms = pts_ms - self._gop_start_ms
@@ -228,7 +230,7 @@ class Sampler:
             self._start_burst(pts_ms)
         return _DECODE if in_step else _RESTART
 
-    def _alert(self, pts_ms: int) -> Plan:
+    def _alert(self, pts_ms: int) -> UnitPlan:
         if self._backlog == 0:
             self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
             return _DECODE
@@ -238,7 +240,7 @@ class Sampler:
         self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
         return self._catch_up()
 
-    def _calm(self, pts_ms: int) -> Plan:
+    def _calm(self, pts_ms: int) -> UnitPlan:
         gop_ms = pts_ms - (self._gop_start_ms or 0)
         if self._backlog > 0:
             if not self._catching_up:
@@ -265,7 +267,7 @@ class Sampler:
         sampled = self._samples and (self._sampled_ms or 0) >= (self._gop_start_ms or 0)
         return self._schedule.running and not sampled and self._gop_units <= BURST_UNITS
 
-    def _skip(self) -> Plan:
+    def _skip(self) -> UnitPlan:
         if self._backlog == 0:
             self._schedule.stop()
             self._schedule.skip()
@@ -307,9 +309,9 @@ class Sampler:
         units = -(-self._backlog // (CATCH_UP_UNITS - 1))
         self._schedule.start(pts_ms + round(units * self._unit_ms) - 2 * self._delta_ms, interval_ms)
 
-    def _catch_up(self) -> Plan:
+    def _catch_up(self) -> UnitPlan:
         self._backlog += 1
         count = min(self._backlog, CATCH_UP_UNITS)
         self._backlog -= count
         self._catching_up = self._backlog > 0
-        return Plan(Feed.CATCH_UP, count)
+        return UnitPlan(Disposition.CATCH_UP, count)

@@ -40,7 +40,7 @@ class TierState:
         return self._due_until_ms is not None and self._now_ms < self._due_until_ms
 
     @property
-    def voluntary(self) -> bool:
+    def opportunistic(self) -> bool:
         """Whether it is in alert just now, and not because that is due to it."""
         return self._tier is Tier.ALERT and not self.due
 
@@ -106,7 +106,7 @@ class TierState:
         """From the next keyframe on, the first ``ms`` of each GOP are looked at densely; 0: none."""
         self._spare_ms = ms
 
-    def give_way(self) -> None:
+    def preempt(self) -> None:
         """No voluntary alert before the next keyframe."""
         self._gave_way = True
         self._tier = Tier.ALERT if self.due else Tier.CALM

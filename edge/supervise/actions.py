@@ -10,24 +10,29 @@ from edge.contract.gen import worker_pb2
 from edge.domain import Block, Severity, Strike, SubjectKind
 from edge.errors import WorkerLost
 from edge.policy import Policy
-from edge.supervise.context import State
-from edge.supervise.enforcer import Enforcement
+from edge.supervise.context import Context
+from edge.supervise.enforcer import Enforcer
 
 log = structlog.get_logger(__name__)
 
 
-class Operating:
+class OperatorActions:
     """Durable first, then in memory and in the running streams."""
 
-    def __init__(self, state: State, enforcement: Enforcement) -> None:
-        self._state = state
-        self._enforcement = enforcement
+    def __init__(self, context: Context, enforcer: Enforcer) -> None:
+        self._context = context
+        self._enforcer = enforcer
 
     async def set_policy(self, policy: Policy, by: str, reason: str, expected_version: int) -> Policy:
         """Store a new version and apply it to the running streams."""
-        state = self._state
-        stored = await state.thread.person(
-            state.people.policy_put, policy, by, reason, state.clock.wall_ms(), expected_version or None
+        context = self._context
+        stored = await context.executor.person(
+            context.operator_ledger.policy_put,
+            policy,
+            by,
+            reason,
+            context.clock.wall_ms(),
+            expected_version or None,
         )
         self.apply_policy(stored)
         return stored
@@ -35,51 +40,53 @@ class Operating:
     def apply_policy(self, policy: Policy) -> None:
         """In force from now on, running streams included. It may be of an earlier version: a database that
         has lost its last commits counts anew."""
-        state = self._state
-        if policy == state.policy:
+        context = self._context
+        if policy == context.policy:
             return
-        log.info("policy in force", version=policy.version, before=state.policy.version)
-        state.policy = policy
-        for stream in state.registry:
-            if stream.owned:
+        log.info("policy in force", version=policy.version, before=context.policy.version)
+        context.policy = policy
+        for stream in context.registry:
+            if stream.assigned:
                 own = policy.for_publish(stream.publish)
                 if stream.media is not None:
                     stream.media.set_policy(own.tiers, own.evidence)
                 change = worker_pb2.SetPolicy(stream_id=stream.id, policy_json=own.model_dump_json())
                 with contextlib.suppress(WorkerLost):
-                    state.pool.send(stream.id, worker_pb2.ToWorker(set_policy=change))
+                    context.pool.send(stream.id, worker_pb2.ToWorker(set_policy=change))
 
     async def add_block(
         self, kind: SubjectKind, subject: str, app: str, duration_ms: int, reason: str, by: str
     ) -> Block:
         """A block by hand; running streams of the subject are cut."""
-        state = self._state
-        block = await state.thread.person(
-            state.people.add_block,
+        context = self._context
+        block = await context.executor.person(
+            context.operator_ledger.add_block,
             kind,
             subject,
             app,
             duration_ms or None,
             reason,
             by,
-            state.clock.wall_ms(),
-            state.policy.for_app(app).review,
+            context.clock.wall_ms(),
+            context.policy.for_app(app).review,
         )
         self.blocks_changed(block)
         return block
 
     async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:
         """The second person's word for a permanent block by hand, and for all of its strike."""
-        state = self._state
-        now = state.clock.wall_ms()
-        confirmed = await state.thread.person(state.people.confirm_block, block_id, reason, by, now)
+        context = self._context
+        now = context.clock.wall_ms()
+        confirmed = await context.executor.person(
+            context.operator_ledger.confirm_block, block_id, reason, by, now
+        )
         self.blocks_changed(*confirmed)
         return confirmed[0]
 
     async def lift_block(self, block_id: str, reason: str, by: str) -> Block:
-        state = self._state
-        block = await state.thread.person(
-            state.people.lift_block, block_id, reason, by, state.clock.wall_ms()
+        context = self._context
+        block = await context.executor.person(
+            context.operator_ledger.lift_block, block_id, reason, by, context.clock.wall_ms()
         )
         self.blocks_changed(block)
         return block
@@ -95,17 +102,17 @@ class Operating:
         incident_id: str | None,
     ) -> tuple[Strike, tuple[Block, ...]]:
         """A strike by hand, with the ladder's block; running streams of the broadcaster are cut."""
-        state = self._state
-        strike, blocks = await state.thread.person(
-            state.people.add_strike,
-            state.policy,
+        context = self._context
+        strike, blocks = await context.executor.person(
+            context.operator_ledger.add_strike,
+            context.policy,
             broadcaster,
             app,
             category,
             severity,
             reason,
             by,
-            state.clock.wall_ms(),
+            context.clock.wall_ms(),
             incident_id,
         )
         self.blocks_changed(*blocks)
@@ -113,10 +120,10 @@ class Operating:
 
     async def pardon_strike(self, strike_id: str, reason: str, by: str) -> Strike:
         """The strike as if it had never happened."""
-        state = self._state
-        now = state.clock.wall_ms()
-        strike, undone = await state.thread.person(
-            state.people.pardon_strike, state.policy, strike_id, reason, by, now
+        context = self._context
+        now = context.clock.wall_ms()
+        strike, undone = await context.executor.person(
+            context.operator_ledger.pardon_strike, context.policy, strike_id, reason, by, now
         )
         self.blocks_changed(*undone.changed)
         return strike
@@ -124,5 +131,5 @@ class Operating:
     def blocks_changed(self, *blocks: Block) -> None:
         """In force from now on: running streams that a new one names are cut."""
         for block in blocks:
-            self._state.view.add(block)
-        self._enforcement.blocks_apply(blocks)
+            self._context.view.add(block)
+        self._enforcer.blocks_apply(blocks)

@@ -12,9 +12,9 @@ from edge.errors import CapacityExceeded
 from edge.notices.notice import block_notice
 from edge.policy import FailureMode
 from edge.servers.gatekeeper import Admission
-from edge.supervise.context import State
+from edge.supervise.context import Context
 from edge.supervise.registry import LiveStream, Phase
-from edge.supervise.usage_counter import Tally
+from edge.supervise.usage_counter import UsageCounter
 
 _REUSED_AFTER_MS: Final = 10_000.0
 """A stream that nobody watches has this long to be watched before its connection may be another's."""
@@ -22,19 +22,19 @@ _REUSED_AFTER_MS: Final = 10_000.0
 log = structlog.get_logger(__name__)
 
 
-class Admissions:
+class Admitter:
     """``forget(stream, reason)`` ends a live stream whose connection has been taken over;
     ``refused_again(publish)`` hears of every publish that a block refuses."""
 
     def __init__(
         self,
-        state: State,
-        tally: Tally,
+        context: Context,
+        usage: UsageCounter,
         forget: Callable[[LiveStream, str], None],
         refused_again: Callable[[Publish], None],
     ) -> None:
-        self._state = state
-        self._tally = tally
+        self._context = context
+        self._usage = usage
         self._forget = forget
         self._refused_again = refused_again
 
@@ -42,25 +42,25 @@ class Admissions:
         """The same live connection gets the same answer again. ``client``: the peer that asks; the streams
         of each are bounded, so that none can take the places of all."""
         admission = self._admission(publish, client)
-        self._state.metrics.admissions.labels(admission.reason).inc()
+        self._context.metrics.admissions.labels(admission.reason).inc()
         if not admission.allowed:
-            self._tally.refused(publish.app, admission.reason)
+            self._usage.refused(publish.app, admission.reason)
         return admission
 
     def _admission(self, publish: Publish, client: str) -> Admission:
-        state = self._state
-        if state.draining:
+        context = self._context
+        if context.draining:
             return _refused("draining")
-        block = state.view.check(publish, state.clock.wall_ms())
+        block = context.view.check(publish, context.clock.wall_ms())
         if block is not None:
             self._refused_again(publish)
-            return _refused("blocked", block, state.clock.wall_ms())
-        if state.thread.down:
-            mode = state.policy.for_publish(publish).failure.on_ledger_down
-            state.metrics.failure_mode.labels("on_ledger_down", mode.value).inc()
+            return _refused("blocked", block, context.clock.wall_ms())
+        if context.executor.down:
+            mode = context.policy.for_publish(publish).failure.on_ledger_down
+            context.metrics.failure_mode.labels("on_ledger_down", mode.value).inc()
             if mode is FailureMode.DENY:
                 return _refused("ledger_down")
-        known = state.registry.by_connection(publish.server, publish.connection)
+        known = context.registry.by_connection(publish.server, publish.connection)
         if known is not None:
             if known.publish == publish and not known.cutting:
                 return Admission(allowed=True, stream_id=known.id, reason="admitted")
@@ -69,31 +69,31 @@ class Admissions:
                 return _refused("capacity")
             # The server uses the reference again: its old connection is gone.
             self._forget(known, "replaced")
-        if state.pool.full:
-            mode = state.policy.for_publish(publish).failure.on_capacity
-            state.metrics.failure_mode.labels("on_capacity", mode.value).inc()
+        if context.pool.full:
+            mode = context.policy.for_publish(publish).failure.on_capacity
+            context.metrics.failure_mode.labels("on_capacity", mode.value).inc()
             if mode is FailureMode.DENY:
                 return _refused("capacity")
-        if client and state.registry.admitted_for(client) >= state.settings.limits.max_streams_per_client:
+        if client and context.registry.admitted_for(client) >= context.settings.limits.max_streams_per_client:
             return _refused("capacity")
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,
             admitted_by=client,
-            started_ms=state.clock.wall_ms(),
-            idle_since_ms=state.clock.monotonic_ms(),
+            started_ms=context.clock.wall_ms(),
+            idle_since_ms=context.clock.monotonic_ms(),
         )
         try:
-            state.registry.add(stream)
+            context.registry.add(stream)
         except CapacityExceeded:
             return _refused("capacity")
-        state.metrics.streams.set(len(state.registry))
+        context.metrics.streams.set(len(context.registry))
         return Admission(allowed=True, stream_id=stream.id, reason="admitted")
 
     def _is_on_air(self, known: LiveStream) -> bool:
         """Whether a stream may still go on. A server may ask for a second publish on its connection, refuse
         that by itself and let the first go on, which must not be forgotten for it."""
-        idle_ms = self._state.clock.monotonic_ms() - known.idle_since_ms
+        idle_ms = self._context.clock.monotonic_ms() - known.idle_since_ms
         return known.pulls == 0 and (known.phase is Phase.WATCHED or idle_ms < _REUSED_AFTER_MS)
 
 

@@ -35,7 +35,7 @@ Stands = Callable[[], Awaitable[bool]]
 log = structlog.get_logger(__name__)
 
 
-class KnownFootage:
+class BankUpdates:
     """Changes banks; ``changed`` tells the workers to read them anew."""
 
     def __init__(self, directory: Path, metrics: Metrics, clock: Clock, changed: Callable[[], None]) -> None:
@@ -128,7 +128,7 @@ class KnownFootage:
                 manifest, _ = await asyncio.to_thread(read_manifest, path.with_name(f"{bank}.bank"))
                 limit = manifest.info.runaway_streams
                 now = self._clock.monotonic_ms()
-                by_sound = signal.source is SignalSource.SOUND
+                by_sound = signal.source is SignalSource.AUDIO
                 key = f"sound {signal.entry}" if by_sound else signal.entry
                 if not self._guard.observe(now, bank, key, stream_id, limit):
                     continue

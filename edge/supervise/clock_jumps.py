@@ -14,7 +14,7 @@ _SLEW = 0.001
 slews."""
 
 
-class ClockSteps:
+class ClockJumps:
     """Compares the clocks at every look.
 
     A step ahead that is not undone is trusted when as much time has gone by as it was long, a day at the

@@ -8,23 +8,23 @@ from edge.clock import Clock
 from edge.config import Settings
 from edge.ledger import AdmissionView, DurableLedger, Ledger
 from edge.policy import Policy
-from edge.supervise.ledger_executor import LedgerThread
+from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.registry import Registry
 from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 
 
 @dataclass(slots=True)
-class State:
+class Context:
     """Lives in one event loop; only ``policy``, ``draining`` and ``stopped`` are ever replaced."""
 
     settings: Settings
     metrics: Metrics
     clock: Clock
     ledger: DurableLedger
-    people: Ledger
+    operator_ledger: Ledger
     """The same one for what people change, which waits longer for another writer."""
-    thread: LedgerThread
+    executor: LedgerExecutor
     view: AdmissionView
     registry: Registry
     pool: WorkerPool

@@ -31,10 +31,10 @@ from edge.notices.notice import block_notice
 from edge.policy import Policy
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import CallerGone, Cutter
-from edge.supervise.evidence_requests import Recording
-from edge.supervise.incident_progress import RETRIES, RETRY_S, Marks
-from edge.supervise.ledger_executor import LedgerThread
-from edge.supervise.orphaned_cuts import Resuming
+from edge.supervise.evidence_requests import EvidenceRequests
+from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
+from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.orphaned_cuts import OrphanedCuts
 from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
@@ -46,14 +46,14 @@ _RECORD_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Enforcement:
+class Enforcer:
     """Acts on FLAG and CUT, and on blocks that concern running streams."""
 
     def __init__(
         self,
         registry: Registry,
         ledger: DurableLedger,
-        thread: LedgerThread,
+        executor: LedgerExecutor,
         view: AdmissionView,
         cutter: Cutter,
         connectors: Mapping[str, Connector],
@@ -70,7 +70,7 @@ class Enforcement:
         for next. ``ended``: what is cut is gone."""
         self._registry = registry
         self._ledger = ledger
-        self._thread = thread
+        self._executor = executor
         self._view = view
         self._cutter = cutter
         self._connectors = connectors
@@ -81,9 +81,9 @@ class Enforcement:
         self._show_media = show_media
         self._ended = ended
         self._tasks = Tasks()
-        self._marks = Marks(ledger, thread)
-        self._recording = Recording(evidence_dir, pool, self._marks, metrics, clock)
-        self.orphans = Resuming(cutter, connectors, self._marks, metrics, clock, cut_limit_ms)
+        self._progress = IncidentProgress(ledger, executor)
+        self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, metrics, clock)
+        self.orphans = OrphanedCuts(cutter, connectors, self._progress, metrics, clock, cut_limit_ms)
         """Cuts of an earlier run, and of callers that are gone."""
 
     # what the gate asks for
@@ -113,7 +113,7 @@ class Enforcement:
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
         answer = self._answer(stream, verdict, "", block)
         self._tasks.run(self._close_publisher(stream, verdict, answer, None))
-        self._tasks.run(self._marks.stream_cut(stream, reason, block, self._clock.wall_ms()))
+        self._tasks.run(self._progress.stream_cut(stream, reason, block, self._clock.wall_ms()))
 
     def blocks_apply(self, blocks: Iterable[Block]) -> None:
         """Cut every running stream that one of ``blocks``, new ones, names."""
@@ -139,7 +139,7 @@ class Enforcement:
         self._cutter.abandon(stream.id)
 
     def evidence_saved(self, event: worker_pb2.EvidenceSaved) -> None:
-        self._recording.clip_saved(event)
+        self._evidence.clip_saved(event)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for what is under way; used before the process stops."""
@@ -154,10 +154,10 @@ class Enforcement:
             self._tell(stream, self._answer(stream, verdict, incident.id, None))
         if not shown:
             await self._show_media(stream)
-        saved = self._recording.save_clip(incident)
+        saved = self._evidence.save_clip(incident)
         if not await self._recorded(incident):
             await self._record_again(incident)
-        await self._recording.write(await self._recording.clip(incident, saved))
+        await self._evidence.write(await self._evidence.clip(incident, saved))
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
         crash_point("cut.verdict")
@@ -167,7 +167,7 @@ class Enforcement:
         blocks: tuple[Block, ...]
         sanction = sanction_of(policy, incident)
         recording = asyncio.ensure_future(
-            self._thread.urgent(self._ledger.record_violation, incident, sanction, incident.created_ms)
+            self._executor.urgent(self._ledger.record_violation, incident, sanction, incident.created_ms)
         )
         try:
             # What is decided gets on record also when the gate stops meanwhile.
@@ -198,20 +198,20 @@ class Enforcement:
             # After the CUT is told, and before the stream may be forgotten: to hand over much takes a while.
             await asyncio.sleep(0)
             await self._show_media(stream)
-            saved = self._recording.save_clip(incident)
+            saved = self._evidence.save_clip(incident)
             crash_point("cut.evidence")
             asked.set()
-            incident = await self._recording.clip(incident, saved)
+            incident = await self._evidence.clip(incident, saved)
             # The clip is on record whether or not the cut is ever confirmed.
             done, _ = await asyncio.wait({closing}, timeout=_RECORD_S)
             if not done:
-                await self._recording.write(incident)
+                await self._evidence.write(incident)
         except asyncio.CancelledError:
             closing.cancel()
             raise
         closed = await closing
         path = incident.evidence_path
-        await self._recording.write(dataclasses.replace(closed or incident, evidence_path=path))
+        await self._evidence.write(dataclasses.replace(closed or incident, evidence_path=path))
 
     async def _close_publisher(
         self,
@@ -257,7 +257,7 @@ class Enforcement:
         log.info("cut confirmed", stream_id=stream.id, by=outcome.by, attempts=outcome.attempts)
         if incident is not None:
             incident = dataclasses.replace(incident, cut_confirmed_ms=confirmed_ms, confirmed_by=outcome.by)
-            await self._marks.cut_confirmed(incident.id, confirmed_ms, outcome.by)
+            await self._progress.cut_confirmed(incident.id, confirmed_ms, outcome.by)
             crash_point("cut.marked_confirmed")
         await self._over(stream, evidence_asked)
         return incident
@@ -287,7 +287,7 @@ class Enforcement:
         )
         incident = incident or await self._opened(stream, verdict)
         now = self._clock.wall_ms()
-        self._tasks.run(self._marks.cut_unconfirmed(incident.id, now, "limit"))
+        self._tasks.run(self._progress.cut_unconfirmed(incident.id, now, "limit"))
         return dataclasses.replace(incident, cut_unconfirmed_ms=now, cut_unconfirmed_reason="limit")
 
     async def _opened(self, stream: LiveStream, verdict: Verdict) -> Incident:
@@ -300,7 +300,7 @@ class Enforcement:
     async def _recorded(self, incident: Incident) -> bool:
         """Puts an incident that rests on no violation on record; whether that has worked."""
         try:
-            await self._thread.call(self._ledger.record_incident, incident, incident.created_ms)
+            await self._executor.call(self._ledger.record_incident, incident, incident.created_ms)
         except Exception as error:  # whatever it is, people are to see the incident
             log.error("incident is not on record yet", incident_id=incident.id, error=str(error))
             return False
@@ -310,20 +310,20 @@ class Enforcement:
         """Until it is on record. The caller has been told its id."""
         for _ in range(RETRIES):
             await asyncio.sleep(RETRY_S)
-            await self._thread.back()
+            await self._executor.back()
             if await self._recorded(incident):
                 return
         log.critical("incident given up", incident_id=incident.id)
 
     async def _mark_asked(self, incident: Incident) -> None:
-        await self._marks.cut_asked(incident.id, incident.cut_asked_ms or 0, incident.durable_ms)
+        await self._progress.cut_asked(incident.id, incident.cut_asked_ms or 0, incident.durable_ms)
         crash_point("cut.marked_asked")
 
     async def _retry_violation(self, incident: Incident, sanction: Sanction) -> None:
         while True:
             await asyncio.sleep(RETRY_S)
             try:
-                violation: Violation = await self._thread.call(
+                violation: Violation = await self._executor.call(
                     self._ledger.record_violation, incident, sanction, incident.created_ms
                 )
             except Exception as error:
@@ -361,8 +361,8 @@ class Enforcement:
 
     def _tell(self, stream: LiveStream, answer: gate_pb2.WatchResponse) -> None:
         stream.action = convert.action_from_proto(answer.verdict.action)
-        if stream.answers is not None:
-            stream.answers.put(answer)
+        if stream.responses is not None:
+            stream.responses.put(answer)
 
     def _connector(self, stream: LiveStream) -> Connector:
         return self._connectors.get(stream.publish.server, self._caller)

@@ -13,7 +13,7 @@ from edge.contract.gen import worker_pb2
 from edge.domain import Incident
 from edge.errors import WorkerLost
 from edge.evidence import write_incident_record
-from edge.supervise.incident_progress import Marks
+from edge.supervise.incident_progress import IncidentProgress
 from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 
@@ -22,16 +22,16 @@ _CLIP_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-class Recording:
+class EvidenceRequests:
     """Asks workers for clips and writes what they are evidence of."""
 
     def __init__(
-        self, directory: Path, pool: WorkerPool, marks: Marks, metrics: Metrics, clock: Clock
+        self, directory: Path, pool: WorkerPool, progress: IncidentProgress, metrics: Metrics, clock: Clock
     ) -> None:
         self._directory = directory
         self._clips = metrics.evidence_clips
         self._pool = pool
-        self._marks = marks
+        self._progress = progress
         self._clock = clock
         self._saving: dict[str, asyncio.Future[str | None]] = {}
 
@@ -69,7 +69,7 @@ class Recording:
         self._clips.labels("missing" if path is None else "saved").inc()
         if path is None:
             return incident
-        await self._marks.evidence(incident.id, path, self._clock.wall_ms())
+        await self._progress.evidence(incident.id, path, self._clock.wall_ms())
         return dataclasses.replace(incident, evidence_path=path)
 
     async def write(self, incident: Incident) -> None:

@@ -8,8 +8,8 @@ import structlog
 
 from edge.errors import GateError
 from edge.ledger import AdmissionView
-from edge.supervise.clock_jumps import ClockSteps
-from edge.supervise.context import State
+from edge.supervise.clock_jumps import ClockJumps
+from edge.supervise.context import Context
 
 _EXPIRE_MS = 600_000
 _SETTLE_MS = 5_000
@@ -19,7 +19,7 @@ _SAY_MS = 60_000
 log = structlog.get_logger(__name__)
 
 
-class Endings:
+class Expiry:
     """Does neither by a wall clock that has stepped: the times take effect by themselves anyway, and what is
     put on record cannot be taken back. When the clock was set back, the blocks that had ended by what it said
     before are loaded again, at once.
@@ -27,12 +27,12 @@ class Endings:
     ``settle``: puts on record what nobody has reviewed in time; may raise GateError.
     """
 
-    def __init__(self, state: State, settle: Callable[[], Awaitable[None]]) -> None:
-        self._state = state
+    def __init__(self, context: Context, settle: Callable[[], Awaitable[None]]) -> None:
+        self._context = context
         self._settle = settle
-        self._clock = state.clock
+        self._clock = context.clock
         now = self._clock.monotonic_ms()
-        self._steps = ClockSteps(self._clock.wall_ms(), now)
+        self._steps = ClockJumps(self._clock.wall_ms(), now)
         self._stepped = False
         self._said_ms = now - _SAY_MS
         self._expire_at_ms = now + _EXPIRE_MS
@@ -40,17 +40,17 @@ class Endings:
 
     async def sweep(self) -> None:
         """Once a second. Waits for the ledger."""
-        state = self._state
+        context = self._context
         if self._clock_is_trusted():
             # Nothing may be awaited between the look at the clock and what is done by it.
             now = self._clock.monotonic_ms()
             if now >= self._expire_at_ms:
                 self._expire_at_ms = now + _EXPIRE_MS
-                state.view.expire(self._clock.wall_ms())
-            if now >= self._settle_at_ms and not state.thread.down:
+                context.view.expire(self._clock.wall_ms())
+            if now >= self._settle_at_ms and not context.executor.down:
                 self._settle_at_ms = now + _SETTLE_MS
                 await self._put_on_record()
-        if state.view.lacks(self._clock.wall_ms()) and not state.thread.down:
+        if context.view.lacks(self._clock.wall_ms()) and not context.executor.down:
             await self._load_again()
 
     def _clock_is_trusted(self) -> bool:
@@ -80,7 +80,7 @@ class Endings:
             log.warning("what nobody has reviewed waits for the ledger", error=str(error))
 
     async def _load_again(self) -> None:
-        view, ledger = self._state.view, self._state.ledger
+        view, ledger = self._context.view, self._context.ledger
         now = self._clock.wall_ms()
         added = view.added()
 
@@ -91,7 +91,7 @@ class Endings:
 
         with view.changes() as changed:
             try:
-                fresh = await self._state.thread.call(read)
+                fresh = await self._context.executor.call(read)
             except GateError as error:
                 log.warning("the blocks that the clock had ended wait for the ledger", error=str(error))
                 return

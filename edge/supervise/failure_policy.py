@@ -5,22 +5,22 @@ from __future__ import annotations
 from edge.contract.gen import gate_pb2
 from edge.domain import Action, Verdict
 from edge.policy import FailureMode, Mode
-from edge.supervise.context import State
-from edge.supervise.enforcer import Enforcement
+from edge.supervise.context import Context
+from edge.supervise.enforcer import Enforcer
 from edge.supervise.registry import LiveStream
 
 
-class Failures:
+class FailureResponse:
     """Says it to the caller, counts it, and applies the policy's failure mode."""
 
-    def __init__(self, state: State, enforcement: Enforcement) -> None:
-        self._state = state
-        self._enforcement = enforcement
+    def __init__(self, context: Context, enforcer: Enforcer) -> None:
+        self._context = context
+        self._enforcer = enforcer
 
     def degraded(self, stream: LiveStream, degraded: gate_pb2.Degraded) -> None:
         """Tell the caller of something that was not judged."""
-        if stream.answers is not None:
-            stream.answers.put(
+        if stream.responses is not None:
+            stream.responses.put(
                 gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, degraded=degraded)
             )
 
@@ -30,23 +30,23 @@ class Failures:
         self._apply_failure_mode(stream)
 
     def _apply_failure_mode(self, stream: LiveStream) -> None:
-        policy = self._state.policy.for_publish(stream.publish)
+        policy = self._context.policy.for_publish(stream.publish)
         mode = policy.failure.on_gate_degraded
-        self._state.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
+        self._context.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
         if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
-            self._enforcement.cut_without_strike(stream, "degraded")
+            self._enforcer.cut_without_strike(stream, "degraded")
 
     def blind(self, stream: LiveStream) -> None:
         """The stream's blind time is past its limit. Where its worker has judged nothing of it at all, the
         gate has failed it as well."""
-        policy = self._state.policy.for_publish(stream.publish)
+        policy = self._context.policy.for_publish(stream.publish)
         action = policy.failure.on_blind
         shadow = policy.mode is Mode.SHADOW
         if action is Action.CUT and not shadow:
-            self._enforcement.cut_without_strike(stream, "blind")
+            self._enforcer.cut_without_strike(stream, "blind")
         elif action is not Action.PASS:
             verdict = Verdict(action, -1, stream.cleared_pts_ms, reason="blind", shadow=shadow)
-            self._enforcement.flag(stream, verdict)
+            self._enforcer.flag(stream, verdict)
         if not stream.judged and not stream.cutting:
             self._apply_failure_mode(stream)
 
@@ -54,5 +54,5 @@ class Failures:
         """Its media has ended workers, and is in one for evidence; an incident for people, and the failure
         mode."""
         verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason="quarantined")
-        self._enforcement.flag(stream, verdict, shown=True)
+        self._enforcer.flag(stream, verdict, shown=True)
         self.unwatched(stream, "quarantined", detail)

@@ -18,23 +18,23 @@ from edge.policy import Policy
 from edge.servers.connector import Connector
 from edge.servers.gatekeeper import Admission
 from edge.servers.grpc_caller import CallerConnector
-from edge.supervise.actions import Operating
-from edge.supervise.admission import Admissions
-from edge.supervise.bank_updates import KnownFootage
-from edge.supervise.context import State
+from edge.supervise.actions import OperatorActions
+from edge.supervise.admission import Admitter
+from edge.supervise.bank_updates import BankUpdates
+from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
-from edge.supervise.enforcer import Enforcement
-from edge.supervise.expiry import Endings
-from edge.supervise.failure_policy import Failures
-from edge.supervise.ledger_executor import LedgerThread
-from edge.supervise.model_swap import Modelling
+from edge.supervise.enforcer import Enforcer
+from edge.supervise.expiry import Expiry
+from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.model_swap import ModelSwap
 from edge.supervise.registry import LiveStream, Phase, Registry
-from edge.supervise.reviews import Reviewing
-from edge.supervise.stream_journal import CarriedStreams
-from edge.supervise.stream_router import Watching
+from edge.supervise.reviews import ReviewActions
+from edge.supervise.stream_journal import StreamJournal
+from edge.supervise.stream_router import StreamRouter
 from edge.supervise.tasks import Tasks
-from edge.supervise.usage_counter import Tally
-from edge.supervise.worker_events import Reports
+from edge.supervise.usage_counter import UsageCounter
+from edge.supervise.worker_events import WorkerEventHandler
 from edge.telemetry.metrics import Metrics
 from edge.workers import WorkerPool
 from edge.workers.memory import GIVE_BACK_MS, give_back
@@ -73,18 +73,18 @@ class Gate:
         self.settings = settings
         self.clock = clock
         self.ledger = ledger
-        self.thread = LedgerThread(metrics, lambda: ledger.away)
-        self._carried = CarriedStreams(settings.data_dir / "streams.jsonl", frozenset(connectors))
-        self._tally = Tally(clock)
-        self.registry = Registry(settings.limits.max_streams, self._carried, self._tally)
+        self.executor = LedgerExecutor(metrics, lambda: ledger.away)
+        self._stream_journal = StreamJournal(settings.data_dir / "streams.jsonl", frozenset(connectors))
+        self._usage = UsageCounter(clock)
+        self.registry = Registry(settings.limits.max_streams, self._stream_journal, self._usage)
         self.pool = WorkerPool(settings.workers, worker_settings, clock)
-        self._state = state = State(
+        self._context = context = Context(
             settings,
             metrics,
             clock,
             ledger,
             ledger.patient(_PEOPLE_MS),
-            self.thread,
+            self.executor,
             AdmissionView(),
             self.registry,
             self.pool,
@@ -93,11 +93,11 @@ class Gate:
         self._pulled_servers = frozenset(connectors)
         self._cutter = Cutter()
         self._tasks = tasks = Tasks()
-        self._enforcement = Enforcement(
+        self._enforcer = Enforcer(
             self.registry,
             ledger,
-            self.thread,
-            state.view,
+            self.executor,
+            context.view,
             self._cutter,
             connectors,
             CallerConnector(self._ask_caller),
@@ -109,35 +109,37 @@ class Gate:
             self._show_media,
             self._cut_done,
         )
-        known_footage = KnownFootage(
+        bank_updates = BankUpdates(
             settings.banks,
             metrics,
             clock,
             lambda: self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks())),
         )
-        failures = Failures(state, self._enforcement)
-        self.watching = Watching(state, failures, tasks)
-        self.operating = Operating(state, self._enforcement)
-        self.modelling = Modelling(state)
-        self.reviewing = Reviewing(state, self.operating, known_footage, tasks)
-        self._admissions = Admissions(
-            state, self._tally, self.watching.forget, self._enforcement.orphans.refused_again
+        failure_response = FailureResponse(context, self._enforcer)
+        self.router = StreamRouter(context, failure_response, tasks)
+        self.actions = OperatorActions(context, self._enforcer)
+        self.model_swap = ModelSwap(context)
+        self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
+        self._admitter = Admitter(
+            context, self._usage, self.router.forget, self._enforcer.orphans.refused_again
         )
-        self._reports = Reports(state, self.watching, self._enforcement, failures, known_footage, tasks)
+        self._worker_events = WorkerEventHandler(
+            context, self.router, self._enforcer, failure_response, bank_updates, tasks
+        )
         self._feed: FleetFeed | None = None
         self._keepers: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
         """Load the blocks, start the workers, resume cuts that were not proven. Returns when ready."""
-        state = self._state
+        context = self._context
         now = self.clock.wall_ms()
-        known = await self.thread.call(self.ledger.revision)
+        known = await self.executor.call(self.ledger.revision)
         await asyncio.gather(
-            self.thread.call(lambda: state.view.load_rows(self.ledger.active_block_rows(now), now)),
-            self.pool.start(self._reports),
+            self.executor.call(lambda: context.view.load_rows(self.ledger.active_block_rows(now), now)),
+            self.pool.start(self._worker_events),
         )
-        for incident in await self.thread.call(self.ledger.pending_cuts):
-            self._enforcement.orphans.resume(incident)
+        for incident in await self.executor.call(self.ledger.pending_cuts):
+            self._enforcer.orphans.resume(incident)
         self._restore()
         self._keepers = (asyncio.create_task(self._sweep()), asyncio.create_task(self._keep_ledger()))
         if self.ledger.shared:
@@ -147,60 +149,60 @@ class Gate:
                 loop.call_soon_threadsafe(self._blocks_changed, blocks)
 
             def take_policy(policy: Policy) -> None:
-                loop.call_soon_threadsafe(self.operating.apply_policy, policy)
+                loop.call_soon_threadsafe(self.actions.apply_policy, policy)
 
             self._feed = FleetFeed(
                 self.ledger,
                 take,
                 since=known,
                 on_policy=take_policy,
-                policy_version=state.policy.version,
+                policy_version=context.policy.version,
             )
             self._feed.start()
 
     def _restore(self) -> None:
         """The streams that an earlier gate had let in; those that were blocked meanwhile are cut."""
-        for carried in self._carried.load():
+        for carried in self._stream_journal.load():
             stream = LiveStream(carried.id, carried.publish, carried.started_ms, self.clock.monotonic_ms())
             try:
                 self.registry.add(stream)
             except CapacityExceeded as error:
                 log.error("streams of an earlier run are not watched", error=str(error))
                 break
-        self._state.metrics.streams.set(len(self.registry))
-        self._enforcement.every_block_applies()
+        self._context.metrics.streams.set(len(self.registry))
+        self._enforcer.every_block_applies()
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
         """Some gate of the fleet, perhaps this one, has made or lifted blocks."""
         for block in blocks:
-            self._state.view.add(block)
-        self._enforcement.blocks_apply(blocks)
+            self._context.view.add(block)
+        self._enforcer.blocks_apply(blocks)
 
     async def stop(self) -> None:
         """Admit nothing more, finish the verdicts under way, end every call, stop the workers."""
-        self._state.draining = True
+        self._context.draining = True
         if self._feed is not None:
             await asyncio.to_thread(self._feed.stop)
-        await self._enforcement.settle(_SETTLE_S)
-        self._state.stopped = True
-        await self._enforcement.settle(_SETTLE_S)
+        await self._enforcer.settle(_SETTLE_S)
+        self._context.stopped = True
+        await self._enforcer.settle(_SETTLE_S)
         for stream in self.registry:
-            if stream.answers is not None:
-                stream.answers.close(CapacityExceeded("the gate is stopping"))
+            if stream.responses is not None:
+                stream.responses.close(CapacityExceeded("the gate is stopping"))
         for keeper in self._keepers:
             keeper.cancel()
         self._tasks.cancel()
         await self._cutter.close()
         await self.pool.stop()
         await self._write_usage()
-        self._carried.close()
-        self.thread.close()
+        self._stream_journal.close()
+        self.executor.close()
 
     # what hooks and servicers ask
 
     async def admit(self, publish: Publish, client: str = "") -> Admission:
         """From memory alone. The same live connection gets the same answer again."""
-        return self._admissions.admit(publish, client)
+        return self._admitter.admit(publish, client)
 
     def wants_pull(self, server: str) -> bool:
         """Whether the gate pulls streams of this kind of server by itself."""
@@ -208,11 +210,11 @@ class Gate:
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
         """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
-        self.watching.attach(stream_id, url)
+        self.router.attach(stream_id, url)
 
     async def pull_anew(self, stream_id: StreamId) -> bool:
         """Drop the connection of a stream that the gate pulls, and make another; whether there was one."""
-        return self.watching.pull_anew(stream_id)
+        return self.router.pull_anew(stream_id)
 
     async def is_watched(self, stream_id: StreamId) -> bool:
         """Whether a picture of the stream has been judged."""
@@ -228,17 +230,17 @@ class Gate:
         """The ingest server's own hook says that the publisher is gone."""
         stream = self.registry.by_connection(server, connection)
         if stream is None:
-            if not self._enforcement.orphans.closed(server, connection):
+            if not self._enforcer.orphans.closed(server, connection):
                 log.info("an unknown publish ended", server=server, connection=connection)
             return
         if stream.cutting:
             self._cutter.confirm(stream.id, "hook")
         else:
-            self.watching.publisher_gone(stream)
+            self.router.publisher_gone(stream)
 
     def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
         """The caller says that the connection is gone; milliseconds since the verdict, or -1."""
-        incident = self._enforcement.orphans.confirm(stream_id, "confirm_cut")
+        incident = self._enforcer.orphans.confirm(stream_id, "confirm_cut")
         if incident is not None:
             closed_ms = min(closed_wall_ms or self.clock.wall_ms(), self.clock.wall_ms())
             return float(max(0, closed_ms - incident.created_ms))
@@ -251,15 +253,15 @@ class Gate:
         return max(0.0, self.clock.monotonic_ms() - ago - stream.verdict_monotonic_ms)
 
     async def _show_media(self, stream: LiveStream) -> None:
-        await self.watching.show_media(stream)
+        await self.router.show_media(stream)
 
     def _cut_done(self, stream: LiveStream) -> None:
-        self.watching.forget(stream, "cut")
+        self.router.forget(stream, "cut")
 
     async def _ask_caller(self, stream_id: str) -> bool:
         """Whether a CUT can reach the caller; the answer itself was queued before."""
         stream = self.registry.find(stream_id)
-        return stream is not None and stream.answers is not None and not stream.answers.closed
+        return stream is not None and stream.responses is not None and not stream.responses.closed
 
     # once a second
 
@@ -270,21 +272,21 @@ class Gate:
             if number % _GIVE_BACK_SWEEPS == 0:
                 give_back()
             self._measure()
-            self._reports.flush_logs()
+            self._worker_events.flush_logs()
             await self._forget_unwatched()
 
     async def _keep_ledger(self) -> None:
         """Bring the journal home when the ledger is back. Waits for the ledger, which no sweep may."""
-        endings = Endings(self._state, self.reviewing.settle_unreviewed)
+        endings = Expiry(self._context, self.reviews.settle_unreviewed)
         for number in itertools.count(1):
             await asyncio.sleep(_SWEEP_S)
             if number % _USAGE_SWEEPS == 0:
                 await self._write_usage()
             await endings.sweep()
             try:
-                probe = self.ledger.probe if self.thread.down else self.ledger.reconcile
-                for block in await self.thread.call(probe):
-                    self._state.view.update(block)
+                probe = self.ledger.probe if self.executor.down else self.ledger.reconcile
+                for block in await self.executor.call(probe):
+                    self._context.view.update(block)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
 
@@ -295,29 +297,29 @@ class Gate:
             if number % _FORGOTTEN_AT_ONCE == 0:
                 # Between them Admit gets its turns.
                 await asyncio.sleep(0)
-            if stream.answers is not None or now - stream.idle_since_ms <= limit:
+            if stream.responses is not None or now - stream.idle_since_ms <= limit:
                 continue
             if self.registry.find(stream.id) is not stream:
                 continue
             if stream.phase is Phase.ADMITTED:
                 pulled = stream.url is not None and not stream.detached
                 if not pulled or now - stream.idle_since_ms > _PULLED_FACTOR * limit:
-                    self.watching.forget(stream, "unwatched")
+                    self.router.forget(stream, "unwatched")
             elif stream.cutting and not self.wants_pull(stream.publish.server):
-                self._enforcement.abandon(stream)
+                self._enforcer.abandon(stream)
 
     async def _write_usage(self) -> None:
-        counted = self._tally.take()
+        counted = self._usage.take()
         if counted is None:
             return
         try:
-            await self.thread.call(self.ledger.record_usage, counted, self.clock.wall_ms())
+            await self.executor.call(self.ledger.record_usage, counted, self.clock.wall_ms())
         except GateError as error:
             log.warning("usage waits for the ledger", error=str(error))
-            self._tally.put_back(counted)
+            self._usage.put_back(counted)
 
     def _measure(self) -> None:
-        metrics = self._state.metrics
+        metrics = self._context.metrics
         for load in self.pool.loads():
             worker = str(load.index)
             metrics.worker_busy.labels(worker).set(load.busy_share)

@@ -10,7 +10,7 @@ import structlog
 from edge.domain import Block
 from edge.errors import LedgerUnavailable, NotFound
 from edge.ledger import DurableLedger
-from edge.supervise.ledger_executor import LedgerThread
+from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.registry import LiveStream
 
 RETRY_S = 1.0
@@ -19,13 +19,13 @@ RETRIES = 3600
 log = structlog.get_logger(__name__)
 
 
-class Marks:
+class IncidentProgress:
     """Durable in the ledger or the journal; tried again while neither takes them. An incident that is not
     found is on its way from the journal to the ledger."""
 
-    def __init__(self, ledger: DurableLedger, thread: LedgerThread) -> None:
+    def __init__(self, ledger: DurableLedger, executor: LedgerExecutor) -> None:
         self._ledger = ledger
-        self._thread = thread
+        self._executor = executor
 
     async def stream_cut(self, stream: LiveStream, reason: str, block: Block | None, wall_ms: int) -> None:
         """A cut that rests on no incident."""
@@ -49,12 +49,12 @@ class Marks:
     async def _retried(self, mark: Callable[..., object], *args: object) -> None:
         for _ in range(RETRIES):
             try:
-                await self._thread.call(mark, *args)
+                await self._executor.call(mark, *args)
                 return
             except (LedgerUnavailable, NotFound) as error:
                 log.warning("mark on an incident waits for the ledger", error=str(error))
                 await asyncio.sleep(RETRY_S)
                 # Many that ask a ledger which is away, each for half a second, would keep it from being
                 # found back.
-                await self._thread.back()
+                await self._executor.back()
         log.error("mark on an incident given up", mark=mark.__name__, of=args[0])

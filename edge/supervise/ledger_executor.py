@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class LedgerThread:
+class LedgerExecutor:
     """Runs ledger calls in order; notices when the ledger is away and when it is back.
 
     ``away``: whether what returns went to the journal.
@@ -24,7 +24,7 @@ class LedgerThread:
     def __init__(self, metrics: Metrics, away: Callable[[], bool]) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._urgent = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-urgent")
-        self._people = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-people")
+        self._operator_ledger = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-people")
         self._metrics = metrics
         self._away = away
         self._back = asyncio.Event()
@@ -48,7 +48,7 @@ class LedgerThread:
 
     async def person(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The same, beside ``call``: what people change may wait long for another writer."""
-        return await self._run(self._people, functools.partial(function, *args, **kwargs))
+        return await self._run(self._operator_ledger, functools.partial(function, *args, **kwargs))
 
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], R]) -> R:
         loop = asyncio.get_running_loop()
@@ -69,5 +69,5 @@ class LedgerThread:
 
     def close(self) -> None:
         self._urgent.shutdown(wait=True)
-        self._people.shutdown(wait=True)
+        self._operator_ledger.shutdown(wait=True)
         self._executor.shutdown(wait=True)

@@ -16,11 +16,11 @@ import structlog
 from edge.config import Settings
 from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
-from edge.detect.manifest import Manifest, read_manifest
+from edge.detect.manifest import ModelManifest, read_manifest
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
 from edge.policy import Policy
-from edge.supervise.context import State
+from edge.supervise.context import Context
 
 DEFAULT_BUDGET_MS = 6.0
 _MARGIN = 1.1
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 class ModelInForce:
     """A model, how it came to judge, and what people should know of it."""
 
-    manifest: Manifest
+    manifest: ModelManifest
     digest: str
     directory: Path
     choice: Choice | None
@@ -44,12 +44,12 @@ class ModelInForce:
     notes: tuple[str, ...]
 
 
-class Modelling:
+class ModelSwap:
     """One swap at a time."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._store = model_store(state.settings)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._store = model_store(context.settings)
         self._lock = asyncio.Lock()
 
     async def current(self) -> ModelInForce:
@@ -59,7 +59,7 @@ class Modelling:
     def _current(self) -> ModelInForce:
         directory = self._store.in_force()
         manifest, digest, _ = read_manifest(directory)
-        choice, policy = self._store.choice(), self._state.policy
+        choice, policy = self._store.choice(), self._context.policy
         return ModelInForce(manifest, digest, directory, choice, tuple(notes(manifest, directory, policy)))
 
     async def judged(self) -> frozenset[str] | None:
@@ -76,11 +76,11 @@ class Modelling:
         has changed. Raises ModelError, LedgerUnavailable."""
         async with self._lock:
             place, manifest, digest = await asyncio.to_thread(self._store.take, directory)
-            before = self._state.pool.model_digest
+            before = self._context.pool.model_digest
             try:
                 if expected_digest and digest != expected_digest:
                     raise ModelError(f"{directory}: digest {digest} is not the expected {expected_digest}")
-                missing = sorted(_judged(self._state.policy) - {part.name for part in manifest.categories})
+                missing = sorted(_judged(self._context.policy) - {part.name for part in manifest.categories})
                 if missing:
                     raise ModelError(
                         f"{directory}: it does not see {', '.join(missing)}, which the policy in force "
@@ -89,7 +89,7 @@ class Modelling:
                 choice = Choice(
                     digest=digest,
                     configured=str(self._store.configured),
-                    set_wall_ms=self._state.clock.wall_ms(),
+                    set_wall_ms=self._context.clock.wall_ms(),
                     set_by=by,
                     reason=reason,
                     sample_ms=await self._checked(place, directory, budget_ms),
@@ -99,11 +99,11 @@ class Modelling:
                 await asyncio.to_thread(self._store.tidy, before)
                 raise
             await asyncio.to_thread(self._store.tidy, digest, before)
-            policy = self._state.policy
+            policy = self._context.policy
             return ModelInForce(manifest, digest, place, choice, tuple(notes(manifest, place, policy)))
 
-    async def _put_in_force(self, place: Path, manifest: Manifest, choice: Choice, before: str) -> None:
-        pool = self._state.pool
+    async def _put_in_force(self, place: Path, manifest: ModelManifest, choice: Choice, before: str) -> None:
+        pool = self._context.pool
         await pool.load_model(place, choice.digest)
         try:
             await self._record(manifest, choice, before)
@@ -130,15 +130,15 @@ class Modelling:
             raise ModelError(f"{named}: {too_much}")
         return cost_ms
 
-    async def _record(self, manifest: Manifest, choice: Choice, before: str) -> None:
+    async def _record(self, manifest: ModelManifest, choice: Choice, before: str) -> None:
         """In the gate's folder and in the ledger, or in neither."""
         earlier = await asyncio.to_thread(self._store.choice)
         await asyncio.to_thread(self._store.choose, choice)
         put = functools.partial(
-            self._state.people.model_put, manifest.name, manifest.version, choice.digest, before
+            self._context.operator_ledger.model_put, manifest.name, manifest.version, choice.digest, before
         )
         try:
-            await self._state.thread.person(put, choice.set_by, choice.reason, choice.set_wall_ms)
+            await self._context.executor.person(put, choice.set_by, choice.reason, choice.set_wall_ms)
         except BaseException:
             await asyncio.to_thread(self._store.choose, earlier)
             raise
@@ -162,7 +162,7 @@ def model_store(settings: Settings) -> ModelStore:
     return ModelStore(settings.data_dir / "models", settings.model_dir or default_model_directory())
 
 
-def notes(manifest: Manifest, directory: Path, policy: Policy) -> Iterable[str]:
+def notes(manifest: ModelManifest, directory: Path, policy: Policy) -> Iterable[str]:
     """What a policy makes of a model: the thresholds are the policy's, whatever the model suggests."""
     suggested = default_policy(directory).categories
     for category in manifest.categories:

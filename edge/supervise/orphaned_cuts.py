@@ -14,7 +14,7 @@ from edge.errors import CutFailed
 from edge.ledger.incidents import CALLER_GONE
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import Cutter
-from edge.supervise.incident_progress import Marks
+from edge.supervise.incident_progress import IncidentProgress
 from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 
@@ -23,7 +23,7 @@ _REMEMBERED = 4096
 log = structlog.get_logger(__name__)
 
 
-class Resuming:
+class OrphanedCuts:
     """Also holds the cuts of this run whose caller is gone for good.
 
     A server with a connector is asked again until it has let go. A caller of ``Watch`` or ``Attach``
@@ -36,14 +36,14 @@ class Resuming:
         self,
         cutter: Cutter,
         connectors: Mapping[str, Connector],
-        marks: Marks,
+        progress: IncidentProgress,
         metrics: Metrics,
         clock: Clock,
         cut_limit_ms: int,
     ) -> None:
         self._cutter = cutter
         self._connectors = connectors
-        self._marks = marks
+        self._progress = progress
         self._metrics = metrics
         self._clock = clock
         self._cut_limit_ms = cut_limit_ms
@@ -71,7 +71,7 @@ class Resuming:
             incident_id=incident.id,
             server=incident.publish.server,
         )
-        await self._marks.cut_unconfirmed(incident.id, self._clock.wall_ms(), CALLER_GONE)
+        await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), CALLER_GONE)
 
     def confirm(self, stream_id: str, by: str) -> Incident | None:
         """Somebody has seen that the publisher of an orphaned cut is gone; None when there is no such cut."""
@@ -83,7 +83,7 @@ class Resuming:
             return incident  # whoever asks puts it on record
         self._metrics.cuts.labels(by).inc()
         log.info("cut of an earlier call is confirmed", incident_id=incident.id, by=by)
-        self._tasks.run(self._marks.cut_confirmed(incident.id, self._clock.wall_ms(), by))
+        self._tasks.run(self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), by))
         if (proven := self._proven.get(stream_id)) is not None:
             proven.set()
         return incident
@@ -142,14 +142,14 @@ class Resuming:
             if not outcome.confirmed:
                 self._metrics.cuts_unconfirmed.inc()
                 log.critical("resumed cut is not confirmed; asking goes on", incident_id=incident.id)
-                await self._marks.cut_unconfirmed(incident.id, self._clock.wall_ms(), "limit")
+                await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), "limit")
                 outcome = await self._cutter.wait(incident.stream_id)
         except CutFailed as error:
             log.critical("resumed cut was not confirmed", incident_id=incident.id, error=str(error))
             return
         self._orphans.pop(incident.stream_id, None)
         self._metrics.cuts.labels(outcome.by).inc()
-        await self._marks.cut_confirmed(incident.id, self._clock.wall_ms(), outcome.by)
+        await self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), outcome.by)
         log.info("cut resumed after a restart is confirmed", incident_id=incident.id, by=outcome.by)
 
     def _remember(self, incident: Incident) -> None:

@@ -26,7 +26,7 @@ decode what it lacks within the limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Release:
     """What the worker gets now: first ``held``, which it lacks, then ``unit``."""
 
     held: tuple[AccessUnit, ...] = ()
@@ -35,10 +35,10 @@ class Due:
     """The units have become much larger: the stream is worth a denser look."""
 
 
-_NOTHING = Due()
+_NOTHING = Release()
 
 
-class PushedMedia:
+class PushBuffer:
     """Ring of one stream, bounded as the policy's evidence says, and the place in it that the worker has
     reached. Times come out as media time."""
 
@@ -58,7 +58,7 @@ class PushedMedia:
         self._tiers = tiers
         self._ring.resize(evidence.ring_ms, evidence.ring_bytes)
 
-    def add(self, unit: AccessUnit) -> Due:
+    def add(self, unit: AccessUnit) -> Release:
         """Takes the next access unit in decoding order, its times as the caller gave them."""
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
@@ -68,18 +68,18 @@ class PushedMedia:
         if unit.keyframe:
             self._held, self._held_bytes = [], 0
             self._start_dts_ms, self._follows = dts_ms, False
-            return Due(unit=unit)
+            return Release(unit=unit)
         ratio = self._tiers.bitrate_jump
         jump = bool(ratio) and self._bitrate.add(dts_ms, len(unit.data), ratio) and calm
         if jump:
             self._follows = True
         if not calm or self._follows or self._is_needed(dts_ms):
-            return Due(self._take_held(), unit, jump)
+            return Release(self._take_held(), unit, jump)
         self._held.append(replace(unit, held=True))
         self._held_bytes += len(unit.data)
         if self._is_too_much(dts_ms):
             self._follows = True
-            return Due(self._take_held())
+            return Release(self._take_held())
         return _NOTHING
 
     def change(self, needed_after_keyframe_ms: int | None) -> tuple[AccessUnit, ...]:

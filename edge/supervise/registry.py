@@ -11,11 +11,11 @@ from enum import StrEnum
 
 from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
-from edge.supervise.push_buffer import PushedMedia
-from edge.supervise.response_queue import Answers
-from edge.supervise.stream_journal import CarriedStream, CarriedStreams
-from edge.supervise.subject_index import LiveSubjects
-from edge.supervise.usage_counter import Tally
+from edge.supervise.push_buffer import PushBuffer
+from edge.supervise.response_queue import ResponseQueue
+from edge.supervise.stream_journal import JournalledStream, StreamJournal
+from edge.supervise.subject_index import SubjectIndex
+from edge.supervise.usage_counter import UsageCounter
 
 
 class Phase(StrEnum):
@@ -59,7 +59,7 @@ class LiveStream:
     """… because the publisher is gone: once its call has ended there is nothing to wait for."""
     gone: bool = False
     """The server's own hook has said that the publisher is gone: what was seen of it is still judged."""
-    answers: Answers | None = None
+    responses: ResponseQueue | None = None
     tier: Tier = Tier.CALM
     score: float = 0.0
     action: Action = Action.PASS
@@ -73,10 +73,10 @@ class LiveStream:
     incident_id: str | None = None
     verdict_monotonic_ms: float | None = None
     """When the CUT verdict was reached."""
-    owned: bool = False
+    assigned: bool = False
     """A worker has it."""
     told_opened: bool = False
-    media: PushedMedia | None = None
+    media: PushBuffer | None = None
     """Set in push mode: the media outside the worker."""
 
     @property
@@ -87,13 +87,13 @@ class LiveStream:
 class Registry:
     """Bounded set of live streams with the look-ups that admission and enforcement need."""
 
-    def __init__(self, max_streams: int, carried: CarriedStreams, tally: Tally) -> None:
+    def __init__(self, max_streams: int, carried: StreamJournal, usage: UsageCounter) -> None:
         self._max_streams = max_streams
-        self._carried = carried
-        self._tally = tally
+        self._journal = carried
+        self._usage = usage
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}
-        self._subjects = LiveSubjects()
+        self._subjects = SubjectIndex()
         self._admitted: Counter[str] = Counter()
 
     def add(self, stream: LiveStream) -> None:
@@ -104,8 +104,8 @@ class Registry:
         if stream.publish.connection:
             self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
         self._subjects.add(stream.id, stream.publish)
-        self._tally.started(stream.id, stream.publish.app, stream.started_ms)
-        self._carried.admitted(CarriedStream(stream.id, stream.publish, stream.started_ms))
+        self._usage.started(stream.id, stream.publish.app, stream.started_ms)
+        self._journal.admitted(JournalledStream(stream.id, stream.publish, stream.started_ms))
 
     def remove(self, stream: LiveStream) -> None:
         if self._streams.pop(stream.id, None) is not None:
@@ -113,7 +113,7 @@ class Registry:
             if not self._admitted[stream.admitted_by]:
                 del self._admitted[stream.admitted_by]
             self._subjects.remove(stream.id, stream.publish)
-        self._tally.ended(stream.id)
+        self._usage.ended(stream.id)
         self.release_connection(stream)
 
     def release_connection(self, stream: LiveStream) -> None:
@@ -121,7 +121,7 @@ class Registry:
         key = (stream.publish.server, stream.publish.connection)
         if self._by_connection.get(key) == stream.id:
             del self._by_connection[key]
-        self._carried.over(stream.id)
+        self._journal.over(stream.id)
 
     def get(self, stream_id: str) -> LiveStream:
         """Raises NotFound."""
@@ -153,7 +153,7 @@ class Registry:
 
     def watched_by(self, client: str) -> int:
         """How many streams a peer watches at this moment."""
-        return sum(1 for s in self._streams.values() if s.client == client and s.answers is not None)
+        return sum(1 for s in self._streams.values() if s.client == client and s.responses is not None)
 
     def __iter__(self) -> Iterator[LiveStream]:
         return iter(list(self._streams.values()))

@@ -9,7 +9,7 @@ from edge.contract.gen import gate_pb2
 from edge.errors import GateError
 
 
-class Answers:
+class ResponseQueue:
     """Answers of one call, in order.
 
     When the caller reads too slowly the oldest PASS gives way: the watermark in a later answer

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class CarriedStream:
+class JournalledStream:
     """A stream that was admitted and that nobody has said to be over."""
 
     id: StreamId
@@ -33,19 +33,19 @@ class CarriedStream:
     started_ms: int
 
 
-class CarriedStreams:
+class StreamJournal:
     """One file, one line a change. A disk that does not take it costs the carrying, not the stream."""
 
     def __init__(self, path: Path, servers: Collection[str]) -> None:
         """``servers``: kinds whose streams are carried, as in ``Publish.server``."""
         self._path = path
         self._servers = servers
-        self._live: dict[StreamId, CarriedStream] = {}
+        self._live: dict[StreamId, JournalledStream] = {}
         self._file: io.FileIO | None = None
         self._torn = False
         self._lines = 0
 
-    def load(self) -> tuple[CarriedStream, ...]:
+    def load(self) -> tuple[JournalledStream, ...]:
         """What an earlier gate left behind, oldest first."""
         try:
             with self._path.open("rb") as file:
@@ -58,7 +58,7 @@ class CarriedStreams:
         self._rewrite()
         return tuple(self._live.values())
 
-    def admitted(self, stream: CarriedStream) -> None:
+    def admitted(self, stream: JournalledStream) -> None:
         if stream.publish.server in self._servers:
             self._live[stream.id] = stream
             self._append(_encoded(stream))
@@ -80,7 +80,7 @@ class CarriedStreams:
                 self._live.pop(StreamId(values["over"]), None)
                 return
             publish = Publish(**values["publish"])
-            stream = CarriedStream(StreamId(values["id"]), publish, int(values["started_ms"]))
+            stream = JournalledStream(StreamId(values["id"]), publish, int(values["started_ms"]))
         except (ValueError, TypeError, KeyError):
             return  # torn by a crash, or of a version that wrote more
         if publish.server in self._servers:
@@ -121,7 +121,7 @@ class CarriedStreams:
         self._lines = len(self._live)
 
 
-def _encoded(stream: CarriedStream) -> dict[str, Any]:
+def _encoded(stream: JournalledStream) -> dict[str, Any]:
     publish = {**dataclasses.asdict(stream.publish), "attributes": dict(stream.publish.attributes)}
     return {"id": stream.id, "publish": publish, "started_ms": stream.started_ms}
 

@@ -27,11 +27,11 @@ from edge.errors import (
 from edge.ladder import counts
 from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
 from edge.stream.pipeline import JUMP_HOLD_MS
-from edge.supervise.context import State
-from edge.supervise.failure_policy import Failures
-from edge.supervise.push_buffer import PushedMedia
+from edge.supervise.context import Context
+from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.registry import LiveStream, Phase
-from edge.supervise.response_queue import Answers
+from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.tasks import Tasks
 
 _PULLS_TO_ALARM = 6
@@ -43,7 +43,7 @@ _PULL_TURN_MS = 35.0
 """The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
 OVER = "closed"
 """Why a call ends whose publisher is gone; after any other reason the stream may be watched again."""
-_TORN = "torn"
+_GAP = "torn"
 """Why a worker closes a stream of which it has lost media, and whose next keyframe does not come."""
 _DRAIN_S = 1.0
 """How long what a worker has of a pulled stream is still judged after its publisher is gone."""
@@ -54,14 +54,14 @@ _SHOWN_BYTES = 4 * 1024 * 1024
 log = structlog.get_logger(__name__)
 
 
-class Watching:
+class StreamRouter:
     """Opens, feeds and closes streams in the workers, and opens them again after a worker was lost."""
 
-    def __init__(self, state: State, failures: Failures, tasks: Tasks) -> None:
-        self._state = state
-        self._pool = state.pool
-        self._limits = state.settings.limits
-        self._failures = failures
+    def __init__(self, context: Context, failure_response: FailureResponse, tasks: Tasks) -> None:
+        self._context = context
+        self._pool = context.pool
+        self._limits = context.settings.limits
+        self._failure_response = failure_response
         self._tasks = tasks
         self._restarts = 0
 
@@ -74,8 +74,8 @@ class Watching:
             raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
         stream = self._watchable(stream_id, client)
         stream.codec, stream.extradata, stream.url = codec, extradata, None
-        policy = self._state.policy.for_publish(stream.publish)
-        stream.media = PushedMedia(policy.tiers, policy.evidence)
+        policy = self._context.policy.for_publish(stream.publish)
+        stream.media = PushBuffer(policy.tiers, policy.evidence)
         self._open(stream, client)
         return stream
 
@@ -88,7 +88,7 @@ class Watching:
         media = stream.media
         if stream.phase is not Phase.WATCHED or media is None:
             return False
-        now = self._state.clock.monotonic_ms()
+        now = self._context.clock.monotonic_ms()
         due = media.add(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
         if due.unit is None and not due.held:
             return False
@@ -108,7 +108,7 @@ class Watching:
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
             degraded = gate_pb2.Degraded(reason="audio_too_large", count=1, detail=wrong)
-            self._failures.degraded(stream, degraded)
+            self._failure_response.degraded(stream, degraded)
         if stream.audio_off or stream.phase is not Phase.WATCHED or stream.media is None:
             return
         if not self._pool.is_slow(stream.id):
@@ -164,26 +164,26 @@ class Watching:
 
     def attach(self, stream_id: StreamId, url: str) -> None:
         """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
-        stream = self._state.registry.get(stream_id)
+        stream = self._context.registry.get(stream_id)
         if stream.cutting:
             raise NotFound("stream to attach", stream_id)
-        if stream.owned:
+        if stream.assigned:
             return
         stream.url, stream.media = self._checked_url(url), None
-        self._open(stream, client="", answers=False)
+        self._open(stream, client="", responses=False)
 
     def pull_anew(self, stream_id: StreamId) -> bool:
         """Make another connection for a stream that a hook has attached; whether it had one."""
-        stream = self._state.registry.find(stream_id)
-        if stream is None or stream.cutting or not stream.owned or stream.url is None:
+        stream = self._context.registry.find(stream_id)
+        if stream is None or stream.cutting or not stream.assigned or stream.url is None:
             return False
         self._open_in_worker(stream, alert=False)
         return True
 
     def _watchable(self, stream_id: str, client: str) -> LiveStream:
-        registry = self._state.registry
+        registry = self._context.registry
         stream = registry.get(stream_id)
-        if stream.answers is not None:
+        if stream.responses is not None:
             raise AlreadyExists(f"stream_id: {stream_id} is watched by another call")
         if stream.cutting:
             raise InvalidInput("stream_id", f"{stream_id} is being cut")
@@ -201,25 +201,27 @@ class Watching:
             raise LimitExceeded("url", 2048, len(url), "characters")
         return url
 
-    def _open(self, stream: LiveStream, client: str, *, answers: bool = True) -> None:
+    def _open(self, stream: LiveStream, client: str, *, responses: bool = True) -> None:
         self._pool.assign(stream.id)
         stream.client = client
-        stream.answers = Answers(self._limits.max_answers) if answers else None
+        stream.responses = ResponseQueue(self._limits.max_answers) if responses else None
         stream.told_opened = stream.detached = stream.ended = stream.over = False
         self._open_in_worker(stream, alert=False)
         self._tasks.run(self._alert_if_struck(stream))
 
     async def _alert_if_struck(self, stream: LiveStream) -> None:
         """Alert for a while where the broadcaster has done it before. Nothing waits for the ledger."""
-        policy = self._state.policy.for_publish(stream.publish)
+        policy = self._context.policy.for_publish(stream.publish)
         hold_ms = policy.tiers.struck_alert_ms
-        if not hold_ms or self._state.thread.down:
+        if not hold_ms or self._context.executor.down:
             return  # many that wait for a ledger which is away would keep it from being found back
         try:
-            strikes = await self._state.thread.call(self._state.ledger.strikes_of, stream.publish.broadcaster)
+            strikes = await self._context.executor.call(
+                self._context.ledger.strikes_of, stream.publish.broadcaster
+            )
         except LedgerUnavailable:
             return  # said by the thread; it starts like any other
-        wall_ms = self._state.clock.wall_ms()
+        wall_ms = self._context.clock.wall_ms()
         if any(counts(strike, policy.ladder, wall_ms) for strike in strikes):
             self._ask_alert(stream, hold_ms)
 
@@ -229,7 +231,7 @@ class Watching:
             self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool, calm: bool = False) -> None:
-        policy_json = self._state.policy.for_publish(stream.publish).model_dump_json()
+        policy_json = self._context.policy.for_publish(stream.publish).model_dump_json()
         stream.opening += 1
         stream.judged = False
         if stream.url is not None:
@@ -256,7 +258,7 @@ class Watching:
                 )
             )
         self._pool.send(stream.id, command)
-        stream.owned = True
+        stream.assigned = True
         if stream.phase is Phase.ADMITTED:
             stream.phase = Phase.WATCHED
 
@@ -270,18 +272,18 @@ class Watching:
 
     def detach(self, stream_id: str, reason: str) -> None:
         """The caller of Attach has had enough, or its publisher is gone."""
-        stream = self._state.registry.get(stream_id)
-        if stream.url is None or stream.answers is None:
+        stream = self._context.registry.get(stream_id)
+        if stream.url is None or stream.responses is None:
             raise NotFound("attached stream", stream_id)
         stream.detached, stream.over = True, reason == OVER
         self._close_in_worker(stream, drain=False)
 
-    def call_ended(self, stream: LiveStream, answers: Answers) -> None:
+    def call_ended(self, stream: LiveStream, responses: ResponseQueue) -> None:
         """The Watch or Attach call is over, whoever ended it."""
-        if stream.answers is not answers:
+        if stream.responses is not responses:
             return
-        answers.close()
-        stream.answers = None
+        responses.close()
+        stream.responses = None
         stream.client = ""
         self._close_in_worker(stream, drain=False)
         self._idle(stream)
@@ -291,35 +293,35 @@ class Watching:
     def publisher_gone(self, stream: LiveStream) -> None:
         """The server's own hook says so. What the worker has of the stream is still judged: who shows
         something and leaves at once is not to get away with it."""
-        if stream.url is None or not stream.owned or stream.answers is not None:
+        if stream.url is None or not stream.assigned or stream.responses is not None:
             self.forget(stream, OVER)
             return
         stream.gone = True
-        self._state.registry.release_connection(stream)
+        self._context.registry.release_connection(stream)
         self._close_in_worker(stream, drain=True)
         self._tasks.run(self._forget_drained(stream))
 
     async def _forget_drained(self, stream: LiveStream) -> None:
         """If its worker has not said by then that all is judged."""
         await asyncio.sleep(_DRAIN_S)
-        if self._state.registry.find(stream.id) is stream and not stream.cutting:
+        if self._context.registry.find(stream.id) is stream and not stream.cutting:
             self.forget(stream, OVER)
 
     def forget(self, stream: LiveStream, reason: str) -> None:
         """The stream is over."""
         self._close_in_worker(stream, drain=False)
         self._pool.release(stream.id)
-        stream.owned = False
-        if stream.answers is not None:
-            stream.answers.close(
+        stream.assigned = False
+        if stream.responses is not None:
+            stream.responses.close(
                 None if reason in {"cut", "closed"} else WorkerLost(f"the stream is {reason}")
             )
-        self._state.registry.remove(stream)
-        self._state.metrics.streams.set(len(self._state.registry))
+        self._context.registry.remove(stream)
+        self._context.metrics.streams.set(len(self._context.registry))
         log.info("stream is over", stream_id=stream.id, reason=reason)
 
     def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
-        if not stream.owned:
+        if not stream.assigned:
             return
         with contextlib.suppress(WorkerLost):
             self._pool.send(
@@ -328,10 +330,10 @@ class Watching:
             )
 
     def _idle(self, stream: LiveStream) -> None:
-        stream.idle_since_ms = self._state.clock.monotonic_ms()
+        stream.idle_since_ms = self._context.clock.monotonic_ms()
         if stream.cutting:
             return  # its worker keeps the media until evidence is written
-        stream.owned = False
+        stream.assigned = False
         self._pool.release(stream.id)
         if stream.phase is Phase.WATCHED:
             stream.phase = Phase.ADMITTED
@@ -340,51 +342,53 @@ class Watching:
 
     def closed(self, event: worker_pb2.Closed) -> None:
         """The worker has closed the stream, by itself or because it was told to."""
-        self._state.metrics.streams_closed.labels(event.reason).inc()
-        stream = self._state.registry.find(event.stream_id)
-        if stream is None or not stream.owned or event.opening != stream.opening:
+        self._context.metrics.streams_closed.labels(event.reason).inc()
+        stream = self._context.registry.find(event.stream_id)
+        if stream is None or not stream.assigned or event.opening != stream.opening:
             return
-        url, answers = stream.url, stream.answers
+        url, responses = stream.url, stream.responses
         self._idle(stream)
         if stream.cutting:
             return
         if stream.gone:
             self.forget(stream, OVER)
             return
-        if event.reason == _TORN and stream.media is not None:
-            self._open_torn(stream)
+        if event.reason == _GAP and stream.media is not None:
+            self._open_after_gap(stream)
             return
         clean = event.reason in {"end", "detached", "cut"}
         if not clean:
             log.warning("watching failed", stream_id=stream.id, reason=event.reason, detail=event.detail)
-            self._failures.unwatched(stream, event.reason, event.detail)
+            self._failure_response.unwatched(stream, event.reason, event.detail)
             if stream.cutting:
                 return
-        if url is not None and answers is None and not stream.detached:
+        if url is not None and responses is None and not stream.detached:
             # Whatever its media has done: it is on air, and there is nobody else who would look again.
             self._tasks.run(self._pull_again(stream))
-        elif answers is not None:
+        elif responses is not None:
             if clean:
-                answers.close()
+                responses.close()
             elif event.retryable:
-                answers.close(SourceStalled(f"{event.reason}: {event.detail}"))
+                responses.close(SourceStalled(f"{event.reason}: {event.detail}"))
             else:
-                answers.close(_failure(event.reason, event.detail))
+                responses.close(_failure(event.reason, event.detail))
 
     async def _pull_again(self, stream: LiveStream) -> None:
         """A hooked pull ended though the publisher did not say so: look again until it does."""
-        registry = self._state.registry
+        registry = self._context.registry
         stream.pulls += 1
         if stream.pulls == _PULLS_TO_ALARM:
             log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
-            self._failures.unwatched(stream, "pull_failed", f"{stream.pulls} pulls in a row gave no verdict")
+            self._failure_response.unwatched(
+                stream, "pull_failed", f"{stream.pulls} pulls in a row gave no verdict"
+            )
         pause_ms = min(_PULL_RETRY_MS * 2 ** min(stream.pulls, 10), _PULL_PAUSE_MS)
         while registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
             await asyncio.sleep(pause_ms / 1000)
             if stream.phase is not Phase.ADMITTED or registry.find(stream.id) is not stream:
                 return
             try:
-                self._open(stream, client="", answers=False)
+                self._open(stream, client="", responses=False)
                 return
             except (CapacityExceeded, WorkerLost) as error:
                 log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
@@ -392,16 +396,16 @@ class Watching:
     def streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         """Their worker died: they go on in another, but for the one that must not return."""
         restarts, self._restarts = self._pool.restarts - self._restarts, self._pool.restarts
-        self._state.metrics.worker_restarts.inc(restarts)
+        self._context.metrics.worker_restarts.inc(restarts)
         lost: list[LiveStream] = []
         for stream_id in stream_ids:
-            stream = self._state.registry.find(stream_id)
-            if stream is None or not stream.owned or stream.cutting:
+            stream = self._context.registry.find(stream_id)
+            if stream is None or not stream.assigned or stream.cutting:
                 continue
             if stream_id == quarantined:
                 self._quarantine(stream)
             else:
-                self._failures.degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
+                self._failure_response.degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
                 lost.append(stream)
         if lost:
             lost.sort(key=lambda stream: stream.tier is not Tier.ALERT)
@@ -411,8 +415,8 @@ class Watching:
         """A verdict on each soon, instead of all at once, which nothing could be in time for."""
         openings = [stream.opening for stream in lost]
         for stream, opening in zip(lost, openings, strict=True):
-            gone = self._state.registry.find(stream.id) is not stream
-            if gone or not stream.owned or stream.cutting or stream.opening != opening:
+            gone = self._context.registry.find(stream.id) is not stream
+            if gone or not stream.assigned or stream.cutting or stream.opening != opening:
                 continue
             stream.verdict_came = asyncio.Event()
             self._open_again(stream)
@@ -423,20 +427,20 @@ class Watching:
 
     def _quarantine(self, stream: LiveStream) -> None:
         detail = "its media has ended a worker twice"
-        answers = stream.answers
+        responses = stream.responses
         self._idle(stream)
         # No worker decodes it any more; one makes evidence of what it was.
         with contextlib.suppress(CapacityExceeded):
             self._pool.assign(stream.id)
             for _ in self._shown(stream):
                 pass  # at once: when its call has ended no worker is there for it
-        self._failures.quarantined(stream, detail)
-        if answers is not None and not stream.cutting:
-            answers.close(BrokenMedia(f"quarantined: {detail}"))
+        self._failure_response.quarantined(stream, detail)
+        if responses is not None and not stream.cutting:
+            responses.close(BrokenMedia(f"quarantined: {detail}"))
 
-    def _open_torn(self, stream: LiveStream) -> None:
+    def _open_after_gap(self, stream: LiveStream) -> None:
         """From the GOP that is kept here: a publisher whose keyframe never comes would stay unwatched."""
-        self._failures.degraded(stream, gate_pb2.Degraded(reason=_TORN, count=1))
+        self._failure_response.degraded(stream, gate_pb2.Degraded(reason=_GAP, count=1))
         self._open_again(stream)
 
     def _open_again(self, stream: LiveStream) -> None:
@@ -448,15 +452,15 @@ class Watching:
                 limits = self._limits
                 gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
                 # Its budget begins anew: what was due before has been lost, and that has been said.
-                now = self._state.clock.monotonic_ms()
+                now = self._context.clock.monotonic_ms()
                 self._send_units(stream.id, (replace(unit, arrival_ms=now) for unit in gop))
             if stream.ended:  # while there was no worker to hear it
                 self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
             self._idle(stream)
-            self._failures.unwatched(stream, "worker_lost", str(error))
-            if stream.answers is not None:
-                stream.answers.close(error)
+            self._failure_response.unwatched(stream, "worker_lost", str(error))
+            if stream.responses is not None:
+                stream.responses.close(error)
 
 
 def _over_bounds(message: gate_pb2.AudioUnits) -> str:

@@ -17,7 +17,7 @@ _Address = tuple[int, int]
 """Version of IP, and the address as a number."""
 
 
-class LiveSubjects:
+class SubjectIndex:
     """Streams by each of their subjects: one look for a block, or one at every address for a network."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ class _App:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-class Tally:
+class UsageCounter:
     """Times are wall milliseconds of ``clock``; one that steps back counts nothing twice."""
 
     def __init__(self, clock: Clock) -> None:

@@ -9,37 +9,37 @@ import structlog
 from edge.contract import convert
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, SignalSource
-from edge.supervise.bank_updates import KnownFootage
-from edge.supervise.context import State
-from edge.supervise.enforcer import Enforcement
-from edge.supervise.failure_policy import Failures
-from edge.supervise.stream_router import Watching
+from edge.supervise.bank_updates import BankUpdates
+from edge.supervise.context import Context
+from edge.supervise.enforcer import Enforcer
+from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.stream_router import StreamRouter
 from edge.supervise.tasks import Tasks
-from edge.telemetry.log_aggregator import Tally
+from edge.telemetry.log_aggregator import LogAggregator
 
 log = structlog.get_logger(__name__)
 
 
-class Reports:
+class WorkerEventHandler:
     """The pool's ``WorkerEvents``."""
 
     def __init__(
         self,
-        state: State,
-        watching: Watching,
-        enforcement: Enforcement,
-        failures: Failures,
-        known_footage: KnownFootage,
+        context: Context,
+        router: StreamRouter,
+        enforcer: Enforcer,
+        failure_response: FailureResponse,
+        bank_updates: BankUpdates,
         tasks: Tasks,
     ) -> None:
-        self._state = state
-        self._watching = watching
-        self._enforcement = enforcement
-        self._failures = failures
-        self._known_footage = known_footage
+        self._context = context
+        self._router = router
+        self._enforcer = enforcer
+        self._failure_response = failure_response
+        self._bank_updates = bank_updates
         self._tasks = tasks
-        self._not_judged = Tally("not judged")
-        self._passed = state.metrics.verdicts.labels(Action.PASS.value, "")
+        self._not_judged = LogAggregator("not judged")
+        self._passed = context.metrics.verdicts.labels(Action.PASS.value, "")
 
     def flush_logs(self) -> None:
         """Once a second: what there were too many of for a line of log each."""
@@ -55,25 +55,25 @@ class Reports:
                 self._noticed(event.notice)
             case "pong":
                 for one in event.pong.distributions:
-                    self._state.metrics.measured.add(one.name, one.counts, one.sum_ms)
+                    self._context.metrics.measured.add(one.name, one.counts, one.sum_ms)
             case "closed":
-                self._watching.closed(event.closed)
+                self._router.closed(event.closed)
             case "evidence_saved":
-                self._enforcement.evidence_saved(event.evidence_saved)
+                self._enforcer.evidence_saved(event.evidence_saved)
             case "source_opened":
                 log.info("watching", stream_id=event.source_opened.stream_id, codec=event.source_opened.codec)
 
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
-        self._watching.streams_lost(stream_ids, quarantined)
+        self._router.streams_lost(stream_ids, quarantined)
 
     def _judged(self, judged: worker_pb2.Judged) -> None:
-        state = self._state
-        stream = state.registry.find(judged.stream_id)
+        context = self._context
+        stream = context.registry.find(judged.stream_id)
         said = judged.verdict
         if stream is None and said.action == gate_pb2.ACTION_CUT:
-            state.metrics.verdicts.labels(Action.CUT.value, "over").inc()
+            context.metrics.verdicts.labels(Action.CUT.value, "over").inc()
             log.critical("a violation was seen on a stream that is over", stream_id=judged.stream_id)
-        if stream is None or stream.cutting or state.stopped:
+        if stream is None or stream.cutting or context.stopped:
             return
         stream.samples += 1
         stream.judged = True
@@ -83,55 +83,57 @@ class Reports:
         stream.score = judged.score
         stream.tier = convert.tier_from_proto(judged.tier)
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, judged.cleared_pts_ms)
-        state.metrics.latency.observe(said.latency_ms)
+        context.metrics.latency.observe(said.latency_ms)
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
             stream.action = Action.PASS
-            if stream.answers is not None:
-                stream.answers.put(gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=said))
+            if stream.responses is not None:
+                stream.responses.put(
+                    gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=said)
+                )
         if passes:
             self._passed.inc()
             return
         verdict = convert.verdict_from_proto(said, judged.cleared_pts_ms)
         if judged.HasField("trace"):
-            ago_ms = state.clock.monotonic_ms() - judged.trace.arrival_ms
-            trace = convert.trace_from_proto(judged.trace, state.clock.wall_ms() - round(ago_ms))
+            ago_ms = context.clock.monotonic_ms() - judged.trace.arrival_ms
+            trace = convert.trace_from_proto(judged.trace, context.clock.wall_ms() - round(ago_ms))
             verdict = replace(verdict, trace=trace)
-        state.metrics.verdicts.labels(
+        context.metrics.verdicts.labels(
             verdict.action.value, "shadow" if verdict.shadow else verdict.reason
         ).inc()
         if verdict.action is Action.PASS:
             return
-        if verdict.reason in (SignalSource.MATCH.value, SignalSource.SOUND.value):
-            self._tasks.run(self._known_footage.matched(stream.id, verdict.signals))
+        if verdict.reason in (SignalSource.MATCH.value, SignalSource.AUDIO.value):
+            self._tasks.run(self._bank_updates.matched(stream.id, verdict.signals))
         if verdict.action is Action.FLAG or verdict.shadow:
-            self._enforcement.flag(stream, verdict)
+            self._enforcer.flag(stream, verdict)
         else:
-            policy = state.policy.for_publish(stream.publish)
-            self._enforcement.cut(stream, verdict, judged.judged_ms, policy)
+            policy = context.policy.for_publish(stream.publish)
+            self._enforcer.cut(stream, verdict, judged.judged_ms, policy)
 
     def _tier_changed(self, event: worker_pb2.TierChanged) -> None:
-        stream = self._state.registry.find(event.stream_id)
+        stream = self._context.registry.find(event.stream_id)
         if stream is None:
             return
         stream.tier = convert.tier_from_proto(event.tier.tier)
-        self._watching.tier_changed(stream, event.tier)
-        if stream.answers is not None:
+        self._router.tier_changed(stream, event.tier)
+        if stream.responses is not None:
             answer = gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms)
             if not stream.told_opened:
                 stream.told_opened = True
                 answer.opened.tier.CopyFrom(event.tier)
             else:
                 answer.tier.CopyFrom(event.tier)
-            stream.answers.put(answer)
+            stream.responses.put(answer)
 
     def _noticed(self, event: worker_pb2.Notice) -> None:
         degraded = event.degraded
-        self._state.metrics.not_judged.labels(degraded.reason).inc(degraded.count)
+        self._context.metrics.not_judged.labels(degraded.reason).inc(degraded.count)
         self._not_judged.note(degraded.reason, event.stream_id, degraded.count)
-        stream = self._state.registry.find(event.stream_id)
+        stream = self._context.registry.find(event.stream_id)
         if stream is not None:
             stream.shed += event.degraded.count
-            self._failures.degraded(stream, event.degraded)
+            self._failure_response.degraded(stream, event.degraded)
             if event.degraded.reason == "blind" and not stream.cutting:
-                self._failures.blind(stream)
+                self._failure_response.blind(stream)

@@ -10,7 +10,7 @@ MAX_CAUSES = 256
 """Causes in one second; what is beyond is counted as ``other``."""
 
 
-class Tally:
+class LogAggregator:
     """Call ``note`` for each event and ``flush`` once a second."""
 
     def __init__(self, event: str) -> None:

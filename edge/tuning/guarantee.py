@@ -11,7 +11,7 @@ from edge.tuning.figures import Counts, Figures
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Guarantee:
     """At most one of the two. Neither: no false cut on the data."""
 
     precision: float | None = None
@@ -29,7 +29,7 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Support:
     """Whether a promise is shown to be kept, at 95 %."""
 
     asked: str
@@ -42,7 +42,7 @@ class Evidence:
     """One sentence for people."""
 
 
-def evidence(promise: Promise, found: Figures) -> Evidence:
+def evidence(promise: Guarantee, found: Figures) -> Support:
     """Of figures that were not chosen on the footage that they come from."""
     counts = found.counts
     if promise.precision is not None:
@@ -51,10 +51,10 @@ def evidence(promise: Promise, found: Figures) -> Evidence:
     seen = f"{counts.false_cuts} false cuts in {spell_hours(counts.calm_hours)} of calm footage"
     shows = f"{seen} show at most {spell_rate(bound)} an hour (95 %)"
     if promise.false_cuts_per_hour is None:
-        return Evidence("", math.nan, bound, True, f"{shows}.")
+        return Support("", math.nan, bound, True, f"{shows}.")
     wanted = promise.false_cuts_per_hour
     if bound <= wanted:
-        return Evidence("false_cuts_per_hour", wanted, bound, True, f"{shows}; {wanted:g} were asked for.")
+        return Support("false_cuts_per_hour", wanted, bound, True, f"{shows}; {wanted:g} were asked for.")
     if wanted <= 0:
         text = f"{shows}. No amount of footage shows that there are none: ask for a rate above 0."
     elif counts.false_cuts > wanted * counts.calm_hours:
@@ -64,23 +64,23 @@ def evidence(promise: Promise, found: Figures) -> Evidence:
             f"Too little data to promise {wanted:g} false cuts an hour: {shows}. "
             f"{3 / wanted:.4g} h without a false cut would show it."
         )
-    return Evidence("false_cuts_per_hour", wanted, bound, False, text)
+    return Support("false_cuts_per_hour", wanted, bound, False, text)
 
 
-def _precision(wanted: float, found: Figures) -> Evidence:
+def _precision(wanted: float, found: Figures) -> Support:
     counts = found.counts
     if not counts.cut and not counts.false_cuts:
         text = f"Nothing of the unseen footage was cut, so a precision of {wanted:g} is not shown."
-        return Evidence("cut_precision", wanted, 0.0, False, text)
+        return Support("cut_precision", wanted, 0.0, False, text)
     bound = found.cut_precision.low
     seen = f"{counts.cut} of {counts.cut + counts.false_cuts} cuts were of violence"
     shows = f"{seen}, so the precision is at least {bound:.3f} (95 %)"
     if bound >= wanted:
-        return Evidence("cut_precision", wanted, bound, True, f"{shows}; {wanted:g} was asked for.")
+        return Support("cut_precision", wanted, bound, True, f"{shows}; {wanted:g} was asked for.")
     if found.cut_precision.value < wanted:
         text = f"{shows}; {wanted:g} was asked for, and unseen footage had less than that."
     else:
         groups = math.ceil(math.log(0.05) / math.log(wanted)) if 0 < wanted < 1 else 0
         more = f" True cuts in {groups} groups and no false one would show it." if groups else ""
         text = f"Too little data to promise a precision of {wanted:g}: {shows}.{more}"
-    return Evidence("cut_precision", wanted, bound, False, text)
+    return Support("cut_precision", wanted, bound, False, text)

@@ -24,7 +24,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class LabelledFile:
     """One file with its labels, and what it must not be told apart from (camera, scene, broadcaster)."""
 
     path: Path
@@ -45,7 +45,7 @@ class Truth:
         return sum(end - start for start, end in self.calm)
 
 
-def read_footage(path: Path) -> list[Footage]:
+def read_footage(path: Path) -> list[LabelledFile]:
     """What ``edge-gate model evaluate`` reads, and CSV files with the columns ``start_s`` and ``end_s``.
 
     Several rows may name one file. Empty times stand for the file's beginning and end. Raises
@@ -55,13 +55,13 @@ def read_footage(path: Path) -> list[Footage]:
         path = path / "clips.csv"
     if path.is_dir():
         return [
-            Footage(clip.path, clip.group, clip.source, (Span(0, None, clip.violent),))
+            LabelledFile(clip.path, clip.group, clip.source, (Span(0, None, clip.violent),))
             for clip in read_labels(path)
         ]
     return _from_csv(path)
 
 
-def _from_csv(path: Path) -> list[Footage]:
+def _from_csv(path: Path) -> list[LabelledFile]:
     spans: dict[str, list[Span]] = {}
     about: dict[str, tuple[str, str]] = {}
     for where, row in read_rows(path):
@@ -78,7 +78,7 @@ def _from_csv(path: Path) -> list[Footage]:
         spans.setdefault(name, []).append(Span(start_ms, end_ms, is_violent(row.get("label"), where)))
     if not spans:
         raise InvalidInput(str(path), "no rows")
-    return [Footage(path.parent / name, *about[name], tuple(rows)) for name, rows in spans.items()]
+    return [LabelledFile(path.parent / name, *about[name], tuple(rows)) for name, rows in spans.items()]
 
 
 def _time(text: str | None, column: str, where: str) -> int | None:
@@ -93,7 +93,7 @@ def _time(text: str | None, column: str, where: str) -> int | None:
     return round(seconds * 1000)
 
 
-def lay(spans: Sequence[Span], duration_ms: int, grace_ms: int) -> Truth:
+def label_spans(spans: Sequence[Span], duration_ms: int, grace_ms: int) -> Truth:
     """Violent rows overrule calm ones. Up to ``grace_ms`` after violence nothing is calm: the window still
     holds what was. Time in no row is neither."""
     violent = _merged(_clipped((span for span in spans if span.violent), duration_ms))

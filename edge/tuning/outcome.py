@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from edge.domain import Action
 from edge.tuning.labels import Stretch, Truth
-from edge.tuning.simulate import Act
+from edge.tuning.simulate import SimulatedDecision
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ViolentEvent:
     """One violent stretch."""
 
     flag_ms: int | None
@@ -25,7 +25,7 @@ class Outcome:
     """Of one file."""
 
     group: str
-    events: tuple[Event, ...]
+    events: tuple[ViolentEvent, ...]
     calm_ms: int
     false_flags: int
     """Episodes that had their FLAG in calm footage; a CUT is also the FLAG of its episode."""
@@ -36,7 +36,12 @@ class Outcome:
 
 
 def outcome(
-    group: str, truth: Truth, done: Iterable[Act], grace_ms: int, alert_ms: int, duration_ms: int
+    group: str,
+    truth: Truth,
+    done: Iterable[SimulatedDecision],
+    grace_ms: int,
+    alert_ms: int,
+    duration_ms: int,
 ) -> Outcome:
     """``grace_ms``: how long after a violent stretch what is done is still due to it."""
     done = list(done)
@@ -52,13 +57,13 @@ def outcome(
     )
 
 
-def _event(stretch: Stretch, done: list[Act], grace_ms: int) -> Event:
+def _event(stretch: Stretch, done: list[SimulatedDecision], grace_ms: int) -> ViolentEvent:
     start, end = stretch
     end += grace_ms
     due = [act for act in done if act.pts_ms <= end and max(act.pts_ms, act.until_ms) >= start]
     flags = [max(act.pts_ms - start, 0) for act in due]
     cuts = [act.pts_ms - start for act in done if act.action is Action.CUT and start <= act.pts_ms <= end]
-    return Event(min(flags, default=None), min(cuts, default=None))
+    return ViolentEvent(min(flags, default=None), min(cuts, default=None))
 
 
 def _within(pts_ms: int, stretches: Iterable[Stretch]) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from edge.policy import CategoryPolicy
 from edge.tuning.figures import counts
-from edge.tuning.guarantee import Promise
+from edge.tuning.guarantee import Guarantee
 from edge.tuning.outcome import Outcome
 from edge.tuning.study import THRESHOLDS, Study
 
@@ -41,7 +41,7 @@ class Search:
     """What is looked for, whatever the rows."""
 
     study: Study
-    promise: Promise
+    promise: Guarantee
     flag_recall: float
     current: CategoryPolicy
     """What is not looked for stays as it is in there, and so does the ratio of ``release_at`` to

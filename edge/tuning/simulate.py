@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.decide import Decider
-from edge.detect.manifest import Manifest
+from edge.detect.manifest import ModelManifest
 from edge.detect.window import DetectWindow, SampleScore
 from edge.domain import Action, Signal, Tier
 from edge.policy import CategoryPolicy, MatchPolicy, Policy, TierPolicy
@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class StreamTrace:
     """The samples that a stream has from ``start_ms`` on while it is not cut."""
 
     steps: tuple[Step, ...]
@@ -71,7 +71,7 @@ class Tiering:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class SimulatedDecision:
     """A FLAG or CUT."""
 
     action: Action
@@ -85,7 +85,7 @@ class Act:
 class Simulator:
     """Judges tracks of one model for one of its categories."""
 
-    def __init__(self, manifest: Manifest, category: str, tiers: TierPolicy) -> None:
+    def __init__(self, manifest: ModelManifest, category: str, tiers: TierPolicy) -> None:
         self._manifest = reduced(manifest)
         self._column = [part.name for part in manifest.categories].index(category)
         self.category = category
@@ -107,7 +107,7 @@ class Simulator:
         last_ms = max((int(times[-1]) for times in (track.alert_ms, track.calm_ms) if len(times)), default=0)
         return last_ms < self.tiers.start_alert_ms
 
-    def way(self, track: Track, tiering: Tiering, start_ms: int = 0) -> Way:
+    def way(self, track: Track, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
         """The samples of a stream that begins at ``start_ms``, in the tiers that its scores ask for."""
         part = CategoryPolicy(
             raise_at=tiering.raise_at,
@@ -149,7 +149,7 @@ class Simulator:
             now = step.pts_ms
             state.observe(now, decider.decide(step.signals, now).suspicion)
         highest = max((step.score for step in steps), default=-1.0)
-        return Way(tuple(steps), highest, alert_ms)
+        return StreamTrace(tuple(steps), highest, alert_ms)
 
     def policy(self, part: CategoryPolicy) -> Policy:
         return Policy(categories={self.category: part}, match=MatchPolicy(enabled=False), tiers=self.tiers)
@@ -174,10 +174,10 @@ class Simulator:
         return Step(pts_ms, tier, (signals[self._column],))
 
 
-def acts(steps: Sequence[Step], policy: Policy) -> list[Act]:
+def acts(steps: Sequence[Step], policy: Policy) -> list[SimulatedDecision]:
     """FLAGs and the CUT of one stream, in order; nothing follows a CUT."""
     decider = Decider(policy)
-    found: list[Act] = []
+    found: list[SimulatedDecision] = []
     lasts = False
     for step in steps:
         decision = decider.decide(step.signals, step.pts_ms)
@@ -185,7 +185,7 @@ def acts(steps: Sequence[Step], policy: Policy) -> list[Act]:
         if lasts:
             found[-1] = replace(found[-1], until_ms=step.pts_ms)
         if decision.action is not Action.PASS:
-            found.append(Act(decision.action, step.pts_ms, step.pts_ms, in_episode=lasts))
+            found.append(SimulatedDecision(decision.action, step.pts_ms, step.pts_ms, in_episode=lasts))
             lasts = True
         if decision.action is Action.CUT:
             break

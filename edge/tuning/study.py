@@ -12,9 +12,9 @@ from functools import cached_property
 
 from edge.domain import Action
 from edge.policy import CategoryPolicy
-from edge.tuning.labels import Footage, Truth, lay
+from edge.tuning.labels import LabelledFile, Truth, label_spans
 from edge.tuning.outcome import Outcome, outcome
-from edge.tuning.simulate import Act, Simulator, Step, Tiering, Way, acts
+from edge.tuning.simulate import SimulatedDecision, Simulator, Step, StreamTrace, Tiering, acts
 from edge.tuning.track import Track
 
 THRESHOLDS = (*(step / 50 for step in range(1, 50)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 1.0)
@@ -27,7 +27,7 @@ _WHATEVER = Tiering(1.0, 1.0, 1.0, 1)
 class Scored:
     """One file: its labels and what the pipeline saw of it."""
 
-    footage: Footage
+    footage: LabelledFile
     track: Track
     truth: Truth
 
@@ -35,14 +35,14 @@ class Scored:
 class Study:
     """All scored files of one data set; rows are indices into them."""
 
-    def __init__(self, simulator: Simulator, scored: Iterable[tuple[Footage, Track]]) -> None:
+    def __init__(self, simulator: Simulator, scored: Iterable[tuple[LabelledFile, Track]]) -> None:
         self.simulator = simulator
         self.grace_ms = simulator.window_ms
         self.files = [
-            Scored(footage, track, lay(footage.spans, track.duration_ms, self.grace_ms))
+            Scored(footage, track, label_spans(footage.spans, track.duration_ms, self.grace_ms))
             for footage, track in scored
         ]
-        self._ways: dict[tuple[int, Tiering, int], Way] = {}
+        self._ways: dict[tuple[int, Tiering, int], StreamTrace] = {}
         self._flaggable: dict[tuple[int, int], list[float | None]] = {}
         self._cuttable: dict[tuple[int, Tiering, int, int], float | None] = {}
         self._outcomes: dict[tuple[int, CategoryPolicy, bool], Outcome] = {}
@@ -100,7 +100,7 @@ class Study:
 
         return _highest(flags)
 
-    def way(self, row: int, tiering: Tiering, start_ms: int = 0) -> Way:
+    def way(self, row: int, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
         track = self.files[row].track
         if start_ms == 0 and not tiering.from_calm and self.simulator.is_new_throughout(track):
             tiering = _WHATEVER
@@ -149,10 +149,10 @@ class Study:
             first.setdefault(act.action, act.pts_ms)
         return first
 
-    def _done(self, row: int, part: CategoryPolicy, from_calm: bool) -> tuple[list[Act], int]:
+    def _done(self, row: int, part: CategoryPolicy, from_calm: bool) -> tuple[list[SimulatedDecision], int]:
         tiering = Tiering.of(part, from_calm=from_calm)
         policy = self.simulator.policy(part)
-        done: list[Act] = []
+        done: list[SimulatedDecision] = []
         start_ms = alert_ms = 0
         while True:
             way = self.way(row, tiering, start_ms)

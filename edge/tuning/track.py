@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.manifest import Manifest, WindowHead
+from edge.detect.manifest import ModelManifest, WindowHead
 from edge.detect.window import SampleScore
 
 Embedding = NDArray[np.float32]
@@ -48,7 +48,7 @@ class Track:
 class Reducer:
     """Reduces the embeddings of a stream."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: ModelManifest) -> None:
         heads = [category.head for category in manifest.categories]
         width = manifest.output.embedding_size
         self._mean = np.array([head.mean or (0.0,) * width for head in heads])
@@ -64,7 +64,7 @@ class Reducer:
         return np.asarray(self._change @ np.abs(after - before).astype(np.float64))
 
 
-def reduced(manifest: Manifest) -> Manifest:
+def reduced(manifest: ModelManifest) -> ModelManifest:
     """The manifest under which reduced embeddings are judged as the embeddings are under ``manifest``."""
     width = _PER_CATEGORY * len(manifest.categories)
     categories = []
@@ -86,7 +86,7 @@ def reduced(manifest: Manifest) -> Manifest:
 class TrackBuilder:
     """Collects a file's samples, alert and calm ones in any order to each other."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: ModelManifest) -> None:
         self._reducer = Reducer(manifest)
         self._categories = len(manifest.categories)
         self._sums = np.zeros((self._categories, 2))

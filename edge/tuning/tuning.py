@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edge.errors import InvalidInput
 from edge.policy import CategoryPolicy
 from edge.tuning.figures import Counts, Figures, counts, figures
-from edge.tuning.guarantee import Evidence, Promise, evidence
+from edge.tuning.guarantee import Guarantee, Support, evidence
 from edge.tuning.outcome import Outcome
 from edge.tuning.search import CUT_SAMPLES, Proposal, Search
 from edge.tuning.study import THRESHOLDS, Study
@@ -44,7 +44,7 @@ class Tuning:
     folds: tuple[CategoryPolicy, ...]
     outcomes: tuple[tuple[int, Outcome], ...]
     """Of each row, those that ``figures`` are of."""
-    evidence: Evidence
+    evidence: Support
     cut_curve: tuple[Point, ...]
     flag_curve: tuple[Point, ...]
 
@@ -54,7 +54,7 @@ class Tuning:
         return self.unseen or self.fitted
 
 
-def tune(study: Study, promise: Promise, current: CategoryPolicy, flag_recall: float, step: Step) -> Tuning:
+def tune(study: Study, promise: Guarantee, current: CategoryPolicy, flag_recall: float, step: Step) -> Tuning:
     """Raises InvalidInput without violent or without calm footage."""
     for name, there in (
         ("violent", any(one.truth.violent for one in study.files)),

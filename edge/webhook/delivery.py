@@ -27,7 +27,7 @@ from edge.errors import GateError, LedgerUnavailable
 from edge.ledger.base import LedgerBase
 from edge.telemetry.metrics import Metrics
 from edge.webhook import state as files
-from edge.webhook.endpoint import Receiver
+from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import Event
 from edge.webhook.retry import REFUSALS, is_refusal, retry_after_ms
 from edge.webhook.signing import key_of
@@ -70,7 +70,7 @@ class Delivery:
         self._metrics = metrics
         self._clock = clock
         self._spread = spread
-        self._receiver = Receiver(
+        self._receiver = Endpoint(
             settings.url,
             [key_of(secret.get_secret_value()) for secret in settings.secrets],
             timeout_ms=settings.timeout_ms,

@@ -40,7 +40,7 @@ class Attempt:
         return 200 <= self.status < 300
 
 
-class Receiver:
+class Endpoint:
     """One endpoint. ``send`` never raises for a receiver that is away or answers nonsense."""
 
     def __init__(

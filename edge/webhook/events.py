@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from edge.domain import Action, Block, SubjectKind
 from edge.ledger import records
-from edge.ledger.decisions import Decision
+from edge.ledger.decisions import AuditedDecision
 from edge.ledger.incidents import STREAM_CUT
 from edge.notices.notice import block_notice, notice
 
@@ -108,7 +108,7 @@ class Event:
     body: bytes
 
 
-def events_of(decision: Decision) -> tuple[Event, ...]:
+def events_of(decision: AuditedDecision) -> tuple[Event, ...]:
     """What a decision is to a platform; nothing for what concerns only the gate."""
     return tuple(
         _event(decision, kind, subject, data) for kind, subject, data in _facts(decision) if kind in TYPES
@@ -120,7 +120,7 @@ def ping(ident: str, wall_ms: int) -> Event:
     return Event(ident, PING, 0, _body(PING, wall_ms, {"gate": "", "sequence": 0}))
 
 
-def _facts(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Type, subject and data."""
     what, who = decision.entry.what, decision.entry.who
     if what == STREAM_CUT:
@@ -144,13 +144,13 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
             kind = "block.made" if what in _MAKES_BLOCKS else "block.changed"
         yield kind, key, {"block": _picked("blocks", row), "by": who}
         if kind != "block.lifted" and row["subject_kind"] == SubjectKind.BROADCASTER:
-            yield "notice", key, _notice(decision, records.block_from_row(_Row(row)))
+            yield "notice", key, _notice(decision, records.block_from_row(_AuditRow(row)))
     for key, row in decision.rows.get("appeals", {}).items():
         kind = "appeal.filed" if what == "appeal" else "appeal.decided"
         yield kind, key, {"appeal": _picked("appeals", row), "by": who}
 
 
-def _cut_without_verdict(decision: Decision) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _cut_without_verdict(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """The stream of a broadcaster who was blocked elsewhere, or one that could not be watched."""
     detail, ident = decision.detail, decision.entry.subject
     stream = {"id": ident, **{name: detail.get(name) for name in _STREAM}}
@@ -179,7 +179,7 @@ def _incident_kind(what: str, row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _notice(decision: Decision, block: Block) -> dict[str, Any]:
+def _notice(decision: AuditedDecision, block: Block) -> dict[str, Any]:
     key = "cut" if decision.entry.what == "violation" else "blocked"
     text = block_notice(key, block, decision.entry.wall_ms)
     return {
@@ -198,7 +198,7 @@ def _picked(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _TABLE[table] if name in row}
 
 
-def _event(decision: Decision, kind: str, subject: str, data: dict[str, Any]) -> Event:
+def _event(decision: AuditedDecision, kind: str, subject: str, data: dict[str, Any]) -> Event:
     number = decision.entry.number
     name = "\0".join((kind, subject, decision.entry.digest))
     ident = f"evt_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
@@ -216,7 +216,7 @@ def _body(kind: str, wall_ms: int, data: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-class _Row:
+class _AuditRow:
     """A mapping that ``records`` reads like a row."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:

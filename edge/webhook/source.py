@@ -9,7 +9,7 @@ import structlog
 
 from edge.errors import InvalidInput
 from edge.ledger.base import LedgerBase
-from edge.ledger.decisions import Decision, Decisions
+from edge.ledger.decisions import AuditedDecision, Decisions
 from edge.webhook.events import Event, events_of
 
 _UNREADABLE = (
@@ -71,7 +71,7 @@ class Source:
             log.exception("webhooks: an audit entry cannot be read, nobody is told of it", after=number)
             return Page((), number + 1)
 
-    def _page(self, decisions: tuple[Decision, ...]) -> Page | None:
+    def _page(self, decisions: tuple[AuditedDecision, ...]) -> Page | None:
         if not decisions:
             return None
         own = (each for each in decisions if each.gate == self._decisions.gate)
@@ -79,7 +79,7 @@ class Source:
         return Page(events, decisions[-1].entry.number)
 
 
-def _told(decision: Decision) -> tuple[Event, ...]:
+def _told(decision: AuditedDecision) -> tuple[Event, ...]:
     try:
         return events_of(decision)
     except Exception:

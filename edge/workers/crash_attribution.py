@@ -31,7 +31,7 @@ PAGE_BYTES: Final = _REPORT_START + _REPORT_BYTES
 _CRASHED: Final = re.compile(r"^Current thread 0x([0-9a-f]+)(?:.+\n)+", re.MULTILINE)
 
 
-class CurrentStream:
+class CurrentStreamPage:
     """The loop's stream, a slot for each reading thread, and the crash report."""
 
     def __init__(self, descriptor: int) -> None:

@@ -6,37 +6,37 @@ from collections.abc import Callable
 from typing import Final
 
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.workers.worker_stream import OwnedStream
+from edge.workers.worker_stream import WorkerStream
 
 NOTICE_INTERVAL_MS: Final = 1000.0
 """Between two notices of a stream."""
 
 
-class Notices:
+class DegradationReports:
     """Of all streams of a worker."""
 
     def __init__(self, send: Callable[[worker_pb2.FromWorker], None]) -> None:
         self._send = send
 
-    def count(self, stream: OwnedStream, reason: str, now_ms: float, count: int = 1) -> None:
+    def count(self, stream: WorkerStream, reason: str, now_ms: float, count: int = 1) -> None:
         """Something of the stream was lost: picture, sound, or with ``gave_way`` what was not due to it."""
         stream.unsaid[reason] += count
         stream.lost = stream.lost or not (reason == "gave_way" or reason.startswith("audio_"))
         self.say(stream, now_ms)
 
-    def count_if_blind(self, stream: OwnedStream, now_ms: float) -> None:
+    def count_if_blind(self, stream: WorkerStream, now_ms: float) -> None:
         """Once an episode."""
         if not stream.blind and stream.is_blind(now_ms):
             stream.blind = True
             self.count(stream, "blind", now_ms)
 
-    def say(self, stream: OwnedStream, now_ms: float) -> None:
+    def say(self, stream: WorkerStream, now_ms: float) -> None:
         """What is still to be said of the stream, if its time has come."""
         if stream.unsaid and now_ms - stream.said_ms >= NOTICE_INTERVAL_MS:
             stream.said_ms = now_ms
             self.flush(stream)
 
-    def flush(self, stream: OwnedStream) -> None:
+    def flush(self, stream: WorkerStream) -> None:
         """All of it, now."""
         for reason, count in stream.unsaid.items():
             self._send(

@@ -33,7 +33,7 @@ class _Shown:
     bytes: int = 0
 
 
-class ShownMedia:
+class EvidenceMedia:
     """By stream, until it is asked for."""
 
     def __init__(self) -> None:

@@ -13,9 +13,9 @@ import structlog
 
 from edge.contract.gen import worker_pb2
 from edge.evidence import write_clip
-from edge.workers.crash_attribution import CurrentStream
-from edge.workers.evidence_media import Media, ShownMedia
-from edge.workers.worker_stream import OwnedStream
+from edge.workers.crash_attribution import CurrentStreamPage
+from edge.workers.evidence_media import EvidenceMedia, Media
+from edge.workers.worker_stream import WorkerStream
 
 _WRITERS_S: Final = 3.0
 """How long a worker that stops waits for evidence that is being written."""
@@ -25,20 +25,20 @@ _SIZES: Final = 256
 log = structlog.get_logger(__name__)
 
 
-class Evidence:
+class EvidenceWriter:
     """Used by the loop, in its thread; ``send`` is called from any."""
 
     def __init__(
         self,
         send: Callable[[worker_pb2.FromWorker], None],
-        current: CurrentStream,
+        current: CurrentStreamPage,
         min_free_bytes: int = 0,
     ) -> None:
         """``min_free_bytes``: what clips leave free of their disk."""
         self._send = send
         self._current = current
         self._min_free_bytes = min_free_bytes
-        self._shown = ShownMedia()
+        self._shown = EvidenceMedia()
         self._writers: list[threading.Thread] = []
         self._sizes: dict[str, tuple[int, int]] = {}
 
@@ -46,7 +46,7 @@ class Evidence:
         """Media that the next ``save`` of its stream is about."""
         self._shown.add(message)
 
-    def save(self, command: worker_pb2.SaveEvidence, stream: OwnedStream | None) -> None:
+    def save(self, command: worker_pb2.SaveEvidence, stream: WorkerStream | None) -> None:
         """Returns at once. ``stream``: what this worker has of it itself. One that is cut needs to be kept
         no longer."""
         media = self._shown.take(command.stream_id) or _kept(stream)
@@ -72,7 +72,7 @@ class Evidence:
         if stream is not None and stream.cut:
             stream.evidence_kept = True
 
-    def gone(self, stream: OwnedStream) -> None:
+    def gone(self, stream: WorkerStream) -> None:
         """The worker has the stream no more; it may still be told to make evidence of it."""
         size = None if stream.pipeline is None else stream.pipeline.size
         if size is not None:
@@ -131,7 +131,7 @@ class Evidence:
         )
 
 
-def _kept(stream: OwnedStream | None) -> Media | None:
+def _kept(stream: WorkerStream | None) -> Media | None:
     """What this worker has of the stream itself: of one that is pushed, nothing."""
     if stream is None or stream.pipeline is None or stream.codec is None:
         return None

@@ -20,7 +20,7 @@ _FORGET = 0.98
 _BACK_OFF_UPDATES = 3
 
 
-class SpareTime:
+class IdleCapacity:
     """State of one worker. ``target``: share of its time, 0 to 1, up to which it takes on more than it must;
     0 never does."""
 
@@ -46,8 +46,8 @@ class SpareTime:
         if seen is None or self._target <= 0:
             return False
         passed_ms = max(now_ms - seen[0], 1.0)
-        voluntary = (voluntary_ms - seen[2]) / passed_ms
-        due = (busy_ms - seen[1]) / passed_ms - voluntary
+        opportunistic = (voluntary_ms - seen[2]) / passed_ms
+        due = (busy_ms - seen[1]) / passed_ms - opportunistic
         self._due = due if self._due is None else (self._due + due) / 2
         was = self.ms
         self._steady += 1
@@ -58,7 +58,7 @@ class SpareTime:
             self._steady = -_BACK_OFF_UPDATES
             self.ms = self._stepped(self.ms / 2)
         else:
-            self._learn(voluntary)
+            self._learn(opportunistic)
             goal = self._goal(self._target - self._due)
             if goal < self.ms or (goal > self.ms and self._steady >= SETTLE_UPDATES):
                 self.ms = goal
@@ -66,9 +66,9 @@ class SpareTime:
             self._steady = min(self._steady, 0)
         return self.ms != was
 
-    def _learn(self, voluntary: float) -> None:
-        if self.ms and voluntary > 0 and self._steady >= SETTLE_UPDATES:
-            self._cost = voluntary / self.ms
+    def _learn(self, opportunistic: float) -> None:
+        if self.ms and opportunistic > 0 and self._steady >= SETTLE_UPDATES:
+            self._cost = opportunistic / self.ms
         elif not self.ms and self._cost is not None:
             self._cost *= _FORGET  # streams come and go: try again some time
 

@@ -90,7 +90,7 @@ class Inbox:
         """``max_commands``: of the threads; one more waits for room. What the supervisor sends is bounded
         by the socket."""
         self._threads: queue.Queue[Command] = queue.Queue(max_commands)
-        self._receiver = None if connection is None else ipc_framing.Receiver(connection)
+        self._receiver = None if connection is None else ipc_framing.FrameReader(connection)
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._bell)
         self._poll = select.poll()

@@ -48,7 +48,7 @@ def media_frame(stream_id: str, unit: AccessUnit) -> bytes:
     return b"".join((_LENGTH.pack(_MEDIA | length), head, ident, unit.data))
 
 
-class Receiver:
+class FrameReader:
     """Worker side. Takes what waits in the socket, and never waits itself."""
 
     def __init__(self, connection: socket.socket) -> None:

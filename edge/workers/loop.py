@@ -23,13 +23,13 @@ from edge.match import Matcher
 from edge.policy import parse_policy
 from edge.stream import StreamPipeline
 from edge.telemetry.distributions import Distributions
-from edge.workers.audio_jobs import WorkerSound
+from edge.workers.audio_jobs import AudioJobs
 from edge.workers.banks import CHECK_MS, WorkerBanks
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.deadline_queue import DeadlineQueue
-from edge.workers.degradation_reports import Notices
-from edge.workers.evidence_writer import Evidence
-from edge.workers.idle_capacity import SpareTime
+from edge.workers.degradation_reports import DegradationReports
+from edge.workers.evidence_writer import EvidenceWriter
+from edge.workers.idle_capacity import IdleCapacity
 from edge.workers.inbox import (
     Command,
     Inbox,
@@ -47,8 +47,8 @@ from edge.workers.models import ModelArrived, WorkerModels
 from edge.workers.pulls import pull_of
 from edge.workers.settings import WorkerSettings
 from edge.workers.stalls import Stalls
-from edge.workers.video_jobs import WorkerPicture
-from edge.workers.worker_stream import OwnedStream, Urgency
+from edge.workers.video_jobs import VideoJobs
+from edge.workers.worker_stream import Urgency, WorkerStream
 
 _CHECK_STREAMS_MS: Final = 250.0
 _REST_SHARE: Final = 0.8
@@ -70,7 +70,7 @@ class WorkerLoop:
         detector: Detector,
         matcher: Matcher,
         send: Callable[[worker_pb2.FromWorker], None],
-        current: CurrentStream,
+        current: CurrentStreamPage,
         clock: Clock,
         connection: socket.socket | None = None,
     ) -> None:
@@ -82,19 +82,19 @@ class WorkerLoop:
         self._send = send
         self._current = current
         self._clock = clock
-        self._streams: dict[str, OwnedStream] = {}
-        self._jobs: DeadlineQueue[Callable[[OwnedStream], None]] = DeadlineQueue()
+        self._streams: dict[str, WorkerStream] = {}
+        self._jobs: DeadlineQueue[Callable[[WorkerStream], None]] = DeadlineQueue()
         self.inbox = Inbox(settings.inbox_commands, connection)
         self._models = WorkerModels(self.inbox.put)
         self._running = True
         self._busy_ms = self._voluntary_ms = 0.0
-        self._spare = SpareTime(settings.spare_load)
+        self._spare = IdleCapacity(settings.spare_load)
         self._times = Distributions()
         self._decoded = self._judged = 0
-        self._evidence = Evidence(send, current, settings.evidence_min_free_mb * 2**20)
+        self._evidence = EvidenceWriter(send, current, settings.evidence_min_free_mb * 2**20)
         self._stalls = Stalls(clock)
-        self._notices = Notices(send)
-        self._picture = WorkerPicture(
+        self._notices = DegradationReports(send)
+        self._video = VideoJobs(
             settings,
             self._streams,
             self._jobs,
@@ -104,7 +104,7 @@ class WorkerLoop:
             clock,
             needs_changed=self._say_tier,
         )
-        self._sound = WorkerSound(matcher, self._jobs, self._notices, clock)
+        self._audio = AudioJobs(matcher, self._jobs, self._notices, clock)
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -127,7 +127,7 @@ class WorkerLoop:
             if stream is None:
                 continue
             self._current.enter(stream.id)
-            self._picture.urgency = Urgency.CALM
+            self._video.urgency = Urgency.CALM
             start_ms = self._clock.monotonic_ms()
             try:
                 job[2](stream)
@@ -139,7 +139,7 @@ class WorkerLoop:
             finally:
                 passed_ms = self._clock.monotonic_ms() - start_ms
                 self._busy_ms += passed_ms
-                if self._picture.urgency is Urgency.VOLUNTARY:
+                if self._video.urgency is Urgency.OPPORTUNISTIC:
                     self._voluntary_ms += passed_ms
                 self._current.leave()
         for stream in list(self._streams.values()):
@@ -202,15 +202,15 @@ class WorkerLoop:
         match command:
             case PushedUnit():
                 if (stream := self._streams.get(command.stream_id)) is not None:
-                    self._picture.enqueue(stream, command.unit)
+                    self._video.enqueue(stream, command.unit)
             case PullOpened():
                 self._pull_opened(command)
             case PullUnit():
                 if (stream := self._pulled(command)) is not None:
-                    self._picture.enqueue(stream, command.unit)
+                    self._video.enqueue(stream, command.unit)
             case PullAudio():
                 if (stream := self._pulled(command)) is not None:
-                    self._sound.take(stream, command.audio)
+                    self._audio.take(stream, command.audio)
             case PullEnded():
                 self._pull_ended(command)
             case ModelArrived():
@@ -227,7 +227,7 @@ class WorkerLoop:
                     stream.asked_alert_ms = command.ask_alert.hold_ms
             case "pushed_audio":
                 if (stream := self._streams.get(command.pushed_audio.stream_id)) is not None:
-                    self._sound.take(stream, convert.audio_from_proto(command.pushed_audio.audio))
+                    self._audio.take(stream, convert.audio_from_proto(command.pushed_audio.audio))
             case "evidence_media":
                 self._evidence.show(command.evidence_media)
             case "open_push":
@@ -278,7 +278,7 @@ class WorkerLoop:
                     judged=self._judged + sum(counters.judged for counters in running),
                     resident_bytes=resident_bytes(),
                     voluntary_ms=self._voluntary_ms,
-                    gave_way=self._picture.gave_way,
+                    gave_way=self._video.gave_way,
                     jobs=len(self._jobs),
                     distributions=[
                         worker_pb2.Distribution(name=name, counts=counts, sum_ms=sum_ms)
@@ -323,7 +323,7 @@ class WorkerLoop:
         now = self._clock.monotonic_ms()
         if not self._spare.due(now):
             return
-        gave_way = self._picture.gave_way + self._picture.lost
+        gave_way = self._video.gave_way + self._video.lost
         if self._spare.update(now, self._busy_ms, self._voluntary_ms, gave_way):
             for stream in self._streams.values():
                 if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
@@ -342,25 +342,25 @@ class WorkerLoop:
                 log.exception("check failed", stream_id=stream.id)
                 self._close(stream, "internal", f"{type(error).__name__}: {error}", retryable=True)
 
-    def _check_stream(self, stream: OwnedStream, now: float) -> None:
+    def _check_stream(self, stream: WorkerStream, now: float) -> None:
         if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
             self._drop(stream)
         if stream.ended and now - stream.ended_ms > _END_BUDGETS * stream.policy.budget_ms:
             self._close(stream, "end", "", retryable=False)
         if stream.cut:
             return
-        if stream.pipeline is not None and stream.audio_wanted != (wanted := self._sound.wanted(stream)):
+        if stream.pipeline is not None and stream.audio_wanted != (wanted := self._audio.wanted(stream)):
             stream.audio_wanted = wanted
             self._say_tier(stream)
         if not stream.blind:
             self._ask_rest_of_gop(stream, now)
             self._notices.count_if_blind(stream, now)
-        elif stream.is_torn:
+        elif stream.has_gap:
             waits_ms = stream.unit_ms - stream.keyframe_ms
             detail = f"media is missing, and no keyframe has come for {waits_ms:.0f} ms"
             self._close(stream, "torn", detail, retryable=True)
 
-    def _ask_rest_of_gop(self, stream: OwnedStream, now: float) -> None:
+    def _ask_rest_of_gop(self, stream: WorkerStream, now: float) -> None:
         """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
         too long: who broadcasts chooses where keyframes are."""
         waits_ms = now - max(stream.judged_ms, stream.unit_ms)
@@ -373,7 +373,7 @@ class WorkerLoop:
     def _open_push(self, command: worker_pb2.OpenPush) -> None:
         stream = self._new_stream(command)
 
-        def start(stream: OwnedStream) -> None:
+        def start(stream: WorkerStream) -> None:
             self._start_pipeline(stream, _codec(command.codec), command.extradata)
 
         self._jobs.push(stream.id, float("-inf"), start)
@@ -387,7 +387,7 @@ class WorkerLoop:
             return
         stream.pull.start()
 
-    def _pulled(self, event: PullOpened | PullUnit | PullAudio | PullEnded) -> OwnedStream | None:
+    def _pulled(self, event: PullOpened | PullUnit | PullAudio | PullEnded) -> WorkerStream | None:
         """The stream of a pull's event; None when it is gone or was opened anew since."""
         stream = self._streams.get(event.stream_id)
         return stream if stream is not None and stream.opening == event.opening else None
@@ -398,7 +398,7 @@ class WorkerLoop:
             return
         stream.judged_ms = self._clock.monotonic_ms()  # nothing could come before
 
-        def start(stream: OwnedStream) -> None:
+        def start(stream: WorkerStream) -> None:
             self._start_pipeline(stream, event.codec, event.extradata)
 
         self._jobs.push(stream.id, float("-inf"), start)
@@ -412,18 +412,18 @@ class WorkerLoop:
         else:
             self._close(stream, event.error.reason, str(event.error), retryable=event.error.retryable)
 
-    def _new_stream(self, opened: worker_pb2.OpenPush | worker_pb2.OpenPull) -> OwnedStream:
+    def _new_stream(self, opened: worker_pb2.OpenPush | worker_pb2.OpenPull) -> WorkerStream:
         if (old := self._streams.get(opened.stream_id)) is not None:
-            self._picture.leave(old)
+            self._video.leave(old)
             self._notices.flush(old)
             self._drop(old)
         policy = parse_policy(opened.policy_json)
-        stream = OwnedStream(opened.stream_id, opened.opening, policy, opened.alert, opened.calm)
+        stream = WorkerStream(opened.stream_id, opened.opening, policy, opened.alert, opened.calm)
         stream.judged_ms = self._clock.monotonic_ms()
         self._streams[stream.id] = stream
         return stream
 
-    def _start_pipeline(self, stream: OwnedStream, codec: Codec, extradata: bytes) -> None:
+    def _start_pipeline(self, stream: WorkerStream, codec: Codec, extradata: bytes) -> None:
         """A job like any other: a decoder may crash on extradata as well as on media."""
         if len(extradata) > self._settings.max_extradata_bytes:
             raise LimitExceeded("extradata", self._settings.max_extradata_bytes, len(extradata), "bytes")
@@ -442,10 +442,10 @@ class WorkerLoop:
             keeps_media=stream.pull is not None,  # of what is pushed the supervisor keeps all
         )
         stream.pipeline.spare(self._spare.ms)
-        stream.audio_wanted = self._sound.wanted(stream)
+        stream.audio_wanted = self._audio.wanted(stream)
         self._said_opened(stream)
 
-    def _said_opened(self, stream: OwnedStream) -> None:
+    def _said_opened(self, stream: WorkerStream) -> None:
         assert stream.codec is not None
         self._send(
             worker_pb2.FromWorker(
@@ -454,7 +454,7 @@ class WorkerLoop:
         )
         self._say_tier(stream)
 
-    def _say_tier(self, stream: OwnedStream) -> None:
+    def _say_tier(self, stream: WorkerStream) -> None:
         assert stream.pipeline is not None
         self._send(
             worker_pb2.FromWorker(
@@ -470,7 +470,7 @@ class WorkerLoop:
             )
         )
 
-    def _end(self, stream: OwnedStream) -> None:
+    def _end(self, stream: WorkerStream) -> None:
         """Judge what is queued, then close. Nothing more is read of one that is pulled: it might be the next
         publisher's of that name."""
         if not stream.ended:
@@ -480,16 +480,16 @@ class WorkerLoop:
             # After the last of its media; where there is no time for it, it is closed all the same.
             self._jobs.push(stream.id, stream.ended_ms + stream.policy.budget_ms, self._drain)
 
-    def _drain(self, stream: OwnedStream) -> None:
+    def _drain(self, stream: WorkerStream) -> None:
         if stream.pipeline is not None and not stream.cut:
-            self._sound.finish(stream)
-            self._picture.finish(stream)
+            self._audio.finish(stream)
+            self._video.finish(stream)
         self._close(stream, "end", "", retryable=False)
 
-    def _close(self, stream: OwnedStream, reason: str, detail: str, *, retryable: bool) -> None:
+    def _close(self, stream: WorkerStream, reason: str, detail: str, *, retryable: bool) -> None:
         if stream.lingers_until_ms is not None:
             return
-        self._picture.leave(stream)
+        self._video.leave(stream)
         self._notices.flush(stream)
         if stream.cut and not stream.evidence_kept:
             self._jobs.drop(stream.id)
@@ -506,7 +506,7 @@ class WorkerLoop:
         )
         self._send(worker_pb2.FromWorker(closed=closed))
 
-    def _drop(self, stream: OwnedStream) -> None:
+    def _drop(self, stream: WorkerStream) -> None:
         self._jobs.drop(stream.id)
         if self._streams.get(stream.id) is stream:
             del self._streams[stream.id]

@@ -9,7 +9,7 @@ from edge.contract.gen import worker_pb2
 from edge.errors import ModelError
 
 
-class ModelSwap:
+class ModelRollout:
     """Who has yet to say that the model is loaded. Workers are named by their process ids."""
 
     def __init__(self, number: int, directory: str, digest: str, workers: Iterable[int]) -> None:

@@ -19,9 +19,9 @@ from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.workers import ipc_framing
-from edge.workers.model_rollout import ModelSwap
+from edge.workers.model_rollout import ModelRollout
 from edge.workers.settings import WorkerSettings
-from edge.workers.worker_handle import RunningWorker, WorkerLoad
+from edge.workers.worker_handle import WorkerHandle, WorkerLoad
 
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2
@@ -58,17 +58,17 @@ class WorkerPool:
         self._settings = settings
         self._events: WorkerEvents
         self._clock = clock
-        self._workers: dict[int, RunningWorker] = {}
-        self._spare: RunningWorker | None = None
+        self._workers: dict[int, WorkerHandle] = {}
+        self._spare: WorkerHandle | None = None
         self._preparing = False
-        self._owner: dict[str, RunningWorker] = {}
+        self._owner: dict[str, WorkerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._deaths: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
         self._stopping = False
-        self._swap: ModelSwap | None = None
+        self._swap: ModelRollout | None = None
         self._swaps = itertools.count(1)
-        self._chosen: ModelSwap | None = None
+        self._chosen: ModelRollout | None = None
         """The model in force, when it is not the one that the first workers began with."""
         self.restarts = 0
         self.model_digest = ""
@@ -99,7 +99,7 @@ class WorkerPool:
         """Process ids of the workers alive, but for the spare one."""
         return tuple(worker.process.pid for worker in self._workers.values())
 
-    def _everyone(self) -> Iterator[RunningWorker]:
+    def _everyone(self) -> Iterator[WorkerHandle]:
         yield from self._workers.values()
         if self._spare is not None:
             yield self._spare
@@ -134,7 +134,7 @@ class WorkerPool:
         """Queue an access unit to the stream's worker. Raises WorkerLost when it has none."""
         self._owner_of(stream_id).write(ipc_framing.media_frame(stream_id, unit))
 
-    def _owner_of(self, stream_id: str) -> RunningWorker:
+    def _owner_of(self, stream_id: str) -> WorkerHandle:
         worker = self._owner.get(stream_id)
         if worker is None or worker.lost:
             raise WorkerLost(f"no worker owns stream {stream_id}")
@@ -164,7 +164,7 @@ class WorkerPool:
         """Every worker loads it beside the one that judges. Raises ModelError when one cannot, and then
         all forget it. One at a time."""
         up = [worker for worker in self._everyone() if worker.up]
-        swap = ModelSwap(next(self._swaps), str(directory), digest, (worker.process.pid for worker in up))
+        swap = ModelRollout(next(self._swaps), str(directory), digest, (worker.process.pid for worker in up))
         self._swap = swap
         for worker in up:
             worker.write(ipc_framing.frame(swap.command()))
@@ -194,7 +194,7 @@ class WorkerPool:
             forget = worker_pb2.UseModel(swap=swap.number, forget=True)
             self.broadcast(worker_pb2.ToWorker(use_model=forget))
 
-    def _note_ready(self, worker: RunningWorker, ready: worker_pb2.Ready) -> None:
+    def _note_ready(self, worker: WorkerHandle, ready: worker_pb2.Ready) -> None:
         if self._chosen is None:
             self.model_digest = ready.model_digest
         elif ready.model_digest != self.model_digest:
@@ -203,7 +203,7 @@ class WorkerPool:
         self.bank_digest = ready.bank_digest
         worker.ready.set()
 
-    def _note_loaded(self, worker: RunningWorker, answer: worker_pb2.ModelLoaded) -> None:
+    def _note_loaded(self, worker: WorkerHandle, answer: worker_pb2.ModelLoaded) -> None:
         if self._swap is not None:
             self._swap.loaded(worker.process.pid, answer)
         if answer.use and answer.error:
@@ -214,12 +214,12 @@ class WorkerPool:
 
     async def _spawn(self, index: int) -> None:
         """A new process in this place, ready to judge. Raises ConfigError when it does not get ready."""
-        worker = await RunningWorker.launch(self._settings)
+        worker = await WorkerHandle.launch(self._settings)
         worker.index = index
         self._workers[index] = worker
         await self._await_ready(worker)
 
-    async def _await_ready(self, worker: RunningWorker) -> None:
+    async def _await_ready(self, worker: WorkerHandle) -> None:
         self._task(self._listen(worker))
         ready = asyncio.ensure_future(worker.ready.wait())
         ended = asyncio.ensure_future(worker.process.wait())
@@ -248,7 +248,7 @@ class WorkerPool:
     async def _launch_spare(self) -> None:
         for attempt in itertools.count(1):
             try:
-                worker = await RunningWorker.launch(self._settings)
+                worker = await WorkerHandle.launch(self._settings)
                 self._spare = worker
                 await self._await_ready(worker)
                 log.info("a spare worker waits")
@@ -262,7 +262,7 @@ class WorkerPool:
         pause_ms = self._section.restart_backoff_ms * 2 ** min(attempt, 8)
         await asyncio.sleep(min(pause_ms, _RESTART_PAUSE_MS) / 1000)
 
-    async def _listen(self, worker: RunningWorker) -> None:
+    async def _listen(self, worker: WorkerHandle) -> None:
         try:
             while (event := await ipc_framing.read_event(worker.reader)) is not None:
                 worker.watchdog.heard()
@@ -283,7 +283,7 @@ class WorkerPool:
             log.exception("event of a worker failed", worker=worker.index)
         await self._bury(worker)
 
-    async def _bury(self, worker: RunningWorker) -> None:
+    async def _bury(self, worker: WorkerHandle) -> None:
         """The worker's socket is closed: it is dead or as good as."""
         worker.lost = True
         if self._swap is not None:

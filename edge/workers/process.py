@@ -18,7 +18,7 @@ from edge.detect import Detector
 from edge.match import Matcher
 from edge.telemetry.logs import configure_logging
 from edge.workers import ipc_framing
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
 
@@ -27,8 +27,8 @@ def main(argv: list[str]) -> int:
     connection = socket.socket(fileno=int(argv[0]))
     connection.setblocking(True)
     page = int(argv[1])
-    current = CurrentStream(page)
-    CurrentStream.report_crashes(page)
+    current = CurrentStreamPage(page)
+    CurrentStreamPage.report_crashes(page)
     # The fault handler says where it crashed. A core file takes time while its streams wait, and has people's
     # media in it. 1, as 0 does not keep one from a program that it is piped to.
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]

@@ -5,14 +5,19 @@ from __future__ import annotations
 from edge.clock import Clock
 from edge.domain import StreamId, pull_mark
 from edge.stream import PullSettings, PullSource
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.inbox import Inbox, PullAudio, PullEnded, PullOpened, PullUnit
 from edge.workers.settings import WorkerSettings
-from edge.workers.worker_stream import OwnedStream
+from edge.workers.worker_stream import WorkerStream
 
 
 def pull_of(
-    stream: OwnedStream, url: str, limits: WorkerSettings, inbox: Inbox, current: CurrentStream, clock: Clock
+    stream: WorkerStream,
+    url: str,
+    limits: WorkerSettings,
+    inbox: Inbox,
+    current: CurrentStreamPage,
+    clock: Clock,
 ) -> PullSource:
     """Not started yet. Its events carry the number of the stream's opening: what an earlier one says is
     stale. Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""

@@ -12,33 +12,33 @@ from edge.contract import convert
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Action, Sample
 from edge.stream import StreamPipeline
-from edge.stream.pipeline import Passed
+from edge.stream.pipeline import StageTimes
 from edge.telemetry.distributions import Distributions
 from edge.workers.deadline_queue import DeadlineQueue
-from edge.workers.degradation_reports import Notices
+from edge.workers.degradation_reports import DegradationReports
 from edge.workers.recent_costs import RecentCosts
 from edge.workers.settings import WorkerSettings
-from edge.workers.worker_stream import OwnedStream, Urgency
+from edge.workers.worker_stream import Urgency, WorkerStream
 
 _JUDGE_FIRST_MS: Final = 1.0
 _MOST_IN_FRONT: Final = 8
 """Voluntary units of a stream that are still decoded before one of its that is due."""
 
 
-class WorkerPicture:
+class VideoJobs:
     """Of all streams of a worker; used from the loop's thread."""
 
     def __init__(
         self,
         settings: WorkerSettings,
-        streams: Mapping[str, OwnedStream],
-        jobs: DeadlineQueue[Callable[[OwnedStream], None]],
-        notices: Notices,
+        streams: Mapping[str, WorkerStream],
+        jobs: DeadlineQueue[Callable[[WorkerStream], None]],
+        notices: DegradationReports,
         times: Distributions,
         send: Callable[[worker_pb2.FromWorker], None],
         clock: Clock,
         *,
-        needs_changed: Callable[[OwnedStream], None],
+        needs_changed: Callable[[WorkerStream], None],
     ) -> None:
         """``needs_changed``: other media of a stream is needed than before."""
         self._settings = settings
@@ -55,7 +55,7 @@ class WorkerPicture:
         self.gave_way = self.lost = 0
         """Times that something voluntary gave way, and samples that were shed."""
 
-    def enqueue(self, stream: OwnedStream, unit: AccessUnit) -> None:
+    def enqueue(self, stream: WorkerStream, unit: AccessUnit) -> None:
         """The next access unit of a stream; what is too much is left out, and counted."""
         limits = self._settings
         if len(unit.data) > limits.max_access_unit_bytes:
@@ -77,11 +77,11 @@ class WorkerPicture:
         # At once: what ends its blindness may be judged before the next look at all streams.
         self._notices.count_if_blind(stream, unit.arrival_ms)
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
-        decode = self._decode_next if urgency is Urgency.VOLUNTARY else self._decode_due
+        decode = self._decode_next if urgency is Urgency.OPPORTUNISTIC else self._decode_due
         begun = stream.bursting and not unit.keyframe
         self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency, begun=begun), decode)
 
-    def finish(self, stream: OwnedStream) -> None:
+    def finish(self, stream: WorkerStream) -> None:
         """Judges what is left, as far as that is in time: the stream is over. What the decoder has held back
         has its budget from the end on, as nothing could be made of it before."""
         assert stream.pipeline is not None
@@ -92,7 +92,7 @@ class WorkerPicture:
             else:
                 self._shed(stream, sample, "late")
 
-    def leave(self, stream: OwnedStream) -> None:
+    def leave(self, stream: WorkerStream) -> None:
         """What waits will not be judged, as the stream is closed; it is counted."""
         if stream.pipeline is None or stream.cut:
             return
@@ -106,29 +106,29 @@ class WorkerPicture:
         stream.units.clear()
         stream.queued_bytes = 0
 
-    def _decode_next(self, stream: OwnedStream) -> None:
+    def _decode_next(self, stream: WorkerStream) -> None:
         """Up to the first unit that costs something."""
         while stream.units and stream.pipeline is not None and self._decode_one(stream, stream.pipeline):
             pass
 
-    def _decode_due(self, stream: OwnedStream) -> None:
+    def _decode_due(self, stream: WorkerStream) -> None:
         """Up to the first unit that is due: what is voluntary must not stand in its way."""
         self._decode_next(stream)
         for _ in range(_MOST_IN_FRONT):
-            if not stream.units or self.urgency is not Urgency.VOLUNTARY:
+            if not stream.units or self.urgency is not Urgency.OPPORTUNISTIC:
                 return
             self._judge_next(stream)
             self._decode_next(stream)
-        if stream.units and stream.pipeline is not None and self.urgency is Urgency.VOLUNTARY:
-            self._give_way(stream.pipeline)
+        if stream.units and stream.pipeline is not None and self.urgency is Urgency.OPPORTUNISTIC:
+            self._preempt(stream.pipeline)
             self._decode_next(stream)
 
-    def _give_way(self, pipeline: StreamPipeline) -> None:
-        pipeline.give_way()
+    def _preempt(self, pipeline: StreamPipeline) -> None:
+        pipeline.preempt()
         self.gave_way += 1
         self.urgency = Urgency.CALM
 
-    def _decode_one(self, stream: OwnedStream, pipeline: StreamPipeline) -> bool:
+    def _decode_one(self, stream: WorkerStream, pipeline: StreamPipeline) -> bool:
         """Takes the next unit; whether it was passed over."""
         unit = stream.units.popleft()
         stream.queued_bytes -= len(unit.data)
@@ -140,16 +140,16 @@ class WorkerPicture:
             stream.skipping = False
         in_burst = unit.keyframe or stream.bursting
         self.urgency = stream.urgency(in_burst=in_burst)
-        if self.urgency is Urgency.VOLUNTARY and late_ms > -stream.policy.budget_ms / 2:
+        if self.urgency is Urgency.OPPORTUNISTIC and late_ms > -stream.policy.budget_ms / 2:
             # Before it is late: what is decoded in vain is lost to those that it should give way to.
-            self._give_way(pipeline)
+            self._preempt(pipeline)
         wanted = in_burst or pipeline.wants_all
         if wanted:
             self._times.queue.add(late_ms + stream.policy.budget_ms)
         if late_ms > 0 and wanted and not stream.skipping and not unit.held:
             # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
             # makes everything before it worthless.
-            calm_burst = pipeline.voluntary or pipeline.needed_after_keyframe_ms is not None
+            calm_burst = pipeline.opportunistic or pipeline.needed_after_keyframe_ms is not None
             if any(later.keyframe for later in stream.units):
                 stream.skipping = True
             elif calm_burst and not unit.keyframe and stream.bursting:
@@ -177,7 +177,7 @@ class WorkerPicture:
             self._needs_changed(stream)
         return not wanted
 
-    def _is_hopeless(self, stream: OwnedStream, pipeline: StreamPipeline, keyframe: AccessUnit) -> bool:
+    def _is_hopeless(self, stream: WorkerStream, pipeline: StreamPipeline, keyframe: AccessUnit) -> bool:
         """Whether a calm stream's sample would be late if its keyframe were decoded now."""
         if pipeline.wants_all:
             return False
@@ -186,7 +186,7 @@ class WorkerPicture:
         deadline_ms = keyframe.arrival_ms + stream.policy.budget_ms
         return self._costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun, stream.blind_share(now))
 
-    def _go_on(self, stream: OwnedStream) -> None:
+    def _go_on(self, stream: WorkerStream) -> None:
         """Units of a sample that is begun go before others', also those that came before it was."""
         for unit in stream.units:
             if unit.keyframe or not stream.in_burst(unit):
@@ -195,13 +195,13 @@ class WorkerPicture:
             due_ms = stream.due_ms(unit.arrival_ms, urgency, begun=True)
             self._jobs.push(stream.id, due_ms, self._decode_due)
 
-    def _take_samples(self, stream: OwnedStream, samples: tuple[Sample, ...]) -> None:
+    def _take_samples(self, stream: WorkerStream, samples: tuple[Sample, ...]) -> None:
         for sample in samples:
             if len(stream.samples) >= self._settings.max_pending_samples:
                 self._shed(stream, stream.samples.popleft(), "superseded")
             urgency = stream.urgency(in_burst=stream.bursting)
-            if urgency is Urgency.VOLUNTARY:
-                sample = replace(sample, voluntary=True)
+            if urgency is Urgency.OPPORTUNISTIC:
+                sample = replace(sample, opportunistic=True)
             stream.samples.append(sample)
             stream.bursting = False
             # A sample that is ready goes before more decoding of what arrived with it.
@@ -209,22 +209,22 @@ class WorkerPicture:
             self._jobs.push(stream.id, due_ms, self._judge_next)
         self._notices.say(stream, self._clock.monotonic_ms())
 
-    def _judge_next(self, stream: OwnedStream) -> None:
+    def _judge_next(self, stream: WorkerStream) -> None:
         if not stream.samples or stream.cut:
             return
         sample = stream.samples.popleft()
         if not self._in_time(stream, sample):
-            self._shed(stream, sample, "gave_way" if sample.voluntary else "late")
+            self._shed(stream, sample, "gave_way" if sample.opportunistic else "late")
             return
-        if sample.voluntary:
-            self.urgency = Urgency.VOLUNTARY
+        if sample.opportunistic:
+            self.urgency = Urgency.OPPORTUNISTIC
         self._judge(stream, sample)
 
-    def _in_time(self, stream: OwnedStream, sample: Sample) -> bool:
+    def _in_time(self, stream: WorkerStream, sample: Sample) -> bool:
         deadline_ms = sample.arrival_ms + stream.policy.budget_ms
         return self._costs.in_time(self._clock.monotonic_ms(), deadline_ms)
 
-    def _judge(self, stream: OwnedStream, sample: Sample) -> None:
+    def _judge(self, stream: WorkerStream, sample: Sample) -> None:
         assert stream.pipeline is not None
         start = self._clock.monotonic_ms()
         judgement = stream.pipeline.judge(sample)
@@ -254,15 +254,15 @@ class WorkerPicture:
 
     # what was not judged
 
-    def _shed(self, stream: OwnedStream, sample: Sample, reason: str) -> None:
+    def _shed(self, stream: WorkerStream, sample: Sample, reason: str) -> None:
         assert stream.pipeline is not None
         stream.pipeline.shed(sample, reason)
         self.lost += 1
         self._count(stream, reason)
 
-    def _count(self, stream: OwnedStream, reason: str, count: int = 1) -> None:
+    def _count(self, stream: WorkerStream, reason: str, count: int = 1) -> None:
         self._notices.count(stream, reason, self._clock.monotonic_ms(), count)
 
 
-def _trace(passed: Passed) -> worker_pb2.Trace:
+def _trace(passed: StageTimes) -> worker_pb2.Trace:
     return worker_pb2.Trace(**asdict(passed))

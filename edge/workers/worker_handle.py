@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from edge.config import WorkersSection
 from edge.contract.gen import worker_pb2
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.load import LoadEstimate
 from edge.workers.memory import resident_bytes
 from edge.workers.settings import WorkerSettings
@@ -40,11 +40,11 @@ class WorkerLoad:
 
 
 @dataclass(slots=True, eq=False)
-class RunningWorker:
+class WorkerHandle:
     process: asyncio.subprocess.Process
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    current: CurrentStream
+    current: CurrentStreamPage
     handle: int
     """Of the process (pidfd): its number may be another one's by the time that it is to be killed. -1 where
     there is none: an older kernel, or the process has ended."""
@@ -67,10 +67,10 @@ class RunningWorker:
     """The pong since which its load is measured next, and when it came."""
 
     @classmethod
-    async def launch(cls, settings: WorkerSettings) -> RunningWorker:
+    async def launch(cls, settings: WorkerSettings) -> WorkerHandle:
         """Starts the process; it is ready once it says so. Raises OSError."""
         ours, theirs = socket.socketpair()
-        page = CurrentStream.create()
+        page = CurrentStreamPage.create()
         try:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
@@ -85,7 +85,7 @@ class RunningWorker:
                 stdin=asyncio.subprocess.DEVNULL,
             )
             handle = _handle_of(process.pid)
-            current = CurrentStream(page)
+            current = CurrentStreamPage(page)
         finally:
             theirs.close()
             os.close(page)

@@ -21,12 +21,12 @@ class Urgency(IntEnum):
 
     ALERT = 0
     CALM = 1
-    VOLUNTARY = 2
+    OPPORTUNISTIC = 2
     """Beyond what is due to a stream: gives way when it would be late."""
 
 
 @dataclass(slots=True)
-class OwnedStream:
+class WorkerStream:
     """State of one stream that a worker owns."""
 
     id: str
@@ -93,8 +93,8 @@ class OwnedStream:
         pipeline = self.pipeline
         if pipeline is not None and pipeline.alert_due:
             return Urgency.ALERT
-        voluntary = pipeline is not None and pipeline.voluntary and not in_burst
-        return Urgency.VOLUNTARY if voluntary else Urgency.CALM
+        opportunistic = pipeline is not None and pipeline.opportunistic and not in_burst
+        return Urgency.OPPORTUNISTIC if opportunistic else Urgency.CALM
 
     def judged_at(self, now_ms: float) -> None:
         """Takes note of a verdict."""
@@ -127,10 +127,10 @@ class OwnedStream:
         return seen_ms - max(self.judged_ms, self.stalled_until_ms) > limit_ms
 
     @property
-    def is_torn(self) -> bool:
+    def has_gap(self) -> bool:
         """Whether it is blind as there is no way on without a keyframe, and none has come for longer than its
         blind limit: who broadcasts chooses whether one ever does."""
-        if self.pipeline is None or not self.blind or not self.pipeline.torn or self.keyframe_ms < 0:
+        if self.pipeline is None or not self.blind or not self.pipeline.gap or self.keyframe_ms < 0:
             return False
         return self.unit_ms - self.keyframe_ms > self.policy.tiers.blind_limit_ms
 
@@ -151,5 +151,5 @@ class OwnedStream:
                 return arrival_ms - 3 * _FAIRNESS * budget_ms
             case Urgency.CALM:
                 return arrival_ms + budget_ms * (1 - _FAIRNESS * (self.blind_share(arrival_ms) + begun))
-            case Urgency.VOLUNTARY:
+            case Urgency.OPPORTUNISTIC:
                 return arrival_ms + budget_ms

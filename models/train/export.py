@@ -18,8 +18,8 @@ from edge.detect.manifest import (
     Calibration,
     Category,
     InputSpec,
-    Manifest,
     ModelFile,
+    ModelManifest,
     OutputSpec,
     Thresholds,
     TierCalibration,
@@ -96,11 +96,11 @@ def write_manifest(
     thresholds: Thresholds,
     data_digest: str,
     measured: dict[str, float],
-) -> Manifest:
+) -> ModelManifest:
     """Writes ``manifest.json`` for the model file, which is in ``directory``."""
     content = model.read_bytes()
     sample: Calibration = calibration.calm
-    manifest = Manifest(
+    manifest = ModelManifest(
         schema_version=1,
         name=NAME,
         version=version,

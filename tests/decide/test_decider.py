@@ -223,7 +223,7 @@ def test_at_most_one_flag_an_episode(case: list[tuple[float, int, bool, bool]]) 
 
 
 def sound(pts_ms: int, entry: str = "e1", detail: str = "") -> Signal:
-    return Signal(SignalSource.SOUND, "known", pts_ms, 0.95, entry=entry, detail=detail)
+    return Signal(SignalSource.AUDIO, "known", pts_ms, 0.95, entry=entry, detail=detail)
 
 
 def test_known_sound_asks_for_a_person_once_an_entry() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.ingest.audio_bundle import SoundBundle
+from edge.ingest.audio_bundle import AudioBundle
 
 
-def added(bundle: SoundBundle, head: bytes, count: int, start: int = 0) -> list[object]:
+def added(bundle: AudioBundle, head: bytes, count: int, start: int = 0) -> list[object]:
     return [audio for n in range(count) if (audio := bundle.add(head + bytes([n + 1]), start + 20 * n))]
 
 
 def test_aac_comes_with_its_configuration_some_at_a_time() -> None:
-    bundle = SoundBundle()
+    bundle = AudioBundle()
     assert bundle.add(b"\xaf\x00\x12\x10", 0) is None
     (some,) = added(bundle, b"\xaf\x01", 30)
     assert (some.codec, some.extradata) == ("aac", b"\x12\x10")  # type: ignore[attr-defined]
@@ -22,7 +22,7 @@ def test_aac_comes_with_its_configuration_some_at_a_time() -> None:
 
 
 def test_another_configuration_sends_off_what_came_before() -> None:
-    bundle = SoundBundle()
+    bundle = AudioBundle()
     bundle.add(b"\xaf\x00\x12\x10", 0)
     assert added(bundle, b"\xaf\x01", 5) == []
     before = bundle.add(b"\xaf\x00\x11\x90", 0)
@@ -33,9 +33,9 @@ def test_another_configuration_sends_off_what_came_before() -> None:
 
 
 def test_mp3_and_enhanced_opus() -> None:
-    (some,) = added(SoundBundle(), b"\x2f", 24)
+    (some,) = added(AudioBundle(), b"\x2f", 24)
     assert (some.codec, some.extradata) == ("mp3", b"")  # type: ignore[attr-defined]
-    bundle = SoundBundle()
+    bundle = AudioBundle()
     bundle.add(b"\x90OpusOpusHead", 0)
     (some,) = added(bundle, b"\x91Opus", 24)
     assert (some.codec, some.extradata) == ("opus", b"OpusHead")  # type: ignore[attr-defined]
@@ -43,7 +43,7 @@ def test_mp3_and_enhanced_opus() -> None:
 
 @given(st.lists(st.binary(max_size=40), max_size=60))
 def test_nonsense_is_left_out(payloads: list[bytes]) -> None:
-    bundle = SoundBundle()
+    bundle = AudioBundle()
     for payload in payloads:
         audio = bundle.add(payload, 0)
         assert audio is None or (audio.codec in ("aac", "opus", "mp3") and audio.units)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.domain import AccessUnit, Tier
-from edge.ingest.gate_feed import Feed
+from edge.ingest.gate_feed import GateFeed
 from edge.ingest.settings import ITEM_BYTES
 
 UNIT_BYTES = 10 + ITEM_BYTES
@@ -30,7 +30,7 @@ STEPS = st.lists(
 
 @given(STEPS, st.integers(0, 12 * UNIT_BYTES))
 def test_each_call_sees_prefixes_of_gops(steps: list[tuple[str, int]], max_gop_bytes: int) -> None:
-    feed = Feed(max_gop_bytes)
+    feed = GateFeed(max_gop_bytes)
     arrived: list[AccessUnit] = []
     seen: list[AccessUnit] = []
     for kind, value in steps:
@@ -51,7 +51,7 @@ def test_each_call_sees_prefixes_of_gops(steps: list[tuple[str, int]], max_gop_b
 
 @given(st.lists(st.booleans(), max_size=60))
 def test_alert_misses_nothing_from_the_first_keyframe_on(keyframes: list[bool]) -> None:
-    feed = Feed(10**6)
+    feed = GateFeed(10**6)
     units = [unit(index, keyframe) for index, keyframe in enumerate(keyframes)]
     seen = [shown for each in units for shown in feed.push(each)]
     first = keyframes.index(True) if True in keyframes else len(units)
@@ -60,7 +60,7 @@ def test_alert_misses_nothing_from_the_first_keyframe_on(keyframes: list[bool]) 
 
 
 def test_calm_shows_the_beginning_of_each_gop_and_alert_the_rest() -> None:
-    feed = Feed(10**6)
+    feed = GateFeed(10**6)
     feed.change(Tier.CALM, 80)
     units = [unit(index, index % 10 == 0) for index in range(15)]
     seen = [[shown.dts_ms for shown in feed.push(each)] for each in units]
@@ -70,14 +70,14 @@ def test_calm_shows_the_beginning_of_each_gop_and_alert_the_rest() -> None:
 
 
 def test_a_new_call_is_shown_the_current_gop() -> None:
-    feed = Feed(10**6)
+    feed = GateFeed(10**6)
     for index in range(13):
         feed.push(unit(index, index % 10 == 0))
     assert [each.dts_ms for each in feed.restart()] == [400, 440, 480]
 
 
 def test_a_gop_that_is_too_long_is_seen_again_from_the_next_keyframe() -> None:
-    feed = Feed(5 * UNIT_BYTES // 2)
+    feed = GateFeed(5 * UNIT_BYTES // 2)
     for index in range(5):
         assert len(feed.push(unit(index, index == 0))) == 1
     assert feed.restart() == ()

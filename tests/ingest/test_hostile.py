@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from edge.domain import AccessUnit, Codec
 from edge.ingest import Closed, amf
 from edge.ingest.chunks import Message, MessageType, encode_message
-from edge.ingest.connection import Wire
+from edge.ingest.connection import Connection
 from edge.ingest.gate_client import GateClient
 from edge.ingest.rtmp import MAX_OPENING_MESSAGES, PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
-from edge.ingest.watch_client import Watcher
+from edge.ingest.watch_client import WatchClient
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import Running, ScriptedGate, StartIngest, StartPublisher
@@ -130,8 +130,10 @@ async def test_random_media_ends_with_a_counted_reason(
 
 
 async def test_messages_of_two_bytes_leave_a_turn_to_everybody_else() -> None:
-    accepted: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
-    server = await asyncio.get_running_loop().create_server(lambda: Wire(accepted.set_result), "127.0.0.1", 0)
+    accepted: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(accepted.set_result), "127.0.0.1", 0
+    )
     _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     count = 100_000
     data = HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + TINY + b"\xc4\0" * (count - 1)
@@ -167,7 +169,7 @@ async def test_tiny_frames_are_bounded_on_their_way_to_a_gate_that_takes_none() 
     settings, counters = IngestSettings(max_pending_bytes=64 * 1024, gate_stall_s=0.05), Counter[str]()
     client = GateClient(settings)
     publish = PublishRequest("live", "cam", "u42", "192.0.2.7")
-    watcher = Watcher(client, publish, "rc_1", "st_1", settings, counters, lambda _: None, lambda _: None)
+    watcher = WatchClient(client, publish, "rc_1", "st_1", settings, counters, lambda _: None, lambda _: None)
     watcher.configure(Codec.H264, b"")
     watcher._connected.set()
     for index in range(1 + settings.max_pending_bytes // 256):

@@ -12,7 +12,7 @@ import pytest
 
 from edge.ingest import Admitted, Closed, RelayDown
 from edge.ingest.chunks import Message, MessageType
-from edge.ingest.relay import Passed, Relay, open_output
+from edge.ingest.relay import Relay, RelayedMessage, open_output
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
 
@@ -138,12 +138,12 @@ class _Recorder:
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.opened = 0
-        self.written: list[Passed] = []
+        self.written: list[RelayedMessage] = []
 
     async def open(self) -> None:
         self.opened += 1
 
-    async def write(self, batch: list[Passed]) -> None:
+    async def write(self, batch: list[RelayedMessage]) -> None:
         if self.failures and not batch[-1].config:
             self.failures -= 1
             raise ConnectionResetError("as told")
@@ -161,7 +161,7 @@ async def test_an_output_that_fails_starts_again_with_configuration_and_keyframe
 
     def offer(index: int, config: bool = False, keyframe: bool = False) -> None:
         message = Message(MessageType.VIDEO, index, bytes([index]))
-        relay.offer(Passed(message, index, config, keyframe), index, 0.0)
+        relay.offer(RelayedMessage(message, index, config, keyframe), index, 0.0)
 
     offer(0, config=True)
     offer(1, keyframe=True)
@@ -188,14 +188,14 @@ class _Stuck(_Recorder):
         super().__init__(failures=0)
         self.goes_on = asyncio.Event()
 
-    async def write(self, batch: list[Passed]) -> None:
+    async def write(self, batch: list[RelayedMessage]) -> None:
         self.written += batch
         if batch and not batch[0].config:
             await self.goes_on.wait()
 
 
-def audio(index: int, payload: bytes = b"", config: bool = False) -> Passed:
-    return Passed(Message(MessageType.AUDIO, index, payload), index, config, False)
+def audio(index: int, payload: bytes = b"", config: bool = False) -> RelayedMessage:
+    return RelayedMessage(Message(MessageType.AUDIO, index, payload), index, config, False)
 
 
 async def test_after_a_cut_nothing_follows_what_is_being_written() -> None:
@@ -234,7 +234,7 @@ async def test_configurations_that_change_all_the_time_are_bounded_and_the_last_
     task = asyncio.create_task(relay.run())
     while not output.written:  # noqa: ASYNC110 (there is nothing to be told by)
         await asyncio.sleep(0)
-    video = Passed(Message(MessageType.VIDEO, 1, b"of the video"), 1, True, True)
+    video = RelayedMessage(Message(MessageType.VIDEO, 1, b"of the video"), 1, True, True)
     relay.offer(video, 1, 0.0)
     for index in range(2, 100):
         relay.offer(audio(index, bytes([index]) * 10_000, config=True), index, 0.0)

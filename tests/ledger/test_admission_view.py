@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.domain import PERMANENT_MS, Block, Publish, SubjectKind
 from edge.ledger import AdmissionView
-from edge.ledger.block_index import PackedBlocks, row_of
+from edge.ledger.block_index import BlockIndex, row_of
 
 SUBJECTS = {
     SubjectKind.BROADCASTER: ["anna", "berta"],
@@ -171,7 +171,7 @@ texts = st.text(max_size=20)
     )
 )
 def test_packed_blocks_come_back_whole(given: list[Block]) -> None:
-    packed = PackedBlocks([row_of(block) for block in given])
+    packed = BlockIndex([row_of(block) for block in given])
     assert len(packed) == len(given)
     for row, block in enumerate(given):
         assert packed.row_of(block.id) == row
@@ -185,7 +185,7 @@ def test_blocks_of_the_gate_come_back_whole_and_are_small() -> None:
     tail = "0123456789abcdef" * 2
     plain = Block(f"bl_{tail}0", SubjectKind.BROADCASTER, "anna", "", "r", "c", 1, 2, None, "gate")
     waiting = replace(plain, incident_id=f"in_{tail}", provisional=True, full_until_ms=9, review_by_ms=2)
-    packed = [PackedBlocks([row_of(block)]) for block in (plain, waiting)]
+    packed = [BlockIndex([row_of(block)]) for block in (plain, waiting)]
     for block, one in zip((plain, waiting), packed, strict=True):
         assert list(one.find(SubjectKind.BROADCASTER, "anna")) == [(0, block)]
     assert len(packed[1]._data) == len(packed[0]._data) + 8

@@ -26,7 +26,7 @@ from edge.ledger.appeals import MAX_TEXT_BYTES
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated
 from edge.ledger.unreviewed import NOBODY
-from edge.policy import DAY_MS, LadderPolicy, Policy, ReviewPolicy, StrikeScope, Unreviewed
+from edge.policy import DAY_MS, LadderPolicy, Policy, ReviewPolicy, StrikeScope, UnreviewedOutcome
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -141,7 +141,7 @@ def test_confirmed_it_is_the_ladders_full_block(ledger: DurableLedger, violate: 
 
 
 def test_a_block_that_stands_is_full_when_its_time_is_over(ledger: DurableLedger, violate: Violate) -> None:
-    standing = Policy(review=ReviewPolicy(detector=Unreviewed.STAND))
+    standing = Policy(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
     violation = violate(policy=standing)
     assert ends(ledger, violation.incident) == {NOW + 30 * DAY_MS}
     settled = ledger.settle_unreviewed(standing, NOW + DAY_MS + LATE_MS)

@@ -15,7 +15,7 @@ from edge.domain import Block, IncidentState, SubjectKind
 from edge.ladder import Sanction
 from edge.ledger import AdmissionView, FleetFeed, Ledger
 from edge.ledger.blocks import Revision
-from edge.policy import Policy, ReviewPolicy, Unreviewed
+from edge.policy import Policy, ReviewPolicy, UnreviewedOutcome
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOW = 1_700_000_000_000
 PATIENCE_S = 60.0
-SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
+SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 
 
 class Edge:

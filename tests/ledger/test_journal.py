@@ -22,7 +22,7 @@ from edge.ledger import DurableLedger, Violation, records
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated, encode
 from edge.ledger.violations import make_violation
-from edge.policy import DAY_MS, ReviewPolicy, Unreviewed
+from edge.policy import DAY_MS, ReviewPolicy, UnreviewedOutcome
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NOW = 1_700_000_000_000
 
 
-SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
+SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 
 
 def make(make_incident: MakeIncident, broadcaster: str = "anna") -> Violated:

@@ -31,14 +31,14 @@ from edge.errors import ConfigError, InvalidInput, LedgerUnavailable, NotFound, 
 from edge.ladder import Sanction
 from edge.ledger import AuditBroken, DurableLedger, Ledger
 from edge.ledger.tables import metadata
-from edge.policy import DAY_MS, Policy, ReviewPolicy, Unreviewed
+from edge.policy import DAY_MS, Policy, ReviewPolicy, UnreviewedOutcome
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
     from tests.postgresql import Store
 
 NOW = 1_700_000_000_000
-SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
+SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 
 
 def test_migrations_make_the_tables_that_the_code_uses(ledger: DurableLedger, store: Store) -> None:

@@ -23,14 +23,14 @@ from edge.ladder import Sanction
 from edge.ledger import DurableLedger, Ledger
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated
-from edge.policy import ReviewPolicy, Unreviewed
+from edge.policy import ReviewPolicy, UnreviewedOutcome
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
     from tests.postgresql import Cluster, Store
 
 NOW = 1_700_000_000_000
-SANCTION = Sanction(review=ReviewPolicy(detector=Unreviewed.STAND))
+SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 
 
 @contextmanager

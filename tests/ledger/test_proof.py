@@ -19,7 +19,7 @@ from edge.errors import ConfigError, InvalidInput
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.ledger.audit import GENESIS, AuditRow, append, digest_of
-from edge.ledger.audit_export import Format, read_rows, write_rows
+from edge.ledger.audit_export import ExportFormat, read_rows, write_rows
 from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
 from edge.ledger.snapshot import snapshot
 from edge.ledger.tables import audit, blocks
@@ -275,13 +275,13 @@ _texts = st.text(max_size=20)
 @settings(max_examples=30)
 @given(
     entries=st.lists(st.tuples(_texts, _texts, _texts), min_size=1, max_size=6),
-    form=st.sampled_from(Format),
+    form=st.sampled_from(ExportFormat),
     start=st.integers(0, 5),
 )
 def test_an_export_is_read_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory,
     entries: list[tuple[str, str, str]],
-    form: Format,
+    form: ExportFormat,
     start: int,
 ) -> None:
     log, previous = [], GENESIS

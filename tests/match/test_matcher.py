@@ -15,12 +15,12 @@ from edge.errors import BankError, InvalidInput
 from edge.match import (
     Bank,
     BankInfo,
+    BankPurpose,
     Entry,
     EntryKind,
     Footage,
     HashRun,
     Matcher,
-    Opinion,
     PdqHash,
     PdqHasher,
 )
@@ -138,7 +138,7 @@ def test_disabled_removed_expired_and_partly_enabled_entries_are_left_out(tmp_pa
 def test_benign_footage_suppresses_matches_that_are_no_nearer(tmp_path: Path) -> None:
     bits = np.random.default_rng(5).bytes(32)
     Bank.create(tmp_path / "known").add([image("near", flipped(bits, 2)), image("far", flipped(bits, 20))])
-    Bank.create(tmp_path / "harmless", BankInfo(opinion=Opinion.BENIGN)).add(
+    Bank.create(tmp_path / "harmless", BankInfo(opinion=BankPurpose.BENIGN)).add(
         [image("logo", flipped(bits, 10))]
     )
     found = Matcher.open(tmp_path).query_hash(PdqHash(bits, bytes(32), 100))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, MatchVote, PdqHasher, StreamLookup
+from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, MatchVote, PdqHasher, StreamMatcher
 from edge.match.evasion.filmed_screen import Quad
 from edge.match.evasion.rescan_schedule import STILL_PAUSE_MS
 from edge.match.stream_matcher import (
@@ -36,7 +36,7 @@ def matcher(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
 
 
 def test_known_footage_filmed_at_a_slant_counts_within_three_seconds(matcher: Matcher) -> None:
-    lookup, vote, plain = StreamLookup(matcher), MatchVote(), 0
+    lookup, vote, plain = StreamMatcher(matcher), MatchVote(), 0
     counted = None
     for n in range(15):
         frame = filmed(picture(n), CORNERS, seed=n)
@@ -52,7 +52,7 @@ def test_known_footage_filmed_at_a_slant_counts_within_three_seconds(matcher: Ma
 
 
 def test_mirrored_on_the_screen_it_counts_too(matcher: Matcher) -> None:
-    lookup = StreamLookup(matcher)
+    lookup = StreamMatcher(matcher)
     frames = [filmed(np.ascontiguousarray(picture(n)[:, ::-1]), CORNERS, seed=n) for n in range(8)]
     found = [lookup.query(n * EVERY_MS, frame) for n, frame in enumerate(frames)]
     assert found[-1][0].variant == "original+screen+mirror"
@@ -130,7 +130,7 @@ def test_media_time_that_goes_back_starts_anew() -> None:
 
 def test_a_film_that_begins_in_a_part_of_a_picture_that_stands_still_counts(matcher: Matcher) -> None:
     """The stream is not new, and shows the same for a minute: then a film runs in half of its width."""
-    lookup, vote = StreamLookup(matcher), MatchVote()
+    lookup, vote = StreamMatcher(matcher), MatchVote()
     still = np.asarray(picture(99, 720, 1280) // 4 + 90, np.uint8)
     begin_ms, counted = 60_000, None
     for at in range(0, begin_ms, 2000):

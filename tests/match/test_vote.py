@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge.domain import SignalSource
 from edge.errors import InvalidInput
 from edge.ladder import SEVERE_BANK
-from edge.match import Candidate, MatchVote, Opinion, Severity
+from edge.match import BankPurpose, BankSeverity, Candidate, MatchVote
 
 
 def at(entry: str, timestamp_ms: int | None, distance: int = 10, **more: object) -> Candidate:
@@ -122,14 +122,14 @@ def test_time_that_goes_back_starts_anew_and_old_samples_lapse() -> None:
 
 
 def test_entries_that_may_not_cut_say_so() -> None:
-    for candidate in (at("i", None, opinion=Opinion.INVESTIGATE), at("i", None, quarantined=True)):
+    for candidate in (at("i", None, opinion=BankPurpose.INVESTIGATE), at("i", None, quarantined=True)):
         vote = MatchVote(1, 1)
         (signal,) = vote.add(0, [candidate])
         assert signal.detail.endswith("at_most=flag")
 
 
 def test_a_signal_carries_the_severity_of_its_bank() -> None:
-    (signal,) = MatchVote(1, 1).add(0, [at("i", None, severity=Severity.CRITICAL)])
+    (signal,) = MatchVote(1, 1).add(0, [at("i", None, severity=BankSeverity.CRITICAL)])
     assert SEVERE_BANK in signal.detail.split()
     (signal,) = MatchVote(1, 1).add(0, [at("i", None)])
     assert "severity=high" in signal.detail.split()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
 from edge.stream import Decoder, FileCodec
-from edge.stream.decode import FRUITLESS_UNITS, MAX_EXTRADATA_BYTES
+from edge.stream.decode import MAX_EXTRADATA_BYTES, UNDECODABLE_UNITS
 from edge.stream.synthetic import EncodedMedia, encode, moving_square
 
 
@@ -142,10 +142,10 @@ def test_damage_is_tolerated_and_counted() -> None:
 @pytest.mark.parametrize("codec", list(Codec))
 def test_nothing_decodable_ends_in_broken_media(codec: Codec) -> None:
     decoder = Decoder(codec)
-    for index in range(1, FRUITLESS_UNITS):
+    for index in range(1, UNDECODABLE_UNITS):
         decoder.decode(unit(bytes([index]) * 100, index, keyframe=True))
-    with pytest.raises(BrokenMedia, match=f"nothing decodable in {FRUITLESS_UNITS} access units"):
-        decoder.decode(unit(bytes(100), FRUITLESS_UNITS, keyframe=True))
+    with pytest.raises(BrokenMedia, match=f"nothing decodable in {UNDECODABLE_UNITS} access units"):
+        decoder.decode(unit(bytes(100), UNDECODABLE_UNITS, keyframe=True))
 
 
 def test_nothing_decodable_for_seconds_at_a_low_rate() -> None:

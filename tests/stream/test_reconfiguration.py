@@ -15,7 +15,7 @@ from edge.errors import BrokenMedia, GateError, InvalidInput, LimitExceeded, Sou
 from edge.evidence import write_clip
 from edge.policy import Policy, TierPolicy
 from edge.stream import Decoder, PullSettings, PullSource, open_media_file
-from edge.stream.decode import FRUITLESS_UNITS, MAX_EXTRADATA_BYTES
+from edge.stream.decode import MAX_EXTRADATA_BYTES, UNDECODABLE_UNITS
 from edge.stream.reconfiguration import Reconfiguration
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.stream.flv import joined, published, served
@@ -146,7 +146,7 @@ def test_pictures_that_the_decoder_makes_up_are_none() -> None:
             decoder.decode(unit)
 
     decode(first.units)
-    with pytest.raises(BrokenMedia, match=f"nothing decodable in {FRUITLESS_UNITS} access units"):
+    with pytest.raises(BrokenMedia, match=f"nothing decodable in {UNDECODABLE_UNITS} access units"):
         decode(other.units)
     assert decoder.decoded == 62
 

@@ -16,7 +16,7 @@ from edge.stream.sampling import (
     BLIND_UNITS,
     BURST_UNITS,
     CATCH_UP_UNITS,
-    Feed,
+    Disposition,
     Sampler,
 )
 
@@ -55,20 +55,20 @@ class Simulated:
         plan = self.sampler.unit(pts_ms, keyframe, tier)
         feed: list[int] = []
         match plan.feed:
-            case Feed.DROP:
+            case Disposition.DROP:
                 pass
-            case Feed.SKIP:
+            case Disposition.SKIP:
                 self._backlog = [pts_ms] if keyframe else [*self._backlog, pts_ms]
                 self._previous = None
-            case Feed.CATCH_UP:
+            case Disposition.CATCH_UP:
                 self._backlog.append(pts_ms)
                 feed, self._backlog = self._backlog[: plan.backlog], self._backlog[plan.backlog :]
                 assert len(feed) == plan.backlog
-            case Feed.RESTART:
+            case Disposition.RESTART:
                 self.restarts += 1
                 self._held.clear()
                 self._backlog, feed = [], [pts_ms]
-            case Feed.DECODE:
+            case Disposition.DECODE:
                 assert not self._backlog, "decodes over a gap"
                 feed = [pts_ms]
         self.work.append(len(feed))

@@ -16,7 +16,7 @@ CALM = TierPolicy(start_alert_ms=0, probe_ms=350, alert_hold_ms=6000)
 def test_a_new_stream_starts_in_alert_for_a_while_if_there_is_time() -> None:
     state = TierState(TierPolicy(start_alert_ms=3000))
     assert state.at(10_000, keyframe=True) is Tier.ALERT
-    assert state.voluntary
+    assert state.opportunistic
     assert state.at(12_999) is Tier.ALERT
     assert state.at(13_000) is Tier.CALM
 
@@ -31,7 +31,7 @@ def test_a_stream_that_was_calm_elsewhere_is_not_new() -> None:
 def test_start_gives_way_until_the_next_keyframe() -> None:
     state = TierState(TierPolicy(start_alert_ms=3000))
     state.at(0, keyframe=True)
-    state.give_way()
+    state.preempt()
     assert state.at(400) is Tier.CALM
     assert state.at(1000, keyframe=True) is Tier.ALERT
 
@@ -40,7 +40,7 @@ def test_a_raised_sample_is_looked_at_closely_and_no_longer() -> None:
     state = TierState(CALM)
     assert state.at(0, keyframe=True) is Tier.CALM
     assert state.observe(200, Suspicion.RAISED) is Tier.ALERT
-    assert not state.voluntary
+    assert not state.opportunistic
     assert state.observe(400, Suspicion.NONE) is Tier.ALERT
     assert state.at(550) is Tier.CALM
 
@@ -88,7 +88,7 @@ def test_a_look_reaches_the_next_sample_however_far_they_are_apart() -> None:
 def test_asked_for_alert_is_held() -> None:
     state = TierState(TierPolicy(start_alert_ms=0, alert_hold_ms=500), alert=True)
     assert state.at(0) is Tier.ALERT
-    assert not state.voluntary
+    assert not state.opportunistic
     assert state.at(500) is Tier.CALM
     state.ask(100)
     assert state.at(600) is Tier.ALERT
@@ -104,13 +104,13 @@ def test_what_is_wished_beyond_what_is_asked_for_gives_way() -> None:
         return state
 
     state = asked()
-    assert not state.voluntary
+    assert not state.opportunistic
     assert state.at(600) is Tier.ALERT
-    assert state.voluntary
+    assert state.opportunistic
     assert state.dense
     assert state.at(1100) is Tier.CALM
     busy = asked()
-    busy.give_way()
+    busy.preempt()
     assert busy.at(499) is Tier.ALERT
     assert busy.at(500) is Tier.CALM
 
@@ -167,22 +167,22 @@ def test_alert_that_is_due_is_exact_and_never_gives_way(
         Suspicion.STANDING: hold_ms,
     }
     now, due_until, gave_way = 0, 0, False
-    for step, keyframe, suspicion, spare_ms, give_way in steps:
+    for step, keyframe, suspicion, spare_ms, preempt in steps:
         now += step
         gave_way = gave_way and not keyframe
         tier = state.at(now, keyframe)
         if spare_ms is not None:
             state.spare(spare_ms)
             tier = state.at(now)
-        if give_way:
-            state.give_way()
+        if preempt:
+            state.preempt()
             gave_way, tier = True, state.at(now)
         if suspicion is not None:
             due_until = max(due_until, now + lasts_ms[suspicion])
             tier = state.observe(now, suspicion)
         assert state.due == (now < due_until)
-        assert (tier is Tier.ALERT) == (state.due or state.voluntary)
-        assert not (state.due and state.voluntary)
+        assert (tier is Tier.ALERT) == (state.due or state.opportunistic)
+        assert not (state.due and state.opportunistic)
         if gave_way:
             assert (tier is Tier.ALERT) == state.due
         if now < start_ms and not gave_way:

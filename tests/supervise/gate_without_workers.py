@@ -109,14 +109,14 @@ class Bench:
             score=0.99,
         )
         judged = worker_pb2.Judged(stream_id=stream_id, verdict=verdict)
-        self.gate._reports.on_worker_event(worker_pb2.FromWorker(judged=judged))
+        self.gate._worker_events.on_worker_event(worker_pb2.FromWorker(judged=judged))
 
     def closed(self, stream_id: str, reason: str, *, retryable: bool) -> None:
         stream = self.gate.registry.get(stream_id)
         closed = worker_pb2.Closed(
             stream_id=stream_id, reason=reason, retryable=retryable, opening=stream.opening
         )
-        self.gate._reports.on_worker_event(worker_pb2.FromWorker(closed=closed))
+        self.gate._worker_events.on_worker_event(worker_pb2.FromWorker(closed=closed))
 
     async def until(self, happened: Callable[[], object]) -> None:
         for _ in range(int(PATIENCE_S / 0.01)):
@@ -146,7 +146,7 @@ async def gate_without_workers(
     )
     workers = gate.pool
     assert isinstance(workers, Workers)
-    workers.says = gate._reports.on_worker_event
+    workers.says = gate._worker_events.on_worker_event
     try:
         yield Bench(gate, workers, server)
     finally:

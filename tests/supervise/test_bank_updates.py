@@ -34,9 +34,9 @@ from edge.match import INCIDENT_BANK, Bank, BankInfo, Entry, EntryKind, Footage,
 from edge.match.bank.incident_bank import NICENESS
 from edge.policy import Policy
 from edge.stream.synthetic import encode
-from edge.supervise.bank_updates import MAX_SPAN_MS, KnownFootage, violation_span_ms
-from edge.supervise.ledger_executor import LedgerThread
-from edge.supervise.reviews import Reviewing
+from edge.supervise.bank_updates import MAX_SPAN_MS, BankUpdates, violation_span_ms
+from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.reviews import ReviewActions
 from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 from tests.match.bank.test_incident_bank import waves
@@ -53,7 +53,7 @@ def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(
         ]
     )
     metrics, changed = Metrics(), list[None]()
-    known = KnownFootage(tmp_path, metrics, ManualClock(), lambda: changed.append(None))
+    known = BankUpdates(tmp_path, metrics, ManualClock(), lambda: changed.append(None))
 
     async def matched(*streams: str) -> None:
         for stream in streams:
@@ -73,7 +73,7 @@ def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(
 def test_what_is_no_match_of_a_bank_that_is_there_is_not_counted(tmp_path: Path) -> None:
     Bank.create(tmp_path / "known", BankInfo(runaway_streams=1))
     changed = list[None]()
-    known = KnownFootage(tmp_path, Metrics(), ManualClock(), lambda: changed.append(None))
+    known = BankUpdates(tmp_path, Metrics(), ManualClock(), lambda: changed.append(None))
     detected = Signal(SignalSource.DETECT, "fight", 0, 0.9)
     gone = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", detail="bank=gone hits=3/5")
 
@@ -137,7 +137,7 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
     tmp_path: Path, evidence: Path
 ) -> None:
     banks, changed = tmp_path / "banks", list[None]()
-    known = KnownFootage(banks, Metrics(), ManualClock(), lambda: changed.append(None))
+    known = BankUpdates(banks, Metrics(), ManualClock(), lambda: changed.append(None))
     incidents = [incident_with(evidence) for _ in range(3)]
     niceness: dict[int, int] = {}
     work = asyncio.gather(*(known.confirmed(incident, stands) for incident in incidents))
@@ -155,7 +155,7 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
 async def test_what_cannot_be_banked_is_said_and_holds_nobody_up(tmp_path: Path, evidence: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\0" * 1000)
-    known = KnownFootage(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
     with capture_logs() as said:
         assert not await known.confirmed(incident_with(None), stands)
         incidents = incident_with(broken), incident_with(evidence)
@@ -169,7 +169,7 @@ async def test_more_than_may_wait_are_not_banked(
     tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.supervise.bank_updates.MAX_WAITING", 2)
-    known = KnownFootage(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
     released = asyncio.Event()
 
     async def overturned_in_the_end() -> bool:
@@ -190,7 +190,7 @@ async def test_more_than_may_wait_are_not_banked(
 
 async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path, evidence: Path) -> None:
     banks = tmp_path / "banks"
-    known = KnownFootage(banks, Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(banks, Metrics(), ManualClock(), lambda: None)
     incident = incident_with(evidence)
 
     async def away_once_it_is_banked() -> bool:
@@ -205,7 +205,7 @@ async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path
 
 
 async def test_a_banking_that_is_given_up_ends_its_process(tmp_path: Path, evidence: Path) -> None:
-    known = KnownFootage(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
     work = asyncio.create_task(known.confirmed(incident_with(evidence), stands))
     await banking_begins()
     work.cancel()
@@ -220,39 +220,39 @@ def test_the_span_of_a_violation_is_bounded(evidence: Path) -> None:
 
 
 @pytest.fixture
-async def reviewing(tmp_path: Path) -> AsyncIterator[tuple[Reviewing, DurableLedger, Tasks]]:
+async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableLedger, Tasks]]:
     """On a ledger on disk, with processes that bank."""
     ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
     metrics, clock, tasks = Metrics(), SystemClock(), Tasks()
-    thread = LedgerThread(metrics, lambda: ledger.away)
+    executor = LedgerExecutor(metrics, lambda: ledger.away)
     state: Any = SimpleNamespace(
-        thread=thread, people=ledger.patient(5000), clock=clock, policy=Policy(), ledger=ledger
+        executor=executor, people=ledger.patient(5000), clock=clock, policy=Policy(), ledger=ledger
     )
     operating: Any = SimpleNamespace(blocks_changed=lambda *blocks: None)
-    known = KnownFootage(tmp_path / "banks", metrics, clock, lambda: None)
-    yield Reviewing(state, operating, known, tasks), ledger, tasks
+    known = BankUpdates(tmp_path / "banks", metrics, clock, lambda: None)
+    yield ReviewActions(state, operating, known, tasks), ledger, tasks
     tasks.cancel()
-    thread.close()
+    executor.close()
     ledger.close()
 
 
 @pytest.mark.parametrize("while_it_is_banked", [False, True])
 async def test_an_incident_that_is_overturned_before_it_is_banked_is_not_known_footage(
     while_it_is_banked: bool,
-    reviewing: tuple[Reviewing, DurableLedger, Tasks],
+    reviews: tuple[ReviewActions, DurableLedger, Tasks],
     tmp_path: Path,
     evidence: Path,
 ) -> None:
-    reviews, ledger, tasks = reviewing
+    actions, ledger, tasks = reviews
     kept, taken_back = (dataclasses.replace(incident_with(None), id=name) for name in ("in_kept", "in_back"))
     for incident in (kept, taken_back):
         stored = ledger.record_violation(incident, Sanction(), SystemClock().wall_ms()).incident
         ledger.set_evidence(stored.id, str(evidence), SystemClock().wall_ms())
-    await reviews.review(taken_back.id, IncidentState.CONFIRMED, "seen", "rita")
+    await actions.review(taken_back.id, IncidentState.CONFIRMED, "seen", "rita")
     if while_it_is_banked:
         await banking_begins()
-    await reviews.review(taken_back.id, IncidentState.OVERTURNED, "seen again", "rita")
-    await reviews.review(kept.id, IncidentState.CONFIRMED, "seen", "rita")
+    await actions.review(taken_back.id, IncidentState.OVERTURNED, "seen again", "rita")
+    await actions.review(kept.id, IncidentState.CONFIRMED, "seen", "rita")
     await tasks.settle(timeout_s=60)
     assert not is_banked(tmp_path / "banks", taken_back)
     assert is_banked(tmp_path / "banks", kept)

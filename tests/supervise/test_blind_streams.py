@@ -17,11 +17,11 @@ from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
 def blind(bench: Bench, stream_id: str) -> None:
     notice = worker_pb2.Notice(stream_id=stream_id, degraded=gate_pb2.Degraded(reason="blind", count=1))
-    bench.gate._reports.on_worker_event(worker_pb2.FromWorker(notice=notice))
+    bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(notice=notice))
 
 
 def times_failed(bench: Bench, mode: FailureMode) -> float:
-    counter = bench.gate._state.metrics.failure_mode.labels("on_gate_degraded", mode.value)
+    counter = bench.gate._context.metrics.failure_mode.labels("on_gate_degraded", mode.value)
     return float(counter._value.get())
 
 
@@ -52,7 +52,7 @@ async def test_what_another_worker_has_judged_does_not_count(
     async with gate_without_workers(tmp_path, monkeypatch, policy) as bench:
         stream_id = await bench.watched()
         bench.judged(stream_id, Action.PASS)
-        bench.gate._reports.on_streams_lost((stream_id,), None)
+        bench.gate._worker_events.on_streams_lost((stream_id,), None)
         await bench.until(lambda: bench.workers.told_to(stream_id).count("open_pull") == 2)
         blind(bench, stream_id)
         assert bench.gate.registry.get(stream_id).cutting

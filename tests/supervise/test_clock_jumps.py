@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.supervise.clock_jumps import LONGEST_WAIT_MS, STEP_MS, WAIT_MS, ClockSteps
+from edge.supervise.clock_jumps import LONGEST_WAIT_MS, STEP_MS, WAIT_MS, ClockJumps
 
 WALL = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -22,7 +22,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.monotonic_ms, self.offset_ms = 5_000, 0
-        self.steps = ClockSteps(WALL + 5_000, 5_000.0)
+        self.steps = ClockJumps(WALL + 5_000, 5_000.0)
 
     def look(self, after_ms: int = 1_000, step_ms: int = 0) -> float:
         self.monotonic_ms += after_ms

@@ -19,7 +19,7 @@ from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.policy import DAY_MS, Policy
 from edge.supervise import Gate
-from edge.supervise.expiry import Endings
+from edge.supervise.expiry import Expiry
 from edge.telemetry.metrics import Metrics
 from edge.workers.settings import WorkerSettings
 
@@ -46,13 +46,13 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
     ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
     gate = Gate(settings, workers, ledger, Policy(), {}, Metrics(), ManualClock())
     yield gate
-    gate.thread.close()
+    gate.executor.close()
     ledger.close()
 
 
 @pytest.fixture
-async def endings(gate: Gate) -> Endings:
-    endings = Endings(gate._state, gate.reviewing.settle_unreviewed)
+async def endings(gate: Gate) -> Expiry:
+    endings = Expiry(gate._context, gate.reviews.settle_unreviewed)
     await passes(gate, endings, 20 * MINUTE_MS)
     return endings
 
@@ -62,7 +62,7 @@ def clock_of(gate: Gate) -> ManualClock:
     return gate.clock
 
 
-async def passes(gate: Gate, endings: Endings, ms: int) -> None:
+async def passes(gate: Gate, endings: Expiry, ms: int) -> None:
     """Time, with a look every minute."""
     for _ in range(ms // MINUTE_MS):
         clock_of(gate).advance_ms(MINUTE_MS)
@@ -75,7 +75,7 @@ def violate(gate: Gate) -> str:
     verdict = Verdict(Action.CUT, 4200, 3800, "fight", "detector", 0.97)
     incident = Incident(new_id("in"), new_stream_id(), ANNA, verdict, now)
     for block in gate.ledger.record_violation(incident, Sanction(), now).blocks:
-        gate._state.view.add(block)
+        gate._context.view.add(block)
     return incident.id
 
 
@@ -92,10 +92,10 @@ def pardoned_by(gate: Gate, incident_id: str) -> str | None:
 
 def refused(gate: Gate, broadcaster: str = "anna") -> bool:
     publish = Publish("test", "c2", "live", "show", broadcaster)
-    return gate._state.view.check(publish, gate.clock.wall_ms()) is not None
+    return gate._context.view.check(publish, gate.clock.wall_ms()) is not None
 
 
-async def test_a_clock_a_day_ahead_takes_nothing_back_for_good(gate: Gate, endings: Endings) -> None:
+async def test_a_clock_a_day_ahead_takes_nothing_back_for_good(gate: Gate, endings: Expiry) -> None:
     incident_id = violate(gate)
     with capture_logs() as said:
         clock_of(gate).now_wall_ms += DAY_MS + 20 * MINUTE_MS
@@ -122,8 +122,8 @@ async def test_a_gate_that_starts_with_a_clock_ahead_takes_nothing_back(gate: Ga
     clock = clock_of(gate)
     clock.now_wall_ms += 2 * DAY_MS
     now = clock.now_wall_ms
-    gate._state.view.load_rows(gate.ledger.active_block_rows(now), now)
-    endings = Endings(gate._state, gate.reviewing.settle_unreviewed)
+    gate._context.view.load_rows(gate.ledger.active_block_rows(now), now)
+    endings = Expiry(gate._context, gate.reviews.settle_unreviewed)
     await passes(gate, endings, 5 * MINUTE_MS)
     clock.now_wall_ms -= 2 * DAY_MS
     await passes(gate, endings, 30 * MINUTE_MS)
@@ -132,10 +132,10 @@ async def test_a_gate_that_starts_with_a_clock_ahead_takes_nothing_back(gate: Ga
 
 
 async def test_blocks_that_a_wrong_clock_has_ended_are_back_when_it_is_right(
-    gate: Gate, endings: Endings, tmp_path: Path
+    gate: Gate, endings: Expiry, tmp_path: Path
 ) -> None:
     made = {name: block(gate, name, DAY_MS) for name in ("anna", "berta", "carla", "dora")}
-    view = gate._state.view
+    view = gate._context.view
     now = gate.clock.wall_ms()
     view.load_rows(gate.ledger.active_block_rows(now), now)
     for name in ("eva", "fritz"):
@@ -148,7 +148,7 @@ async def test_blocks_that_a_wrong_clock_has_ended_are_back_when_it_is_right(
 
     loading = asyncio.create_task(endings.sweep())
     await asyncio.sleep(0)
-    gate.thread._executor.submit(lambda: None).result(timeout=30)
+    gate.executor._executor.submit(lambda: None).result(timeout=30)
     # All is read, and people go on before it is in the view.
     view.add(gate.ledger.lift_block(made["berta"].id, "mistake", "rita", gate.clock.wall_ms()))
     view.add(block(gate, "hanna", DAY_MS))
@@ -161,18 +161,18 @@ async def test_blocks_that_a_wrong_clock_has_ended_are_back_when_it_is_right(
 
 
 async def test_a_ledger_that_is_away_puts_the_loading_off(
-    gate: Gate, endings: Endings, tmp_path: Path
+    gate: Gate, endings: Expiry, tmp_path: Path
 ) -> None:
     block(gate, "anna", DAY_MS)
-    view = gate._state.view
+    view = gate._context.view
     now = gate.clock.wall_ms()
     view.load_rows(gate.ledger.active_block_rows(now + 2 * DAY_MS), now + 2 * DAY_MS)
     with contextlib.closing(sqlite3.connect(tmp_path / "edge.db", isolation_level=None)) as other:
         other.execute("ALTER TABLE blocks RENAME TO elsewhere")
         await endings.sweep()
-        assert gate.thread.down
+        assert gate.executor.down
         other.execute("ALTER TABLE elsewhere RENAME TO blocks")
-    await gate.thread.call(gate.ledger.probe)
+    await gate.executor.call(gate.ledger.probe)
     await endings.sweep()
     assert refused(gate)
 

@@ -15,9 +15,9 @@ from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.servers.connector import Connector, CutAttempt, CutTarget
 from edge.supervise.cutter import Cutter
-from edge.supervise.incident_progress import Marks
-from edge.supervise.ledger_executor import LedgerThread
-from edge.supervise.orphaned_cuts import Resuming
+from edge.supervise.incident_progress import IncidentProgress
+from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.orphaned_cuts import OrphanedCuts
 from edge.telemetry.metrics import Metrics
 
 PATIENCE_S = 30.0
@@ -42,11 +42,11 @@ class Restarted:
     def __init__(self, ledger: DurableLedger, limit_ms: int, server: str) -> None:
         self.ledger = ledger
         self.metrics = Metrics()
-        self.thread = LedgerThread(self.metrics, lambda: self.ledger.away)
+        self.executor = LedgerExecutor(self.metrics, lambda: self.ledger.away)
         self.cutter = Cutter()
-        marks, clock = Marks(ledger, self.thread), SystemClock()
+        marks, clock = IncidentProgress(ledger, self.executor), SystemClock()
         connectors: dict[str, Connector] = {HoldsOn.kind: HoldsOn()}
-        self.resuming = Resuming(self.cutter, connectors, marks, self.metrics, clock, limit_ms)
+        self.resuming = OrphanedCuts(self.cutter, connectors, marks, self.metrics, clock, limit_ms)
         incident = Incident(
             new_id("in"),
             new_stream_id(),
@@ -72,7 +72,7 @@ class Restarted:
     async def stop(self) -> None:
         await self.resuming.settle(0)
         await self.cutter.close()
-        self.thread.close()
+        self.executor.close()
 
 
 Restart = Callable[..., Restarted]

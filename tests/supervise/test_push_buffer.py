@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge.domain import AccessUnit
 from edge.policy import EvidencePolicy, TierPolicy
-from edge.supervise.push_buffer import BLIND_SHARE, MAX_HELD_UNITS, PushedMedia
+from edge.supervise.push_buffer import BLIND_SHARE, MAX_HELD_UNITS, PushBuffer
 
 STEP_MS = 40
 NEEDED_MS = 220
@@ -17,8 +17,8 @@ def unit(number: int, keyframe: bool, size: int = 1000) -> AccessUnit:
     return AccessUnit(number * STEP_MS, number * STEP_MS, keyframe, bytes(size), 0.0)
 
 
-def media(**tiers: float) -> PushedMedia:
-    return PushedMedia(TierPolicy(**tiers), EvidencePolicy())
+def media(**tiers: float) -> PushBuffer:
+    return PushBuffer(TierPolicy(**tiers), EvidencePolicy())
 
 
 @given(

@@ -7,12 +7,12 @@ from pathlib import Path
 from edge.clock import SystemClock
 from edge.domain import Publish, new_stream_id
 from edge.supervise.registry import LiveStream, Registry
-from edge.supervise.stream_journal import CarriedStreams
-from edge.supervise.usage_counter import Tally
+from edge.supervise.stream_journal import StreamJournal
+from edge.supervise.usage_counter import UsageCounter
 
 
 def registry(tmp_path: Path) -> Registry:
-    return Registry(100, CarriedStreams(tmp_path / "streams.jsonl", frozenset()), Tally(SystemClock()))
+    return Registry(100, StreamJournal(tmp_path / "streams.jsonl", frozenset()), UsageCounter(SystemClock()))
 
 
 def stream(number: int, client: str = "") -> LiveStream:

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from edge.domain import Publish, StreamId
 from edge.supervise import stream_journal as module
-from edge.supervise.stream_journal import CarriedStream, CarriedStreams
+from edge.supervise.stream_journal import JournalledStream, StreamJournal
 
 SERVERS = {"nginx-rtmp", "srs"}
 
 
-def stream(number: int, server: str = "nginx-rtmp") -> CarriedStream:
+def stream(number: int, server: str = "nginx-rtmp") -> JournalledStream:
     publish = Publish(server, f"{number}", "live", f"n{number}", "ünå", "192.0.2.1", {"stream_key": "k"})
-    return CarriedStream(StreamId(f"st_{number}"), publish, 1_700_000_000_000 + number)
+    return JournalledStream(StreamId(f"st_{number}"), publish, 1_700_000_000_000 + number)
 
 
-def opened(path: Path) -> CarriedStreams:
-    carried = CarriedStreams(path, SERVERS)
+def opened(path: Path) -> StreamJournal:
+    carried = StreamJournal(path, SERVERS)
     carried.load()
     return carried
 
@@ -36,7 +36,7 @@ def test_the_next_gate_finds_what_is_not_over(
 ) -> None:
     path = tmp_path_factory.mktemp("carried") / "streams.jsonl"
     carried = opened(path)
-    expected: dict[StreamId, CarriedStream] = {}
+    expected: dict[StreamId, JournalledStream] = {}
     for index, (number, begins) in enumerate(steps):
         if index == restart_at:
             carried = opened(path)
@@ -46,7 +46,7 @@ def test_the_next_gate_finds_what_is_not_over(
         else:
             carried.over(StreamId(f"st_{number}"))
             expected.pop(StreamId(f"st_{number}"), None)
-    assert {one.id: one for one in CarriedStreams(path, SERVERS).load()} == expected
+    assert {one.id: one for one in StreamJournal(path, SERVERS).load()} == expected
 
 
 def test_streams_of_callers_are_not_carried(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_server_that_is_no_longer_configured_is_left_out(tmp_path: Path) -> No
     carried = opened(tmp_path / "streams.jsonl")
     carried.admitted(stream(1))
     carried.admitted(stream(2, server="srs"))
-    found = CarriedStreams(tmp_path / "streams.jsonl", {"srs"}).load()
+    found = StreamJournal(tmp_path / "streams.jsonl", {"srs"}).load()
     assert [one.publish.server for one in found] == ["srs"]
 
 
@@ -85,7 +85,7 @@ def test_the_file_is_its_owners_and_stays_small(tmp_path: Path, monkeypatch: pyt
 
 def test_a_disk_that_takes_nothing_costs_the_carrying_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    carried = CarriedStreams(tmp_path / "file" / "streams.jsonl", SERVERS)
+    carried = StreamJournal(tmp_path / "file" / "streams.jsonl", SERVERS)
     assert carried.load() == ()
     carried.admitted(stream(1))
     carried.over(StreamId("st_1"))

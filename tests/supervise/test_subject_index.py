@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edge.domain import Block, Publish, StreamId, SubjectKind
 from edge.ledger import AdmissionView
 from edge.ledger.subjects import normal_subject
-from edge.supervise.subject_index import LiveSubjects
+from edge.supervise.subject_index import SubjectIndex
 
 NOW = 1_000
 ADDRESSES = (
@@ -56,7 +56,7 @@ def block(kind: SubjectKind, subject: str) -> Block:
 def test_it_names_the_streams_that_admission_would_refuse(
     streams: list[Publish], over: set[int], named: tuple[SubjectKind, str]
 ) -> None:
-    subjects = LiveSubjects()
+    subjects = SubjectIndex()
     for number, publish in enumerate(streams):
         subjects.add(StreamId(f"st_{number}"), publish)
     for number in over:
@@ -76,7 +76,7 @@ def test_it_names_the_streams_that_admission_would_refuse(
 
 def test_nothing_is_kept_of_a_stream_that_is_over() -> None:
     publish = Publish("test", "", "live", "n", "anna", "192.0.2.7", {"stream_key": "k1", "device": "d1"})
-    subjects = LiveSubjects()
+    subjects = SubjectIndex()
     subjects.add(StreamId("st_1"), publish)
     subjects.remove(StreamId("st_1"), publish)
     assert not subjects._exact

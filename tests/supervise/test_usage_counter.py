@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.clock import ManualClock
-from edge.supervise.usage_counter import MAX_APPS, OTHER, Tally
+from edge.supervise.usage_counter import MAX_APPS, OTHER, UsageCounter
 
 
 def test_streams_time_and_refusals_by_app() -> None:
     clock = ManualClock()
-    tally = Tally(clock)
+    tally = UsageCounter(clock)
     assert tally.take() is None
     begin = clock.wall_ms()
     tally.started("a", "live", begin)
@@ -46,7 +46,7 @@ def test_streams_time_and_refusals_by_app() -> None:
 )
 def test_what_cannot_be_written_is_part_of_the_next(steps: list[tuple[str, int]]) -> None:
     clock = ManualClock()
-    tally = Tally(clock)
+    tally = UsageCounter(clock)
     begin: dict[str, int] = {}
     names = iter(range(1000))
     expected = {"streams": 0, "stream_ms": 0}
@@ -78,7 +78,7 @@ def test_what_cannot_be_written_is_part_of_the_next(steps: list[tuple[str, int]]
 
 
 def test_apps_are_bounded() -> None:
-    tally = Tally(ManualClock())
+    tally = UsageCounter(ManualClock())
     for number in range(MAX_APPS + 10):
         tally.refused(f"app{number}", "blocked")
     taken = tally.take()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from edge.telemetry.log_aggregator import MAX_CAUSES, Tally
+from edge.telemetry.log_aggregator import MAX_CAUSES, LogAggregator
 
 
 def test_many_events_are_one_line_a_cause() -> None:
-    tally = Tally("not judged")
+    tally = LogAggregator("not judged")
     for number in range(100):
         tally.note("late", f"st{number % 3}", 2)
     tally.note("blind", "st1")
@@ -23,7 +23,7 @@ def test_many_events_are_one_line_a_cause() -> None:
 
 
 def test_causes_are_bounded() -> None:
-    tally = Tally("not judged")
+    tally = LogAggregator("not judged")
     for number in range(MAX_CAUSES + 50):
         tally.note(f"cause{number}")
     with capture_logs() as lines:

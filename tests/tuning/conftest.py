@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.detect.manifest import Manifest
+from edge.detect.manifest import ModelManifest
 from edge.policy import TierPolicy
-from edge.tuning.labels import Footage, Span
+from edge.tuning.labels import LabelledFile, Span
 from edge.tuning.simulate import Simulator
 from edge.tuning.track import Track
 
@@ -18,8 +18,8 @@ STEP_MS = 200
 PLAIN = {"slope": 1.0, "offset": 0.0}
 
 
-def manifest(**head: object) -> Manifest:
-    return Manifest.model_validate(
+def manifest(**head: object) -> ModelManifest:
+    return ModelManifest.model_validate(
         {
             "schema_version": 1,
             "name": "small",
@@ -62,8 +62,8 @@ def track(scores: Sequence[float], calm_every: int = 5, jumps: Sequence[int] = (
     )
 
 
-def footage(name: str, violent: bool, group: str = "") -> Footage:
-    return Footage(Path(name), group or name, "made", (Span(0, None, violent),))
+def footage(name: str, violent: bool, group: str = "") -> LabelledFile:
+    return LabelledFile(Path(name), group or name, "made", (Span(0, None, violent),))
 
 
 @pytest.fixture

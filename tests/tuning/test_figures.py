@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from edge.intervals import NOTHING, rate_upper_bound
 from edge.intervals import bootstrap_quantile as quantile
 from edge.tuning.figures import Counts, figures, rate, share
-from edge.tuning.guarantee import Promise, evidence
-from edge.tuning.outcome import Event, Outcome
+from edge.tuning.guarantee import Guarantee, evidence
+from edge.tuning.outcome import Outcome, ViolentEvent
 
 
 def test_rates_have_exact_poisson_intervals() -> None:
@@ -61,39 +61,39 @@ def calm(hours: float, cuts: int = 0) -> Outcome:
 
 
 def fights(count: int, cut: bool = True) -> list[Outcome]:
-    event = Event(400, 800 if cut else None)
+    event = ViolentEvent(400, 800 if cut else None)
     return [Outcome(f"v{index}", (event,), 0, 0, 0, 2000, 2000) for index in range(count)]
 
 
 def test_too_little_calm_footage_for_the_rate_is_said() -> None:
-    found = evidence(Promise(false_cuts_per_hour=0.1), figures([*fights(3), calm(0.65)]))
+    found = evidence(Guarantee(false_cuts_per_hour=0.1), figures([*fights(3), calm(0.65)]))
     assert not found.shown
     assert found.bound == pytest.approx(3 / 0.65)
     assert "Too little data" in found.text
     assert "30 h without a false cut would show it" in found.text
-    assert evidence(Promise(false_cuts_per_hour=0.1), figures([*fights(3), calm(31)])).shown
-    broken = evidence(Promise(false_cuts_per_hour=0.1), figures([*fights(3), calm(31, cuts=9)]))
+    assert evidence(Guarantee(false_cuts_per_hour=0.1), figures([*fights(3), calm(31)])).shown
+    broken = evidence(Guarantee(false_cuts_per_hour=0.1), figures([*fights(3), calm(31, cuts=9)]))
     assert not broken.shown
     assert "unseen footage had more" in broken.text
     assert broken.bound == pytest.approx(rate_upper_bound(9, 31), rel=1e-3)
-    assert "above 0" in evidence(Promise(false_cuts_per_hour=0.0), figures([calm(1000)])).text
+    assert "above 0" in evidence(Guarantee(false_cuts_per_hour=0.0), figures([calm(1000)])).text
 
 
 def test_too_few_cuts_for_the_precision_is_said() -> None:
-    few = evidence(Promise(precision=0.95), figures([*fights(20), calm(1)]))
+    few = evidence(Guarantee(precision=0.95), figures([*fights(20), calm(1)]))
     assert not few.shown
     assert "59 groups" in few.text
-    assert evidence(Promise(precision=0.95), figures([*fights(59), calm(1)])).shown
-    assert not evidence(Promise(precision=0.95), figures([*fights(59), calm(1, cuts=20)])).shown
-    assert "Nothing" in evidence(Promise(precision=0.95), figures([*fights(9, cut=False), calm(1)])).text
-    assert evidence(Promise(), figures([*fights(1), calm(1)])).shown
+    assert evidence(Guarantee(precision=0.95), figures([*fights(59), calm(1)])).shown
+    assert not evidence(Guarantee(precision=0.95), figures([*fights(59), calm(1, cuts=20)])).shown
+    assert "Nothing" in evidence(Guarantee(precision=0.95), figures([*fights(9, cut=False), calm(1)])).text
+    assert evidence(Guarantee(), figures([*fights(1), calm(1)])).shown
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.floats(0, 5), st.floats(0.5, 1))
 def test_stricter_promises_are_kept_by_less(cut: int, false: int, rate: float, precision: float) -> None:
     found = Counts(60, cut, cut, false, false, 10.0)
-    if Promise(false_cuts_per_hour=rate).kept_by(found):
-        assert Promise(false_cuts_per_hour=rate + 1).kept_by(found)
-    if Promise(precision=precision).kept_by(found):
-        assert Promise(precision=precision / 2).kept_by(found)
-    assert Promise().kept_by(found) == (false == 0)
+    if Guarantee(false_cuts_per_hour=rate).kept_by(found):
+        assert Guarantee(false_cuts_per_hour=rate + 1).kept_by(found)
+    if Guarantee(precision=precision).kept_by(found):
+        assert Guarantee(precision=precision / 2).kept_by(found)
+    assert Guarantee().kept_by(found) == (false == 0)

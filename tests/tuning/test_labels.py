@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InvalidInput
-from edge.tuning.labels import Span, lay, read_footage, shown
+from edge.tuning.labels import Span, label_spans, read_footage, shown
 
 
 def write(folder: Path, content: str) -> Path:
@@ -80,7 +80,7 @@ SPANS = st.lists(
 def test_violence_overrules_and_nothing_is_counted_twice(
     spans: list[Span], duration: int, grace: int
 ) -> None:
-    truth = lay(spans, duration, grace)
+    truth = label_spans(spans, duration, grace)
     violent, calm = set[int](), set[int]()
     for span in spans:
         moments = range(span.start_ms, duration if span.end_ms is None else min(span.end_ms, duration))

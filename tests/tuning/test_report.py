@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from edge.policy import CategoryPolicy
 from edge.tuning.charts import Axis, Line, Mark, chart
-from edge.tuning.guarantee import Promise
+from edge.tuning.guarantee import Guarantee
 from edge.tuning.report import html
 from edge.tuning.result import result
 from edge.tuning.simulate import Simulator
@@ -40,7 +40,7 @@ def test_report_of_a_tuning(simulator: Simulator) -> None:
         ],
     )
     now = CategoryPolicy()
-    found = tune(study, Promise(false_cuts_per_hour=2), now, 0.9, lambda _: None)
+    found = tune(study, Guarantee(false_cuts_per_hour=2), now, 0.9, lambda _: None)
     reports = {row: {"first_flag_s": None, "first_cut_s": 1.0} for row in study.rows}
     check = compare(study, found.proposal.part, reports)
     assert check.files == 8

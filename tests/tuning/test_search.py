@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.errors import InvalidInput
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.figures import Counts, counts
-from edge.tuning.guarantee import Promise
+from edge.tuning.guarantee import Guarantee
 from edge.tuning.search import Proposal, Search
 from edge.tuning.simulate import Simulator
 from edge.tuning.study import Study
@@ -39,7 +39,7 @@ def study(seed: int, violent: int = 3, calm: int = 3, samples: int = 8, overlap:
     )
 
 
-def choose(data: Study, promise: Promise, flag_recall: float = 0.9) -> tuple[Proposal, Counts]:
+def choose(data: Study, promise: Guarantee, flag_recall: float = 0.9) -> tuple[Proposal, Counts]:
     found = Search(data, promise, flag_recall, BASE).choose(data.rows)
     return found, counts(data.outcomes(data.rows, found.part))
 
@@ -54,8 +54,8 @@ def test_a_stricter_promise_never_gives_more_false_cuts(
 ) -> None:
     data = study(seed)
     for strict, lax in (
-        (Promise(false_cuts_per_hour=min(rate, other)), Promise(false_cuts_per_hour=max(rate, other))),
-        (Promise(precision=max(precision, another)), Promise(precision=min(precision, another))),
+        (Guarantee(false_cuts_per_hour=min(rate, other)), Guarantee(false_cuts_per_hour=max(rate, other))),
+        (Guarantee(precision=max(precision, another)), Guarantee(precision=min(precision, another))),
     ):
         (_, few), (_, many) = choose(data, strict), choose(data, lax)
         assert few.false_cuts <= many.false_cuts
@@ -69,7 +69,7 @@ def test_a_stricter_promise_never_gives_more_false_cuts(
 def test_proposals_are_policies(seed: int, flag_recall: float, ratio: float) -> None:
     data = study(seed, overlap=0.6)
     base = CategoryPolicy(raise_at=0.4, release_at=0.4 * ratio)
-    part = Search(data, Promise(), flag_recall, base).choose(data.rows).part
+    part = Search(data, Guarantee(), flag_recall, base).choose(data.rows).part
     assert 0 <= part.release_at <= part.raise_at <= part.flag_at <= part.cut_at <= 1
     assert CategoryPolicy.model_validate(part.model_dump()) == part
     assert part.release_at == pytest.approx(part.raise_at * ratio, abs=1e-3)
@@ -79,7 +79,7 @@ def test_proposals_are_policies(seed: int, flag_recall: float, ratio: float) -> 
 @given(seeds, st.floats(0, 1), st.floats(0, 1))
 def test_more_recall_asked_for_is_given_where_it_can_be(seed: int, one: float, two: float) -> None:
     data = study(seed)
-    (less, few), (more, many) = (choose(data, Promise(), wanted) for wanted in sorted((one, two)))
+    (less, few), (more, many) = (choose(data, Guarantee(), wanted) for wanted in sorted((one, two)))
     if more.flag_recall_reached:
         assert less.flag_recall_reached
         # By dense sampling: a stream that becomes calm may miss what is flagged late.
@@ -99,7 +99,7 @@ def test_more_recall_asked_for_is_given_where_it_can_be(seed: int, one: float, t
 def test_nothing_better_keeps_the_promise(seed: int) -> None:
     """By trying every cut, without the shortcuts of the search."""
     data = study(seed, violent=2, calm=1)
-    promise = Promise(false_cuts_per_hour=400)
+    promise = Guarantee(false_cuts_per_hour=400)
     found, got = choose(data, promise)
     search = Search(data, promise, 0.9, BASE)
     for part in search.cuts(found.part)[::9]:
@@ -111,7 +111,7 @@ def test_nothing_better_keeps_the_promise(seed: int) -> None:
             assert tried.cut <= got.cut
 
 
-def run(data: Study, promise: Promise = Promise()) -> Tuning:  # noqa: B008
+def run(data: Study, promise: Guarantee = Guarantee()) -> Tuning:  # noqa: B008
     return tune(data, promise, BASE, 0.9, lambda _: None)
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from edge.domain import Action, Tier
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.labels import Truth
-from edge.tuning.outcome import Event, outcome
-from edge.tuning.simulate import Act, Simulator, Tiering, acts
+from edge.tuning.outcome import ViolentEvent, outcome
+from edge.tuning.simulate import SimulatedDecision, Simulator, Tiering, acts
 from edge.tuning.study import Study
 from tests.tuning.conftest import footage, manifest, track
 
@@ -98,14 +98,14 @@ def test_a_file_that_ends_while_it_is_new_is_judged_once_for_all(scores: list[fl
 def test_outcomes_by_labels() -> None:
     truth = Truth(violent=((1000, 2000),), calm=((0, 1000), (2500, 9000)))
     done = [
-        Act(Action.FLAG, 500, 1200, in_episode=False),
-        Act(Action.CUT, 2300, 2300, in_episode=False),
-        Act(Action.FLAG, 2600, 2800, in_episode=False),
-        Act(Action.CUT, 2800, 2800, in_episode=True),
-        Act(Action.CUT, 8000, 8000, in_episode=False),
+        SimulatedDecision(Action.FLAG, 500, 1200, in_episode=False),
+        SimulatedDecision(Action.CUT, 2300, 2300, in_episode=False),
+        SimulatedDecision(Action.FLAG, 2600, 2800, in_episode=False),
+        SimulatedDecision(Action.CUT, 2800, 2800, in_episode=True),
+        SimulatedDecision(Action.CUT, 8000, 8000, in_episode=False),
     ]
     found = outcome("g", truth, done, 500, 0, 9000)
     # The episode of the first flag reaches into the violence; the cut comes within the grace.
-    assert found.events == (Event(0, 1300),)
+    assert found.events == (ViolentEvent(0, 1300),)
     assert (found.false_flags, found.false_cuts, found.calm_ms) == (3, 2, 7500)
-    assert outcome("g", truth, done[4:], 500, 0, 9000).events == (Event(None, None),)
+    assert outcome("g", truth, done[4:], 500, 0, 9000).events == (ViolentEvent(None, None),)

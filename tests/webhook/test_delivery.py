@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge.ledger import DurableLedger
-from edge.webhook.endpoint import Receiver
+from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import ping
 from edge.webhook.signing import key_of
 from tests.webhook.gate import NOW, SECRET, Gate, section, until
@@ -145,7 +145,7 @@ async def test_what_another_gate_of_the_fleet_decides_is_its_own_to_tell(gate: G
 async def test_private_receivers_are_refused_only_on_demand() -> None:
     with Platform(SECRET) as platform:
         for public_only, delivered in ((False, True), (True, False)):
-            receiver = Receiver(platform.url, [key_of(SECRET)], timeout_ms=5000, public_only=public_only)
+            receiver = Endpoint(platform.url, [key_of(SECRET)], timeout_ms=5000, public_only=public_only)
             attempt = await receiver.send(ping("evt_1", NOW))
             await receiver.aclose()
             assert attempt.delivered is delivered
@@ -183,7 +183,7 @@ async def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
     for trusted, delivered in ((None, False), (ca, True)):
-        receiver = Receiver(url, [key_of(SECRET)], timeout_ms=5000, ca=trusted)
+        receiver = Endpoint(url, [key_of(SECRET)], timeout_ms=5000, ca=trusted)
         attempt = await receiver.send(ping("evt_1", NOW))
         await receiver.aclose()
         assert attempt.delivered is delivered, attempt

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.domain import Publish
 from edge.ledger import DurableLedger
 from edge.ledger.audit import AuditRow
-from edge.ledger.decisions import Decision, Decisions
+from edge.ledger.decisions import AuditedDecision, Decisions
 from edge.webhook.events import TYPES, events_of
 from edge.webhook.retry import is_refusal, parse_retry_after, retry_after_ms
 
@@ -67,7 +67,7 @@ def test_cuts_that_no_verdict_led_to_are_told(ledger: DurableLedger) -> None:
 def test_an_entry_that_is_not_as_expected_is_told_to_nobody() -> None:
     for detail in ("", "[]", '{"rows": 1}', '{"lifted": []}'):
         entry = AuditRow(1, 0, "x", "violation", "y", detail, "", "")
-        assert events_of(Decision(entry, {}, {})) == ()
+        assert events_of(AuditedDecision(entry, {}, {})) == ()
 
 
 @given(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge.servers.json_api import JsonApi
-from edge.webhook.endpoint import Receiver
+from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import ping
 from edge.webhook.resolver import Host
 from edge.webhook.signing import key_of, new_secret
@@ -51,9 +51,9 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     server.lets_go.set()
 
 
-def receiver(platform: Platform, timeout_ms: int = 5000, public_only: bool = False) -> Receiver:
+def receiver(platform: Platform, timeout_ms: int = 5000, public_only: bool = False) -> Endpoint:
     url = platform.url.replace("127.0.0.1", NAME)
-    return Receiver(url, [key_of(SECRET)], timeout_ms=timeout_ms, public_only=public_only)
+    return Endpoint(url, [key_of(SECRET)], timeout_ms=timeout_ms, public_only=public_only)
 
 
 async def test_a_name_that_hangs_takes_no_thread_from_a_cut(name_server: NameServer) -> None:

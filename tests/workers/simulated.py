@@ -16,7 +16,7 @@ from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy, TierPolicy
 from edge.stream.ports import Luma
 from edge.stream.synthetic import EncodedMedia, encode
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.inbox import Command, Inbox
 from edge.workers.ipc_framing import PushedUnit
 from edge.workers.loop import WorkerLoop
@@ -173,7 +173,7 @@ def play(
         detector,  # type: ignore[arg-type]
         Matcher.open(None),
         lambda event: events.append((clock.monotonic_ms(), event)),
-        CurrentStream(CurrentStream.create()),
+        CurrentStreamPage(CurrentStreamPage.create()),
         clock,
     )
     arrivals = _Arrivals(clock, messages)

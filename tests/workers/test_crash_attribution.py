@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 
 _START = """
 import ctypes, os, signal, sys, threading
@@ -75,8 +75,8 @@ writer.finish()
     ids=["killed", "loop", "reader", "after-reading", "evidence"],
 )
 def test_the_stream_in_work_outlives_its_process(body: str, number: signal.Signals, culprit: str) -> None:
-    descriptor = CurrentStream.create()
-    page = CurrentStream(descriptor)
+    descriptor = CurrentStreamPage.create()
+    page = CurrentStreamPage(descriptor)
     assert page.culprit() is None
     child = subprocess.run(
         [sys.executable, "-c", _START + body, str(descriptor)],
@@ -93,8 +93,8 @@ def test_the_stream_in_work_outlives_its_process(body: str, number: signal.Signa
 
 
 def test_slots_are_given_back_and_more_threads_than_slots_do_no_harm() -> None:
-    descriptor = CurrentStream.create()
-    page = CurrentStream(descriptor)
+    descriptor = CurrentStreamPage.create()
+    page = CurrentStreamPage(descriptor)
     os.close(descriptor)
     for _ in range(3):
         blocks = [page.reading(f"st_{number}") for number in range(600)]
@@ -111,9 +111,9 @@ def test_slots_are_given_back_and_more_threads_than_slots_do_no_harm() -> None:
 def test_it_is_on_no_disk_where_the_system_can(memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not memory:
         monkeypatch.delattr(os, "memfd_create")
-    descriptor = CurrentStream.create()
+    descriptor = CurrentStreamPage.create()
     assert os.readlink(f"/proc/self/fd/{descriptor}").startswith("/memfd:") == memory
-    ours, theirs = CurrentStream(descriptor), CurrentStream(descriptor)
+    ours, theirs = CurrentStreamPage(descriptor), CurrentStreamPage(descriptor)
     os.close(descriptor)
     theirs.enter("st_x")
     assert ours.read() == "st_x"
@@ -122,8 +122,8 @@ def test_it_is_on_no_disk_where_the_system_can(memory: bool, monkeypatch: pytest
 
 
 def test_the_beginning_of_a_job_is_told() -> None:
-    descriptor = CurrentStream.create()
-    page = CurrentStream(descriptor)
+    descriptor = CurrentStreamPage.create()
+    page = CurrentStreamPage(descriptor)
     os.close(descriptor)
     assert page.since_ms() is None
     before = time.monotonic() * 1000

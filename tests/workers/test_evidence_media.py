@@ -6,7 +6,7 @@ import pytest
 
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Codec
-from edge.workers.evidence_media import ShownMedia
+from edge.workers.evidence_media import EvidenceMedia
 
 
 def part(stream_id: str, *sizes: int, first: bool = False) -> worker_pb2.EvidenceMedia:
@@ -20,7 +20,7 @@ def part(stream_id: str, *sizes: int, first: bool = False) -> worker_pb2.Evidenc
 
 
 def test_parts_come_together_and_are_taken_once() -> None:
-    shown = ShownMedia()
+    shown = EvidenceMedia()
     shown.add(part("a", 10, 20, first=True))
     shown.add(part("b", 5, first=True))
     shown.add(part("a", 30))
@@ -33,7 +33,7 @@ def test_parts_come_together_and_are_taken_once() -> None:
 
 
 def test_what_is_shown_anew_takes_the_place_of_what_was() -> None:
-    shown = ShownMedia()
+    shown = EvidenceMedia()
     shown.add(part("a", 10, 20, first=True))
     shown.add(part("a", 7, first=True))
     media = shown.take("a")
@@ -43,7 +43,7 @@ def test_what_is_shown_anew_takes_the_place_of_what_was() -> None:
 
 def test_the_oldest_give_way_and_their_rest_is_not_taken_for_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.workers.evidence_media._MAX_BYTES", 100)
-    shown = ShownMedia()
+    shown = EvidenceMedia()
     for name in "abc":
         shown.add(part(name, 40, first=True))
     shown.add(part("a", 5))
@@ -56,7 +56,7 @@ def test_the_oldest_give_way_and_their_rest_is_not_taken_for_a_whole(monkeypatch
 
 def test_a_single_stream_of_any_size_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.workers.evidence_media._MAX_BYTES", 100)
-    shown = ShownMedia()
+    shown = EvidenceMedia()
     shown.add(part("a", 400, first=True))
     shown.add(part("a", 400))
     media = shown.take("a")

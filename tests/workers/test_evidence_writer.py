@@ -19,9 +19,9 @@ from edge.match import Matcher
 from edge.policy import Policy
 from edge.stream import StreamPipeline
 from edge.stream.synthetic import EncodedMedia, encode
-from edge.workers.crash_attribution import CurrentStream
-from edge.workers.evidence_writer import Evidence
-from edge.workers.worker_stream import OwnedStream
+from edge.workers.crash_attribution import CurrentStreamPage
+from edge.workers.evidence_writer import EvidenceWriter
+from edge.workers.worker_stream import WorkerStream
 from tests.stream.conftest import ScriptedDetector
 
 SIZE = (96, 128)
@@ -33,9 +33,9 @@ def media() -> EncodedMedia:
 
 
 @pytest.fixture
-def current() -> Iterator[CurrentStream]:
-    descriptor = CurrentStream.create()
-    page = CurrentStream(descriptor)
+def current() -> Iterator[CurrentStreamPage]:
+    descriptor = CurrentStreamPage.create()
+    page = CurrentStreamPage(descriptor)
     os.close(descriptor)
     yield page
     page.close()
@@ -44,9 +44,9 @@ def current() -> Iterator[CurrentStream]:
 class Desk:
     """Evidence, and what became of what it was asked for."""
 
-    def __init__(self, current: CurrentStream, directory: Path) -> None:
+    def __init__(self, current: CurrentStreamPage, directory: Path) -> None:
         self.saved: list[worker_pb2.EvidenceSaved] = []
-        self.evidence = Evidence(lambda event: self.saved.append(event.evidence_saved), current)
+        self.evidence = EvidenceWriter(lambda event: self.saved.append(event.evidence_saved), current)
         self._directory = directory
 
     def show(self, media: EncodedMedia, codec: str = "h264") -> None:
@@ -60,7 +60,7 @@ class Desk:
             )
         )
 
-    def save(self, stream: OwnedStream | None = None) -> worker_pb2.EvidenceSaved:
+    def save(self, stream: WorkerStream | None = None) -> worker_pb2.EvidenceSaved:
         command = worker_pb2.SaveEvidence(
             stream_id="st", incident_id=f"in_{len(self.saved)}", directory=str(self._directory)
         )
@@ -69,8 +69,8 @@ class Desk:
         return self.saved[-1]
 
 
-def watched(media: EncodedMedia) -> OwnedStream:
-    stream = OwnedStream("st", 1, Policy(), alert=False)
+def watched(media: EncodedMedia) -> WorkerStream:
+    stream = WorkerStream("st", 1, Policy(), alert=False)
     stream.pipeline = StreamPipeline(
         StreamId("st"),
         media.codec,
@@ -100,7 +100,7 @@ def frames(path: str) -> int:
 
 
 def test_frames_have_the_size_that_the_worker_saw_also_when_the_stream_is_gone(
-    media: EncodedMedia, current: CurrentStream, tmp_path: Path
+    media: EncodedMedia, current: CurrentStreamPage, tmp_path: Path
 ) -> None:
     desk, stream = Desk(current, tmp_path), watched(media)
     for gone in (False, True):
@@ -112,7 +112,7 @@ def test_frames_have_the_size_that_the_worker_saw_also_when_the_stream_is_gone(
 
 
 def test_what_no_decoder_here_has_seen_none_sees_for_the_evidence(
-    media: EncodedMedia, current: CurrentStream, tmp_path: Path
+    media: EncodedMedia, current: CurrentStreamPage, tmp_path: Path
 ) -> None:
     """A stream that has ended two workers is shown to a third."""
     desk = Desk(current, tmp_path)
@@ -123,7 +123,7 @@ def test_what_no_decoder_here_has_seen_none_sees_for_the_evidence(
 
 
 def test_a_codec_that_there_is_not_and_a_thread_that_cannot_be_started_are_answered(
-    media: EncodedMedia, current: CurrentStream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    media: EncodedMedia, current: CurrentStreamPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = Desk(current, tmp_path)
     desk.show(media, codec="vp6\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.workers.idle_capacity import LEAST_MS, MOST_MS, UPDATE_MS, SpareTime
+from edge.workers.idle_capacity import LEAST_MS, MOST_MS, UPDATE_MS, IdleCapacity
 
 GOP_MS = 2000
 
@@ -14,7 +14,7 @@ class Box:
     """A worker whose work follows what it takes on, some time later, as the GOPs come."""
 
     def __init__(self, target: float, streams: int, due_share: float = 0.0165) -> None:
-        self.spare = SpareTime(target)
+        self.spare = IdleCapacity(target)
         self.streams, self.due_share = streams, due_share
         self.now = self.busy_ms = self.voluntary_ms = 0.0
         self.gave_way = 0
@@ -62,14 +62,14 @@ def test_it_is_given_back_when_something_gave_way(streams: int) -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000), st.integers(0, 3)), max_size=60))
 def test_any_measure_gives_an_amount_in_bounds(steps: list[tuple[float, float, int]]) -> None:
-    spare = SpareTime(0.5)
-    now = busy = voluntary = 0.0
+    spare = IdleCapacity(0.5)
+    now = busy = opportunistic = 0.0
     gave_way = 0
     for busy_ms, voluntary_ms, given_up in steps:
         now, busy, gave_way = now + UPDATE_MS, busy + busy_ms, gave_way + given_up
-        voluntary += min(busy_ms, voluntary_ms)
+        opportunistic += min(busy_ms, voluntary_ms)
         was = spare.ms
-        assert spare.update(now, busy, voluntary, gave_way) == (spare.ms != was)
+        assert spare.update(now, busy, opportunistic, gave_way) == (spare.ms != was)
         assert spare.ms == 0 or LEAST_MS <= spare.ms <= MOST_MS
 
 

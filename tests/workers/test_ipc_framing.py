@@ -30,7 +30,7 @@ def raw_of(command: worker_pb2.ToWorker | ipc_framing.PushedUnit) -> bytes:
     return ipc_framing.frame(command)
 
 
-def received(receiver: ipc_framing.Receiver, connection: socket.socket) -> Iterator[object]:
+def received(receiver: ipc_framing.FrameReader, connection: socket.socket) -> Iterator[object]:
     """All messages up to the end, waiting as the loop does."""
     while not receiver.ended:
         if (message := receiver.next()) is not None:
@@ -63,7 +63,7 @@ def test_worker_receives_what_the_supervisor_sends_however_it_is_cut(sizes: list
     sending = threading.Thread(target=send)
     sending.start()
     with theirs:
-        assert list(received(ipc_framing.Receiver(theirs), theirs)) == commands
+        assert list(received(ipc_framing.FrameReader(theirs), theirs)) == commands
     sending.join()
 
 
@@ -72,13 +72,13 @@ def test_a_message_that_is_cut_short_is_the_end() -> None:
     with theirs:
         ours.sendall(raw_of(media(400_000))[:-1][:100_000])
         ours.close()
-        assert list(received(ipc_framing.Receiver(theirs), theirs)) == []
+        assert list(received(ipc_framing.FrameReader(theirs), theirs)) == []
 
 
 def test_a_message_that_has_not_come_whole_is_not_waited_for() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        receiver = ipc_framing.Receiver(theirs)
+        receiver = ipc_framing.FrameReader(theirs)
         assert receiver.next() is None
         raw = raw_of(media(400_000))
         ours.sendall(raw[:100_000])
@@ -92,7 +92,7 @@ def test_worker_refuses_a_frame_over_the_limit(flag: int) -> None:
     with ours, theirs:
         ours.sendall(struct.pack("<I", flag | ipc_framing.MAX_FRAME_BYTES + 1))
         with pytest.raises(WorkerLost, match="limit"):
-            ipc_framing.Receiver(theirs).next()
+            ipc_framing.FrameReader(theirs).next()
 
 
 async def test_supervisor_reads_events_and_the_end() -> None:

@@ -17,11 +17,11 @@ from edge.contract.convert import tier_from_proto
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit
-from edge.ingest.gate_feed import Feed
+from edge.ingest.gate_feed import GateFeed
 from edge.match import Matcher
 from edge.policy import Policy, TierPolicy
 from edge.stream import open_media_file
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.ipc_framing import PushedUnit
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
@@ -66,7 +66,7 @@ class Bench:
             Detector.load(directory),
             Matcher.open(None),
             self._told,
-            CurrentStream(CurrentStream.create()),
+            CurrentStreamPage(CurrentStreamPage.create()),
             self.clock,
         )
         self._thread = threading.Thread(target=self.loop.run, daemon=True)
@@ -275,7 +275,7 @@ def test_a_gop_without_an_end_does_not_blind_where_the_caller_leaves_out_what_is
         extradata, units = file.extradata, list(file.units())
     start = next(unit.pts_ms for unit in units if unit.keyframe and unit.pts_ms >= 6000)
     policy = Policy(tiers=TierPolicy(start_alert_ms=0), budget_ms=5_000)
-    bench, feed, heard, sent = Bench(spare_load=0.0), Feed(50_000_000), 0, 0
+    bench, feed, heard, sent = Bench(spare_load=0.0), GateFeed(50_000_000), 0, 0
     bench.open(extradata, policy)
     for unit in units:
         bench.clock.advance_ms(max(unit.pts_ms - bench.clock.monotonic_ms(), 0.0))

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge.contract.gen import worker_pb2
 from edge.policy import Policy
 from edge.workers import ipc_framing
-from edge.workers.worker_handle import RunningWorker
+from edge.workers.worker_handle import WorkerHandle
 from tests.workers.worker_settings import worker_settings
 
 WORKERS = 2
@@ -43,7 +43,7 @@ async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tm
     server = await asyncio.start_server(shake_hands_slowly, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     settings = worker_settings(tmp_path, pull_ms=30_000)
-    workers = [await RunningWorker.launch(settings) for _ in range(WORKERS)]
+    workers = [await WorkerHandle.launch(settings) for _ in range(WORKERS)]
     try:
         async with asyncio.timeout(WAIT_S):
             for worker in workers:

@@ -6,7 +6,7 @@ from typing import Any
 
 from edge.domain import AccessUnit
 from edge.policy import Policy
-from edge.workers.worker_stream import OwnedStream
+from edge.workers.worker_stream import WorkerStream
 
 POLICY = Policy()
 LIMIT_MS = POLICY.tiers.blind_limit_ms + POLICY.budget_ms
@@ -14,11 +14,11 @@ RUNS: Any = object()
 """A pipeline that nobody asks anything."""
 
 
-def stream() -> OwnedStream:
-    return OwnedStream("st", 1, POLICY, False, pipeline=RUNS)
+def stream() -> WorkerStream:
+    return WorkerStream("st", 1, POLICY, False, pipeline=RUNS)
 
 
-def came(stream: OwnedStream, *times_ms: int) -> None:
+def came(stream: WorkerStream, *times_ms: int) -> None:
     for time_ms in times_ms:
         stream.append(AccessUnit(time_ms, time_ms, False, b"x", arrival_ms=float(time_ms)))
 
@@ -61,7 +61,7 @@ def test_after_a_loss_time_stands_for_media_as_long_as_the_stream_ran_lately() -
 
 def test_a_stream_that_is_never_started_is_blind_like_any_other() -> None:
     """Its media waits, or is shed, and there is no pipeline yet that could judge it."""
-    watched = OwnedStream("st", 1, POLICY, False, judged_ms=100.0)
+    watched = WorkerStream("st", 1, POLICY, False, judged_ms=100.0)
     for time_ms in range(150, 100 + LIMIT_MS + 1, 50):
         came(watched, time_ms)
         watched.lost = True

@@ -24,7 +24,7 @@ from edge.match import (
     MISSING,
     Existing,
     Footage,
-    Format,
+    HashListFormat,
     Import,
     ImportStage,
     VariantSet,
@@ -120,7 +120,7 @@ def import_(
     path: Annotated[Path, typer.Argument(help="A hash list.", metavar="FILE")],
     bank: BankOption,
     form: Annotated[
-        Format | None, typer.Option("--format", help="Format of the file (recognised when left out).")
+        HashListFormat | None, typer.Option("--format", help="Format of the file (recognised when left out).")
     ] = None,
     label: LabelOption = "",
     severity: SeverityOption = None,

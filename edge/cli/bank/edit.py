@@ -11,7 +11,7 @@ import typer
 
 from edge.cli.bank.options import BankArgument, BankOption, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors
-from edge.match import Bank, Opinion, Severity, bank_info, bank_path
+from edge.match import Bank, BankPurpose, BankSeverity, bank_info, bank_path
 
 EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", metavar="ENTRY...")]
 
@@ -63,8 +63,8 @@ def marking(mark: _Mark) -> Callable[..., None]:
 @reports_errors
 def set_(
     bank: BankArgument,
-    opinion: Annotated[Opinion | None, typer.Option(help="What a match means.")] = None,
-    severity: Annotated[Severity | None, typer.Option()] = None,
+    opinion: Annotated[BankPurpose | None, typer.Option(help="What a match means.")] = None,
+    severity: Annotated[BankSeverity | None, typer.Option()] = None,
     label: Annotated[str | None, typer.Option(help="Category of entries without one of their own.")] = None,
     source: Annotated[str | None, typer.Option(help="Where the footage comes from.")] = None,
     note: Annotated[str | None, typer.Option()] = None,

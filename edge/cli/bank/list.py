@@ -11,7 +11,7 @@ import typer
 from edge.cli.bank.options import BankArgument, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.errors import NotFound
-from edge.match import Bank, Format, bank_files, bank_path, feed_checkpoints, write
+from edge.match import Bank, HashListFormat, bank_files, bank_path, feed_checkpoints, write
 
 
 @reports_errors
@@ -31,7 +31,7 @@ def list_(
 def export(
     bank: BankArgument,
     form: Annotated[
-        Format | None, typer.Option("--format", help="csv when left out; jsonl with --json.")
+        HashListFormat | None, typer.Option("--format", help="csv when left out; jsonl with --json.")
     ] = None,
     entry_id: Annotated[str | None, typer.Option("--entry", help="Only this entry.")] = None,
     as_json: JsonOption = False,
@@ -49,7 +49,7 @@ def export(
         items = (
             item for item in bar.track(opened.footage(), task_id=task) if entry_id in (None, item.entry.id)
         )
-        write(items, sys.stdout, form or (Format.JSONL if as_json else Format.CSV))
+        write(items, sys.stdout, form or (HashListFormat.JSONL if as_json else HashListFormat.CSV))
 
 
 @reports_errors

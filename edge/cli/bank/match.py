@@ -11,7 +11,7 @@ from rich.progress import Progress
 from edge.cli.bank.options import advance, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.domain import SignalSource
-from edge.match import MISSING, Lookup, Matcher, MatchVote, available, look_up
+from edge.match import MISSING, FileLookup, Matcher, MatchVote, available, look_up
 
 _SHOWN = ("entry", "bank", "category", "by", "first_s", "distance", "samples")
 
@@ -57,7 +57,7 @@ def match(
                 )
 
 
-def _look_up(path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, bar: Progress) -> Lookup:
+def _look_up(path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, bar: Progress) -> FileLookup:
     task = bar.add_task(path.name, total=None)
     try:
         return look_up(
@@ -71,7 +71,7 @@ def _look_up(path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, ba
         bar.remove_task(task)
 
 
-def _looked_up(path: Path, looked: Lookup) -> dict[str, Any]:
+def _looked_up(path: Path, looked: FileLookup) -> dict[str, Any]:
     nearest = looked.nearest
     return {
         "path": str(path),
@@ -82,7 +82,7 @@ def _looked_up(path: Path, looked: Lookup) -> dict[str, Any]:
                 "entry": one.entry,
                 "bank": one.bank,
                 "category": one.category,
-                "by": "sound" if one.by is SignalSource.SOUND else "picture",
+                "by": "sound" if one.by is SignalSource.AUDIO else "picture",
                 "first_s": one.first_ms / 1000,
                 "distance": one.distance,
                 "samples": one.samples,

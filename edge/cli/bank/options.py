@@ -12,22 +12,22 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from edge.cli.output import stderr
 from edge.errors import NotFound
-from edge.match import Bank, Opinion, Severity, bank_info
+from edge.match import Bank, BankPurpose, BankSeverity, bank_info
 
 BankArgument = Annotated[Path, typer.Argument(help="The bank.", metavar="DIR/NAME")]
 BankOption = Annotated[Path, typer.Option("--bank", "-b", help="The bank.", metavar="DIR/NAME")]
 LabelOption = Annotated[str, typer.Option(help="Category of what these show (the bank's when left out).")]
 SeverityOption = Annotated[
-    Severity | None, typer.Option(help="Severity, when this call makes the bank (high when left out).")
+    BankSeverity | None, typer.Option(help="Severity, when this call makes the bank (high when left out).")
 ]
 OpinionOption = Annotated[
-    Opinion | None, typer.Option(help="Opinion, when this call makes the bank (violating when left out).")
+    BankPurpose | None, typer.Option(help="Opinion, when this call makes the bank (violating when left out).")
 ]
 
 
 @contextmanager
 def open_or_create(
-    path: Path, label: str, severity: Severity | None, opinion: Opinion | None
+    path: Path, label: str, severity: BankSeverity | None, opinion: BankPurpose | None
 ) -> Iterator[Bank]:
     """The bank; one made for a change that then fails is gone again."""
     try:

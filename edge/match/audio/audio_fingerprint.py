@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import HOP, RATE, Chromaprint, Items
-from edge.match.bank.entry import MAX_SOUND_ITEMS, SoundPrint
+from edge.match.bank.entry import MAX_SOUND_ITEMS, AudioPrint
 
 GAP_MS = 300.0
 """Sound that begins so much earlier or later than what came before it ends does not follow it."""
@@ -31,7 +31,7 @@ _FOLLOW = 1 / 64
 """Share of a smaller deviation that is believed: clocks of sound cards drift."""
 
 
-class Heard(NamedTuple):
+class AudioItems(NamedTuple):
     """Items that one frame completes."""
 
     items: Items
@@ -51,7 +51,7 @@ def _without_bass() -> av.filter.Graph:
     return graph
 
 
-class Hearing:
+class AudioFingerprinter:
     """Takes frames of one stream, whatever their rate and layout. Raises ConfigError where libchromaprint is
     missing."""
 
@@ -62,7 +62,7 @@ class Hearing:
         self._samples = self._items = 0
         self._begin_anew(None)
 
-    def add(self, frame: av.AudioFrame, pts_ms: float) -> Heard:
+    def add(self, frame: av.AudioFrame, pts_ms: float) -> AudioItems:
         """LimitExceeded for a frame of over 65,536 samples; FFmpegError and ValueError from the resampler."""
         if frame.samples > MAX_FRAME_SAMPLES:
             raise LimitExceeded("audio frame", MAX_FRAME_SAMPLES, frame.samples, "samples")
@@ -78,7 +78,7 @@ class Hearing:
         frame.pts = None
         return self._feed(self._filtered(frame), restarted)
 
-    def finish(self) -> Heard:
+    def finish(self) -> AudioItems:
         """What is left; other sound may begin afterwards."""
         heard = self._feed(self._filtered(None), False)
         self._begin_anew(None)
@@ -96,12 +96,12 @@ class Hearing:
                 samples.append(np.asarray(self._bass.pull().to_ndarray(), np.int16).reshape(-1))
         return np.concatenate(samples)
 
-    def _feed(self, samples: Samples, restarted: bool) -> Heard:
+    def _feed(self, samples: Samples, restarted: bool) -> AudioItems:
         start_ms = (self._start_ms or 0.0) + 1000 * self._items * HOP / RATE
         items = self._print.feed(samples)
         self._samples += len(samples)
         self._items += len(items)
-        return Heard(items, start_ms, restarted)
+        return AudioItems(items, start_ms, restarted)
 
     def _begin_anew(self, shape: tuple[str, str, int] | None) -> None:
         self._print.restart()
@@ -112,7 +112,7 @@ class Hearing:
         self._samples = self._items = 0
 
 
-def heard_in(path: Path) -> Iterator[Heard]:
+def audio_items_of(path: Path) -> Iterator[AudioItems]:
     """The sound of a file, in its order; times count from where its picture begins, if it has one.
 
     Nothing for a file without sound, or of which none can be decoded. Raises InvalidInput when there is no
@@ -129,7 +129,7 @@ def heard_in(path: Path) -> Iterator[Heard]:
             return
         sound, picture = media.streams.audio[0], next(iter(media.streams.video), None)
         begin_ms = _begin_ms(picture) if picture is not None else _begin_ms(sound)
-        hearing = Hearing()
+        hearing = AudioFingerprinter()
         at_ms = 0.0
         for frame in _decoded(media, sound):
             if frame.time is not None:
@@ -157,19 +157,19 @@ def _decoded(media: InputContainer, sound: av.AudioStream) -> Iterator[av.AudioF
             yield from frames
 
 
-def sound_of(path: Path) -> SoundPrint | None:
+def sound_of(path: Path) -> AudioPrint | None:
     """The sound of a file as a bank keeps it; None where it is too short to be told from other sound.
 
     Raises what ``heard_in`` raises, ConfigError where libchromaprint is missing, and LimitExceeded for more
     than nine hours.
     """
-    runs = list(heard_in(path))
+    runs = list(audio_items_of(path))
     items = np.concatenate([*(run.items for run in runs), np.empty(0, np.uint32)])
     if len(items) < SHORTEST:
         return None
     if len(items) > MAX_SOUND_ITEMS:
         raise LimitExceeded(f"{path.name}: sound", MAX_SOUND_ITEMS, len(items), "items")
-    return SoundPrint(items.astype("<u4").tobytes(), max(0, round(runs[0].start_ms)))
+    return AudioPrint(items.astype("<u4").tobytes(), max(0, round(runs[0].start_ms)))
 
 
 def _begin_ms(stream: av.VideoStream | av.AudioStream) -> float:

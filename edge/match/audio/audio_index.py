@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import BankError
-from edge.match.audio.audio_similarity import MIN_CHANGE, SHORTEST, Numbers, SoundHit, changes, compare
+from edge.match.audio.audio_similarity import MIN_CHANGE, SHORTEST, AudioHit, Numbers, changes, compare
 from edge.match.audio.chromaprint import ITEM_MS, Items
-from edge.match.bank.entry import SoundPrint
+from edge.match.bank.entry import AudioPrint
 
 KEY_BITS = 20
 TURNS = (0, 8, 16, 24)
@@ -33,7 +33,7 @@ def keys_of(items: Items, turn: int) -> Items:
     return np.asarray(turned >> np.uint32(32 - KEY_BITS), np.uint32)
 
 
-def build(prints: Sequence[SoundPrint | None]) -> dict[str, npt.NDArray[Any]]:
+def build(prints: Sequence[AudioPrint | None]) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a segment whose entries have these sounds, in the order of the entries."""
     each = [np.empty(0, np.uint32) if one is None else one.array() for one in prints]
     items = np.concatenate([*each, np.empty(0, np.uint32)])
@@ -62,7 +62,7 @@ def _worth_finding(items: Items, begins: Numbers) -> Numbers:
     return np.concatenate(good)
 
 
-class SoundIndex:
+class AudioIndex:
     """The sounds of one segment's entries; the arrays are shared, read-only mappings."""
 
     def __init__(
@@ -89,14 +89,14 @@ class SoundIndex:
         """Items."""
         return len(self._items)
 
-    def print_of(self, number: int) -> SoundPrint | None:
+    def print_of(self, number: int) -> AudioPrint | None:
         """What the entry at ``number`` sounds like; None where it has no sound."""
         first, last = int(self._first[number]), int(self._first[number + 1])
         if first == last:
             return None
-        return SoundPrint(self._items[first:last].astype("<u4").tobytes(), int(self._start[number]))
+        return AudioPrint(self._items[first:last].astype("<u4").tobytes(), int(self._start[number]))
 
-    def search(self, live: Items, new: int) -> tuple[list[tuple[int, int, SoundHit]], bool]:
+    def search(self, live: Items, new: int) -> tuple[list[tuple[int, int, AudioHit]], bool]:
         """What the newest ``new`` of live items are the end of: entry number, its time in ms there, the hit.
 
         And whether a bound was hit. Time goes with the number of items that share a key.

@@ -14,7 +14,7 @@ import numpy as np
 from edge.domain import Signal, SignalSource
 from edge.match.audio.audio_similarity import LONGEST
 from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Items
-from edge.match.bank.entry import Opinion, SoundCandidate
+from edge.match.bank.entry import AudioCandidate, BankPurpose
 
 ITEM_SPAN_MS = 1000 * (4096 + 19 * HOP) / RATE
 """Sound that one item is made of: 2.7 s."""
@@ -24,18 +24,18 @@ HARMLESS_MS = 3000.0
 """How long sound that goes on is harmless after a stretch that is: not every item is found again."""
 
 
-class SoundLookup(Protocol):
+class AudioLookup(Protocol):
     """The matcher of a worker: shared by its streams."""
 
-    def query_sound(self, live: Items, new: int) -> tuple[SoundCandidate, ...]:
+    def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
         """Known sound that the newest ``new`` of live items are the end of, harmless ones included."""
         ...
 
 
-class Listening:
+class AudioMatcher:
     """The newest items of one stream."""
 
-    def __init__(self, banks: SoundLookup) -> None:
+    def __init__(self, banks: AudioLookup) -> None:
         self._banks = banks
         self._live: Items = np.empty(0, np.uint32)
         self._harmless_until_ms = float("-inf")
@@ -61,14 +61,14 @@ class Listening:
         self._live = live[-LONGEST:]
         first_ms = start_ms - (len(live) - len(items)) * ITEM_MS
         found = [(c, first_ms + c.end * ITEM_MS) for c in self._banks.query_sound(live, len(items))]
-        benign = [begins_ms for c, begins_ms in found if c.opinion is Opinion.BENIGN]
+        benign = [begins_ms for c, begins_ms in found if c.opinion is BankPurpose.BENIGN]
         self._harmless_until_ms = max([self._harmless_until_ms, *(at + HARMLESS_MS for at in benign)])
         if benign:
             return ()
         return tuple(_signal(c, begins_ms) for c, begins_ms in found if begins_ms > self._harmless_until_ms)
 
 
-def _signal(candidate: SoundCandidate, begins_ms: float) -> Signal:
+def _signal(candidate: AudioCandidate, begins_ms: float) -> Signal:
     """``begins_ms``: media time at which the last item of the stretch begins."""
     offset_ms = candidate.timestamp_ms - candidate.slope * begins_ms
     detail = [
@@ -79,10 +79,10 @@ def _signal(candidate: SoundCandidate, begins_ms: float) -> Signal:
         f"bit_error={candidate.error:.3f}",
         f"severity={candidate.severity.value}",
     ]
-    if candidate.quarantined or candidate.opinion is not Opinion.VIOLATING:
+    if candidate.quarantined or candidate.opinion is not BankPurpose.VIOLATING:
         detail.append("at_most=flag")
     return Signal(
-        source=SignalSource.SOUND,
+        source=SignalSource.AUDIO,
         category=candidate.label,
         pts_ms=round(begins_ms + ITEM_SPAN_MS),
         score=1 - candidate.error,

@@ -37,7 +37,7 @@ MAX_LIKELY = 256
 
 
 @dataclass(frozen=True, slots=True)
-class SoundHit:
+class AudioHit:
     """A stretch of known sound that is the newest stretch of live sound."""
 
     position: int
@@ -64,7 +64,7 @@ def telling(stretches: Items) -> npt.NDArray[np.bool_]:
     return np.asarray((changes(stretches) >= MIN_CHANGE) & (distinct >= MIN_DISTINCT * stretches.shape[1]))
 
 
-def compare(live: Items, known: Items, ends: Numbers, positions: Numbers, first: Numbers) -> list[SoundHit]:
+def compare(live: Items, known: Items, ends: Numbers, positions: Numbers, first: Numbers) -> list[AudioHit]:
     """Of pairs that may be the same, those that are, each where it differs least.
 
     ``ends`` (n,): the last item of a stretch of ``live``; ``positions``: what it may be in ``known``;
@@ -77,7 +77,7 @@ def compare(live: Items, known: Items, ends: Numbers, positions: Numbers, first:
         slope_of += [slope] * len(near)
         errors += found[found <= LIKELY].tolist()
         at += near.tolist()
-    hits: list[SoundHit] = []
+    hits: list[AudioHit] = []
     best = np.argsort(errors, kind="stable")[:MAX_LIKELY]
     for slope in dict.fromkeys(slope_of[i] for i in best):
         rows = np.array([at[i] for i in best if slope_of[i] == slope], np.intp)
@@ -87,8 +87,8 @@ def compare(live: Items, known: Items, ends: Numbers, positions: Numbers, first:
 
 def _hits(
     live: Items, known: Items, ends: Numbers, positions: Numbers, first: Numbers, slope: float
-) -> list[SoundHit]:
-    best: dict[tuple[int, int], SoundHit] = {}
+) -> list[AudioHit]:
+    best: dict[tuple[int, int], AudioHit] = {}
     for length, limit in LEVELS:
         errors, which = _errors(live, known, ends, positions, first, length, slope)
         which, errors = which[errors <= limit], errors[errors <= limit]
@@ -100,7 +100,7 @@ def _hits(
             end, position = int(ends[i]), int(positions[i])
             other = best.get((end, position))
             if other is None or error < other.error:
-                best[end, position] = SoundHit(position, end, slope, length, float(error))
+                best[end, position] = AudioHit(position, end, slope, length, float(error))
     return list(best.values())
 
 

@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class ArrayFile:
     """An opened file. The arrays are read-only views of one shared mapping."""
 
     meta: Mapping[str, Any]
@@ -71,7 +71,7 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> s
     return digest.hexdigest()
 
 
-def read(path: Path, *, verify: bool = True) -> Container:
+def read(path: Path, *, verify: bool = True) -> ArrayFile:
     """Map a file and check it.
 
     ``verify`` reads every byte against its checksum; without it only the header and the length are
@@ -103,7 +103,7 @@ def read(path: Path, *, verify: bool = True) -> Container:
             raise BankError(f"{path}: header does not keep the format: {error!r}") from None
     except OSError as error:
         raise BankError(f"{path}: {error.strerror or error}") from None
-    return Container(meta, arrays, digest.hex(), size)
+    return ArrayFile(meta, arrays, digest.hex(), size)
 
 
 def _section(path: Path, mapped: Array, base: int, total: int, section: Any, verify: bool) -> Array:

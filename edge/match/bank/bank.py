@@ -20,13 +20,13 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError
 
 from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
-from edge.match.bank.bank_update import Change, Existing, Intake, Stage, Staged, Updated, Withdrawal
+from edge.match.bank.bank_update import BankUpdate, Change, Existing, Stage, Staged, Updated, Withdrawal
 from edge.match.bank.entry import Entry, Footage
 from edge.match.bank.manifest import (
     MAX_MARKED,
     SUFFIX,
     BankInfo,
-    Manifest,
+    BankManifest,
     SegmentName,
     bank_path,
     read_manifest,
@@ -43,7 +43,9 @@ _OPEN_TRIES = 5
 class Bank:
     """A bank opened for reading and changing. Open it anew to see what other processes changed."""
 
-    def __init__(self, path: Path, manifest: Manifest, digest: str, segments: tuple[Segment, ...]) -> None:
+    def __init__(
+        self, path: Path, manifest: BankManifest, digest: str, segments: tuple[Segment, ...]
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.digest = digest
@@ -60,7 +62,7 @@ class Bank:
         with _locked(path):
             if path.exists():
                 raise AlreadyExists(f"bank {path} exists already")
-            write_manifest(path, Manifest(name=path.name.removesuffix(SUFFIX), info=info or BankInfo()))
+            write_manifest(path, BankManifest(name=path.name.removesuffix(SUFFIX), info=info or BankInfo()))
         return cls.open(path)
 
     @classmethod
@@ -138,7 +140,7 @@ class Bank:
         quarantined; one that is replaced keeps them.
         """
         with self._changing():
-            intake = Intake(self.name, self.segments, self.removed, existing, self._write_part)
+            intake = BankUpdate(self.name, self.segments, self.removed, existing, self._write_part)
             base = _content_digest(self.manifest)
             kept: set[str] = set()
             try:
@@ -166,7 +168,7 @@ class Bank:
                 self._merge(_small_ones(self.segments))
         return intake.updated
 
-    def _store(self, intake: Intake, checkpoints: Mapping[str, str]) -> None:
+    def _store(self, intake: BankUpdate, checkpoints: Mapping[str, str]) -> None:
         staged, parts = intake.staged, intake.new_segments
         gone = staged.gone
         marked = sum(len(ids) for ids in (*self.removed, *gone, *(name.removed for name in staged.names)))
@@ -309,7 +311,7 @@ class Bank:
     def _commit(self, changed: dict[str, Any]) -> None:
         fields = dict(self.manifest) | changed | {"generation": self.manifest.generation + 1}
         try:
-            manifest = Manifest.model_validate(fields)
+            manifest = BankManifest.model_validate(fields)
         except ValidationError as error:
             raise InvalidInput(f"bank {self.name}", str(error.errors(include_url=False)[0]["msg"])) from None
         write_manifest(self.path, manifest)
@@ -330,7 +332,7 @@ def _left_of(segments: Sequence[Segment], gone: Sequence[frozenset[str]]) -> Seg
     return builder
 
 
-def _content_digest(manifest: Manifest) -> str:
+def _content_digest(manifest: BankManifest) -> str:
     """Of the entries alone, whatever operators say about them."""
     names = [name.model_dump(mode="json") for name in manifest.segments]
     return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.errors import BankError, GateError
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank import Bank
-from edge.match.bank.entry import Candidate, Entry, EntryKind, HashRun, SoundCandidate, Variant
+from edge.match.bank.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRun, Variant
 from edge.match.bank.manifest import bank_files
 from edge.match.index.hamming import Codes
 
@@ -55,9 +55,9 @@ class OpenBank:
                 ]
         return found, cut_short
 
-    def sounds(self, live: Items, new: int) -> tuple[list[SoundCandidate], bool]:
+    def sounds(self, live: Items, new: int) -> tuple[list[AudioCandidate], bool]:
         """Known sound that the newest ``new`` of live items end, and whether a bound was hit on the way."""
-        found: list[SoundCandidate] = []
+        found: list[AudioCandidate] = []
         cut_short = False
         for segment, off in zip(self.bank.segments, self._off, strict=True):
             if segment.sound is None:
@@ -68,7 +68,7 @@ class OpenBank:
                 entry = segment.entry(number)
                 if self._in_use(entry.id, off):
                     found.append(
-                        SoundCandidate(
+                        AudioCandidate(
                             entry=entry.id,
                             bank=self.bank.name,
                             label=entry.label or self.bank.info.label,
@@ -86,7 +86,7 @@ class OpenBank:
 
     def _in_use(self, entry_id: str, off: frozenset[str]) -> bool:
         ratio = self.bank.info.enabled_ratio
-        return entry_id not in off and (ratio >= 1.0 or _coin(entry_id) < ratio)
+        return entry_id not in off and (ratio >= 1.0 or sampling_fraction(entry_id) < ratio)
 
     def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, quality: int) -> Candidate:
         info = self.bank.info
@@ -195,6 +195,6 @@ def stamp_of(directory: Path | None) -> Stamp:
     return tuple(stamps)
 
 
-def _coin(entry_id: str) -> float:
+def sampling_fraction(entry_id: str) -> float:
     """A number in [0, 1) that an id always gets."""
     return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=6).digest()) / 2**48

@@ -82,7 +82,7 @@ class Stage(Protocol):
         ...
 
 
-class Intake:
+class BankUpdate:
     """Takes changes in, in their order. ``write`` makes a segment file, which it names and opens."""
 
     def __init__(

@@ -25,11 +25,11 @@ MAX_SOUND_ITEMS = 1 << 18
 class EntryKind(StrEnum):
     VIDEO = "video"
     IMAGE = "image"
-    SOUND = "sound"
+    AUDIO = "sound"
     """A recording without a picture."""
 
 
-class Opinion(StrEnum):
+class BankPurpose(StrEnum):
     """What a match with the bank means."""
 
     VIOLATING = "violating"
@@ -39,7 +39,7 @@ class Opinion(StrEnum):
     """A match asks for a person, never for a cut."""
 
 
-class Severity(StrEnum):
+class BankSeverity(StrEnum):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
@@ -161,7 +161,7 @@ class HashRun:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundPrint:
+class AudioPrint:
     """Chromaprint items of an entry's sound, one every 124 ms."""
 
     items: bytes
@@ -192,7 +192,7 @@ class Footage:
 
     entry: Entry
     hashes: tuple[HashRun, ...]
-    sound: SoundPrint | None = None
+    sound: AudioPrint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +210,8 @@ class Candidate:
     """For how long from there the known video shows the same picture."""
     variant: str = Variant.ORIGINAL.word
     """How the banked picture was changed, and after a ``+`` how the live one was, when either was."""
-    opinion: Opinion = Opinion.VIOLATING
-    severity: Severity = Severity.HIGH
+    opinion: BankPurpose = BankPurpose.VIOLATING
+    severity: BankSeverity = BankSeverity.HIGH
     quality: int = field(default=100, kw_only=True)
     """PDQ quality of the live view, 0 to 100."""
     quarantined: bool = field(default=False, kw_only=True)
@@ -219,7 +219,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundCandidate:
+class AudioCandidate:
     """A stretch of one bank entry that sounds like the newest stretch of live sound."""
 
     entry: str
@@ -235,7 +235,7 @@ class SoundCandidate:
     """Share of the bits that differ."""
     slope: float
     """Bank time over live time."""
-    opinion: Opinion = Opinion.VIOLATING
-    severity: Severity = Severity.HIGH
+    opinion: BankPurpose = BankPurpose.VIOLATING
+    severity: BankSeverity = BankSeverity.HIGH
     quarantined: bool = field(default=False, kw_only=True)
     """A runaway entry: it may ask for a person, not for a cut."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Withdrawal
-from edge.match.bank.entry import Severity
+from edge.match.bank.entry import BankSeverity
 from edge.match.bank.manifest import BankInfo
 from edge.match.fingerprint import fingerprint
 
@@ -43,7 +43,7 @@ def bank_incident(
     except NotFound:
         info = BankInfo(
             label=category or "known_footage",
-            severity=Severity.HIGH,
+            severity=BankSeverity.HIGH,
             source="confirmed incidents of this edge",
         )
         bank = _create(path, info)

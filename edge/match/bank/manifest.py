@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.bank.array_file import replace_file
-from edge.match.bank.entry import Opinion, Severity
+from edge.match.bank.entry import BankPurpose, BankSeverity
 
 SUFFIX = ".bank"
 FORMAT = 1
@@ -37,8 +37,8 @@ class _Model(BaseModel):
 class BankInfo(_Model):
     """What operators say about a bank."""
 
-    opinion: Opinion = Opinion.VIOLATING
-    severity: Severity = Severity.HIGH
+    opinion: BankPurpose = BankPurpose.VIOLATING
+    severity: BankSeverity = BankSeverity.HIGH
     label: str = Field("known_footage", min_length=1, max_length=64, description="Category of its entries.")
     source: Text = ""
     note: Text = ""
@@ -64,7 +64,7 @@ class SegmentName(_Model):
     """Entries of this segment that are gone; another segment may have the id anew."""
 
 
-class Manifest(_Model):
+class BankManifest(_Model):
     name: str
     info: BankInfo = BankInfo()
     generation: int = Field(0, ge=0)
@@ -116,7 +116,7 @@ def bank_files(directory: Path) -> list[Path]:
         raise BankError(f"{directory}: {error.strerror or error}") from None
 
 
-def read_manifest(path: Path) -> tuple[Manifest, str]:
+def read_manifest(path: Path) -> tuple[BankManifest, str]:
     """A manifest and its digest; NotFound, or BankError when it is torn, foreign or of another version."""
     try:
         with path.open("rb") as file:
@@ -138,7 +138,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
     if digest != stated:
         raise BankError(f"{path}: damaged manifest (checksum differs)")
     try:
-        manifest = Manifest.model_validate(bank)
+        manifest = BankManifest.model_validate(bank)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -150,7 +150,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
     return manifest, digest
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
+def write_manifest(path: Path, manifest: BankManifest) -> None:
     bank = manifest.model_dump(mode="json")
     digest = hashlib.sha256(_canonical(bank)).hexdigest()
     text = json.dumps({"edge_gate_bank": FORMAT, "sha256": digest, "bank": bank}, indent=1).encode()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import BankError
-from edge.match.audio.audio_index import SoundIndex
+from edge.match.audio.audio_index import AudioIndex
 from edge.match.bank import array_file
 from edge.match.bank.entry import Entry, Footage, HashRun, Variant
 from edge.match.bank.entry_table import EntryTable
@@ -41,7 +41,7 @@ class Reference:
 class Segment:
     """An opened segment; its arrays are shared, read-only mappings."""
 
-    def __init__(self, path: Path, content: array_file.Container, *, verify: bool = True) -> None:
+    def __init__(self, path: Path, content: array_file.ArrayFile, *, verify: bool = True) -> None:
         self.path = path
         self.digest = content.digest
         self.size_bytes = content.size_bytes
@@ -56,7 +56,7 @@ class Segment:
         """Whether it holds single images alone that are named by nothing but their hash."""
         self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
         """The kinds of variants that it holds."""
-        self.sound: SoundIndex | None = None
+        self.sound: AudioIndex | None = None
         """Known sound; None where no entry has any."""
         if not self.plain:
             self._first = _array(path, a, "ref_first", np.uint32)
@@ -73,7 +73,7 @@ class Segment:
             self._table = EntryTable(path, self._entry_first, self._entry_json)
             self.variants = frozenset(Variant(int(v)) for v in np.unique(self._ref_variant))
             if "sound_items" in a:
-                self.sound = SoundIndex(path, a, self.entries, verify=verify, readable=self._table.readable)
+                self.sound = AudioIndex(path, a, self.entries, verify=verify, readable=self._table.readable)
         elif self.entries != len(self._codes):
             raise BankError(f"{path}: {self.entries} entries for {len(self._codes)} plain codes")
 
@@ -222,7 +222,7 @@ def open_segment(path: Path, name: SegmentName, *, verify: bool = True) -> Segme
     return segment
 
 
-def _count(path: Path, content: array_file.Container, name: str) -> int:
+def _count(path: Path, content: array_file.ArrayFile, name: str) -> int:
     value = content.meta.get(name)
     if not isinstance(value, int) or not 0 <= value <= MAX_CODES:
         raise BankError(f"{path}: header field {name} is {value!r}")
@@ -230,14 +230,16 @@ def _count(path: Path, content: array_file.Container, name: str) -> int:
 
 
 def _open_index(
-    path: Path, content: array_file.Container, codes: Codes, verify: bool
+    path: Path, content: array_file.ArrayFile, codes: Codes, verify: bool
 ) -> multi_index.ChunkIndex | None:
     if "slot_first" not in content.arrays:
         if len(codes) > multi_index.SCAN_UP_TO:
             raise BankError(f"{path}: {len(codes)} codes without an index")
         return None
     chunks, width = content.meta.get("chunks"), content.meta.get("width")
-    plan = multi_index.Plan(chunks, width) if isinstance(chunks, int) and isinstance(width, int) else None
+    plan = (
+        multi_index.SearchPlan(chunks, width) if isinstance(chunks, int) and isinstance(width, int) else None
+    )
     if plan is None or not plan.usable:
         raise BankError(f"{path}: the index is cut into {chunks!r} chunks of {width!r} bits")
     for name in ("slot_first", "slot_codes"):

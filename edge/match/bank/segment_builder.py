@@ -16,7 +16,7 @@ import numpy as np
 from edge.errors import InvalidInput, LimitExceeded
 from edge.match.audio import audio_index
 from edge.match.bank import array_file
-from edge.match.bank.entry import Entry, EntryKind, Footage, HashRun, SoundPrint
+from edge.match.bank.entry import AudioPrint, Entry, EntryKind, Footage, HashRun
 from edge.match.index import multi_index
 from edge.match.index.hamming import Codes, codes_of
 from edge.match.pdq.hasher import HASH_BYTES
@@ -40,7 +40,7 @@ class SegmentBuilder:
         self._entries: list[bytes] | None = None
         """None while every entry is named by its hash alone."""
         self._keys = array("Q")
-        self._sounds: dict[int, SoundPrint] = {}
+        self._sounds: dict[int, AudioPrint] = {}
         """By number of the entry."""
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ class SegmentBuilder:
             arrays["entry_of_key"] = by_key.astype(np.uint32)
         if self._sounds:
             arrays |= audio_index.build([self._sounds.get(number) for number in range(self.entries)])
-        plan: multi_index.Plan | None = None
+        plan: multi_index.SearchPlan | None = None
         if len(unique) > multi_index.SCAN_UP_TO:
             plan, buckets = multi_index.build(unique)
             arrays |= buckets

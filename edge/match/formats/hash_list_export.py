@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from edge.errors import InvalidInput
 from edge.match.bank.entry import Footage
-from edge.match.formats.hash_lists import Format
+from edge.match.formats.hash_lists import HashListFormat
 
 CSV_COLUMNS = (
     *("entry", "kind", "label", "start_ms", "span_ms", "quality", "hash", "variant"),
@@ -18,35 +18,35 @@ CSV_COLUMNS = (
 )
 
 
-def write(items: Iterable[Footage], out: IO[str], form: Format) -> int:
+def write(items: Iterable[Footage], out: IO[str], form: HashListFormat) -> int:
     """Write footage; returns the number of entries written.
 
     ``pdq`` writes hashes alone, ``vpdq`` wants a single video. InvalidInput when the format cannot
     hold what is written. The sound of entries is in ``jsonl`` alone.
     """
     table = csv.writer(out, lineterminator="\n")
-    if form is Format.CSV:
+    if form is HashListFormat.CSV:
         table.writerow(CSV_COLUMNS)
     count = 0
     for count, item in enumerate(items, 1):
         match form:
-            case Format.CSV:
+            case HashListFormat.CSV:
                 table.writerows(_csv_rows(item))
-            case Format.JSONL:
+            case HashListFormat.JSONL:
                 out.write(_compact(_document(item)) + "\n")
-            case Format.PDQ:
+            case HashListFormat.PDQ:
                 out.writelines(f"{run.bits.hex()}\n" for run in item.hashes)
-            case Format.VPDQ_JSON:
+            case HashListFormat.VPDQ_JSON:
                 out.write(
                     _compact([f"{r.bits.hex()},{r.quality},{r.start_ms / 1000:.3f}" for r in item.hashes])
                     + "\n"
                 )
-            case Format.VPDQ:
+            case HashListFormat.VPDQ:
                 if count > 1:
                     raise InvalidInput("format", "vpdq holds one video; export a single entry")
                 for frame, r in enumerate(item.hashes):
                     out.write(f"{frame},{r.quality},{r.bits.hex()},{r.start_ms / 1000:.3f}\n")
-            case Format.STOPNCII:
+            case HashListFormat.STOPNCII:
                 raise InvalidInput("format", "stopncii is read, not written")
     return count
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge.errors import InvalidInput
-from edge.match.bank.entry import Entry, EntryKind, Footage, HashRun, SoundPrint, Variant
+from edge.match.bank.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.pdq.hasher import parse_hex
 
 
@@ -44,7 +44,7 @@ def parse_footage(document: Mapping[str, Any]) -> Footage:
     return Footage(entry, tuple(runs), sound)
 
 
-def parse_sound(value: Any) -> SoundPrint | None:
+def parse_sound(value: Any) -> AudioPrint | None:
     """``{"start_ms": …, "items": base64 of uint32}``, or nothing."""
     if value is None:
         return None
@@ -54,7 +54,7 @@ def parse_sound(value: Any) -> SoundPrint | None:
         items = base64.b64decode(text_of(value, "items"), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput("sound.items", f"is not base64: {error}") from None
-    return SoundPrint(items, integer("sound.start_ms", value.get("start_ms", 0)))
+    return AudioPrint(items, integer("sound.start_ms", value.get("start_ms", 0)))
 
 
 def parse_json(text: str) -> Any:

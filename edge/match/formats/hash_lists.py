@@ -48,7 +48,7 @@ _CSV_NAMES = {
 _NO_LONGER = ("withdrawn", "deleted")
 
 
-class Format(StrEnum):
+class HashListFormat(StrEnum):
     VPDQ = "vpdq"
     VPDQ_JSON = "vpdq-json"
     PDQ = "pdq"
@@ -65,7 +65,7 @@ class Import:
     """
 
     path: Path
-    format: Format
+    format: HashListFormat
     entry_id: str | None = None
     """Id of the one video of a ``vpdq`` file; the file's name when None."""
     label: str = ""
@@ -84,13 +84,13 @@ class Import:
     _lines: Lines | None = None
 
     def __iter__(self) -> Iterator[Change]:
-        readers: Mapping[Format, Callable[[Lines], Iterator[Change]]] = {
-            Format.VPDQ: self._vpdq,
-            Format.VPDQ_JSON: self._vpdq_json,
-            Format.PDQ: self._pdq,
-            Format.CSV: self._csv,
-            Format.STOPNCII: self._stopncii,
-            Format.JSONL: self._jsonl,
+        readers: Mapping[HashListFormat, Callable[[Lines], Iterator[Change]]] = {
+            HashListFormat.VPDQ: self._vpdq,
+            HashListFormat.VPDQ_JSON: self._vpdq_json,
+            HashListFormat.PDQ: self._pdq,
+            HashListFormat.CSV: self._csv,
+            HashListFormat.STOPNCII: self._stopncii,
+            HashListFormat.JSONL: self._jsonl,
         }
         try:
             with self.path.open("rb") as file:
@@ -111,7 +111,7 @@ class Import:
             raise self._wrong(str(error)) from None
 
     def _wrong(self, problem: str) -> InvalidInput:
-        line = 1 if self._lines is None or self.format is Format.STOPNCII else self._lines.at.line
+        line = 1 if self._lines is None or self.format is HashListFormat.STOPNCII else self._lines.at.line
         return InvalidInput(f"{self.path}:{line}", problem)
 
     def _run(self, digits: str, quality: int, start_ms: int = 0, **more: Any) -> HashRun | None:
@@ -318,7 +318,7 @@ def _own_name(values: Mapping[str, str]) -> str:
     return "" if name.lower() == values.get("hash", "").strip().lower() else name
 
 
-def sniff(path: Path) -> Format:
+def sniff(path: Path) -> HashListFormat:
     """The format that a file looks like; InvalidInput when none fits."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
@@ -327,15 +327,15 @@ def sniff(path: Path) -> Format:
         raise InvalidInput(str(path), error.strerror or str(error)) from None
     fields = [name.strip().lower() for name in head.split(",")]
     if head.startswith("["):
-        return Format.VPDQ_JSON
+        return HashListFormat.VPDQ_JSON
     if head.startswith("{"):
-        return Format.JSONL if head.startswith('{"id"') else Format.STOPNCII
+        return HashListFormat.JSONL if head.startswith('{"id"') else HashListFormat.STOPNCII
     if {"hash", "pdq", "pdq_hash"} & set(fields):
-        return Format.CSV
+        return HashListFormat.CSV
     if len(fields) == 4 and len(fields[2]) == 64:
-        return Format.VPDQ
+        return HashListFormat.VPDQ
     if len(head) == 64:
-        return Format.PDQ
+        return HashListFormat.PDQ
     raise InvalidInput(f"{path}:1", "looks like no format that is known; say which with --format")
 
 

@@ -45,7 +45,7 @@ _TOP_BYTE = np.uint32(24)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SearchPlan:
     """How codes are cut."""
 
     chunks: int
@@ -65,17 +65,17 @@ class Plan:
         )
 
 
-def plan_for(count: int) -> Plan:
+def plan_for(count: int) -> SearchPlan:
     """The plan for that many codes, within 120 bytes a code at ten million.
 
     About half a code a bucket: looking into an empty bucket costs one access to memory that is far away,
     a code that is not near costs two more.
     """
     width = min(max(round(np.log2(max(count, 1)) + 0.6), _MIN_WIDTH), _MAX_WIDTH)
-    return Plan(11 if width > 21 else 12, width)
+    return SearchPlan(11 if width > 21 else 12, width)
 
 
-def build(codes: Codes) -> tuple[Plan, dict[str, U32]]:
+def build(codes: Codes) -> tuple[SearchPlan, dict[str, U32]]:
     """The arrays of an index: where each bucket starts, and the codes in bucket order."""
     plan = plan_for(len(codes))
     first = np.empty(plan.slots + 1, dtype=np.uint32)
@@ -95,7 +95,7 @@ def build(codes: Codes) -> tuple[Plan, dict[str, U32]]:
 class ChunkIndex:
     """Answers queries from the arrays that ``build`` made; read-only, so one mapping serves everyone."""
 
-    def __init__(self, codes: Codes, plan: Plan, arrays: Mapping[str, Any]) -> None:
+    def __init__(self, codes: Codes, plan: SearchPlan, arrays: Mapping[str, Any]) -> None:
         self._codes = codes
         self._plan = plan
         self._first: U32 = arrays["slot_first"]
@@ -213,7 +213,7 @@ def _even(chunks: int, radius: int) -> tuple[int, ...]:
 
 
 @cache
-def _probes(plan: Plan, thresholds: tuple[int, ...]) -> _Probes:
+def _probes(plan: SearchPlan, thresholds: tuple[int, ...]) -> _Probes:
     chunks, slots = [], []
     for chunk, flips in enumerate(thresholds):
         if flips >= 0:
@@ -224,7 +224,7 @@ def _probes(plan: Plan, thresholds: tuple[int, ...]) -> _Probes:
 
 
 @cache
-def _flips(plan: Plan, chunk: int) -> tuple[I64, tuple[int, ...]]:
+def _flips(plan: SearchPlan, chunk: int) -> tuple[I64, tuple[int, ...]]:
     """Slots of a chunk by number of flipped bits, and where each number ends."""
     masks, bounds = _masks(plan.width)
     return (chunk << plan.width) | masks, bounds

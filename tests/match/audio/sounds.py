@@ -13,7 +13,7 @@ import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from edge.match.audio.audio_fingerprint import Hearing
+from edge.match.audio.audio_fingerprint import AudioFingerprinter
 from edge.match.audio.chromaprint import RATE, Chromaprint, Items
 
 Samples = npt.NDArray[np.int16]
@@ -43,7 +43,7 @@ def items_of(samples: Samples) -> Items:
 
 def heard_items(samples: Samples) -> Items:
     """As a bank and the live path hear them."""
-    hearing = Hearing()
+    hearing = AudioFingerprinter()
     parts = []
     for start in range(0, len(samples), 1024):
         piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")

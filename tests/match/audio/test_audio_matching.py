@@ -17,22 +17,22 @@ from edge.domain import Signal, SignalSource
 from edge.errors import BankError, ConfigError, InvalidInput, LimitExceeded
 from edge.match import (
     ITEM_SPAN_MS,
+    AudioMatcher,
+    AudioPrint,
     Bank,
+    BankPurpose,
     Entry,
     EntryKind,
     Footage,
-    Listening,
     Matcher,
     MatchVote,
-    Opinion,
-    SoundPrint,
+    audio_items_of,
     bank_info,
     fingerprint,
-    heard_in,
     look_up,
 )
 from edge.match.audio import audio_index, chromaprint
-from edge.match.audio.audio_index import SoundIndex
+from edge.match.audio.audio_index import AudioIndex
 from edge.match.audio.audio_similarity import LEVELS, LONGEST, SHORTEST, telling
 from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Chromaprint, Items, available
 from edge.match.bank.array_file import read, write
@@ -52,12 +52,12 @@ def random_items(seed: int, count: int) -> Items:
     return np.random.default_rng(seed).integers(0, 2**32, count, np.uint32)
 
 
-def print_of(items: Items, start_ms: int = 0) -> SoundPrint:
-    return SoundPrint(items.astype("<u4").tobytes(), start_ms)
+def print_of(items: Items, start_ms: int = 0) -> AudioPrint:
+    return AudioPrint(items.astype("<u4").tobytes(), start_ms)
 
 
-def index_of(*prints: SoundPrint | None) -> SoundIndex:
-    return SoundIndex(Path("x"), audio_index.build(prints), len(prints), verify=True)
+def index_of(*prints: AudioPrint | None) -> AudioIndex:
+    return AudioIndex(Path("x"), audio_index.build(prints), len(prints), verify=True)
 
 
 def flipped(items: Items, share: float, seed: int) -> Items:
@@ -68,14 +68,14 @@ def flipped(items: Items, share: float, seed: int) -> Items:
 
 
 def bank_of(
-    directory: Path, name: str, entries: dict[str, Items], opinion: Opinion = Opinion.VIOLATING
+    directory: Path, name: str, entries: dict[str, Items], opinion: BankPurpose = BankPurpose.VIOLATING
 ) -> Bank:
     bank = Bank.create(directory / name, bank_info(opinion=opinion, label="attack"))
-    bank.add(Footage(Entry(i, EntryKind.SOUND), (), print_of(items)) for i, items in entries.items())
+    bank.add(Footage(Entry(i, EntryKind.AUDIO), (), print_of(items)) for i, items in entries.items())
     return bank
 
 
-def listen(listening: Listening, items: Items, step: int = 8) -> list[Signal]:
+def listen(listening: AudioMatcher, items: Items, step: int = 8) -> list[Signal]:
     found: list[Signal] = []
     for begin in range(0, len(items), step):
         found += listening.add(items[begin : begin + step], 1000 + begin * ITEM_MS)
@@ -151,7 +151,7 @@ def test_other_speed_at_the_same_pitch_is_found(tmp_path: Path, rate: float) -> 
     known = random_items(4, 300)
     slow = known[np.minimum(np.rint(np.arange(280) * rate).astype(int), 299)]
     bank_of(tmp_path, "known", {"a": known})
-    signals = listen(Listening(Matcher.open(tmp_path)), slow)
+    signals = listen(AudioMatcher(Matcher.open(tmp_path)), slow)
     assert signals
     assert all(f"slope={rate:.2f}" in s.detail or "slope=1.00" in s.detail for s in signals)
 
@@ -161,11 +161,11 @@ def test_signals_name_the_entry_and_where_it_is(tmp_path: Path) -> None:
     bank_of(tmp_path, "known", {"a": known, "b": random_items(2, 200)})
     matcher = Matcher.open(tmp_path)
     assert matcher.has_sound
-    listening = Listening(matcher)
+    listening = AudioMatcher(matcher)
     assert listen(listening, random_items(3, 100)) == []
     signals = listen(listening, known[50:150])
     first = signals[0]
-    assert (first.source, first.category, first.entry) == (SignalSource.SOUND, "attack", "a")
+    assert (first.source, first.category, first.entry) == (SignalSource.AUDIO, "attack", "a")
     assert first.detail.startswith("bank=known seconds=")
     offset = 50 * ITEM_MS - 1000
     assert f"offset_ms={offset:.0f}" in first.detail
@@ -177,11 +177,13 @@ def test_signals_name_the_entry_and_where_it_is(tmp_path: Path) -> None:
 def test_benign_sound_is_no_match(tmp_path: Path) -> None:
     song = random_items(1, 200)
     bank_of(tmp_path, "known", {"a": np.concatenate((random_items(2, 100), song)), "b": random_items(3, 100)})
-    assert listen(Listening(Matcher.open(tmp_path)), song)
-    bank_of(tmp_path, "songs", {"song": song[:190]}, Opinion.BENIGN)
+    assert listen(AudioMatcher(Matcher.open(tmp_path)), song)
+    bank_of(tmp_path, "songs", {"song": song[:190]}, BankPurpose.BENIGN)
     matcher = Matcher.open(tmp_path)
-    assert listen(Listening(matcher), song) == [], "also for the ten items beyond what is known to be benign"
-    assert {s.entry for s in listen(Listening(matcher), random_items(2, 100))} == {"a"}
+    assert listen(AudioMatcher(matcher), song) == [], (
+        "also for the ten items beyond what is known to be benign"
+    )
+    assert {s.entry for s in listen(AudioMatcher(matcher), random_items(2, 100))} == {"a"}
 
 
 def test_marks_of_entries_hold_for_their_sound(tmp_path: Path) -> None:
@@ -190,12 +192,12 @@ def test_marks_of_entries_hold_for_their_sound(tmp_path: Path) -> None:
     bank.set_enabled(["a"], False)
     bank.set_quarantined(["b"], True)
     matcher = Matcher.open(tmp_path)
-    assert listen(Listening(matcher), sounds["a"]) == []
-    assert all("at_most=flag" in s.detail for s in listen(Listening(matcher), sounds["b"]))
-    assert all("at_most=flag" not in s.detail for s in listen(Listening(matcher), sounds["c"]))
+    assert listen(AudioMatcher(matcher), sounds["a"]) == []
+    assert all("at_most=flag" in s.detail for s in listen(AudioMatcher(matcher), sounds["b"]))
+    assert all("at_most=flag" not in s.detail for s in listen(AudioMatcher(matcher), sounds["c"]))
     bank.remove(["c"])
     matcher.reload()
-    assert listen(Listening(matcher), sounds["c"]) == []
+    assert listen(AudioMatcher(matcher), sounds["c"]) == []
     bank.compact()
     assert [f.entry.id for f in Bank.open(bank.path).footage()] == ["a", "b"]
     assert [f.sound for f in Bank.open(bank.path).footage()] == [print_of(sounds["a"]), print_of(sounds["b"])]
@@ -221,12 +223,12 @@ def test_silence_tones_and_noise_match_nothing(sound: Callable[..., Any], tmp_pa
     )
     assert not telling(np.lib.stride_tricks.sliding_window_view(known, LONGEST)).any()
     bank_of(tmp_path, "known", {"a": known})
-    assert listen(Listening(Matcher.open(tmp_path)), live) == []
+    assert listen(AudioMatcher(Matcher.open(tmp_path)), live) == []
 
 
 def test_a_segment_whose_sound_was_tampered_with_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.seg"
-    write_segment(path, [Footage(Entry("a", EntryKind.SOUND), (), print_of(random_items(1, 50)))])
+    write_segment(path, [Footage(Entry("a", EntryKind.AUDIO), (), print_of(random_items(1, 50)))])
     good = read(path)
     changes: tuple[tuple[str, Callable[[Any], Any]], ...] = (
         ("sound_at", lambda a: a + np.uint32(50)),
@@ -250,7 +252,7 @@ def test_a_segment_whose_sound_was_tampered_with_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize("items", [b"", b"abc", bytes(4 * (2**18 + 1))])
 def test_a_print_is_bounded(items: bytes) -> None:
     with pytest.raises((InvalidInput, LimitExceeded), match=r"sound\.items"):
-        SoundPrint(items)
+        AudioPrint(items)
 
 
 def test_a_file_is_known_by_its_sound(tmp_path: Path) -> None:
@@ -266,7 +268,7 @@ def test_a_file_is_known_by_its_sound(tmp_path: Path) -> None:
     matcher = Matcher.open(tmp_path / "banks")
     hidden = write_clip(tmp_path / "hidden.mp4", samples[RATE * 3 :], seed=2, seconds=10)
     found = look_up(hidden, matcher, MatchVote()).found
-    assert [(one.entry, one.by) for one in found] == [("known", SignalSource.SOUND)]
+    assert [(one.entry, one.by) for one in found] == [("known", SignalSource.AUDIO)]
     offset = int(found[0].detail.split("offset_ms=")[1].split()[0])
     assert offset == pytest.approx(3000, abs=150)
     other = write_clip(tmp_path / "other.mp4", melody(2, 14), seed=2)
@@ -291,24 +293,24 @@ def test_a_recording_is_known_without_a_picture(tmp_path: Path) -> None:
     samples = melody(1, 12)
     clip = write_clip(tmp_path / "song.mp3", samples, picture=False, codec="libmp3lame")
     song = fingerprint(clip, entry_id="song")
-    assert (song.entry.kind, song.hashes) == (EntryKind.SOUND, ())
+    assert (song.entry.kind, song.hashes) == (EntryKind.AUDIO, ())
     Bank.create(tmp_path / "banks" / "songs").add([song])
     opus = write_clip(tmp_path / "song.mka", samples, picture=False, codec="ac3")
     found = look_up(opus, Matcher.open(tmp_path / "banks"), MatchVote()).found
     assert [one.entry for one in found] == ["song"]
-    assert sum(len(heard.items) for heard in heard_in(opus)) > SHORTEST
+    assert sum(len(heard.items) for heard in audio_items_of(opus)) > SHORTEST
 
 
 def test_sound_goes_on_after_a_damaged_packet(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "song.mka", melody(1, 20), picture=False, codec="aac")
-    whole = sum(len(heard.items) for heard in heard_in(clip))
+    whole = sum(len(heard.items) for heard in audio_items_of(clip))
     with av.open(str(clip)) as media:
         packets = [bytes(packet) for packet in media.demux(audio=0) if packet.size]
     raw = bytearray(clip.read_bytes())
     at = raw.index(packets[len(packets) // 4])
     raw[at : at + len(packets[len(packets) // 4])] = bytes(len(packets[len(packets) // 4]))
     clip.write_bytes(raw)
-    assert whole - 30 < sum(len(heard.items) for heard in heard_in(clip)) <= whole
+    assert whole - 30 < sum(len(heard.items) for heard in audio_items_of(clip)) <= whole
 
 
 @pytest.mark.parametrize("lost_below_hz", [200, 300, 500])
@@ -332,6 +334,6 @@ def test_sound_of_an_entry_that_cannot_be_read_matches_nothing_and_ends_nothing(
     sounds = {name: random_items(seed, 100) for seed, name in enumerate("ab")}
     bank = bank_of(tmp_path, "known", sounds)
     written_wrong(bank, b'"id":"a","kind":"sound"', b'"id":"a","kind":"smell"')
-    listening = Listening(Matcher.open(tmp_path))
+    listening = AudioMatcher(Matcher.open(tmp_path))
     assert listen(listening, sounds["a"]) == []
     assert {s.entry for s in listen(listening, sounds["b"])} == {"b"}

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from edge.errors import AlreadyExists, BankError, InvalidInput, NotFound
 from edge.match import (
+    AudioPrint,
     Bank,
     BankInfo,
+    BankPurpose,
     Entry,
     EntryKind,
     Footage,
     HashRun,
-    Opinion,
-    SoundPrint,
     Variant,
     bank_info,
 )
@@ -52,7 +52,7 @@ footage = st.lists(
             duration_ms=st.integers(0, 10**9),
         ),
         st.lists(runs, min_size=1, max_size=6).map(tuple),
-        st.none() | st.builds(SoundPrint, st.binary(min_size=1, max_size=300).map(lambda b: b * 4)),
+        st.none() | st.builds(AudioPrint, st.binary(min_size=1, max_size=300).map(lambda b: b * 4)),
     )
     | hashes.map(lambda bits: Footage(Entry(bits.hex(), EntryKind.IMAGE), (HashRun(bits),))),
     max_size=8,
@@ -69,7 +69,7 @@ def random_bits(seed: int) -> bytes:
     return np.random.default_rng(seed).bytes(32)
 
 
-def contents(items: list[Footage]) -> dict[Entry, tuple[list[HashRun], SoundPrint | None]]:
+def contents(items: list[Footage]) -> dict[Entry, tuple[list[HashRun], AudioPrint | None]]:
     """Comparable: the order of hashes of the same time is no part of the contract."""
     return {
         f.entry: (sorted(f.hashes, key=lambda r: (r.start_ms, r.variant, r.bits)), f.sound) for f in items
@@ -104,7 +104,7 @@ def test_a_plain_list_costs_32_bytes_a_hash(tmp_path: Path) -> None:
 
 
 def test_changes_are_seen_after_opening_anew(tmp_path: Path) -> None:
-    bank = Bank.create(tmp_path / "known", BankInfo(opinion=Opinion.INVESTIGATE, label="fight"))
+    bank = Bank.create(tmp_path / "known", BankInfo(opinion=BankPurpose.INVESTIGATE, label="fight"))
     assert bank.add([item("a", 1, 2), item("b", 3)]) == 2
     bank.update([item("c", 4)], checkpoints=lambda: {"feed": "page-7"})
     bank.set_enabled(["a"], False)
@@ -113,7 +113,7 @@ def test_changes_are_seen_after_opening_anew(tmp_path: Path) -> None:
     again = Bank.open(tmp_path / "known.bank")
     assert [(entry.id, enabled) for entry, enabled in again.entries()] == [("a", False), ("c", True)]
     assert again.manifest.checkpoints == {"feed": "page-7"}
-    assert again.info.opinion is Opinion.INVESTIGATE
+    assert again.info.opinion is BankPurpose.INVESTIGATE
     assert again.manifest.entries == 2
     assert again.digest == bank.digest
 

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from edge.errors import InvalidInput
 from edge.match import (
+    AudioPrint,
     Bank,
     Entry,
     EntryKind,
     Existing,
     Footage,
-    Format,
+    HashListFormat,
     HashRun,
     Import,
-    SoundPrint,
     Updated,
     Variant,
     Withdrawal,
@@ -61,7 +61,7 @@ footage = st.lists(
 )
 
 
-def load(path: Path, form: Format, **options: object) -> list[Footage | Withdrawal]:
+def load(path: Path, form: HashListFormat, **options: object) -> list[Footage | Withdrawal]:
     return list(Import(path, form, **options))  # type: ignore[arg-type]
 
 
@@ -70,10 +70,10 @@ def text(path: Path, content: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("form", [Format.CSV, Format.JSONL])
+@pytest.mark.parametrize("form", [HashListFormat.CSV, HashListFormat.JSONL])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(items=footage)
-def test_what_is_written_is_read_back(tmp_path: Path, form: Format, items: list[Footage]) -> None:
+def test_what_is_written_is_read_back(tmp_path: Path, form: HashListFormat, items: list[Footage]) -> None:
     out = io.StringIO(newline="")
     assert write(items, out, form) == len(items)
     path = tmp_path / "list"
@@ -87,30 +87,30 @@ def test_what_is_written_is_read_back(tmp_path: Path, form: Format, items: list[
 @given(items=st.binary(min_size=1, max_size=200), start_ms=st.integers(0, 2**32 - 1), alone=st.booleans())
 def test_jsonl_keeps_sound(tmp_path: Path, items: bytes, start_ms: int, alone: bool) -> None:
     hashes = () if alone else (HashRun(bytes(32)),)
-    song = Footage(Entry("song", EntryKind.SOUND), hashes, SoundPrint(items * 4, start_ms))
+    song = Footage(Entry("song", EntryKind.AUDIO), hashes, AudioPrint(items * 4, start_ms))
     out = io.StringIO()
-    write([song], out, Format.JSONL)
-    assert load(text(tmp_path / "list", out.getvalue()), Format.JSONL) == [song]
+    write([song], out, HashListFormat.JSONL)
+    assert load(text(tmp_path / "list", out.getvalue()), HashListFormat.JSONL) == [song]
 
 
 def test_the_reference_vpdq_files_are_read_whole(shared: Path) -> None:
     path = shared / "reference" / "pdq" / "vpdq-hashes" / "chair-orig-22-sd-bar.txt"
-    assert sniff(path) is Format.VPDQ
+    assert sniff(path) is HashListFormat.VPDQ
     (video,) = load(path, sniff(path), label="fight")
     assert isinstance(video, Footage)
     assert (video.entry.id, video.entry.kind, video.entry.label) == ("chair-orig-22-sd-bar", "video", "fight")
     assert len(video.hashes) == 673
     assert video.hashes[2].start_ms == 67
     out = io.StringIO()
-    write([video], out, Format.VPDQ)
+    write([video], out, HashListFormat.VPDQ)
     assert out.getvalue().splitlines() == path.read_text().split()
 
 
 def test_the_reference_search_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
     path = shared / "reference" / "pdq" / "search" / "haystack.txt"
-    assert sniff(path) is Format.PDQ
+    assert sniff(path) is HashListFormat.PDQ
     bank = Bank.create(tmp_path / "haystack")
-    bank.update(load(path, Format.PDQ))
+    bank.update(load(path, HashListFormat.PDQ))
     assert {f.entry.id for f in bank.footage()} == set(path.read_text().split())
 
 
@@ -131,8 +131,8 @@ def test_threatexchange_vpdq_signals(tmp_path: Path) -> None:
 
 def test_a_csv_of_others_needs_a_column_hash_and_no_more(tmp_path: Path) -> None:
     path = text(tmp_path / "list.csv", f"PDQ,category\n{H[0]},fight\n{H[1]},\n")
-    assert sniff(path) is Format.CSV
-    one, two = load(path, Format.CSV, label="other")
+    assert sniff(path) is HashListFormat.CSV
+    one, two = load(path, HashListFormat.CSV, label="other")
     assert isinstance(one, Footage)
     assert isinstance(two, Footage)
     assert (one.entry.id, one.entry.label, one.entry.kind) == (H[0], "fight", EntryKind.IMAGE)
@@ -177,7 +177,7 @@ def test_a_page_of_stopncii_adds_withdraws_and_remembers_its_position(tmp_path: 
     path = text(tmp_path / "page.json", json.dumps(page, indent=2))
     reader = Import(path, sniff(path))
     bank = Bank.create(tmp_path / "stopncii")
-    bank.update(load(text(tmp_path / "old", f"{H[1]}\n{H[5]}\n"), Format.PDQ))
+    bank.update(load(text(tmp_path / "old", f"{H[1]}\n{H[5]}\n"), HashListFormat.PDQ))
     updated = bank.update(reader, checkpoints=lambda: reader.checkpoints)
     assert (updated.added, updated.removed, reader.other_kinds) == (2, 1, 1)
     assert {entry.id for entry, _ in bank.entries()} == {H[0], H[3], H[5]}
@@ -190,40 +190,48 @@ def test_a_page_of_stopncii_adds_withdraws_and_remembers_its_position(tmp_path: 
 @pytest.mark.parametrize(
     ("form", "content", "problem"),
     [
-        (Format.PDQ, f"{H[0]}\n\nabc\n", ":3: hash: a PDQ hash has 64 hexadecimal digits, not 3"),
-        (Format.PDQ, f"{'x' * 64}\n", ":1: hash: not hexadecimal"),
-        (Format.VPDQ, f"0,100,{H[0]},0\n1,100,{H[1]}\n", ":2: wants frame,quality,hash,seconds"),
-        (Format.VPDQ, f"0,high,{H[0]},0\n", ":1: quality: wants a whole number"),
-        (Format.VPDQ, f"0,101,{H[0]},0\n", ":1: hash.quality: 101"),
-        (Format.VPDQ, f"0,100,{H[0]},nan\n", ":1: seconds: nan is out of range"),
-        (Format.VPDQ, f"0,100,{H[0]},1e9\n", ":1: hash.start_ms: "),
-        (Format.VPDQ_JSON, '["x"]\n', ":1: wants hash,quality,seconds"),
-        (Format.VPDQ_JSON, "[1]\n", ":1: wants a list"),
-        (Format.VPDQ_JSON, "[" * 100_000 + "\n", ":1: JSON"),
-        (Format.CSV, "id,label\n", ":1: wants a header with a column hash"),
-        (Format.CSV, f"hash,id\n{H[0]}\n", ":2: has 1 fields, the header 2"),
-        (Format.CSV, f"hash,variant\n{H[0]},upside-down\n", ":2: variant: "),
-        (Format.STOPNCII, "{}", ":1: wants an object with a list hashRecords"),
-        (Format.STOPNCII, '{"hashRecords": [{"signalType": "ImagePDQ"}]}', ":1: hashRecords[0].hashValue"),
-        (Format.STOPNCII, '{"hashRecords": [3]}', ":1: hashRecords[0].record: is not an object"),
-        (Format.JSONL, '{"id": "a", "hashes": []}\n', ":1: hashes: wants a list"),
-        (Format.JSONL, '{"id": "a", "kind": "song", "hashes": [["", 0, 0, 0, ""]]}\n', ":1: hash: a PDQ"),
-        (Format.JSONL, '{"id": "a", "hashes": [], "sound": 3}\n', ":1: sound: wants an object"),
+        (HashListFormat.PDQ, f"{H[0]}\n\nabc\n", ":3: hash: a PDQ hash has 64 hexadecimal digits, not 3"),
+        (HashListFormat.PDQ, f"{'x' * 64}\n", ":1: hash: not hexadecimal"),
+        (HashListFormat.VPDQ, f"0,100,{H[0]},0\n1,100,{H[1]}\n", ":2: wants frame,quality,hash,seconds"),
+        (HashListFormat.VPDQ, f"0,high,{H[0]},0\n", ":1: quality: wants a whole number"),
+        (HashListFormat.VPDQ, f"0,101,{H[0]},0\n", ":1: hash.quality: 101"),
+        (HashListFormat.VPDQ, f"0,100,{H[0]},nan\n", ":1: seconds: nan is out of range"),
+        (HashListFormat.VPDQ, f"0,100,{H[0]},1e9\n", ":1: hash.start_ms: "),
+        (HashListFormat.VPDQ_JSON, '["x"]\n', ":1: wants hash,quality,seconds"),
+        (HashListFormat.VPDQ_JSON, "[1]\n", ":1: wants a list"),
+        (HashListFormat.VPDQ_JSON, "[" * 100_000 + "\n", ":1: JSON"),
+        (HashListFormat.CSV, "id,label\n", ":1: wants a header with a column hash"),
+        (HashListFormat.CSV, f"hash,id\n{H[0]}\n", ":2: has 1 fields, the header 2"),
+        (HashListFormat.CSV, f"hash,variant\n{H[0]},upside-down\n", ":2: variant: "),
+        (HashListFormat.STOPNCII, "{}", ":1: wants an object with a list hashRecords"),
         (
-            Format.JSONL,
+            HashListFormat.STOPNCII,
+            '{"hashRecords": [{"signalType": "ImagePDQ"}]}',
+            ":1: hashRecords[0].hashValue",
+        ),
+        (HashListFormat.STOPNCII, '{"hashRecords": [3]}', ":1: hashRecords[0].record: is not an object"),
+        (HashListFormat.JSONL, '{"id": "a", "hashes": []}\n', ":1: hashes: wants a list"),
+        (
+            HashListFormat.JSONL,
+            '{"id": "a", "kind": "song", "hashes": [["", 0, 0, 0, ""]]}\n',
+            ":1: hash: a PDQ",
+        ),
+        (HashListFormat.JSONL, '{"id": "a", "hashes": [], "sound": 3}\n', ":1: sound: wants an object"),
+        (
+            HashListFormat.JSONL,
             '{"id": "a", "hashes": [], "sound": {"items": "?"}}\n',
             ":1: sound.items: is not base64",
         ),
         (
-            Format.JSONL,
+            HashListFormat.JSONL,
             '{"id": "a", "hashes": [], "sound": {"items": "AAA="}}\n',
             ":1: sound.items: has 2 bytes",
         ),
-        (Format.JSONL, '{"id": 3}\n', ":1: hashes"),
+        (HashListFormat.JSONL, '{"id": 3}\n', ":1: hashes"),
     ],
 )
 def test_wrong_lines_are_named_and_nothing_is_half_imported(
-    tmp_path: Path, form: Format, content: str, problem: str
+    tmp_path: Path, form: HashListFormat, content: str, problem: str
 ) -> None:
     path = text(tmp_path / "list", content)
     bank = Bank.create(tmp_path / "known")
@@ -239,12 +247,12 @@ def test_files_that_are_no_lists_are_refused(tmp_path: Path) -> None:
     noise = tmp_path / "noise"
     noise.write_bytes(np.random.default_rng(1).bytes(1000))
     with pytest.raises(InvalidInput, match="UTF-8"):
-        load(noise, Format.PDQ)
+        load(noise, HashListFormat.PDQ)
     with pytest.raises(InvalidInput, match="no format that is known"):
         sniff(text(tmp_path / "prose", "It was a dark and stormy night"))
     with pytest.raises(InvalidInput, match="no format that is known"):
         sniff(text(tmp_path / "empty", ""))
-    for reading in (sniff, lambda path: load(path, Format.PDQ)):
+    for reading in (sniff, lambda path: load(path, HashListFormat.PDQ)):
         with pytest.raises(InvalidInput, match="No such file"):
             reading(tmp_path / "absent")
 
@@ -252,9 +260,9 @@ def test_files_that_are_no_lists_are_refused(tmp_path: Path) -> None:
 def test_formats_that_cannot_hold_it_say_so() -> None:
     item = Footage(Entry("a", EntryKind.IMAGE), (HashRun(bytes(32)),))
     with pytest.raises(InvalidInput, match="one video"):
-        write([item, item], io.StringIO(), Format.VPDQ)
+        write([item, item], io.StringIO(), HashListFormat.VPDQ)
     with pytest.raises(InvalidInput, match="not written"):
-        write([item], io.StringIO(), Format.STOPNCII)
+        write([item], io.StringIO(), HashListFormat.STOPNCII)
 
 
 def rows_of(*rows: tuple[str, int, str]) -> str:
@@ -284,12 +292,12 @@ def test_a_csv_that_would_lose_hashes_of_an_entry_is_refused(
     bank.add([Footage(Entry("C", EntryKind.IMAGE), (HashRun(bytes(32)),))])
     before = bank.digest
     with pytest.raises(InvalidInput) as caught:
-        bank.update(Import(path, Format.CSV), existing=existing)
+        bank.update(Import(path, HashListFormat.CSV), existing=existing)
     assert str(caught.value) == f"{path}{problem}"
     assert Bank.open(tmp_path / "known").digest == before
     assert len(list(tmp_path.glob("*.seg"))) == 1
     together = text(path, rows_of(("A", 0, ""), ("A", 2, ""), ("B", 1, "")))
-    assert bank.update(Import(together, Format.CSV), existing=existing).added == 2
+    assert bank.update(Import(together, HashListFormat.CSV), existing=existing).added == 2
     assert [len(f.hashes) for f in bank.footage()] == [1, 2, 1]
 
 
@@ -297,4 +305,6 @@ def test_a_csv_that_would_lose_hashes_of_an_entry_is_refused(
 def test_a_csv_may_list_an_image_that_only_its_hash_names_again(tmp_path: Path, header: str) -> None:
     path = text(tmp_path / "list.csv", f"{header}\n" + "".join(f"{H[n]},{H[n]}\n" for n in (0, 1, 0)))
     bank = Bank.create(tmp_path / "known")
-    assert bank.update(Import(path, Format.CSV), existing=Existing.SKIP) == Updated(added=2, skipped=1)
+    assert bank.update(Import(path, HashListFormat.CSV), existing=Existing.SKIP) == Updated(
+        added=2, skipped=1
+    )

@@ -25,7 +25,7 @@ from edge.match import (
     EntryKind,
     Existing,
     Footage,
-    Format,
+    HashListFormat,
     HashRun,
     Import,
     ImportStage,
@@ -81,7 +81,7 @@ class Break(Exception):
 
 def imported(bank: Path, source: Path, *, resume: bool, fail_after: int | None = None) -> Updated:
     """An import that breaks off after some changes."""
-    changes = Import(source, Format.JSONL)
+    changes = Import(source, HashListFormat.JSONL)
     target = Bank.open(bank)
     stage = ImportStage(
         target.path,
@@ -134,7 +134,7 @@ def test_an_import_with_breaks_is_the_import_without(
             if isinstance(one, Withdrawal):
                 out.write(json.dumps({"id": one.entry_id, "withdrawn": True}) + "\n")
             else:
-                write([one], out, Format.JSONL)
+                write([one], out, HashListFormat.JSONL)
     for name in ("whole", "broken"):
         (folder / name).mkdir()
         Bank.create(folder / name / "known").update(before, existing=Existing.REPLACE)
@@ -260,7 +260,7 @@ def test_what_was_kept_is_not_used_when_the_bank_has_changed(tmp_path: Path) -> 
     Bank.create(bank)
     items = [Footage(Entry(f"e{n}", EntryKind.VIDEO), (HashRun(bits(n)),)) for n in range(20)]
     with source.open("w") as out:
-        write(items, out, Format.JSONL)
+        write(items, out, HashListFormat.JSONL)
     with pytest.raises(Break):
         imported(bank, source, resume=False, fail_after=15)
     Bank.open(bank).add([Footage(Entry("e3", EntryKind.VIDEO), (HashRun(bits(99)),))])
@@ -276,7 +276,7 @@ def test_half_an_import_never_matches(tmp_path: Path) -> None:
     Bank.create(banks / "known")
     matcher = Matcher.open(banks)
     source = plain_list(tmp_path / "list.txt", range(40))
-    changes = Import(source, Format.PDQ)
+    changes = Import(source, HashListFormat.PDQ)
     target = Bank.open(banks / "known")
     stage = ImportStage(target.path, changes, existing=Existing.SKIP, resume=False, checkpoints={})
     seen = []

@@ -95,7 +95,7 @@ def test_the_opposite_code_is_no_hit() -> None:
 def test_an_index_cut_another_way_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes, _ = unique_codes(random_codes(np.random.default_rng(5), 5000))
     items = [Footage(Entry(c.tobytes().hex(), EntryKind.IMAGE), (HashRun(c.tobytes()),)) for c in codes]
-    monkeypatch.setattr(index_module, "plan_for", lambda count: index_module.Plan(12, 12))
+    monkeypatch.setattr(index_module, "plan_for", lambda count: index_module.SearchPlan(12, 12))
     write_segment(tmp_path / "older.seg", items)
     monkeypatch.undo()
     assert plan_for(5000).width != 12
