@@ -42,7 +42,13 @@ class IncidentCalls(OperatorCalls):
         self, request: operator_pb2.GetIncidentRequest, context: Context
     ) -> operator_pb2.GetIncidentResponse:
         await self.person(context, Role.VIEWER)
-        return convert.case_to_proto(await self._gate.reviews.case(ident("incident_id", request.incident_id)))
+        case = await self._gate.reviews.case(ident("incident_id", request.incident_id))
+        return operator_pb2.GetIncidentResponse(
+            incident=convert.incident_to_proto(case.incident),
+            strike=None if case.strike is None else convert.strike_to_proto(case.strike),
+            blocks=[convert.block_to_proto(block) for block in case.blocks],
+            appeals=[convert.appeal_to_proto(appeal) for appeal in case.appeals],
+        )
 
     @answers_errors
     async def ClaimIncident(

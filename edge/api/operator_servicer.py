@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from edge.api import bounds
 from edge.api.auth import Role
 from edge.api.operator_blocks import BlockCalls
@@ -12,6 +14,7 @@ from edge.api.status import Context, answers_errors
 from edge.contract import convert
 from edge.contract.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.errors import NotFound
+from edge.ledger.policies import StoredPolicy
 from edge.policy import parse_policy
 from edge.policy_warnings import policy_warnings
 
@@ -33,7 +36,7 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
             stored = await self._gate.executor.call(self._gate.ledger.policy_current)
         if stored is None:
             raise NotFound("policy version", str(request.version or "in force"))
-        return convert.policy_to_proto(stored)
+        return _policy(stored)
 
     @answers_errors
     async def ListPolicies(
@@ -45,9 +48,7 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
             limit=bounds.number("limit", request.limit, 0, _MAX_POLICIES) or _DEFAULT_POLICIES,
             before_version=bounds.number("before_version", request.before_version, 0, 2**31 - 1) or None,
         )
-        return operator_pb2.ListPoliciesResponse(
-            policies=[convert.policy_to_proto(stored) for stored in history]
-        )
+        return operator_pb2.ListPoliciesResponse(policies=[_policy(stored) for stored in history])
 
     @answers_errors
     async def SetPolicy(
@@ -94,3 +95,13 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
                 cleared_pts_ms=stream.cleared_pts_ms,
             )
         return response
+
+
+def _policy(stored: StoredPolicy) -> operator_pb2.Policy:
+    return operator_pb2.Policy(
+        version=stored.version,
+        json=json.dumps(json.loads(stored.json), ensure_ascii=False, indent=2),
+        created_wall_ms=stored.created_ms,
+        created_by=stored.created_by,
+        reason=stored.reason,
+    )

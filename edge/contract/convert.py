@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from edge.contract.gen import gate_pb2, operator_pb2, worker_pb2
 from edge.domain import (
     AccessUnit,
@@ -22,8 +20,6 @@ from edge.domain import (
     Trace,
     Verdict,
 )
-from edge.ledger import Case
-from edge.ledger.policies import StoredPolicy
 
 ALL_NEEDED_MS = 2**31 - 1
 """``needed_after_keyframe_ms`` of a calm stream of which nothing can be left out."""
@@ -221,16 +217,6 @@ def incident_to_proto(incident: Incident) -> operator_pb2.Incident:
     )
 
 
-def policy_to_proto(stored: StoredPolicy) -> operator_pb2.Policy:
-    return operator_pb2.Policy(
-        version=stored.version,
-        json=json.dumps(json.loads(stored.json), ensure_ascii=False, indent=2),
-        created_wall_ms=stored.created_ms,
-        created_by=stored.created_by,
-        reason=stored.reason,
-    )
-
-
 def block_to_proto(block: Block) -> operator_pb2.Block:
     return operator_pb2.Block(
         id=block.id,
@@ -287,13 +273,4 @@ def appeal_to_proto(appeal: Appeal) -> operator_pb2.Appeal:
         decided_wall_ms=appeal.decided_ms or 0,
         decided_by=appeal.decided_by or "",
         decision_reason=appeal.decision_reason or "",
-    )
-
-
-def case_to_proto(case: Case) -> operator_pb2.GetIncidentResponse:
-    return operator_pb2.GetIncidentResponse(
-        incident=incident_to_proto(case.incident),
-        strike=None if case.strike is None else strike_to_proto(case.strike),
-        blocks=[block_to_proto(block) for block in case.blocks],
-        appeals=[appeal_to_proto(appeal) for appeal in case.appeals],
     )

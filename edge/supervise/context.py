@@ -11,7 +11,7 @@ from edge.policy import Policy
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.registry import Registry
 from edge.telemetry.metrics import Metrics
-from edge.workers import WorkerPool
+from edge.workers.pool import WorkerPool
 
 
 @dataclass(slots=True)

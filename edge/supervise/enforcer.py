@@ -38,7 +38,7 @@ from edge.supervise.orphaned_cuts import OrphanedCuts
 from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
-from edge.workers import WorkerPool
+from edge.workers.pool import WorkerPool
 
 _RECORD_S = 1.0
 """How long the record of an incident waits for the proof of its cut before it is written without it."""

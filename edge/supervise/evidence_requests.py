@@ -15,7 +15,7 @@ from edge.errors import WorkerLost
 from edge.evidence import write_incident_record
 from edge.supervise.incident_progress import IncidentProgress
 from edge.telemetry.metrics import Metrics
-from edge.workers import WorkerPool
+from edge.workers.pool import WorkerPool
 
 _CLIP_S = 10.0
 

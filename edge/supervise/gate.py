@@ -36,8 +36,8 @@ from edge.supervise.tasks import Tasks
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
 from edge.telemetry.metrics import Metrics
-from edge.workers import WorkerPool
 from edge.workers.memory import GIVE_BACK_MS, give_back
+from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkerSettings
 
 _SWEEP_S = 1.0

@@ -1,5 +1,4 @@
-"""Worker processes: each owns whole streams, from access units to verdicts."""
+"""Worker processes: each owns whole streams, from access units to verdicts.
 
-from edge.workers.pool import WorkerEvents, WorkerPool
-
-__all__ = ["WorkerEvents", "WorkerPool"]
+Nothing is imported here: a worker starts without what only its supervisor needs.
+"""

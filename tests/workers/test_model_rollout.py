@@ -16,7 +16,7 @@ from edge.contract.gen import worker_pb2
 from edge.detect import default_model_directory, read_manifest
 from edge.policy import Policy
 from edge.stream.synthetic import encode
-from edge.workers import WorkerPool
+from edge.workers.pool import WorkerPool
 from tests.workers.worker_settings import worker_settings
 
 WAIT_S = 30.0

@@ -1,9 +1,12 @@
-"""How a worker process ends."""
+"""How a worker process starts and ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 from edge.contract.gen import worker_pb2
@@ -24,6 +27,15 @@ def pull(number: int, port: int) -> bytes:
         policy_json=Policy().model_dump_json(),
     )
     return ipc_framing.frame(worker_pb2.ToWorker(open_pull=command))
+
+
+def test_a_worker_starts_without_what_only_its_supervisor_needs() -> None:
+    """Who waits for a worker waits for all that it imports, and each holds it in memory."""
+    program = "import json, sys, edge.workers.process; print(json.dumps(list(sys.modules)))"
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", program], text=True))
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("edge.")}
+    assert not rooms & {"api", "cli", "config", "ledger", "servers", "supervise", "webhook"}
+    assert not {name.split(".")[0] for name in loaded} & {"sqlalchemy", "alembic", "grpc", "uvicorn"}
 
 
 async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tmp_path: Path) -> None:
