@@ -11,6 +11,7 @@ from enum import Enum
 import grpc
 from grpc import aio
 
+from edge.backoff import backoff_ms
 from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit, Audio, Codec, Tier
 from edge.errors import GateUnavailable
@@ -169,7 +170,7 @@ class WatchClient:
         call.cancel()
 
     async def _run(self) -> Ending:
-        pause_s = self._settings.retry_first_s
+        failures = 0
         while True:
             await self._configured.wait()
             try:
@@ -182,12 +183,13 @@ class WatchClient:
                     return Ending.GATE_LOST
                 if self._finish_reason is not None:
                     return Ending.GATE_LOST
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, self._settings.retry_most_s)
+                failures += 1
+                first_ms, most_ms = 1000 * self._settings.retry_first_s, 1000 * self._settings.retry_most_s
+                await asyncio.sleep(backoff_ms(failures, first_ms, most_ms) / 1000)
                 continue
             if ending is not None:
                 return ending
-            pause_s = self._settings.retry_first_s
+            failures = 0
 
     async def _readmit(self) -> bool:
         answer = await self._gate.admit(self._publish, self._connection)

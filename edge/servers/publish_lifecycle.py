@@ -16,11 +16,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from edge.backoff import backoff_ms
 from edge.domain import Publish, StreamId
 from edge.errors import GateError, NotFound
 from edge.servers.connector import Connector, CutTarget
 from edge.servers.gatekeeper import Admission, Gatekeeper
-from edge.supervise.cutter import retry_delay_ms
+from edge.supervise.cutter import FIRST_RETRY_MS, MAX_RETRY_MS
 
 _LOOK_S = 0.02
 _MAX_LOOK_S = 0.5
@@ -244,7 +245,8 @@ class Follower:
             found = found or live is True or (said.asked and said.closed != 0)
             if live is False:
                 return found
-            await asyncio.sleep(retry_delay_ms(attempt, random.random()) / 1000)
+            pause_ms = backoff_ms(attempt, FIRST_RETRY_MS, MAX_RETRY_MS, random.random())
+            await asyncio.sleep(pause_ms / 1000)
         log.error("a refused publisher is still connected", server=publish.server, app=publish.app)
         return True
 

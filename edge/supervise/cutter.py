@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 
+from edge.backoff import backoff_ms
 from edge.crash_points import crash_point
 from edge.errors import CutFailed, NotFound
 from edge.servers.connector import Connector, CutAttempt, CutTarget
@@ -45,16 +46,6 @@ class CutOutcome:
     attempts: int
     """Requests sent so far."""
     elapsed_ms: float
-
-
-def retry_delay_ms(attempt: int, spread: float) -> float:
-    """Pause after the ``attempt``-th request (from 1), milliseconds.
-
-    Doubles from 50 ms to a cap of 5 s. ``spread`` in [0, 1) places it between half and all of that,
-    so that many cuts do not ask in step.
-    """
-    full = min(FIRST_RETRY_MS * 2.0 ** min(attempt - 1, 32), MAX_RETRY_MS)
-    return full * (0.5 + 0.5 * spread)
 
 
 @dataclass(slots=True)
@@ -191,7 +182,8 @@ class Cutter:
                 closed=asked.closed,
                 detail=asked.detail,
             )
-            await asyncio.sleep(retry_delay_ms(attempt, self._spread()) / 1000)
+            pause_ms = backoff_ms(attempt, FIRST_RETRY_MS, MAX_RETRY_MS, self._spread())
+            await asyncio.sleep(pause_ms / 1000)
 
 
 def _fail(running: _Running, error: CutFailed) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from edge.backoff import backoff_ms
 from edge.contract import convert
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import AccessUnit, StreamId, Tier
@@ -36,7 +37,7 @@ from edge.supervise.tasks import Tasks
 
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
-_PULL_RETRY_MS = 300
+_PULL_RETRY_MS = 600
 _TURN_MS = 150.0
 """How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
 _PULL_TURN_MS = 35.0
@@ -382,7 +383,7 @@ class StreamRouter:
             self._failure_response.unwatched(
                 stream, "pull_failed", f"{stream.pulls} pulls in a row gave no verdict"
             )
-        pause_ms = min(_PULL_RETRY_MS * 2 ** min(stream.pulls, 10), _PULL_PAUSE_MS)
+        pause_ms = backoff_ms(stream.pulls, _PULL_RETRY_MS, _PULL_PAUSE_MS)
         while registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
             await asyncio.sleep(pause_ms / 1000)
             if stream.phase is not Phase.ADMITTED or registry.find(stream.id) is not stream:

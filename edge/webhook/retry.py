@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from edge.backoff import backoff_ms
+
 REFUSALS = 8
 """An event that was tried as often, and is refused while others are taken, is given up."""
-_MAX_DOUBLINGS = 32
 _NOT_NOW = frozenset({408, 425, 429})
 
 
@@ -13,12 +14,11 @@ def retry_after_ms(
 ) -> int:
     """Pause after the ``attempts``-th failure (from 1), milliseconds.
 
-    Doubles from ``first_ms`` to ``most_ms``; ``spread`` in [0, 1) places it between half and all of
-    that. ``asked_ms``: the receiver's Retry-After, which is kept to where it is longer, within bounds.
+    As ``backoff_ms``. ``asked_ms``: the receiver's Retry-After, which is kept to where it is longer, within
+    bounds.
     """
-    full = min(first_ms * 2 ** min(attempts - 1, _MAX_DOUBLINGS), most_ms)
-    pause = full * (0.5 + 0.5 * spread)
-    return int(max(pause, min(asked_ms or 0, most_ms)))
+    pause_ms = backoff_ms(attempts, first_ms, most_ms, spread)
+    return int(max(pause_ms, min(asked_ms or 0, most_ms)))
 
 
 def parse_retry_after(value: str | None) -> int | None:

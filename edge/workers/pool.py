@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from edge.backoff import backoff_ms
 from edge.clock import Clock
 from edge.config import WorkersSection
 from edge.contract.gen import worker_pb2
@@ -259,8 +260,8 @@ class WorkerPool:
                 await self._pause(attempt)
 
     async def _pause(self, attempt: int) -> None:
-        pause_ms = self._section.restart_backoff_ms * 2 ** min(attempt, 8)
-        await asyncio.sleep(min(pause_ms, _RESTART_PAUSE_MS) / 1000)
+        pause_ms = backoff_ms(attempt + 1, self._section.restart_backoff_ms, _RESTART_PAUSE_MS)
+        await asyncio.sleep(pause_ms / 1000)
 
     async def _listen(self, worker: WorkerHandle) -> None:
         try:

@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edge.errors import CutFailed, NotFound
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.servers.grpc_caller import CallerConnector
-from edge.supervise.cutter import FIRST_RETRY_MS, MAX_RETRY_MS, Cutter, retry_delay_ms
+from edge.supervise.cutter import Cutter
 
 TARGET = CutTarget("st1", "live", "show", "7")
 LONG_MS = 30_000.0
@@ -53,15 +51,6 @@ async def cutter() -> AsyncIterator[Cutter]:
 async def asked(server: ServerInMemory, times: int) -> None:
     while len(server.asked) < times:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
-def test_schedule_is_bounded_fast_at_first_and_never_in_step(attempt: int, spread: float) -> None:
-    delay = retry_delay_ms(attempt, spread)
-    assert FIRST_RETRY_MS / 2 <= delay <= MAX_RETRY_MS
-    assert retry_delay_ms(1, spread) <= 50
-    assert retry_delay_ms(attempt + 1, spread) >= delay
-    assert retry_delay_ms(attempt, 0.0) <= delay <= 2 * retry_delay_ms(attempt, 0.0)
 
 
 async def test_proven_by_the_state_api(cutter: Cutter) -> None:

@@ -1,0 +1,15 @@
+"""How long to wait before something that failed is tried again. Pure."""
+
+from __future__ import annotations
+
+_MAX_DOUBLINGS = 32
+
+
+def backoff_ms(attempt: int, first_ms: float, most_ms: float, spread: float = 1.0) -> float:
+    """Pause after the ``attempt``-th failure (from 1), milliseconds.
+
+    Doubles from ``first_ms`` to ``most_ms``. ``spread`` in [0, 1] places it between half and all of that: a
+    random one keeps many callers from asking in step.
+    """
+    full = min(first_ms * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS), most_ms)
+    return full * (0.5 + 0.5 * spread)
