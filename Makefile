@@ -31,7 +31,6 @@ train: | $(BIN)/python ## Train the detector anew from ../shared/data (hours; re
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install --quiet -e '.[train,plots]'
 	.venv-train/bin/python -m models.train --compare
-	.venv-train/bin/python -m models.train.record
 
 model-eval: $(DEV_STAMP) ## The shipped detector: unseen-clip figures with intervals, then the live pipeline on ../shared/data
 	$(BIN)/python -m models.train.report

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from edge.detect.detector import Detector
+from edge.detect.recorded import missed_by
 from edge.domain import Tier
 
 FRAME = (720, 1280)
@@ -34,6 +35,8 @@ class ModelCheck:
     """Three 720p frames scaled, the graph run, the window judged."""
     sample_ms_p95: float
     infer_ms_p50: float
+    recorded_missed_by: float | None
+    """The largest distance from a recorded score, as a probability. None where the manifest records none."""
     budget_ms: float
     within_budget: bool
 
@@ -55,6 +58,7 @@ def check_model(directory: Path, budget_ms: float) -> ModelCheck:
         inference.append((inferred - scaled) * 1e3)
     p50, p95 = (float(value) for value in np.quantile(whole, (0.5, 0.95)))
     manifest = detector.manifest
+    distances = missed_by(manifest, detector.infer).values()
     return ModelCheck(
         name=manifest.name,
         version=manifest.version,
@@ -67,6 +71,7 @@ def check_model(directory: Path, budget_ms: float) -> ModelCheck:
         sample_ms_p50=round(p50, 3),
         sample_ms_p95=round(p95, 3),
         infer_ms_p50=round(float(np.median(inference)), 3),
+        recorded_missed_by=round(max(distances), 4) if distances else None,
         budget_ms=budget_ms,
         within_budget=p50 <= budget_ms,
     )

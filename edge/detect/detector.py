@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from edge.detect.focus import focus
 from edge.detect.manifest import ModelManifest, read_manifest
 from edge.detect.plane import PlaneScaler, picture_size
+from edge.detect.recorded import TOLERANCE, missed_by
+from edge.detect.session import open_session
 from edge.detect.steady import steady
 from edge.detect.window import DetectWindow, SampleScore
 from edge.errors import InvalidInput, ModelError
@@ -34,15 +36,16 @@ class Detector:
     def load(cls, directory: Path) -> Detector:
         """Reads ``directory/manifest.json`` and the ONNX file it names, and runs it once.
 
-        Raises ModelError where digest, names, shapes or dtypes are not what the manifest says, or the
-        graph gives numbers that are not finite.
+        Raises ModelError where digest, names, shapes or dtypes are not what the manifest says, the graph
+        gives numbers that are not finite, or a recorded score is missed by more than 0.01.
         """
         manifest, digest, model = read_manifest(directory)
         path = directory / manifest.model.file
-        session = _open_session(model, path)
+        session = open_session(model, path)
         _verify_graph(manifest, session, path)
         detector = cls(manifest, digest, session)
         detector._verify_run(path)
+        detector._verify_recorded(path)
         return detector
 
     def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
@@ -108,25 +111,20 @@ class Detector:
             if not np.isfinite(got).all():
                 raise ModelError(f"{path}: output {name!r} is not finite")
 
+    def _verify_recorded(self, path: Path) -> None:
+        for sample, distance in missed_by(self.manifest, self.infer).items():
+            if not distance <= TOLERANCE:
+                raise ModelError(
+                    f"{path}: sample {sample!r} scores {distance:.3f} away from what the manifest recorded, "
+                    f"the limit is {TOLERANCE:g}: onnxruntime {ort.__version__} computes it differently "
+                    "on this processor; use another version of it or another processor"
+                )
+
 
 def default_model_directory() -> Path:
     """The shipped model: package data of an installed wheel, ``models/`` in a source tree."""
     packaged = Path(__file__).with_name("_models")
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "models"
-
-
-def _open_session(model: bytes, path: Path) -> ort.InferenceSession:
-    """One thread and no spinning: a worker is one core, and an idle one must cost nothing."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises types of its own C++ module
-        raise ModelError(f"{path}: not a usable ONNX model: {error}") from error
 
 
 def _verify_graph(manifest: ModelManifest, session: ort.InferenceSession, path: Path) -> None:

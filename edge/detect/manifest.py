@@ -24,6 +24,8 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_MODEL_BYTES = 256 * 1024 * 1024
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+DrawnSample = Literal["still", "pan", "walker", "brawl", "noise"]
+"""Names of the samples that ``edge.detect.recorded`` draws."""
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -159,12 +161,19 @@ class ModelManifest(_ManifestPart):
     """What the model was trained on."""
     measured: dict[str, float] = Field(default_factory=dict, max_length=64)
     """Figures of the shipped file, for people."""
+    recorded: dict[DrawnSample, tuple[Finite, ...]] = Field(default_factory=dict)
+    """Logits of drawn samples where the model was exported, one a category: a machine must give the same."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelManifest:
         names = [category.name for category in self.categories]
         if len(set(names)) != len(names):
             raise ValueError("categories: names repeat")
+        for sample, logits in self.recorded.items():
+            if len(logits) != len(self.categories):
+                raise ValueError(
+                    f"recorded.{sample}: {len(logits)} logits, there are {len(self.categories)} categories"
+                )
         for category in self.categories:
             for part in ("mean", "change"):
                 length = len(getattr(category.head, part))

@@ -20,7 +20,7 @@ from edge.policy import Policy
 from edge.replay.pool import JudgeSetup
 from edge.tuning.track import Track
 
-_FORMAT = 2
+_FORMAT = 3
 _ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_reduced", "calm_logits", "jumps_ms")
 
 

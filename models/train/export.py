@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.detect.manifest import (
-    MANIFEST_NAME,
     Calibration,
     Category,
     InputSpec,
@@ -29,6 +27,7 @@ from models.train.cache import CACHE, PLANE, SHORT_SIDE
 from models.train.head import WINDOW_SAMPLES, Head
 from models.train.network import EMBEDDING, Embedder
 from models.train.quantise import quantise
+from models.train.record import write_manifest_file
 from models.train.samples import SIZE
 from models.train.sampling import DELTA_MS, STEP_MS
 
@@ -124,10 +123,5 @@ def write_manifest(
         data_digest=data_digest,
         measured=measured,
     )
-    text = re.sub(
-        r"(?<=\[)[-+.e\d,\s]+(?=\])",
-        lambda numbers: "".join(numbers[0].split()),
-        manifest.model_dump_json(indent=1),
-    )
-    (directory / MANIFEST_NAME).write_text(text + "\n")
+    write_manifest_file(directory, manifest)
     return manifest

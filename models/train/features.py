@@ -6,11 +6,10 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from rich.progress import track
 
-from edge.detect import focus, steady
+from edge.detect import focus, session, steady
 from models.train import samples
 from models.train.cache import CACHE
 from models.train.index import Clip
@@ -25,19 +24,19 @@ def clip_features(
     learnt with them.
     """
     content = graph.read_bytes()
-    preparation = b"".join(Path(module.__file__ or "").read_bytes() for module in (focus, steady, samples))
+    preparation = b"".join(
+        Path(module.__file__ or "").read_bytes() for module in (focus, session, steady, samples)
+    )
     folder = CACHE / f"features-{hashlib.sha256(content + preparation).hexdigest()[:16]}{'-shaken' * shake}"
     folder.mkdir(parents=True, exist_ok=True)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    (name,) = (entry.name for entry in session.get_inputs())
+    opened = session.open_session(content, graph)
+    (name,) = (entry.name for entry in opened.get_inputs())
     features = []
     for clip in track(clips, description=title):
         stored = folder / f"{clip.key}.npy"
         if not stored.exists():
             crops = samples.clip_samples(clip, shake)
-            rows = [session.run(None, {name: crop[None]})[0][0] for crop in crops]
+            rows = [opened.run(None, {name: crop[None]})[0][0] for crop in crops]
             part = stored.with_suffix(".part.npy")
             np.save(part, np.stack(rows))
             part.rename(stored)

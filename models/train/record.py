@@ -1,50 +1,33 @@
-"""``python -m models.train.record``: notes what the shipped model says of fixed synthetic samples."""
+"""``python -m models.train.record``: notes in the manifest what the shipped model says of drawn samples."""
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge.detect import Detector, default_model_directory
-from models.train.index import ROOT
-
-RECORDED = ROOT / "tests" / "models" / "recorded_scores.json"
+from edge.detect import Detector, ModelManifest, default_model_directory, read_manifest
+from edge.detect.manifest import MANIFEST_NAME
+from edge.detect.recorded import recorded_logits
 
 
-def synthetic_samples(height: int, width: int) -> dict[str, NDArray[np.uint8]]:
-    """Samples that every machine draws alike: uint8 ``(3, height, width)`` by name."""
-    random = np.random.default_rng(7)
-    rows, columns = np.mgrid[0:height, 0:width]
-    texture = ((np.sin(rows / 7) + np.cos(columns / 11)) * 50 + 128).astype(np.uint8)
-    still = np.stack([texture] * 3)
-    pan = np.stack([np.roll(texture, 6 * step, axis=1) for step in range(3)])
-    walker, brawl = still.copy(), still.copy()
-    for step in range(3):
-        x = width // 3 + 8 * step
-        walker[step, height // 2 : height // 2 + 60, x : x + 20] = 30
-        for _ in range(12):
-            y = int(random.integers(height // 3, height // 2))
-            x = int(random.integers(width // 3, width // 2))
-            brawl[step, y : y + 30, x : x + 14] = int(random.integers(0, 256))
-    noise = random.integers(0, 256, (3, height, width), dtype=np.uint8)
-    return {"still": still, "pan": pan, "walker": walker, "brawl": brawl, "noise": noise}
+def write_manifest_file(directory: Path, manifest: ModelManifest) -> None:
+    """Writes ``manifest.json`` with each list of numbers on one line."""
+    text = re.sub(
+        r"(?<=\[)[-+.e\d,\s]+(?=\])",
+        lambda numbers: "".join(numbers[0].split()),
+        manifest.model_dump_json(indent=1),
+    )
+    (directory / MANIFEST_NAME).write_text(text + "\n")
 
 
-def recorded_scores(detector: Detector) -> dict[str, float]:
-    """Calibrated per-sample scores of the first category."""
-    samples = synthetic_samples(*detector.input_size)
-    return {name: round(float(detector.infer(planes).scores[0]), 4) for name, planes in samples.items()}
-
-
-def main(target: Path = RECORDED) -> None:
-    """Writes what the shipped model says now."""
-    detector = Detector.load(default_model_directory())
-    content = {"model_sha256": detector.manifest.model.sha256, "scores": recorded_scores(detector)}
-    target.write_text(json.dumps(content, indent=1) + "\n")
+def record(directory: Path) -> None:
+    """Replaces ``recorded`` in the manifest of a model. Raises ModelError where the model does not load."""
+    manifest, _, _ = read_manifest(directory)
+    write_manifest_file(directory, manifest.model_copy(update={"recorded": {}}))
+    detector = Detector.load(directory)
+    recorded = recorded_logits(detector.manifest, detector.infer)
+    write_manifest_file(directory, manifest.model_copy(update={"recorded": recorded}))
 
 
 if __name__ == "__main__":
-    main()
+    record(default_model_directory())

@@ -1,0 +1,71 @@
+"""Drawn samples, and whether a model says the same of them here as where it was exported.
+
+8-bit kernels differ between processors and versions of onnxruntime. A manifest records the model's logits of
+these samples, so that a machine on which the model scores differently is found before it judges anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detect.manifest import DrawnSample, ModelManifest
+from edge.detect.window import SampleScore
+
+TOLERANCE = 0.01
+"""How far a score may be from the recorded one. Rounding alone moves it by up to 0.002."""
+
+Infer = Callable[[NDArray[np.uint8]], SampleScore]
+
+
+def drawn_samples(height: int, width: int) -> dict[DrawnSample, NDArray[np.uint8]]:
+    """Samples that every machine draws alike, whatever its numpy: uint8 ``(3, height, width)`` by name."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    texture = ((np.sin(rows / 7) + np.cos(columns / 11)) * 50 + 128).astype(np.uint8)
+    still = np.stack([texture] * 3)
+    pan = np.stack([np.roll(texture, 6 * step, axis=1) for step in range(3)])
+    walker, brawl = still.copy(), still.copy()
+    draws = iter(_bytes("brawl", 3 * 12 * 3).tolist())
+    for step in range(3):
+        x = width // 3 + 8 * step
+        walker[step, height // 2 : height // 2 + 60, x : x + 20] = 30
+        for _ in range(12):
+            y = height // 3 + next(draws) * (height // 6) // 256
+            x = width // 3 + next(draws) * (width // 6) // 256
+            brawl[step, y : y + 30, x : x + 14] = next(draws)
+    noise = _bytes("noise", 3 * height * width).reshape(3, height, width)
+    return {"still": still, "pan": pan, "walker": walker, "brawl": brawl, "noise": noise}
+
+
+def recorded_logits(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, tuple[float, ...]]:
+    """What the model says of every drawn sample, for ``ModelManifest.recorded``."""
+    samples = drawn_samples(manifest.input.height, manifest.input.width)
+    return {
+        name: tuple(round(float(logit), 4) for logit in infer(planes).logits)
+        for name, planes in samples.items()
+    }
+
+
+def missed_by(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, float]:
+    """How far the scores of recorded samples are from those of their recorded logits, as probabilities.
+
+    One distance a sample, the largest of its categories; none where the manifest records nothing.
+    """
+    if not manifest.recorded:
+        return {}
+    samples = drawn_samples(manifest.input.height, manifest.input.width)
+    distances = {}
+    for name, logits in manifest.recorded.items():
+        recorded = [
+            category.sample.probability(logit)
+            for category, logit in zip(manifest.categories, logits, strict=True)
+        ]
+        distances[name] = float(np.abs(infer(samples[name]).scores - recorded).max())
+    return distances
+
+
+def _bytes(name: str, count: int) -> NDArray[np.uint8]:
+    return np.frombuffer(hashlib.shake_128(name.encode()).digest(count), dtype=np.uint8)
