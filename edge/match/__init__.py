@@ -5,7 +5,10 @@ from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioMatcher
 from edge.match.audio.chromaprint import MISSING, available
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Existing, Updated, Withdrawal
-from edge.match.bank.entry import (
+from edge.match.bank.manifest import BankInfo, bank_files, bank_info, bank_path
+from edge.match.bank.runaway import RunawayGuard
+from edge.match.bank_reload import BackgroundReload
+from edge.match.entry import (
     AudioPrint,
     BankPurpose,
     BankSeverity,
@@ -16,16 +19,13 @@ from edge.match.bank.entry import (
     HashRun,
     Variant,
 )
-from edge.match.bank.incident_bank import INCIDENT_BANK, bank_incident, withdraw_incident
-from edge.match.bank.manifest import BankInfo, bank_files, bank_info, bank_path
-from edge.match.bank.reload import BackgroundReload
-from edge.match.bank.runaway import RunawayGuard
 from edge.match.evasion.variants import VariantSet
 from edge.match.file_matcher import FileLookup, Found, look_up
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
 from edge.match.formats.hash_list_export import write
 from edge.match.formats.hash_lists import HashListFormat, Import, sniff
 from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
+from edge.match.incident_bank import INCIDENT_BANK, bank_incident, withdraw_incident
 from edge.match.matcher import Matcher
 from edge.match.pdq.hasher import Dihedral, PdqHash, PdqHasher
 from edge.match.stream_matcher import FramesLookup, StreamMatcher

@@ -12,7 +12,7 @@ from edge.errors import LimitExceeded
 from edge.match.audio.audio_fingerprint import audio_items_of
 from edge.match.audio.audio_matcher import AudioMatcher
 from edge.match.audio.chromaprint import available
-from edge.match.bank.entry import Candidate
+from edge.match.entry import Candidate
 from edge.match.fingerprint import Progress, frames_of, has_picture
 from edge.match.matcher import Matcher
 from edge.match.stream_matcher import StreamMatcher

@@ -24,7 +24,7 @@ from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.audio.audio_fingerprint import sound_of
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import ITEM_MS, available
-from edge.match.bank.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.evasion.variants import VariantSet, variants_of
 from edge.match.index.hamming import MAX_RADIUS
 from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance

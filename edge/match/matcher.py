@@ -14,7 +14,7 @@ from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank_set import MAX_CANDIDATES, BankSet, stamp_of
-from edge.match.bank.entry import AudioCandidate, BankPurpose, Candidate, Variant
+from edge.match.entry import AudioCandidate, BankPurpose, Candidate, Variant
 from edge.match.evasion.filmed_screen import Quad
 from edge.match.evasion.letterbox import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.evasion.picture_in_picture import panels

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge.match.bank.entry import Candidate
+from edge.match.entry import Candidate
 from edge.match.evasion.filmed_screen import POINTS, Quad, points_of, quads
 from edge.match.evasion.rescan_schedule import NEW_MS, STILL_PAUSE_MS, LookSchedule, Pause, is_still
 from edge.match.pdq.hasher import PdqHash

@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.domain import Signal, SignalSource
 from edge.errors import InvalidInput
-from edge.match.bank.entry import BankPurpose, Candidate
+from edge.match.entry import BankPurpose, Candidate
 
 MIN_SLOPE = 0.5
 MAX_SLOPE = 2.0

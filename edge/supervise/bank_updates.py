@@ -84,7 +84,7 @@ class BankUpdates:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "edge.match.bank.incident_bank",
+            "edge.match.incident_bank",
             str(self._directory),
             incident.id,
             clip,

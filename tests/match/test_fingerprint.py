@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from edge.match import VariantSet, fingerprint, frames_of
-from edge.match.bank.entry import Variant
+from edge.match.entry import Variant
 from edge.match.pdq.hasher import distance
 from tests.conftest import require
 

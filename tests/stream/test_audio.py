@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge.domain import Audio
 from edge.match import available
 from edge.match.audio.chromaprint import Items
-from edge.match.bank.entry import AudioCandidate
+from edge.match.entry import AudioCandidate
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
 from tests.match.audio.sounds import heard_items, melody, write_clip
 

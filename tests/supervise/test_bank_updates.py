@@ -31,7 +31,7 @@ from edge.evidence import write_clip
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.match import INCIDENT_BANK, Bank, BankInfo, Entry, EntryKind, Footage, HashRun
-from edge.match.bank.incident_bank import NICENESS
+from edge.match.incident_bank import NICENESS
 from edge.policy import Policy
 from edge.stream.synthetic import encode
 from edge.supervise.bank_updates import MAX_SPAN_MS, BankUpdates, violation_span_ms
@@ -39,7 +39,7 @@ from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
-from tests.match.bank.test_incident_bank import waves
+from tests.match.test_incident_bank import waves
 
 CARD = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", detail="bank=known hits=3/5")
 
@@ -118,7 +118,7 @@ def banking_now() -> dict[int, int]:
     found = {}
     for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
         try:
-            if b"edge.match.bank.incident_bank" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"edge.match.incident_bank" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found[int(child)] = int(Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[16])
         except OSError:
             continue

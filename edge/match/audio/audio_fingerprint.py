@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import HOP, RATE, Chromaprint, Items
-from edge.match.bank.entry import MAX_SOUND_ITEMS, AudioPrint
+from edge.match.entry import MAX_SOUND_ITEMS, AudioPrint
 
 GAP_MS = 300.0
 """Sound that begins so much earlier or later than what came before it ends does not follow it."""

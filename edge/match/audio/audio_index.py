@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edge.errors import BankError
 from edge.match.audio.audio_similarity import MIN_CHANGE, SHORTEST, AudioHit, Numbers, changes, compare
 from edge.match.audio.chromaprint import ITEM_MS, Items
-from edge.match.bank.entry import AudioPrint
+from edge.match.entry import AudioPrint
 
 KEY_BITS = 20
 TURNS = (0, 8, 16, 24)

@@ -14,7 +14,7 @@ import numpy as np
 from edge.domain import Signal, SignalSource
 from edge.match.audio.audio_similarity import LONGEST
 from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Items
-from edge.match.bank.entry import AudioCandidate, BankPurpose
+from edge.match.entry import AudioCandidate, BankPurpose
 
 ITEM_SPAN_MS = 1000 * (4096 + 19 * HOP) / RATE
 """Sound that one item is made of: 2.7 s."""

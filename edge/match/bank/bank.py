@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.bank.bank_update import BankUpdate, Change, Existing, Stage, Staged, Updated, Withdrawal
-from edge.match.bank.entry import Entry, Footage
 from edge.match.bank.manifest import (
     MAX_MARKED,
     SUFFIX,
@@ -34,6 +33,7 @@ from edge.match.bank.manifest import (
 )
 from edge.match.bank.segment import Segment, open_segment
 from edge.match.bank.segment_builder import SegmentBuilder
+from edge.match.entry import Entry, Footage
 
 COMPACT_AT = 8
 """Segments beyond which adding more merges the small ones."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from edge.errors import BankError, GateError
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank import Bank
-from edge.match.bank.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRun, Variant
 from edge.match.bank.manifest import bank_files
+from edge.match.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRun, Variant
 from edge.match.index.hamming import Codes
 
 MAX_CANDIDATES = 64

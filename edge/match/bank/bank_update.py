@@ -14,10 +14,10 @@ from typing import Protocol
 import numpy as np
 
 from edge.errors import AlreadyExists
-from edge.match.bank.entry import Footage
 from edge.match.bank.manifest import SegmentName
 from edge.match.bank.segment import Segment
 from edge.match.bank.segment_builder import SegmentBuilder, is_plain, plain_bits
+from edge.match.entry import Footage
 from edge.match.index.hamming import codes_of
 
 CHUNK_HASHES = 1 << 19

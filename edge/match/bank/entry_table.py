@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import BankError, InvalidInput
-from edge.match.bank.entry import Entry, EntryKind
 from edge.match.bank.segment_builder import ENTRY_FIELDS
+from edge.match.entry import Entry, EntryKind
 
 _MAX_PARSED = 1024
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.bank.array_file import replace_file
-from edge.match.bank.entry import BankPurpose, BankSeverity
+from edge.match.entry import BankPurpose, BankSeverity
 
 SUFFIX = ".bank"
 FORMAT = 1

@@ -18,10 +18,10 @@ import numpy as np
 from edge.errors import BankError
 from edge.match.audio.audio_index import AudioIndex
 from edge.match.bank import array_file
-from edge.match.bank.entry import Entry, Footage, HashRun, Variant
 from edge.match.bank.entry_table import EntryTable
 from edge.match.bank.manifest import SegmentName
 from edge.match.bank.segment_builder import MAX_CODES, entry_key, plain_bits, plain_entry
+from edge.match.entry import Entry, Footage, HashRun, Variant
 from edge.match.index import multi_index
 from edge.match.index.hamming import Codes, Hits, codes_of, scan
 from edge.match.pdq.hasher import HASH_BYTES

@@ -16,7 +16,7 @@ import numpy as np
 from edge.errors import InvalidInput, LimitExceeded
 from edge.match.audio import audio_index
 from edge.match.bank import array_file
-from edge.match.bank.entry import AudioPrint, Entry, EntryKind, Footage, HashRun
+from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun
 from edge.match.index import multi_index
 from edge.match.index.hamming import Codes, codes_of
 from edge.match.pdq.hasher import HASH_BYTES

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from edge.match.bank.entry import Variant
+from edge.match.entry import Variant
 from edge.match.evasion.homography import homography
 from edge.match.evasion.letterbox import inside_border
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from edge.errors import InvalidInput
-from edge.match.bank.entry import Footage
+from edge.match.entry import Footage
 from edge.match.formats.hash_lists import HashListFormat
 
 CSV_COLUMNS = (

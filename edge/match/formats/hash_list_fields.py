@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge.errors import InvalidInput
-from edge.match.bank.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.pdq.hasher import parse_hex
 
 

@@ -21,8 +21,8 @@ from typing import Any, TextIO
 
 from edge.errors import InvalidInput
 from edge.match.bank.bank_update import Change, Withdrawal
-from edge.match.bank.entry import Entry, EntryKind, Footage, HashRun
 from edge.match.bank.segment_builder import entry_key
+from edge.match.entry import Entry, EntryKind, Footage, HashRun
 from edge.match.fingerprint import MIN_QUALITY, printable
 from edge.match.formats.hash_list_fields import (
     integer,

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.match.bank.entry import Variant
+from edge.match.entry import Variant
 from edge.match.evasion.letterbox import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.evasion.variants import VariantSet, cropped, variants_of
 

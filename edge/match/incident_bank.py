@@ -9,8 +9,8 @@ from pathlib import Path
 from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Withdrawal
-from edge.match.bank.entry import BankSeverity
 from edge.match.bank.manifest import BankInfo
+from edge.match.entry import BankSeverity
 from edge.match.fingerprint import fingerprint
 
 INCIDENT_BANK = "incidents"
@@ -84,7 +84,7 @@ def _create(path: Path, info: BankInfo) -> Bank:
 def main(argv: list[str]) -> int:
     """Bank one incident, at a lower priority than the process that started this one.
 
-    ``python -m edge.match.bank.incident_bank BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``
+    ``python -m edge.match.incident_bank BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``
     """
     os.nice(NICENESS)
     directory, incident_id, clip, category, last_ms, added_ms = argv

@@ -16,7 +16,7 @@ from edge.clock import ManualClock
 from edge.errors import BankError
 from edge.match import BackgroundReload, Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHash
 from edge.match.bank.bank_set import Stamp, stamp_of
-from edge.match.bank.entry import Candidate
+from edge.match.entry import Candidate
 from edge.workers.banks import WorkerBanks
 
 BITS = np.random.default_rng(5).bytes(32)
@@ -84,7 +84,7 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypatch
         assert answers.wait(30)
         return stamp_of(directory)
 
-    monkeypatch.setattr("edge.match.bank.reload.stamp_of", slow)
+    monkeypatch.setattr("edge.match.bank_reload.stamp_of", slow)
     bank.add([image("new")])
     for _ in range(3):
         reload.look()

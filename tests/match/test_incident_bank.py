@@ -18,7 +18,7 @@ from edge.evidence import write_clip
 from edge.match import INCIDENT_BANK, Bank, Footage, Matcher, available, bank_incident, frames_of
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import ITEM_MS, RATE
-from edge.match.bank.entry import Variant
+from edge.match.entry import Variant
 from edge.match.evasion.variants import VariantSet
 from edge.match.fingerprint import MAX_DAMAGED_IN_A_ROW, Damage, fingerprint, length_ms
 from edge.stream.synthetic import EncodedMedia, encode

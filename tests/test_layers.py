@@ -1,0 +1,157 @@
+"""Rooms are layers: an import goes down, never up and never across. Every import counts, also one inside of
+a function or under TYPE_CHECKING.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LAYERS = (
+    "edge.cli",  # the commands
+    "edge.gate_process",
+    "edge.sidecar",  # the composition root
+    "edge.api",  # the servicers
+    "edge.supervise",
+    "edge.config",  # puts together the sections that rooms own
+    "edge.workers",
+    "edge.ingest",  # the reference ingest: a client of the contract
+    "edge.servers",  # ingest servers: hooks and connectors
+    "edge.tuning",
+    "edge.replay",
+    "edge.report",
+    "edge.webhook",
+    "edge.contract",  # generated code and conversions
+    "edge.ledger",
+    "edge.evidence",
+    "edge.stream",
+    "edge.policy_warnings",
+    "edge.detect",
+    "edge.match",
+    "edge.decide",
+    "edge.notices",
+    "edge.ladder",
+    "edge.policy",
+    "edge.intervals",
+    "edge.crash_points",
+    "edge.telemetry",
+    "edge.domain",
+    "edge.clock",
+    "edge.errors",
+    "edge",  # the version
+)
+"""From the top down. A room imports from itself and from the rooms below it."""
+
+MATCH_LAYERS = (
+    "edge.match",  # what other rooms use
+    "edge.match.file_matcher",
+    "edge.match.stream_matcher",
+    "edge.match.bank_reload",
+    "edge.match.matcher",
+    "edge.match.formats",
+    "edge.match.incident_bank",
+    "edge.match.fingerprint",
+    "edge.match.bank",
+    "edge.match.evasion",
+    "edge.match.audio",
+    "edge.match.index",
+    "edge.match.vote",
+    "edge.match.entry",
+    "edge.match.pdq",
+)
+"""The same inside of the biggest room."""
+
+UNTIL_SECTIONS_MOVE = frozenset(
+    {
+        "edge.servers -> edge.config",
+        "edge.servers -> edge.supervise",
+        "edge.webhook -> edge.config",
+        "edge.workers -> edge.config",
+    }
+)
+"""Imports that go up until each room owns its section of the settings."""
+
+
+def _modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted((ROOT / "edge").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_bytes(), str(path))
+    return found
+
+
+def _imports(module: str, tree: ast.Module, names: Mapping[str, object]) -> Iterator[tuple[str, int]]:
+    """Modules of ours that a module imports, with the line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names if _ours(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno}: a relative import hides its layer"
+            if node.module and _ours(node.module):
+                for alias in node.names:
+                    name = f"{node.module}.{alias.name}"
+                    yield (name if name in names else node.module), node.lineno
+
+
+def _ours(name: str) -> bool:
+    return name == "edge" or name.startswith("edge.")
+
+
+def _layer(module: str, layers: tuple[str, ...]) -> str:
+    """The most specific layer that a module is in."""
+    holding = [layer for layer in layers if module == layer or module.startswith(f"{layer}.")]
+    return max(holding, key=len)
+
+
+MODULES = _modules()
+IMPORTS = {name: sorted(set(_imports(name, tree, MODULES))) for name, tree in MODULES.items()}
+
+
+def _upward(layers: tuple[str, ...], inside: str) -> dict[str, list[str]]:
+    """Imports that do not go down: layer -> layer, with the places."""
+    depth = {layer: index for index, layer in enumerate(layers)}
+    wrong: dict[str, list[str]] = {}
+    for module, imported in IMPORTS.items():
+        if module != inside and not module.startswith(f"{inside}."):
+            continue
+        here = _layer(module, layers)
+        for name, line in imported:
+            if name != inside and not name.startswith(f"{inside}."):
+                continue
+            there = _layer(name, layers)
+            if depth[there] < depth[here]:
+                wrong.setdefault(f"{here} -> {there}", []).append(f"{module}:{line} imports {name}")
+    return wrong
+
+
+def test_imports_go_down() -> None:
+    wrong = _upward(LAYERS, "edge")
+    assert {way: places for way, places in wrong.items() if way not in UNTIL_SECTIONS_MOVE} == {}
+    assert wrong.keys() >= UNTIL_SECTIONS_MOVE, "delete those that no longer go up"
+
+
+def test_imports_inside_of_match_go_down() -> None:
+    assert _upward(MATCH_LAYERS, "edge.match") == {}
+
+
+@pytest.mark.parametrize(("layers", "package"), [(LAYERS, "edge"), (MATCH_LAYERS, "edge.match")])
+def test_every_room_is_a_layer_and_every_layer_a_room(layers: tuple[str, ...], package: str) -> None:
+    depth = package.count(".") + 2
+    rooms = {
+        ".".join(name.split(".")[:depth]) for name in MODULES if _layer(name, (package, "edge")) == package
+    }
+    assert rooms == set(layers)
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {name: {other for other, _ in imported if other != name} for name, imported in IMPORTS.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
