@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.dev-stamp
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-serve format protos serve train model-eval bench-admit bench-cut bench-load clean
+.PHONY: help demo test test-matrix check docs docs-serve format protos contract-baseline constraints notices hooks serve train model-eval bench-admit bench-cut bench-load clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,12 +16,12 @@ help: ## Show this list
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(RUN_STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[demo]'
+$(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
 	@touch $@
 
-$(DEV_STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(RUN_STAMP)
 
 demo: $(RUN_STAMP) ## Set up, then the main job: publish, judge, block, cut, refuse
@@ -29,7 +29,7 @@ demo: $(RUN_STAMP) ## Set up, then the main job: publish, judge, block, cut, ref
 
 train: | $(BIN)/python ## Train the detector anew from ../shared/data (hours; resumes where it stopped)
 	$(PYTHON) -m venv .venv-train
-	.venv-train/bin/python -m pip install --quiet -e '.[train,plots]'
+	.venv-train/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,plots]'
 	.venv-train/bin/python -m models.train --compare
 
 model-eval: $(DEV_STAMP) ## The shipped detector: unseen-clip figures with intervals, then the live pipeline on ../shared/data
@@ -42,11 +42,19 @@ serve: $(RUN_STAMP) ## Set up, then run the sidecar with its defaults
 test: $(DEV_STAMP) ## Set up, then all tests
 	$(BIN)/python -m pytest
 
-check: $(DEV_STAMP) ## ruff, mypy --strict, generated code up to date, documentation builds
+# The interpreters of pyenv go first: its shims answer for versions that are not switched on, and then fail.
+PYENV := $(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin))
+test-matrix: $(DEV_STAMP) ## The tests without real servers on Python 3.11, 3.12 and 3.13, those that are installed
+	PATH="$(PYENV):$$PATH" $(BIN)/python -m nox --no-error-on-missing-interpreters
+
+check: $(DEV_STAMP) ## ruff, mypy --strict, contract, generated code and notices up to date, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py --check
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/v1.binpb
+	$(BIN)/python -m docgen.notices --check
 	$(MKDOCS) build --strict --quiet
 
 docs: $(DEV_STAMP) ## Build the documentation into site/
@@ -61,6 +69,21 @@ format: $(DEV_STAMP) ## Format the code
 
 protos: $(DEV_STAMP) ## Regenerate edge/contract/gen from protos/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+
+contract-baseline: $(DEV_STAMP) ## After additions to the contract: later changes must not break these, either
+	$(BIN)/buf breaking --against protos/v1.binpb
+	$(BIN)/buf build --exclude-source-info --output protos/v1.binpb
+
+constraints: | $(BIN)/python ## Resolve constraints.txt anew; UPGRADE=--upgrade takes the newest versions
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-annotate $(UPGRADE) \
+	    --extra dev --extra bench --custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
+
+notices: $(DEV_STAMP) ## Write THIRD_PARTY_NOTICES.md from the installed packages
+	$(BIN)/python -m docgen.notices
+
+hooks: $(DEV_STAMP) ## Check every commit before it is made
+	$(BIN)/pre-commit install
 
 bench-admit: $(DEV_STAMP) ## Latency of Admit under load
 	$(BIN)/python -m benchmarks admit

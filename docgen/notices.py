@@ -1,0 +1,155 @@
+"""`THIRD_PARTY_NOTICES.md`: what edge-gate needs to run, under which licences, from the installed packages.
+
+`python -m docgen.notices` writes it. `--check` fails where a package or a licence is missing from it or has
+changed; versions are left out, so that an update of a package does not make it stale. `--texts FILE` writes
+the full licence texts, for whoever passes the packages on, as in a container image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from docgen.markdown import cell, table
+
+TARGET = Path(__file__).resolve().parent.parent / "THIRD_PARTY_NOTICES.md"
+PACKAGE = "edge-gate"
+EXTRAS = ("postgresql",)
+"""The extras that a gate in service uses; the others are for demonstrations and development."""
+
+_LINKS = ("source", "source code", "repository", "homepage", "documentation")
+_LIBRARY = re.compile(r"\.libs/lib([\w+-]+?)(?:-[0-9a-f]{8}){0,2}\.so")
+_TEXT = re.compile(r"(?:^|/)(?:LICEN[CS]E|COPYING|NOTICE|ThirdPartyNotices)[^/]*$", re.IGNORECASE)
+_INTRODUCTION = """\
+# Third-party notices
+
+`make notices` writes this file from the installed packages. edge-gate itself is under Apache-2.0.
+
+The packages below are installed beside edge-gate; none of their code is in its own package.
+Each brings its licence text along. `python -m docgen.notices --texts FILE` writes all texts to one file.
+
+The detector's weights (`models/`) are trained from EfficientNet-Lite0, which is under Apache-2.0.
+"""
+_LIBRARIES = """\
+## Native libraries inside these packages
+
+The binary packages for Linux hold these libraries. x264 and x265 inside `av` are under GPL-2.0-or-later; the
+FFmpeg libraries there are under LGPL-3.0-or-later. Whoever passes on an image with `av` in it passes on these
+libraries, too.
+"""
+
+
+def required(name: str = PACKAGE, extras: tuple[str, ...] = EXTRAS) -> dict[str, Distribution]:
+    """Every package that ``name`` needs with ``extras``, whatever needs it, by canonical name.
+
+    Raises PackageNotFoundError where one is not installed.
+    """
+    found: dict[str, Distribution] = {}
+    waiting: list[tuple[str, tuple[str, ...]]] = [(name, extras)]
+    while waiting:
+        each, wanted = waiting.pop()
+        for line in distribution(each).requires or ():
+            requirement = Requirement(line)
+            marker = requirement.marker
+            if marker and not any(marker.evaluate({"extra": extra}) for extra in ("", *wanted)):
+                continue
+            key = canonicalize_name(requirement.name)
+            if key not in found:
+                found[key] = distribution(requirement.name)
+                waiting.append((requirement.name, tuple(requirement.extras)))
+    return dict(sorted(found.items()))
+
+
+def licence(package: Distribution) -> str:
+    """Its licence as its metadata states it: the SPDX expression, the short text, or the classifiers."""
+    stated = _stated(package, "License-Expression") or _stated(package, "License")
+    if stated and len(stated) <= 80 and "\n" not in stated:
+        return stated
+    classifiers = package.metadata.get_all("Classifier") or []
+    named = [each.rpartition(" :: ")[2] for each in classifiers if each.startswith("License ::")]
+    return ", ".join(named) or "not stated"
+
+
+def _stated(package: Distribution, field: str) -> str:
+    return str((package.metadata.get_all(field) or [""])[0])
+
+
+def _link(package: Distribution) -> str:
+    links = {}
+    for line in package.metadata.get_all("Project-URL") or []:
+        label, _, url = line.partition(",")
+        links[label.strip().lower()] = url.strip()
+    preferred = (links[label] for label in _LINKS if label in links)
+    return next(preferred, _stated(package, "Home-page"))
+
+
+def _rows(packages: dict[str, Distribution]) -> list[tuple[str, str]]:
+    return [(name, cell(licence(package))) for name, package in packages.items()]
+
+
+def _libraries(package: Distribution) -> list[str]:
+    return sorted({match[1] for path in package.files or () if (match := _LIBRARY.search(str(path)))})
+
+
+def notices(packages: dict[str, Distribution]) -> str:
+    """The whole file."""
+    rows = [(name, stated, _link(packages[name])) for name, stated in _rows(packages)]
+    held = [(name, ", ".join(libraries)) for name, p in packages.items() if (libraries := _libraries(p))]
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            "## Packages\n",
+            table(("Package", "Licence", "Source"), rows),
+            _LIBRARIES,
+            table(("Package", "Libraries"), held),
+        ]
+    )
+
+
+def stale(text: str, packages: dict[str, Distribution]) -> list[str]:
+    """What ``text`` lacks or has too many: a line for each package, empty where it is current."""
+    written = dict(re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+) \| [^|]*\|$", text, re.MULTILINE))
+    current = dict(_rows(packages))
+    changed = {n for n in written.keys() | current.keys() if written.get(n) != current.get(n)}
+    return [f"{n}: written {written.get(n)}, installed {current.get(n)}" for n in sorted(changed)]
+
+
+def _texts(packages: dict[str, Distribution]) -> Iterator[str]:
+    for name, package in packages.items():
+        yield f"{'=' * 80}\n{name} {package.version}: {licence(package)}\n{'=' * 80}\n"
+        for path in package.files or ():
+            if _TEXT.search(str(path)):
+                yield f"--- {path.name}\n{path.read_text(encoding='utf-8')}\n"
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--check", action="store_true")
+    arguments.add_argument("--texts", type=Path, metavar="FILE")
+    options = arguments.parse_args()
+    try:
+        packages = required()
+    except PackageNotFoundError as error:
+        print(f"{error.name} is not installed: run `make notices`", file=sys.stderr)
+        return 1
+    if options.texts:
+        options.texts.write_text("".join(_texts(packages)), encoding="utf-8")
+    elif options.check:
+        problems = stale(TARGET.read_text(encoding="utf-8"), packages)
+        if problems:
+            print(f"{TARGET.name} is out of date, run `make notices`:", *problems, sep="\n", file=sys.stderr)
+            return 1
+    else:
+        TARGET.write_text(notices(packages), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
