@@ -287,7 +287,7 @@ def _voted(samples: list[Looked], scene: str) -> tuple[int | None, bool]:
     for replayed.sample in samples:
         sample = replayed.sample
         for signal in vote.add(sample.at_ms, lookup.query(sample.at_ms, sample.luma)):
-            bank = signal.detail.split(" ", 1)[0].removeprefix("bank=")
+            bank = signal.bank or ""
             if _scene(str(signal.entry)) != scene:
                 wrong = True
             elif bank == KNOWN and found_ms is None:

@@ -63,9 +63,31 @@ class Tier(StrEnum):
 
 
 class SignalSource(StrEnum):
+    """Who says it."""
+
     DETECT = "detect"
     MATCH = "match"
     AUDIO = "sound"
+    UNKNOWN = "unknown"
+    """A newer gate wrote a word that this one does not know. Nothing is decided on it."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> SignalSource:
+        return cls.UNKNOWN
+
+
+class BankSeverity(StrEnum):
+    """How grave the footage of a bank is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @classmethod
+    def of(cls, word: str) -> BankSeverity | None:
+        """None for an empty word, and for one of a newer gate."""
+        return next((severity for severity in cls if severity.value == word), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +169,13 @@ class Signal:
     entry: str | None = None
     """Bank entry (match)."""
     detail: str = ""
+    """Free text for people. Nothing is decided on it."""
+    bank: str | None = None
+    """Name of the entry's bank (match)."""
+    severity: BankSeverity | None = None
+    """Of that bank (match)."""
+    at_most: Action = Action.CUT
+    """The most that it may ask for: FLAG where its bank only asks for people, or its entry is quarantined."""
 
 
 @dataclass(frozen=True, slots=True)

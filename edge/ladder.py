@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.domain import PERMANENT_MS, Incident, Severity, SignalSource, Strike, Verdict
+from edge.domain import PERMANENT_MS, BankSeverity, Incident, Severity, SignalSource, Strike, Verdict
 from edge.policy import LadderPolicy, Policy, ReviewPolicy, StrikeScope, UnreviewedOutcome
-
-SEVERE_BANK = "severity=critical"
-"""Word in a match signal's detail: its bank is of the highest severity."""
 
 
 class Sanction(BaseModel):
@@ -52,7 +49,7 @@ def severity_of(verdict: Verdict, policy: Policy) -> Severity:
         return Severity.SEVERE
     deciding = verdict.signals[0] if verdict.signals else None
     matched = deciding is not None and deciding.source is SignalSource.MATCH and by_match(verdict)
-    if matched and deciding is not None and SEVERE_BANK in deciding.detail.split():
+    if matched and deciding is not None and deciding.severity is BankSeverity.CRITICAL:
         return Severity.SEVERE
     return Severity.NORMAL
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edge.domain import (
     PERMANENT_MS,
     Action,
+    BankSeverity,
     Incident,
     Publish,
     Severity,
@@ -258,10 +259,11 @@ def incident(category: str, reason: str, *signals: Signal, app: str = "live") ->
 
 
 @pytest.mark.parametrize(
-    ("bank", "severity"), [("severity=critical", "severe"), ("severity=high", "normal"), ("", "normal")]
+    ("bank", "severity"),
+    [(BankSeverity.CRITICAL, "severe"), (BankSeverity.HIGH, "normal"), (None, "normal")],
 )
-def test_severity_of_the_bank_that_matched(bank: str, severity: str) -> None:
-    match = Signal(SignalSource.MATCH, "known", 1, 0.9, 3, "e1", f"bank=b hits=3/5 {bank}")
+def test_severity_of_the_bank_that_matched(bank: BankSeverity | None, severity: str) -> None:
+    match = Signal(SignalSource.MATCH, "known", 1, 0.9, 3, "e1", bank="b", severity=bank)
     detect = Signal(SignalSource.DETECT, "fight", 1, 0.9)
     assert sanction_of(Policy(), incident("known", "match", match, detect)).severity == severity
     # What the detector decided is not heavier because a bank had an opinion, too.

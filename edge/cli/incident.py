@@ -66,6 +66,9 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
                 "score": signal.score,
                 "distance": None if signal.distance < 0 else signal.distance,
                 "entry": signal.entry or None,
+                "bank": signal.bank or None,
+                "severity": signal.severity or None,
+                "at_most": _ACTIONS.get(signal.at_most),
                 "detail": signal.detail,
             }
             for signal in verdict.signals

@@ -9,6 +9,7 @@ from edge.domain import (
     Appeal,
     AppealState,
     Audio,
+    BankSeverity,
     Block,
     Incident,
     IncidentState,
@@ -125,6 +126,9 @@ def signal_to_proto(signal: Signal) -> gate_pb2.Signal:
         distance=-1 if signal.distance is None else signal.distance,
         entry=signal.entry or "",
         detail=signal.detail,
+        bank=signal.bank or "",
+        severity=signal.severity or "",
+        at_most=_ACTION[signal.at_most],
     )
 
 
@@ -137,7 +141,17 @@ def signal_from_proto(message: gate_pb2.Signal) -> Signal:
         distance=None if message.distance < 0 else message.distance,
         entry=message.entry or None,
         detail=message.detail,
+        bank=message.bank or None,
+        severity=BankSeverity.of(message.severity),
+        at_most=_at_most(message.at_most),
     )
+
+
+def _at_most(number: gate_pb2.Action.ValueType) -> Action:
+    """CUT where nothing is said; FLAG where it is not understood, which is no leave to cut."""
+    if number == gate_pb2.ACTION_UNSPECIFIED:
+        return Action.CUT
+    return _FROM_ACTION.get(number, Action.FLAG)
 
 
 def verdict_to_proto(verdict: Verdict) -> gate_pb2.Verdict:

@@ -19,9 +19,6 @@ from edge.decide.suspicion import Suspicion
 from edge.domain import Action, Signal, SignalSource
 from edge.policy import Mode, Policy
 
-AT_MOST_FLAG = "at_most=flag"
-"""Word in a match signal's detail: its bank entry may ask a person to look, and not cut."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -150,7 +147,7 @@ class Decider:
     def _match_action(self, signal: Signal) -> Action:
         match = self._policy.match
         action = match.sound_action if signal.source is SignalSource.AUDIO else match.action
-        if action is Action.CUT and AT_MOST_FLAG in signal.detail.split():
+        if action is Action.CUT and signal.at_most is not Action.CUT:
             return Action.FLAG
         return action
 

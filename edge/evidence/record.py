@@ -4,9 +4,9 @@ Schema ``edge.incident/1``, an object with
 ``schema, id, stream_id, created_wall_ms, state``,
 ``publish`` {server, connection, app, name, broadcaster, address, attributes},
 ``verdict`` {action, category, reason, score, pts_ms, cleared_pts_ms, policy_version, model_digest, shadow,
-latency_ms, signals: [{source, category, pts_ms, score, distance, entry, detail}], ``trace`` (null, or the
-deciding sample's way: arrival_wall_ms, and in milliseconds since then decoded_ms, converted_ms, taken_ms,
-detected_ms, hashed_ms, decided_ms)},
+latency_ms, signals: [{source, category, pts_ms, score, distance, entry, bank, severity, at_most, detail}],
+``trace`` (null, or when the deciding sample passed each stage: arrival_wall_ms, and in milliseconds since
+then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by}, and
 ``clip`` (file name, or null). ``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time.
 Values of attributes that look like secrets are masked.
@@ -94,5 +94,8 @@ def _signal(signal: Signal) -> dict[str, Any]:
         "score": signal.score,
         "distance": signal.distance,
         "entry": signal.entry,
+        "bank": signal.bank,
+        "severity": signal.severity and signal.severity.value,
+        "at_most": signal.at_most.value,
         "detail": signal.detail,
     }

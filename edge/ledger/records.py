@@ -10,6 +10,7 @@ from edge.domain import (
     Action,
     Appeal,
     AppealState,
+    BankSeverity,
     Block,
     Incident,
     IncidentState,
@@ -24,6 +25,8 @@ from edge.domain import (
     Verdict,
 )
 
+_ACTIONS = frozenset(action.value for action in Action)
+
 
 def verdict_to_json(verdict: Verdict) -> str:
     """Everything that led to it, so that whoever reads the incident can replay it."""
@@ -31,13 +34,34 @@ def verdict_to_json(verdict: Verdict) -> str:
 
 
 def verdict_from_json(text: str) -> Verdict:
-    values = json.loads(text)
-    signals = tuple(
-        Signal(**{**signal, "source": SignalSource(signal["source"])}) for signal in values.pop("signals")
-    )
-    # A verdict of an earlier version has none.
-    trace = Trace(**values["trace"]) if values.get("trace") else None
+    """Reads what any version wrote: what is not there has its default, what is not known is left out."""
+    values = _known(Verdict, json.loads(text))
+    signals = tuple(_signal_from(signal) for signal in values.pop("signals"))
+    trace = Trace(**_known(Trace, values["trace"])) if values.get("trace") else None
     return Verdict(**{**values, "action": Action(values["action"]), "signals": signals, "trace": trace})
+
+
+def _signal_from(stored: dict[str, Any]) -> Signal:
+    values = _known(Signal, stored)
+    typed = {name: values[name] for name in ("bank", "severity", "at_most") if name in values}
+    if not typed:  # as an earlier version wrote it: in words only
+        typed = dict(word.partition("=")[::2] for word in values.get("detail", "").split() if "=" in word)
+    at_most = typed.get("at_most", Action.CUT.value)
+    return Signal(
+        **{
+            **values,
+            "source": SignalSource(values["source"]),
+            "bank": typed.get("bank"),
+            "severity": BankSeverity.of(typed.get("severity") or ""),
+            # A word of a newer gate is not taken for leave to cut.
+            "at_most": Action(at_most) if at_most in _ACTIONS else Action.FLAG,
+        }
+    )
+
+
+def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that only a newer gate knows."""
+    return {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
 
 
 def incident_to_row(incident: Incident) -> dict[str, Any]:

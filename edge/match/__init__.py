@@ -1,5 +1,6 @@
 """Known footage: PDQ on luma, exact search over banks, temporal voting."""
 
+from edge.domain import BankSeverity
 from edge.match.audio.audio_fingerprint import AudioFingerprinter, AudioItems, audio_items_of
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioMatcher
 from edge.match.audio.chromaprint import MISSING, available
@@ -11,7 +12,6 @@ from edge.match.bank_reload import BackgroundReload
 from edge.match.entry import (
     AudioPrint,
     BankPurpose,
-    BankSeverity,
     Candidate,
     Entry,
     EntryKind,

@@ -8,6 +8,7 @@ from enum import IntEnum, StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from edge.domain import Action, BankSeverity
 from edge.errors import InvalidInput, LimitExceeded
 from edge.match.pdq.hasher import HASH_BYTES
 
@@ -38,12 +39,9 @@ class BankPurpose(StrEnum):
     INVESTIGATE = "investigate"
     """A match asks for a person, never for a cut."""
 
-
-class BankSeverity(StrEnum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
+    def at_most(self, *, quarantined: bool) -> Action:
+        """The most that a match with an entry may ask for. ``quarantined``: the entry is a runaway."""
+        return Action.FLAG if quarantined or self is not BankPurpose.VIOLATING else Action.CUT
 
 
 class Variant(IntEnum):

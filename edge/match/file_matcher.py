@@ -110,8 +110,8 @@ def _heard(path: Path, matcher: Matcher) -> Iterator[Signal]:
 
 
 def _note(found: dict[tuple[str, str, SignalSource], Found], signal: Signal) -> None:
-    bank = signal.detail.split(" ", 1)[0].removeprefix("bank=")
-    entry, distance = signal.entry or "", -1 if signal.distance is None else signal.distance
+    bank, entry = signal.bank or "", signal.entry or ""
+    distance = -1 if signal.distance is None else signal.distance
     one = Found(entry, bank, signal.category, signal.pts_ms, distance, 0, signal.detail, signal.source)
     one = found.setdefault((bank, entry, signal.source), one)
     one.samples += 1

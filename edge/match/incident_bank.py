@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from edge.domain import BankSeverity
 from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Withdrawal
 from edge.match.bank.manifest import BankInfo
-from edge.match.entry import BankSeverity
 from edge.match.fingerprint import fingerprint
 
 INCIDENT_BANK = "incidents"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.domain import Signal, SignalSource
+from edge.domain import Action, Signal, SignalSource
 from edge.errors import InvalidInput
-from edge.match.entry import BankPurpose, Candidate
+from edge.match.entry import Candidate
 
 MIN_SLOPE = 0.5
 MAX_SLOPE = 2.0
@@ -62,8 +62,8 @@ class MatchVote:
         """Take in the candidates of the newest sample; the matches that count now, nearest first.
 
         Media time that goes back starts the vote anew. Only an entry that the newest sample shows can
-        count. ``detail`` of a signal is ``bank=… hits=3/5 offset_ms=… slope=… distances=… variant=…
-        severity=…``, with ``at_most=flag`` where the entry may not cut.
+        count. ``detail`` of a signal, for people, is ``bank=… hits=3/5 offset_ms=… slope=… distances=…
+        variant=… severity=…``, with ``at_most=flag`` where the entry may not cut.
         """
         if self._samples and pts_ms < self._samples[-1][0]:
             self.reset()
@@ -133,8 +133,9 @@ class MatchVote:
             detail += [f"offset_ms={line.offset_ms:.0f}", f"slope={line.slope:.2f}"]
         detail.append(f"distances={','.join(str(c.distance) for c in line.on)}")
         detail += [f"variant={newest.variant}", f"severity={newest.severity.value}"]
-        if newest.quarantined or newest.opinion is not BankPurpose.VIOLATING:
-            detail.append("at_most=flag")
+        at_most = newest.opinion.at_most(quarantined=newest.quarantined)
+        if at_most is not Action.CUT:
+            detail.append(f"at_most={at_most.value}")
         return Signal(
             source=SignalSource.MATCH,
             category=newest.label,
@@ -143,4 +144,7 @@ class MatchVote:
             distance=nearest,
             entry=newest.entry,
             detail=" ".join(detail),
+            bank=newest.bank,
+            severity=newest.severity,
+            at_most=at_most,
         )

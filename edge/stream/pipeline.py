@@ -134,7 +134,8 @@ class StreamPipeline:
         self._suspicious = False
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
-        self._sounds: dict[str, Signal] = {}
+        self._sounds: dict[tuple[str | None, str | None], Signal] = {}
+        """By bank and entry."""
         """Known sound since the newest judged sample, by entry: the last of each."""
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
@@ -312,7 +313,7 @@ class StreamPipeline:
     def hear(self, signals: tuple[Signal, ...]) -> None:
         """Known sound of the stream; it is decided upon with the next sample."""
         for signal in signals:
-            self._sounds[f"{signal.detail.split(' ', 1)[0]} {signal.entry}"] = signal
+            self._sounds[signal.bank, signal.entry] = signal
 
     def judge(self, sample: Sample) -> Judgement:
         """Detect, match and decide on one sample."""

@@ -120,7 +120,7 @@ class BankUpdates:
         One whose sound runs away is only reported: its picture must not get by because many play its music.
         """
         for signal in signals:
-            bank = _bank_of(signal)
+            bank = signal.bank
             if signal.source is SignalSource.DETECT or signal.entry is None or bank is None:
                 continue
             path = self._directory / bank
@@ -171,10 +171,6 @@ async def _asked(incident: Incident, stands: Stands) -> bool:
             error=str(error),
         )
         return False
-
-
-def _bank_of(signal: Signal) -> str | None:
-    return next((word[5:] for word in signal.detail.split() if word.startswith("bank=")), None)
 
 
 def _quarantine(path: Path, entry: str) -> None:

@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "15fd48dd61d245c04906a16db988bdb5b78fb586faf72277602707f8cacf721f",
+    "gate": "cda4e28315c1a761faea742a41f588f165a6b004bd441c9cb6e099a6d9aa84c4",
     "operator": "8de54ede3ed7b9d978f58ea4047749faaf7a6018811f0fb1cb104bc2f6151f97",
 }
 

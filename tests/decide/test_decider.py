@@ -26,8 +26,8 @@ def detect(score: float, pts_ms: int, category: str = "fight") -> Signal:
     return Signal(SignalSource.DETECT, category, pts_ms, score)
 
 
-def match(pts_ms: int, entry: str = "e1", detail: str = "") -> Signal:
-    return Signal(SignalSource.MATCH, "known", pts_ms, 0.95, distance=12, entry=entry, detail=detail)
+def match(pts_ms: int, entry: str = "e1", at_most: Action = Action.CUT) -> Signal:
+    return Signal(SignalSource.MATCH, "known", pts_ms, 0.95, distance=12, entry=entry, at_most=at_most)
 
 
 def run(decider: Decider, scores: list[float], step_ms: int = 200, start_ms: int = 0) -> list[Decision]:
@@ -111,8 +111,14 @@ def test_match_asks_for_what_the_policy_says(asked: Action) -> None:
 
 def test_entry_that_may_only_flag_does_not_cut() -> None:
     decider = Decider(policy())
-    found = match(0, detail="bank=b hits=3/5 at_most=flag")
+    found = match(0, at_most=Action.FLAG)
     assert decider.decide((found,), 0, near_match=True).action is Action.FLAG
+
+
+def test_words_for_people_decide_nothing() -> None:
+    decider = Decider(policy())
+    found = replace(match(0), detail="bank=b hits=3/5 at_most=flag")
+    assert decider.decide((found,), 0, near_match=True).action is Action.CUT
 
 
 def test_matching_switched_off_decides_nothing() -> None:
@@ -222,8 +228,8 @@ def test_at_most_one_flag_an_episode(case: list[tuple[float, int, bool, bool]]) 
             flagged = True
 
 
-def sound(pts_ms: int, entry: str = "e1", detail: str = "") -> Signal:
-    return Signal(SignalSource.AUDIO, "known", pts_ms, 0.95, entry=entry, detail=detail)
+def sound(pts_ms: int, entry: str = "e1", at_most: Action = Action.CUT) -> Signal:
+    return Signal(SignalSource.AUDIO, "known", pts_ms, 0.95, entry=entry, at_most=at_most)
 
 
 def test_known_sound_asks_for_a_person_once_an_entry() -> None:
@@ -236,14 +242,19 @@ def test_known_sound_asks_for_a_person_once_an_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "detail", "done"),
-    [("cut", "", "c"), ("cut", "bank=b at_most=flag", "f"), ("pass", "", "p"), ("flag", "", "f")],
+    ("asked", "at_most", "done"),
+    [
+        ("cut", Action.CUT, "c"),
+        ("cut", Action.FLAG, "f"),
+        ("pass", Action.CUT, "p"),
+        ("flag", Action.CUT, "f"),
+    ],
 )
-def test_the_policy_says_what_known_sound_asks_for(asked: str, detail: str, done: str) -> None:
+def test_the_policy_says_what_known_sound_asks_for(asked: str, at_most: Action, done: str) -> None:
     decider = Decider(policy(match={"sound_action": asked}))
-    assert actions([decider.decide((sound(0, detail=detail),), 0)]) == done
+    assert actions([decider.decide((sound(0, at_most=at_most),), 0)]) == done
     off = Decider(policy(match={"sound_action": asked, "enabled": False}))
-    assert actions([off.decide((sound(0, detail=detail),), 0)]) == "p"
+    assert actions([off.decide((sound(0, at_most=at_most),), 0)]) == "p"
 
 
 def test_a_flag_for_sound_does_not_take_the_place_of_the_cut_for_the_picture() -> None:

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.domain import SignalSource
+from edge.domain import Action, BankSeverity, SignalSource
 from edge.errors import InvalidInput
-from edge.ladder import SEVERE_BANK
-from edge.match import BankPurpose, BankSeverity, Candidate, MatchVote
+from edge.match import BankPurpose, Candidate, MatchVote
 
 
 def at(entry: str, timestamp_ms: int | None, distance: int = 10, **more: object) -> Candidate:
@@ -125,13 +124,16 @@ def test_entries_that_may_not_cut_say_so() -> None:
     for candidate in (at("i", None, opinion=BankPurpose.INVESTIGATE), at("i", None, quarantined=True)):
         vote = MatchVote(1, 1)
         (signal,) = vote.add(0, [candidate])
+        assert signal.at_most is Action.FLAG
         assert signal.detail.endswith("at_most=flag")
 
 
 def test_a_signal_carries_the_severity_of_its_bank() -> None:
     (signal,) = MatchVote(1, 1).add(0, [at("i", None, severity=BankSeverity.CRITICAL)])
-    assert SEVERE_BANK in signal.detail.split()
+    assert signal.severity is BankSeverity.CRITICAL
+    assert "severity=critical" in signal.detail.split()
     (signal,) = MatchVote(1, 1).add(0, [at("i", None)])
+    assert (signal.severity, signal.at_most) == (BankSeverity.HIGH, Action.CUT)
     assert "severity=high" in signal.detail.split()
 
 

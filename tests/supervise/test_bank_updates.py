@@ -41,7 +41,7 @@ from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 from tests.match.test_incident_bank import waves
 
-CARD = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", detail="bank=known hits=3/5")
+CARD = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", bank="known")
 
 
 def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_is_no_match_of_a_bank_that_is_there_is_not_counted(tmp_path: Path)
     changed = list[None]()
     known = BankUpdates(tmp_path, Metrics(), ManualClock(), lambda: changed.append(None))
     detected = Signal(SignalSource.DETECT, "fight", 0, 0.9)
-    gone = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", detail="bank=gone hits=3/5")
+    gone = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", bank="gone")
 
     async def matched() -> None:
         for stream in ("st_1", "st_2", "st_3"):
@@ -226,7 +226,7 @@ async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableL
     metrics, clock, tasks = Metrics(), SystemClock(), Tasks()
     executor = LedgerExecutor(metrics, lambda: ledger.away)
     state: Any = SimpleNamespace(
-        executor=executor, people=ledger.patient(5000), clock=clock, policy=Policy(), ledger=ledger
+        executor=executor, operator_ledger=ledger.patient(5000), clock=clock, policy=Policy(), ledger=ledger
     )
     operating: Any = SimpleNamespace(blocks_changed=lambda *blocks: None)
     known = BankUpdates(tmp_path / "banks", metrics, clock, lambda: None)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x64ge/gate/v1/gate.proto\x12\x0c\x65\x64ge.gate.v1\"\xe6\x01\n\x0c\x41\x64mitRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x13\n\x0b\x62roadcaster\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12>\n\nattributes\x18\x07 \x03(\x0b\x32*.edge.gate.v1.AdmitRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x07Message\x12\n\n\x02\x65n\x18\x01 \x01(\t\x12\n\n\x02\x61r\x18\x02 \x01(\t\"\xf8\x01\n\rAdmitResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12(\n\x06reason\x18\x03 \x01(\x0e\x32\x18.edge.gate.v1.ReasonCode\x12\x1d\n\x15\x62locked_until_wall_ms\x18\x04 \x01(\x03\x12&\n\x07message\x18\x05 \x01(\x0b\x32\x15.edge.gate.v1.Message\x12+\n\nwatch_mode\x18\x06 \x01(\x0e\x32\x17.edge.gate.v1.WatchMode\x12\x10\n\x08\x62lock_id\x18\x07 \x01(\t\x12\x13\n\x0bprovisional\x18\x08 \x01(\x08\"@\n\tWatchOpen\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\x12\x11\n\textradata\x18\x03 \x01(\x0c\"L\n\nAccessUnit\x12\x0e\n\x06pts_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x64ts_ms\x18\x02 \x01(\x03\x12\x10\n\x08keyframe\x18\x03 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\")\n\tAudioUnit\x12\x0e\n\x06pts_ms\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"V\n\nAudioUnits\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x11\n\textradata\x18\x02 \x01(\x0c\x12&\n\x05units\x18\x03 \x03(\x0b\x32\x17.edge.gate.v1.AudioUnit\"\x1a\n\x08WatchEnd\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xc5\x01\n\x0cWatchRequest\x12\'\n\x04open\x18\x01 \x01(\x0b\x32\x17.edge.gate.v1.WatchOpenH\x00\x12/\n\x0b\x61\x63\x63\x65ss_unit\x18\x02 \x01(\x0b\x32\x18.edge.gate.v1.AccessUnitH\x00\x12%\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x16.edge.gate.v1.WatchEndH\x00\x12)\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x18.edge.gate.v1.AudioUnitsH\x00\x42\t\n\x07request\"z\n\x06Signal\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x0e\n\x06pts_ms\x18\x03 \x01(\x03\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x10\n\x08\x64istance\x18\x05 \x01(\x05\x12\r\n\x05\x65ntry\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\"\x81\x03\n\x07Verdict\x12$\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x14.edge.gate.v1.Action\x12\x0e\n\x06pts_ms\x18\x02 \x01(\x03\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12%\n\x07signals\x18\x06 \x03(\x0b\x32\x14.edge.gate.v1.Signal\x12\x16\n\x0epolicy_version\x18\x07 \x01(\x03\x12\x14\n\x0cmodel_digest\x18\x08 \x01(\t\x12\x12\n\nlatency_ms\x18\t \x01(\x01\x12&\n\x07message\x18\n \x01(\x0b\x32\x15.edge.gate.v1.Message\x12\x13\n\x0bincident_id\x18\x0b \x01(\t\x12\x1d\n\x15\x62locked_until_wall_ms\x18\x0c \x01(\x03\x12+\n\rshadow_action\x18\r \x01(\x0e\x32\x14.edge.gate.v1.Action\x12\x1d\n\x15\x62locked_provisionally\x18\x0e \x01(\x08\"j\n\nTierChange\x12$\n\x04tier\x18\x01 \x01(\x0e\x32\x16.edge.gate.v1.TierKind\x12 \n\x18needed_after_keyframe_ms\x18\x02 \x01(\x03\x12\x14\n\x0c\x61udio_wanted\x18\x03 \x01(\x08\"9\n\x08\x44\x65graded\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"0\n\x06Opened\x12&\n\x04tier\x18\x01 \x01(\x0b\x32\x18.edge.gate.v1.TierChange\"\xdb\x01\n\rWatchResponse\x12\x16\n\x0e\x63leared_pts_ms\x18\x01 \x01(\x03\x12&\n\x06opened\x18\x02 \x01(\x0b\x32\x14.edge.gate.v1.OpenedH\x00\x12(\n\x07verdict\x18\x03 \x01(\x0b\x32\x15.edge.gate.v1.VerdictH\x00\x12(\n\x04tier\x18\x04 \x01(\x0b\x32\x18.edge.gate.v1.TierChangeH\x00\x12*\n\x08\x64\x65graded\x18\x05 \x01(\x0b\x32\x16.edge.gate.v1.DegradedH\x00\x42\n\n\x08response\"/\n\rAttachRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\"2\n\rDetachRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x10\n\x0e\x44\x65tachResponse\">\n\x11\x43onfirmCutRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63losed_wall_ms\x18\x02 \x01(\x03\",\n\x12\x43onfirmCutResponse\x12\x16\n\x0etime_to_cut_ms\x18\x01 \x01(\x01*\xad\x01\n\nReasonCode\x12\x1b\n\x17REASON_CODE_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_CODE_ADMITTED\x10\x01\x12\x17\n\x13REASON_CODE_BLOCKED\x10\x02\x12\x18\n\x14REASON_CODE_CAPACITY\x10\x03\x12\x1b\n\x17REASON_CODE_LEDGER_DOWN\x10\x04\x12\x18\n\x14REASON_CODE_DRAINING\x10\x05*Q\n\tWatchMode\x12\x1a\n\x16WATCH_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fWATCH_MODE_PUSH\x10\x01\x12\x13\n\x0fWATCH_MODE_PULL\x10\x02*R\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43TION_PASS\x10\x01\x12\x0f\n\x0b\x41\x43TION_FLAG\x10\x02\x12\x0e\n\nACTION_CUT\x10\x03*N\n\x08TierKind\x12\x19\n\x15TIER_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eTIER_KIND_CALM\x10\x01\x12\x13\n\x0fTIER_KIND_ALERT\x10\x02\x32\xea\x02\n\x04Gate\x12@\n\x05\x41\x64mit\x12\x1a.edge.gate.v1.AdmitRequest\x1a\x1b.edge.gate.v1.AdmitResponse\x12\x44\n\x05Watch\x12\x1a.edge.gate.v1.WatchRequest\x1a\x1b.edge.gate.v1.WatchResponse(\x01\x30\x01\x12\x44\n\x06\x41ttach\x12\x1b.edge.gate.v1.AttachRequest\x1a\x1b.edge.gate.v1.WatchResponse0\x01\x12\x43\n\x06\x44\x65tach\x12\x1b.edge.gate.v1.DetachRequest\x1a\x1c.edge.gate.v1.DetachResponse\x12O\n\nConfirmCut\x12\x1f.edge.gate.v1.ConfirmCutRequest\x1a .edge.gate.v1.ConfirmCutResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x64ge/gate/v1/gate.proto\x12\x0c\x65\x64ge.gate.v1\"\xe6\x01\n\x0c\x41\x64mitRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x13\n\x0b\x62roadcaster\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12>\n\nattributes\x18\x07 \x03(\x0b\x32*.edge.gate.v1.AdmitRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"!\n\x07Message\x12\n\n\x02\x65n\x18\x01 \x01(\t\x12\n\n\x02\x61r\x18\x02 \x01(\t\"\xf8\x01\n\rAdmitResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12(\n\x06reason\x18\x03 \x01(\x0e\x32\x18.edge.gate.v1.ReasonCode\x12\x1d\n\x15\x62locked_until_wall_ms\x18\x04 \x01(\x03\x12&\n\x07message\x18\x05 \x01(\x0b\x32\x15.edge.gate.v1.Message\x12+\n\nwatch_mode\x18\x06 \x01(\x0e\x32\x17.edge.gate.v1.WatchMode\x12\x10\n\x08\x62lock_id\x18\x07 \x01(\t\x12\x13\n\x0bprovisional\x18\x08 \x01(\x08\"@\n\tWatchOpen\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\x12\x11\n\textradata\x18\x03 \x01(\x0c\"L\n\nAccessUnit\x12\x0e\n\x06pts_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x64ts_ms\x18\x02 \x01(\x03\x12\x10\n\x08keyframe\x18\x03 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\")\n\tAudioUnit\x12\x0e\n\x06pts_ms\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"V\n\nAudioUnits\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x11\n\textradata\x18\x02 \x01(\x0c\x12&\n\x05units\x18\x03 \x03(\x0b\x32\x17.edge.gate.v1.AudioUnit\"\x1a\n\x08WatchEnd\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xc5\x01\n\x0cWatchRequest\x12\'\n\x04open\x18\x01 \x01(\x0b\x32\x17.edge.gate.v1.WatchOpenH\x00\x12/\n\x0b\x61\x63\x63\x65ss_unit\x18\x02 \x01(\x0b\x32\x18.edge.gate.v1.AccessUnitH\x00\x12%\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x16.edge.gate.v1.WatchEndH\x00\x12)\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x18.edge.gate.v1.AudioUnitsH\x00\x42\t\n\x07request\"\xc1\x01\n\x06Signal\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x0e\n\x06pts_ms\x18\x03 \x01(\x03\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x10\n\x08\x64istance\x18\x05 \x01(\x05\x12\r\n\x05\x65ntry\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x08 \x01(\t\x12\x10\n\x08severity\x18\t \x01(\t\x12%\n\x07\x61t_most\x18\n \x01(\x0e\x32\x14.edge.gate.v1.Action\"\x81\x03\n\x07Verdict\x12$\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x14.edge.gate.v1.Action\x12\x0e\n\x06pts_ms\x18\x02 \x01(\x03\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12%\n\x07signals\x18\x06 \x03(\x0b\x32\x14.edge.gate.v1.Signal\x12\x16\n\x0epolicy_version\x18\x07 \x01(\x03\x12\x14\n\x0cmodel_digest\x18\x08 \x01(\t\x12\x12\n\nlatency_ms\x18\t \x01(\x01\x12&\n\x07message\x18\n \x01(\x0b\x32\x15.edge.gate.v1.Message\x12\x13\n\x0bincident_id\x18\x0b \x01(\t\x12\x1d\n\x15\x62locked_until_wall_ms\x18\x0c \x01(\x03\x12+\n\rshadow_action\x18\r \x01(\x0e\x32\x14.edge.gate.v1.Action\x12\x1d\n\x15\x62locked_provisionally\x18\x0e \x01(\x08\"j\n\nTierChange\x12$\n\x04tier\x18\x01 \x01(\x0e\x32\x16.edge.gate.v1.TierKind\x12 \n\x18needed_after_keyframe_ms\x18\x02 \x01(\x03\x12\x14\n\x0c\x61udio_wanted\x18\x03 \x01(\x08\"9\n\x08\x44\x65graded\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"0\n\x06Opened\x12&\n\x04tier\x18\x01 \x01(\x0b\x32\x18.edge.gate.v1.TierChange\"\xdb\x01\n\rWatchResponse\x12\x16\n\x0e\x63leared_pts_ms\x18\x01 \x01(\x03\x12&\n\x06opened\x18\x02 \x01(\x0b\x32\x14.edge.gate.v1.OpenedH\x00\x12(\n\x07verdict\x18\x03 \x01(\x0b\x32\x15.edge.gate.v1.VerdictH\x00\x12(\n\x04tier\x18\x04 \x01(\x0b\x32\x18.edge.gate.v1.TierChangeH\x00\x12*\n\x08\x64\x65graded\x18\x05 \x01(\x0b\x32\x16.edge.gate.v1.DegradedH\x00\x42\n\n\x08response\"/\n\rAttachRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\"2\n\rDetachRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x10\n\x0e\x44\x65tachResponse\">\n\x11\x43onfirmCutRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63losed_wall_ms\x18\x02 \x01(\x03\",\n\x12\x43onfirmCutResponse\x12\x16\n\x0etime_to_cut_ms\x18\x01 \x01(\x01*\xad\x01\n\nReasonCode\x12\x1b\n\x17REASON_CODE_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_CODE_ADMITTED\x10\x01\x12\x17\n\x13REASON_CODE_BLOCKED\x10\x02\x12\x18\n\x14REASON_CODE_CAPACITY\x10\x03\x12\x1b\n\x17REASON_CODE_LEDGER_DOWN\x10\x04\x12\x18\n\x14REASON_CODE_DRAINING\x10\x05*Q\n\tWatchMode\x12\x1a\n\x16WATCH_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fWATCH_MODE_PUSH\x10\x01\x12\x13\n\x0fWATCH_MODE_PULL\x10\x02*R\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43TION_PASS\x10\x01\x12\x0f\n\x0b\x41\x43TION_FLAG\x10\x02\x12\x0e\n\nACTION_CUT\x10\x03*N\n\x08TierKind\x12\x19\n\x15TIER_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eTIER_KIND_CALM\x10\x01\x12\x13\n\x0fTIER_KIND_ALERT\x10\x02\x32\xea\x02\n\x04Gate\x12@\n\x05\x41\x64mit\x12\x1a.edge.gate.v1.AdmitRequest\x1a\x1b.edge.gate.v1.AdmitResponse\x12\x44\n\x05Watch\x12\x1a.edge.gate.v1.WatchRequest\x1a\x1b.edge.gate.v1.WatchResponse(\x01\x30\x01\x12\x44\n\x06\x41ttach\x12\x1b.edge.gate.v1.AttachRequest\x1a\x1b.edge.gate.v1.WatchResponse0\x01\x12\x43\n\x06\x44\x65tach\x12\x1b.edge.gate.v1.DetachRequest\x1a\x1c.edge.gate.v1.DetachResponse\x12O\n\nConfirmCut\x12\x1f.edge.gate.v1.ConfirmCutRequest\x1a .edge.gate.v1.ConfirmCutResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ADMITREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_ADMITREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_REASONCODE']._serialized_start=2244
-  _globals['_REASONCODE']._serialized_end=2417
-  _globals['_WATCHMODE']._serialized_start=2419
-  _globals['_WATCHMODE']._serialized_end=2500
-  _globals['_ACTION']._serialized_start=2502
-  _globals['_ACTION']._serialized_end=2584
-  _globals['_TIERKIND']._serialized_start=2586
-  _globals['_TIERKIND']._serialized_end=2664
+  _globals['_REASONCODE']._serialized_start=2316
+  _globals['_REASONCODE']._serialized_end=2489
+  _globals['_WATCHMODE']._serialized_start=2491
+  _globals['_WATCHMODE']._serialized_end=2572
+  _globals['_ACTION']._serialized_start=2574
+  _globals['_ACTION']._serialized_end=2656
+  _globals['_TIERKIND']._serialized_start=2658
+  _globals['_TIERKIND']._serialized_end=2736
   _globals['_ADMITREQUEST']._serialized_start=42
   _globals['_ADMITREQUEST']._serialized_end=272
   _globals['_ADMITREQUEST_ATTRIBUTESENTRY']._serialized_start=223
@@ -61,28 +61,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHEND']._serialized_end=861
   _globals['_WATCHREQUEST']._serialized_start=864
   _globals['_WATCHREQUEST']._serialized_end=1061
-  _globals['_SIGNAL']._serialized_start=1063
-  _globals['_SIGNAL']._serialized_end=1185
-  _globals['_VERDICT']._serialized_start=1188
-  _globals['_VERDICT']._serialized_end=1573
-  _globals['_TIERCHANGE']._serialized_start=1575
-  _globals['_TIERCHANGE']._serialized_end=1681
-  _globals['_DEGRADED']._serialized_start=1683
-  _globals['_DEGRADED']._serialized_end=1740
-  _globals['_OPENED']._serialized_start=1742
-  _globals['_OPENED']._serialized_end=1790
-  _globals['_WATCHRESPONSE']._serialized_start=1793
-  _globals['_WATCHRESPONSE']._serialized_end=2012
-  _globals['_ATTACHREQUEST']._serialized_start=2014
-  _globals['_ATTACHREQUEST']._serialized_end=2061
-  _globals['_DETACHREQUEST']._serialized_start=2063
-  _globals['_DETACHREQUEST']._serialized_end=2113
-  _globals['_DETACHRESPONSE']._serialized_start=2115
-  _globals['_DETACHRESPONSE']._serialized_end=2131
-  _globals['_CONFIRMCUTREQUEST']._serialized_start=2133
-  _globals['_CONFIRMCUTREQUEST']._serialized_end=2195
-  _globals['_CONFIRMCUTRESPONSE']._serialized_start=2197
-  _globals['_CONFIRMCUTRESPONSE']._serialized_end=2241
-  _globals['_GATE']._serialized_start=2667
-  _globals['_GATE']._serialized_end=3029
+  _globals['_SIGNAL']._serialized_start=1064
+  _globals['_SIGNAL']._serialized_end=1257
+  _globals['_VERDICT']._serialized_start=1260
+  _globals['_VERDICT']._serialized_end=1645
+  _globals['_TIERCHANGE']._serialized_start=1647
+  _globals['_TIERCHANGE']._serialized_end=1753
+  _globals['_DEGRADED']._serialized_start=1755
+  _globals['_DEGRADED']._serialized_end=1812
+  _globals['_OPENED']._serialized_start=1814
+  _globals['_OPENED']._serialized_end=1862
+  _globals['_WATCHRESPONSE']._serialized_start=1865
+  _globals['_WATCHRESPONSE']._serialized_end=2084
+  _globals['_ATTACHREQUEST']._serialized_start=2086
+  _globals['_ATTACHREQUEST']._serialized_end=2133
+  _globals['_DETACHREQUEST']._serialized_start=2135
+  _globals['_DETACHREQUEST']._serialized_end=2185
+  _globals['_DETACHRESPONSE']._serialized_start=2187
+  _globals['_DETACHRESPONSE']._serialized_end=2203
+  _globals['_CONFIRMCUTREQUEST']._serialized_start=2205
+  _globals['_CONFIRMCUTREQUEST']._serialized_end=2267
+  _globals['_CONFIRMCUTRESPONSE']._serialized_start=2269
+  _globals['_CONFIRMCUTRESPONSE']._serialized_end=2313
+  _globals['_GATE']._serialized_start=2739
+  _globals['_GATE']._serialized_end=3101
 # @@protoc_insertion_point(module_scope)

@@ -483,6 +483,9 @@ class Signal(_message.Message):
     DISTANCE_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    BANK_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    AT_MOST_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`detect`, `match` (picture) or `sound`."""
     category: _builtins.str
@@ -498,7 +501,15 @@ class Signal(_message.Message):
     entry: _builtins.str
     """Bank entry; empty where there is none."""
     detail: _builtins.str
-    """Free text for people."""
+    """Free text for people; its form may change."""
+    bank: _builtins.str
+    """Name of the entry's bank; empty where there is none."""
+    severity: _builtins.str
+    """Severity of that bank: `low`, `medium`, `high` or `critical`; empty where there is none."""
+    at_most: Global___Action.ValueType
+    """The most that the signal may ask for, as FLAG where its bank is for people to look or its
+    entry is quarantined. UNSPECIFIED in what a gate before this field sent.
+    """
     def __init__(
         self,
         *,
@@ -509,10 +520,13 @@ class Signal(_message.Message):
         distance: _builtins.int = ...,
         entry: _builtins.str = ...,
         detail: _builtins.str = ...,
+        bank: _builtins.str = ...,
+        severity: _builtins.str = ...,
+        at_most: Global___Action.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "pts_ms", b"pts_ms", "score", b"score", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_most", b"at_most", "bank", b"bank", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

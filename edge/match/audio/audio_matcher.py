@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge.domain import Signal, SignalSource
+from edge.domain import Action, Signal, SignalSource
 from edge.match.audio.audio_similarity import LONGEST
 from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Items
 from edge.match.entry import AudioCandidate, BankPurpose
@@ -48,8 +48,8 @@ class AudioMatcher:
     def add(self, items: Items, start_ms: float) -> tuple[Signal, ...]:
         """Takes the next items, the first of which begins at ``start_ms``; the matches that count now.
 
-        The nearest come first. ``detail`` of a signal is ``bank=… seconds=… offset_ms=… slope=… bit_error=…
-        severity=…``, with ``at_most=flag`` where the entry may not cut.
+        The nearest come first. ``detail`` of a signal, for people, is ``bank=… seconds=… offset_ms=… slope=…
+        bit_error=… severity=…``, with ``at_most=flag`` where the entry may not cut.
         """
         signals: tuple[Signal, ...] = ()
         for begin in range(0, len(items), MOST_NEW):
@@ -79,8 +79,9 @@ def _signal(candidate: AudioCandidate, begins_ms: float) -> Signal:
         f"bit_error={candidate.error:.3f}",
         f"severity={candidate.severity.value}",
     ]
-    if candidate.quarantined or candidate.opinion is not BankPurpose.VIOLATING:
-        detail.append("at_most=flag")
+    at_most = candidate.opinion.at_most(quarantined=candidate.quarantined)
+    if at_most is not Action.CUT:
+        detail.append(f"at_most={at_most.value}")
     return Signal(
         source=SignalSource.AUDIO,
         category=candidate.label,
@@ -88,4 +89,7 @@ def _signal(candidate: AudioCandidate, begins_ms: float) -> Signal:
         score=1 - candidate.error,
         entry=candidate.entry,
         detail=" ".join(detail),
+        bank=candidate.bank,
+        severity=candidate.severity,
+        at_most=at_most,
     )

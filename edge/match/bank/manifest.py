@@ -14,9 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.domain import BankSeverity
 from edge.errors import BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.bank.array_file import replace_file
-from edge.match.entry import BankPurpose, BankSeverity
+from edge.match.entry import BankPurpose
 
 SUFFIX = ".bank"
 FORMAT = 1

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.domain import Signal, SignalSource
+from edge.domain import Action, BankSeverity, Signal, SignalSource
 from edge.errors import BankError, ConfigError, InvalidInput, LimitExceeded
 from edge.match import (
     ITEM_SPAN_MS,
@@ -166,6 +166,7 @@ def test_signals_name_the_entry_and_where_it_is(tmp_path: Path) -> None:
     signals = listen(listening, known[50:150])
     first = signals[0]
     assert (first.source, first.category, first.entry) == (SignalSource.AUDIO, "attack", "a")
+    assert (first.bank, first.severity, first.at_most) == ("known", BankSeverity.HIGH, Action.CUT)
     assert first.detail.startswith("bank=known seconds=")
     offset = 50 * ITEM_MS - 1000
     assert f"offset_ms={offset:.0f}" in first.detail
@@ -193,7 +194,10 @@ def test_marks_of_entries_hold_for_their_sound(tmp_path: Path) -> None:
     bank.set_quarantined(["b"], True)
     matcher = Matcher.open(tmp_path)
     assert listen(AudioMatcher(matcher), sounds["a"]) == []
-    assert all("at_most=flag" in s.detail for s in listen(AudioMatcher(matcher), sounds["b"]))
+    flagging = listen(AudioMatcher(matcher), sounds["b"])
+    assert {s.at_most for s in flagging} == {Action.FLAG}
+    assert all("at_most=flag" in s.detail for s in flagging)
+    assert {s.at_most for s in listen(AudioMatcher(matcher), sounds["c"])} == {Action.CUT}
     assert all("at_most=flag" not in s.detail for s in listen(AudioMatcher(matcher), sounds["c"]))
     bank.remove(["c"])
     matcher.reload()

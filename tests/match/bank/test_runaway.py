@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.domain import Action
 from edge.errors import BrokenMedia
 from edge.match import (
     INCIDENT_BANK,
@@ -67,6 +68,7 @@ def test_a_quarantined_entry_asks_for_a_person_only(tmp_path: Path) -> None:
     (candidate,) = matcher.query_hash(query)
     (signal,) = MatchVote(1, 1).add(0, [candidate])
     assert candidate.quarantined
+    assert signal.at_most is Action.FLAG
     assert "at_most=flag" in signal.detail.split()
     bank.set_quarantined(["e"], False)
     assert matcher.reload()
