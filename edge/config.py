@@ -6,14 +6,11 @@ EDGE_GRPC__LISTEN=127.0.0.1:6000 edge-gate serve
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,29 +18,21 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from edge.errors import ConfigError, InvalidInput
+from edge.errors import ConfigError
+from edge.section import Section, is_local
+from edge.servers.mediamtx.settings import MediaMtxSection
+from edge.servers.nginx_rtmp.settings import NginxRtmpSection
+from edge.servers.node_media_server.settings import NodeMediaServerSection
+from edge.servers.ovenmediaengine.settings import OvenMediaEngineSection
+from edge.servers.srs.settings import SrsSection
+from edge.servers.zlmediakit.settings import ZlMediaKitSection
+from edge.webhook.settings import WebhookSection
+from edge.workers.settings import WorkersSection
 
 MAX_CONFIG_BYTES = 256 * 1024
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def is_local(listen: str) -> bool:
-    """Whether an address can be reached from this machine only: loopback or a unix socket."""
-    if listen.startswith("unix:"):
-        return True
-    host = listen.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class GrpcSection(_Section):
+class GrpcSection(Section):
     listen: str = Field(
         "127.0.0.1:50051",
         description="host:port (0: any free port) or unix:/path, which only the gate's own user may open.",
@@ -72,7 +61,7 @@ class GrpcSection(_Section):
         return self
 
 
-class HttpSection(_Section):
+class HttpSection(Section):
     listen: str | None = Field("127.0.0.1:8085", description="Hooks, /metrics and /healthz; empty: none.")
     hook_secret: SecretStr | None = Field(None, description="Hooks must carry ?secret=…")
     insecure: bool = Field(False, description="Allow an address beyond this machine without a hook_secret.")
@@ -87,91 +76,7 @@ class HttpSection(_Section):
         return self
 
 
-Argument = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-_RTMP_PULL: Final = "rtmp://127.0.0.1:1935/{app}/{name}"
-
-
-class ServerSection(_Section):
-    """What the section of every kind of ingest server has; each gives ``pull_url`` a default of its own."""
-
-    pull_url: str = Field(description="Where the gate pulls from; {app} and {name} are filled in.")
-    broadcaster_argument: Argument = Field("user", description="URL argument that names the broadcaster.")
-    attribute_arguments: tuple[Argument, ...] = Field(
-        (),
-        max_length=16,
-        description="URL arguments that become attributes of the publish (tenant, device …), for blocks, "
-        "`ladder.link` and `tenants`. A client writes them: name only what your own hook checks.",
-    )
-    upstream_url: str = Field("", description="The platform's own hook, asked before the gate; empty: none.")
-    upstream_timeout_ms: int = Field(
-        2000, ge=50, le=30_000, description="Keep it below the server's own timeout, with room for the gate."
-    )
-    upstream_failure: Literal["allow", "deny"] = Field(
-        "deny", description="Whether a publish is let in when the platform's hook does not answer."
-    )
-
-    @model_validator(mode="after")
-    def _urls(self) -> Self:
-        if self.upstream_url:
-            _http_url("upstream_url", self.upstream_url)
-        for name in ("api_url", "control_url", "stat_url"):
-            if name in type(self).model_fields:
-                _http_url(name, getattr(self, name))
-        return self
-
-
-class NginxRtmpSection(ServerSection):
-    control_url: str = Field("http://127.0.0.1:18081/control", description="rtmp_control location.")
-    stat_url: str = Field("http://127.0.0.1:18081/stat", description="rtmp_stat location.")
-    pull_url: str = _RTMP_PULL
-    pull_wait_ms: int = Field(
-        300, ge=0, le=5000, description="Longest wait in on_publish for the pull to connect."
-    )
-
-
-class NodeMediaServerSection(ServerSection):
-    api_url: str = Field("http://127.0.0.1:8000", description="Its http port; the API is under /api/v1.")
-    jwt_secret: SecretStr = Field(description="auth.jwt.secret of its configuration.")
-    pull_url: str = _RTMP_PULL
-
-
-class SrsSection(ServerSection):
-    api_url: str = Field("http://127.0.0.1:1985", description="Its http_api.")
-    api_user: str = Field("", description="Of http_api { auth }; empty: none.")
-    api_password: SecretStr = SecretStr("")
-    pull_url: str = _RTMP_PULL
-
-
-class MediaMtxSection(ServerSection):
-    api_url: str = Field("http://127.0.0.1:9997", description="Its apiAddress.")
-    api_user: str = Field("", description="Whom the hook lets into its API; empty: this machine.")
-    api_password: SecretStr = SecretStr("")
-    pull_url: str = Field(
-        "rtmp://127.0.0.1:1935/{path}", description="Where the gate pulls from; {path} is filled in."
-    )
-
-
-class OvenMediaEngineSection(ServerSection):
-    api_url: str = Field("http://127.0.0.1:8081", description="Its API server.")
-    access_token: SecretStr = Field(description="<AccessToken> of its API server.")
-    secret_key: SecretStr = Field(description="<SecretKey> of <AdmissionWebhooks>; empty: not signed.")
-    vhost: str = Field("default", pattern="^[A-Za-z0-9._~-]+$", description="Name of the virtual host.")
-    pull_url: str = "http://127.0.0.1:3333/{app}/{name}/ts:playlist.m3u8"
-
-
-class ZlMediaKitSection(ServerSection):
-    api_url: str = Field("http://127.0.0.1:80", description="Its HTTP server.")
-    api_secret: SecretStr = Field(description="[api] secret of its configuration.")
-    vhost: str = Field("__defaultVhost__", description="Virtual host of the streams.")
-    pull_url: str = _RTMP_PULL
-
-
-def _http_url(field: str, url: str) -> None:
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise ValueError(f"{field} must be an http:// or https:// URL")
-
-
-class LimitsSection(_Section):
+class LimitsSection(Section):
     max_streams: int = Field(1024, ge=1, le=100_000)
     max_streams_per_client: int = Field(
         512,
@@ -212,111 +117,6 @@ class LimitsSection(_Section):
         le=600_000,
         description="An admitted stream that nobody watches is forgotten after this.",
     )
-
-
-class WorkersSection(_Section):
-    count: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    restart_backoff_ms: int = Field(200, ge=10, le=60_000)
-    heartbeat_ms: int = Field(1000, ge=100, le=60_000)
-    hang_ms: int = Field(10_000, ge=500, le=600_000, description="A worker silent for this long is killed.")
-    job_ms: int = Field(
-        5_000,
-        ge=50,
-        le=600_000,
-        description="A worker whose single job, as decoding one frame, takes longer is killed.",
-    )
-    spare: int = Field(
-        1,
-        ge=0,
-        le=1,
-        description="A process more that waits with its model loaded and takes the place of one that dies at "
-        "once; 0: its streams wait for a new process.",
-    )
-    max_busy: float = Field(
-        0.9, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
-    )
-    spare_load: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="A worker that is busy for a smaller share of its time looks at calm streams more "
-        "densely than it must; 0: never.",
-    )
-    max_resident_mb: int = Field(
-        4096, ge=128, le=1_048_576, description="A worker that holds more memory is replaced."
-    )
-    ready_ms: int = Field(
-        30_000, ge=1000, le=600_000, description="A worker must have loaded its model within this."
-    )
-
-
-class WebhookSection(_Section):
-    """The platform's endpoint for what the gate decides."""
-
-    url: str = Field("", description="Where events are POSTed to; empty: nowhere.")
-    secret: SecretStr = Field(
-        SecretStr(""), description="They are signed with it; `edge-gate webhook secret` makes one."
-    )
-    previous_secret: SecretStr = Field(
-        SecretStr(""), description="While the receiver changes over, they are signed with this one, too."
-    )
-    events: tuple[str, ...] = Field((), description="Types that are sent; empty: all.")
-    timeout_ms: int = Field(10_000, ge=100, le=60_000, description="A receiver must have answered by then.")
-    first_retry_ms: int = Field(1_000, ge=10, le=3_600_000, description="Doubles with every failure …")
-    max_retry_ms: int = Field(3_600_000, ge=10, le=86_400_000, description="… up to this.")
-    max_age_ms: int = Field(
-        3 * 86_400_000, ge=0, le=30 * 86_400_000, description="An event is given up after this."
-    )
-    max_waiting: int = Field(
-        2_000,
-        ge=1,
-        le=10_000,
-        description="New events that wait for their first try; others wait in the ledger.",
-    )
-    max_dead_bytes: int = Field(
-        16 * 1024 * 1024,
-        ge=4096,
-        le=1024**3,
-        description="Of DATA_DIR/webhook.dead.jsonl, what was given up.",
-    )
-    concurrency: int = Field(8, ge=1, le=64, description="Requests at a time.")
-    ca: Path | None = Field(
-        None, description="Certificate authority of the receiver, PEM. Default: the system's."
-    )
-    public_only: bool = Field(False, description="Refuse receivers inside this machine or private networks.")
-    insecure: bool = Field(False, description="Allow http:// beyond this machine.")
-
-    @property
-    def secrets(self) -> tuple[SecretStr, ...]:
-        """Those that events are signed with, the current one first."""
-        return tuple(each for each in (self.secret, self.previous_secret) if each.get_secret_value())
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        from edge.webhook.events import TYPES
-        from edge.webhook.signing import key_of
-
-        if not self.url:
-            return self
-        _http_url("url", self.url)
-        parts = urlsplit(self.url)
-        if parts.username or parts.password:
-            raise ValueError("url must not hold a user or a password: receivers check the signature")
-        if parts.scheme == "http" and not self.insecure and not is_local(f"{parts.hostname}:0"):
-            raise ValueError("url is http:// and not on this machine: use https://, or set insecure = true")
-        if not self.secret.get_secret_value():
-            raise ValueError("url wants a secret; `edge-gate webhook secret` makes one")
-        for name in ("secret", "previous_secret"):
-            text = getattr(self, name).get_secret_value()
-            if text:
-                try:
-                    key_of(text)
-                except InvalidInput as error:
-                    raise ValueError(f"{name} {error.problem}") from None
-        for kind in self.events:
-            if kind not in TYPES:
-                raise ValueError(f"events: {kind!r} is none of {', '.join(TYPES)}")
-        return self
 
 
 class Settings(BaseSettings):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.backoff import backoff_ms
-from edge.supervise.cutter import FIRST_RETRY_MS, MAX_RETRY_MS
+from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

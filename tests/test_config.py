@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import is_local, load_settings
+from edge.config import load_settings
 from edge.errors import ConfigError
+from edge.section import is_local
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "localhost:1", "unix:/tmp/x"])

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+FIRST_RETRY_MS: Final = 50.0
+"""The longest pause after the first request to cut. It doubles with each further request …"""
+MAX_RETRY_MS: Final = 5_000.0
+"""… up to this."""
 
 
 @dataclass(frozen=True, slots=True)

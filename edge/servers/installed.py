@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.config import ServerSection, Settings
+from edge.config import Settings
 from edge.servers.connector import Connector
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_http import ServerHooks, ServerHookSettings
@@ -16,6 +16,7 @@ from edge.servers.node_media_server.hooks import NodeMediaServerHooks
 from edge.servers.ovenmediaengine.connector import OvenMediaEngineConnector
 from edge.servers.ovenmediaengine.hooks import OvenMediaEngineHooks
 from edge.servers.publish_arguments import PublishArguments
+from edge.servers.settings import ServerSection
 from edge.servers.srs.connector import SrsConnector
 from edge.servers.srs.hooks import SrsHooks
 from edge.servers.upstream_hook import DIALECTS, Chain, ChainedHooks, Upstream

@@ -19,9 +19,8 @@ import structlog
 from edge.backoff import backoff_ms
 from edge.domain import Publish, StreamId
 from edge.errors import GateError, NotFound
-from edge.servers.connector import Connector, CutTarget
+from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, Connector, CutTarget
 from edge.servers.gatekeeper import Admission, Gatekeeper
-from edge.supervise.cutter import FIRST_RETRY_MS, MAX_RETRY_MS
 
 _LOOK_S = 0.02
 _MAX_LOOK_S = 0.5

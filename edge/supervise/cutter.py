@@ -16,10 +16,8 @@ import structlog
 from edge.backoff import backoff_ms
 from edge.crash_points import crash_point
 from edge.errors import CutFailed, NotFound
-from edge.servers.connector import Connector, CutAttempt, CutTarget
+from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, Connector, CutAttempt, CutTarget
 
-FIRST_RETRY_MS = 50.0
-MAX_RETRY_MS = 5_000.0
 SETTLE_MS = 250.0
 """A publisher that was never seen must stay away this long to count as gone: it may be about to start."""
 _REMEMBERED = 4096

@@ -22,7 +22,6 @@ from pathlib import Path
 import structlog
 
 from edge.clock import Clock
-from edge.config import WebhookSection
 from edge.errors import GateError, LedgerUnavailable
 from edge.ledger.base import LedgerBase
 from edge.telemetry.metrics import Metrics
@@ -30,6 +29,7 @@ from edge.webhook import state as files
 from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import Event
 from edge.webhook.retry import REFUSALS, is_refusal, retry_after_ms
+from edge.webhook.settings import WebhookSection
 from edge.webhook.signing import key_of
 from edge.webhook.source import Source
 from edge.webhook.state import DeliveryState, Waiting

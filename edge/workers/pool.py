@@ -15,13 +15,12 @@ import structlog
 
 from edge.backoff import backoff_ms
 from edge.clock import Clock
-from edge.config import WorkersSection
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.workers import ipc_framing
 from edge.workers.model_rollout import ModelRollout
-from edge.workers.settings import WorkerSettings
+from edge.workers.settings import WorkerSettings, WorkersSection
 from edge.workers.worker_handle import WorkerHandle, WorkerLoad
 
 _RESTART_PAUSE_MS = 10_000

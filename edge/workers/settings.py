@@ -1,14 +1,58 @@
-"""What a worker process is told at its start, as JSON on its command line."""
+"""The settings of the worker processes: those of the pool, and those of one process."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.section import Section
+
+
+class WorkersSection(Section):
+    """How many worker processes there are, and when one is replaced."""
+
+    count: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    restart_backoff_ms: int = Field(200, ge=10, le=60_000)
+    heartbeat_ms: int = Field(1000, ge=100, le=60_000)
+    hang_ms: int = Field(10_000, ge=500, le=600_000, description="A worker silent for this long is killed.")
+    job_ms: int = Field(
+        5_000,
+        ge=50,
+        le=600_000,
+        description="A worker whose single job, as decoding one frame, takes longer is killed.",
+    )
+    spare: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="A process more that waits with its model loaded and takes the place of one that dies at "
+        "once; 0: its streams wait for a new process.",
+    )
+    max_busy: float = Field(
+        0.9, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
+    )
+    spare_load: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="A worker that is busy for a smaller share of its time looks at calm streams more "
+        "densely than it must; 0: never.",
+    )
+    max_resident_mb: int = Field(
+        4096, ge=128, le=1_048_576, description="A worker that holds more memory is replaced."
+    )
+    ready_ms: int = Field(
+        30_000, ge=1000, le=600_000, description="A worker must have loaded its model within this."
+    )
 
 
 class WorkerSettings(BaseModel):
-    """Resolved settings; the bounds come from the supervisor's ``limits`` section."""
+    """What a worker process gets at its start, as JSON on its command line.
+
+    The bounds come from the supervisor's ``limits`` section.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -11,12 +11,11 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
-from edge.config import WorkersSection
 from edge.contract.gen import worker_pb2
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.load import LoadEstimate
 from edge.workers.memory import resident_bytes
-from edge.workers.settings import WorkerSettings
+from edge.workers.settings import WorkerSettings, WorkersSection
 from edge.workers.watchdog import Watchdog
 
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024

@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from edge.clock import SystemClock
-from edge.config import WebhookSection
 from edge.domain import Publish, SubjectKind
 from edge.ledger import DurableLedger
 from edge.telemetry.metrics import Metrics
 from edge.webhook.delivery import Delivery
+from edge.webhook.settings import WebhookSection
 from edge.webhook.signing import new_secret
 from tests.webhook.platform import PATIENCE_S, Platform
 

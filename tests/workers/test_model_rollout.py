@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.clock import SystemClock
-from edge.config import WorkersSection
 from edge.contract.gen import worker_pb2
 from edge.detect import default_model_directory, read_manifest
 from edge.policy import Policy
 from edge.stream.synthetic import encode
 from edge.workers.pool import WorkerPool
+from edge.workers.settings import WorkersSection
 from tests.workers.worker_settings import worker_settings
 
 WAIT_S = 30.0

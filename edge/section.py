@@ -1,0 +1,33 @@
+"""A section of the settings, and the checks that several sections share."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A table of the settings file: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def is_local(listen: str) -> bool:
+    """Whether an address can be reached from this machine only: loopback or a unix socket."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_http_url(field: str, url: str) -> None:
+    """Raises ValueError with the field unless the URL begins with ``http://`` or ``https://``."""
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise ValueError(f"{field} must be an http:// or https:// URL")

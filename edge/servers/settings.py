@@ -1,0 +1,43 @@
+"""The settings that every kind of ingest server has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edge.section import Section, check_http_url
+
+Argument = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class ServerSection(Section):
+    """What the section of every kind of ingest server has."""
+
+    pull_url: str = Field(
+        "rtmp://127.0.0.1:1935/{app}/{name}",
+        description="Where the gate pulls from; {app} and {name} are filled in.",
+    )
+    broadcaster_argument: Argument = Field("user", description="URL argument that names the broadcaster.")
+    attribute_arguments: tuple[Argument, ...] = Field(
+        (),
+        max_length=16,
+        description="URL arguments that become attributes of the publish (tenant, device …), for blocks, "
+        "`ladder.link` and `tenants`. A client writes them: name only what your own hook checks.",
+    )
+    upstream_url: str = Field("", description="The platform's own hook, asked before the gate; empty: none.")
+    upstream_timeout_ms: int = Field(
+        2000, ge=50, le=30_000, description="Keep it below the server's own timeout, with room for the gate."
+    )
+    upstream_failure: Literal["allow", "deny"] = Field(
+        "deny", description="Whether a publish is let in when the platform's hook does not answer."
+    )
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        if self.upstream_url:
+            check_http_url("upstream_url", self.upstream_url)
+        for name in ("api_url", "control_url", "stat_url"):
+            if name in type(self).model_fields:
+                check_http_url(name, getattr(self, name))
+        return self
