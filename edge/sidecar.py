@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from edge.api.auth import ensure_token_file
 from edge.api.server import GrpcServer
+from edge.background import BackgroundTasks
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.detect.default_policy import default_policy
@@ -116,7 +117,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                     listener = _listener(settings.http.listen or "")
                     host, port = listener.getsockname()[:2]
                     address = f"{host}:{port}"
-                    serving = asyncio.create_task(http.serve(sockets=[listener]))
+                    serving = BackgroundTasks().start(http.serve(sockets=[listener]))
                 _settle_memory()
                 announce(
                     Ready(

@@ -12,6 +12,7 @@ from collections import Counter
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.clock import Clock, SystemClock
 from edge.contract.gen import gate_pb2
 from edge.domain import new_id
@@ -60,7 +61,7 @@ class ReferenceIngest:
         self.clock = clock or SystemClock()
         self._observer = observer
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = BackgroundTasks()
         self.gate: GateClient
 
     async def start(self) -> None:
@@ -82,10 +83,7 @@ class ReferenceIngest:
         if self._server is None:
             return
         self._server.close()
-        for task in self._connections:
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections)
+        await self._connections.aclose()
         await self.gate.close()
 
     def tell(self, event: Event) -> None:
@@ -102,9 +100,7 @@ class ReferenceIngest:
             self.counters["refused_connections"] += 1
             wire.abort()
             return
-        task = asyncio.create_task(_Connection(self, wire).run())
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self._connections.start(_Connection(self, wire).run())
 
 
 class _Connection:

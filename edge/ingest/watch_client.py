@@ -11,6 +11,7 @@ from enum import Enum
 import grpc
 from grpc import aio
 
+from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit, Audio, Codec, Tier
@@ -96,6 +97,7 @@ class WatchClient:
         self._sound: deque[Audio] = deque()
         self._work = asyncio.Event()
         self._space = asyncio.Event()
+        self._tasks = BackgroundTasks()
 
     @property
     def tier(self) -> Tier:
@@ -204,7 +206,7 @@ class WatchClient:
         status = FinalStatus(call)
         self._opened.clear()
         self._feed.change(Tier.ALERT, 0)
-        sender = asyncio.create_task(self._send(call))
+        sender = self._tasks.start(self._send(call))
         try:
             async for answer in call:
                 self._opened.set()

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.domain import Publish, StreamId
 from edge.errors import GateError, NotFound
@@ -58,10 +59,11 @@ class Follower:
         self._start_s = start_s
         self._poll_s = poll_s
         self._late_s = late_s
+        self._following = BackgroundTasks()
         self._followed: dict[StreamId, asyncio.Task[None]] = {}
         self._let_in: dict[str, StreamId] = {}
         """Connection to the stream that is followed there; of several the last."""
-        self._expelled: set[asyncio.Task[bool]] = set()
+        self._expelled = BackgroundTasks()
         self._places: OrderedDict[tuple[str, str], tuple[StreamId, Publish]] = OrderedDict()
         """App and name to who was last seen publishing there."""
 
@@ -88,7 +90,7 @@ class Follower:
         """
         if stream_id in self._followed:
             return
-        task = asyncio.get_running_loop().create_task(self._follow(stream_id, publish, resumed))
+        task = self._following.start(self._follow(stream_id, publish, resumed))
         self._followed[stream_id] = task
         self._let_in[publish.connection] = stream_id
         task.add_done_callback(lambda _: self._followed_to_its_end(stream_id, publish))
@@ -100,15 +102,11 @@ class Follower:
 
     def expel(self, publish: Publish) -> None:
         """Cut a publisher that was refused, until the server says that it is gone; in the background."""
-        task = asyncio.get_running_loop().create_task(self._expel(publish))
-        self._expelled.add(task)
-        task.add_done_callback(self._expelled.discard)
+        self._expelled.start(self._expel(publish))
 
     async def aclose(self) -> None:
-        tasks = [*self._followed.values(), *self._expelled]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._following.aclose()
+        await self._expelled.aclose()
 
     def _followed_to_its_end(self, stream_id: StreamId, publish: Publish) -> None:
         self._followed.pop(stream_id, None)

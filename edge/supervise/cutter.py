@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.crash_points import crash_point
 from edge.errors import CutFailed, NotFound
@@ -67,6 +68,7 @@ class Cutter:
 
     def __init__(self, spread: Callable[[], float] = random.random) -> None:
         self._spread = spread
+        self._tasks = BackgroundTasks()
         self._running: dict[str, _Running] = {}
         self._ended: OrderedDict[str, CutOutcome] = OrderedDict()
         self._early: OrderedDict[str, str] = OrderedDict()
@@ -123,13 +125,10 @@ class Cutter:
 
     async def close(self) -> None:
         """Stop asking; whoever waits gets CutFailed."""
-        tasks = [running.task for running in self._running.values() if running.task is not None]
         for running in self._running.values():
             _fail(running, CutFailed("the gate stops before the cut is confirmed"))
         self._running.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     def _begin(self, target: CutTarget, connector: Connector) -> _Running:
         loop = asyncio.get_running_loop()
@@ -139,7 +138,7 @@ class Cutter:
         if early is not None:
             self._finish(target.stream_id, running, early)
         else:
-            running.task = loop.create_task(self._pursue(target, connector, running))
+            running.task = self._tasks.start(self._pursue(target, connector, running))
         return running
 
     def _finish(self, stream_id: str, running: _Running, by: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.contract import convert
 from edge.contract.gen import gate_pb2, worker_pb2
@@ -36,7 +37,6 @@ from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.orphaned_cuts import OrphanedCuts
 from edge.supervise.registry import LiveStream, Phase, Registry
-from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 from edge.workers.pool import WorkerPool
 
@@ -80,7 +80,7 @@ class Enforcer:
         self._clock = clock
         self._show_media = show_media
         self._ended = ended
-        self._tasks = Tasks()
+        self._tasks = BackgroundTasks()
         self._progress = IncidentProgress(ledger, executor)
         self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, metrics, clock)
         self.orphans = OrphanedCuts(cutter, connectors, self._progress, metrics, clock, cut_limit_ms)
@@ -91,7 +91,7 @@ class Enforcer:
     def flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool = False) -> None:
         """Open an incident for people; the stream goes on. Also everything that shadow mode withholds.
         ``shown``: its media has been handed over for evidence."""
-        self._tasks.run(self._flag(stream, verdict, shown=shown))
+        self._tasks.start(self._flag(stream, verdict, shown=shown))
 
     def cut(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Block, then cut. Further causes for the same stream collapse into the first."""
@@ -99,7 +99,7 @@ class Enforcer:
             return
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = judged_ms
-        self._tasks.run(self._cut(stream, verdict, policy))
+        self._tasks.start(self._cut(stream, verdict, policy))
 
     def cut_without_strike(self, stream: LiveStream, reason: str, block: Block | None = None) -> None:
         """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
@@ -108,12 +108,12 @@ class Enforcer:
         stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
         if self.orphans.pursues(stream.id):
-            self._tasks.run(self._follow(stream))
+            self._tasks.start(self._follow(stream))
             return
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
         answer = self._answer(stream, verdict, "", block)
-        self._tasks.run(self._close_publisher(stream, verdict, answer, None))
-        self._tasks.run(self._progress.stream_cut(stream, reason, block, self._clock.wall_ms()))
+        self._tasks.start(self._close_publisher(stream, verdict, answer, None))
+        self._tasks.start(self._progress.stream_cut(stream, reason, block, self._clock.wall_ms()))
 
     def blocks_apply(self, blocks: Iterable[Block]) -> None:
         """Cut every running stream that one of ``blocks``, new ones, names."""
@@ -179,7 +179,7 @@ class Enforcer:
             blocks = make_violation(incident, sanction, (), incident.created_ms).blocks
             log.critical("block is not durable: held in memory and retried", error=str(error))
             self._metrics.violations.labels("memory").inc()
-            self._tasks.run(self._retry_violation(incident, sanction))
+            self._tasks.start(self._retry_violation(incident, sanction))
         else:
             blocks = violation.blocks
             self._metrics.violations.labels(violation.durable_in).inc()
@@ -230,7 +230,7 @@ class Enforcer:
         crash_point("cut.told")
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)
-            self._tasks.run(self._mark_asked(incident))
+            self._tasks.start(self._mark_asked(incident))
         alarmed = False
         try:
             outcome = await self._cutter.cut(
@@ -287,14 +287,14 @@ class Enforcer:
         )
         incident = incident or await self._opened(stream, verdict)
         now = self._clock.wall_ms()
-        self._tasks.run(self._progress.cut_unconfirmed(incident.id, now, "limit"))
+        self._tasks.start(self._progress.cut_unconfirmed(incident.id, now, "limit"))
         return dataclasses.replace(incident, cut_unconfirmed_ms=now, cut_unconfirmed_reason="limit")
 
     async def _opened(self, stream: LiveStream, verdict: Verdict) -> Incident:
         """An incident for a cut that rests on none of its own, once it is an alarm."""
         incident = self._incident(stream, verdict)
         if not await self._recorded(incident):
-            self._tasks.run(self._record_again(incident))
+            self._tasks.start(self._record_again(incident))
         return incident
 
     async def _recorded(self, incident: Incident) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.config import Settings
 from edge.contract.gen import worker_pb2
@@ -32,7 +33,6 @@ from edge.supervise.registry import LiveStream, Phase, Registry
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
-from edge.supervise.tasks import Tasks
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
 from edge.telemetry.metrics import Metrics
@@ -92,7 +92,7 @@ class Gate:
         )
         self._pulled_servers = frozenset(connectors)
         self._cutter = Cutter()
-        self._tasks = tasks = Tasks()
+        self._tasks = tasks = BackgroundTasks()
         self._enforcer = Enforcer(
             self.registry,
             ledger,
@@ -127,7 +127,6 @@ class Gate:
             context, self.router, self._enforcer, failure_response, bank_updates, tasks
         )
         self._feed: FleetFeed | None = None
-        self._keepers: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
         """Load the blocks, start the workers, resume cuts that were not proven. Returns when ready."""
@@ -141,7 +140,8 @@ class Gate:
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
         self._restore()
-        self._keepers = (asyncio.create_task(self._sweep()), asyncio.create_task(self._keep_ledger()))
+        self._tasks.start(self._sweep())
+        self._tasks.start(self._keep_ledger())
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
 
@@ -189,8 +189,6 @@ class Gate:
         for stream in self.registry:
             if stream.responses is not None:
                 stream.responses.close(CapacityExceeded("the gate is stopping"))
-        for keeper in self._keepers:
-            keeper.cancel()
         self._tasks.cancel()
         await self._cutter.close()
         await self.pool.stop()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.domain import Incident, Publish
 from edge.errors import CutFailed
@@ -15,7 +16,6 @@ from edge.ledger.incidents import CALLER_GONE
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
-from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 
 _REMEMBERED = 4096
@@ -47,7 +47,7 @@ class OrphanedCuts:
         self._metrics = metrics
         self._clock = clock
         self._cut_limit_ms = cut_limit_ms
-        self._tasks = Tasks()
+        self._tasks = BackgroundTasks()
         self._orphans: OrderedDict[str, Incident] = OrderedDict()
         """By stream."""
         self._proven: dict[str, asyncio.Event] = {}
@@ -57,9 +57,9 @@ class OrphanedCuts:
         connector = self._connectors.get(incident.publish.server)
         self._remember(incident)
         if connector is None:
-            self._tasks.run(self._await_caller(incident))
+            self._tasks.start(self._await_caller(incident))
         else:
-            self._tasks.run(self._ask_again(incident, connector))
+            self._tasks.start(self._ask_again(incident, connector))
 
     async def caller_gone(self, incident: Incident, *, alarmed: bool) -> None:
         """Nobody is left who could be asked. ``alarmed``: the metric has counted it already."""
@@ -83,7 +83,7 @@ class OrphanedCuts:
             return incident  # whoever asks puts it on record
         self._metrics.cuts.labels(by).inc()
         log.info("cut of an earlier call is confirmed", incident_id=incident.id, by=by)
-        self._tasks.run(self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), by))
+        self._tasks.start(self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), by))
         if (proven := self._proven.get(stream_id)) is not None:
             proven.set()
         return incident

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import functools
 
+from edge.background import BackgroundTasks
 from edge.domain import Appeal, AppealState, Incident, IncidentState
 from edge.errors import Conflict
 from edge.ledger import Case
 from edge.supervise.actions import OperatorActions
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.context import Context
-from edge.supervise.tasks import Tasks
 
 
 class ReviewActions:
     """Durable first, then in memory, in the running streams and in the banks."""
 
     def __init__(
-        self, context: Context, actions: OperatorActions, bank_updates: BankUpdates, tasks: Tasks
+        self, context: Context, actions: OperatorActions, bank_updates: BankUpdates, tasks: BackgroundTasks
     ) -> None:
         self._context = context
         self._actions = actions
@@ -55,9 +55,9 @@ class ReviewActions:
         self._actions.blocks_changed(*blocks)
         if incident.state is IncidentState.CONFIRMED:
             stands = functools.partial(self._stands, incident.id)
-            self._tasks.run(self._bank_updates.confirmed(incident, stands))
+            self._tasks.start(self._bank_updates.confirmed(incident, stands))
         elif incident.state is IncidentState.OVERTURNED:
-            self._tasks.run(self._bank_updates.overturned(incident))
+            self._tasks.start(self._bank_updates.overturned(incident))
         return incident
 
     async def _stands(self, incident_id: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.contract import convert
 from edge.contract.gen import gate_pb2, worker_pb2
@@ -33,7 +34,6 @@ from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.registry import LiveStream, Phase
 from edge.supervise.response_queue import ResponseQueue
-from edge.supervise.tasks import Tasks
 
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
@@ -58,7 +58,7 @@ log = structlog.get_logger(__name__)
 class StreamRouter:
     """Opens, feeds and closes streams in the workers, and opens them again after a worker was lost."""
 
-    def __init__(self, context: Context, failure_response: FailureResponse, tasks: Tasks) -> None:
+    def __init__(self, context: Context, failure_response: FailureResponse, tasks: BackgroundTasks) -> None:
         self._context = context
         self._pool = context.pool
         self._limits = context.settings.limits
@@ -208,7 +208,7 @@ class StreamRouter:
         stream.responses = ResponseQueue(self._limits.max_answers) if responses else None
         stream.told_opened = stream.detached = stream.ended = stream.over = False
         self._open_in_worker(stream, alert=False)
-        self._tasks.run(self._alert_if_struck(stream))
+        self._tasks.start(self._alert_if_struck(stream))
 
     async def _alert_if_struck(self, stream: LiveStream) -> None:
         """Alert for a while where the broadcaster has done it before. Nothing waits for the ledger."""
@@ -300,7 +300,7 @@ class StreamRouter:
         stream.gone = True
         self._context.registry.release_connection(stream)
         self._close_in_worker(stream, drain=True)
-        self._tasks.run(self._forget_drained(stream))
+        self._tasks.start(self._forget_drained(stream))
 
     async def _forget_drained(self, stream: LiveStream) -> None:
         """If its worker has not said by then that all is judged."""
@@ -365,7 +365,7 @@ class StreamRouter:
                 return
         if url is not None and responses is None and not stream.detached:
             # Whatever its media has done: it is on air, and there is nobody else who would look again.
-            self._tasks.run(self._pull_again(stream))
+            self._tasks.start(self._pull_again(stream))
         elif responses is not None:
             if clean:
                 responses.close()
@@ -410,7 +410,7 @@ class StreamRouter:
                 lost.append(stream)
         if lost:
             lost.sort(key=lambda stream: stream.tier is not Tier.ALERT)
-            self._tasks.run(self._open_again_in_turn(lost))
+            self._tasks.start(self._open_again_in_turn(lost))
 
     async def _open_again_in_turn(self, lost: list[LiveStream]) -> None:
         """A verdict on each soon, instead of all at once, which nothing could be in time for."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.contract import convert
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, SignalSource
@@ -14,7 +15,6 @@ from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.stream_router import StreamRouter
-from edge.supervise.tasks import Tasks
 from edge.telemetry.log_aggregator import LogAggregator
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class WorkerEventHandler:
         enforcer: Enforcer,
         failure_response: FailureResponse,
         bank_updates: BankUpdates,
-        tasks: Tasks,
+        tasks: BackgroundTasks,
     ) -> None:
         self._context = context
         self._router = router
@@ -105,7 +105,7 @@ class WorkerEventHandler:
         if verdict.action is Action.PASS:
             return
         if verdict.reason in (SignalSource.MATCH.value, SignalSource.AUDIO.value):
-            self._tasks.run(self._bank_updates.matched(stream.id, verdict.signals))
+            self._tasks.start(self._bank_updates.matched(stream.id, verdict.signals))
         if verdict.action is Action.FLAG or verdict.shadow:
             self._enforcer.flag(stream, verdict)
         else:

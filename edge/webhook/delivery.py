@@ -21,6 +21,7 @@ from pathlib import Path
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.errors import GateError, LedgerUnavailable
 from edge.ledger.base import LedgerBase
@@ -90,6 +91,7 @@ class Delivery:
         """How many those were when an event that waits first failed in this run."""
         self._unwanted: set[str] = set()
         """What was refused, or failed although the receiver took others since it first did."""
+        self._tasks = BackgroundTasks()
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._changed = False
@@ -109,7 +111,7 @@ class Delivery:
             await asyncio.to_thread(files.save, self._directory, known)
         self._state = known
         self._held = {each.id for each in known.waiting.values() if each.attempts}
-        self._task = asyncio.create_task(self._run())
+        self._task = self._tasks.start(self._run())
 
     async def stop(self) -> None:
         """What is decided is still taken up, and sent if that is quick; the rest waits on disk."""
@@ -123,11 +125,8 @@ class Delivery:
             await self._turn()
         except (GateError, OSError) as error:
             log.warning("the last decisions wait for the next start of the gate", error=str(error))
-        if self._sending:
-            await asyncio.wait(self._sending.values(), timeout=_GRACE_S)
-        for task in list(self._sending.values()):
-            task.cancel()
-        await asyncio.gather(*self._sending.values(), return_exceptions=True)
+        await self._tasks.settle(_GRACE_S)
+        await self._tasks.aclose()
         try:
             await self._save()
         except OSError as error:
@@ -229,7 +228,7 @@ class Delivery:
         self._early -= early
         self._held.discard(waiting.id)
         sending = self._send(waiting, self._events[waiting.id], early)
-        self._sending[waiting.id] = asyncio.create_task(sending)
+        self._sending[waiting.id] = self._tasks.start(sending)
 
     def _measure(self) -> None:
         waiting, now = self._state.waiting, self._clock.wall_ms()

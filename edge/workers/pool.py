@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV
 from typing import Protocol
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
@@ -62,7 +63,7 @@ class WorkerPool:
         self._spare: WorkerHandle | None = None
         self._preparing = False
         self._owner: dict[str, WorkerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._deaths: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
         self._stopping = False
@@ -80,9 +81,9 @@ class WorkerPool:
         """Spawn all workers; returns when each has loaded its model. Raises ConfigError when one cannot."""
         self._events = events
         await asyncio.gather(*(self._spawn(index) for index in range(self._section.count)))
-        self._task(self._heartbeat())
+        self._tasks.start(self._heartbeat())
         if self._section.spare:
-            self._task(self._prepare_spare())
+            self._tasks.start(self._prepare_spare())
 
     async def stop(self) -> None:
         self._stopping = True
@@ -91,9 +92,7 @@ class WorkerPool:
         for worker in everyone:
             worker.write(shutdown)
         await asyncio.gather(*(worker.end(_STOP_S) for worker in everyone))
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     def processes(self) -> tuple[int, ...]:
         """Process ids of the workers alive, but for the spare one."""
@@ -220,7 +219,7 @@ class WorkerPool:
         await self._await_ready(worker)
 
     async def _await_ready(self, worker: WorkerHandle) -> None:
-        self._task(self._listen(worker))
+        self._tasks.start(self._listen(worker))
         ready = asyncio.ensure_future(worker.ready.wait())
         ended = asyncio.ensure_future(worker.process.wait())
         await asyncio.wait(
@@ -426,8 +425,3 @@ class WorkerPool:
             "alert": sum(pong.alert_streams for pong in pongs),
             "starting": sum(pong.starting_streams for pong in pongs),
         }
-
-    def _task(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

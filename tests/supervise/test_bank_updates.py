@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from edge.background import BackgroundTasks
 from edge.clock import ManualClock, SystemClock
 from edge.domain import (
     Action,
@@ -37,7 +38,6 @@ from edge.stream.synthetic import encode
 from edge.supervise.bank_updates import MAX_SPAN_MS, BankUpdates, violation_span_ms
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.reviews import ReviewActions
-from edge.supervise.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 from tests.match.test_incident_bank import waves
 
@@ -220,10 +220,10 @@ def test_the_span_of_a_violation_is_bounded(evidence: Path) -> None:
 
 
 @pytest.fixture
-async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableLedger, Tasks]]:
+async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableLedger, BackgroundTasks]]:
     """On a ledger on disk, with processes that bank."""
     ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
-    metrics, clock, tasks = Metrics(), SystemClock(), Tasks()
+    metrics, clock, tasks = Metrics(), SystemClock(), BackgroundTasks()
     executor = LedgerExecutor(metrics, lambda: ledger.away)
     state: Any = SimpleNamespace(
         executor=executor, operator_ledger=ledger.patient(5000), clock=clock, policy=Policy(), ledger=ledger
@@ -239,7 +239,7 @@ async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableL
 @pytest.mark.parametrize("while_it_is_banked", [False, True])
 async def test_an_incident_that_is_overturned_before_it_is_banked_is_not_known_footage(
     while_it_is_banked: bool,
-    reviews: tuple[ReviewActions, DurableLedger, Tasks],
+    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks],
     tmp_path: Path,
     evidence: Path,
 ) -> None:

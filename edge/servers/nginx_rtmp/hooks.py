@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Coroutine
-from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from edge.background import BackgroundTasks
 from edge.domain import Publish, StreamId, pull_mark
 from edge.errors import CapacityExceeded, GateError, InvalidInput, LimitExceeded
 from edge.notices.notice import Notice, notice
@@ -49,7 +48,7 @@ class NginxRtmpHooks:
         self._settings = settings
         self._stat = StatPage(settings.stat_url)
         self._roll = RollCall(gatekeeper, self._stat)
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = BackgroundTasks()
         self._asking: dict[str, bool] = {}
         """Connections whose publish waits for its answer; False: it cannot be let in any more."""
 
@@ -60,12 +59,7 @@ class NginxRtmpHooks:
         ]
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._later(self._resume(stream_id, publish))
-
-    def _later(self, work: Coroutine[Any, Any, object]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._resume(stream_id, publish))
 
     async def on_publish(self, request: Request) -> Response:
         """Admit, start the pull, wait until it is connected, and only then let the publisher start.
@@ -119,7 +113,7 @@ class NginxRtmpHooks:
             return _refusal(403, notice("cut"))
         self._roll.add(admission.stream_id, publish)
         if several:
-            self._later(find_place(self._gatekeeper, self._stat, admission.stream_id, publish))
+            self._tasks.start(find_place(self._gatekeeper, self._stat, admission.stream_id, publish))
         return Response(status_code=200, headers=_CLOSE)
 
     async def on_publish_done(self, request: Request) -> Response:

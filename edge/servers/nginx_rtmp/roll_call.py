@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.domain import Publish, StreamId
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
@@ -69,6 +70,7 @@ class RollCall:
         self._pause_s = pause_s
         self._publishers: dict[str, _Publisher] = {}
         """By connection."""
+        self._tasks = BackgroundTasks()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, stream_id: StreamId, publish: Publish) -> None:
@@ -77,7 +79,7 @@ class RollCall:
         if known is None or known.stream_id != stream_id:
             self._publishers[publish.connection] = _Publisher(stream_id, publish)
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = self._tasks.start(self._run())
 
     def remove(self, connection: str) -> None:
         """nginx has said that its publish ended."""
