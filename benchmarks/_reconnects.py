@@ -16,10 +16,10 @@ from rich.progress import Progress
 
 from benchmarks._percentiles import percentiles
 from benchmarks.servers.flv_publisher import flv_messages
-from edge.errors import GateError
+from edge.errors import GateError, PublishRejected
 from edge.gate_process import GateProcess
 from edge.ingest.chunks import Message
-from edge.ingest.rtmp_client import PublishRejected, RtmpPublisher
+from edge.ingest.rtmp_client import RtmpPublisher
 
 _ENCODERS = 4
 """Loops that try at once, all under the key that was cut."""

@@ -39,9 +39,8 @@ from edge.api.auth import Role
 from edge.cli.demo_footage import demo_footage, shared_data
 from edge.cli.operator_client import operator
 from edge.contract.gen import operator_pb2
-from edge.errors import GateError, NotFound
+from edge.errors import GateError, NotFound, PublishRejected
 from edge.gate_process import GateProcess
-from edge.ingest.rtmp_client import PublishRejected
 from edge.ingest.test_footage import RATE, Part, write_programme
 from edge.match import Bank, BankInfo, fingerprint
 

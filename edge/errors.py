@@ -1,30 +1,38 @@
-"""The exception tree of edge-gate.
+"""The exception tree of edge-gate. Every exception of ours is here; ``retryable`` marks those after which
+the same call can succeed later without a change by the caller.
 
-GateError                       what went wrong, where, and whether a retry can help
-├── InvalidInput                a caller's value is wrong: names the field and the limit
-│   ├── LimitExceeded           a bound (bytes, items, characters) was passed
-│   └── UnsupportedCodec        the linked FFmpeg has no decoder for it
-├── NotFound                    no stream, incident, block, bank … of that id
+GateError                       what is wrong, where, and whether a retry can help
+├── InvalidInput                a value from outside is wrong: names the field and the way out
+│   ├── LimitExceeded           a bound (bytes, items, characters) was passed: names the limit
+│   ├── UnsupportedCodec        the linked FFmpeg has no decoder for it
+│   └── Unauthenticated         whoever calls a hook has not proven to be the ingest server
+├── NotFound                    no stream, incident, block, bank … has that id
 ├── AlreadyExists               the id is in use
 ├── StaleVersion                somebody else changed it first (retryable)
-├── Conflict                    it cannot be done as things stand: somebody else is at it, or it is decided
+├── Conflict                    its state does not allow it: says which state
 ├── PermissionRefused           the caller's role does not allow it
-├── ConfigError                 a settings or policy file cannot be used
+├── ConfigError                 a settings or policy file cannot be used: names the key
 ├── MediaError                  media that cannot be decoded
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates
-│   └── SourceStalled           a pull produced nothing for too long
-├── ModelError                  a model file or manifest does not keep its contract
+│   └── SourceStalled           a pull produced nothing for too long (retryable)
+├── FingerprintFailed           the audio fingerprint library reported an error
+├── ModelError                  a model file or its manifest breaks its contract
 ├── BankError                   a bank file or index is torn, foreign or of another version
 ├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
-├── CutFailed                   the ingest server did not cut (retryable)
+├── AuditBroken                 a row of the audit log was changed: names the row
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
 ├── WorkerLost                  the worker that owned the stream died (retryable)
-└── GateUnavailable             the ingest server gets no answer from the gate (retryable)
+├── CutFailed                   the ingest server did not cut (retryable)
+│   └── CallerGone              nobody is left who could be asked to cut, or could confirm it
+├── GateUnavailable             the ingest server gets no answer from the gate (retryable)
+├── PublishRejected             another RTMP server does not take a relayed stream (retryable)
+├── NotDelivered                the platform did not take a signed event (retryable)
+│   └── EndpointNotPublic       its host name leads to an address that is not public
+├── CallFailed                  a command's call ended with a status of the gate: quotes the gate
+└── DemoFailed                  something that the demo shows did not happen
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 
 class GateError(Exception):
@@ -34,8 +42,8 @@ class GateError(Exception):
     ``reason`` is the short, stable word that metrics count.
     """
 
-    retryable: ClassVar[bool] = False
-    reason: ClassVar[str] = "error"
+    retryable: bool = False
+    reason: str = "error"
 
 
 class InvalidInput(GateError):
@@ -66,6 +74,12 @@ class UnsupportedCodec(InvalidInput):
     reason = "unsupported_codec"
 
 
+class Unauthenticated(InvalidInput):
+    """Whoever calls a hook has not proven to be the ingest server. ``field``: what should have proven it."""
+
+    reason = "unauthenticated"
+
+
 class NotFound(GateError):
     """No object of that kind has the id."""
 
@@ -91,7 +105,7 @@ class StaleVersion(GateError):
 
 
 class Conflict(GateError):
-    """The call is right, and things do not stand so that it can be done. Says how they stand."""
+    """The call is valid, but the state of its object does not allow it now. Says which state."""
 
     reason = "conflict"
 
@@ -127,8 +141,14 @@ class SourceStalled(MediaError):
     reason = "source_stalled"
 
 
+class FingerprintFailed(GateError):
+    """The audio fingerprint library reported an error: names its function."""
+
+    reason = "fingerprint_failed"
+
+
 class ModelError(GateError):
-    """A model file or its manifest does not keep the contract."""
+    """A model file or its manifest breaks its contract."""
 
     reason = "model"
 
@@ -146,11 +166,14 @@ class LedgerUnavailable(GateError):
     reason = "ledger_unavailable"
 
 
-class CutFailed(GateError):
-    """The ingest server did not cut the publisher."""
+class AuditBroken(GateError):
+    """A row of the audit log is not what was written."""
 
-    retryable = True
-    reason = "cut_failed"
+    reason = "audit_broken"
+
+    def __init__(self, number: int, problem: str) -> None:
+        super().__init__(f"audit row {number}: {problem}")
+        self.number = number
 
 
 class CapacityExceeded(GateError):
@@ -172,3 +195,54 @@ class GateUnavailable(GateError):
 
     retryable = True
     reason = "gate_unavailable"
+
+
+class CutFailed(GateError):
+    """The ingest server did not cut the publisher."""
+
+    retryable = True
+    reason = "cut_failed"
+
+
+class CallerGone(CutFailed):
+    """Nobody is left who could be asked to cut, or could confirm it."""
+
+    retryable = False
+    reason = "caller_gone"
+
+
+class PublishRejected(GateError):
+    """Another RTMP server does not take a stream that is relayed to it."""
+
+    retryable = True
+    reason = "publish_rejected"
+
+
+class NotDelivered(GateError):
+    """The platform's webhook endpoint did not answer with 2xx."""
+
+    retryable = True
+    reason = "not_delivered"
+
+
+class EndpointNotPublic(NotDelivered):
+    """``webhook.public_only`` is set, and the endpoint's host name leads to an address that is not public."""
+
+    retryable = False
+    reason = "endpoint_not_public"
+
+
+class CallFailed(GateError):
+    """A command's call ended with an error status of the gate, or nothing answered."""
+
+    reason = "call_failed"
+
+    def __init__(self, problem: str, *, retryable: bool) -> None:
+        super().__init__(problem)
+        self.retryable = retryable
+
+
+class DemoFailed(GateError):
+    """Something that the demo shows did not happen."""
+
+    reason = "demo_failed"

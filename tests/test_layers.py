@@ -42,6 +42,7 @@ LAYERS = (
     "edge.crash_points",
     "edge.telemetry",
     "edge.domain",
+    "edge.backoff",
     "edge.clock",
     "edge.errors",
     "edge",  # the version

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge.cli.output import JsonOption, console, print_json, reports_errors, stderr, when
-from edge.errors import GateError
+from edge.errors import DemoFailed
 
 if TYPE_CHECKING:
     from edge.cli.demo_footage import DemoFootage
@@ -27,12 +27,6 @@ _REFUSAL_WAIT_S = 15.0
 _ADMISSION_WAIT_S = 20.0
 """For as long a gate that has no place yet, as on a busy machine just after its start, is asked again."""
 _ADMISSION_PAUSE_S = 1.0
-
-
-class DemoFailed(GateError):
-    """Something that the demo shows did not happen."""
-
-    reason = "demo_failed"
 
 
 @reports_errors

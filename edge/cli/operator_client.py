@@ -11,9 +11,9 @@ import grpc
 import typer
 
 from edge.api.auth import Role, parse_tokens
-from edge.api.status import REASON
+from edge.api.status import REASON, RETRYABLE
 from edge.contract.gen import operator_pb2_grpc
-from edge.errors import ConfigError, GateError, InvalidInput
+from edge.errors import CallFailed, ConfigError, InvalidInput
 
 CALL_TIMEOUT_S = 10.0
 
@@ -37,12 +37,6 @@ CaOption = Annotated[
 ]
 DEFAULT_GATE = "127.0.0.1:50051"
 DEFAULT_TOKENS = Path("edge-data/operator.tokens")
-
-
-class CallFailed(GateError):
-    """The gate answered with an error, or did not answer."""
-
-    reason = "call_failed"
 
 
 @contextmanager
@@ -72,12 +66,14 @@ def operator(
                 (("authorization", f"Bearer {token.get_secret_value()}"),),
             )
         except grpc.RpcError as error:
-            code, details = error.code(), error.details()
-            if code is grpc.StatusCode.UNAVAILABLE and not _is_the_gates(error):
-                details = f"no gate answers at {gate} ({details})"
-            raise CallFailed(details or code.name) from None
+            raise _call_failed(error, gate) from None
 
 
-def _is_the_gates(error: Any) -> bool:
-    """Whether the gate itself has answered with it."""
-    return any(key == REASON for key, _ in error.trailing_metadata() or ())
+def _call_failed(error: Any, gate: str) -> CallFailed:
+    """The gate's own words, and whether a retry can help."""
+    code, details, trailing = error.code(), error.details(), dict(error.trailing_metadata() or ())
+    if REASON in trailing:
+        return CallFailed(details or code.name, retryable=trailing.get(RETRYABLE) == "true")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return CallFailed(f"no gate answers at {gate} ({details})", retryable=True)
+    return CallFailed(details or code.name, retryable=False)

@@ -12,19 +12,13 @@ import typer
 from edge.cli.ledger_reader import ConfigOption
 from edge.cli.output import JsonOption, print_json, reports_errors
 from edge.domain import new_id
-from edge.errors import ConfigError, GateError
+from edge.errors import ConfigError, NotDelivered
 
 app = typer.Typer(
     rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Signed events to the platform (Standard Webhooks). Settings: webhook.url, webhook.secret.",
 )
-
-
-class NotDelivered(GateError):
-    """The receiver did not answer with 2xx."""
-
-    reason = "not_delivered"
 
 
 @app.command("test")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Self
 from urllib.parse import urlsplit
 
-from edge.errors import GateError, InvalidInput
+from edge.errors import InvalidInput, PublishRejected
 from edge.ingest import amf
 from edge.ingest.chunks import ChunkReader, Message, MessageType, encode_message
 from edge.ingest.rtmp import HANDSHAKE_BYTES
@@ -18,12 +18,6 @@ from edge.ingest.rtmp import HANDSHAKE_BYTES
 _CHUNK_BYTES = 60_000
 _MAX_ANSWER_BYTES = 256 * 1024
 _CHUNK_STREAMS = {MessageType.AUDIO: 4, MessageType.VIDEO: 6}
-
-
-class PublishRejected(GateError):
-    """The other server does not take the stream."""
-
-    reason = "publish_rejected"
 
 
 class RtmpPublisher:

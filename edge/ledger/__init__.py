@@ -1,7 +1,7 @@
 """What the gate remembers: incidents, strikes, blocks, policies, and the audit chain."""
 
 from edge.ledger.admission_view import AdmissionView
-from edge.ledger.audit import AuditBroken, AuditRow
+from edge.ledger.audit import AuditRow
 from edge.ledger.durable import DurableLedger
 from edge.ledger.feed import FleetFeed
 from edge.ledger.ledger import Ledger
@@ -10,7 +10,6 @@ from edge.ledger.violations import Violation, make_violation
 
 __all__ = [
     "AdmissionView",
-    "AuditBroken",
     "AuditRow",
     "Case",
     "DurableLedger",

@@ -16,23 +16,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from edge.errors import GateError
+from edge.errors import AuditBroken
 from edge.ledger.tables import audit
 
 GENESIS = "0" * 64
 GATE_NAME = "gate"
 ROWS = "rows"
 """Key of the detail: table ▶ primary key ▶ digest of the row, null for a row that is gone."""
-
-
-class AuditBroken(GateError):
-    """A row of the audit log is not what was written."""
-
-    reason = "audit_broken"
-
-    def __init__(self, number: int, problem: str) -> None:
-        super().__init__(f"audit row {number}: {problem}")
-        self.number = number
 
 
 @dataclass(frozen=True, slots=True)

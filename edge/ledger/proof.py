@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from edge.errors import InvalidInput
-from edge.ledger.audit import GENESIS, ROWS, AuditBroken, AuditRow, chain_problems, row_digest
+from edge.errors import AuditBroken, InvalidInput
+from edge.ledger.audit import GENESIS, ROWS, AuditRow, chain_problems, row_digest
 from edge.ledger.tables import audit, metadata
 
 PROVEN_TABLES: Final = tuple(table for table in metadata.sorted_tables if table is not audit)

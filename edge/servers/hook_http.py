@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edge.domain import Publish, StreamId
-from edge.errors import InvalidInput, LimitExceeded
+from edge.errors import InvalidInput, LimitExceeded, Unauthenticated
 from edge.notices.notice import Notice
 from edge.servers.hook_body import MAX_BODY_BYTES, parse_object
 from edge.servers.publish_arguments import PublishArguments
@@ -49,19 +49,13 @@ class ServerHooks(Protocol):
         ...
 
 
-class BadSecret(InvalidInput):
-    """The caller is not the ingest server."""
-
-    reason = "permission_refused"
-
-
 def check_secret(request: Request, secret: str | None) -> None:
-    """Raises BadSecret when ``?secret=`` is missing or wrong; compared in constant time."""
+    """Raises Unauthenticated when ``?secret=`` is missing or wrong; compared in constant time."""
     if secret is None:
         return
     given = request.query_params.get("secret", "")
     if not hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode()):
-        raise BadSecret("secret", "missing or wrong")
+        raise Unauthenticated("secret", "missing or wrong")
 
 
 async def bounded_body(request: Request) -> bytes:
@@ -80,7 +74,7 @@ async def bounded_body(request: Request) -> bytes:
 async def read_object(request: Request, secret: str | None) -> dict[str, Any]:
     """The hook's JSON object, whatever its content type says.
 
-    Raises BadSecret, InvalidInput or LimitExceeded.
+    Raises Unauthenticated, InvalidInput or LimitExceeded.
     """
     check_secret(request, secret)
     return parse_object(await bounded_body(request))
@@ -88,7 +82,7 @@ async def read_object(request: Request, secret: str | None) -> dict[str, Any]:
 
 def status_of(error: InvalidInput) -> int:
     """The HTTP status of a call that is wrong in itself."""
-    if isinstance(error, BadSecret):
+    if isinstance(error, Unauthenticated):
         return 401
     return 413 if isinstance(error, LimitExceeded) and error.field == "body" else 400
 

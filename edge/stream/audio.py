@@ -14,7 +14,7 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from edge.domain import Audio, Signal
-from edge.errors import GateError, InvalidInput, UnsupportedCodec
+from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
 from edge.match import AudioFingerprinter, AudioItems, AudioMatcher
 from edge.match.audio.audio_matcher import AudioLookup
 from edge.match.audio.chromaprint import Items
@@ -99,7 +99,7 @@ class StreamAudio:
         except (av.FFmpegError, ValueError, OSError, InvalidInput) as error:
             self._broken += 1
             if self._broken >= _MOST_BROKEN:
-                raise GateError("nothing decodable") from error
+                raise BrokenMedia("nothing decodable") from error
             return []
         self._broken = 0
         return heard

@@ -16,7 +16,7 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.crash_points import crash_point
-from edge.errors import CutFailed, NotFound
+from edge.errors import CallerGone, CutFailed, NotFound
 from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, Connector, CutAttempt, CutTarget
 
 SETTLE_MS = 250.0
@@ -26,13 +26,6 @@ _REMEMBERED = 4096
 _Value = TypeVar("_Value")
 
 log = structlog.get_logger(__name__)
-
-
-class CallerGone(CutFailed):
-    """Nobody is left who could be asked, or could confirm."""
-
-    retryable = False
-    reason = "caller_gone"
 
 
 @dataclass(frozen=True, slots=True)

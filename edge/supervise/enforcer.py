@@ -25,13 +25,13 @@ from edge.domain import (
     Verdict,
     new_id,
 )
-from edge.errors import CutFailed, LedgerUnavailable
+from edge.errors import CallerGone, CutFailed, LedgerUnavailable
 from edge.ladder import Sanction, sanction_of
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.notices.notice import block_notice
 from edge.policy import Policy
 from edge.servers.connector import Connector, CutTarget
-from edge.supervise.cutter import CallerGone, Cutter
+from edge.supervise.cutter import Cutter
 from edge.supervise.evidence_requests import EvidenceRequests
 from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor

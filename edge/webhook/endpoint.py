@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from edge import __version__
-from edge.errors import ConfigError
+from edge.errors import ConfigError, EndpointNotPublic
 from edge.webhook.events import Event
 from edge.webhook.resolver import Host
 from edge.webhook.retry import parse_retry_after
@@ -88,7 +88,7 @@ class Endpoint:
                 response, shown = await self._post(event)
         except TimeoutError:
             return ended(0, f"no answer within {self._timeout_s:g} s")
-        except _NotPublic as error:
+        except EndpointNotPublic as error:
             return ended(0, str(error))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ssl.SSLError) as error:
             return ended(0, f"{type(error).__name__}: {error}"[:_SHOWN_BYTES])
@@ -129,15 +129,11 @@ class Endpoint:
         addresses = await self._host.addresses()
         inside = [each for each in addresses if not ipaddress.ip_address(each.partition("%")[0]).is_global]
         if self._public_only and inside:
-            raise _NotPublic(f"webhook.public_only: {self._name} is at {', '.join(inside)}")
+            raise EndpointNotPublic(f"webhook.public_only: {self._name} is at {', '.join(inside)}")
         return sorted(addresses, key=lambda each: each != self._connected)[:_MAX_ADDRESSES]
 
     async def aclose(self) -> None:
         await self._client.aclose()
-
-
-class _NotPublic(Exception):
-    """The endpoint's name leads inside."""
 
 
 async def _beginning(response: httpx.Response) -> str:

@@ -20,11 +20,12 @@ import pytest
 from rich.console import Console
 
 from edge.api.auth import Role
-from edge.cli.demo import DemoFailed, _publish
+from edge.cli.demo import _publish
 from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.demo_view import DemoView
 from edge.cli.operator_client import operator
 from edge.contract.gen import gate_pb2_grpc, operator_pb2
+from edge.errors import DemoFailed
 from edge.gate_process import GateProcess
 from edge.ingest.test_footage import write_programme
 from tests.conftest import require

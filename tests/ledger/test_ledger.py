@@ -27,9 +27,9 @@ from edge.domain import (
     new_id,
     new_stream_id,
 )
-from edge.errors import ConfigError, InvalidInput, LedgerUnavailable, NotFound, StaleVersion
+from edge.errors import AuditBroken, ConfigError, InvalidInput, LedgerUnavailable, NotFound, StaleVersion
 from edge.ladder import Sanction
-from edge.ledger import AuditBroken, DurableLedger, Ledger
+from edge.ledger import DurableLedger, Ledger
 from edge.ledger.tables import metadata
 from edge.policy import DAY_MS, Policy, ReviewPolicy, UnreviewedOutcome
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import ConfigError, GateError
+from edge.errors import ConfigError, FingerprintFailed
 
 Items = npt.NDArray[np.uint32]
 
@@ -104,4 +104,4 @@ class Chromaprint:
 
     def _call(self, name: str, *arguments: Any) -> None:
         if not self._context or not getattr(self._library, f"chromaprint_{name}")(self._context, *arguments):
-            raise GateError(f"chromaprint_{name} failed")
+            raise FingerprintFailed(f"chromaprint_{name} failed")

@@ -25,11 +25,11 @@ from starlette.routing import Route
 
 from edge.clock import Clock, SystemClock
 from edge.domain import Publish
-from edge.errors import InvalidInput
+from edge.errors import InvalidInput, Unauthenticated
 from edge.servers.followed_hooks import FollowedHooks
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_body import MAX_APP, address_of, parse_object, parse_query, plain, stream_name, text_of
-from edge.servers.hook_http import BadSecret, ServerHookSettings, bounded_body, check_secret, status_of, words
+from edge.servers.hook_http import ServerHookSettings, bounded_body, check_secret, status_of, words
 from edge.servers.ovenmediaengine.connector import OvenMediaEngineConnector
 from edge.servers.publish_arguments import PublishArguments
 from edge.servers.upstream_hook import new_url
@@ -53,11 +53,11 @@ class Replays:
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def check(self, signature: str, sent_ms: int, now_ms: int) -> None:
-        """Raises BadSecret for a body that is old, or that has been here before."""
+        """Raises Unauthenticated for a body that is old, or that has been here before."""
         if abs(now_ms - sent_ms) > MAX_AGE_MS:
-            raise BadSecret("request.time", f"is more than {MAX_AGE_MS} ms away from the gate's clock")
+            raise Unauthenticated("request.time", f"is more than {MAX_AGE_MS} ms away from the gate's clock")
         if signature in self._seen:
-            raise BadSecret("body", "has been sent before")
+            raise Unauthenticated("body", "has been sent before")
         self._seen[signature] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
@@ -120,7 +120,7 @@ class OvenMediaEngineHooks(FollowedHooks):
         given = request.headers.get("x-ome-signature", "").rstrip("=")
         expected = signature_of(self._secret_key, body)
         if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
-            raise BadSecret("x-ome-signature", "missing or wrong")
+            raise Unauthenticated("x-ome-signature", "missing or wrong")
         return expected
 
 

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import InvalidInput
+from edge.errors import InvalidInput, Unauthenticated
 from edge.notices.notice import notice
 from edge.servers.gatekeeper import Admission
-from edge.servers.hook_http import BadSecret
 from edge.servers.ovenmediaengine.hooks import (
     MAX_AGE_MS,
     OvenMediaEngineHooks,
@@ -173,11 +172,11 @@ async def test_a_replay_is_refused(gate: RecordingGate, http: httpx.AsyncClient,
 def test_only_the_age_decides_about_an_unseen_body(age_ms: int) -> None:
     replays = Replays()
     if abs(age_ms) > MAX_AGE_MS:
-        with pytest.raises(BadSecret, match="clock"):
+        with pytest.raises(Unauthenticated, match="clock"):
             replays.check("s", NOW_MS - age_ms, NOW_MS)
     else:
         replays.check("s", NOW_MS - age_ms, NOW_MS)
-        with pytest.raises(BadSecret, match="before"):
+        with pytest.raises(Unauthenticated, match="before"):
             replays.check("s", NOW_MS - age_ms, NOW_MS)
 
 
