@@ -42,7 +42,9 @@ LAYERS = (
     "edge.crash_points",
     "edge.telemetry",
     "edge.domain",
+    "edge.background",
     "edge.backoff",
+    "edge.section",
     "edge.clock",
     "edge.errors",
     "edge",  # the version
@@ -71,9 +73,6 @@ MATCH_LAYERS = (
 UNTIL_SECTIONS_MOVE = frozenset(
     {
         "edge.servers -> edge.config",
-        "edge.servers -> edge.supervise",
-        "edge.webhook -> edge.config",
-        "edge.workers -> edge.config",
     }
 )
 """Imports that go up until each room owns its section of the settings."""
