@@ -21,6 +21,8 @@ if not os.environ.get("CI"):
 
 # A gate of the tests starts in half the time without it; tests of the spare worker ask for one.
 os.environ.setdefault("EDGE_WORKERS__SPARE", "0")
+# The many processes that tests start need not compile the package each, where the environment says so.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge.detect.focus import focus
@@ -17,6 +17,9 @@ from edge.detect.session import open_session
 from edge.detect.steady import steady
 from edge.detect.window import DetectWindow, SampleScore
 from edge.errors import InvalidInput, ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 class Detector:
@@ -112,6 +115,8 @@ class Detector:
                 raise ModelError(f"{path}: output {name!r} is not finite")
 
     def _verify_recorded(self, path: Path) -> None:
+        import onnxruntime as ort
+
         for sample, distance in missed_by(self.manifest, self.infer).items():
             if not distance <= TOLERANCE:
                 raise ModelError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import onnxruntime as ort
+from typing import TYPE_CHECKING
 
 from edge.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 def open_session(model: bytes, path: Path) -> ort.InferenceSession:
@@ -16,6 +18,8 @@ def open_session(model: bytes, path: Path) -> ort.InferenceSession:
     products of 8 bits in 16 bits, which overflow. Where that cannot happen, onnxruntime ignores the option.
     ``path`` is where ``model`` was read: the error names it. Raises ModelError.
     """
+    import onnxruntime as ort  # the supervisor reads manifests and opens no session
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -12,18 +12,15 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from edge.errors import ConfigError, InvalidInput, LedgerUnavailable
+from edge.ledger.schema import upgrade
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 _WRITES = "edge_gate_writes"
 _LOCK_MS = "edge_gate_lock_ms"
 _ADVISORY_KEY = 0x65646765_67617465
@@ -34,8 +31,6 @@ _IDLE_MS = 5_000
 """A gate that stops in the middle of a transaction gives its lock back after this."""
 _READ_PATIENCE = 10
 _OPENING_MS = 30_000
-_migrating = threading.Lock()
-"""Alembic keeps the migration that it runs in globals of the process."""
 
 
 class Database:
@@ -122,11 +117,8 @@ def open_database(url: str, busy_timeout_ms: int) -> Database:
         raise ConfigError(f"ledger_url: {error}") from None
     migrator = opening.execution_options(**{_WRITES: True})
     try:
-        with _migrating, unavailable("open"), migrator.begin() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        with unavailable("open"), migrator.begin() as connection:
+            upgrade(connection)
     finally:
         opening.dispose()
     return Database(engine, busy_timeout_ms)

@@ -11,12 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from edge.errors import ConfigError
-from edge.ledger.engine import MIGRATIONS, ledger_url, unavailable
+from edge.ledger.engine import ledger_url, unavailable
+from edge.ledger.schema import NEWEST, version_of
 
 _CONNECT_S = 10
 _BUFFER = 1000
@@ -68,15 +67,13 @@ def _open_file(path: Path) -> sqlite3.Connection:
 
 
 def _check_schema(connection: sa.Connection) -> None:
-    found = MigrationContext.configure(connection).get_current_heads()
-    script = ScriptDirectory(str(MIGRATIONS))
-    wanted = tuple(script.get_heads())
-    if not found:
+    found = version_of(connection)
+    if found is None:
         raise ConfigError("ledger_url: the database holds no ledger; `edge-gate serve` makes one")
-    if tuple(found) != wanted:
+    if found != NEWEST:
         raise ConfigError(
-            f"ledger_url: the ledger's schema is {', '.join(found)} and this program reads "
-            f"{', '.join(wanted)}: a gate of the same version must have started on it once"
+            f"ledger_url: the ledger's schema is {found} and this program reads {NEWEST}: a gate "
+            "of the same version must have started on it once"
         )
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from edge.domain import Severity
 from edge.ledger import Ledger
-from edge.ledger.engine import MIGRATIONS
+from edge.ledger.schema import MIGRATIONS, NEWEST
 from edge.ledger.tables import audit, metadata
 
 if TYPE_CHECKING:
@@ -62,3 +63,7 @@ def test_up_down_and_up_again(store: Store) -> None:
         if table is not audit:
             unique = {tuple(found["column_names"]) for found in inspector.get_unique_constraints(table.name)}
             assert {(column.name,) for column in table.columns if column.unique} <= unique, table
+
+
+def test_the_newest_version_is_the_head_of_the_migrations() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [NEWEST]
