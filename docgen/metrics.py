@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from docgen.markdown import cell, code, table
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.prometheus import PrometheusBackend
 
 
 def describe_metrics() -> str:
     """Every metric with its kind."""
     rows = []
-    for family in Metrics().registry.collect():
+    for family in PrometheusBackend().registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         rows.append((code(name), family.type, cell(family.documentation)))
     return table(("Name", "Kind", "Meaning"), sorted(rows))

@@ -39,7 +39,9 @@ from edge.servers.installed import IngestServers, arguments_of, upstream_of
 from edge.servers.nginx_rtmp.hook_settings import HookSettings
 from edge.supervise import Gate
 from edge.supervise.model_swap import model_store
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.log_lines import LogBackend
+from edge.telemetry.prometheus import PrometheusBackend
+from edge.telemetry.telemetry import Telemetry
 from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings
 
@@ -74,7 +76,8 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     # Names are looked up in these threads. One whose name server hangs must not keep a cut from its own.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="waits"))
     clock = SystemClock()
-    metrics = Metrics()
+    prometheus = PrometheusBackend()
+    telemetry = Telemetry(prometheus, LogBackend())
     _allow_files()
     # Ledger, evidence and tokens name people: what this process makes is its owner's alone.
     os.umask(0o077)
@@ -97,10 +100,10 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
             ledger,
             policy,
             servers.connectors(),
-            metrics,
+            telemetry,
             clock,
         )
-        webhooks = _webhooks(settings, ledger, metrics, clock)
+        webhooks = _webhooks(settings, ledger, telemetry, clock)
         stop = asyncio.Event()
         with _signals(stop):
             if webhooks is not None:
@@ -108,7 +111,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                 await webhooks.start()
             await gate.start()
             server = GrpcServer(settings, gate)
-            http = _http_server(settings, gate, servers, metrics)
+            http = _http_server(settings, gate, servers, prometheus)
             serving = None
             try:
                 await server.start()
@@ -183,11 +186,11 @@ def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Po
 
 
 def _webhooks(
-    settings: Settings, ledger: DurableLedger, metrics: Metrics, clock: SystemClock
+    settings: Settings, ledger: DurableLedger, telemetry: Telemetry, clock: SystemClock
 ) -> Delivery | None:
     if not settings.webhook.url:
         return None
-    return Delivery(settings.webhook, settings.data_dir, ledger, metrics, clock)
+    return Delivery(settings.webhook, settings.data_dir, ledger, telemetry, clock)
 
 
 def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
@@ -229,13 +232,13 @@ class _QuietServer(uvicorn.Server):
 
 
 def _http_server(
-    settings: Settings, gate: Gate, servers: IngestServers, metrics: Metrics
+    settings: Settings, gate: Gate, servers: IngestServers, prometheus: PrometheusBackend
 ) -> uvicorn.Server | None:
     if not settings.http.listen:
         return None
 
     async def exposition(request: Request) -> Response:
-        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+        return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
 
     carried = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
     app: Starlette = create_app(gate, _hook_settings(settings), servers.hooks(gate), carried)

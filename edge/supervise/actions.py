@@ -12,6 +12,7 @@ from edge.errors import WorkerLost
 from edge.policy import Policy
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
+from edge.telemetry.records import BlockChanged, BlockLifted, BlockMade
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ class OperatorActions:
             context.clock.wall_ms(),
             context.policy.for_app(app).review,
         )
-        self.blocks_changed(block)
+        self._blocks_made(block)
         return block
 
     async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:
@@ -80,7 +81,7 @@ class OperatorActions:
         confirmed = await context.executor.person(
             context.operator_ledger.confirm_block, block_id, reason, by, now
         )
-        self.blocks_changed(*confirmed)
+        self.blocks_changed(*confirmed, by=by)
         return confirmed[0]
 
     async def lift_block(self, block_id: str, reason: str, by: str) -> Block:
@@ -88,7 +89,7 @@ class OperatorActions:
         block = await context.executor.person(
             context.operator_ledger.lift_block, block_id, reason, by, context.clock.wall_ms()
         )
-        self.blocks_changed(block)
+        self.blocks_changed(block, by=by)
         return block
 
     async def add_strike(
@@ -115,7 +116,7 @@ class OperatorActions:
             context.clock.wall_ms(),
             incident_id,
         )
-        self.blocks_changed(*blocks)
+        self._blocks_made(*blocks)
         return strike, blocks
 
     async def pardon_strike(self, strike_id: str, reason: str, by: str) -> Strike:
@@ -125,10 +126,22 @@ class OperatorActions:
         strike, undone = await context.executor.person(
             context.operator_ledger.pardon_strike, context.policy, strike_id, reason, by, now
         )
-        self.blocks_changed(*undone.changed)
+        self.blocks_changed(*undone.changed, by=by)
         return strike
 
-    def blocks_changed(self, *blocks: Block) -> None:
+    def blocks_changed(self, *blocks: Block, by: str) -> None:
+        """What people, or times that are over, have made of blocks is in force from now on."""
+        for block in blocks:
+            changed = BlockChanged(block, by) if block.lifted_ms is None else BlockLifted(block, by)
+            self._context.telemetry.report(changed)
+        self._apply(blocks)
+
+    def _blocks_made(self, *blocks: Block) -> None:
+        for block in blocks:
+            self._context.telemetry.report(BlockMade(block, block.created_by))
+        self._apply(blocks)
+
+    def _apply(self, blocks: tuple[Block, ...]) -> None:
         """In force from now on: running streams that a new one names are cut."""
         for block in blocks:
             self._context.view.add(block)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from edge.domain import Block, Publish, new_stream_id
 from edge.errors import CapacityExceeded
 from edge.notices.notice import block_notice
@@ -15,11 +13,10 @@ from edge.servers.gatekeeper import Admission
 from edge.supervise.context import Context
 from edge.supervise.registry import LiveStream, Phase
 from edge.supervise.usage_counter import UsageCounter
+from edge.telemetry.records import Admitted, FailureModeUsed, Refused
 
 _REUSED_AFTER_MS: Final = 10_000.0
 """A stream that nobody watches has this long to be watched before its connection may be another's."""
-
-log = structlog.get_logger(__name__)
 
 
 class Admitter:
@@ -41,41 +38,33 @@ class Admitter:
     def admit(self, publish: Publish, client: str = "") -> Admission:
         """The same live connection gets the same answer again. ``client``: the peer that asks; the streams
         of each are bounded, so that none can take the places of all."""
-        admission = self._admission(publish, client)
-        self._context.metrics.admissions.labels(admission.reason).inc()
-        if not admission.allowed:
-            self._usage.refused(publish.app, admission.reason)
-        return admission
-
-    def _admission(self, publish: Publish, client: str) -> Admission:
         context = self._context
         if context.draining:
-            return _refused("draining")
+            return self._refuse(publish, "draining")
         block = context.view.check(publish, context.clock.wall_ms())
         if block is not None:
             self._refused_again(publish)
-            return _refused("blocked", block, context.clock.wall_ms())
+            return self._refuse(publish, "blocked", block)
         if context.executor.down:
             mode = context.policy.for_publish(publish).failure.on_ledger_down
-            context.metrics.failure_mode.labels("on_ledger_down", mode.value).inc()
+            context.telemetry.report(FailureModeUsed("on_ledger_down", mode.value))
             if mode is FailureMode.DENY:
-                return _refused("ledger_down")
+                return self._refuse(publish, "ledger_down")
         known = context.registry.by_connection(publish.server, publish.connection)
         if known is not None:
             if known.publish == publish and not known.cutting:
-                return Admission(allowed=True, stream_id=known.id, reason="admitted")
+                return self._let_in(known)
             if known.cutting or self._is_on_air(known):
-                log.warning("a connection that is on air publishes again: refused", stream_id=known.id)
-                return _refused("capacity")
+                return self._refuse(publish, "capacity", detail=f"its connection is on air as {known.id}")
             # The server uses the reference again: its old connection is gone.
             self._forget(known, "replaced")
         if context.pool.full:
             mode = context.policy.for_publish(publish).failure.on_capacity
-            context.metrics.failure_mode.labels("on_capacity", mode.value).inc()
+            context.telemetry.report(FailureModeUsed("on_capacity", mode.value))
             if mode is FailureMode.DENY:
-                return _refused("capacity")
+                return self._refuse(publish, "capacity")
         if client and context.registry.admitted_for(client) >= context.settings.limits.max_streams_per_client:
-            return _refused("capacity")
+            return self._refuse(publish, "capacity")
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,
@@ -86,24 +75,33 @@ class Admitter:
         try:
             context.registry.add(stream)
         except CapacityExceeded:
-            return _refused("capacity")
-        context.metrics.streams.set(len(context.registry))
+            return self._refuse(publish, "capacity")
+        return self._let_in(stream)
+
+    def _let_in(self, stream: LiveStream) -> Admission:
+        live = len(self._context.registry)
+        self._context.telemetry.report(Admitted(stream.id, stream.publish, live))
         return Admission(allowed=True, stream_id=stream.id, reason="admitted")
+
+    def _refuse(
+        self, publish: Publish, reason: str, block: Block | None = None, detail: str = ""
+    ) -> Admission:
+        block_id = "" if block is None else block.id
+        self._context.telemetry.report(Refused(publish, reason, block_id, detail))
+        self._usage.refused(publish.app, reason)
+        wall_ms = self._context.clock.wall_ms()
+        return Admission(
+            allowed=False,
+            stream_id=None,
+            reason=reason,
+            until_ms=0 if block is None else block.until_ms,
+            notice=block_notice(reason, block, wall_ms),
+            block_id=block_id,
+            provisional=block is not None and block.provisional_at(wall_ms),
+        )
 
     def _is_on_air(self, known: LiveStream) -> bool:
         """Whether a stream may still go on. A server may ask for a second publish on its connection, refuse
         that by itself and let the first go on, which must not be forgotten for it."""
         idle_ms = self._context.clock.monotonic_ms() - known.idle_since_ms
         return known.pulls == 0 and (known.phase is Phase.WATCHED or idle_ms < _REUSED_AFTER_MS)
-
-
-def _refused(reason: str, block: Block | None = None, wall_ms: int = 0) -> Admission:
-    return Admission(
-        allowed=False,
-        stream_id=None,
-        reason=reason,
-        until_ms=0 if block is None else block.until_ms,
-        notice=block_notice(reason, block, wall_ms),
-        block_id="" if block is None else block.id,
-        provisional=block is not None and block.provisional_at(wall_ms),
-    )

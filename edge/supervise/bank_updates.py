@@ -18,7 +18,8 @@ from edge.domain import Incident, Signal, SignalSource
 from edge.errors import GateError
 from edge.match import Bank, RunawayGuard, withdraw_incident
 from edge.match.bank.manifest import read_manifest
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.records import BankEntryRanAway
+from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
 """Wall time for one incident: beside workers that take all there is, a few seconds of it are minutes."""
@@ -38,9 +39,11 @@ log = structlog.get_logger(__name__)
 class BankUpdates:
     """Changes banks; ``changed`` tells the workers to read them anew."""
 
-    def __init__(self, directory: Path, metrics: Metrics, clock: Clock, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, directory: Path, telemetry: Telemetry, clock: Clock, changed: Callable[[], None]
+    ) -> None:
         self._directory = directory
-        self._metrics = metrics
+        self._telemetry = telemetry
         self._clock = clock
         self._changed = changed
         self._guard = RunawayGuard()
@@ -132,22 +135,10 @@ class BankUpdates:
                 key = f"sound {signal.entry}" if by_sound else signal.entry
                 if not self._guard.observe(now, bank, key, stream_id, limit):
                     continue
-                if by_sound:
-                    log.critical(
-                        "the sound of a bank entry matches too many streams: add it to a benign bank",
-                        bank=bank,
-                        entry=signal.entry,
-                        limit=limit,
-                    )
-                else:
+                if not by_sound:
                     await asyncio.to_thread(_quarantine, path, signal.entry)
-                    self._metrics.quarantined_entries.inc()
-                    log.critical(
-                        "a bank entry matches too many streams: it is quarantined and cuts no more",
-                        bank=bank,
-                        entry=signal.entry,
-                        limit=limit,
-                    )
+                self._telemetry.report(BankEntryRanAway(bank, signal.entry, limit, quarantined=not by_sound))
+                if not by_sound:
                     self._changed()
             except GateError as error:
                 log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))

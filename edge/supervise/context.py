@@ -10,7 +10,7 @@ from edge.ledger import AdmissionView, DurableLedger, Ledger
 from edge.policy import Policy
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.registry import Registry
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
 
@@ -19,7 +19,7 @@ class Context:
     """Lives in one event loop; only ``policy``, ``draining`` and ``stopped`` are ever replaced."""
 
     settings: Settings
-    metrics: Metrics
+    telemetry: Telemetry
     clock: Clock
     ledger: DurableLedger
     operator_ledger: Ledger

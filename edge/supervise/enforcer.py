@@ -31,13 +31,23 @@ from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.notices.notice import block_notice
 from edge.policy import Policy
 from edge.servers.connector import Connector, CutTarget
-from edge.supervise.cutter import Cutter
+from edge.supervise.cutter import CutOutcome, Cutter
 from edge.supervise.evidence_requests import EvidenceRequests
 from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.orphaned_cuts import OrphanedCuts
 from edge.supervise.registry import LiveStream, Phase, Registry
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.records import (
+    GATE,
+    BlockMade,
+    CutConfirmed,
+    CutDecided,
+    CutGivenUp,
+    CutUnconfirmed,
+    Flagged,
+    ViolationRecorded,
+)
+from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
 _RECORD_S = 1.0
@@ -61,7 +71,7 @@ class Enforcer:
         pool: WorkerPool,
         evidence_dir: Path,
         cut_limit_ms: int,
-        metrics: Metrics,
+        telemetry: Telemetry,
         clock: Clock,
         show_media: Callable[[LiveStream], Awaitable[None]],
         ended: Callable[[LiveStream], None],
@@ -76,14 +86,14 @@ class Enforcer:
         self._connectors = connectors
         self._caller = caller
         self._cut_limit_ms = cut_limit_ms
-        self._metrics = metrics
+        self._telemetry = telemetry
         self._clock = clock
         self._show_media = show_media
         self._ended = ended
         self._tasks = BackgroundTasks()
         self._progress = IncidentProgress(ledger, executor)
-        self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, metrics, clock)
-        self.orphans = OrphanedCuts(cutter, connectors, self._progress, metrics, clock, cut_limit_ms)
+        self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock)
+        self.orphans = OrphanedCuts(cutter, connectors, self._progress, telemetry, clock, cut_limit_ms)
         """Cuts of an earlier run, and of callers that are gone."""
 
     # what the gate asks for
@@ -111,6 +121,8 @@ class Enforcer:
             self._tasks.start(self._follow(stream))
             return
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
+        block_id, by = ("", GATE) if block is None else (block.id, block.created_by)
+        self._telemetry.report(CutDecided(stream.id, stream.publish, verdict, "", block_id, by))
         answer = self._answer(stream, verdict, "", block)
         self._tasks.start(self._close_publisher(stream, verdict, answer, None))
         self._tasks.start(self._progress.stream_cut(stream, reason, block, self._clock.wall_ms()))
@@ -150,6 +162,7 @@ class Enforcer:
 
     async def _flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool) -> None:
         incident = self._incident(stream, verdict)
+        self._telemetry.report(Flagged(incident))
         if not verdict.shadow:
             self._tell(stream, self._answer(stream, verdict, incident.id, None))
         if not shown:
@@ -163,6 +176,7 @@ class Enforcer:
         crash_point("cut.verdict")
         incident = self._incident(stream, verdict)
         stream.incident_id = incident.id
+        self._telemetry.report(CutDecided(stream.id, stream.publish, verdict, incident.id))
         violation: Violation | None = None
         blocks: tuple[Block, ...]
         sanction = sanction_of(policy, incident)
@@ -177,16 +191,17 @@ class Enforcer:
                 log.exception("a violation cannot be recorded", incident_id=incident.id)
             # The same ids as on disk, once it gets there.
             blocks = make_violation(incident, sanction, (), incident.created_ms).blocks
-            log.critical("block is not durable: held in memory and retried", error=str(error))
-            self._metrics.violations.labels("memory").inc()
+            self._telemetry.report(ViolationRecorded(incident, "memory", str(error)))
             self._tasks.start(self._retry_violation(incident, sanction))
         else:
             blocks = violation.blocks
-            self._metrics.violations.labels(violation.durable_in).inc()
+            self._telemetry.report(ViolationRecorded(incident, violation.durable_in))
         crash_point("cut.durable")
         for block in blocks:
             self._view.add(block)
         crash_point("cut.visible")
+        for block in blocks:
+            self._telemetry.report(BlockMade(block, block.created_by))
         if violation is not None:
             incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
         longest = max(blocks, key=lambda block: block.until_ms, default=None)
@@ -241,20 +256,20 @@ class Enforcer:
                 incident = await self._alarm(stream, verdict, incident, outcome.attempts)
                 outcome = await self._cutter.wait(stream.id)
         except CallerGone:
-            incident = incident or await self._opened(stream, verdict)
+            if incident is None:
+                incident = self._incident(stream, verdict)
+                await self._put_on_record(incident)
             await self.orphans.caller_gone(incident, alarmed=alarmed)
             await self._over(stream, evidence_asked)
             return incident
         except CutFailed as error:
-            log.critical("cut was never confirmed", stream_id=stream.id, error=str(error))
+            incident_id = "" if incident is None else incident.id
+            self._telemetry.report(CutGivenUp(stream.id, stream.publish, str(error), incident_id))
             await self._over(stream, evidence_asked)
             return incident
         confirmed_ms = self._clock.wall_ms()
         crash_point("cut.confirmed")
-        self._metrics.cuts.labels(outcome.by).inc()
-        if stream.verdict_monotonic_ms is not None:
-            self._metrics.time_to_cut.observe(self._clock.monotonic_ms() - stream.verdict_monotonic_ms)
-        log.info("cut confirmed", stream_id=stream.id, by=outcome.by, attempts=outcome.attempts)
+        self._report_confirmed(stream, incident, outcome)
         if incident is not None:
             incident = dataclasses.replace(incident, cut_confirmed_ms=confirmed_ms, confirmed_by=outcome.by)
             await self._progress.cut_confirmed(incident.id, confirmed_ms, outcome.by)
@@ -278,24 +293,18 @@ class Enforcer:
         self, stream: LiveStream, verdict: Verdict, incident: Incident | None, attempts: int
     ) -> Incident:
         """The limit is over, and nothing has proven the cut: for people, asking goes on."""
-        self._metrics.cuts_unconfirmed.inc()
-        log.critical(
-            "cut is not confirmed; asking goes on",
-            stream_id=stream.id,
-            server=stream.publish.server,
-            attempts=attempts,
-        )
-        incident = incident or await self._opened(stream, verdict)
+        opened = incident or self._incident(stream, verdict)
+        self._telemetry.report(CutUnconfirmed(stream.id, stream.publish, "limit", opened.id, attempts))
+        if incident is None:
+            await self._put_on_record(opened)
         now = self._clock.wall_ms()
-        self._tasks.start(self._progress.cut_unconfirmed(incident.id, now, "limit"))
-        return dataclasses.replace(incident, cut_unconfirmed_ms=now, cut_unconfirmed_reason="limit")
+        self._tasks.start(self._progress.cut_unconfirmed(opened.id, now, "limit"))
+        return dataclasses.replace(opened, cut_unconfirmed_ms=now, cut_unconfirmed_reason="limit")
 
-    async def _opened(self, stream: LiveStream, verdict: Verdict) -> Incident:
-        """An incident for a cut that rests on none of its own, once it is an alarm."""
-        incident = self._incident(stream, verdict)
+    async def _put_on_record(self, incident: Incident) -> None:
+        """The incident of a cut that rests on none of its own, once it is an alarm."""
         if not await self._recorded(incident):
             self._tasks.start(self._record_again(incident))
-        return incident
 
     async def _recorded(self, incident: Incident) -> bool:
         """Puts an incident that rests on no violation on record; whether that has worked."""
@@ -332,10 +341,25 @@ class Enforcer:
                 continue
             for block in violation.blocks:
                 self._view.add(block)
-            self._metrics.violations.labels(violation.durable_in).inc()
+            self._telemetry.report(ViolationRecorded(incident, violation.durable_in))
             return
 
     # parts
+
+    def _report_confirmed(self, stream: LiveStream, incident: Incident | None, outcome: CutOutcome) -> None:
+        time_to_cut_ms = None
+        if stream.verdict_monotonic_ms is not None:
+            time_to_cut_ms = self._clock.monotonic_ms() - stream.verdict_monotonic_ms
+        self._telemetry.report(
+            CutConfirmed(
+                stream.id,
+                stream.publish,
+                outcome.by,
+                "" if incident is None else incident.id,
+                outcome.attempts,
+                time_to_cut_ms,
+            )
+        )
 
     def _incident(self, stream: LiveStream, verdict: Verdict) -> Incident:
         return Incident(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -14,7 +15,8 @@ from edge.domain import Incident
 from edge.errors import WorkerLost
 from edge.evidence import write_incident_record
 from edge.supervise.incident_progress import IncidentProgress
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.records import EvidenceMissing, EvidenceSaved
+from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
 _CLIP_S = 10.0
@@ -22,22 +24,33 @@ _CLIP_S = 10.0
 log = structlog.get_logger(__name__)
 
 
+class _Saved(NamedTuple):
+    path: str | None
+    error: str
+    """Why there is no path."""
+
+
 class EvidenceRequests:
     """Asks workers for clips and writes what they are evidence of."""
 
     def __init__(
-        self, directory: Path, pool: WorkerPool, progress: IncidentProgress, metrics: Metrics, clock: Clock
+        self,
+        directory: Path,
+        pool: WorkerPool,
+        progress: IncidentProgress,
+        telemetry: Telemetry,
+        clock: Clock,
     ) -> None:
         self._directory = directory
-        self._clips = metrics.evidence_clips
+        self._telemetry = telemetry
         self._pool = pool
         self._progress = progress
         self._clock = clock
-        self._saving: dict[str, asyncio.Future[str | None]] = {}
+        self._saving: dict[str, asyncio.Future[_Saved]] = {}
 
-    def save_clip(self, incident: Incident) -> asyncio.Future[str | None]:
+    def save_clip(self, incident: Incident) -> asyncio.Future[_Saved]:
         """Ask the worker for the clip, before a cut ends the media that it is made of."""
-        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[_Saved] = asyncio.get_running_loop().create_future()
         self._saving[incident.id] = future
         command = worker_pb2.ToWorker(
             save_evidence=worker_pb2.SaveEvidence(
@@ -48,29 +61,28 @@ class EvidenceRequests:
             self._pool.send(incident.stream_id, command)
         except WorkerLost:
             del self._saving[incident.id]
-            future.set_result(None)
+            future.set_result(_Saved(None, "no worker has the stream"))
         return future
 
     def clip_saved(self, event: worker_pb2.EvidenceSaved) -> None:
         """What the worker answers."""
         future = self._saving.pop(event.incident_id, None)
-        if event.error:
-            log.error("no evidence clip", incident_id=event.incident_id, error=event.error)
         if future is not None and not future.done():
-            future.set_result(event.path or None)
+            future.set_result(_Saved(event.path or None, event.error))
 
-    async def clip(self, incident: Incident, saved: asyncio.Future[str | None]) -> Incident:
+    async def clip(self, incident: Incident, saved: asyncio.Future[_Saved]) -> Incident:
         """The incident with its clip, which is in the ledger then; without it when none came in time."""
         try:
-            path = await asyncio.wait_for(saved, timeout=_CLIP_S)
+            clip = await asyncio.wait_for(saved, timeout=_CLIP_S)
         except TimeoutError:
             self._saving.pop(incident.id, None)
-            path = None
-        self._clips.labels("missing" if path is None else "saved").inc()
-        if path is None:
+            clip = _Saved(None, f"the worker has not answered within {_CLIP_S:.0f} s")
+        if clip.path is None:
+            self._telemetry.report(EvidenceMissing(incident.id, clip.error))
             return incident
-        await self._progress.evidence(incident.id, path, self._clock.wall_ms())
-        return dataclasses.replace(incident, evidence_path=path)
+        self._telemetry.report(EvidenceSaved(incident.id))
+        await self._progress.evidence(incident.id, clip.path, self._clock.wall_ms())
+        return dataclasses.replace(incident, evidence_path=clip.path)
 
     async def write(self, incident: Incident) -> None:
         """The record beside the clip, anew. It is a copy of what the ledger has, and nothing hangs on it."""

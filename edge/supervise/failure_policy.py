@@ -8,6 +8,7 @@ from edge.policy import FailureMode, Mode
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.registry import LiveStream
+from edge.telemetry.records import FailureModeUsed
 
 
 class FailureResponse:
@@ -32,7 +33,7 @@ class FailureResponse:
     def _apply_failure_mode(self, stream: LiveStream) -> None:
         policy = self._context.policy.for_publish(stream.publish)
         mode = policy.failure.on_gate_degraded
-        self._context.metrics.failure_mode.labels("on_gate_degraded", mode.value).inc()
+        self._context.telemetry.report(FailureModeUsed("on_gate_degraded", mode.value))
         if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
             self._enforcer.cut_without_strike(stream, "degraded")
 

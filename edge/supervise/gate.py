@@ -35,7 +35,8 @@ from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.records import PoolSnapshot, StreamsRestored
+from edge.telemetry.telemetry import Telemetry
 from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkerSettings
@@ -67,20 +68,20 @@ class Gate:
         ledger: DurableLedger,
         policy: Policy,
         connectors: Mapping[str, Connector],
-        metrics: Metrics,
+        telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.ledger = ledger
-        self.executor = LedgerExecutor(metrics, lambda: ledger.away)
+        self.executor = LedgerExecutor(telemetry, lambda: ledger.away)
         self._stream_journal = StreamJournal(settings.data_dir / "streams.jsonl", frozenset(connectors))
         self._usage = UsageCounter(clock)
         self.registry = Registry(settings.limits.max_streams, self._stream_journal, self._usage)
         self.pool = WorkerPool(settings.workers, worker_settings, clock)
         self._context = context = Context(
             settings,
-            metrics,
+            telemetry,
             clock,
             ledger,
             ledger.patient(_PEOPLE_MS),
@@ -104,14 +105,14 @@ class Gate:
             self.pool,
             settings.evidence,
             settings.limits.cut_limit_ms,
-            metrics,
+            telemetry,
             clock,
             self._show_media,
             self._cut_done,
         )
         bank_updates = BankUpdates(
             settings.banks,
-            metrics,
+            telemetry,
             clock,
             lambda: self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks())),
         )
@@ -169,7 +170,7 @@ class Gate:
             except CapacityExceeded as error:
                 log.error("streams of an earlier run are not watched", error=str(error))
                 break
-        self._context.metrics.streams.set(len(self.registry))
+        self._context.telemetry.report(StreamsRestored(len(self.registry)))
         self._enforcer.every_block_applies()
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
@@ -195,6 +196,7 @@ class Gate:
         await self._write_usage()
         self._stream_journal.close()
         self.executor.close()
+        self._context.telemetry.flush()
 
     # what hooks and servicers ask
 
@@ -270,7 +272,7 @@ class Gate:
             if number % _GIVE_BACK_SWEEPS == 0:
                 give_back()
             self._measure()
-            self._worker_events.flush_logs()
+            self._context.telemetry.flush()
             await self._forget_unwatched()
 
     async def _keep_ledger(self) -> None:
@@ -317,19 +319,16 @@ class Gate:
             self._usage.put_back(counted)
 
     def _measure(self) -> None:
-        metrics = self._context.metrics
-        for load in self.pool.loads():
-            worker = str(load.index)
-            metrics.worker_busy.labels(worker).set(load.busy_share)
-            metrics.worker_streams.labels(worker).set(load.streams)
-            metrics.worker_resident.labels(worker).set(load.resident_bytes)
-            metrics.worker_voluntary.labels(worker).set(load.voluntary_share)
-            metrics.worker_jobs.labels(worker).set(load.jobs)
-        for tier, streams in self.pool.streams_by_tier().items():
-            metrics.streams_by_tier.labels(tier).set(streams)
-        metrics.gave_way.set(self.pool.gave_way)
-        metrics.decoded.set(self.pool.decoded)
-        metrics.judged.set(self.pool.judged)
-        metrics.bank_hashes.set(self.pool.bank_hashes)
-        metrics.banks_unreadable.set(self.pool.banks_unreadable)
-        metrics.bank_searches_cut_short.set(self.pool.bank_searches_cut_short)
+        pool = self.pool
+        self._context.telemetry.report(
+            PoolSnapshot(
+                workers=pool.loads(),
+                streams_by_tier=pool.streams_by_tier(),
+                gave_way=pool.gave_way,
+                frames_decoded=pool.decoded,
+                samples_judged=pool.judged,
+                bank_hashes=pool.bank_hashes,
+                banks_unreadable=pool.banks_unreadable,
+                bank_searches_cut_short=pool.bank_searches_cut_short,
+            )
+        )

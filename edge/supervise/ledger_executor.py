@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from edge.errors import LedgerUnavailable
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.records import LedgerBack, LedgerDown
+from edge.telemetry.telemetry import Telemetry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,11 +22,11 @@ class LedgerExecutor:
     ``away``: whether what returns went to the journal.
     """
 
-    def __init__(self, metrics: Metrics, away: Callable[[], bool]) -> None:
+    def __init__(self, telemetry: Telemetry, away: Callable[[], bool]) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._urgent = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-urgent")
         self._operator_ledger = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-people")
-        self._metrics = metrics
+        self._telemetry = telemetry
         self._away = away
         self._back = asyncio.Event()
         self._back.set()
@@ -61,11 +62,13 @@ class LedgerExecutor:
         return result
 
     def _mark(self, *, down: bool) -> None:
+        if down == self.down:
+            return
         if down:
             self._back.clear()
         else:
             self._back.set()
-        self._metrics.ledger_down.set(1 if down else 0)
+        self._telemetry.report(LedgerDown() if down else LedgerBack())
 
     def close(self) -> None:
         self._urgent.shutdown(wait=True)

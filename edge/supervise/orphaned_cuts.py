@@ -16,7 +16,8 @@ from edge.ledger.incidents import CALLER_GONE
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.records import CutConfirmed, CutGivenUp, CutUnconfirmed
+from edge.telemetry.telemetry import Telemetry
 
 _REMEMBERED = 4096
 
@@ -37,14 +38,14 @@ class OrphanedCuts:
         cutter: Cutter,
         connectors: Mapping[str, Connector],
         progress: IncidentProgress,
-        metrics: Metrics,
+        telemetry: Telemetry,
         clock: Clock,
         cut_limit_ms: int,
     ) -> None:
         self._cutter = cutter
         self._connectors = connectors
         self._progress = progress
-        self._metrics = metrics
+        self._telemetry = telemetry
         self._clock = clock
         self._cut_limit_ms = cut_limit_ms
         self._tasks = BackgroundTasks()
@@ -62,15 +63,9 @@ class OrphanedCuts:
             self._tasks.start(self._ask_again(incident, connector))
 
     async def caller_gone(self, incident: Incident, *, alarmed: bool) -> None:
-        """Nobody is left who could be asked. ``alarmed``: the metric has counted it already."""
+        """Nobody is left who could be asked. ``alarmed``: the alarm has been raised already."""
         self._remember(incident)
-        if not alarmed:
-            self._metrics.cuts_unconfirmed.inc()
-        log.critical(
-            "a cut is not confirmed, and its caller is gone",
-            incident_id=incident.id,
-            server=incident.publish.server,
-        )
+        self._report_unconfirmed(incident, CALLER_GONE, alarmed=alarmed)
         await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), CALLER_GONE)
 
     def confirm(self, stream_id: str, by: str) -> Incident | None:
@@ -81,8 +76,7 @@ class OrphanedCuts:
         asking = self._cutter.confirm(stream_id, by)
         if asking and incident.publish.server in self._connectors:
             return incident  # whoever asks puts it on record
-        self._metrics.cuts.labels(by).inc()
-        log.info("cut of an earlier call is confirmed", incident_id=incident.id, by=by)
+        self._report_confirmed(incident, by)
         self._tasks.start(self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), by))
         if (proven := self._proven.get(stream_id)) is not None:
             proven.set()
@@ -140,17 +134,27 @@ class OrphanedCuts:
         try:
             outcome = await self._cutter.cut(target, connector, limit_ms=self._cut_limit_ms)
             if not outcome.confirmed:
-                self._metrics.cuts_unconfirmed.inc()
-                log.critical("resumed cut is not confirmed; asking goes on", incident_id=incident.id)
+                self._report_unconfirmed(incident, "limit", attempts=outcome.attempts)
                 await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), "limit")
                 outcome = await self._cutter.wait(incident.stream_id)
         except CutFailed as error:
-            log.critical("resumed cut was not confirmed", incident_id=incident.id, error=str(error))
+            self._telemetry.report(CutGivenUp(incident.stream_id, incident.publish, str(error), incident.id))
             return
         self._orphans.pop(incident.stream_id, None)
-        self._metrics.cuts.labels(outcome.by).inc()
+        self._report_confirmed(incident, outcome.by, outcome.attempts)
         await self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), outcome.by)
-        log.info("cut resumed after a restart is confirmed", incident_id=incident.id, by=outcome.by)
+
+    def _report_confirmed(self, incident: Incident, proof: str, attempts: int | None = None) -> None:
+        confirmed = CutConfirmed(incident.stream_id, incident.publish, proof, incident.id, attempts)
+        self._telemetry.report(confirmed)
+
+    def _report_unconfirmed(
+        self, incident: Incident, reason: str, *, attempts: int | None = None, alarmed: bool = False
+    ) -> None:
+        unconfirmed = CutUnconfirmed(
+            incident.stream_id, incident.publish, reason, incident.id, attempts, alarmed
+        )
+        self._telemetry.report(unconfirmed)
 
     def _remember(self, incident: Incident) -> None:
         self._orphans[incident.stream_id] = incident

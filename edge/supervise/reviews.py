@@ -11,6 +11,7 @@ from edge.ledger import Case
 from edge.supervise.actions import OperatorActions
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.context import Context
+from edge.telemetry.records import GATE, IncidentReviewed
 
 
 class ReviewActions:
@@ -52,7 +53,8 @@ class ReviewActions:
             context.clock.wall_ms(),
             context.policy,
         )
-        self._actions.blocks_changed(*blocks)
+        self._context.telemetry.report(IncidentReviewed(incident, by))
+        self._actions.blocks_changed(*blocks, by=by)
         if incident.state is IncidentState.CONFIRMED:
             stands = functools.partial(self._stands, incident.id)
             self._tasks.start(self._bank_updates.confirmed(incident, stands))
@@ -110,4 +112,4 @@ class ReviewActions:
         blocks = await context.executor.call(
             context.ledger.settle_unreviewed, context.policy, context.clock.wall_ms()
         )
-        self._actions.blocks_changed(*blocks)
+        self._actions.blocks_changed(*blocks, by=GATE)

@@ -34,6 +34,7 @@ from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.registry import LiveStream, Phase
 from edge.supervise.response_queue import ResponseQueue
+from edge.telemetry.records import StreamClosed, StreamOver, WatchingFailed, WorkersRestarted
 
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
@@ -318,8 +319,8 @@ class StreamRouter:
                 None if reason in {"cut", "closed"} else WorkerLost(f"the stream is {reason}")
             )
         self._context.registry.remove(stream)
-        self._context.metrics.streams.set(len(self._context.registry))
-        log.info("stream is over", stream_id=stream.id, reason=reason)
+        live = len(self._context.registry)
+        self._context.telemetry.report(StreamOver(stream.id, stream.publish, reason, live))
 
     def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
         if not stream.assigned:
@@ -343,7 +344,7 @@ class StreamRouter:
 
     def closed(self, event: worker_pb2.Closed) -> None:
         """The worker has closed the stream, by itself or because it was told to."""
-        self._context.metrics.streams_closed.labels(event.reason).inc()
+        self._context.telemetry.report(StreamClosed(event.stream_id, event.reason))
         stream = self._context.registry.find(event.stream_id)
         if stream is None or not stream.assigned or event.opening != stream.opening:
             return
@@ -359,7 +360,9 @@ class StreamRouter:
             return
         clean = event.reason in {"end", "detached", "cut"}
         if not clean:
-            log.warning("watching failed", stream_id=stream.id, reason=event.reason, detail=event.detail)
+            self._context.telemetry.report(
+                WatchingFailed(stream.id, stream.publish, event.reason, event.detail)
+            )
             self._failure_response.unwatched(stream, event.reason, event.detail)
             if stream.cutting:
                 return
@@ -397,7 +400,7 @@ class StreamRouter:
     def streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         """Their worker died: they go on in another, but for the one that must not return."""
         restarts, self._restarts = self._pool.restarts - self._restarts, self._pool.restarts
-        self._context.metrics.worker_restarts.inc(restarts)
+        self._context.telemetry.report(WorkersRestarted(restarts))
         lost: list[LiveStream] = []
         for stream_id in stream_ids:
             stream = self._context.registry.find(stream_id)

@@ -1,10 +1,8 @@
-"""What follows from what workers report: answers to callers, enforcement, metrics."""
+"""What follows from what workers report: answers to callers, enforcement, telemetry."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-
-import structlog
 
 from edge.background import BackgroundTasks
 from edge.contract import convert
@@ -15,9 +13,7 @@ from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.stream_router import StreamRouter
-from edge.telemetry.log_aggregator import LogAggregator
-
-log = structlog.get_logger(__name__)
+from edge.telemetry.records import Judged, JudgedTooLate, NotJudged, Passed, SourceOpened, WorkerMeasured
 
 
 class WorkerEventHandler:
@@ -38,12 +34,7 @@ class WorkerEventHandler:
         self._failure_response = failure_response
         self._bank_updates = bank_updates
         self._tasks = tasks
-        self._not_judged = LogAggregator("not judged")
-        self._passed = context.metrics.verdicts.labels(Action.PASS.value, "")
-
-    def flush_logs(self) -> None:
-        """Once a second: what there were too many of for a line of log each."""
-        self._not_judged.flush()
+        self._report = context.telemetry.report
 
     def on_worker_event(self, event: worker_pb2.FromWorker) -> None:
         match event.WhichOneof("event"):
@@ -55,13 +46,13 @@ class WorkerEventHandler:
                 self._noticed(event.notice)
             case "pong":
                 for one in event.pong.distributions:
-                    self._context.metrics.measured.add(one.name, one.counts, one.sum_ms)
+                    self._report(WorkerMeasured(one.name, tuple(one.counts), one.sum_ms))
             case "closed":
                 self._router.closed(event.closed)
             case "evidence_saved":
                 self._enforcer.evidence_saved(event.evidence_saved)
             case "source_opened":
-                log.info("watching", stream_id=event.source_opened.stream_id, codec=event.source_opened.codec)
+                self._report(SourceOpened(event.source_opened.stream_id, event.source_opened.codec))
 
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         self._router.streams_lost(stream_ids, quarantined)
@@ -71,8 +62,7 @@ class WorkerEventHandler:
         stream = context.registry.find(judged.stream_id)
         said = judged.verdict
         if stream is None and said.action == gate_pb2.ACTION_CUT:
-            context.metrics.verdicts.labels(Action.CUT.value, "over").inc()
-            log.critical("a violation was seen on a stream that is over", stream_id=judged.stream_id)
+            self._report(JudgedTooLate(judged.stream_id))
         if stream is None or stream.cutting or context.stopped:
             return
         stream.samples += 1
@@ -83,7 +73,6 @@ class WorkerEventHandler:
         stream.score = judged.score
         stream.tier = convert.tier_from_proto(judged.tier)
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, judged.cleared_pts_ms)
-        context.metrics.latency.observe(said.latency_ms)
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
             stream.action = Action.PASS
@@ -92,16 +81,15 @@ class WorkerEventHandler:
                     gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=said)
                 )
         if passes:
-            self._passed.inc()
+            self._report(Passed(said.latency_ms))
             return
         verdict = convert.verdict_from_proto(said, judged.cleared_pts_ms)
         if judged.HasField("trace"):
             ago_ms = context.clock.monotonic_ms() - judged.trace.arrival_ms
             trace = convert.trace_from_proto(judged.trace, context.clock.wall_ms() - round(ago_ms))
             verdict = replace(verdict, trace=trace)
-        context.metrics.verdicts.labels(
-            verdict.action.value, "shadow" if verdict.shadow else verdict.reason
-        ).inc()
+        reason = "shadow" if verdict.shadow else verdict.reason
+        self._report(Judged(verdict.action, reason, said.latency_ms))
         if verdict.action is Action.PASS:
             return
         if verdict.reason in (SignalSource.MATCH.value, SignalSource.AUDIO.value):
@@ -129,8 +117,7 @@ class WorkerEventHandler:
 
     def _noticed(self, event: worker_pb2.Notice) -> None:
         degraded = event.degraded
-        self._context.metrics.not_judged.labels(degraded.reason).inc(degraded.count)
-        self._not_judged.note(degraded.reason, event.stream_id, degraded.count)
+        self._report(NotJudged(event.stream_id, degraded.reason, degraded.count))
         stream = self._context.registry.find(event.stream_id)
         if stream is not None:
             stream.shed += event.degraded.count

@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from typing import Literal
 
 import structlog
 
 MAX_CAUSES = 256
 """Causes in one second; what is beyond is counted as ``other``."""
+_OTHER = "other"
 
 
 class LogAggregator:
-    """Call ``note`` for each event and ``flush`` once a second."""
+    """Call ``note`` for each event and ``flush`` once a second.
 
-    def __init__(self, event: str) -> None:
+    ``first_at_once``: the first event of a cause that the second before did not have is a line of its own,
+    and only those that follow are counted.
+    """
+
+    def __init__(
+        self, event: str, *, level: Literal["info", "warning"] = "warning", first_at_once: bool = False
+    ) -> None:
         self._event = event
-        self._counts: dict[str, int] = {}
-        self._subjects: dict[str, set[Hashable]] = {}
+        self._first_at_once = first_at_once
+        self._counts: dict[Hashable, int] = {}
+        self._subjects: dict[Hashable, set[Hashable]] = {}
+        self._fields: dict[Hashable, Mapping[str, object]] = {}
+        self._before: frozenset[Hashable] = frozenset()
+        """The causes of the second before."""
+        self._level = level
         self._log = structlog.get_logger(__name__)
 
-    def note(self, cause: str, subject: Hashable = None, count: int = 1) -> None:
-        """``subject``: what it happened to; the line says how many different ones there were."""
-        if cause not in self._counts and len(self._counts) >= MAX_CAUSES:
-            cause = "other"
-        self._counts[cause] = self._counts.get(cause, 0) + count
+    def note(
+        self,
+        cause: Hashable,
+        subject: Hashable = None,
+        count: int = 1,
+        fields: Mapping[str, object] | None = None,
+    ) -> None:
+        """``subject``: what it happened to; the line says how many different ones there were.
+
+        ``fields``: what the line says in place of the cause; of a second's events those of the last.
+        """
+        if cause not in self._counts:
+            if len(self._counts) >= MAX_CAUSES:
+                cause, fields = _OTHER, None
+                self._counts.setdefault(cause, 0)
+            else:
+                self._counts[cause] = 0
+                if self._first_at_once and cause not in self._before:
+                    self._line(fields or {"cause": cause})
+                    return
+        self._counts[cause] += count
+        if fields:
+            self._fields[cause] = fields
         if subject is not None:
             self._subjects.setdefault(cause, set()).add(subject)
 
@@ -31,5 +62,14 @@ class LogAggregator:
         """Writes one line a cause, and begins anew."""
         counts, self._counts = self._counts, {}
         subjects, self._subjects = self._subjects, {}
+        all_fields, self._fields = self._fields, {}
+        self._before = frozenset(counts)
         for cause, count in counts.items():
-            self._log.warning(self._event, cause=cause, count=count, streams=len(subjects.get(cause, ())))
+            if count:
+                fields = all_fields.get(cause, {"cause": cause})
+                if cause in subjects or not self._first_at_once:
+                    fields = {**fields, "streams": len(subjects.get(cause, ()))}
+                self._line({**fields, "count": count})
+
+    def _line(self, fields: Mapping[str, object]) -> None:
+        getattr(self._log, self._level)(self._event, **fields)

@@ -25,7 +25,8 @@ from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.errors import GateError, LedgerUnavailable
 from edge.ledger.base import LedgerBase
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.records import WebhookDelivered, WebhookFailed, WebhookGivenUp, WebhookQueue
+from edge.telemetry.telemetry import Telemetry
 from edge.webhook import state as files
 from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import Event
@@ -60,7 +61,7 @@ class Delivery:
         settings: WebhookSection,
         directory: Path,
         ledger: LedgerBase,
-        metrics: Metrics,
+        telemetry: Telemetry,
         clock: Clock,
         spread: Callable[[], float] = random.random,
     ) -> None:
@@ -68,7 +69,7 @@ class Delivery:
         self._settings = settings
         self._directory = directory
         self._source = Source(ledger)
-        self._metrics = metrics
+        self._telemetry = telemetry
         self._clock = clock
         self._spread = spread
         self._receiver = Endpoint(
@@ -233,8 +234,7 @@ class Delivery:
     def _measure(self) -> None:
         waiting, now = self._state.waiting, self._clock.wall_ms()
         oldest = min((each.since_ms for each in waiting.values()), default=now)
-        self._metrics.webhooks_waiting.set(len(waiting))
-        self._metrics.webhook_oldest.set((now - oldest) / 1000)
+        self._telemetry.report(WebhookQueue(len(waiting), (now - oldest) / 1000))
 
     async def _send(self, waiting: Waiting, event: Event, early: bool) -> None:
         taken_before = self._taken
@@ -242,7 +242,7 @@ class Delivery:
             attempt = await self._receiver.send(event)
             now = self._clock.wall_ms()
             if attempt.delivered:
-                self._metrics.webhooks.labels("delivered").inc()
+                self._telemetry.report(WebhookDelivered())
                 self._taken += 1
                 self._done(waiting.id)
                 self._early = min(self._early + _EARLY, _MAX_EARLY, len(self._held))
@@ -258,7 +258,6 @@ class Delivery:
             if hopeless or now - waiting.since_ms >= self._settings.max_age_ms:
                 self._give_up(waiting, attempt.problem)
                 return
-            self._metrics.webhooks.labels("failed").inc()
             pause_ms = retry_after_ms(
                 waiting.attempts,
                 self._settings.first_retry_ms,
@@ -269,13 +268,8 @@ class Delivery:
             waiting.next_ms = now + pause_ms
             if not early and not attempt.retry_after_ms:
                 self._held.add(waiting.id)
-            log.warning(
-                "webhook not delivered, it is tried again",
-                event_id=event.id,
-                type=event.type,
-                attempts=waiting.attempts,
-                again_in_ms=pause_ms,
-                problem=attempt.problem,
+            self._telemetry.report(
+                WebhookFailed(event.id, event.type, waiting.attempts, pause_ms, attempt.problem)
             )
         finally:
             self._sending.pop(waiting.id, None)
@@ -293,16 +287,8 @@ class Delivery:
         """Counted, logged, and kept beside the gate's data for people."""
         event = self._events.get(waiting.id)
         self._done(waiting.id)
-        self._metrics.webhooks.labels("dead").inc()
         kind = "" if event is None else event.type
-        log.error(
-            "webhook given up",
-            event_id=waiting.id,
-            type=kind,
-            audit_number=waiting.number,
-            attempts=waiting.attempts,
-            problem=problem,
-        )
+        self._telemetry.report(WebhookGivenUp(waiting.id, kind, waiting.number, waiting.attempts, problem))
         line = {
             "id": waiting.id,
             "type": kind,

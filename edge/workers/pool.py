@@ -19,10 +19,11 @@ from edge.clock import Clock
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
+from edge.telemetry.records import WorkerLoad
 from edge.workers import ipc_framing
 from edge.workers.model_rollout import ModelRollout
 from edge.workers.settings import WorkerSettings, WorkersSection
-from edge.workers.worker_handle import WorkerHandle, WorkerLoad
+from edge.workers.worker_handle import WorkerHandle
 
 _RESTART_PAUSE_MS = 10_000
 _DEATHS_TO_QUARANTINE = 2

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from edge.contract.gen import worker_pb2
+from edge.telemetry.records import WorkerLoad
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.load import LoadEstimate
 from edge.workers.memory import resident_bytes
@@ -21,21 +22,6 @@ from edge.workers.watchdog import Watchdog
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 8 * 1024 * 1024
 """What may wait for a worker that is at a long job, and does not read meanwhile, before callers wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLoad:
-    """One worker as it was last measured."""
-
-    index: int
-    streams: int
-    busy_share: float
-    """Share of its time in jobs that had to be done."""
-    resident_bytes: int
-    voluntary_share: float = 0.0
-    """Share of its time in jobs that are given up when there is no time for them."""
-    jobs: int = 0
-    """That waited when it was asked."""
 
 
 @dataclass(slots=True, eq=False)

@@ -20,7 +20,7 @@ from docgen.metrics import describe_metrics
 from docgen.settings import describe_policy, describe_section, describe_settings
 from edge.config import Settings
 from edge.policy import Policy
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.prometheus import PrometheusBackend
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -93,7 +93,7 @@ def test_every_command_is_described() -> None:
 
 def test_every_metric_is_described() -> None:
     page = describe_metrics()
-    for family in Metrics().registry.collect():
+    for family in PrometheusBackend().registry.collect():
         assert f"`{family.name}" in page
 
 

@@ -20,7 +20,8 @@ from edge.policy import Policy
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.supervise import gate as gate_module
 from edge.supervise.gate import Gate
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.recording import RecordingBackend
+from edge.telemetry.telemetry import Telemetry
 from tests.workers.worker_settings import worker_settings
 
 SERVER = "pulled"
@@ -86,8 +87,9 @@ class Server:
 
 
 class Bench:
-    def __init__(self, gate: Gate, workers: Workers, server: Server) -> None:
+    def __init__(self, gate: Gate, workers: Workers, server: Server, recorded: RecordingBackend) -> None:
         self.gate = gate
+        self.recorded = recorded
         self.workers = workers
         self.server = server
         self.ledger = gate.ledger
@@ -133,7 +135,7 @@ async def gate_without_workers(
     monkeypatch.setattr(gate_module, "WorkerPool", Workers)
     settings = Settings(data_dir=folder)
     settings.evidence.mkdir(parents=True)
-    server = Server()
+    server, recorded = Server(), RecordingBackend()
     ledger = DurableLedger.open(f"sqlite:///{folder / 'ledger.db'}", folder / "journal")
     gate = Gate(
         settings,
@@ -141,14 +143,14 @@ async def gate_without_workers(
         ledger,
         policy or Policy(),
         {SERVER: server},
-        Metrics(),
+        Telemetry(recorded),
         SystemClock(),
     )
     workers = gate.pool
     assert isinstance(workers, Workers)
     workers.says = gate._worker_events.on_worker_event
     try:
-        yield Bench(gate, workers, server)
+        yield Bench(gate, workers, server, recorded)
     finally:
         await gate.stop()
         ledger.close()

@@ -38,7 +38,10 @@ from edge.stream.synthetic import encode
 from edge.supervise.bank_updates import MAX_SPAN_MS, BankUpdates, violation_span_ms
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.reviews import ReviewActions
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.log_lines import LogBackend
+from edge.telemetry.recording import RecordingBackend
+from edge.telemetry.records import BankEntryRanAway
+from edge.telemetry.telemetry import Telemetry
 from tests.match.test_incident_bank import waves
 
 CARD = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", bank="known")
@@ -52,8 +55,10 @@ def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(
             for n, name in enumerate(("card", "film"))
         ]
     )
-    metrics, changed = Metrics(), list[None]()
-    known = BankUpdates(tmp_path, metrics, ManualClock(), lambda: changed.append(None))
+    recorded, changed = RecordingBackend(), list[None]()
+    known = BankUpdates(
+        tmp_path, Telemetry(recorded, LogBackend()), ManualClock(), lambda: changed.append(None)
+    )
 
     async def matched(*streams: str) -> None:
         for stream in streams:
@@ -67,13 +72,13 @@ def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(
     assert Bank.open(tmp_path / "known").manifest.quarantined == ("card",)
     assert len(changed) == 1
     assert [(line["log_level"], line["entry"]) for line in said] == [("critical", "card")]
-    assert metrics.quarantined_entries._value.get() == 1
+    assert recorded.of(BankEntryRanAway) == [BankEntryRanAway("known", "card", 2, quarantined=True)]
 
 
 def test_what_is_no_match_of_a_bank_that_is_there_is_not_counted(tmp_path: Path) -> None:
     Bank.create(tmp_path / "known", BankInfo(runaway_streams=1))
     changed = list[None]()
-    known = BankUpdates(tmp_path, Metrics(), ManualClock(), lambda: changed.append(None))
+    known = BankUpdates(tmp_path, Telemetry(), ManualClock(), lambda: changed.append(None))
     detected = Signal(SignalSource.DETECT, "fight", 0, 0.9)
     gone = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", bank="gone")
 
@@ -137,7 +142,7 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
     tmp_path: Path, evidence: Path
 ) -> None:
     banks, changed = tmp_path / "banks", list[None]()
-    known = BankUpdates(banks, Metrics(), ManualClock(), lambda: changed.append(None))
+    known = BankUpdates(banks, Telemetry(), ManualClock(), lambda: changed.append(None))
     incidents = [incident_with(evidence) for _ in range(3)]
     niceness: dict[int, int] = {}
     work = asyncio.gather(*(known.confirmed(incident, stands) for incident in incidents))
@@ -155,7 +160,7 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
 async def test_what_cannot_be_banked_is_said_and_holds_nobody_up(tmp_path: Path, evidence: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\0" * 1000)
-    known = BankUpdates(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", Telemetry(), ManualClock(), lambda: None)
     with capture_logs() as said:
         assert not await known.confirmed(incident_with(None), stands)
         incidents = incident_with(broken), incident_with(evidence)
@@ -169,7 +174,7 @@ async def test_more_than_may_wait_are_not_banked(
     tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.supervise.bank_updates.MAX_WAITING", 2)
-    known = BankUpdates(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", Telemetry(), ManualClock(), lambda: None)
     released = asyncio.Event()
 
     async def overturned_in_the_end() -> bool:
@@ -190,7 +195,7 @@ async def test_more_than_may_wait_are_not_banked(
 
 async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path, evidence: Path) -> None:
     banks = tmp_path / "banks"
-    known = BankUpdates(banks, Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(banks, Telemetry(), ManualClock(), lambda: None)
     incident = incident_with(evidence)
 
     async def away_once_it_is_banked() -> bool:
@@ -205,7 +210,7 @@ async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path
 
 
 async def test_a_banking_that_is_given_up_ends_its_process(tmp_path: Path, evidence: Path) -> None:
-    known = BankUpdates(tmp_path / "banks", Metrics(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", Telemetry(), ManualClock(), lambda: None)
     work = asyncio.create_task(known.confirmed(incident_with(evidence), stands))
     await banking_begins()
     work.cancel()
@@ -223,13 +228,18 @@ def test_the_span_of_a_violation_is_bounded(evidence: Path) -> None:
 async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableLedger, BackgroundTasks]]:
     """On a ledger on disk, with processes that bank."""
     ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
-    metrics, clock, tasks = Metrics(), SystemClock(), BackgroundTasks()
-    executor = LedgerExecutor(metrics, lambda: ledger.away)
+    telemetry, clock, tasks = Telemetry(), SystemClock(), BackgroundTasks()
+    executor = LedgerExecutor(telemetry, lambda: ledger.away)
     state: Any = SimpleNamespace(
-        executor=executor, operator_ledger=ledger.patient(5000), clock=clock, policy=Policy(), ledger=ledger
+        executor=executor,
+        operator_ledger=ledger.patient(5000),
+        clock=clock,
+        policy=Policy(),
+        ledger=ledger,
+        telemetry=telemetry,
     )
-    operating: Any = SimpleNamespace(blocks_changed=lambda *blocks: None)
-    known = BankUpdates(tmp_path / "banks", metrics, clock, lambda: None)
+    operating: Any = SimpleNamespace(blocks_changed=lambda *blocks, by: None)
+    known = BankUpdates(tmp_path / "banks", telemetry, clock, lambda: None)
     yield ReviewActions(state, operating, known, tasks), ledger, tasks
     tasks.cancel()
     executor.close()

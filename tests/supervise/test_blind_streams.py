@@ -12,6 +12,7 @@ from edge.contract.gen import (
 )
 from edge.domain import Action
 from edge.policy import FailureMode, FailurePolicy, Mode, Policy
+from edge.telemetry.records import FailureModeUsed
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
 
@@ -20,9 +21,8 @@ def blind(bench: Bench, stream_id: str) -> None:
     bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(notice=notice))
 
 
-def times_failed(bench: Bench, mode: FailureMode) -> float:
-    counter = bench.gate._context.metrics.failure_mode.labels("on_gate_degraded", mode.value)
-    return float(counter._value.get())
+def times_failed(bench: Bench, mode: FailureMode) -> int:
+    return bench.recorded.of(FailureModeUsed).count(FailureModeUsed("on_gate_degraded", mode.value))
 
 
 @pytest.mark.parametrize("mode", [FailureMode.ALLOW, FailureMode.DENY])

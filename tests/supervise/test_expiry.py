@@ -20,7 +20,7 @@ from edge.ledger import DurableLedger
 from edge.policy import DAY_MS, Policy
 from edge.supervise import Gate
 from edge.supervise.expiry import Expiry
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.telemetry import Telemetry
 from edge.workers.settings import WorkerSettings
 
 MINUTE_MS = 60_000
@@ -44,7 +44,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
         pull_stall_ms=limits.pull_stall_ms,
     )
     ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
-    gate = Gate(settings, workers, ledger, Policy(), {}, Metrics(), ManualClock())
+    gate = Gate(settings, workers, ledger, Policy(), {}, Telemetry(), ManualClock())
     yield gate
     gate.executor.close()
     ledger.close()

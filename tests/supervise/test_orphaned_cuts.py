@@ -18,7 +18,9 @@ from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.orphaned_cuts import OrphanedCuts
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.recording import RecordingBackend
+from edge.telemetry.records import CutUnconfirmed
+from edge.telemetry.telemetry import Telemetry
 
 PATIENCE_S = 30.0
 SOON_MS, NEVER_MS = 20, 600_000
@@ -41,12 +43,13 @@ class Restarted:
 
     def __init__(self, ledger: DurableLedger, limit_ms: int, server: str) -> None:
         self.ledger = ledger
-        self.metrics = Metrics()
-        self.executor = LedgerExecutor(self.metrics, lambda: self.ledger.away)
+        self.recorded = RecordingBackend()
+        telemetry = Telemetry(self.recorded)
+        self.executor = LedgerExecutor(telemetry, lambda: self.ledger.away)
         self.cutter = Cutter()
         marks, clock = IncidentProgress(ledger, self.executor), SystemClock()
         connectors: dict[str, Connector] = {HoldsOn.kind: HoldsOn()}
-        self.resuming = OrphanedCuts(self.cutter, connectors, marks, self.metrics, clock, limit_ms)
+        self.resuming = OrphanedCuts(self.cutter, connectors, marks, telemetry, clock, limit_ms)
         incident = Incident(
             new_id("in"),
             new_stream_id(),
@@ -66,8 +69,8 @@ class Restarted:
             await asyncio.sleep(0.02)
         raise AssertionError(incident)
 
-    def alarms(self) -> float:
-        return self.metrics.registry.get_sample_value("edge_cuts_unconfirmed_total") or 0.0
+    def alarms(self) -> int:
+        return sum(not record.alarmed for record in self.recorded.of(CutUnconfirmed))
 
     async def stop(self) -> None:
         await self.resuming.settle(0)

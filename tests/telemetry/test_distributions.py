@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.telemetry.distributions import BOUNDS_MS, Distributions, MeasuredByWorkers
+from edge.telemetry.distributions import BOUNDS_MS, Distributions
+from edge.telemetry.worker_histograms import WorkerHistograms
 
 values = st.lists(st.tuples(st.sampled_from([*BOUNDS_MS]), st.floats(0, 1e6), st.booleans()), max_size=60)
 
@@ -15,7 +16,7 @@ values = st.lists(st.tuples(st.sampled_from([*BOUNDS_MS]), st.floats(0, 1e6), st
 @given(values)
 def test_what_is_scraped_is_what_was_measured(values: list[tuple[str, float, bool]]) -> None:
     """``take`` may come at any time between."""
-    worker, gate = Distributions(), MeasuredByWorkers()
+    worker, gate = Distributions(), WorkerHistograms()
     for name, ms, take in values:
         getattr(worker, name).add(ms)
         if take:
@@ -37,13 +38,13 @@ def test_what_is_scraped_is_what_was_measured(values: list[tuple[str, float, boo
 
 
 def test_what_no_worker_of_this_version_says_is_left_out() -> None:
-    gate = MeasuredByWorkers()
+    gate = WorkerHistograms()
     for name, counts in (("nothing", [1]), ("decode", [1]), ("decode", [-1] * 12), ("decode", [])):
         gate.add(name, counts, 1.0)
     assert not any(value for value in scraped(gate).values())
 
 
-def scraped(gate: MeasuredByWorkers) -> dict[tuple[str, str, str], float]:
+def scraped(gate: WorkerHistograms) -> dict[tuple[str, str, str], float]:
     registry = CollectorRegistry()
     registry.register(gate)
     return {

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from edge.clock import SystemClock
 from edge.domain import Publish, SubjectKind
 from edge.ledger import DurableLedger
-from edge.telemetry.metrics import Metrics
+from edge.telemetry.prometheus import PrometheusBackend
+from edge.telemetry.telemetry import Telemetry
 from edge.webhook.delivery import Delivery
 from edge.webhook.settings import WebhookSection
 from edge.webhook.signing import new_secret
@@ -41,10 +42,10 @@ def section(platform: Platform, **changes: Any) -> WebhookSection:
 class Gate:
     ledger: DurableLedger
     folder: Path
-    metrics: Metrics = dataclasses.field(default_factory=Metrics)
+    prometheus: PrometheusBackend = dataclasses.field(default_factory=PrometheusBackend)
 
     def delivery(self, settings: WebhookSection) -> Delivery:
-        return Delivery(settings, self.folder, self.ledger, self.metrics, SystemClock())
+        return Delivery(settings, self.folder, self.ledger, Telemetry(self.prometheus), SystemClock())
 
     def block(self, subject: str = "anna") -> str:
         return self.ledger.add_block(SubjectKind.BROADCASTER, subject, "", None, "spam", "rita", NOW).id
@@ -54,7 +55,7 @@ class Gate:
         self.ledger.record_stream_cut(stream_id, publish, "blocked", "bl_1", NOW)
 
     def count(self, outcome: str) -> float:
-        return self.metrics.registry.get_sample_value("edge_webhooks_total", {"outcome": outcome}) or 0.0
+        return self.prometheus.registry.get_sample_value("edge_webhooks_total", {"outcome": outcome}) or 0.0
 
     def letters(self) -> list[dict[str, Any]]:
         """What was given up."""

@@ -1,0 +1,251 @@
+"""Records as lines of the structured log: one line for each event, and one a second for a flood of them.
+
+Lines name people only in the fields ``broadcaster``, ``by`` and ``address``. A stream's name, its connection,
+its attributes and blocked stream keys never stand in a line: on many servers they are what lets in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+
+from edge.domain import Block, Publish, SubjectKind, Verdict
+from edge.telemetry import records
+from edge.telemetry.log_aggregator import LogAggregator
+from edge.telemetry.records import Record
+
+R = TypeVar("R", bound=Record)
+
+log = structlog.get_logger(__name__)
+
+
+class LogBackend:
+    """Leaves out the records of which nobody would read a line, such as those of samples that passed."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[type[Record], Callable[[Any], None]] = {}
+        self._refused = LogAggregator("publish refused", level="info", first_at_once=True)
+        self._not_judged = LogAggregator("not judged")
+        self._webhooks = LogAggregator("webhook not delivered, it is tried again", first_at_once=True)
+        self._on(records.Refused, self._note_refused)
+        self._on(records.TurnedAway, self._note_turned_away)
+        self._on(records.NotJudged, lambda r: self._not_judged.note(r.reason, r.stream_id, r.count))
+        self._on(records.WebhookFailed, self._note_webhook_failed)
+        self._on(records.SourceOpened, _source_opened)
+        self._on(records.WatchingFailed, _watching_failed)
+        self._on(records.StreamOver, _stream_over)
+        self._on(records.JudgedTooLate, _judged_too_late)
+        self._on(records.BankEntryRanAway, _bank_entry_ran_away)
+        self._on(records.Flagged, _flagged)
+        self._on(records.CutDecided, _cut_decided)
+        self._on(records.CutConfirmed, _cut_confirmed)
+        self._on(records.CutUnconfirmed, _cut_unconfirmed)
+        self._on(records.CutGivenUp, _cut_given_up)
+        self._on(records.ViolationRecorded, _violation_recorded)
+        self._on(records.EvidenceMissing, _evidence_missing)
+        self._on(records.BlockMade, lambda r: log.info("block made", **_block(r.block), by=r.by))
+        self._on(records.BlockChanged, lambda r: log.info("block changed", **_block(r.block), by=r.by))
+        self._on(records.BlockLifted, lambda r: log.info("block lifted", **_block(r.block), by=r.by))
+        self._on(records.IncidentReviewed, _incident_reviewed)
+        self._on(records.LedgerBack, lambda _: log.info("ledger is back"))
+        self._on(records.WebhookGivenUp, _webhook_given_up)
+
+    def take(self, record: Record) -> None:
+        handler = self._handlers.get(type(record))
+        if handler is not None:
+            handler(record)
+
+    def flush(self) -> None:
+        self._refused.flush()
+        self._not_judged.flush()
+        self._webhooks.flush()
+
+    def _on(self, kind: type[R], handler: Callable[[R], None]) -> None:
+        self._handlers[kind] = handler
+
+    def _note_refused(self, record: records.Refused) -> None:
+        self._note_refusal(record.publish, record.reason, record.detail, record.block_id)
+
+    def _note_turned_away(self, record: records.TurnedAway) -> None:
+        self._note_refusal(record.publish, record.reason, record.detail)
+
+    def _note_refusal(self, publish: Publish, reason: str, detail: str, block_id: str = "") -> None:
+        """An encoder that is refused comes back in a loop, and after a failure all of them do."""
+        fields: dict[str, object] = {"reason": reason, **_publish(publish)}
+        if detail:
+            fields["detail"] = detail
+        if block_id:
+            fields["block_id"] = block_id
+        self._refused.note((reason, publish.server, publish.app, publish.broadcaster), fields=fields)
+
+    def _note_webhook_failed(self, record: records.WebhookFailed) -> None:
+        """A receiver that is away fails for every event."""
+        self._webhooks.note(
+            record.problem,
+            fields={
+                "event_id": record.event_id,
+                "type": record.type,
+                "attempts": record.attempts,
+                "again_in_ms": record.again_in_ms,
+                "problem": record.problem,
+            },
+        )
+
+
+def _publish(publish: Publish) -> dict[str, object]:
+    """Where a stream came from, and whose it is. A server without accounts makes the name the broadcaster's,
+    and the name may be the key: only its beginning is shown."""
+    broadcaster = publish.broadcaster
+    if broadcaster == f"{publish.app}/{publish.name}":
+        broadcaster = f"{publish.app}/{publish.name[:2]}…"
+    return {"server": publish.server, "app": publish.app, "broadcaster": broadcaster}
+
+
+def _verdict(verdict: Verdict) -> dict[str, object]:
+    return {"reason": verdict.reason, "category": verdict.category, "score": round(verdict.score, 3)}
+
+
+def _block(block: Block) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "block_id": block.id,
+        "subject_kind": block.subject_kind.value,
+        "app": block.app,
+        "reason": block.reason,
+        "until_ms": block.until_ms,
+        "provisional": block.provisional,
+        "incident_id": block.incident_id or "",
+    }
+    if block.subject_kind in (SubjectKind.BROADCASTER, SubjectKind.ADDRESS):
+        fields[block.subject_kind.value] = block.subject
+    return fields
+
+
+def _source_opened(record: records.SourceOpened) -> None:
+    log.info("watching", stream_id=record.stream_id, codec=record.codec)
+
+
+def _watching_failed(record: records.WatchingFailed) -> None:
+    log.warning(
+        "watching failed",
+        stream_id=record.stream_id,
+        **_publish(record.publish),
+        reason=record.reason,
+        detail=record.detail,
+    )
+
+
+def _stream_over(record: records.StreamOver) -> None:
+    log.info("stream is over", stream_id=record.stream_id, **_publish(record.publish), reason=record.reason)
+
+
+def _judged_too_late(record: records.JudgedTooLate) -> None:
+    log.critical("a violation was seen on a stream that is over", stream_id=record.stream_id)
+
+
+def _bank_entry_ran_away(record: records.BankEntryRanAway) -> None:
+    if record.quarantined:
+        event = "a bank entry matches too many streams: it is quarantined and cuts no more"
+    else:
+        event = "the sound of a bank entry matches too many streams: add it to a benign bank"
+    log.critical(event, bank=record.bank, entry=record.entry, limit=record.limit)
+
+
+def _flagged(record: records.Flagged) -> None:
+    incident = record.incident
+    log.info(
+        "flagged",
+        stream_id=incident.stream_id,
+        **_publish(incident.publish),
+        incident_id=incident.id,
+        **_verdict(incident.verdict),
+        shadow=incident.verdict.shadow,
+        by=record.by,
+    )
+
+
+def _cut_decided(record: records.CutDecided) -> None:
+    log.info(
+        "cut decided",
+        stream_id=record.stream_id,
+        **_publish(record.publish),
+        incident_id=record.incident_id,
+        block_id=record.block_id,
+        **_verdict(record.verdict),
+        by=record.by,
+    )
+
+
+def _cut_confirmed(record: records.CutConfirmed) -> None:
+    ms = record.time_to_cut_ms
+    log.info(
+        "cut confirmed",
+        stream_id=record.stream_id,
+        **_publish(record.publish),
+        incident_id=record.incident_id,
+        proof=record.proof,
+        attempts=record.attempts,
+        time_to_cut_ms=None if ms is None else round(ms),
+    )
+
+
+def _cut_unconfirmed(record: records.CutUnconfirmed) -> None:
+    asks = record.reason == "limit"
+    log.critical(
+        "cut is not confirmed; asking goes on" if asks else "a cut is not confirmed, and its caller is gone",
+        stream_id=record.stream_id,
+        **_publish(record.publish),
+        incident_id=record.incident_id,
+        attempts=record.attempts,
+    )
+
+
+def _cut_given_up(record: records.CutGivenUp) -> None:
+    log.critical(
+        "cut was never confirmed",
+        stream_id=record.stream_id,
+        **_publish(record.publish),
+        incident_id=record.incident_id,
+        error=record.error,
+    )
+
+
+def _violation_recorded(record: records.ViolationRecorded) -> None:
+    incident = record.incident
+    if record.durable_in == "memory":
+        log.critical(
+            "block is not durable: held in memory and retried",
+            stream_id=incident.stream_id,
+            incident_id=incident.id,
+            error=record.error,
+        )
+    else:
+        log.debug("violation recorded", incident_id=incident.id, durable_in=record.durable_in)
+
+
+def _evidence_missing(record: records.EvidenceMissing) -> None:
+    log.error("no evidence clip", incident_id=record.incident_id, error=record.error)
+
+
+def _incident_reviewed(record: records.IncidentReviewed) -> None:
+    incident = record.incident
+    log.info(
+        "incident reviewed",
+        stream_id=incident.stream_id,
+        **_publish(incident.publish),
+        incident_id=incident.id,
+        state=incident.state.value,
+        by=record.by,
+    )
+
+
+def _webhook_given_up(record: records.WebhookGivenUp) -> None:
+    log.error(
+        "webhook given up",
+        event_id=record.event_id,
+        type=record.type,
+        audit_number=record.audit_number,
+        attempts=record.attempts,
+        problem=record.problem,
+    )

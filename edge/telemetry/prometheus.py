@@ -1,0 +1,197 @@
+"""Records as Prometheus metrics, in a registry of their own. Names end in their unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from edge.domain import Action
+from edge.telemetry import records
+from edge.telemetry.records import Record
+from edge.telemetry.worker_histograms import WorkerHistograms
+
+_LATENCY_BUCKETS_MS = (2, 5, 10, 20, 50, 100, 150, 250, 500, 1000, 2500)
+_CUT_BUCKETS_MS = (10, 25, 50, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
+
+R = TypeVar("R", bound=Record)
+
+
+class PrometheusBackend:
+    """One instance a process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._handlers: dict[type[Record], Callable[[Any], None]] = {}
+        self._count_streams()
+        self._count_verdicts()
+        self._count_cuts()
+        self._count_failures()
+        self._count_webhooks()
+        self._measure_pool()
+
+    def take(self, record: Record) -> None:
+        handler = self._handlers.get(type(record))
+        if handler is not None:
+            handler(record)
+
+    def flush(self) -> None:
+        """Every record is counted at once."""
+
+    def exposition(self) -> bytes:
+        """The text format that Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+    def _on(self, kind: type[R], handler: Callable[[R], None]) -> None:
+        self._handlers[kind] = handler
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, meaning, buckets=buckets, registry=self.registry)
+
+    def _count_streams(self) -> None:
+        admissions = self._counter("edge_admissions", "Publishes asked for.", "reason")
+        streams = self._gauge("edge_streams", "Streams admitted and not ended.")
+        closed = self._counter("edge_streams_closed", "Streams whose watching ended.", "reason")
+
+        def admitted(record: records.Admitted) -> None:
+            admissions.labels("admitted").inc()
+            streams.set(record.live)
+
+        self._on(records.Admitted, admitted)
+        self._on(records.Refused, lambda record: admissions.labels(record.reason).inc())
+        self._on(records.StreamsRestored, lambda record: streams.set(record.live))
+        self._on(records.StreamOver, lambda record: streams.set(record.live))
+        self._on(records.StreamClosed, lambda record: closed.labels(record.reason).inc())
+
+    def _count_verdicts(self) -> None:
+        verdicts = self._counter("edge_verdicts", "Verdicts reached.", "action", "reason")
+        latency = self._histogram(
+            "edge_verdict_latency_ms", "Arrival of a sample's last byte to its verdict.", _LATENCY_BUCKETS_MS
+        )
+        not_judged = self._counter(
+            "edge_not_judged", "Samples or access units that got no verdict.", "reason"
+        )
+        quarantined = self._counter(
+            "edge_bank_entries_quarantined", "Bank entries that matched too many streams."
+        )
+        passes = verdicts.labels(Action.PASS.value, "")
+
+        def passed(record: records.Passed) -> None:
+            latency.observe(record.latency_ms)
+            passes.inc()
+
+        def judged(record: records.Judged) -> None:
+            latency.observe(record.latency_ms)
+            verdicts.labels(record.action.value, record.reason).inc()
+
+        self._on(records.Passed, passed)
+        self._on(records.Judged, judged)
+        self._on(records.JudgedTooLate, lambda _: verdicts.labels(Action.CUT.value, "over").inc())
+        self._on(records.NotJudged, lambda record: not_judged.labels(record.reason).inc(record.count))
+        self._on(records.BankEntryRanAway, lambda record: quarantined.inc(record.quarantined))
+
+    def _count_cuts(self) -> None:
+        violations = self._counter("edge_violations", "Strikes and blocks written.", "durable_in")
+        clips = self._counter("edge_evidence_clips", "Incidents, by what came of their clip.", "result")
+        cuts = self._counter("edge_cuts", "Cuts, by what proved them.", "confirmed_by")
+        unconfirmed = self._counter(
+            "edge_cuts_unconfirmed", "Cuts that nothing proved within the limit: an alarm."
+        )
+        time_to_cut = self._histogram(
+            "edge_time_to_cut_ms", "CUT verdict to the proof that the publisher is gone.", _CUT_BUCKETS_MS
+        )
+
+        def confirmed(record: records.CutConfirmed) -> None:
+            cuts.labels(record.proof).inc()
+            if record.time_to_cut_ms is not None:
+                time_to_cut.observe(record.time_to_cut_ms)
+
+        self._on(records.ViolationRecorded, lambda record: violations.labels(record.durable_in).inc())
+        self._on(records.EvidenceSaved, lambda _: clips.labels("saved").inc())
+        self._on(records.EvidenceMissing, lambda _: clips.labels("missing").inc())
+        self._on(records.CutConfirmed, confirmed)
+        self._on(records.CutUnconfirmed, lambda record: unconfirmed.inc(not record.alarmed))
+
+    def _count_failures(self) -> None:
+        modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")
+        ledger_down = self._gauge("edge_ledger_down", "1 while the ledger cannot be written.")
+        restarts = self._counter("edge_worker_restarts", "Workers replaced.")
+        self._on(records.FailureModeUsed, lambda record: modes.labels(record.part, record.mode).inc())
+        self._on(records.LedgerDown, lambda _: ledger_down.set(1))
+        self._on(records.LedgerBack, lambda _: ledger_down.set(0))
+        self._on(records.WorkersRestarted, lambda record: restarts.inc(record.count))
+
+    def _count_webhooks(self) -> None:
+        outcomes = self._counter(
+            "edge_webhooks",
+            "Attempts to tell the platform, by outcome: delivered, failed (tried again), dead (given up).",
+            "outcome",
+        )
+        waiting = self._gauge("edge_webhooks_waiting", "Events that are not delivered yet.")
+        oldest = self._gauge("edge_webhook_oldest_seconds", "Age of the oldest event that waits.")
+
+        def queue(record: records.WebhookQueue) -> None:
+            waiting.set(record.waiting)
+            oldest.set(record.oldest_s)
+
+        self._on(records.WebhookDelivered, lambda _: outcomes.labels("delivered").inc())
+        self._on(records.WebhookFailed, lambda _: outcomes.labels("failed").inc())
+        self._on(records.WebhookGivenUp, lambda _: outcomes.labels("dead").inc())
+        self._on(records.WebhookQueue, queue)
+
+    def _measure_pool(self) -> None:
+        busy = self._gauge("edge_worker_busy", "Share of a worker's time spent in jobs.", "worker")
+        streams = self._gauge("edge_worker_streams", "Streams of a worker.", "worker")
+        resident = self._gauge("edge_worker_resident_bytes", "Resident memory of a worker.", "worker")
+        voluntary = self._gauge(
+            "edge_worker_voluntary",
+            "Share of a worker's time spent on looking more densely than is due; given up when it is needed.",
+            "worker",
+        )
+        jobs = self._gauge("edge_worker_jobs", "Jobs that wait in a worker.", "worker")
+        by_tier = self._gauge(
+            "edge_streams_by_tier", "Streams that are judged, by tier: calm, alert, or starting.", "tier"
+        )
+        gave_way = self._gauge("edge_dense_gave_way", "Times that a denser look than due gave way.")
+        decoded = self._gauge("edge_frames_decoded", "Frames decoded since the start.")
+        judged = self._gauge("edge_samples_judged", "Samples judged since the start.")
+        hashes = self._gauge(
+            "edge_bank_hashes", "Hashes of known footage in use; of the worker with the fewest."
+        )
+        unreadable = self._gauge(
+            "edge_banks_unreadable",
+            "Banks that are left out, or in use as they were before, as they cannot be read.",
+        )
+        cut_short = self._gauge(
+            "edge_bank_searches_cut_short",
+            "Bank searches since the start in which a bound was hit: only the nearest hits were kept.",
+        )
+        histograms = WorkerHistograms()
+        self.registry.register(histograms)
+
+        def measure(record: records.PoolSnapshot) -> None:
+            for load in record.workers:
+                worker = str(load.index)
+                busy.labels(worker).set(load.busy_share)
+                streams.labels(worker).set(load.streams)
+                resident.labels(worker).set(load.resident_bytes)
+                voluntary.labels(worker).set(load.voluntary_share)
+                jobs.labels(worker).set(load.jobs)
+            for tier, count in record.streams_by_tier.items():
+                by_tier.labels(tier).set(count)
+            gave_way.set(record.gave_way)
+            decoded.set(record.frames_decoded)
+            judged.set(record.samples_judged)
+            hashes.set(record.bank_hashes)
+            unreadable.set(record.banks_unreadable)
+            cut_short.set(record.bank_searches_cut_short)
+
+        self._on(records.PoolSnapshot, measure)
+        self._on(records.WorkerMeasured, lambda r: histograms.add(r.measure, r.counts, r.sum_ms))

@@ -1,0 +1,47 @@
+"""What all workers have counted, added up as Prometheus histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from edge.telemetry.distributions import BOUNDS_MS, STAGES, Distribution
+
+
+class WorkerHistograms(Collector):
+    """The sum over all workers since the gate started, as Prometheus histograms."""
+
+    def __init__(self) -> None:
+        self._sums = {name: Distribution(bounds) for name, bounds in BOUNDS_MS.items()}
+
+    def add(self, name: str, counts: Sequence[int], sum_ms: float) -> None:
+        """Takes what one worker counted. What no worker of this version says is left out."""
+        known = self._sums.get(name)
+        if known is None or len(counts) != len(known.counts) or min(counts) < 0:
+            return
+        known.counts = [a + b for a, b in zip(known.counts, counts, strict=True)]
+        known.sum_ms += sum_ms
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        stages = HistogramMetricFamily("edge_stage_ms", "Time in one stage of judging.", labels=["stage"])
+        for stage in STAGES:
+            stages.add_metric([stage], *self._of(stage))
+        yield stages
+        queue = HistogramMetricFamily(
+            "edge_queue_age_ms", "Arrival of an access unit that is to be decoded to its turn in the worker."
+        )
+        queue.add_metric([], *self._of("queue"))
+        yield queue
+        blind = HistogramMetricFamily("edge_blind_ms", "Media time between judged samples of a stream.")
+        blind.add_metric([], *self._of("blind"))
+        yield blind
+
+    def _of(self, name: str) -> tuple[list[tuple[str, float]], float]:
+        """Cumulative counts by upper bound, and the sum."""
+        total, buckets = 0, []
+        for bound, count in zip((*map(str, BOUNDS_MS[name]), "+Inf"), self._sums[name].counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return buckets, self._sums[name].sum_ms

@@ -1,0 +1,81 @@
+"""One record of each kind, as the gate reports them."""
+
+from __future__ import annotations
+
+from edge.domain import (
+    Action,
+    Block,
+    Incident,
+    IncidentState,
+    Publish,
+    SubjectKind,
+    Verdict,
+)
+from edge.telemetry import records
+from edge.telemetry.records import Record
+
+KEY = "sk-live-2f8a"
+"""What must stand in no line of log: a stream's name and key."""
+
+PUBLISH = Publish(
+    "nginx-rtmp", "conn-7", "live", KEY, "anna", "192.0.2.7", {"stream_key": KEY, "token": "tok-secret"}
+)
+VERDICT = Verdict(Action.CUT, 4000, 3000, "fight", "detector", 0.98765)
+INCIDENT = Incident("in_1", "st_1", PUBLISH, VERDICT, 1_700_000_000_000, IncidentState.CONFIRMED)
+BLOCK = Block(
+    id="bl_1",
+    subject_kind=SubjectKind.BROADCASTER,
+    subject="anna",
+    app="live",
+    reason="detector",
+    category="fight",
+    created_ms=1_700_000_000_000,
+    until_ms=1_700_000_600_000,
+    incident_id="in_1",
+    created_by="gate",
+)
+
+ONE_OF_EACH: tuple[Record, ...] = (
+    records.Admitted("st_1", PUBLISH, 1),
+    records.Refused(PUBLISH, "blocked", "bl_1"),
+    records.TurnedAway(PUBLISH, "cut"),
+    records.FailureModeUsed("on_capacity", "deny"),
+    records.StreamsRestored(2),
+    records.SourceOpened("st_1", "h264"),
+    records.StreamClosed("st_1", "end"),
+    records.WatchingFailed("st_1", PUBLISH, "stalled", "no media for 5 s"),
+    records.StreamOver("st_1", PUBLISH, "cut", 3),
+    records.Passed(7.0),
+    records.Judged(Action.CUT, "detector", 30.0),
+    records.JudgedTooLate("st_1"),
+    records.NotJudged("st_1", "late", 4),
+    records.BankEntryRanAway("known", "card", 2, quarantined=True),
+    records.BankEntryRanAway("known", "song", 2, quarantined=False),
+    records.Flagged(INCIDENT),
+    records.CutDecided("st_1", PUBLISH, VERDICT, "in_1"),
+    records.CutConfirmed("st_1", PUBLISH, "hook", "in_1", 1, 42.0),
+    records.CutConfirmed("st_2", PUBLISH, "confirm_cut", "in_2"),
+    records.CutUnconfirmed("st_1", PUBLISH, "limit", "in_1", 9),
+    records.CutUnconfirmed("st_1", PUBLISH, "caller_gone", "in_1", alarmed=True),
+    records.CutGivenUp("st_1", PUBLISH, "the gate stops", "in_1"),
+    records.ViolationRecorded(INCIDENT, "ledger"),
+    records.ViolationRecorded(INCIDENT, "memory", "disk full"),
+    records.EvidenceSaved("in_1"),
+    records.EvidenceMissing("in_1", "disk full"),
+    records.BlockMade(BLOCK, "gate"),
+    records.BlockChanged(BLOCK, "rita"),
+    records.BlockLifted(BLOCK, "rita"),
+    records.IncidentReviewed(INCIDENT, "rita"),
+    records.LedgerDown(),
+    records.LedgerBack(),
+    records.LedgerDown(),
+    records.WorkersRestarted(1),
+    records.WorkerMeasured("decode", (1,) + 11 * (0,), 0.05),
+    records.PoolSnapshot(
+        (records.WorkerLoad(0, 5, 0.5, 1_000_000, 0.25, 2),), {"calm": 4, "alert": 1}, 6, 700, 80, 90, 1, 3
+    ),
+    records.WebhookDelivered(),
+    records.WebhookFailed("ev_1", "incident.opened", 2, 500, "503"),
+    records.WebhookGivenUp("ev_2", "incident.opened", 17, 9, "410"),
+    records.WebhookQueue(11, 2.5),
+)
