@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import structlog
+from cachetools import FIFOCache
 
 from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
@@ -64,7 +64,7 @@ class Follower:
         self._let_in: dict[str, StreamId] = {}
         """Connection to the stream that is followed there; of several the last."""
         self._expelled = BackgroundTasks()
-        self._places: OrderedDict[tuple[str, str], tuple[StreamId, Publish]] = OrderedDict()
+        self._places: FIFOCache[tuple[str, str], tuple[StreamId, Publish]] = FIFOCache(_REMEMBERED)
         """App and name to who was last seen publishing there."""
 
     async def admit(self, publish: Publish) -> Admission:
@@ -208,10 +208,8 @@ class Follower:
     async def _take_place(self, stream_id: StreamId, publish: Publish) -> None:
         """This one publishes: whoever did so under its name before has gone, if the server says the same."""
         place = (publish.app, publish.name)
-        before = self._places.pop(place, None)
+        before = self._places.get(place)
         self._places[place] = stream_id, publish
-        if len(self._places) > _REMEMBERED:
-            self._places.popitem(last=False)
         if before is None or not self._is_the_last(*before):
             return
         if await self._publishing(cut_target(*before)) is False:

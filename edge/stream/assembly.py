@@ -46,6 +46,7 @@ class SampleAssembly:
         self._arrivals: dict[int, float] = {}
         """By frame: of the unit that it came out for, which is a later one than its own where frames are
         reordered."""
+        # Both bounds by hand: a cache costs more than the dict on the path of every frame.
         self._planes: dict[int, Luma] = {}
         self._previous: VideoFrame | None = None
         self._kept: VideoFrame | None = None

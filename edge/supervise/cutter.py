@@ -6,12 +6,11 @@ import asyncio
 import itertools
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import structlog
+from cachetools import FIFOCache
 
 from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
@@ -22,8 +21,6 @@ from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, Connector, CutA
 SETTLE_MS = 250.0
 """A publisher that was never seen must stay away this long to count as gone: it may be about to start."""
 _REMEMBERED = 4096
-
-_Value = TypeVar("_Value")
 
 log = structlog.get_logger(__name__)
 
@@ -63,8 +60,8 @@ class Cutter:
         self._spread = spread
         self._tasks = BackgroundTasks()
         self._running: dict[str, _Running] = {}
-        self._ended: OrderedDict[str, CutOutcome] = OrderedDict()
-        self._early: OrderedDict[str, str] = OrderedDict()
+        self._ended: FIFOCache[str, CutOutcome] = FIFOCache(_REMEMBERED)
+        self._early: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
 
     async def cut(self, target: CutTarget, connector: Connector, *, limit_ms: float) -> CutOutcome:
         """Ask until the publisher is proven gone, and return then, or after ``limit_ms``.
@@ -101,7 +98,7 @@ class Cutter:
         running = self._running.get(stream_id)
         if running is None:
             if stream_id not in self._ended:
-                _remember(self._early, stream_id, by)
+                self._early[stream_id] = by
             return False
         self._finish(stream_id, running, by)
         return True
@@ -137,7 +134,7 @@ class Cutter:
     def _finish(self, stream_id: str, running: _Running, by: str) -> None:
         outcome = CutOutcome(True, by, running.attempts, running.elapsed_ms())
         del self._running[stream_id]
-        _remember(self._ended, stream_id, outcome)
+        self._ended[stream_id] = outcome
         if not running.done.done():
             running.done.set_result(outcome)
         if running.task is not None:
@@ -197,9 +194,3 @@ async def _look(target: CutTarget, connector: Connector) -> bool | None:
     except Exception:
         log.exception("connector failed to look", server=connector.kind)
         return None
-
-
-def _remember(memory: OrderedDict[str, _Value], key: str, value: _Value) -> None:
-    memory[key] = value
-    if len(memory) > _REMEMBERED:
-        memory.popitem(last=False)

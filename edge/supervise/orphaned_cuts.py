@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping
 
 import structlog
+from cachetools import FIFOCache
 
 from edge.background import BackgroundTasks
 from edge.clock import Clock
@@ -49,14 +49,14 @@ class OrphanedCuts:
         self._clock = clock
         self._cut_limit_ms = cut_limit_ms
         self._tasks = BackgroundTasks()
-        self._orphans: OrderedDict[str, Incident] = OrderedDict()
+        self._orphans: FIFOCache[str, Incident] = FIFOCache(_REMEMBERED)
         """By stream."""
         self._proven: dict[str, asyncio.Event] = {}
 
     def resume(self, incident: Incident) -> None:
         """A cut of an earlier run."""
         connector = self._connectors.get(incident.publish.server)
-        self._remember(incident)
+        self._orphans[incident.stream_id] = incident
         if connector is None:
             self._tasks.start(self._await_caller(incident))
         else:
@@ -64,7 +64,7 @@ class OrphanedCuts:
 
     async def caller_gone(self, incident: Incident, *, alarmed: bool) -> None:
         """Nobody is left who could be asked. ``alarmed``: the alarm has been raised already."""
-        self._remember(incident)
+        self._orphans[incident.stream_id] = incident
         self._report_unconfirmed(incident, CALLER_GONE, alarmed=alarmed)
         await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), CALLER_GONE)
 
@@ -155,8 +155,3 @@ class OrphanedCuts:
             incident.stream_id, incident.publish, reason, incident.id, attempts, alarmed
         )
         self._telemetry.report(unconfirmed)
-
-    def _remember(self, incident: Incident) -> None:
-        self._orphans[incident.stream_id] = incident
-        if len(self._orphans) > _REMEMBERED:
-            self._orphans.popitem(last=False)

@@ -11,7 +11,8 @@ from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Codec
 
 _MAX_BYTES = 256 * 2**20
-"""Of all streams whose evidence is on its way at once; the oldest give way, but never the only one."""
+"""Of all streams whose evidence is on its way at once; the oldest give way, but never the only one.
+By hand: a value grows while it is in the map, and cachetools sizes a value once."""
 
 log = structlog.get_logger(__name__)
 

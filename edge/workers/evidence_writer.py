@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from cachetools import FIFOCache
 
 from edge.contract.gen import worker_pb2
 from edge.evidence import write_clip
@@ -40,7 +41,7 @@ class EvidenceWriter:
         self._min_free_bytes = min_free_bytes
         self._shown = EvidenceMedia()
         self._writers: list[threading.Thread] = []
-        self._sizes: dict[str, tuple[int, int]] = {}
+        self._sizes: FIFOCache[str, tuple[int, int]] = FIFOCache(_SIZES)
 
     def show(self, message: worker_pb2.EvidenceMedia) -> None:
         """Media that the next ``save`` of its stream is about."""
@@ -76,10 +77,7 @@ class EvidenceWriter:
         """The worker has the stream no more; it may still be told to make evidence of it."""
         size = None if stream.pipeline is None else stream.pipeline.size
         if size is not None:
-            self._sizes.pop(stream.id, None)
             self._sizes[stream.id] = size
-            if len(self._sizes) > _SIZES:
-                del self._sizes[next(iter(self._sizes))]
 
     def finish(self) -> None:
         """Wait for what is being written, a while."""

@@ -14,6 +14,7 @@ from edge.match.bank.segment_builder import ENTRY_FIELDS
 from edge.match.entry import Entry, EntryKind
 
 _MAX_PARSED = 1024
+"""Emptied when it is full, by hand: an order of use would cost on the path of every query."""
 
 log = logging.getLogger(__name__)
 """Of the standard library: where nobody has set logging up, as in a command, its lines go to stderr."""

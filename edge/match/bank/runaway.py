@@ -6,7 +6,9 @@ Pure; the supervisor, which alone sees all streams, feeds it with every match th
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
+
+from cachetools import LRUCache
 
 WINDOW_MS = 600_000
 MAX_ENTRIES = 10_000
@@ -18,7 +20,7 @@ class RunawayGuard:
 
     def __init__(self, window_ms: int = WINDOW_MS) -> None:
         self._window_ms = window_ms
-        self._seen: OrderedDict[tuple[str, str], deque[tuple[float, str]]] = OrderedDict()
+        self._seen: LRUCache[tuple[str, str], deque[tuple[float, str]]] = LRUCache(MAX_ENTRIES)
 
     def observe(self, now_ms: float, bank: str, entry: str, stream: str, limit: int) -> bool:
         """Take in a match that counts; whether it is the one with which the entry passes its limit.
@@ -29,9 +31,6 @@ class RunawayGuard:
             return False
         key = (bank, entry)
         seen = self._seen.setdefault(key, deque(maxlen=limit + 1))
-        self._seen.move_to_end(key)
-        if len(self._seen) > MAX_ENTRIES:
-            self._seen.popitem(last=False)
         while seen and now_ms - seen[0][0] > self._window_ms:
             seen.popleft()
         if any(stream == known for _, known in seen):

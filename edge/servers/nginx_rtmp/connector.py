@@ -6,10 +6,11 @@ Source: nginx-rtmp-module ``ngx_rtmp_control_module.c``.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from urllib.parse import quote
 
 import httpx
+from cachetools import FIFOCache
 
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.servers.nginx_rtmp.stat_page import StatPage
@@ -45,7 +46,7 @@ class NginxRtmpConnector:
         self._drop_url = f"{control_url.rstrip('/')}/drop/publisher"
         self._stat = StatPage(stat_url, timeout_s=timeout_s, transport=transport)
         self._pids: deque[str] = deque(maxlen=_LOOKS)
-        self._owners: OrderedDict[str, str] = OrderedDict()
+        self._owners: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
         """Stream id to the pid of the worker that has the connection, or _DROPPED."""
         self._client = httpx.AsyncClient(
             timeout=timeout_s,
@@ -109,8 +110,6 @@ class NginxRtmpConnector:
 
     def _remember(self, target: CutTarget, owner: str) -> None:
         self._owners[target.stream_id] = owner
-        if len(self._owners) > _REMEMBERED:
-            self._owners.popitem(last=False)
 
     async def _drop(self, query: str) -> CutAttempt:
         body = bytearray()

@@ -13,12 +13,12 @@ import base64
 import hashlib
 import hmac
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from cachetools import FIFOCache
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -50,7 +50,7 @@ class Replays:
     """Which signed bodies have been seen. Time in wall milliseconds, as an argument."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: FIFOCache[str, None] = FIFOCache(_REMEMBERED)
 
     def check(self, signature: str, sent_ms: int, now_ms: int) -> None:
         """Raises Unauthenticated for a body that is old, or that has been here before."""
@@ -59,8 +59,6 @@ class Replays:
         if signature in self._seen:
             raise Unauthenticated("body", "has been sent before")
         self._seen[signature] = None
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
 
 
 class OvenMediaEngineHooks(FollowedHooks):
