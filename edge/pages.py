@@ -1,0 +1,25 @@
+"""HTML and SVG from templates that lie beside their code, in ``PACKAGE/templates``."""
+
+from __future__ import annotations
+
+import functools
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+
+def render(package: str, template: str, **values: object) -> Markup:
+    """The template with its values, every one of them escaped but for Markup."""
+    return Markup(_environment(package).get_template(template).render(values))
+
+
+@functools.cache
+def _environment(package: str) -> Environment:
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
