@@ -39,6 +39,7 @@ LAYERS = (
     "edge.ladder",
     "edge.policy",
     "edge.intervals",
+    "edge.pages",  # HTML from templates
     "edge.crash_points",
     "edge.telemetry",
     "edge.domain",

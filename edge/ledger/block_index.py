@@ -1,7 +1,7 @@
 """Many blocks in little memory, found by subject or by id: what the ledger held when the gate started.
 
-A million blocks as objects would take most of a gigabyte, and make every full garbage collection
-stop the event loop for seconds. Packed, they are a handful of flat arrays.
+By hand, because a million blocks as objects, in whatever map, would take most of a gigabyte, and make every
+full garbage collection stop the event loop for seconds. Packed, they are a handful of flat arrays.
 """
 
 from __future__ import annotations

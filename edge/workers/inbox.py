@@ -83,8 +83,11 @@ def _said(command: Command) -> object:
 
 
 class Inbox:
-    """``put`` from any thread, ``get`` from the loop's. A reader of the socket in a thread of its own would
-    cost the loop a wake-up, and a fight for the interpreter's lock, with each access unit."""
+    """``put`` from any thread, ``get`` from the loop's.
+
+    By hand, because no queue waits for a socket as well: a reader of it in a thread of its own would cost the
+    loop a wake-up, and a fight for the interpreter's lock, with each access unit.
+    """
 
     def __init__(self, max_commands: int, connection: socket.socket | None = None) -> None:
         """``max_commands``: of the threads; one more waits for room. What the supervisor sends is bounded

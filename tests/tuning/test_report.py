@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 from edge.policy import CategoryPolicy
-from edge.tuning.charts import Axis, Line, Mark, chart
+from edge.tuning.charts import WIDTH, Axis, Line, Mark, chart
 from edge.tuning.guarantee import Guarantee
 from edge.tuning.report import html
 from edge.tuning.result import result
@@ -68,6 +68,16 @@ def test_a_chart_escapes_and_stays_inside() -> None:
     circles = [node for node in tree.iter() if node.tag == "circle"]
     assert [float(node.get("cx", "")) for node in circles] == [56.0, 544.0]
     assert "<script>" not in svg
+
+
+def test_the_name_of_a_point_stays_inside() -> None:
+    marks = [Mark("proposed", 10.0, 1.0), Mark("proposed", 0.0, 0.0)]
+    tree = ElementTree.fromstring(chart("t", Axis("x", 0, 10), Axis("y", 0, 1), [], marks))
+    names = [node for node in tree.iter() if node.text == "proposed" and node.get("class") == "strong"]
+    assert [(node.get("text-anchor"), float(node.get("x", ""))) for node in names] == [
+        ("end", WIDTH - 16 - 11),
+        ("start", 56 + 11),
+    ]
 
 
 def test_empty_curves_are_drawn_as_nothing() -> None:

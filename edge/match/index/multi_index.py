@@ -10,6 +10,9 @@ Real data is skewed: neighbouring frames share chunks. When the buckets of a que
 thresholds are dealt out anew so that full buckets are left alone and empty ones probed further, which
 stays exact. Only when that does not help either is the work cut off, and the answer says so.
 
+By hand, because faiss scans every code: at a million its exact search takes 13 times as long
+(``python -m benchmarks match``).
+
 Norouzi, Punjani, Fleet: Fast Exact Search in Hamming Space with Multi-Index Hashing (2014). Thresholds
 by bucket size: Qin et al., GPH: Similarity Search in Hamming Space (2018).
 """
