@@ -35,6 +35,8 @@ class ModelCheck:
     """Three 720p frames scaled, the graph run, the window judged."""
     sample_ms_p95: float
     infer_ms_p50: float
+    precise_kernels: bool
+    """Whether the usual 8-bit kernels score differently on this processor, so that dearer ones are used."""
     recorded_missed_by: float | None
     """The largest distance from a recorded score, as a probability. None where the manifest records none."""
     budget_ms: float
@@ -71,6 +73,7 @@ def check_model(directory: Path, budget_ms: float) -> ModelCheck:
         sample_ms_p50=round(p50, 3),
         sample_ms_p95=round(p95, 3),
         infer_ms_p50=round(float(np.median(inference)), 3),
+        precise_kernels=detector.precise,
         recorded_missed_by=round(max(distances), 4) if distances else None,
         budget_ms=budget_ms,
         within_budget=p50 <= budget_ms,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edge.detect.focus import focus
 from edge.detect.manifest import ModelManifest, read_manifest
 from edge.detect.plane import PlaneScaler, picture_size
-from edge.detect.recorded import TOLERANCE, missed_by
-from edge.detect.session import open_session
+from edge.detect.recorded import TOLERANCE, missed_by, scores_alike
+from edge.detect.session import PRECISE, open_session
 from edge.detect.steady import steady
 from edge.detect.window import DetectWindow, SampleScore
 from edge.errors import InvalidInput, ModelError
@@ -37,19 +37,28 @@ class Detector:
 
     @classmethod
     def load(cls, directory: Path) -> Detector:
-        """Reads ``directory/manifest.json`` and the ONNX file it names, and runs it once.
+        """Reads ``directory/manifest.json`` and the ONNX file it names, and runs it on drawn samples.
 
+        Takes the usual kernels where they give the same numbers as the precise ones, as they cost less.
         Raises ModelError where digest, names, shapes or dtypes are not what the manifest says, the graph
         gives numbers that are not finite, or a recorded score is missed by more than 0.01.
         """
         manifest, digest, model = read_manifest(directory)
         path = directory / manifest.model.file
-        session = open_session(model, path)
+        session = open_session(model, path, precise=True)
         _verify_graph(manifest, session, path)
         detector = cls(manifest, digest, session)
         detector._verify_run(path)
+        usual = cls(manifest, digest, open_session(model, path, precise=False))
+        if scores_alike(manifest, usual.infer, detector.infer):
+            detector = usual
         detector._verify_recorded(path)
         return detector
+
+    @property
+    def precise(self) -> bool:
+        """Whether it runs on precise kernels, because the usual ones score differently on this processor."""
+        return bool(self._session.get_session_options().get_session_config_entry(PRECISE) == "1")
 
     def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """Luma of a decoder's frame scaled to the input, uint8 ``(H, W)``."""

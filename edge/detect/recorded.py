@@ -67,5 +67,14 @@ def missed_by(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, float]
     return distances
 
 
+def scores_alike(manifest: ModelManifest, one: Infer, other: Infer) -> bool:
+    """Whether both give the very same embeddings and logits of every drawn sample."""
+    samples = drawn_samples(manifest.input.height, manifest.input.width)
+    return all(
+        np.array_equal(first.embedding, second.embedding) and np.array_equal(first.logits, second.logits)
+        for first, second in ((one(planes), other(planes)) for planes in samples.values())
+    )
+
+
 def _bytes(name: str, count: int) -> NDArray[np.uint8]:
     return np.frombuffer(hashlib.shake_128(name.encode()).digest(count), dtype=np.uint8)

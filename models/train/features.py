@@ -29,7 +29,7 @@ def clip_features(
     )
     folder = CACHE / f"features-{hashlib.sha256(content + preparation).hexdigest()[:16]}{'-shaken' * shake}"
     folder.mkdir(parents=True, exist_ok=True)
-    opened = session.open_session(content, graph)
+    opened = session.open_session(content, graph, precise=True)
     (name,) = (entry.name for entry in opened.get_inputs())
     features = []
     for clip in track(clips, description=title):

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge.detect import Detector, default_model_directory
@@ -48,12 +49,44 @@ def test_the_shipped_model_scores_as_recorded_to_a_hundredth() -> None:
     assert len(set(detector.manifest.recorded.values())) > 1
 
 
-def test_sessions_ask_for_precise_products() -> None:
-    """Without it, processors that have AVX2 and no VNNI miss the recorded scores by up to 0.13."""
-    detector = Detector.load(default_model_directory())
-    path = default_model_directory() / detector.manifest.model.file
-    for session in (detector._session, open_session(path.read_bytes(), path)):
-        assert session.get_session_options().get_session_config_entry("session.x64quantprecision") == "1"
+class Overflowing:
+    """A session whose embeddings are off, as those of usual kernels are without VNNI."""
+
+    def __init__(self, session: Any, options: Any, by: float) -> None:
+        self._session = session
+        self._options = options
+        self._by = by
+
+    def run(self, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
+        embedding, logits = self._session.run(outputs, feed)
+        return [embedding + np.float32(self._by), logits]
+
+    def get_session_options(self) -> Any:
+        return self._options
+
+
+@pytest.mark.parametrize(("off_by", "precise"), [(0.0, False), (0.01, True)])
+def test_precise_kernels_are_taken_where_the_usual_ones_differ(
+    monkeypatch: pytest.MonkeyPatch, off_by: float, precise: bool
+) -> None:
+    """With the usual kernels, processors that have AVX2 and no VNNI miss recorded scores by up to 0.13."""
+
+    def opened(model: bytes, path: Path, *, precise: bool) -> Any:
+        # Both on precise kernels, so that only ``off_by`` makes them differ, whatever processor this is.
+        session = open_session(model, path, precise=True)
+        if precise:
+            return session
+        usual = open_session(model, path, precise=False)
+        return Overflowing(session, usual.get_session_options(), off_by)
+
+    monkeypatch.setattr("edge.detect.detector.open_session", opened)
+    assert Detector.load(default_model_directory()).precise == precise
+
+
+def test_precise_sessions_ask_onnxruntime_for_it() -> None:
+    path = next(default_model_directory().glob("*.onnx"))
+    options = open_session(path.read_bytes(), path, precise=True).get_session_options()
+    assert options.get_session_config_entry("session.x64quantprecision") == "1"
 
 
 def test_drawn_noise_does_not_depend_on_numpy() -> None:
