@@ -33,6 +33,13 @@ class Gatekeeper(Protocol):
         """Whether the publish may go live; answered from memory."""
         ...
 
+    def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
+        """Hear of a publish that a hook refuses although ``admit`` was not asked or has allowed it.
+
+        ``reason``: a stable word; ``detail``: text for people without the stream's name.
+        """
+        ...
+
     async def attach(self, stream_id: StreamId, url: str) -> None:
         """Start to pull the stream. Raises CapacityExceeded, WorkerLost, InvalidInput or NotFound."""
         ...

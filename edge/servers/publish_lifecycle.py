@@ -72,8 +72,6 @@ class Follower:
         admission = await self._gatekeeper.admit(publish)
         if admission.allowed and admission.stream_id is not None:
             self.follow(admission.stream_id, publish)
-        else:
-            log.info("publish refused", server=publish.server, reason=admission.reason, app=publish.app)
         return admission
 
     async def ended(self, publish: Publish) -> None:
@@ -137,7 +135,7 @@ class Follower:
         except NotFound:
             return  # it ended meanwhile
         except GateError as error:
-            log.warning("a publish that cannot be watched is cut", reason=error.reason, error=str(error))
+            self._gatekeeper.turned_away(publish, error.reason, f"it cannot be watched and is cut: {error}")
             await self._gone(stream_id, publish)
             await self._expel(publish)
             return

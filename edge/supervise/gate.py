@@ -35,7 +35,7 @@ from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
-from edge.telemetry.records import PoolSnapshot, StreamsRestored
+from edge.telemetry.records import PoolSnapshot, StreamsRestored, TurnedAway
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.pool import WorkerPool
@@ -203,6 +203,10 @@ class Gate:
     async def admit(self, publish: Publish, client: str = "") -> Admission:
         """From memory alone. The same live connection gets the same answer again."""
         return self._admitter.admit(publish, client)
+
+    def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
+        """A hook has refused a publish by itself."""
+        self._context.telemetry.report(TurnedAway(publish, reason, detail))
 
     def wants_pull(self, server: str) -> bool:
         """Whether the gate pulls streams of this kind of server by itself."""

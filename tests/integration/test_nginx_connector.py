@@ -46,6 +46,7 @@ class RecordingGate:
     publishes: dict[StreamId, Publish] = field(default_factory=dict)
     first_pts_ms: dict[StreamId, int] = field(default_factory=dict)
     ended: list[tuple[str, str, str, str]] = field(default_factory=list)
+    turned: list[tuple[str, str]] = field(default_factory=list)
     on_end: Callable[[str], object] = lambda connection: None
     _pulling: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -55,6 +56,9 @@ class RecordingGate:
         stream_id = new_stream_id()
         self.publishes[stream_id] = publish
         return Admission(True, stream_id, "admitted")
+
+    def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
+        self.turned.append((publish.broadcaster, reason))
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
         if self.full:

@@ -24,11 +24,16 @@ class RecordingGate:
     cutting: set[StreamId] = field(default_factory=set)
     publishes: list[Publish] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    turned: list[tuple[str, str]] = field(default_factory=list)
+    """Broadcaster and reason of what the hooks have refused by themselves."""
 
     async def admit(self, publish: Publish) -> Admission:
         self.publishes.append(publish)
         self.seen.append(f"admit {publish.broadcaster}")
         return self.answer
+
+    def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
+        self.turned.append((publish.broadcaster, reason))
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
         self.seen.append(f"attach {stream_id} {url}")

@@ -33,10 +33,15 @@ class Gate:
     attached: asyncio.Event | None = None
     """Set: the pull starts only with it."""
     seen: list[str] = field(default_factory=list)
+    turned: list[tuple[str, str]] = field(default_factory=list)
+    """Broadcaster and reason of what the hooks have refused by themselves."""
 
     async def admit(self, publish: Publish) -> Admission:
         self.seen.append(f"admit {publish.broadcaster}")
         return self.answer
+
+    def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
+        self.turned.append((publish.broadcaster, reason))
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
         self.seen.append(f"attach {stream_id} {url}")
@@ -94,6 +99,7 @@ async def test_refused_with_the_notice_in_both_languages(
     assert response.status_code == status
     assert response.text == f"{said.en}\n{said.ar}\n"
     assert gate.seen == ["admit u42"]
+    assert not gate.turned  # the gate has reported its refusal
 
 
 @pytest.mark.parametrize("failure", [CapacityExceeded("full"), WorkerLost("died")])
@@ -104,6 +110,7 @@ async def test_a_stream_that_cannot_be_watched_is_refused_and_forgotten(
     response = await http.post(ON_PUBLISH, content=PUBLISH)
     assert response.status_code == 503
     assert notice("capacity").ar in response.text
+    assert gate.turned == [("u42", failure.reason)]
     assert gate.seen[-1] == "ended nginx-rtmp 2 live/show"
 
 
@@ -112,6 +119,7 @@ async def test_a_block_while_the_publish_waits_refuses_it(gate: Gate, http: http
     response = await http.post(ON_PUBLISH, content=PUBLISH)
     assert response.status_code == 403
     assert gate.seen[-1] == "ended nginx-rtmp 2 live/show"
+    assert gate.turned == [("u42", "cut")]
 
 
 async def test_two_publishes_of_one_connection_at_once_are_both_refused(
@@ -125,6 +133,7 @@ async def test_two_publishes_of_one_connection_at_once_are_both_refused(
     assert "clientid" in second.text
     gate.attached.set()
     assert (await first).status_code == 403
+    assert gate.turned == [("u42", "second_publish"), ("u42", "cut")]
     assert gate.seen == [
         "admit u42",
         "attach st1 rtmp://127.0.0.1:1935/live/show",

@@ -243,6 +243,7 @@ async def test_what_cannot_be_watched_is_cut(gate: RecordingGate, state: ServerS
     follow.follow(ST1, publish("a"))
     await until(lambda: not state.live)
     assert gate.seen[-1] == "ended node-media-server a live/show"
+    assert gate.turned == [("user of a", "capacity")]
     assert state.cuts == ["a"]
     await follow.aclose()
 

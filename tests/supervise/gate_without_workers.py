@@ -130,7 +130,10 @@ class Bench:
 
 @asynccontextmanager
 async def gate_without_workers(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, policy: Policy | None = None
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: Policy | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Bench]:
     monkeypatch.setattr(gate_module, "WorkerPool", Workers)
     settings = Settings(data_dir=folder)
@@ -143,7 +146,7 @@ async def gate_without_workers(
         ledger,
         policy or Policy(),
         {SERVER: server},
-        Telemetry(recorded),
+        telemetry or Telemetry(recorded),
         SystemClock(),
     )
     workers = gate.pool

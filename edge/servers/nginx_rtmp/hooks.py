@@ -78,7 +78,7 @@ class NginxRtmpHooks:
             return _bad(error)
         connection = publish.connection
         if connection in self._asking:
-            log.warning("publishes refused: one connection asks for several", app=publish.app)
+            self._gatekeeper.turned_away(publish, "second_publish", "its connection asks for several at once")
             self._asking[connection] = False
             return _text(403, _ONE_PUBLISH)
         self._asking[connection] = True
@@ -91,24 +91,23 @@ class NginxRtmpHooks:
         running, stat = await publishes(self._stat, publish.connection)
         if running:
             # Refused, nginx drops the connection, and with it what it publishes.
-            log.warning("publish refused: its connection publishes already", app=publish.app)
+            self._gatekeeper.turned_away(publish, "second_publish", "its connection publishes already")
             return _text(403, _ONE_PUBLISH)
         admission = await self._gatekeeper.admit(publish)
         if not admission.allowed or admission.stream_id is None:
-            log.info("publish refused", reason=admission.reason, app=publish.app)
             return _refusal(503 if admission.reason in NOT_NOW else 403, admission.notice)
         several = _has_several_workers(stat)
         try:
             await self._watch(admission.stream_id, publish, wait=not several)
         except GateError as error:
-            log.warning("publish refused: it cannot be watched", reason=error.reason, error=str(error))
+            self._gatekeeper.turned_away(publish, error.reason, f"it cannot be watched: {error}")
             await self._ended(publish)
             return _refusal(503, notice(CapacityExceeded.reason))
         admitted = await self._gatekeeper.still_admitted(admission.stream_id)
         if not (admitted and self._asking[publish.connection]):
             # A block, a second publish or the end came in between. nginx cannot drop what does not publish
             # yet, but refuse it.
-            log.info("publish refused", reason="cut", app=publish.app)
+            self._gatekeeper.turned_away(publish, "cut")
             await self._ended(publish)
             return _refusal(403, notice("cut"))
         self._roll.add(admission.stream_id, publish)

@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -32,8 +31,6 @@ from edge.servers.publish_lifecycle import cut_target
 SERVER = "node-media-server"
 
 _SESSION = re.compile(r"[0-9a-z]{1,64}")
-
-log = structlog.get_logger(__name__)
 
 
 class NodeMediaServerHooks(FollowedHooks):
@@ -67,17 +64,16 @@ class NodeMediaServerHooks(FollowedHooks):
     async def _pre_publish(self, publish: Publish) -> Response:
         admission = await self._gatekeeper.admit(publish)
         if not admission.allowed or admission.stream_id is None:
-            log.info("publish refused", reason=admission.reason, app=publish.app)
             self._follower.expel(publish)
             return _refusal(503 if admission.reason in NOT_NOW else 403, admission.notice)
         if await self._connector.publishes(cut_target(StreamId(""), publish)) is False:
             # The name is taken, the server's own check failed, or this is a replay.
-            log.info("publish refused", reason="not_the_publisher", app=publish.app)
+            self._gatekeeper.turned_away(publish, "not_the_publisher")
             await self._follower.dismiss(admission.stream_id, publish)
             return _refusal(403, None)
         self._follower.follow(admission.stream_id, publish)
         if not await self._gatekeeper.still_admitted(admission.stream_id):
-            log.info("publish refused", reason="cut", app=publish.app)
+            self._gatekeeper.turned_away(publish, "cut")
             return _refusal(403, notice("cut"))
         return no_content()
 

@@ -112,6 +112,7 @@ async def test_a_replay_or_a_second_publisher_is_refused(
     server.publisher = "somebodyelse"
     assert (await http.post(HOOK, json=MEASURED)).status_code == 403
     assert gate.seen == ["admit u42", f"ended node-media-server {SESSION} live/show"]
+    assert gate.turned == [("u42", "not_the_publisher")]
     await until(lambda: server.deleted == [SESSION])
 
 
@@ -127,6 +128,7 @@ async def test_who_does_not_publish_does_not_prove_its_cut(
 async def test_a_block_meanwhile_refuses(gate: RecordingGate, http: httpx.AsyncClient) -> None:
     gate.admitted = False
     assert (await http.post(HOOK, json=MEASURED)).status_code == 403
+    assert gate.turned == [("u42", "cut")]
 
 
 async def test_the_end_is_believed_only_when_it_is_one(
