@@ -1,9 +1,9 @@
-"""A screen that is being filmed: its four corners, and the picture on it seen from the front.
+"""Finds a filmed screen in the picture and flattens it, so that its content can be hashed. Pure.
 
-Filmed at a slant a known video has no hash that is known. But a screen stands still while what is on it
-changes, and is brighter than its bezel: over a second its sides add up to four straight lines, however dark
-its picture is now and then. Once its corners are known each frame can be laid flat and hashed. The search
-is made on a coarse average of some frames, seldom, and only where a stream shows nothing known. Pure.
+A known video that is filmed at a slant matches no known hash. The screen itself stands still, and it is
+brighter than its bezel. Averaged over a second its four sides become straight lines, even where the content
+is dark. Given the four corners each frame is warped to a front view and hashed. The search is expensive. It
+runs on a coarse average of several frames, seldom, and only in streams that show nothing known.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Floats = npt.NDArray[np.floating]
 Corners = tuple[tuple[float, float], ...]
 
 MIN_SPAN = 0.4
-"""Share of a side of the frame that a screen takes at least."""
+"""Least width and height of a screen, as a share of the frame's."""
 MIN_SUPPORT = 0.7
-"""Share of each side of a screen along which there is a step."""
+"""Least share of each side that shows a brightness step."""
 FRAME_SUPPORT = 0.72
-"""What a side counts for that lies on the frame's own, of which a screen may have two."""
+"""Support of a side that coincides with the frame's. At most two sides of a screen may."""
 MAX_QUADS = 2
 FLAT_HEIGHT, FLAT_WIDTH = 256, 448
 
@@ -42,15 +42,15 @@ _APART = 2.0
 _STRAYED = 8.0
 _MIDDLE = (GRID - 1) / 2
 _ENDS = ((0, 3), (1, 2), (0, 1), (3, 2))
-"""Corners between which the left, right, top and bottom side lie."""
+"""Indices of the two corners that end the left, right, top and bottom side."""
 
 
 class Quad:
-    """A screen in a frame."""
+    """One screen in a frame, as four corners."""
 
     def __init__(self, corners: Corners) -> None:
         self.corners = corners
-        """As shares of width and height, clockwise from the top left on."""
+        """Shares of width and height, clockwise from the top left."""
         self._shape: tuple[int, ...] = ()
         self._places = np.empty(0, np.int32)
 
@@ -58,9 +58,9 @@ class Quad:
         return f"Quad({', '.join(f'({x:.3f}, {y:.3f})' for x, y in self.corners)})"
 
     def flat(self, luma: U8) -> U8:
-        """What is on it as seen from the front: uint8 ``(256, 448)`` from a luma plane ``(h, w)``."""
+        """Returns the screen's content in front view, uint8 ``(256, 448)``, from a luma plane ``(h, w)``."""
         if luma.shape != self._shape:
-            # Kept, as many frames follow: a fifth of the time.
+            # Many frames follow with the same shape. Reuse takes a fifth of the time.
             self._shape, self._places = luma.shape, _places(self.corners, *luma.shape)
         return luma.take(self._places)
 
@@ -76,7 +76,7 @@ def _places(corners: Corners, height: int, width: int) -> npt.NDArray[np.int32]:
 
 
 def points_of(luma: U8) -> U8:
-    """Every so many a point of a luma plane ``(h, w)``, uint8 ``(128, 128)``."""
+    """Samples a luma plane ``(h, w)`` on an even grid. Returns uint8 ``(128, 128)``."""
     height, width = luma.shape
     rows = (np.arange(POINTS) * height + height // 2) // POINTS
     columns = (np.arange(POINTS) * width + width // 2) // POINTS
@@ -84,17 +84,19 @@ def points_of(luma: U8) -> U8:
 
 
 def quads(points: F32) -> tuple[Quad, ...]:
-    """At most two brighter quadrangles with straight sides in averaged points (128, 128), likeliest first."""
+    """Finds at most two bright quadrangles in averaged points, float32 ``(128, 128)``. The likeliest comes
+    first."""
     grid = points.reshape(GRID, 2, GRID, 2).mean(axis=(1, 3))
     across, down = np.zeros_like(grid), np.zeros_like(grid)
     across[:, 1:-1] = grid[:, 2:] - grid[:, :-2]
     down[1:-1] = grid[2:] - grid[:-2]
-    # Towards the brighter inside from the left, right, top and bottom; along the side first.
+    # Steps towards the brighter inside, seen from the left, right, top and bottom. Axis 0 runs along the
+    # side.
     rises = tuple(np.ascontiguousarray(s) for s in (across, -across, down.T, -down.T))
     steps = [
         np.clip((s - _STEP_LEVELS) / (_FULL_LEVELS - _STEP_LEVELS), 0, 1).astype(np.float32) for s in rises
     ]
-    # The screen may reach beyond the frame, whose own sides come last.
+    # The screen may reach beyond the frame, so the frame's sides are candidates too. They come last.
     lines = [
         np.vstack((_lines(step), np.array([[end, 0.0]], np.float32)))
         for step, end in zip(steps, (-0.5, GRID - 0.5, -0.5, GRID - 0.5), strict=True)
@@ -119,7 +121,7 @@ def quads(points: F32) -> tuple[Quad, ...]:
             break
         near = 2 * corners[place] + 0.5
         refined = _refined(near, own[place], fine)
-        # What strays from where it was seen is no line at all; the rest has four corners in their order.
+        # A refined corner far from the coarse one means that there was no line.
         strayed = not np.abs(refined - near).max() <= _STRAYED
         if not strayed and all(np.abs(refined - other).max() > _APART for other in found):
             found.append(refined)
@@ -129,14 +131,14 @@ def quads(points: F32) -> tuple[Quad, ...]:
 
 @cache
 def _slanted() -> npt.NDArray[np.intp]:
-    """Where in a grid with a margin on both sides the lines of each slope and place run, (slopes, 64, 64)."""
+    """Flat indices of slanted lines in a grid with a margin, ``(slopes, 64, 64)``: slope, along, place."""
     y = np.arange(GRID)
     shift = np.rint(_SLOPES[:, None] * (y - _MIDDLE)).astype(np.intp) + _MARGIN
     return (y * (GRID + 2 * _MARGIN) + shift)[:, :, None] + np.arange(GRID)
 
 
 def _lines(step: F32) -> F32:
-    """Up to four lines near the upright with the most steps along them: middle and slope, (n, 2)."""
+    """Finds at most four nearly upright lines with the most steps. Returns middle and slope, ``(n, 2)``."""
     wide = np.pad(step, ((0, 0), (_MARGIN, _MARGIN)))
     votes = wide.take(_slanted()).sum(axis=1)
     found: list[tuple[float, float]] = []
@@ -145,13 +147,13 @@ def _lines(step: F32) -> F32:
         if votes[slope, place] < MIN_SPAN * MIN_SUPPORT * GRID:
             break
         found.append((place, _SLOPES[slope]))
-        # The same line again, a little shifted or turned, is nothing new.
+        # Drops the same line, slightly shifted or turned.
         votes[max(0, slope - 3) : slope + 4, max(0, place - 2) : place + 3] = 0
     return np.array(found, np.float32).reshape(-1, 2)
 
 
 def _corners(left: F32, right: F32, top: F32, bottom: F32, middle: float = _MIDDLE) -> F32:
-    """Where sides meet, (n, 4, 2), clockwise from the top left on; each side (n, 2)."""
+    """Intersects the sides, each ``(n, 2)``. Returns corners ``(n, 4, 2)``, clockwise from the top left."""
 
     def meet(upright: F32, level: F32) -> F32:
         # x = a + b (y - middle), y = c + d (x - middle)
@@ -163,13 +165,13 @@ def _corners(left: F32, right: F32, top: F32, bottom: F32, middle: float = _MIDD
 
 
 def _support(corners: F32, steps: Sequence[F32]) -> F32:
-    """Share of each side of quadrangles (n, 4, 2) along which there is a step, (n, 4)."""
+    """Share of each side of quadrangles ``(n, 4, 2)`` that shows a step, ``(n, 4)``."""
     shares = []
     for number, step in enumerate(steps):
         near = step.copy()
         np.maximum(near[:, 1:], step[:, :-1], out=near[:, 1:])
         np.maximum(near[:, :-1], step[:, 1:], out=near[:, :-1])
-        # Half for any step at all, half for one of half the full height.
+        # Any step counts one half. Its height, up to half of the full step, counts the rest.
         worth = 0.5 * (near > 0) + np.minimum(near, 0.5)
         along, over = _points(corners, number)
         at = np.clip(along + 0.5, 0, GRID - 1).astype(np.intp) * GRID
@@ -179,7 +181,7 @@ def _support(corners: F32, steps: Sequence[F32]) -> F32:
 
 
 def _points(corners: F32, side: int) -> tuple[Floats, Floats]:
-    """Points along a side of quadrangles (n, 4, 2): along it and over, (n, 20) each."""
+    """Points on one side of quadrangles ``(n, 4, 2)``: position along it and across it, ``(n, 20)`` each."""
     t = (np.arange(_ALONG, dtype=np.float32) + 0.5) / _ALONG
     first, last = corners[:, _ENDS[side][0], :, None], corners[:, _ENDS[side][1], :, None]
     points = first * (1 - t) + last * t
@@ -187,7 +189,7 @@ def _points(corners: F32, side: int) -> tuple[Floats, Floats]:
 
 
 def _smooth(points: F32) -> F32:
-    """How steeply points (128, 128) rise from left to right, over a neighbourhood of three by five."""
+    """Slope of points ``(128, 128)`` from left to right over a neighbourhood of 3 by 5."""
     down = points.copy()
     down[1:-1] = (points[:-2] + points[1:-1] + points[2:]) * np.float32(1 / 3)
     rise = np.zeros_like(points)
@@ -196,7 +198,7 @@ def _smooth(points: F32) -> F32:
 
 
 def _refined(corners: F32, own: npt.NDArray[np.bool_], rises: Sequence[F32]) -> F32:
-    """The corners (4, 2) where the steepest steps near the sides are, to a part of a point."""
+    """Moves corners ``(4, 2)`` to the steepest steps near their sides, with sub-point accuracy."""
     lines = []
     for side, rise in enumerate(rises):
         if own[side]:
@@ -209,7 +211,7 @@ def _refined(corners: F32, own: npt.NDArray[np.bool_], rises: Sequence[F32]) -> 
 
 
 def _fitted(along: Floats, over: Floats, rise: F32) -> tuple[float, float]:
-    """The line through the steepest rises near points: place at the middle, slope."""
+    """Fits a line through the steepest rises near points. Returns its place at the middle and its slope."""
     row = np.clip(np.rint(along), 0, POINTS - 1).astype(np.intp)
     column = np.clip(np.rint(over).astype(np.intp)[:, None] + np.arange(-4, 5), 1, POINTS - 2)
     at = column[np.arange(len(row)), rise[row[:, None], column].argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""The perspective that takes the unit square to a quadrangle."""
+"""The perspective transform from the unit square to a quadrangle."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ _SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 def homography(corners: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """Coefficients a to h: x = (a u + b v + c) / (g u + h v + 1), y = (d u + e v + f) / (g u + h v + 1).
+    """Returns coefficients a to h of x = (a u + b v + c) / (g u + h v + 1), y = (d u + e v + f) / (g u + h
+    v + 1).
 
-    ``corners``: where (0, 0), (1, 0), (1, 1) and (0, 1) go.
+    ``corners`` are the images of (0, 0), (1, 0), (1, 1) and (0, 1).
     """
     equations, values = [], []
     for (u, v), (x, y) in zip(_SQUARE, corners, strict=True):

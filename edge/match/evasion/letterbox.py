@@ -1,7 +1,7 @@
-"""Letterbox and pillarbox: the rectangle inside a plain frame.
+"""Letterbox and pillarbox: finds the picture inside a plain border. Pure.
 
-A re-broadcast in a frame of one colour has a hash of its own; that of the rectangle inside is the
-known one. Pure; most pictures have no plain edge, and are done with after looking at four lines.
+A border changes the hash of the whole frame. The hash of the rectangle inside still matches. Most pictures
+have no plain edge, and the search ends after four lines.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy.typing as npt
 U8 = npt.NDArray[np.uint8]
 
 PLAIN_LEVELS = 14
-"""Luma levels by which a pixel of the frame may differ from its colour: what compression leaves."""
+"""Luma levels by which a border pixel may differ from the border's colour: compression noise."""
 STRAY = 0.05
-"""Share of a line's pixels that may differ by more."""
+"""Share of a border line's pixels that may differ by more."""
 STRAY_OVERLAY = 0.22
-"""The same where an overlay may reach into the border; dark pictures then lose more than the border."""
+"""The same where an overlay may reach into the border. Dark pictures then lose more than their border."""
 MIN_BORDER = 0.012
-"""Share of a side under which a border is not worth a second hash."""
+"""Least border, as a share of a side, that is worth a second hash."""
 MIN_INSIDE = 0.2
-"""Share of a side that the picture inside has at least."""
+"""Least size of the picture inside, as a share of a side."""
 _SAMPLES = 192
 
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right`` of a picture, ends excluded."""
+    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right``, ends excluded."""
 
     top: int
     bottom: int
@@ -36,14 +36,14 @@ class Rectangle:
     right: int
 
     def of(self, luma: U8) -> U8:
-        """That part of a picture, as a view."""
+        """Returns this part of a picture as a view."""
         return luma[self.top : self.bottom, self.left : self.right]
 
 
 def inside_border(luma: U8, stray: float = STRAY) -> Rectangle | None:
-    """The picture inside a plain frame of a luma plane ``(h, w)``; None when there is no such frame.
+    """Returns the picture inside a plain border of a luma plane ``(h, w)``, or None without a border.
 
-    ``stray``: share of a line's pixels that may be of another colour.
+    ``stray`` is the share of a border line's pixels that may have another colour.
     """
     height, width = luma.shape
     if min(height, width) < 16:

@@ -1,10 +1,9 @@
-"""Picture in picture: rectangles that a layout puts into a frame, found by their straight edges.
+"""Picture in picture: finds insets in a frame by their straight edges. Pure.
 
-A known video beside a face camera, in a game's menu or on a blurred copy of itself has a hash of its
-own in none of them. The sides of such a panel are lines one pixel sharp from corner to corner. So lines
-along which there are more steps than beside them are looked for, however short a part of the frame they
-take, and then rectangles of which every side is a step nearly all along. Pure; only asked when the frame
-itself is not known.
+A known video beside a face camera, in a game's menu or on a blurred copy of itself changes the hash of the
+frame. The sides of such an inset are lines one pixel sharp from corner to corner. The search finds lines
+with more brightness steps than their neighbours, however short they are. It then picks rectangles with
+steps along nearly all of every side. It runs only for frames that are unknown themselves.
 """
 
 from __future__ import annotations
@@ -19,18 +18,19 @@ from edge.match.evasion.letterbox import Rectangle
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 Steps = npt.NDArray[np.bool_]
-"""Where the luma steps: (lines, places), one column for each pair of neighbours."""
+"""Where the luma steps, ``(lines, places)``: one column for each pair of neighbours."""
 
 STEP_LEVELS = 10
 """Luma levels across an edge that make a step."""
 MIN_LINE = 0.1
-"""By how much the share of steps along a line is over that of the lines beside it."""
+"""Least excess of a line's share of steps over that of its neighbours."""
 MIN_SIDE = 0.2
-"""Share of the frame's side that a panel has at least."""
+"""Least side of an inset, as a share of the frame's side."""
 MIN_STEPS = 0.4
-"""Share of steps along each side of a panel: lower finds few more and gives every other picture panels."""
+"""Least share of steps along each side of an inset. Less finds few more, and finds insets in every other
+picture."""
 FRAME_STEPS = 0.45
-"""What a side that lies on the frame's own counts for: less than one that is seen."""
+"""Share that a side on the frame's own border counts for. A visible side counts more."""
 MAX_PANELS = 4
 _SAMPLES = 160
 _BESIDE = 4
@@ -38,7 +38,7 @@ _LINES = 12
 
 
 def panels(luma: U8) -> tuple[Rectangle, ...]:
-    """Up to four rectangles of a luma plane ``(h, w)`` that may be pictures in it, likeliest first."""
+    """Finds at most four rectangles in a luma plane ``(h, w)`` that may be insets, likeliest first."""
     height, width = luma.shape
     if min(height, width) < 64:
         return ()
@@ -53,7 +53,7 @@ def panels(luma: U8) -> tuple[Rectangle, ...]:
     places_x, places_y = [0, width, *columns], [0, height, *rows]
     x = [[places_x.index(end) for end in pair] for pair in left_right.tolist()]
     y = [[places_y.index(end) for end in pair] for pair in top_bottom.tolist()]
-    # (4, spans across, spans down): the shares along the left, right, top and bottom side.
+    # Shares of steps along the left, right, top and bottom side: (4, spans across, spans down).
     a, b = np.array(x).T
     c, d = np.array(y).T
     sides = np.stack((upright_shares[a], upright_shares[b], level_shares[c].T, level_shares[d].T))
@@ -76,7 +76,7 @@ def _steps(lines: U8) -> Steps:
 
 
 def _lines(steps: Steps) -> list[int]:
-    """Places of the straight edges across ``lines``, sharpest first."""
+    """Places of the straight edges, sharpest first."""
     share = steps.mean(axis=0, dtype=np.float32)
     sharp = share[_BESIDE:-_BESIDE] - np.maximum(share[: -2 * _BESIDE], share[2 * _BESIDE :])
     places: list[int] = []
@@ -90,16 +90,16 @@ def _lines(steps: Steps) -> list[int]:
 
 
 def _spans(places: list[int], length: int) -> npt.NDArray[np.intp]:
-    """Pairs of edges far enough apart, (n, 2); the ends of the frame are edges, too."""
+    """Pairs of edges that are far enough apart, ``(n, 2)``. The frame's ends count as edges."""
     pairs = combinations(sorted({0, length, *places}), 2)
     wide = [pair for pair in pairs if pair[1] - pair[0] >= MIN_SIDE * length]
     return np.array(wide, dtype=np.intp).reshape(-1, 2)
 
 
 def _shares(steps: Steps, places: list[int], spans: npt.NDArray[np.floating]) -> F32:
-    """Share of steps along each edge between the ends of each span, (edges, spans).
+    """Shares of steps along each edge between the ends of each span, ``(edges, spans)``.
 
-    The first two edges are the frame's, which show no steps: NaN.
+    The first two edges are the frame's. They show no steps and are NaN.
     """
     ends = np.rint(spans * len(steps)).astype(np.intp)
     summed = np.zeros((len(steps) + 1, len(places)), dtype=np.float32)

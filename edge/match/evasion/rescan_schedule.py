@@ -1,9 +1,8 @@
-"""When a frame that is not known as it is is looked at closer: for borders, overlays, pictures in it. Pure.
+"""Schedules rescans: closer looks at unknown frames for borders, overlays and insets. Pure.
 
-Such looks cost several times what the plain one does, and almost every frame of almost every stream is
-not known. So they are taken often while a stream is new, seldom when they have led to nothing, more seldom
-still while the picture stays what it was, and at every frame where something known has been seen lately:
-votes need several samples close together.
+A rescan costs several times a plain lookup, and almost every frame is unknown. So a new stream is rescanned
+often and an older one seldom. A still picture is rescanned more seldom. After a match every frame is
+rescanned, because the vote needs several samples close together.
 """
 
 from __future__ import annotations
@@ -11,48 +10,49 @@ from __future__ import annotations
 from edge.match.pdq.hasher import distance
 
 NEW_MS = 10_000
-"""Media time for which a stream is new."""
+"""Media time during which a stream counts as new."""
 NEW_PAUSE_MS = 500
-"""Between two looks at a new stream."""
+"""Pause between two rescans of a new stream."""
 PAUSE_MS = 3000
-"""Between two looks later on …"""
+"""Pause between two rescans later."""
 STILL_PAUSE_MS = 12_000
-"""… and while the picture is what it was at the last one."""
+"""The same while the picture stays as it was at the last rescan."""
 STILL_BITS = 20
-"""Bits of the frame's hash that may differ then. Talking heads stay within 16 in two seconds; where a video
-runs in 45 % of the width of a picture that stands still, three of five pairs of frames differ by more."""
+"""Most hash bits by which a still picture differs from the one before.
+
+Talking heads stay within 16 bits in two seconds. Where a video fills 45 % of the width of a still picture,
+three of five pairs of frames differ by more than this."""
 SEEN_MS = 3000
-"""How long something known counts as seen lately."""
+"""Media time after a match during which every frame is rescanned."""
 
 
 def is_still(bits: bytes, before: bytes | None) -> bool:
-    """Whether a frame shows what one before did, by their hashes."""
+    """Whether two frames show the same picture, judged by their hashes."""
     return before is not None and distance(bits, before) <= STILL_BITS
 
 
 class Pause:
-    """From one look to the next, in media time: longer while the picture stays what it was."""
+    """The pause from one rescan to the next, in media time. It is longer while the picture stays the same."""
 
     def __init__(self, over_ms: int = 0) -> None:
-        """``over_ms``: when it is over, whatever the picture."""
+        """The pause ends at ``over_ms``, whatever the picture shows."""
         self._bits: bytes | None = None
         self._over_ms = self._still_over_ms = over_ms
 
     def begin(self, pts_ms: int, bits: bytes, pause_ms: int, still_pause_ms: int) -> None:
-        """There was a look at the frame whose hash is ``bits``."""
+        """Starts the pause after a rescan of the frame with hash ``bits``."""
         self._bits = bits
         self._over_ms, self._still_over_ms = pts_ms + pause_ms, pts_ms + still_pause_ms
 
     def is_over(self, pts_ms: int, bits: bytes) -> bool:
-        """Whether there may be a look at the frame whose hash is ``bits``."""
+        """Whether the frame with hash ``bits`` may be rescanned."""
         return pts_ms >= (self._still_over_ms if is_still(bits, self._bits) else self._over_ms)
 
 
 class LookSchedule:
-    """State of one stream: ``due`` for each frame that is not known as it is, ``judged`` for every frame, in
-    media time.
+    """The rescans of one stream. Call ``due`` for each unknown frame and ``judged`` for every frame.
 
-    Media time that goes back starts anew.
+    All times are media time. Time that goes back restarts the schedule.
     """
 
     def __init__(self) -> None:
@@ -61,13 +61,13 @@ class LookSchedule:
         self._new_until_ms = self._seen_until_ms = 0
 
     def due(self, pts_ms: int, bits: bytes) -> bool:
-        """Whether a frame, whose hash is ``bits``, is to be looked at closer."""
+        """Whether to rescan the frame with hash ``bits``."""
         self._follow(pts_ms)
         return pts_ms <= self._seen_until_ms or self._pause.is_over(pts_ms, bits)
 
     def judged(self, pts_ms: int, *, looked: bytes | None, found: bool) -> None:
-        """What came of the frame. ``looked``: its hash if it was looked at closer; ``found``: something
-        known, in whatever way."""
+        """Records a frame's result. ``looked`` is its hash if it was rescanned. ``found`` says whether it
+        matched."""
         self._follow(pts_ms)
         if found:
             self._seen_until_ms = pts_ms + SEEN_MS

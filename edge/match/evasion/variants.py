@@ -1,9 +1,9 @@
-"""Variants of a known picture: what evaders make of it, hashed when it is banked.
+"""Variants of a known picture: likely evasions, hashed when the picture is banked.
 
-PDQ gives way to crops of 2.5 %, turns of 1° and shifts of 1 %, and to no more. So every known frame is
-banked as crops in steps of 2.5 %, turned and with keystone; a live frame then has a variant within
-reach, and the edge pays index size and no time. The crops by one side answer overlays: a live frame is
-looked up without its left and without its right fifth too, and one of them is without the logo.
+PDQ tolerates crops of 2.5 %, rotations of 1° and shifts of 1 %, and no more. So every known frame is banked
+as crops in steps of 2.5 %, rotated and with keystone. A live frame then has a variant within the radius.
+The index grows; lookups stay fast. Crops of one side answer overlays: a live frame is also looked up
+without its left or right fifth, and one of the two lacks the logo.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ U8 = npt.NDArray[np.uint8]
 
 _BLACK = 16
 MIN_VARIED = 32
-"""Smallest side of a picture that is varied."""
+"""Least side of a picture that gets variants, pixels."""
 
 
 class VariantSet(StrEnum):
-    """Which variants of known footage are banked; an index grows in proportion."""
+    """Which variants of known footage are banked. The index grows in proportion."""
 
     NONE = "none"
     LIGHT = "light"
@@ -73,7 +73,7 @@ _Corners = tuple[tuple[float, float], ...]
 
 
 def _keystones(percent: str) -> dict[Variant, _Corners]:
-    """Corners of the source, as shares of width and height from the top left on, clockwise."""
+    """Corners of the source as shares of width and height, clockwise from the top left."""
     s = float(percent.replace("_", ".")) / 100
     return {
         Variant[f"KEYSTONE_TOP_{percent}"]: ((s, 0), (1 - s, 0), (1, 1), (0, 1)),
@@ -87,10 +87,10 @@ _KEYSTONES = {VariantSet.FULL: _keystones("5"), VariantSet.WIDE: _keystones("7_5
 
 
 def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
-    """Pictures made from a luma plane ``(h, w)``, the picture itself first; views where possible.
+    """Yields variants of a luma plane ``(h, w)``, the picture itself first. They are views where possible.
 
-    A picture with a plain border is varied with and without it, since an evader may cut off a part of
-    the border only; what a crop leaves of it is taken off again, as it is when a live frame is looked up.
+    A picture with a plain border is varied with and without it, because an evader may cut off a part of the
+    border only. The border that a crop leaves is removed, as it is from a live frame.
     """
     yield Variant.ORIGINAL, luma
     border = inside_border(luma)
@@ -120,7 +120,7 @@ def _changed(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
 
 
 def cropped(luma: U8, left: float, right: float, top: float, bottom: float) -> U8:
-    """A view without these shares of the sides."""
+    """Returns a view without these shares of the sides."""
     height, width = luma.shape
     return luma[
         round(top * height) : height - round(bottom * height),
@@ -132,7 +132,7 @@ _Map = tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]
 
 
 def _warped(luma: U8, where: _Map) -> U8:
-    """Each pixel from the nearest of its place in the source; PDQ's filter makes more than that vain."""
+    """Maps each pixel to its nearest source pixel. PDQ's filter makes interpolation useless."""
     source, outside = where
     warped = luma.take(source)
     warped[outside] = _BLACK
@@ -141,7 +141,7 @@ def _warped(luma: U8, where: _Map) -> U8:
 
 @lru_cache(maxsize=32)
 def _turn(height: int, width: int, degrees: float) -> _Map:
-    """Turned about the centre, clockwise, black where nothing was."""
+    """Rotates clockwise about the centre. Uncovered pixels are black."""
     y, x = _coordinates(height, width)
     angle = np.deg2rad(degrees)
     return _nearest(
@@ -154,7 +154,7 @@ def _turn(height: int, width: int, degrees: float) -> _Map:
 
 @lru_cache(maxsize=32)
 def _perspective(height: int, width: int, corners: _Corners) -> _Map:
-    """The quadrangle with these corners, stretched to the whole picture."""
+    """Stretches the quadrangle with these corners to the whole picture."""
     a, b, c, d, e, f, g, h = homography(corners)
     down = ((np.arange(height) + 0.5) / height)[:, None]
     across = ((np.arange(width) + 0.5) / width)[None]
@@ -165,7 +165,7 @@ def _perspective(height: int, width: int, corners: _Corners) -> _Map:
 
 
 def _coordinates(height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Rows and columns as distances from the centre, broadcastable to the picture."""
+    """Distances of rows and columns from the centre, broadcastable to the picture."""
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32((height - 1) / 2)
     x = np.arange(width, dtype=np.float32)[None] - np.float32((width - 1) / 2)
     return y, x
