@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Literal
 
 import structlog
@@ -10,6 +10,8 @@ import structlog
 MAX_CAUSES = 256
 """Causes in one second; what is beyond is counted as ``other``."""
 _OTHER = "other"
+
+Fields = Callable[[], Mapping[str, object]]
 
 
 class LogAggregator:
@@ -26,7 +28,7 @@ class LogAggregator:
         self._first_at_once = first_at_once
         self._counts: dict[Hashable, int] = {}
         self._subjects: dict[Hashable, set[Hashable]] = {}
-        self._fields: dict[Hashable, Mapping[str, object]] = {}
+        self._fields: dict[Hashable, Fields] = {}
         self._before: frozenset[Hashable] = frozenset()
         """The causes of the second before."""
         self._level = level
@@ -37,11 +39,12 @@ class LogAggregator:
         cause: Hashable,
         subject: Hashable = None,
         count: int = 1,
-        fields: Mapping[str, object] | None = None,
+        fields: Fields | None = None,
     ) -> None:
         """``subject``: what it happened to; the line says how many different ones there were.
 
-        ``fields``: what the line says in place of the cause; of a second's events those of the last.
+        ``fields`` gives what the line says in place of the cause; of a second's events that of the first is
+        asked, and only for a line.
         """
         if cause not in self._counts:
             if len(self._counts) >= MAX_CAUSES:
@@ -49,12 +52,12 @@ class LogAggregator:
                 self._counts.setdefault(cause, 0)
             else:
                 self._counts[cause] = 0
+                if fields is not None:
+                    self._fields[cause] = fields
                 if self._first_at_once and cause not in self._before:
-                    self._line(fields or {"cause": cause})
+                    self._line({"cause": cause} if fields is None else fields())
                     return
         self._counts[cause] += count
-        if fields:
-            self._fields[cause] = fields
         if subject is not None:
             self._subjects.setdefault(cause, set()).add(subject)
 
@@ -66,10 +69,10 @@ class LogAggregator:
         self._before = frozenset(counts)
         for cause, count in counts.items():
             if count:
-                fields = all_fields.get(cause, {"cause": cause})
-                if cause in subjects or not self._first_at_once:
-                    fields = {**fields, "streams": len(subjects.get(cause, ()))}
-                self._line({**fields, "count": count})
+                if (fields := all_fields.get(cause)) is None:
+                    self._line({"cause": cause, "count": count, "streams": len(subjects.get(cause, ()))})
+                else:
+                    self._line({**fields(), "count": count})
 
     def _line(self, fields: Mapping[str, object]) -> None:
         getattr(self._log, self._level)(self._event, **fields)

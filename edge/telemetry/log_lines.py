@@ -73,18 +73,21 @@ class LogBackend:
 
     def _note_refusal(self, publish: Publish, reason: str, detail: str, block_id: str = "") -> None:
         """An encoder that is refused comes back in a loop, and after a failure all of them do."""
-        fields: dict[str, object] = {"reason": reason, **_publish(publish)}
-        if detail:
-            fields["detail"] = detail
-        if block_id:
-            fields["block_id"] = block_id
-        self._refused.note((reason, publish.server, publish.app, publish.broadcaster), fields=fields)
+        self._refused.note(
+            (reason, publish.server, publish.app, publish.broadcaster),
+            fields=lambda: {
+                **_publish(publish),
+                "reason": reason,
+                "detail": detail,
+                "block_id": block_id,
+            },
+        )
 
     def _note_webhook_failed(self, record: records.WebhookFailed) -> None:
         """A receiver that is away fails for every event."""
         self._webhooks.note(
             record.problem,
-            fields={
+            fields=lambda: {
                 "event_id": record.event_id,
                 "type": record.type,
                 "attempts": record.attempts,

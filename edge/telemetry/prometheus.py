@@ -24,6 +24,8 @@ class PrometheusBackend:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._handlers: dict[type[Record], Callable[[Any], None]] = {}
+        self._passed_ms: list[float] = []
+        """Of samples that passed since they were counted last: each is kept in less time than counted."""
         self._count_streams()
         self._count_verdicts()
         self._count_cuts()
@@ -37,10 +39,11 @@ class PrometheusBackend:
             handler(record)
 
     def flush(self) -> None:
-        """Every record is counted at once."""
+        self._count_passed()
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
+        self._count_passed()
         return generate_latest(self.registry)
 
     def _on(self, kind: type[R], handler: Callable[[R], None]) -> None:
@@ -83,15 +86,18 @@ class PrometheusBackend:
         )
         passes = verdicts.labels(Action.PASS.value, "")
 
-        def passed(record: records.Passed) -> None:
-            latency.observe(record.latency_ms)
-            passes.inc()
+        def count_passed() -> None:
+            passes.inc(len(self._passed_ms))
+            for latency_ms in self._passed_ms:
+                latency.observe(latency_ms)
+            self._passed_ms.clear()
 
         def judged(record: records.Judged) -> None:
             latency.observe(record.latency_ms)
             verdicts.labels(record.action.value, record.reason).inc()
 
-        self._on(records.Passed, passed)
+        self._count_passed = count_passed
+        self._on(records.Passed, lambda record: self._passed_ms.append(record.latency_ms))
         self._on(records.Judged, judged)
         self._on(records.JudgedTooLate, lambda _: verdicts.labels(Action.CUT.value, "over").inc())
         self._on(records.NotJudged, lambda record: not_judged.labels(record.reason).inc(record.count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -156,3 +157,15 @@ def test_webhooks_that_fail_alike_are_one_line_a_second() -> None:
         ("warning", "503", None),
         ("warning", "503", 99),
     ]
+
+
+def test_the_reference_names_every_line() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/logs.md").read_text()
+    backend = LogBackend()
+    with capture_logs() as lines:
+        for record in ONE_OF_EACH:
+            backend.take(record)
+        backend.flush()
+    for line in lines:
+        if line["log_level"] != "debug":
+            assert f"`{line['event']}`" in page
