@@ -7,6 +7,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from edge.grpc_listener import use_short_listener
+
 
 def main(argv: list[str]) -> int:
     names = sorted(
@@ -20,6 +22,7 @@ def main(argv: list[str]) -> int:
     if argv[0] not in names:
         print(f"no benchmark {argv[0]!r}; there are: {', '.join(names)}", file=sys.stderr)
         return 2
+    use_short_listener()
     run = importlib.import_module(f"benchmarks.{argv[0]}").main
     return int(run(argv[1:]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from typer.cli import get_docs_for_click
 
-from edge.cli import app
+from edge.cli.app import app
 
 NAME = "edge-gate"
 

@@ -1,11 +1,6 @@
 """edge-gate: the gate that stands beside live-stream ingest servers."""
 
-import os
 from importlib.metadata import PackageNotFoundError, version
-
-# Read once, when grpc is first imported. Its newer listener reads sockets on threads of its own, and each
-# message then passes through three threads instead of two: it nearly doubles the CPU that a message costs.
-os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 try:
     __version__ = version("edge-gate")

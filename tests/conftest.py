@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from edge.grpc_listener import use_short_listener
 from tests.postgresql import postgresql
 from tests.test_footage import footage, programme
 
 __all__ = ["footage", "postgresql", "programme"]
+
+use_short_listener()
 
 # As Hypothesis itself does in CI: how long an example takes says nothing on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

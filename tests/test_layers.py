@@ -47,6 +47,7 @@ LAYERS = (
     "edge.backoff",
     "edge.section",
     "edge.clock",
+    "edge.grpc_listener",
     "edge.errors",
     "edge",  # the version
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from edge.cli import app
+from edge.cli.app import app
 from edge.domain import SubjectKind
 from edge.ledger import DurableLedger
 from tests.postgresql import Cluster, Store

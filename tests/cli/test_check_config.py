@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from edge.cli import app
+from edge.cli.app import app
 from edge.policy import Policy
 
 

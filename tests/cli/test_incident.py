@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from edge.cli import app
+from edge.cli.app import app
 from edge.clock import SystemClock
 from edge.domain import PERMANENT_MS, Action, Incident, Publish, Severity, Verdict, new_id, new_stream_id
 from edge.gate_process import GateProcess

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from edge.cli import app
+from edge.cli.app import app
 from edge.gate_process import GateProcess
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from edge.cli import app
+from edge.cli.app import app
 from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
 from edge.gate_process import GateProcess

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from edge.cli import app
+from edge.cli.app import app
 from edge.webhook.events import TYPES
 from edge.webhook.signing import key_of
 

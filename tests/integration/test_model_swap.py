@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.api.auth import parse_tokens
-from edge.cli import app
+from edge.cli.app import app
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.detect import default_model_directory, read_manifest
 from edge.gate_process import GateProcess

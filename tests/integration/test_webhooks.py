@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.api.auth import parse_tokens
-from edge.cli import app
+from edge.cli.app import app
 from edge.contract.gen import operator_pb2, operator_pb2_grpc
 from edge.gate_process import GateProcess
 from edge.webhook.signing import new_secret

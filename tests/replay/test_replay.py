@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edge.cli import app
+from edge.cli.app import app
 from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
 from edge.match import Bank, BankInfo, available, fingerprint
