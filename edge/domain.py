@@ -16,6 +16,8 @@ from typing import NewType
 import numpy as np
 import numpy.typing as npt
 
+from edge.reasons import OpenWord, UnconfirmedReason, VerdictReason
+
 StreamId = NewType("StreamId", str)
 """Id of one publish connection; never reused."""
 
@@ -62,18 +64,12 @@ class Tier(StrEnum):
     ALERT = "alert"
 
 
-class SignalSource(StrEnum):
+class SignalSource(OpenWord):
     """Who says it."""
 
     DETECT = "detect"
     MATCH = "match"
     AUDIO = "sound"
-    UNKNOWN = "unknown"
-    """A newer gate wrote a word that this one does not know. Nothing is decided on it."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> SignalSource:
-        return cls.UNKNOWN
 
 
 class BankSeverity(StrEnum):
@@ -204,8 +200,7 @@ class Verdict:
     cleared_pts_ms: int
     """Media time up to which the stream has been judged and passed; -1 before the first."""
     category: str = ""
-    reason: str = ""
-    """Stable word: ``detector``, ``match``, ``degraded`` …"""
+    reason: VerdictReason = VerdictReason.NONE
     score: float = 0.0
     signals: tuple[Signal, ...] = ()
     policy_version: int = 0
@@ -334,8 +329,7 @@ class Incident:
     """What proved the cut: ``confirm_cut``, ``hook``, ``state_api``, ``already_gone``, ``refused_again``."""
     cut_unconfirmed_ms: int | None = None
     """When the alarm was raised that nothing had proven the cut within its limit."""
-    cut_unconfirmed_reason: str | None = None
-    """``limit``: asking goes on; ``caller_gone``: nobody is left who could be asked."""
+    cut_unconfirmed_reason: UnconfirmedReason | None = None
     review: Review = Review()
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.domain import PERMANENT_MS, BankSeverity, Incident, Severity, SignalSource, Strike, Verdict
 from edge.policy import LadderPolicy, Policy, ReviewPolicy, StrikeScope, UnreviewedOutcome
+from edge.reasons import VerdictReason
 
 
 class Sanction(BaseModel):
@@ -56,7 +57,7 @@ def severity_of(verdict: Verdict, policy: Policy) -> Severity:
 
 def by_match(verdict: Verdict) -> bool:
     """Whether known footage led to it; else it rests on the detector alone."""
-    return verdict.reason == SignalSource.MATCH.value
+    return verdict.reason is VerdictReason.MATCH
 
 
 def stands(strike: Strike, wall_ms: int) -> bool:

@@ -32,6 +32,7 @@ from edge.policy import (
     StrikeScope,
     UnreviewedOutcome,
 )
+from edge.reasons import VerdictReason
 
 NOW = 1_790_000_000_000
 LADDER = LadderPolicy()
@@ -254,7 +255,7 @@ def test_terms_hold_at_once_never_pass_the_full_block_and_people_only_lengthen(
 
 
 def incident(category: str, reason: str, *signals: Signal, app: str = "live") -> Incident:
-    verdict = Verdict(Action.CUT, 1, 0, category, reason, 1.0, signals)
+    verdict = Verdict(Action.CUT, 1, 0, category, VerdictReason(reason), 1.0, signals)
     return Incident("in1", "st1", Publish("test", "c", app, "s", "u42"), verdict, NOW)
 
 

@@ -46,6 +46,7 @@ LAYERS = (
     "edge.background",
     "edge.backoff",
     "edge.section",
+    "edge.reasons",  # the words that say why
     "edge.clock",
     "edge.grpc_listener",
     "edge.errors",

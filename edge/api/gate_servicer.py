@@ -15,15 +15,16 @@ from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import Publish
 from edge.errors import GateError, InvalidInput, WorkerLost
 from edge.ledger.subjects import normal_text
+from edge.reasons import AdmissionReason, EndReason
 from edge.supervise import Gate
 from edge.supervise.registry import LiveStream
 
 _REASONS = {
-    "admitted": gate_pb2.REASON_CODE_ADMITTED,
-    "blocked": gate_pb2.REASON_CODE_BLOCKED,
-    "capacity": gate_pb2.REASON_CODE_CAPACITY,
-    "ledger_down": gate_pb2.REASON_CODE_LEDGER_DOWN,
-    "draining": gate_pb2.REASON_CODE_DRAINING,
+    AdmissionReason.ADMITTED: gate_pb2.REASON_CODE_ADMITTED,
+    AdmissionReason.BLOCKED: gate_pb2.REASON_CODE_BLOCKED,
+    AdmissionReason.CAPACITY: gate_pb2.REASON_CODE_CAPACITY,
+    AdmissionReason.LEDGER_DOWN: gate_pb2.REASON_CODE_LEDGER_DOWN,
+    AdmissionReason.DRAINING: gate_pb2.REASON_CODE_DRAINING,
 }
 
 
@@ -106,13 +107,13 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                         router.push_audio(stream, request.audio)
                     case "end":
                         reason = bounds.text("end.reason", request.end.reason, 64)
-                        router.end_push(stream, reason)
+                        router.end_push(stream, EndReason(reason))
                         return
                     case "open":
                         raise InvalidInput("open", "a Watch call has exactly one")
                     case _:
                         raise InvalidInput("request", "must be open, access_unit, audio or end")
-            router.end_push(stream, "half_close")
+            router.end_push(stream, EndReason.HALF_CLOSE)
         except GateError as error:
             responses.close(error)
         except grpc.RpcError:
@@ -156,7 +157,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:
         self._gate.router.detach(
             bounds.text("stream_id", request.stream_id, 64, required=True),
-            bounds.text("reason", request.reason, 64),
+            EndReason(bounds.text("reason", request.reason, 64)),
         )
         return gate_pb2.DetachResponse()
 

@@ -21,6 +21,7 @@ from edge.domain import (
     Trace,
     Verdict,
 )
+from edge.reasons import VerdictReason
 
 ALL_NEEDED_MS = 2**31 - 1
 """``needed_after_keyframe_ms`` of a calm stream of which nothing can be left out."""
@@ -161,7 +162,7 @@ def verdict_to_proto(verdict: Verdict) -> gate_pb2.Verdict:
         action=acts,
         pts_ms=verdict.pts_ms,
         category=verdict.category,
-        reason=verdict.reason,
+        reason=verdict.reason.value,
         score=verdict.score,
         signals=[signal_to_proto(signal) for signal in verdict.signals],
         policy_version=verdict.policy_version,
@@ -178,7 +179,7 @@ def verdict_from_proto(message: gate_pb2.Verdict, cleared_pts_ms: int) -> Verdic
         pts_ms=message.pts_ms,
         cleared_pts_ms=cleared_pts_ms,
         category=message.category,
-        reason=message.reason,
+        reason=VerdictReason(message.reason),
         score=message.score,
         signals=tuple(signal_from_proto(signal) for signal in message.signals),
         policy_version=message.policy_version,

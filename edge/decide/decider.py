@@ -18,6 +18,7 @@ from edge.decide.persistence import CategoryState
 from edge.decide.suspicion import Suspicion
 from edge.domain import Action, Signal, SignalSource
 from edge.policy import Mode, Policy
+from edge.reasons import VerdictReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,7 @@ class Decision:
     score: float
     """Of the deciding signal (FLAG, CUT) or the highest detect score (PASS)."""
     category: str = ""
-    reason: str = ""
-    """``detector``, ``match``, ``sound``; empty for PASS."""
+    reason: VerdictReason = VerdictReason.NONE
     signals: tuple[Signal, ...] = ()
     """FLAG and CUT: the samples that led to it, oldest first, then the rest of this sample's signals.
     PASS: this sample's signals."""
@@ -93,7 +93,7 @@ class Decider:
             suspicious=suspicious,
             score=deciding.score if deciding else max((s.score for s in detected), default=0.0),
             category=deciding.category if deciding else "",
-            reason=_REASONS[deciding.source] if deciding else "",
+            reason=_REASONS[deciding.source] if deciding else VerdictReason.NONE,
             signals=(*led, *(s for s in now if s not in led)),
             shadow=shadow,
             suspicion=suspicion,
@@ -162,4 +162,8 @@ class Decider:
         self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
 
 
-_REASONS = {SignalSource.DETECT: "detector", SignalSource.MATCH: "match", SignalSource.AUDIO: "sound"}
+_REASONS = {
+    SignalSource.DETECT: VerdictReason.DETECTOR,
+    SignalSource.MATCH: VerdictReason.MATCH,
+    SignalSource.AUDIO: VerdictReason.AUDIO,
+}

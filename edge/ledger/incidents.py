@@ -11,9 +11,7 @@ from edge.errors import NotFound
 from edge.ledger import records
 from edge.ledger.base import GATE, PAGE, LedgerBase
 from edge.ledger.tables import audit, incidents
-
-CALLER_GONE = "caller_gone"
-"""Reason of a cut that ends unproven: nobody is left who could be asked."""
+from edge.reasons import UnconfirmedReason
 
 STREAM_CUT = "stream_cut"
 
@@ -66,9 +64,9 @@ class Incidents(LedgerBase):
     def mark_cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
         self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})
 
-    def mark_cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: str) -> None:
-        """The alarm that nothing has proven the cut. ``limit``: asking goes on; ``caller_gone``: it ends."""
-        values: dict[str, object] = {"cut_unconfirmed_ms": wall_ms, "cut_unconfirmed_reason": reason}
+    def mark_cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: UnconfirmedReason) -> None:
+        """The alarm that nothing has proven the cut."""
+        values: dict[str, object] = {"cut_unconfirmed_ms": wall_ms, "cut_unconfirmed_reason": reason.value}
         self._mark(incident_id, wall_ms, "cut_unconfirmed", values)
 
     def set_evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
@@ -97,7 +95,8 @@ class Incidents(LedgerBase):
                 incidents.c.action == Action.CUT.value,
                 incidents.c.durable_ms.is_not(None),
                 incidents.c.cut_confirmed_ms.is_(None),
-                sa.func.coalesce(incidents.c.cut_unconfirmed_reason, "") != CALLER_GONE,
+                sa.func.coalesce(incidents.c.cut_unconfirmed_reason, "")
+                != UnconfirmedReason.CALLER_GONE.value,
                 incidents.c.state != IncidentState.OVERTURNED.value,
             )
             .order_by(incidents.c.id.desc())

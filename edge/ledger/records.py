@@ -24,6 +24,7 @@ from edge.domain import (
     Trace,
     Verdict,
 )
+from edge.reasons import UnconfirmedReason, VerdictReason
 
 _ACTIONS = frozenset(action.value for action in Action)
 
@@ -38,7 +39,16 @@ def verdict_from_json(text: str) -> Verdict:
     values = _known(Verdict, json.loads(text))
     signals = tuple(_signal_from(signal) for signal in values.pop("signals"))
     trace = Trace(**_known(Trace, values["trace"])) if values.get("trace") else None
-    return Verdict(**{**values, "action": Action(values["action"]), "signals": signals, "trace": trace})
+    reason = VerdictReason(values.get("reason", ""))
+    return Verdict(
+        **{
+            **values,
+            "action": Action(values["action"]),
+            "reason": reason,
+            "signals": signals,
+            "trace": trace,
+        }
+    )
 
 
 def _signal_from(stored: dict[str, Any]) -> Signal:
@@ -78,7 +88,7 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         "attributes": json.dumps(dict(publish.attributes), ensure_ascii=False, sort_keys=True),
         "action": verdict.action.value,
         "category": verdict.category,
-        "reason": verdict.reason,
+        "reason": verdict.reason.value,
         "score": verdict.score,
         "shadow": verdict.shadow,
         "verdict": verdict_to_json(verdict),
@@ -90,7 +100,7 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         "cut_confirmed_ms": incident.cut_confirmed_ms,
         "confirmed_by": incident.confirmed_by,
         "cut_unconfirmed_ms": incident.cut_unconfirmed_ms,
-        "cut_unconfirmed_reason": incident.cut_unconfirmed_reason,
+        "cut_unconfirmed_reason": incident.cut_unconfirmed_reason and incident.cut_unconfirmed_reason.value,
         **dataclasses.asdict(incident.review),
     }
 
@@ -117,7 +127,7 @@ def incident_from_row(row: Any) -> Incident:
         cut_confirmed_ms=row.cut_confirmed_ms,
         confirmed_by=row.confirmed_by,
         cut_unconfirmed_ms=row.cut_unconfirmed_ms,
-        cut_unconfirmed_reason=row.cut_unconfirmed_reason,
+        cut_unconfirmed_reason=row.cut_unconfirmed_reason and UnconfirmedReason(row.cut_unconfirmed_reason),
         review=Review(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Review)}),
     )
 

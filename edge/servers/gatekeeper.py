@@ -7,6 +7,7 @@ from typing import Protocol
 
 from edge.domain import Publish, StreamId
 from edge.notices.notice import Notice
+from edge.reasons import AdmissionReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,7 @@ class Admission:
     allowed: bool
     stream_id: StreamId | None
     """Set when allowed."""
-    reason: str
-    """Stable word: ``admitted``, ``blocked``, ``capacity``, ``ledger_down``, ``draining``."""
+    reason: AdmissionReason
     until_ms: int = 0
     """Wall time at which the block ends; 0: no block."""
     notice: Notice | None = None

@@ -13,10 +13,11 @@ from starlette.routing import Route
 from edge.domain import Publish, StreamId
 from edge.errors import InvalidInput, LimitExceeded, Unauthenticated
 from edge.notices.notice import Notice
+from edge.reasons import AdmissionReason
 from edge.servers.hook_body import MAX_BODY_BYTES, parse_object
 from edge.servers.publish_arguments import PublishArguments
 
-NOT_NOW = frozenset({"capacity", "draining"})
+NOT_NOW = frozenset({AdmissionReason.CAPACITY, AdmissionReason.DRAINING})
 """Reasons of a refusal that says nothing about the broadcaster."""
 
 

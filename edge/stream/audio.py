@@ -18,6 +18,7 @@ from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
 from edge.match import AudioFingerprinter, AudioItems, AudioMatcher
 from edge.match.audio.audio_matcher import AudioLookup
 from edge.match.audio.chromaprint import Items
+from edge.reasons import DegradedReason
 from edge.stream.timestamps import Timestamps
 
 MAX_AUDIO_BYTES: Final = 64 * 1024
@@ -39,7 +40,7 @@ class StreamAudio:
     """Used from one thread. Raises ConfigError where libchromaprint is missing."""
 
     def __init__(self, banks: AudioLookup) -> None:
-        self.problems: Counter[str] = Counter()
+        self.problems: Counter[DegradedReason] = Counter()
         """What was left out, by reason, since it was last cleared."""
         self.off = False
         """Nothing more of this stream is decoded."""
@@ -57,7 +58,7 @@ class StreamAudio:
         if self.off:
             return ()
         if not self._allows(audio, now_ms):
-            self.problems["audio_too_much"] += 1
+            self.problems[DegradedReason.AUDIO_TOO_MUCH] += 1
             self._listening.restart()
             return ()
         try:
@@ -67,9 +68,9 @@ class StreamAudio:
             heard = [each for unit in audio.units for each in self._unit(*unit)]
             return self._look_up(heard)
         except UnsupportedCodec:
-            self._end("audio_unsupported")
+            self._end(DegradedReason.AUDIO_UNSUPPORTED)
         except Exception:  # whatever it is: the video goes on
-            self._end("audio_broken")
+            self._end(DegradedReason.AUDIO_BROKEN)
         return ()
 
     def _look_up(self, heard: list[AudioItems]) -> tuple[Signal, ...]:
@@ -115,7 +116,7 @@ class StreamAudio:
         self._allowed -= cost
         return True
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: DegradedReason) -> None:
         self.problems[reason] += 1
         self.off = True
         self._decoder = None

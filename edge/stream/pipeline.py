@@ -11,6 +11,7 @@ from edge.domain import AccessUnit, Sample, Signal, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
 from edge.match import Matcher, MatchVote, StreamMatcher
 from edge.policy import Policy
+from edge.reasons import DegradedReason
 from edge.stream.assembly import SampleAssembly
 from edge.stream.backlog import Backlog
 from edge.stream.bitrate import BitrateJump
@@ -367,7 +368,7 @@ class StreamPipeline:
         self._tier = tier
         return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed)
 
-    def shed(self, sample: Sample, reason: str) -> None:
+    def shed(self, sample: Sample, reason: DegradedReason) -> None:
         """Counts a sample that will not be judged. The watermark stays before it until a later one is, and
         alert that was due goes on for a while: nothing has spoken against it."""
         self._shed[reason] += 1

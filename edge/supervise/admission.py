@@ -9,6 +9,7 @@ from edge.domain import Block, Publish, new_stream_id
 from edge.errors import CapacityExceeded
 from edge.notices.notice import block_notice
 from edge.policy import FailureMode
+from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.supervise.context import Context
 from edge.supervise.registry import LiveStream, Phase
@@ -27,7 +28,7 @@ class Admitter:
         self,
         context: Context,
         usage: UsageCounter,
-        forget: Callable[[LiveStream, str], None],
+        forget: Callable[[LiveStream, EndReason], None],
         refused_again: Callable[[Publish], None],
     ) -> None:
         self._context = context
@@ -40,31 +41,33 @@ class Admitter:
         of each are bounded, so that none can take the places of all."""
         context = self._context
         if context.draining:
-            return self._refuse(publish, "draining")
+            return self._refuse(publish, AdmissionReason.DRAINING)
         block = context.view.check(publish, context.clock.wall_ms())
         if block is not None:
             self._refused_again(publish)
-            return self._refuse(publish, "blocked", block)
+            return self._refuse(publish, AdmissionReason.BLOCKED, block)
         if context.executor.down:
             mode = context.policy.for_publish(publish).failure.on_ledger_down
             context.telemetry.report(FailureModeUsed("on_ledger_down", mode.value))
             if mode is FailureMode.DENY:
-                return self._refuse(publish, "ledger_down")
+                return self._refuse(publish, AdmissionReason.LEDGER_DOWN)
         known = context.registry.by_connection(publish.server, publish.connection)
         if known is not None:
             if known.publish == publish and not known.cutting:
                 return self._let_in(known)
             if known.cutting or self._is_on_air(known):
-                return self._refuse(publish, "capacity", detail=f"its connection is on air as {known.id}")
+                return self._refuse(
+                    publish, AdmissionReason.CAPACITY, detail=f"its connection is on air as {known.id}"
+                )
             # The server uses the reference again: its old connection is gone.
-            self._forget(known, "replaced")
+            self._forget(known, EndReason.REPLACED)
         if context.pool.full:
             mode = context.policy.for_publish(publish).failure.on_capacity
             context.telemetry.report(FailureModeUsed("on_capacity", mode.value))
             if mode is FailureMode.DENY:
-                return self._refuse(publish, "capacity")
+                return self._refuse(publish, AdmissionReason.CAPACITY)
         if client and context.registry.admitted_for(client) >= context.settings.limits.max_streams_per_client:
-            return self._refuse(publish, "capacity")
+            return self._refuse(publish, AdmissionReason.CAPACITY)
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,
@@ -75,16 +78,16 @@ class Admitter:
         try:
             context.registry.add(stream)
         except CapacityExceeded:
-            return self._refuse(publish, "capacity")
+            return self._refuse(publish, AdmissionReason.CAPACITY)
         return self._let_in(stream)
 
     def _let_in(self, stream: LiveStream) -> Admission:
         live = len(self._context.registry)
         self._context.telemetry.report(Admitted(stream.id, stream.publish, live))
-        return Admission(allowed=True, stream_id=stream.id, reason="admitted")
+        return Admission(allowed=True, stream_id=stream.id, reason=AdmissionReason.ADMITTED)
 
     def _refuse(
-        self, publish: Publish, reason: str, block: Block | None = None, detail: str = ""
+        self, publish: Publish, reason: AdmissionReason, block: Block | None = None, detail: str = ""
     ) -> Admission:
         block_id = "" if block is None else block.id
         self._context.telemetry.report(Refused(publish, reason, block_id, detail))

@@ -30,6 +30,7 @@ from edge.ladder import Sanction, sanction_of
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
 from edge.notices.notice import block_notice
 from edge.policy import Policy
+from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import CutOutcome, Cutter
 from edge.supervise.evidence_requests import EvidenceRequests
@@ -111,7 +112,9 @@ class Enforcer:
         stream.verdict_monotonic_ms = judged_ms
         self._tasks.start(self._cut(stream, verdict, policy))
 
-    def cut_without_strike(self, stream: LiveStream, reason: str, block: Block | None = None) -> None:
+    def cut_without_strike(
+        self, stream: LiveStream, reason: VerdictReason, block: Block | None = None
+    ) -> None:
         """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
         if stream.cutting or stream.gone:
             return
@@ -133,7 +136,7 @@ class Enforcer:
         for block in sorted(blocks, key=lambda block: block.until_ms, reverse=True):
             if block.active_at(now):
                 for stream in self._registry.named_by(block):
-                    self.cut_without_strike(stream, "blocked", block)
+                    self.cut_without_strike(stream, VerdictReason.BLOCKED, block)
 
     def every_block_applies(self) -> None:
         """Cut every running stream that any block names: it may have been made while no gate ran."""
@@ -141,7 +144,7 @@ class Enforcer:
         for stream in self._registry:
             block = None if stream.cutting else self._view.check(stream.publish, now)
             if block is not None:
-                self.cut_without_strike(stream, "blocked", block)
+                self.cut_without_strike(stream, VerdictReason.BLOCKED, block)
 
     def abandon(self, stream: LiveStream) -> None:
         """The caller of a stream that is being cut is gone for good: it will not confirm any more.
@@ -294,12 +297,15 @@ class Enforcer:
     ) -> Incident:
         """The limit is over, and nothing has proven the cut: for people, asking goes on."""
         opened = incident or self._incident(stream, verdict)
-        self._telemetry.report(CutUnconfirmed(stream.id, stream.publish, "limit", opened.id, attempts))
+        self._telemetry.report(
+            CutUnconfirmed(stream.id, stream.publish, UnconfirmedReason.LIMIT, opened.id, attempts)
+        )
         if incident is None:
             await self._put_on_record(opened)
         now = self._clock.wall_ms()
-        self._tasks.start(self._progress.cut_unconfirmed(opened.id, now, "limit"))
-        return dataclasses.replace(opened, cut_unconfirmed_ms=now, cut_unconfirmed_reason="limit")
+        limit = UnconfirmedReason.LIMIT
+        self._tasks.start(self._progress.cut_unconfirmed(opened.id, now, limit))
+        return dataclasses.replace(opened, cut_unconfirmed_ms=now, cut_unconfirmed_reason=limit)
 
     async def _put_on_record(self, incident: Incident) -> None:
         """The incident of a cut that rests on none of its own, once it is an alarm."""

@@ -16,6 +16,7 @@ from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
+from edge.reasons import EndReason
 from edge.servers.connector import Connector
 from edge.servers.gatekeeper import Admission
 from edge.servers.grpc_caller import CallerConnector
@@ -260,7 +261,7 @@ class Gate:
         await self.router.show_media(stream)
 
     def _cut_done(self, stream: LiveStream) -> None:
-        self.router.forget(stream, "cut")
+        self.router.forget(stream, EndReason.CUT)
 
     async def _ask_caller(self, stream_id: str) -> bool:
         """Whether a CUT can reach the caller; the answer itself was queued before."""
@@ -308,7 +309,7 @@ class Gate:
             if stream.phase is Phase.ADMITTED:
                 pulled = stream.url is not None and not stream.detached
                 if not pulled or now - stream.idle_since_ms > _PULLED_FACTOR * limit:
-                    self.router.forget(stream, "unwatched")
+                    self.router.forget(stream, EndReason.UNWATCHED)
             elif stream.cutting and not self.wants_pull(stream.publish.server):
                 self._enforcer.abandon(stream)
 

@@ -10,6 +10,7 @@ import structlog
 from edge.domain import Block
 from edge.errors import LedgerUnavailable, NotFound
 from edge.ledger import DurableLedger
+from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.registry import LiveStream
 
@@ -27,11 +28,13 @@ class IncidentProgress:
         self._ledger = ledger
         self._executor = executor
 
-    async def stream_cut(self, stream: LiveStream, reason: str, block: Block | None, wall_ms: int) -> None:
+    async def stream_cut(
+        self, stream: LiveStream, reason: VerdictReason, block: Block | None, wall_ms: int
+    ) -> None:
         """A cut that rests on no incident."""
         block_id = None if block is None else block.id
         await self._retried(
-            self._ledger.record_stream_cut, stream.id, stream.publish, reason, block_id, wall_ms
+            self._ledger.record_stream_cut, stream.id, stream.publish, reason.value, block_id, wall_ms
         )
 
     async def cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None) -> None:
@@ -40,7 +43,7 @@ class IncidentProgress:
     async def cut_confirmed(self, incident_id: str, wall_ms: int, by: str) -> None:
         await self._retried(self._ledger.mark_cut_confirmed, incident_id, wall_ms, by)
 
-    async def cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: str) -> None:
+    async def cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: UnconfirmedReason) -> None:
         await self._retried(self._ledger.mark_cut_unconfirmed, incident_id, wall_ms, reason)
 
     async def evidence(self, incident_id: str, path: str, wall_ms: int) -> None:

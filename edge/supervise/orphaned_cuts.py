@@ -12,7 +12,7 @@ from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.domain import Incident, Publish
 from edge.errors import CutFailed
-from edge.ledger.incidents import CALLER_GONE
+from edge.reasons import UnconfirmedReason
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
@@ -65,8 +65,9 @@ class OrphanedCuts:
     async def caller_gone(self, incident: Incident, *, alarmed: bool) -> None:
         """Nobody is left who could be asked. ``alarmed``: the alarm has been raised already."""
         self._orphans[incident.stream_id] = incident
-        self._report_unconfirmed(incident, CALLER_GONE, alarmed=alarmed)
-        await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), CALLER_GONE)
+        gone = UnconfirmedReason.CALLER_GONE
+        self._report_unconfirmed(incident, gone, alarmed=alarmed)
+        await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), gone)
 
     def confirm(self, stream_id: str, by: str) -> Incident | None:
         """Somebody has seen that the publisher of an orphaned cut is gone; None when there is no such cut."""
@@ -134,8 +135,9 @@ class OrphanedCuts:
         try:
             outcome = await self._cutter.cut(target, connector, limit_ms=self._cut_limit_ms)
             if not outcome.confirmed:
-                self._report_unconfirmed(incident, "limit", attempts=outcome.attempts)
-                await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), "limit")
+                limit = UnconfirmedReason.LIMIT
+                self._report_unconfirmed(incident, limit, attempts=outcome.attempts)
+                await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), limit)
                 outcome = await self._cutter.wait(incident.stream_id)
         except CutFailed as error:
             self._telemetry.report(CutGivenUp(incident.stream_id, incident.publish, str(error), incident.id))
@@ -149,7 +151,12 @@ class OrphanedCuts:
         self._telemetry.report(confirmed)
 
     def _report_unconfirmed(
-        self, incident: Incident, reason: str, *, attempts: int | None = None, alarmed: bool = False
+        self,
+        incident: Incident,
+        reason: UnconfirmedReason,
+        *,
+        attempts: int | None = None,
+        alarmed: bool = False,
     ) -> None:
         unconfirmed = CutUnconfirmed(
             incident.stream_id, incident.publish, reason, incident.id, attempts, alarmed

@@ -18,15 +18,14 @@ from edge.errors import (
     AlreadyExists,
     BrokenMedia,
     CapacityExceeded,
-    GateError,
     InvalidInput,
     LedgerUnavailable,
     LimitExceeded,
     NotFound,
-    SourceStalled,
     WorkerLost,
 )
 from edge.ladder import counts
+from edge.reasons import CloseReason, DegradedReason, EndReason
 from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
 from edge.stream.pipeline import JUMP_HOLD_MS
 from edge.supervise.context import Context
@@ -35,6 +34,7 @@ from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.registry import LiveStream, Phase
 from edge.supervise.response_queue import ResponseQueue
 from edge.telemetry.records import StreamClosed, StreamOver, WatchingFailed, WorkersRestarted
+from edge.workers.closing import error_of
 
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
@@ -43,10 +43,6 @@ _TURN_MS = 150.0
 """How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
 _PULL_TURN_MS = 35.0
 """The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
-OVER = "closed"
-"""Why a call ends whose publisher is gone; after any other reason the stream may be watched again."""
-_GAP = "torn"
-"""Why a worker closes a stream of which it has lost media, and whose next keyframe does not come."""
 _DRAIN_S = 1.0
 """How long what a worker has of a pulled stream is still judged after its publisher is gone."""
 MAX_CODEC_CHARS = 16
@@ -109,8 +105,7 @@ class StreamRouter:
         """
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
-            degraded = gate_pb2.Degraded(reason="audio_too_large", count=1, detail=wrong)
-            self._failure_response.degraded(stream, degraded)
+            self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)
         if stream.audio_off or stream.phase is not Phase.WATCHED or stream.media is None:
             return
         if not self._pool.is_slow(stream.id):
@@ -266,18 +261,18 @@ class StreamRouter:
 
     # closing
 
-    def end_push(self, stream: LiveStream, reason: str) -> None:
+    def end_push(self, stream: LiveStream, reason: EndReason) -> None:
         """The caller sends no more media."""
         log.info("stream ends", stream_id=stream.id, reason=reason)
-        stream.ended, stream.over = True, reason == OVER
+        stream.ended, stream.over = True, reason is EndReason.PUBLISHER_GONE
         self._close_in_worker(stream, drain=True)
 
-    def detach(self, stream_id: str, reason: str) -> None:
+    def detach(self, stream_id: str, reason: EndReason) -> None:
         """The caller of Attach has had enough, or its publisher is gone."""
         stream = self._context.registry.get(stream_id)
         if stream.url is None or stream.responses is None:
             raise NotFound("attached stream", stream_id)
-        stream.detached, stream.over = True, reason == OVER
+        stream.detached, stream.over = True, reason is EndReason.PUBLISHER_GONE
         self._close_in_worker(stream, drain=False)
 
     def call_ended(self, stream: LiveStream, responses: ResponseQueue) -> None:
@@ -290,13 +285,13 @@ class StreamRouter:
         self._close_in_worker(stream, drain=False)
         self._idle(stream)
         if stream.over and not stream.cutting:
-            self.forget(stream, OVER)
+            self.forget(stream, EndReason.PUBLISHER_GONE)
 
     def publisher_gone(self, stream: LiveStream) -> None:
         """The server's own hook says so. What the worker has of the stream is still judged: who shows
         something and leaves at once is not to get away with it."""
         if stream.url is None or not stream.assigned or stream.responses is not None:
-            self.forget(stream, OVER)
+            self.forget(stream, EndReason.PUBLISHER_GONE)
             return
         stream.gone = True
         self._context.registry.release_connection(stream)
@@ -307,16 +302,18 @@ class StreamRouter:
         """If its worker has not said by then that all is judged."""
         await asyncio.sleep(_DRAIN_S)
         if self._context.registry.find(stream.id) is stream and not stream.cutting:
-            self.forget(stream, OVER)
+            self.forget(stream, EndReason.PUBLISHER_GONE)
 
-    def forget(self, stream: LiveStream, reason: str) -> None:
+    def forget(self, stream: LiveStream, reason: EndReason) -> None:
         """The stream is over."""
         self._close_in_worker(stream, drain=False)
         self._pool.release(stream.id)
         stream.assigned = False
         if stream.responses is not None:
             stream.responses.close(
-                None if reason in {"cut", "closed"} else WorkerLost(f"the stream is {reason}")
+                None
+                if reason in (EndReason.CUT, EndReason.PUBLISHER_GONE)
+                else WorkerLost(f"the stream is {reason}")
             )
         self._context.registry.remove(stream)
         live = len(self._context.registry)
@@ -353,29 +350,24 @@ class StreamRouter:
         if stream.cutting:
             return
         if stream.gone:
-            self.forget(stream, OVER)
+            self.forget(stream, EndReason.PUBLISHER_GONE)
             return
-        if event.reason == _GAP and stream.media is not None:
+        reason = CloseReason(event.reason)
+        if reason is CloseReason.GAP and stream.media is not None:
             self._open_after_gap(stream)
             return
-        clean = event.reason in {"end", "detached", "cut"}
-        if not clean:
+        if not reason.is_clean:
             self._context.telemetry.report(
                 WatchingFailed(stream.id, stream.publish, event.reason, event.detail)
             )
-            self._failure_response.unwatched(stream, event.reason, event.detail)
+            self._failure_response.unwatched(stream, DegradedReason(event.reason), event.detail)
             if stream.cutting:
                 return
         if url is not None and responses is None and not stream.detached:
             # Whatever its media has done: it is on air, and there is nobody else who would look again.
             self._tasks.start(self._pull_again(stream))
         elif responses is not None:
-            if clean:
-                responses.close()
-            elif event.retryable:
-                responses.close(SourceStalled(f"{event.reason}: {event.detail}"))
-            else:
-                responses.close(_failure(event.reason, event.detail))
+            responses.close(None if reason.is_clean else error_of(event))
 
     async def _pull_again(self, stream: LiveStream) -> None:
         """A hooked pull ended though the publisher did not say so: look again until it does."""
@@ -384,7 +376,7 @@ class StreamRouter:
         if stream.pulls == _PULLS_TO_ALARM:
             log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
             self._failure_response.unwatched(
-                stream, "pull_failed", f"{stream.pulls} pulls in a row gave no verdict"
+                stream, DegradedReason.PULL_FAILED, f"{stream.pulls} pulls in a row gave no verdict"
             )
         pause_ms = backoff_ms(stream.pulls, _PULL_RETRY_MS, _PULL_PAUSE_MS)
         while registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
@@ -409,7 +401,7 @@ class StreamRouter:
             if stream_id == quarantined:
                 self._quarantine(stream)
             else:
-                self._failure_response.degraded(stream, gate_pb2.Degraded(reason="worker_lost", count=1))
+                self._failure_response.degraded(stream, DegradedReason.WORKER_LOST)
                 lost.append(stream)
         if lost:
             lost.sort(key=lambda stream: stream.tier is not Tier.ALERT)
@@ -444,7 +436,7 @@ class StreamRouter:
 
     def _open_after_gap(self, stream: LiveStream) -> None:
         """From the GOP that is kept here: a publisher whose keyframe never comes would stay unwatched."""
-        self._failure_response.degraded(stream, gate_pb2.Degraded(reason=_GAP, count=1))
+        self._failure_response.degraded(stream, DegradedReason.GAP)
         self._open_again(stream)
 
     def _open_again(self, stream: LiveStream) -> None:
@@ -462,7 +454,7 @@ class StreamRouter:
                 self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
             self._idle(stream)
-            self._failure_response.unwatched(stream, "worker_lost", str(error))
+            self._failure_response.unwatched(stream, DegradedReason.WORKER_LOST, str(error))
             if stream.responses is not None:
                 stream.responses.close(error)
 
@@ -475,12 +467,3 @@ def _over_bounds(message: gate_pb2.AudioUnits) -> str:
     if size > MAX_AUDIO_BYTES or len(message.codec) > MAX_CODEC_CHARS:
         return f"audio: {size} bytes are over the limit of {MAX_AUDIO_BYTES}, or the codec's name is too long"
     return ""
-
-
-def _failure(reason: str, detail: str) -> GateError:
-    """A worker's reason as the error that the API maps to a status."""
-    text = f"{reason}: {detail}"
-    if reason in {"invalid_input", "limit_exceeded", "unsupported_codec"}:
-        field, _, problem = detail.partition(": ")
-        return InvalidInput(field, problem)
-    return BrokenMedia(text)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from edge.background import BackgroundTasks
 from edge.contract import convert
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import Action, SignalSource
+from edge.domain import Action
+from edge.reasons import DegradedReason, VerdictReason
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
@@ -92,7 +93,7 @@ class WorkerEventHandler:
         self._report(Judged(verdict.action, reason, said.latency_ms))
         if verdict.action is Action.PASS:
             return
-        if verdict.reason in (SignalSource.MATCH.value, SignalSource.AUDIO.value):
+        if verdict.reason in (VerdictReason.MATCH, VerdictReason.AUDIO):
             self._tasks.start(self._bank_updates.matched(stream.id, verdict.signals))
         if verdict.action is Action.FLAG or verdict.shadow:
             self._enforcer.flag(stream, verdict)
@@ -120,7 +121,8 @@ class WorkerEventHandler:
         self._report(NotJudged(event.stream_id, degraded.reason, degraded.count))
         stream = self._context.registry.find(event.stream_id)
         if stream is not None:
-            stream.shed += event.degraded.count
-            self._failure_response.degraded(stream, event.degraded)
-            if event.degraded.reason == "blind" and not stream.cutting:
+            reason = DegradedReason(degraded.reason)
+            stream.shed += degraded.count
+            self._failure_response.degraded(stream, reason, count=degraded.count, detail=degraded.detail)
+            if reason is DegradedReason.BLIND and not stream.cutting:
                 self._failure_response.blind(stream)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from edge.domain import Block, Publish, SubjectKind, Verdict
+from edge.reasons import UnconfirmedReason
 from edge.telemetry import records
 from edge.telemetry.log_aggregator import LogAggregator
 from edge.telemetry.records import Record
@@ -194,7 +195,7 @@ def _cut_confirmed(record: records.CutConfirmed) -> None:
 
 
 def _cut_unconfirmed(record: records.CutUnconfirmed) -> None:
-    asks = record.reason == "limit"
+    asks = record.reason is UnconfirmedReason.LIMIT
     log.critical(
         "cut is not confirmed; asking goes on" if asks else "a cut is not confirmed, and its caller is gone",
         stream_id=record.stream_id,

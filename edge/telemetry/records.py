@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.domain import Action, Block, Incident, Publish, Verdict
+from edge.reasons import UnconfirmedReason
 
 GATE = "gate"
 """Who acted where no person did."""
@@ -203,8 +204,7 @@ class CutUnconfirmed(Record):
 
     stream_id: str
     publish: Publish
-    reason: str
-    """``limit``: the gate goes on asking. ``caller_gone``: nobody is left who could be asked."""
+    reason: UnconfirmedReason
     incident_id: str = ""
     attempts: int | None = None
     alarmed: bool = False

@@ -9,6 +9,7 @@ from typing import Final
 from edge.clock import Clock
 from edge.domain import Action, Audio
 from edge.match import Matcher, available
+from edge.reasons import DegradedReason
 from edge.stream.audio import StreamAudio
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
@@ -45,7 +46,7 @@ class AudioJobs:
         if not stream.audio_wanted or stream.pipeline is None or stream.cut:
             return
         if len(stream.sound) >= _MOST_WAITING:
-            self._notices.count(stream, "audio_too_much", self._clock.monotonic_ms())
+            self._notices.count(stream, DegradedReason.AUDIO_TOO_MUCH, self._clock.monotonic_ms())
             return
         stream.sound.append(audio)
         self._later(stream)

@@ -21,10 +21,12 @@ from edge.domain import Codec, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
 from edge.policy import parse_policy
+from edge.reasons import CloseReason
 from edge.stream import StreamPipeline
 from edge.telemetry.distributions import Distributions
 from edge.workers.audio_jobs import AudioJobs
 from edge.workers.banks import CHECK_MS, WorkerBanks
+from edge.workers.closing import Closing
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
@@ -132,10 +134,10 @@ class WorkerLoop:
             try:
                 job[2](stream)
             except GateError as error:
-                self._close(stream, error.reason, str(error), retryable=error.retryable)
+                self._close(stream, Closing.by(error, retryable=False))
             except Exception as error:  # one stream's fault must not end the others
                 log.exception("job failed", stream_id=stream.id)
-                self._close(stream, "internal", f"{type(error).__name__}: {error}", retryable=False)
+                self._close(stream, Closing.by(error, retryable=False))
             finally:
                 passed_ms = self._clock.monotonic_ms() - start_ms
                 self._busy_ms += passed_ms
@@ -190,13 +192,11 @@ class WorkerLoop:
             error=str(error),
             exc_info=None if isinstance(error, GateError) else error,
         )
-        reason, detail, retryable = "internal", f"{type(error).__name__}: {error}", True
-        if isinstance(error, GateError):
-            reason, detail, retryable = error.reason, str(error), error.retryable
+        closing = Closing.by(error, retryable=True)
         if stream is not None:
-            self._close(stream, reason, detail, retryable=retryable)
+            self._close(stream, closing)
         elif opening:
-            self._say_closed(ident, opening, reason, detail, retryable=retryable)
+            self._say_closed(ident, opening, closing)
 
     def _obey(self, command: Command) -> None:
         match command:
@@ -239,7 +239,7 @@ class WorkerLoop:
                     if command.close.drain:
                         self._end(stream)
                     else:
-                        self._close(stream, "detached", "", retryable=False)
+                        self._close(stream, Closing(CloseReason.DETACHED))
             case "set_policy":
                 if (stream := self._streams.get(command.set_policy.stream_id)) is not None:
                     stream.policy = parse_policy(command.set_policy.policy_json)
@@ -340,13 +340,13 @@ class WorkerLoop:
                 self._check_stream(stream, now)
             except Exception as error:  # one stream's fault must not end the others
                 log.exception("check failed", stream_id=stream.id)
-                self._close(stream, "internal", f"{type(error).__name__}: {error}", retryable=True)
+                self._close(stream, Closing.by(error, retryable=True))
 
     def _check_stream(self, stream: WorkerStream, now: float) -> None:
         if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
             self._drop(stream)
         if stream.ended and now - stream.ended_ms > _END_BUDGETS * stream.policy.budget_ms:
-            self._close(stream, "end", "", retryable=False)
+            self._close(stream, Closing(CloseReason.END))
         if stream.cut:
             return
         if stream.pipeline is not None and stream.audio_wanted != (wanted := self._audio.wanted(stream)):
@@ -358,7 +358,7 @@ class WorkerLoop:
         elif stream.has_gap:
             waits_ms = stream.unit_ms - stream.keyframe_ms
             detail = f"media is missing, and no keyframe has come for {waits_ms:.0f} ms"
-            self._close(stream, "torn", detail, retryable=True)
+            self._close(stream, Closing(CloseReason.GAP, detail, retryable=True))
 
     def _ask_rest_of_gop(self, stream: WorkerStream, now: float) -> None:
         """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
@@ -383,7 +383,7 @@ class WorkerLoop:
         try:
             stream.pull = pull_of(stream, command.url, self._settings, self.inbox, self._current, self._clock)
         except GateError as error:
-            self._close(stream, error.reason, str(error), retryable=False)
+            self._close(stream, Closing.by(error, retryable=False).for_good())
             return
         stream.pull.start()
 
@@ -410,7 +410,7 @@ class WorkerLoop:
         if event.error is None or stream.ended:
             self._end(stream)
         else:
-            self._close(stream, event.error.reason, str(event.error), retryable=event.error.retryable)
+            self._close(stream, Closing.by(event.error, retryable=False))
 
     def _new_stream(self, opened: worker_pb2.OpenPush | worker_pb2.OpenPull) -> WorkerStream:
         if (old := self._streams.get(opened.stream_id)) is not None:
@@ -484,9 +484,9 @@ class WorkerLoop:
         if stream.pipeline is not None and not stream.cut:
             self._audio.finish(stream)
             self._video.finish(stream)
-        self._close(stream, "end", "", retryable=False)
+        self._close(stream, Closing(CloseReason.END))
 
-    def _close(self, stream: WorkerStream, reason: str, detail: str, *, retryable: bool) -> None:
+    def _close(self, stream: WorkerStream, closing: Closing) -> None:
         if stream.lingers_until_ms is not None:
             return
         self._video.leave(stream)
@@ -498,13 +498,10 @@ class WorkerLoop:
             stream.lingers_until_ms = self._clock.monotonic_ms() + _LINGER_MS
         else:
             self._drop(stream)
-        self._say_closed(stream.id, stream.opening, reason, detail, retryable=retryable)
+        self._say_closed(stream.id, stream.opening, closing)
 
-    def _say_closed(self, ident: str, opening: int, reason: str, detail: str, *, retryable: bool) -> None:
-        closed = worker_pb2.Closed(
-            stream_id=ident, reason=reason, detail=detail, retryable=retryable, opening=opening
-        )
-        self._send(worker_pb2.FromWorker(closed=closed))
+    def _say_closed(self, ident: str, opening: int, closing: Closing) -> None:
+        self._send(worker_pb2.FromWorker(closed=closing.to_proto(ident, opening)))
 
     def _drop(self, stream: WorkerStream) -> None:
         self._jobs.drop(stream.id)

@@ -11,6 +11,7 @@ from edge.clock import Clock
 from edge.contract import convert
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Action, Sample
+from edge.reasons import DegradedReason
 from edge.stream import StreamPipeline
 from edge.stream.pipeline import StageTimes
 from edge.telemetry.distributions import Distributions
@@ -59,19 +60,19 @@ class VideoJobs:
         """The next access unit of a stream; what is too much is left out, and counted."""
         limits = self._settings
         if len(unit.data) > limits.max_access_unit_bytes:
-            self._count(stream, "access_unit_too_large")
+            self._count(stream, DegradedReason.ACCESS_UNIT_TOO_LARGE)
             stream.skipping = True
             return
         full = len(stream.units) >= limits.max_queue_units
         if full or stream.queued_bytes + len(unit.data) > limits.max_queue_bytes:
-            self._count(stream, "queue_full", len(stream.units))
+            self._count(stream, DegradedReason.QUEUE_FULL, len(stream.units))
             # Only what the lost media was for: a stream that is yet to be started, or has ended, goes on.
             self._jobs.drop(stream.id, (self._decode_next, self._decode_due, self._judge_next))
             stream.units.clear()
             stream.queued_bytes = 0
             stream.skipping = True
             for sample in stream.samples:
-                self._shed(stream, sample, "queue_full")
+                self._shed(stream, sample, DegradedReason.QUEUE_FULL)
             stream.samples.clear()
         stream.append(unit)
         # At once: what ends its blindness may be judged before the next look at all streams.
@@ -90,18 +91,18 @@ class VideoJobs:
             if self._in_time(stream, sample):
                 self._judge(stream, sample)
             else:
-                self._shed(stream, sample, "late")
+                self._shed(stream, sample, DegradedReason.LATE)
 
     def leave(self, stream: WorkerStream) -> None:
         """What waits will not be judged, as the stream is closed; it is counted."""
         if stream.pipeline is None or stream.cut:
             return
         for sample in stream.samples:
-            stream.pipeline.shed(sample, "closed")
+            stream.pipeline.shed(sample, DegradedReason.CLOSED)
         if waiting := len(stream.samples):
-            self._count(stream, "closed", waiting)
+            self._count(stream, DegradedReason.CLOSED, waiting)
         if waiting := len(stream.units):
-            self._count(stream, "undecoded", waiting)
+            self._count(stream, DegradedReason.UNDECODED, waiting)
         stream.samples.clear()
         stream.units.clear()
         stream.queued_bytes = 0
@@ -154,15 +155,15 @@ class VideoJobs:
                 stream.skipping = True
             elif calm_burst and not unit.keyframe and stream.bursting:
                 stream.skipping = True
-                self._count(stream, "late")
+                self._count(stream, DegradedReason.LATE)
         if unit.keyframe and not stream.skipping and self._is_hopeless(stream, pipeline, unit):
             stream.skipping = True
-            self._count(stream, "late")
+            self._count(stream, DegradedReason.LATE)
         stream.bursting = in_burst and not stream.skipping
         if stream.skipping or stream.cut:
             pipeline.skip(unit)
             if not stream.cut:
-                self._count(stream, "undecoded")
+                self._count(stream, DegradedReason.UNDECODED)
             return True
         begin_ms = self._clock.monotonic_ms()
         samples = pipeline.decode(unit)
@@ -198,7 +199,7 @@ class VideoJobs:
     def _take_samples(self, stream: WorkerStream, samples: tuple[Sample, ...]) -> None:
         for sample in samples:
             if len(stream.samples) >= self._settings.max_pending_samples:
-                self._shed(stream, stream.samples.popleft(), "superseded")
+                self._shed(stream, stream.samples.popleft(), DegradedReason.SUPERSEDED)
             urgency = stream.urgency(in_burst=stream.bursting)
             if urgency is Urgency.OPPORTUNISTIC:
                 sample = replace(sample, opportunistic=True)
@@ -214,7 +215,9 @@ class VideoJobs:
             return
         sample = stream.samples.popleft()
         if not self._in_time(stream, sample):
-            self._shed(stream, sample, "gave_way" if sample.opportunistic else "late")
+            self._shed(
+                stream, sample, DegradedReason.GAVE_WAY if sample.opportunistic else DegradedReason.LATE
+            )
             return
         if sample.opportunistic:
             self.urgency = Urgency.OPPORTUNISTIC
@@ -254,13 +257,13 @@ class VideoJobs:
 
     # what was not judged
 
-    def _shed(self, stream: WorkerStream, sample: Sample, reason: str) -> None:
+    def _shed(self, stream: WorkerStream, sample: Sample, reason: DegradedReason) -> None:
         assert stream.pipeline is not None
         stream.pipeline.shed(sample, reason)
         self.lost += 1
         self._count(stream, reason)
 
-    def _count(self, stream: WorkerStream, reason: str, count: int = 1) -> None:
+    def _count(self, stream: WorkerStream, reason: DegradedReason, count: int = 1) -> None:
         self._notices.count(stream, reason, self._clock.monotonic_ms(), count)
 
 

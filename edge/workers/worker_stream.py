@@ -9,6 +9,7 @@ from typing import Final
 
 from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
+from edge.reasons import DegradedReason
 from edge.stream import PullSource, StreamPipeline
 from edge.stream.audio import StreamAudio
 
@@ -77,7 +78,7 @@ class WorkerStream:
     evidence_kept: bool = False
     lingers_until_ms: float | None = None
     """It has ended after its CUT, and only waits to be asked for evidence."""
-    unsaid: Counter[str] = field(default_factory=Counter)
+    unsaid: Counter[DegradedReason] = field(default_factory=Counter)
     """What was not judged, by reason, and has not been told."""
     said_ms: float = float("-inf")
     cleared_pts_ms: int = -1

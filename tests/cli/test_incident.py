@@ -17,6 +17,7 @@ from edge.gate_process import GateProcess
 from edge.ladder import Sanction
 from edge.ledger import Ledger
 from edge.policy import Policy, ReviewPolicy
+from edge.reasons import VerdictReason
 from tests.integration.calls import until
 
 PEOPLE = """
@@ -45,7 +46,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess
             new_id("in"),
             new_stream_id(),
             Publish("test", f"c-{who}", "live", "show", who),
-            Verdict(action, 0, -1, "fight", "detector", 0.9),
+            Verdict(action, 0, -1, "fight", VerdictReason.DETECTOR, 0.9),
             now,
         )
         if action is Action.CUT:

@@ -38,5 +38,5 @@ def test_words_that_a_newer_gate_sends_are_no_leave_to_cut() -> None:
     said = gate_pb2.Signal(source="smell", severity="apocalyptic")
     said.MergeFromString(b"\x50\x63")  # field 10, at_most = 99
     signal = signal_from_proto(said)
-    assert (signal.source, signal.severity) == (SignalSource.UNKNOWN, None)
+    assert (signal.source, signal.severity) == ("smell", None)
     assert signal.at_most is Action.FLAG

@@ -31,6 +31,7 @@ from edge.domain import (
 )
 from edge.errors import BrokenMedia, InvalidInput
 from edge.evidence import forget_unfinished, incident_record, write_clip, write_incident_record
+from edge.reasons import VerdictReason
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.conftest import require
 
@@ -201,7 +202,7 @@ def incident(ident: str = "in_1") -> Incident:
         publish=Publish(
             "nginx-rtmp", "7", "live", "ali", "u42", "127.0.0.1", {"streamkey": "s3cret", "user": "ü"}
         ),
-        verdict=Verdict(Action.CUT, 900, 700, "known", "match", 0.95, (signal,), 3, "ab" * 32),
+        verdict=Verdict(Action.CUT, 900, 700, "known", VerdictReason.MATCH, 0.95, (signal,), 3, "ab" * 32),
         created_ms=1_700_000_000_000,
         evidence_path="/somewhere/in_1.mp4",
     )

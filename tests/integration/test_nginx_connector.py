@@ -21,6 +21,7 @@ from benchmarks.servers.publisher import Publisher
 from edge.domain import Publish, StreamId, new_stream_id, pull_mark
 from edge.errors import CapacityExceeded
 from edge.notices.notice import notice
+from edge.reasons import AdmissionReason
 from edge.servers.connector import CutTarget
 from edge.servers.gatekeeper import Admission
 from edge.servers.http_app import create_app
@@ -52,10 +53,10 @@ class RecordingGate:
 
     async def admit(self, publish: Publish) -> Admission:
         if publish.broadcaster in self.blocked:
-            return Admission(False, None, "blocked", notice=notice("blocked"))
+            return Admission(False, None, AdmissionReason.BLOCKED, notice=notice("blocked"))
         stream_id = new_stream_id()
         self.publishes[stream_id] = publish
-        return Admission(True, stream_id, "admitted")
+        return Admission(True, stream_id, AdmissionReason.ADMITTED)
 
     def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
         self.turned.append((publish.broadcaster, reason))

@@ -9,6 +9,7 @@ import pytest
 
 from edge.domain import Action, Incident, Publish, Signal, SignalSource, Verdict, new_id, new_stream_id
 from edge.ledger import DurableLedger
+from edge.reasons import VerdictReason
 from tests.postgresql import Cluster, Store
 
 NOW = 1_700_000_000_000
@@ -25,7 +26,7 @@ def _make(
         stream_id=new_stream_id(),
         publish=Publish("test", "c1", "live", "stream", broadcaster, "192.0.2.7", {"stream_key": "k-1"}),
         verdict=Verdict(
-            action, 4200, 3800, "fight", "detector", 0.97, (signal,), 3, "ab" * 32, shadow=shadow
+            action, 4200, 3800, "fight", VerdictReason.DETECTOR, 0.97, (signal,), 3, "ab" * 32, shadow=shadow
         ),
         created_ms=created_ms,
     )

@@ -27,6 +27,7 @@ from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated
 from edge.ledger.unreviewed import NOBODY
 from edge.policy import DAY_MS, LadderPolicy, Policy, ReviewPolicy, StrikeScope, UnreviewedOutcome
+from edge.reasons import UnconfirmedReason
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -380,8 +381,8 @@ def test_a_cut_whose_caller_is_gone_ends_and_a_late_proof_counts(
     ledger: DurableLedger, violate: Violate
 ) -> None:
     lost, asking = violate().incident, violate(who="berta").incident
-    ledger.mark_cut_unconfirmed(asking.id, NOW + 5, "limit")
-    ledger.mark_cut_unconfirmed(lost.id, NOW + 5, "caller_gone")
+    ledger.mark_cut_unconfirmed(asking.id, NOW + 5, UnconfirmedReason.LIMIT)
+    ledger.mark_cut_unconfirmed(lost.id, NOW + 5, UnconfirmedReason.CALLER_GONE)
     assert [incident.id for incident in ledger.pending_cuts()] == [asking.id]
     ledger.mark_cut_confirmed(lost.id, NOW + 6, "confirm_cut")
     stored = ledger.incident(lost.id)

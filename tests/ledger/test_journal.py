@@ -23,6 +23,7 @@ from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated, encode
 from edge.ledger.violations import make_violation
 from edge.policy import DAY_MS, ReviewPolicy, UnreviewedOutcome
+from edge.reasons import UnconfirmedReason
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -195,7 +196,7 @@ def everything_of_a_night(ledger: DurableLedger, make_incident: MakeIncident) ->
     ledger.set_evidence(cut.id, "/evidence/clip.mp4", NOW + 3)
     flag = make_incident("berta", action=Action.FLAG)
     ledger.record_incident(flag, NOW + 4)
-    ledger.mark_cut_unconfirmed(flag.id, NOW + 5, "limit")
+    ledger.mark_cut_unconfirmed(flag.id, NOW + 5, UnconfirmedReason.LIMIT)
     ledger.record_stream_cut("st_1", cut.publish, "blind", None, NOW + 6)
     return cut, flag
 

@@ -24,6 +24,7 @@ from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
 from edge.ledger.snapshot import snapshot
 from edge.ledger.tables import audit, blocks
 from edge.policy import Policy, ReviewPolicy
+from edge.reasons import UnconfirmedReason
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
@@ -118,7 +119,7 @@ def people_at_work(ledger: DurableLedger, make_incident: MakeIncident) -> None:
     ledger.pardon_strike(POLICY, given.id, "her first", "dora", NOW + 20)
     unseen = make_incident("fritz", created_ms=NOW + 20)
     violation = ledger.record_violation(unseen, SANCTION, NOW + 21)
-    ledger.mark_cut_unconfirmed(unseen.id, NOW + 22, "limit")
+    ledger.mark_cut_unconfirmed(unseen.id, NOW + 22, UnconfirmedReason.LIMIT)
     due_ms = violation.blocks[0].until_ms + 600_000
     assert {block.id for block in ledger.settle_unreviewed(POLICY, due_ms)} >= {
         block.id for block in violation.blocks

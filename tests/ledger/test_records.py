@@ -9,6 +9,7 @@ import pytest
 
 from edge.domain import Action, BankSeverity, Signal, SignalSource, Trace, Verdict
 from edge.ledger.records import verdict_from_json, verdict_to_json
+from edge.reasons import VerdictReason
 
 MATCHED = Signal(
     SignalSource.MATCH,
@@ -28,7 +29,7 @@ VERDICT = Verdict(
     4200,
     4000,
     "known",
-    "match",
+    VerdictReason.MATCH,
     0.95,
     (MATCHED, DETECTED),
     policy_version=3,
@@ -80,8 +81,8 @@ def test_a_row_of_a_newer_gate_is_read_without_what_is_new() -> None:
     values["trace"]["ruled_ms"] = 7.0
     values["signals"][0] |= {"severity": "apocalyptic", "at_most": "ask", "source": "smell", "weight": 3}
     verdict = verdict_from_json(json.dumps(values))
-    assert verdict.trace == VERDICT.trace
+    assert (verdict.reason, verdict.trace) == ("witnesses", VERDICT.trace)
     signal = verdict.signals[0]
-    assert (signal.source, signal.severity) == (SignalSource.UNKNOWN, None)
+    assert (signal.source, signal.severity) == ("smell", None)
     assert signal.at_most is Action.FLAG, "a limit that is not understood is no leave to cut"
     assert verdict.signals[1] == DETECTED

@@ -26,6 +26,7 @@ from edge.domain import (
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.policy import Policy
+from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.report.words import duration
 from tests.postgresql import Cluster, Store
 
@@ -59,7 +60,9 @@ def incident(action: Action, at_ms: int, *, source: str = "detector", shadow: bo
             "192.0.2.77",
             {"stream_key": "key-of-zenobia"},
         ),
-        verdict=Verdict(action, 4200, 3800, category, source, 0.97, (signal,), 1, "ab" * 32, shadow=shadow),
+        verdict=Verdict(
+            action, 4200, 3800, category, VerdictReason(source), 0.97, (signal,), 1, "ab" * 32, shadow=shadow
+        ),
         created_ms=at_ms,
     )
 
@@ -78,7 +81,7 @@ def ledger(store: Store) -> Iterator[DurableLedger]:
         ledger.record_violation(cut, Sanction(), NOW + number)
         if number:
             ledger.mark_cut_confirmed(cut.id, cut.created_ms + 10 * number, "hook")
-    ledger.mark_cut_unconfirmed(cuts[0].id, NOW + 5000, "limit")
+    ledger.mark_cut_unconfirmed(cuts[0].id, NOW + 5000, UnconfirmedReason.LIMIT)
     ledger.review(cuts[1].id, IncidentState.CONFIRMED, "so", "operator-olga", NOW + HOUR_MS, policy)
     appeal = ledger.file_appeal("text-of-appeal", "operator-olga", NOW + 9, policy, incident_id=cuts[2].id)
     assert appeal.incident_id == cuts[2].id

@@ -10,6 +10,7 @@ import pytest
 
 from edge.domain import Publish, StreamId
 from edge.errors import GateError
+from edge.reasons import AdmissionReason
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.servers.gatekeeper import Admission
 
@@ -18,7 +19,9 @@ from edge.servers.gatekeeper import Admission
 class RecordingGate:
     """Admits with ``answer``; ``admitted`` is what it would still say of its streams, but those it cuts."""
 
-    answer: Admission = field(default_factory=lambda: Admission(True, StreamId("st1"), "admitted"))
+    answer: Admission = field(
+        default_factory=lambda: Admission(True, StreamId("st1"), AdmissionReason.ADMITTED)
+    )
     failure: GateError | None = None
     admitted: bool = True
     cutting: set[StreamId] = field(default_factory=set)

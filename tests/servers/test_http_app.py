@@ -12,6 +12,7 @@ import pytest
 from edge.domain import Publish, StreamId
 from edge.errors import CapacityExceeded, GateError, WorkerLost
 from edge.notices.notice import notice
+from edge.reasons import AdmissionReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.http_app import create_app
 from edge.servers.nginx_rtmp.hook_settings import HookSettings
@@ -26,7 +27,9 @@ AWAY = "http://127.0.0.1:9/stat"
 
 @dataclass
 class Gate:
-    answer: Admission = field(default_factory=lambda: Admission(True, StreamId("st1"), "admitted"))
+    answer: Admission = field(
+        default_factory=lambda: Admission(True, StreamId("st1"), AdmissionReason.ADMITTED)
+    )
     failure: GateError | None = None
     cut_meanwhile: bool = False
     attaching: asyncio.Event = field(default_factory=asyncio.Event)
@@ -94,7 +97,7 @@ async def test_refused_with_the_notice_in_both_languages(
     gate: Gate, http: httpx.AsyncClient, reason: str, status: int
 ) -> None:
     said = notice(reason)
-    gate.answer = Admission(False, None, reason, notice=said)
+    gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
     response = await http.post(ON_PUBLISH, content=PUBLISH)
     assert response.status_code == status
     assert response.text == f"{said.en}\n{said.ar}\n"

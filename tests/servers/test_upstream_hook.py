@@ -12,6 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from edge.config import load_settings
+from edge.reasons import AdmissionReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.hook_http import ServerHooks
 from edge.servers.http_app import create_app
@@ -122,7 +123,7 @@ async def test_whom_the_platform_refuses_the_gate_never_sees(kind: str, gate: Re
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_whom_the_gate_refuses_the_platform_cannot_let_in(kind: str, gate: RecordingGate) -> None:
-    gate.answer = Admission(False, None, "blocked")
+    gate.answer = Admission(False, None, AdmissionReason.BLOCKED)
     async with chained(kind, gate, Platform(YES[kind])) as http:
         response = await call(http, kind)
     assert not DIALECTS[kind].accepts(_starlette(response))

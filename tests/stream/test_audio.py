@@ -15,6 +15,7 @@ from edge.domain import Audio
 from edge.match import available
 from edge.match.audio.chromaprint import Items
 from edge.match.entry import AudioCandidate
+from edge.reasons import DegradedReason
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
 from tests.match.audio.sounds import heard_items, melody, write_clip
 
@@ -111,7 +112,7 @@ def test_a_codec_that_changes_all_the_time_is_too_much(aac: Audio) -> None:
     for number in range(40):
         codec = ("aac", "mp3")[number % 2]
         stream.hear(Audio(codec, aac.extradata if codec == "aac" else b"", aac.units[:1]), 0)
-    assert stream.problems["audio_too_much"] >= 10
+    assert stream.problems[DegradedReason.AUDIO_TOO_MUCH] >= 10
 
 
 @settings(deadline=None, max_examples=60)

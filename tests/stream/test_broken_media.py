@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput
 from edge.policy import Policy, TierPolicy
+from edge.reasons import DegradedReason
 from edge.stream.pipeline import KEYFRAMELESS_UNITS
 from edge.stream.synthetic import EncodedMedia, encode
 
@@ -189,7 +190,7 @@ def test_whatever_comes(
                 case 1:
                     watched.pipeline.ask_alert()
                 case 2 if watched.samples:
-                    watched.pipeline.shed(watched.samples[-1], "late")
+                    watched.pipeline.shed(watched.samples[-1], DegradedReason.LATE)
                 case 3:
                     watched.pipeline.skip(unit)
                     continue

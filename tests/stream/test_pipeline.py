@@ -16,6 +16,7 @@ from edge.detect import Detector, PlaneScaler, default_model_directory
 from edge.domain import AccessUnit, Action, Codec, Tier, new_stream_id
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
 from edge.policy import CategoryPolicy, EvidencePolicy, Policy, TierPolicy
+from edge.reasons import DegradedReason
 from edge.stream import Decoder, StreamPipeline, open_media_file
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.match.evasion.test_filmed_screen import SLANTED, filmed, picture
@@ -159,8 +160,8 @@ def test_watermark_does_not_pass_a_shed_sample_until_a_later_one_is_judged(
     watched = watch(media)
     samples = [s for u in media.units[:40] for s in watched.pipeline.decode(u)]
     assert watched.pipeline.judge(samples[0]).verdict.cleared_pts_ms == 200
-    watched.pipeline.shed(samples[1], "late")
-    watched.pipeline.shed(samples[2], "superseded")
+    watched.pipeline.shed(samples[1], DegradedReason.LATE)
+    watched.pipeline.shed(samples[2], DegradedReason.SUPERSEDED)
     assert watched.pipeline.cleared_pts_ms == 200
     assert watched.pipeline.judge(samples[3]).verdict.cleared_pts_ms == 800
     assert watched.pipeline.counters.shed == {"late": 1, "superseded": 1}

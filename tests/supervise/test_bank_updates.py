@@ -34,6 +34,7 @@ from edge.ledger import DurableLedger
 from edge.match import INCIDENT_BANK, Bank, BankInfo, Entry, EntryKind, Footage, HashRun
 from edge.match.incident_bank import NICENESS
 from edge.policy import Policy
+from edge.reasons import VerdictReason
 from edge.stream.synthetic import encode
 from edge.supervise.bank_updates import MAX_SPAN_MS, BankUpdates, violation_span_ms
 from edge.supervise.ledger_executor import LedgerExecutor
@@ -98,7 +99,7 @@ def incident_with(evidence: Path | None, span_ms: int = 200) -> Incident:
         new_id("in"),
         new_stream_id(),
         Publish("grpc", "c7", "live", "show", "anna"),
-        Verdict(Action.CUT, 5000, 0, "fight", "detector", signals=signals),
+        Verdict(Action.CUT, 5000, 0, "fight", VerdictReason.DETECTOR, signals=signals),
         1,
         evidence_path=None if evidence is None else str(evidence),
     )

@@ -18,6 +18,7 @@ from edge.domain import Action, Block, Incident, Publish, SubjectKind, Verdict, 
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.policy import DAY_MS, Policy
+from edge.reasons import VerdictReason
 from edge.supervise import Gate
 from edge.supervise.expiry import Expiry
 from edge.telemetry.telemetry import Telemetry
@@ -72,7 +73,7 @@ async def passes(gate: Gate, endings: Expiry, ms: int) -> None:
 def violate(gate: Gate) -> str:
     """Blocks of a detector's verdict, which lapse after a day; returns the incident's id."""
     now = gate.clock.wall_ms()
-    verdict = Verdict(Action.CUT, 4200, 3800, "fight", "detector", 0.97)
+    verdict = Verdict(Action.CUT, 4200, 3800, "fight", VerdictReason.DETECTOR, 0.97)
     incident = Incident(new_id("in"), new_stream_id(), ANNA, verdict, now)
     for block in gate.ledger.record_violation(incident, Sanction(), now).blocks:
         gate._context.view.add(block)

@@ -13,6 +13,7 @@ from edge.clock import SystemClock
 from edge.domain import Action, Incident, Publish, Verdict, new_id, new_stream_id
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger
+from edge.reasons import VerdictReason
 from edge.servers.connector import Connector, CutAttempt, CutTarget
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
@@ -54,7 +55,7 @@ class Restarted:
             new_id("in"),
             new_stream_id(),
             Publish(server, "c7", "live", "show", "anna"),
-            Verdict(Action.CUT, 0, -1, "fight", "detector"),
+            Verdict(Action.CUT, 0, -1, "fight", VerdictReason.DETECTOR),
             clock.wall_ms(),
         )
         self.incident = ledger.record_violation(incident, Sanction(), clock.wall_ms()).incident

@@ -11,6 +11,7 @@ from edge.domain import (
     SubjectKind,
     Verdict,
 )
+from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.telemetry import records
 from edge.telemetry.records import Record
 
@@ -20,7 +21,7 @@ KEY = "sk-live-2f8a"
 PUBLISH = Publish(
     "nginx-rtmp", "conn-7", "live", KEY, "anna", "192.0.2.7", {"stream_key": KEY, "token": "tok-secret"}
 )
-VERDICT = Verdict(Action.CUT, 4000, 3000, "fight", "detector", 0.98765)
+VERDICT = Verdict(Action.CUT, 4000, 3000, "fight", VerdictReason.DETECTOR, 0.98765)
 INCIDENT = Incident("in_1", "st_1", PUBLISH, VERDICT, 1_700_000_000_000, IncidentState.CONFIRMED)
 BLOCK = Block(
     id="bl_1",
@@ -55,8 +56,8 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.CutDecided("st_1", PUBLISH, VERDICT, "in_1"),
     records.CutConfirmed("st_1", PUBLISH, "hook", "in_1", 1, 42.0),
     records.CutConfirmed("st_2", PUBLISH, "confirm_cut", "in_2"),
-    records.CutUnconfirmed("st_1", PUBLISH, "limit", "in_1", 9),
-    records.CutUnconfirmed("st_1", PUBLISH, "caller_gone", "in_1", alarmed=True),
+    records.CutUnconfirmed("st_1", PUBLISH, UnconfirmedReason.LIMIT, "in_1", 9),
+    records.CutUnconfirmed("st_1", PUBLISH, UnconfirmedReason.CALLER_GONE, "in_1", alarmed=True),
     records.CutGivenUp("st_1", PUBLISH, "the gate stops", "in_1"),
     records.ViolationRecorded(INCIDENT, "ledger"),
     records.ViolationRecorded(INCIDENT, "memory", "disk full"),

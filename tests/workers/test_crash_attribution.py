@@ -15,10 +15,10 @@ from edge.workers.crash_attribution import CurrentStreamPage
 
 _START = """
 import ctypes, os, signal, sys, threading
-from edge.workers.crash_attribution import CurrentStream
+from edge.workers.crash_attribution import CurrentStreamPage
 descriptor = int(sys.argv[1])
-page = CurrentStream(descriptor)
-CurrentStream.report_crashes(descriptor)
+page = CurrentStreamPage(descriptor)
+CurrentStreamPage.report_crashes(descriptor)
 """
 _KILLED = """
 page.enter("st_first"); page.leave(); page.enter("st_culprit")

@@ -587,13 +587,19 @@ class Closed(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
     OPENING_FIELD_NUMBER: _builtins.int
+    WRONG_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     reason: _builtins.str
-    """`end`, `detached`, or the reason word of an error."""
+    """`end`, `detached`, `torn`, `internal`, or the reason word of an error."""
     detail: _builtins.str
+    """Free text for people."""
     retryable: _builtins.bool
     """Whether the same stream may be opened again."""
     opening: _builtins.int
+    @_builtins.property
+    def wrong(self) -> Global___WrongInput:
+        """Set where a value of the caller cannot be used."""
+
     def __init__(
         self,
         *,
@@ -602,14 +608,40 @@ class Closed(_message.Message):
         detail: _builtins.str = ...,
         retryable: _builtins.bool = ...,
         opening: _builtins.int = ...,
+        wrong: Global___WrongInput | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wrong", b"wrong"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "opening", b"opening", "reason", b"reason", "retryable", b"retryable", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "opening", b"opening", "reason", b"reason", "retryable", b"retryable", "stream_id", b"stream_id", "wrong", b"wrong"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Closed: _TypeAlias = Closed  # noqa: Y015
+
+@_typing.final
+class WrongInput(_message.Message):
+    """A value of a caller that cannot be used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """As the caller wrote it."""
+    problem: _builtins.str
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WrongInput: _TypeAlias = WrongInput  # noqa: Y015
 
 @_typing.final
 class EvidenceSaved(_message.Message):

@@ -10,6 +10,7 @@ import pytest
 
 from edge.errors import InvalidInput
 from edge.notices.notice import notice
+from edge.reasons import AdmissionReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.mediamtx.hooks import ApiCredentials, MediaMtxHooks, read_publish
 from edge.servers.publish_arguments import PublishArguments
@@ -66,7 +67,7 @@ async def test_admitted_and_pulled_when_it_is_the_source(
 @pytest.mark.parametrize(("reason", "status"), [("blocked", 403), ("capacity", 503)])
 async def test_refused(gate: RecordingGate, http: httpx.AsyncClient, reason: str, status: int) -> None:
     said = notice(reason)
-    gate.answer = Admission(False, None, reason, notice=said)
+    gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
     response = await http.post(HOOK, json=PUBLISH)
     assert (response.status_code, response.text) == (status, f"{said.en}\n{said.ar}\n")
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge.errors import InvalidInput, LimitExceeded
 from edge.notices.notice import notice
+from edge.reasons import AdmissionReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.hook_body import parse_object
 from edge.servers.hook_http import ServerHookSettings
@@ -99,7 +100,7 @@ async def test_the_refused_are_told_and_cut(
     gate: RecordingGate, server: Server, http: httpx.AsyncClient, reason: str, status: int
 ) -> None:
     said = notice(reason)
-    gate.answer = Admission(False, None, reason, notice=said)
+    gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
     response = await http.post(HOOK, json=MEASURED)
     assert response.status_code == status
     assert response.text == f"{said.en}\n{said.ar}\n"

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from edge.errors import InvalidInput, Unauthenticated
 from edge.notices.notice import notice
+from edge.reasons import AdmissionReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.ovenmediaengine.hooks import (
     MAX_AGE_MS,
@@ -107,7 +108,7 @@ async def test_admitted_and_pulled_when_the_peer_is_the_source(
 @pytest.mark.parametrize("reason", ["blocked", "capacity"])
 async def test_refused_in_its_dialect(gate: RecordingGate, http: httpx.AsyncClient, reason: str) -> None:
     said = notice(reason)
-    gate.answer = Admission(False, None, reason, notice=said)
+    gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
     response = await send(http, OPENING)
     assert (response.status_code, response.json()) == (
         200,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge.errors import InvalidInput
 from edge.notices.notice import notice
+from edge.reasons import AdmissionReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.publish_arguments import PublishArguments
 from edge.servers.srs.hooks import SrsHooks, read_publish
@@ -69,7 +70,7 @@ async def test_refused_in_its_dialect(
     gate: RecordingGate, server: SrsDouble, http: httpx.AsyncClient, reason: str, status: int
 ) -> None:
     said = notice(reason)
-    gate.answer = Admission(False, None, reason, notice=said)
+    gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
     response = await http.post(HOOK, json=ON_PUBLISH)
     assert response.status_code == status
     assert response.json() == {"code": status, "msg": f"{said.en}\n{said.ar}"}

@@ -10,6 +10,7 @@ import pytest
 
 from edge.errors import InvalidInput
 from edge.notices.notice import notice
+from edge.reasons import AdmissionReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.publish_arguments import PublishArguments
 from edge.servers.zlmediakit.hooks import ZlMediaKitHooks, read_publish
@@ -68,7 +69,7 @@ async def test_refused_with_200_so_that_it_is_not_asked_again(
     gate: RecordingGate, http: httpx.AsyncClient, reason: str
 ) -> None:
     said = notice(reason)
-    gate.answer = Admission(False, None, reason, notice=said)
+    gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
     response = await http.post(ON_PUBLISH, json=BODY)
     assert (response.status_code, response.json()) == (200, {"code": -1, "msg": f"{said.en}\n{said.ar}"})
 

@@ -1,0 +1,56 @@
+"""Why a worker closes a stream, as the message that tells the supervisor, and back as an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from edge.contract.gen import worker_pb2
+from edge.errors import BrokenMedia, GateError, InvalidInput, SourceStalled
+from edge.reasons import CloseReason
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What a worker says of a stream that it closes."""
+
+    reason: CloseReason
+    detail: str = ""
+    """Free text for people."""
+    retryable: bool = False
+    """The same stream may be opened again."""
+    wrong: InvalidInput | None = None
+    """The value of a caller that cannot be used."""
+
+    @classmethod
+    def by(cls, error: Exception, *, retryable: bool) -> Self:
+        """``retryable``: whether an error may pass that is no GateError, which says so itself."""
+        if not isinstance(error, GateError):
+            return cls(CloseReason.INTERNAL, f"{type(error).__name__}: {error}", retryable)
+        wrong = error if isinstance(error, InvalidInput) else None
+        return cls(CloseReason(error.reason), str(error), error.retryable, wrong)
+
+    def for_good(self) -> Self:
+        """The same, not to be opened again."""
+        return replace(self, retryable=False)
+
+    def to_proto(self, stream_id: str, opening: int) -> worker_pb2.Closed:
+        message = worker_pb2.Closed(
+            stream_id=stream_id,
+            reason=self.reason.value,
+            detail=self.detail,
+            retryable=self.retryable,
+            opening=opening,
+        )
+        if self.wrong is not None:
+            message.wrong.field, message.wrong.problem = self.wrong.field, self.wrong.problem
+        return message
+
+
+def error_of(closed: worker_pb2.Closed) -> GateError:
+    """A close that was not clean as the error that the caller gets."""
+    if closed.retryable:
+        return SourceStalled(f"{closed.reason}: {closed.detail}")
+    if closed.HasField("wrong"):
+        return InvalidInput(closed.wrong.field, closed.wrong.problem)
+    return BrokenMedia(f"{closed.reason}: {closed.detail}")
