@@ -34,6 +34,7 @@ from tests.integration.calls import (
     workers_of,
     write_footage,
 )
+from tests.running_gate import metrics
 
 CONFIG = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
 ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
@@ -397,6 +398,7 @@ def test_what_a_reviewer_confirms_is_known_footage_for_every_stream(tmp_path: Pa
         deadline = time.monotonic() + TIMEOUT_S
         while not banked(verdict.incident_id) and time.monotonic() < deadline:
             time.sleep(0.1)
+        until(lambda: metrics(gate.process), lambda said: "\nedge_bank_hashes 0.0\n" not in said)
         assert (gate_pb2.ACTION_CUT, "match") in actions("berta")
         review(operator_pb2.INCIDENT_STATE_OVERTURNED)
         deadline = time.monotonic() + TIMEOUT_S
