@@ -112,7 +112,7 @@ def test_a_gate_without_a_place_is_asked_again(programme: tuple[DemoFootage, Pat
             steps.append(text)
 
     with (
-        GateProcess(tmp_path, config="[limits]\nmax_streams = 1\n") as gate,
+        GateProcess(tmp_path, config="[workers]\ncount = 1\n[limits]\nmax_streams = 1\n") as gate,
         grpc.insecure_channel(gate.grpc) as channel,
     ):
         stub = gate_pb2_grpc.GateStub(channel)
@@ -131,7 +131,7 @@ def test_a_gate_without_a_place_is_asked_again(programme: tuple[DemoFootage, Pat
 
 
 def test_a_refusal_that_stays_is_said(programme: tuple[DemoFootage, Path], tmp_path: Path) -> None:
-    with GateProcess(tmp_path) as gate:
+    with GateProcess(tmp_path, config="[workers]\ncount = 1\n") as gate:
         with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
             stub.AddBlock(
                 operator_pb2.AddBlockRequest(subject="demo-broadcaster", reason="test"), metadata=metadata

@@ -47,7 +47,7 @@ def events(ingest: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 @contextmanager
 def published(media: Path, data_dir: Path, *, sound: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
     """What the reference ingest says while a file is published to it, beside a gate of its own."""
-    with GateProcess(data_dir) as gate:
+    with GateProcess(data_dir, config="[workers]\ncount = 1\n") as gate:
         command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate.grpc]
         with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:
             try:

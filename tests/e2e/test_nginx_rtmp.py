@@ -40,6 +40,8 @@ def nginx(tmp_path: Path) -> Iterator[NginxRtmp]:
 
 def config_for(nginx: NginxRtmp) -> str:
     return f"""
+[workers]
+count = 1
 [http]
 hook_secret = "{SECRET}"
 [nginx_rtmp]

@@ -24,7 +24,7 @@ from edge.contract.gen import operator_pb2
 from edge.errors import NotFound
 from edge.gate_process import GateProcess
 from edge.ingest.test_footage import write_programme
-from edge.match import Bank, BankInfo, fingerprint
+from edge.match import Bank, BankInfo, VariantSet, fingerprint
 from tests.conftest import require
 
 pytestmark = pytest.mark.integration
@@ -96,8 +96,8 @@ def footage(request: pytest.FixtureRequest) -> DemoFootage:
 def gate(footage: DemoFootage, tmp_path: Path) -> Iterator[GateProcess]:
     if footage.known is not None:
         bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
-        bank.add([fingerprint(footage.known, entry_id="known", added_ms=0)])
-    with GateProcess(tmp_path / "gate") as process:
+        bank.add([fingerprint(footage.known, entry_id="known", variants=VariantSet.NONE)])
+    with GateProcess(tmp_path / "gate", config="[workers]\ncount = 1\n") as process:
         yield process
 
 

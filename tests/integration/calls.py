@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import grpc
 import numpy as np
 import pytest
 
-from edge.contract.gen import gate_pb2
+from edge.api.auth import parse_tokens
+from edge.contract.gen import gate_pb2, operator_pb2, operator_pb2_grpc
+from edge.gate_process import GateProcess
 
 TIMEOUT_S = 30.0
 _Seen = TypeVar("_Seen")
@@ -49,6 +52,17 @@ def read_units(path: Path) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
                 )
             )
     return extradata, units
+
+
+def give_time(gate: GateProcess, channel: grpc.Channel) -> None:
+    """A budget of seconds: what a machine with other things to do is late with is not the question here."""
+    operator: Any = operator_pb2_grpc.OperatorStub(channel)
+    metadata = (("authorization", f"Bearer {parse_tokens(gate.tokens)[0].token.get_secret_value()}"),)
+    policy = json.loads(operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
+    policy["budget_ms"] = 5000
+    operator.SetPolicy(
+        operator_pb2.SetPolicyRequest(json=json.dumps(policy), reason="test"), metadata=metadata
+    )
 
 
 _connections = iter(range(1_000_000))

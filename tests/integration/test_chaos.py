@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -24,6 +23,7 @@ from edge.gate_process import GateProcess
 from tests.integration.calls import (
     TIMEOUT_S,
     admit,
+    give_time,
     read_units,
     repeated,
     requests,
@@ -70,17 +70,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.05)
-
-
-def give_time(gate: GateProcess, channel: grpc.Channel) -> None:
-    """A budget of seconds: what a machine with other things to do is late with is not the question here."""
-    operator: Any = operator_pb2_grpc.OperatorStub(channel)
-    metadata = (("authorization", f"Bearer {parse_tokens(gate.tokens)[0].token.get_secret_value()}"),)
-    policy = json.loads(operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
-    policy["budget_ms"] = 5000
-    operator.SetPolicy(
-        operator_pb2.SetPolicyRequest(json=json.dumps(policy), reason="test"), metadata=metadata
-    )
 
 
 @contextmanager

@@ -16,9 +16,9 @@ import pytest
 from edge.api.auth import parse_tokens
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.gate_process import GateProcess
-from edge.match import Bank, available, bank_info, fingerprint
+from edge.match import Bank, VariantSet, available, bank_info, fingerprint
 from tests.conftest import require
-from tests.integration.calls import TIMEOUT_S, admit, read_units, requests
+from tests.integration.calls import TIMEOUT_S, admit, give_time, read_units, requests
 from tests.integration.test_gate import serve_live
 from tests.match.audio.sounds import melody, write_clip
 from tests.running_gate import metrics
@@ -44,7 +44,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def gate(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     folder = tmp_path_factory.mktemp("gate")
     bank = Bank.create(folder / "data" / "banks" / "known", bank_info(label="attack"))
-    bank.add([fingerprint(clips["known"], entry_id="known")])
+    bank.add([fingerprint(clips["known"], entry_id="known", variants=VariantSet.NONE)])
     with GateProcess(folder / "data", config="[workers]\ncount = 1\n") as process:
         yield process
 
@@ -52,6 +52,7 @@ def gate(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def stub(gate: GateProcess) -> Iterator[Any]:
     with grpc.insecure_channel(gate.grpc) as channel:
+        give_time(gate, channel)
         yield gate_pb2_grpc.GateStub(channel)
 
 
