@@ -10,13 +10,17 @@ _CODE_SPAN = re.compile(r"(`[^`]*`)")
 
 def cell(text: str) -> str:
     """Text for one cell of a table: on one line, with no sign that would end the cell or open a tag."""
-    parts = _CODE_SPAN.split(" ".join(text.split()).replace("|", "\\|"))
-    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
+    parts = _CODE_SPAN.split(" ".join(text.split()))
+    return "".join(part if part.startswith("`") else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def code(text: str) -> str:
     """Literal text for one cell of a table; a dash where there is none."""
-    return f"`{text}`".replace("|", "\\|") if text else "–"
+    return f"`{text}`" if text else "–"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

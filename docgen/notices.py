@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -19,8 +20,8 @@ from packaging.utils import canonicalize_name
 
 from docgen.markdown import cell, table
 
-TARGET = Path(__file__).resolve().parent.parent / "THIRD_PARTY_NOTICES.md"
-PACKAGE = "edge-gate"
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "THIRD_PARTY_NOTICES.md"
 EXTRAS = ("postgresql",)
 """The extras that a gate in service uses; the others are for demonstrations and development."""
 
@@ -46,24 +47,25 @@ libraries, too.
 """
 
 
-def required(name: str = PACKAGE, extras: tuple[str, ...] = EXTRAS) -> dict[str, Distribution]:
-    """Every package that ``name`` needs with ``extras``, whatever needs it, by canonical name.
+def required() -> dict[str, Distribution]:
+    """Every package that pyproject.toml wants with these extras, and what those need, by canonical name.
 
     Raises PackageNotFoundError where one is not installed.
     """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    own = [*project["dependencies"], *(line for e in EXTRAS for line in project["optional-dependencies"][e])]
     found: dict[str, Distribution] = {}
-    waiting: list[tuple[str, tuple[str, ...]]] = [(name, extras)]
+    waiting: list[tuple[list[str], tuple[str, ...]]] = [(own, ())]
     while waiting:
-        each, wanted = waiting.pop()
-        for line in distribution(each).requires or ():
-            requirement = Requirement(line)
+        lines, extras = waiting.pop()
+        for requirement in map(Requirement, lines):
             marker = requirement.marker
-            if marker and not any(marker.evaluate({"extra": extra}) for extra in ("", *wanted)):
+            if marker and not any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
                 continue
             key = canonicalize_name(requirement.name)
             if key not in found:
                 found[key] = distribution(requirement.name)
-                waiting.append((requirement.name, tuple(requirement.extras)))
+                waiting.append((found[key].requires or [], tuple(requirement.extras)))
     return dict(sorted(found.items()))
 
 

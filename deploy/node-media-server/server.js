@@ -1,5 +1,5 @@
 // Node-Media-Server with edge-gate beside it: node server.js config.json
-// Why this file and not the package's own bin/app.js: see "Traps" in README.md beside it.
+// Why this file and not the package's own bin/app.js: see docs/integrate/node-media-server.md.
 
 const fs = require("node:fs");
 const path = require("node:path");
