@@ -1,4 +1,4 @@
-"""Known footage: PDQ on luma, exact search over banks, temporal voting."""
+"""Matches live streams with known footage: PDQ on luma, exact search over banks, temporal voting."""
 
 from edge.domain import BankSeverity
 from edge.match.audio.audio_fingerprint import AudioFingerprinter, AudioItems, audio_items_of

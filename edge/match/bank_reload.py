@@ -1,6 +1,6 @@
-"""Banks that changed, read and checked in a thread of their own and swapped in between two queries.
+"""Reloads changed banks in a background thread and swaps them in between two queries.
 
-Checking ten million hashes takes over a second, and a stream's verdict is due in a quarter of one.
+Checking ten million hashes takes over a second. A stream's verdict is due within a quarter of a second.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from edge.match.bank.bank_set import BankSet, stamp_of
 from edge.match.matcher import Matcher
 
 _NICENESS = 10
-"""Of the reading thread: the thread that judges goes first."""
+"""Niceness of the reading thread. The thread that judges streams has priority."""
 
 
 class BackgroundReload:
-    """Keeps one matcher up to date. ``look`` and ``take`` belong to the thread that queries."""
+    """Keeps one matcher up to date. Only the thread that queries may call ``look`` and ``take``."""
 
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
@@ -27,10 +27,11 @@ class BackgroundReload:
         self._again = False
 
     def look(self, *, anew: bool = False) -> None:
-        """Start reading when a bank has changed, or ``anew`` whether or not. Returns at once, also where the
-        directory is on a disk that does not answer. Raises RuntimeError where no thread can be started.
+        """Starts a read when a bank has changed, or always with ``anew``.
 
-        While an earlier change is still being read, the directory is looked at again after it.
+        Returns at once, even where the directory's disk does not answer. Raises RuntimeError where no
+        thread can be started. While an earlier change is still being read, the directory is checked again
+        after that read.
         """
         if self._thread is not None:
             self._again = True
@@ -40,10 +41,10 @@ class BackgroundReload:
         self._thread = thread
 
     def take(self) -> bool:
-        """Swap in what has been read; whether there was anything. Never waits. What of it could not be read
-        is in ``banks.unreadable``.
+        """Swaps in the banks that were read. Returns whether there were any. Never waits.
 
-        On BankError the banks in use stay in use, and the next look tries again.
+        ``banks.unreadable`` lists the banks that could not be read. Raises BankError when the read failed:
+        the banks in use stay in use, and the next ``look`` tries again.
         """
         if self._thread is None or self._thread.is_alive():
             return False
@@ -67,5 +68,5 @@ class BackgroundReload:
             with contextlib.suppress(OSError, AttributeError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
             self._read = self._matcher.banks.read_anew(self._matcher.directory, stamp, strict=False)
-        except Exception as error:  # whatever it is, the banks in use stay and it is said
+        except Exception as error:  # after any error the banks in use stay, and ``take`` raises it
             self._read = BankError(f"{self._matcher.directory}: {type(error).__name__}: {error}")

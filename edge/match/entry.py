@@ -1,4 +1,4 @@
-"""The words of known footage: what a bank entry is, and what a query answers."""
+"""Types of known footage: bank entries, their hashes and sound, and the candidates that a query returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_LABEL = 64
 MAX_NOTE = 1024
 MAX_MEDIA_MS = 2**32 - 1
 MAX_SOUND_ITEMS = 1 << 18
-"""Of one entry: nine hours."""
+"""Most chromaprint items of one entry: nine hours."""
 
 
 class EntryKind(StrEnum):
@@ -35,24 +35,24 @@ class BankPurpose(StrEnum):
 
     VIOLATING = "violating"
     BENIGN = "benign"
-    """Intros, logos, test cards: a match suppresses violating matches that are no nearer."""
+    """Intros, logos and test cards. A match suppresses violating matches that are no nearer."""
     INVESTIGATE = "investigate"
-    """A match asks for a person, never for a cut."""
+    """A match asks for a review, never for a cut."""
 
     def at_most(self, *, quarantined: bool) -> Action:
-        """The most that a match with an entry may ask for. ``quarantined``: the entry is a runaway."""
+        """Returns the strongest action that a match may ask for. ``quarantined``: the entry is a runaway."""
         return Action.FLAG if quarantined or self is not BankPurpose.VIOLATING else Action.CUT
 
 
 class Variant(IntEnum):
-    """How the picture behind a banked hash was changed before it was hashed; the numbers are in files.
+    """How a picture was changed before it was hashed. The numbers are stored in bank files.
 
-    ``CROP_07_5``: 7.5 % less on each side length, centred. ``LEFT_20``: without the left 20 %.
+    ``CROP_07_5`` takes 7.5 % off each side length and stays centred. ``LEFT_20`` takes off the left 20 %.
     """
 
     ORIGINAL = 0
     INSIDE = 1
-    """Without its plain border."""
+    """The picture without its plain border."""
     CROP_02_5 = 10
     CROP_05 = 11
     CROP_07_5 = 12
@@ -111,18 +111,18 @@ class Variant(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One known video or image."""
+    """One known video, image or recording. Raises InvalidInput or LimitExceeded for a bad text field."""
 
     id: str
-    """1 to 128 printable characters, unique in its bank."""
+    """1 to 128 printable characters. It is unique in its bank."""
     kind: EntryKind
     label: str = ""
-    """Category of what it shows; empty: the bank's label."""
+    """Category of the content. Where it is empty, the bank's label applies."""
     source: str = ""
     note: str = ""
     duration_ms: int = 0
     added_ms: int = 0
-    """Wall time at which it was added."""
+    """Wall time at which the entry was added."""
 
     def __post_init__(self) -> None:
         for name, limit in (("id", MAX_ID), ("label", MAX_LABEL), ("source", MAX_NOTE), ("note", MAX_NOTE)):
@@ -137,13 +137,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class HashRun:
-    """One hash of an entry and the stretch of the entry's time over which it stands."""
+    """One PDQ hash of an entry and the stretch of the entry's time that it covers."""
 
     bits: bytes
     """32 bytes."""
     start_ms: int = 0
     span_ms: int = 0
-    """0 when one frame has it; longer where the picture stood still."""
+    """0 when a single frame has the hash. More where the picture stood still."""
     quality: int = 100
     variant: Variant = Variant.ORIGINAL
 
@@ -165,7 +165,7 @@ class AudioPrint:
     items: bytes
     """uint32, little endian."""
     start_ms: int = 0
-    """Where in the entry's time the first one begins."""
+    """Time in the entry at which the first item begins."""
 
     def __post_init__(self) -> None:
         count, rest = divmod(len(self.items), 4)
@@ -177,7 +177,7 @@ class AudioPrint:
             raise LimitExceeded("sound.start_ms", MAX_MEDIA_MS, self.start_ms, "ms")
 
     def __len__(self) -> int:
-        """Items."""
+        """Returns the number of items."""
         return len(self.items) // 4
 
     def array(self) -> U32:
@@ -186,7 +186,7 @@ class AudioPrint:
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """An entry with all its hashes, in order of time, and its sound."""
+    """An entry with all its hashes in order of time and its sound."""
 
     entry: Entry
     hashes: tuple[HashRun, ...]
@@ -203,22 +203,22 @@ class Candidate:
     distance: int
     """Hamming distance in bits."""
     timestamp_ms: int | None
-    """Where in the known video; None for a single image."""
+    """Time in the known video. None for a single image."""
     span_ms: int = 0
-    """For how long from there the known video shows the same picture."""
+    """How long the known video shows the same picture from there on."""
     variant: str = Variant.ORIGINAL.word
-    """How the banked picture was changed, and after a ``+`` how the live one was, when either was."""
+    """How the banked picture was changed. After a ``+``: how the live picture was changed."""
     opinion: BankPurpose = BankPurpose.VIOLATING
     severity: BankSeverity = BankSeverity.HIGH
     quality: int = field(default=100, kw_only=True)
     """PDQ quality of the live view, 0 to 100."""
     quarantined: bool = field(default=False, kw_only=True)
-    """A runaway entry: it may ask for a person, not for a cut."""
+    """The entry is a runaway. It may ask for a review, not for a cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioCandidate:
-    """A stretch of one bank entry that sounds like the newest stretch of live sound."""
+    """A stretch of one bank entry that sounds like the newest live sound."""
 
     entry: str
     bank: str
@@ -226,14 +226,14 @@ class AudioCandidate:
     end: int
     """Number of the live stretch's last item."""
     timestamp_ms: int
-    """Where in the known sound that item is."""
+    """Time of that item in the known sound."""
     items: int
-    """How long the stretch is."""
+    """Length of the stretch in items."""
     error: float
     """Share of the bits that differ."""
     slope: float
-    """Bank time over live time."""
+    """Bank time divided by live time."""
     opinion: BankPurpose = BankPurpose.VIOLATING
     severity: BankSeverity = BankSeverity.HIGH
     quarantined: bool = field(default=False, kw_only=True)
-    """A runaway entry: it may ask for a person, not for a cut."""
+    """The entry is a runaway. It may ask for a review, not for a cut."""

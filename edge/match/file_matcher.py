@@ -1,4 +1,5 @@
-"""A recorded file looked up in the banks: the samples, search and vote of the live path, without judging."""
+"""Looks a recorded file up in the banks, with the samples, search and vote of the live path. It decides
+nothing."""
 
 from __future__ import annotations
 
@@ -23,35 +24,35 @@ MAX_INTERVAL_MS = 60_000
 
 @dataclass(slots=True)
 class Found:
-    """A bank entry that counted in the file."""
+    """A bank entry that matched in the file."""
 
     entry: str
     bank: str
     category: str
     first_ms: int
-    """Media time at which the vote counted it first."""
+    """Media time of the first match."""
     distance: int
-    """The least, bits; -1 where it was found by its sound."""
+    """Least Hamming distance in bits. -1 where the sound matched."""
     samples: int
-    """Samples at which it counted; of sound: stretches."""
+    """Number of samples that matched. For sound: number of stretches."""
     detail: str
-    """Of the first time, as in the signal."""
+    """``detail`` of the first match's signal."""
     by: SignalSource = SignalSource.MATCH
-    """The picture or the sound."""
+    """Whether the picture or the sound matched."""
 
 
 @dataclass(slots=True)
 class FileLookup:
-    """What the banks say of one file."""
+    """The result for one file."""
 
     samples: int = 0
     cut_short: int = 0
-    """Samples with so much within the radius that only the nearest was looked at."""
+    """Samples with more hits within the radius than the bound. Only the nearest hits were kept."""
     found: list[Found] = field(default_factory=list)
     nearest: Candidate | None = None
-    """The nearest candidate of any sample, whether it counted or not."""
+    """The nearest candidate of all samples, whether or not it counted."""
     near: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Samples with the entry within the radius, by bank and entry."""
+    """Number of samples with the entry within the radius, by bank and entry."""
 
 
 def look_up(
@@ -62,10 +63,11 @@ def look_up(
     interval_ms: int = 200,
     progress: Progress | None = None,
 ) -> FileLookup:
-    """Look a video or image up, one sample every ``interval_ms`` of media time, and its sound, where a bank
-    has any and libchromaprint is installed.
+    """Looks a video or image up, one sample every ``interval_ms`` of media time.
 
-    A single image counts when it is within the radius: it cannot be voted on. Raises BrokenMedia.
+    Its sound is looked up too where a bank has sound and libchromaprint is installed. A single image
+    matches when it is within the radius, because one sample cannot be voted on. Raises BrokenMedia, and
+    LimitExceeded for an interval of over a minute.
     """
     if interval_ms > MAX_INTERVAL_MS:
         raise LimitExceeded("interval_ms", MAX_INTERVAL_MS, interval_ms, "ms")

@@ -1,8 +1,8 @@
-"""Fingerprints of known footage: a file to the hashes that a bank keeps of it.
+"""Fingerprints known footage: turns a file into the hashes that a bank keeps of it.
 
-Every frame is hashed. Between neighbouring frames of hand-held footage PDQ moves by 20 to 50 bits,
-and after a fifth of a second the hash has nothing in common with what it was; a live sample can fall
-on any frame, so a hash is left out only where the picture stands still.
+Every frame is hashed. In hand-held footage the PDQ hash moves by 20 to 50 bits from one frame to the next.
+After a fifth of a second it has nothing in common with the first one. A live sample can fall on any frame.
+So a hash is left out only where the picture stands still.
 """
 
 from __future__ import annotations
@@ -32,24 +32,26 @@ from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
 U8 = npt.NDArray[np.uint8]
 
 STILL_BITS = 6
-"""A frame this near to the first of its run belongs to the run."""
+"""A frame at most this many bits from the first of a run belongs to the run."""
 SAME_BITS = 4
-"""A variant this near to another of the same frame adds nothing."""
+"""A variant at most this many bits from another of the same frame adds nothing."""
 MIN_QUALITY = 50
 MAX_HASHES = 8_000_000
-"""Of one video: an hour and a half of restless footage at 30 frames a second with all variants."""
+"""Most hashes of one video: an hour and a half of restless footage at 30 frames a second with all
+variants."""
 MAX_DAMAGED_IN_A_ROW = 60
-"""Packets without a picture between them before a file counts as broken; a live stream has as many."""
+"""Consecutive packets without a picture after which a file counts as broken. Live streams have the same
+limit."""
 _BLOCK = 1 << 20
 _UNCHANGED = {Variant.ORIGINAL, Variant.INSIDE}
 _PLANAR_LUMA = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray")
 
 Progress = Callable[[float, float], None]
-"""Called with seconds done and seconds in all (0 when unknown)."""
+"""Called with the seconds done and the total seconds, 0 when unknown."""
 
 
 def luma_of(frame: av.VideoFrame) -> U8:
-    """The Y plane of a decoded frame, uint8 ``(h, w)``; a view of it where it has eight bits."""
+    """Returns the Y plane of a decoded frame, uint8 ``(h, w)``. Planes of eight bits are not copied."""
     if frame.format.name not in _PLANAR_LUMA:
         frame = frame.reformat(format="gray")
     plane = frame.planes[0]
@@ -59,22 +61,22 @@ def luma_of(frame: av.VideoFrame) -> U8:
 
 @dataclass(slots=True)
 class Damage:
-    """What of a file could not be decoded."""
+    """Counts the parts of a file that could not be decoded."""
 
     packets: int = 0
-    """Packets that were skipped; also the one at which the file ends too early."""
+    """Skipped packets, including the one at which the file ends too early."""
 
 
 def frames_of(
     path: Path, *, from_ms: int = 0, as_coded: bool = False, damage: Damage | None = None
 ) -> Iterator[tuple[int, float, U8]]:
-    """Decode a video or image: per frame its time in ms, the file's length in seconds and its luma.
+    """Decodes a video or image. Yields each frame's time in ms, the file's length in seconds and the luma.
 
-    Times start at 0 and never go back. The luma is only valid until the next frame; it is turned as a
-    player shows it, unless ``as_coded``. ``from_ms``: only frames that come so long after the file's start
-    in the order of decoding, which no time of a picture can move; what is before is decoded all the same.
-    Damaged packets are skipped and counted in ``damage``. Raises BrokenMedia when nothing of the file can
-    be decoded, and for over sixty damaged packets in a row.
+    Times start at 0 and never go back. The luma, uint8 ``(h, w)``, is only valid until the next frame. It
+    is rotated as a player shows it, unless ``as_coded``. Frames before ``from_ms`` are decoded but not
+    yielded. ``from_ms`` counts from the file's start by decoding time, which pts cannot shift. Damaged
+    packets are skipped and counted in ``damage``. Raises BrokenMedia when no frame can be decoded, and
+    after over sixty damaged packets in a row.
     """
     damage = Damage() if damage is None else damage
     first = begin = None
@@ -85,7 +87,7 @@ def frames_of(
             if not media.streams.video:
                 raise BrokenMedia(f"{path}: has no video")
             video = media.streams.video[0]
-            # Frame threads lose good frames beside a damaged one, and at times the error.
+            # Frame threads lose good frames next to a damaged one, and sometimes the error.
             video.thread_type = "SLICE"
             length = float(media.duration or 0) / av.time_base
             for packet in media.demux(video):
@@ -120,9 +122,9 @@ def frames_of(
 
 
 def _upright(luma: U8, frame: av.VideoFrame) -> U8:
-    """A picture as its display matrix wants it shown, in quarter turns and mirrored; other turns are left.
+    """Rotates and mirrors a picture as its display matrix says. Only quarter turns are applied.
 
-    The matrix maps a pixel's column and row to where they are shown: ``x' = a x + c y``, ``y' = b x + d y``.
+    The matrix maps a pixel's column and row to the place of display: ``x' = a x + c y``, ``y' = b x + d y``.
     """
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -136,8 +138,10 @@ def _upright(luma: U8, frame: av.VideoFrame) -> U8:
 
 
 def length_ms(path: Path) -> int:
-    """How long after the first packet of a file's picture its last one comes, in the order of decoding; of
-    its sound where it has no picture. Nothing is decoded. Raises BrokenMedia."""
+    """Returns the time from a file's first to its last video packet, by decoding time.
+
+    A file without video is measured by its audio packets. Nothing is decoded. Raises BrokenMedia.
+    """
     first = last = None
     try:
         with av.open(str(path)) as media:
@@ -160,8 +164,10 @@ def _reason(error: Exception) -> str:
 
 
 def is_self_mirrored(found: PdqHash) -> bool:
-    """Whether a part of a picture is its own mirror image: what a crop leaves of a diagram, a field of a
-    board, a key. They look like one another, and like no footage."""
+    """Whether a picture looks the same when mirrored.
+
+    Crops of diagrams, board fields and keys do. They resemble one another and no footage.
+    """
     return distance(found.bits, found.mirrored) <= MAX_RADIUS
 
 
@@ -181,16 +187,16 @@ def fingerprint(
     progress: Progress | None = None,
     damage: Damage | None = None,
 ) -> Footage:
-    """Decode a file and hash every frame of it, and its sound.
+    """Decodes a file and fingerprints every frame and the sound.
 
-    ``sound``: whether to look at it; None: where libchromaprint is installed. A file that has sound and no
-    picture becomes an entry of sound alone. ``last_ms``: only so much of the file's end, picture and sound.
-    ``as_coded``: not turned as a player shows it; live streams are looked up so. Damaged packets of the
-    picture are left out and counted in ``damage``.
+    ``sound`` says whether to fingerprint the sound. None means: where libchromaprint is installed. A file
+    with sound and no picture becomes an entry of sound alone. ``last_ms`` limits picture and sound to that
+    much of the file's end. ``as_coded`` keeps the picture as coded, without the rotation of a player. Live
+    streams are looked up so. Damaged packets of the picture are left out and counted in ``damage``.
 
-    ``entry_id`` defaults to the start of the file's SHA-256. Raises BrokenMedia when nothing can be
-    decoded or over sixty packets in a row are damaged, InvalidInput when there is no such file or no frame
-    reaches ``min_quality``, and LimitExceeded when the video has over eight million hashes. ConfigError when
+    ``entry_id`` defaults to the start of the file's SHA-256. Raises BrokenMedia when nothing can be decoded
+    or over sixty packets in a row are damaged. Raises InvalidInput when the file does not exist or no frame
+    reaches ``min_quality``. Raises LimitExceeded for over eight million hashes. Raises ConfigError when
     sound is asked for and libchromaprint is missing.
     """
     if not path.is_file():
@@ -252,7 +258,7 @@ def fingerprint(
 
 
 def _from(sound: AudioPrint, from_ms: int) -> AudioPrint | None:
-    """The items that begin at ``from_ms`` or later; None where they are too few to be told from others."""
+    """Returns the items that begin at ``from_ms`` or later. None where they are too few to be distinctive."""
     skipped = max(0, math.ceil((from_ms - sound.start_ms) / ITEM_MS))
     if len(sound) - skipped < SHORTEST:
         return None
@@ -260,7 +266,7 @@ def _from(sound: AudioPrint, from_ms: int) -> AudioPrint | None:
 
 
 def has_picture(path: Path) -> bool:
-    """Whether a file has a video or image, other than the cover of a recording. Raises BrokenMedia."""
+    """Whether a file has a video or image. The cover of a recording does not count. Raises BrokenMedia."""
     try:
         with av.open(str(path)) as media:
             cover = av.stream.Disposition.attached_pic
@@ -270,7 +276,7 @@ def has_picture(path: Path) -> bool:
 
 
 def content_id(path: Path) -> str:
-    """An id that the same bytes always get: 24 hexadecimal digits of the file's SHA-256."""
+    """Returns an id from the file's bytes: the first 24 hexadecimal digits of its SHA-256."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -279,5 +285,5 @@ def content_id(path: Path) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name as an entry may keep it."""
+    """Returns a file name as an entry may store it: printable, at most 256 characters."""
     return "".join(c if c.isprintable() else "?" for c in name)[:256]

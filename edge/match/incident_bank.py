@@ -1,4 +1,4 @@
-"""The edge's own bank: what a reviewer confirmed is known footage from then on."""
+"""The edge's own bank. An incident that a reviewer confirmed becomes known footage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.match.fingerprint import fingerprint
 
 INCIDENT_BANK = "incidents"
 NICENESS = 10
-"""Of the process that banks an incident: streams that are being judged come first."""
+"""Niceness of the process that banks an incident. Judging live streams has priority."""
 
 
 def bank_incident(
@@ -28,14 +28,15 @@ def bank_incident(
     note: str = "",
     last_ms: int | None = None,
 ) -> int:
-    """Add a confirmed incident's evidence clip to the bank ``incidents`` of a directory of banks.
+    """Adds a confirmed incident's evidence clip to the bank ``incidents`` of a directory of banks.
 
-    ``last_ms``: only so much of the clip's end. What came before a violation is not known footage: banked,
-    it would cut whoever shows the same calm scene again. The picture is banked as it is coded: a stream that
-    asks to be shown on its side is looked up as it is coded, too.
-    Returns the number of hashes; 0 when the incident is there already. The entry has the incident's id.
-    Raises BrokenMedia or InvalidInput when the clip has nothing that can be hashed. Decodes the whole
-    clip and hashes its end: not for the thread that serves streams.
+    ``last_ms`` limits the entry to that much of the clip's end. The time before a violation is not known
+    footage. If it were banked, it would cut whoever shows the same calm scene again. The picture is banked
+    as it is coded, because live streams are looked up as they are coded, without rotation.
+
+    The entry has the incident's id. Returns the number of hashes, 0 when the incident is already banked.
+    Raises BrokenMedia or InvalidInput when nothing of the clip can be hashed. It decodes the whole clip and
+    hashes its end. So do not call it in the thread that serves streams.
     """
     path = directory / INCIDENT_BANK
     try:
@@ -66,7 +67,7 @@ def bank_incident(
 
 
 def withdraw_incident(directory: Path, incident_id: str) -> bool:
-    """Take an incident that was overturned out again; whether it was there."""
+    """Removes an incident that was overturned. Returns whether it was banked."""
     try:
         bank = Bank.open(directory / INCIDENT_BANK)
     except NotFound:
@@ -82,7 +83,7 @@ def _create(path: Path, info: BankInfo) -> Bank:
 
 
 def main(argv: list[str]) -> int:
-    """Bank one incident, at a lower priority than the process that started this one.
+    """Banks one incident at a lower priority than the parent process.
 
     ``python -m edge.match.incident_bank BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``
     """

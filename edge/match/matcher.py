@@ -1,4 +1,4 @@
-"""From a frame to the known footage that it may show: every bank of a directory, searched."""
+"""Searches every bank of a directory for the known footage that a frame may show."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from edge.match.index.hamming import MAX_RADIUS, codes_of
 from edge.match.pdq.hasher import LIMITED_RANGE, MIN_SIDE, PdqHash, PdqHasher
 
 MAX_PER_ENTRY = 8
-"""Places of one entry that one frame may stand for: footage repeats itself."""
+"""Most places of one entry that one frame returns. Footage repeats itself."""
 MIN_WINDOWED = 64
-"""Smallest side of a frame that is looked at in parts."""
+"""Smallest side of a frame that is searched in parts."""
 WINDOW_SIDE = 0.2
-"""Share of the width that such a part is without."""
+"""Share of the width that is cut off such a part."""
 
 
 class Matcher:
-    """Searches the banks of a directory; one a worker process. Not safe for use by several threads."""
+    """Searches the banks of a directory. Each worker process has one. Not thread-safe."""
 
     def __init__(
         self,
@@ -47,9 +47,10 @@ class Matcher:
         self.radius = radius
         self.min_quality = min_quality
         self.banks = BankSet()
-        """What queries look into; a reader in another thread prepares the next, and it is swapped here."""
+        """The banks that queries search. A reader in another thread prepares the next set, which is swapped
+        in here."""
         self.cut_short: Counter[str] = Counter()
-        """Searches so far, by bank, in which a bound was hit: nearer hits were kept, others left out."""
+        """Number of searches that hit a bound, by bank. Such a search keeps the nearest hits only."""
         self.directory = directory
         self._clock = clock or SystemClock()
         self._hasher = PdqHasher(contrast=LIMITED_RANGE)
@@ -64,20 +65,20 @@ class Matcher:
         strict: bool = True,
         clock: Clock | None = None,
     ) -> Self:
-        """Open all banks of a directory; with None or an empty directory nothing ever matches.
+        """Opens all banks of a directory. With None or an empty directory nothing ever matches.
 
-        Raises BankError when one of them is torn, foreign, damaged or of another version; unless ``strict``
-        it is left out, and ``banks.unreadable`` says so.
+        Raises BankError when a bank is torn, foreign, damaged or of another version. Without ``strict``
+        such a bank is left out and listed in ``banks.unreadable``.
         """
         matcher = cls(directory, radius=radius, min_quality=min_quality, clock=clock)
         matcher.banks = matcher.banks.read_anew(directory, stamp_of(directory), strict=strict)
         return matcher
 
     def reload(self) -> bool:
-        """Take in what changed in the directory, whole or not at all; whether anything did.
+        """Loads the changes of the directory, all or none. Returns whether there were any.
 
-        Costs one ``stat`` a bank when nothing changed. On BankError the banks in use stay in use, and
-        the next call tries again.
+        Costs one ``stat`` per bank when nothing changed. On BankError the banks in use stay in use, and the
+        next call tries again.
         """
         stamp = stamp_of(self.directory)
         if stamp == self.banks.stamp:
@@ -87,25 +88,30 @@ class Matcher:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the digests of the banks in use; empty when there is none."""
+        """SHA-256 over the digests of the banks in use. Empty without banks."""
         return self.banks.digest
 
     @property
     def hashes(self) -> int:
-        """Hashes in all banks."""
+        """Number of hashes in all banks."""
         return self.banks.hashes
 
     def query(
         self, luma: npt.NDArray[np.uint8], *, closer: Callable[[PdqHash], bool] | None = None
     ) -> tuple[Candidate, ...]:
-        """Known footage that a frame may show: luma uint8 ``(h, w)``; nearest first, at most 64.
+        """Returns the known footage that a frame may show, nearest first, at most 64 candidates.
 
-        Looked up are the frame, what is inside its plain border if it has one, and all that mirrored.
-        When nothing is found, and ``closer``, asked with the frame's hash, says so, also what is inside a
-        border with an overlay on it; if a bank has the variants for it, the frame without its left and
-        without its right fifth, one of which is free of an overlay; and pictures in the picture. Views whose
-        quality is under ``min_quality`` are left out, and of parts those that are their own mirror image: the
-        fields of a board are no footage.
+        ``luma`` is uint8 ``(h, w)``. The query looks up the frame, the picture inside its plain border, and
+        both mirrored. When nothing is found, it calls ``closer`` with the frame's hash. If that returns
+        True, or there is no ``closer``, it rescans the frame:
+
+        - the picture inside a border that an overlay covers in part;
+        - the frame without its left fifth and without its right fifth, if a bank has these variants. One of
+          them is free of an overlay at the side;
+        - pictures in the picture.
+
+        Views with a quality under ``min_quality`` are left out. So are parts that are their own mirror
+        image: the fields of a board are no footage.
         """
         if not self.banks.kinds:
             return ()
@@ -124,7 +130,7 @@ class Matcher:
     def _look_closer(
         self, luma: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], border: Rectangle | None
     ) -> list[Candidate]:
-        """What a frame shows that is not known as it is; the first look that finds something is the last."""
+        """Rescans an unknown frame, step by step. The first step that finds something ends the rescan."""
         found: list[Candidate] = []
         width = luma.shape[1]
         wider = inside_border(luma, STRAY_OVERLAY)
@@ -151,7 +157,7 @@ class Matcher:
         return found
 
     def query_screens(self, luma: npt.NDArray[np.uint8], screens: Iterable[Quad]) -> tuple[Candidate, ...]:
-        """The same for what is on screens that a frame shows, each laid flat."""
+        """Returns the known footage on the filmed screens of a frame, each flattened to a front view."""
         found: list[Candidate] = []
         for quad in screens if self.banks.kinds else ():
             found += self._look_up("screen", self._hasher.hash(quad.flat(luma)))
@@ -160,17 +166,20 @@ class Matcher:
         return _bounded(_without_benign(found))
 
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
-        """The same for a frame that is hashed already, without a look inside it."""
+        """Returns the known footage for the hash of a frame. It cannot rescan the frame."""
         return _bounded(_without_benign(self._look_up("", found)))
 
     @property
     def has_sound(self) -> bool:
-        """Whether a bank knows any sound."""
+        """Whether any bank has sound."""
         return self.banks.has_sound
 
     def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
-        """Known sound that the newest ``new`` of live items, uint32 ``(n,)``, are the end of; for each entry
-        its nearest stretch, the nearest first, harmless ones included."""
+        """Returns the known sound that ends with one of the newest ``new`` live items.
+
+        ``live`` is uint32 ``(n,)``. Each entry returns its nearest stretch. The nearest entry comes first.
+        Benign entries are included.
+        """
         found: list[AudioCandidate] = []
         now = self._clock.wall_ms()
         for opened in self.banks.banks:
@@ -204,9 +213,9 @@ class Matcher:
 def _bordered_windows(
     luma: npt.NDArray[np.uint8], border: Rectangle | None
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """A frame with a border without one side: of the whole, and of what is inside.
+    """Yields a frame with a border without its left or right side: first of the whole, then of the inside.
 
-    What is left of the border in a window of the whole is taken off: an overlay may have hidden it.
+    A window of the whole loses the rest of the border. An overlay may have hidden that border before.
     """
     left, right = (WINDOW_SIDE, 0.0, 0.0, 0.0), (0.0, WINDOW_SIDE, 0.0, 0.0)
     for how, sides in (("left_20", left), ("right_20", right)):
@@ -219,7 +228,7 @@ def _bordered_windows(
 
 
 def _without_benign(candidates: list[Candidate]) -> list[Candidate]:
-    """What is left when footage known to be harmless is at least as near as the rest."""
+    """Drops benign candidates, and all candidates that are no nearer than the nearest benign one."""
     benign = min((c.distance for c in candidates if c.opinion is BankPurpose.BENIGN), default=257)
     return [c for c in candidates if c.opinion is not BankPurpose.BENIGN and c.distance < benign]
 

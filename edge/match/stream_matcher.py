@@ -1,4 +1,4 @@
-"""What one live stream shows: its frames against the banks, and those of a screen that it may be filming."""
+"""Matches the frames of one live stream with the banks, and the content of a screen that it films."""
 
 from __future__ import annotations
 
@@ -16,36 +16,40 @@ from edge.match.pdq.hasher import PdqHash
 U8 = npt.NDArray[np.uint8]
 
 FRAMES = 5
-"""Frames that are averaged for a search."""
+"""Frames that are averaged for a screen search."""
 MIN_MS = 600
-"""Media time that they cover at least."""
+"""Least media time that these frames cover."""
 PAUSE_MS = 1000
-"""From a search that led to nothing to the next frame that is averaged; twice as long after each."""
+"""Pause between a screen search without a match and the next average. It doubles after each search."""
 MAX_PAUSE_MS = 8000
 STILL_SEARCH_MS = 24_000
-"""From a search to the next one while the picture is what it was."""
+"""Pause between two screen searches while the picture stays the same."""
 LOOK_MS = 1000
-"""Between two looks at a screen that shows nothing known while the stream is new …"""
+"""Pause between two lookups of a screen with unknown content, in a new stream."""
 LATER_LOOK_MS = 3000
-"""… and later on: a window or a shelf in a room may pass for a screen for hours. Where the picture is what it
-was, as long as for any closer look."""
+"""Pause between two such lookups later. A window or a shelf in a room may pass for a screen for hours.
+
+While the picture stays the same, the pause is ``STILL_PAUSE_MS``, as for any rescan."""
 
 
 class FramesLookup(Protocol):
-    """The matcher of a worker: shared by its streams."""
+    """The matcher of a worker, which all its streams share."""
 
     def query(self, luma: U8, *, closer: Callable[[PdqHash], bool]) -> tuple[Candidate, ...]:
-        """Bank entries that one frame's luma, uint8 ``(h, w)``, may show. ``closer`` is asked, with its hash,
-        where it shows none as it is: whether to look for what was changed."""
+        """Returns the bank entries that one frame's luma, uint8 ``(h, w)``, may show.
+
+        ``closer`` is called with the frame's hash when the plain lookup finds nothing. It returns whether
+        to rescan the frame.
+        """
         ...
 
     def query_screens(self, luma: U8, screens: Iterable[Quad]) -> tuple[Candidate, ...]:
-        """The same of what is on screens in it, each laid flat."""
+        """Returns the bank entries that the screens in the frame may show, each flattened to a front view."""
         ...
 
 
 class StreamMatcher:
-    """Looks the frames of one stream up: each as it is, the dearer looks when their time has come."""
+    """Looks every frame of one stream up, and schedules the more expensive rescans."""
 
     def __init__(self, frames: FramesLookup) -> None:
         self._frames = frames
@@ -53,7 +57,8 @@ class StreamMatcher:
         self._screens = ScreenWatch()
 
     def query(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
-        """Known footage that a frame, uint8 ``(h, w)``, may show, as such or on a screen; nearest first."""
+        """Returns the known footage that a frame, uint8 ``(h, w)``, may show, directly or on a screen.
+        Nearest first."""
         unknown: bytes | None = None
         looked: bytes | None = None
 
@@ -71,7 +76,7 @@ class StreamMatcher:
         return found
 
     def _query_screens(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Candidate, ...]:
-        """The same for a frame that is not known as it is."""
+        """Returns the known footage on the screens of an unknown frame."""
         screens = self._screens.add(pts_ms, luma, bits)
         if not screens:
             return ()
@@ -81,7 +86,7 @@ class StreamMatcher:
 
 
 class ScreenWatch:
-    """When to search a stream for a screen, and when to look at what is on it. Pure."""
+    """Decides when to search a stream for a screen, and when to look its content up. Pure."""
 
     def __init__(self) -> None:
         self._screens: tuple[Quad, ...] = ()
@@ -93,30 +98,30 @@ class ScreenWatch:
         self._seen = False
 
     def add(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Quad, ...]:
-        """Takes a frame that showed nothing known, and its hash; the screens whose picture is to be looked at
-        in it.
+        """Takes an unknown frame and its hash. Returns the screens whose content to look up in this frame.
 
-        Media time that goes back starts anew.
+        ``luma`` is uint8 ``(h, w)``. Media time that goes back starts the watch anew.
         """
         if pts_ms < self._last_ms:
             self.__init__()  # type: ignore[misc]
         self._last_ms = pts_ms
         if self._new_until_ms is None:
             self._new_until_ms = pts_ms + NEW_MS
-        # Where a screen shows something known its corners are good: no search.
+        # A screen with known content has the right corners, so it needs no search.
         if not self._seen and (self._count or self._may_search(pts_ms, bits)):
             self._average(pts_ms, luma, bits)
         return self._screens if self._look_pause.is_over(pts_ms, bits) else ()
 
     def looked(self, pts_ms: int, bits: bytes, seen: bool) -> None:
-        """Whether the look led to something known: if so every frame is looked at."""
+        """Takes the result of a screen lookup. After a match (``seen``) the screens of every frame are
+        looked up."""
         self._seen = seen
         new = self._new_until_ms is None or pts_ms < self._new_until_ms
         pauses_ms = (0, 0) if seen else (LOOK_MS, LOOK_MS) if new else (LATER_LOOK_MS, STILL_PAUSE_MS)
         self._look_pause.begin(pts_ms, bits, *pauses_ms)
 
     def _may_search(self, pts_ms: int, bits: bytes) -> bool:
-        """Whether an average for a search may begin."""
+        """Whether an average for a screen search may begin."""
         if is_still(bits, self._searched) and pts_ms > (self._new_until_ms or 0):
             return pts_ms >= self._searched_ms + STILL_SEARCH_MS
         return pts_ms >= self._from_ms

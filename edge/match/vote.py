@@ -1,9 +1,9 @@
-"""Temporal voting: from candidates of single frames to a match that counts.
+"""Temporal voting: turns candidates of single frames into a match that counts. Pure.
 
-One frame within the radius proves little, and a live stream has no end, so a share of the whole query
-is no measure either. A match counts when, of the last n samples, at least k show the same entry, and
-for a known video in its order: bank time runs along a line over live time, forwards, at half to twice
-the speed. Pure: time comes in with the samples.
+One frame within the radius proves little. A live stream has no end, so a share of the whole query is no
+measure either. A match counts when at least k of the last n samples show the same entry. The samples of a
+known video must also be in its order: bank time is a linear function of live time, with a slope between a
+half and two. Media time comes in with the samples.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from edge.match.entry import Candidate
 MIN_SLOPE = 0.5
 MAX_SLOPE = 2.0
 TOLERANCE_MS = 300
-"""How far a hit may lie off the line: footage looks alike for a while, and cuts are joined."""
+"""Most time by which a hit may lie off the line. Footage looks alike for a while, and edits join cuts."""
 MAX_SPAN_MS = 30_000
-"""Samples that are older than this than the newest no longer vote."""
+"""Samples that are this much older than the newest no longer vote."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Bank time over live time, with the candidates on it, oldest first."""
+    """Bank time as a linear function of live time, and the candidates on that line, oldest first."""
 
     slope: float
     offset_ms: float
@@ -51,19 +51,19 @@ class MatchVote:
 
     @property
     def near(self) -> bool:
-        """Whether one of the last n samples had a candidate: worth a denser look."""
+        """Whether one of the last n samples had a candidate. Such a stream is worth denser samples."""
         return any(candidates for _, candidates in self._samples)
 
     def reset(self) -> None:
-        """Forget all samples, as after a gap or a new publish."""
+        """Forgets all samples, as after a gap or a new publish."""
         self._samples.clear()
 
     def add(self, pts_ms: int, candidates: Sequence[Candidate]) -> tuple[Signal, ...]:
-        """Take in the candidates of the newest sample; the matches that count now, nearest first.
+        """Takes the candidates of the newest sample. Returns the matches that count now, nearest first.
 
-        Media time that goes back starts the vote anew. Only an entry that the newest sample shows can
-        count. ``detail`` of a signal, for people, is ``bank=… hits=3/5 offset_ms=… slope=… distances=…
-        variant=… severity=…``, with ``at_most=flag`` where the entry may not cut.
+        Media time that goes back starts the vote anew. Only an entry in the newest sample can count. The
+        signal's ``detail`` is text for people: ``bank=… hits=3/5 offset_ms=… slope=… distances=… variant=…
+        severity=…``, plus ``at_most=flag`` where the entry may not cut.
         """
         if self._samples and pts_ms < self._samples[-1][0]:
             self.reset()
@@ -78,7 +78,7 @@ class MatchVote:
         return tuple(sorted(signals, key=lambda s: -s.score))
 
     def _line(self, bank: str, entry: str) -> _Line | None:
-        """The line with the most samples on it that goes through the newest sample."""
+        """Returns the line through the newest sample with the most samples on it."""
         hits = [
             (number, pts, c)
             for number, (pts, candidates) in enumerate(self._samples)
@@ -93,7 +93,7 @@ class MatchVote:
         return self._best_line(hits)
 
     def _best_line(self, hits: list[tuple[int, int, Candidate]]) -> _Line:
-        """Every pair of a newest hit with an older one proposes a line; all hits judge it."""
+        """Tries a line through every pair of a newest and an older hit. All hits vote on each line."""
         number = np.array([n for n, _, _ in hits])
         live = np.array([pts for _, pts, _ in hits], dtype=np.float64)
         first = np.array([c.timestamp_ms or 0 for _, _, c in hits], dtype=np.float64)
@@ -112,7 +112,7 @@ class MatchVote:
         votes = np.zeros(slope.shape, dtype=int)
         for n in np.unique(number):
             votes += on[:, :, number == n].any(axis=2)
-        # Most samples; among lines with as many the one nearest to ordinary speed that fits well.
+        # The most samples win. Ties go to the line that fits well and is nearest to normal speed.
         strayed = np.where(on, off, 0).sum(axis=2) / (1 + on.sum(axis=2) * self._tolerance_ms)
         rank = votes - (strayed + np.abs(np.log2(slope))) / 2.1
         at, which = np.unravel_index(int(rank.argmax()), rank.shape)
