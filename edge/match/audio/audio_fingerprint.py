@@ -1,4 +1,4 @@
-"""Decoded sound of one stream to chromaprint items, with the media time at which they begin."""
+"""Turns the decoded sound of one stream into chromaprint items with their media times."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from edge.match.audio.chromaprint import HOP, RATE, Chromaprint, Items
 from edge.match.entry import MAX_SOUND_ITEMS, AudioPrint
 
 GAP_MS = 300.0
-"""Sound that begins so much earlier or later than what came before it ends does not follow it."""
+"""A frame continues the sound before it when it starts at most this far from that sound's end."""
 MAX_FRAME_SAMPLES = 1 << 16
 LOWEST_HZ = 400
-"""Lower tones are taken out of known and live sound alike. Loudspeakers and microphones of telephones do not
-have them; with them in the print, sound that has lost them is other sound."""
+"""High-pass cutoff for known and live sound. Telephone loudspeakers and microphones lose lower tones.
+
+With these tones in the fingerprint, a recording that lost them would no longer match."""
 Samples = npt.NDArray[np.int16]
 _FOLLOW = 1 / 64
-"""Share of a smaller deviation that is believed: clocks of sound cards drift."""
+"""Share of a smaller deviation by which the clock is corrected. The clocks of sound cards drift."""
 
 
 class AudioItems(NamedTuple):
-    """Items that one frame completes."""
+    """The items that one frame completes."""
 
     items: Items
     start_ms: float
-    """Media time at which the first one begins."""
+    """Media time at which the first item begins."""
     restarted: bool
-    """They do not follow the ones before."""
+    """Whether these items do not continue the ones before."""
 
 
 def _without_bass() -> av.filter.Graph:
-    """From float to int16 samples without what lies below ``LOWEST_HZ``."""
+    """Builds a filter from float to int16 samples that cuts tones below ``LOWEST_HZ``."""
     graph = av.filter.Graph()
     source = graph.add_abuffer(sample_rate=RATE, format="flt", layout="mono", time_base=Fraction(1, RATE))
     filters = [graph.add("highpass", f"f={LOWEST_HZ}") for _ in range(2)]
@@ -52,8 +53,10 @@ def _without_bass() -> av.filter.Graph:
 
 
 class AudioFingerprinter:
-    """Takes frames of one stream, whatever their rate and layout. Raises ConfigError where libchromaprint is
-    missing."""
+    """Fingerprints the audio frames of one stream, of any rate and layout.
+
+    Raises ConfigError where libchromaprint is missing.
+    """
 
     def __init__(self) -> None:
         self._print = Chromaprint()
@@ -63,7 +66,11 @@ class AudioFingerprinter:
         self._begin_anew(None)
 
     def add(self, frame: av.AudioFrame, pts_ms: float) -> AudioItems:
-        """LimitExceeded for a frame of over 65,536 samples; FFmpegError and ValueError from the resampler."""
+        """Takes the next frame. Returns the items that it completes.
+
+        Raises LimitExceeded for a frame of over 65,536 samples. The resampler may raise FFmpegError or
+        ValueError.
+        """
         if frame.samples > MAX_FRAME_SAMPLES:
             raise LimitExceeded("audio frame", MAX_FRAME_SAMPLES, frame.samples, "samples")
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -79,19 +86,19 @@ class AudioFingerprinter:
         return self._feed(self._filtered(frame), restarted)
 
     def finish(self) -> AudioItems:
-        """What is left; other sound may begin afterwards."""
+        """Returns the remaining items. Other sound may begin afterwards."""
         heard = self._feed(self._filtered(None), False)
         self._begin_anew(None)
         return heard
 
     def _filtered(self, frame: av.AudioFrame | None) -> Samples:
-        """What the print takes; with None what is left."""
+        """Returns a frame resampled and filtered for the fingerprint. With None: the remaining samples."""
         for resampled in self._resampler.resample(frame):
             self._bass.push(resampled)
         if frame is None:
             self._bass.push(None)
         samples = [np.empty(0, np.int16)]
-        with suppress(BlockingIOError, EOFError):  # it waits for more, or that was all
+        with suppress(BlockingIOError, EOFError):  # the filter waits for more input, or has ended
             while True:
                 samples.append(np.asarray(self._bass.pull().to_ndarray(), np.int16).reshape(-1))
         return np.concatenate(samples)
@@ -113,10 +120,10 @@ class AudioFingerprinter:
 
 
 def audio_items_of(path: Path) -> Iterator[AudioItems]:
-    """The sound of a file, in its order; times count from where its picture begins, if it has one.
+    """Yields the sound of a file in order. Times count from the start of its picture, if it has one.
 
-    Nothing for a file without sound, or of which none can be decoded. Raises InvalidInput when there is no
-    such file, BrokenMedia when it is no media.
+    Yields nothing for a file without sound, or where no sound can be decoded. Raises InvalidInput when the
+    file does not exist, and BrokenMedia when it is not media.
     """
     if not path.is_file():
         raise InvalidInput("path", f"no such file: {path}")
@@ -147,7 +154,7 @@ def audio_items_of(path: Path) -> Iterator[AudioItems]:
 
 
 def _decoded(media: InputContainer, sound: av.AudioStream) -> Iterator[av.AudioFrame]:
-    """What can be decoded: damaged packets are left out."""
+    """Yields the frames that can be decoded. Damaged packets are left out."""
     with suppress(FFmpegError, OSError):  # the file ends too early
         for packet in media.demux(sound):
             try:
@@ -158,10 +165,10 @@ def _decoded(media: InputContainer, sound: av.AudioStream) -> Iterator[av.AudioF
 
 
 def sound_of(path: Path) -> AudioPrint | None:
-    """The sound of a file as a bank keeps it; None where it is too short to be told from other sound.
+    """Returns the sound of a file as a bank stores it. None where it is too short to be distinctive.
 
-    Raises what ``heard_in`` raises, ConfigError where libchromaprint is missing, and LimitExceeded for more
-    than nine hours.
+    Raises as ``audio_items_of`` does, ConfigError where libchromaprint is missing, and LimitExceeded for
+    over nine hours.
     """
     runs = list(audio_items_of(path))
     items = np.concatenate([*(run.items for run in runs), np.empty(0, np.uint32)])

@@ -1,8 +1,9 @@
-"""Where in known sound an item may come from: looked up by parts of its bits that are the same.
+"""Finds the places in known sound that a live item may come from, by equal parts of its bits.
 
-Of 32 bits four parts of 20 are keys, sorted, each with the places that have it. Items of the same sound that
-differ in a fifth of their bits still share a part every second or two; a random item shares one with eight
-places in two hours of music. Items of stretches that say nothing (silence, hum) are in no list.
+Four overlapping parts of 20 of the 32 bits serve as keys. Each key is sorted and lists the places that have
+it. Items of the same sound may differ in a fifth of their bits. They still share a part every second or
+two. A random item shares a part with eight places in two hours of music. Items of uniform stretches
+(silence, hum) are not listed.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from edge.match.entry import AudioPrint
 
 KEY_BITS = 20
 TURNS = (0, 8, 16, 24)
-"""A key is the upper bits of an item turned left by so many."""
+"""Bits by which an item is rotated left. Its upper bits are then the key."""
 MAX_PLACES = 256
-"""Places of one key that are looked at: what is in more says nothing."""
+"""Most places of one key that are compared. A key with more places is not distinctive."""
 _BLOCK = 1 << 16
 
 
 def keys_of(items: Items, turn: int) -> Items:
-    """One part of each item, uint32."""
+    """Returns one part of each item, uint32 ``(n,)``."""
     turned = (items << np.uint32(turn)) | (items >> np.uint32(32 - turn)) if turn else items
     return np.asarray(turned >> np.uint32(32 - KEY_BITS), np.uint32)
 
 
 def build(prints: Sequence[AudioPrint | None]) -> dict[str, npt.NDArray[Any]]:
-    """Arrays of a segment whose entries have these sounds, in the order of the entries."""
+    """Returns the arrays of a segment whose entries have these sounds, in the order of the entries."""
     each = [np.empty(0, np.uint32) if one is None else one.array() for one in prints]
     items = np.concatenate([*each, np.empty(0, np.uint32)])
     first = np.cumsum([0, *map(len, each)]).astype(np.uint32)
@@ -52,7 +53,7 @@ def build(prints: Sequence[AudioPrint | None]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _worth_finding(items: Items, begins: Numbers) -> Numbers:
-    """Items that end a stretch of the sound that they belong to, in which something changes."""
+    """Returns the items that end a stretch with change in it. The stretch lies within one sound."""
     ends = np.flatnonzero(np.arange(len(items)) - begins >= SHORTEST - 1)
     good = [np.empty(0, np.intp)]
     for start in range(0, len(ends), _BLOCK):
@@ -63,7 +64,7 @@ def _worth_finding(items: Items, begins: Numbers) -> Numbers:
 
 
 class AudioIndex:
-    """The sounds of one segment's entries; the arrays are shared, read-only mappings."""
+    """The sounds of one segment's entries. The arrays are shared, read-only mappings."""
 
     def __init__(
         self,
@@ -74,8 +75,10 @@ class AudioIndex:
         verify: bool,
         readable: Callable[[int], bool] = lambda _: True,
     ) -> None:
-        """``readable``: whether a search may find the entry of that number. Raises BankError where the arrays
-        are not what ``build`` makes."""
+        """``readable`` tells whether a search may return the entry with that number.
+
+        Raises BankError where the arrays do not have the form that ``build`` writes.
+        """
         names = ("sound_items", "sound_first", "sound_start", "sound_key", "sound_at")
         found = [arrays.get(name) for name in names]
         if any(array is None or array.dtype != np.uint32 for array in found):
@@ -86,20 +89,21 @@ class AudioIndex:
         self._readable = readable
 
     def __len__(self) -> int:
-        """Items."""
+        """Returns the number of items."""
         return len(self._items)
 
     def print_of(self, number: int) -> AudioPrint | None:
-        """What the entry at ``number`` sounds like; None where it has no sound."""
+        """Returns the sound of the entry at ``number``. None where it has no sound."""
         first, last = int(self._first[number]), int(self._first[number + 1])
         if first == last:
             return None
         return AudioPrint(self._items[first:last].astype("<u4").tobytes(), int(self._start[number]))
 
     def search(self, live: Items, new: int) -> tuple[list[tuple[int, int, AudioHit]], bool]:
-        """What the newest ``new`` of live items are the end of: entry number, its time in ms there, the hit.
+        """Finds the known sound that ends with one of the newest ``new`` live items.
 
-        And whether a bound was hit. Time goes with the number of items that share a key.
+        ``live`` is uint32 ``(n,)``. Returns tuples of entry number, time in ms in the entry, and hit, and
+        whether a bound was hit. The run time grows with the number of items that share a key.
         """
         begin = max(len(live) - new, SHORTEST - 1)
         ends, places, cut_short = self._candidates(live, begin)
@@ -116,7 +120,8 @@ class AudioIndex:
         return found, cut_short
 
     def _candidates(self, live: Items, begin: int) -> tuple[Numbers, Numbers, bool]:
-        """Live items from ``begin`` on with the places that share a part with them, each pair once."""
+        """Returns pairs of live items from ``begin`` on and places that share a part with them, each pair
+        once."""
         items = live[begin:]
         cut_short = False
         pairs = [np.empty(0, np.uint64)]
@@ -135,7 +140,7 @@ class AudioIndex:
         return ends.astype(np.intp), at.astype(np.intp), cut_short
 
     def _sound(self, entries: int, verify: bool) -> bool:
-        """Every index that a query follows stays inside its array, also in a file made to hurt."""
+        """Whether every index that a query follows stays inside its array, even in a hostile file."""
         first, items = self._first, len(self._items)
         good = first.shape == (entries + 1,) and self._start.shape == (entries,) and self._items.ndim == 1
         good = (

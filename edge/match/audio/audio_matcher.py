@@ -1,8 +1,7 @@
-"""What one live stream sounds like against the banks: a run of items, and the signals that follow. Pure.
+"""Matches the sound of one live stream with the banks and returns signals. Pure.
 
-A stretch of at least three seconds that is the same item by item is a vote over time in itself, so a match
-counts at once; where a benign bank has the sound, nothing counts. Times are media time and come in with the
-items.
+A stretch of at least three seconds that agrees item by item is a vote over time in itself. So a match
+counts at once. Nothing counts where a benign bank has the sound. Media times come in with the items.
 """
 
 from __future__ import annotations
@@ -17,23 +16,24 @@ from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Items
 from edge.match.entry import AudioCandidate, BankPurpose
 
 ITEM_SPAN_MS = 1000 * (4096 + 19 * HOP) / RATE
-"""Sound that one item is made of: 2.7 s."""
+"""Length of sound behind one item: 2.7 s."""
 MOST_NEW = 64
-"""Items that are looked up at a time."""
+"""Most items that are looked up at a time."""
 HARMLESS_MS = 3000.0
-"""How long sound that goes on is harmless after a stretch that is: not every item is found again."""
+"""How long the sound counts as benign after a benign match. Not every item of it is found again."""
 
 
 class AudioLookup(Protocol):
-    """The matcher of a worker: shared by its streams."""
+    """The matcher of a worker, which all its streams share."""
 
     def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
-        """Known sound that the newest ``new`` of live items are the end of, harmless ones included."""
+        """Returns the known sound that ends with one of the newest ``new`` live items, benign sound
+        included."""
         ...
 
 
 class AudioMatcher:
-    """The newest items of one stream."""
+    """Matches the sound of one stream. Keeps its newest items."""
 
     def __init__(self, banks: AudioLookup) -> None:
         self._banks = banks
@@ -41,15 +41,16 @@ class AudioMatcher:
         self._harmless_until_ms = float("-inf")
 
     def restart(self) -> None:
-        """Other sound begins: what comes next does not follow what came before."""
+        """Forgets the items so far, because the next ones do not continue them."""
         self._live = np.empty(0, np.uint32)
         self._harmless_until_ms = float("-inf")
 
     def add(self, items: Items, start_ms: float) -> tuple[Signal, ...]:
-        """Takes the next items, the first of which begins at ``start_ms``; the matches that count now.
+        """Takes the next items, of which the first begins at ``start_ms``. Returns the matches that count
+        now.
 
-        The nearest come first. ``detail`` of a signal, for people, is ``bank=… seconds=… offset_ms=… slope=…
-        bit_error=… severity=…``, with ``at_most=flag`` where the entry may not cut.
+        The nearest matches come first. The signal's ``detail`` is text for people: ``bank=… seconds=…
+        offset_ms=… slope=… bit_error=… severity=…``, plus ``at_most=flag`` where the entry may not cut.
         """
         signals: tuple[Signal, ...] = ()
         for begin in range(0, len(items), MOST_NEW):
@@ -69,7 +70,7 @@ class AudioMatcher:
 
 
 def _signal(candidate: AudioCandidate, begins_ms: float) -> Signal:
-    """``begins_ms``: media time at which the last item of the stretch begins."""
+    """Builds the signal. ``begins_ms`` is the media time at which the last item of the stretch begins."""
     offset_ms = candidate.timestamp_ms - candidate.slope * begins_ms
     detail = [
         f"bank={candidate.bank}",

@@ -1,8 +1,9 @@
-"""When two stretches of sound are the same sound: runs of chromaprint items, compared item by item. Pure.
+"""Decides whether two runs of chromaprint items are the same sound, item by item. Pure.
 
-Items of the same sound, encoded anew, differ in 0 to 5 % of their bits, recorded from a loudspeaker in 10
-to 30 %; items of other sound in 40 to 50 %, and seldom in under 30 % over some seconds. Silence, tones, hum
-and noise have items that hardly change: such a stretch is like any other of its kind, and is not compared.
+Items of the same sound differ in 0 to 5 % of their bits after another encoding. Recorded from a
+loudspeaker, they differ in 10 to 30 %. Items of different sounds differ in 40 to 50 %, and seldom in under
+30 % over some seconds. Silence, tones, hum and noise have items that hardly change. Such a stretch
+resembles any other of its kind and is not compared.
 """
 
 from __future__ import annotations
@@ -19,56 +20,59 @@ Numbers = npt.NDArray[np.intp]
 Shares = npt.NDArray[np.float64]
 
 LEVELS = ((24, 0.10), (40, 0.20), (80, 0.25))
-"""Items in a row (3, 5 and 10 s), and the share of their bits up to which they are the same sound."""
+"""Length of a run in items (3, 5 and 10 s), and the largest bit error at which it is the same sound."""
 SHORTEST = LEVELS[0][0]
 LONGEST = LEVELS[-1][0]
 LIKELY = 0.30
-"""Share of the bits over which the last ``SHORTEST`` items are not compared further."""
+"""Bit error of the last ``SHORTEST`` items above which a pair is not compared further."""
 SLOPES = (1.0, 0.95, 1.05, 0.9, 1.1)
-"""Speeds that are tried, bank time over live time. Speed that shifts pitch, too, moves every tone."""
+"""Speeds that are tried, bank time over live time. A speed change that also shifts the pitch moves every
+tone, so it matches at none of them."""
 CHANGE_ITEMS = 8
 MIN_CHANGE = 0.28
-"""Share of the bits that change within a second, on the average of a stretch. Hum and tones: 0. White noise:
-0.2. Of music 97 % is over it."""
+"""Least share of the bits that change within a second, averaged over a stretch.
+
+Hum and tones have 0, white noise 0.2. Of music, 97 % is above the limit."""
 MIN_DISTINCT = 0.75
-"""Share of a stretch's items that are different ones."""
+"""Least share of distinct items in a stretch."""
 MAX_LIKELY = 256
-"""Places that are compared in full; the nearest win."""
+"""Most places that are compared in full. The nearest win."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioHit:
-    """A stretch of known sound that is the newest stretch of live sound."""
+    """A stretch of known sound that equals the newest stretch of live sound."""
 
     position: int
-    """Of the known stretch's last item."""
+    """Index of the known stretch's last item."""
     end: int
-    """Of the live stretch's last item."""
+    """Index of the live stretch's last item."""
     slope: float
     items: int
-    """How long both are."""
+    """Length of both stretches."""
     error: float
     """Share of the bits that differ."""
 
 
 def changes(stretches: Items) -> Shares:
-    """How much items ``(n, length)`` change within a second: a share of their bits, (n,)."""
+    """Returns the share of bits that change within a second, float64 ``(n,)``, for items ``(n, length)``."""
     moved = np.bitwise_count(stretches[:, CHANGE_ITEMS:] ^ stretches[:, :-CHANGE_ITEMS])
     return np.asarray(moved.mean(axis=1) / 32, np.float64)
 
 
 def telling(stretches: Items) -> npt.NDArray[np.bool_]:
-    """Which of the stretches ``(n, length)`` say something: not silence, a tone, hum or noise."""
+    """Whether each stretch ``(n, length)`` is distinctive: no silence, tone, hum or noise. Bool ``(n,)``."""
     ordered = np.sort(stretches, axis=1)
     distinct = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
     return np.asarray((changes(stretches) >= MIN_CHANGE) & (distinct >= MIN_DISTINCT * stretches.shape[1]))
 
 
 def compare(live: Items, known: Items, ends: Numbers, positions: Numbers, first: Numbers) -> list[AudioHit]:
-    """Of pairs that may be the same, those that are, each where it differs least.
+    """Returns the candidate pairs that are the same sound, each at its least error.
 
-    ``ends`` (n,): the last item of a stretch of ``live``; ``positions``: what it may be in ``known``;
-    ``first``: where the known sound begins there. The stretches end with the pair.
+    ``ends`` (n,) are the last items of stretches in ``live``. ``positions`` (n,) are the items in ``known``
+    that they may equal. ``first`` (n,) is where the known sound of each begins. The stretches end with the
+    pair.
     """
     slope_of, errors, at = [], [], []
     for slope in SLOPES:
@@ -107,7 +111,7 @@ def _hits(
 def _errors(
     live: Items, known: Items, ends: Numbers, positions: Numbers, first: Numbers, length: int, slope: float
 ) -> tuple[Shares, Numbers]:
-    """Share of differing bits of the pairs that have so long a stretch behind them, and which those are."""
+    """Returns the bit error of the pairs with a stretch of this length before them, and their indices."""
     reach = round((length - 1) * slope)
     which = np.flatnonzero((ends >= length - 1) & (positions - first >= reach))
     heard, stored = _places(ends[which], positions[which], length, slope)

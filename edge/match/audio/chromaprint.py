@@ -1,9 +1,10 @@
-"""Chromaprint, the acoustic fingerprint of AcoustID, through the C library that distributions ship.
+"""Binds Chromaprint, the acoustic fingerprint of AcoustID, from the C library of the distribution.
 
-An item is 32 bits that say how the tones of about two and a half seconds of sound change over time and
-pitch; one begins every 1,365 samples, 124 ms. Source: https://acoustid.org/chromaprint, ``chromaprint.h``
-of 1.5. Bindings on PyPI give a fingerprint of a finished file; a live stream has no end, so the raw items
-are taken out while it runs.
+An item has 32 bits. They say how the tones of about two and a half seconds of sound change over time and
+pitch. An item begins every 1,365 samples, 124 ms. Bindings on PyPI fingerprint a finished file. A live
+stream has no end, so this one takes the raw items out while it runs.
+
+Source: https://acoustid.org/chromaprint, ``chromaprint.h`` of 1.5.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from edge.errors import ConfigError, FingerprintFailed
 Items = npt.NDArray[np.uint32]
 
 RATE = 11_025
-"""Samples a second that go in: mono, int16."""
+"""Input samples a second, mono, int16."""
 HOP = 1365
 """Samples from item to item."""
 ITEM_MS = 1000 * HOP / RATE
@@ -31,12 +32,12 @@ MISSING = (
     "known sound is neither banked nor looked for"
 )
 _ALGORITHM = 1
-"""CHROMAPRINT_ALGORITHM_TEST2, the default of the library and of fpcalc."""
+"""CHROMAPRINT_ALGORITHM_TEST2, which the library and fpcalc use by default."""
 
 
 @cache
 def _library() -> Any:
-    """The library with its types declared; None where there is none."""
+    """Loads the library and declares its types. None where it is not installed."""
     name = ctypes.util.find_library("chromaprint") or LIBRARY
     try:
         library = ctypes.CDLL(name)
@@ -61,12 +62,12 @@ def _library() -> Any:
 
 
 def available() -> bool:
-    """Whether fingerprints of sound can be made here."""
+    """Whether libchromaprint is installed."""
     return _library() is not None
 
 
 class Chromaprint:
-    """One run of sound. Raises ConfigError where the library is missing. Memory does not grow with time."""
+    """Fingerprints one run of sound in constant memory. Raises ConfigError where the library is missing."""
 
     def __init__(self) -> None:
         library = _library()
@@ -82,14 +83,14 @@ class Chromaprint:
             self._context = None
 
     def restart(self) -> None:
-        """Forget what was fed: other sound begins."""
+        """Forgets the sound so far, because other sound begins."""
         self._call("start", RATE, 1)
 
     def feed(self, samples: npt.NDArray[np.int16]) -> Items:
-        """Takes int16 samples ``(n,)``; the items that they complete, uint32."""
+        """Takes int16 samples ``(n,)``. Returns the items that they complete, uint32 ``(m,)``."""
         samples = np.ascontiguousarray(samples, np.int16)
         self._call("feed", samples.ctypes.data, len(samples))
-        # Else up to three seconds wait in a buffer; what is fed afterwards goes on as if nothing had been.
+        # Without "finish" up to three seconds wait in a buffer. Sound fed later still continues the run.
         self._call("finish")
         data, size = ctypes.POINTER(ctypes.c_uint32)(), ctypes.c_int()
         self._call("get_raw_fingerprint", ctypes.byref(data), ctypes.byref(size))

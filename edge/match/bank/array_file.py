@@ -1,8 +1,8 @@
-"""The file under every bank segment: named arrays, versioned, checksummed, memory-mapped.
+"""The file format of bank segments: named arrays, versioned, checksummed, memory-mapped.
 
-Layout: 8 bytes of magic, u32 version, u32 header length (both little endian), SHA-256 of the header,
-the header as JSON, then the arrays at multiples of 64 bytes. The header holds each array's dtype,
-shape, offset and SHA-256, so that the digest of the header stands for the whole file.
+Layout: 8 bytes of magic, u32 version, u32 header length (both little endian), SHA-256 of the header, the
+header as JSON, then the arrays at multiples of 64 bytes. The header holds the dtype, shape, offset and
+SHA-256 of each array. So the header's digest identifies the whole file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ArrayFile:
 
 
 def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
-    """Write a file whole or not at all, flushed to disk before it gets its name. Returns the digest."""
+    """Writes a file atomically, flushed to disk before the rename. Returns the digest."""
     sections: list[dict[str, Any]] = []
     offset = 0
     flat = {name: np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("<")) for name, a in arrays.items()}
@@ -72,9 +72,9 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> s
 
 
 def read(path: Path, *, verify: bool = True) -> ArrayFile:
-    """Map a file and check it.
+    """Maps a file and checks it.
 
-    ``verify`` reads every byte against its checksum; without it only the header and the length are
+    ``verify`` checks every byte against its checksum. Without it only the header and the length are
     checked. Raises BankError when the file is missing, foreign, torn, damaged or of another version.
     """
     try:
@@ -119,14 +119,14 @@ def _section(path: Path, mapped: Array, base: int, total: int, section: Any, ver
             digest.update(raw[start : start + _BLOCK].data)
         if digest.hexdigest() != section["sha256"]:
             raise BankError(f"{path}: section {name} is damaged (checksum differs)")
-    # A plain ndarray: every operation on a memmap subclass pays for __array_finalize__.
+    # A plain ndarray is faster: every operation on a memmap subclass calls __array_finalize__.
     return np.asarray(raw).view(np.ndarray).view(dtype).reshape(shape)
 
 
 def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Give ``path`` new content in one step: a reader sees the old file or the new one, whole.
+    """Replaces the content of ``path`` atomically. A reader sees the whole old file or the whole new one.
 
-    ``fill`` is called with a binary file. Nothing is left behind when it raises or is interrupted.
+    ``fill`` gets a binary file to write to. Nothing is left behind when it raises or is interrupted.
     """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:

@@ -1,9 +1,9 @@
 """A bank on disk: one manifest ``NAME.bank`` and the immutable segments that it names.
 
-Every change writes new segments first and then replaces the manifest in one step, so a reader sees
-the bank before or after the change and never between. Removing or disabling an entry only marks it in
-the manifest; ``compact`` writes what is left into one segment. Writers exclude each other by a lock
-file; readers need none.
+Every change first writes new segments and then replaces the manifest atomically. So a reader sees the bank
+before or after the change, never in between. Removing or disabling an entry only marks it in the manifest.
+``compact`` writes the remaining entries into one segment. Writers exclude each other by a lock file.
+Readers need no lock.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from edge.match.bank.segment_builder import SegmentBuilder
 from edge.match.entry import Entry, Footage
 
 COMPACT_AT = 8
-"""Segments beyond which adding more merges the small ones."""
+"""Number of segments above which an update merges the small ones."""
 _OPEN_TRIES = 5
 
 
 class Bank:
-    """A bank opened for reading and changing. Open it anew to see what other processes changed."""
+    """A bank opened for reading and changing. Reopen it to see the changes of other processes."""
 
     def __init__(
         self, path: Path, manifest: BankManifest, digest: str, segments: tuple[Segment, ...]
@@ -49,14 +49,15 @@ class Bank:
         self.path = path
         self.manifest = manifest
         self.digest = digest
-        """SHA-256 of the manifest, which names each segment by its digest: it stands for the whole."""
+        """SHA-256 of the manifest. It covers the segments too, because the manifest names them by digest."""
         self.segments = segments
         self.removed = tuple(frozenset(name.removed) for name in manifest.segments)
-        """Per segment the ids of the entries that are gone."""
+        """Ids of the removed entries, by segment."""
 
     @classmethod
     def create(cls, path: Path, info: BankInfo | None = None) -> Self:
-        """Make an empty bank at ``DIR/NAME`` or ``DIR/NAME.bank``; AlreadyExists when there is one."""
+        """Creates an empty bank at ``DIR/NAME`` or ``DIR/NAME.bank``. Raises AlreadyExists when there is
+        one."""
         path = bank_path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
@@ -67,10 +68,10 @@ class Bank:
 
     @classmethod
     def open(cls, path: Path, *, verify: bool = True, known: Iterable[Segment] = ()) -> Self:
-        """Open a bank; segments among ``known`` are taken over instead of being mapped again.
+        """Opens a bank. Segments among ``known`` are reused instead of mapped again.
 
-        Raises NotFound when there is none and BankError when a file is torn, foreign, damaged or of
-        another version.
+        Raises NotFound when there is no such bank, and BankError when a file is torn, foreign, damaged or
+        of another version.
         """
         path = bank_path(path)
         mapped = {s.digest: s for s in known}
@@ -98,7 +99,7 @@ class Bank:
         return self.manifest.info
 
     def entries(self) -> Iterator[tuple[Entry, bool]]:
-        """Every entry that is not removed, and whether it is enabled."""
+        """Yields every entry that is not removed, and whether it is enabled."""
         disabled = set(self.manifest.disabled)
         for segment, removed in zip(self.segments, self.removed, strict=True):
             for entry in segment.all_entries():
@@ -106,20 +107,20 @@ class Bank:
                     yield entry, entry.id not in disabled
 
     def has(self, entry_id: str) -> bool:
-        """Whether the bank has an entry of that id that is not removed."""
+        """Whether the bank has an entry with that id that is not removed."""
         return self._place(entry_id) is not None
 
     def footage(self) -> Iterator[Footage]:
-        """Every entry that is not removed, with its hashes."""
+        """Yields every entry that is not removed, with its hashes and sound."""
         for segment, removed in zip(self.segments, self.removed, strict=True):
             for item in segment.footage():
                 if item.entry.id not in removed:
                     yield item
 
     def add(self, items: Iterable[Footage]) -> int:
-        """Add footage, all of it or, when anything is wrong, none. Returns the number of entries added.
+        """Adds all of the footage, or none of it on an error. Returns the number of entries added.
 
-        AlreadyExists names the first entry whose id the bank already has.
+        Raises AlreadyExists, which names the first entry whose id the bank already has.
         """
         return self.update(items).added
 
@@ -131,13 +132,12 @@ class Bank:
         checkpoints: Callable[[], Mapping[str, str]] = dict,
         stage: Stage | None = None,
     ) -> Updated:
-        """Take in additions and withdrawals in their order, all of them visible in one step or none.
+        """Applies additions and withdrawals in order. Readers see all of them at once, or none.
 
-        ``checkpoints`` is asked when the changes are at their end, so that a feed's position is stored
-        together with what came before it. ``stage`` keeps what was taken in when this is interrupted, and
-        gives it back the next time. A withdrawal of an entry that is not there is no error; an update
-        that changes nothing leaves the bank as it is. An entry that goes takes its marks with it, disabled or
-        quarantined; one that is replaced keeps them.
+        ``checkpoints`` is called after the last change, so that the position of a feed is stored together
+        with its entries. ``stage`` keeps the progress of an interrupted update and restores it the next
+        time. Withdrawing an entry that does not exist is no error. An update without effect leaves the bank
+        unchanged. A removed entry loses its marks (disabled, quarantined). A replaced entry keeps them.
         """
         with self._changing():
             intake = BankUpdate(self.name, self.segments, self.removed, existing, self._write_part)
@@ -197,7 +197,7 @@ class Bank:
             (self.path.parent / file).unlink(missing_ok=True)
 
     def _marks_left(self, staged: Staged, parts: Sequence[Segment]) -> dict[str, tuple[str, ...]]:
-        """The marks of the bank without those of ids that go, or that come as something else."""
+        """Returns the bank's marks without those of removed ids that this update does not replace."""
         gone = {entry_id for ids in staged.gone for entry_id in ids}
 
         def stays(entry_id: str) -> bool:
@@ -214,11 +214,11 @@ class Bank:
         }
 
     def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
-        """Enable or disable entries; NotFound names the first id that is not there."""
+        """Enables or disables entries. Raises NotFound, which names the first missing id."""
         self._mark("disabled", ids, not enabled)
 
     def set_quarantined(self, ids: Iterable[str], quarantined: bool) -> None:
-        """Quarantine entries or release them; NotFound names the first id that is not there."""
+        """Quarantines entries or releases them. Raises NotFound, which names the first missing id."""
         self._mark("quarantined", ids, quarantined)
 
     def _mark(self, mark: Literal["disabled", "quarantined"], ids: Iterable[str], on: bool) -> None:
@@ -228,20 +228,20 @@ class Bank:
             self._commit({mark: _marked(f"bank.{mark}", marked | wanted if on else marked - wanted)})
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Remove entries; NotFound names the first id that is not there."""
+        """Removes entries. Raises NotFound, which names the first missing id."""
         wanted = self._known(ids)
         self.update(Withdrawal(entry_id) for entry_id in sorted(wanted))
 
     def change(self, info: BankInfo) -> None:
-        """Replace what operators say about the bank."""
+        """Replaces the settings that operators make for the bank."""
         with self._changing():
             self._commit({"info": info})
 
     def compact(self) -> None:
-        """Write what is left into one segment, and drop the old ones.
+        """Writes the remaining entries into one segment and deletes the old segments.
 
-        Running gates keep what they have mapped until they reload. Ten million hashes take half a
-        minute and 3 GB; adding merges small segments by itself.
+        Running gates keep the old mappings until they reload. Ten million hashes take half a minute and 3
+        GB. Updates merge small segments by themselves.
         """
         with self._changing():
             self._merge(self.segments)
@@ -254,7 +254,7 @@ class Bank:
         return wanted
 
     def _place(self, entry_id: str) -> int | None:
-        """Which segment has the entry."""
+        """Returns the index of the segment that has the entry."""
         for place, (segment, removed) in enumerate(zip(self.segments, self.removed, strict=True)):
             if entry_id not in removed and segment.find(entry_id) is not None:
                 return place
@@ -262,7 +262,7 @@ class Bank:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold the writers' lock, on the newest state; a change that fails leaves no segment behind."""
+        """Holds the writers' lock on the newest state. A failed change leaves no segment behind."""
         with _locked(self.path):
             self._take(type(self).open(self.path, known=self.segments))
             before = {segment.path for segment in self.segments}
@@ -286,7 +286,7 @@ class Bank:
         return name
 
     def _write_part(self, builder: SegmentBuilder) -> tuple[SegmentName, Segment]:
-        """A part of an update: under a name that nothing else has, also not what an interruption left."""
+        """Writes a part of an update under a unique name. Leftovers of an interruption have other names."""
         return self._written(
             builder, f"{self.name}-{self.manifest.generation + 1:06d}-{secrets.token_hex(4)}.seg"
         )
@@ -298,7 +298,7 @@ class Bank:
         return name, segment
 
     def _merge(self, old: Sequence[Segment]) -> None:
-        """Replace segments by one that holds what is left of them."""
+        """Replaces segments by one with their remaining entries."""
         out = {s.path: removed for s, removed in zip(self.segments, self.removed, strict=True)}
         builder = _left_of(old, [out[segment.path] for segment in old])
         files = {segment.path.name for segment in old}
@@ -319,7 +319,7 @@ class Bank:
 
 
 def _left_of(segments: Sequence[Segment], gone: Sequence[frozenset[str]]) -> SegmentBuilder:
-    """What segments hold without the entries that are gone, each entry once."""
+    """Collects the entries of segments without the removed ones, each once."""
     builder = SegmentBuilder()
     plain = all(segment.plain for segment in segments)
     for segment, ids in zip(segments, gone, strict=True):
@@ -333,13 +333,16 @@ def _left_of(segments: Sequence[Segment], gone: Sequence[frozenset[str]]) -> Seg
 
 
 def _content_digest(manifest: BankManifest) -> str:
-    """Of the entries alone, whatever operators say about them."""
+    """Returns a digest of the entries alone, without the operators' settings."""
     names = [name.model_dump(mode="json") for name in manifest.segments]
     return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
 
 
 def _small_ones(segments: Sequence[Segment]) -> Sequence[Segment]:
-    """All but the largest, until together they are half of it: each hash is rewritten few times."""
+    """Returns all but the largest segment. Once these hold half as many hashes as it, returns all.
+
+    So each hash is rewritten only a few times.
+    """
     ordered = sorted(segments, key=lambda s: s.hashes)
     small, largest = ordered[:-1], ordered[-1]
     return ordered if sum(s.hashes for s in small) * 2 >= largest.hashes else small

@@ -1,4 +1,4 @@
-"""The banks of a directory as they were at one moment: read whole, then only looked into."""
+"""The banks of a directory as they were at one moment. They are read whole and then never change."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from edge.match.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRu
 from edge.match.index.hamming import Codes
 
 MAX_CANDIDATES = 64
-"""References of one code, and candidates of one frame."""
+"""Most references of one code, and most candidates of one frame."""
 MAX_LOOKED_AT = 512
-"""Codes within the radius whose entries are looked up, nearest first."""
+"""Most codes within the radius whose entries are read, nearest first."""
 
 Stamp = tuple[tuple[str, int, int, int], ...]
-"""Name, inode, size and time of change of each manifest: differs when a bank was changed."""
+"""Name, inode, size and mtime of each manifest. It differs after a bank has changed."""
 
 
 class OpenBank:
-    """A bank with what its manifest switches off, ready for queries."""
+    """A bank that is ready for queries, with the entries that its manifest switches off."""
 
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
@@ -38,7 +38,7 @@ class OpenBank:
         return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
 
     def candidates(self, code: Codes, change: str, radius: int, quality: int) -> tuple[list[Candidate], bool]:
-        """What lies within ``radius`` of one code (4,), and whether a bound was hit on the way."""
+        """Returns the candidates within ``radius`` of one code (4,), and whether a bound was hit."""
         found: list[Candidate] = []
         cut_short = False
         for segment, off in zip(self.bank.segments, self._off, strict=True):
@@ -56,7 +56,8 @@ class OpenBank:
         return found, cut_short
 
     def sounds(self, live: Items, new: int) -> tuple[list[AudioCandidate], bool]:
-        """Known sound that the newest ``new`` of live items end, and whether a bound was hit on the way."""
+        """Returns the known sound that ends with one of the newest ``new`` live items, and whether a bound
+        was hit."""
         found: list[AudioCandidate] = []
         cut_short = False
         for segment, off in zip(self.bank.segments, self._off, strict=True):
@@ -112,11 +113,12 @@ class BankSet:
     banks: tuple[OpenBank, ...] = ()
     stamp: Stamp = ()
     digest: str = ""
-    """SHA-256 over the digests of the banks; empty when there is none."""
+    """SHA-256 over the digests of the banks. Empty without banks."""
     kinds: frozenset[Variant] = frozenset()
-    """The kinds of variants in them."""
+    """Variants that the banks contain."""
     unreadable: tuple[str, ...] = ()
-    """Why banks are left out, or in use as they were before: one text a bank, or one of the directory."""
+    """Errors of banks that are left out or still in use in their old state. One text per bank, or one for
+    the directory."""
 
     @property
     def hashes(self) -> int:
@@ -124,7 +126,7 @@ class BankSet:
 
     @property
     def has_sound(self) -> bool:
-        """Whether any entry of them has known sound."""
+        """Whether any entry has sound."""
         return any(s.sound is not None for opened in self.banks for s in opened.bank.segments)
 
     @property
@@ -132,14 +134,14 @@ class BankSet:
         return frozenset(opened.bank.name for opened in self.banks)
 
     def read_anew(self, directory: Path | None, stamp: Stamp, *, strict: bool) -> BankSet:
-        """The directory as it is now; segments that are open already are not read again.
+        """Reads the directory as it is now. Segments that are already open are not read again.
 
-        ``stamp``: taken before, so that what changes meanwhile is seen the next time. Reads and checks
-        every byte of new segments: about a second per GB.
+        ``stamp`` is taken before the read, so that the next call sees changes during it. New segments are
+        read and checked byte by byte, about a second per GB.
 
-        A bank that cannot be read must not cost the others: it stays as it was before, or is left out if it
-        was not there; and a directory that cannot be read, or has gone while banks of it are in use, leaves
-        all as they were. ``strict`` raises BankError instead.
+        A bank that cannot be read must not affect the others. It stays in its old state, or is left out if
+        it is new. All banks stay as they were when the directory cannot be read, or is gone while its banks
+        are in use. ``strict`` raises BankError instead.
         """
         try:
             paths = self._paths(directory)
@@ -175,7 +177,8 @@ class BankSet:
 
 
 def stamp_of(directory: Path | None) -> Stamp:
-    """Costs one ``stat`` a bank. Never raises: what cannot be looked at has a stamp of its own."""
+    """Returns the stamp of a directory for one ``stat`` per bank. Never raises: an error is part of the
+    stamp."""
     if directory is None:
         return ()
     stamps = []
@@ -196,5 +199,5 @@ def stamp_of(directory: Path | None) -> Stamp:
 
 
 def sampling_fraction(entry_id: str) -> float:
-    """A number in [0, 1) that an id always gets."""
+    """Returns a number in [0, 1) that depends only on the id."""
     return int.from_bytes(hashlib.blake2b(entry_id.encode(), digest_size=6).digest()) / 2**48

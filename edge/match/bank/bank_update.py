@@ -1,7 +1,7 @@
-"""Changes on their way into a bank: new footage in segments that no reader sees yet, marks for what is gone.
+"""Stages changes of a bank: new footage in segments that no reader sees yet, and marks for removed entries.
 
-Memory stays bounded however long a list is: every half a million hashes become a segment on disk. The
-bank's manifest names none of them before the end, so that a reader sees all of a change or nothing.
+Memory is bounded for lists of any length: every half a million hashes become a segment on disk. The bank's
+manifest names these segments only at the end. So a reader sees all of a change or nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from edge.match.entry import Footage
 from edge.match.index.hamming import codes_of
 
 CHUNK_HASHES = 1 << 19
-"""Hashes after which what was taken in goes to disk."""
+"""Number of hashes after which the changes are flushed to disk."""
 
 
 class Existing(StrEnum):
-    """What an update does with an entry that the bank has already."""
+    """How an update treats an entry that the bank already has."""
 
     REFUSE = "refuse"
     SKIP = "skip"
@@ -34,7 +34,7 @@ class Existing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """An entry that its source has taken back."""
+    """An entry that its source has withdrawn."""
 
     entry_id: str
 
@@ -44,46 +44,47 @@ Change = Footage | Withdrawal
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """What an update did, in entries."""
+    """The result of an update, in numbers of entries."""
 
     added: int = 0
     replaced: int = 0
     skipped: int = 0
-    """The bank had them already."""
+    """Entries that the bank already had."""
     removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Changes taken in so far, all of them on disk and none of them visible."""
+    """The changes so far. All are on disk and none is visible."""
 
     names: tuple[SegmentName, ...]
     gone: tuple[tuple[str, ...], ...]
-    """Per segment that the bank had before, the ids that are gone."""
+    """Ids removed by the update, for each segment that the bank had before."""
     updated: Updated
 
 
 class Stage(Protocol):
-    """Where an update keeps how far it got, so that it can go on after an interruption."""
+    """Keeps the progress of an update, so that it can resume after an interruption."""
 
     def restore(self, base: str) -> tuple[Staged, list[Segment]] | None:
-        """What was kept, with its segments, when it was built on ``base`` and can be gone on with.
+        """Returns the kept progress and its segments, if it was built on ``base`` and can be resumed.
 
-        Called before the first change is asked for, which then has to be the first one not yet in it.
+        It is called before the first change is read. Reading must then start after the changes that are kept.
         """
         ...
 
     def save(self, base: str, staged: Staged) -> None:
-        """Keep what was taken in up to the change that was asked for last."""
+        """Keeps the progress up to the change that was read last."""
         ...
 
     def clear(self) -> None:
-        """The update is visible; forget it."""
+        """Forgets the progress, because the update is visible."""
         ...
 
 
 class BankUpdate:
-    """Takes changes in, in their order. ``write`` makes a segment file, which it names and opens."""
+    """Stages changes in order. ``write`` writes a segment file and returns its name and the opened
+    segment."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class BankUpdate:
         self._removed = tuple(removed)
         self._names: list[SegmentName] = []
         self._plain: dict[bytes, None] = {}
-        """Hashes named by nothing else, which are looked up in the bank all at once."""
+        """Hashes of plain entries. They are looked up in the bank all at once."""
         self._builder = SegmentBuilder()
         self._ids: set[str] = set()
         self._gone_anew: set[str] = set()
@@ -115,7 +116,7 @@ class BankUpdate:
 
     @property
     def staged(self) -> Staged:
-        """What has been flushed."""
+        """The flushed changes."""
         names = [
             name.model_copy(update={"removed": tuple(sorted(ids))})
             for name, ids in zip(self._names, self._gone[self._old :], strict=True)
@@ -128,11 +129,11 @@ class BankUpdate:
 
     @property
     def new_segments(self) -> Sequence[Segment]:
-        """The flushed ones, as ``staged`` names them."""
+        """The flushed segments, in the order of ``staged.names``."""
         return self._segments[self._old :]
 
     def restore(self, staged: Staged, segments: Sequence[Segment]) -> None:
-        """Go on from what an earlier intake had flushed; before the first change."""
+        """Resumes from the flushed changes of an earlier update. Call it before the first change."""
         self._segments += segments
         self._names += staged.names
         for ids, gone in zip(self._gone, staged.gone, strict=False):
@@ -141,7 +142,7 @@ class BankUpdate:
         self.updated = staged.updated
 
     def take(self, change: Change) -> None:
-        """One change; AlreadyExists when the bank has the entry and is to refuse it."""
+        """Stages one change. Raises AlreadyExists when the bank has the entry and ``existing`` is REFUSE."""
         self._changes += 1
         if isinstance(change, Withdrawal):
             self._withdraw(change.entry_id)
@@ -155,7 +156,7 @@ class BankUpdate:
             self._add(change)
 
     def flush(self) -> None:
-        """Write what has been taken in since the last time as one segment."""
+        """Writes the changes since the last flush as one segment."""
         self._changes = 0
         self._look_up_plain()
         if self._plain:
@@ -209,14 +210,14 @@ class BankUpdate:
         self._builder.add(change)
 
     def _place(self, entry_id: str) -> int | None:
-        """Which segment has the entry."""
+        """Returns the index of the segment that has the entry."""
         for place, (segment, gone) in enumerate(zip(self._segments, self._gone, strict=True)):
             if entry_id not in gone and segment.find(entry_id) is not None:
                 return place
         return None
 
     def _look_up_plain(self) -> None:
-        """Leave out the plain hashes that are entries already."""
+        """Drops the plain hashes that are already entries."""
         if not self._plain or not self._segments:
             return
         codes = codes_of(b"".join(self._plain))

@@ -1,4 +1,4 @@
-"""The entries of a segment as they are on disk: a JSON object each, read when it is asked for."""
+"""The entries of a segment on disk. Each is a JSON object and is parsed on demand."""
 
 from __future__ import annotations
 
@@ -14,33 +14,41 @@ from edge.match.bank.segment_builder import ENTRY_FIELDS
 from edge.match.entry import Entry, EntryKind
 
 _MAX_PARSED = 1024
-"""Emptied when it is full, by hand: an order of use would cost on the path of every query."""
+"""Most parsed entries that are kept. A full cache is cleared: keeping an LRU order would slow every query."""
 
 log = logging.getLogger(__name__)
-"""Of the standard library: where nobody has set logging up, as in a command, its lines go to stderr."""
+"""A logger of the standard library. In commands, which set up no logging, its lines go to stderr."""
 
 
 class EntryTable:
-    """``first``: where each one begins in ``text``, uint64 ``(n + 1,)``; in order and inside it."""
+    """Reads the entries of one segment by number.
+
+    ``first`` holds the offset of each entry in ``text``, uint64 ``(n + 1,)``. The offsets must be ascending
+    and inside ``text``.
+    """
 
     def __init__(self, path: Path, first: npt.NDArray[np.uint64], text: npt.NDArray[np.uint8]) -> None:
         self._path = path
         self._first = first
         self._text = text
         self._parsed: dict[int, Entry | str] = {}
-        """Read of late, or what is wrong: a frame of known footage has hundreds of references to one."""
+        """Recent entries, or their errors. A frame of known footage has hundreds of references to one
+        entry."""
         self._said = False
 
     def read(self, number: int) -> Entry:
-        """BankError where it does not keep the format, or is of a kind that this version does not know."""
+        """Returns an entry. Raises BankError where its format is wrong or this version does not know its
+        kind."""
         found = self._get(number)
         if isinstance(found, str):
             raise BankError(found)
         return found
 
     def find(self, number: int) -> Entry | None:
-        """The same for a query, which an entry that cannot be read must not end: None, and one line of log
-        for the first of them."""
+        """Returns an entry for a query. An unreadable entry must not end the query, so it returns None.
+
+        The first unreadable entry is logged.
+        """
         found = self._get(number)
         if not isinstance(found, str):
             return found

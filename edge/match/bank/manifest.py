@@ -1,6 +1,6 @@
-"""A bank's manifest: what operators say about it, the segments it is made of, what is marked.
+"""A bank's manifest: the operators' settings, the list of segments, and the marked entries.
 
-JSON with a checksum over its content; replaced in one step with every change.
+It is JSON with a checksum over its content. Every change replaces it atomically.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Model(BaseModel):
 
 
 class BankInfo(_Model):
-    """What operators say about a bank."""
+    """The settings that operators make for a bank."""
 
     opinion: BankPurpose = BankPurpose.VIOLATING
     severity: BankSeverity = BankSeverity.HIGH
@@ -62,7 +62,7 @@ class SegmentName(_Model):
     hashes: Annotated[int, Field(ge=0)]
     entries: Annotated[int, Field(ge=0)]
     removed: Ids = ()
-    """Entries of this segment that are gone; another segment may have the id anew."""
+    """Removed entries of this segment. Another segment may have a new entry with the same id."""
 
 
 class BankManifest(_Model):
@@ -72,13 +72,13 @@ class BankManifest(_Model):
     segments: tuple[SegmentName, ...] = Field((), max_length=MAX_SEGMENTS)
     disabled: Ids = ()
     quarantined: Ids = ()
-    """Runaway entries: a match asks for a person, not for a cut."""
+    """Runaway entries. A match with one asks for a review, not for a cut."""
     checkpoints: dict[Annotated[str, Field(max_length=256)], Text] = Field({}, max_length=256)
-    """How far each import source has been taken in."""
+    """How far each import source has been read."""
 
     @property
     def entries(self) -> int:
-        """Entries that are not removed; those disabled count."""
+        """Number of entries that are not removed. Disabled entries count."""
         return sum(s.entries - len(s.removed) for s in self.segments)
 
     @property
@@ -87,7 +87,7 @@ class BankManifest(_Model):
 
 
 def bank_info(**fields: Any) -> BankInfo:
-    """What operators say, checked; InvalidInput names the first field that is wrong."""
+    """Returns validated settings. Raises InvalidInput, which names the first wrong field."""
     try:
         return BankInfo.model_validate(fields)
     except ValidationError as error:
@@ -96,7 +96,7 @@ def bank_info(**fields: Any) -> BankInfo:
 
 
 def bank_path(path: Path) -> Path:
-    """``DIR/NAME.bank`` of ``DIR/NAME``; InvalidInput when the name is not one."""
+    """Returns ``DIR/NAME.bank`` for ``DIR/NAME``. Raises InvalidInput for an invalid name."""
     name = path.name.removesuffix(SUFFIX)
     if not _NAME.fullmatch(name):
         raise InvalidInput("bank name", f"{name[:80]!r}: 1 to 64 of a-z 0-9 . _ -, starting with a-z or 0-9")
@@ -104,8 +104,10 @@ def bank_path(path: Path) -> Path:
 
 
 def bank_files(directory: Path) -> list[Path]:
-    """The manifests in a directory, by name; none where there is no such directory. BankError when it cannot
-    be read."""
+    """Returns the manifests in a directory, sorted by name. Empty where there is no such directory.
+
+    Raises BankError when the directory cannot be read.
+    """
     try:
         with os.scandir(directory) as found:
             return sorted(
@@ -118,7 +120,10 @@ def bank_files(directory: Path) -> list[Path]:
 
 
 def read_manifest(path: Path) -> tuple[BankManifest, str]:
-    """A manifest and its digest; NotFound, or BankError when it is torn, foreign or of another version."""
+    """Returns a manifest and its digest.
+
+    Raises NotFound, and BankError when the manifest is torn, foreign or of another version.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_MANIFEST_BYTES + 1)

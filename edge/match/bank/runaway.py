@@ -1,7 +1,7 @@
-"""Runaway entries: one entry that suddenly matches many streams is more likely wrong than a wave.
+"""Finds runaway entries: a bank entry that suddenly matches many streams is probably wrong. Pure.
 
-A test card, a logo or a game's loading screen that got into a bank would cut everyone who shows it.
-Pure; the supervisor, which alone sees all streams, feeds it with every match that counts.
+A test card, a logo or a game's loading screen in a bank would cut everyone who shows it. Only the
+supervisor sees all streams. It feeds the guard with every match that counts.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from cachetools import LRUCache
 
 WINDOW_MS = 600_000
 MAX_ENTRIES = 10_000
-"""Entries watched at a time; the ones not seen for longest are forgotten first."""
+"""Most entries watched at a time. The least recently matched are forgotten first."""
 
 
 class RunawayGuard:
-    """Counts, per entry, the distinct streams that matched it within ten minutes."""
+    """Counts for each entry the distinct streams that matched it within ten minutes."""
 
     def __init__(self, window_ms: int = WINDOW_MS) -> None:
         self._window_ms = window_ms
         self._seen: LRUCache[tuple[str, str], deque[tuple[float, str]]] = LRUCache(MAX_ENTRIES)
 
     def observe(self, now_ms: float, bank: str, entry: str, stream: str, limit: int) -> bool:
-        """Take in a match that counts; whether it is the one with which the entry passes its limit.
+        """Takes a match that counts. Returns whether the entry exceeds its limit with this match.
 
-        ``limit``: the bank's ``runaway_streams``; 0 means that its entries never run away.
+        ``limit`` is the bank's ``runaway_streams``. With 0 its entries never run away.
         """
         if limit <= 0:
             return False

@@ -1,8 +1,8 @@
-"""An immutable part of a bank: unique codes, and for each the places in known footage that have it.
+"""An immutable part of a bank: unique codes, and for each code its places in known footage.
 
-Codes are stored once however many frames share them; every reference names entry, time, span and
-variant. A segment of single images that are named by nothing but their hash (a plain PDQ list) stores
-the codes alone.
+A code is stored once, however many frames share it. Every reference gives entry, time, span, quality and
+variant. A plain segment holds single images whose hash is their only name (a plain PDQ list). It stores the
+codes alone.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from edge.match.index.hamming import Codes, Hits, codes_of, scan
 from edge.match.pdq.hasher import HASH_BYTES
 
 MAX_REFS_PER_CODE = 1024
-"""References of one code that a query looks at; a code shared by more says nothing new."""
+"""Most references of one code that a query reads. Further ones add nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One place that has a code."""
+    """One place in known footage that has a code."""
 
     entry: Entry
     run: HashRun
 
 
 class Segment:
-    """An opened segment; its arrays are shared, read-only mappings."""
+    """An opened segment. Its arrays are shared, read-only mappings."""
 
     def __init__(self, path: Path, content: array_file.ArrayFile, *, verify: bool = True) -> None:
         self.path = path
@@ -53,11 +53,11 @@ class Segment:
             raise BankError(f"{path}: codes have the shape {self._codes.shape}")
         self._index = _open_index(path, content, self._codes, verify)
         self.plain = "ref_first" not in a
-        """Whether it holds single images alone that are named by nothing but their hash."""
+        """Whether it holds only single images whose hash is their only name."""
         self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
-        """The kinds of variants that it holds."""
+        """Variants that it contains."""
         self.sound: AudioIndex | None = None
-        """Known sound; None where no entry has any."""
+        """Known sound. None where no entry has sound."""
         if not self.plain:
             self._first = _array(path, a, "ref_first", np.uint32)
             self._ref_entry = _array(path, a, "ref_entry", np.uint32)
@@ -79,11 +79,11 @@ class Segment:
 
     @classmethod
     def open(cls, path: Path, *, verify: bool = True) -> Segment:
-        """Map and check a segment; BankError when it is not whole."""
+        """Maps and checks a segment. Raises BankError when it is torn or damaged."""
         return cls(path, array_file.read(path, verify=verify), verify=verify)
 
     def __len__(self) -> int:
-        """Unique codes."""
+        """Returns the number of unique codes."""
         return len(self._codes)
 
     @property
@@ -91,14 +91,13 @@ class Segment:
         return self._codes
 
     def search(self, query: Codes, radius: int) -> Hits:
-        """Codes within ``radius`` of one code (4,)."""
+        """Returns the codes within ``radius`` of one code (4,)."""
         if self._index is None:
             return scan(self._codes, query, radius)
         return self._index.search(query, radius)
 
     def references(self, position: int) -> Iterator[Reference]:
-        """The places that have the code at ``position``, at most 1,024; those of entries that cannot be read
-        are left out."""
+        """Yields at most 1,024 places that have the code at ``position``. Unreadable entries are left out."""
         bits = self._codes[position].tobytes()
         if self.plain:
             yield Reference(plain_entry(bits), HashRun(bits))
@@ -110,7 +109,7 @@ class Segment:
                 yield Reference(entry, self._run(ref, bits))
 
     def find(self, entry_id: str) -> Entry | None:
-        """The entry with that id, in logarithmic time."""
+        """Returns the entry with that id, or None, in logarithmic time."""
         if self.plain:
             bits = plain_bits(entry_id)
             return plain_entry(bits) if bits is not None and self._row(bits) is not None else None
@@ -124,13 +123,13 @@ class Segment:
         return None
 
     def _row(self, bits: bytes) -> int | None:
-        """Where a code is."""
+        """Returns the row of a code, or None."""
         wanted = codes_of(bits)[0].tolist()
         place = bisect_left(range(len(self._codes)), wanted, key=lambda i: self._codes[i].tolist())
         return place if place < len(self._codes) and self._codes[place].tolist() == wanted else None
 
     def entries_named(self, codes: Codes) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which of the codes (n, 4), written in hexadecimal, are ids of entries."""
+        """Whether each code (n, 4), written in hexadecimal, is the id of an entry. Bool ``(n,)``."""
         found = np.zeros(len(codes), dtype=bool)
         if self.plain:
             first = np.searchsorted(self._codes[:, 0], codes[:, 0], "left")
@@ -145,7 +144,7 @@ class Segment:
         return found
 
     def left_of_plain(self, gone: Iterable[str]) -> bytes:
-        """The hashes of a plain segment, 32 bytes each, without the entries that are gone."""
+        """Returns the hashes of a plain segment, 32 bytes each, without the removed entries."""
         keep = np.ones(len(self._codes), dtype=bool)
         for entry_id in gone:
             if (bits := plain_bits(entry_id)) is not None and (place := self._row(bits)) is not None:
@@ -153,12 +152,12 @@ class Segment:
         return self._codes[keep].tobytes() if not keep.all() else self._codes.tobytes()
 
     def all_entries(self) -> Iterator[Entry]:
-        """Every entry, without its hashes."""
+        """Yields every entry without its hashes."""
         for number in range(self.entries):
             yield self._entry(number)
 
     def footage(self) -> Iterator[Footage]:
-        """Every entry with its hashes in order of time."""
+        """Yields every entry with its hashes in order of time and its sound."""
         if self.plain:
             for position in range(len(self._codes)):
                 ref = next(self.references(position))
@@ -174,8 +173,10 @@ class Segment:
             yield Footage(self._entry(number), runs, sound)
 
     def entry(self, number: int) -> Entry:
-        """The entry at ``number``, as ``sound`` counts them; BankError when it cannot be read, which none is
-        that ``sound`` finds."""
+        """Returns the entry at ``number``, as ``sound`` counts them.
+
+        Raises BankError when it cannot be read. ``sound`` finds no such entries.
+        """
         return self._entry(number)
 
     def _run(self, ref: int, bits: bytes) -> HashRun:
@@ -193,7 +194,7 @@ class Segment:
         return self._table.read(number)
 
     def _check(self, path: Path) -> None:
-        """Every index that a query follows stays inside its array, also in a file made to hurt."""
+        """Checks that every index that a query follows stays inside its array, even in a hostile file."""
         refs = len(self._ref_entry)
         good = len(self._entry_key) == len(self._entry_of_key) == self.entries
         same = {len(self._ref_start), len(self._ref_span), len(self._ref_quality), len(self._ref_variant)}
@@ -215,7 +216,7 @@ class Segment:
 
 
 def open_segment(path: Path, name: SegmentName, *, verify: bool = True) -> Segment:
-    """The segment that a manifest names; BankError when it is not whole or another one."""
+    """Opens the segment that a manifest names. Raises BankError when it is torn, damaged or another one."""
     segment = Segment.open(path, verify=verify)
     if segment.digest != name.digest:
         raise BankError(f"{path}: not the segment that the manifest names (digest differs)")

@@ -1,4 +1,4 @@
-"""Footage on its way into a segment file."""
+"""Builds a segment file from footage."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class SegmentBuilder:
         self._quality = bytearray()
         self._variant = bytearray()
         self._entries: list[bytes] | None = None
-        """None while every entry is named by its hash alone."""
+        """None while the hash of every entry is its only name."""
         self._keys = array("Q")
         self._sounds: dict[int, AudioPrint] = {}
-        """By number of the entry."""
+        """Sounds by entry number."""
 
     def __len__(self) -> int:
-        """Hashes so far."""
+        """Returns the number of hashes so far."""
         return len(self._entry)
 
     @property
@@ -52,9 +52,10 @@ class SegmentBuilder:
         return len(self) if self._entries is None else len(self._entries)
 
     def add(self, footage: Footage) -> None:
-        """Add one entry with its hashes; LimitExceeded when the segment would hold over 2²⁶.
+        """Adds one entry with its hashes and sound.
 
-        The caller sees to it that no id comes twice; hashes that are named by nothing else may.
+        The caller ensures that no id is added twice. Plain entries may repeat. Raises InvalidInput for an
+        entry without hashes and sound, and LimitExceeded when the segment would hold over 2²⁶ hashes.
         """
         if not footage.hashes and footage.sound is None:
             raise InvalidInput(f"entry {footage.entry.id!r}", "has neither hashes nor sound")
@@ -78,13 +79,13 @@ class SegmentBuilder:
             self._keys.append(entry_key(footage.entry.id))
 
     def add_image(self, bits: bytes) -> None:
-        """Add a single image that is named by nothing but its hash."""
+        """Adds a single image whose hash is its only name."""
         self.add(Footage(plain_entry(bits), (HashRun(bits),)))
 
     def add_plain(self, hashes: bytes) -> None:
-        """Add single images that are named by nothing but their hash, 32 bytes each, many at once.
+        """Adds many single images at once whose hash is their only name, 32 bytes each.
 
-        Only while nothing else has been added.
+        Raises InvalidInput when other footage was added before, and LimitExceeded as ``add`` does.
         """
         count, rest = divmod(len(hashes), HASH_BYTES)
         if rest or self._entries is not None:
@@ -104,7 +105,7 @@ class SegmentBuilder:
             yield bytes(self._codes[start : start + HASH_BYTES])
 
     def write(self, path: Path) -> str:
-        """Write the segment; returns its digest."""
+        """Writes the segment. Returns its digest."""
         codes = codes_of(bytes(self._codes))
         unique, inverse = unique_codes(codes)
         arrays: dict[str, Any] = {"codes": unique}
@@ -136,7 +137,7 @@ class SegmentBuilder:
 
 
 def unique_codes(codes: Codes) -> tuple[Codes, np.ndarray[Any, np.dtype[np.intp]]]:
-    """Distinct rows in a fixed order, and for each row of ``codes`` its place among them."""
+    """Returns the distinct rows in a fixed order, and for each row of ``codes`` its index among them."""
     order = np.lexsort(codes.T[::-1])
     ordered = codes[order]
     new = np.ones(len(codes), dtype=bool)
@@ -147,7 +148,7 @@ def unique_codes(codes: Codes) -> tuple[Codes, np.ndarray[Any, np.dtype[np.intp]
 
 
 def write_segment(path: Path, footage: Iterable[Footage]) -> str:
-    """Write footage as one segment; returns its digest."""
+    """Writes footage as one segment. Returns its digest."""
     builder = SegmentBuilder()
     for item in footage:
         builder.add(item)
@@ -163,12 +164,12 @@ def entry_key(entry_id: str) -> int:
 
 
 def plain_bits(entry_id: str) -> bytes | None:
-    """The hash that an id of a plain entry is; None for another id."""
+    """Returns the hash that a plain entry's id stands for. None for another id."""
     return bytes.fromhex(entry_id) if _PLAIN_ID.fullmatch(entry_id) else None
 
 
 def is_plain(footage: Footage) -> bool:
-    """Whether it is a single image that is named by nothing but its hash."""
+    """Whether the footage is a single image whose hash is its only name."""
     hashes = footage.hashes
     return len(hashes) == 1 and footage == Footage(plain_entry(hashes[0].bits), (HashRun(hashes[0].bits),))
 
