@@ -71,7 +71,9 @@ class Gate:
         connectors: Mapping[str, Connector],
         telemetry: Telemetry,
         clock: Clock,
+        pool: WorkerPool | None = None,
     ) -> None:
+        """``pool``: None for worker processes of its own."""
         self.settings = settings
         self.clock = clock
         self.ledger = ledger
@@ -79,7 +81,7 @@ class Gate:
         self._stream_journal = StreamJournal(settings.data_dir / "streams.jsonl", frozenset(connectors))
         self._usage = UsageCounter(clock)
         self.registry = Registry(settings.limits.max_streams, self._stream_journal, self._usage)
-        self.pool = WorkerPool(settings.workers, worker_settings, clock)
+        self.pool = pool or WorkerPool(settings.workers, worker_settings, clock)
         self._context = context = Context(
             settings,
             telemetry,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import threading
 import zlib
@@ -18,7 +17,8 @@ import sqlalchemy as sa
 from edge.domain import PERMANENT_MS, Action, Incident, Review
 from edge.errors import LedgerUnavailable
 from edge.ladder import Sanction
-from edge.ledger import DurableLedger, Violation, records
+from edge.ledger import DurableLedger, records
+from edge.ledger.double import FailingLedger
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Violated, encode
 from edge.ledger.violations import make_violation
@@ -278,26 +278,19 @@ def test_whatever_the_database_raises_the_journal_takes_what_is_decided(
 
 
 def test_a_journal_that_was_half_brought_home_goes_on_behind_it(
-    store: Store, make_incident: MakeIncident, monkeypatch: pytest.MonkeyPatch
+    store: Store, make_incident: MakeIncident
 ) -> None:
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = FailingLedger.open(store.url, store.journal)
     with store.locked():
         made = [
             ledger.record_violation(make_incident(f"b{number}"), SANCTION, NOW).blocks for number in range(4)
         ]
-    adopt, calls = ledger.adopt_violation, itertools.count()
-
-    def interrupted(violation: Violation, sanction: Sanction) -> Violation:
-        if next(calls) == 2:
-            raise LedgerUnavailable("away again")
-        return adopt(violation, sanction)
-
-    monkeypatch.setattr(ledger, "adopt_violation", interrupted)
+    calls = ledger.fail("adopt_violation", None, None, LedgerUnavailable("away again"))
     with pytest.raises(LedgerUnavailable):
         ledger.reconcile()
     assert ledger.away
     assert ledger.reconcile() == tuple(block for blocks in made for block in blocks)
-    assert next(calls) == 5
+    assert len(calls) == 5
     assert not ledger.away
     assert ledger.audit_verify() == 4
     ledger.close()

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from edge.domain import Audio
 from edge.match import available
-from edge.match.audio.chromaprint import Items
-from edge.match.entry import AudioCandidate
+from edge.match.audio.double import RecordingLookup
 from edge.reasons import DegradedReason
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
 from tests.match.audio.sounds import heard_items, melody, write_clip
@@ -22,19 +21,6 @@ from tests.match.audio.sounds import heard_items, melody, write_clip
 pytestmark = pytest.mark.skipif(
     not available() and not os.environ.get("CI"), reason="needs Debian's libchromaprint1"
 )
-
-
-class AudioItems:
-    """Keeps what is looked up, and knows nothing."""
-
-    def __init__(self) -> None:
-        self.items: Items = np.empty(0, np.uint32)
-        self.longest = 0
-
-    def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
-        self.items = np.concatenate((self.items, live[len(live) - new :]))
-        self.longest = max(self.longest, len(live))
-        return ()
 
 
 def encoded(path: Path) -> Audio:
@@ -71,7 +57,7 @@ def test_every_codec_sounds_like_what_was_encoded(codec: str, suffix: str, tmp_p
         pytest.skip(f"the linked FFmpeg has no {codec}")
     samples = melody(1, 20)
     audio = encoded(write_clip(tmp_path / f"a.{suffix}", samples, picture=False, codec=codec))
-    heard = AudioItems()
+    heard = RecordingLookup()
     stream = StreamAudio(heard)
     for number, piece in enumerate(pieces(audio, 22)):
         assert stream.hear(piece, 500.0 * number) == ()
@@ -86,7 +72,7 @@ def test_every_codec_sounds_like_what_was_encoded(codec: str, suffix: str, tmp_p
 
 
 def test_a_gap_begins_anew(aac: Audio) -> None:
-    heard = AudioItems()
+    heard = RecordingLookup()
     stream = StreamAudio(heard)
     stream.hear(Audio(aac.codec, aac.extradata, aac.units[:300]), 0)
     before = len(heard.items)
@@ -96,7 +82,7 @@ def test_a_gap_begins_anew(aac: Audio) -> None:
 
 
 def test_sound_faster_than_any_encoder_is_left_out(aac: Audio) -> None:
-    stream = StreamAudio(AudioItems())
+    stream = StreamAudio(RecordingLookup())
     piece = Audio(aac.codec, aac.extradata, aac.units[:100])
     for _ in range(UNITS_AT_ONCE // 100 + 9):
         stream.hear(piece, 0)
@@ -108,7 +94,7 @@ def test_sound_faster_than_any_encoder_is_left_out(aac: Audio) -> None:
 
 
 def test_a_codec_that_changes_all_the_time_is_too_much(aac: Audio) -> None:
-    stream = StreamAudio(AudioItems())
+    stream = StreamAudio(RecordingLookup())
     for number in range(40):
         codec = ("aac", "mp3")[number % 2]
         stream.hear(Audio(codec, aac.extradata if codec == "aac" else b"", aac.units[:1]), 0)
@@ -122,7 +108,7 @@ def test_a_codec_that_changes_all_the_time_is_too_much(aac: Audio) -> None:
     units=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.binary(max_size=400)), max_size=60),
 )
 def test_nothing_raises(codec: str, extradata: bytes, units: list[tuple[int, bytes]]) -> None:
-    stream = StreamAudio(AudioItems())
+    stream = StreamAudio(RecordingLookup())
     for number in range(3):
         assert stream.hear(Audio(codec, extradata, tuple(units)), 1000.0 * number) == ()
     assert sum(stream.problems.values()) <= 1

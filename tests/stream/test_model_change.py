@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge.detect.double import ScriptedDetector
 from edge.domain import Action
 from edge.policy import CategoryPolicy, Policy, TierPolicy
 from edge.stream.pipeline import MODEL_WAIT_MS
 from edge.stream.synthetic import EncodedMedia, encode
-from tests.stream.conftest import ScriptedDetector
 
 if TYPE_CHECKING:
     from tests.stream.conftest import Watch, Watched

@@ -8,65 +8,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Publish, StreamId
-from edge.errors import WorkerLost
-from edge.ledger import DurableLedger
+from edge.ledger.double import FailingLedger
 from edge.policy import Policy
 from edge.servers.connector import CutAttempt, CutTarget
-from edge.supervise import gate as gate_module
 from edge.supervise.gate import Gate
 from edge.telemetry.recording import RecordingBackend
 from edge.telemetry.telemetry import Telemetry
+from edge.workers.double import RecordingPool
 from tests.workers.worker_settings import worker_settings
 
 SERVER = "pulled"
 PATIENCE_S = 30.0
-
-
-class Workers:
-    """In place of the pool."""
-
-    def __init__(self, *_: object) -> None:
-        self.told: list[tuple[str, worker_pb2.ToWorker]] = []
-        self.says: Callable[[worker_pb2.FromWorker], None] = lambda _: None
-        self.owned: set[str] = set()
-        self.full = False
-        self.restarts = 0
-
-    async def start(self, events: object) -> None:
-        pass
-
-    async def stop(self) -> None:
-        pass
-
-    def assign(self, stream_id: str) -> None:
-        self.owned.add(stream_id)
-
-    def release(self, stream_id: str) -> None:
-        self.owned.discard(stream_id)
-
-    def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
-        if stream_id not in self.owned:
-            raise WorkerLost(stream_id)
-        self.told.append((stream_id, command))
-        if command.HasField("save_evidence"):
-            incident_id = command.save_evidence.incident_id
-            saved = worker_pb2.EvidenceSaved(stream_id=stream_id, incident_id=incident_id, error="a double")
-            asyncio.get_running_loop().call_soon(self.says, worker_pb2.FromWorker(evidence_saved=saved))
-
-    def send_unit(self, stream_id: str, unit: object) -> None:
-        pass
-
-    def is_slow(self, stream_id: str) -> bool:
-        return False
-
-    def told_to(self, stream_id: str) -> list[str]:
-        return [str(command.WhichOneof("command")) for to, command in self.told if to == stream_id]
 
 
 class Server:
@@ -87,12 +43,19 @@ class Server:
 
 
 class Bench:
-    def __init__(self, gate: Gate, workers: Workers, server: Server, recorded: RecordingBackend) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        workers: RecordingPool,
+        server: Server,
+        recorded: RecordingBackend,
+        ledger: FailingLedger,
+    ) -> None:
         self.gate = gate
         self.recorded = recorded
         self.workers = workers
         self.server = server
-        self.ledger = gate.ledger
+        self.ledger = ledger
 
     async def admit(self, connection: str, name: str, broadcaster: str = "anna") -> Any:
         return await self.gate.admit(Publish(SERVER, connection, "live", name, broadcaster))
@@ -131,29 +94,28 @@ class Bench:
 @asynccontextmanager
 async def gate_without_workers(
     folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(gate_module, "WorkerPool", Workers)
     settings = Settings(data_dir=folder)
     settings.evidence.mkdir(parents=True)
     server, recorded = Server(), RecordingBackend()
-    ledger = DurableLedger.open(f"sqlite:///{folder / 'ledger.db'}", folder / "journal")
+    ledger = FailingLedger.open(f"sqlite:///{folder / 'ledger.db'}", folder / "journal")
+    clock, wanted = SystemClock(), worker_settings(settings.banks)
+    workers = RecordingPool(settings.workers, wanted, clock)
     gate = Gate(
         settings,
-        worker_settings(settings.banks),
+        wanted,
         ledger,
         policy or Policy(),
         {SERVER: server},
         telemetry or Telemetry(recorded),
-        SystemClock(),
+        clock,
+        workers,
     )
-    workers = gate.pool
-    assert isinstance(workers, Workers)
-    workers.says = gate._worker_events.on_worker_event
+    await workers.start(gate._worker_events)
     try:
-        yield Bench(gate, workers, server, recorded)
+        yield Bench(gate, workers, server, recorded, ledger)
     finally:
         await gate.stop()
         ledger.close()

@@ -28,10 +28,10 @@ def times_failed(bench: Bench, mode: FailureMode) -> int:
 @pytest.mark.parametrize("mode", [FailureMode.ALLOW, FailureMode.DENY])
 @pytest.mark.parametrize("judged", [False, True])
 async def test_a_stream_that_was_never_judged_is_one_that_the_gate_cannot_watch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: FailureMode, judged: bool
+    tmp_path: Path, mode: FailureMode, judged: bool
 ) -> None:
     policy = Policy(failure=FailurePolicy(on_gate_degraded=mode))
-    async with gate_without_workers(tmp_path, monkeypatch, policy) as bench:
+    async with gate_without_workers(tmp_path, policy) as bench:
         stream_id = await bench.watched()
         if judged:
             bench.judged(stream_id, Action.PASS)
@@ -45,15 +45,13 @@ async def test_a_stream_that_was_never_judged_is_one_that_the_gate_cannot_watch(
         bench.server.gone = True
 
 
-async def test_what_another_worker_has_judged_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_another_worker_has_judged_does_not_count(tmp_path: Path) -> None:
     policy = Policy(failure=FailurePolicy(on_gate_degraded=FailureMode.DENY))
-    async with gate_without_workers(tmp_path, monkeypatch, policy) as bench:
+    async with gate_without_workers(tmp_path, policy) as bench:
         stream_id = await bench.watched()
         bench.judged(stream_id, Action.PASS)
         bench.gate._worker_events.on_streams_lost((stream_id,), None)
-        await bench.until(lambda: bench.workers.told_to(stream_id).count("open_pull") == 2)
+        await bench.until(lambda: bench.workers.sent_to(stream_id).count("open_pull") == 2)
         blind(bench, stream_id)
         assert bench.gate.registry.get(stream_id).cutting
         bench.server.gone = True
@@ -68,9 +66,9 @@ async def test_what_another_worker_has_judged_does_not_count(
     ids=["on-blind", "shadow"],
 )
 async def test_a_stream_is_cut_once_and_not_in_shadow_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Policy, cut: bool, failed: int
+    tmp_path: Path, policy: Policy, cut: bool, failed: int
 ) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch, policy) as bench:
+    async with gate_without_workers(tmp_path, policy) as bench:
         stream_id = await bench.watched()
         blind(bench, stream_id)
         assert bench.gate.registry.get(stream_id).cutting == cut

@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edge.domain import Action
 from edge.supervise import enforcer as enforcement_module
-from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
+from tests.supervise.gate_without_workers import SERVER, gate_without_workers
+
+UNEXPECTED = (RuntimeError("can't start new thread"),) * 3
+"""What nobody expects of a ledger."""
 
 
-def failing_at_first(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """A method of the ledger fails three times in a way that nobody expects; the calls of it."""
-    real, tries = getattr(bench.ledger, name), []
-
-    def fails(*arguments: Any) -> Any:
-        tries.append(arguments)
-        if len(tries) < 4:
-            raise RuntimeError("can't start new thread")
-        return real(*arguments)
-
-    monkeypatch.setattr(bench.ledger, name, fails)
-    return tries
-
-
-async def test_what_a_worker_still_has_of_a_publisher_who_left_is_judged_and_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_what_a_worker_still_has_of_a_publisher_who_left_is_judged_and_counts(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         stream_id = await bench.watched()
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
-        close = bench.workers.told[-1][1].close
+        close = bench.workers.sent[-1][1].close
         assert close.drain
         # The server may use the reference again at once.
         other = await bench.admit("7", "other", "berta")
@@ -48,25 +34,21 @@ async def test_what_a_worker_still_has_of_a_publisher_who_left_is_judged_and_cou
         assert (await bench.admit("9", "third", "berta")).allowed
 
 
-async def test_a_publisher_who_left_is_forgotten_once_all_is_judged_or_after_a_second(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_a_publisher_who_left_is_forgotten_once_all_is_judged_or_after_a_second(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         stream_id = await bench.watched()
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
         bench.closed(stream_id, "end", retryable=False)
         assert bench.gate.registry.find(stream_id) is None
-        assert bench.workers.told_to(stream_id) == ["open_pull", "close"]
+        assert bench.workers.sent_to(stream_id) == ["open_pull", "close"]
         silent = await bench.watched()
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
         assert bench.gate.registry.find(silent) is not None
         await bench.until(lambda: bench.gate.registry.find(silent) is None)
 
 
-async def test_a_second_publish_on_a_connection_takes_nothing_from_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_a_second_publish_on_a_connection_takes_nothing_from_the_first(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         first = (await bench.admit("7", "show")).stream_id
         assert (await bench.admit("7", "other")).reason == "capacity"
         await bench.gate.attach(first, "rtmp://127.0.0.1/live/show")
@@ -75,27 +57,25 @@ async def test_a_second_publish_on_a_connection_takes_nothing_from_the_first(
         assert (await bench.admit("7", "show")).stream_id == first
         # What cannot be pulled any more is over, and the server has begun to count anew.
         bench.closed(first, "source_stalled", retryable=True)
-        await bench.until(lambda: bench.workers.told_to(first) == ["open_pull", "open_pull"])
+        await bench.until(lambda: bench.workers.sent_to(first) == ["open_pull", "open_pull"])
         assert (await bench.admit("7", "other")).allowed
         assert bench.gate.registry.find(first) is None
 
 
 @pytest.mark.parametrize("reason", ["broken_media", "limit_exceeded", "unsupported_codec", "internal"])
-async def test_a_pulled_stream_is_looked_at_again_whatever_its_media_did(
-    reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_a_pulled_stream_is_looked_at_again_whatever_its_media_did(reason: str, tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         stream_id = await bench.watched()
         bench.closed(stream_id, reason, retryable=False)
-        await bench.until(lambda: bench.workers.told_to(stream_id) == ["open_pull", "open_pull"])
+        await bench.until(lambda: bench.workers.sent_to(stream_id) == ["open_pull", "open_pull"])
 
 
 async def test_a_violation_that_cannot_be_recorded_for_any_reason_is_blocked_and_cut_and_gets_on_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enforcement_module, "RETRY_S", 0.05)
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
-        tries = failing_at_first(bench, "record_violation", monkeypatch)
+    async with gate_without_workers(tmp_path) as bench:
+        tries = bench.ledger.fail("record_violation", *UNEXPECTED)
         stream_id = await bench.watched()
         bench.judged(stream_id)
         await bench.until(lambda: bench.server.asked)
@@ -110,17 +90,15 @@ async def test_a_flag_that_cannot_be_recorded_is_tried_until_people_see_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enforcement_module, "RETRY_S", 0.05)
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
-        tries = failing_at_first(bench, "record_incident", monkeypatch)
+    async with gate_without_workers(tmp_path) as bench:
+        tries = bench.ledger.fail("record_incident", *UNEXPECTED)
         bench.judged(await bench.watched(), Action.FLAG)
         await bench.until(lambda: bench.ledger.incidents(limit=10))
         assert len(tries) == 4
 
 
-async def test_verdicts_that_come_while_the_gate_stops_get_on_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_verdicts_that_come_while_the_gate_stops_get_on_record(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         streams = [await bench.watched(str(n), f"show{n}", f"person{n}") for n in range(6)]
         bench.judged(streams[0])
         await bench.until(lambda: bench.server.asked)

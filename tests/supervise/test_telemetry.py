@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -41,10 +40,8 @@ def times(bench: Bench, *kinds: type[Record]) -> list[int]:
     return [len(bench.recorded.of(kind)) for kind in kinds]
 
 
-async def test_a_cut_is_reported_once_from_decision_to_proof(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_a_cut_is_reported_once_from_decision_to_proof(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         stream_id = await bench.watched()
         bench.judged(stream_id)
         bench.server.gone = True
@@ -65,10 +62,8 @@ async def test_a_cut_is_reported_once_from_decision_to_proof(
     assert sorted(said) == ["block made", "cut confirmed", "cut decided", "publish refused", "stream is over"]
 
 
-async def test_a_flag_and_its_review_are_reported_with_who(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_a_flag_and_its_review_are_reported_with_who(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         stream_id = await bench.watched()
         bench.judged(stream_id, Action.FLAG)
         await bench.until(lambda: bench.recorded.of(Flagged))
@@ -83,10 +78,8 @@ async def test_a_flag_and_its_review_are_reported_with_who(
         assert (found[event]["broadcaster"], found[event]["by"]) == ("anna", by)
 
 
-async def test_a_block_by_hand_names_its_maker_in_the_cut_that_follows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+async def test_a_block_by_hand_names_its_maker_in_the_cut_that_follows(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
         await bench.watched()
         actions = bench.gate.actions
         block = await actions.add_block(SubjectKind.BROADCASTER, "anna", "", 60_000, "spam", "rita")
@@ -97,19 +90,15 @@ async def test_a_block_by_hand_names_its_maker_in_the_cut_that_follows(
     assert [(lifted.block.id, lifted.by) for lifted in bench.recorded.of(BlockLifted)] == [(block.id, "omar")]
 
 
-async def test_what_a_hook_refuses_by_itself_is_no_admission(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_a_hook_refuses_by_itself_is_no_admission(tmp_path: Path) -> None:
     publish = Publish(SERVER, "7", "live", "show", "anna")
-    async with gate_without_workers(tmp_path, monkeypatch) as bench:
+    async with gate_without_workers(tmp_path) as bench:
         bench.gate.turned_away(publish, "second_publish", "twice")
     assert bench.recorded.of(TurnedAway) == [TurnedAway(publish, "second_publish", "twice")]
     assert times(bench, Admitted, Refused) == [0, 0]
 
 
-async def test_a_backend_that_fails_does_not_hurt_a_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_backend_that_fails_does_not_hurt_a_cut(tmp_path: Path) -> None:
     class Broken:
         def take(self, record: Record) -> None:
             raise OSError("no room")
@@ -118,7 +107,7 @@ async def test_a_backend_that_fails_does_not_hurt_a_cut(
             raise OSError("no room")
 
     telemetry = Telemetry(Broken())
-    async with gate_without_workers(tmp_path, monkeypatch, Policy(), telemetry) as bench:
+    async with gate_without_workers(tmp_path, Policy(), telemetry) as bench:
         stream_id = await bench.watched()
         bench.judged(stream_id)
         bench.server.gone = True

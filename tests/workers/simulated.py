@@ -11,7 +11,8 @@ from typing import Any
 
 from edge.clock import ManualClock
 from edge.contract.gen import worker_pb2
-from edge.domain import AccessUnit, Signal, SignalSource, Tier
+from edge.detect.double import ScriptedDetector
+from edge.domain import AccessUnit
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy, TierPolicy
 from edge.stream.ports import Luma
@@ -21,7 +22,6 @@ from edge.workers.inbox import Command, Inbox
 from edge.workers.ipc_framing import PushedUnit
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
-from tests.stream.conftest import ScriptedDetector
 
 START_MS = 10_000.0
 POLICY = Policy(
@@ -53,14 +53,6 @@ class SlowDetector(ScriptedDetector):
     def infer(self, planes: Luma) -> Luma:
         self.clock.advance_ms(self.infer_ms)
         return planes
-
-    def new_window(self) -> Any:
-        return _Window()
-
-
-class _Window:
-    def add(self, pts_ms: int, sample: object, tier: Tier) -> tuple[Signal, ...]:
-        return (Signal(SignalSource.DETECT, "fight", pts_ms, 0.0),)
 
 
 Message = tuple[float, Command | Callable[[WorkerLoop], None]]

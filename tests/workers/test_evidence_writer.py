@@ -14,6 +14,7 @@ import pytest
 from edge.clock import ManualClock
 from edge.contract import convert
 from edge.contract.gen import worker_pb2
+from edge.detect.double import ScriptedDetector
 from edge.domain import StreamId
 from edge.match import Matcher
 from edge.policy import Policy
@@ -22,7 +23,6 @@ from edge.stream.synthetic import EncodedMedia, encode
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.evidence_writer import EvidenceWriter
 from edge.workers.worker_stream import WorkerStream
-from tests.stream.conftest import ScriptedDetector
 
 SIZE = (96, 128)
 

@@ -22,7 +22,7 @@ from tests.workers.worker_settings import worker_settings
 WAIT_S = 30.0
 
 
-class AudioItems:
+class RecordedEvents:
     """What the pool tells."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_mod
     settings = worker_settings(tmp_path / "banks")
     directory = other_model(tmp_path / "model")
     digest = read_manifest(directory)[1]
-    clock, heard = SystemClock(), AudioItems()
+    clock, heard = SystemClock(), RecordedEvents()
     pool = WorkerPool(WorkersSection(count=1, spare=0), settings, clock)
     try:
         async with asyncio.timeout(WAIT_S):

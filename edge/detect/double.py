@@ -1,0 +1,56 @@
+"""A double of the model: real planes, and scores that a test writes down by media time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from edge.detect.plane import PlaneScaler
+from edge.domain import Signal, SignalSource, Tier
+
+_Luma = npt.NDArray[np.uint8]
+
+
+@dataclass
+class ScriptedDetector:
+    """In place of a Detector. ``score_at``: score in [0, 1] of a sample, by its pts in milliseconds."""
+
+    score_at: Callable[[int], float] = lambda pts_ms: 0.0
+    delta_ms: int = 100
+    digest: str = "0" * 64
+    input_size: tuple[int, int] = (64, 64)
+    planes: list[_Luma] = field(default_factory=list)
+    """What was to be judged: of each sample its planes, uint8 ``(3, H, W)``."""
+
+    def __post_init__(self) -> None:
+        self._scaler = PlaneScaler(*self.input_size)
+
+    def plane(self, frame: av.VideoFrame) -> _Luma:
+        return self._scaler.plane(frame)
+
+    def infer(self, planes: _Luma) -> _Luma:
+        assert planes.shape == (3, *self.input_size)
+        assert planes.dtype == np.uint8
+        self.planes.append(planes)
+        return planes
+
+    def new_window(self) -> ScriptedWindow:
+        return ScriptedWindow(self.score_at)
+
+    def shares_planes(self, other: object) -> bool:
+        assert isinstance(other, ScriptedDetector)
+        return (self.input_size, self.delta_ms) == (other.input_size, other.delta_ms)
+
+
+@dataclass
+class ScriptedWindow:
+    """In place of a DetectWindow: one signal of ``fight`` a sample."""
+
+    score_at: Callable[[int], float]
+
+    def add(self, pts_ms: int, sample: object, tier: Tier) -> tuple[Signal, ...]:
+        return (Signal(SignalSource.DETECT, "fight", pts_ms, self.score_at(pts_ms)),)

@@ -1,0 +1,56 @@
+"""A double of the workers: a pool without processes. What it sends is kept, and the test says the answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from edge.clock import Clock
+from edge.contract.gen import worker_pb2
+from edge.domain import AccessUnit
+from edge.errors import WorkerLost
+from edge.workers.pool import WorkerEvents, WorkerPool
+from edge.workers.settings import WorkerSettings, WorkersSection
+
+
+class RecordingPool(WorkerPool):
+    """Takes every stream. A request for evidence is answered at once, with an error; nothing else is."""
+
+    def __init__(self, section: WorkersSection, settings: WorkerSettings, clock: Clock) -> None:
+        super().__init__(section, settings, clock)
+        self.sent: list[tuple[str, worker_pb2.ToWorker]] = []
+        """Commands with their stream, in order; no access units."""
+        self.streams: set[str] = set()
+        self.is_full = False
+
+    async def start(self, events: WorkerEvents) -> None:
+        self._events = events
+
+    async def stop(self) -> None:
+        pass
+
+    def assign(self, stream_id: str) -> None:
+        self.streams.add(stream_id)
+
+    def release(self, stream_id: str) -> None:
+        self.streams.discard(stream_id)
+
+    def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
+        if stream_id not in self.streams:
+            raise WorkerLost(stream_id)
+        self.sent.append((stream_id, command))
+        if command.HasField("save_evidence"):
+            incident_id = command.save_evidence.incident_id
+            saved = worker_pb2.EvidenceSaved(stream_id=stream_id, incident_id=incident_id, error="a double")
+            event = worker_pb2.FromWorker(evidence_saved=saved)
+            asyncio.get_running_loop().call_soon(self._events.on_worker_event, event)
+
+    def send_unit(self, stream_id: str, unit: AccessUnit) -> None:
+        pass
+
+    def sent_to(self, stream_id: str) -> list[str]:
+        """Names of the commands that a stream's worker got, in order."""
+        return [str(command.WhichOneof("command")) for to, command in self.sent if to == stream_id]
+
+    @property
+    def full(self) -> bool:
+        return self.is_full
