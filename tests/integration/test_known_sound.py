@@ -18,7 +18,7 @@ from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb
 from edge.gate_process import GateProcess
 from edge.match import Bank, VariantSet, available, bank_info, fingerprint
 from tests.conftest import require
-from tests.integration.calls import TIMEOUT_S, admit, give_time, read_units, requests
+from tests.integration.calls import TIMEOUT_S, admit, read_units, requests
 from tests.integration.test_gate import serve_live
 from tests.match.audio.sounds import melody, write_clip
 from tests.running_gate import metrics
@@ -52,7 +52,6 @@ def gate(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def stub(gate: GateProcess) -> Iterator[Any]:
     with grpc.insecure_channel(gate.grpc) as channel:
-        give_time(gate, channel)
         yield gate_pb2_grpc.GateStub(channel)
 
 
