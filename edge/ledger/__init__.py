@@ -1,4 +1,4 @@
-"""What the gate remembers: incidents, strikes, blocks, policies, and the audit chain."""
+"""The gate's durable memory: incidents, strikes, blocks, policies and the audit chain."""
 
 from edge.ledger.admission_view import AdmissionView
 from edge.ledger.audit import AuditRow

@@ -1,4 +1,4 @@
-"""The admission view: active blocks in memory, so that Admit never waits for a database. Pure."""
+"""The admission view: active blocks in memory, so Admit never waits for a database. Pure."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _BITS = {4: 32, 6: 128}
 _Key = tuple[SubjectKind, str]
 _NOTED = frozenset({SubjectKind.ADDRESS.value, SubjectKind.ATTRIBUTE.value})
 _LACKING_MS = 60_000
-"""What was forgotten so shortly before its end is not worth the reading of every block."""
+"""A clock that ran ahead by less than this may hide ended blocks; that is not worth a reload of all
+blocks."""
 
 
 class AdmissionView:
-    """Blocks by subject: a check looks at one bucket for everything that a publish says of itself.
+    """Active blocks, indexed by subject.
 
-    For its address that is one bucket for each length of prefix that any network has; attributes are
-    looked up when any block names them. What was loaded is packed; what was added since is kept as
-    objects.
+    A check reads one bucket for each identity of a publish. For an address it also reads one bucket for each
+    prefix length that any blocked network has. It looks up an attribute only when some block names that
+    attribute. Loaded blocks are packed; blocks added later are kept as objects.
     """
 
     def __init__(self) -> None:
@@ -36,23 +37,25 @@ class AdmissionView:
         return len(self._by_id) + int(np.count_nonzero(self._stands))
 
     def load(self, blocks: Iterable[Block]) -> None:
-        """Replace everything. ``blocks``: each id once."""
+        """Replaces everything. ``blocks`` holds each id once."""
         self.load_rows(row_of(block) for block in blocks if block.lifted_ms is None)
 
     def load_rows(self, rows: Iterable[BlockRow], wall_ms: int = 0) -> None:
-        """The same with standing blocks as the ledger has them. ``wall_ms``: those that had ended by then
-        are not among them."""
+        """Replaces everything with active blocks as the ledger stores them.
+
+        ``wall_ms`` is the time of the query: blocks that had ended by then are not among the rows.
+        """
         self._by_subject: dict[_Key, tuple[Block, ...]] = {}
         self._by_id: dict[str, Block] = {}
         self._prefixes: dict[int, set[int]] = {4: set(), 6: set()}
-        """Lengths of prefix by version of IP. They and ``_attributes`` only grow: one too many costs a
-        look into an empty bucket."""
+        """Prefix lengths by IP version. They and ``_attributes`` only grow: a stale entry costs one look
+        into an empty bucket."""
         self._attributes: set[str] = set()
         self._forgotten_ms = wall_ms
-        """Blocks that end later than this are all here."""
+        """The view holds every block that ends later than this."""
         self._loaded = BlockIndex(())
         self._stands: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
-        """By row of ``_loaded``: neither removed nor forgotten."""
+        """By row of ``_loaded``: true while the block is neither removed nor expired."""
         loaded = BlockIndex(self._noted(rows))
         self._stands = np.ones(len(loaded), dtype=np.bool_)
         self._loaded = loaded
@@ -62,7 +65,7 @@ class AdmissionView:
             if row[1] in _NOTED:
                 self._note(row[1], row[2])
             subject = normal_text(row[2])
-            # One from when subjects were kept as they came.
+            # Earlier versions stored subjects unnormalised.
             yield row if subject == row[2] else (*row[:2], subject, *row[3:])
 
     def _note(self, kind: str, subject: str) -> None:
@@ -74,7 +77,7 @@ class AdmissionView:
                 self._prefixes[6 if ":" in subject else 4].add(min(int(prefix), 128))
 
     def add(self, block: Block) -> None:
-        """A block that stands, or that has changed; one that was lifted is removed."""
+        """Adds or replaces a block. Removes it if it was lifted."""
         self.remove(block.id)
         if block.lifted_ms is not None:
             return
@@ -84,7 +87,8 @@ class AdmissionView:
         self._note(block.subject_kind, block.subject)
 
     def update(self, block: Block) -> None:
-        """A block that is known here has other times; one that was lifted meanwhile stays so."""
+        """Replaces a block that the view already holds. Ignores any other, so a block lifted meanwhile stays
+        lifted."""
         row = self._loaded.row_of(block.id)
         if block.id in self._by_id or (row is not None and self._stands[row]):
             self.add(block)
@@ -109,7 +113,7 @@ class AdmissionView:
             self._stands[row] = False
 
     def check(self, publish: Publish, wall_ms: int) -> Block | None:
-        """The block that keeps this publish out longest, or None."""
+        """The block that bars this publish longest, or None."""
         longest: Block | None = None
         for kind, subject in self._keys(publish):
             for block in self._named(kind, subject):
@@ -119,7 +123,7 @@ class AdmissionView:
         return longest
 
     def expire(self, wall_ms: int) -> int:
-        """Forget blocks that have ended; returns how many."""
+        """Drops blocks that have ended. Returns how many."""
         ended = [block.id for block in self._by_id.values() if not block.active_at(wall_ms)]
         for block_id in ended:
             self.remove(block_id)
@@ -129,17 +133,19 @@ class AdmissionView:
         return len(ended) + int(np.count_nonzero(rows))
 
     def lacks(self, wall_ms: int) -> bool:
-        """Whether blocks that have not ended by this time may be missing: they were loaded or forgotten by a
-        clock that was ahead."""
+        """Whether blocks still active at this time may be missing.
+
+        That happens when the clock ran ahead while blocks were loaded or expired.
+        """
         return self._forgotten_ms - wall_ms > _LACKING_MS
 
     def added(self) -> frozenset[str]:
-        """Ids of the blocks that were added since the view was loaded."""
+        """Ids of the blocks added since the view was loaded."""
         return frozenset(self._by_id)
 
     @contextmanager
     def changes(self) -> Iterator[set[str]]:
-        """Ids of the blocks that are added, changed or removed meanwhile. One at a time."""
+        """Collects the ids of blocks added, changed or removed inside the ``with`` block. Does not nest."""
         self._changed = changed = set[str]()
         try:
             yield changed
@@ -147,10 +153,10 @@ class AdmissionView:
             self._changed = None
 
     def replace_loaded(self, fresh: AdmissionView, changed: Iterable[str]) -> None:
-        """Take what another view has loaded in the place of what was loaded here; what was added stays.
+        """Replaces the loaded part by that of a fresh view. Keeps the blocks added here since.
 
-        ``fresh``: without the blocks that were ``added`` here when it began to load. ``changed``: the
-        ``changes`` since then, which this view knows better.
+        ``fresh`` was loaded without the blocks in ``added()`` at that moment. ``changed`` holds the ids from
+        ``changes`` since then; for those this view is newer than ``fresh``.
         """
         self._loaded, self._stands = fresh._loaded, fresh._stands
         self._forgotten_ms = fresh._forgotten_ms

@@ -1,4 +1,4 @@
-"""Appeals inside a transaction: read, and decided by what becomes of the block."""
+"""Reads and decides appeals inside a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.ledger.tables import appeals
 
 
 def read_appeal(connection: sa.Connection, appeal_id: str) -> Appeal:
-    """Raises NotFound."""
+    """Reads one appeal. Raises NotFound."""
     row = connection.execute(sa.select(appeals).where(appeals.c.id == appeal_id)).first()
     if row is None:
         raise NotFound("appeal", appeal_id)
@@ -23,7 +23,7 @@ def read_appeal(connection: sa.Connection, appeal_id: str) -> Appeal:
 def open_appeals(
     connection: sa.Connection, *, incident_id: str | None = None, block_ids: Sequence[str] = ()
 ) -> list[str]:
-    """Ids of the appeals that wait for a decision, against an incident or against blocks."""
+    """Ids of the open appeals against an incident or against blocks."""
     about: sa.ColumnElement[bool] = appeals.c.block_id.in_(block_ids)
     if incident_id is not None:
         about = sa.or_(about, appeals.c.incident_id == incident_id)
@@ -41,7 +41,7 @@ def decide_appeals(
     incident_id: str | None = None,
     block_ids: Sequence[str] = (),
 ) -> list[str]:
-    """Decide every open appeal against an incident or against blocks; their ids, for the audit log."""
+    """Decides every open appeal against an incident or blocks. Returns their ids for the audit log."""
     ids = open_appeals(connection, incident_id=incident_id, block_ids=block_ids)
     if ids:
         decision = {"decided_ms": wall_ms, "decided_by": by, "decision_reason": reason}

@@ -1,4 +1,4 @@
-"""Appeals: a broadcaster's word against a block, and what a person decides about it."""
+"""Appeals: a broadcaster objects to a block, and a person decides."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ class Appeals(LedgerBase):
         incident_id: str | None = None,
         block_id: str | None = None,
     ) -> Appeal:
-        """An appeal against an incident, or against a block (and the incident that it rests on).
+        """Files an appeal against an incident or against a block.
 
-        One at a time, ``review.appeals`` in all, and only for ``review.appeal_ms`` after the block began.
-        ``text``: at most 4 KiB of UTF-8; ``policy``: the whole one. Raises NotFound, InvalidInput,
-        LimitExceeded and Conflict.
+        An appeal against a block counts for the incident that the block rests on, if there is one. Only one
+        appeal may be open at a time, and ``review.appeals`` may be filed in all. The deadline is
+        ``review.appeal_ms`` after the block began. ``text`` is at most 4 KiB of UTF-8. ``policy`` is the
+        whole policy, not one app's. Raises NotFound, InvalidInput, LimitExceeded and Conflict.
         """
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_TEXT_BYTES:
@@ -69,7 +70,7 @@ class Appeals(LedgerBase):
         limit: int = 100,
         before_id: str | None = None,
     ) -> tuple[Appeal, ...]:
-        """Newest first."""
+        """Appeals that match the filters, newest first."""
         query = sa.select(appeals).order_by(appeals.c.id.desc()).limit(limit)
         if state is not None:
             query = query.where(appeals.c.state == state.value)
@@ -83,12 +84,16 @@ class Appeals(LedgerBase):
             return tuple(records.appeal_from_row(row) for row in connection.execute(query))
 
     def appeal(self, appeal_id: str) -> Appeal:
-        """Raises NotFound."""
+        """Reads one appeal. Raises NotFound."""
         with self._database.read("read an appeal") as connection:
             return read_appeal(connection, appeal_id)
 
     def deny_appeal(self, appeal_id: str, reason: str, by: str, wall_ms: int) -> Appeal:
-        """The block stays. Of an appeal against an incident the review decides: Conflict."""
+        """Denies an appeal against a block by hand; the block stays.
+
+        Raises NotFound. Raises Conflict for an appeal against an incident, which the review decides, and for
+        a decided one.
+        """
         with self._database.write("deny an appeal") as connection:
             appeal = read_appeal(connection, appeal_id)
             if appeal.incident_id is not None or appeal.block_id is None:
@@ -111,7 +116,10 @@ def _against(
     wall_ms: int,
     policy: Policy,
 ) -> tuple[Appeal, ReviewPolicy]:
-    """An appeal without its text, against something that can be appealed against now, and its rules."""
+    """A new appeal without text, and the review rules that apply to it.
+
+    Checks that the incident or block can be appealed against now.
+    """
     if (incident_id is None) == (block_id is None):
         raise InvalidInput("incident_id", "an appeal is against an incident_id or a block_id, one of them")
     incident, block = None, None

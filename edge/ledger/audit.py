@@ -1,9 +1,9 @@
-"""The audit chain: each entry carries the digest of the one before it, so that tampering shows.
+"""The audit chain: each entry carries the digest of the previous one, so tampering shows.
 
-digest(n) = sha256(digest(n-1) ‖ canonical JSON of entry n)
+    digest(n) = sha256(digest(n-1) ‖ canonical JSON of entry n)
 
-An entry also carries, under ``rows`` of its detail, the digest of every ledger row that the decision
-wrote, as it stands after it: so a block, strike, incident or policy that was edited by hand shows, too.
+Under ``rows`` of its detail an entry carries the digest of every ledger row that the decision wrote. So a
+block, strike, incident or policy that was edited by hand shows too.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from edge.ledger.tables import audit
 GENESIS = "0" * 64
 GATE_NAME = "gate"
 ROWS = "rows"
-"""Key of the detail: table ▶ primary key ▶ digest of the row, null for a row that is gone."""
+"""Key of the detail that maps table to primary key to row digest. The digest of a deleted row is null."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Who did what to whom, and when."""
+    """One entry: who did what to whom, and when."""
 
     number: int
     wall_ms: int
@@ -53,11 +53,11 @@ def digest_of(row: AuditRow) -> str:
 def chain_problems(
     rows: Iterable[AuditRow], *, first: int = 1, anchor: str = GENESIS
 ) -> Iterator[AuditBroken | AuditRow]:
-    """Every row in order, each wrong one preceded by what is wrong with it. Pure.
+    """Yields every row in order. Before each wrong row it yields what is wrong with it. Pure.
 
-    ``first``, ``anchor``: the number that the first row must have, and the digest that it must follow.
-    After a wrong row the walk goes on from what that row says, so that one change is one finding, or
-    two neighbouring ones.
+    ``first`` and ``anchor`` are the number that the first row must have and the digest that it must follow.
+    After a wrong row the check continues from what that row says. So one change gives one finding, or two on
+    neighbouring rows.
     """
     previous, expected = anchor, first
     for row in rows:
@@ -79,7 +79,7 @@ def chain_problems(
 
 
 def verify_chain(rows: Iterable[AuditRow]) -> int:
-    """Number of rows; raises AuditBroken that names the first wrong one."""
+    """Returns the number of rows. Raises AuditBroken, which names the first wrong row."""
     count = 0
     for found in chain_problems(rows):
         if isinstance(found, AuditBroken):
@@ -89,10 +89,10 @@ def verify_chain(rows: Iterable[AuditRow]) -> int:
 
 
 def row_digest(table: sa.Table, values: Mapping[str, Any]) -> str:
-    """Digest of one row. ``values``: by column name.
+    """Digest of one row. ``values`` maps column names to values.
 
-    A column that holds its default is left out, so that one added later does not change the digests
-    of rows that were written before it.
+    A column that holds its default is left out. So a column added later does not change the digests of older
+    rows.
     """
     written = {
         column.name: values[column.name]
@@ -116,7 +116,7 @@ def _is_default(column: sa.Column[Any], value: object) -> bool:
 
 
 def next_number(connection: sa.Connection) -> int:
-    """The number that ``append`` gives next in this transaction, for rows that carry it."""
+    """The number that the next ``append`` in this transaction gives. Rows carry it as their revision."""
     return (connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0) + 1
 
 
@@ -131,10 +131,10 @@ def append(
     *,
     gate: str = "",
 ) -> int:
-    """Add an entry inside the caller's transaction. Returns its number.
+    """Appends an entry inside the caller's transaction. Returns its number.
 
-    ``rows``: by table the primary keys of everything that the decision has written, or removed: their
-    digests become part of the entry. Call it after the writes. ``gate``: whose decision it is.
+    ``rows`` lists by table the primary keys of every row that the decision wrote or removed. Their digests
+    become part of the entry, so call this after the writes. ``gate`` is the gate that decided.
     """
     last = connection.execute(
         sa.select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)

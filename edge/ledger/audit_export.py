@@ -1,4 +1,4 @@
-"""The audit log as a file: JSON lines or CSV, with the chain, so that anybody can verify it offline."""
+"""Exports the audit log to JSON lines or CSV. The file holds the chain, so anybody can verify it offline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ExportFormat(StrEnum):
 
 
 def write_rows(rows: Iterable[AuditRow], file: TextIO, form: ExportFormat) -> int:
-    """Stream rows to a file; returns how many. ``detail`` stays the text that the digest covers."""
+    """Streams rows to a file and returns how many. ``detail`` stays the exact text that the digest covers."""
     written = 0
     table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     if form is ExportFormat.CSV:
@@ -41,9 +41,9 @@ def write_rows(rows: Iterable[AuditRow], file: TextIO, form: ExportFormat) -> in
 
 
 def read_rows(path: Path, advance: Callable[[int], object] = lambda characters: None) -> Iterator[AuditRow]:
-    """The rows of an export of either format. Raises InvalidInput that names the line.
+    """Reads the rows of an export in either format. Raises InvalidInput, which names the line.
 
-    ``advance`` is told how many characters were read.
+    ``advance`` receives the number of characters read.
     """
     try:
         with path.open(encoding="utf-8", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""One database under every part of the ledger; each method of a part is one transaction."""
+"""The base of every part of the ledger: one database, one transaction for each method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.ledger.audit import append
 from edge.ledger.engine import Database, open_database
 
 GATE = "gate"
-"""Who the audit log names where no person acted."""
+"""The actor that the audit log names when the gate acts by itself."""
 PAGE = 1000
 
 
@@ -23,22 +23,23 @@ class LedgerBase:
 
     @classmethod
     def open(cls, url: str, *, gate: str = "", busy_timeout_ms: int = 500) -> Self:
-        """Raises ConfigError for a wrong URL and LedgerUnavailable when the database is away.
+        """Opens the ledger and migrates it. Raises ConfigError for a wrong URL, LedgerUnavailable without a
+        database.
 
-        ``gate``: this gate's name in its fleet, the same after a restart; where several gates may
-        share the database the machine's name stands in for an empty one.
+        ``gate`` is this gate's name in its fleet and stays the same over restarts. Where several gates may
+        share the database, an empty name becomes the host name.
         """
         database = open_database(url, busy_timeout_ms)
         return cls(database, gate or (socket.gethostname()[:128] if database.shared else ""))
 
     @property
     def shared(self) -> bool:
-        """Whether other gates may write to it: then a ``FleetFeed`` is needed."""
+        """Whether other gates may write to the database. Then this gate needs a ``FleetFeed``."""
         return self._database.shared
 
     @property
     def gate(self) -> str:
-        """This gate's name in its fleet; empty where there is only one."""
+        """This gate's name in its fleet. Empty where there is only one gate."""
         return self._gate
 
     def close(self) -> None:
@@ -54,10 +55,10 @@ class LedgerBase:
         detail: Mapping[str, Any],
         rows: Mapping[sa.Table, Iterable[Any]],
     ) -> int:
-        """Every decision ends with its entry, after the ``rows`` that it has written."""
+        """Appends the audit entry of a decision. Call it last, after the ``rows`` are written."""
         return append(connection, wall_ms, who, what, subject, detail, rows, gate=self._gate)
 
     def ping(self) -> None:
-        """Take and release the write lock. Raises LedgerUnavailable."""
+        """Takes and releases the write lock. Raises LedgerUnavailable."""
         with self._database.write("ping") as connection:
             connection.execute(sa.select(1))

@@ -1,4 +1,4 @@
-"""Blocks: made and lifted by hand, read by people, by the admission view and by the fleet."""
+"""Blocks: people make, lift and read them; the admission view and the fleet load them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _LOADED_PAGE = 5000
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A place in the ledger's history; without values the one before everything.
+    """A position in the ledger's history. The defaults mean the position before the first change.
 
-    The digest is that of the change's audit entry and follows from every change before it: where a
-    history that lost its end has given the number again, it is another one.
+    The digest is that of the change's audit entry, so it depends on every earlier change. A database that
+    lost its last commits gives their numbers again, but with other digests.
     """
 
     number: int = 0
@@ -40,13 +40,13 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What leads from one revision to another."""
+    """The blocks that changed between two revisions."""
 
     revision: Revision
     blocks: tuple[Block, ...]
-    """As they are now, lifted and ended ones included; none: everything is known."""
+    """Their present state, lifted and ended ones included. Empty: nothing is left to read."""
     policy_version: int
-    """The one in force; 0 before the first."""
+    """Version of the policy in force; 0 before the first."""
 
 
 class Blocks(LedgerBase):
@@ -60,7 +60,7 @@ class Blocks(LedgerBase):
         limit: int = 100,
         before_id: str | None = None,
     ) -> tuple[Block, ...]:
-        """Newest first."""
+        """Blocks that match the filters, newest first."""
         query = sa.select(blocks).order_by(blocks.c.id.desc()).limit(limit)
         if not include_ended:
             query = query.where(blocks.c.lifted_ms.is_(None), blocks.c.until_ms > wall_ms)
@@ -74,16 +74,16 @@ class Blocks(LedgerBase):
             return tuple(records.block_from_row(row) for row in connection.execute(query))
 
     def block(self, block_id: str) -> Block:
-        """Raises NotFound."""
+        """Reads one block. Raises NotFound."""
         with self._database.read("read a block") as connection:
             return read_block(connection, block_id)
 
     def active_blocks(self, wall_ms: int) -> Iterator[Block]:
-        """Every block that stands, page by page."""
+        """Yields every active block, page by page."""
         return map(records.block_from_row, self._active(wall_ms, tuple(blocks.c), PAGE))
 
     def active_block_rows(self, wall_ms: int) -> Iterator[BlockRow]:
-        """The same as plain rows, for the admission view."""
+        """Yields every active block as a plain row, for the admission view."""
         return self._active(wall_ms, tuple(blocks.c[name] for name in BLOCK_COLUMNS), _LOADED_PAGE)
 
     def _active(self, wall_ms: int, columns: Sequence[sa.Column[Any]], page: int) -> Iterator[sa.Row[Any]]:
@@ -113,10 +113,10 @@ class Blocks(LedgerBase):
         wall_ms: int,
         review: ReviewPolicy | None = None,
     ) -> Block:
-        """A block by hand; ``duration_ms`` None is permanent.
+        """Makes a block by hand. ``duration_ms`` None means permanent.
 
-        Where ``review`` wants two people for that, it is provisional until ``confirm_block``. Raises
-        InvalidInput for a subject that its kind does not have.
+        If ``review`` wants two people for a permanent block, it is provisional until ``confirm_block``.
+        Raises InvalidInput for a subject that does not fit its kind.
         """
         full_ms = PERMANENT_MS if duration_ms is None else min(wall_ms + duration_ms, PERMANENT_MS)
         term = term_of(full_ms, wall_ms, review or ReviewPolicy(), matched=True, confirmed=1)
@@ -143,10 +143,10 @@ class Blocks(LedgerBase):
         return block
 
     def confirm_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> tuple[Block, ...]:
-        """The second person's word for a permanent block that the first made by hand.
+        """Confirms a permanent block made by hand. A second person must do it.
 
-        It is for every block of the same strike. The named one comes first. Raises NotFound, Conflict,
-        and PermissionRefused for the same person.
+        Confirms every block of the same strike, and returns the named one first. Raises NotFound, Conflict,
+        and PermissionRefused for the person who made the block.
         """
         with self._database.write("confirm a block") as connection:
             block = read_block(connection, block_id)
@@ -173,7 +173,8 @@ class Blocks(LedgerBase):
         return confirmed
 
     def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
-        """Live access again. Raises NotFound, and InvalidInput when it was lifted before."""
+        """Lifts a block, so the subject may go live again. Raises NotFound, and InvalidInput if it was
+        lifted before."""
         with self._database.write("lift a block") as connection:
             block = read_block(connection, block_id)
             if block.lifted_ms is not None:
@@ -189,24 +190,25 @@ class Blocks(LedgerBase):
             notify(connection)
             return block
 
-    # the fleet
+    # For the fleet
 
     def revision(self) -> Revision:
-        """The last change. Everything up to it is visible to whoever reads afterwards."""
+        """The last change. Every later read sees everything up to it."""
         with self._database.read("read the revision") as connection:
             return _newest(connection)
 
     def changes_after(self, revision: Revision, limit: int = PAGE) -> Changes | None:
-        """What has changed since a revision: the next blocks, those of one change together, over ``limit``
-        if need be.
+        """The next blocks that changed after a revision. The blocks of one change stay together, even over
+        ``limit``.
 
-        None where the revision is not in the ledger's history: the database has failed over or was
-        restored without its last commits. What follows is known only after the whole history.
+        Returns None if the ledger's history does not contain the revision: the database failed over or was
+        restored without its last commits. Then the caller must read everything from the beginning.
         """
         with self._database.read("read what has changed") as connection:
             if _digest(connection, revision.number) != revision.digest:
                 return None
-            # In this order: the revision covers the policy, and what is committed meanwhile comes after it.
+            # The order matters: the revision covers the policy, and a commit in between comes after the
+            # revision.
             version = connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
             reached = _newest(connection)
             query = (
@@ -224,7 +226,7 @@ class Blocks(LedgerBase):
         return Changes(reached, tuple(records.block_from_row(row) for row in rows), version)
 
     def bell(self) -> ChangeListener:
-        """Rings when a gate has changed a block."""
+        """Wakes up when a gate changes a block."""
         return ChangeListener(self._database.engine, self._database.patience_ms)
 
 
@@ -235,7 +237,7 @@ def _newest(connection: sa.Connection) -> Revision:
 
 
 def _digest(connection: sa.Connection, number: int) -> str:
-    """Of a change; empty for one that the ledger does not have."""
+    """Digest of a change; empty if the ledger has no such change."""
     if number == 0:
         return GENESIS
     return connection.execute(sa.select(audit.c.digest).where(audit.c.number == number)).scalar() or ""

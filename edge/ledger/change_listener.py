@@ -1,4 +1,4 @@
-"""How a gate hears that another one has changed a block: PostgreSQL's LISTEN, or only a clock."""
+"""Tells a gate that another gate changed a block: PostgreSQL's LISTEN, or only a timer on SQLite."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from edge.ledger.engine import deadline, unavailable
 
 CHANNEL = "edge_gate_blocks"
 _SLICE_S = 0.25
-"""Longest wait before a look whether the gate stops."""
+"""Longest wait before the listener checks whether the gate stops."""
 
 
 def notify(connection: sa.Connection) -> None:
-    """Inside a transaction: everybody who listens hears of it when it commits."""
+    """Notifies all listeners when the caller's transaction commits."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
 
 
 class ChangeListener:
-    """One listener, in one thread. Methods raise LedgerUnavailable when its connection is lost."""
+    """One listener, used by one thread. Methods raise LedgerUnavailable when the connection is lost."""
 
     def __init__(self, engine: sa.Engine, patience_ms: int) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -31,12 +31,12 @@ class ChangeListener:
         self._connection: sa.Connection | None = None
 
     def listen(self) -> None:
-        """From now on commits ring; connects again when that is needed."""
+        """Starts to listen for commits. Reconnects if needed."""
         if self._connection is not None or self._engine.dialect.name != "postgresql":
             return
         with unavailable("listen"):
             connection = self._engine.connect()
-            # The connection stays out of the pool: it goes on listening when it is idle.
+            # Detached from the pool, the connection goes on listening while it is idle.
             connection.detach()
             self._connection = connection
         try:
@@ -47,7 +47,7 @@ class ChangeListener:
             raise
 
     def wait(self, timeout_s: float, stopping: threading.Event) -> None:
-        """Until it rings, at most ``timeout_s``, and not once ``stopping`` is set."""
+        """Waits for a notification, at most ``timeout_s``, or until ``stopping`` is set."""
         if self._connection is None:
             stopping.wait(timeout_s)
             return

@@ -1,4 +1,4 @@
-"""Decisions as they were made: audit entries with the rows that each of them wrote."""
+"""Reads past decisions: audit entries with the rows that each of them wrote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class AuditedDecision:
-    """One entry. ``rows``: by table and key, as they are now; those that are gone are left out."""
+    """One audit entry. ``rows`` holds, by table and key, the present state of the rows it wrote, without
+    deleted ones."""
 
     entry: AuditRow
     detail: Mapping[str, Any]
@@ -26,12 +27,12 @@ class AuditedDecision:
 
     @property
     def gate(self) -> str:
-        """Which gate of the fleet made it; empty where there is only one."""
+        """The gate of the fleet that made it. Empty where there is only one gate."""
         return str(self.detail.get(GATE_NAME, ""))
 
 
 class Decisions:
-    """Reads only; every method is one transaction. Raises LedgerUnavailable."""
+    """A read-only view; each method is one transaction. Raises LedgerUnavailable."""
 
     def __init__(self, ledger: LedgerBase) -> None:
         self._database = ledger._database
@@ -43,11 +44,11 @@ class Decisions:
             return connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0
 
     def after(self, number: int, limit: int = _LIMIT) -> tuple[AuditedDecision, ...]:
-        """The next entries, in order."""
+        """The next entries after a number, in order."""
         return self._read(audit.c.number > number, limit)
 
     def of(self, numbers: Iterable[int]) -> tuple[AuditedDecision, ...]:
-        """Those entries, in order."""
+        """The entries with these numbers, in order."""
         return self._read(audit.c.number.in_(list(numbers)), None)
 
     def _read(self, which: sa.ColumnElement[bool], limit: int | None) -> tuple[AuditedDecision, ...]:

@@ -1,4 +1,4 @@
-"""A ledger that always has somewhere to write what the gate decides: the database, or the local journal."""
+"""A ledger that falls back to a local journal, so the gate's decisions always reach a disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge.ledger.ledger import Ledger
 from edge.ledger.violations import Violation, make_violation
 
 _PAUSE_S = 0.002
-"""Between two entries that are brought home: whoever answers Admit in this process gets its turns."""
+"""Pause between two entries that are moved to the ledger. It leaves time to answer Admit in this process."""
 
 P = ParamSpec("P")
 
@@ -29,28 +29,29 @@ log = structlog.get_logger(__name__)
 
 
 class DurableLedger(Ledger):
-    """Violations, incidents and their marks fall back to the journal; ``reconcile`` brings it home.
+    """A ledger whose violations, incidents and marks fall back to the journal. ``reconcile`` moves them
+    back.
 
-    Both may run at once, in different threads. Whatever the database's side raises sends them to the
-    journal, errors that nobody has foreseen, too. What people do has no fallback: they are told.
+    Both may run at once, in different threads. Any error of the database sends writes to the journal,
+    unforeseen errors too. The actions of people have no fallback: they get the error.
     """
 
     _journal: Journal
     _journal_lock: threading.Lock
     _away: bool
     _home: int
-    """Bytes of the journal that are in the ledger."""
+    """Bytes of the journal that are already in the ledger."""
     _refused: list[Entry]
     _waiting: dict[str, Violation] | None
-    """The journal's violations by stream; None: not read yet."""
+    """The journal's violations by stream id. None: not read yet."""
     _adopted: list[Block]
-    """Brought home, and not returned yet."""
+    """Blocks moved to the ledger that ``reconcile`` has not returned yet."""
 
     @classmethod
     def open(  # type: ignore[override]
         cls, url: str, journal: Path, *, gate: str = "", busy_timeout_ms: int = 500
     ) -> Self:
-        """Also brings home what an earlier process left in the journal."""
+        """Opens ledger and journal. Moves what an earlier process left in the journal to the ledger."""
         ledger = super().open(url, gate=gate, busy_timeout_ms=busy_timeout_ms)
         ledger._journal = Journal(journal)
         ledger._journal_lock = threading.Lock()
@@ -64,16 +65,17 @@ class DurableLedger(Ledger):
 
     @property
     def away(self) -> bool:
-        """Whether the journal takes what is decided; ``reconcile`` or ``probe`` ends it."""
+        """Whether decisions go to the journal. ``reconcile`` or ``probe`` ends that."""
         return self._away
 
     def record_violation(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
-        """On disk when it returns, in the ledger or (``durable_in``) in the journal.
+        """Records a violation; it is on disk on return. ``durable_in`` says where: in the ledger or in the
+        journal.
 
-        A cut waits for a ledger that is away once; until ``reconcile`` or ``probe`` has found it back,
-        everything goes to the journal at once. The journal cannot count the strikes in a ledger that is
-        away: it counts its own, and ``reconcile`` lengthens the block to what the ladder says of all.
-        Raises LedgerUnavailable when both are away.
+        Only the first cut waits for a ledger that is away. Later ones go straight to the journal until
+        ``reconcile`` or ``probe`` succeeds. The journal counts only its own strikes. ``reconcile`` then
+        lengthens the block to the ladder's term for all strikes. Raises LedgerUnavailable when both are
+        away.
         """
         if self._away:
             try:
@@ -83,7 +85,7 @@ class DurableLedger(Ledger):
         try:
             return super().record_violation(incident, sanction, wall_ms)
         except Exception as error:
-            # The cut must not depend on it.
+            # A cut must not depend on the ledger.
             if _is_refusal(error):
                 log.critical("ledger refuses the violation, the journal takes it", error=str(error))
             else:
@@ -105,7 +107,7 @@ class DurableLedger(Ledger):
             self._append(Marked(incident_id, wall_ms, what, values))
 
     def _takes(self, write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Whether the ledger has taken it; what it refuses is an error all the same."""
+        """Whether the ledger took the write. Raises the error of a ledger that refuses it."""
         if self._away:
             return False
         try:
@@ -144,14 +146,15 @@ class DurableLedger(Ledger):
         return violation
 
     def probe(self) -> tuple[Block, ...]:
-        """Can the ledger be written now? Raises LedgerUnavailable; else the same as ``reconcile``."""
+        """Checks that the ledger can be written, then does the same as ``reconcile``. Raises
+        LedgerUnavailable."""
         return self._bring_home(ping=True)
 
     def reconcile(self) -> tuple[Block, ...]:
-        """Move the journal into the ledger, each entry once.
+        """Moves the journal into the ledger, each entry once.
 
-        Returns the blocks of its violations as the ledger has them: the same ids, possibly longer. Raises
-        LedgerUnavailable; what is in the ledger by then is not tried again.
+        Returns the blocks of its violations as the ledger has them: with the same ids, possibly longer.
+        Raises LedgerUnavailable; entries moved before the error are not tried again.
         """
         return self._bring_home(ping=self._away)
 
@@ -163,7 +166,7 @@ class DurableLedger(Ledger):
         except GateError:
             raise
         except Exception as error:
-            # What nobody has foreseen must not end the trying.
+            # An unforeseen error must not end the retries.
             problem = f"{type(error).__name__}: {error}"
             raise LedgerUnavailable(f"ledger, bring the journal home: {problem}") from error
         self._away = False
@@ -181,7 +184,7 @@ class DurableLedger(Ledger):
                 self._home = end
             crash_point("reconcile.clear")
             with self._journal_lock:
-                # What was appended meanwhile waits for the next time.
+                # Entries appended meanwhile wait for the next run.
                 if self._journal.clear(self._home, self._refused):
                     self._home, self._refused, self._waiting = 0, [], {}
             crash_point("reconcile.cleared")
@@ -206,5 +209,5 @@ class DurableLedger(Ledger):
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the ledger is there and does not take it."""
+    """Whether the ledger answers and refuses the write."""
     return isinstance(error, GateError) and not isinstance(error, LedgerUnavailable)

@@ -1,7 +1,7 @@
 """The ledger's database: durability, one writer at a time, bounded waits, migrations.
 
-SQLite is the embedded default; PostgreSQL serves a fleet of gates. Nothing outside this file, the
-migrations and the tests knows which of them it is.
+SQLite is the embedded default; PostgreSQL serves a fleet of gates. Only this file, the migrations and the
+tests know which of the two it is.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from edge.ledger.schema import upgrade
 _WRITES = "edge_gate_writes"
 _LOCK_MS = "edge_gate_lock_ms"
 _ADVISORY_KEY = 0x65646765_67617465
-"""``edgegate``: PostgreSQL's advisory lock that every writing gate of a fleet takes."""
+"""``edgegate`` in ASCII: the PostgreSQL advisory lock that every writing gate of a fleet takes."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _CONNECT_S = 2
 _IDLE_MS = 5_000
-"""A gate that stops in the middle of a transaction gives its lock back after this."""
+"""A gate that hangs inside a transaction loses its lock after this time."""
 _READ_PATIENCE = 10
 _OPENING_MS = 30_000
 
 
 class Database:
-    """Transactions that fail in bounded time: a database that does not answer is away.
+    """Transactions with a time limit: a database that does not answer counts as away.
 
-    ``read``: sees what is committed, waits for nobody. ``write``: one writer at a time over all
-    processes, so that strikes are counted and the audit chain grows without a gap; on disk when the
-    block is left without an error. Both raise LedgerUnavailable.
+    ``read`` sees committed data and waits for nobody. ``write`` admits one writer at a time over all
+    processes, so strikes are counted and the audit chain grows without gaps. A write is on disk once its
+    ``with`` block ends without an error. Both raise LedgerUnavailable.
 
-    ``lock_ms``: how long a write waits for another writer, where that is longer than for everybody.
+    ``lock_ms`` lengthens the wait of a write for another writer.
     """
 
     def __init__(self, engine: sa.Engine, patience_ms: int, lock_ms: int | None = None) -> None:
@@ -50,7 +50,7 @@ class Database:
         self._write_ms = patience_ms + (lock_ms or 0)
 
     def patient(self, lock_ms: int) -> Database:
-        """The same database for people, who would rather wait for another writer than try again."""
+        """The same database for people, who rather wait for another writer than try again."""
         return Database(self._reader, self._patience_ms, lock_ms)
 
     @contextmanager
@@ -75,12 +75,12 @@ class Database:
 
     @property
     def shared(self) -> bool:
-        """Whether gates on other machines may use it, too."""
+        """Whether gates on other machines may use it too."""
         return self._reader.dialect.name != "sqlite"
 
     @property
     def engine(self) -> sa.Engine:
-        """For connections that are no transactions."""
+        """For connections outside transactions."""
         return self._reader
 
     @property
@@ -92,7 +92,7 @@ class Database:
 
 
 def ledger_url(url: str) -> sa.URL:
-    """With the driver that the gate uses. Raises ArgumentError."""
+    """The URL with the driver that the gate uses. Raises ArgumentError."""
     parsed = sa.make_url(url)
     if parsed.drivername in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")
@@ -100,17 +100,16 @@ def ledger_url(url: str) -> sa.URL:
 
 
 def open_database(url: str, busy_timeout_ms: int) -> Database:
-    """A database whose schema is current.
+    """Opens a database and migrates its schema to the newest version.
 
-    SQLite: WAL with ``synchronous=FULL``, so that a commit is on disk before it returns, and writers
-    that take their lock at the start. PostgreSQL: ``synchronous_commit=on``, writers under one
-    advisory lock. Raises ConfigError for a URL that cannot be used and LedgerUnavailable when the
-    database is away.
+    SQLite: WAL with ``synchronous=FULL``, so a commit is on disk before it returns; writers take their lock
+    at the start. PostgreSQL: ``synchronous_commit=on``; writers share one advisory lock. Raises ConfigError
+    for an unusable URL and LedgerUnavailable when the database is away.
     """
     try:
         parsed = ledger_url(url)
-        # Opening waits for other writers, and from its first connection on, which a WAL that is being
-        # recovered holds up: a gate that gave up at once would not start on a busy ledger.
+        # Opening waits longer for other writers, from the first connection on, which WAL recovery can delay.
+        # A gate that gave up at once would not start on a busy ledger.
         opening = _engine(parsed, max(busy_timeout_ms, _OPENING_MS))
         engine = _engine(parsed, busy_timeout_ms)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
@@ -142,7 +141,7 @@ def _connect_arguments(url: sa.URL, busy_timeout_ms: int) -> dict[str, Any]:
     settings = {
         "synchronous_commit": "on",
         "default_transaction_isolation": r"read\ committed",
-        # Below the deadline, so that waiting for another writer costs no connection.
+        # Shorter than the deadline, so waiting for another writer does not cost the connection.
         "lock_timeout": max(1, busy_timeout_ms // 2),
         "idle_in_transaction_session_timeout": _IDLE_MS,
     }
@@ -150,7 +149,7 @@ def _connect_arguments(url: sa.URL, busy_timeout_ms: int) -> dict[str, Any]:
     theirs = url.query.get("options", ())
     return {
         "connect_timeout": _CONNECT_S,
-        # A listener only waits: without these it would never notice a cut cable.
+        # A listener only waits. Without keepalives it would never notice a cut cable.
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
@@ -161,7 +160,7 @@ def _connect_arguments(url: sa.URL, busy_timeout_ms: int) -> dict[str, Any]:
 
 def _sqlite_settings(busy_timeout_ms: int) -> Any:
     def set_pragmas(connection: Any, record: object) -> None:
-        # The driver's own transactions would begin late and deferred; SQLAlchemy's events begin them.
+        # The driver would begin its transactions late and deferred, so SQLAlchemy's events begin them.
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in (
@@ -180,7 +179,7 @@ def _sqlite_begin(busy_timeout_ms: int) -> Any:
     def begin(connection: sa.Connection) -> None:
         options = connection.get_execution_options()
         if options.get(_WRITES):
-            # The connection may come from a writer with another patience.
+            # The pooled connection may come from a writer with another timeout.
             lock_ms = options.get(_LOCK_MS) or busy_timeout_ms
             connection.exec_driver_sql(f"PRAGMA busy_timeout={int(lock_ms)}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -200,17 +199,16 @@ def _postgresql_begin(connection: sa.Connection) -> None:
 
 @contextmanager
 def deadline(connection: sa.Connection, limit_ms: int) -> Iterator[None]:
-    """Hang up on a server that does not answer: a paused machine, a cut cable.
+    """Closes the connection to a server that does not answer: a paused machine, a cut cable.
 
-    Its kernel may go on to acknowledge what is sent, so that neither TCP nor a time-out that the
-    server itself would have to keep ends the wait. Raises OSError where the process has no descriptor or
-    no thread left for it.
+    The kernel of a paused server may still acknowledge packets. So neither TCP nor a time-out inside the
+    server would end the wait. Raises OSError if the process has no descriptor or thread left.
     """
     if connection.dialect.name == "sqlite":
         yield
         return
     driver: Any = connection.connection.dbapi_connection
-    # A copy of the descriptor: the number of a closed one may soon be another connection's.
+    # A copy of the descriptor: another connection may soon reuse the number of a closed one.
     line = socket.socket(fileno=os.dup(driver.fileno()))
     timer = threading.Timer(limit_ms / 1000, _hang_up, (line,))
     timer.daemon = True
@@ -232,10 +230,10 @@ def _hang_up(line: socket.socket) -> None:
 
 @contextmanager
 def unavailable(doing: str) -> Iterator[None]:
-    """Database errors as LedgerUnavailable, without the statement's values, and so what the process lacks
-    to reach it: descriptors, threads, a connection of the pool.
+    """Turns database errors into LedgerUnavailable, without the statement's values.
 
-    InvalidInput for values that the database will never take: too long, or with a NUL.
+    Covers missing resources of the process too: descriptors, threads, a pooled connection. Raises
+    InvalidInput for values that the database can never store: too long, or with a NUL.
     """
     try:
         yield
@@ -249,14 +247,14 @@ def unavailable(doing: str) -> Iterator[None]:
     except (OSError, PoolTimeout) as error:
         raise LedgerUnavailable(f"ledger, {doing}: {error}") from None
     except Exception as error:
-        # What the driver itself raises, past SQLAlchemy.
+        # psycopg's own errors, which SQLAlchemy does not wrap.
         if any(kind.__module__.startswith("psycopg") for kind in type(error).__mro__):
             raise LedgerUnavailable(f"ledger, {doing}: {error}") from None
         raise
 
 
 def _is_locked(error: BaseException | None) -> bool:
-    """Whether a driver's error says that another writer did not let go in time."""
+    """Whether the driver's error means that another writer held the lock too long."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
     return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE

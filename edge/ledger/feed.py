@@ -1,10 +1,10 @@
-"""Blocks and policy of a whole fleet in every gate: what one gate commits, the others hear of at once.
+"""Keeps every gate of a fleet up to date: each gate learns at once which blocks and policy others commit.
 
-The ledger numbers its changes without a gap, in the order in which they become visible. A gate asks
-for everything after the number it has, when PostgreSQL notifies it, every ``poll_ms`` in any case,
-and first of all after a lost connection: so nothing is missed, whoever was away. A database that comes
-back without its last commits gives their numbers again: that shows in the digest of the change, and
-the gate asks for everything from the beginning.
+The ledger numbers changes without a gap, in the order in which they become visible. A gate asks for
+everything after its own number. It does so on a PostgreSQL notification, every ``poll_ms``, and first after
+a lost connection. So it misses nothing, whichever side was away. A database restored without its last
+commits gives their numbers again. The digest of the change reveals that, and the gate reads everything from
+the beginning.
 """
 
 from __future__ import annotations
@@ -21,22 +21,20 @@ from edge.ledger.ledger import Ledger
 from edge.policy import Policy
 
 _AT_ONCE = 100
-"""Changes that are handed over together: the receiver's event loop takes them in one go."""
+"""Most changes handed over together; the receiver's event loop handles them in one go."""
 
 log = structlog.get_logger(__name__)
 
 
 class FleetFeed:
-    """A thread that hands every changed block to ``on_change``: new, lengthened, lifted.
+    """A thread that hands every changed block to ``on_change``: new, lengthened or lifted.
 
-    ``on_change`` is called in that thread, at least once a change, in the order of changes.
-    ``since``: ``Ledger.revision()`` from before the blocks were loaded. ``on_policy`` is called there
-    with every policy other than ``policy_version`` that comes into force; versions that were replaced
-    meanwhile are passed over.
+    The thread calls ``on_change`` at least once for each change, in order. ``since`` is
+    ``Ledger.revision()`` from before the blocks were loaded. It calls ``on_policy`` for each policy that
+    comes into force, other than ``policy_version``. It skips versions that were replaced meanwhile.
 
-    After a loss of commits every block that the ledger has comes again, ended ones included, and so
-    does the policy in force, whose version may be an earlier one. Blocks that the ledger no longer has
-    are not taken back.
+    After a loss of commits it hands over every block of the ledger again, ended ones included. It also hands
+    over the policy in force, possibly an earlier version. It does not withdraw blocks that the ledger lost.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class FleetFeed:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when ``on_change`` will not be called again."""
+        """Stops the thread. After it returns, ``on_change`` is not called again."""
         self._stopping.set()
         self._thread.join()
 
@@ -71,7 +69,7 @@ class FleetFeed:
         with self._ledger.bell() as bell:
             while not self._stopping.is_set():
                 try:
-                    # Listening comes first: what is committed after the look rings.
+                    # Listen first: then a commit after the catch-up wakes the wait.
                     bell.listen()
                     self._catch_up()
                     self._heard(away=False)
@@ -80,7 +78,7 @@ class FleetFeed:
                     self._heard(away=True, why=str(error))
                     self._stopping.wait(self._poll_s)
                 except Exception:
-                    # Whatever the receiver does wrong, the news of the fleet keep coming.
+                    # An error of the receiver must not end the feed.
                     log.exception("a change of the fleet was not taken; it is offered again")
                     self._stopping.wait(self._poll_s)
 
@@ -109,7 +107,7 @@ class FleetFeed:
             stored = self._ledger.policy_version(version)
             policy = None if stored is None else stored.parse()
         except InvalidInput as error:
-            # A gate of a later version may have stored what this one does not know.
+            # A gate of a later version may have stored a policy that this one cannot read.
             log.critical("the fleet's policy cannot be used here", version=version, error=str(error))
         else:
             if policy is not None:

@@ -1,4 +1,4 @@
-"""Incidents: what was decided on a stream, and what became of its cut."""
+"""Incidents: what the gate decided on a stream, and what became of the cut."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STREAM_CUT = "stream_cut"
 
 class Incidents(LedgerBase):
     def record_incident(self, incident: Incident, wall_ms: int) -> None:
-        """An incident without a strike: FLAG, and everything that shadow mode withholds. Idempotent."""
+        """Records an incident without a strike: FLAG, or any action withheld by shadow mode. Idempotent."""
         with self._database.write("record an incident") as connection:
             known = connection.execute(sa.select(incidents.c.id).where(incidents.c.id == incident.id))
             if known.first() is None:
@@ -38,7 +38,7 @@ class Incidents(LedgerBase):
     def record_stream_cut(
         self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
     ) -> None:
-        """A cut that no verdict led to: a block made elsewhere, or a stream that cannot be watched."""
+        """Records a cut without a verdict: a block made elsewhere, or a stream that cannot be watched."""
         with self._database.write("record a cut") as connection:
             self._audit(
                 connection, wall_ms, GATE, STREAM_CUT, stream_id, _cut_of(publish, reason, block_id), {}
@@ -47,7 +47,7 @@ class Incidents(LedgerBase):
     def adopt_stream_cut(
         self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
     ) -> None:
-        """``record_stream_cut`` of a cut that may be on record already: a stream is cut once."""
+        """Like ``record_stream_cut``, for a cut that may be recorded already. Idempotent by stream."""
         known = sa.select(audit.c.number).where(audit.c.what == STREAM_CUT, audit.c.subject == stream_id)
         with self._database.write("adopt a cut") as connection:
             if connection.execute(known.limit(1)).first() is None:
@@ -55,7 +55,8 @@ class Incidents(LedgerBase):
                 self._audit(connection, wall_ms, GATE, STREAM_CUT, stream_id, detail, {})
 
     def mark_cut_asked(self, incident_id: str, wall_ms: int, durable_ms: int | None = None) -> None:
-        """``durable_ms``: when the commit of the violation had returned, as the caller saw it."""
+        """Marks that the cut was requested. ``durable_ms`` is when the violation's commit returned to the
+        caller."""
         values: dict[str, object] = {"cut_asked_ms": wall_ms}
         if durable_ms is not None:
             values["durable_ms"] = durable_ms
@@ -65,7 +66,7 @@ class Incidents(LedgerBase):
         self._mark(incident_id, wall_ms, "cut_confirmed", {"cut_confirmed_ms": wall_ms, "confirmed_by": by})
 
     def mark_cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: UnconfirmedReason) -> None:
-        """The alarm that nothing has proven the cut."""
+        """Marks that nothing has proven the cut. Raises the alarm for people."""
         values: dict[str, object] = {"cut_unconfirmed_ms": wall_ms, "cut_unconfirmed_reason": reason.value}
         self._mark(incident_id, wall_ms, "cut_unconfirmed", values)
 
@@ -78,7 +79,7 @@ class Incidents(LedgerBase):
             self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
 
     def adopt_mark(self, incident_id: str, wall_ms: int, what: str, values: Mapping[str, object]) -> None:
-        """A mark that was durable elsewhere, once. Raises NotFound."""
+        """Writes a mark that the journal held, once. Raises NotFound."""
         with self._database.write(f"adopt {what}") as connection:
             row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).mappings()
             known = row.first()
@@ -87,7 +88,7 @@ class Incidents(LedgerBase):
                 self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
 
     def pending_cuts(self) -> tuple[Incident, ...]:
-        """This gate's cuts that are durable and that nothing has proven: to be resumed after a restart."""
+        """This gate's durable cuts without proof. The gate resumes them after a restart."""
         query = (
             sa.select(incidents)
             .where(
@@ -122,7 +123,7 @@ class Incidents(LedgerBase):
         limit: int = 100,
         before_id: str | None = None,
     ) -> tuple[Incident, ...]:
-        """Newest first. ``since_ms`` is the first millisecond, ``until_ms`` the first that is over."""
+        """Incidents that match, newest first. ``since_ms`` is inclusive, ``until_ms`` exclusive."""
         query = sa.select(incidents).order_by(incidents.c.id.desc()).limit(limit)
         for column, wanted in (
             (incidents.c.broadcaster, broadcaster),

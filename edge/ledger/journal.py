@@ -1,7 +1,7 @@
-"""The journal: what the gate decides while the ledger is away, on local disk.
+"""The journal: a local file for the gate's decisions while the ledger is away.
 
-Each line is flushed and fsynced before ``append`` returns. A torn last line (power loss in the middle of
-a write) is ignored; it was never promised to anybody.
+Each line is written and fsynced before ``append`` returns. A torn last line, after a power loss during a
+write, is ignored: ``append`` had not returned.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ MAX_LINE_BYTES = 1024 * 1024
 
 
 class Journal:
-    """An append-only file; ``clear`` empties it when the ledger holds everything."""
+    """An append-only file. ``clear`` empties it once the ledger holds everything."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def append(self, entry: Entry) -> None:
-        """On disk when it returns. Raises LedgerUnavailable when the disk does not take it."""
+        """Appends one entry; it is on disk on return. Raises LedgerUnavailable if the disk refuses it."""
         line = encode(entry)
         violated = isinstance(entry, Violated)
-        # The points are those of a violation: what else comes by is not what a test waits for.
+        # Only violations hit the crash points: tests wait for a violation, not for other entries.
         if violated:
             crash_point("journal.begin")
         try:
@@ -57,13 +57,14 @@ class Journal:
             raise self._unavailable(error) from None
 
     def entries(self) -> Iterator[Entry]:
-        """What was appended, in order; damaged lines are passed over."""
+        """All entries in order, without damaged lines."""
         return (entry for entry, _ in self.entries_after(0) if entry is not None)
 
     def entries_after(self, position: int) -> Iterator[tuple[Entry | None, int]]:
-        """Each line that begins at or after a position in bytes, and where it ends; None is a damaged one.
+        """Yields the entry of each line that begins at or after a byte position, and the position of its
+        end.
 
-        Ends before a last line that is torn, or still being written.
+        The entry of a damaged line is None. Stops before a last line that is torn or still being written.
         """
         try:
             with self._path.open("rb") as file:
@@ -79,7 +80,7 @@ class Journal:
             raise self._unavailable(error) from None
 
     def size(self) -> int:
-        """Bytes; 0 when there is nothing to bring home."""
+        """Size in bytes; 0 when nothing waits to be moved."""
         try:
             return self._path.stat().st_size
         except FileNotFoundError:
@@ -88,11 +89,10 @@ class Journal:
             raise self._unavailable(error) from None
 
     def clear(self, position: int, refused: Iterable[Entry] = ()) -> bool:
-        """Only after all up to a position is in the ledger. What was damaged or refused is kept beside it
-        for people.
+        """Removes the file. Call it only when the ledger holds everything up to ``position``.
 
-        Does nothing, and says so, when there are whole lines after the position. Nothing may be appended
-        meanwhile.
+        Keeps damaged and refused entries in a file beside it, for people. Returns False and does nothing if
+        whole lines follow the position. Nothing may be appended meanwhile.
         """
         if any(True for _ in self.entries_after(position)):
             return False
@@ -120,7 +120,7 @@ def _torn(descriptor: int) -> bool:
 
 
 def sync_directory(path: Path) -> None:
-    """Make a new or removed name durable."""
+    """Makes a created or removed file name durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

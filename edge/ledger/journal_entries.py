@@ -1,6 +1,6 @@
-"""What the journal holds: everything that the gate itself decides and must not lose, one line each.
+"""The journal's entries: every decision of the gate that must not be lost, one line each.
 
-``crc32 SPACE json LF``. A line without a ``kind`` is a violation, as every line of an earlier version is.
+A line is ``crc32 SPACE json LF``. Earlier versions wrote only violations, without a ``kind``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Kind(StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Violated:
-    """A violation, and what it costs by the policy that it was counted under."""
+    """A violation, with the sanction of the policy that it was counted under."""
 
     violation: Violation
     sanction: Sanction
@@ -43,7 +43,7 @@ class Opened:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Marked:
-    """What became of an incident: its cut, its evidence. ``values``: by column."""
+    """A later fact about an incident: its cut, its evidence. ``values`` maps column names to values."""
 
     incident_id: str
     wall_ms: int
@@ -53,7 +53,7 @@ class Marked:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StreamCut:
-    """A cut that no verdict led to."""
+    """A cut without a verdict."""
 
     stream_id: str
     publish: Publish
@@ -66,7 +66,7 @@ Entry = Violated | Opened | Marked | StreamCut
 
 
 def encode(entry: Entry) -> bytes:
-    """One line."""
+    """Encodes one entry as a line."""
     body = json.dumps(_values(entry), ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "surrogatepass"
     )
@@ -74,7 +74,8 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(line: bytes) -> Entry | None:
-    """The entry of a line; None when the line is torn or damaged, or as only a later version writes it."""
+    """Decodes one line. Returns None for a torn or damaged line, or one that only a later version
+    understands."""
     checksum, _, body = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(body):
         return None
@@ -128,6 +129,6 @@ def _violated(values: dict[str, Any]) -> Violated:
     )
     if "sanction" in values:
         return Violated(violation, Sanction.model_validate(values["sanction"]))
-    # An earlier version knew the ladder alone, and every block was a full one.
+    # An earlier version knew only the ladder, and gave every block its full term.
     full = ReviewPolicy(detector=UnreviewedOutcome.STAND)
     return Violated(violation, Sanction(ladder=LadderPolicy.model_validate(values["ladder"]), review=full))

@@ -1,6 +1,6 @@
 """The ledger: incidents, strikes, blocks, policies and the audit chain, in one database.
 
-Synchronous and thread-safe; each method is one transaction, on disk when it returns.
+It is synchronous and thread-safe. Each method is one transaction, on disk when it returns.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from edge.ledger.violations import Violations
 
 
 class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies, Models, Usage):
-    """One database; ``Ledger.open`` migrates it first."""
+    """One database. ``Ledger.open`` migrates it first."""
 
     def patient(self, lock_ms: int) -> Ledger:
-        """The same ledger for people: their writes wait that long for another writer.
+        """The same ledger for people: their writes wait up to ``lock_ms`` for another writer.
 
-        It shares the connections, which end with the ledger that was opened.
+        It shares the connections, which close with the original ledger.
         """
         return Ledger(self._database.patient(lock_ms), self._gate)
 
     def audit_rows(self, *, after: int = 0) -> Iterator[AuditRow]:
-        """The audit log in order, page by page."""
+        """Yields the audit log in order, page by page."""
         while True:
             query = sa.select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(PAGE)
             with self._database.read("read the audit log") as connection:
@@ -46,5 +46,5 @@ class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Block
             after = page[-1].number
 
     def audit_verify(self) -> int:
-        """Number of rows; raises AuditBroken that names the first wrong one."""
+        """Returns the number of rows. Raises AuditBroken, which names the first wrong row."""
         return verify_chain(self.audit_rows())

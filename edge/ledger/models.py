@@ -1,4 +1,4 @@
-"""Models: who had which one judge, in the audit log."""
+"""Records in the audit log which model a gate judges with."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ class Models(LedgerBase):
     def model_put(
         self, name: str, version: str, digest: str, before: str, by: str, reason: str, wall_ms: int
     ) -> None:
-        """Put on record that a model is put in force on this gate. ``before``: digest of the one it
-        replaces."""
+        """Records that a gate takes a model into service. ``before`` is the digest of the replaced model."""
         detail = {"name": name, "version": version, "before": before, "reason": reason}
         with self._database.write("record a model") as connection:
             self._audit(connection, wall_ms, by, "model", digest, detail, {})

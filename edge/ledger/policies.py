@@ -15,17 +15,17 @@ from edge.policy import Policy, parse_policy
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoredPolicy:
-    """One version, as it is in the ledger."""
+    """One version of the policy as the ledger stores it."""
 
     version: int
     json: str
-    """Of whatever gate stored it: ``parse`` says whether this one can use it."""
+    """The policy as JSON. Any gate may have stored it; ``parse`` tells whether this one can use it."""
     created_ms: int
     created_by: str
     reason: str
 
     def parse(self) -> Policy:
-        """Raises InvalidInput for a version of the policy that this gate does not know."""
+        """Parses the policy. Raises InvalidInput for a format version that this gate does not know."""
         return parse_policy(self.json)
 
 
@@ -40,7 +40,7 @@ class Policies(LedgerBase):
     def policy_history(
         self, *, limit: int = 20, before_version: int | None = None, version: int | None = None
     ) -> tuple[StoredPolicy, ...]:
-        """Newest first."""
+        """Versions, newest first."""
         query = sa.select(policies).order_by(policies.c.version.desc()).limit(limit)
         if before_version is not None:
             query = query.where(policies.c.version < before_version)
@@ -52,7 +52,8 @@ class Policies(LedgerBase):
     def policy_put(
         self, policy: Policy, by: str, reason: str, wall_ms: int, expected_version: int | None
     ) -> Policy:
-        """Store as the next version. Raises StaleVersion when another than the expected one is in force."""
+        """Stores the policy as the next version. Raises StaleVersion if ``expected_version`` is not in
+        force."""
         with self._database.write("store a policy") as connection:
             current = connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
             if expected_version is not None and expected_version != current:

@@ -1,8 +1,8 @@
-"""Is the ledger what was written? The chain of the audit log, and every row against what it says. Pure.
+"""Proves that the ledger is as it was written: the audit chain, and every row against it. Pure.
 
-A row is proven when its digest is the one that the last entry which wrote it has left. What the chain
-cannot show is that its newest entries were taken away together with their rows: for that a head that
-was noted elsewhere (``NUMBER:DIGEST``) is compared.
+A row is proven when it has the digest left by the last entry that wrote it. The chain cannot show that its
+newest entries were removed together with their rows. To detect that, compare a head that was noted elsewhere
+(``NUMBER:DIGEST``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROVEN_TABLES: Final = tuple(table for table in metadata.sorted_tables if table 
 MAX_FINDINGS = 1000
 _HEAD: Final = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
 _UNPROVEN = b""
-"""Of a row that an entry names without a digest: it was written by an earlier version."""
+"""Marks a row that an entry of an earlier version names without a digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ EMPTY = Head(0, GENESIS)
 
 
 def parse_head(text: str) -> Head:
-    """``NUMBER:DIGEST``. Raises InvalidInput."""
+    """Parses ``NUMBER:DIGEST``. Raises InvalidInput."""
     match = _HEAD.fullmatch(text.strip())
     if match is None:
         raise InvalidInput(
@@ -53,28 +53,28 @@ def parse_head(text: str) -> Head:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it was written."""
+    """One thing that differs from what was written."""
 
     row: str
-    """``audit 17``, ``blocks bl_…``."""
+    """The row's name, such as ``audit 17`` or ``blocks bl_…``."""
     problem: str
 
 
 @dataclass(slots=True)
 class Proof:
-    """What was looked at, and what was wrong with it."""
+    """How much was checked, and what was wrong."""
 
     first: int = 1
-    """Number of the first entry: over 1 for an export of a part."""
+    """Number of the first entry. Over 1 for an export of a part."""
     entries: int = 0
     head: Head = EMPTY
     anchor: str = GENESIS
-    """What the first entry says that it follows."""
+    """The digest that the first entry follows."""
     rows: int = 0
     unproven: int = 0
-    """Rows of the ledger that were written before entries carried digests."""
+    """Rows of the ledger written before entries carried digests."""
     findings: list[Finding] = field(default_factory=list)
-    """The first 1000."""
+    """At most the first 1000 findings."""
     found: int = 0
 
     @property
@@ -88,17 +88,17 @@ class Proof:
 
 
 class Prover:
-    """Takes the entries in order, then the rows of each table, and says what does not fit."""
+    """Checks entries and rows. Takes the entries in order, then the rows of each table."""
 
     def __init__(self, expected: Iterable[Head] = (), *, part: bool = False) -> None:
-        """``part``: the entries are an export that need not begin with the first."""
+        """``part`` means that the entries are an export that may begin after the first."""
         self.proof = Proof()
         self._expected = {head.number: head.digest for head in expected if head.number}
         self._part = part
         self._left: dict[str, dict[str, tuple[int, bytes | None]]] = {}
 
     def entries(self, rows: Iterable[AuditRow]) -> Iterator[AuditRow]:
-        """Check the chain; gives each entry back as it passes."""
+        """Checks the chain. Yields each sound entry."""
         proof = self.proof
         walk = iter(rows)
         begin = next(walk, None)
@@ -140,7 +140,7 @@ class Prover:
                     noted[str(key)] = (entry.number, None if digest is None else _bytes(digest))
 
     def row(self, table: sa.Table, values: Mapping[str, Any]) -> None:
-        """One row of the ledger, after all entries; ``values``: by column name."""
+        """Checks one row of the ledger. Call it after all entries. ``values`` maps column names to values."""
         proof = self.proof
         proof.rows += 1
         (column,) = table.primary_key.columns
@@ -156,7 +156,7 @@ class Prover:
             proof.add(f"{table.name} {key}", f"was changed by hand after audit entry {number} wrote it")
 
     def finish(self, tables: Iterable[sa.Table] = PROVEN_TABLES) -> Proof:
-        """After all rows of ``tables``: what an entry wrote and nobody has shown is missing."""
+        """Reports rows that an entry wrote and that are missing. Call it after all rows of ``tables``."""
         for table in tables:
             for key, (number, digest) in self._left.get(table.name, {}).items():
                 if digest is not None:

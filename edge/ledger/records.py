@@ -1,4 +1,4 @@
-"""Rows and JSON to the domain's frozen types, and back."""
+"""Converts database rows and JSON to the domain's frozen types, and back."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _ACTIONS = frozenset(action.value for action in Action)
 
 
 def verdict_to_json(verdict: Verdict) -> str:
-    """Everything that led to it, so that whoever reads the incident can replay it."""
+    """The full verdict with its trace, so a reader of the incident can replay it."""
     return json.dumps(dataclasses.asdict(verdict), ensure_ascii=False, sort_keys=True)
 
 
 def verdict_from_json(text: str) -> Verdict:
-    """Reads what any version wrote: what is not there has its default, what is not known is left out."""
+    """Reads JSON of any version. Missing fields get defaults; unknown fields are dropped."""
     values = _known(Verdict, json.loads(text))
     signals = tuple(_signal_from(signal) for signal in values.pop("signals"))
     trace = Trace(**_known(Trace, values["trace"])) if values.get("trace") else None
@@ -54,7 +54,7 @@ def verdict_from_json(text: str) -> Verdict:
 def _signal_from(stored: dict[str, Any]) -> Signal:
     values = _known(Signal, stored)
     typed = {name: values[name] for name in ("bank", "severity", "at_most") if name in values}
-    if not typed:  # as an earlier version wrote it: in words only
+    if not typed:  # an earlier version wrote only words
         typed = dict(word.partition("=")[::2] for word in values.get("detail", "").split() if "=" in word)
     at_most = typed.get("at_most", Action.CUT.value)
     return Signal(
@@ -63,14 +63,14 @@ def _signal_from(stored: dict[str, Any]) -> Signal:
             "source": SignalSource(values["source"]),
             "bank": typed.get("bank"),
             "severity": BankSeverity.of(typed.get("severity") or ""),
-            # A word of a newer gate is not taken for leave to cut.
+            # An unknown action of a newer gate must not permit a cut.
             "at_most": Action(at_most) if at_most in _ACTIONS else Action.FLAG,
         }
     )
 
 
 def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Without the fields that only a newer gate knows."""
+    """Drops the fields that only a newer gate knows."""
     return {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
 
 
@@ -160,12 +160,12 @@ def appeal_from_row(row: Any) -> Appeal:
 
 
 def incident_to_json(incident: Incident) -> dict[str, Any]:
-    """For the journal: a plain object that ``incident_from_json`` takes back."""
+    """Converts an incident for the journal. ``incident_from_json`` reads it back."""
     return incident_to_row(incident)
 
 
 class _Row:
-    """A journal's line. What an earlier version did not write is not there, and None."""
+    """A line of the journal, read like a row. Fields that an earlier version did not write are None."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__.update(values)

@@ -1,4 +1,4 @@
-"""What is taken back: strikes pardoned, blocks lifted, and later blocks as if it had never happened."""
+"""Takes decisions back: pardons strikes, lifts blocks, and shortens later blocks that counted them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from edge.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """Blocks and strikes as they stand afterwards."""
+    """Blocks and strikes as they are after the reversal."""
 
     lifted: tuple[Block, ...] = ()
     pardoned: tuple[Strike, ...] = ()
     shortened: tuple[Block, ...] = ()
-    """Blocks of other strikes, which were longer for the pardoned ones."""
+    """Blocks of other strikes, which the pardoned ones had lengthened."""
 
     @property
     def changed(self) -> tuple[Block, ...]:
@@ -31,7 +31,7 @@ class Undone:
 
     @property
     def rows(self) -> dict[sa.Table, list[str]]:
-        """For the audit log."""
+        """The changed rows by table, for the audit log."""
         return {
             blocks: [block.id for block in self.changed],
             strikes: [strike.id for strike in self.pardoned],
@@ -67,10 +67,10 @@ def undo(
     number: int,
     policy: Policy,
 ) -> Undone:
-    """Pardon strikes that stand and lift blocks that were not lifted.
+    """Pardons strikes that stand, and lifts blocks that are not lifted.
 
-    ``number``: of the audit entry that the caller writes. ``policy``: the whole one, by whose ladder the
-    other blocks of the same broadcasters are measured again; none gets longer.
+    ``number`` is the number of the audit entry that the caller writes. ``policy`` is the whole policy. Its
+    ladder measures the other blocks of the same broadcasters again; none gets longer.
     """
     gone = tuple(
         dataclasses.replace(strike, pardoned_ms=wall_ms, pardoned_by=by, pardon_reason=reason)
@@ -117,7 +117,7 @@ def blocks_of(connection: sa.Connection, strike: Strike) -> list[Block]:
 def _measured_again(
     connection: sa.Connection, broadcaster: str, policy: Policy, wall_ms: int
 ) -> Iterable[Block]:
-    """Standing blocks of a broadcaster's strikes that are shorter by the strikes that are left."""
+    """Yields a broadcaster's active blocks that become shorter under the remaining strikes."""
     left = [strike for strike in strikes_of(connection, broadcaster) if stands(strike, wall_ms)]
     for position, strike in enumerate(left):
         incident = None if strike.incident_id is None else read_incident(connection, strike.incident_id)
@@ -143,7 +143,7 @@ def _measured_again(
 
 
 def _confirmed(block: Block, incident: Incident | None) -> int:
-    """How many people stand for a block, as far as its length goes."""
+    """How many people have confirmed the block's length."""
     if not block.provisional:
         return 2
     by_hand = block.strike_id is not None

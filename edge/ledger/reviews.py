@@ -1,4 +1,4 @@
-"""Reviews: what people decide about an incident, and what follows from it."""
+"""Reviews: a person decides about an incident, and blocks and strikes follow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a decision has changed, besides the incident."""
+    """What a decision changed, besides the incident."""
 
     state: IncidentState
     blocks: tuple[Block, ...] = ()
@@ -47,7 +47,7 @@ class _Outcome:
 
 class Reviews(LedgerBase):
     def case(self, incident_id: str) -> Case:
-        """Raises NotFound."""
+        """Reads an incident with its strike, blocks and appeals. Raises NotFound."""
         with self._database.read("read a case") as connection:
             incident = read_incident(connection, incident_id)
             strike, resting = _resting_on(connection, incident_id)
@@ -56,9 +56,9 @@ class Reviews(LedgerBase):
             return Case(incident, strike, resting, tuple(records.appeal_from_row(row) for row in filed))
 
     def claim(self, incident_id: str, by: str, wall_ms: int, claim_ms: int) -> Incident:
-        """Keep an incident for one reviewer; claiming again makes it last longer.
+        """Reserves an incident for one reviewer. A second claim by the same reviewer extends it.
 
-        Raises NotFound, and Conflict while somebody else has it or when it is overturned.
+        Raises NotFound, and Conflict while somebody else holds the claim or if the incident is overturned.
         """
         with self._database.write("claim an incident") as connection:
             incident = read_incident(connection, incident_id)
@@ -71,7 +71,7 @@ class Reviews(LedgerBase):
             return read_incident(connection, incident_id)
 
     def release(self, incident_id: str, by: str, wall_ms: int) -> Incident:
-        """Give a claim back. Raises NotFound, and Conflict while somebody else has it."""
+        """Gives a claim back. Raises NotFound, and Conflict while somebody else holds it."""
         with self._database.write("release an incident") as connection:
             incident = read_incident(connection, incident_id)
             _free_for(incident, by, wall_ms)
@@ -89,15 +89,15 @@ class Reviews(LedgerBase):
         wall_ms: int,
         policy: Policy,
     ) -> tuple[Incident, tuple[Block, ...]]:
-        """A person's decision about an incident, and about the appeals against it.
+        """Decides an incident and the appeals against it.
 
-        CONFIRMED makes a provisional block the ladder's full one; where the policy wants two people for
-        a permanent one, the first word leaves CONFIRMED_ONCE and a block that ends. OVERTURNED lifts the
-        incident's blocks and pardons its strike at once. ESCALATED changes nothing but the state.
+        CONFIRMED gives a provisional block its full term from the ladder. If the policy wants two people for
+        a permanent block, the first confirmation sets CONFIRMED_ONCE and the block still ends. OVERTURNED
+        lifts the incident's blocks and pardons its strike at once. ESCALATED changes only the state.
 
-        ``policy``: the whole one. Returns the incident, and every block that has changed. Raises
-        NotFound, InvalidInput when it is decided already, Conflict while somebody else has claimed it,
-        and PermissionRefused when the same person confirms twice.
+        ``policy`` is the whole policy. Returns the incident and every changed block. Raises NotFound,
+        InvalidInput if it is decided already, Conflict while somebody else holds the claim, and
+        PermissionRefused if the same person confirms twice.
         """
         with self._database.write("review") as connection:
             before = read_incident(connection, incident_id)

@@ -1,4 +1,4 @@
-"""The ledger at one moment, read-only: for audits and reports, beside running gates or without one."""
+"""A read-only view of the ledger at one moment, for audits and reports. Gates may run meanwhile."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _BUFFER = 1000
 
 @contextmanager
 def snapshot(url: str) -> Iterator[sa.Connection]:
-    """A connection that sees what was committed when it was opened, and can write nothing.
+    """Yields a connection that sees what was committed when it opened, and cannot write.
 
-    Results are streamed: memory does not grow with the ledger. Raises ConfigError for a URL or a
-    database that holds no ledger of this version, and LedgerUnavailable when the database is away.
+    Results are streamed, so memory does not grow with the ledger. Raises ConfigError for a wrong URL or a
+    database without a ledger of this version, and LedgerUnavailable when the database is away.
     """
     try:
         engine = _engine(ledger_url(url))
@@ -59,7 +59,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 def _open_file(path: Path) -> sqlite3.Connection:
     mode = "mode=ro"
     if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        # A copy on a read-only disk: nobody writes to it, and SQLite could not make its shared memory.
+        # A copy on a read-only disk has no writer, and SQLite cannot create its shared memory there.
         mode = "immutable=1"
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True, timeout=_CONNECT_S)
     connection.isolation_level = None
@@ -78,6 +78,6 @@ def _check_schema(connection: sa.Connection) -> None:
 
 
 def count(connection: sa.Connection, table: sa.Table) -> int:
-    """Rows of a table."""
+    """Number of rows of a table."""
     number: Any = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
     return int(number or 0)

@@ -1,4 +1,4 @@
-"""Strikes: read, given and pardoned by people."""
+"""Strikes: people read, give and pardon them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Strikes(LedgerBase):
         limit: int = 100,
         before_id: str | None = None,
     ) -> tuple[Strike, ...]:
-        """Newest first."""
+        """Strikes that match the filters, newest first."""
         query = sa.select(strikes).order_by(strikes.c.id.desc()).limit(limit)
         if broadcaster is not None:
             query = query.where(strikes.c.broadcaster == broadcaster)
@@ -58,11 +58,11 @@ class Strikes(LedgerBase):
         wall_ms: int,
         incident_id: str | None = None,
     ) -> tuple[Strike, tuple[Block, ...]]:
-        """A strike by hand, with the ladder's block.
+        """Gives a strike by hand, with the ladder's block.
 
-        ``incident_id``: what the person saw, when the gate gave no strike for it (a FLAG): then the
-        incident says who and where, and what is linked is blocked, too. ``policy``: the whole one.
-        Raises InvalidInput, NotFound, and Conflict when the incident has a strike.
+        ``incident_id`` names what the person saw, if the gate gave no strike for it (a FLAG). The incident
+        then names broadcaster and app, and linked subjects are blocked too. ``policy`` is the whole policy.
+        Raises InvalidInput, NotFound, and Conflict if the incident has a strike.
         """
         with self._database.write("add a strike") as connection:
             publish = Publish("", "", app, "", broadcaster)
@@ -93,7 +93,7 @@ class Strikes(LedgerBase):
             made = make_blocks(
                 publish, strike, applies.ladder, term, f"bl_{strike.id.removeprefix('sk_')}", reason
             )
-            # A person stands for it, whatever the review of the incident says: it rests on the strike.
+            # A person gave the strike, so its blocks rest on the strike and not on the incident's review.
             made = tuple(dataclasses.replace(b, incident_id=None, strike_id=strike.id) for b in made)
             connection.execute(strikes.insert().values(records.strike_to_row(strike, stream_id)))
             number = next_number(connection)
@@ -113,9 +113,9 @@ class Strikes(LedgerBase):
     def pardon_strike(
         self, policy: Policy, strike_id: str, reason: str, by: str, wall_ms: int
     ) -> tuple[Strike, Undone]:
-        """As if it had never happened: its blocks are lifted, and later ones measured without it.
+        """Pardons a strike as if it had never happened. Lifts its blocks and shortens later ones.
 
-        Raises NotFound, and Conflict when it was pardoned before.
+        Raises NotFound, and Conflict if it was pardoned before.
         """
         with self._database.write("pardon a strike") as connection:
             row = connection.execute(sa.select(strikes).where(strikes.c.id == strike_id)).first()

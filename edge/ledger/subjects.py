@@ -1,4 +1,4 @@
-"""What a block names, in the one form in which it is compared. Pure."""
+"""The subjects that a block can name, in the normal form in which they are compared. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from edge.errors import InvalidInput, LimitExceeded
 
 STREAM_KEY_ATTRIBUTE = "stream_key"
 MAX_SUBJECT = 640
-"""Characters: an attribute's name and value are 64 and 512 at most."""
+"""In characters. An attribute's name and value are at most 64 and 512."""
 _ATTRIBUTE = "attribute:"
 _LINKED_IPV6 = 64
-"""Prefix length that one subscriber has to itself: a single IPv6 address is changed in a second."""
+"""Prefix length of one subscriber's IPv6 network. A subscriber can change a single address in a second."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def parse_address(text: str) -> Address | None:
-    """An address without its zone, IPv4 where IPv6 only wraps it; None when it is none."""
+    """Parses an address without its zone. Unwraps IPv4-mapped IPv6. Returns None if it is no address."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -30,7 +30,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def parse_network(text: str) -> Network:
-    """A network such as ``192.0.2.0/24``, IPv4 where IPv6 only wraps it. Raises InvalidInput."""
+    """Parses a network such as ``192.0.2.0/24``. Unwraps IPv4-mapped IPv6. Raises InvalidInput."""
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:
@@ -44,15 +44,15 @@ def parse_network(text: str) -> Network:
 
 
 def normal_text(text: str) -> str:
-    """The form in which two spellings of one name are the same: composed (NFC), without blanks around it.
+    """Normalises a name: composed form (NFC), without surrounding blanks.
 
-    Upper and lower case stay apart, for many platforms have accounts that differ in nothing else.
+    Case is kept, because on many platforms accounts may differ only in case.
     """
     return unicodedata.normalize("NFC", text).strip()
 
 
 def normal_subject(kind: SubjectKind, subject: str) -> str:
-    """The form in which subjects of a kind are kept and compared. Raises InvalidInput."""
+    """The form in which subjects of a kind are stored and compared. Raises InvalidInput and LimitExceeded."""
     subject = normal_text(subject)
     if not subject:
         raise InvalidInput("subject", "must not be empty")
@@ -81,10 +81,10 @@ def attribute_subject(name: str, value: str) -> str:
 
 
 def linked_subjects(publish: Publish, link: Sequence[str]) -> tuple[tuple[SubjectKind, str], ...]:
-    """The broadcaster, and what ``ladder.link`` says is blocked together with it, as far as it is known.
+    """The broadcaster, and those identities of ``ladder.link`` that this publish states.
 
-    Addresses that many publishers share by nature (loopback, link-local) are left out; of IPv6 the
-    subscriber's network is taken.
+    Leaves out addresses that many publishers share by nature (loopback, link-local). For IPv6 takes the
+    subscriber's network.
     """
     found = [(SubjectKind.BROADCASTER, publish.broadcaster)]
     for name in link:

@@ -1,7 +1,7 @@
-"""Blocks and strikes that waited for a person in vain: what their times say is put on record.
+"""Settles blocks and strikes that nobody reviewed in time: records that they lapsed or became full.
 
-Nothing depends on it that a broadcaster would feel: a block that lapses has its lapse as its end, and the
-ladder looks at a strike's own time.
+Broadcasters do not depend on it. A block that lapses already ends at that time, and the ladder reads a
+strike's own deadline.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from edge.policy import Policy
 NOBODY = "lapsed: nobody has reviewed it in time"
 _BATCH = 200
 _OVERDUE_MS = 600_000
-"""Nothing is put on record sooner after its time: nobody waits for it, and a clock may be a little ahead."""
+"""Delay after the deadline. Nobody waits for the record, and a clock may run a little ahead."""
 
 
 class Unreviewed(LedgerBase):
     def settle_unreviewed(self, policy: Policy, wall_ms: int) -> tuple[Block, ...]:
-        """Lift what has lapsed and pardon its strikes; make full what stands. Idempotent.
+        """Lifts lapsed blocks, pardons their strikes, and makes standing blocks full. Idempotent.
 
-        Only what was due ten minutes ago: by the database's clock, too, where gates share one, so that no
-        gate whose own clock is ahead takes back what the others keep. At most 200 blocks at a time, one
-        entry of the audit log for each incident or block by hand. ``policy``: the whole one. Returns every
-        block that has changed.
+        Settles only what was due ten minutes ago. Where gates share a database, that holds by its clock too.
+        So a gate whose clock runs ahead cannot withdraw what the others keep. Takes at most 200 blocks at a
+        time. Writes one audit entry for each incident or block by hand. ``policy`` is the whole policy.
+        Returns every changed block.
         """
         agreed_ms = self._time_of_what_is_due(wall_ms)
         if agreed_ms is None:
@@ -72,7 +72,7 @@ class Unreviewed(LedgerBase):
         return tuple(changed)
 
     def _time_of_what_is_due(self, wall_ms: int) -> int | None:
-        """Ours, or the database's where that is another one and behind; None when nothing is due."""
+        """The earlier of our clock and a shared database's clock. None if nothing is due."""
         with self._database.read("look for what nobody reviewed") as connection:
             if self.shared:
                 theirs: datetime = connection.execute(sa.select(sa.func.now())).scalar_one()
@@ -82,7 +82,7 @@ class Unreviewed(LedgerBase):
 
 
 def _lapses(block: Block) -> bool:
-    """Whether it ends with the wait, and before its full length."""
+    """Whether the block ends with its review deadline, before its full term."""
     ends_ms = block.until_ms
     return ends_ms <= (block.review_by_ms or 0) and ends_ms < (block.full_until_ms or ends_ms)
 
@@ -99,7 +99,7 @@ def _queries(due_ms: int) -> tuple[sa.Select[tuple[object, ...]], sa.Select[tupl
 
 
 def _due(connection: sa.Connection, due_ms: int) -> tuple[dict[str, list[Block]], dict[str, list[Strike]]]:
-    """By incident, or by what a person made."""
+    """Due blocks and strikes by incident id, or by the id of what a person made."""
     due: dict[str, list[Block]] = {}
     gone: dict[str, list[Strike]] = {}
     of_blocks, of_strikes = _queries(due_ms)

@@ -1,4 +1,4 @@
-"""What a gate was used for, in the audit log: no rows of its own, and as safe from changes by hand."""
+"""Records in the audit log how much a gate was used. The chain protects the figures from changes by hand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ USAGE = "usage"
 
 class Usage(LedgerBase):
     def record_usage(self, counted: Mapping[str, Any], wall_ms: int) -> None:
-        """``counted``: as ``Tally.take`` gives it."""
+        """Appends one audit entry with the figures."""
         with self._database.write("record usage") as connection:
             self._audit(connection, wall_ms, GATE, USAGE, self._gate, counted, {})

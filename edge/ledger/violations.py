@@ -23,7 +23,7 @@ from edge.policy import LadderPolicy, StrikeScope
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Violation:
-    """What a violation left on disk."""
+    """The records of one violation."""
 
     incident: Incident
     strike: Strike
@@ -35,10 +35,10 @@ class Violation:
 
 class Violations(LedgerBase):
     def record_violation(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
-        """Incident, strike and blocks in one transaction.
+        """Writes incident, strike and blocks in one transaction.
 
-        Idempotent by incident and by stream: one stream is one strike, however many causes and
-        however often it is retried.
+        Idempotent by incident and by stream: one stream gets one strike, whatever the number of causes and
+        retries.
         """
         with self._database.write("record a violation") as connection:
             crash_point("ledger.begin")
@@ -53,10 +53,10 @@ class Violations(LedgerBase):
         return violation
 
     def adopt_violation(self, violation: Violation, sanction: Sanction) -> Violation:
-        """Write a violation that was durable elsewhere; idempotent like ``record_violation``.
+        """Writes a violation that the journal held. Idempotent like ``record_violation``.
 
-        Its blocks keep their ids, and last at least as long as the ladder says, now that every earlier
-        strike can be counted.
+        Its blocks keep their ids. They last at least as long as the ladder says, now that every earlier
+        strike counts.
         """
         incident = violation.incident
         with self._database.write("adopt a violation") as connection:
@@ -100,10 +100,10 @@ class Violations(LedgerBase):
 def make_violation(
     incident: Incident, sanction: Sanction, earlier: Iterable[Strike], wall_ms: int
 ) -> Violation:
-    """Strike and blocks of an incident. Pure. ``earlier``: the broadcaster's other strikes.
+    """Makes the strike and blocks of an incident. Pure. ``earlier`` holds the broadcaster's other strikes.
 
-    Their ids follow from the incident's, so that a violation whose first commit went through unheard
-    is the same one when it comes again by way of the journal.
+    Their ids derive from the incident's id. So a commit whose answer was lost, repeated by way of the
+    journal, gives the same violation.
     """
     tail = incident.id.removeprefix("in_")
     publish, verdict = incident.publish, incident.verdict
@@ -129,7 +129,7 @@ def make_violation(
 def make_blocks(
     publish: Publish, strike: Strike, ladder: LadderPolicy, term: Term, prefix: str, reason: str
 ) -> tuple[Block, ...]:
-    """A block for the broadcaster and for everything that is linked with it. Pure."""
+    """Makes a block for the broadcaster and for each linked subject. Pure."""
     everywhere = ladder.scope is StrikeScope.ALL
     return tuple(
         Block(
