@@ -1,4 +1,4 @@
-"""``edge-gate appeal``: a broadcaster's word against a block."""
+"""``edge-gate appeal``: files, lists and decides appeals against blocks."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def list_appeals(
 @reports_errors
 def decide(
     appeal_id: Annotated[str, typer.Argument(help="As `appeal list` shows it.")],
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     grant: Annotated[bool, typer.Option("--grant/--deny", help="Whether live access is given back.")],
     name: AsOption = "",
     gate: GateOption = DEFAULT_GATE,
@@ -128,7 +128,7 @@ def decide(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Grant it, which overturns the incident or lifts the block; or deny it, which confirms it."""
+    """Decide an appeal. A grant overturns the incident or lifts the block. A denial confirms it."""
     request = operator_pb2.DecideAppealRequest(appeal_id=appeal_id, grant=grant, reason=reason)
     with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
         appeal = stub.DecideAppeal(request, metadata=metadata, timeout=CALL_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""``edge-gate audit``: is the record what was written, and a copy of it for others."""
+"""``edge-gate audit``: verifies the record of decisions and exports it."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def verify(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk the hash chain of the audit log, and hold every block, strike, incident and policy against it.
+    """Walk the hash chain of the audit log and compare every block, strike, incident and policy with it.
 
-    Whatever was changed, removed, put in or moved by hand is named with its row, and the exit code is 1.
-    Note the head that is printed somewhere the database's owner cannot write: with --expect it shows
-    later that nothing before it was rewritten and that nothing was cut off behind it.
+    Names each row that somebody changed, removed, inserted or moved by hand, and exits with 1. Keep the
+    printed head where the database's owner cannot write. With --expect it proves later that nobody rewrote
+    the log before it or truncated the log behind it.
     """
     heads = [_head(text) for text in expect or ()]
     if file is not None:
@@ -105,9 +105,9 @@ def export(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the audit log with its chain; anybody can check it with `audit verify --file`.
+    """Write the audit log with its chain. Anybody can check it with `audit verify --file`.
 
-    A part (--since, --until) is one unbroken run of entries. --json prints what was written, with --out.
+    --since and --until select one unbroken run of entries. With --out, --json prints what was written.
     """
     if as_json and out is None:
         raise ConfigError("--json: prints a summary and wants --out; --format jsonl is JSON already")
@@ -137,7 +137,8 @@ def export(
 
 
 def _range(connection: sa.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
-    """Numbers of the first and last entry. Clocks may step back: the run covers every entry in between."""
+    """Numbers of the first and last entry. The run includes every entry between them, because clocks may
+    step back."""
     query = sa.select(sa.func.min(audit.c.number), sa.func.max(audit.c.number))
     if since_ms is not None:
         query = query.where(audit.c.wall_ms >= since_ms)

@@ -1,4 +1,4 @@
-"""``edge-gate block``: who may not go live."""
+"""``edge-gate block``: lists, adds, lifts and confirms blocks of live access."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edge.errors import InvalidInput
 app = typer.Typer(
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="Who may not go live. Talks to a running gate; blocks made by hand cut running streams.",
+    help="List, add, lift and confirm blocks on a running gate. A manual block cuts running streams.",
 )
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
@@ -33,7 +33,7 @@ _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def parse_duration_ms(text: str) -> int:
-    """``90m``, ``24h``, ``30d`` or ``permanent`` (0) as milliseconds."""
+    """Parses ``90m``, ``24h``, ``30d`` or ``permanent`` (0) to milliseconds."""
     if text == "permanent":
         return 0
     match = _DURATION.fullmatch(text.strip())
@@ -65,7 +65,7 @@ def as_dict(block: operator_pb2.Block) -> dict[str, Any]:
 
 
 def until(block: operator_pb2.Block) -> str:
-    """When it ends, for people; a provisional one says so."""
+    """Formats a block's end for people and marks a provisional block."""
     end = when(block.until_wall_ms)
     return f"{end} (provisional)" if block.provisional and not block.lifted_wall_ms else end
 
@@ -73,7 +73,7 @@ def until(block: operator_pb2.Block) -> str:
 @app.command("list")
 @reports_errors
 def list_blocks(
-    ended: Annotated[bool, typer.Option("--ended", help="Also those that ended or were lifted.")] = False,
+    ended: Annotated[bool, typer.Option("--ended", help="Include blocks that ended or were lifted.")] = False,
     subject: Annotated[
         str, typer.Option(help="Only of this broadcaster, key, address, network or NAME=VALUE.")
     ] = "",
@@ -117,7 +117,7 @@ def add(
             help="Broadcaster id; stream key; address or network (192.0.2.0/24); attribute (NAME=VALUE)."
         ),
     ],
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     duration: Annotated[str, typer.Option("--for", help="90m, 24h, 30d … or permanent.")] = "30d",
     kind: Annotated[str, typer.Option(help="broadcaster, stream_key, address or attribute.")] = "broadcaster",
     app_name: Annotated[str, typer.Option("--app", help="Only in this application.")] = "",
@@ -126,7 +126,7 @@ def add(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Deny live access from now on; running streams of the subject are cut."""
+    """Deny live access from now on and cut the subject's running streams."""
     request = operator_pb2.AddBlockRequest(
         subject_kind=kind,
         subject=subject,
@@ -142,14 +142,14 @@ def add(
 @app.command()
 @reports_errors
 def lift(
-    block_id: Annotated[str, typer.Argument(help="As `block list` shows it.")],
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    block_id: Annotated[str, typer.Argument(help="Id of the block, from `block list`.")],
+    reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give live access back."""
+    """Restore live access."""
     with operator(gate, tokens, ca, Role.REVIEWER) as (stub, metadata):
         request = operator_pb2.LiftBlockRequest(block_id=block_id, reason=reason)
         block = stub.LiftBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
@@ -159,15 +159,15 @@ def lift(
 @app.command()
 @reports_errors
 def confirm(
-    block_id: Annotated[str, typer.Argument(help="As `block list` shows it.")],
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    block_id: Annotated[str, typer.Argument(help="Id of the block, from `block list`.")],
+    reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     name: AsOption = "",
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The second person's word for a permanent block by hand, where the policy wants two."""
+    """Confirm a permanent manual block as the second person, where the policy wants two."""
     with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
         request = operator_pb2.ConfirmBlockRequest(block_id=block_id, reason=reason)
         block = stub.ConfirmBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)

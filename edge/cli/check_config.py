@@ -1,4 +1,4 @@
-"""``edge-gate check-config``: is this settings or policy file usable, and what does it amount to?"""
+"""``edge-gate check-config``: validates a settings or policy file and prints what it means."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def check_config(
         Path | None, typer.Argument(help="A settings file (TOML), or with --policy a policy (JSON).")
     ] = None,
     policy: Annotated[bool, typer.Option("--policy", help="PATH is a policy.")] = False,
-    app: Annotated[str, typer.Option("--app", help="What a policy amounts to for this application …")] = "",
-    tenant: Annotated[str, typer.Option("--tenant", help="… and this tenant.")] = "",
+    app: Annotated[str, typer.Option("--app", help="Print the effective policy of this application.")] = "",
+    tenant: Annotated[str, typer.Option("--tenant", help="Print the effective policy of this tenant.")] = "",
     example: Annotated[bool, typer.Option("--example", help="Print an example to start from.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a file without starting anything; prints what is in force, defaults included.
+    """Check a file without starting anything. Print the effective values, defaults included.
 
-    A policy may differ by application (`apps`) and by the publish's attribute `tenant` (`tenants`):
-    `{"apps": {"kids-*": {"tiers": {"blind_limit_ms": 1500}}}}` names only what differs. --app and
-    --tenant show what that makes of the whole.
+    A policy may differ by application (`apps`) and by the publish's attribute `tenant` (`tenants`).
+    `{"apps": {"kids-*": {"tiers": {"blind_limit_ms": 1500}}}}` names only what differs. --app and --tenant
+    print the policy of such a stream.
 
-    Exits with 1 and names the field when the file cannot be used.
+    Exits with 1 and names the field when the file is not usable.
     """
     from edge.config import load_settings
     from edge.notices.catalogue import own_messages

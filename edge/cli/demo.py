@@ -1,4 +1,4 @@
-"""``edge-gate demo``: the whole job once, on real footage, on this machine."""
+"""``edge-gate demo``: runs the whole job once, on real footage, on this machine."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ _BROADCASTER = "demo-broadcaster"
 _EVIDENCE_WAIT_S = 15.0
 _REFUSAL_WAIT_S = 15.0
 _ADMISSION_WAIT_S = 20.0
-"""For as long a gate that has no place yet, as on a busy machine just after its start, is asked again."""
+"""How long the demo asks again while the gate has no place, as on a busy machine after its start."""
 _ADMISSION_PAUSE_S = 1.0
 
 
 @reports_errors
 def demo(
     clip: Annotated[
-        Path | None, typer.Argument(help="Your own footage for the second part; reported as it comes.")
+        Path | None,
+        typer.Argument(
+            help="Your own footage for the second part. The demo reports what the gate does with it."
+        ),
     ] = None,
-    shared: Annotated[
-        bool, typer.Option(help="Use the labelled fights of ../shared where they are there.")
-    ] = True,
+    shared: Annotated[bool, typer.Option(help="Use the labelled fights of ../shared if present.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """See the job done: a real RTMP publish is admitted, watched, judged, cut and kept out.
+    """Show the whole job: a real RTMP publish is admitted, watched, judged, cut and refused afterwards.
 
-    Starts a gate and the reference ingest on free loopback ports, publishes calm footage and then
-    footage that violates, and shows what happens. Ends with the time to the cut, the refused
-    reconnect and the evidence. Exits with 1 when nothing was cut.
+    Starts a gate and the reference ingest on free loopback ports. Publishes calm footage, then violating
+    footage. Ends with the time to cut, the refused reconnect and the evidence. Exits with 1 when nothing
+    was cut.
     """
     from edge.cli.demo_footage import demo_footage, shared_data
     from edge.cli.demo_view import DemoView
@@ -92,7 +93,7 @@ def _register(path: Path, bank_path: Path) -> None:
     from edge.match import Bank, BankInfo, VariantSet, fingerprint
 
     bank = Bank.create(bank_path, BankInfo(label="known_footage"))
-    # It is published as it is: variants of it would take longer than all the rest.
+    # The demo publishes the footage unchanged. Variants would take longer than everything else.
     known = fingerprint(
         path, entry_id=path.stem, added_ms=time.time_ns() // 1_000_000, variants=VariantSet.NONE
     )
@@ -114,7 +115,7 @@ async def _publish(
         news.set()
 
     async def wait_for(kind: type[Any], seconds: float) -> Any:
-        """The first event of that kind, or None when it does not come."""
+        """Returns the first event of that kind, or None after a timeout."""
         try:
             async with asyncio.timeout(seconds):
                 while not (found := [event for event in events if isinstance(event, kind)]):
@@ -173,7 +174,7 @@ async def _publish(
 
 
 def _passes(answer: Any) -> bool:
-    """Whether a refusal is one of the moment: the gate has no place now, or could not be asked."""
+    """Whether a refusal is temporary: the gate has no place now or does not answer."""
     from edge.contract.gen import gate_pb2
 
     return answer is None or answer.reason in (
@@ -218,7 +219,7 @@ def _outcome(
 
 
 def _incident(gate: GateProcess) -> dict[str, Any]:
-    """The incident of the cut, once its evidence clip is on disk."""
+    """Waits for the evidence clip of the cut and returns its incident."""
     from edge.api.auth import Role
     from edge.cli.operator_client import operator
     from edge.contract.gen import operator_pb2

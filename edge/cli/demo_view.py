@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a table of streams that follows their events."""
+"""The demo's display: a table of streams that follows their events."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Row:
 
 
 class DemoView:
-    """A live table where there is a terminal, a line a step where there is none, nothing when quiet."""
+    """Shows a live table on a terminal, one line a step elsewhere, and nothing when quiet."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console = console
@@ -54,7 +54,7 @@ class DemoView:
             self._live.stop()
 
     def step(self, text: str) -> None:
-        """What the demo does now."""
+        """Announces the demo's next step."""
         if text == self._step:
             return
         self._step = text
@@ -63,7 +63,7 @@ class DemoView:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, event: Event) -> None:
-        """Take an event into the table."""
+        """Adds an event to the table."""
         match event:
             case Admitted(publish=publish):
                 self._rows[event.connection] = _Row(

@@ -1,4 +1,4 @@
-"""``edge-gate incident``: what the gate flagged and cut, and what people decide about it."""
+"""``edge-gate incident``: lists, shows and reviews what the gate flagged and cut."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edge.errors import InvalidInput
 app = typer.Typer(
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="What the gate flagged and cut. Claim one, look at its evidence, then confirm or overturn it.",
+    help="Review what the gate flagged and cut. Claim an incident, look at it, then confirm or overturn it.",
 )
 _STATES = {
     "open": operator_pb2.INCIDENT_STATE_OPEN,
@@ -39,8 +39,8 @@ _STATES = {
 _WORDS = {number: word for word, number in _STATES.items()}
 _ACTIONS = {gate_pb2.ACTION_PASS: "pass", gate_pb2.ACTION_FLAG: "flag", gate_pb2.ACTION_CUT: "cut"}
 
-IdArgument = Annotated[str, typer.Argument(help="As `incident list` shows it.")]
-ReasonOption = Annotated[str, typer.Option(help="Why, for the record.")]
+IdArgument = Annotated[str, typer.Argument(help="Id of the incident, from `incident list`.")]
+ReasonOption = Annotated[str, typer.Option(help="Reason, kept on record.")]
 
 
 def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
@@ -101,11 +101,11 @@ def list_incidents(
     category: Annotated[str, typer.Option(help="Only of this category.")] = "",
     app_name: Annotated[str, typer.Option("--app", help="Only of this application.")] = "",
     broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
-    claimed_by: Annotated[str, typer.Option(help="Only what this person has claimed.")] = "",
+    claimed_by: Annotated[str, typer.Option(help="Only incidents that this person has claimed.")] = "",
     since: SinceOption = None,
     until: UntilOption = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
-    before: Annotated[str, typer.Option(help="Next page: the last id of the one before.")] = "",
+    before: Annotated[str, typer.Option(help="Last id of the previous page.")] = "",
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
@@ -159,7 +159,7 @@ def show(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an incident: what led to it, its evidence, strike, blocks and appeals."""
+    """Show an incident: its causes, evidence, strike, blocks and appeals."""
     with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
         request = operator_pb2.GetIncidentRequest(incident_id=incident_id)
         case = stub.GetIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
@@ -202,14 +202,14 @@ def show(
 @reports_errors
 def claim(
     incident_id: IdArgument,
-    release: Annotated[bool, typer.Option("--release", help="Give it back instead.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Release the claim instead.")] = False,
     name: AsOption = "",
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep an incident for yourself while you look; the claim ends by itself."""
+    """Reserve an incident for yourself while you review it. The claim expires by itself."""
     with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
         request = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=release)
         incident = stub.ClaimIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
@@ -229,7 +229,7 @@ def confirm(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """It is a violation: a provisional block becomes the ladder's full one, appeals are denied."""
+    """Confirm the violation. A provisional block becomes the ladder's full block, and appeals are denied."""
     _review(incident_id, "confirmed", reason, name, (gate, tokens, ca), as_json)
 
 
@@ -244,7 +244,8 @@ def overturn(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """It is none: its blocks are lifted and its strike is pardoned at once, appeals are granted."""
+    """Overturn the decision. Its blocks are lifted, its strike is pardoned, and appeals are granted, at
+    once."""
     _review(incident_id, "overturned", reason, name, (gate, tokens, ca), as_json)
 
 
@@ -259,7 +260,7 @@ def escalate(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Somebody else must decide: nothing changes but its state."""
+    """Hand the decision to somebody else. Only the incident's state changes."""
     _review(incident_id, "escalated", reason, name, (gate, tokens, ca), as_json)
 
 

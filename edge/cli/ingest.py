@@ -1,4 +1,4 @@
-"""``edge-gate ingest``: the reference ingest server."""
+"""``edge-gate ingest``: runs the reference ingest server."""
 
 from __future__ import annotations
 
@@ -22,20 +22,18 @@ def ingest(
     relay: Annotated[
         str | None,
         typer.Option(
-            help="Pass media on to rtmp://… or an FLV file; {app}, {name}, {stream_id} are filled in."
+            help="Relay media to rtmp://… or an FLV file. {app}, {name} and {stream_id} are filled in."
         ),
     ] = None,
     hold_back: Annotated[
-        bool, typer.Option("--hold-back", help="Pass on only what the gate has judged and passed.")
+        bool, typer.Option("--hold-back", help="Relay only media that the gate has judged and passed.")
     ] = False,
-    hold_back_max_ms: Annotated[
-        int, typer.Option(help="Longest that media is held back, milliseconds.")
-    ] = 8000,
+    hold_back_max_ms: Annotated[int, typer.Option(help="Longest hold-back, milliseconds.")] = 8000,
     on_gate_down_admission: Annotated[
-        str, typer.Option(help="A publish that the gate cannot be asked about: allow or deny.")
+        str, typer.Option(help="Publishes while the gate does not answer: allow or deny.")
     ] = "deny",
     on_gate_down_stream: Annotated[
-        str, typer.Option(help="A running stream that the gate cannot watch in time: allow or deny.")
+        str, typer.Option(help="Running streams that the gate cannot watch in time: allow or deny.")
     ] = "allow",
     gate_ca: Annotated[Path | None, typer.Option(help="CA file of the gate's certificate.")] = None,
     gate_cert: Annotated[Path | None, typer.Option(help="Client certificate for the gate.")] = None,
@@ -44,8 +42,8 @@ def ingest(
 ) -> None:
     """Run the reference ingest: an RTMP server that asks the gate about every publisher.
 
-    Publish to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. What happens is printed, one line
-    an event. Ctrl-C or SIGTERM closes every publisher and ends it.
+    Publish to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. Each event prints one line. Ctrl-C or
+    SIGTERM closes every publisher and ends the server.
     """
     from edge.ingest.settings import ingest_settings
 

@@ -1,4 +1,4 @@
-"""How commands read a ledger without a gate: where it is, from when to when, and where it goes."""
+"""Reads a ledger without a gate: its address, the period and the output file."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from edge.cli.output import stderr
 from edge.errors import ConfigError, InvalidInput
 
 LedgerOption = Annotated[
-    str | None, typer.Option("--ledger", help="SQLAlchemy URL of the ledger; wins over the settings.")
+    str | None, typer.Option("--ledger", help="SQLAlchemy URL of the ledger. Overrides the settings.")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Settings of the gate, TOML: they name the ledger.")
+    Path | None, typer.Option("--config", "-c", help="The gate's settings, TOML. They name the ledger.")
 ]
 DataDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", help="The gate's DATA_DIR, where its SQLite ledger is.")
+    Path | None, typer.Option("--data-dir", help="The gate's DATA_DIR with its SQLite ledger.")
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="2026-01-31, 2026-01-31T18:00 (UTC), or 30d, 12h before now.")
 ]
-UntilOption = Annotated[str | None, typer.Option("--until", help="The same; not included. Default: now.")]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", help="End of the period, excluded, in the same form. Default: now.")
+]
 
 
 def ledger_of(ledger: str | None, config: Path | None, data_dir: Path | None) -> str:
-    """The URL that the gate itself would use. Raises ConfigError."""
+    """Returns the ledger URL that the gate would use. Raises ConfigError."""
     from edge.config import load_settings
 
     overrides: dict[str, Any] = {}
@@ -45,7 +47,7 @@ def ledger_of(ledger: str | None, config: Path | None, data_dir: Path | None) ->
 
 
 def parse_when(field: str, text: str | None, now_ms: int) -> int | None:
-    """A moment as wall milliseconds; None for None. Raises InvalidInput that names ``field``."""
+    """Parses a moment to wall milliseconds; None stays None. Raises InvalidInput that names ``field``."""
     if text is None:
         return None
     if text[-1:] in {"s", "m", "h", "d"} and text[:-1].isdigit():
@@ -63,7 +65,7 @@ def parse_when(field: str, text: str | None, now_ms: int) -> int | None:
 
 @contextlib.contextmanager
 def appearing_file(option: str, path: Path) -> Iterator[TextIO]:
-    """A file that appears whole, readable by its owner alone, or not at all. Raises ConfigError."""
+    """Opens a file that appears whole and owner-readable, or not at all. Raises ConfigError."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -81,7 +83,7 @@ def appearing_file(option: str, path: Path) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def reading(quiet: bool, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal; what it gives is told how many more were read."""
+    """Shows a progress bar on a terminal. Call the yielded function with the number of further rows."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""``edge-gate model``: is a model file usable here, and what is it worth?"""
+"""``edge-gate model``: checks, evaluates, shows and swaps detector models."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ app = typer.Typer(
 )
 
 SWAP_TIMEOUT_S = 120.0
-"""A gate checks, times and loads a model before it answers."""
+"""A gate checks, times and loads a model before it answers. Seconds."""
 BUDGET_MS = 6.0
-"""What one sample may cost on one core, preprocessing included."""
+"""Budget of one sample on one core, preprocessing included, milliseconds."""
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Folder with manifest.json.")]
 
@@ -54,11 +54,11 @@ def check(
         Path, typer.Argument(help="Folder with manifest.json, or the manifest or ONNX file in it.")
     ],
     budget_ms: Annotated[
-        float, typer.Option("--budget-ms", min=0.1, help="Milliseconds a sample may cost.")
+        float, typer.Option("--budget-ms", min=0.1, help="Most milliseconds a sample may cost.")
     ] = BUDGET_MS,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a model, verify it against its manifest, run and time it. Exit code 1 when it must not be used."""
+    """Load a model, verify it against its manifest, run it and time it. Exit with 1 when it is not usable."""
     from edge.detect.check import check_model
     from edge.detect.manifest import model_directory
 
@@ -88,7 +88,7 @@ def show(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the model that judges on a running gate, and who put it in force."""
+    """Show the model in force on a running gate and who put it there."""
     with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
         found = stub.GetModel(operator_pb2.GetModelRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
     _print_model(found, as_json)
@@ -98,14 +98,16 @@ def show(
 @reports_errors
 def swap(
     path: Annotated[Path, typer.Argument(help="Folder with manifest.json, on the gate's machine.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")],
-    digest: Annotated[str, typer.Option("--digest", help="Digest that it must have, as check says.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Reason, kept on record.")],
+    digest: Annotated[
+        str, typer.Option("--digest", help="Digest that the model must have, from `model check`.")
+    ] = "",
     budget_ms: Annotated[
         float | None,
         typer.Option(
             "--budget-ms",
             min=0.1,
-            help="Milliseconds a sample may cost. Default: 6, or what the model in force costs there.",
+            help="Most milliseconds a sample may cost. Default: 6, or the cost of the model in force.",
         ),
     ] = None,
     gate: GateOption = DEFAULT_GATE,
@@ -115,10 +117,10 @@ def swap(
 ) -> None:
     """Replace the model of a running gate without a dropped verdict.
 
-    The gate copies it, checks it as `model check` does, and has every worker load it beside the old one
-    before the first judges with it. Running streams change between two samples, suspected ones when they
-    are calm again, at most 10 s later. A model that does not pass is refused whole. Thresholds stay as the
-    policy has them. The choice is on record and outlives restarts; swap back to undo it.
+    The gate copies the model and checks it as `model check` does. Every worker loads it beside the old model
+    before the first worker judges with it. Running streams change between two samples. Suspected streams
+    change when they are calm again, at most 10 s later. A model that fails the check changes nothing.
+    Thresholds stay as the policy has them. The choice is on record and survives restarts. Swap back to undo.
     """
     from edge.detect.manifest import model_directory
 
@@ -165,23 +167,23 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="CSV of path,label[,group], or a labelled folder.")],
     model: ModelOption = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Second model folder, measured on the same clips.")
+        Path | None, typer.Option("--against", help="Folder of a second model, measured on the same clips.")
     ] = None,
     calm: Annotated[
         list[Path] | None, typer.Option("--calm", help="Long calm footage for false alarms per hour.")
     ] = None,
     score: Annotated[
-        str, typer.Option("--score", help="Score of a clip: score_mean or score_max of its windows.")
+        str, typer.Option("--score", help="A clip's score: score_mean or score_max of its windows.")
     ] = "score_mean",
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder for PNG plots.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of processes.")] = os.cpu_count()
+    or 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge labelled clips with the live pipeline and say how well that goes.
+    """Judge labelled clips with the live pipeline and print the model's quality.
 
-    Every figure comes with its 95 % interval, which resamples whole groups; in JSON it is a list of value,
-    low and high. Clips that the model was trained on flatter it: its card has the figures of clips that it
-    had not seen.
+    Every figure has a 95 % interval, which resamples whole groups. JSON gives it as a list of value, low and
+    high. Clips from the training data flatter the model. Its card has the figures for unseen clips.
     """
     from edge.detect import default_model_directory, read_manifest
     from edge.detect.manifest import model_directory
@@ -236,7 +238,7 @@ def evaluate(
 
 
 def _replay(paths: Sequence[Path], directory: Path, jobs: int, title: str) -> list[dict[str, Any]]:
-    """One replay report a path, in order, with the model's own thresholds as the policy."""
+    """Replays the paths with the model's own thresholds. Returns one report a path, in order."""
     from rich.progress import MofNCompleteColumn, Progress
 
     from edge.detect.default_policy import default_policy

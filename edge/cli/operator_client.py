@@ -1,4 +1,4 @@
-"""How commands reach a running gate: its address, a token, and its errors as ours."""
+"""Connects commands to a running gate: address, token, and errors as GateError."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ GateOption = Annotated[
 TokensOption = Annotated[
     Path,
     typer.Option(
-        "--tokens", envvar="EDGE_TOKENS", help="Token file; the first token that may do it is used."
+        "--tokens", envvar="EDGE_TOKENS", help="Token file. The first token with the needed role is used."
     ),
 ]
 AsOption = Annotated[
     str,
     typer.Option(
-        "--as", envvar="EDGE_PERSON", help="Name in the token file; default: the first who may do it."
+        "--as", envvar="EDGE_PERSON", help="Name in the token file. Default: the first with the needed role."
     ),
 ]
 CaOption = Annotated[
-    Path | None, typer.Option("--ca", help="Certificate authority of the gate, PEM: talk TLS.")
+    Path | None, typer.Option("--ca", help="Certificate authority of the gate, PEM. Switches TLS on.")
 ]
 DEFAULT_GATE = "127.0.0.1:50051"
 DEFAULT_TOKENS = Path("edge-data/operator.tokens")
@@ -43,9 +43,9 @@ DEFAULT_TOKENS = Path("edge-data/operator.tokens")
 def operator(
     gate: str, tokens: Path, ca: Path | None, role: Role, name: str = ""
 ) -> Iterator[tuple[operator_pb2_grpc.OperatorStub, tuple[tuple[str, str], ...]]]:
-    """A stub and its metadata, as the first of the token file who has the role, or as ``name``.
+    """Yields a stub and its metadata for the first person of the token file with the role, or for ``name``.
 
-    Statuses come out as CallFailed with the gate's own message.
+    Raises CallFailed with the gate's message for an error status.
     """
     try:
         people = [person for person in parse_tokens(tokens) if person.role >= role]
@@ -70,7 +70,7 @@ def operator(
 
 
 def _call_failed(error: Any, gate: str) -> CallFailed:
-    """The gate's own words, and whether a retry can help."""
+    """Takes the gate's message and whether a retry can help."""
     code, details, trailing = error.code(), error.details(), dict(error.trailing_metadata() or ())
     if REASON in trailing:
         return CallFailed(details or code.name, retryable=trailing.get(RETRYABLE) == "true")

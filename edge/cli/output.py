@@ -1,4 +1,4 @@
-"""What every command prints: people read tables on stdout, machines read ``--json``."""
+"""Output of every command: tables for people, ``--json`` for machines."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ stderr = Console(stderr=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on one line."""
+    """Prints one JSON document on one line."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n")
     sys.stdout.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """A plain table, or one line when there is nothing to show.
+    """Prints a plain table, or one line when there are no rows.
 
-    As wide as the terminal; wide enough for whole ids where there is none, as in a pipe.
+    The table is as wide as the terminal. In a pipe it is wide enough for whole ids.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -54,12 +54,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
 
 
 def print_error(error: GateError | OSError) -> None:
-    """One line for people."""
+    """Prints one line for people."""
     stderr.print(f"[red]error:[/red] {escape(_text(error))}", highlight=False, soft_wrap=True)
 
 
 def _text(error: GateError | OSError) -> str:
-    """What went wrong; of the system's errors without their number, and with the file when they name one."""
+    """Formats an error. System errors lose their number and gain the file that they name."""
     if isinstance(error, GateError):
         return str(error)
     problem = error.strerror or str(error) or type(error).__name__
@@ -67,7 +67,7 @@ def _text(error: GateError | OSError) -> str:
 
 
 def when(wall_ms: int) -> str:
-    """A wall time for people: UTC to the second; empty for 0."""
+    """Formats a wall time for people: UTC to the second, empty for 0."""
     if not wall_ms:
         return ""
     if wall_ms >= PERMANENT_MS:
@@ -76,15 +76,17 @@ def when(wall_ms: int) -> str:
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """End a command with exit code 1 and one clear line (or JSON) when a GateError comes out of it, or an
-    error of the system: a full disk, a folder that cannot be written to."""
+    """Ends a command with exit code 1 and one line, or one JSON document, on a GateError or a system error.
+
+    System errors are those such as a full disk or a folder that cannot be written.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except BrokenPipeError:
-            raise  # nobody reads on, as after `| head`: typer ends without a word
+            raise  # The reader has closed the pipe, as `| head` does. Typer ends silently.
         except (GateError, OSError) as error:
             _report(error, bool(kwargs.get("as_json")))
             raise typer.Exit(1) from None
@@ -95,6 +97,6 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 def _report(error: GateError | OSError, as_json: bool) -> None:
     if as_json:
         reason = error.reason if isinstance(error, GateError) else "system"
-        with contextlib.suppress(OSError):  # it is stdout that cannot be written
+        with contextlib.suppress(OSError):  # Stdout itself cannot be written.
             return print_json({"error": _text(error), "reason": reason})
     print_error(error)

@@ -1,4 +1,4 @@
-"""``edge-gate policy``: what operators tune, read and changed on a running gate."""
+"""``edge-gate policy``: reads, validates and changes the policy of a running gate."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ FileArgument = Annotated[Path, typer.Argument(help="The whole policy, JSON.")]
 @app.command()
 @reports_errors
 def get(
-    version: Annotated[int, typer.Option(min=0, help="0: the one in force.")] = 0,
+    version: Annotated[int, typer.Option(min=0, help="Version to print. 0: the version in force.")] = 0,
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a policy, ready to be edited: `policy get > policy.json`, then `policy set policy.json`."""
+    """Print a policy for editing: `policy get > policy.json`, then `policy set policy.json`."""
     with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
         request = operator_pb2.GetPolicyRequest(version=version)
         policy = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
@@ -57,23 +57,21 @@ def get(
 @reports_errors
 def set_policy(
     file: FileArgument,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason, kept on record.")] = "",
     expect: Annotated[
         int | None,
-        typer.Option(min=1, help="The version that was edited. Default: `version` in the file."),
+        typer.Option(min=1, help="Version that you edited. Default: `version` in the file."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Whatever version is in force, replace it.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only validate, and show what would change.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace any version.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only validate and show the changes.")] = False,
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a policy in force, and show what it changes.
+    """Put a policy in force and show what it changes.
 
-    Refused when somebody else has changed the policy since the edited version: get it again, then.
+    The gate refuses it when somebody else has changed the policy since the edited version. Get it again then.
     """
     text = _read(file)
     if not force and expect is None:
@@ -123,9 +121,9 @@ def history(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Every version: when, by whom, why and what it changed. Newest first."""
+    """List every version, newest first: when, by whom, why and what it changed."""
     with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
-        # One more than is shown: what the oldest of them changed shows only against the one before it.
+        # One more than is shown, because the oldest is compared with the version before it.
         request = operator_pb2.ListPoliciesRequest(limit=min(limit + 1, 100), before_version=before)
         policies = list(stub.ListPolicies(request, metadata=metadata, timeout=CALL_TIMEOUT_S).policies)
     rows = []
@@ -155,9 +153,9 @@ def history(
 @app.command()
 @reports_errors
 def validate(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Is a policy file usable? Needs no gate. Exits with 1 and names the field when it is not.
+    """Validate a policy file without a gate. Exit with 1 and name the field when it is not usable.
 
-    What it amounts to that may not be meant is said, too; `set` also knows which categories the gate's model
+    Warns of effects that the author may not have meant. `set` also knows which categories the gate's model
     judges.
     """
     policy = parse_policy(_read(file))
@@ -172,7 +170,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
 
 
 def _warnings_of(text: str) -> list[str]:
-    """Without a gate: its model is not known."""
+    """Warnings without a gate, so without its model."""
     from edge.policy_warnings import policy_warnings
 
     return list(policy_warnings(parse_policy(text), None))
@@ -184,7 +182,7 @@ def _print_warnings(warnings: list[str]) -> None:
 
 
 def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """What differs, by dotted path; ``version`` is left out, it always differs."""
+    """Returns the differences by dotted path, without ``version``, which always differs."""
     old, new = _flat(before), _flat(after)
     return [
         {"field": field, "before": old.get(field), "after": new.get(field)}

@@ -1,4 +1,4 @@
-"""Where a policy comes from, and where a new version of it goes: a running gate, or a file."""
+"""The source of a policy and the target of its new version: a running gate or a file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from edge.policy import Policy, parse_policy
 
 @dataclass(frozen=True, slots=True)
 class PolicyTarget:
-    """A policy, and how a changed one is put in its place."""
+    """A policy and the function that replaces it."""
 
     policy: Policy
     write: Callable[[Policy, str], str]
-    """Takes the new policy and why; says in a few words what it did. Raises GateError."""
+    """Takes the new policy and a reason. Returns a short text of what it did. Raises GateError."""
 
 
 def file_target(path: Path) -> PolicyTarget:
-    """Raises ConfigError when the file cannot be read, and what ``parse_policy`` raises."""
+    """Targets a file. Raises ConfigError when it cannot be read, and the errors of ``parse_policy``."""
     try:
         before = path.read_bytes()
     except OSError as error:
@@ -51,7 +51,7 @@ def file_target(path: Path) -> PolicyTarget:
 
 
 def gate_target(gate: str, tokens: Path, ca: Path | None) -> PolicyTarget:
-    """Raises what ``operator`` raises."""
+    """Targets a running gate. Raises the errors of ``operator``."""
     with operator(gate, tokens, ca, Role.ADMIN) as (stub, metadata):
         request = operator_pb2.GetPolicyRequest()
         stored = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
@@ -68,7 +68,7 @@ def gate_target(gate: str, tokens: Path, ca: Path | None) -> PolicyTarget:
 
 
 def model_target(model_dir: Path) -> PolicyTarget:
-    """The policy that the model was calibrated for; there is nothing to write to."""
+    """Takes the policy that the model was calibrated for. It has no target to write to."""
     from edge.detect.default_policy import default_policy
 
     def write(policy: Policy, reason: str) -> str:

@@ -1,4 +1,4 @@
-"""``edge-gate replay``: recorded files through the pipeline of the live path."""
+"""``edge-gate replay``: judges recorded files with the live pipeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from edge.errors import ConfigError, InvalidInput
 @reports_errors
 def replay(
     paths: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="PATH")],
-    windows: Annotated[bool, typer.Option("--windows", help="Also every window's time and score.")] = False,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="Also print every window's time and score.")
+    ] = False,
     policy_file: Annotated[
         Path | None, typer.Option("--policy", help="Policy (JSON). Default: the model's own thresholds.")
     ] = None,
@@ -23,17 +25,18 @@ def replay(
         Path | None, typer.Option("--banks", help="Folder of banks to match against.")
     ] = None,
     model_dir: Annotated[Path | None, typer.Option("--model", help="Folder with manifest.json.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of processes.")] = os.cpu_count()
+    or 1,
     as_json: JsonOption = False,
 ) -> None:
     """Judge recorded files as if they were live, as fast as the machine allows.
 
-    With --json one object a file, in the order of PATH…: path, duration_s, samples, score_max,
-    score_mean, verdict, first_flag_s, first_cut_s, reason, matches; with --windows also windows, a list of
-    pairs of time and score.
+    --json prints one object a file, in the order of PATH…: path, duration_s, samples, score_max, score_mean,
+    verdict, first_flag_s, first_cut_s, reason, matches. --windows adds windows, a list of pairs of time and
+    score.
 
-    Nothing is blocked or recorded. A file that cannot be judged gives an object with `error`; the
-    others are judged all the same, and the exit code is 1 at the end.
+    Nothing is blocked or recorded. A file that cannot be judged gives an object with `error`. The other files
+    are judged, and the exit code is 1.
     """
     from rich.progress import MofNCompleteColumn, Progress
 

@@ -1,4 +1,4 @@
-"""``edge-gate report``: what a transparency report needs."""
+"""``edge-gate report``: prints the figures of a transparency report."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ def report(
     ] = "30d",
     until: UntilOption = None,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Write it as one HTML file, ready to print.")
+        Path | None, typer.Option("--html", help="Also write one HTML file, ready to print.")
     ] = None,
     ledger: LedgerOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Streams, flags, cuts, how often people overturned them, how long it all took; blocks, appeals.
+    """Count streams, flags, cuts, overturned decisions, times, blocks and appeals of a period.
 
-    Counts what began in the period, for a whole fleet, from its ledger: beside running gates or without
-    one. Every rate comes with its 95 % interval and what it is a share of. Names no broadcaster, no
-    operator and no stream.
+    Counts what began in the period, for a whole fleet, from its ledger. Gates may run meanwhile. Every rate
+    has a 95 % interval and its base. The report names no broadcaster, no operator and no stream.
     """
     from edge.ledger.snapshot import snapshot
     from edge.report.gather import gather, rows_at_most

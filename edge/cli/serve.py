@@ -1,4 +1,4 @@
-"""``edge-gate serve``: the sidecar."""
+"""``edge-gate serve``: runs the sidecar."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def serve(
 ) -> None:
     """Run the gate: gRPC for ingest servers and operators, HTTP for hooks and metrics.
 
-    Listens on loopback unless told otherwise. Port 0 takes any free port; the line printed when
-    the gate is ready names it. SIGTERM or Ctrl-C drains: nothing more is admitted, verdicts under
-    way are finished, then the process ends with 0.
+    Listens on loopback by default. Port 0 takes any free port, and the line that the gate prints when it is
+    ready names it. SIGTERM or Ctrl-C drains: the gate admits nothing more, finishes verdicts under way and
+    ends with 0.
     """
     from edge.config import load_settings
     from edge.sidecar import Ready, run_sidecar

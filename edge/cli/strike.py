@@ -1,4 +1,4 @@
-"""``edge-gate strike``: counted violations, given and pardoned by hand."""
+"""``edge-gate strike``: lists, gives and pardons strikes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge.contract.gen import operator_pb2
 app = typer.Typer(
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="Counted violations. The policy's ladder makes blocks of them; strikes lapse, and can be pardoned.",
+    help="List, give and pardon strikes. The policy's ladder turns strikes into blocks. Strikes lapse.",
 )
 
 
@@ -50,7 +50,7 @@ def as_dict(strike: operator_pb2.Strike) -> dict[str, Any]:
 @reports_errors
 def list_strikes(
     broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
-    pardoned: Annotated[bool, typer.Option("--pardoned", help="Also those that were pardoned.")] = False,
+    pardoned: Annotated[bool, typer.Option("--pardoned", help="Include pardoned strikes.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
@@ -97,19 +97,25 @@ def list_strikes(
 @app.command()
 @reports_errors
 def add(
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    broadcaster: Annotated[str, typer.Argument(help="Broadcaster id; empty: that of --incident.")] = "",
-    incident: Annotated[str, typer.Option(help="Incident without a strike (a FLAG) that shows it.")] = "",
-    app_name: Annotated[str, typer.Option("--app", help="Application whose ladder counts.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
+    broadcaster: Annotated[
+        str, typer.Argument(help="Broadcaster id. Empty: the incident's broadcaster.")
+    ] = "",
+    incident: Annotated[
+        str, typer.Option(help="Incident without a strike (a FLAG) that shows the violation.")
+    ] = "",
+    app_name: Annotated[str, typer.Option("--app", help="Application whose ladder applies.")] = "",
     category: Annotated[str, typer.Option(help="Category of the violation.")] = "",
-    severe: Annotated[bool, typer.Option("--severe", help="Permanent, whatever came before.")] = False,
+    severe: Annotated[
+        bool, typer.Option("--severe", help="Block permanently, whatever came before.")
+    ] = False,
     name: AsOption = "",
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a strike; the ladder's block holds at once, and running streams are cut."""
+    """Give a strike. The ladder's block holds at once, and running streams are cut."""
     request = operator_pb2.AddStrikeRequest(
         broadcaster=broadcaster,
         app=app_name,
@@ -132,15 +138,15 @@ def add(
 @app.command()
 @reports_errors
 def pardon(
-    strike_id: Annotated[str, typer.Argument(help="As `strike list` shows it.")],
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    strike_id: Annotated[str, typer.Argument(help="Id of the strike, from `strike list`.")],
+    reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     name: AsOption = "",
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a strike back, as if it had never happened: its blocks are lifted, later ones get shorter."""
+    """Take a strike back as if it had never happened. Its blocks are lifted, and later blocks get shorter."""
     with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
         request = operator_pb2.PardonStrikeRequest(strike_id=strike_id, reason=reason)
         strike = stub.PardonStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""``edge-gate tune``: thresholds and persistence from labelled footage."""
+"""``edge-gate tune``: proposes thresholds and persistence from labelled footage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge.tuning.cache import CachedSetup
 
 NOT_SHOWN = 3
-"""Exit code: there is a proposal, and the data cannot show that it keeps the promise asked for."""
+"""Exit code of a proposal whose promise the data cannot show."""
 
 
 @reports_errors
@@ -47,16 +47,16 @@ def tune(
         typer.Option("--policy", help="Policy (JSON) to start from, and what --apply writes."),
     ] = None,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Put the proposal in force: in --policy FILE, else in the gate.")
+        bool, typer.Option("--apply", help="Put the proposal in force, in --policy FILE or else in the gate.")
     ] = False,
     force: Annotated[
         bool,
         typer.Option(
             "--force",
-            help="Apply also what the data cannot show to keep the promise, or what promises nothing.",
+            help="Apply also without a promise, or without proof of it.",
         ),
     ] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the record of the gate.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Reason, kept on record by the gate.")] = "",
     category: Annotated[
         str, typer.Option("--category", help="Category to tune; needed where the model has several.")
     ] = "",
@@ -66,29 +66,29 @@ def tune(
         typer.Option("--cache", help="Folder for scores. Default: edge-gate/scores in the user's cache."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Run the proposal on the live pipeline, too.")
+        bool, typer.Option("--check/--no-check", help="Also run the proposal on the live pipeline.")
     ] = True,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of processes.")] = os.cpu_count()
+    or 1,
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose thresholds and persistence for the footage of your own streams, and say what they are worth.
+    """Propose thresholds and persistence for your own footage, and measure them.
 
-    Footage goes through the live pipeline once; scores are kept, so that a second run takes seconds. Then
-    every candidate is tried with the gate's own window, tiers and decisions. Flags are chosen for
-    --flag-recall, cuts for the promise: --target-precision, --max-false-cuts-per-hour, or else no false
-    cut on the data.
+    The live pipeline judges the footage once. It keeps the scores, so a second run takes seconds. Then
+    every candidate runs through the gate's own window, tiers and decisions. Flags are chosen for
+    --flag-recall. Cuts are chosen for a promise: --target-precision, --max-false-cuts-per-hour, or else no
+    false cut on the data.
 
     DATA is a folder with subfolders named violent and calm, or a CSV. Rows with start_s and end_s label
-    stretches of a file (empty: its beginning, its end); violent ones overrule calm ones, and time in no row
-    counts neither way. `group` names what shares a camera, a scene or a broadcaster: figures are
-    cross-validated by it, each file judged by what was chosen without its group.
+    stretches of a file; an empty value means its beginning or end. Violent rows overrule calm rows. Time in
+    no row counts neither way. `group` names what shares a camera, a scene or a broadcaster. Figures are
+    cross-validated by group: each file is judged by what was chosen without its group.
 
-    Exit code 3: the data is too little, or too bad, to show that the promise is kept; --apply then does
-    nothing without --force. --apply wants a promise to hold the proposal against, an admin's token, and
-    nobody to have changed the policy meanwhile.
+    Exit code 3 means that the data cannot show the promise. --apply then needs --force. --apply needs a
+    promise, an admin's token, and a policy that nobody has changed meanwhile.
     """
     if precision is not None and rate is not None:
         raise InvalidInput("--target-precision", "not together with --max-false-cuts-per-hour")
@@ -155,7 +155,7 @@ def _tune(
     check: bool,
     report: Path | None,
 ) -> tuple[dict[str, Any], Policy]:
-    """The result as plain values, and the policy proposed."""
+    """Returns the result as plain values, and the proposed policy."""
     from rich.progress import Progress
 
     from edge.detect import read_manifest
@@ -220,7 +220,7 @@ def _category(wanted: str, known: Sequence[str], base: Policy) -> str:
 def _run(
     setup: CachedSetup, paths: Sequence[Path], jobs: int, progress: Any, title: str
 ) -> dict[int, dict[str, Any]]:
-    """One report a path, from the cache where it is in there; the bar moves by bytes of files."""
+    """Scores the paths, from the cache where possible. The progress bar counts bytes of files."""
     from edge.replay import ReplayPool
 
     sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]

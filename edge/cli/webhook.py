@@ -1,4 +1,4 @@
-"""``edge-gate webhook``: does the platform hear what the gate decides?"""
+"""``edge-gate webhook``: tests the webhook receiver and makes secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 @app.command("test")
 @reports_errors
 def send_ping(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Send one signed `ping` to the receiver of the settings; exit code 1 when it does not take it."""
+    """Send one signed `ping` to the configured receiver. Exit with 1 when it refuses."""
     from edge.config import load_settings
     from edge.webhook.endpoint import Attempt, Endpoint
     from edge.webhook.events import ping
@@ -65,7 +65,7 @@ def _of(attempt: Any) -> dict[str, Any]:
 @app.command()
 @reports_errors
 def secret(as_json: JsonOption = False) -> None:
-    """Print a new signing secret. To change over: make it `secret`, and the old one `previous_secret`."""
+    """Print a new signing secret. To rotate, set it as `secret` and the old one as `previous_secret`."""
     from edge.webhook.signing import new_secret
 
     made = new_secret()
@@ -78,7 +78,7 @@ def secret(as_json: JsonOption = False) -> None:
 @app.command("events")
 @reports_errors
 def list_events(as_json: JsonOption = False) -> None:
-    """The types of events, for `webhook.events`."""
+    """List the event types for `webhook.events`."""
     from edge.webhook.events import TYPES
 
     if as_json:

@@ -1,4 +1,4 @@
-"""``edge-gate bank``: known footage in and out of the banks that live streams are matched against."""
+"""``edge-gate bank``: manages the banks of known footage that live streams are matched against."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.cli.bank.match import match
 app = typer.Typer(
     rich_markup_mode="markdown",
     name="bank",
-    help="Known footage: make, fill, check and export the banks that live streams are matched against.",
+    help="Make, fill, check and export the banks of known footage that live streams are matched against.",
     no_args_is_help=True,
 )
 app.command("add")(add)

@@ -1,4 +1,4 @@
-"""Known footage into a bank: files that are fingerprinted, and hash lists of others."""
+"""Adds known footage to a bank: fingerprints files and imports hash lists."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def add(
         ),
     ] = VariantSet.WIDE,
     entry_id: Annotated[
-        str | None, typer.Option("--id", help="Id of the entry, for a single file (of its content else).")
+        str | None,
+        typer.Option("--id", help="Id of the entry, for a single file (default: from its content)."),
     ] = None,
     sound: Annotated[
         bool | None,
@@ -66,15 +67,15 @@ def add(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fingerprint known footage and add it to a bank, which is made when there is none.
+    """Fingerprint known footage and add it to a bank. A missing bank is made.
 
-    Every frame is hashed, with variants that evaders make; low quality and stills are left out. A file of
-    sound alone is known by its sound: music that everybody plays belongs into a benign bank.
+    Every frame is hashed with likely evasions of it. Frames of low quality and stills are left out. A file
+    without video is known by its audio. Music that everybody plays belongs into a benign bank.
 
-    Damaged packets of a picture are left out and counted; over sixty in a row are an error.
+    Damaged video packets are left out and counted. More than sixty in a row are an error.
 
-    All files are added, or none when one fails. A file that the bank has is refused. Running gates take
-    the change in by themselves.
+    Either all files are added or none. A file that the bank has is refused. Running gates pick the change up
+    by themselves.
     """
     if entry_id is not None and len(paths) > 1:
         raise typer.BadParameter("wants a single file", param_hint="--id")
@@ -120,39 +121,41 @@ def import_(
     path: Annotated[Path, typer.Argument(help="A hash list.", metavar="FILE")],
     bank: BankOption,
     form: Annotated[
-        HashListFormat | None, typer.Option("--format", help="Format of the file (recognised when left out).")
+        HashListFormat | None, typer.Option("--format", help="Format of the file (default: recognised).")
     ] = None,
     label: LabelOption = "",
     severity: SeverityOption = None,
     opinion: OpinionOption = None,
     existing: Annotated[
-        Existing, typer.Option(help="What to do with entries that the bank has already.")
+        Existing, typer.Option(help="What to do with entries that the bank has.")
     ] = Existing.SKIP,
-    min_quality: Annotated[int, typer.Option(min=0, max=100, help="Leave out hashes of less quality.")] = 50,
+    min_quality: Annotated[
+        int, typer.Option(min=0, max=100, help="Leave out hashes below this quality.")
+    ] = 50,
     entry_id: Annotated[
-        str | None, typer.Option("--id", help="Id of the video of a vpdq file (its name else).")
+        str | None, typer.Option("--id", help="Id of the video of a vpdq file (default: the file's name).")
     ] = None,
     checkpoint: Annotated[
-        str, typer.Option(help="Position in the feed to store with what is read, shown by `bank list`.")
+        str, typer.Option(help="Feed position to store with the import. `bank list` shows it.")
     ] = "",
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on where an import of this file ended: interrupted, or before it grew."
+            "--resume", help="Continue an interrupted import, or import only what the file gained since."
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take in a hash list of others, whole or not at all.
+    """Import a hash list, whole or not at all.
 
     Formats: vpdq, vpdq-json (python-threatexchange), pdq (a hash a line), csv, stopncii, jsonl.
 
-    Withdrawals in the list remove entries. A wrong line ends the import with its number, and the bank
-    stays as it was.
+    Withdrawals in the list remove entries. A wrong line ends the import with its number, and the bank stays
+    as it was.
 
-    What a long import has taken in is kept beside the bank, where nothing matches it, so that after an
-    interruption --resume goes on from there. After a finished one --resume reads only what was added to
-    the file since. When the file, the bank's entries or the options are others, it begins anew.
+    A long import keeps its progress beside the bank, where nothing matches it. After an interruption
+    --resume continues there. After a finished import --resume reads only what the file gained since. When
+    the file, the bank's entries or the options have changed, the import starts again.
     """
     with progress(as_json) as bar:
         task = bar.add_task(path.name, total=path.stat().st_size if path.is_file() else None)

@@ -1,4 +1,4 @@
-"""What is said about a bank and its entries."""
+"""Changes a bank's properties and marks its entries."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", me
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A command that does one thing to entries."""
+    """A command that sets one mark on entries."""
 
     done: str
-    """What the entries are afterwards."""
+    """The state of the entries afterwards, for people."""
     help: str
     apply: Callable[[Bank, list[str]], None]
 
@@ -46,7 +46,7 @@ MARKS = {
 
 
 def marking(mark: _Mark) -> Callable[..., None]:
-    """The command of a mark."""
+    """Makes the command of a mark."""
 
     @reports_errors
     def command(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
@@ -63,24 +63,28 @@ def marking(mark: _Mark) -> Callable[..., None]:
 @reports_errors
 def set_(
     bank: BankArgument,
-    opinion: Annotated[BankPurpose | None, typer.Option(help="What a match means.")] = None,
+    opinion: Annotated[BankPurpose | None, typer.Option(help="What a match means for a stream.")] = None,
     severity: Annotated[BankSeverity | None, typer.Option()] = None,
-    label: Annotated[str | None, typer.Option(help="Category of entries without one of their own.")] = None,
-    source: Annotated[str | None, typer.Option(help="Where the footage comes from.")] = None,
+    label: Annotated[str | None, typer.Option(help="Default category of entries.")] = None,
+    source: Annotated[str | None, typer.Option(help="Source of the footage.")] = None,
     note: Annotated[str | None, typer.Option()] = None,
-    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="The whole bank.")] = None,
+    enabled: Annotated[
+        bool | None, typer.Option("--enabled/--disabled", help="Switch the whole bank on or off.")
+    ] = None,
     enabled_ratio: Annotated[
-        float | None, typer.Option(help="Share of the entries in use, 0 to 1, for a careful start.")
+        float | None,
+        typer.Option(help="Share of the entries in use, 0 to 1. Start carefully with a small one."),
     ] = None,
     runaway_streams: Annotated[
-        int | None, typer.Option(help="Streams in ten minutes over which an entry is quarantined; 0: never.")
+        int | None,
+        typer.Option(help="Matching streams in ten minutes above which an entry is quarantined. 0: never."),
     ] = None,
     expires: Annotated[
-        datetime | None, typer.Option(help="UTC time after which the bank no longer matches.")
+        datetime | None, typer.Option(help="UTC time from which the bank no longer matches.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change what is said about a bank, and make it when there is none. Without options: show it."""
+    """Change a bank's properties. A missing bank is made. Without options: show them."""
     said: dict[str, Any] = {
         "opinion": opinion,
         "severity": severity,
@@ -108,7 +112,7 @@ def set_(
 
 @reports_errors
 def compact(bank: BankArgument, as_json: JsonOption = False) -> None:
-    """Write a bank anew as one segment, without what was removed. Running gates go on meanwhile."""
+    """Rewrite a bank as one segment without removed entries. Running gates go on meanwhile."""
     opened = Bank.open(bank)
     before = sum(segment.size_bytes for segment in opened.segments)
     with progress(as_json) as bar:

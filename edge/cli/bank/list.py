@@ -1,4 +1,4 @@
-"""What is in banks, and whether it is whole."""
+"""Lists, exports and verifies banks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from edge.match import Bank, HashListFormat, bank_files, bank_path, feed_checkpo
 @reports_errors
 def list_(
     path: Annotated[Path, typer.Argument(help="A directory of banks, or one bank.", metavar="DIR|DIR/NAME")],
-    limit: Annotated[int, typer.Option(min=0, max=100_000, help="Entries shown of a single bank.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Most entries to show of a single bank.")
+    ] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """List the banks of a directory, or the entries of one bank."""
@@ -31,15 +33,16 @@ def list_(
 def export(
     bank: BankArgument,
     form: Annotated[
-        HashListFormat | None, typer.Option("--format", help="csv when left out; jsonl with --json.")
+        HashListFormat | None,
+        typer.Option("--format", help="Format to write (default: csv, with --json jsonl)."),
     ] = None,
     entry_id: Annotated[str | None, typer.Option("--entry", help="Only this entry.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a bank's hashes to stdout.
 
-    jsonl loses nothing, csv nothing but sound, and both can be imported again; vpdq holds a single entry
-    (--entry); pdq holds hashes alone. stopncii is only read.
+    jsonl loses nothing and csv loses only audio; both can be imported again. vpdq holds one entry (--entry).
+    pdq holds hashes alone. stopncii cannot be written.
     """
     opened = Bank.open(bank)
     if entry_id is not None and not opened.has(entry_id):
@@ -57,12 +60,12 @@ def verify(
     path: Annotated[Path, typer.Argument(help="A directory of banks, or one bank.", metavar="DIR|DIR/NAME")],
     as_json: JsonOption = False,
 ) -> None:
-    """Read every byte of banks and check it; exits with 1 at the first that is not whole."""
+    """Read and check every byte of the banks. Exit with 1 at the first damaged bank."""
     files = bank_files(path) if path.is_dir() else [bank_path(path)]
     checked = []
     for file in files:
         bank = Bank.open(file, verify=True)
-        # Reading every entry finds what checksums cannot: a file that was written wrong.
+        # Checksums cannot find a file that was written wrong. Reading every entry does.
         with progress(as_json) as bar:
             task = bar.add_task(bank.name, total=bank.manifest.entries)
             hashes = sounds = 0

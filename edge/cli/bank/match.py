@@ -1,4 +1,4 @@
-"""Recorded files looked up in banks."""
+"""Looks recorded files up in banks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def match(
     banks: Annotated[Path, typer.Option("--banks", "-b", help="Directory of banks.", metavar="DIR")],
     radius: Annotated[int, typer.Option(min=0, max=31, help="Hamming distance in bits, of 256.")] = 31,
     interval_ms: Annotated[int, typer.Option(min=1, max=60_000, help="Media time between samples.")] = 200,
-    k: Annotated[int, typer.Option(min=1, max=64, help="Samples on the same entry …")] = 3,
-    n: Annotated[int, typer.Option(min=1, max=64, help="… of the last n before it counts.")] = 5,
+    k: Annotated[int, typer.Option(min=1, max=64, help="Samples that must show the same entry.")] = 3,
+    n: Annotated[int, typer.Option(min=1, max=64, help="Last samples that vote on an entry.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Look recorded files up in the banks, by the same samples, search and vote as the live path, and their
-    sound where a bank has any.
+    """Look recorded files up in the banks with the live path's samples, search and vote, audio included.
 
-    A single image counts when it is within the radius. With --json one object a file.
+    A single image matches when it is within the radius. --json prints one object a file.
     """
     matcher = Matcher.open(banks, radius=radius)
     if matcher.has_sound and not available():

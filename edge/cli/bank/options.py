@@ -1,4 +1,4 @@
-"""What the bank commands have in common: options, progress, and a bank that is made when there is none."""
+"""Shared parts of the bank commands: options, progress, and opening or making a bank."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edge.match import Bank, BankPurpose, BankSeverity, bank_info
 
 BankArgument = Annotated[Path, typer.Argument(help="The bank.", metavar="DIR/NAME")]
 BankOption = Annotated[Path, typer.Option("--bank", "-b", help="The bank.", metavar="DIR/NAME")]
-LabelOption = Annotated[str, typer.Option(help="Category of what these show (the bank's when left out).")]
+LabelOption = Annotated[str, typer.Option(help="Category of this footage (default: the bank's).")]
 SeverityOption = Annotated[
-    BankSeverity | None, typer.Option(help="Severity, when this call makes the bank (high when left out).")
+    BankSeverity | None, typer.Option(help="Severity of a bank that this call makes (default: high).")
 ]
 OpinionOption = Annotated[
-    BankPurpose | None, typer.Option(help="Opinion, when this call makes the bank (violating when left out).")
+    BankPurpose | None, typer.Option(help="Purpose of a bank that this call makes (default: violating).")
 ]
 
 
@@ -29,7 +29,7 @@ OpinionOption = Annotated[
 def open_or_create(
     path: Path, label: str, severity: BankSeverity | None, opinion: BankPurpose | None
 ) -> Iterator[Bank]:
-    """The bank; one made for a change that then fails is gone again."""
+    """Yields the bank. A bank made for a change that fails is removed again."""
     try:
         yield Bank.open(path)
         return
@@ -47,7 +47,7 @@ def open_or_create(
 
 @contextmanager
 def progress(as_json: bool) -> Iterator[Progress]:
-    """A bar on stderr; silent with --json and where stderr is not a terminal."""
+    """Shows a bar on stderr. It is silent with --json and without a terminal."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
