@@ -51,9 +51,9 @@ thread = threading.Thread(target=read); thread.start(); thread.join()
 """
 _EVIDENCE_CRASHES = """
 from edge.contract.gen import worker_pb2
-from edge.workers import evidence
-evidence.write_clip = lambda *arguments: ctypes.string_at(0)
-writer = evidence.Evidence(print, page)
+from edge.workers import evidence_writer
+evidence_writer.write_clip = lambda *arguments: ctypes.string_at(0)
+writer = evidence_writer.EvidenceWriter(print, page)
 page.enter("st_decoded")
 unit = worker_pb2.EvidenceMedia(stream_id="st_shown", codec="h264", first=True)
 unit.units.add(keyframe=True, data=b"x")
