@@ -86,7 +86,7 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
                 address=stream.publish.address,
                 started_wall_ms=stream.started_ms,
                 watch_mode=gate_pb2.WATCH_MODE_PUSH if stream.url is None else gate_pb2.WATCH_MODE_PULL,
-                watched=stream.assigned,
+                watched=stream.life.in_worker,
                 tier=convert.tier_to_proto(stream.tier),
                 score=stream.score,
                 action=convert.action_to_proto(stream.action),

@@ -47,7 +47,7 @@ class OperatorActions:
         log.info("policy in force", version=policy.version, before=context.policy.version)
         context.policy = policy
         for stream in context.registry:
-            if stream.assigned:
+            if stream.life.in_worker:
                 own = policy.for_publish(stream.publish)
                 if stream.media is not None:
                     stream.media.set_policy(own.tiers, own.evidence)

@@ -12,7 +12,7 @@ from edge.policy import FailureMode
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.supervise.context import Context
-from edge.supervise.registry import LiveStream, Phase
+from edge.supervise.registry import LiveStream
 from edge.supervise.usage_counter import UsageCounter
 from edge.telemetry.records import Admitted, FailureModeUsed, Refused
 
@@ -107,4 +107,4 @@ class Admitter:
         """Whether a stream may still go on. A server may ask for a second publish on its connection, refuse
         that by itself and let the first go on, which must not be forgotten for it."""
         idle_ms = self._context.clock.monotonic_ms() - known.idle_since_ms
-        return known.pulls == 0 and (known.phase is Phase.WATCHED or idle_ms < _REUSED_AFTER_MS)
+        return known.pulls == 0 and (known.life.watched or idle_ms < _REUSED_AFTER_MS)

@@ -37,7 +37,8 @@ from edge.supervise.evidence_requests import EvidenceRequests
 from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.orphaned_cuts import OrphanedCuts
-from edge.supervise.registry import LiveStream, Phase, Registry
+from edge.supervise.registry import LiveStream, Registry
+from edge.supervise.stream_life import State
 from edge.telemetry.records import (
     GATE,
     BlockMade,
@@ -106,9 +107,11 @@ class Enforcer:
 
     def cut(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Block, then cut. Further causes for the same stream collapse into the first."""
-        if stream.cutting:
+        gone = stream.life.state is State.GONE
+        if not stream.life.cut():
             return
-        stream.phase = Phase.CUTTING
+        if gone:
+            self._cutter.confirm(stream.id, "hook")
         stream.verdict_monotonic_ms = judged_ms
         self._tasks.start(self._cut(stream, verdict, policy))
 
@@ -116,9 +119,8 @@ class Enforcer:
         self, stream: LiveStream, reason: VerdictReason, block: Block | None = None
     ) -> None:
         """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
-        if stream.cutting or stream.gone:
+        if stream.life.state is State.GONE or not stream.life.cut():
             return
-        stream.phase = Phase.CUTTING
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
         if self.orphans.pursues(stream.id):
             self._tasks.start(self._follow(stream))
@@ -243,8 +245,6 @@ class Enforcer:
         asked for."""
         asked_ms = self._clock.wall_ms()
         self._tell(stream, answer)
-        if stream.gone:
-            self._cutter.confirm(stream.id, "hook")
         crash_point("cut.told")
         if incident is not None:
             incident = dataclasses.replace(incident, cut_asked_ms=asked_ms)

@@ -30,7 +30,7 @@ from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.model_swap import ModelSwap
-from edge.supervise.registry import LiveStream, Phase, Registry
+from edge.supervise.registry import LiveStream, Registry
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
@@ -306,10 +306,8 @@ class Gate:
                 await asyncio.sleep(0)
             if stream.responses is not None or now - stream.idle_since_ms <= limit:
                 continue
-            if self.registry.find(stream.id) is not stream:
-                continue
-            if stream.phase is Phase.ADMITTED:
-                pulled = stream.url is not None and not stream.detached
+            if stream.life.waits:
+                pulled = stream.url is not None and not stream.life.caller_is_done
                 if not pulled or now - stream.idle_since_ms > _PULLED_FACTOR * limit:
                     self.router.forget(stream, EndReason.UNWATCHED)
             elif stream.cutting and not self.wants_pull(stream.publish.server):

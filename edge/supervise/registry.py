@@ -6,26 +6,16 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
 from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
+from edge.supervise.stream_life import StreamLife
 from edge.supervise.subject_index import SubjectIndex
 from edge.supervise.usage_counter import UsageCounter
-
-
-class Phase(StrEnum):
-    """Where a stream stands."""
-
-    ADMITTED = "admitted"
-    """Nobody watches it yet, or its watching was interrupted."""
-    WATCHED = "watched"
-    CUTTING = "cutting"
-    """A CUT is on its way or done; nothing more is decided on it."""
 
 
 @dataclass(slots=True)
@@ -37,7 +27,7 @@ class LiveStream:
     started_ms: int
     idle_since_ms: float
     """Monotonic time since which nobody watches it."""
-    phase: Phase = Phase.ADMITTED
+    life: StreamLife = field(default_factory=StreamLife)
     admitted_by: str = ""
     """The peer that asked; empty for the hooks."""
     client: str = ""
@@ -51,14 +41,7 @@ class LiveStream:
     opening: int = 0
     """How often it was opened in a worker; what a worker says of an earlier opening is stale."""
     audio_off: bool = False
-    """A message of its sound was over the bounds."""
-    detached: bool = False
-    ended: bool = False
-    """The caller has pushed all of it …"""
-    over: bool = False
-    """… because the publisher is gone: once its call has ended there is nothing to wait for."""
-    gone: bool = False
-    """The server's own hook has said that the publisher is gone: what was seen of it is still judged."""
+    """A message of its audio was over the bounds: no more of it is passed on."""
     responses: ResponseQueue | None = None
     tier: Tier = Tier.CALM
     score: float = 0.0
@@ -73,15 +56,13 @@ class LiveStream:
     incident_id: str | None = None
     verdict_monotonic_ms: float | None = None
     """When the CUT verdict was reached."""
-    assigned: bool = False
-    """A worker has it."""
-    told_opened: bool = False
     media: PushBuffer | None = None
     """Set in push mode: the media outside the worker."""
 
     @property
     def cutting(self) -> bool:
-        return self.phase is Phase.CUTTING
+        """A CUT is on its way or done: nothing more is decided on it."""
+        return self.life.cutting
 
 
 class Registry:

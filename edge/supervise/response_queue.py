@@ -22,6 +22,8 @@ class ResponseQueue:
         self._more = asyncio.Event()
         self._closed = False
         self.error: GateError | None = None
+        self.told_opened = False
+        """The caller knows that its stream is watched."""
         self.dropped = 0
 
     def put(self, answer: gate_pb2.WatchResponse) -> None:

@@ -31,8 +31,9 @@ from edge.stream.pipeline import JUMP_HOLD_MS
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.push_buffer import PushBuffer
-from edge.supervise.registry import LiveStream, Phase
+from edge.supervise.registry import LiveStream
 from edge.supervise.response_queue import ResponseQueue
+from edge.supervise.stream_life import State
 from edge.telemetry.records import StreamClosed, StreamOver, WatchingFailed, WorkersRestarted
 from edge.workers.closing import error_of
 
@@ -84,7 +85,7 @@ class StreamRouter:
         if len(data) > limit:
             raise LimitExceeded("access_unit.data", limit, len(data), "bytes")
         media = stream.media
-        if stream.phase is not Phase.WATCHED or media is None:
+        if not stream.life.watched or media is None:
             return False
         now = self._context.clock.monotonic_ms()
         due = media.add(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
@@ -106,7 +107,7 @@ class StreamRouter:
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
             self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)
-        if stream.audio_off or stream.phase is not Phase.WATCHED or stream.media is None:
+        if stream.audio_off or not stream.life.watched or stream.media is None:
             return
         if not self._pool.is_slow(stream.id):
             command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
@@ -164,7 +165,7 @@ class StreamRouter:
         stream = self._context.registry.get(stream_id)
         if stream.cutting:
             raise NotFound("stream to attach", stream_id)
-        if stream.assigned:
+        if stream.life.in_worker:
             return
         stream.url, stream.media = self._checked_url(url), None
         self._open(stream, client="", responses=False)
@@ -172,9 +173,12 @@ class StreamRouter:
     def pull_anew(self, stream_id: StreamId) -> bool:
         """Make another connection for a stream that a hook has attached; whether it had one."""
         stream = self._context.registry.find(stream_id)
-        if stream is None or stream.cutting or not stream.assigned or stream.url is None:
+        if stream is None or stream.url is None or not stream.life.watched:
+            return False
+        if stream.life.state is State.GONE:
             return False
         self._open_in_worker(stream, alert=False)
+        stream.life.reopened()
         return True
 
     def _watchable(self, stream_id: str, client: str) -> LiveStream:
@@ -184,6 +188,8 @@ class StreamRouter:
             raise AlreadyExists(f"stream_id: {stream_id} is watched by another call")
         if stream.cutting:
             raise InvalidInput("stream_id", f"{stream_id} is being cut")
+        if stream.life.state is State.GONE:
+            raise NotFound("stream", stream_id)
         limit = self._limits.max_streams_per_client
         watched = registry.watched_by(client)
         if watched >= limit:
@@ -200,10 +206,10 @@ class StreamRouter:
 
     def _open(self, stream: LiveStream, client: str, *, responses: bool = True) -> None:
         self._pool.assign(stream.id)
+        self._open_in_worker(stream, alert=False)
         stream.client = client
         stream.responses = ResponseQueue(self._limits.max_answers) if responses else None
-        stream.told_opened = stream.detached = stream.ended = stream.over = False
-        self._open_in_worker(stream, alert=False)
+        stream.life.opened()
         self._tasks.start(self._alert_if_struck(stream))
 
     async def _alert_if_struck(self, stream: LiveStream) -> None:
@@ -255,16 +261,13 @@ class StreamRouter:
                 )
             )
         self._pool.send(stream.id, command)
-        stream.assigned = True
-        if stream.phase is Phase.ADMITTED:
-            stream.phase = Phase.WATCHED
 
     # closing
 
     def end_push(self, stream: LiveStream, reason: EndReason) -> None:
         """The caller sends no more media."""
         log.info("stream ends", stream_id=stream.id, reason=reason)
-        stream.ended, stream.over = True, reason is EndReason.PUBLISHER_GONE
+        self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=True)
 
     def detach(self, stream_id: str, reason: EndReason) -> None:
@@ -272,8 +275,14 @@ class StreamRouter:
         stream = self._context.registry.get(stream_id)
         if stream.url is None or stream.responses is None:
             raise NotFound("attached stream", stream_id)
-        stream.detached, stream.over = True, reason is EndReason.PUBLISHER_GONE
+        self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=False)
+
+    def _caller_is_done(self, stream: LiveStream, reason: EndReason) -> None:
+        if reason is EndReason.PUBLISHER_GONE:
+            stream.life.caller_left()
+        else:
+            stream.life.caller_done()
 
     def call_ended(self, stream: LiveStream, responses: ResponseQueue) -> None:
         """The Watch or Attach call is over, whoever ended it."""
@@ -284,16 +293,15 @@ class StreamRouter:
         stream.client = ""
         self._close_in_worker(stream, drain=False)
         self._idle(stream)
-        if stream.over and not stream.cutting:
+        if stream.life.state is State.LEFT:
             self.forget(stream, EndReason.PUBLISHER_GONE)
 
     def publisher_gone(self, stream: LiveStream) -> None:
         """The server's own hook says so. What the worker has of the stream is still judged: who shows
         something and leaves at once is not to get away with it."""
-        if stream.url is None or not stream.assigned or stream.responses is not None:
+        if stream.url is None or stream.responses is not None or not stream.life.publisher_gone():
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
-        stream.gone = True
         self._context.registry.release_connection(stream)
         self._close_in_worker(stream, drain=True)
         self._tasks.start(self._forget_drained(stream))
@@ -301,14 +309,16 @@ class StreamRouter:
     async def _forget_drained(self, stream: LiveStream) -> None:
         """If its worker has not said by then that all is judged."""
         await asyncio.sleep(_DRAIN_S)
-        if self._context.registry.find(stream.id) is stream and not stream.cutting:
+        if stream.life.state is State.GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
 
     def forget(self, stream: LiveStream, reason: EndReason) -> None:
         """The stream is over."""
+        if stream.life.over:
+            return
         self._close_in_worker(stream, drain=False)
         self._pool.release(stream.id)
-        stream.assigned = False
+        stream.life.forgotten()
         if stream.responses is not None:
             stream.responses.close(
                 None
@@ -320,7 +330,7 @@ class StreamRouter:
         self._context.telemetry.report(StreamOver(stream.id, stream.publish, reason, live))
 
     def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
-        if not stream.assigned:
+        if not stream.life.in_worker:
             return
         with contextlib.suppress(WorkerLost):
             self._pool.send(
@@ -332,10 +342,8 @@ class StreamRouter:
         stream.idle_since_ms = self._context.clock.monotonic_ms()
         if stream.cutting:
             return  # its worker keeps the media until evidence is written
-        stream.assigned = False
+        stream.life.worker_left()
         self._pool.release(stream.id)
-        if stream.phase is Phase.WATCHED:
-            stream.phase = Phase.ADMITTED
 
     # what workers say of it
 
@@ -343,13 +351,13 @@ class StreamRouter:
         """The worker has closed the stream, by itself or because it was told to."""
         self._context.telemetry.report(StreamClosed(event.stream_id, event.reason))
         stream = self._context.registry.find(event.stream_id)
-        if stream is None or not stream.assigned or event.opening != stream.opening:
+        if stream is None or not stream.life.in_worker or event.opening != stream.opening:
             return
         url, responses = stream.url, stream.responses
         self._idle(stream)
         if stream.cutting:
             return
-        if stream.gone:
+        if stream.life.state is State.GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
         reason = CloseReason(event.reason)
@@ -363,7 +371,7 @@ class StreamRouter:
             self._failure_response.unwatched(stream, DegradedReason(event.reason), event.detail)
             if stream.cutting:
                 return
-        if url is not None and responses is None and not stream.detached:
+        if url is not None and responses is None and not stream.life.caller_is_done:
             # Whatever its media has done: it is on air, and there is nobody else who would look again.
             self._tasks.start(self._pull_again(stream))
         elif responses is not None:
@@ -371,7 +379,6 @@ class StreamRouter:
 
     async def _pull_again(self, stream: LiveStream) -> None:
         """A hooked pull ended though the publisher did not say so: look again until it does."""
-        registry = self._context.registry
         stream.pulls += 1
         if stream.pulls == _PULLS_TO_ALARM:
             log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
@@ -379,9 +386,9 @@ class StreamRouter:
                 stream, DegradedReason.PULL_FAILED, f"{stream.pulls} pulls in a row gave no verdict"
             )
         pause_ms = backoff_ms(stream.pulls, _PULL_RETRY_MS, _PULL_PAUSE_MS)
-        while registry.find(stream.id) is stream and stream.phase is Phase.ADMITTED:
+        while stream.life.waits:
             await asyncio.sleep(pause_ms / 1000)
-            if stream.phase is not Phase.ADMITTED or registry.find(stream.id) is not stream:
+            if not stream.life.waits:
                 return
             try:
                 self._open(stream, client="", responses=False)
@@ -396,10 +403,12 @@ class StreamRouter:
         lost: list[LiveStream] = []
         for stream_id in stream_ids:
             stream = self._context.registry.find(stream_id)
-            if stream is None or not stream.assigned or stream.cutting:
+            if stream is None or not stream.life.watched:
                 continue
             if stream_id == quarantined:
                 self._quarantine(stream)
+            elif stream.life.state is State.GONE:
+                self.forget(stream, EndReason.PUBLISHER_GONE)  # nothing more of it can be judged
             else:
                 self._failure_response.degraded(stream, DegradedReason.WORKER_LOST)
                 lost.append(stream)
@@ -411,8 +420,7 @@ class StreamRouter:
         """A verdict on each soon, instead of all at once, which nothing could be in time for."""
         openings = [stream.opening for stream in lost]
         for stream, opening in zip(lost, openings, strict=True):
-            gone = self._context.registry.find(stream.id) is not stream
-            if gone or not stream.assigned or stream.cutting or stream.opening != opening:
+            if not stream.life.watched or stream.life.state is State.GONE or stream.opening != opening:
                 continue
             stream.verdict_came = asyncio.Event()
             self._open_again(stream)
@@ -444,13 +452,14 @@ class StreamRouter:
             self._pool.assign(stream.id)
             alert, judged = stream.tier is Tier.ALERT, stream.cleared_pts_ms >= 0
             self._open_in_worker(stream, alert=alert, calm=judged and not alert)
+            stream.life.reopened()
             if stream.media is not None:
                 limits = self._limits
                 gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
                 # Its budget begins anew: what was due before has been lost, and that has been said.
                 now = self._context.clock.monotonic_ms()
                 self._send_units(stream.id, (replace(unit, arrival_ms=now) for unit in gop))
-            if stream.ended:  # while there was no worker to hear it
+            if stream.life.caller_is_done:  # while there was no worker to hear it
                 self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
             self._idle(stream)

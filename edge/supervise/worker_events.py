@@ -109,8 +109,8 @@ class WorkerEventHandler:
         self._router.tier_changed(stream, event.tier)
         if stream.responses is not None:
             answer = gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms)
-            if not stream.told_opened:
-                stream.told_opened = True
+            if not stream.responses.told_opened:
+                stream.responses.told_opened = True
                 answer.opened.tier.CopyFrom(event.tier)
             else:
                 answer.tier.CopyFrom(event.tier)

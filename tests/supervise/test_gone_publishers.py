@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from edge.domain import Action
+from edge.errors import NotFound, WorkerLost
+from edge.reasons import EndReason
 from edge.supervise import enforcer as enforcement_module
+from edge.supervise.stream_life import State
 from tests.supervise.gate_without_workers import SERVER, gate_without_workers
 
 UNEXPECTED = (RuntimeError("can't start new thread"),) * 3
@@ -45,6 +48,45 @@ async def test_a_publisher_who_left_is_forgotten_once_all_is_judged_or_after_a_s
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
         assert bench.gate.registry.find(silent) is not None
         await bench.until(lambda: bench.gate.registry.find(silent) is None)
+
+
+async def test_a_publisher_who_left_is_not_pulled_again_when_its_worker_is_lost_or_a_hook_asks(
+    tmp_path: Path,
+) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream_id = await bench.watched()
+        await bench.gate.publish_ended(SERVER, "7", "live", "show")
+        assert not await bench.gate.pull_anew(stream_id)
+        with pytest.raises(NotFound):
+            bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/show", "caller")
+        bench.gate._worker_events.on_streams_lost((stream_id,), None)
+        assert bench.gate.registry.find(stream_id) is None
+        assert bench.workers.sent_to(stream_id).count("open_pull") == 1
+
+
+async def test_what_a_caller_detached_is_closed_in_the_worker_that_takes_it_over(
+    tmp_path: Path,
+) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream_id = (await bench.admit("7", "show")).stream_id
+        bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/show", "caller")
+        bench.gate.router.detach(stream_id, EndReason("had enough"))
+        bench.gate._worker_events.on_streams_lost((stream_id,), None)
+        await bench.until(lambda: len(bench.workers.sent_to(stream_id)) == 4)
+        assert bench.workers.sent_to(stream_id) == ["open_pull", "close", "open_pull", "close"]
+
+
+async def test_a_call_that_no_worker_takes_leaves_the_stream_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream_id = (await bench.admit("7", "show")).stream_id
+        url = "rtmp://127.0.0.1/live/show"
+        with monkeypatch.context() as lost:
+            lost.setattr(bench.workers, "assign", lambda stream_id: None)
+            with pytest.raises(WorkerLost):
+                bench.gate.router.attach_call(stream_id, url, "caller")
+        assert bench.gate.router.attach_call(stream_id, url, "caller").life.state is State.WATCHED
 
 
 async def test_a_second_publish_on_a_connection_takes_nothing_from_the_first(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""The life of one live stream: one state, and the events that move it. Pure.
+
+      no worker has it               a worker has it                     it is cut
+
+      ┌──────────┐ opened, reopened ┌─────────┐
+   ──▶│ ADMITTED │ ────────────────▶│ WATCHED │
+      │          │◀──────────────── │         │ ────┐
+      └──────────┘   worker left    └─────────┘     │
+           │ caller done                 │ caller done
+           ▼                             ▼          │
+      ┌──────────┐     reopened     ┌─────────┐     │
+      │ RELEASED │ ────────────────▶│ ENDING  │     │     cut      ┌─────────┐
+      │          │◀──────────────── │         │ ────┼─────────────▶│ CUTTING │
+      └──────────┘   worker left    └─────────┘     │              └─────────┘
+           │ caller left                 │ caller left                  ▲
+           ▼                             ▼          │                   │ cut
+      ┌──────────┐     reopened     ┌─────────┐     │                ┌──────┐
+      │ LEFT     │ ────────────────▶│ LEAVING │     ├───────────────▶│ GONE │
+      │          │◀──────────────── │         │ ────┘ publisher gone └──────┘
+      └──────────┘   worker left    └─────────┘
+           │
+           └── from each of these three: cut ──────────────▶ CUTTING_UNWATCHED
+
+Not drawn: ``forgotten`` leads from each state to OVER, where nothing leads on. ``opened`` leads from each of
+the three rows to WATCHED: a new call begins anew. ``caller left`` leads from the first row to the third, too.
+``reopened`` changes nothing where a worker has the stream.
+
+What ``TRANSITIONS`` lacks is forbidden: it changes nothing, and the event's method returns False. Nothing is
+decided on a stream once it is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a stream stands."""
+
+    ADMITTED = "admitted"
+    """Nobody watches it yet, or its watching was interrupted."""
+    WATCHED = "watched"
+    ENDING = "ending"
+    """Its caller sends or wants no more of it; its worker judges what it has."""
+    RELEASED = "released"
+    """Its caller was done with it. It may be opened again."""
+    LEAVING = "leaving"
+    """Its caller says that the publisher is gone; its worker judges what it has."""
+    LEFT = "left"
+    """Its caller says that the publisher is gone: it is over when the call is."""
+    GONE = "gone"
+    """The server's hook says that the publisher is gone; what its worker has is still judged."""
+    CUTTING = "cutting"
+    """A CUT is on its way or done. Its worker keeps its media until evidence is written."""
+    CUTTING_UNWATCHED = "cutting_unwatched"
+    """The same where no worker has it."""
+    OVER = "over"
+    """It is forgotten."""
+
+
+class Event(StrEnum):
+    """What happens to a stream."""
+
+    OPENED = "opened"
+    """A call or a hook has it watched: a worker has it."""
+    REOPENED = "reopened"
+    """The gate itself has opened it in a worker again."""
+    WORKER_LEFT = "worker_left"
+    """No worker has it any more."""
+    CALLER_DONE = "caller_done"
+    """Its caller sends or wants no more of it."""
+    CALLER_LEFT = "caller_left"
+    """The same, as the publisher is gone."""
+    PUBLISHER_GONE = "publisher_gone"
+    """The server's own hook says so."""
+    CUT = "cut"
+    FORGOTTEN = "forgotten"
+
+
+_UNWATCHED: Final = (State.ADMITTED, State.RELEASED, State.LEFT)
+_WATCHED: Final = (State.WATCHED, State.ENDING, State.LEAVING)
+_DONE: Final = {State.ADMITTED: State.RELEASED, State.WATCHED: State.ENDING}
+
+TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
+    {(state, Event.OPENED): State.WATCHED for state in (*_UNWATCHED, *_WATCHED)}
+    | {(without, Event.REOPENED): watched for without, watched in zip(_UNWATCHED, _WATCHED, strict=True)}
+    | {(watched, Event.REOPENED): watched for watched in _WATCHED}
+    | {(watched, Event.WORKER_LEFT): without for without, watched in zip(_UNWATCHED, _WATCHED, strict=True)}
+    | {(state, Event.CALLER_DONE): _DONE.get(state, state) for state in (*_UNWATCHED, *_WATCHED)}
+    | {(state, Event.CALLER_LEFT): State.LEFT for state in _UNWATCHED}
+    | {(state, Event.CALLER_LEFT): State.LEAVING for state in _WATCHED}
+    | {(state, Event.PUBLISHER_GONE): State.GONE for state in _WATCHED}
+    | {(state, Event.CUT): State.CUTTING for state in (*_WATCHED, State.GONE)}
+    | {(state, Event.CUT): State.CUTTING_UNWATCHED for state in _UNWATCHED}
+    | {(state, Event.FORGOTTEN): State.OVER for state in State if state is not State.OVER}
+)
+"""Every event that a state allows, and the state after it."""
+
+
+class StreamLife:
+    """The state of one stream. Each event has a method, which returns whether the state allowed it."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self) -> None:
+        self._state = State.ADMITTED
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def watched(self) -> bool:
+        """A worker judges it, and it is not cut."""
+        return self._state in _WATCHED or self._state is State.GONE
+
+    @property
+    def in_worker(self) -> bool:
+        """A worker has it: judges it, or keeps its media for the evidence of its cut."""
+        return self.watched or self._state is State.CUTTING
+
+    @property
+    def waits(self) -> bool:
+        """No worker has it, and it may be opened."""
+        return self._state in _UNWATCHED
+
+    @property
+    def caller_is_done(self) -> bool:
+        """Its last caller sends or wants no more of it."""
+        return self._state in (State.ENDING, State.RELEASED, State.LEAVING, State.LEFT)
+
+    @property
+    def cutting(self) -> bool:
+        """A CUT is on its way or done: nothing more is decided on it."""
+        return self._state in (State.CUTTING, State.CUTTING_UNWATCHED)
+
+    @property
+    def over(self) -> bool:
+        return self._state is State.OVER
+
+    def opened(self) -> bool:
+        return self._after(Event.OPENED)
+
+    def reopened(self) -> bool:
+        return self._after(Event.REOPENED)
+
+    def worker_left(self) -> bool:
+        return self._after(Event.WORKER_LEFT)
+
+    def caller_done(self) -> bool:
+        return self._after(Event.CALLER_DONE)
+
+    def caller_left(self) -> bool:
+        return self._after(Event.CALLER_LEFT)
+
+    def publisher_gone(self) -> bool:
+        return self._after(Event.PUBLISHER_GONE)
+
+    def cut(self) -> bool:
+        return self._after(Event.CUT)
+
+    def forgotten(self) -> bool:
+        return self._after(Event.FORGOTTEN)
+
+    def _after(self, event: Event) -> bool:
+        state = TRANSITIONS.get((self._state, event))
+        if state is None:
+            return False
+        self._state = state
+        return True
