@@ -1,1 +1,1 @@
-"""Hash lists of others, read and written, and how far an import got."""
+"""Reads and writes hash lists of other organisations, and resumes interrupted imports."""

@@ -1,4 +1,4 @@
-"""Footage written in the formats of hash lists."""
+"""Writes footage in the formats of hash lists."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ CSV_COLUMNS = (
 
 
 def write(items: Iterable[Footage], out: IO[str], form: HashListFormat) -> int:
-    """Write footage; returns the number of entries written.
+    """Writes footage. Returns the number of entries written.
 
-    ``pdq`` writes hashes alone, ``vpdq`` wants a single video. InvalidInput when the format cannot
-    hold what is written. The sound of entries is in ``jsonl`` alone.
+    ``pdq`` holds hashes alone, and ``vpdq`` a single video. Only ``jsonl`` holds the sound of entries.
+    Raises InvalidInput when the format cannot hold the footage.
     """
     table = csv.writer(out, lineterminator="\n")
     if form is HashListFormat.CSV:

@@ -1,4 +1,4 @@
-"""Fields of hash lists, read from text and JSON; InvalidInput names the field that is wrong."""
+"""Parses fields of hash lists from text and JSON. InvalidInput names the wrong field."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parse_footage(document: Mapping[str, Any]) -> Footage:
 
 
 def parse_sound(value: Any) -> AudioPrint | None:
-    """``{"start_ms": …, "items": base64 of uint32}``, or nothing."""
+    """Parses ``{"start_ms": …, "items": base64 of uint32}``. Returns None for None."""
     if value is None:
         return None
     if not isinstance(value, dict):

@@ -1,13 +1,13 @@
-"""Hash lists of others, read one line or record at a time, with the line in every error.
+"""Reads hash lists of other organisations, one line or record at a time. Every error names the line.
 
-| Format | What |
+| Format | Content |
 |---|---|
-| ``vpdq`` | vPDQ text of one video, a line a frame: ``frame,quality,hash,seconds`` |
-| ``vpdq-json`` | python-threatexchange vPDQ signals, a line a video: ``["hash,quality,seconds", …]`` |
-| ``pdq`` | a hash a line, as in plain lists and python-threatexchange PDQ signals; ``#`` comments |
-| ``csv`` | a header line and a line a hash, those of an entry together; the column ``hash`` is enough |
+| ``vpdq`` | vPDQ text of one video, one line per frame: ``frame,quality,hash,seconds`` |
+| ``vpdq-json`` | python-threatexchange vPDQ signals, one line per video: ``["hash,quality,seconds", …]`` |
+| ``pdq`` | one hash per line, as in plain lists and python-threatexchange PDQ signals; ``#`` comments |
+| ``csv`` | a header and one line per hash, grouped by entry; only the column ``hash`` is required |
 | ``stopncii`` | a page of StopNCII's FetchHashes, with withdrawals and its position in the feed |
-| ``jsonl`` | this project's own: an object a line and entry, nothing lost, sound included |
+| ``jsonl`` | this project's own format: one object per line and entry, complete, sound included |
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from edge.match.formats.resumable_lines import START, Cursor, Lines
 from edge.match.pdq.hasher import parse_hex
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
-"""A page of StopNCII is read whole."""
+"""Largest page of StopNCII, which is read whole."""
 _CSV_NAMES = {
     "id": "entry",
     "category": "label",
@@ -59,28 +59,28 @@ class HashListFormat(StrEnum):
 
 @dataclass(slots=True)
 class Import:
-    """One file being read: iterate it, then ask what was left out and how far the feed got.
+    """Reads one file. Iterate it, then read the counts of skipped records and the feed's position.
 
-    Iterating raises InvalidInput with ``FILE:LINE`` in front of what is wrong.
+    Iterating raises InvalidInput, which begins with ``FILE:LINE``.
     """
 
     path: Path
     format: HashListFormat
     entry_id: str | None = None
-    """Id of the one video of a ``vpdq`` file; the file's name when None."""
+    """Id of the video of a ``vpdq`` file. None means the file's name."""
     label: str = ""
     added_ms: int = 0
     min_quality: int = MIN_QUALITY
     progress: Callable[[int], None] | None = None
-    """Called with the number of bytes read so far, now and then."""
+    """Called now and then with the number of bytes read so far."""
     low_quality: int = 0
-    """Hashes left out because their quality is under ``min_quality``."""
+    """Number of hashes left out because their quality is under ``min_quality``."""
     other_kinds: int = 0
-    """Records left out because they are no PDQ hashes."""
+    """Number of records left out because they are no PDQ hashes."""
     checkpoints: dict[str, str] = field(default_factory=dict)
-    """Position in the feed, to be stored with what was read."""
+    """Position in the feed. Store it together with the entries that were read."""
     cursor: Cursor = START
-    """Where to begin; while iterating, how far the changes given so far reach."""
+    """Where to start. While iterating: the place up to which the changes have been returned."""
     _lines: Lines | None = None
 
     def __iter__(self) -> Iterator[Change]:
@@ -137,7 +137,7 @@ class Import:
 
     def _vpdq(self, lines: Lines) -> Iterator[Change]:
         if lines.at != START:
-            # One entry: when anything was added to the file, all of it is another one.
+            # The file is one entry. Once lines were added to it, the whole entry is a new one.
             if next(lines, None) is None:
                 return
             lines.rewind()
@@ -274,25 +274,26 @@ class Import:
 
 
 class _Apart:
-    """Finds rows of one entry of a CSV file that are apart, or do not say the same of it: all but the first
-    would be lost. An image that is named by nothing but its hash may come again.
+    """Finds CSV rows of one entry that are not together or contradict each other.
+
+    All but the first such group would be lost. A plain image, whose hash is its only name, may come again.
     """
 
     def __init__(self) -> None:
         self._begun: set[int] = set()
-        """Keys of the entries so far."""
+        """Keys of the entries that have begun."""
         self._last: int | None = None
-        """The entry of the last row that was imported before."""
+        """Key of the entry of the last row of an earlier import."""
 
     def imported(self, values: Mapping[str, str]) -> None:
-        """A row that an earlier import has taken in."""
+        """Takes a row of an earlier import."""
         name = _own_name(values)
         self._last = entry_key(name) if name else None
         if self._last is not None:
             self._begun.add(self._last)
 
     def begin(self, values: Mapping[str, str], entry: Entry, before: Entry | None) -> None:
-        """A row whose entry is not what it was in the row before; InvalidInput where rows would be lost."""
+        """Takes a row that begins another entry. Raises InvalidInput where rows would be lost."""
         last, self._last = self._last, None
         if not _own_name(values):
             return
@@ -313,13 +314,13 @@ class _Apart:
 
 
 def _own_name(values: Mapping[str, str]) -> str:
-    """What the entry of a CSV row is called; empty where that is nothing but its hash."""
+    """Returns the entry name of a CSV row. Empty where the hash is its only name."""
     name = values.get("entry", "").strip()
     return "" if name.lower() == values.get("hash", "").strip().lower() else name
 
 
 def sniff(path: Path) -> HashListFormat:
-    """The format that a file looks like; InvalidInput when none fits."""
+    """Guesses the format of a file. Raises InvalidInput when none fits."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             head = next((line.strip() for line in _some_lines(file) if not line.startswith("#")), "")

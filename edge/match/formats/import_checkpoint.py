@@ -1,8 +1,8 @@
-"""How far an import got, kept beside the bank, so that it goes on there after an interruption.
+"""Keeps the progress of an import next to the bank, so that it can resume after an interruption.
 
-``.NAME.import`` names the segments that hold what was taken in, which no manifest names, and the place in
-the file up to which that reaches. It is only gone on with when the file begins as it did, the bank has the
-entries that it had, and what is asked for is the same; the result is that of an import without a break.
+``.NAME.import`` names the staged segments, which no manifest names, and the place in the file that they
+reach. An import resumes only when the start of the file, the bank's entries and the options are unchanged.
+The result is the same as without an interruption.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class _Reached(BaseModel):
-    """A place in a file, and what lies before it."""
+    """A place in a file, with digests of the content before it and of the options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     offset_bytes: Count
     line: Count
     sha256: Digest
-    """Of everything before the place."""
+    """SHA-256 of everything before the place."""
     asked: Digest
-    """Of the way in which the file is to be taken in."""
+    """SHA-256 of the options of the import."""
 
 
 class _Kept(BaseModel):
@@ -60,7 +60,7 @@ class _Kept(BaseModel):
 
 
 class ImportStage:
-    """The stage of one import; ``resume``: go on with what was kept, and after what was imported before."""
+    """The stage of one import. ``resume`` continues from the kept progress, or after an earlier import."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class ImportStage:
         resume: bool,
         checkpoints: Mapping[str, str],
     ) -> None:
-        """``checkpoints``: the bank's, which say how far the file was imported before."""
+        """``checkpoints`` are the bank's. They say how far the file was imported before."""
         self._bank = bank
         self._path = bank.with_name(f".{bank.name.removesuffix(SUFFIX)}.import")
         self._changes = changes
@@ -82,16 +82,16 @@ class ImportStage:
         asked = (changes.format, changes.entry_id, changes.label, changes.min_quality, existing)
         self._asked = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
         self.resumed_at: Cursor | None = None
-        """Where an earlier import had got to, when this one went on from there."""
+        """The place from which this import resumed. None if it started at the beginning."""
 
     @property
     def checkpoints(self) -> dict[str, str]:
-        """How far the file has been read, to be stored in the bank with what was read."""
+        """How far the file has been read. The bank stores it together with the entries."""
         return {self._name: self._reached().model_dump_json()} if self._changes.path.is_file() else {}
 
     @property
     def kept(self) -> Cursor | None:
-        """How far what is kept reaches, when something is."""
+        """The place that the kept progress reaches. None without kept progress."""
         kept = self._read()
         return None if kept is None else Cursor(kept.reached.offset_bytes, kept.reached.line)
 
@@ -132,7 +132,7 @@ class ImportStage:
         self._path.unlink(missing_ok=True)
 
     def _goes_on(self, reached: _Reached) -> bool:
-        """Begin the import there, when the file is the same up to there."""
+        """Resumes the import at this place, if the file is unchanged up to it. Returns whether it does."""
         same = reached.asked == self._asked and self._changes.path.is_file()
         if not same or self._prefix.sha256(reached.offset_bytes) != reached.sha256:
             return False
@@ -140,7 +140,7 @@ class ImportStage:
             file.seek(max(0, reached.offset_bytes - 1))
             around = file.read(2)
         if len(around) == 2 and reached.offset_bytes and b"\n" not in around:
-            return False  # the last line had no end, and now goes on
+            return False  # the last line had no line break and was continued since
         self._changes.cursor = self.resumed_at = Cursor(reached.offset_bytes, reached.line)
         return True
 
@@ -154,7 +154,7 @@ class ImportStage:
         )
 
     def _read(self) -> _Kept | None:
-        """None where there is nothing, or nothing that can be used."""
+        """Reads the kept progress. None where there is none, or it is unusable."""
         try:
             with self._path.open("rb") as file:
                 return _Kept.model_validate_json(file.read(MAX_STAGE_BYTES))
@@ -162,7 +162,7 @@ class ImportStage:
             return None
 
     def _sweep(self, kept: set[str]) -> None:
-        """Remove what a process that was killed has left: parts and half-written files nobody names."""
+        """Removes the leftovers of a killed process: unnamed parts and half-written files."""
         named = kept | {name.file for name in read_manifest(self._bank)[0].segments}
         own = re.escape(self._bank.name.removesuffix(SUFFIX))
         stray = re.compile(
@@ -174,12 +174,12 @@ class ImportStage:
 
 
 def feed_checkpoints(checkpoints: Mapping[str, str]) -> dict[str, str]:
-    """Those of a bank that say how far a feed was taken in, without those of files."""
+    """Returns a bank's checkpoints of feeds, without those of files."""
     return {name: value for name, value in checkpoints.items() if not name.startswith(_CURSOR)}
 
 
 class _Prefix:
-    """The digest of a file up to a place that mostly moves forwards: each byte is read once."""
+    """Digests a file up to a place that mostly moves forwards. It then reads each byte once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -187,7 +187,7 @@ class _Prefix:
         self._digest = hashlib.sha256()
 
     def sha256(self, end: int) -> str:
-        """Of the first ``end`` bytes; of what there is when the file is shorter."""
+        """Returns the SHA-256 of the first ``end`` bytes, or of the whole file when it is shorter."""
         if end < self._at:
             self._at, self._digest = 0, hashlib.sha256()
         with self._path.open("rb") as file:

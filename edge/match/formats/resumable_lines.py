@@ -1,4 +1,4 @@
-"""The lines of a file, from a place in it on: bounded, counted, and every place can be come back to."""
+"""Reads the lines of a file from any place on. Lines are bounded and counted, and reading can resume."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import BinaryIO
 from edge.errors import LimitExceeded
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
-"""A line of ``vpdq-json`` or ``jsonl`` holds a whole video."""
+"""Longest line. A line of ``vpdq-json`` or ``jsonl`` holds a whole video."""
 _PROGRESS_LINES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a file: everything before it has been read."""
+    """A place in a file. Everything before it has been read."""
 
     offset_bytes: int = 0
     line: int = 0
-    """Lines before it; records where the file is one document."""
+    """Number of lines before it, or of records where the file is one document."""
 
 
 START = Cursor()
 
 
 class Lines:
-    """Iterates over the lines that say something, without their ends. Raises UnicodeDecodeError."""
+    """Iterates over the lines that are not blank, without surrounding space. Raises UnicodeDecodeError."""
 
     def __init__(self, file: BinaryIO, start: Cursor, progress: Callable[[int], None] | None = None) -> None:
         self.at = start
-        """After the line that was given last."""
+        """The place after the last line that was returned."""
         self.mark: Cursor | None = None
-        """Where a reader wants to be continued instead, when that is not here."""
+        """The place from which the reader wants to resume, if it is not ``at``."""
         self._file = file
         self._progress = progress
         if start != START:
@@ -48,14 +48,14 @@ class Lines:
                 raise LimitExceeded("line", MAX_LINE_BYTES, len(raw), "bytes")
             if self._progress is not None and self.at.line % _PROGRESS_LINES == 0:
                 self._progress(self.at.offset_bytes)
-            # Spreadsheets write a byte order mark.
+            # Spreadsheets write a byte order mark first.
             line = raw.decode("utf-8-sig" if self.at.line == 1 else "utf-8").strip()
             if line:
                 return line
         raise StopIteration
 
     def whole(self, limit_bytes: int) -> str:
-        """All of the file as one text; LimitExceeded when it is larger."""
+        """Returns the whole file as one text. Raises LimitExceeded when it is larger."""
         if self.at != START:
             self._file.seek(0)
         raw = self._file.read(limit_bytes + 1)
@@ -65,7 +65,7 @@ class Lines:
         return raw.decode("utf-8-sig")
 
     def rewind(self) -> None:
-        """Back to the start of the file, if that is not where this is."""
+        """Goes back to the start of the file."""
         if self.at != START:
             self.go_to(START)
 

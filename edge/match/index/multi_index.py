@@ -1,20 +1,20 @@
 """Exact radius search over 256-bit codes by multi-index hashing, in numpy.
 
-Codes are cut into m disjoint chunks of w bits. If two codes differ in at most r bits, then for any
-thresholds tᵢ ≥ -1 with Σ(tᵢ + 1) = r + 1 there is a chunk i in which they differ in at most tᵢ bits.
-So it is enough to look into the buckets of each chunk at up to tᵢ flipped bits, and to measure what
-lies there. With eleven or twelve chunks of about log₂ n bits the buckets hold a code or less and a
-query touches a few thousand of them; the chunks need not cover all bits.
+Codes are cut into m disjoint chunks of w bits. Take two codes that differ in at most r bits, and any
+thresholds tᵢ ≥ -1 with Σ(tᵢ + 1) = r + 1. Then they differ in at most tᵢ bits in at least one chunk i. So a
+query probes the buckets of each chunk at up to tᵢ flipped bits and measures the codes there. With eleven or
+twelve chunks of about log₂ n bits the average bucket holds at most one code. A query then touches a few
+thousand buckets. The chunks need not cover all bits.
 
-Real data is skewed: neighbouring frames share chunks. When the buckets of a query hold too much, the
-thresholds are dealt out anew so that full buckets are left alone and empty ones probed further, which
-stays exact. Only when that does not help either is the work cut off, and the answer says so.
+Real data is skewed: neighbouring frames share chunks. When the buckets of a query hold too many codes, the
+query gets new thresholds. They avoid full buckets and probe empty ones further, and the search stays exact.
+If that does not help, the search is cut off and the result says so.
 
-By hand, because faiss scans every code: at a million its exact search takes 13 times as long
-(``python -m benchmarks match``).
+The index is our own because faiss scans every code. Its exact search takes 13 times as long at a million
+codes (``python -m benchmarks match``).
 
-Norouzi, Punjani, Fleet: Fast Exact Search in Hamming Space with Multi-Index Hashing (2014). Thresholds
-by bucket size: Qin et al., GPH: Similarity Search in Hamming Space (2018).
+Norouzi, Punjani, Fleet: Fast Exact Search in Hamming Space with Multi-Index Hashing (2014). Thresholds by
+bucket size: Qin et al., GPH: Similarity Search in Hamming Space (2018).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 
 SCAN_UP_TO = 2048
-"""Below this many codes looking at every one is as fast."""
+"""Up to this many codes a linear scan is as fast."""
 EASY = 1 << 15
-"""Codes measured without a second thought."""
+"""Up to this many codes are measured without new thresholds."""
 HARD = 1 << 18
-"""Codes measured at most; a query that wants more is cut off and says so."""
+"""Most codes measured in a query. A query with more is cut off and says so."""
 _MAX_WIDTH = 23
 _MIN_WIDTH = 10
 _MAX_FLIPS = 3
@@ -49,7 +49,7 @@ _TOP_BYTE = np.uint32(24)
 
 @dataclass(frozen=True, slots=True)
 class SearchPlan:
-    """How codes are cut."""
+    """How codes are cut into chunks."""
 
     chunks: int
     width: int
@@ -60,7 +60,7 @@ class SearchPlan:
 
     @property
     def usable(self) -> bool:
-        """Whether a query can be answered by it in bounded time."""
+        """Whether queries with this plan have a bounded run time."""
         return (
             self.chunks in (11, 12)
             and _MIN_WIDTH <= self.width <= _MAX_WIDTH
@@ -69,17 +69,17 @@ class SearchPlan:
 
 
 def plan_for(count: int) -> SearchPlan:
-    """The plan for that many codes, within 120 bytes a code at ten million.
+    """Returns the plan for that many codes, within 120 bytes a code at ten million.
 
-    About half a code a bucket: looking into an empty bucket costs one access to memory that is far away,
-    a code that is not near costs two more.
+    It aims at about half a code per bucket. Probing an empty bucket costs one access to distant memory. A
+    code that is not near costs two more.
     """
     width = min(max(round(np.log2(max(count, 1)) + 0.6), _MIN_WIDTH), _MAX_WIDTH)
     return SearchPlan(11 if width > 21 else 12, width)
 
 
 def build(codes: Codes) -> tuple[SearchPlan, dict[str, U32]]:
-    """The arrays of an index: where each bucket starts, and the codes in bucket order."""
+    """Returns the arrays of an index: the start of each bucket, and the codes in bucket order."""
     plan = plan_for(len(codes))
     first = np.empty(plan.slots + 1, dtype=np.uint32)
     order = np.empty(plan.chunks * len(codes), dtype=np.uint32)
@@ -96,7 +96,8 @@ def build(codes: Codes) -> tuple[SearchPlan, dict[str, U32]]:
 
 
 class ChunkIndex:
-    """Answers queries from the arrays that ``build`` made; read-only, so one mapping serves everyone."""
+    """Answers queries from the arrays of ``build``. They are read-only, so all processes share one
+    mapping."""
 
     def __init__(self, codes: Codes, plan: SearchPlan, arrays: Mapping[str, Any]) -> None:
         self._codes = codes
@@ -105,7 +106,7 @@ class ChunkIndex:
         self._order: U32 = arrays["slot_codes"]
 
     def sound(self) -> bool:
-        """Whether every number that a query follows stays inside its array."""
+        """Whether every index that a query follows stays inside its array."""
         first, order, count = self._first, self._order, len(self._codes)
         if len(first) != self._plan.slots + 1 or len(order) != self._plan.chunks * count:
             return False
@@ -119,7 +120,7 @@ class ChunkIndex:
         return rising and inside
 
     def search(self, query: Codes, radius: int = MAX_RADIUS, max_hits: int = MAX_HITS) -> Hits:
-        """All codes within ``radius`` (0 to 31) of one code (4,), nearest first."""
+        """Returns all codes within ``radius`` (0 to 31) of one code (4,), nearest first."""
         keys = self._keys(query)
         first, count = self._buckets(keys, _probes(self._plan, _even(self._plan.chunks, radius)))
         wanted = int(count.sum())
@@ -141,7 +142,7 @@ class ChunkIndex:
         return np.array([number >> (c * self._plan.width) & mask for c in range(self._plan.chunks)], np.int64)
 
     def _buckets(self, keys: I64, probes: _Probes) -> tuple[I64, I64]:
-        """Start and size of the buckets that hold something, in the probes' order."""
+        """Returns start and size of the non-empty buckets in the order of the probes."""
         slots = keys.take(probes.chunk)
         slots ^= probes.slot
         start = self._first.take(slots)
@@ -152,7 +153,7 @@ class ChunkIndex:
         return start[full].astype(np.int64), count[full].astype(np.int64)
 
     def _rethought(self, keys: I64, radius: int) -> tuple[I64, I64]:
-        """Buckets by thresholds that cost this query the least, nearest buckets first."""
+        """Returns the buckets for the cheapest thresholds of this query, nearest buckets first."""
         all_probes = [_flips(self._plan, c) for c in range(self._plan.chunks)]
         costs = np.zeros((self._plan.chunks, _MAX_FLIPS + 2), dtype=np.int64)
         found: list[tuple[I64, I64]] = []
@@ -188,7 +189,7 @@ class ChunkIndex:
         candidates = self._order.take(at)
         differ = self._codes.take(candidates, axis=0)
         differ ^= query
-        # Four counts of one byte each, summed by one multiplication; 256, the opposite code, becomes 0.
+        # One multiplication adds the four one-byte counts. The opposite code's 256 overflows to 0.
         bits = np.bitwise_count(differ).view(np.uint32)[:, 0]
         bits *= _ONES
         bits >>= _TOP_BYTE
@@ -206,11 +207,11 @@ class ChunkIndex:
 class _Probes:
     chunk: I64
     slot: I64
-    """First slot of the chunk with the flipped bits in it: xor the chunk's key and it is the bucket."""
+    """First slot of the chunk, plus the flipped bits. XOR with the chunk's key gives the bucket."""
 
 
 def _even(chunks: int, radius: int) -> tuple[int, ...]:
-    """Thresholds as equal as can be; the sum of tᵢ + 1 is radius + 1."""
+    """Returns thresholds that are as equal as possible. The sum of tᵢ + 1 is radius + 1."""
     each, more = divmod(radius + 1, chunks)
     return tuple(each - 1 + (chunk < more) for chunk in range(chunks))
 
@@ -228,7 +229,7 @@ def _probes(plan: SearchPlan, thresholds: tuple[int, ...]) -> _Probes:
 
 @cache
 def _flips(plan: SearchPlan, chunk: int) -> tuple[I64, tuple[int, ...]]:
-    """Slots of a chunk by number of flipped bits, and where each number ends."""
+    """Returns the slots of a chunk in order of flipped bits, and the end of each number of flips."""
     masks, bounds = _masks(plan.width)
     return (chunk << plan.width) | masks, bounds
 
@@ -249,7 +250,7 @@ def _weights(width: int) -> npt.NDArray[np.uint8]:
 
 
 def _cheapest(costs: I64, budget: int) -> list[int]:
-    """Thresholds tᵢ ≥ -1 with Σ(tᵢ + 1) = budget and the least Σ costs[i, tᵢ + 1]."""
+    """Returns thresholds tᵢ ≥ -1 with Σ(tᵢ + 1) = budget and the least Σ costs[i, tᵢ + 1]."""
     chunks, levels = costs.shape
     least = np.full((chunks + 1, budget + 1), np.iinfo(np.int64).max // 2)
     choice = np.zeros((chunks + 1, budget + 1), dtype=np.int64)
@@ -269,7 +270,7 @@ def _cheapest(costs: I64, budget: int) -> list[int]:
 
 
 def _chunk(codes: Codes, shift: int, width: int) -> U32:
-    """``width`` bits of each code from bit ``shift`` on, little endian."""
+    """Returns ``width`` bits of each code from bit ``shift`` on, little endian, uint32 (n,)."""
     word, bit = divmod(shift, 64)
     values = codes[:, word] >> np.uint64(bit)
     if bit + width > 64:

@@ -1,1 +1,1 @@
-"""PDQ, the perceptual hash of a picture, from a decoder's luma plane."""
+"""PDQ, a perceptual hash of pictures, computed from a decoder's luma plane."""

@@ -1,9 +1,9 @@
-"""PDQ straight from a decoder's luma plane.
+"""Computes PDQ directly from a decoder's luma plane.
 
-PDQ up to its median step is linear: two Jarosz box filters and a decimation to 64×64 along each
-axis, then sixteen low DCT rows. Filter and decimation of one axis fuse into 64 short rows of
-weights (a decimated tent touches each input row about once), so the 64×64 picture, and with it the
-quality, costs one pass over the plane; no colour conversion, no shrinking beforehand.
+PDQ is linear up to its median step: two Jarosz box filters and a decimation to 64×64 along each axis, then
+sixteen low DCT rows. The filters and the decimation of one axis fuse into 64 short rows of weights, because
+a decimated tent touches each input row about once. So the 64×64 picture, and with it the quality, costs one
+pass over the plane. There is no colour conversion and no scaling beforehand.
 
 Algorithm and bit order: facebook/ThreatExchange, ``pdq/cpp/hashing/pdqhashing.cpp`` and
 ``pdq/cpp/downscaling/downscaling.cpp``; written from the description, not from the code.
@@ -26,14 +26,15 @@ F32 = npt.NDArray[np.float32]
 HASH_BYTES = 32
 HASH_BITS = 256
 MIN_SIDE = 5
-"""Smallest side that can be hashed; a smaller picture has the zero hash and quality 0."""
+"""Smallest side that can be hashed. A smaller picture has the zero hash and quality 0."""
 MAX_SIDE = 16_384
 MAX_PIXELS = 1 << 27
 MAX_AXES = 128
-"""Heights and widths whose weights are kept."""
+"""Number of heights, and of widths, whose weights are cached."""
 
 LIMITED_RANGE = 255 / 219
-"""Video's luma spans 219 levels where the reference's grey spans 255, and quality is in levels."""
+"""Scale of the quality for video, which is measured in levels. Its luma spans 219, the reference's grey
+255."""
 
 _GRID = 64
 _ROW_BLOCK = 8
@@ -41,29 +42,30 @@ _LOWER_MEDIAN = HASH_BITS // 2 - 1
 
 
 class Dihedral(StrEnum):
-    """The eight symmetries of the picture, by what was done to it."""
+    """The eight symmetries of a picture, named by the change to it."""
 
     ORIGINAL = "original"
     ROTATE_90 = "rotate_90"
     ROTATE_180 = "rotate_180"
     ROTATE_270 = "rotate_270"
     FLIP_X = "flip_x"
-    """Top to bottom."""
+    """Flipped top to bottom."""
     MIRROR = "mirror"
-    """Left to right; ``FlipY`` in the reference."""
+    """Flipped left to right. The reference calls it ``FlipY``."""
     FLIP_PLUS_1 = "flip_plus_1"
     FLIP_MINUS_1 = "flip_minus_1"
 
 
 @dataclass(frozen=True, slots=True)
 class PdqHash:
-    """The hash of one picture: 32 bytes each, most significant byte first, as the reference prints it."""
+    """The PDQ hash of one picture. Each hash has 32 bytes, most significant first, as the reference prints
+    it."""
 
     bits: bytes
     mirrored: bytes
     """Hash of the picture mirrored left to right."""
     quality: int
-    """0 to 100; under 50 a match says little."""
+    """0 to 100. Under 50 a match proves little."""
 
     @property
     def hex(self) -> str:
@@ -71,7 +73,7 @@ class PdqHash:
 
 
 def parse_hex(text: str, field: str = "hash") -> bytes:
-    """32 bytes from 64 hexadecimal digits; InvalidInput names ``field``."""
+    """Parses 64 hexadecimal digits into 32 bytes. Raises InvalidInput, which names ``field``."""
     text = text.strip()
     if len(text) != 2 * HASH_BYTES:
         raise InvalidInput(field, f"a PDQ hash has 64 hexadecimal digits, not {len(text)}")
@@ -82,7 +84,7 @@ def parse_hex(text: str, field: str = "hash") -> bytes:
 
 
 def distance(a: bytes, b: bytes) -> int:
-    """Hamming distance of two 32-byte hashes, 0 to 256."""
+    """Returns the Hamming distance of two 32-byte hashes, 0 to 256."""
     return (int.from_bytes(a) ^ int.from_bytes(b)).bit_count()
 
 
@@ -98,7 +100,7 @@ _REVERSED: F32 = np.where(np.arange(16) % 2 == 0, -1, 1).astype(np.float32)
 
 
 def _tent(length: int) -> tuple[npt.NDArray[np.intp], F32]:
-    """Where each of the 64 decimated points starts on an axis, and its weights, (64,) and (64, taps)."""
+    """Returns the start of each of the 64 decimated points on an axis, (64,), and its weights, (64, taps)."""
     window = (length + 2 * _GRID - 1) // (2 * _GRID)
     centres = ((np.arange(_GRID) + 0.5) * length / _GRID).astype(np.intp)
     taps = min(2 * window + 1, length)
@@ -106,7 +108,7 @@ def _tent(length: int) -> tuple[npt.NDArray[np.intp], F32]:
     weights = np.zeros((_GRID, taps))
     at = starts[:, None] + np.arange(taps)
     first, end = _box(centres, length, window)
-    # Two box filters in a row: the mean over the second's window of the means of the first's.
+    # Two box filters in a row give the mean, over the second window, of the means of the first.
     for step in range(window):
         between = first + step
         inside = between < end
@@ -119,14 +121,15 @@ def _tent(length: int) -> tuple[npt.NDArray[np.intp], F32]:
 def _box(
     at: npt.NDArray[np.intp], length: int, window: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """First and last + 1 of the samples that a box filter averages at a place; fewer at the ends."""
+    """Returns first and last + 1 of the samples that a box filter averages at a place. Fewer at the ends."""
     ahead = (window + 2) // 2
     return np.maximum(at + ahead - window, 0), np.minimum(at + ahead, length)
 
 
 @lru_cache(maxsize=MAX_AXES)
 def _row_blocks(height: int) -> tuple[tuple[int, int, npt.NDArray[np.intp], F32], ...]:
-    """Per block of grid rows: first, last + 1, input rows (block, taps), weights (block, 1, taps)."""
+    """Returns for each block of grid rows: first, last + 1, input rows (block, taps), weights (block, 1,
+    taps)."""
     starts, weights = _tent(height)
     index = starts[:, None] + np.arange(weights.shape[1])
     return tuple(
@@ -137,38 +140,40 @@ def _row_blocks(height: int) -> tuple[tuple[int, int, npt.NDArray[np.intp], F32]
 
 @lru_cache(maxsize=MAX_AXES)
 def _columns(width: int) -> tuple[npt.NDArray[np.intp], F32]:
-    """Input columns (128, taps) of the picture's 64 and the mirrored picture's 64; weights (128, 1, taps)."""
+    """Returns input columns (128, taps) and weights (128, 1, taps) of the picture's and its mirror image's
+    64 points."""
     starts, weights = _tent(width)
     columns = starts[:, None] + np.arange(weights.shape[1])
     return np.vstack((columns, width - 1 - columns)), np.vstack((weights, weights))[:, None, :]
 
 
 class PdqHasher:
-    """Hashes luma planes. The fused weights of the last 128 heights and widths are kept for all hashers.
+    """Hashes luma planes. All hashers share the cached weights of the last 128 heights and widths.
 
-    Not safe for use by several threads at once: the scratch is shared between calls.
+    Not thread-safe, because calls share the scratch buffer.
     """
 
     def __init__(self, *, contrast: float = 1.0) -> None:
-        """``contrast``: by how much the quality is to be scaled; ``LIMITED_RANGE`` for video luma."""
+        """``contrast`` scales the quality. Use ``LIMITED_RANGE`` for video luma."""
         self._contrast = np.float32(contrast)
         self._scratch = np.empty(0, dtype=np.float32)
 
     def hash(self, luma: U8) -> PdqHash:
-        """Hash of a luma plane, uint8 ``(h, w)``, read in place whatever its strides.
+        """Hashes a luma plane, uint8 ``(h, w)``. It is read in place, whatever its strides.
 
-        Identical to the reference on the same grey bytes. Raises InvalidInput when the array is not
-        two-dimensional uint8 and LimitExceeded when a side is over 16,384 or it has over 2²⁷ pixels.
+        The hash equals the reference's for the same grey bytes. Raises InvalidInput when the array is not
+        two-dimensional uint8, and LimitExceeded for a side over 16,384 or over 2²⁷ pixels.
         """
         if luma.ndim == 2 and min(luma.shape) < MIN_SIDE:
             return PdqHash(bytes(HASH_BYTES), bytes(HASH_BYTES), 0)
         return self.hash_rows(self.rows(luma))
 
     def rows(self, luma: U8) -> F32:
-        """The first half of the work: a plane filtered and decimated along its height, ``(w, 64)``.
+        """Does the first half of the work: filters and decimates a plane along its height, float32 ``(w,
+        64)``.
 
-        A stretch of it, ``rows[a:b]``, is that of columns a to b of the plane. Raises as ``hash`` does,
-        and InvalidInput when a side is under 5 pixels.
+        The slice ``rows[a:b]`` belongs to columns a to b of the plane. Raises as ``hash`` does, and
+        InvalidInput for a side under 5 pixels.
         """
         _check(luma)
         narrow = np.empty((_GRID, luma.shape[1]), dtype=np.float32)
@@ -182,19 +187,20 @@ class PdqHasher:
         return np.ascontiguousarray(narrow.T)
 
     def hash_rows(self, rows: F32) -> PdqHash:
-        """The second half: the hash of what ``rows`` gave, or of a stretch of it."""
+        """Does the second half: hashes the result of ``rows``, or a slice of it."""
         grid, mirrored = _grids(rows)
-        # Not the sign flip of the odd columns: the decimation is off centre by up to two pixels, which
-        # moves the mirrored hash of a 256-pixel picture by 24 bits and more. The rows are shared anyway.
+        # The mirrored hash is not the sign flip of the odd columns. The decimation is off centre by up to
+        # two pixels, which moves the mirrored hash of a 256-pixel picture by 24 bits and more. Both share
+        # the rows anyway.
         return PdqHash(
             _to_bits(_transform(grid)), _to_bits(_transform(mirrored)), quality(grid * self._contrast)
         )
 
     def dihedral(self, luma: U8) -> dict[Dihedral, bytes]:
-        """The hashes of all eight symmetries, derived from one transform as the reference derives them.
+        """Returns the hashes of all eight symmetries, derived from one transform as in the reference.
 
-        They differ from hashing the turned picture by the off-centre decimation: nothing at 720p, 24
-        bits and more at 256 pixels.
+        Because of the off-centre decimation they differ from the hash of the changed picture: not at all at
+        720p, by 24 bits and more at 256 pixels.
         """
         f = _transform(_grids(self.rows(luma))[0])
         x, y = _REVERSED, _REVERSED[:, None]
@@ -211,9 +217,9 @@ class PdqHasher:
 
 
 def _grids(rows: F32) -> tuple[F32, F32]:
-    """The filtered and decimated 64×64 picture and that of the picture mirrored."""
+    """Returns the filtered and decimated 64×64 picture, and the same of the mirrored picture."""
     columns, weights = _columns(len(rows))
-    # Taps, not a dense product: a third of the time, and too small for BLAS to start threads over.
+    # Taps take a third of the time of a dense product, and are too small for BLAS to start threads.
     both = np.matmul(weights, rows.take(columns, axis=0))
     return both[:_GRID, 0].T, both[_GRID:, 0].T
 
@@ -235,7 +241,8 @@ def _transform(grid: F32) -> F32:
 
 
 def quality(grid: F32) -> int:
-    """PDQ's image-domain quality of the 64×64 picture: the sum of its significant gradients, 0 to 100."""
+    """Returns PDQ's image-domain quality of the 64×64 picture: the sum of its significant gradients, 0 to
+    100."""
     total = 0
     for step in (grid[:-1] - grid[1:], grid[:, :-1] - grid[:, 1:]):
         step *= np.float32(100)
@@ -247,5 +254,5 @@ def quality(grid: F32) -> int:
 def _to_bits(coefficients: npt.NDArray[np.floating]) -> bytes:
     flat = coefficients.ravel()
     median = np.partition(flat, _LOWER_MEDIAN)[_LOWER_MEDIAN]
-    # The reference numbers bits from the least significant end of the printed hash.
+    # The reference counts bits from the least significant end of the printed hash.
     return np.packbits((flat > median)[::-1]).tobytes()
