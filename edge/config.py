@@ -77,27 +77,42 @@ class HttpSection(Section):
 
 
 class LimitsSection(Section):
-    max_streams: int = Field(1024, ge=1, le=100_000)
+    max_streams: int = Field(1024, ge=1, le=100_000, description="Live streams at a time.")
     max_streams_per_client: int = Field(
         512,
         ge=1,
         le=100_000,
         description="Streams admitted for a gRPC peer, and its Watch and Attach calls.",
     )
-    max_access_unit_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
-    max_extradata_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
-    max_app_chars: int = Field(128, ge=1, le=128, description="The upper bounds of names are the ledger's.")
-    max_name_chars: int = Field(256, ge=1, le=256)
-    max_broadcaster_chars: int = Field(256, ge=1, le=256)
-    max_connection_chars: int = Field(256, ge=1, le=256)
-    max_attributes: int = Field(32, ge=0, le=256)
-    max_attribute_chars: int = Field(512, ge=1, le=512)
-    max_url_chars: int = Field(2048, ge=16, le=2048)
+    max_access_unit_bytes: int = Field(
+        4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="One encoded frame."
+    )
+    max_extradata_bytes: int = Field(
+        64 * 1024, ge=1024, le=1024 * 1024, description="Decoder configuration of a stream."
+    )
+    max_app_chars: int = Field(
+        128, ge=1, le=128, description="Application of a publish. The ledger sets the upper bounds of names."
+    )
+    max_name_chars: int = Field(256, ge=1, le=256, description="Stream name of a publish.")
+    max_broadcaster_chars: int = Field(256, ge=1, le=256, description="Broadcaster of a publish.")
+    max_connection_chars: int = Field(
+        256, ge=1, le=256, description="The ingest server's reference to a connection."
+    )
+    max_attributes: int = Field(32, ge=0, le=256, description="Attributes of a publish.")
+    max_attribute_chars: int = Field(512, ge=1, le=512, description="The value of an attribute.")
+    max_url_chars: int = Field(2048, ge=16, le=2048, description="The URL of a pull.")
     max_reason_chars: int = Field(512, ge=1, le=512, description="Reasons that operators give.")
     max_queue_units: int = Field(240, ge=8, le=10_000, description="Undecoded access units of one stream.")
-    max_queue_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024)
+    max_queue_bytes: int = Field(
+        16 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024,
+        description="The same in bytes.",
+    )
     max_answers: int = Field(256, ge=8, le=10_000, description="Unread answers of one Watch or Attach call.")
-    pull_schemes: tuple[str, ...] = Field(("rtmp", "rtmps", "http", "https", "rtsp", "srt"))
+    pull_schemes: tuple[str, ...] = Field(
+        ("rtmp", "rtmps", "http", "https", "rtsp", "srt"), description="Schemes of URLs that may be pulled."
+    )
     pull_open_ms: int = Field(
         10_000, ge=100, le=120_000, description="A pull must deliver media within this."
     )
@@ -145,7 +160,9 @@ class Settings(BaseSettings):
         description="Folder with en.json and ar.json: your own words of what broadcasters are told, such as "
         '{"appeal": "Write to …", "rule.fight": "Rule 4: no violence"}.',
     )
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        "info", description="The lowest level that is logged: debug, info, warning or error."
+    )
     grpc: GrpcSection = GrpcSection()
     http: HttpSection = HttpSection()
     nginx_rtmp: NginxRtmpSection | None = None

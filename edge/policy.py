@@ -91,7 +91,7 @@ class CategoryPolicy(_PolicyPart):
 class MatchPolicy(_PolicyPart):
     """When a perceptual-hash match counts, and what it asks for."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="Whether streams are looked up in the banks.")
     radius: int = Field(31, ge=0, le=31, description="Hamming distance in bits, of 256.")
     min_quality: int = Field(50, ge=0, le=100, description="PDQ quality below which a frame is not matched.")
     k: int = Field(3, ge=1, le=64, description="Samples on the same entry …")
@@ -247,7 +247,9 @@ class FailurePolicy(_PolicyPart):
 
 class EvidencePolicy(_PolicyPart):
     ring_ms: int = Field(12_000, ge=1_000, le=120_000, description="Compressed media kept for evidence.")
-    ring_bytes: int = Field(32 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024)
+    ring_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024, description="The same in bytes, at most."
+    )
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=128)]
@@ -261,11 +263,13 @@ _OF_THE_WHOLE: Final = ("version", "apps", "tenants")
 class Policy(_PolicyPart):
     """The whole policy, as stored. What applies to one stream, and goes to its worker, is ``for_app``'s."""
 
-    version: int = Field(1, ge=1)
-    mode: Mode = Mode.ENFORCE
+    version: int = Field(1, ge=1, description="Number of this version; the gate sets it.")
+    mode: Mode = Field(Mode.ENFORCE, description="shadow decides and records, and never acts; enforce acts.")
     budget_ms: int = Field(250, ge=20, le=10_000, description="Arrival of a sample to its verdict.")
     categories: dict[Annotated[str, Field(min_length=1, max_length=64)], CategoryPolicy] = Field(
-        default_factory=lambda: {"fight": CategoryPolicy()}, max_length=32
+        default_factory=lambda: {"fight": CategoryPolicy()},
+        max_length=32,
+        description="What the detector is judged by, for each category of the model. Default: `fight`.",
     )
     match: MatchPolicy = MatchPolicy()
     tiers: TierPolicy = TierPolicy()

@@ -13,9 +13,18 @@ from edge.section import Section
 class WorkersSection(Section):
     """How many worker processes there are, and when one is replaced."""
 
-    count: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    restart_backoff_ms: int = Field(200, ge=10, le=60_000)
-    heartbeat_ms: int = Field(1000, ge=100, le=60_000)
+    count: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Worker processes. Default: one a core.",
+    )
+    restart_backoff_ms: int = Field(
+        200, ge=10, le=60_000, description="First pause before a worker is replaced; it grows with failures."
+    )
+    heartbeat_ms: int = Field(
+        1000, ge=100, le=60_000, description="How often a worker is asked for a sign of life."
+    )
     hang_ms: int = Field(10_000, ge=500, le=600_000, description="A worker silent for this long is killed.")
     job_ms: int = Field(
         5_000,

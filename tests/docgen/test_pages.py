@@ -85,6 +85,14 @@ def test_every_field_of_the_policy_is_described() -> None:
             assert f"| `{name}` |" in page
 
 
+@pytest.mark.parametrize("page", [describe_settings(), describe_policy()], ids=["settings", "policy"])
+def test_every_key_has_its_meaning(page: str) -> None:
+    rows = [row for row in page.splitlines() if row.startswith("| `")]
+    meanings = {row.split("`")[1]: row.split(" | ")[-1].split("<br>")[0].strip(" |") for row in rows}
+    assert len(meanings) > 30
+    assert [key for key, meaning in meanings.items() if not meaning] == []
+
+
 def test_every_command_is_described() -> None:
     page = describe_commands()
     for command in ("serve", "bank import", "incident overturn", "policy set", "check-config"):

@@ -134,12 +134,15 @@ def test_many_changes_come_page_by_page_and_whole(
 
 
 def lose_after(store: Store, revision: Revision, policy_version: int) -> None:
-    """The database comes back without its last commits: a replica that lacked them, an older backup."""
+    """The database comes back without its last commits: a replica that lacked them, an older backup. All of
+    them are gone at once: an edge that reads between two deletions would take the lost policy again."""
     store.drop_audit_triggers()
     store.execute(
+        "BEGIN",
         f"DELETE FROM audit WHERE number > {revision.number}",
         f"DELETE FROM blocks WHERE revision > {revision.number}",
         f"DELETE FROM policies WHERE version > {policy_version}",
+        "COMMIT",
     )
 
 
