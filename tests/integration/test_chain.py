@@ -66,6 +66,8 @@ def test_the_platform_refuses_and_renames_and_the_gate_watches_and_cuts_the_new_
     nginx: NginxRtmp, platform: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
     config = f"""
+[workers]
+count = 1
 [nginx_rtmp]
 control_url = "{nginx.control_url}"
 stat_url = "{nginx.stat_url}"

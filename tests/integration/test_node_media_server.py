@@ -45,6 +45,8 @@ async def connector(server: NodeMediaServer) -> AsyncIterator[NodeMediaServerCon
 
 def config_for(server: NodeMediaServer, pull_url: str | None = None) -> str:
     return f"""
+[workers]
+count = 1
 [http]
 hook_secret = "{SECRET}"
 [node_media_server]
