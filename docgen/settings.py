@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from docgen.markdown import cell, code, table
-from edge.config import Settings
+from edge.config import Settings, settings_model
 from edge.policy import Policy
 
 _BOUNDS = (
@@ -26,7 +26,7 @@ _Schema = dict[str, Any]
 
 def describe_settings() -> str:
     """Every setting of the sidecar, with its environment variable."""
-    schema = Settings.model_json_schema()
+    schema = settings_model().model_json_schema()
     prefix = Settings.model_config["env_prefix"]
     delimiter = Settings.model_config["env_nested_delimiter"] or "__"
     parts = ["## Top level\n"]
@@ -44,7 +44,7 @@ def describe_settings() -> str:
 
 def describe_section(key: str) -> str:
     """The table of one section of the settings. Raises KeyError where there is no such section."""
-    schema = Settings.model_json_schema()
+    schema = settings_model().model_json_schema()
     section = _section(schema, schema["properties"][key])
     if section is None:
         raise KeyError(key)

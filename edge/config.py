@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, create_model, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,12 +20,9 @@ from pydantic_settings import (
 
 from edge.errors import ConfigError
 from edge.section import Section, is_local
-from edge.servers.mediamtx.settings import MediaMtxSection
-from edge.servers.nginx_rtmp.settings import NginxRtmpSection
-from edge.servers.node_media_server.settings import NodeMediaServerSection
-from edge.servers.ovenmediaengine.settings import OvenMediaEngineSection
-from edge.servers.srs.settings import SrsSection
-from edge.servers.zlmediakit.settings import ZlMediaKitSection
+from edge.servers.kind import AnyKind
+from edge.servers.registry import kinds
+from edge.servers.settings import ServerSection
 from edge.webhook.settings import WebhookSection
 from edge.workers.settings import WorkersSection
 
@@ -135,7 +132,7 @@ class LimitsSection(Section):
 
 
 class Settings(BaseSettings):
-    """All settings of the sidecar."""
+    """The settings of the sidecar. ``settings_model`` adds a section for each kind of ingest server."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix="EDGE_", env_nested_delimiter="__"
@@ -165,12 +162,6 @@ class Settings(BaseSettings):
     )
     grpc: GrpcSection = GrpcSection()
     http: HttpSection = HttpSection()
-    nginx_rtmp: NginxRtmpSection | None = None
-    node_media_server: NodeMediaServerSection | None = None
-    srs: SrsSection | None = None
-    mediamtx: MediaMtxSection | None = None
-    ovenmediaengine: OvenMediaEngineSection | None = None
-    zlmediakit: ZlMediaKitSection | None = None
     webhook: WebhookSection = WebhookSection()
     limits: LimitsSection = LimitsSection()
     workers: WorkersSection = WorkersSection()
@@ -187,6 +178,11 @@ class Settings(BaseSettings):
         """Command line over environment over file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
+    def servers(self) -> list[tuple[AnyKind, ServerSection]]:
+        """The ingest servers that have a section here: the kind, and its section."""
+        sections = ((kind, getattr(self, kind.section, None)) for kind in kinds())
+        return [(kind, section) for kind, section in sections if section is not None]
+
     @property
     def ledger(self) -> str:
         return self.ledger_url or f"sqlite:///{self.data_dir / 'edge.db'}"
@@ -202,6 +198,13 @@ class Settings(BaseSettings):
     @property
     def operator_tokens(self) -> Path:
         return self.grpc.operator_tokens or self.data_dir / "operator.tokens"
+
+
+def settings_model(toml_file: Path | None = None) -> type[Settings]:
+    """``Settings`` with a section for each kind of ingest server in the registry; without it there is no such
+    server. ``toml_file``: what it reads beside the environment."""
+    sections: dict[str, Any] = {kind.section: (kind.settings | None, None) for kind in kinds()}
+    return create_model("Settings", __base__=Settings, __cls_kwargs__={"toml_file": toml_file}, **sections)
 
 
 def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
@@ -222,11 +225,8 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: {error}") from None
 
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=path)
-
     try:
-        return FromFile(**(overrides or {}))
+        return settings_model(path)(**(overrides or {}))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg'].removeprefix('Value error, ')}"

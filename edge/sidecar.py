@@ -35,8 +35,7 @@ from edge.ledger import DurableLedger
 from edge.notices.catalogue import use_messages
 from edge.policy import Policy
 from edge.servers.http_app import create_app
-from edge.servers.installed import IngestServers, arguments_of, upstream_of
-from edge.servers.nginx_rtmp.hook_settings import HookSettings
+from edge.servers.installed import IngestServers
 from edge.supervise import Gate
 from edge.supervise.model_swap import model_store
 from edge.telemetry.log_lines import LogBackend
@@ -90,7 +89,8 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     created = ensure_token_file(settings.operator_tokens)
     model_dir = model_store(settings).in_force()
     use_messages(settings.messages_dir)
-    servers = IngestServers(settings)
+    secret = settings.http.hook_secret
+    servers = IngestServers(settings.servers(), None if secret is None else secret.get_secret_value())
     ledger = await _open_ledger(settings)
     try:
         policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
@@ -241,7 +241,7 @@ def _http_server(
         return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
 
     carried = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
-    app: Starlette = create_app(gate, _hook_settings(settings), servers.hooks(gate), carried)
+    app: Starlette = create_app(servers.hooks(gate), carried)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     return _QuietServer(
         uvicorn.Config(
@@ -253,21 +253,6 @@ def _http_server(
             h11_max_incomplete_event_size=16 * 1024,
             limit_concurrency=1024,
         )
-    )
-
-
-def _hook_settings(settings: Settings) -> HookSettings:
-    secret = settings.http.hook_secret
-    nginx = settings.nginx_rtmp
-    if nginx is None:
-        return HookSettings(enabled=False)
-    return HookSettings(
-        secret=None if secret is None else secret.get_secret_value(),
-        pull_url=nginx.pull_url,
-        stat_url=nginx.stat_url,
-        arguments=arguments_of(nginx),
-        pull_wait_ms=nginx.pull_wait_ms,
-        upstream=upstream_of(nginx),
     )
 
 

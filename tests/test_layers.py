@@ -73,13 +73,6 @@ MATCH_LAYERS = (
 )
 """The same inside of the biggest room."""
 
-UNTIL_SECTIONS_MOVE = frozenset(
-    {
-        "edge.servers -> edge.config",
-    }
-)
-"""Imports that go up until each room owns its section of the settings."""
-
 
 def _modules() -> dict[str, ast.Module]:
     found = {}
@@ -134,9 +127,7 @@ def _upward(layers: tuple[str, ...], inside: str) -> dict[str, list[str]]:
 
 
 def test_imports_go_down() -> None:
-    wrong = _upward(LAYERS, "edge")
-    assert {way: places for way, places in wrong.items() if way not in UNTIL_SECTIONS_MOVE} == {}
-    assert wrong.keys() >= UNTIL_SECTIONS_MOVE, "delete those that no longer go up"
+    assert _upward(LAYERS, "edge") == {}
 
 
 def test_imports_inside_of_match_go_down() -> None:

@@ -27,11 +27,6 @@ listen = "127.0.0.1:50051"        # or "unix:/run/edge-gate.sock"; beyond this m
 listen = "127.0.0.1:8085"         # hooks, /metrics, /healthz
 # hook_secret = "…"
 
-# [nginx_rtmp]                    # the gate pulls from nginx-rtmp and cuts by its control API
-# control_url = "http://127.0.0.1:18081/control"
-# stat_url = "http://127.0.0.1:18081/stat"
-# pull_url = "rtmp://127.0.0.1:1935/{app}/{name}"
-
 # [webhook]                       # tell the platform what was decided, signed
 # url = "https://platform.example/edge-gate"
 # secret = "whsec_…"              # edge-gate webhook secret
@@ -42,6 +37,8 @@ max_access_unit_bytes = 4194304
 
 [workers]
 # count = 2                       # default: one a core
+
+# Your ingest server: take the comment signs off its section, and off no other.
 """
 
 
@@ -67,12 +64,14 @@ def check_config(
     from edge.config import load_settings
     from edge.notices.catalogue import own_messages
     from edge.policy import Policy, parse_policy
+    from edge.servers.example import example_sections
 
+    settings_example = EXAMPLE + example_sections()
     if example and as_json:
-        print_json(Policy().model_dump(mode="json") if policy else tomllib.loads(EXAMPLE))
+        print_json(Policy().model_dump(mode="json") if policy else tomllib.loads(settings_example))
         return
     if example:
-        typer.echo(Policy().model_dump_json(indent=2) if policy else EXAMPLE, nl=policy)
+        typer.echo(Policy().model_dump_json(indent=2) if policy else settings_example, nl=policy)
         return
     if (app or tenant) and not policy:
         raise ConfigError("--app, --tenant: only a policy differs by them, use --policy")

@@ -37,8 +37,8 @@ class CutAttempt:
 class Connector(Protocol):
     """Cuts by the connection, never by the name alone.
 
-    Neither method raises for a server that is away or answers nonsense: such an attempt has
-    ``asked=False``, such a look is None.
+    No method raises for a server that is away or answers nonsense. A cut then has ``asked=False``, and a
+    look is None.
     """
 
     @property
@@ -52,4 +52,15 @@ class Connector(Protocol):
 
     async def is_live(self, target: CutTarget) -> bool | None:
         """Whether the connection still publishes; None when the server cannot tell."""
+        ...
+
+
+class ApiConnector(Connector, Protocol):
+    """A connector to a server whose API names the publisher of a stream."""
+
+    async def publishes(self, target: CutTarget) -> bool | None:
+        """Whether that very connection is the publisher of the stream; None when the server cannot tell.
+
+        A connection may be live without being the publisher, as one that is about to be refused.
+        """
         ...

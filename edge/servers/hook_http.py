@@ -1,10 +1,10 @@
-"""What the hooks of all servers that speak JSON share: the secret, the bounded body, the admission."""
+"""What the hooks of all servers share: the secret, the bounded body, refusals of wrong calls."""
 
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -14,22 +14,10 @@ from edge.domain import Publish, StreamId
 from edge.errors import InvalidInput, LimitExceeded, Unauthenticated
 from edge.notices.notice import Notice
 from edge.reasons import AdmissionReason
-from edge.servers.hook_body import MAX_BODY_BYTES, parse_object
-from edge.servers.publish_arguments import PublishArguments
+from edge.servers.hook_body import MAX_BODY_BYTES
 
-NOT_NOW = frozenset({AdmissionReason.CAPACITY, AdmissionReason.DRAINING})
+_NOT_NOW = frozenset({AdmissionReason.CAPACITY, AdmissionReason.DRAINING})
 """Reasons of a refusal that says nothing about the broadcaster."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerHookSettings:
-    """Of the hooks of one server."""
-
-    pull_url: str
-    """Where the gate pulls from; ``{app}`` and ``{name}`` are filled in."""
-    secret: str | None = field(default=None, repr=False)
-    """Every hook must carry it as ``?secret=``."""
-    arguments: PublishArguments = field(default_factory=PublishArguments)
 
 
 class ServerHooks(Protocol):
@@ -43,9 +31,9 @@ class ServerHooks(Protocol):
     def routes(self) -> list[Route]: ...
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        """Go on with a stream that an earlier gate had let in: is it still there, then watch it.
+        """Watch a stream that an earlier gate had let in, if it is still there.
 
-        Returns at once; called inside the event loop.
+        Returns at once. It is called inside the event loop.
         """
         ...
 
@@ -72,13 +60,26 @@ async def bounded_body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def read_object(request: Request, secret: str | None) -> dict[str, Any]:
-    """The hook's JSON object, whatever its content type says.
+def hook_route(
+    path: str,
+    secret: str | None,
+    handle: Callable[[Request, bytes], Awaitable[Response]],
+    refuse: Callable[[int, str], Response],
+) -> Route:
+    """The route of one hook. ``handle`` gets the call and its body, which is bounded.
 
-    Raises Unauthenticated, InvalidInput or LimitExceeded.
+    ``refuse`` answers a call without the ``secret``, and one for which ``handle`` raises InvalidInput. It
+    gets an HTTP status and the reason.
     """
-    check_secret(request, secret)
-    return parse_object(await bounded_body(request))
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            check_secret(request, secret)
+            return await handle(request, await bounded_body(request))
+        except InvalidInput as error:
+            return refuse(status_of(error), str(error))
+
+    return Route(path, endpoint, methods=["POST"])
 
 
 def status_of(error: InvalidInput) -> int:
@@ -88,10 +89,11 @@ def status_of(error: InvalidInput) -> int:
     return 413 if isinstance(error, LimitExceeded) and error.field == "body" else 400
 
 
+def refusal_status(reason: AdmissionReason) -> int:
+    """The HTTP status for a publish that the gate refuses: 503 where another try may help, else 403."""
+    return 503 if reason in _NOT_NOW else 403
+
+
 def words(notice: Notice | None) -> str:
     """The broadcaster's notice in both languages."""
     return "" if notice is None else f"{notice.en}\n{notice.ar}"
-
-
-def no_content() -> Response:
-    return Response(status_code=200)

@@ -1,8 +1,8 @@
-"""The hooks as a Starlette app: those of every installed server, and ``GET /healthz``."""
+"""The hooks as a Starlette app, and ``GET /healthz``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,37 +10,38 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from edge.domain import Publish, StreamId
-from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_http import ServerHooks
-from edge.servers.nginx_rtmp.hook_settings import HookSettings
-from edge.servers.nginx_rtmp.hooks import NginxRtmpHooks
-from edge.servers.upstream_hook import DIALECTS, Chain, ChainedHooks
+from edge.servers.kind import AnyKind
+from edge.servers.registry import kinds
 
 
-def create_app(
-    gatekeeper: Gatekeeper,
-    settings: HookSettings,
-    servers: Iterable[ServerHooks] = (),
-    carried: Iterable[tuple[StreamId, Publish]] = (),
-) -> Starlette:
-    """The app of nginx-rtmp's hooks and those of ``servers``; it needs no lifespan.
+def create_app(servers: Iterable[ServerHooks], carried: Iterable[tuple[StreamId, Publish]] = ()) -> Starlette:
+    """The hooks of ``servers``. The app needs no lifespan.
 
-    ``carried``: streams that an earlier gate had let in, to be watched again.
+    The hooks of a kind that is not among them answer 404 and name the section that is missing. ``carried``:
+    streams that an earlier gate had let in. They are watched again.
     """
-    nginx: ServerHooks = NginxRtmpHooks(gatekeeper, settings)
-    if settings.upstream is not None:
-        chain = Chain(settings.upstream, DIALECTS[NginxRtmpHooks.server], settings.secret)
-        nginx = ChainedHooks(nginx, chain)
-    every = {hooks.server: hooks for hooks in (nginx, *servers)}
+    installed = {hooks.server: hooks for hooks in servers}
     for stream_id, publish in carried:
-        if hooks := every.get(publish.server):
+        if hooks := installed.get(publish.server):
             hooks.resume(stream_id, publish)
-    return Starlette(
-        routes=[
-            Route("/healthz", _healthz, methods=["GET"]),
-            *(route for hooks in every.values() for route in hooks.routes()),
-        ]
-    )
+    routes = [Route("/healthz", _healthz, methods=["GET"])]
+    for hooks in installed.values():
+        routes += hooks.routes()
+    for kind in kinds():
+        if kind.name not in installed:
+            routes += _not_configured(kind)
+    return Starlette(routes=routes)
+
+
+def _not_configured(kind: AnyKind) -> Iterator[Route]:
+    text = f"{kind.name} is not configured: [{kind.section}] in the settings\n"
+
+    async def answer(request: Request) -> Response:
+        return PlainTextResponse(text, 404, {"Connection": "close"})
+
+    for path in (f"/hooks/{kind.name}", f"/hooks/{kind.name}/{{rest:path}}"):
+        yield Route(path, answer, methods=["POST"])
 
 
 async def _healthz(request: Request) -> Response:

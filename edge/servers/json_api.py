@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -30,6 +31,11 @@ class ApiAnswer:
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+
+def basic_auth(user: str, password: SecretStr) -> httpx.BasicAuth | None:
+    """HTTP basic authentication; None without a user."""
+    return httpx.BasicAuth(user, password.get_secret_value()) if user else None
 
 
 class JsonApi:

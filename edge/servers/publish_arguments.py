@@ -10,6 +10,7 @@ from edge.domain import Publish
 from edge.errors import InvalidInput
 from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, normal_text
 from edge.servers.hook_body import argument
+from edge.servers.settings import ServerSection
 
 USER = "user"
 """The argument that names the broadcaster where nothing else is said."""
@@ -24,6 +25,11 @@ class PublishArguments:
     """Names the broadcaster."""
     attributes: tuple[str, ...] = ()
     """Become attributes of the publish, by the same names; absent and empty ones do not."""
+
+    @classmethod
+    def of(cls, section: ServerSection) -> PublishArguments:
+        """Those that the section of a server names."""
+        return cls(section.broadcaster_argument, section.attribute_arguments)
 
     def publish(
         self,

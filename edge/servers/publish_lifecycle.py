@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
 
 import structlog
 from cachetools import FIFOCache
@@ -20,7 +19,7 @@ from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.domain import Publish, StreamId
 from edge.errors import GateError, NotFound
-from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, Connector, CutTarget
+from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, ApiConnector, CutTarget
 from edge.servers.gatekeeper import Admission, Gatekeeper
 
 _LOOK_S = 0.02
@@ -36,17 +35,16 @@ log = structlog.get_logger(__name__)
 class Follower:
     """Starts the pull when the publish is live, and tells the gate when it has ended.
 
-    ``publishing``: whether that connection is the one that publishes under the name; ``is_live`` of
-    the connector unless the server knows connections that do not publish. ``late_s``: how long it looks
-    for a publish that did not start, and whose connection the server did not know. Lives in one event loop.
+    ``start_s``: how long a publish may take to start. ``poll_s``: the pause between looks whether it goes on.
+    ``late_s``: how long it looks for a publish that did not start, and whose connection the server did not
+    know. Lives in one event loop.
     """
 
     def __init__(
         self,
         gatekeeper: Gatekeeper,
-        connector: Connector,
+        connector: ApiConnector,
         pull_url: str,
-        publishing: Callable[[CutTarget], Awaitable[bool | None]] | None = None,
         *,
         start_s: float = 10.0,
         poll_s: float = 2.0,
@@ -55,7 +53,7 @@ class Follower:
         self._gatekeeper = gatekeeper
         self._connector = connector
         self._pull_url = pull_url
-        self._publishing = publishing or connector.is_live
+        self._publishing = connector.publishes
         self._start_s = start_s
         self._poll_s = poll_s
         self._late_s = late_s
@@ -175,7 +173,7 @@ class Follower:
                 return
 
     def _url(self, publish: Publish) -> str:
-        # Names hold only characters that stand for themselves in a URL, see fields.plain.
+        # Names hold only characters that stand for themselves in a URL, see hook_body.plain.
         path = f"{publish.app}/{publish.name}".removeprefix("/")
         url = self._pull_url.replace("{path}", path)
         return url.replace("{app}", publish.app).replace("{name}", publish.name)

@@ -1,30 +1,29 @@
 """A hook of the gate in front of the hook that the platform already has.
 
-The platform is asked first, with the body as the ingest server sent it. Who is refused there gets its
-answer as it is, and the gate is not asked; who is let in by both gets it as well, so that a redirect or
-a new name reaches the server. The end of a publish goes to both.
+The platform is asked first, with the body as the ingest server sent it. If it refuses, the server gets its
+answer, and the gate is not asked. If both let the publish in, the server also gets the platform's answer, so
+that a redirect or a new name reaches it. Both are told the end of a publish.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
 
 import httpx
 import structlog
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message
 
 from edge.domain import Publish, StreamId
 from edge.errors import InvalidInput
-from edge.servers.hook_body import MAX_BODY_BYTES, parse_object
+from edge.servers.dialect import Dialect
+from edge.servers.hook_body import MAX_BODY_BYTES
 from edge.servers.hook_http import ServerHooks, bounded_body, check_secret
+from edge.servers.settings import ServerSection
 
 MAX_ANSWER_BYTES = 64 * 1024
 _FORWARDED = ("content-type", "x-ome-signature", "user-agent")
@@ -42,20 +41,14 @@ class Upstream:
     timeout_s: float = 2.0
     allow_on_failure: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How one kind of server understands an answer.
-
-    ``asks``: whether a body waits for permission, by what it says; else it only tells.
-    ``accepts``: whether an answer lets in. ``refuse``: an answer that does not. ``ours``: bodies that are
-    the gate's business alone.
-    """
-
-    asks: Callable[[str, bytes], bool]
-    accepts: Callable[[Response], bool]
-    refuse: Callable[[str], Response]
-    ours: Callable[[bytes], bool] = lambda body: False
+    @classmethod
+    def of(cls, section: ServerSection) -> Upstream | None:
+        """The one that the section names; None where it names none."""
+        if not section.upstream_url:
+            return None
+        return cls(
+            section.upstream_url, section.upstream_timeout_ms / 1000, section.upstream_failure == "allow"
+        )
 
 
 class Chain:
@@ -141,55 +134,10 @@ def _replayed(request: Request, body: bytes, upstream: Response | None = None) -
     return again
 
 
-def new_name(request: Request) -> str:
-    """The name that the platform's 3xx gives an nginx-rtmp stream; empty: it keeps its own.
-
-    A ``Location`` with a scheme relays the stream elsewhere and leaves its name alone.
-    """
-    upstream: Response | None = getattr(request.state, "upstream", None)
-    location = "" if upstream is None else upstream.headers.get("location", "")
-    return "" if "://" in location else quote(location, safe="~")
-
-
-def new_url(request: Request) -> str:
-    """The ``new_url`` that the platform gives an OvenMediaEngine stream; empty: it keeps its own."""
-    upstream: Response | None = getattr(request.state, "upstream", None)
-    value = _json(upstream).get("new_url") if upstream is not None else None
-    return value if isinstance(value, str) else ""
-
-
-def _json(response: Response) -> dict[str, Any]:
-    try:
-        value = json.loads(bytes(response.body))
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _field(body: bytes, *path: str) -> object:
-    try:
-        value: Any = parse_object(body)
-    except InvalidInput:
-        return None
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _code_0(response: Response) -> bool:
-    text = bytes(response.body).strip()
-    code = _json(response).get("code")
-    return response.status_code in {200, 201} and (text == b"0" or (code == 0 and code is not False))
-
-
-def _text(status: int) -> Callable[[str], Response]:
-    return lambda why: PlainTextResponse(f"{why}\n", status, {"connection": "close"})
-
-
-def _object(status: int, **fields: Any) -> Callable[[str], Response]:
-    return lambda why: Response(
-        json.dumps({**fields, "msg": why, "reason": why}), status, media_type="application/json"
-    )
+def upstream_answer(request: Request) -> Response | None:
+    """What the platform's own hook has answered to this call; None where none was asked, or none answered."""
+    answer: Response | None = getattr(request.state, "upstream", None)
+    return answer
 
 
 class ChainedHooks:
@@ -208,42 +156,3 @@ class ChainedHooks:
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
         self._hooks.resume(stream_id, publish)
-
-
-DIALECTS = {
-    "nginx-rtmp": Dialect(
-        asks=lambda path, body: path.endswith("/on_publish"),
-        accepts=lambda r: (
-            r.status_code // 100 == 2 or (r.status_code // 100 == 3 and "location" in r.headers)
-        ),
-        refuse=_text(503),
-    ),
-    "node-media-server": Dialect(
-        asks=lambda path, body: _field(body, "action") == "prePublish",
-        accepts=lambda r: r.status_code == 200,
-        refuse=_text(503),
-    ),
-    "srs": Dialect(
-        asks=lambda path, body: _field(body, "action") == "on_publish",
-        accepts=_code_0,
-        refuse=_object(503, code=503),
-    ),
-    "mediamtx": Dialect(
-        asks=lambda path, body: True,
-        accepts=lambda r: r.status_code // 100 == 2,
-        refuse=_text(503),
-        # Calls of the server's API: the gate's own kicks must not hang on the platform.
-        ours=lambda body: _field(body, "action") in {"api", "metrics", "pprof"},
-    ),
-    "ovenmediaengine": Dialect(
-        asks=lambda path, body: _field(body, "request", "status") == "opening",
-        accepts=lambda r: r.status_code == 200 and _json(r).get("allowed") is True,
-        refuse=_object(200, allowed=False),
-    ),
-    "zlmediakit": Dialect(
-        asks=lambda path, body: path.endswith("/on_publish"),
-        accepts=lambda r: r.status_code == 200 and _code_0(r),
-        refuse=_object(200, code=-1),
-    ),
-}
-"""By the kind of server, as in ``Publish.server``."""

@@ -26,7 +26,8 @@ from edge.servers.connector import CutTarget
 from edge.servers.gatekeeper import Admission
 from edge.servers.http_app import create_app
 from edge.servers.nginx_rtmp.connector import NginxRtmpConnector
-from edge.servers.nginx_rtmp.hook_settings import HookSettings
+from edge.servers.nginx_rtmp.hooks import NginxRtmpHooks
+from edge.servers.nginx_rtmp.settings import NginxRtmpSection
 from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
 from edge.supervise.cutter import Cutter
 from tests.second_publish import PublishesAgain, PublishesTwo
@@ -34,6 +35,7 @@ from tests.second_publish import PublishesAgain, PublishesTwo
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 20.0
+SECRET = "s3cr3t-~."
 SMALL_PROBE = {"analyzeduration": "1", "probesize": "32"}
 
 
@@ -93,10 +95,10 @@ class RecordingGate:
 
 
 @asynccontextmanager
-async def serving(gate: RecordingGate, settings: HookSettings) -> AsyncIterator[str]:
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(gate, settings), port=0, lifespan="off", log_config=None)
-    )
+async def serving(gate: RecordingGate, settings: NginxRtmpSection) -> AsyncIterator[str]:
+    connector = NginxRtmpConnector(settings)
+    hooks = NginxRtmpHooks(gate, connector, settings, SECRET)
+    server = uvicorn.Server(uvicorn.Config(create_app([hooks]), port=0, lifespan="off", log_config=None))
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)
     host, port = server.servers[0].sockets[0].getsockname()[:2]
@@ -105,6 +107,8 @@ async def serving(gate: RecordingGate, settings: HookSettings) -> AsyncIterator[
     finally:
         server.should_exit = True
         await task
+        await hooks.aclose()
+        await connector.aclose()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -125,11 +129,11 @@ async def until_answered(page: StatPage, condition: Callable[[Stat], bool]) -> N
     raise AssertionError(f"not within {PATIENCE_S} s")
 
 
-def settings_for(nginx: NginxRtmp, **more: object) -> HookSettings:
-    settings = HookSettings(
-        secret="s3cr3t-~.", pull_url=nginx.pull_url, stat_url=nginx.stat_url, pull_wait_ms=5000
+def settings_for(nginx: NginxRtmp, **more: object) -> NginxRtmpSection:
+    settings = NginxRtmpSection(
+        control_url=nginx.control_url, stat_url=nginx.stat_url, pull_url=nginx.pull_url, pull_wait_ms=5000
     )
-    return dataclasses.replace(settings, **more)  # type: ignore[arg-type]
+    return settings.model_copy(update=more)
 
 
 def target_of(stream_id: StreamId, publish: Publish) -> CutTarget:
@@ -138,7 +142,7 @@ def target_of(stream_id: StreamId, publish: Publish) -> CutTarget:
 
 @pytest.fixture
 async def connector(nginx: NginxRtmp) -> AsyncIterator[NginxRtmpConnector]:
-    connector = NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
+    connector = NginxRtmpConnector(settings_for(nginx))
     yield connector
     await connector.aclose()
 
@@ -148,7 +152,7 @@ async def test_admitted_pulled_from_frame_0_cut_and_refused(
 ) -> None:
     gate, cutter = RecordingGate(), Cutter()
     async with serving(gate, settings_for(nginx)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         url = nginx.url("show", "user=u42&key=k1&name=other&app=other")
         with Publisher(url) as publisher:
             await until(lambda: len(gate.first_pts_ms) == 1)
@@ -180,9 +184,9 @@ async def test_admitted_pulled_from_frame_0_cut_and_refused(
 
 async def test_the_hook_alone_proves_a_cut_where_the_stat_page_is_away(nginx: NginxRtmp) -> None:
     gate, cutter = RecordingGate(), Cutter()
-    blind = NginxRtmpConnector(control_url=nginx.control_url, stat_url="http://127.0.0.1:9/stat")
+    blind = NginxRtmpConnector(settings_for(nginx, stat_url="http://127.0.0.1:9/stat"))
     async with serving(gate, settings_for(nginx)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with Publisher(nginx.url("show", "user=u42")) as publisher:
             await until(lambda: len(gate.first_pts_ms) == 1)
             stream_id, publish = gate.the("u42")
@@ -200,7 +204,7 @@ async def test_a_cut_leaves_every_other_publisher_alone(
 ) -> None:
     gate, cutter = RecordingGate(), Cutter()
     async with serving(gate, settings_for(nginx)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with Publisher(nginx.url("a", "user=ua")) as one, Publisher(nginx.url("b", "user=ub")) as other:
             await until(lambda: len(gate.first_pts_ms) == 2)
             cut, kept = target_of(*gate.the("ua")), target_of(*gate.the("ub"))
@@ -217,7 +221,7 @@ async def test_an_end_that_nginx_does_not_bear_out_is_not_believed(nginx: NginxR
     """An old body once more, with the number that a running connection has now."""
     gate = RecordingGate()
     async with serving(gate, settings_for(nginx)) as address, httpx.AsyncClient() as http:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with Publisher(nginx.url("show", "user=u42")) as publisher:
             await until(lambda: len(gate.first_pts_ms) == 1)
             _, publish = gate.the("u42")
@@ -241,7 +245,7 @@ async def test_a_second_publish_of_a_connection_ends_the_first(nginx: NginxRtmp)
     gate = RecordingGate(pulls=False)
     seconds = {"a": "b?user=u1", "c": "c?user=other", "d": "d?user=u3", "e": "e:e?user=u4"}
     async with serving(gate, settings_for(nginx, pull_wait_ms=0)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         stat = StatPage(nginx.stat_url)
         running = [await PublishesAgain.connect(nginx.url(name, "user=u3")) for name in seconds]
         assert [publish.name for publish in gate.publishes.values()] == list(seconds)
@@ -264,7 +268,7 @@ async def test_a_second_publish_of_a_connection_ends_the_first(nginx: NginxRtmp)
 async def test_two_publishes_of_a_connection_at_once_are_both_refused(nginx: NginxRtmp) -> None:
     gate = RecordingGate(pulls=False)
     async with serving(gate, settings_for(nginx, pull_wait_ms=100)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with pytest.raises(ConnectionResetError):
             await PublishesTwo.connect(nginx.url("first", "user=u42"))
         await until(lambda: bool(gate.ended))
@@ -277,14 +281,13 @@ async def test_two_publishes_of_a_connection_at_once_are_both_refused(nginx: Ngi
 
 
 async def test_after_a_reload_elsewhere_no_cut_is_proven_while_the_old_worker_goes_on(
-    tmp_path: Path, nginx: NginxRtmp, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, nginx: NginxRtmp
 ) -> None:
     """As in a container of its own: how many workers there are is not known."""
-    monkeypatch.setattr("edge.servers.nginx_rtmp.connector.worker_count", lambda pid: None)
     gate, cutter = RecordingGate(pulls=False), Cutter()
-    connector = NginxRtmpConnector(control_url=nginx.control_url, stat_url=nginx.stat_url)
+    connector = NginxRtmpConnector(settings_for(nginx), count_workers=lambda pid: None)
     async with serving(gate, settings_for(nginx, pull_wait_ms=0)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         stat = StatPage(nginx.stat_url)
         with Publisher(nginx.url("show", "user=u42")) as publisher:
             await until(lambda: bool(gate.publishes))
@@ -312,7 +315,7 @@ async def test_after_a_reload_elsewhere_no_cut_is_proven_while_the_old_worker_go
 async def test_a_publisher_that_left_before_the_cut(nginx: NginxRtmp, connector: NginxRtmpConnector) -> None:
     gate, cutter = RecordingGate(), Cutter()
     async with serving(gate, settings_for(nginx)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with Publisher(nginx.url("show", "user=u42")):
             await until(lambda: len(gate.first_pts_ms) == 1)
         await until(lambda: bool(gate.ended))
@@ -326,7 +329,7 @@ async def test_a_publisher_that_left_before_the_cut(nginx: NginxRtmp, connector:
 async def test_a_name_that_would_be_pulled_as_another_is_refused(nginx: NginxRtmp, name: str) -> None:
     gate = RecordingGate()
     async with serving(gate, settings_for(nginx)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with Publisher(nginx.url(name)) as publisher:
             assert await asyncio.to_thread(publisher.wait, PATIENCE_S) != 0
     assert not gate.publishes
@@ -344,7 +347,7 @@ async def test_without_the_secret_nobody_goes_live(nginx: NginxRtmp) -> None:
 async def test_a_stream_that_cannot_be_watched_does_not_go_live(nginx: NginxRtmp) -> None:
     gate = RecordingGate(full=True)
     async with serving(gate, settings_for(nginx)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with Publisher(nginx.url("show")) as publisher:
             assert await asyncio.to_thread(publisher.wait, PATIENCE_S) != 0
         assert [end[0] for end in gate.ended[:1]] == ["nginx-rtmp"]
@@ -353,7 +356,7 @@ async def test_a_stream_that_cannot_be_watched_does_not_go_live(nginx: NginxRtmp
 async def test_blocked_while_the_publish_waits_for_its_pull(nginx: NginxRtmp) -> None:
     gate = RecordingGate(pulls=False)
     async with serving(gate, settings_for(nginx, pull_wait_ms=300)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         with Publisher(nginx.url("show", "user=u42")) as publisher:
             await until(lambda: bool(gate.publishes))
             gate.blocked.add("u42")
@@ -363,7 +366,7 @@ async def test_blocked_while_the_publish_waits_for_its_pull(nginx: NginxRtmp) ->
 async def test_a_slow_pull_holds_the_publish_up_only_for_its_limit(nginx: NginxRtmp) -> None:
     gate = RecordingGate(pulls=False)
     async with serving(gate, settings_for(nginx, pull_wait_ms=50)) as address:
-        nginx.start(address, "s3cr3t-~.")
+        nginx.start(address, SECRET)
         stat = StatPage(nginx.stat_url)
         with Publisher(nginx.url("show", "user=u42")) as publisher:
             await until(lambda: bool(gate.publishes))
@@ -374,7 +377,7 @@ async def test_a_slow_pull_holds_the_publish_up_only_for_its_limit(nginx: NginxR
 
 
 async def test_gate_away_means_refused(nginx: NginxRtmp) -> None:
-    nginx.start("127.0.0.1:9", "s3cr3t-~.")
+    nginx.start("127.0.0.1:9", SECRET)
     with Publisher(nginx.url("show")) as publisher:
         assert await asyncio.to_thread(publisher.wait, PATIENCE_S) != 0
 
@@ -384,9 +387,9 @@ async def test_several_workers_are_cut_and_never_reported_gone_by_the_wrong_one(
 ) -> None:
     gate, cutter = RecordingGate(pulls=False), Cutter()
     with NginxRtmp(tmp_path / "four", workers=4) as four:
-        connector = NginxRtmpConnector(control_url=four.control_url, stat_url=four.stat_url)
+        connector = NginxRtmpConnector(settings_for(four))
         async with serving(gate, settings_for(four, pull_wait_ms=0)) as address:
-            four.start(address, "s3cr3t-~.")
+            four.start(address, SECRET)
             with Publisher(four.url("show", "user=u42")) as publisher:
                 await until(lambda: bool(gate.publishes))
                 stream_id, publish = gate.the("u42")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from rich.progress import Progress
 
 from benchmarks._reconnects import reconnects
@@ -21,6 +22,7 @@ from edge.gate_process import GateProcess
 from edge.ingest.rtmp_client import RtmpPublisher
 from edge.servers.connector import CutTarget
 from edge.servers.node_media_server.connector import NodeMediaServerConnector, bearer_token
+from edge.servers.node_media_server.settings import NodeMediaServerSection
 from edge.supervise.cutter import Cutter
 from tests.conftest import require
 from tests.running_gate import PATIENCE_S, block, evidenced, metrics, until_metric
@@ -36,9 +38,13 @@ def server(tmp_path: Path) -> Iterator[NodeMediaServer]:
         yield server
 
 
+def section(server: NodeMediaServer, secret: str) -> NodeMediaServerSection:
+    return NodeMediaServerSection(api_url=server.api_url, jwt_secret=SecretStr(secret))
+
+
 @pytest.fixture
 async def connector(server: NodeMediaServer) -> AsyncIterator[NodeMediaServerConnector]:
-    connector = NodeMediaServerConnector(server.api_url, server.jwt_secret)
+    connector = NodeMediaServerConnector(section(server, server.jwt_secret))
     yield connector
     await connector.aclose()
 
@@ -171,7 +177,7 @@ async def test_the_connector_tells_sessions_apart(
         assert await connector.is_live(other) is False
         assert (await connector.cut(other)).closed == 0
 
-        stranger = NodeMediaServerConnector(server.api_url, "another secret")
+        stranger = NodeMediaServerConnector(section(server, "another secret"))
         assert not (await stranger.cut(target)).asked
         assert await stranger.is_live(target) is None
         assert await stranger.publishes(target) is None

@@ -11,14 +11,9 @@ import re
 
 import httpx
 
-from edge.servers.connector import (
-    CutAttempt,
-    CutTarget,
-)
-from edge.servers.json_api import (
-    ApiAnswer,
-    JsonApi,
-)
+from edge.servers.connector import CutAttempt, CutTarget
+from edge.servers.json_api import ApiAnswer, JsonApi, basic_auth
+from edge.servers.mediamtx.settings import SERVER, MediaMtxSection
 
 COLLECTIONS = {
     # Whether the hook tells the encrypted variants apart depends on the version: both are asked.
@@ -32,21 +27,23 @@ CONNECTION = re.compile(r"(rtmps?|srt|webrtc)/([0-9A-Fa-f-]{1,64})")
 
 
 class MediaMtxConnector:
-    """One MediaMTX with ``api: yes``. ``user`` and ``password``: what its hook lets into the API."""
+    """One MediaMTX with ``api: yes``. Its hook lets ``api_user`` into the API."""
 
-    kind = "mediamtx"
+    kind = SERVER
 
     def __init__(
         self,
-        api_url: str,
+        settings: MediaMtxSection,
         *,
-        user: str = "",
-        password: str = "",
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        auth = httpx.BasicAuth(user, password) if user else None
-        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport, auth=auth)
+        self._api = JsonApi(
+            settings.api_url,
+            timeout_s=timeout_s,
+            transport=transport,
+            auth=basic_auth(settings.api_user, settings.api_password),
+        )
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         """Kick the connection. ``closed=0``: no collection of its protocol has it."""

@@ -12,79 +12,78 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from edge.domain import Publish
 from edge.errors import InvalidInput
+from edge.servers.connector import ApiConnector
+from edge.servers.dialect import Dialect, hook_field, refuse_with_text
 from edge.servers.followed_hooks import FollowedHooks
 from edge.servers.gatekeeper import Gatekeeper
-from edge.servers.hook_body import MAX_APP, address_of, argument, parse_query, plain, stream_name, text_of
-from edge.servers.hook_http import NOT_NOW, ServerHookSettings, no_content, read_object, status_of, words
-from edge.servers.mediamtx.connector import CONNECTION, MediaMtxConnector
+from edge.servers.hook_body import (
+    MAX_APP,
+    address_of,
+    argument,
+    parse_object,
+    parse_query,
+    plain,
+    stream_name,
+    text_of,
+)
+from edge.servers.mediamtx.connector import CONNECTION
+from edge.servers.mediamtx.settings import SERVER, MediaMtxSection
 from edge.servers.publish_arguments import PublishArguments
 
-SERVER = "mediamtx"
+_CONTROL: Final = frozenset({"api", "metrics", "pprof"})
+"""Actions that ask for the server's API, metrics and profiler."""
 
-
-@dataclass(frozen=True, slots=True)
-class ApiCredentials:
-    """Who may use MediaMTX's API, metrics and profiler; without a user only this machine may."""
-
-    user: str = ""
-    password: str = field(default="", repr=False)
+DIALECT: Final = Dialect(
+    asks=lambda path, body: True,
+    accepts=lambda response: response.status_code // 100 == 2,
+    refuse=refuse_with_text(503),
+    # The gate's own kicks must not hang on the platform.
+    ours=lambda body: hook_field(body, "action") in _CONTROL,
+)
 
 
 class MediaMtxHooks(FollowedHooks):
-    """Admits publishers, lets players in, guards the API."""
+    """Admits publishers, lets players in, guards the API.
+
+    ``api_user`` may use the API, the metrics and the profiler; without one only this machine may.
+    """
 
     server = SERVER
 
     def __init__(
-        self,
-        gatekeeper: Gatekeeper,
-        connector: MediaMtxConnector,
-        settings: ServerHookSettings,
-        credentials: ApiCredentials,
+        self, gatekeeper: Gatekeeper, connector: ApiConnector, settings: MediaMtxSection, secret: str | None
     ) -> None:
-        super().__init__(gatekeeper, connector, settings, connector.publishes)
-        self._credentials = credentials
+        super().__init__(gatekeeper, connector, settings, secret)
+        self._api_user = settings.api_user
+        self._api_password = settings.api_password
 
-    def routes(self) -> list[Route]:
-        return [Route(f"/hooks/{SERVER}", self.authenticate, methods=["POST"])]
-
-    async def authenticate(self, request: Request) -> Response:
-        try:
-            fields = await read_object(request, self._settings.secret)
-            match text_of(fields, "action", 32):
-                case "publish":
-                    publish = read_publish(fields, self._settings.arguments)
-                    admission = await self._follower.admit(publish)
-                    if not admission.allowed:
-                        status = 503 if admission.reason in NOT_NOW else 403
-                        return _text(status, words(admission.notice))
-                case "read" | "playback":
-                    pass  # who may watch is not the gate's business
-                case "api" | "metrics" | "pprof" as action:
-                    if not self._may_control(fields):
-                        return _text(401, f"{action}: user or password missing or wrong")
-                case _:
-                    return _text(403, "action: not known")
-        except InvalidInput as error:
-            return _text(status_of(error), str(error))
-        return no_content()
+    async def on_call(self, request: Request, body: bytes) -> Response:
+        fields = parse_object(body)
+        match text_of(fields, "action", 32):
+            case "publish":
+                return await self.admit(read_publish(fields, self._arguments))
+            case "read" | "playback":
+                return self.accept()  # who may watch is not the gate's business
+            case action if action in _CONTROL:
+                if self._may_control(fields):
+                    return self.accept()
+                return self.refuse(401, f"{action}: user or password missing or wrong")
+        return self.refuse(403, "action: not known")
 
     def _may_control(self, fields: Mapping[str, Any]) -> bool:
-        if not self._credentials.user:
+        if not self._api_user:
             address = address_of(text_of(fields, "ip", 128))
             return bool(address) and ipaddress.ip_address(address).is_loopback
-        user = hmac.compare_digest(_bytes(fields, "user"), self._credentials.user.encode())
-        password = hmac.compare_digest(_bytes(fields, "password"), self._credentials.password.encode())
-        return user and password
+        user = hmac.compare_digest(_bytes(fields, "user"), self._api_user.encode())
+        password = self._api_password.get_secret_value().encode()
+        return hmac.compare_digest(_bytes(fields, "password"), password) and user
 
 
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
@@ -121,7 +120,3 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
 
 def _bytes(fields: Mapping[str, Any], field_name: str) -> bytes:
     return text_of(fields, field_name).encode("utf-8", "replace")
-
-
-def _text(status: int, text: str) -> Response:
-    return PlainTextResponse(f"{text}\n", status_code=status)

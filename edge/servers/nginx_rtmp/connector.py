@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from urllib.parse import quote
 
 import httpx
 from cachetools import FIFOCache
 
 from edge.servers.connector import CutAttempt, CutTarget
+from edge.servers.nginx_rtmp.settings import SERVER, NginxRtmpSection
 from edge.servers.nginx_rtmp.stat_page import StatPage
 from edge.servers.nginx_rtmp.worker_processes import worker_count
 
@@ -33,18 +35,19 @@ class NginxRtmpConnector:
     no call.
     """
 
-    kind = "nginx-rtmp"
+    kind = SERVER
 
     def __init__(
         self,
-        control_url: str,
-        stat_url: str,
+        settings: NginxRtmpSection,
         *,
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        count_workers: Callable[[str], int | None] = worker_count,
     ) -> None:
-        self._drop_url = f"{control_url.rstrip('/')}/drop/publisher"
-        self._stat = StatPage(stat_url, timeout_s=timeout_s, transport=transport)
+        self._drop_url = f"{settings.control_url.rstrip('/')}/drop/publisher"
+        self.stat_page = StatPage(settings.stat_url, timeout_s=timeout_s, transport=transport)
+        self._count_workers = count_workers
         self._pids: deque[str] = deque(maxlen=_LOOKS)
         self._owners: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
         """Stream id to the pid of the worker that has the connection, or _DROPPED."""
@@ -85,25 +88,28 @@ class NginxRtmpConnector:
     async def is_live(self, target: CutTarget) -> bool | None:
         """Whether the connection still publishes, under whatever name."""
         for _ in range(_LOOKS):
-            stat = await self._stat.read()
+            stat = await self.stat_page.read()
             if stat is None:
                 return None
             self._pids.append(stat.pid)
             if stat.publishing(target.connection) is not None:
                 self._remember(target, stat.pid)
                 return True
-            if self._owners.get(target.stream_id) in {stat.pid, _DROPPED} or worker_count(stat.pid) == 1:
+            if (
+                self._owners.get(target.stream_id) in {stat.pid, _DROPPED}
+                or self._count_workers(stat.pid) == 1
+            ):
                 return False
         return None
 
     async def aclose(self) -> None:
         await self._client.aclose()
-        await self._stat.aclose()
+        await self.stat_page.aclose()
 
     def _seems_alone(self, pid: str) -> bool:
         """Whether asking again would most likely reach the same worker: for an nginx elsewhere, where it has
         answered a whole run of looks. It saves requests, and proves nothing."""
-        count = worker_count(pid)
+        count = self._count_workers(pid)
         if count is not None:
             return count == 1
         return len(self._pids) == _LOOKS and len(set(self._pids)) == 1

@@ -7,46 +7,74 @@ POST /hooks/nginx-rtmp/on_publish_done  200 empty
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
+from typing import Final
+from urllib.parse import quote
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from edge.background import BackgroundTasks
 from edge.domain import Publish, StreamId, pull_mark
-from edge.errors import CapacityExceeded, GateError, InvalidInput, LimitExceeded
-from edge.notices.notice import Notice, notice
-from edge.servers import hook_body as read
+from edge.errors import CapacityExceeded, GateError
+from edge.notices.notice import notice
+from edge.servers.dialect import Dialect, refuse_with_text
 from edge.servers.gatekeeper import Gatekeeper
-from edge.servers.hook_http import NOT_NOW
-from edge.servers.nginx_rtmp.hook_settings import HookSettings
-from edge.servers.nginx_rtmp.publish import SERVER, read_connection, read_publish
+from edge.servers.hook_body import parse_form
+from edge.servers.hook_http import hook_route, refusal_status, words
+from edge.servers.nginx_rtmp.connector import NginxRtmpConnector
+from edge.servers.nginx_rtmp.publish import read_connection, read_publish
 from edge.servers.nginx_rtmp.pull_placement import LOOKS, find_place
 from edge.servers.nginx_rtmp.roll_call import RollCall, publishes
-from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
+from edge.servers.nginx_rtmp.settings import SERVER, NginxRtmpSection
+from edge.servers.nginx_rtmp.stat_page import Stat
 from edge.servers.nginx_rtmp.worker_processes import worker_count
-from edge.servers.upstream_hook import new_name
+from edge.servers.publish_arguments import PublishArguments
+from edge.servers.upstream_hook import upstream_answer
+
+ON_PUBLISH: Final = f"/hooks/{SERVER}/on_publish"
+ON_PUBLISH_DONE: Final = f"/hooks/{SERVER}/on_publish_done"
 
 _POLL_S = 0.01
 _RESUME_S = 1.0
 _LOOKS_AT_END_S = (0.0, 0.05, 0.2)
 # nginx-rtmp waits for the socket to close, whatever length the answer has.
 _CLOSE = {"Connection": "close"}
+_ONLY_FORMS = "content-type: must be application/x-www-form-urlencoded (notify_method post)"
 _ONE_PUBLISH = "clientid: a connection has one publish; connect anew for another"
 
 log = structlog.get_logger(__name__)
 
 
+DIALECT: Final = Dialect(
+    asks=lambda path, body: path == ON_PUBLISH,
+    accepts=lambda response: (
+        response.status_code // 100 == 2
+        or (response.status_code // 100 == 3 and "location" in response.headers)
+    ),
+    refuse=refuse_with_text(503),
+)
+
+
 class NginxRtmpHooks:
+    """Admits publishers, starts their pulls before they are live, and hears or sees their ends."""
+
     server = SERVER
 
-    def __init__(self, gatekeeper: Gatekeeper, settings: HookSettings) -> None:
+    def __init__(
+        self,
+        gatekeeper: Gatekeeper,
+        connector: NginxRtmpConnector,
+        settings: NginxRtmpSection,
+        secret: str | None,
+    ) -> None:
         self._gatekeeper = gatekeeper
         self._settings = settings
-        self._stat = StatPage(settings.stat_url)
+        self._secret = secret
+        self._arguments = PublishArguments.of(settings)
+        self._stat = connector.stat_page
         self._roll = RollCall(gatekeeper, self._stat)
         self._tasks = BackgroundTasks()
         self._asking: dict[str, bool] = {}
@@ -54,33 +82,34 @@ class NginxRtmpHooks:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/hooks/nginx-rtmp/on_publish", self.on_publish, methods=["POST"]),
-            Route("/hooks/nginx-rtmp/on_publish_done", self.on_publish_done, methods=["POST"]),
+            hook_route(ON_PUBLISH, self._secret, self.on_publish, self.refuse),
+            hook_route(ON_PUBLISH_DONE, self._secret, self.on_publish_done, self.refuse),
         ]
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
         self._tasks.start(self._resume(stream_id, publish))
 
-    async def on_publish(self, request: Request) -> Response:
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+        await self._roll.aclose()
+
+    async def on_publish(self, request: Request, body: bytes) -> Response:
         """Admit, start the pull, wait until it is connected, and only then let the publisher start.
 
         A publish that cannot be watched is not let in: 503, and the encoder comes back. A connection has one
         publish: of a second nginx would ask the hook, and go on with the media of the first.
         """
-        fields = await self._fields(request)
-        if isinstance(fields, Response):
-            return fields
+        if not _is_form(request):
+            return self.refuse(415, _ONLY_FORMS)
+        fields = parse_form(body)
         if name := new_name(request):
             fields["name"] = name
-        try:
-            publish = read_publish(fields, self._settings.arguments)
-        except InvalidInput as error:
-            return _bad(error)
+        publish = read_publish(fields, self._arguments)
         connection = publish.connection
         if connection in self._asking:
             self._gatekeeper.turned_away(publish, "second_publish", "its connection asks for several at once")
             self._asking[connection] = False
-            return _text(403, _ONE_PUBLISH)
+            return self.refuse(403, _ONE_PUBLISH)
         self._asking[connection] = True
         try:
             return await self._answer(publish)
@@ -92,37 +121,33 @@ class NginxRtmpHooks:
         if running:
             # Refused, nginx drops the connection, and with it what it publishes.
             self._gatekeeper.turned_away(publish, "second_publish", "its connection publishes already")
-            return _text(403, _ONE_PUBLISH)
+            return self.refuse(403, _ONE_PUBLISH)
         admission = await self._gatekeeper.admit(publish)
         if not admission.allowed or admission.stream_id is None:
-            return _refusal(503 if admission.reason in NOT_NOW else 403, admission.notice)
+            return self.refuse(refusal_status(admission.reason), words(admission.notice))
         several = _has_several_workers(stat)
         try:
             await self._watch(admission.stream_id, publish, wait=not several)
         except GateError as error:
             self._gatekeeper.turned_away(publish, error.reason, f"it cannot be watched: {error}")
             await self._ended(publish)
-            return _refusal(503, notice(CapacityExceeded.reason))
+            return self.refuse(503, words(notice(CapacityExceeded.reason)))
         admitted = await self._gatekeeper.still_admitted(admission.stream_id)
         if not (admitted and self._asking[publish.connection]):
             # A block, a second publish or the end came in between. nginx cannot drop what does not publish
             # yet, but refuse it.
             self._gatekeeper.turned_away(publish, "cut")
             await self._ended(publish)
-            return _refusal(403, notice("cut"))
+            return self.refuse(403, words(notice("cut")))
         self._roll.add(admission.stream_id, publish)
         if several:
             self._tasks.start(find_place(self._gatekeeper, self._stat, admission.stream_id, publish))
         return Response(status_code=200, headers=_CLOSE)
 
-    async def on_publish_done(self, request: Request) -> Response:
-        fields = await self._fields(request)
-        if isinstance(fields, Response):
-            return fields
-        try:
-            app, name, connection = read_connection(fields, "publish_done")
-        except InvalidInput as error:
-            return _bad(error)
+    async def on_publish_done(self, request: Request, body: bytes) -> Response:
+        if not _is_form(request):
+            return self.refuse(415, _ONLY_FORMS)
+        app, name, connection = read_connection(parse_form(body), "publish_done")
         if await self._still_publishes(connection):
             log.warning("an end was not believed: the connection still publishes", app=app)
         else:
@@ -173,31 +198,9 @@ class NginxRtmpHooks:
     async def _ended(self, publish: Publish) -> None:
         await self._gatekeeper.publish_ended(publish.server, publish.connection, publish.app, publish.name)
 
-    async def _fields(self, request: Request) -> dict[str, str] | Response:
-        if not self._settings.enabled:
-            return _text(404, "nginx-rtmp is not configured: [nginx_rtmp] in the settings")
-        if not self._authentic(request):
-            return _text(401, "secret: missing or wrong")
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/x-www-form-urlencoded":
-            return _text(415, "content-type: must be application/x-www-form-urlencoded (notify_method post)")
-        body = bytearray()
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > read.MAX_BODY_BYTES:
-                    break
-            return read.parse_form(bytes(body))
-        except ClientDisconnect:
-            return _text(400, "body: the connection ended inside it")
-        except InvalidInput as error:
-            return _bad(error)
-
-    def _authentic(self, request: Request) -> bool:
-        secret = self._settings.secret
-        if secret is None:
-            return True
-        return hmac.compare_digest(request.query_params.get("secret", "").encode(), secret.encode())
+    def refuse(self, status: int, why: str) -> Response:
+        """nginx drops the connection of a publish that is answered so."""
+        return PlainTextResponse(f"{why}\n", status_code=status, headers=_CLOSE)
 
     async def _watch(self, stream_id: StreamId, publish: Publish, *, wait: bool) -> None:
         """Start the pull, and ``wait`` until nginx shows it; with several workers there is nothing to wait
@@ -214,7 +217,7 @@ class NginxRtmpHooks:
             log.warning("the pull is not connected yet, first frames may be missed", stream_id=stream_id)
 
     def _pull_url(self, publish: Publish) -> str:
-        # Names hold only characters that stand for themselves in a URL, see fields.plain.
+        # Names hold only characters that stand for themselves in a URL, see hook_body.plain.
         return self._settings.pull_url.replace("{app}", publish.app).replace("{name}", publish.name)
 
 
@@ -223,13 +226,16 @@ def _has_several_workers(stat: Stat | None) -> bool:
     return stat is not None and (worker_count(stat.pid) or 1) > 1
 
 
-def _text(status: int, text: str) -> Response:
-    return PlainTextResponse(f"{text}\n", status_code=status, headers=_CLOSE)
+def _is_form(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/x-www-form-urlencoded"
 
 
-def _bad(error: InvalidInput) -> Response:
-    return _text(413 if isinstance(error, LimitExceeded) and error.field == "body" else 400, str(error))
+def new_name(request: Request) -> str:
+    """The name that a 3xx of the platform's own hook gives a stream; empty: it keeps its own.
 
-
-def _refusal(status: int, message: Notice | None) -> Response:
-    return _text(status, "" if message is None else f"{message.en}\n{message.ar}")
+    A ``Location`` with a scheme relays the stream elsewhere, and leaves its name alone.
+    """
+    upstream = upstream_answer(request)
+    location = "" if upstream is None else upstream.headers.get("location", "")
+    return "" if "://" in location else quote(location, safe="~")

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from edge.domain import Publish
 from edge.errors import InvalidInput
 from edge.servers.hook_body import MAX_APP, address_of, plain, stream_name
+from edge.servers.nginx_rtmp.settings import SERVER
 from edge.servers.publish_arguments import PublishArguments
-
-SERVER = "nginx-rtmp"
 
 _CONNECTION = re.compile(r"[0-9]{1,20}")
 

@@ -85,6 +85,9 @@ class RollCall:
         """nginx has said that its publish ended."""
         self._publishers.pop(connection, None)
 
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+
     async def _run(self) -> None:
         while self._publishers:
             await asyncio.sleep(self._pause_s)

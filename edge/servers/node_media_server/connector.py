@@ -13,16 +13,11 @@ from typing import Any
 import httpx
 
 from edge.errors import ConfigError
-from edge.servers.connector import (
-    CutAttempt,
-    CutTarget,
-)
-from edge.servers.json_api import (
-    ApiAnswer,
-    JsonApi,
-)
+from edge.servers.connector import CutAttempt, CutTarget
+from edge.servers.json_api import ApiAnswer, JsonApi
+from edge.servers.node_media_server.settings import SERVER, NodeMediaServerSection
 
-_SESSION = re.compile(r"[0-9a-z]{1,64}")
+SESSION = re.compile(r"[0-9a-z]{1,64}")
 _PATH = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN_S = 60
 
@@ -42,25 +37,24 @@ def bearer_token(secret: str, wall_s: int) -> str:
 
 
 class NodeMediaServerConnector:
-    """One Node-Media-Server. ``jwt_secret``: its ``auth.jwt.secret``. Raises ConfigError for an unfit one."""
+    """One Node-Media-Server. Raises ConfigError for a ``jwt_secret`` that no server can share."""
 
-    kind = "node-media-server"
+    kind = SERVER
 
     def __init__(
         self,
-        api_url: str,
-        jwt_secret: str,
+        settings: NodeMediaServerSection,
         *,
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport)
-        self._jwt_secret = jwt_secret
-        bearer_token(jwt_secret, 0)
+        self._api = JsonApi(settings.api_url, timeout_s=timeout_s, transport=transport)
+        self._jwt_secret = settings.jwt_secret.get_secret_value()
+        bearer_token(self._jwt_secret, 0)
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         """Close the session. ``closed=0``: the server knows no such session."""
-        if not _SESSION.fullmatch(target.connection):
+        if not SESSION.fullmatch(target.connection):
             return CutAttempt(False, None, "the connection is not a session id")
         answer = await self._call("DELETE", f"/sessions/{target.connection}")
         if answer.status == 200 and answer.get("success") is True:

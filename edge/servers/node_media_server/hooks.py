@@ -9,73 +9,75 @@ POST /hooks/node-media-server   200: go on; 403: refused; 503: not now; 4xx: bad
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from edge.domain import Publish, StreamId
 from edge.errors import InvalidInput
-from edge.notices.notice import Notice, notice
+from edge.notices.notice import notice
+from edge.servers.connector import ApiConnector
+from edge.servers.dialect import Dialect, hook_field, refuse_with_text
 from edge.servers.followed_hooks import FollowedHooks
 from edge.servers.gatekeeper import Gatekeeper
-from edge.servers.hook_body import MAX_APP, address_of, plain, stream_name, text_of
-from edge.servers.hook_http import NOT_NOW, ServerHookSettings, no_content, read_object, status_of, words
-from edge.servers.node_media_server.connector import NodeMediaServerConnector
+from edge.servers.hook_body import MAX_APP, address_of, parse_object, plain, stream_name, text_of
+from edge.servers.hook_http import refusal_status, words
+from edge.servers.node_media_server.connector import SESSION
+from edge.servers.node_media_server.settings import SERVER, NodeMediaServerSection
 from edge.servers.publish_arguments import PublishArguments
 from edge.servers.publish_lifecycle import cut_target
 
-SERVER = "node-media-server"
-
-_SESSION = re.compile(r"[0-9a-z]{1,64}")
+DIALECT: Final = Dialect(
+    asks=lambda path, body: hook_field(body, "action") == "prePublish",
+    accepts=lambda response: response.status_code == 200,
+    refuse=refuse_with_text(503),
+)
 
 
 class NodeMediaServerHooks(FollowedHooks):
-    """Admits, verifies with the server's API who really publishes, and follows to the end."""
+    """Admits publishers, asks the server's API who really publishes, and follows them to the end."""
 
     server = SERVER
 
     def __init__(
-        self, gatekeeper: Gatekeeper, connector: NodeMediaServerConnector, settings: ServerHookSettings
+        self,
+        gatekeeper: Gatekeeper,
+        connector: ApiConnector,
+        settings: NodeMediaServerSection,
+        secret: str | None,
     ) -> None:
-        super().__init__(gatekeeper, connector, settings, connector.publishes)
+        super().__init__(gatekeeper, connector, settings, secret)
         self._gatekeeper = gatekeeper
         self._connector = connector
 
-    def routes(self) -> list[Route]:
-        return [Route(f"/hooks/{SERVER}", self.notify, methods=["POST"])]
-
-    async def notify(self, request: Request) -> Response:
-        try:
-            fields = await read_object(request, self._settings.secret)
-            action = text_of(fields, "action", 32)
-            if action == "prePublish":
-                return await self._pre_publish(read_publish(fields, self._settings.arguments))
-            if action == "donePublish":
+    async def on_call(self, request: Request, body: bytes) -> Response:
+        fields = parse_object(body)
+        match text_of(fields, "action", 32):
+            case "prePublish":
+                return await self.admit(read_publish(fields, self._arguments))
+            case "donePublish":
                 # Comes half a minute late, or never when the encoder was back before.
-                await self._follower.ended(read_publish(fields, self._settings.arguments))
-        except InvalidInput as error:
-            return _text(status_of(error), str(error))
-        return no_content()  # any other answer would close a player or a recording
+                await self._follower.ended(read_publish(fields, self._arguments))
+        return self.accept()  # any other answer would close a player or a recording
 
-    async def _pre_publish(self, publish: Publish) -> Response:
+    async def admit(self, publish: Publish) -> Response:
+        """As of any kind; also cut who is refused, for the publish has begun."""
         admission = await self._gatekeeper.admit(publish)
         if not admission.allowed or admission.stream_id is None:
             self._follower.expel(publish)
-            return _refusal(503 if admission.reason in NOT_NOW else 403, admission.notice)
+            return self.refuse(refusal_status(admission.reason), words(admission.notice))
         if await self._connector.publishes(cut_target(StreamId(""), publish)) is False:
             # The name is taken, the server's own check failed, or this is a replay.
             self._gatekeeper.turned_away(publish, "not_the_publisher")
             await self._follower.dismiss(admission.stream_id, publish)
-            return _refusal(403, None)
+            return self.refuse(403, "")
         self._follower.follow(admission.stream_id, publish)
         if not await self._gatekeeper.still_admitted(admission.stream_id):
             self._gatekeeper.turned_away(publish, "cut")
-            return _refusal(403, notice("cut"))
-        return no_content()
+            return self.refuse(403, words(notice("cut")))
+        return self.accept()
 
 
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
@@ -86,7 +88,7 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
     app = plain(fields, "app", MAX_APP)
     name = stream_name(fields)
     connection = text_of(fields, "id")
-    if not _SESSION.fullmatch(connection):
+    if not SESSION.fullmatch(connection):
         raise InvalidInput("id", "must be 1 to 64 of 0-9 a-z")
     query = fields.get("query")
     if query is None:
@@ -109,11 +111,3 @@ def _single(value: Any) -> Any:
     if isinstance(value, list) and value and all(each == value[0] for each in value):
         return value[0]
     return value
-
-
-def _text(status: int, text: str) -> Response:
-    return PlainTextResponse(f"{text}\n", status_code=status)
-
-
-def _refusal(status: int, message: Notice | None) -> Response:
-    return _text(status, words(message))

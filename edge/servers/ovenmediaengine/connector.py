@@ -15,29 +15,28 @@ import httpx
 
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.servers.json_api import ApiAnswer, JsonApi
+from edge.servers.ovenmediaengine.settings import SERVER, OvenMediaEngineSection
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 _DOTS = frozenset({".", ".."})
 
 
 class OvenMediaEngineConnector:
-    """One OvenMediaEngine. ``access_token``: of ``<Managers><API>``; ``vhost``: the virtual host's name."""
+    """One virtual host of one OvenMediaEngine."""
 
-    kind = "ovenmediaengine"
+    kind = SERVER
 
     def __init__(
         self,
-        api_url: str,
-        access_token: str,
+        settings: OvenMediaEngineSection,
         *,
-        vhost: str = "default",
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport)
-        self._vhost = vhost
-        # Not httpx.BasicAuth: the server compares the whole token, which need have no colon.
-        token = base64.b64encode(access_token.encode()).decode()
+        self._api = JsonApi(settings.api_url, timeout_s=timeout_s, transport=transport)
+        self._vhost = settings.vhost
+        # Not httpx.BasicAuth: the server compares the whole token, which need not have a colon.
+        token = base64.b64encode(settings.access_token.get_secret_value().encode()).decode()
         self._headers = {"Authorization": f"Basic {token}"}
 
     async def cut(self, target: CutTarget) -> CutAttempt:
@@ -72,6 +71,10 @@ class OvenMediaEngineConnector:
         if answer.status != 200 or not isinstance(answer.get("response", "input"), dict):
             return None
         return _peer(answer) in {None, target.connection}
+
+    async def publishes(self, target: CutTarget) -> bool | None:
+        """As ``is_live``: the API lists a stream only while it is published."""
+        return await self.is_live(target)
 
     async def aclose(self) -> None:
         await self._api.aclose()

@@ -15,26 +15,25 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cachetools import FIFOCache
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from edge.clock import Clock, SystemClock
 from edge.domain import Publish
 from edge.errors import InvalidInput, Unauthenticated
+from edge.servers.connector import ApiConnector
+from edge.servers.dialect import Dialect, answer_object, hook_field, refuse_with_object
 from edge.servers.followed_hooks import FollowedHooks
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_body import MAX_APP, address_of, parse_object, parse_query, plain, stream_name, text_of
-from edge.servers.hook_http import ServerHookSettings, bounded_body, check_secret, status_of, words
-from edge.servers.ovenmediaengine.connector import OvenMediaEngineConnector
+from edge.servers.ovenmediaengine.settings import SERVER, OvenMediaEngineSection
 from edge.servers.publish_arguments import PublishArguments
-from edge.servers.upstream_hook import new_url
+from edge.servers.upstream_hook import upstream_answer
 
-SERVER = "ovenmediaengine"
 MAX_AGE_MS = 300_000
 """A hook whose time is further from ours is a replay, or a clock is wrong."""
 _REMEMBERED = 65_536
@@ -61,10 +60,17 @@ class Replays:
         self._seen[signature] = None
 
 
-class OvenMediaEngineHooks(FollowedHooks):
-    """Admits publishers, lets players in, and follows to the end.
+DIALECT: Final = Dialect(
+    asks=lambda path, body: hook_field(body, "request", "status") == "opening",
+    accepts=lambda response: response.status_code == 200 and answer_object(response).get("allowed") is True,
+    refuse=refuse_with_object(200, allowed=False),
+)
 
-    ``secret_key``: of ``<AdmissionWebhooks>``; empty: bodies are not signed, and replays pass.
+
+class OvenMediaEngineHooks(FollowedHooks):
+    """Admits publishers, lets players in, and follows publishers to the end.
+
+    With an empty ``secret_key`` bodies are not signed, and replays pass.
     """
 
     server = SERVER
@@ -72,45 +78,43 @@ class OvenMediaEngineHooks(FollowedHooks):
     def __init__(
         self,
         gatekeeper: Gatekeeper,
-        connector: OvenMediaEngineConnector,
-        settings: ServerHookSettings,
-        secret_key: str,
+        connector: ApiConnector,
+        settings: OvenMediaEngineSection,
+        secret: str | None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(gatekeeper, connector, settings)
-        self._secret_key = secret_key
+        super().__init__(gatekeeper, connector, settings, secret)
+        self._secret_key = settings.secret_key.get_secret_value()
         self._clock = clock or SystemClock()
         self._replays = Replays()
 
-    def routes(self) -> list[Route]:
-        return [Route(f"/hooks/{SERVER}", self.admission, methods=["POST"])]
+    async def on_call(self, request: Request, body: bytes) -> Response:
+        signature = self._signed(request, body)
+        fields = parse_object(body)
+        asked = _object(fields, "request")
+        if url := new_url(request):
+            asked["new_url"] = url
+        if signature:
+            self._replays.check(signature, time_of(asked), self._clock.wall_ms())
+        incoming = text_of(asked, "direction", 16) == "incoming"
+        match text_of(asked, "status", 16):
+            case "opening" if incoming:
+                return await self.admit(read_publish(fields, self._arguments))
+            case "opening":
+                return self.accept()  # who may watch is not the gate's business
+            case "closing":
+                if incoming:
+                    await self._follower.ended(read_publish(fields, self._arguments))
+                return JSONResponse({})
+        raise InvalidInput("request.status", "must be 'opening' or 'closing'")
 
-    async def admission(self, request: Request) -> Response:
-        try:
-            check_secret(request, self._settings.secret)
-            body = await bounded_body(request)
-            signature = self._signed(request, body)
-            fields = parse_object(body)
-            asked = _object(fields, "request")
-            if url := new_url(request):
-                asked["new_url"] = url
-            if signature:
-                self._replays.check(signature, time_of(asked), self._clock.wall_ms())
-            incoming = text_of(asked, "direction", 16) == "incoming"
-            match text_of(asked, "status", 16):
-                case "opening" if incoming:
-                    admission = await self._follower.admit(read_publish(fields, self._settings.arguments))
-                    return _answer(admission.allowed, words(admission.notice))
-                case "opening":
-                    return _answer(True)  # who may watch is not the gate's business
-                case "closing":
-                    if incoming:
-                        publish = read_publish(fields, self._settings.arguments)
-                        await self._follower.ended(publish)
-                    return JSONResponse({})
-            raise InvalidInput("request.status", "must be 'opening' or 'closing'")
-        except InvalidInput as error:
-            return JSONResponse({"allowed": False, "reason": str(error)}, status_code=status_of(error))
+    def accept(self) -> Response:
+        return JSONResponse({"allowed": True})
+
+    def refuse(self, status: int, why: str) -> Response:
+        # The server reads the reason in answers of status 200 only. Wrong calls are not from the server.
+        status = 200 if status in {403, 503} else status
+        return JSONResponse({"allowed": False, "reason": why}, status_code=status)
 
     def _signed(self, request: Request, body: bytes) -> str:
         if not self._secret_key:
@@ -177,5 +181,8 @@ def _object(fields: Mapping[str, Any], field: str) -> dict[str, Any]:
     return value
 
 
-def _answer(allowed: bool, reason: str = "") -> Response:
-    return JSONResponse({"allowed": allowed, "reason": reason} if reason else {"allowed": allowed})
+def new_url(request: Request) -> str:
+    """The ``new_url`` that the platform's own hook gives a stream; empty: it keeps its own."""
+    upstream = upstream_answer(request)
+    value = None if upstream is None else answer_object(upstream).get("new_url")
+    return value if isinstance(value, str) else ""

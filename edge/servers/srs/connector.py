@@ -11,33 +11,36 @@ import re
 import httpx
 
 from edge.servers.connector import CutAttempt, CutTarget
-from edge.servers.json_api import ApiAnswer, JsonApi
+from edge.servers.json_api import ApiAnswer, JsonApi, basic_auth
+from edge.servers.srs.settings import SERVER, SrsSection
 
-_CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
+CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NOT_FOUND = frozenset({2048, 2049})
-"""ERROR_RTMP_STREAM_NOT_FOUND, ERROR_RTMP_CLIENT_NOT_FOUND."""
+"""ERROR_RTMP_STREAM_NOT_FOUND, ERROR_RTMPCLIENT_NOT_FOUND."""
 
 
 class SrsConnector:
-    """One SRS. ``user`` and ``password``: of ``http_api { auth }``, SRS 5.0.152 and later."""
+    """One SRS. It asks for ``api_user`` since 5.0.152, where ``http_api { auth }`` is on."""
 
-    kind = "srs"
+    kind = SERVER
 
     def __init__(
         self,
-        api_url: str,
+        settings: SrsSection,
         *,
-        user: str = "",
-        password: str = "",
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        auth = httpx.BasicAuth(user, password) if user else None
-        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport, auth=auth)
+        self._api = JsonApi(
+            settings.api_url,
+            timeout_s=timeout_s,
+            transport=transport,
+            auth=basic_auth(settings.api_user, settings.api_password),
+        )
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         """Kick the client. ``closed=0``: the server knows no such client."""
-        if not _CLIENT.fullmatch(target.connection):
+        if not CLIENT.fullmatch(target.connection):
             return CutAttempt(False, None, "the connection is not a client id")
         answer = await self._call("DELETE", f"/clients/{target.connection}")
         code = _code(answer)
@@ -64,7 +67,7 @@ class SrsConnector:
         if _code(client) in _NOT_FOUND:
             return False
         stream = client.get("client", "stream")
-        if _code(client) != 0 or not (isinstance(stream, str) and _CLIENT.fullmatch(stream)):
+        if _code(client) != 0 or not (isinstance(stream, str) and CLIENT.fullmatch(stream)):
             return None
         answer = await self._call("GET", f"/streams/{stream}")
         if _code(answer) in _NOT_FOUND:
@@ -79,7 +82,7 @@ class SrsConnector:
         await self._api.aclose()
 
     async def _client(self, target: CutTarget) -> ApiAnswer:
-        if not _CLIENT.fullmatch(target.connection):
+        if not CLIENT.fullmatch(target.connection):
             return ApiAnswer(0, problem="the connection is not a client id")
         return await self._call("GET", f"/clients/{target.connection}")
 

@@ -8,54 +8,47 @@ POST /hooks/srs   {"code":0}: go on; else refused
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from edge.domain import Publish
 from edge.errors import InvalidInput
+from edge.servers.dialect import Dialect, hook_field, refuse_with_object, says_code_0
 from edge.servers.followed_hooks import FollowedHooks
-from edge.servers.gatekeeper import Gatekeeper
-from edge.servers.hook_body import MAX_APP, address_of, parse_query, plain, stream_name, text_of
-from edge.servers.hook_http import NOT_NOW, ServerHookSettings, read_object, status_of, words
+from edge.servers.hook_body import MAX_APP, address_of, parse_object, parse_query, plain, stream_name, text_of
 from edge.servers.publish_arguments import PublishArguments
-from edge.servers.srs.connector import SrsConnector
+from edge.servers.srs.connector import CLIENT
+from edge.servers.srs.settings import SERVER
 
-SERVER = "srs"
-
-_CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
+DIALECT: Final = Dialect(
+    asks=lambda path, body: hook_field(body, "action") == "on_publish",
+    accepts=says_code_0,
+    refuse=refuse_with_object(503, code=503),
+)
 
 
 class SrsHooks(FollowedHooks):
-    """Admits, and follows to the end."""
+    """Admits publishers, and follows them to the end."""
 
     server = SERVER
 
-    def __init__(self, gatekeeper: Gatekeeper, connector: SrsConnector, settings: ServerHookSettings) -> None:
-        super().__init__(gatekeeper, connector, settings, connector.publishes)
+    async def on_call(self, request: Request, body: bytes) -> Response:
+        fields = parse_object(body)
+        match text_of(fields, "action", 32):
+            case "on_publish":
+                return await self.admit(read_publish(fields, self._arguments))
+            case "on_unpublish":
+                await self._follower.ended(read_publish(fields, self._arguments))
+        return self.accept()
 
-    def routes(self) -> list[Route]:
-        return [Route(f"/hooks/{SERVER}", self.callback, methods=["POST"])]
-
-    async def callback(self, request: Request) -> Response:
-        try:
-            fields = await read_object(request, self._settings.secret)
-            match text_of(fields, "action", 32):
-                case "on_publish":
-                    publish = read_publish(fields, self._settings.arguments)
-                    admission = await self._follower.admit(publish)
-                    if not admission.allowed:
-                        status = 503 if admission.reason in NOT_NOW else 403
-                        return _refusal(status, words(admission.notice))
-                case "on_unpublish":
-                    await self._follower.ended(read_publish(fields, self._settings.arguments))
-        except InvalidInput as error:
-            return _refusal(status_of(error), str(error))
+    def accept(self) -> Response:
         return JSONResponse({"code": 0})
+
+    def refuse(self, status: int, why: str) -> Response:
+        return JSONResponse({"code": status, "msg": why}, status_code=status)
 
 
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
@@ -63,7 +56,7 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
     app = plain(fields, "app", MAX_APP)
     name = stream_name(fields, "stream")
     connection = text_of(fields, "client_id")
-    if not _CLIENT.fullmatch(connection):
+    if not CLIENT.fullmatch(connection):
         raise InvalidInput("client_id", "must be 1 to 64 of A-Z a-z 0-9 -")
     query = parse_query(text_of(fields, "param"))
     return arguments.publish(
@@ -74,7 +67,3 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
         name=name,
         address=address_of(text_of(fields, "ip", 128)),
     )
-
-
-def _refusal(status: int, message: str) -> Response:
-    return JSONResponse({"code": status, "msg": message}, status_code=status)

@@ -12,6 +12,7 @@ import httpx
 
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.servers.json_api import ApiAnswer, JsonApi
+from edge.servers.zlmediakit.settings import SERVER, ZlMediaKitSection
 
 SESSION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NOT_FOUND = -500
@@ -19,22 +20,20 @@ _NOT_FOUND = -500
 
 
 class ZlMediaKitConnector:
-    """One ZLMediaKit. ``secret``: ``[api] secret`` of its configuration."""
+    """One virtual host of one ZLMediaKit."""
 
-    kind = "zlmediakit"
+    kind = SERVER
 
     def __init__(
         self,
-        api_url: str,
-        secret: str,
+        settings: ZlMediaKitSection,
         *,
-        vhost: str = "__defaultVhost__",
         timeout_s: float = 1.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._api = JsonApi(api_url, timeout_s=timeout_s, transport=transport)
-        self._secret = secret
-        self._vhost = vhost
+        self._api = JsonApi(settings.api_url, timeout_s=timeout_s, transport=transport)
+        self._secret = settings.api_secret.get_secret_value()
+        self._vhost = settings.vhost
 
     async def cut(self, target: CutTarget) -> CutAttempt:
         """Kick the session. ``closed=0``: the server knows no such session."""

@@ -11,7 +11,7 @@ POST /hooks/zlmediakit/on_flow_report   {"code":0}
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,50 +19,47 @@ from starlette.routing import Route
 
 from edge.domain import Publish
 from edge.errors import InvalidInput
+from edge.servers.dialect import Dialect, refuse_with_object, says_code_0
 from edge.servers.followed_hooks import FollowedHooks
-from edge.servers.gatekeeper import Gatekeeper
-from edge.servers.hook_body import MAX_APP, address_of, parse_query, plain, stream_name, text_of
-from edge.servers.hook_http import ServerHookSettings, read_object, words
+from edge.servers.hook_body import MAX_APP, address_of, parse_object, parse_query, plain, stream_name, text_of
+from edge.servers.hook_http import hook_route
 from edge.servers.publish_arguments import PublishArguments
-from edge.servers.zlmediakit.connector import SESSION, ZlMediaKitConnector
+from edge.servers.zlmediakit.connector import SESSION
+from edge.servers.zlmediakit.settings import SERVER
 
-SERVER = "zlmediakit"
-_REFUSED = -1
+ON_PUBLISH: Final = f"/hooks/{SERVER}/on_publish"
+ON_FLOW_REPORT: Final = f"/hooks/{SERVER}/on_flow_report"
+
+
+DIALECT: Final = Dialect(
+    asks=lambda path, body: path == ON_PUBLISH,
+    accepts=lambda response: response.status_code == 200 and says_code_0(response),
+    refuse=refuse_with_object(200, code=-1),
+)
 
 
 class ZlMediaKitHooks(FollowedHooks):
-    """Admits, and follows to the end."""
+    """Admits publishers, and follows them to the end."""
 
     server = SERVER
 
-    def __init__(
-        self, gatekeeper: Gatekeeper, connector: ZlMediaKitConnector, settings: ServerHookSettings
-    ) -> None:
-        super().__init__(gatekeeper, connector, settings, connector.publishes)
-
     def routes(self) -> list[Route]:
-        return [
-            Route(f"/hooks/{SERVER}/on_publish", self.on_publish, methods=["POST"]),
-            Route(f"/hooks/{SERVER}/on_flow_report", self.on_flow_report, methods=["POST"]),
-        ]
+        paths = (ON_PUBLISH, ON_FLOW_REPORT)
+        return [hook_route(path, self._secret, self.on_call, self.refuse) for path in paths]
 
-    async def on_publish(self, request: Request) -> Response:
-        try:
-            fields = await read_object(request, self._settings.secret)
-            publish = read_publish(fields, self._settings.arguments)
-        except InvalidInput as error:
-            return _answer(_REFUSED, str(error))
-        admission = await self._follower.admit(publish)
-        return _answer(0, "success") if admission.allowed else _answer(_REFUSED, words(admission.notice))
+    async def on_call(self, request: Request, body: bytes) -> Response:
+        fields = parse_object(body)
+        if request.url.path == ON_PUBLISH:
+            return await self.admit(read_publish(fields, self._arguments))
+        if fields.get("player") is False:
+            await self._follower.ended(read_publish(fields, self._arguments))
+        return self.accept()
 
-    async def on_flow_report(self, request: Request) -> Response:
-        try:
-            fields = await read_object(request, self._settings.secret)
-            if fields.get("player") is False:
-                await self._follower.ended(read_publish(fields, self._settings.arguments))
-        except InvalidInput as error:
-            return _answer(_REFUSED, str(error))
-        return _answer(0, "success")
+    def accept(self) -> Response:
+        return JSONResponse({"code": 0, "msg": "success"})
+
+    def refuse(self, status: int, why: str) -> Response:
+        return JSONResponse({"code": -1, "msg": why})
 
 
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
@@ -87,7 +84,3 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
         name=name,
         address=address_of(text_of(fields, "ip", 128)),
     )
-
-
-def _answer(code: int, message: str) -> Response:
-    return JSONResponse({"code": code, "msg": message})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edge.domain import StreamId, pull_mark
 from edge.servers.connector import CutTarget
 from edge.servers.nginx_rtmp.connector import NginxRtmpConnector
+from edge.servers.nginx_rtmp.settings import NginxRtmpSection
 from edge.servers.nginx_rtmp.stat_page import StatClient, parse_stat
 from edge.servers.nginx_rtmp.worker_processes import worker_count
 
@@ -109,9 +110,11 @@ class Nginx:
 
 
 def connected(nginx: Nginx) -> NginxRtmpConnector:
-    return NginxRtmpConnector(
-        "http://nginx/control", "http://nginx/stat", transport=httpx.MockTransport(nginx)
-    )
+    return NginxRtmpConnector(at("http://nginx"), transport=httpx.MockTransport(nginx))
+
+
+def at(url: str) -> NginxRtmpSection:
+    return NginxRtmpSection(control_url=f"{url}/control", stat_url=f"{url}/stat")
 
 
 HAS = page(pid="remote-1")
@@ -150,7 +153,7 @@ async def test_an_answer_that_is_no_count_is_no_cut(answer: str | int) -> None:
 
 
 async def test_nginx_away() -> None:
-    connector = NginxRtmpConnector("http://127.0.0.1:9/control", "http://127.0.0.1:9/stat")
+    connector = NginxRtmpConnector(at("http://127.0.0.1:9"))
     assert not (await connector.cut(TARGET)).asked
     assert await connector.is_live(TARGET) is None
     await connector.aclose()

@@ -9,9 +9,9 @@ from itertools import cycle
 import httpx
 
 from edge.domain import Publish, StreamId, pull_mark
+from edge.servers.doubles import GatekeeperDouble
 from edge.servers.nginx_rtmp.pull_placement import PULLS, find_place
 from edge.servers.nginx_rtmp.stat_page import StatPage
-from tests.servers.conftest import RecordingGate
 
 STREAM = StreamId("st1")
 PUBLISH = Publish(server="nginx-rtmp", connection="7", app="live", name="show", broadcaster="u42")
@@ -20,7 +20,7 @@ VIEWER = "<client><id>8</id><pageurl>edge-gate:st2</pageurl></client><client><id
 
 
 @dataclass
-class Workers(RecordingGate):
+class Workers(GatekeeperDouble):
     """nginx with two workers, the publisher in the first, and viewers in both. The pulls land in these."""
 
     lands: list[int] = field(default_factory=list)

@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from edge.domain import Publish, StreamId
+from edge.servers.doubles import GatekeeperDouble
 from edge.servers.nginx_rtmp.roll_call import RollCall, publishes
 from edge.servers.nginx_rtmp.stat_page import StatPage
-from tests.servers.conftest import RecordingGate, until
+from tests.servers.conftest import until
 
 CALLS = 6
 
@@ -48,7 +49,7 @@ def publish(connection: str) -> Publish:
 
 
 @pytest.fixture
-async def roll(gate: RecordingGate, workers: Workers) -> AsyncIterator[RollCall]:
+async def roll(gate: GatekeeperDouble, workers: Workers) -> AsyncIterator[RollCall]:
     roll = RollCall(gate, workers.page(), pause_s=0.005)
     yield roll
     gate.admitted = False  # it ends by itself with the last stream
@@ -66,7 +67,7 @@ async def more_calls(workers: Workers) -> None:
 
 
 async def test_who_is_gone_from_its_own_worker_has_ended(
-    gate: RecordingGate, workers: Workers, roll: RollCall
+    gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
     for connection in ("7", "8"):
         roll.add(StreamId(f"st{connection}"), publish(connection))
@@ -79,7 +80,7 @@ async def test_who_is_gone_from_its_own_worker_has_ended(
 
 
 async def test_a_worker_elsewhere_that_was_never_seen_to_have_it_proves_nothing(
-    gate: RecordingGate, workers: Workers, roll: RollCall
+    gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
     roll.add(StreamId("st5"), publish("5"))
     await more_calls(workers)
@@ -87,7 +88,7 @@ async def test_a_worker_elsewhere_that_was_never_seen_to_have_it_proves_nothing(
 
 
 async def test_who_was_never_seen_has_ended_when_every_worker_of_this_machine_says_so(
-    gate: RecordingGate, workers: Workers, roll: RollCall, monkeypatch: pytest.MonkeyPatch
+    gate: GatekeeperDouble, workers: Workers, roll: RollCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.servers.nginx_rtmp.roll_call.worker_count", lambda pid: len(workers.publishing))
     workers.publishing["two"] = {"5"}
@@ -99,7 +100,7 @@ async def test_who_was_never_seen_has_ended_when_every_worker_of_this_machine_sa
 
 
 async def test_who_nginx_has_said_to_be_gone_is_not_asked_for(
-    gate: RecordingGate, workers: Workers, roll: RollCall
+    gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
     for connection in ("7", "8"):
         roll.add(StreamId(f"st{connection}"), publish(connection))
@@ -111,7 +112,7 @@ async def test_who_nginx_has_said_to_be_gone_is_not_asked_for(
 
 
 async def test_nothing_is_concluded_from_an_nginx_that_is_away(
-    gate: RecordingGate, workers: Workers, roll: RollCall
+    gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
     roll.add(StreamId("st7"), publish("7"))
     await more_calls(workers)
@@ -121,7 +122,7 @@ async def test_nothing_is_concluded_from_an_nginx_that_is_away(
 
 
 async def test_it_stops_asking_with_the_last_stream_and_begins_again(
-    gate: RecordingGate, workers: Workers, roll: RollCall
+    gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
     roll.add(StreamId("st7"), publish("7"))
     await more_calls(workers)

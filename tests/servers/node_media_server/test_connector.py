@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from edge.errors import ConfigError
 from edge.servers.connector import (
@@ -20,9 +21,14 @@ from edge.servers.node_media_server.connector import (
     NodeMediaServerConnector,
     bearer_token,
 )
+from edge.servers.node_media_server.settings import NodeMediaServerSection
 
 TARGET = CutTarget("st1", "live", "show", "mb8xyz0abc12")
 GONE = {"success": False, "data": {}, "message": "Session not found"}
+
+
+def section(secret: str) -> NodeMediaServerSection:
+    return NodeMediaServerSection(api_url="http://nms/", jwt_secret=SecretStr(secret))
 
 
 def answering(answer: httpx.Response | Exception) -> tuple[NodeMediaServerConnector, list[httpx.Request]]:
@@ -35,7 +41,7 @@ def answering(answer: httpx.Response | Exception) -> tuple[NodeMediaServerConnec
         return answer
 
     transport = httpx.MockTransport(server)
-    return NodeMediaServerConnector("http://nms/", "s3cret", transport=transport), asked
+    return NodeMediaServerConnector(section("s3cret"), transport=transport), asked
 
 
 def stream(session: str, status: str) -> httpx.Response:
@@ -58,7 +64,7 @@ def test_the_token_is_what_a_verifier_expects(secret: str, now: int) -> None:
 @pytest.mark.parametrize("secret", ["", "ssh-rsa AAAAB3NzaC1yc2E="])
 def test_a_secret_that_cannot_sign_is_refused_at_the_start(secret: str) -> None:
     with pytest.raises(ConfigError, match=r"node_media_server\.jwt_secret"):
-        NodeMediaServerConnector("http://nms/", secret)
+        NodeMediaServerConnector(section(secret))
 
 
 async def test_a_cut_names_the_session_and_carries_a_token() -> None:

@@ -10,19 +10,20 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from edge.errors import InvalidInput, LimitExceeded
 from edge.notices.notice import notice
 from edge.reasons import AdmissionReason
+from edge.servers.doubles import GatekeeperDouble
 from edge.servers.gatekeeper import Admission
 from edge.servers.hook_body import parse_object
-from edge.servers.hook_http import ServerHookSettings
-from edge.servers.http_app import create_app
-from edge.servers.nginx_rtmp.hook_settings import HookSettings
 from edge.servers.node_media_server.connector import NodeMediaServerConnector
 from edge.servers.node_media_server.hooks import NodeMediaServerHooks, read_publish
+from edge.servers.node_media_server.settings import NodeMediaServerSection
 from edge.servers.publish_arguments import PublishArguments
-from tests.servers.conftest import RecordingGate, until
+from tests.servers.conftest import until
+from tests.servers.hook_client import SECRET, serving
 
 ARGUMENTS = PublishArguments()
 
@@ -72,20 +73,16 @@ def server() -> Server:
 
 
 @pytest.fixture
-async def http(gate: RecordingGate, server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    connector = NodeMediaServerConnector("http://nms", "x", transport=httpx.MockTransport(server))
-    hooks = NodeMediaServerHooks(
-        gate, connector, ServerHookSettings("rtmp://nms/{app}/{name}", secret="s3cr&t")
+async def http(gate: GatekeeperDouble, server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    section = NodeMediaServerSection(
+        api_url="http://nms", jwt_secret=SecretStr("x"), pull_url="rtmp://nms/{app}/{name}"
     )
-    transport = httpx.ASGITransport(create_app(gate, HookSettings(enabled=False), [hooks]))
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://gate", params={"secret": "s3cr&t"}
-    ) as client:
+    connector = NodeMediaServerConnector(section, transport=httpx.MockTransport(server))
+    async with serving(NodeMediaServerHooks(gate, connector, section, SECRET), connector) as client:
         yield client
-    await hooks.aclose()
 
 
-async def test_admitted_verified_and_pulled(gate: RecordingGate, http: httpx.AsyncClient) -> None:
+async def test_admitted_verified_and_pulled(gate: GatekeeperDouble, http: httpx.AsyncClient) -> None:
     assert (await http.post(HOOK, json=MEASURED)).status_code == 200
     await until(lambda: len(gate.seen) == 2)
     assert gate.seen == ["admit u42", "attach st1 rtmp://nms/live/show"]
@@ -97,7 +94,7 @@ async def test_admitted_verified_and_pulled(gate: RecordingGate, http: httpx.Asy
     ("reason", "status"), [("blocked", 403), ("ledger_down", 403), ("capacity", 503), ("draining", 503)]
 )
 async def test_the_refused_are_told_and_cut(
-    gate: RecordingGate, server: Server, http: httpx.AsyncClient, reason: str, status: int
+    gate: GatekeeperDouble, server: Server, http: httpx.AsyncClient, reason: str, status: int
 ) -> None:
     said = notice(reason)
     gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
@@ -108,7 +105,7 @@ async def test_the_refused_are_told_and_cut(
 
 
 async def test_a_replay_or_a_second_publisher_is_refused(
-    gate: RecordingGate, server: Server, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: Server, http: httpx.AsyncClient
 ) -> None:
     server.publisher = "somebodyelse"
     assert (await http.post(HOOK, json=MEASURED)).status_code == 403
@@ -118,7 +115,7 @@ async def test_a_replay_or_a_second_publisher_is_refused(
 
 
 async def test_who_does_not_publish_does_not_prove_its_cut(
-    gate: RecordingGate, server: Server, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: Server, http: httpx.AsyncClient
 ) -> None:
     server.publisher, gate.admitted = "somebodyelse", False
     assert (await http.post(HOOK, json=MEASURED)).status_code == 403
@@ -126,14 +123,14 @@ async def test_who_does_not_publish_does_not_prove_its_cut(
     await until(lambda: server.deleted == [SESSION])
 
 
-async def test_a_block_meanwhile_refuses(gate: RecordingGate, http: httpx.AsyncClient) -> None:
+async def test_a_block_meanwhile_refuses(gate: GatekeeperDouble, http: httpx.AsyncClient) -> None:
     gate.admitted = False
     assert (await http.post(HOOK, json=MEASURED)).status_code == 403
     assert gate.turned == [("u42", "cut")]
 
 
 async def test_the_end_is_believed_only_when_it_is_one(
-    gate: RecordingGate, server: Server, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: Server, http: httpx.AsyncClient
 ) -> None:
     done = {**MEASURED, "action": "donePublish"}
     assert (await http.post(HOOK, json=done)).status_code == 200
@@ -144,13 +141,13 @@ async def test_the_end_is_believed_only_when_it_is_one(
 
 
 @pytest.mark.parametrize("action", ["postPublish", "prePlay", "donePlay", "postRecord", "somethingNew"])
-async def test_other_events_go_on(gate: RecordingGate, http: httpx.AsyncClient, action: str) -> None:
+async def test_other_events_go_on(gate: GatekeeperDouble, http: httpx.AsyncClient, action: str) -> None:
     assert (await http.post(HOOK, json={"action": action})).status_code == 200
     assert gate.seen == []
 
 
 @pytest.mark.parametrize("secret", ["", "wrong", "s3cr", "ä"])
-async def test_secret(gate: RecordingGate, http: httpx.AsyncClient, secret: str) -> None:
+async def test_secret(gate: GatekeeperDouble, http: httpx.AsyncClient, secret: str) -> None:
     response = await http.post(HOOK, params={"secret": secret}, json=MEASURED)
     assert response.status_code == 401
     assert gate.seen == []
@@ -173,7 +170,7 @@ async def test_secret(gate: RecordingGate, http: httpx.AsyncClient, secret: str)
     ],
 )
 async def test_bad_bodies_are_refused_by_name(
-    gate: RecordingGate, http: httpx.AsyncClient, body: bytes, status: int, word: str
+    gate: GatekeeperDouble, http: httpx.AsyncClient, body: bytes, status: int, word: str
 ) -> None:
     response = await http.post(HOOK, content=body)
     assert (response.status_code, word in response.text) == (status, True), response.text

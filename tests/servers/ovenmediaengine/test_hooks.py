@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import hashlib
 import hmac
 import json
@@ -14,11 +15,14 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from edge.errors import InvalidInput, Unauthenticated
 from edge.notices.notice import notice
 from edge.reasons import AdmissionReason
+from edge.servers.doubles import GatekeeperDouble
 from edge.servers.gatekeeper import Admission
+from edge.servers.ovenmediaengine.double import OvenMediaEngineDouble
 from edge.servers.ovenmediaengine.hooks import (
     MAX_AGE_MS,
     OvenMediaEngineHooks,
@@ -27,9 +31,8 @@ from edge.servers.ovenmediaengine.hooks import (
     signature_of,
 )
 from edge.servers.publish_arguments import PublishArguments
-from tests.servers.conftest import RecordingGate, until
-from tests.servers.dialects import SETTINGS, beside
-from tests.servers.doubles import OvenMediaEngineDouble
+from tests.servers.conftest import until
+from tests.servers.hook_client import hooks_of
 
 ARGUMENTS = PublishArguments()
 
@@ -83,16 +86,15 @@ def server() -> OvenMediaEngineDouble:
 
 @pytest.fixture
 async def http(
-    gate: RecordingGate, server: OvenMediaEngineDouble, clock: Clock
+    gate: GatekeeperDouble, server: OvenMediaEngineDouble, clock: Clock
 ) -> AsyncIterator[httpx.AsyncClient]:
-    async with beside(
-        server, gate, lambda connector: OvenMediaEngineHooks(gate, connector, SETTINGS, KEY, clock)
-    ) as client:
+    hooks = functools.partial(OvenMediaEngineHooks, clock=clock)
+    async with hooks_of(server, gate, hooks, secret_key=SecretStr(KEY)) as client:
         yield client
 
 
 async def test_admitted_and_pulled_when_the_peer_is_the_source(
-    gate: RecordingGate, server: OvenMediaEngineDouble, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: OvenMediaEngineDouble, http: httpx.AsyncClient
 ) -> None:
     server.sessions["192.0.2.1:40000"] = ("live", "show")  # the one before, not closed yet
     response = await send(http, OPENING)
@@ -106,7 +108,7 @@ async def test_admitted_and_pulled_when_the_peer_is_the_source(
 
 
 @pytest.mark.parametrize("reason", ["blocked", "capacity"])
-async def test_refused_in_its_dialect(gate: RecordingGate, http: httpx.AsyncClient, reason: str) -> None:
+async def test_refused_in_its_dialect(gate: GatekeeperDouble, http: httpx.AsyncClient, reason: str) -> None:
     said = notice(reason)
     gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
     response = await send(http, OPENING)
@@ -117,7 +119,7 @@ async def test_refused_in_its_dialect(gate: RecordingGate, http: httpx.AsyncClie
 
 
 async def test_a_late_closing_ends_the_old_connection_only(
-    gate: RecordingGate, server: OvenMediaEngineDouble, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: OvenMediaEngineDouble, http: httpx.AsyncClient
 ) -> None:
     server.sessions["192.0.2.1:50001"] = ("live", "show")
     await send(http, OPENING)
@@ -127,7 +129,7 @@ async def test_a_late_closing_ends_the_old_connection_only(
     assert gate.seen[2:] == ["ended ovenmediaengine 192.0.2.1:40000 live/show"]
 
 
-async def test_a_closing_under_the_new_name(gate: RecordingGate, http: httpx.AsyncClient) -> None:
+async def test_a_closing_under_the_new_name(gate: GatekeeperDouble, http: httpx.AsyncClient) -> None:
     closing = changed(status="closing", new_url="rtmp://ome:1935/live/renamed?user=u42")
     assert (await send(http, closing)).json() == {}
     assert gate.seen == ["ended ovenmediaengine 192.0.2.1:50001 live/renamed"]
@@ -135,7 +137,7 @@ async def test_a_closing_under_the_new_name(gate: RecordingGate, http: httpx.Asy
 
 @pytest.mark.parametrize(("status", "answer"), [("opening", {"allowed": True}), ("closing", {})])
 async def test_players_pass(
-    gate: RecordingGate, http: httpx.AsyncClient, status: str, answer: dict[str, Any]
+    gate: GatekeeperDouble, http: httpx.AsyncClient, status: str, answer: dict[str, Any]
 ) -> None:
     assert (await send(http, changed(direction="outgoing", status=status))).json() == answer
     assert gate.seen == []
@@ -143,7 +145,7 @@ async def test_players_pass(
 
 @pytest.mark.parametrize("signature", ["", "wrong", "ä", signature_of("other key", b"{}")])
 async def test_a_forged_signature_is_refused(
-    gate: RecordingGate, http: httpx.AsyncClient, signature: str
+    gate: GatekeeperDouble, http: httpx.AsyncClient, signature: str
 ) -> None:
     raw = json.dumps(OPENING).encode()
     headers = [(b"X-OME-Signature", signature.encode())]
@@ -159,7 +161,7 @@ async def test_a_padded_signature_is_the_same(http: httpx.AsyncClient) -> None:
     assert (await send(http, OPENING, padded)).json() == {"allowed": True}
 
 
-async def test_a_replay_is_refused(gate: RecordingGate, http: httpx.AsyncClient, clock: Clock) -> None:
+async def test_a_replay_is_refused(gate: GatekeeperDouble, http: httpx.AsyncClient, clock: Clock) -> None:
     assert (await send(http, OPENING)).json() == {"allowed": True}
     again = await send(http, OPENING)
     assert (again.status_code, again.json()["allowed"]) == (401, False)
@@ -199,7 +201,7 @@ def test_only_the_age_decides_about_an_unseen_body(age_ms: int) -> None:
     ],
 )
 async def test_bad_bodies_are_refused_though_they_are_signed(
-    gate: RecordingGate, http: httpx.AsyncClient, body: dict[str, Any]
+    gate: GatekeeperDouble, http: httpx.AsyncClient, body: dict[str, Any]
 ) -> None:
     response = await send(http, body)
     assert (response.status_code, response.json()["allowed"]) == (400, False)

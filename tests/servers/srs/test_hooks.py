@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from edge.errors import InvalidInput
 from edge.notices.notice import notice
 from edge.reasons import AdmissionReason
+from edge.servers.doubles import GatekeeperDouble
 from edge.servers.gatekeeper import Admission
 from edge.servers.publish_arguments import PublishArguments
+from edge.servers.srs.double import SrsDouble
 from edge.servers.srs.hooks import SrsHooks, read_publish
-from tests.servers.conftest import RecordingGate, until
-from tests.servers.dialects import SETTINGS, beside
-from tests.servers.doubles import SrsDouble
+from tests.servers.conftest import until
+from tests.servers.hook_client import hooks_of
 
 ARGUMENTS = PublishArguments()
 
@@ -46,13 +47,13 @@ def server() -> SrsDouble:
 
 
 @pytest.fixture
-async def http(gate: RecordingGate, server: SrsDouble) -> AsyncIterator[httpx.AsyncClient]:
-    async with beside(server, gate, lambda connector: SrsHooks(gate, connector, SETTINGS)) as client:
+async def http(gate: GatekeeperDouble, server: SrsDouble) -> AsyncIterator[httpx.AsyncClient]:
+    async with hooks_of(server, gate, SrsHooks) as client:
         yield client
 
 
 async def test_admitted_and_pulled_when_it_is_the_publisher(
-    gate: RecordingGate, server: SrsDouble, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: SrsDouble, http: httpx.AsyncClient
 ) -> None:
     response = await http.post(HOOK, json=ON_PUBLISH)
     assert (response.status_code, response.json()) == (200, {"code": 0})
@@ -67,7 +68,7 @@ async def test_admitted_and_pulled_when_it_is_the_publisher(
 
 @pytest.mark.parametrize(("reason", "status"), [("blocked", 403), ("capacity", 503), ("draining", 503)])
 async def test_refused_in_its_dialect(
-    gate: RecordingGate, server: SrsDouble, http: httpx.AsyncClient, reason: str, status: int
+    gate: GatekeeperDouble, server: SrsDouble, http: httpx.AsyncClient, reason: str, status: int
 ) -> None:
     said = notice(reason)
     gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
@@ -77,26 +78,26 @@ async def test_refused_in_its_dialect(
     assert server.asked == []
 
 
-async def test_the_end(gate: RecordingGate, http: httpx.AsyncClient) -> None:
+async def test_the_end(gate: GatekeeperDouble, http: httpx.AsyncClient) -> None:
     response = await http.post(HOOK, json={**ON_PUBLISH, "action": "on_unpublish"})
     assert response.json() == {"code": 0}
     assert gate.seen == [f"ended srs {CLIENT} live/show"]
 
 
 async def test_an_end_of_what_still_publishes_is_not_believed(
-    gate: RecordingGate, server: SrsDouble, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: SrsDouble, http: httpx.AsyncClient
 ) -> None:
     server.sessions[CLIENT] = ("live", "show")
     assert (await http.post(HOOK, json={**ON_PUBLISH, "action": "on_unpublish"})).json() == {"code": 0}
     assert gate.seen == []
 
 
-async def test_other_callbacks_pass(gate: RecordingGate, http: httpx.AsyncClient) -> None:
+async def test_other_callbacks_pass(gate: GatekeeperDouble, http: httpx.AsyncClient) -> None:
     assert (await http.post(HOOK, json={"action": "on_connect"})).json() == {"code": 0}
     assert gate.seen == []
 
 
-async def test_a_wrong_secret_is_refused(gate: RecordingGate, http: httpx.AsyncClient) -> None:
+async def test_a_wrong_secret_is_refused(gate: GatekeeperDouble, http: httpx.AsyncClient) -> None:
     response = await http.post(HOOK, params={"secret": "wrong"}, json=ON_PUBLISH)
     assert (response.status_code, response.json()["code"]) == (401, 401)
     assert gate.seen == []
@@ -104,7 +105,7 @@ async def test_a_wrong_secret_is_refused(gate: RecordingGate, http: httpx.AsyncC
 
 @pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"x" * 9000, 413), (b"[" * 5000, 400)])
 async def test_bad_bodies_are_refused(
-    gate: RecordingGate, http: httpx.AsyncClient, body: bytes, status: int
+    gate: GatekeeperDouble, http: httpx.AsyncClient, body: bytes, status: int
 ) -> None:
     response = await http.post(HOOK, content=body)
     assert (response.status_code, response.json()["code"]) == (status, status)

@@ -11,12 +11,13 @@ import pytest
 from edge.errors import InvalidInput
 from edge.notices.notice import notice
 from edge.reasons import AdmissionReason
+from edge.servers.doubles import GatekeeperDouble
 from edge.servers.gatekeeper import Admission
 from edge.servers.publish_arguments import PublishArguments
+from edge.servers.zlmediakit.double import ZlMediaKitDouble
 from edge.servers.zlmediakit.hooks import ZlMediaKitHooks, read_publish
-from tests.servers.conftest import RecordingGate, until
-from tests.servers.dialects import SETTINGS, beside
-from tests.servers.doubles import ZlMediaKitDouble
+from tests.servers.conftest import until
+from tests.servers.hook_client import hooks_of
 
 ARGUMENTS = PublishArguments()
 
@@ -45,13 +46,13 @@ def server() -> ZlMediaKitDouble:
 
 
 @pytest.fixture
-async def http(gate: RecordingGate, server: ZlMediaKitDouble) -> AsyncIterator[httpx.AsyncClient]:
-    async with beside(server, gate, lambda connector: ZlMediaKitHooks(gate, connector, SETTINGS)) as client:
+async def http(gate: GatekeeperDouble, server: ZlMediaKitDouble) -> AsyncIterator[httpx.AsyncClient]:
+    async with hooks_of(server, gate, ZlMediaKitHooks) as client:
         yield client
 
 
 async def test_admitted_and_pulled_when_it_is_the_publisher(
-    gate: RecordingGate, server: ZlMediaKitDouble, http: httpx.AsyncClient
+    gate: GatekeeperDouble, server: ZlMediaKitDouble, http: httpx.AsyncClient
 ) -> None:
     response = await http.post(ON_PUBLISH, json=BODY)
     assert (response.status_code, response.json()["code"]) == (200, 0)
@@ -66,7 +67,7 @@ async def test_admitted_and_pulled_when_it_is_the_publisher(
 
 @pytest.mark.parametrize("reason", ["blocked", "capacity"])
 async def test_refused_with_200_so_that_it_is_not_asked_again(
-    gate: RecordingGate, http: httpx.AsyncClient, reason: str
+    gate: GatekeeperDouble, http: httpx.AsyncClient, reason: str
 ) -> None:
     said = notice(reason)
     gate.answer = Admission(False, None, AdmissionReason(reason), notice=said)
@@ -76,7 +77,7 @@ async def test_refused_with_200_so_that_it_is_not_asked_again(
 
 @pytest.mark.parametrize(("player", "seen"), [(False, [f"ended zlmediakit {SESSION} live/show"]), (True, [])])
 async def test_only_the_publishers_flow_is_an_end(
-    gate: RecordingGate, http: httpx.AsyncClient, player: bool, seen: list[str]
+    gate: GatekeeperDouble, http: httpx.AsyncClient, player: bool, seen: list[str]
 ) -> None:
     report = {**BODY, "player": player, "duration": 6, "totalBytes": 157}
     assert (await http.post(ON_FLOW_REPORT, json=report)).json()["code"] == 0
@@ -84,7 +85,7 @@ async def test_only_the_publishers_flow_is_an_end(
 
 
 @pytest.mark.parametrize("path", [ON_PUBLISH, ON_FLOW_REPORT])
-async def test_bad_calls_are_refused(gate: RecordingGate, http: httpx.AsyncClient, path: str) -> None:
+async def test_bad_calls_are_refused(gate: GatekeeperDouble, http: httpx.AsyncClient, path: str) -> None:
     for response in (
         await http.post(path, params={"secret": "wrong"}, json=BODY),
         await http.post(path, content=b"{"),

@@ -1,0 +1,17 @@
+"""The least that each kind's section of the settings must say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from edge.servers.kind import AnyKind
+
+SECRET = "hunter2"
+
+
+def section_of(kind: AnyKind) -> dict[str, Any]:
+    """Every secret is ``SECRET``, everything else has its default."""
+    fields = kind.settings.model_fields
+    return {name: SECRET for name, field in fields.items() if field.annotation is SecretStr}
