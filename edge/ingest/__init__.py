@@ -1,7 +1,7 @@
-"""The reference ingest: an RTMP server that asks the gate, shows it the media and obeys its cuts.
+"""The reference ingest: an RTMP server that asks the gate, sends it the media and obeys its cuts.
 
-The embedded default, and the worked example for whoever integrates a server of their own: read
-``server.py`` first, then ``watching.py``.
+It is the embedded default, and a worked example for everybody who integrates another server. Read
+``server.py`` first, then ``watch_client.py``.
 """
 
 from __future__ import annotations

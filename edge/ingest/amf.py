@@ -1,6 +1,6 @@
-"""AMF0, the encoding of RTMP commands (Adobe, "Action Message Format - AMF 0", 2007), bounded.
+"""A bounded codec for AMF0, the encoding of RTMP commands (Adobe, "Action Message Format - AMF 0", 2007).
 
-Publishers send a handful of small values; whatever nests deeper or counts more is hostile.
+Publishers send a handful of small values. Deeper nesting or more values is hostile.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ _STRICT_ARRAY, _DATE, _LONG_STRING = 0x0A, 0x0B, 0x0C
 
 
 def decode(payload: bytes) -> list[AmfValue]:
-    """All values of a command or data message, in order.
+    """Decodes all values of a command or data message, in order.
 
-    Raises InvalidInput for a truncated or unknown value, LimitExceeded beyond 256 values or a
-    nesting of 4.
+    Raises InvalidInput for a truncated or unknown value, LimitExceeded beyond 256 values or a nesting of 4.
     """
     reader = _Reader(payload)
     values: list[AmfValue] = []
@@ -34,7 +33,7 @@ def decode(payload: bytes) -> list[AmfValue]:
 
 
 def encode(*values: AmfValue) -> bytes:
-    """The values one after another, as commands carry them."""
+    """Encodes values one after another, as commands carry them."""
     return b"".join(_encode(value) for value in values)
 
 
@@ -84,7 +83,7 @@ class _Reader:
                 raise LimitExceeded("rtmp.command", MAX_VALUES, size, "values")
             return [self.value(depth + 1) for _ in range(size)]
         if marker == _ECMA_ARRAY:
-            self._take(4)  # an approximate count: the end marker is what ends it
+            self._take(4)  # the count is approximate: the end marker ends the array
             return self._properties(depth)
         if marker == _OBJECT:
             return self._properties(depth)

@@ -1,7 +1,7 @@
-"""FLV audio messages to what the gate hears, some half a second at a time.
+"""Bundles FLV audio messages for the gate, about half a second at a time.
 
-Sources: Adobe, "Video File Format Specification" 10.1, annex E; Veovera, "Enhanced RTMP" v2. Sound that the
-gate does not listen to is left out: the stream is watched for what it shows.
+Sources: Adobe, "Video File Format Specification" 10.1, annex E; Veovera, "Enhanced RTMP" v2. Drops audio
+codecs that the gate cannot analyse: the gate still watches the video.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAX_BYTES: Final = 64 * 1024
 
 
 class AudioBundle:
-    """Takes the audio messages of one publisher."""
+    """Bundles the audio messages of one publisher."""
 
     def __init__(self) -> None:
         self._codec = ""
@@ -27,7 +27,7 @@ class AudioBundle:
         self._units: list[tuple[int, bytes]] = []
 
     def add(self, payload: bytes, time_ms: int) -> Audio | None:
-        """One message; the sound that is to be shown to the gate when it is enough. Nonsense is left out."""
+        """Adds one message. Returns a bundle when it is large enough, else None. Drops invalid messages."""
         codec, kind, data = _parsed(payload)
         if not codec or not data or len(data) > _MAX_BYTES:
             return None
@@ -45,7 +45,8 @@ class AudioBundle:
 
 
 def _parsed(payload: bytes) -> tuple[str, int, bytes]:
-    """Codec, what it is, and its bytes; no codec for what is not listened to."""
+    """Splits a message into codec, packet type and data. The codec is empty if the gate does not
+    analyse it."""
     if len(payload) < 2:
         return "", 0, b""
     sound_format = payload[0] >> 4

@@ -1,7 +1,7 @@
-"""RTMP chunks to messages and back (Adobe, "RTMP 1.0", section 5.3), without I/O and bounded.
+"""RTMP chunks to messages and back (Adobe, "RTMP 1.0", section 5.3). Bounded, without I/O.
 
-Written here because the RTMP packages on PyPI lose the stream at extended timestamps (after
-4.6 hours), ignore the delta of type 3 chunks, and let the publisher choose how much memory it takes.
+Our own code, because the RTMP packages on PyPI have faults. They lose the stream at extended timestamps
+(after 4.6 hours), ignore the delta of type 3 chunks, and let the publisher choose how much memory it takes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_CONTROL_BYTES = 64
 MAX_AUDIO_BYTES = 256 * 1024
 MAX_EMPTY_MESSAGES = 64
 MIN_CHUNK_BYTES = 128
-"""The protocol's default, and what it says a chunk size should be at least. Smaller ones only make work."""
+"""The protocol's default and recommended minimum of the chunk size. Smaller chunks only cost work."""
 _EXTENDED = 0xFFFFFF
 _HEADER_BYTES = (11, 7, 3, 0)
 
@@ -43,7 +43,7 @@ class MessageType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One whole RTMP message. ``timestamp`` is 32 bits, milliseconds, and wraps."""
+    """One whole RTMP message. ``timestamp`` is in milliseconds, 32 bits, and wraps around."""
 
     type_id: int
     timestamp: int
@@ -53,7 +53,7 @@ class Message:
 
 @dataclass(slots=True)
 class _ChunkStream:
-    """What later, shorter headers of the same chunk stream refer to."""
+    """The header state that later, shorter headers of the same chunk stream refer to."""
 
     timestamp: int = 0
     field24: int = 0
@@ -66,11 +66,12 @@ class _ChunkStream:
 
 
 class ChunkReader:
-    """Bytes in, messages out. Obeys SET_CHUNK_SIZE and ABORT itself and passes every message on.
+    """Turns bytes into messages. Obeys SET_CHUNK_SIZE and ABORT itself, and also returns them.
 
-    Holds at most ``2 * max_message_bytes`` whatever the publisher declares, and what was fed and not
-    read yet: a few bytes can be as many messages, so that they are read one by one. Raises
-    LimitExceeded or InvalidInput for what no publisher sends; the connection cannot be used after that.
+    Holds at most ``2 * max_message_bytes`` of unfinished messages, whatever the publisher declares, plus the
+    fed bytes that are not read yet. A few bytes can hold as many messages, so ``read`` returns one at a
+    time. Raises LimitExceeded or InvalidInput for bytes that no real publisher sends. The connection is
+    unusable after that.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -83,14 +84,14 @@ class ChunkReader:
         self._chunk_left = 0
         self._held = 0
         self._empty = 0
-        """How many more messages were empty than were not."""
+        """Count of empty messages less the others, at least 0."""
 
     def feed(self, data: bytes) -> None:
-        """Bytes of the connection, for ``read``."""
+        """Appends bytes of the connection for ``read``."""
         self._buffer += data
 
     def read(self) -> Message | None:
-        """The next message that the bytes so far complete; None: more are needed."""
+        """Returns the next complete message, or None if more bytes are needed."""
         at = 0
         while True:
             if self._filling is None:
@@ -119,7 +120,8 @@ class ChunkReader:
     def _complete(self, stream: _ChunkStream) -> Message:
         message = Message(stream.type_id, stream.timestamp, bytes(stream.parts), stream.stream_id)
         self._discard(stream)
-        # some encoders send empty audio beside their video; nothing but empty messages is only work
+        # Some encoders send empty audio beside their video. A run of nothing but empty messages only costs
+        # work.
         self._empty = max(0, self._empty + (-1 if message.payload else 1))
         if self._empty > MAX_EMPTY_MESSAGES:
             raise LimitExceeded("rtmp.empty_messages", MAX_EMPTY_MESSAGES, self._empty, "messages")
@@ -140,7 +142,8 @@ class ChunkReader:
         stream.open = False
 
     def _header(self, at: int) -> int | None:
-        """Parse one chunk header at ``at``; the position behind it, or None when more bytes are needed."""
+        """Parses the chunk header at ``at``. Returns the position after it, or None if more bytes are
+        needed."""
         buffer = self._buffer
         if len(buffer) <= at:
             return None
@@ -172,7 +175,7 @@ class ChunkReader:
             if len(buffer) < at + 4:
                 return None
             stamp = int.from_bytes(buffer[at : at + 4], "big")
-            # some encoders leave it out of the chunks that continue a message
+            # Some encoders omit the extended timestamp in the chunks that continue a message.
             if form != 3 or stamp == stream.delta:
                 at += 4
             else:
@@ -183,7 +186,7 @@ class ChunkReader:
         if size >= 7:
             length, type_id = int.from_bytes(header[3:6], "big"), header[6]
             self._check_length(type_id, length)
-        # nothing is changed before here: a header that is not whole yet is parsed again
+        # No state changes before this point, because an incomplete header is parsed again.
         self._streams[stream_id] = stream
         stream.field24, stream.length, stream.type_id = field24, length, type_id
         if form == 0:
@@ -210,14 +213,14 @@ class ChunkReader:
 
 
 def control_value(message: Message) -> int:
-    """The first 32 bits of a protocol control message. Raises InvalidInput when there are fewer."""
+    """The first 32 bits of a protocol control message. Raises InvalidInput if there are fewer."""
     if len(message.payload) < 4:
         raise InvalidInput("rtmp.control", f"type {message.type_id} is shorter than 4 bytes")
     return int.from_bytes(message.payload[:4], "big")
 
 
 def encode_message(message: Message, chunk_stream: int, chunk_size: int) -> bytes:
-    """One message as a type 0 chunk and the type 3 chunks that it needs. ``chunk_stream`` is 2 to 63."""
+    """Encodes one message as a type 0 chunk and type 3 chunks. ``chunk_stream`` is 2 to 63."""
     stamp = message.timestamp & 0xFFFFFFFF
     extended = struct.pack(">I", stamp) if stamp >= _EXTENDED else b""
     payload = message.payload

@@ -1,7 +1,7 @@
-"""A TCP connection that loses nothing of what the peer sent before it left.
+"""A TCP connection that keeps everything that the peer sent before it left.
 
-asyncio's own streams forget what they have buffered when the connection is reset, and a publisher
-that closes without having read every acknowledgement resets it.
+asyncio's own streams discard their buffer when the connection is reset. A publisher that closes before it
+has read every acknowledgement causes such a reset.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SHORT_READ_BYTES = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
-    """One connection: at most about half a megabyte is read ahead of its reader."""
+    """One connection. It reads at most about half a megabyte ahead of its reader."""
 
     def __init__(self, on_connect: Callable[[Connection], None] | None = None) -> None:
         self._on_connect = on_connect
@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Everything that has arrived has been read: writing now endangers nothing."""
+        """Whether all data that arrived has been read. Then a write cannot lose any."""
         return self._short_read and not self._data
 
     @property
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         return self._transport.is_closing()
 
     async def read(self) -> bytes:
-        """All that has come; empty at the end of the connection, however it ended."""
+        """Returns all data received so far. Empty once the connection has ended, however it ended."""
         while not self._data:
             if self._ended:
                 return b""
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     async def close(self, timeout_s: float) -> None:
-        """Send what is left and close; returns when the socket is closed, aborted after ``timeout_s``."""
+        """Sends the rest and closes. Aborts after ``timeout_s``. Returns when the socket is closed."""
         self._transport.close()
         try:
             async with asyncio.timeout(timeout_s):
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    # what the event loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -100,4 +100,4 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._ended = True
         self._news.set()
-        return True  # what is still to be said to a peer that only closed its side is said
+        return True  # a peer that closed only its own side still gets the rest

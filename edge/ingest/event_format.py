@@ -1,4 +1,4 @@
-"""Events of the ingest as records for machines and lines for people."""
+"""Formats events of the ingest: as records for machines, as lines for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ACTIONS = {
 
 
 def as_record(event: Event) -> dict[str, Any]:
-    """One flat JSON object an event, ``event`` first. Stream keys are never in it."""
+    """One flat JSON object for one event, with ``event`` first. It never contains a stream key."""
     name = type(event).__name__
     record: dict[str, Any] = {
         "event": "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_"),
@@ -69,7 +69,7 @@ def as_record(event: Event) -> dict[str, Any]:
 
 
 def as_text(event: Event) -> str | None:
-    """One line for people; None for what would only scroll by (PASS)."""
+    """One line for people. None for events that would only flood the screen (PASS)."""
     match event:
         case Admitted(publish=publish):
             return f"admitted  {publish.app}/{publish.name} by {publish.broadcaster}: {event.stream_id}"

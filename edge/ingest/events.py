@@ -1,4 +1,4 @@
-"""What the ingest tells its observer: one frozen record an event."""
+"""Events for the ingest's observer: one frozen record each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from edge.ingest.rtmp import PublishRequest
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A publish goes live; ``stream_id`` is empty where the gate was away and the settings allow."""
+    """A publish goes live. ``stream_id`` is empty if the gate was away and the settings allowed the
+    publish."""
 
     connection: str
     stream_id: str
@@ -23,7 +24,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A publish was refused; ``answer`` is the gate's, or None where it could not be asked."""
+    """A publish was refused. ``answer`` is the gate's answer, or None if the gate was away."""
 
     connection: str
     publish: PublishRequest
@@ -52,7 +53,7 @@ class TierChanged:
 
 @dataclass(frozen=True, slots=True)
 class GateDown:
-    """The gate cannot be asked, or does not watch this stream now; it is tried again."""
+    """The gate does not answer, or does not watch this stream now. The ingest retries."""
 
     connection: str
     stream_id: str
@@ -62,7 +63,7 @@ class GateDown:
 
 @dataclass(frozen=True, slots=True)
 class RelayDown:
-    """The relay's output failed; it is tried again."""
+    """The relay's output failed. The relay retries."""
 
     connection: str
     detail: str
@@ -71,7 +72,8 @@ class RelayDown:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The publisher's socket is closed; ``reason`` is ``publisher``, ``cut``, ``refused`` or an error's."""
+    """The publisher's socket is closed. ``reason`` is ``publisher``, ``cut``, ``refused`` or that of an
+    error."""
 
     connection: str
     stream_id: str
@@ -82,7 +84,8 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class CutConfirmed:
-    """The gate knows that the stream is cut; ``time_to_cut_ms`` is its measure, -1 when it had not cut."""
+    """The gate knows that the stream is cut. ``time_to_cut_ms`` is its measurement, -1 if the gate had not
+    cut."""
 
     connection: str
     stream_id: str

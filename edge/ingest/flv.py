@@ -1,8 +1,8 @@
-"""FLV video tags to access units, and messages to FLV tags.
+"""Parses FLV video tags into access units, and formats messages as FLV tags.
 
-Sources: Adobe, "Video File Format Specification" 10.1, annex E; Veovera, "Enhanced RTMP" v1 and v2.
-What the gate could not see is refused here, because it would reach viewers unwatched: other
-codecs, and a second video track hidden in the same message.
+Sources: Adobe, "Video File Format Specification" 10.1, annex E; Veovera, "Enhanced RTMP" v1 and v2. Refuses
+video that the gate could not see, because it would reach viewers unwatched: other codecs, and a second video
+track in the same message.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TagKind(Enum):
     FRAME = "frame"
     """``data`` is one access unit, in the framing that the configuration implies."""
     OTHER = "other"
-    """End of sequence, metadata, commands: nothing that is shown."""
+    """End of sequence, metadata or a command. Nothing is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class VideoTag:
 
 
 def parse_video(payload: bytes) -> VideoTag:
-    """One video message. Raises InvalidInput when truncated, UnsupportedCodec for what cannot be watched."""
+    """Parses one video message. Raises InvalidInput if truncated, UnsupportedCodec if the gate cannot watch
+    it."""
     if not payload:
         raise InvalidInput("flv.video", "is empty")
     head = payload[0]
@@ -80,7 +81,7 @@ def _enhanced(payload: bytes, packet_type: int, frame_type: int) -> VideoTag:
 
 
 def is_audio_config(payload: bytes) -> bool:
-    """Whether an audio message carries a decoder configuration rather than sound."""
+    """Whether an audio message carries a decoder configuration, not sound."""
     if len(payload) < 2:
         return False
     aac, enhanced = 10, 9
@@ -89,7 +90,7 @@ def is_audio_config(payload: bytes) -> bool:
 
 
 def flv_tag(message: Message, timestamp_ms: int) -> bytes:
-    """One FLV tag with its trailing size."""
+    """Formats a message as one FLV tag with its trailing size."""
     size = len(message.payload)
     stamp = timestamp_ms & 0xFFFFFFFF
     return (

@@ -19,12 +19,12 @@ WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
 _SERVER_KIND = "reference"
 _PING_MS = 10_000
-"""A gate that is silent for so long is asked for a sign of life. It wants five seconds between two pings."""
+"""Silence after which the client pings the gate. The gate requires five seconds between two pings."""
 _PING_TIMEOUT_MS = 5_000
 
 
 class GateClient:
-    """One channel to the gate; every call has a deadline."""
+    """One channel to the gate. Every unary call has a deadline."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self._timeout_s = settings.admit_timeout_s
@@ -32,7 +32,7 @@ class GateClient:
         self._gate = gate_pb2_grpc.GateStub(self._channel)
 
     async def admit(self, publish: PublishRequest, connection: str) -> gate_pb2.AdmitResponse:
-        """May this publish go live? Raises GateUnavailable when there is no answer in time."""
+        """Asks whether this publish may go live. Raises GateUnavailable without an answer in time."""
         request = gate_pb2.AdmitRequest(
             server=_SERVER_KIND,
             connection=connection,
@@ -48,18 +48,19 @@ class GateClient:
             raise GateUnavailable(f"Admit: {error.code().name}: {error.details()}") from error
 
     def watch(self) -> WatchCall:
-        """Open a Watch call; errors surface when it is read."""
+        """Opens a Watch call. Errors appear when the call is read."""
         call: WatchCall = self._gate.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
         return call
 
     async def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
-        """Report that the publisher's socket is closed; time-to-cut in ms, -1 when the gate had not cut."""
+        """Reports that the publisher's socket is closed. Returns the time-to-cut in ms, -1 if the gate had
+        not cut."""
         request = gate_pb2.ConfirmCutRequest(stream_id=stream_id, closed_wall_ms=closed_wall_ms)
         try:
             answer = await self._gate.ConfirmCut(request, timeout=self._timeout_s)
         except aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                return -1.0  # a gate that was restarted
+                return -1.0  # the gate was restarted
             raise GateUnavailable(f"ConfirmCut: {error.code().name}: {error.details()}") from error
         return float(answer.time_to_cut_ms)
 
@@ -68,10 +69,10 @@ class GateClient:
 
 
 class FinalStatus:
-    """The status that the gate closed a Watch call with; None while it is open.
+    """The status with which the gate closed a Watch call. None while the call is open.
 
-    grpc.aio overwrites a status that has arrived with INTERNAL when a write that was under way
-    then fails (grpc/grpc#36066), so it is taken down when it comes.
+    If a pending write fails afterwards, grpc.aio replaces the received status by INTERNAL (grpc/grpc#36066).
+    So this class saves the status as it arrives.
     """
 
     def __init__(self, call: WatchCall) -> None:
@@ -86,7 +87,7 @@ class FinalStatus:
 
 
 def _now(ready: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that has nothing to wait for."""
+    """The result of a coroutine that never suspends."""
     try:
         ready.send(None)
     except StopIteration as done:
@@ -120,16 +121,16 @@ def end_request(reason: str) -> gate_pb2.WatchRequest:
 
 
 def _channel(settings: IngestSettings) -> aio.Channel:
-    """Plain text to loopback and unix sockets, TLS to everything else."""
+    """Opens a channel: plain text to loopback and unix sockets, TLS to everything else."""
     options = [
         ("grpc.max_send_message_length", settings.max_message_bytes + 64 * 1024),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
-        # without them a cable that is cut is noticed when nothing more can be queued
+        # Without pings a cut cable shows only when nothing more can be queued.
         ("grpc.keepalive_time_ms", _PING_MS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
-        # a ping that measures the line is under way in most streams, and then stands for this one
+        # Most streams have a bandwidth probe ping in flight, which then stands in for this one.
         ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.http2.max_pings_without_data", 0),

@@ -1,4 +1,4 @@
-"""Which access units go to the gate: as dense as its tier asks, and always decodable. Pure."""
+"""Chooses the access units for the gate: as dense as its tier asks, and always decodable. Pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from edge.ingest.settings import ITEM_BYTES
 
 
 class GateFeed:
-    """Keeps the current GOP, so that a gate that turns alert, or comes back, gets all of it.
+    """Keeps the current GOP, so a gate that turns alert or comes back gets all of it.
 
-    Per GOP what has been offered to the gate is always a prefix, beginning with its keyframe. A
-    GOP of more than ``max_gop_bytes`` is not kept: what the gate then missed of it is counted in
-    ``skipped``, and it sees the stream again from the next keyframe.
+    The gate always has a prefix of each GOP, which begins with the keyframe. A GOP over ``max_gop_bytes`` is
+    not kept. ``skipped`` counts the units of it that the gate missed; the gate sees the stream again from
+    the next keyframe.
     """
 
     def __init__(self, max_gop_bytes: int) -> None:
@@ -31,7 +31,7 @@ class GateFeed:
         return self._tier
 
     def push(self, unit: AccessUnit) -> tuple[AccessUnit, ...]:
-        """What the gate should get now that ``unit`` has arrived."""
+        """Returns the units that the gate needs now that ``unit`` has arrived."""
         if unit.keyframe:
             self._gop, self._bytes, self._offered = [], 0, 0
             self._kept = self._following = True
@@ -39,7 +39,7 @@ class GateFeed:
             self.skipped += 1
             return ()
         if not self._kept:
-            # everything before this one was offered, or the gate no longer follows this GOP
+            # The gate has all units before this one, or it no longer follows this GOP.
             return self._beyond(unit)
         self._gop.append(unit)
         self._bytes += len(unit.data) + ITEM_BYTES
@@ -52,19 +52,19 @@ class GateFeed:
         return due
 
     def change(self, tier: Tier, needed_after_keyframe_ms: int) -> tuple[AccessUnit, ...]:
-        """The gate wants another density; what of the current GOP it should get now."""
+        """Sets the density that the gate asks for. Returns the units of the current GOP that it needs now."""
         self._tier, self._needed_ms = tier, needed_after_keyframe_ms
         return self._due()
 
     def restart(self) -> tuple[AccessUnit, ...]:
-        """A new Watch call knows nothing: what of the current GOP it should get now."""
+        """Starts over for a new Watch call. Returns the units of the current GOP that the gate needs now."""
         self._offered = 0
         if not self._kept:
             self._following = False
         return self._due()
 
     def forget(self) -> None:
-        """What comes next has another decoder configuration: nothing before it is of use."""
+        """Drops the current GOP: units under another decoder configuration follow."""
         self._gop, self._bytes, self._offered = [], 0, 0
         self._kept = self._following = False
 

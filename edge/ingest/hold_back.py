@@ -1,4 +1,4 @@
-"""Media waits here until the gate has judged it. Pure: no I/O, time as an argument."""
+"""Holds media back until the gate has judged it. Pure: no I/O, time as an argument."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class _Held(Generic[T]):
 
 
 class HoldBack(Generic[T]):
-    """A queue in decoding order that lets go only of what is at or behind the watermark.
+    """A queue in decoding order that releases only items at or before the watermark.
 
-    The head decides: what comes after a frame in decoding order never leaves before it. A watermark
-    clears what is held when it comes, never what comes after it: a publisher that repeats times that
-    were judged already gains nothing.
+    The head decides: no item leaves before an earlier one in decoding order. A watermark clears only items
+    that are held when it arrives, not later ones. So a publisher gains nothing by repeating times that were
+    judged already.
 
-    When the head has waited ``max_ms`` or more than ``max_bytes`` are held, the watermark has failed
-    its bound: ``ALLOW`` lets the oldest go and counts it in ``overruns``, ``DENY`` sets ``overrun``
-    and lets nothing go; the caller ends the stream.
+    When the head has waited ``max_ms``, or more than ``max_bytes`` are held, the watermark is too late.
+    Under ``ALLOW`` the oldest item leaves and ``overruns`` counts it. Under ``DENY`` nothing leaves and
+    ``overrun`` is set; the caller then ends the stream.
     """
 
     def __init__(self, max_ms: int, max_bytes: int, on_overrun: FailureMode) -> None:
@@ -39,7 +39,7 @@ class HoldBack(Generic[T]):
         self._held: deque[_Held[T]] = deque()
         self._bytes = 0
         self._clear = 0
-        """How many items at the head may leave."""
+        """Number of items at the head that may leave."""
         self._open = False
         self._cut = False
         self.overrun = False
@@ -53,25 +53,25 @@ class HoldBack(Generic[T]):
         return self._bytes
 
     def push(self, item: T, pts_ms: int, size: int, now_ms: float) -> None:
-        """Hold an item of media time ``pts_ms``; after a cut it is dropped."""
+        """Holds an item of media time ``pts_ms``. Drops it after a cut."""
         if self._cut:
             return
         self._held.append(_Held(item, pts_ms, size, now_ms))
         self._bytes += size
 
     def clear(self, cleared_pts_ms: int) -> None:
-        """The watermark has come to ``cleared_pts_ms``, milliseconds of media time."""
+        """Raises the watermark to ``cleared_pts_ms``, milliseconds of media time."""
         for held in islice(self._held, self._clear, None):
             if held.pts_ms > cleared_pts_ms:
                 break
             self._clear += 1
 
     def clear_all(self) -> None:
-        """The gate needs no more media: whatever is held or comes may go."""
+        """The gate needs no more media: all held and later items may leave."""
         self._open = True
 
     def release(self, now_ms: float) -> list[T]:
-        """Take out, in order, everything that may leave now."""
+        """Removes and returns, in order, everything that may leave now."""
         out: list[T] = []
         while self._held and not self._cut:
             head = self._held[0]
@@ -90,7 +90,7 @@ class HoldBack(Generic[T]):
         return out
 
     def cut(self) -> int:
-        """Drop everything that is held, and everything that still comes; how many items were dropped."""
+        """Drops everything held and everything that follows. Returns how many held items were dropped."""
         self._cut = True
         dropped = len(self._held)
         self._held.clear()

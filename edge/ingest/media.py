@@ -1,4 +1,4 @@
-"""A publisher's messages on their two ways: access units to the gate, everything to the relay."""
+"""Splits a publisher's messages: access units go to the gate, everything goes to the relay."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from edge.ingest.watch_client import WatchClient
 
 
 class MediaPath:
-    """Runs until the publisher stops.
+    """Carries the media of one publisher until it stops.
 
-    Nothing reaches the relay that the gate was not offered before: frames ahead of their decoder
-    configuration are dropped (``unconfigured_units``), other codecs end the stream with
-    UnsupportedCodec.
+    The relay gets nothing that the gate was not offered first. Frames before their decoder configuration are
+    dropped (``unconfigured_units``). Other codecs end the stream with UnsupportedCodec.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class MediaPath:
         self._pass_on(message, dts_ms, pts_ms, keyframe=tag.keyframe)
 
     def _metadata(self, message: Message) -> None:
-        # RTMP wraps what an FLV file carries as it is: @setDataFrame is for the server alone
+        # RTMP wraps the metadata of an FLV file. ``@setDataFrame`` is an instruction to the server only.
         prefix = b"\x02\x00\x0d@setDataFrame"
         payload = message.payload[1:] if message.type_id == MessageType.DATA_AMF3 else message.payload
         if not payload.startswith(prefix):
@@ -100,7 +99,7 @@ class MediaPath:
         self._pass_on_config(plain)
 
     def _pass_on_config(self, message: Message) -> None:
-        # its own timestamp is often 0 in the middle of a stream
+        # A configuration's own timestamp is often 0 in the middle of a stream.
         time_ms = max(self._last_dts_ms, 0)
         self._pass_on(message, time_ms, time_ms, config=True)
 

@@ -1,8 +1,8 @@
-"""A live publisher from a recorded FLV file: FFmpeg's RTMP client by way of PyAV.
+"""A live publisher that sends a recorded FLV file: FFmpeg's RTMP client through PyAV.
 
-``python -m edge.ingest.publisher FILE URL [MARK_MS …]`` publishes at the pace of a camera and
-prints a JSON line when it is live, when the frame of each mark leaves, and when it ends. A process
-of its own, because FFmpeg waits for the server with the interpreter's lock held.
+``python -m edge.ingest.publisher FILE URL [MARK_MS …]`` publishes at the pace of a camera. It prints a JSON
+line when it is live, when it sends the frame of each mark, and when it ends. It runs in its own process,
+because FFmpeg holds the GIL while it waits for the server.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import av
 
 
 class PublisherProcess:
-    """The publisher from the outside. Use as an async context manager: it is ended at the latest there.
+    """Starts and follows a publisher process. Use it as an async context manager; leaving kills the process.
 
-    ``url`` may carry ``?user=…&key=…``; ``marks_ms`` are media times whose leaving is of interest.
+    ``url`` may carry ``?user=…&key=…``. ``marks_ms`` are media times; the time of sending each is recorded.
     """
 
     def __init__(self, path: Path, url: str, marks_ms: Sequence[int] = ()) -> None:
         self._arguments = [str(path), url, *(str(mark) for mark in marks_ms)]
         self.live_wall_ms: int | None = None
-        """When the first frame had left."""
+        """When the first frame was sent."""
         self.mark_wall_ms: dict[int, int] = {}
-        """When the frame of each mark had left."""
+        """When the frame of each mark was sent."""
         self.ended_wall_ms: int | None = None
         self.sent = 0
         self.error = ""
-        """Why it ended early; empty when all was sent."""
+        """Why it ended early. Empty if everything was sent."""
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
@@ -54,7 +54,7 @@ class PublisherProcess:
         await self._reading
 
     async def wait(self) -> None:
-        """Until it has ended, however that is."""
+        """Waits until the process has ended, for whatever reason."""
         await self._process.wait()
         await self._reading
 
@@ -72,7 +72,7 @@ class PublisherProcess:
 
 
 def publish(path: Path, url: str, marks_ms: list[int]) -> int:
-    """Publish; 0 when all was sent, 1 when the server refused or closed the connection."""
+    """Publishes. Returns 0 if everything was sent, 1 if the server refused or closed the connection."""
     marks = sorted(marks_ms)
     sent = 0
     try:

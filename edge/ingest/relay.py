@@ -1,7 +1,7 @@
-"""What is passed on: to an FLV file or another RTMP server, directly or held back.
+"""Relays media to an FLV file or another RTMP server, directly or with hold-back.
 
-A relay that is slow or away never stalls the ingest: its queue is bounded, and beyond the bound
-media is dropped up to the next keyframe and counted.
+A slow or absent relay never stalls the ingest. Its queue is bounded; beyond the bound, media is dropped up
+to the next keyframe and counted.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from edge.ingest.rtmp_client import RtmpPublisher
 from edge.ingest.settings import ITEM_BYTES, IngestSettings
 
 _BATCH_BYTES = 64 * 1024
-"""Written at once; what waits behind it can still be dropped."""
+"""Size of one write. Media queued behind it can still be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelayedMessage:
-    """One message on its way to viewers. ``timestamp_ms`` is the ironed media time."""
+    """One message on its way to viewers. ``timestamp_ms`` is media time from ``Timeline``."""
 
     message: Message
     timestamp_ms: int
     config: bool
-    """A decoder configuration or metadata: whoever joins later needs it first."""
+    """A decoder configuration or metadata. A viewer who joins later needs it first."""
     keyframe: bool
 
     @property
     def size(self) -> int:
-        """Bytes that it takes while it waits."""
+        """Bytes of memory while it waits."""
         return len(self.message.payload) + ITEM_BYTES
 
 
 class Output(Protocol):
-    """Where a relay writes. Errors are OSError, GateError or TimeoutError."""
+    """The destination of a relay. Methods raise OSError, GateError or TimeoutError."""
 
     async def open(self) -> None: ...
     async def write(self, batch: list[RelayedMessage]) -> None: ...
@@ -52,7 +52,7 @@ class Output(Protocol):
 
 
 class FlvFile:
-    """An FLV file; opened again after a failure it is appended to under a new name."""
+    """An FLV file. Reopened after a failure, it continues in a new file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -109,7 +109,7 @@ class RtmpOutput:
 
 
 class Relay:
-    """One stream's way out. All but ``run`` return at once.
+    """The relay of one stream. All methods but ``run`` return at once.
 
     Counts ``relay_dropped``, ``relay_failures``, ``hold_back_overruns`` and ``hold_back_dropped``.
     """
@@ -143,11 +143,11 @@ class Relay:
 
     @property
     def overrun(self) -> bool:
-        """Hold-back has passed its bound and the settings say deny: the stream must end."""
+        """Whether hold-back exceeded its bound and the settings say deny. Then the stream must end."""
         return self._hold is not None and self._hold.overrun
 
     def offer(self, passed: RelayedMessage, pts_ms: int, now_ms: float) -> None:
-        """A message from the publisher, in its order."""
+        """Takes a message from the publisher, in order."""
         if self._hold is None:
             self._enqueue(passed)
             return
@@ -155,7 +155,7 @@ class Relay:
         self.release(now_ms)
 
     def clear(self, cleared_pts_ms: int, now_ms: float) -> None:
-        """The gate has raised the watermark."""
+        """The gate raised the watermark."""
         if self._hold is not None:
             self._hold.clear(cleared_pts_ms)
             self.release(now_ms)
@@ -167,7 +167,7 @@ class Relay:
             self.release(now_ms)
 
     def release(self, now_ms: float) -> None:
-        """Let go of what may leave; called again as time passes."""
+        """Releases everything that may leave. Call it again as time passes."""
         if self._hold is None:
             return
         before = self._hold.overruns
@@ -176,23 +176,23 @@ class Relay:
         self._counters["hold_back_overruns"] += self._hold.overruns - before
 
     def cut(self) -> None:
-        """Viewers get nothing more than what is being written: all that is held or queued is dropped."""
+        """Drops everything held or queued. Viewers get only what is being written now."""
         if self._hold is not None:
             self._counters["hold_back_dropped"] += self._hold.cut()
-            # what had been released was judged and passed, so the queue still goes out
+            # Released media was judged and passed, so the queue still goes out.
         else:
             self._drop_queue()
         self.end()
 
     def end(self) -> None:
-        """No more media: ``run`` writes what is queued and returns."""
+        """Ends the stream: ``run`` writes the queue and returns."""
         if self._hold is not None:
             self._counters["hold_back_dropped"] += self._hold.cut()
         self._ended = True
         self._work.set()
 
     async def run(self) -> None:
-        """Write until ``end``; failures of the output are counted and it is tried again."""
+        """Writes until ``end``. Counts failures of the output and retries."""
         try:
             while not (self._ended and not self._queue):
                 try:
@@ -254,14 +254,14 @@ class Relay:
             self._configs[passed.message.type_id] = passed
             self._has_video |= passed.message.type_id == MessageType.VIDEO
             if not self._open:
-                # written first when the output opens; what is queued belongs to the old one
+                # The output writes the configurations first when it opens. The queue belongs to the old one.
                 if known is not None and known.message.payload != passed.message.payload:
                     self._drop_queue()
                 return
         full = self._bytes + passed.size > self._max_bytes
         self._wants_keyframe |= full
         if full and passed.config:
-            # what comes after the gap needs them all again, and no more than them
+            # Media after the gap needs every configuration again, but only once.
             self._drop_queue()
             for config in self._configs.values():
                 self._append(replace(config, timestamp_ms=passed.timestamp_ms))
@@ -289,5 +289,5 @@ def open_output(template: str, publish: PublishRequest, stream_id: str) -> Outpu
 
 
 def _file_name(text: str) -> str:
-    """A publisher names its stream; it must not name a folder."""
+    """Turns a publisher's text into a safe file name: it may name its stream, but never a folder."""
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in text)[:100] or "_"

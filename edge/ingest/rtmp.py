@@ -1,7 +1,7 @@
 """One publisher's RTMP connection: handshake, commands, then media messages.
 
-Source: Adobe, "RTMP 1.0" (2012), sections 5.2 and 7; the Enhanced RTMP additions only concern what
-the messages carry, see ``flv.py``.
+Source: Adobe, "RTMP 1.0" (2012), sections 5.2 and 7. Enhanced RTMP changes only the content of the messages,
+see ``flv.py``.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ MAX_APP_CHARS = 128
 MAX_NAME_CHARS = 256
 MAX_QUERY_CHARS = 512
 MAX_OPENING_MESSAGES = 256
-"""Up to the publish command; encoders send about ten."""
+"""Limit before the publish command. Encoders send about ten."""
 _CLOSE_S = 0.25
 _WRITE_CHUNK = 4096
 _WINDOW_BYTES = 5_000_000
 _MAX_UNSENT_BYTES = 256 * 1024
 _TURN_MESSAGES = 64
-"""Between two turns of everybody else."""
+"""After this many messages the session yields to the rest of the event loop."""
 _MEDIA = (MessageType.VIDEO, MessageType.AUDIO, MessageType.DATA, MessageType.DATA_AMF3)
 
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """What a publisher asks for. ``broadcaster`` and ``stream_key`` are the URL's ``user`` and ``key``."""
+    """A publish request. ``broadcaster`` and ``stream_key`` come from the URL's ``user`` and ``key``."""
 
     app: str
     name: str
@@ -45,11 +45,10 @@ class PublishRequest:
 
 
 class RtmpSession:
-    """Server side of one connection. Use ``accept``, then ``start`` or ``refuse``, then ``media``.
+    """The server side of one connection. Call ``accept``, then ``start`` or ``refuse``, then ``media``.
 
-    Every wait has an end: ``handshake_timeout_s`` for everything up to the publish command,
-    ``idle_timeout_s`` between media messages. However many messages come, everybody else on the event loop
-    has a turn after each few of them.
+    Every wait has a limit: ``handshake_timeout_s`` up to the publish command, ``idle_timeout_s`` between
+    media messages. Even a flood of messages lets the rest of the event loop run after every few of them.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class RtmpSession:
         return self._wire.peer
 
     async def accept(self) -> PublishRequest | None:
-        """Handshake and commands up to ``publish``; None when the peer leaves before it.
+        """Reads handshake and commands up to ``publish``. Returns None if the peer leaves before that.
 
         Raises TimeoutError, InvalidInput or LimitExceeded.
         """
@@ -94,22 +93,22 @@ class RtmpSession:
         raise LimitExceeded("rtmp.opening", most, most + 1, "messages before publish")
 
     def start(self) -> None:
-        """Tell the publisher to go ahead."""
+        """Tells the publisher to go ahead."""
         self._status("status", "NetStream.Publish.Start", "publishing")
 
     async def refuse(self, code: str, description: str) -> None:
-        """Tell the publisher why not (``NetStream.Publish.BadName`` …) and close the connection."""
+        """Tells the publisher the reason (``NetStream.Publish.BadName`` …) and closes the connection."""
         self._status("error", code, description)
         await self.close()
 
     async def close(self) -> None:
-        """Close the socket; returns when it is closed, at most a quarter of a second later."""
+        """Closes the socket. Returns when it is closed, after at most a quarter of a second."""
         await self._wire.close(_CLOSE_S)
 
     async def media(self) -> AsyncIterator[Message]:
-        """Audio, video and data messages until the publisher stops.
+        """Yields audio, video and data messages until the publisher stops.
 
-        Raises TimeoutError when no media comes for ``idle_timeout_s``.
+        Raises TimeoutError if no media comes for ``idle_timeout_s``.
         """
         loop = asyncio.get_running_loop()
         last = loop.time()
@@ -127,7 +126,7 @@ class RtmpSession:
                     return
 
     async def _next(self) -> Message | None:
-        """The next message, answered where it is a ping; None at the end of the connection."""
+        """Reads the next message and answers pings. Returns None at the end of the connection."""
         self._until_turn -= 1
         if self._until_turn <= 0:
             self._until_turn = _TURN_MESSAGES
@@ -138,7 +137,7 @@ class RtmpSession:
                 return None
             self._received += len(data)
             due = self._received - self._acknowledged
-            # an acknowledgement that meets a closed connection costs what was not read yet
+            # An acknowledgement sent to a closed connection resets it and loses unread data.
             if due >= _WINDOW_BYTES or (due >= _WINDOW_BYTES // 2 and self._wire.idle):
                 self._acknowledged = self._received
                 self._control(MessageType.ACKNOWLEDGEMENT, struct.pack(">I", self._received & 0xFFFFFFFF))
@@ -148,7 +147,7 @@ class RtmpSession:
         return message
 
     async def _handshake(self) -> bool:
-        """Exchange the handshakes; False when the peer leaves before it is whole."""
+        """Exchanges the handshakes. Returns False if the peer leaves before the end."""
         data = bytearray()
         answered = False
         while len(data) < 1 + 2 * HANDSHAKE_BYTES:
@@ -212,10 +211,11 @@ class RtmpSession:
     def _send(self, message: Message, chunk_stream: int) -> None:
         if self._wire.closing:
             return
-        # the server's own SET_CHUNK_SIZE counts from the message after it, and these are shorter anyway
+        # The server's own SET_CHUNK_SIZE applies from the next message on. Earlier messages are shorter
+        # anyway.
         self._wire.write(encode_message(message, chunk_stream, _WRITE_CHUNK if self._app else 128))
         if self._wire.unsent_bytes > _MAX_UNSENT_BYTES:
-            self._wire.abort()  # a peer that never reads
+            self._wire.abort()  # the peer never reads
 
 
 def _arguments(message: Message) -> list[amf.AmfValue]:
@@ -232,7 +232,7 @@ def _text(value: amf.AmfValue, name: str, limit: int) -> str:
 
 
 def _request(app: str, name: str, address: str) -> PublishRequest:
-    """Split the queries off; a publisher can repeat a key, so the first one counts."""
+    """Splits off the queries. If a publisher repeats a key, the first one counts."""
     app, _, app_query = app.partition("?")
     name, _, query = _text(name, "rtmp.name", MAX_NAME_CHARS + MAX_QUERY_CHARS).partition("?")
     app = _text(app.strip("/"), "rtmp.app", MAX_APP_CHARS)

@@ -1,4 +1,4 @@
-"""Publishing to another RTMP server, message by message, without touching the media."""
+"""Publishes to another RTMP server, message by message, without touching the media."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK_STREAMS = {MessageType.AUDIO: 4, MessageType.VIDEO: 6}
 
 
 class RtmpPublisher:
-    """A publish connection to ``rtmp://`` or ``rtmps://``; every wait ends after ``timeout_s``."""
+    """A publish connection to ``rtmp://`` or ``rtmps://``. Every wait ends after ``timeout_s``."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_s: float) -> None:
         self._reader = reader
@@ -34,7 +34,7 @@ class RtmpPublisher:
 
     @classmethod
     async def connect(cls, url: str, timeout_s: float = 5.0) -> Self:
-        """Connect and publish. Raises OSError, TimeoutError, InvalidInput or PublishRejected."""
+        """Connects and publishes. Raises OSError, TimeoutError, InvalidInput or PublishRejected."""
         parts = urlsplit(url)
         app, _, name = parts.path.lstrip("/").partition("/")
         if parts.scheme not in ("rtmp", "rtmps") or not parts.hostname or not app or not name:
@@ -56,7 +56,7 @@ class RtmpPublisher:
         return publisher
 
     async def send(self, message: Message, timestamp_ms: int) -> None:
-        """Send one media message. Raises OSError or TimeoutError when the server does not take it."""
+        """Sends one media message. Raises OSError or TimeoutError if the server does not take it."""
         if self._listener is None or self._listener.done():
             raise ConnectionResetError("the relay's server closed the connection")
         if message.type_id == MessageType.DATA:
@@ -67,7 +67,7 @@ class RtmpPublisher:
             await self._writer.drain()
 
     async def wait_closed(self) -> None:
-        """Until the server closes the connection."""
+        """Waits until the server closes the connection."""
         if self._listener is not None:
             await asyncio.wait({self._listener})
 
@@ -114,7 +114,8 @@ class RtmpPublisher:
             raise PublishRejected(f"relay: {information}")
 
     async def _answer(self, name: str, transaction: float | None = None) -> list[amf.AmfValue]:
-        """The next command of that name; releaseStream and FCPublish may fail, they are a courtesy."""
+        """Reads up to the next command of that name. Ignores failures of the optional releaseStream and
+        FCPublish."""
         while True:
             while (message := self._chunks.read()) is not None:
                 if message.type_id != MessageType.COMMAND:
@@ -132,7 +133,7 @@ class RtmpPublisher:
             self._chunks.feed(data)
 
     async def _listen(self) -> None:
-        """Acknowledgements and the like are not needed, but must be taken; ends with the connection."""
+        """Reads and discards acknowledgements and the like until the connection ends."""
         while True:
             try:
                 data = await self._reader.read(65536)

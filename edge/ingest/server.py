@@ -1,8 +1,8 @@
 """The reference ingest: accepts publishers, asks the gate about each, and obeys it.
 
-A publisher's way: RTMP up to ``publish``, then Admit; refused, or media goes to the gate (Watch)
-and to the relay side by side, until the publisher leaves or the gate cuts. After a cut the socket
-is closed first, then ConfirmCut tells the gate so.
+A publisher sends RTMP up to ``publish``; then the ingest calls Admit. The gate refuses, or media goes to the
+gate (Watch) and to the relay side by side. That lasts until the publisher leaves or the gate cuts. After a
+cut the ingest first closes the socket, then calls ConfirmCut.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ log = structlog.get_logger(__name__)
 
 
 class ReferenceIngest:
-    """An RTMP server for many publishers. ``counters`` says what happened how often.
+    """An RTMP server for many publishers. ``counters`` counts what happens, by name.
 
-    ``observer`` is called on the event loop with one record an event (``edge.ingest.events``).
+    ``observer`` gets one record for each event (``edge.ingest.events``). It is called on the event loop.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ReferenceIngest:
         self.gate: GateClient
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Starts to listen. Raises OSError if the port is taken."""
         self.gate = GateClient(self.settings)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
@@ -74,12 +74,12 @@ class ReferenceIngest:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port on which it listens."""
         assert self._server is not None, "start first"
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Close every publisher and return when all is closed."""
+        """Closes every publisher. Returns when all are closed."""
         if self._server is None:
             return
         self._server.close()
@@ -87,7 +87,7 @@ class ReferenceIngest:
         await self.gate.close()
 
     def tell(self, event: Event) -> None:
-        """Pass an event to the observer; one that fails must not end a stream."""
+        """Passes an event to the observer. An error of the observer must not end a stream."""
         if self._observer is not None:
             try:
                 self._observer(event)
@@ -141,7 +141,7 @@ class _Connection:
             self._ingest.tell(Closed(self._id, self._stream_id, reason, detail, closed_ms))
 
     async def _publish(self, publish: PublishRequest) -> tuple[str, str]:
-        """Admission, then the stream; why it closed, and the details."""
+        """Asks for admission, then runs the stream. Returns the reason for closing, and details."""
         try:
             answer = await self._ingest.gate.admit(publish, self._id)
         except GateUnavailable as error:
@@ -209,7 +209,7 @@ class _Connection:
                 relay.release(self._ingest.clock.monotonic_ms())
                 if relay.overrun:
                     raise GateUnavailable("hold-back: the gate has not judged the stream in time")
-        # the publisher is gone; what it sent last may still be judged, and may still be a violation
+        # The publisher is gone. Its last media may still be judged, and may still be a violation.
         error = receiving.exception()
         await self._close(str(error) if isinstance(error, GateError) else None)
         if watcher.configured and not watching.done():
@@ -228,7 +228,7 @@ class _Connection:
     async def _close_publisher(
         self, ending: Ending, watcher: WatchClient, relay: Relay | None
     ) -> tuple[str, str]:
-        """The gate says no: first the viewers, then the publisher, then the proof."""
+        """The gate said no: stops the relay, then closes the publisher, then confirms the cut."""
         if relay is not None:
             relay.cut()
         await self._close(watcher.detail or ending.value)
@@ -237,7 +237,8 @@ class _Connection:
         return ending.value, watcher.detail
 
     async def _close(self, error: str | None = None, code: str = _FAILED) -> int:
-        """Close the socket once, with an RTMP error where there is one; when it was closed, wall ms."""
+        """Closes the socket once, with an RTMP error if one is given. Returns the wall time of closing in
+        ms."""
         if self._closed_ms is None:
             if error is None:
                 await self._session.close()
@@ -247,7 +248,7 @@ class _Connection:
         return self._closed_ms
 
     async def _confirm(self, watcher: WatchClient) -> None:
-        """Tell the gate that the socket is closed, until it has heard."""
+        """Tells the gate that the socket is closed, and retries until the gate answers."""
         stream_id, closed_wall_ms = self._stream_id, await self._close()
         if stream_id:
             for pause_s in (*_CONFIRM_PAUSES_S, None):
@@ -298,5 +299,5 @@ class _Connection:
 
 
 def _notice(message: gate_pb2.Message) -> str:
-    """Both languages in the one description that RTMP has."""
+    """Joins both languages, because RTMP has one description only."""
     return " | ".join(text for text in (message.en, message.ar) if text) or "refused"

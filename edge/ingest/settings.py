@@ -13,11 +13,11 @@ from edge.policy import FailureMode
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 MIB = 1024 * 1024
 ITEM_BYTES = 256
-"""What a message takes in memory beside its media; counted, so that many small ones are bounded as well."""
+"""Memory that a message takes beside its media. It is counted, so many small messages are bounded too."""
 
 
 class IngestSettings(BaseModel):
-    """Where to listen, which gate to ask, what to do without it, and where the media goes."""
+    """Where to listen, which gate to ask, what to do without it, and where to relay media."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,7 +78,7 @@ class IngestSettings(BaseModel):
 
 
 def ingest_settings(**values: object) -> IngestSettings:
-    """Validated settings. Raises ConfigError with the first wrong field and its limit."""
+    """Validates settings. Raises ConfigError, which names the first wrong field and its limit."""
     try:
         return IngestSettings.model_validate(values)
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""Recorded footage put together into one programme that a live camera could have sent.
+"""Joins recorded footage into one programme, as a live camera could have sent it.
 
-For the demo, benchmarks and tests: parts of different sizes and rates become one FLV file of one
-size and rate, with a keyframe every two seconds.
+For the demo, benchmarks and tests: parts of different sizes and rates become one FLV file of one size and
+rate, with a keyframe every two seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WIDTH, HEIGHT, RATE = 640, 360, 25
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a recorded file, played again until ``duration_ms`` is filled."""
+    """A section of a recorded file, repeated until ``duration_ms`` is filled."""
 
     path: Path
     duration_ms: int
@@ -32,10 +32,10 @@ class Part:
 def write_programme(
     parts: Sequence[Part], out: Path, *, keyframe_s: float = 2.0, keyframe_at_parts: bool = True
 ) -> tuple[int, ...]:
-    """Encode the parts one after another to an FLV file; where each part begins, milliseconds.
+    """Encodes the parts one after another to an FLV file. Returns the start of each part in milliseconds.
 
-    Without ``keyframe_at_parts`` keyframes come every ``keyframe_s`` alone, whatever is in the picture.
-    Raises BrokenMedia for a part without a frame that decodes, with its path.
+    Without ``keyframe_at_parts`` keyframes come every ``keyframe_s`` only, whatever the picture shows.
+    Raises BrokenMedia with the path of a part without a decodable frame.
     """
     starts: list[int] = []
     index = 0
@@ -57,7 +57,7 @@ def write_programme(
 
 
 def _frames(part: Part) -> Iterator[av.VideoFrame]:
-    """Frames of a part at the programme's rate, nearest in time, stretched to its size."""
+    """Frames of a part at the programme's rate, nearest in time, scaled to its size."""
     wanted = round(part.duration_ms * RATE / 1000)
     reformatter = VideoReformatter()
     made = 0

@@ -1,4 +1,4 @@
-"""The publisher's 32-bit timestamps as media time that only goes forward."""
+"""Turns a publisher's 32-bit timestamps into media time that only moves forward."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ MAX_REORDER_MS = 1_000
 
 
 class Timeline:
-    """Unwraps timestamps and irons out jumps.
+    """Unwraps timestamps and removes jumps.
 
-    Media is released to viewers by its time, so time that a publisher turns back would pass media
-    off as judged already. A step back, or a jump over 10 s, continues right behind what came before.
+    Hold-back releases media by its time. A publisher that sets its time back could pass new media off as
+    judged already. So after a step back, or a jump over 10 s, time continues right after the previous
+    message.
     """
 
     def __init__(self) -> None:
@@ -20,9 +21,10 @@ class Timeline:
         self.jumps = 0
 
     def media_ms(self, raw: int, tolerance_ms: int = 500) -> int:
-        """Media time of a raw 32-bit timestamp; audio and video may interleave by ``tolerance_ms``.
+        """Media time of a raw 32-bit timestamp. Audio and video may interleave by ``tolerance_ms``.
 
-        Never before the newest time returned, less the tolerance; the first one counts as it is.
+        Never earlier than the newest time returned less the tolerance. The first timestamp is taken as it
+        is.
         """
         if not self._started:
             self._started, self._last_raw, self._last = True, raw, raw
@@ -40,5 +42,5 @@ class Timeline:
 
 
 def presentation_ms(decoding_ms: int, composition_ms: int) -> int:
-    """Presentation time; a composition time beyond any real reordering is a lie and is bounded."""
+    """Presentation time in ms. Bounds the composition time: real reordering never exceeds a second."""
     return decoding_ms + min(max(composition_ms, 0), MAX_REORDER_MS)

@@ -1,4 +1,4 @@
-"""One stream under the gate's eyes: a Watch call, kept up for as long as the publisher is there."""
+"""Keeps one stream watched by the gate: a Watch call, reopened while the publisher is there."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ _MOST_SOUND = 8
 
 
 class Ending(Enum):
-    """Why watching ended before the publisher did. All but NO_MORE_NEEDED close the publisher."""
+    """Why watching ended. All but NO_MORE_NEEDED close the publisher."""
 
     CUT = "cut"
     NO_MORE_NEEDED = "no_more_needed"
     REFUSED = "refused"
     """The gate came back and does not admit this publish."""
     UNWATCHABLE = "unwatchable"
-    """The gate cannot decode it, so nobody may see it."""
+    """The gate cannot decode the stream, so nobody may see it."""
     GATE_LOST = "gate_lost"
     """The gate is away, and the settings say deny or the publisher has left meanwhile."""
     FINISHED = "finished"
-    """The publisher ended the stream, and the gate has closed the call as well."""
+    """The publisher ended the stream, and the gate closed the call too."""
 
 
 class WatchClient:
-    """Pushes access units as the gate's tier asks, and brings its answers back.
+    """Pushes access units as the gate's tier asks, and returns the gate's answers.
 
-    ``run`` is a task of its own; ``configure``, ``push`` and ``finish`` come from the publisher's
-    side. While the gate is away media is not queued: the current GOP is kept and pushed when it is
-    back, what is missed is counted in ``counters["unwatched_units"]``.
+    ``run`` is a task of its own. The publisher's side calls ``configure``, ``push`` and ``finish``. While
+    the gate is away, media is not queued. The client keeps the current GOP and pushes it when the gate is
+    back. ``counters["unwatched_units"]`` counts the units that the gate missed.
     """
 
     def __init__(
@@ -109,11 +109,11 @@ class WatchClient:
 
     @property
     def configured(self) -> bool:
-        """Whether any video has come that can be watched."""
+        """Whether video that the gate can watch has arrived."""
         return self._configured.is_set()
 
     def configure(self, codec: Codec, extradata: bytes) -> None:
-        """The stream's decoder configuration; another one in mid-stream opens a new Watch call."""
+        """Sets the stream's decoder configuration. A new one in mid-stream opens a new Watch call."""
         if self._configured.is_set() and (codec, extradata) == (self._codec, self._extradata):
             return
         self._codec, self._extradata = codec, extradata
@@ -125,7 +125,7 @@ class WatchClient:
         self._configured.set()
 
     async def push(self, unit: AccessUnit) -> None:
-        """Show one access unit to the gate; waits while the gate is slow, up to ``gate_stall_s``."""
+        """Shows one access unit to the gate. Waits up to ``gate_stall_s`` while the gate is slow."""
         if self._over:
             return
         due = self._feed.push(unit)
@@ -134,24 +134,24 @@ class WatchClient:
         elif self._away:
             self._counters["unwatched_units"] += 1
         else:
-            # the call is being opened: a publisher in a hurry must not get ahead of it
+            # The call is being opened. A fast publisher must not get ahead of it.
             await self._wait_for_call()
         if self._outbox_bytes > self._settings.max_pending_bytes:
             await self._wait_for_space()
 
     def push_audio(self, audio: Audio) -> None:
-        """Show some sound to the gate while it wants any; never waits, and what is too much is left out."""
+        """Shows audio to the gate while the gate wants any. Never waits; drops audio beyond a small queue."""
         if self._audio_wanted and self._connected.is_set() and len(self._sound) < _MOST_SOUND:
             self._sound.append(audio)
             self._work.set()
 
     def finish(self, reason: str) -> None:
-        """The publisher is gone: what is queued still goes out, then ``end``. ``run`` then returns."""
+        """The publisher is gone: sends the queue, then ``end``. ``run`` then returns."""
         self._finish_reason = reason
         self._work.set()
 
     async def run(self) -> Ending:
-        """Keep the stream watched until something ends it. Cancel it to give up at once."""
+        """Keeps the stream watched until something ends it. Cancel it to give up at once."""
         try:
             return await self._run()
         finally:
@@ -160,7 +160,7 @@ class WatchClient:
             self._space.set()
 
     async def farewell(self, reason: str) -> None:
-        """End a call that has served its purpose, after a CUT or when the stream is given up."""
+        """Ends the call after a CUT, or when the stream is given up."""
         call = self._call
         if call is None or call.done():
             return
@@ -200,7 +200,7 @@ class WatchClient:
         return answer.allowed
 
     async def _watch(self) -> Ending | None:
-        """One Watch call from open to close; None when the stream must be opened anew."""
+        """Runs one Watch call from open to close. Returns None if the stream must be opened anew."""
         self._reopen, self._stalled = False, ""
         call = self._call = self._gate.watch()
         status = FinalStatus(call)
@@ -217,7 +217,7 @@ class WatchClient:
                     return Ending.CUT
             return self._clean_close()
         except asyncio.CancelledError:
-            # reading a call that this side cancelled looks like a cancelled task
+            # A call that this side cancelled raises CancelledError, just like a cancelled task.
             task = asyncio.current_task()
             if not self._stalled or (task is not None and task.cancelling()):
                 raise
@@ -248,7 +248,7 @@ class WatchClient:
         return Ending.NO_MORE_NEEDED if self._finish_reason is None else Ending.FINISHED
 
     async def _send(self, call: WatchCall) -> None:
-        # a failed write surfaces where the call is read
+        # A failed write also shows where the call is read.
         with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):
             await call.write(open_request(self.stream_id, self._codec, self._extradata))
             if not await self._opens():
@@ -275,7 +275,7 @@ class WatchClient:
                 await self._work.wait()
 
     async def _opens(self) -> bool:
-        """Wait for the gate's first answer; a call that it leaves open without one is given up."""
+        """Waits for the gate's first answer. Gives up a call that the gate leaves open without one."""
         try:
             async with asyncio.timeout(self._settings.watch_open_timeout_s):
                 await self._opened.wait()
