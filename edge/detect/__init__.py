@@ -1,4 +1,4 @@
-"""The violence detector: from decoded frames to calibrated window signals."""
+"""The violence detector: turns decoded frames into calibrated window signals."""
 
 from edge.detect.detector import Detector, default_model_directory
 from edge.detect.manifest import ModelManifest, Thresholds, read_manifest

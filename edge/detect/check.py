@@ -1,4 +1,4 @@
-"""Does a model keep its contract, and the budget, on this machine?"""
+"""Checks that a model keeps its contract and its time budget on this machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ ROUNDS = 60
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """A model that was loaded, verified and timed; times are milliseconds of one core of this machine, so
-    that other load counts little."""
+    """The result for a model that was loaded, verified and timed.
+
+    Times are milliseconds of CPU time of one core on this machine, so other load counts little.
+    """
 
     name: str
     version: str
@@ -32,19 +34,19 @@ class ModelCheck:
     input_size: tuple[int, int]
     delta_ms: int
     sample_ms_p50: float
-    """Three 720p frames scaled, the graph run, the window judged."""
+    """Time for scaling three 720p frames, running the graph and judging the window."""
     sample_ms_p95: float
     infer_ms_p50: float
     precise_kernels: bool
-    """Whether the usual 8-bit kernels score differently on this processor, so that dearer ones are used."""
+    """Whether slower, precise kernels are used, because the usual 8-bit ones score differently here."""
     recorded_missed_by: float | None
-    """The largest distance from a recorded score, as a probability. None where the manifest records none."""
+    """Largest distance from a recorded score, as a probability. None where the manifest records none."""
     budget_ms: float
     within_budget: bool
 
 
 def check_model(directory: Path, budget_ms: float) -> ModelCheck:
-    """Loads, verifies and times a model directory. Raises ModelError where the contract is not kept."""
+    """Loads, verifies and times a model directory. Raises ModelError where the model breaks its contract."""
     detector = Detector.load(directory)
     frames = _frames()
     window = detector.new_window()

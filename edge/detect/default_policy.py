@@ -11,7 +11,7 @@ _RELEASE_OF_RAISE = 0.75
 
 
 def default_policy(model_dir: Path) -> Policy:
-    """Defaults, with the thresholds that the model's manifest was calibrated for."""
+    """Returns the default policy with the thresholds from the model's manifest."""
     manifest, _, _ = read_manifest(model_dir)
     return Policy(
         categories={

@@ -1,4 +1,4 @@
-"""The detector: one ONNX session on one thread, fed with luma planes."""
+"""The detector: runs one ONNX session on one thread and feeds it with luma planes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Detector:
-    """A model that keeps the manifest's contract. One instance a worker thread."""
+    """A loaded model that keeps its manifest's contract. Each worker thread has its own instance."""
 
     def __init__(self, manifest: ModelManifest, digest: str, session: ort.InferenceSession) -> None:
         self.manifest = manifest
@@ -37,11 +37,11 @@ class Detector:
 
     @classmethod
     def load(cls, directory: Path) -> Detector:
-        """Reads ``directory/manifest.json`` and the ONNX file it names, and runs it on drawn samples.
+        """Reads ``directory/manifest.json`` and its ONNX file, and runs the model on drawn samples.
 
-        Takes the usual kernels where they give the same numbers as the precise ones, as they cost less.
-        Raises ModelError where digest, names, shapes or dtypes are not what the manifest says, the graph
-        gives numbers that are not finite, or a recorded score is missed by more than 0.01.
+        The usual kernels are faster. They are used where they give the same numbers as the precise ones.
+        Raises ModelError where digest, names, shapes or dtypes differ from the manifest, outputs are not
+        finite, or a score is more than 0.01 away from the recorded one.
         """
         manifest, digest, model = read_manifest(directory)
         path = directory / manifest.model.file
@@ -57,15 +57,16 @@ class Detector:
 
     @property
     def precise(self) -> bool:
-        """Whether it runs on precise kernels, because the usual ones score differently on this processor."""
+        """Whether it uses precise kernels, because the usual ones score differently on this processor."""
         return bool(self._session.get_session_options().get_session_config_entry(PRECISE) == "1")
 
     def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Luma of a decoder's frame scaled to the input, uint8 ``(H, W)``."""
+        """Returns a decoded frame's luma, scaled to the input size, uint8 ``(H, W)``."""
         return self._scaler.plane(frame)
 
     def infer(self, planes: NDArray[np.uint8]) -> SampleScore:
-        """Judges one sample: uint8 ``(3, H, W)``, the planes at t-δ, t and t+δ."""
+        """Scores one sample: uint8 ``(3, H, W)``, the planes at t-δ, t and t+δ. Raises InvalidInput for
+        others."""
         if planes.shape != (3, *self.input_size) or planes.dtype != np.uint8:
             raise InvalidInput(
                 "planes", f"{planes.dtype} {planes.shape} given, uint8 {(3, *self.input_size)} wanted"
@@ -78,7 +79,8 @@ class Detector:
         return SampleScore(embedding[0], logits[0], np.array(scores, dtype=np.float32))
 
     def look(self, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the graph sees of a sample: the planes, or the crop of the manifest's ``focus``."""
+        """Returns the graph's input for a sample: the planes, or the crop that ``focus`` in the manifest
+        asks for."""
         side = self.manifest.input.focus
         if side is None:
             return planes
@@ -89,7 +91,7 @@ class Detector:
         return focus(steady(pictures) if self.manifest.input.steady else pictures, side)
 
     def shares_planes(self, other: object) -> bool:
-        """Whether planes made by the other serve this one, too."""
+        """Whether this detector can use the planes of the other one."""
         if not isinstance(other, Detector):
             return False
         mine, its = self.manifest.input, other.manifest.input
@@ -101,7 +103,7 @@ class Detector:
         )
 
     def new_window(self) -> DetectWindow:
-        """Window state for one stream."""
+        """Returns a new window for one stream."""
         return DetectWindow(self.manifest)
 
     def _run(self, seen: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -136,7 +138,7 @@ class Detector:
 
 
 def default_model_directory() -> Path:
-    """The shipped model: package data of an installed wheel, ``models/`` in a source tree."""
+    """Returns the folder of the shipped model: package data in a wheel, ``models/`` in a source tree."""
     packaged = Path(__file__).with_name("_models")
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "models"
 

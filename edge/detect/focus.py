@@ -1,7 +1,7 @@
-"""Where to look: the part of the picture in which most moves.
+"""Crops the picture to the part with the most motion.
 
-A fight in a wide shot is a few pixels of the whole frame. The network sees a crop at a resolution
-that shows people, placed where the motion of the three planes is densest.
+In a wide shot a fight is only a few pixels of the whole frame. So the network sees a crop at a resolution
+that shows people. The crop lies where the motion of the three planes is densest.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 8
-"""Motion is summed over blocks of this many pixels; crops start at their edges."""
+"""Side in pixels of the blocks over which motion is summed. Crops start at block edges."""
 NOISE = 1.0
-"""Grey levels of mean change over the picture's median that count as nothing: compression, grain."""
+"""Mean change, in grey levels above the picture's median, that counts as none: compression and grain."""
 CAP = 30.0
-"""Grey levels of mean change beyond which a block counts no more: one flash is not a crowd."""
+"""Mean change in grey levels at which a block's motion is capped. One flash must not outweigh a crowd."""
 
 
 def focus(pictures: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The ``(3, size, size)`` crop of uint8 pictures ``(3, h, w)`` whose motion is densest.
+    """Returns the crop ``(3, size, size)`` of uint8 pictures ``(3, h, w)`` with the densest motion.
 
-    A picture smaller than the crop is padded at its end with zeros, which are still. Without any
-    motion the crop is the centre.
+    A picture smaller than the crop is padded at its end with zeros, which do not move. Without any motion
+    the crop is the centre.
     """
     _, height, width = pictures.shape
     if height < size or width < size:
@@ -33,8 +33,10 @@ def focus(pictures: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def motion_map(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean absolute change a block, float32 ``(h // 8, w // 8)``, over the median block's: a moving
-    camera changes every block, and only what moves against it remains."""
+    """Returns each block's mean absolute change minus the median of all blocks, float32 ``(h // 8, w // 8)``.
+
+    A moving camera changes every block. Subtracting the median leaves only the motion against it.
+    """
     before, now, after = pictures
     change = _distance(before, now) + _distance(before, after) + _distance(now, after)
     rows, columns = change.shape[0] // BLOCK, change.shape[1] // BLOCK
@@ -47,7 +49,8 @@ def motion_map(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def densest(motion: NDArray[np.float32], side: int) -> tuple[int, int]:
-    """Row and column of the ``side`` × ``side`` square with the greatest sum; the centre where all is 0."""
+    """Returns row and column of the ``side`` × ``side`` square with the largest sum. The centre if all is
+    0."""
     rows, columns = max(motion.shape[0] - side, 0), max(motion.shape[1] - side, 0)
     if not motion.any():
         return rows // 2, columns // 2

@@ -1,10 +1,10 @@
 """``manifest.json``: the contract between the gate and any model that it loads.
 
-A model is one ONNX file that takes uint8 luma ``(1, 3, H, W)`` (planes of the frames at t-δ, t and
-t+δ, or the crop of them in which most moves) and gives a float32 embedding ``(1, D)`` and float32 logits
-``(1, C)``, one a category. Differencing and normalisation live in the graph. How the embeddings of a
-window become one probability a category is written down here as plain numbers, so that a model brings
-its own window head without code.
+A model is one ONNX file. It takes uint8 luma ``(1, 3, H, W)``: planes of the frames at t-δ, t and t+δ, or
+their crop with the most motion. It returns a float32 embedding ``(1, D)`` and float32 logits ``(1, C)``,
+one per category. Differencing and normalisation are part of the graph. The manifest also says, in plain
+numbers, how a window's embeddings become one probability per category. So a model brings its own window
+head without code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _ManifestPart(BaseModel):
 
 
 class ModelFile(_ManifestPart):
-    """The ONNX file beside the manifest."""
+    """The ONNX file next to the manifest."""
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -42,11 +42,11 @@ class ModelFile(_ManifestPart):
 
 
 class InputSpec(_ManifestPart):
-    """What the graph takes: uint8 luma, full range.
+    """The graph's input: uint8 luma, full range.
 
-    A frame is scaled to a plane of ``height`` × ``width``: filling it, or with ``short_side`` keeping its
-    aspect. With ``steady`` the camera's own motion is taken out of the three planes. With ``focus`` the
-    graph gets the ``focus`` × ``focus`` crop of them in which most moves, else the planes as they are.
+    A frame is scaled to a plane of ``height`` × ``width``. It fills the plane, or keeps its aspect with
+    ``short_side``. ``steady`` removes the camera's motion from the three planes. ``focus`` crops them to
+    the ``focus`` × ``focus`` part with the most motion. Otherwise the graph gets the planes unchanged.
     """
 
     name: str = Field(min_length=1, max_length=128)
@@ -80,7 +80,7 @@ class InputSpec(_ManifestPart):
 
 
 class OutputSpec(_ManifestPart):
-    """Names of the graph's outputs, and the width of the embedding."""
+    """Names of the graph's outputs, and the size of the embedding."""
 
     embedding: str = Field(min_length=1, max_length=128)
     embedding_size: int = Field(ge=1, le=4096)
@@ -88,20 +88,22 @@ class OutputSpec(_ManifestPart):
 
 
 class Calibration(_ManifestPart):
-    """Platt scaling: probability = sigmoid(slope * logit + offset). A slope keeps the order of scores."""
+    """Platt scaling: probability = sigmoid(slope * logit + offset). It keeps the order of scores."""
 
     slope: float = Field(gt=0.0, le=1000.0, allow_inf_nan=False)
     offset: Finite
 
     def probability(self, logit: float) -> float:
-        """Calibrated probability of a raw logit, 0 to 1."""
+        """Returns the calibrated probability of a raw logit, 0 to 1."""
         x = min(max(self.slope * logit + self.offset, -60.0), 60.0)
         return 1.0 / (1.0 + math.exp(-x))
 
 
 class TierCalibration(_ManifestPart):
-    """Sparse and dense windows hold different evidence: each tier has its own calibration. ``calm`` is for
-    mean sample logits, ``alert`` for window logits."""
+    """The calibration of each tier. Sparse and dense windows hold different evidence.
+
+    ``calm`` is for mean sample logits, ``alert`` for window logits.
+    """
 
     calm: Calibration
     alert: Calibration
@@ -111,9 +113,12 @@ class TierCalibration(_ManifestPart):
 
 
 class WindowHead(_ManifestPart):
-    """Alert-tier window logit = bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean ·
-    mean(z) over the embeddings e and logits z of its samples; one sample has no change. A window of
-    the calm tier has the mean of z."""
+    """Weights of the window logit in the alert tier.
+
+    The logit is bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean · mean(z), over the
+    embeddings e and logits z of the window's samples. A single sample has no change. In the calm tier the
+    window logit is mean(z).
+    """
 
     mean: tuple[Finite, ...] = ()
     change: tuple[Finite, ...] = ()
@@ -122,8 +127,11 @@ class WindowHead(_ManifestPart):
 
 
 class Thresholds(_ManifestPart):
-    """Defaults for policies. ``raise_tier``: a window at or over it asks for the alert tier; ``flag``: a
-    person should look; ``cut``: violation, where it persists."""
+    """Default thresholds for policies.
+
+    A window at or over ``raise_tier`` asks for the alert tier. ``flag`` asks for a review. ``cut`` means a
+    violation, if it persists.
+    """
 
     raise_tier: Probability
     flag: Probability
@@ -137,7 +145,7 @@ class Thresholds(_ManifestPart):
 
 
 class Category(_ManifestPart):
-    """One thing that the model sees; its place in the list is its column in the logits."""
+    """One category of the model. Its index in the list is its column in the logits."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     sample: Calibration
@@ -147,7 +155,7 @@ class Category(_ManifestPart):
 
 
 class ModelManifest(_ManifestPart):
-    """All of ``manifest.json``."""
+    """The whole content of ``manifest.json``."""
 
     schema_version: Literal[1]
     name: str = Field(min_length=1, max_length=64)
@@ -158,11 +166,12 @@ class ModelManifest(_ManifestPart):
     window_ms: int = Field(ge=100, le=60_000)
     categories: tuple[Category, ...] = Field(min_length=1, max_length=16)
     data_digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    """What the model was trained on."""
+    """Digest of the training data."""
     measured: dict[str, float] = Field(default_factory=dict, max_length=64)
-    """Figures of the shipped file, for people."""
+    """Measurements of the shipped file, for people."""
     recorded: dict[DrawnSample, tuple[Finite, ...]] = Field(default_factory=dict)
-    """Logits of drawn samples where the model was exported, one a category: a machine must give the same."""
+    """Logits of drawn samples on the exporting machine, one per category. Other machines must give the
+    same."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelManifest:
@@ -186,17 +195,17 @@ class ModelManifest(_ManifestPart):
 
 
 def model_directory(path: Path) -> Path:
-    """The folder of a model that is named by itself, by its manifest or by its ONNX file."""
+    """Returns a model's folder, given the folder itself, its manifest or its ONNX file."""
     return path.parent if path.name == MANIFEST_NAME or path.suffix == ".onnx" else path
 
 
 def read_manifest(directory: Path) -> tuple[ModelManifest, str, bytes]:
-    """Manifest, digest and model bytes of a model directory; the model's size and sha256 are verified.
+    """Returns manifest, digest and model bytes of a model directory. Verifies the model's size and SHA-256.
 
-    The bytes that were verified are the bytes that are loaded, whatever happens to the file meanwhile.
+    Load the returned bytes, because the file may change after the check.
 
-    The digest is the sha256 of the manifest's bytes. They hold the model file's sha256, so it names
-    graph, window head, calibration and thresholds together. Raises ModelError.
+    The digest is the SHA-256 of the manifest's bytes. They hold the model file's SHA-256. So the digest
+    identifies graph, window head, calibration and thresholds together. Raises ModelError.
     """
     path = directory / MANIFEST_NAME
     if not path.is_file():

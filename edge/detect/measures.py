@@ -1,6 +1,6 @@
-"""What a set of scores is worth: ranking, recall at a precision, calibration.
+"""Measures the quality of scores: ranking, recall at a precision, calibration. Pure.
 
-Labels are bool ``(N,)``, True for violent; scores are float ``(N,)``, higher for violent. All pure.
+Labels are bool ``(N,)``, True for violent. Scores are float ``(N,)``, higher for violent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ Scores = NDArray[np.float64]
 
 
 def roc_auc(labels: Labels, scores: Scores) -> float:
-    """Chance that a violent clip scores over a calm one, ties half; nan where a class is missing."""
+    """Returns the probability that a violent clip outscores a calm one. Ties count half. NaN without both
+    classes."""
     positives = int(labels.sum())
     negatives = len(labels) - positives
     if positives == 0 or negatives == 0:
@@ -26,7 +27,7 @@ def roc_auc(labels: Labels, scores: Scores) -> float:
 
 
 def precision_recall(labels: Labels, scores: Scores) -> tuple[Scores, Scores, Scores]:
-    """Precision, recall and threshold at each distinct score, from the highest down."""
+    """Returns precision, recall and threshold at each distinct score, from the highest down."""
     order = np.argsort(-scores, kind="stable")
     ranked, hits = scores[order], np.cumsum(labels[order])
     last = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, dtype=bool)
@@ -35,7 +36,7 @@ def precision_recall(labels: Labels, scores: Scores) -> tuple[Scores, Scores, Sc
 
 
 def average_precision(labels: Labels, scores: Scores) -> float:
-    """Area under the precision-recall steps; nan without positives."""
+    """Returns the area under the precision-recall steps. NaN without positives."""
     if not labels.any():
         return math.nan
     precision, recall, _ = precision_recall(labels, scores)
@@ -43,13 +44,17 @@ def average_precision(labels: Labels, scores: Scores) -> float:
 
 
 def recall_at_precision(labels: Labels, scores: Scores, wanted: float) -> float:
-    """The best recall at any threshold whose precision is at least ``wanted``; 0 where none is."""
+    """Returns the best recall among thresholds with a precision of at least ``wanted``. 0 if there is
+    none."""
     precision, recall, _ = precision_recall(labels, scores)
     return float(recall[precision >= wanted].max(initial=0.0))
 
 
 def expected_calibration_error(labels: Labels, scores: Scores, bins: int = 10) -> float:
-    """Mean gap between score and share of violent clips over equal bins of the score, by their weight."""
+    """Returns the mean gap between score and share of violent clips, over equal score bins weighted by size.
+
+    NaN without scores.
+    """
     if not len(scores):
         return math.nan
     bin_of = np.minimum((scores * bins).astype(int), bins - 1)
@@ -62,7 +67,7 @@ def expected_calibration_error(labels: Labels, scores: Scores, bins: int = 10) -
 
 
 def spell_hours(hours: float) -> str:
-    """Stream time for people, in the unit that it fills: ``10 s``, ``4.2 min``, ``28.60 h``."""
+    """Formats stream time for people in a fitting unit: ``10 s``, ``4.2 min``, ``28.60 h``."""
     seconds = hours * 3600
     if seconds < 60:
         return f"{seconds:.0f} s"
@@ -70,5 +75,5 @@ def spell_hours(hours: float) -> str:
 
 
 def spell_rate(rate: float) -> str:
-    """A rate or its bound for people, three digits: ``0.05``, ``4.62``, ``1,030``."""
+    """Formats a rate or its bound for people with three digits: ``0.05``, ``4.62``, ``1,030``."""
     return f"{float(f'{rate:.3g}'):,.0f}" if rate >= 1000 else f"{rate:.3g}"

@@ -1,4 +1,4 @@
-"""From a decoder's frame to the detector's luma plane, in one scaling step."""
+"""Scales a decoded frame to the detector's luma plane in one step."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 BAR = 0
-"""Value of what is not picture. Picture is never that dark, so that its extent can be read back."""
+"""Value of the bars around the picture. The picture itself is never that dark, so its extent can be found."""
 
 
 class PlaneScaler:
     """Scales decoded frames to luma planes of one size.
 
-    Without ``short_side`` the picture fills the plane and loses its aspect. With it the picture keeps
-    its aspect: its shorter side becomes ``short_side`` pixels, or less where the longer one would not
-    fit; it lies at the top left, and the rest of the plane is ``BAR``.
+    Without ``short_side`` the picture fills the plane and loses its aspect. With it the picture keeps its
+    aspect. Its shorter side becomes ``short_side`` pixels, or less where the longer side would not fit. The
+    picture lies at the top left, and the rest of the plane is ``BAR``.
 
-    One instance keeps one swscale context: share it between the frames of a thread, not between
-    threads. Area averaging, because it keeps small far-away motion that point sampling drops.
-    Training and the live path use this same class, so that their planes are bit-identical.
+    One instance keeps one swscale context. Share it between the frames of a thread, not between threads. It
+    uses area averaging, which keeps small distant motion that point sampling loses. Training and the live
+    path use this same class, so their planes are bit-identical.
     """
 
     def __init__(self, height: int, width: int, short_side: int | None = None) -> None:
@@ -30,7 +30,7 @@ class PlaneScaler:
         self._reformatter = VideoReformatter()
 
     def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """uint8 ``(height, width)``, full range."""
+        """Returns the plane of a frame, uint8 ``(height, width)``, full range."""
         if self.short_side is None:
             return self._scaled(frame, self.height, self.width).copy()
         canvas = np.full((self.height, self.width), BAR, dtype=np.uint8)
@@ -40,7 +40,7 @@ class PlaneScaler:
         return canvas
 
     def picture(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """The plane without its bars, uint8 ``(h, w)``."""
+        """Returns the plane without its bars, uint8 ``(h, w)``."""
         if self.short_side is None:
             return self._scaled(frame, self.height, self.width).copy()
         return np.maximum(self._scaled_to_fit(frame), BAR + 1)
@@ -57,8 +57,8 @@ class PlaneScaler:
         return self._scaled(frame, height, width)
 
     def _scaled(self, frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
-        """A view of the scaled frame's plane."""
-        # One thread: a second one would take the core of another worker, and be waited for.
+        """Returns a view of the scaled frame's plane."""
+        # A second thread would take the core of another worker, and this one would wait for it.
         gray = self._reformatter.reformat(
             frame, width=width, height=height, format="gray8", interpolation=Interpolation.AREA, threads=1
         )
@@ -68,5 +68,5 @@ class PlaneScaler:
 
 
 def picture_size(plane: NDArray[np.uint8]) -> tuple[int, int]:
-    """Height and width of the picture in a plane with bars, uint8 ``(H, W)``."""
+    """Returns height and width of the picture in a plane with bars, uint8 ``(H, W)``."""
     return int(np.count_nonzero(plane[:, 0])), int(np.count_nonzero(plane[0]))

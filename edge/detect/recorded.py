@@ -1,7 +1,7 @@
-"""Drawn samples, and whether a model says the same of them here as where it was exported.
+"""Checks with drawn samples that a model scores here as on the machine that exported it.
 
-8-bit kernels differ between processors and versions of onnxruntime. A manifest records the model's logits of
-these samples, so that a machine on which the model scores differently is found before it judges anybody.
+8-bit kernels differ between processors and versions of onnxruntime. So a manifest records the model's
+logits of these samples. A machine on which the model scores differently is found before it judges anybody.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from edge.detect.manifest import DrawnSample, ModelManifest
 from edge.detect.window import SampleScore
 
 TOLERANCE = 0.01
-"""How far a score may be from the recorded one. Rounding alone moves it by up to 0.002."""
+"""Most distance from a recorded score, as a probability. Rounding alone causes up to 0.002."""
 
 Infer = Callable[[NDArray[np.uint8]], SampleScore]
 
 
 def drawn_samples(height: int, width: int) -> dict[DrawnSample, NDArray[np.uint8]]:
-    """Samples that every machine draws alike, whatever its numpy: uint8 ``(3, height, width)`` by name."""
+    """Returns the drawn samples, uint8 ``(3, height, width)`` by name. They do not depend on the numpy
+    version."""
     rows, columns = np.mgrid[0:height, 0:width]
     texture = ((np.sin(rows / 7) + np.cos(columns / 11)) * 50 + 128).astype(np.uint8)
     still = np.stack([texture] * 3)
@@ -41,7 +42,7 @@ def drawn_samples(height: int, width: int) -> dict[DrawnSample, NDArray[np.uint8
 
 
 def recorded_logits(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, tuple[float, ...]]:
-    """What the model says of every drawn sample, for ``ModelManifest.recorded``."""
+    """Returns the model's logits of every drawn sample, for ``ModelManifest.recorded``."""
     samples = drawn_samples(manifest.input.height, manifest.input.width)
     return {
         name: tuple(round(float(logit), 4) for logit in infer(planes).logits)
@@ -50,9 +51,9 @@ def recorded_logits(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, 
 
 
 def missed_by(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, float]:
-    """How far the scores of recorded samples are from those of their recorded logits, as probabilities.
+    """Returns how far the scores of recorded samples are from the recorded ones, as probabilities.
 
-    One distance a sample, the largest of its categories; none where the manifest records nothing.
+    Each sample has one distance, the largest of its categories. Empty where the manifest records nothing.
     """
     if not manifest.recorded:
         return {}
@@ -68,7 +69,7 @@ def missed_by(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, float]
 
 
 def scores_alike(manifest: ModelManifest, one: Infer, other: Infer) -> bool:
-    """Whether both give the very same embeddings and logits of every drawn sample."""
+    """Whether both models give identical embeddings and logits for every drawn sample."""
     samples = drawn_samples(manifest.input.height, manifest.input.width)
     return all(
         np.array_equal(first.embedding, second.embedding) and np.array_equal(first.logits, second.logits)

@@ -1,4 +1,4 @@
-"""ONNX sessions, with the kernels that a processor needs for exact products."""
+"""Opens ONNX sessions with the kernels that the processor needs for exact products."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PRECISE = "session.x64quantprecision"
 
 
 def open_session(model: bytes, path: Path, *, precise: bool) -> ort.InferenceSession:
-    """Opens a graph on one thread without spinning: a worker is one core, and an idle one must cost nothing.
+    """Opens a graph on one thread without spinning. A worker has one core, and an idle one must use no CPU.
 
-    On x86 processors with AVX2 and no VNNI the usual kernels add two products of 8 bits in 16 bits, which
-    overflows. Precise kernels do not. With VNNI both give the same numbers, but onnxruntime does not look for
-    it, and precise kernels then cost twice as much. On other processors ``precise`` changes nothing.
-    ``path`` is where ``model`` was read: the error names it. Raises ModelError.
+    On x86 processors with AVX2 but no VNNI the usual kernels overflow: they add two 8-bit products in 16
+    bits. The precise kernels do not overflow. With VNNI both give the same numbers. But onnxruntime does
+    not check for VNNI, and precise kernels then cost twice as much. On other processors ``precise`` changes
+    nothing. ``path`` is the file of ``model`` and appears in the error. Raises ModelError.
     """
-    import onnxruntime as ort  # the supervisor reads manifests and opens no session
+    import onnxruntime as ort  # imported here because the supervisor reads manifests and opens no session
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

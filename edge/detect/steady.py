@@ -1,8 +1,8 @@
-"""Taking the camera's own motion out of three pictures before they are differenced.
+"""Removes the camera's motion from three pictures before they are differenced.
 
-Under a hand-held camera a difference image lights up everywhere. Row and column profiles give the
-shift between two pictures at a fraction of a two-dimensional correlation's cost (projection matching,
-Alliney & Morandi 1986); the pictures are then cut to what all three show.
+Under a hand-held camera the whole difference image lights up. Row and column profiles give the shift
+between two pictures at a fraction of the cost of a two-dimensional correlation (projection matching,
+Alliney & Morandi 1986). The pictures are then cut to their common part.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH = 24
-"""Pixels of shift between two pictures that are looked for, in each direction."""
+"""Largest shift between two pictures that is searched, in pixels in each direction."""
 GAIN = 0.85
-"""A shift is taken when it leaves at most this part of the mean absolute difference."""
+"""A shift is accepted when it leaves at most this share of the mean absolute difference."""
 STRIDE = 4
 """The check of a shift compares every fourth pixel of every fourth row."""
 
 
 def steady(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 ``(3, h, w)`` → ``(3, h', w')``: first and last shifted onto the middle one by whole pixels,
-    and all cut to the part that they share. A still camera gives the pictures as they are."""
+    """Aligns three pictures, uint8 ``(3, h, w)`` → ``(3, h', w')``.
+
+    The first and last are shifted onto the middle one by whole pixels. All are cut to their common part.
+    Under a still camera the pictures are returned unchanged.
+    """
     _, height, width = pictures.shape
     if min(height, width) <= 4 * REACH:
         return pictures
@@ -44,7 +47,8 @@ def steady(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _profile(picture: NDArray[np.uint8], axis: int) -> NDArray[np.float32]:
-    """Steps between the means of rows (``axis`` 1) or columns (0): what a change of light leaves alone."""
+    """Returns the steps between the means of rows (``axis`` 1) or columns (0). A change of light keeps
+    them."""
     sums = picture.sum(axis=axis, dtype=np.uint32)
     return np.diff(sums.astype(np.float32) / picture.shape[axis])
 
@@ -53,12 +57,12 @@ def _shift(
     moved: tuple[NDArray[np.float32], NDArray[np.float32]],
     still: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> tuple[int, int]:
-    """Rows and columns by which ``moved`` shows things further down and right than ``still``."""
+    """Returns the rows and columns by which ``moved`` lies further down and right than ``still``."""
     return _best_lag(moved[0], still[0]), _best_lag(moved[1], still[1])
 
 
 def _best_lag(moved: NDArray[np.float32], still: NDArray[np.float32]) -> int:
-    """Lag with the least mean absolute difference; 0 of those equally good."""
+    """Returns the lag with the least mean absolute difference. 0 wins a tie."""
     inner = still[REACH : len(still) - REACH]
     windows = np.lib.stride_tricks.sliding_window_view(moved, len(inner))
     cost = np.abs(windows - inner).mean(axis=1)
@@ -67,9 +71,10 @@ def _best_lag(moved: NDArray[np.float32], still: NDArray[np.float32]) -> int:
 
 
 def _accepted(moved: NDArray[np.uint8], still: NDArray[np.uint8], shift: tuple[int, int]) -> tuple[int, int]:
-    """The shift or a neighbour of it, whichever explains the difference best; none where none does.
+    """Returns the shift or a neighbour of it, whichever explains the difference best. No shift if none does.
 
-    What a shift across the rows brings into sight blurs the columns' profile by a pixel, and the reverse.
+    A shift across rows brings new content into view, which blurs the column profile by a pixel. The reverse
+    holds for columns.
     """
     if shift == (0, 0):
         return shift

@@ -1,5 +1,7 @@
-"""The model that an operator has put in force, kept in the gate's own folder: what was verified is what
-every worker reads, now and after a restart."""
+"""Keeps the model that an operator has put in force, in the gate's own folder.
+
+Every worker reads the verified copy, now and after a restart.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,13 @@ _CHOICE = "in-force.json"
 
 
 class Choice(BaseModel):
-    """Which model is in force, and how it came to be."""
+    """Which model is in force, and who put it in force, when and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     digest: str
     configured: str
-    """Model folder of the settings at the time: other settings since then count for more."""
+    """Model folder in the settings at that time. Settings that changed since then take precedence."""
     set_wall_ms: int
     set_by: str
     reason: str
@@ -32,14 +34,15 @@ class Choice(BaseModel):
 
 
 class ModelStore:
-    """``folder/DIGEST/`` for each model, and which of them is in force."""
+    """Keeps each model in ``folder/DIGEST/``, and which of them is in force."""
 
     def __init__(self, folder: Path, configured: Path) -> None:
         self._folder = folder
         self.configured = configured
 
     def take(self, directory: Path) -> tuple[Path, ModelManifest, str]:
-        """A copy of a model whose files are what its manifest says. Raises ModelError."""
+        """Verifies a model and copies it into the store. Returns folder, manifest and digest. Raises
+        ModelError."""
         manifest, digest, model = read_manifest(directory)
         try:
             content = (directory / MANIFEST_NAME).read_bytes()
@@ -62,7 +65,7 @@ class ModelStore:
         return place, manifest, digest
 
     def choose(self, choice: Choice | None) -> None:
-        """Durable when it returns. None: the model of the settings. Raises ModelError."""
+        """Stores the choice durably. None means the model of the settings. Raises ModelError."""
         try:
             if choice is None:
                 (self._folder / _CHOICE).unlink(missing_ok=True)
@@ -75,14 +78,15 @@ class ModelStore:
             raise ModelError(f"{self._folder}: cannot note the model: {error.strerror or error}") from error
 
     def tidy(self, *digests: str) -> None:
-        """Removes every copy but these."""
+        """Removes all copies except these."""
         with suppress(OSError):
             for place in self._folder.iterdir():
                 if place.is_dir() and place.name not in digests:
                     shutil.rmtree(place, ignore_errors=True)
 
     def choice(self) -> Choice | None:
-        """None: it is the model of the settings that judges. Raises ModelError when the note is damaged."""
+        """Returns the choice. None means the model of the settings. Raises ModelError when the file is
+        damaged."""
         path = self._folder / _CHOICE
         try:
             choice = Choice.model_validate_json(path.read_bytes())
@@ -93,7 +97,7 @@ class ModelStore:
         return choice if choice.configured == str(self.configured) else None
 
     def in_force(self) -> Path:
-        """The folder of the model in force. Raises ModelError when that is damaged."""
+        """Returns the folder of the model in force. Raises ModelError when that model is damaged."""
         choice = self.choice()
         if choice is None:
             return self.configured

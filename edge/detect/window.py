@@ -1,4 +1,4 @@
-"""The window: what the samples of the last seconds say together."""
+"""The window: combines the samples of the last seconds into one score per category."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edge.detect.manifest import Category, ModelManifest, WindowHead
 from edge.domain import Signal, SignalSource, Tier
 
 MAX_SAMPLES = 256
-"""Bound of a window's memory, whatever the timestamps say."""
+"""Most samples in a window. It bounds the memory for any timestamps."""
 STEP_MS = 450
-"""Longest media time between two samples whose change says something: a little over twice the usual."""
+"""Longest media time between two samples whose change is evidence, a little over twice the usual."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleScore:
-    """What the detector says of one sample.
+    """The detector's result for one sample.
 
     ``embedding``: float32 ``(D,)``; ``logits``: float32 ``(C,)``; ``scores``: float32 ``(C,)``,
     calibrated per-sample probabilities in the order of the detector's categories.
@@ -37,7 +37,7 @@ class _Entry(NamedTuple):
 
 
 class DetectWindow:
-    """State of one stream: the samples of the last ``window_ms``. Pure; time comes as ``pts_ms``."""
+    """The samples of one stream in the last ``window_ms``. Pure: time comes in as ``pts_ms``."""
 
     def __init__(self, manifest: ModelManifest) -> None:
         self._window_ms = manifest.window_ms
@@ -49,15 +49,17 @@ class DetectWindow:
         return len(self._entries)
 
     def reset(self) -> None:
-        """Forgets everything: after a gap or a change of the stream's format."""
+        """Forgets all samples, as after a gap or a change of the stream's format."""
         self._entries.clear()
 
     def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
-        """One signal a category: the calibrated probability that the window up to ``pts_ms`` shows it.
+        """Adds a sample. Returns one signal per category: the calibrated probability that the window shows
+        it.
 
-        A time that goes back starts a new window, as what was before cannot be ordered against it. At the
-        step from calm to alert only what came just before stays: the change since a sample that is
-        seconds old is not the change of two tenths of a second that the head knows.
+        A time that goes back starts a new window, because the older samples cannot be ordered against it.
+        When the tier goes from calm to alert, only very recent samples stay. The head was trained on
+        changes over two tenths of a second. The change since a sample that is seconds old is something
+        else.
         """
         if self._entries and pts_ms <= self._entries[-1].pts_ms:
             self._entries.clear()
@@ -83,8 +85,11 @@ class DetectWindow:
         pts_ms: int,
         tier: Tier,
     ) -> Signal:
-        """Samples of the calm tier are seconds apart, and their change says nothing: they are judged by
-        their own logits. The head judges what the alert tier sees."""
+        """Builds a category's signal. In the calm tier the mean of the logits counts, in alert the window
+        head.
+
+        Calm samples are seconds apart, so the change between them is no evidence.
+        """
         if tier is Tier.CALM:
             raw = float(logits.mean(dtype=np.float64))
         else:
@@ -99,7 +104,7 @@ class DetectWindow:
 
 
 def window_logit(head: WindowHead, embeddings: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
-    """Raw window score from embeddings ``(S, D)`` and one category's logits ``(S,)``, S >= 1."""
+    """Returns the raw window score from embeddings ``(S, D)`` and one category's logits ``(S,)``, S >= 1."""
     total = head.bias + head.logit_mean * float(logits.mean(dtype=np.float64))
     if head.mean:
         total += float(embeddings.mean(axis=0, dtype=np.float64) @ np.asarray(head.mean))
