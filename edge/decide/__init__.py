@@ -1,4 +1,4 @@
-"""Deciding: from signals to PASS, FLAG or CUT. Pure."""
+"""Decides from signals on PASS, FLAG or CUT. Pure."""
 
 from edge.decide.decider import Decider, Decision
 from edge.decide.persistence import CategoryState

@@ -1,11 +1,12 @@
-"""From signals to PASS, FLAG or CUT, and to the watermark. Pure: no I/O, media time as an argument.
+"""Decides from signals on PASS, FLAG or CUT, and moves the watermark. Pure: no I/O, media time as an
+argument.
 
-The watermark (``cleared_pts_ms``) is the media time of the newest sample such that no earlier one is
-unresolved. A category that is raised, or a near match that could cut, freezes it at the last clear sample
-before; it moves again when the suspicion is resolved, and never after a CUT. So an ingest server that
-releases media only behind it shows nothing of what is cut later. It never goes back.
+The watermark (``cleared_pts_ms``) is the media time of the newest sample with no unresolved sample before
+it. A raised category, or a near match that could cut, freezes it at the last clear sample before. It moves
+again when the suspicion is resolved, and never after a CUT. It never goes back. So an ingest server that
+only releases media behind the watermark shows nothing that is cut later.
 
-Shadow mode decides the same and acts on nothing: there, too, the watermark is never held, because holding
+Shadow mode makes the same decisions and acts on none. It never holds the watermark either, because holding
 media back is an act.
 """
 
@@ -23,28 +24,28 @@ from edge.reasons import VerdictReason
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows from one sample's signals."""
+    """The decision on one sample."""
 
     action: Action
     pts_ms: int
     cleared_pts_ms: int
     """-1 before the first cleared sample."""
     suspicious: bool
-    """A category is raised, and not released since, or a match is near: the watermark is held."""
+    """Whether a category is raised and not yet released, or a match is near. The watermark is then held."""
     score: float
-    """Of the deciding signal (FLAG, CUT) or the highest detect score (PASS)."""
+    """Score of the deciding signal (FLAG, CUT), or the highest detect score (PASS)."""
     category: str = ""
     reason: VerdictReason = VerdictReason.NONE
     signals: tuple[Signal, ...] = ()
-    """FLAG and CUT: the samples that led to it, oldest first, then the rest of this sample's signals.
-    PASS: this sample's signals."""
+    """For FLAG and CUT: the signals of the samples that led to it, oldest first, then this sample's other
+    signals. For PASS: this sample's signals."""
     shadow: bool = False
     suspicion: Suspicion = Suspicion.NONE
-    """What this sample says for the tier that follows."""
+    """Suspicion of this sample, from which the next tier follows."""
 
 
 class Decider:
-    """State of one stream. The same signals, times and policy give the same decisions."""
+    """Decides on one stream. The same signals, times and policy give the same decisions."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -60,9 +61,9 @@ class Decider:
         return self._cleared_pts_ms
 
     def decide(self, signals: Iterable[Signal], pts_ms: int, *, near_match: bool = False) -> Decision:
-        """Judges one sample. ``near_match``: a bank entry has votes, whether or not they count yet.
+        """Decides on one sample. ``near_match``: a bank entry has votes, whether or not they count yet.
 
-        Signals of categories that the policy does not name are recorded and decide nothing.
+        Signals of categories that the policy does not name are recorded but decide nothing.
         """
         now = tuple(signals)
         detected = [s for s in now if s.source is SignalSource.DETECT]
@@ -100,8 +101,11 @@ class Decider:
         )
 
     def set_policy(self, policy: Policy) -> None:
-        """Episodes, runs and the watermark of this stream go on under the new policy. What was found in
-        shadow mode has led to nothing: a policy that acts acts on it, as soon as it is seen again."""
+        """Applies a new policy. Episodes, runs and the watermark of the stream continue.
+
+        Findings in shadow mode had no effect. An enforcing policy acts on them as soon as they are seen
+        again.
+        """
         states = {}
         for name, part in policy.categories.items():
             states[name] = self._categories.get(name) or CategoryState(part)
@@ -116,7 +120,10 @@ class Decider:
         self._policy = policy
 
     def _action(self, now: tuple[Signal, ...]) -> tuple[Action, tuple[Signal, ...]]:
-        """CUT once a stream, FLAG once an episode; a CUT is also the FLAG of its episode."""
+        """Returns the action and its signals: CUT once per stream, FLAG once per episode.
+
+        A CUT also counts as the FLAG of its episode.
+        """
         if self._cut:
             return Action.PASS, ()
         for state in self._categories.values():
@@ -139,7 +146,10 @@ class Decider:
         return Action.PASS, ()
 
     def _sounds(self, now: tuple[Signal, ...]) -> list[Signal]:
-        """Known sound, where the policy wants to hear of it: once a stream and entry, as music comes back."""
+        """Returns the signals of known sound, if the policy acts on it.
+
+        Each entry is flagged once per stream, because music comes back.
+        """
         match = self._policy.match
         listens = match.enabled and match.sound_action is not Action.PASS
         return [s for s in now if s.source is SignalSource.AUDIO] if listens else []

@@ -1,4 +1,4 @@
-"""Persistence and hysteresis of one category's score. Pure."""
+"""Tracks persistence and hysteresis of one category's score. Pure."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from edge.policy import CategoryPolicy
 
 
 class CategoryState:
-    """What one category's scores have shown so far on one stream.
+    """The state of one category on one stream.
 
-    An episode begins with a score at or over ``raise_at`` and ends with one under ``release_at``; between
-    the two thresholds it lasts. A run is a row of samples at or over a threshold; one sample under it
-    ends the run.
+    An episode begins with a score at or over ``raise_at`` and ends with a score under ``release_at``.
+    Scores between the two thresholds continue it. A run is a row of samples at or over a threshold. One
+    sample under it ends the run.
     """
 
     def __init__(self, policy: CategoryPolicy) -> None:
         self.raised = False
-        """Within an episode."""
+        """Whether an episode is running."""
         self.flagged = False
-        """This episode has had its FLAG."""
+        """Whether this episode has had its FLAG."""
         self.suspicion = Suspicion.NONE
-        """What the newest score says."""
+        """Suspicion of the newest score."""
         self._policy = policy
         self._flag_run: deque[Signal] = deque(maxlen=policy.flag_samples)
         self._cut_run: deque[Signal] = deque()
@@ -32,8 +32,8 @@ class CategoryState:
         self._cut_run_samples = 0
 
     def add(self, signal: Signal) -> None:
-        """Takes in the newest score. One that is no number raises, as unknown is not harmless, and
-        neither flags nor cuts."""
+        """Takes the newest score. NaN raises the category, because unknown is not harmless. It never flags
+        or cuts."""
         policy = self._policy
         score = policy.raise_at if math.isnan(signal.score) else signal.score
         if score >= policy.raise_at:
@@ -62,14 +62,14 @@ class CategoryState:
 
     @property
     def flag_due(self) -> tuple[Signal, ...]:
-        """The samples that call for a FLAG now; empty when none is called for, or was given already."""
+        """The signals that call for a FLAG now. Empty when none is due, or the episode has had its FLAG."""
         if self.flagged or len(self._flag_run) < self._policy.flag_samples:
             return ()
         return tuple(self._flag_run)
 
     @property
     def cut_due(self) -> tuple[Signal, ...]:
-        """The newest samples of a run that is long enough to cut; empty when there is none."""
+        """The newest signals of a run that is long enough to cut. Empty when there is none."""
         if self._cut_run_samples < self._policy.cut_samples:
             return ()
         if self._cut_run[-1].pts_ms - self._cut_run_start_ms < self._policy.cut_span_ms:
@@ -77,6 +77,6 @@ class CategoryState:
         return tuple(self._cut_run)
 
     def follow(self, policy: CategoryPolicy) -> None:
-        """A new policy: episode and runs go on, as far as its numbers allow."""
+        """Applies a new policy. Episode and runs continue as far as its numbers allow."""
         self._policy = policy
         self._flag_run = deque(self._flag_run, maxlen=policy.flag_samples)

@@ -1,4 +1,4 @@
-"""Evidence: the clip of what led to a verdict, and the incident beside it."""
+"""Evidence: the clip of the media before a verdict, and the incident record next to it."""
 
 from edge.evidence.clip import EvidenceClip, write_clip
 from edge.evidence.durable import forget_unfinished

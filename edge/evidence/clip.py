@@ -1,4 +1,4 @@
-"""The evidence clip: what the ring holds, as an MP4, without encoding anything anew."""
+"""Writes the evidence clip: the ring's content as an MP4, without re-encoding."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from edge.evidence.durable import appearing
 from edge.stream.annexb import framing_of
 
 _MILLISECONDS: Final = Fraction(1, 1000)
-# No edit list: with stamps out of order it would make players leave frames out. No faststart: it reads and
-# writes the whole file anew, in one call that lets no other thread run.
+# No edit list: with stamps out of order it would make players skip frames. No faststart: it rewrites the
+# whole file in one call, during which no other thread can run.
 _MP4: Final = {"use_editlist": "0"}
 _VP9_TAG: Final = int.from_bytes(b"VP90", "little")
 _MAX_STEP_MS: Final = 60_000
 _LAST_FRAME_MS: Final = 40
 _NO_SIZE: Final = (2, 2)
-"""In the header of a clip whose size is not known: players take it from the media itself."""
+"""Size in the header of a clip with unknown frame size. Players take the size from the media itself."""
 _VP9_FORMATS: Final = ("yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le")
-"""By profile."""
+"""Pixel formats by VP9 profile."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceClip:
-    """A clip on disk. Times are the stream's media time; the clip's own time starts at 0."""
+    """A clip on disk. Times are the stream's media time. The clip's own time starts at 0."""
 
     path: Path
     start_pts_ms: int
@@ -50,13 +50,15 @@ def write_clip(
     incident_id: str,
     size: tuple[int, int] | None = None,
 ) -> EvidenceClip:
-    """Writes ``directory/INCIDENT.mp4`` from access units in decoding order. ``size``: height and width of
-    its frames, where they are known. Nothing is decoded: it may be evidence of media that crashes decoders.
+    """Writes ``directory/INCIDENT.mp4`` from access units in decoding order.
 
-    The clip starts at the first keyframe. It appears under its name only when it is whole and synced to
-    disk, readable for the owner alone; other threads go on while the disk is slow. Raises BrokenMedia when
-    there is no keyframe or the muxer refuses the media, InvalidInput for an id that is no file name, and
-    OSError of the file system.
+    ``size`` is the height and width of the frames, if known. Nothing is decoded, because the media may be
+    evidence of a decoder crash.
+
+    The clip starts at the first keyframe. It appears under its name only when it is complete and synced to
+    disk. Only the owner can read it. Other threads continue while the disk is slow. Raises BrokenMedia
+    without a keyframe or when the muxer refuses the media, InvalidInput for an id that is no file name, and
+    OSError.
     """
     first = next((i for i, unit in enumerate(units) if unit.keyframe and unit.data), None)
     if first is None:
@@ -79,8 +81,8 @@ def _mux(
 ) -> None:
     height, width = size
     try:
-        # A file of Python's: FFmpeg's own would be written under the interpreter's lock, which the end of a
-        # clip is written under, too; this one gives it back for each write.
+        # A Python file releases the interpreter's lock (GIL) for each write, even at the end of the clip.
+        # FFmpeg would write its own file under the lock.
         with path.open("wb") as file, av.open(file, "w", format="mp4", options=_MP4) as container:
             stream = _stream(container, codec, units[0], width, height)
             container.metadata["comment"] = f"edge-gate incident {incident_id}"
@@ -96,8 +98,8 @@ def _stream(
 ) -> Stream:
     if codec is not Codec.VP9:
         return container.add_mux_stream(codec.value, width=width, height=height, time_base=_MILLISECONDS)
-    # The MP4 header of VP9 wants profile and pixel format; only a demuxer can put the one into a stream, and
-    # for the other it would decode the keyframe, but for the whitelist.
+    # The MP4 header of VP9 needs profile and pixel format. Only a demuxer can set a stream's profile. For the
+    # pixel format it would decode the keyframe, which the whitelist prevents.
     header = struct.pack("<4sHHIHHIIII", b"DKIF", 0, 32, _VP9_TAG, width, height, 1000, 1, 1, 0)
     frame = struct.pack("<IQ", len(keyframe.data), 0) + keyframe.data
     with av.open(io.BytesIO(header + frame), format="ivf", options={"codec_whitelist": "none"}) as source:
@@ -108,8 +110,12 @@ def _stream(
 
 
 def _packets(units: list[AccessUnit], codec: Codec, extradata: bytes) -> Iterator[av.Packet[Stream]]:
-    """Annex B, because PyAV cannot give a muxed stream its extradata and the MP4 muxer finds the parameter
-    sets in Annex B itself. Time from 0, dts strictly rising, pts never before dts, no step over a minute."""
+    """Yields packets in Annex B with clean timestamps.
+
+    PyAV cannot set the extradata of a muxed stream. In Annex B the MP4 muxer finds the parameter sets
+    itself. Time starts at 0, dts is strictly increasing, pts is never before dts, and no step is over a
+    minute.
+    """
     framing = framing_of(codec, extradata) if codec in (Codec.H264, Codec.HEVC) else None
     raw_dts, dts = units[0].dts_ms, -1
     previous: av.Packet[Stream] | None = None
@@ -135,5 +141,5 @@ def _packets(units: list[AccessUnit], codec: Codec, extradata: bytes) -> Iterato
 
 
 def _vp9_profile(frame: bytes) -> int:
-    """The third and fourth bit of a frame, the low one first (VP9 bitstream specification, 6.2)."""
+    """Reads the profile from the third and fourth bit of a frame, low bit first (VP9 bitstream spec, 6.2)."""
     return frame[0] >> 5 & 1 | frame[0] >> 3 & 2

@@ -1,4 +1,4 @@
-"""Files that appear whole, synced and private, or not at all."""
+"""Writes files that appear complete, synced and private, or not at all."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _IDENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 @contextmanager
 def appearing(directory: Path, incident_id: str, suffix: str) -> Iterator[tuple[Path, Path]]:
-    """Gives ``(partial, final)``: an empty file of mode 0600 to be filled, and the name that it takes when
-    the block ends without an exception, after it and the directory are synced to disk.
+    """Yields ``(partial, final)``: an empty file of mode 0600 to fill, and its later name.
 
+    When the block ends without an exception, the file is synced and renamed, and the directory is synced.
     Raises InvalidInput for an id that is no file name, and OSError.
     """
     if not _IDENT.fullmatch(incident_id):
@@ -39,9 +39,11 @@ def appearing(directory: Path, incident_id: str, suffix: str) -> Iterator[tuple[
 
 
 def forget_unfinished(directory: Path, now_s: float) -> int:
-    """Removes what a process that was killed in the midst of it has left behind; how many files. ``now_s``:
-    seconds since the epoch. What was begun lately may still be written, by a worker that outlives its gate
-    for some seconds. Raises OSError."""
+    """Removes unfinished files of killed processes. Returns the number of files. Raises OSError.
+
+    ``now_s`` is in seconds since the epoch. Recent files are kept, because a worker may still write them
+    for some seconds after its gate has ended.
+    """
     old = [
         path
         for path in directory.glob(".*.partial")

@@ -1,15 +1,16 @@
-"""The incident as JSON beside its clip: everything that led to the verdict, readable without the ledger.
+"""Writes the incident as JSON next to its clip, with everything behind the verdict. No ledger is needed to
+read it.
 
 Schema ``edge.incident/1``, an object with
 ``schema, id, stream_id, created_wall_ms, state``,
 ``publish`` {server, connection, app, name, broadcaster, address, attributes},
 ``verdict`` {action, category, reason, score, pts_ms, cleared_pts_ms, policy_version, model_digest, shadow,
 latency_ms, signals: [{source, category, pts_ms, score, distance, entry, bank, severity, at_most, detail}],
-``trace`` (null, or when the deciding sample passed each stage: arrival_wall_ms, and in milliseconds since
-then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
+``trace`` (null, or the times at which the deciding sample passed each stage: arrival_wall_ms, and in
+milliseconds since then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by}, and
 ``clip`` (file name, or null). ``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time.
-Values of attributes that look like secrets are masked.
+Attributes whose names suggest a secret have masked values.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SECRET: Final = re.compile(r"key|token|secret|pass|auth|sign|pwd|psk", re.IGNOR
 
 
 def incident_record(incident: Incident) -> dict[str, Any]:
-    """The incident as plain JSON values."""
+    """Returns the incident as plain JSON values."""
     publish, verdict = incident.publish, incident.verdict
     return {
         "schema": SCHEMA,
@@ -71,10 +72,10 @@ def incident_record(incident: Incident) -> dict[str, Any]:
 
 
 def write_incident_record(incident: Incident, directory: Path) -> Path:
-    """Writes ``directory/INCIDENT.json``, whole or not at all, synced, readable for the owner alone.
+    """Writes ``directory/INCIDENT.json`` atomically, synced, readable for the owner alone.
 
-    A record of the same incident is replaced. Raises OSError, and InvalidInput for an id that is no file
-    name.
+    It replaces an earlier record of the same incident. Raises OSError, and InvalidInput for an id that is
+    no file name.
     """
     text = json.dumps(incident_record(incident), ensure_ascii=False, indent=2) + "\n"
     with appearing(directory, incident.id, ".json") as (partial, path):

@@ -1,4 +1,4 @@
-"""Recorded files through the very pipeline of the live path."""
+"""Judges recorded files with the same pipeline as live streams."""
 
 from edge.replay.files import expand_paths
 from edge.replay.pool import ReplayPool

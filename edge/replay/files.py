@@ -1,4 +1,4 @@
-"""Which files a replay reads."""
+"""Finds the files that a replay reads."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SUFFIXES = frozenset(
 
 
 def expand_paths(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as named, and the videos below folders in order of their names.
+    """Yields the named files, and the videos below named folders in order of their names.
 
-    A link to what is gone is among them: it is to fail where people see it, not to be left out in silence.
+    Broken links are included. They must fail visibly and not be skipped in silence.
     """
     for path in paths:
         if path.is_dir():

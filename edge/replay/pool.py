@@ -1,4 +1,4 @@
-"""Many files on all cores; a decoder that crashes costs its own file and no other."""
+"""Judges many files on all cores. A decoder that crashes fails only its own file."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ class FileJudge(Protocol):
     """Judges files one after the other in one process."""
 
     def run(self, path: Path, *, windows: bool) -> dict[str, Any]:
-        """The report on one file; ``path``, ``error`` and ``reason`` when it cannot be judged."""
+        """Returns the report on one file. It holds ``path``, ``error`` and ``reason`` when the file cannot
+        be judged."""
         ...
 
 
 class JudgeSetup(Protocol):
-    """What a judge is made of; small enough to send to another process."""
+    """The configuration of a judge. It is small enough to send to another process."""
 
     def open(self) -> FileJudge: ...
 
 
 def _start(setup: JudgeSetup) -> None:
     global _judge
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once and without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process at once, without a traceback
     _judge = setup.open()
 
 
@@ -39,14 +40,14 @@ def _run(path: Path, windows: bool) -> dict[str, Any]:
 
 
 class ReplayPool:
-    """Reports in order of completion."""
+    """Judges files in several processes and yields reports in order of completion."""
 
     def __init__(self, setup: JudgeSetup, jobs: int) -> None:
         self._setup = setup
         self._jobs = jobs
 
     def reports(self, paths: Sequence[Path], *, windows: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Pairs of the path's index and its report."""
+        """Yields pairs of a path's index and its report."""
         if self._jobs == 1 and len(paths) == 1:
             yield 0, self._setup.open().run(paths[0], windows=windows)
             return
@@ -54,7 +55,7 @@ class ReplayPool:
         for index, report in self._round(left, self._jobs, windows):
             del left[index]
             yield index, report
-        # A crash takes the whole pool with it: who did it is found one by one.
+        # A crash ends the whole pool. The remaining files then run one by one to find the culprit.
         for index, path in list(left.items()):
             reports = list(self._round({index: path}, 1, windows))
             yield from reports or [
@@ -86,7 +87,7 @@ class ReplayPool:
                     yield futures[future], future.result()
             except BrokenProcessPool:
                 return
-            except BaseException:  # Ctrl-C, or the caller wants no more: nobody waits for a long file
+            except BaseException:  # after Ctrl-C, or when the caller stops early, do not wait for a long file
                 for process in (executor._processes or {}).values():
                     process.terminate()
                 raise

@@ -1,4 +1,4 @@
-"""One file through the live pipeline, and what came of it."""
+"""Judges one file with the live pipeline and reports the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.stream import StreamPipeline, open_media_file
 
 @dataclass(frozen=True, slots=True)
 class ReplaySetup:
-    """What every file is judged with; small enough to send to another process."""
+    """The configuration for judging files. It is small enough to send to another process."""
 
     model_dir: Path
     bank_dir: Path | None
@@ -30,14 +30,14 @@ class ReplaySetup:
 
 @dataclass(slots=True)
 class Match:
-    """A bank entry that counted in this file."""
+    """A bank entry that matched in this file."""
 
     entry: str
     category: str
     first_s: float
     last_s: float
     distance: int
-    """The least, bits; -1 where it was found by its sound."""
+    """Least Hamming distance in bits. -1 where the sound matched."""
     samples: int
     by: SignalSource
 
@@ -51,9 +51,9 @@ class Replay:
         self._matcher = Matcher.open(setup.bank_dir, radius=setup.policy.match.radius)
 
     def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
-        """The report on one file; ``error`` and ``reason`` in it when the file cannot be judged.
+        """Returns the report on one file. It holds ``error`` and ``reason`` when the file cannot be judged.
 
-        Times are seconds from the file's first frame; scores are calibrated window probabilities.
+        Times are seconds from the file's first frame. Scores are calibrated window probabilities.
         """
         return spared(path, lambda: self._judge(path, windows))
 
@@ -133,7 +133,7 @@ class Replay:
 
 
 class _Sound:
-    """Known sound of a file, as its media time goes on."""
+    """Finds the known sound of a file as its media time advances."""
 
     def __init__(self, heard: Iterator[AudioItems], matcher: Matcher) -> None:
         self._heard = heard
@@ -141,7 +141,10 @@ class _Sound:
         self._next: AudioItems | None = None
 
     def until(self, pts_ms: int | None) -> tuple[Signal, ...]:
-        """Known sound up to ``pts_ms``, None for the end; it comes when all of its items' sound has."""
+        """Returns new matches of sound up to ``pts_ms``, or to the end with None.
+
+        An item counts once all of its sound is before ``pts_ms``.
+        """
         signals: tuple[Signal, ...] = ()
         while True:
             if self._next is None:
@@ -156,7 +159,7 @@ class _Sound:
 
 
 def spared(path: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The report, or what stands for it when the file cannot be judged: the others go on."""
+    """Returns the report, or an error report when the file cannot be judged, so that other files continue."""
     try:
         return judge()
     except GateError as error:
