@@ -1,4 +1,4 @@
-"""Watching a stream: source, ring, decoding, sampling, tiers, and the way to a verdict."""
+"""Watches a stream: source, ring, decoding, sampling, tiers, and the pipeline to a verdict."""
 
 from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder

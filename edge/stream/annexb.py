@@ -1,4 +1,4 @@
-"""The two framings of H.264 and HEVC: length-prefixed with a configuration record, and Annex B. Pure.
+"""Converts the framing of H.264 and HEVC: length-prefixed with a configuration record, or Annex B. Pure.
 
 ISO/IEC 14496-15 (avcC §5.3.3, hvcC §8.3.3); ITU-T H.264 and H.265, Annex B.
 """
@@ -16,23 +16,27 @@ START_CODE = b"\x00\x00\x00\x01"
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How a stream's access units are framed, as its extradata says."""
+    """The framing of a stream's access units, from its extradata."""
 
     prefix_bytes: int
-    """Size of the length before each NAL unit; 0 for Annex B."""
+    """Size of the length before each NAL unit. 0 for Annex B."""
     parameter_sets: bytes
-    """Those of the extradata, as Annex B."""
+    """Parameter sets of the extradata, as Annex B."""
 
     def annexb(self, data: bytes, *, keyframe: bool) -> bytes:
-        """One access unit as Annex B; keyframes get the parameter sets in front. What follows a damaged
-        length is left out."""
+        """Returns an access unit as Annex B. Keyframes begin with the parameter sets.
+
+        Data after a damaged length is left out.
+        """
         if self.prefix_bytes:
             data = b"".join(START_CODE + unit for unit in _units(data, self.prefix_bytes))
         return self.parameter_sets + data if keyframe and data else data
 
     def in_band(self) -> bytes:
-        """The parameter sets, framed as the access units are. Raises InvalidInput where one is too long for
-        that."""
+        """Returns the parameter sets, framed like the access units.
+
+        Raises InvalidInput where a parameter set is too long for the length prefix.
+        """
         if not self.prefix_bytes:
             return self.parameter_sets
         units = self.parameter_sets.split(START_CODE)[1:]
@@ -46,9 +50,9 @@ class Framing:
 
 
 def framing_of(codec: Codec, extradata: bytes) -> Framing:
-    """The framing that extradata implies; none means Annex B with parameter sets in band.
+    """Returns the framing that extradata implies. Empty extradata means Annex B with parameter sets in band.
 
-    Raises InvalidInput for extradata that is neither a whole configuration record nor Annex B.
+    Raises InvalidInput for extradata that is neither a complete configuration record nor Annex B.
     """
     if START_CODE[1:] in extradata[:4] or not extradata:
         return Framing(0, extradata)

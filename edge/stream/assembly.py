@@ -1,4 +1,4 @@
-"""From access units that are decoded to samples: planes of the frames that the sampler keeps."""
+"""Assembles samples: decodes access units and scales the frames that the sampler keeps."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ _PLANES = 40
 
 
 class SampleAssembly:
-    """Decoder, sampler and detector's planes of one stream. Raises BrokenMedia as the decoder does, and
-    for frames that cannot be converted."""
+    """Connects decoder, sampler and the detector's planes of one stream.
+
+    Raises BrokenMedia as the decoder does, and for frames that cannot be converted.
+    """
 
     def __init__(
         self,
@@ -34,7 +36,8 @@ class SampleAssembly:
         times: Distributions,
     ) -> None:
         self.errors: Counter[str] = Counter()
-        """``false_keyframe``: what was marked as one was none; ``late_frame``: not after the one before."""
+        """``false_keyframe``: a frame was wrongly marked as a keyframe. ``late_frame``: its pts is not
+        increasing."""
         self.samples = 0
         self._decoder = decoder
         self._sampler = sampler
@@ -44,9 +47,10 @@ class SampleAssembly:
         self._decoded_ms = 0.0
         self._arrival_ms = 0.0
         self._arrivals: dict[int, float] = {}
-        """By frame: of the unit that it came out for, which is a later one than its own where frames are
-        reordered."""
-        # Both bounds by hand: a cache costs more than the dict on the path of every frame.
+        """Arrival time by frame, of the unit after which the decoder returned it.
+
+        Where frames are reordered, that unit is later than the frame's own."""
+        # The code bounds both dicts itself: a cache class is slower on the path of every frame.
         self._planes: dict[int, Luma] = {}
         self._previous: VideoFrame | None = None
         self._kept: VideoFrame | None = None
@@ -55,7 +59,7 @@ class SampleAssembly:
         self._burst: list[AccessUnit] = []
 
     def feed(self, units: Iterable[AccessUnit], tier: Tier) -> tuple[Sample, ...]:
-        """Decodes units; the samples that they complete."""
+        """Decodes units. Returns the samples that they complete."""
         samples: list[Sample] = []
         for unit in units:
             self._arrival_ms = unit.arrival_ms
@@ -67,10 +71,11 @@ class SampleAssembly:
         return tuple(samples)
 
     def end_burst(self, unit: AccessUnit, tier: Tier) -> tuple[tuple[Sample, ...], list[AccessUnit]]:
-        """Where the decoder holds frames back, ends a calm burst that is fed by emptying it: cheaper than
-        feeding it more units, and a few frames sooner. ``unit`` was fed last.
+        """Ends a fully fed calm burst by draining the decoder, where the decoder holds frames back.
 
-        Gives the samples, and the units of the burst when it was ended so: the decoder has lost them.
+        That is cheaper than feeding more units, and the sample comes a few frames sooner. ``unit`` was fed
+        last. Returns the samples, and the units of a burst that was ended this way: the decoder has lost
+        them.
         """
         count = self._sampler.burst_units
         if count <= 1:
@@ -88,7 +93,7 @@ class SampleAssembly:
         return samples, ended
 
     def follow(self, detector: DetectorPort, pts_ms: int) -> None:
-        """Another model takes the samples from the unit at ``pts_ms`` on. Its planes may be others."""
+        """Switches to another model from the unit at ``pts_ms`` on. It may need different planes."""
         if not detector.shares_planes(self._detector):
             self._planes.clear()
             self.release()
@@ -96,13 +101,14 @@ class SampleAssembly:
         self._detector = detector
 
     def restart(self) -> None:
-        """The next unit is a keyframe and does not follow the last one."""
+        """Resets the decoder. The next unit is a keyframe and does not follow the last one."""
         self._decoder.restart()
         self._expects_keyframe = True
         self._previous = None
 
     def finish(self, tier: Tier) -> tuple[Sample, ...]:
-        """The samples still to come at the end of a stream, or one of whatever there was."""
+        """Returns the last samples of a stream. A stream too short for a sample gives one from the frames
+        it had."""
         samples = list(self._use(self._decoder.drain(), tier))
         if not samples and self._kept is not None and (pts := self._sampler.finish()) is not None:
             samples.append(self._sample(pts, self._kept, tier))
@@ -110,11 +116,11 @@ class SampleAssembly:
         return tuple(samples)
 
     def release(self) -> None:
-        """Calm and between bursts: no frame is needed, and a full-size one is megabytes."""
+        """Releases the frames between calm bursts. None is needed, and a full-size frame takes megabytes."""
         self._previous = self._kept = None
 
     def _rest(self) -> None:
-        """The same with the media that follows still to come: it may want the plane of the last frame."""
+        """Releases the frames after a sample. Keeps the last one while its plane may still be needed."""
         self._kept = None
         if self._previous is not None and self._previous.pts in self._planes:
             self._previous = None
@@ -151,7 +157,7 @@ class SampleAssembly:
                     self._rest()
 
     def _keep(self, frame: VideoFrame) -> None:
-        """Scales at once: the plane serves every sample that the frame is part of."""
+        """Scales a frame at once. The plane serves every sample that the frame is part of."""
         assert frame.pts is not None
         start_ms = self._clock.monotonic_ms()
         self._planes[frame.pts] = self._converted(self._detector.plane, frame)

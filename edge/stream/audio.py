@@ -1,7 +1,7 @@
-"""Sound of one stream: from encoded frames to known sound.
+"""Finds known sound in the encoded audio frames of one stream.
 
-It runs beside the video and never holds it up: what is wrong with the sound ends here, with a reason that is
-counted once.
+It runs next to the video and never holds it up. Faults of the sound end here, and their reason is counted
+once.
 """
 
 from __future__ import annotations
@@ -22,28 +22,31 @@ from edge.reasons import DegradedReason
 from edge.stream.timestamps import Timestamps
 
 MAX_AUDIO_BYTES: Final = 64 * 1024
-"""Of one frame of sound, and of its decoder's configuration."""
+"""Largest audio frame, and largest configuration of its decoder."""
 MAX_AUDIO_UNITS: Final = 128
-"""Frames in one message."""
+"""Most frames in one message."""
 AUDIO_CODECS: Final = ("aac", "opus", "mp3")
 UNITS_A_SECOND: Final = 200
-"""Frames of sound that a stream may bring, on the average of wall time …"""
+"""Most audio frames a second of wall time, on average."""
 UNITS_AT_ONCE: Final = 2000
-"""… and how many it may be ahead of that."""
+"""Most audio frames by which a stream may be ahead of that rate."""
 _OPENING_UNITS: Final = 100
-"""What a change of the codec counts for."""
+"""Cost of a change of the codec, in frames."""
 _MOST_BROKEN: Final = 32
-"""Frames in a row that cannot be decoded, after which no more is tried."""
+"""Consecutive undecodable frames after which decoding stops."""
 
 
 class StreamAudio:
-    """Used from one thread. Raises ConfigError where libchromaprint is missing."""
+    """Decodes and matches the sound of one stream. Not thread-safe.
+
+    Raises ConfigError where libchromaprint is missing.
+    """
 
     def __init__(self, banks: AudioLookup) -> None:
         self.problems: Counter[DegradedReason] = Counter()
-        """What was left out, by reason, since it was last cleared."""
+        """Number of faults by reason since the caller last cleared it."""
         self.off = False
-        """Nothing more of this stream is decoded."""
+        """Whether the sound of this stream is no longer decoded."""
         self._hearing = AudioFingerprinter()
         self._listening = AudioMatcher(banks)
         self._timestamps = Timestamps()
@@ -54,7 +57,8 @@ class StreamAudio:
         self._allowed_ms: float | None = None
 
     def hear(self, audio: Audio, now_ms: float) -> tuple[Signal, ...]:
-        """Takes the next of the sound; the known sound in it. ``now_ms``: monotonic. Raises nothing."""
+        """Takes the next audio frames. Returns the known sound in them. ``now_ms`` is monotonic. Never
+        raises."""
         if self.off:
             return ()
         if not self._allows(audio, now_ms):
@@ -69,12 +73,12 @@ class StreamAudio:
             return self._look_up(heard)
         except UnsupportedCodec:
             self._end(DegradedReason.AUDIO_UNSUPPORTED)
-        except Exception:  # whatever it is: the video goes on
+        except Exception:  # no fault of the sound may stop the video
             self._end(DegradedReason.AUDIO_BROKEN)
         return ()
 
     def _look_up(self, heard: list[AudioItems]) -> tuple[Signal, ...]:
-        """What follows on one another at once: a lookup costs much the same for one item and for eight."""
+        """Looks up consecutive items together. A lookup costs about the same for one item as for eight."""
         signals: tuple[Signal, ...] = ()
         run: list[Items] = []
         start_ms = 0.0
@@ -106,7 +110,8 @@ class StreamAudio:
         return heard
 
     def _allows(self, audio: Audio, now_ms: float) -> bool:
-        """Sound of 200 frames a second is more than any encoder makes; decoding is bounded by it."""
+        """Whether the rate limit allows these frames. It bounds decoding. No encoder makes 200 frames a
+        second."""
         since_ms = 0.0 if self._allowed_ms is None else max(0.0, now_ms - self._allowed_ms)
         self._allowed_ms = now_ms
         self._allowed = min(UNITS_AT_ONCE, self._allowed + since_ms * UNITS_A_SECOND / 1000)

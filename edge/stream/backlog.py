@@ -1,4 +1,4 @@
-"""The units of the running GOP that calm tier has not decoded. Pure."""
+"""Keeps the units of the current GOP that the calm tier has not decoded. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from edge.domain import AccessUnit
 
 
 class Backlog:
-    """Units in decoding order, in step with the sampler's count of them."""
+    """Units in decoding order. Their number matches the sampler's count."""
 
     def __init__(self) -> None:
         self.skipped = 0
-        """Units that came and were not decoded, or not yet."""
+        """Number of units that were not decoded, or not yet."""
         self._units: deque[AccessUnit] = deque()
         self._bytes = 0
         self._decoded = 0
 
     def add(self, unit: AccessUnit, limit_bytes: int) -> bool:
-        """Takes the newest unit. False when the backlog passes its bytes: then it is empty, and there is no
-        way back into this GOP."""
+        """Adds the newest unit. Returns False when the backlog exceeds its limit in bytes.
+
+        It is then empty, and the rest of this GOP cannot be decoded.
+        """
         self.skipped += 1
         self._units.append(unit)
         self._bytes += len(unit.data)
@@ -29,14 +31,14 @@ class Backlog:
         return True
 
     def put_back(self, units: list[AccessUnit]) -> None:
-        """Units that were decoded and are references for what follows, after the decoder was emptied."""
+        """Puts decoded units back after the decoder was drained. Later units refer to them."""
         self.clear()
         self._units.extend(units)
         self._bytes = sum(len(unit.data) for unit in units)
         self._decoded = len(units)
 
     def take(self, count: int) -> list[AccessUnit]:
-        """The oldest units, to be decoded now."""
+        """Removes and returns the oldest units, to be decoded now."""
         units = [self._units.popleft() for _ in range(count)]
         self._bytes -= sum(len(unit.data) for unit in units)
         again = min(count, self._decoded)
@@ -45,6 +47,6 @@ class Backlog:
         return units
 
     def clear(self) -> None:
-        """The GOP is over, or cannot be gone back into."""
+        """Empties the backlog, because the GOP is over or can no longer be decoded."""
         self._units.clear()
         self._bytes = self._decoded = 0

@@ -1,9 +1,9 @@
-"""A jump of the bitrate: motion seen in the compressed stream, where nothing is decoded. Pure.
+"""Detects jumps of the bitrate: signs of motion in compressed units that are not decoded. Pure.
 
-An encoder spends bytes on what changes. Between the bursts of calm tier the sizes of the skipped units are
-all that is known of a stream, and they cost nothing. When units become much larger than they were, the
-picture has begun to move; when a single one is much larger than any before, the picture is another one.
-Either way the stream is worth a denser look before its next keyframe.
+An encoder spends bytes on what changes. Between the bursts of the calm tier, the sizes of skipped units are
+all that is known of a stream, and they cost nothing. When units become much larger than before, the picture
+has begun to move. When one unit is much larger than any before, the scene has changed. In both cases the
+stream deserves denser samples before its next keyframe.
 """
 
 from __future__ import annotations
@@ -12,23 +12,25 @@ import math
 from collections import deque
 
 SHORT_MS = 300
-"""Time whose median unit stands for now: one large unit alone is no motion."""
+"""Media time whose median unit size is the current one. A single large unit is no motion."""
 LONG_MS = 5_000
-"""Time constant of what the stream was like before."""
+"""Time constant of the usual unit size."""
 SETTLE_MS = 2_000
-"""Media time before a first jump can be told."""
+"""Media time before the first jump can be reported."""
 MIN_UNIT_BYTES = 256
-"""Units smaller than this say nothing about motion: a picture that stands still is all rounding."""
+"""Smaller units say nothing about motion. In a still picture they hold only rounding errors."""
 LARGEST_MS = 10_000
-"""Time constant in which the largest unit so far is forgotten: what comes every few seconds, as large units
-of a periodic refresh do, is no new picture."""
+"""Time constant in which the largest unit is forgotten.
+
+Units that are large every few seconds, as in a periodic refresh, are no scene change."""
 MIN_PICTURE_BYTES = 1024
-"""No unit smaller than this, times the ratio, is a new picture."""
+"""No unit smaller than this times the ratio is a scene change."""
 _MAX_UNITS = 64
 
 
 class BitrateJump:
-    """State of one stream. Keyframes do not count: their size says nothing about motion."""
+    """Detects the jumps of one stream. Keyframes do not count, because their size says nothing about
+    motion."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[int, int]] = deque(maxlen=_MAX_UNITS)
@@ -39,9 +41,11 @@ class BitrateJump:
         self._told_ms: int | None = None
 
     def add(self, dts_ms: int, size: int, ratio: float) -> bool:
-        """Takes the next unit that is no keyframe; whether units are now ``ratio`` times as large as they
-        were, or this one as the largest of late. A jump is told once: what it jumped to is usual from then
-        on."""
+        """Takes the next unit that is no keyframe. Returns whether the bitrate jumps.
+
+        It jumps when units are now ``ratio`` times as large as before, or this one is ``ratio`` times the
+        largest recent one. A jump is reported once: the new size is the usual one from then on.
+        """
         if self._start_ms is None:
             self._start_ms = self._last_ms = dts_ms
         step_ms, self._last_ms = max(dts_ms - self._last_ms, 0), dts_ms
@@ -55,9 +59,9 @@ class BitrateJump:
         settled = dts_ms - self._start_ms >= SETTLE_MS
         if settled and len(sizes) >= 3 and now >= ratio * max(usual, MIN_UNIT_BYTES):
             self._usual = float(now)
-            # A new picture that moves was told when it came.
+            # A scene change that goes on moving was already reported.
             return self._told_ms is None or dts_ms - self._told_ms > SHORT_MS
-        # At first a plain mean: what a stream begins with is often smaller than what it is like.
+        # At first a plain mean, because the first units of a stream are often smaller than usual.
         elapsed_ms = max(dts_ms - self._start_ms, 1)
         self._usual = usual + (now - usual) * max(
             1 - math.exp(-step_ms / LONG_MS), min(step_ms / elapsed_ms, 1)
@@ -67,7 +71,7 @@ class BitrateJump:
         return settled and grown
 
     def _outgrows(self, size: int, step_ms: int, ratio: float) -> bool:
-        """Whether a unit is ``ratio`` times as large as the largest of late; it may be that from now on."""
+        """Whether a unit is ``ratio`` times as large as the largest recent one. Updates the largest."""
         largest = self._largest * math.exp(-step_ms / LARGEST_MS)
         self._largest = max(largest, float(size))
         return size >= ratio * max(largest, MIN_PICTURE_BYTES)

@@ -1,4 +1,4 @@
-"""Names of codecs, and the decoders of the linked FFmpeg that stand for them."""
+"""Names of codecs, and the names of their decoders in the linked FFmpeg."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge.domain import Codec
 
 
 class FileCodec(StrEnum):
-    """Codecs that no ingest server sends but recorded files hold; only replay reads them."""
+    """Codecs of recorded files that no ingest server sends. Only replay reads them."""
 
     MPEG4 = "mpeg4"
     MPEG2 = "mpeg2video"
@@ -35,7 +35,7 @@ DECODERS: Final[dict[str, str]] = {Codec.AV1: "libdav1d", FileCodec.FLV1: "flv"}
 
 
 def codec_named(name: str) -> AnyCodec | None:
-    """The codec of FFmpeg's name for it, or None where the gate does not read it."""
+    """Returns the codec with this FFmpeg name, or None where the gate does not decode it."""
     for kind in (Codec, FileCodec):
         if name in {codec.value for codec in kind}:
             return kind(name)

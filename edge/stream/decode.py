@@ -1,4 +1,4 @@
-"""Decoding: access units straight into a codec context, without a demuxer."""
+"""Decodes access units directly with a codec context, without a demuxer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from edge.stream.ports import Luma
 MAX_EXTRADATA_BYTES = 64 * 1024
 MAX_SIDE = 8192
 UNDECODABLE_UNITS = 60
-"""Units fed in a row without a whole frame before a stream counts as broken."""
+"""Consecutive units without an intact frame after which a stream counts as broken."""
 UNDECODABLE_MS = 5_000
-"""The same in media time, for streams of low frame rates …"""
+"""The same limit in media time, for low frame rates."""
 _UNDECODABLE_MIN_UNITS = 8
-"""… but not before a decoder that holds frames back had a chance."""
+"""Least units before the limit in media time applies. A decoder may hold frames back."""
 
 # Plane 0 is 8-bit luma, one byte a pixel.
 _LUMA_FIRST: Final = frozenset(
@@ -36,7 +36,7 @@ _LUMA_FIRST: Final = frozenset(
 
 
 class Decoder:
-    """One codec context; not safe for use by several threads.
+    """Decodes one stream with one codec context. Not thread-safe.
 
     Raises UnsupportedCodec where the linked FFmpeg has no decoder, LimitExceeded for more than 64 KiB of
     extradata, and InvalidInput for extradata that the decoder refuses.
@@ -49,10 +49,10 @@ class Decoder:
             raise UnsupportedCodec("codec", f"{str(codec)!r} is not decoded here")
         self.codec = codec
         self.errors: Counter[str] = Counter()
-        """Units and frames that were tolerated, by reason: ``empty_unit``, ``invalid_data``,
+        """Number of tolerated units and frames, by reason: ``empty_unit``, ``invalid_data``,
         ``corrupt_frame``."""
         self.decoded = 0
-        """Frames that came out."""
+        """Number of decoded frames."""
         self._context = _open(codec, extradata)
         self._reformatter = VideoReformatter()
         self._undecodable_units = 0
@@ -62,14 +62,15 @@ class Decoder:
 
     @property
     def holds_back(self) -> bool:
-        """Whether frames come out later than their units go in."""
+        """Whether the decoder returns frames later than their units go in."""
         return self._context.has_b_frames
 
     def decode(self, unit: AccessUnit) -> list[VideoFrame]:
-        """Frames that come out for one unit, in display order; ``frame.pts`` is media time in ms.
+        """Decodes one unit. Returns the frames that come out, in display order. ``frame.pts`` is media time
+        in ms.
 
-        Damaged units are counted and tolerated; BrokenMedia when nothing has come out for 60 units or
-        5 s of media but frames that the decoder has made up, and for frames larger than 8192 × 8192.
+        Damaged units are counted and tolerated. Raises BrokenMedia when 60 units or 5 s of media gave no
+        frame except concealed ones, and for frames larger than 8192 × 8192.
         """
         if not unit.data:
             self.errors["empty_unit"] += 1
@@ -83,19 +84,22 @@ class Decoder:
         return frames
 
     def drain(self) -> list[VideoFrame]:
-        """What the decoder still holds; it is ready for a keyframe afterwards."""
+        """Returns the frames that the decoder still holds. It then expects a keyframe."""
         frames = self._send(None)
         self._context.flush_buffers()
         self._is_fruit(frames)
         return frames
 
     def restart(self) -> None:
-        """Forget all references and held frames: the next unit does not follow the last one."""
+        """Drops all references and held frames. The next unit does not follow the last one."""
         self._context.flush_buffers()
 
     def luma(self, frame: VideoFrame) -> Luma:
-        """Luma of a frame, uint8 ``(h, w)``: a view of its Y plane (rows strided, the frame stays
-        alive with it) where there is one of 8 bits, else a conversion."""
+        """Returns the luma of a frame, uint8 ``(h, w)``.
+
+        An 8-bit Y plane is returned as a view with strided rows, which keeps the frame alive. Others are
+        converted.
+        """
         if frame.format.name not in _LUMA_FIRST:
             frame = self._reformatter.reformat(frame, format="gray8", threads=1)
         plane = frame.planes[0]
@@ -132,8 +136,10 @@ class Decoder:
             self.size = size
 
     def _is_fruit(self, frames: list[VideoFrame]) -> bool:
-        """Concealment is none: with a decoder that is set up for other media it repeats the picture before,
-        for ever."""
+        """Whether any frame is intact. Concealed frames do not count.
+
+        A decoder that was set up for other media conceals for ever: it repeats the picture before.
+        """
         whole = any(not frame.is_corrupt for frame in frames)
         if whole:
             self._undecodable_units, self._undecodable_since_ms = 0, None
@@ -163,13 +169,13 @@ def _open(codec: AnyCodec, extradata: bytes) -> VideoCodecContext:
         raise UnsupportedCodec("codec", f"the linked FFmpeg has no decoder for {codec.value!r}") from error
     if not isinstance(context, VideoCodecContext):
         raise UnsupportedCodec("codec", f"{codec.value!r} is not a video codec")
-    # Frame threads would hold frames back, slice threads would take cores from other streams.
+    # Frame threads hold frames back. Slice threads take cores from other streams.
     context.thread_type = "NONE"
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_SIDE * MAX_SIDE)}
     if extradata:
         if codec in (Codec.H264, Codec.HEVC):
-            framing_of(Codec(codec), extradata)  # FFmpeg would open it and then decode nothing
+            framing_of(Codec(codec), extradata)  # refuses what FFmpeg would open and then not decode
         context.extradata = extradata
     try:
         context.open()

@@ -1,9 +1,9 @@
-"""Which decoded frames make samples. Pure.
+"""Decides which decoded frames make samples. Pure.
 
-A sample is three frames: those closest in pts to E-2δ, E-δ and E. "Closest" depends on the next frame,
-which is not there yet; so it is decided with the frame interval seen last: a frame is taken for a time as
-soon as the one after it can be expected to be further away. That costs no waiting, and no decoding of one
-frame more. Where there are fewer frames than times (low frame rates), the nearest distinct ones serve.
+A sample has three frames: those closest in pts to E-2δ, E-δ and E. "Closest" depends on the next frame,
+which has not come yet. So the last frame interval decides. A frame is taken for a time as soon as the next
+one is expected to be further away. That costs no delay and no extra decoded frame. Where there are fewer
+frames than times (low frame rates), the nearest distinct frames are used.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 
 DEFAULT_INTERVAL_MS = 40
 MAX_KEPT = 32
-"""Bound of the frames that one schedule remembers, whatever stamps and intervals are."""
+"""Most frames that a schedule remembers, for any stamps and intervals."""
 PAUSE_INTERVALS = 4
 """A gap of more frame intervals than this (and over 2δ) is a pause, not a low frame rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRoles:
-    """What one decoded frame is for.
+    """The roles of one decoded frame.
 
-    ``keep``: its plane is part of a sample, now or soon. ``keep_previous``: the frame before it is, as it
-    turned out to be the closer one. ``sample``: pts of the three kept frames that form a sample. ``late``:
-    the frame is not after the one before, and counts as if it had not come.
+    ``keep``: its plane is part of a sample, now or soon. ``keep_previous``: the plane of the frame before
+    it is, because that frame turned out to be closer. ``sample``: pts of the three kept frames that form a
+    sample. ``late``: the frame is not after the one before and is ignored.
     """
 
     keep: bool = False
@@ -39,7 +39,7 @@ _LATE = FrameRoles(late=True)
 
 
 class Schedule:
-    """Wanted times of one stream, and the frames kept for them."""
+    """The wanted times of one stream, and the frames kept for them."""
 
     def __init__(self, delta_ms: int) -> None:
         self._delta_ms = delta_ms
@@ -62,17 +62,20 @@ class Schedule:
 
     @property
     def end_ms(self) -> int | None:
-        """Wanted time of the newest frame of the next sample; None when none is wanted."""
+        """Wanted time of the next sample's newest frame. None when no sample is wanted."""
         return self._end_ms
 
     @property
     def oldest_kept_ms(self) -> int | None:
-        """Planes of frames before it will not be asked for again."""
+        """Pts of the oldest kept frame. Planes of earlier frames are no longer needed."""
         return self._kept[0] if self._kept else None
 
     def start(self, start_ms: int, interval_ms: int | None, *, delta_ms: int | None = None) -> None:
-        """A new sequence: the first sample from the frames at ``start_ms`` and 2δ on, then one each
-        ``interval_ms``, or only that one (None)."""
+        """Starts a new sequence of samples.
+
+        The first sample covers ``start_ms`` to ``start_ms`` + 2δ. Others follow every ``interval_ms``, or
+        none with None.
+        """
         delta = self._delta_ms if delta_ms is None else delta_ms
         self._kept.clear()
         self._previous_kept = False
@@ -81,9 +84,9 @@ class Schedule:
         self._want(start_ms + 2 * delta, delta)
 
     def repeat(self, interval_ms: int, now_ms: int) -> None:
-        """Goes on with a sample each ``interval_ms``, with the frames kept where they can serve.
+        """Continues with a sample every ``interval_ms``. Reuses kept frames where possible.
 
-        ``now_ms``: pts of the access unit that comes next, for a sequence that has to start anew.
+        ``now_ms`` is the pts of the next access unit. A sequence that must start anew starts there.
         """
         if self._end_ms is not None and (self._interval_ms == interval_ms or self._last_end_ms is None):
             self._interval_ms = interval_ms
@@ -103,19 +106,19 @@ class Schedule:
             self.start(past + self._frame_interval_ms, interval_ms)
 
     def stop(self) -> None:
-        """No more samples until ``start`` or ``repeat``."""
+        """Wants no samples until ``start`` or ``repeat``."""
         self._end_ms = None
         self._wanted.clear()
 
     def begin_anew(self, pts_ms: int) -> None:
-        """The frames from ``pts_ms`` on cannot be compared with those before: another picture size."""
+        """Starts anew at ``pts_ms``, where the picture size changes. Earlier frames cannot be compared."""
         if self._end_ms is not None:
             newest_ms = self._newest_ms
             self.start(pts_ms, self._interval_ms)
             self._newest_ms = newest_ms
 
     def follow(self, delta_ms: int, pts_ms: int) -> None:
-        """From ``pts_ms`` on the samples are of frames ``delta_ms`` apart, and none kept serves them."""
+        """Starts anew at ``pts_ms`` with frames ``delta_ms`` apart. No kept frame is reused."""
         running = self._end_ms is not None
         self._delta_ms = delta_ms
         self.skip()
@@ -124,14 +127,15 @@ class Schedule:
             self.stop()
 
     def skip(self) -> None:
-        """Media was skipped: the frame that comes does not follow the one before."""
+        """Notes that media was skipped. The next frame does not follow the one before."""
         self._previous_ms = None
         self._previous_kept = False
 
     def frame(self, pts_ms: int, *, want: bool = False, force: bool = False) -> FrameRoles:
-        """What the next decoded frame is for. A frame that is not after the one before is for nothing.
+        """Takes the next decoded frame and returns its roles. A frame that is not after the one before has
+        none.
 
-        ``want``: keep it in any case; ``force``: keep it and take the sample now.
+        ``want`` keeps the frame in any case. ``force`` keeps it and takes the sample now.
         """
         previous, previous_kept = self._previous_ms, self._previous_kept
         if previous is not None:
@@ -151,7 +155,7 @@ class Schedule:
         return FrameRoles(keep, keep_previous, sample)
 
     def leftovers(self) -> tuple[int, int, int] | None:
-        """The last three kept frames, the last repeated where there are fewer; None without any."""
+        """Returns the last three kept frames. Fewer are filled up with the last one. None without any."""
         if not self._kept:
             return None
         last = list(self._kept)[-3:]
@@ -160,17 +164,17 @@ class Schedule:
 
     def _pace(self, pts_ms: int, gap_ms: int) -> None:
         if self._gap_ms is None:
-            # The first gap may be a lost frame: a guess of 25 fps does less harm until there are two.
+            # The first gap may be a lost frame. Until there are two, a guess of 25 fps does less harm.
             self._gap_ms, self._frame_interval_ms = gap_ms, min(gap_ms, DEFAULT_INTERVAL_MS)
             return
         steady = self._steady_ms
         pause = steady is not None and gap_ms > max(PAUSE_INTERVALS * steady, 2 * self._delta_ms)
-        # The smaller of two gaps: one pause must not be taken for the frame rate.
+        # The smaller of two gaps counts, because one pause must not pass for the frame rate.
         self._frame_interval_ms = self._steady_ms = min(gap_ms, self._gap_ms)
         self._gap_ms = gap_ms
         if pause and not self._paused and self._end_ms is not None and self._end_ms < pts_ms:
-            # Frames from both sides of a pause would look like a leap of the picture. Once only:
-            # a stream that is all pauses is sampled across them.
+            # Frames from both sides of a pause would look like a jump of the picture. This happens once only:
+            # a stream with nothing but pauses is sampled across them.
             self._paused = True
             self._want(pts_ms + 2 * self._delta_ms, self._delta_ms)
 
@@ -179,13 +183,13 @@ class Schedule:
         done_ms = self._last_end_ms
         times = {end_ms - 2 * delta_ms, end_ms - delta_ms, end_ms}
         if self._interval_ms is not None:
-            # Samples closer than 2δ overlap: what the following ones want before this one's end.
+            # Samples closer than 2δ overlap. Add the times before this one's end that later samples want.
             for following in range(end_ms + self._interval_ms, end_ms + 2 * delta_ms, self._interval_ms):
                 times |= {time for time in (following - 2 * delta_ms, following - delta_ms) if time < end_ms}
         self._wanted = deque(sorted(time for time in times if done_ms is None or time > done_ms))
 
     def _serve(self, pts_ms: int, previous_unkept: int | None) -> tuple[bool, bool]:
-        """Takes this frame, or the one before, for the wanted times that it is closest to."""
+        """Takes this frame or the one before for the wanted times, whichever is closer."""
         keep = keep_previous = False
         horizon = pts_ms + self._frame_interval_ms // 2
         while self._wanted and self._wanted[0] <= horizon:
@@ -202,7 +206,7 @@ class Schedule:
         return keep, keep_previous
 
     def _enough(self) -> bool:
-        """Three frames, of which the newest has not been the newest of a sample yet."""
+        """Whether three frames are kept, and the newest is newer than that of the last sample."""
         return len(self._kept) >= 3 and (self._newest_ms is None or self._kept[-1] > self._newest_ms)
 
     def _sample(self, pts_ms: int, force: bool) -> tuple[int, int, int]:
@@ -226,7 +230,8 @@ class Schedule:
         return kept[oldest], kept[middle], kept[newest]
 
     def _forget(self) -> None:
-        """Keeps what the next sample can use: two frames, and whatever is not before its first time."""
+        """Drops frames that the next sample cannot use. Keeps at least two, and all from its first time
+        on."""
         assert self._end_ms is not None
         first_ms = self._end_ms - 2 * self._delta_ms
         while len(self._kept) > 2 and self._kept[1] <= first_ms:
@@ -234,5 +239,5 @@ class Schedule:
 
 
 def _closest(kept: list[int], time_ms: int, start: int, stop: int) -> int:
-    """Index in [start, stop) of the frame closest to a time; the earlier of two equally close."""
+    """Returns the index in [start, stop) of the frame closest to a time. The earlier one wins a tie."""
     return min(range(start, stop), key=lambda index: abs(kept[index] - time_ms))

@@ -1,4 +1,4 @@
-"""Recorded files as what a live stream is: codec, extradata and access units."""
+"""Reads recorded files like live streams: codec, extradata and access units."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from edge.errors import BrokenMedia, MediaError, UnsupportedCodec
 from edge.stream.codecs import AnyCodec, codec_named
 
 MAX_DAMAGED_PACKETS = 60
-"""Reading errors in a row after which the rest of a file is given up."""
+"""Consecutive read errors after which the rest of a file is given up."""
 _DEFAULT_STEP_MS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFile:
-    """An opened file; use it within ``open_media_file``."""
+    """An opened file. Use it within ``open_media_file``."""
 
     path: Path
     codec: AnyCodec
     extradata: bytes
     duration_s: float
-    """As the container says; 0 where it does not."""
+    """Duration from the container. 0 where unknown."""
     _container: InputContainer
     _stream: VideoStream
     _clock: Clock
 
     def units(self) -> Iterator[AccessUnit]:
-        """Access units in decoding order, the first at pts 0; they "arrive" when they are read.
+        """Yields access units in decoding order, the first at pts 0. Their arrival time is the time of the
+        read.
 
-        Raises BrokenMedia when there is none, or nothing but reading errors is left.
+        Raises BrokenMedia when there is no packet, or nothing but read errors is left.
         """
         base = self._stream.time_base
         start_ms: int | None = None
@@ -82,13 +83,13 @@ class MediaFile:
 
 @contextmanager
 def open_media_file(path: Path, clock: Clock | None = None) -> Iterator[MediaFile]:
-    """Open a recorded file with a video stream that the gate decodes.
+    """Opens a recorded file with a video stream that the gate decodes.
 
-    Raises OSError when it cannot be read, MediaError when it is no media or has no video (an audio
-    file, say), and UnsupportedCodec.
+    Raises OSError when the file cannot be read, MediaError when it is not media or has no video (an audio
+    file, for example), and UnsupportedCodec.
     """
     with path.open("rb"):
-        pass  # the operating system's own error, before FFmpeg rewords it
+        pass  # raises the operating system's own error, before FFmpeg rewords it
     try:
         container = av.open(str(path))
     except (av.FFmpegError, ValueError, UnicodeError) as error:
@@ -118,7 +119,7 @@ def _media_file(path: Path, container: InputContainer, clock: Clock) -> MediaFil
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """A picture attached to an audio file."""
+    """Whether the stream is a cover picture in an audio file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 

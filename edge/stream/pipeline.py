@@ -1,4 +1,4 @@
-"""One stream's way from access units to verdicts."""
+"""The pipeline of one stream, from access units to verdicts."""
 
 from __future__ import annotations
 
@@ -26,39 +26,40 @@ from edge.stream.timestamps import Timestamps
 from edge.telemetry.distributions import Distributions
 
 KEYFRAMELESS_UNITS = 600
-"""Units before the first keyframe after which a stream counts as broken …"""
+"""Units without a first keyframe after which a stream counts as broken."""
 KEYFRAMELESS_MS = 4 * UNDECODABLE_MS
-"""… or media time: the longest usual GOP twice over."""
+"""The same limit in media time: twice the longest usual GOP."""
 TORN_MS = 400
-"""Calm: a longer gap within a GOP means that the caller left media out, as it was told it may."""
+"""In the calm tier, a longer gap within a GOP means that the caller omitted media, as it may."""
 MODEL_WAIT_MS = 10_000
-"""Media time for which a stream that is suspected is still judged by the model that is to be replaced."""
+"""Longest media time for which the old model still judges a suspicious stream after a change of models."""
 STEPS = 9
-"""Distances between units that the usual one is taken from."""
+"""Number of recent distances between units. Their median is the usual distance."""
 SLACK_MS = 10
-"""Stamps are rounded to milliseconds, and encoders are not exact."""
+"""Tolerance for stamps: they are rounded to milliseconds, and encoders are not exact."""
 JUMP_HOLD_MS = 400
-"""How long a jump of the bitrate is looked at densely, for two samples, unless a score prolongs it …"""
+"""Alert after a jump of the bitrate. It gives two samples, unless a score prolongs it."""
 JUMP_WISH_MS = 1_000
-"""… and how long if there is time: what a new picture is about shows within a second."""
+"""Alert after a jump of the bitrate while the worker has time. A new scene shows its content within a
+second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict on one sample, and the tier that follows from it."""
+    """A verdict on one sample, and the tier that follows."""
 
     verdict: Verdict
     tier: Tier
     tier_changed: bool
     score: float
-    """Highest window score of any category."""
+    """Highest window score of all categories."""
     near_match: bool
     passed: StageTimes
 
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """When a sample passed the stages, monotonic milliseconds."""
+    """Times at which a sample passed the stages, in monotonic milliseconds."""
 
     arrival_ms: float
     decoded_ms: float
@@ -71,13 +72,13 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class PipelineCounters:
-    """What became of a stream's media so far."""
+    """Counters of a stream's media so far."""
 
     units: int
     skipped: int
-    """Access units that were not decoded (yet)."""
+    """Access units that were not decoded, or not yet."""
     decoded: int
-    """Frames."""
+    """Decoded frames."""
     samples: int
     judged: int
     shed: dict[str, int]
@@ -86,13 +87,13 @@ class PipelineCounters:
     blind_ms_max: int
     """Longest media time between judged samples."""
     bitrate_jumps: int
-    """Times that calm tier was left because units became larger."""
+    """How often the calm tier ended because units became larger."""
 
 
 class StreamPipeline:
-    """Decodes, samples and judges one stream; used from one thread.
+    """Decodes, samples and judges one stream. Not thread-safe.
 
-    Raises what ``Decoder`` raises when it is built.
+    The constructor raises as ``Decoder`` does.
     """
 
     def __init__(
@@ -110,8 +111,10 @@ class StreamPipeline:
         times: Distributions | None = None,
         keeps_media: bool = True,
     ) -> None:
-        """``alert``, ``calm``: the tier that it begins in, if not as a new stream does. ``times``: where
-        durations of the stages are counted. ``keeps_media``: the last of it stays in ``ring``."""
+        """``alert`` and ``calm`` set the first tier, instead of that of a new stream.
+
+        ``times`` collects the durations of the stages. ``keeps_media`` keeps the latest media in ``ring``.
+        """
         self._keeps_media = keeps_media
         self.stream_id = stream_id
         self.ring = Ring(policy.evidence.ring_ms, policy.evidence.ring_bytes)
@@ -136,8 +139,7 @@ class StreamPipeline:
         self._vote = MatchVote(policy.match.k, policy.match.n)
         self._decider = Decider(policy)
         self._sounds: dict[tuple[str | None, str | None], Signal] = {}
-        """By bank and entry."""
-        """Known sound since the newest judged sample, by entry: the last of each."""
+        """Last signal of known sound since the newest judged sample, by bank and entry."""
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
         self._steps_ms: deque[int] = deque(maxlen=STEPS)
@@ -155,59 +157,60 @@ class StreamPipeline:
 
     @property
     def tier(self) -> Tier:
-        """A stream that is only looked at more densely while there is time to spare is calm."""
+        """The tier to report. A stream that is sampled densely only in spare time counts as calm."""
         calm = self._tiers.opportunistic and not self._tiers.starting
         return Tier.CALM if calm else self._tier
 
     @property
     def alert_due(self) -> bool:
-        """Whether the stream is in alert for a reason that it gave itself, or that the gate has."""
+        """Whether alert is due, for a reason in the stream or at the request of the gate."""
         return self._tiers.due
 
     @property
     def opportunistic(self) -> bool:
-        """Whether the newest unit was looked at densely only because there may be time for it."""
+        """Whether the newest unit was sampled densely only in spare time."""
         return self._tiers.opportunistic
 
     @property
     def starting(self) -> bool:
-        """Whether it began less than ``tiers.start_alert_ms`` of media ago."""
+        """Whether the stream began less than ``tiers.start_alert_ms`` of media ago."""
         return self._tiers.starting
 
     @property
     def wants_all(self) -> bool:
-        """Whether every unit is to be decoded just now."""
+        """Whether every unit must be decoded at the moment."""
         return self._tiers.dense or self._sampler.decodes_all
 
     @property
     def gap(self) -> bool:
-        """Whether nothing is decoded before the next keyframe, as units before it are missing."""
+        """Whether decoding waits for the next keyframe, because units are missing."""
         return self._gap
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """``(height, width)`` of the newest frame; None before the first."""
+        """``(height, width)`` of the newest frame. None before the first."""
         return self._decoder.size
 
     @property
     def burst_ms(self) -> int:
-        """Media from a keyframe on that the calm tier's sample is made of."""
+        """Media time after a keyframe that a sample of the calm tier covers."""
         return min(self._policy.tiers.burst_ms, 2 * self._detector.delta_ms)
 
     @property
     def cleared_pts_ms(self) -> int:
-        """The watermark; -1 before the first cleared sample."""
+        """The watermark. -1 before the first cleared sample."""
         return self._decider.cleared_pts_ms
 
     @property
     def blind_ms(self) -> int:
-        """Media time since the newest judged sample, or since the start."""
+        """Media time since the newest judged sample, or since the start if there is none."""
         since_ms = self._first_pts_ms if self._judged_pts_ms is None else self._judged_pts_ms
         return 0 if since_ms is None else max(0, self._newest_pts_ms - since_ms)
 
     @property
     def needed_after_keyframe_ms(self) -> int | None:
-        """Calm tier: media that starts later than this after a keyframe is not needed. None: all is."""
+        """In the calm tier, media later than this after a keyframe is not needed. None means all is
+        needed."""
         if self._tiers.due or self._tiers.starting or self._sampler.decodes_all or self._rest_asked:
             return None
         return max(self.burst_ms, self._tiers.spare_ms, 2 * self._interval_ms) + self._slack_ms
@@ -219,8 +222,11 @@ class StreamPipeline:
 
     @property
     def _slack_ms(self) -> int:
-        """What a burst may need beyond its own length: the frame nearest to its end, and where frames are
-        reordered those that come out up to four late, which a decoder wants the units of."""
+        """Media that a burst may need beyond its own length.
+
+        It needs the frame nearest to its end. Where frames are reordered, up to four come out late, and the
+        decoder needs their units.
+        """
         return SLACK_MS + (4 * self._interval_ms if self._decoder.holds_back else self._interval_ms // 2)
 
     @property
@@ -239,9 +245,9 @@ class StreamPipeline:
         )
 
     def decode(self, unit: AccessUnit) -> tuple[Sample, ...]:
-        """Takes the next access unit in decoding order; the samples that it completes.
+        """Takes the next access unit in decoding order. Returns the samples that it completes.
 
-        Damage is counted and tolerated up to a bound. Raises BrokenMedia beyond it, and nothing else.
+        Damage is counted and tolerated up to a bound. Beyond it BrokenMedia is raised, and nothing else.
         """
         unit = self._take(unit)
         self._follow_model(unit)
@@ -273,18 +279,18 @@ class StreamPipeline:
                 return self._decode(unit, tier, restart=plan.feed is Disposition.RESTART)
 
     def set_detector(self, detector: DetectorPort) -> None:
-        """Another model for the running stream, in force between two samples.
+        """Changes the model of the running stream between two samples.
 
-        Its window begins anew, as embeddings of two models cannot be compared; episodes and runs go on.
-        While the stream is suspected the old one goes on judging, at most MODEL_WAIT_MS: nobody gets off
-        because the window is short. Where the new one wants other planes it begins with a keyframe.
+        The window begins anew, because embeddings of two models cannot be compared. Episodes and runs
+        continue. While the stream is suspicious, the old model continues for at most MODEL_WAIT_MS, so that
+        a short new window lets nobody off. A model that needs other planes begins at a keyframe.
         """
         self._next_detector, self._next_since_ms = detector, None
 
     def _follow_model(self, unit: AccessUnit) -> None:
         detector = self._next_detector
         if detector is None or self._assembly.samples > self._judged + self._shed.total():
-            return  # samples of the old one's planes are still to be judged
+            return  # samples with planes of the old model are still unjudged
         if self._next_since_ms is None:
             self._next_since_ms = unit.pts_ms
         fits = unit.keyframe or detector.shares_planes(self._detector)
@@ -295,29 +301,29 @@ class StreamPipeline:
         self._window = detector.new_window()
 
     def skip(self, unit: AccessUnit) -> None:
-        """Takes a unit that will not be decoded, because its moment has passed; it is kept as evidence.
+        """Takes a unit that is too late to decode. It is kept as evidence.
 
-        Decoding goes on at the next keyframe.
+        Decoding continues at the next keyframe.
         """
         self._take(unit)
         self._backlog.skipped += 1
         self._tear()
 
     def drain(self) -> tuple[Sample, ...]:
-        """The samples still to come at the end of a stream. Raises BrokenMedia where none of its units
-        could be decoded."""
+        """Returns the last samples at the end of a stream. Raises BrokenMedia where no unit could be
+        decoded."""
         samples = self._assembly.finish(self._tier)
         if self._units and not self._decoder.decoded:
             raise BrokenMedia(f"nothing decodable in all of {self._units} access units")
         return samples
 
     def hear(self, signals: tuple[Signal, ...]) -> None:
-        """Known sound of the stream; it is decided upon with the next sample."""
+        """Takes known sound of the stream. The decision comes with the next sample."""
         for signal in signals:
             self._sounds[signal.bank, signal.entry] = signal
 
     def judge(self, sample: Sample) -> Judgement:
-        """Detect, match and decide on one sample."""
+        """Judges one sample: detects, matches and decides."""
         taken_ms = self._clock.monotonic_ms()
         signals = self._window.add(sample.pts_ms, self._detector.infer(sample.planes), sample.tier)
         detected_ms = self._clock.monotonic_ms()
@@ -325,7 +331,7 @@ class StreamPipeline:
         match = self._policy.match
         near = False
         if match.enabled and self._matcher.hashes:
-            # Banks are searched with the widest radius; a policy may want less.
+            # Banks are searched with the widest radius. A policy may use a smaller one.
             candidates = [
                 c
                 for c in self._lookup.query(sample.pts_ms, sample.luma)
@@ -369,40 +375,50 @@ class StreamPipeline:
         return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed)
 
     def shed(self, sample: Sample, reason: DegradedReason) -> None:
-        """Counts a sample that will not be judged. The watermark stays before it until a later one is, and
-        alert that was due goes on for a while: nothing has spoken against it."""
+        """Counts a sample that will not be judged.
+
+        The watermark stays before it until a later sample is judged. Alert that was due continues for a
+        while, because nothing has contradicted it.
+        """
         self._shed[reason] += 1
         self._tiers.unjudged(sample.pts_ms)
 
     def ask_alert(self, hold_ms: int | None = None) -> None:
-        """Alert from the next access unit on, whatever the scores, for ``alert_hold_ms`` or as given; if
-        there is time, no shorter than after a jump of the bitrate."""
+        """Asks for alert from the next access unit on, whatever the scores.
+
+        It lasts ``hold_ms``, by default ``alert_hold_ms``. While the worker has time, it lasts at least as
+        long as after a jump of the bitrate.
+        """
         self._tiers.ask(hold_ms, wish_ms=JUMP_WISH_MS)
 
     def spare(self, ms: int) -> bool:
-        """Time to look densely at the first ``ms`` of each GOP, from the next on; whether other media is
-        needed than before."""
+        """Grants dense samples for the first ``ms`` of each GOP, from the next one on.
+
+        Returns whether the media that is needed has changed.
+        """
         self._tiers.spare(ms)
         return self.needs_changed()
 
     def preempt(self) -> None:
-        """There is no time for what is voluntary, up to the next keyframe."""
+        """Ends voluntary alert until the next keyframe, because the worker has no time."""
         self._tiers.preempt()
 
     def ask_rest(self) -> bool:
-        """All of the running GOP is needed, however long it goes on; whether that is new. For a stream of
-        which nothing comes: its caller leaves out what it was told to, or there is nothing more."""
+        """Asks for the whole current GOP. Returns whether that is new.
+
+        It is for a stream that sends nothing: its caller omits media as told, or the stream has ended.
+        """
         self._rest_asked = True
         return self.needs_changed()
 
     def needs_changed(self) -> bool:
-        """Whether other media is needed than when this was asked last."""
+        """Whether the media that is needed has changed since the last call."""
         needed = self.needed_after_keyframe_ms
         changed, self._said_needed = needed != self._said_needed, needed
         return changed
 
     def set_policy(self, policy: Policy) -> None:
-        """A new policy for the running stream; what was seen so far still counts."""
+        """Changes the policy of the running stream. Earlier observations still count."""
         if (policy.match.k, policy.match.n) != (self._policy.match.k, self._policy.match.n):
             self._vote = MatchVote(policy.match.k, policy.match.n)
         self._policy = policy
@@ -412,7 +428,7 @@ class StreamPipeline:
         self.ring.resize(policy.evidence.ring_ms, policy.evidence.ring_bytes)
 
     def _take(self, unit: AccessUnit) -> AccessUnit:
-        """In media time, and into the ring."""
+        """Converts a unit's stamps to media time and puts it into the ring."""
         self._units += 1
         if unit.keyframe:
             self._rest_asked = False
@@ -427,10 +443,10 @@ class StreamPipeline:
         return unit
 
     def _has_gap(self, unit: AccessUnit) -> bool:
-        """Whether the units before it in its GOP are missing, so that it cannot be decoded.
+        """Whether earlier units of its GOP are missing, so that this unit cannot be decoded.
 
-        Only a caller that was told that it may leave media out is suspected: an encoder that drops
-        frames leaves gaps, too, and what follows those can be decoded.
+        Only a caller that may omit media is suspected. An encoder that drops frames leaves gaps too, but
+        the units after them can be decoded.
         """
         step_ms = 0 if self._last_dts_ms is None else unit.dts_ms - self._last_dts_ms
         if unit.keyframe:
@@ -469,7 +485,8 @@ class StreamPipeline:
         return samples
 
     def _hold(self, unit: AccessUnit) -> None:
-        """In the backlog, which takes no more memory than the ring: a GOP that passes that is waited out."""
+        """Puts a unit into the backlog. It takes no more memory than the ring: the rest of a larger GOP is
+        skipped."""
         if unit.keyframe:
             self._backlog.clear()
         if not self._backlog.add(unit, self._policy.evidence.ring_bytes):
@@ -477,7 +494,7 @@ class StreamPipeline:
             self._tear()
 
     def _tear(self) -> None:
-        """There is no way on in this GOP; everything up to the next keyframe is passed over."""
+        """Skips all units up to the next keyframe, because the rest of this GOP cannot be decoded."""
         self._gap = True
         self._backlog.clear()
         self._sampler.lost()

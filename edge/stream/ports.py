@@ -1,4 +1,4 @@
-"""What the pipeline needs of detect and match, and nothing more of them."""
+"""Protocols for the parts of detect that the pipeline needs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Luma = npt.NDArray[np.uint8]
 
 
 class DetectWindowPort(Protocol):
-    """Window state of one stream."""
+    """The detector's window of one stream."""
 
     def add(self, pts_ms: int, sample: Any, tier: Tier) -> tuple[Signal, ...]: ...
 
 
 class DetectorPort(Protocol):
-    """The detector of a worker: shared by its streams, used from one thread."""
+    """The detector of a worker. All its streams share it in one thread."""
 
     @property
     def delta_ms(self) -> int: ...
@@ -32,15 +32,15 @@ class DetectorPort(Protocol):
     def input_size(self) -> tuple[int, int]: ...
 
     def plane(self, frame: av.VideoFrame) -> Luma:
-        """Luma scaled to the input, uint8 ``(H, W)``."""
+        """Returns a frame's luma scaled to the input size, uint8 ``(H, W)``."""
         ...
 
     def infer(self, planes: Luma) -> Any:
-        """Score of one sample, planes uint8 ``(3, H, W)``; opaque, goes into the window."""
+        """Scores one sample, planes uint8 ``(3, H, W)``. The result is opaque and goes into the window."""
         ...
 
     def new_window(self) -> DetectWindowPort: ...
 
     def shares_planes(self, other: object) -> bool:
-        """Whether planes made by the other serve this one, too."""
+        """Whether this detector can use the planes of the other one."""
         ...

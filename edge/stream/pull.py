@@ -1,8 +1,8 @@
-"""Pulling a stream from an ingest server: one thread that only reads, and a watchdog over it.
+"""Pulls a stream from an ingest server with a reader thread and a watchdog.
 
 FFmpeg's own timeouts do not end every hang, so the watchdog is ours. A thread inside libav cannot be
-interrupted: when it hangs past its limit it is abandoned and counted, and the stream ends with
-SourceStalled at once.
+interrupted. When it hangs past its limit, it is abandoned and counted. The stream then ends at once with
+SourceStalled.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from edge.stream.pulled_audio import PulledAudio
 from edge.stream.reconfiguration import Reconfiguration, announced
 
 MAX_URL_CHARACTERS = 2048
-# analyzeduration=0 would mean FFmpeg's default of seconds; fflags=nobuffer would lose the first keyframe.
+# analyzeduration=0 means FFmpeg's default of several seconds. fflags=nobuffer loses the first keyframe.
 _SMALL_PROBE: Final = {"analyzeduration": "1", "probesize": "32"}
 _HTTP_PROBE: Final = {"analyzeduration": "1", "probesize": "2048"}
 _DEFAULT_STEP_MS: Final = 40
@@ -43,27 +43,30 @@ _GRACE_S: Final = 5.0
 P = ParamSpec("P")
 
 abandoned_threads = 0
-"""Reader threads of this process that hang inside libav and were given up."""
+"""Number of reader threads of this process that hang inside libav and were abandoned."""
 _count_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class PullSettings:
-    """``open_ms``: media must arrive within it; ``stall_ms``: longest time without media after that."""
+    """Limits of a pull. The first media must arrive within ``open_ms``. ``stall_ms`` is the longest later
+    pause."""
 
     schemes: tuple[str, ...] = ("rtmp", "rtmps")
     open_ms: int = 10_000
     stall_ms: int = 10_000
     max_unit_bytes: int = 64 * 1024 * 1024
     options: dict[str, str] = field(default_factory=dict)
-    """More options for FFmpeg's ``avformat_open_input``."""
+    """Further options for FFmpeg's ``avformat_open_input``."""
 
 
 class PullSource:
-    """One pull. Callbacks come from its threads, one at a time: ``on_open(codec, extradata)`` once,
-    ``on_unit`` for each access unit, and ``on_end(error)`` exactly once unless ``stop`` came first, with
-    None at a clean end of the stream. A callback may block to slow the reading down; that time does
-    not count as a stall. A configuration that changes in mid-stream comes in band, with the units.
+    """One pull. Its threads run the callbacks, one at a time.
+
+    ``on_open(codec, extradata)`` comes once, ``on_unit`` for each access unit. ``on_end(error)`` comes
+    exactly once unless ``stop`` came first, with None at a clean end of the stream. A callback may block to
+    slow the reader down. That time does not count as a stall. A configuration that changes mid-stream comes
+    in band with the units.
     """
 
     def __init__(
@@ -79,10 +82,11 @@ class PullSource:
         wants_audio: Callable[[], bool] = lambda: False,
         marked: AbstractContextManager[None] | None = None,
     ) -> None:
-        """``on_audio`` gets the sound, some at a time, while ``wants_audio``; it is of no account for the
-        watchdog. ``marked`` is entered in the thread that reads, for as long as it does.
+        """``on_audio`` gets batches of sound while ``wants_audio``. Sound does not count for the watchdog.
 
-        Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""
+        The reader thread holds ``marked`` while it reads. Raises InvalidInput for a URL whose scheme is not
+        allowed, and LimitExceeded for a long one.
+        """
         if len(url) > MAX_URL_CHARACTERS:
             raise LimitExceeded("url", MAX_URL_CHARACTERS, len(url), "characters")
         parts = urlsplit(url)
@@ -109,18 +113,19 @@ class PullSource:
         self._watchdog = threading.Thread(target=self._watch, name="pull-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begins to connect; returns at once."""
+        """Starts to connect and returns at once."""
         self._waiting_since_ms = self._clock.monotonic_ms()
         self._reader.start()
         self._watchdog.start()
 
     def stop(self) -> None:
-        """No callback begins after it. The connection is closed when its read returns."""
+        """Stops the pull. No callback begins afterwards. The connection closes when the current read
+        returns."""
         with self._ending:
             self._stopped.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Waits until the reader is gone; whether it is."""
+        """Waits for the reader to end. Returns whether it has."""
         self._reader.join(timeout_s)
         return not self._reader.is_alive()
 
@@ -133,7 +138,7 @@ class PullSource:
             error = raised
         except (av.FFmpegError, OSError, ValueError) as raised:
             error = self._translated(raised)
-        except Exception as raised:  # nothing may leave the thread without an end being told
+        except Exception as raised:  # the thread must never end without a call of on_end
             error = MediaError(f"{self._where}: {type(raised).__name__}: {raised}")
         finally:
             self._finished.set()
@@ -178,7 +183,7 @@ class PullSource:
             raise MediaError(f"{self._where}: the stream ended without video{audio}")
 
     def _video_packets(self, container: InputContainer) -> Iterator[av.Packet[VideoStream]]:
-        """Packets of the first video stream; it may appear only after audio has come."""
+        """Yields packets of the first video stream. It may appear only after the first audio."""
         chosen: int | None = None
         audio_since_ms = self._clock.monotonic_ms()
         for packet in container.demux():
@@ -195,7 +200,8 @@ class PullSource:
                 raise MediaError(f"{self._where}: no video within {self._settings.open_ms} ms (audio only)")
 
     def _pass_on_audio(self, packet: av.Packet[AudioStream]) -> None:
-        """No sign of life: the watchdog waits for video, and only the consumer's time is taken off."""
+        """Passes sound on. It does not reset the watchdog, which waits for video and discounts the
+        callback's time."""
         audio = self._sound.add(packet) if self._on_audio is not None and self._wants_audio() else None
         if audio is None or self._on_audio is None or self._stopped.is_set():
             return
@@ -206,7 +212,7 @@ class PullSource:
             self._waiting_since_ms = since_ms + self._clock.monotonic_ms() - before_ms
 
     def _calling(self, callback: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
-        """Runs a callback with the watchdog off: its waiting is the consumer's, not the source's."""
+        """Runs a callback with the watchdog off. Its time is the consumer's, not the source's."""
         self._waiting_since_ms = None
         if not self._stopped.is_set():
             callback(*arguments, **named)
@@ -222,7 +228,7 @@ class PullSource:
         else:
             return
         self._end(self._stalled())
-        # libav's own timeout is as long; what has not ended a while after it never will.
+        # libav's own timeout is as long. A read that has not ended a while after it never will.
         if not self._finished.wait(_GRACE_S):
             _abandon()
 

@@ -1,4 +1,4 @@
-"""The sound of a pull, packet by packet, put together to some half a second."""
+"""Batches the audio packets of a pull to about half a second."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SOME_MS: Final = 500
 
 
 class PulledAudio:
-    """Takes packets of every stream of sound, and keeps to the first."""
+    """Takes packets of all audio streams and uses the first stream."""
 
     def __init__(self) -> None:
         self._index: int | None = None
@@ -24,7 +24,8 @@ class PulledAudio:
         self._units: list[tuple[int, bytes]] = []
 
     def add(self, packet: av.Packet[AudioStream]) -> Audio | None:
-        """Some sound when it is enough; what is too large or of no known codec is left out."""
+        """Adds a packet. Returns a batch when it is complete. Packets too large or of unknown codecs are
+        left out."""
         stream = packet.stream
         if self._index is None:
             self._index = stream.index

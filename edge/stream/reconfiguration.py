@@ -1,8 +1,8 @@
-"""A configuration record that takes the place of the first in mid-stream: a publisher was turned round, or
-its encoder set up anew.
+"""Puts a new configuration record of a running stream in band.
 
-Decoder, ring and evidence know a stream by the record that it was opened with. What a later one says is put
-in band, where they find it: the stream goes on, and nothing that was seen of it is forgotten.
+A record changes mid-stream when a publisher rotates the picture or restarts its encoder. Decoder, ring and
+evidence know a stream by its first record. They find the parameter sets of a later record in band. So the
+stream goes on, and nothing seen so far is lost.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from edge.stream.annexb import framing_of
 from edge.stream.decode import MAX_EXTRADATA_BYTES
 
 _AV1_RECORD_BYTES: Final = 4
-"""Before the OBUs of an av1C: AV1 Codec ISO Media File Format Binding, §2.3.3."""
+"""Bytes before the OBUs of an av1C: AV1 Codec ISO Media File Format Binding, §2.3.3."""
 
 
 class Reconfiguration:
-    """Of one stream that a demuxer reads."""
+    """Tracks the configuration records of one demuxed stream."""
 
     def __init__(self, codec: Codec, record: bytes) -> None:
-        """``record``: the extradata that the stream is opened with."""
+        """``record`` is the extradata with which the stream was opened."""
         self._codec = codec
         self._first = self._record = record
         self._in_band = b""
 
     def apply(self, data: bytes, record: bytes, *, keyframe: bool) -> bytes:
-        """One access unit as it is to be decoded. ``record`` came with it; empty where none did.
+        """Returns an access unit ready to decode. ``record`` came with it, and is empty where none did.
 
-        The unit that brings another record has its parameter sets in front, and so has each keyframe after
-        it. Raises InvalidInput for a record that is damaged, LimitExceeded for one over 64 KiB, and
-        SourceStalled for one of other framing than the first, for which the stream has to be opened anew.
+        A unit with a new record begins with its parameter sets, and so does each keyframe after it. Raises
+        InvalidInput for a damaged record and LimitExceeded for one over 64 KiB. Raises SourceStalled when
+        the framing differs from the first record's: the stream must then be opened anew.
         """
         changed = bool(record) and record != self._record
         if changed:
@@ -46,7 +46,7 @@ class Reconfiguration:
             raise LimitExceeded("extradata", MAX_EXTRADATA_BYTES, len(record), "bytes")
         match self._codec:
             case Codec.VP9:
-                return b""  # its frames say all that its record does
+                return b""  # the frames hold all that the record says
             case Codec.AV1:
                 return record[_AV1_RECORD_BYTES:]
         framing = framing_of(self._codec, record)
@@ -56,8 +56,11 @@ class Reconfiguration:
 
 
 def announced(packet: av.Packet[Any]) -> bytes:
-    """The configuration record that comes with a packet of a demuxer; empty where none does. FLV brings
-    one with the first packet, after the stream was opened, and whenever the publisher sends it again."""
+    """Returns the configuration record that came with a demuxed packet. Empty where none did.
+
+    FLV brings a record with the first packet, after the stream was opened, and whenever the publisher
+    resends it.
+    """
     if not packet.has_sidedata("new_extradata"):
         return b""
     return bytes(packet.get_sidedata("new_extradata"))

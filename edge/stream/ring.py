@@ -1,4 +1,4 @@
-"""The last seconds of a stream, still compressed: for evidence, and to go back to the last keyframe."""
+"""Keeps the last seconds of a stream compressed, for evidence and for restarts at the last keyframe."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from edge.domain import AccessUnit
 class Ring:
     """Access units of whole GOPs, bounded in media time and in bytes.
 
-    It always starts at a keyframe. The oldest GOPs go first; the newest may be longer than ``ring_ms``
-    and is kept as long as it fits into ``ring_bytes``. A GOP that alone passes ``ring_bytes`` is
-    dropped, and the ring is empty until the next keyframe.
+    The ring always starts at a keyframe. The oldest GOPs go first. The newest GOP may be longer than
+    ``ring_ms``, and is kept while it fits into ``ring_bytes``. A single GOP over ``ring_bytes`` is dropped.
+    The ring is then empty until the next keyframe.
     """
 
     def __init__(self, ring_ms: int, ring_bytes: int) -> None:
@@ -21,9 +21,9 @@ class Ring:
         self._gops: deque[list[AccessUnit]] = deque()
         self._gop_bytes: deque[int] = deque()
         self.bytes = 0
-        """Payload held now."""
+        """Current size of the payload."""
         self.overflows = 0
-        """GOPs dropped because one alone passed ``ring_bytes``."""
+        """Number of single GOPs that were dropped because they exceeded ``ring_bytes``."""
 
     def append(self, unit: AccessUnit) -> None:
         """Adds a unit in decoding order. Units before the first keyframe are not kept."""
@@ -39,15 +39,15 @@ class Ring:
         self._trim(unit.dts_ms)
 
     def units(self) -> tuple[AccessUnit, ...]:
-        """Everything held, in decoding order; empty or starting with a keyframe."""
+        """Returns all units in decoding order. The first one, if any, is a keyframe."""
         return tuple(unit for gop in self._gops for unit in gop)
 
     def newest_gop(self) -> tuple[AccessUnit, ...]:
-        """From the newest keyframe on."""
+        """Returns the units from the newest keyframe on."""
         return tuple(self._gops[-1]) if self._gops else ()
 
     def resize(self, ring_ms: int, ring_bytes: int) -> None:
-        """New bounds, from the next unit on."""
+        """Sets new bounds, which apply from the next unit on."""
         self._ring_ms = ring_ms
         self._ring_bytes = ring_bytes
 

@@ -1,13 +1,13 @@
-"""Which access units are decoded. Pure: no media, no clock.
+"""Decides which access units are decoded. Pure: no media, no clock.
 
-Calm tier: the few units from each keyframe on that one sample needs (a burst) are decoded, and everything
-else is skipped undecoded. Alert tier: every unit is decoded, and a sample is taken each
+In the calm tier a burst is decoded after each keyframe: the few units that one sample needs. All other
+units are skipped undecoded. In the alert tier every unit is decoded, and a sample is taken every
 ``alert_interval_ms``.
 
-The skipped units of the running GOP are the backlog. It is decoded, at most ``CATCH_UP_UNITS`` for each
-unit that arrives, when alert is entered in mid-GOP and when the GOP would otherwise pass
-``blind_limit_ms`` without a sample. After a GOP that long, calm tier goes on decoding in step: the whole
-GOP has to be decoded anyway, and then better not in waves.
+The skipped units of the current GOP are the backlog. It is decoded when alert begins mid-GOP, and when the
+GOP would otherwise pass ``blind_limit_ms`` without a sample. At most ``CATCH_UP_UNITS`` are decoded for
+each unit that arrives. After such a long GOP the calm tier decodes every unit as it arrives. The whole GOP
+has to be decoded anyway, and a steady load is better than waves.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from edge.stream.frame_roles import FrameRoles, Schedule
 BURST_UNITS = 32
 """Most access units that one calm burst decodes, whatever the frame rate."""
 BURST_FRAMES = 26
-"""Frames after which a burst makes its sample of what it has: 200 ms at 120 fps, and room for reordering."""
+"""Most frames of a burst. It then makes its sample from them: 200 ms at 120 fps, plus reordering."""
 CATCH_UP_UNITS = 8
-"""Most skipped units decoded for each unit that arrives."""
+"""Most units of the backlog that are decoded for each unit that arrives."""
 CALM_INTERVAL_MS = 900
-"""Least media time from burst to burst: streams of very short GOPs are not decoded whole."""
+"""Least media time between two bursts. Without it, streams of very short GOPs would be decoded whole."""
 ALERT_FRAMES = 32
-"""Alert: most frames from sample to sample, so that stamps that crawl do not blind the gate."""
+"""Most frames between two samples in alert. Without it, stamps that hardly advance would blind the gate."""
 BLIND_UNITS = 320
-"""Calm: most units from sample to sample, for the same reason."""
+"""Most units between two samples in the calm tier, for the same reason."""
 SPREAD_FRAMES = 4
-"""Distance of the frames of a sample that is taken by count."""
+"""Distance in frames within a sample that such a frame limit forces."""
 
 
 class Disposition(Enum):
-    """What becomes of an access unit."""
+    """How an access unit is treated."""
 
     DROP = "drop"
-    """There is no keyframe before it."""
+    """Drop it, because no keyframe came before it."""
     SKIP = "skip"
-    """Not needed now; it joins the backlog."""
+    """Put it into the backlog, because it is not needed now."""
     DECODE = "decode"
     RESTART = "restart"
-    """Decode as the first after skipped units: the decoder must forget what it holds."""
+    """Decode it as the first after skipped units. The decoder must be reset before."""
     CATCH_UP = "catch_up"
-    """It joins the backlog, and the oldest ``UnitPlan.backlog`` units of that are decoded."""
+    """Put it into the backlog, and decode the oldest ``UnitPlan.backlog`` units of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,11 @@ _DROP, _SKIP, _DECODE, _RESTART = (
 
 
 class Sampler:
-    """State of one stream: ``unit`` for each access unit in decoding order, ``frame`` for each decoded
-    frame in display order."""
+    """Plans the decoding of one stream.
+
+    Call ``unit`` for each access unit in decoding order, and ``frame`` for each decoded frame in display
+    order.
+    """
 
     def __init__(self, tiers: TierPolicy, delta_ms: int) -> None:
         self._tiers = tiers
@@ -78,7 +81,7 @@ class Sampler:
         self._long_gops = False
         self._distrusted = False
         self._burst_start_ms: int | None = None
-        self._burst_pts: list[int] = []  # of the units of the running burst
+        self._burst_pts: list[int] = []  # pts of the units of the current burst
         self._sampled_ms: int | None = None
         self._units_unsampled = 0
         self._frames_unsampled = 0
@@ -86,29 +89,29 @@ class Sampler:
 
     @property
     def decodes_all(self) -> bool:
-        """Whether every unit is needed just now, whatever the tier."""
+        """Whether every unit is needed at the moment, whatever the tier."""
         return self._tier is None or self._long_gops or self._catching_up
 
     @property
     def wants_samples(self) -> bool:
-        """Whether frames that are decoded now are for a sample."""
+        """Whether a sample needs the frames that are decoded now."""
         return self._schedule.running
 
     @property
     def oldest_kept_ms(self) -> int | None:
-        """Planes of frames before it will not be asked for again."""
+        """Pts of the oldest kept frame. Planes of earlier frames are no longer needed."""
         return self._schedule.oldest_kept_ms
 
     def set_policy(self, tiers: TierPolicy) -> None:
-        """Takes effect with the next access unit."""
+        """Changes the policy from the next access unit on."""
         self._tiers = tiers
 
     def distrust_keyframes(self) -> None:
-        """What was marked as a keyframe is none: from here on nothing is skipped."""
+        """Notes a false keyframe. From now on nothing is skipped."""
         self._distrusted = self._long_gops = True
 
     def unit(self, pts_ms: int, keyframe: bool, tier: Tier) -> UnitPlan:
-        """What to do with the next access unit."""
+        """Returns the plan for the next access unit."""
         if self._gop_start_ms is None and not keyframe:
             return _DROP
         self._tier = tier
@@ -124,7 +127,7 @@ class Sampler:
         return self._alert(pts_ms) if tier is Tier.ALERT else self._calm(pts_ms)
 
     def lacked(self, pts_ms: int) -> None:
-        """The next access unit comes only now because it was not needed: it joins the backlog."""
+        """Takes an access unit that comes late because it was not needed before. It joins the backlog."""
         self._unit_pts_ms = pts_ms
         self._units_unsampled += 1
         self._gop_units += 1
@@ -132,7 +135,7 @@ class Sampler:
         self._skip()
 
     def frame(self, pts_ms: int) -> FrameRoles:
-        """What the next decoded frame is for."""
+        """Returns the roles of the next decoded frame."""
         if not self._schedule.running:
             return self._schedule.frame(pts_ms)
         self._frames_unsampled += 1
@@ -147,27 +150,29 @@ class Sampler:
         return taps
 
     def follow(self, delta_ms: int, pts_ms: int) -> None:
-        """Another model takes the samples from the unit at ``pts_ms`` on."""
+        """Switches to another model from the unit at ``pts_ms`` on."""
         self._delta_ms = delta_ms
         self._burst_pts.clear()
         self._schedule.follow(delta_ms, pts_ms)
 
     def begin_anew(self, pts_ms: int) -> None:
-        """The picture has another size from ``pts_ms`` on, and its frames do not go with those before. A
-        stream that changes all the time is sampled across its changes."""
+        """Notes another picture size from ``pts_ms`` on. Frames of both sizes do not go together.
+
+        A stream whose size changes all the time is sampled across the changes.
+        """
         if self._frames_unsampled <= ALERT_FRAMES // 2:
             self._schedule.begin_anew(pts_ms)
 
     @property
     def burst_units(self) -> int:
-        """Units of the running calm burst so far; 0 when none is running."""
+        """Number of units of the current calm burst. 0 without a burst."""
         return len(self._burst_pts)
 
     @property
     def burst_is_fed(self) -> bool:
-        """Whether every frame of the burst's sample is in the decoder, held back or not.
+        """Whether the decoder has all frames of the burst's sample, held back or not.
 
-        Known without waiting for the frames to come out where the stamps leave no gap.
+        Where the stamps leave no gap, this is known before the frames come out.
         """
         end_ms = self._schedule.end_ms
         if end_ms is None or len(self._burst_pts) < 3:
@@ -183,25 +188,28 @@ class Sampler:
         return False
 
     def drained(self, units: int) -> None:
-        """The decoder was emptied to end a burst of so many units and has lost its references: they are
-        the beginning of the backlog."""
+        """Notes that the decoder was drained to end a burst of this many units.
+
+        It has lost its references. So these units begin the backlog.
+        """
         self._burst_pts.clear()
         self._schedule.stop()
         self._schedule.skip()
         self._backlog = units
 
     def lost(self) -> None:
-        """The units that follow in this GOP cannot be decoded; the next one given is a keyframe."""
+        """Notes that the rest of this GOP cannot be decoded. The next call of ``unit`` is for a keyframe."""
         self.drained(max(self._backlog, 1))
         self._catching_up = False
 
     def finish(self) -> tuple[int, int, int] | None:
-        """At the end of a stream too short for one sample: the frames that it had."""
+        """Returns the frames of a stream that ended before its first sample. None otherwise."""
         return None if self._samples else self._schedule.leftovers()
 
     @property
     def _inner_interval_ms(self) -> int:
-        """Calm, in GOPs longer than the blind limit: half of it, so that one lost sample does no harm."""
+        """Sample interval in calm GOPs longer than the blind limit: half of it, so that one sample may be
+        lost."""
         return max(self._tiers.blind_limit_ms // 2, 1)
 
     def _keyframe(self, pts_ms: int) -> UnitPlan:
@@ -236,7 +244,7 @@ class Sampler:
             return _DECODE
         if not self._catching_up:
             self._begin_catching_up(pts_ms, self._tiers.alert_interval_ms)
-            self._frames_unsampled = -self._backlog  # it is for the references, not for samples
+            self._frames_unsampled = -self._backlog  # it is decoded for references, not for samples
         self._schedule.repeat(self._tiers.alert_interval_ms, pts_ms)
         return self._catch_up()
 
@@ -263,7 +271,7 @@ class Sampler:
 
     @property
     def _lacks_a_sample(self) -> bool:
-        """Alert ended before the GOP had a sample: the one that is begun is finished, as a burst would be."""
+        """Whether alert ended before the GOP had a sample. The begun sample is then finished like a burst."""
         sampled = self._samples and (self._sampled_ms or 0) >= (self._gop_start_ms or 0)
         return self._schedule.running and not sampled and self._gop_units <= BURST_UNITS
 
@@ -294,7 +302,7 @@ class Sampler:
 
     @property
     def _unit_ms(self) -> float:
-        """Media time of a unit, from the running GOP."""
+        """Mean media time of a unit in the current GOP."""
         return max((self._unit_pts_ms - (self._gop_start_ms or 0)) / self._gop_units, 1.0)
 
     def _overdue(self, pts_ms: int) -> bool:
@@ -304,7 +312,8 @@ class Sampler:
         return self._backlog + 1 >= units_left * (CATCH_UP_UNITS - 1)
 
     def _begin_catching_up(self, pts_ms: int, interval_ms: int) -> None:
-        """The first sample is due when the decoder is in step again: one of the past would come late."""
+        """Starts to decode the backlog. The first sample is due when it is done: an earlier one would be
+        late."""
         self._catching_up = True
         units = -(-self._backlog // (CATCH_UP_UNITS - 1))
         self._schedule.start(pts_ms + round(units * self._unit_ms) - 2 * self._delta_ms, interval_ms)

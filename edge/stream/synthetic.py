@@ -1,4 +1,4 @@
-"""Encoded streams made on the spot: the double of an ingest server for tests and benchmarks."""
+"""Encodes synthetic streams: the double of an ingest server for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Picture = Callable[[int, int, int], npt.NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class EncodedMedia:
-    """What an ingest server would have of a stream. ``extradata`` is empty for in-band parameters."""
+    """A stream as an ingest server has it. ``extradata`` is empty for in-band parameter sets."""
 
     codec: Codec
     extradata: bytes
@@ -37,7 +37,7 @@ class EncodedMedia:
 
 
 def moving_square(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Luma uint8 ``(h, w)``: a bright square that crosses a gradient, one step a frame."""
+    """Returns luma, uint8 ``(h, w)``: a bright square that crosses a gradient, one step per frame."""
     luma = np.broadcast_to(np.linspace(16, 160, width, dtype=np.uint8), (height, width)).copy()
     side = max(height // 4, 2)
     left = (index * max(width // 40, 1)) % max(width - side, 1)
@@ -46,21 +46,21 @@ def moving_square(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 def open_encoder(context: av.VideoCodecContext) -> None:
-    """Opens it, and leaves this process with the priority that it had.
+    """Opens an encoder and restores the scheduling priority of this process.
 
-    libsvtav1, where root runs it, makes its own threads and the one that opens it ``SCHED_FIFO`` 99: they and
-    all that they start would run before everything else on the machine.
+    Under root, libsvtav1 sets its own threads and the opening thread to ``SCHED_FIFO`` 99. These threads
+    and all that they start would run before everything else on the machine.
     """
     policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
     before = _tasks()
     context.open()
     for task in (_tasks() - before) | {threading.get_native_id()}:
-        with contextlib.suppress(ProcessLookupError):  # a thread that has ended meanwhile
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended meanwhile
             os.sched_setscheduler(task, policy, param)
 
 
 def _tasks() -> set[int]:
-    """Threads of this process, by the kernel's ids."""
+    """Returns the kernel ids of this process's threads."""
     return {int(task) for task in os.listdir("/proc/self/task")}
 
 
@@ -80,8 +80,8 @@ def encode(
 ) -> EncodedMedia:
     """Encodes synthetic pictures of ``size`` (height, width).
 
-    ``in_band``: parameter sets come with each keyframe and there is no extradata (Annex B). ``options``
-    go to the encoder on top of its fast defaults.
+    With ``in_band`` each keyframe carries the parameter sets, and there is no extradata (Annex B).
+    ``options`` are added to the fast defaults of the encoder.
     """
     name, defaults = _ENCODERS[codec]
     height, width = size

@@ -1,16 +1,16 @@
-"""From the stamps that a stream carries to media time that only goes forward. Pure.
+"""Converts the stamps of a stream to media time that only goes forward. Pure.
 
-The rules, so that a caller that holds media back can apply them to its own copy:
+A caller that holds media back can apply the same rules to its own copy:
 
 1. A fall of more than 2^31 is the wrap of a 32-bit clock: 2^32 is added from there on.
-2. A fall of dts of at most ``JITTER_MS`` is jitter: that unit alone gets the last dts plus one, and a
+2. A fall of dts of at most ``JITTER_MS`` is jitter. Only that unit gets the last dts plus one, and a
    pts that is not before it.
-3. Any larger fall, and a leap of more than ``LEAP_MS``, starts a new base: the stream goes on
-   ``NOMINAL_MS`` after the last dts, with the new stamps' own distances.
-4. A pts further than ``REORDER_MS`` from its dts is not believed: the dts stands for it.
+3. Any larger fall, and a leap of more than ``LEAP_MS``, starts a new base. The stream continues
+   ``NOMINAL_MS`` after the last dts, with the distances of the new stamps.
+4. A pts further than ``REORDER_MS`` from its dts is wrong. The dts replaces it.
 
-Each but the first is counted with a reason. dts rises strictly, so that neither media time nor the
-watermark can be led back, and a stream that repeats one stamp for ever still moves.
+Each rule but the first counts its use with a reason. dts is strictly increasing. So media time and
+watermark never go back, and a stream that always repeats one stamp still advances.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Timestamps:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        """Corrections by reason: ``timestamp_jitter``, ``timestamp_back``, ``timestamp_leap``,
+        """Number of corrections by reason: ``timestamp_jitter``, ``timestamp_back``, ``timestamp_leap``,
         ``timestamp_pts``."""
         self._wraps = 0
         self._base = 0
@@ -37,7 +37,7 @@ class Timestamps:
         self._dts = 0
 
     def advance(self, pts_ms: int, dts_ms: int) -> tuple[int, int]:
-        """Media time ``(pts_ms, dts_ms)`` of the next access unit in decoding order.
+        """Returns the media time ``(pts_ms, dts_ms)`` of the next access unit in decoding order.
 
         pts lies at most ``REORDER_MS`` from dts.
         """
@@ -61,7 +61,7 @@ class Timestamps:
         return pts, dts
 
     def _first(self, pts_ms: int, dts_ms: int) -> tuple[int, int]:
-        """A stream may start anywhere within 32 bits; anything else starts at 0."""
+        """Sets the base. A stream may start anywhere within 32 bits. Other start times become 0."""
         self._raw_dts = dts_ms
         if not -REORDER_MS <= dts_ms < WRAP_MS:
             self.counts["timestamp_leap"] += 1
@@ -70,7 +70,7 @@ class Timestamps:
         return self._dts + self._offset(pts_ms, dts_ms), self._dts
 
     def _offset(self, pts_ms: int, dts_ms: int) -> int:
-        """pts - dts, where only one of the two may already have wrapped."""
+        """Returns pts - dts. Only one of the two may have wrapped already."""
         offset = pts_ms - dts_ms
         if abs(offset) > WRAP_MS // 2:
             offset += WRAP_MS if offset < 0 else -WRAP_MS
