@@ -56,12 +56,12 @@ def banks_of(
         part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".banks-"))
         try:
             prints = [pool.submit(_fingerprint, path, variants) for path in videos]
-            Bank.create(part / RANDOM).add(_random(random))
+            Bank.create(part / RANDOM).add_footage(_random(random))
             others = Bank.create(part / OTHERS)
-            others.add(_reference(reference))
+            others.add_footage(_reference(reference))
             said = [future.result() for future in prints]
             known = [footage for footage, _ in said]
-            Bank.create(part / KNOWN).add(known)
+            Bank.create(part / KNOWN).add_footage(known)
             footage_s = sum(item.entry.duration_ms for item in known) / 1000
             hashes = sum(len(item.hashes) for item in known)
             facts = {

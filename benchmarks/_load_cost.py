@@ -64,7 +64,7 @@ def make_bank(banks: Path, hashes: int) -> None:
     """So many hashes of nothing."""
     octets = np.random.default_rng(0).bytes(HASH_BYTES * hashes)
     codes = (octets[start : start + HASH_BYTES] for start in range(0, len(octets), HASH_BYTES))
-    Bank.create(banks / "random").add(
+    Bank.create(banks / "random").add_footage(
         Footage(Entry(code.hex(), EntryKind.IMAGE), (HashRun(code),)) for code in codes
     )
 

@@ -100,7 +100,7 @@ def _measure(folder: Path, videos: list[Path], music: list[Path], every: int) ->
             seen.add(sound.items)
             known[path.name] = path
             footage.append(Footage(Entry(path.name, EntryKind.AUDIO), (), sound))
-    bank.add(footage)
+    bank.add_footage(footage)
     matcher = Matcher.open(folder)
     names = {path.name for path in videos}
     groups = {"videos": [n for n in known if n in names], "music": [n for n in known if n not in names]}
@@ -176,7 +176,7 @@ def _signals(items: Items, matcher: Matcher) -> list[Signal]:
     return [
         signal
         for begin in range(0, len(items), 4)
-        for signal in listening.add(items[begin : begin + 4], begin * ITEM_MS)
+        for signal in listening.add_items(items[begin : begin + 4], begin * ITEM_MS)
     ]
 
 

@@ -218,7 +218,7 @@ def prepare(directory: Path, trigger: str) -> list[Programme]:
         bank = Bank.create(
             directory / "gate" / "banks" / "known", BankInfo(label="known_footage", runaway_streams=0)
         )
-        bank.add([fingerprint(footage.known, entry_id="known", added_ms=0)])
+        bank.add_footage([fingerprint(footage.known, entry_id="known", added_ms=0)])
     programmes = []
     for calm_ms in CALM_MS:
         calm = Part(footage.calm[0].path, calm_ms)

@@ -286,7 +286,7 @@ def _voted(samples: list[Looked], scene: str) -> tuple[int | None, bool]:
     found_ms, wrong = None, False
     for replayed.sample in samples:
         sample = replayed.sample
-        for signal in vote.add(sample.at_ms, lookup.query(sample.at_ms, sample.luma)):
+        for signal in vote.add_candidates(sample.at_ms, lookup.query(sample.at_ms, sample.luma)):
             bank = signal.bank or ""
             if _scene(str(signal.entry)) != scene:
                 wrong = True
@@ -336,7 +336,7 @@ def _calm(path: Path) -> Calm:
         candidates = lookup.query(at, luma)
         took_us.append(round((time.thread_time() - started) * 1e6, 1))
         near += bool(candidates)
-        counted += bool(vote.add(at, candidates))
+        counted += bool(vote.add_candidates(at, candidates))
     return Calm(len(took_us), near, counted, took_us)
 
 

@@ -165,7 +165,7 @@ def main(argv: list[str]) -> int:
 
 def _fill_bank(data_dir: Path, known: Path) -> None:
     bank = Bank.create(data_dir / "banks" / "known", BankInfo(label="known_footage", runaway_streams=0))
-    bank.add([fingerprint(known, entry_id="known", added_ms=0)])
+    bank.add_footage([fingerprint(known, entry_id="known", added_ms=0)])
 
 
 if __name__ == "__main__":

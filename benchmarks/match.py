@@ -55,7 +55,7 @@ def measure(size: int, queries: int, checked: int, seed: int) -> dict[str, Any]:
         started = time.perf_counter()
         builder = SegmentBuilder()
         builder.add_plain(octets)
-        builder.write(path)
+        builder.write_to(path)
         build_s = time.perf_counter() - started
         del builder
         started = time.perf_counter()

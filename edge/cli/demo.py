@@ -97,7 +97,7 @@ def _register(path: Path, bank_path: Path) -> None:
     known = fingerprint(
         path, entry_id=path.stem, added_ms=time.time_ns() // 1_000_000, variants=VariantSet.NONE
     )
-    bank.add([known])
+    bank.add_footage([known])
 
 
 async def _publish(

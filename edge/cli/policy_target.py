@@ -18,7 +18,7 @@ class PolicyTarget:
     """A policy and the function that replaces it."""
 
     policy: Policy
-    write: Callable[[Policy, str], str]
+    write_policy: Callable[[Policy, str], str]
     """Takes the new policy and a reason. Returns a short text of what it did. Raises GateError."""
 
 
@@ -29,7 +29,7 @@ def file_target(path: Path) -> PolicyTarget:
     except OSError as error:
         raise ConfigError(f"--policy {path}: {error.strerror}") from None
 
-    def write(policy: Policy, reason: str) -> str:
+    def write_policy(policy: Policy, reason: str) -> str:
         del reason
         partial = path.with_name(f".{path.name}.partial")
         version = policy.version + 1
@@ -47,7 +47,7 @@ def file_target(path: Path) -> PolicyTarget:
             partial.unlink(missing_ok=True)
         return f"{path}, version {version}"
 
-    return PolicyTarget(parse_policy(before), write)
+    return PolicyTarget(parse_policy(before), write_policy)
 
 
 def gate_target(gate: str, tokens: Path, ca: Path | None) -> PolicyTarget:
@@ -56,7 +56,7 @@ def gate_target(gate: str, tokens: Path, ca: Path | None) -> PolicyTarget:
         request = operator_pb2.GetPolicyRequest()
         stored = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
 
-    def write(policy: Policy, reason: str) -> str:
+    def write_policy(policy: Policy, reason: str) -> str:
         with operator(gate, tokens, ca, Role.ADMIN) as (stub, metadata):
             request = operator_pb2.SetPolicyRequest(
                 json=policy.model_dump_json(), expected_version=stored.version, reason=reason[:512]
@@ -64,14 +64,14 @@ def gate_target(gate: str, tokens: Path, ca: Path | None) -> PolicyTarget:
             new = stub.SetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
         return f"gate {gate}, policy version {new.version}"
 
-    return PolicyTarget(parse_policy(stored.json), write)
+    return PolicyTarget(parse_policy(stored.json), write_policy)
 
 
 def model_target(model_dir: Path) -> PolicyTarget:
     """Takes the policy that the model was calibrated for. It has no target to write to."""
     from edge.detect.default_policy import default_policy
 
-    def write(policy: Policy, reason: str) -> str:
+    def write_policy(policy: Policy, reason: str) -> str:
         raise ConfigError("--apply wants --policy FILE or a running gate")
 
-    return PolicyTarget(default_policy(model_dir), write)
+    return PolicyTarget(default_policy(model_dir), write_policy)

@@ -131,7 +131,7 @@ def tune(
     result["policy"] = part.model_dump(mode="json")
     result["applied"] = None
     if apply and (shown or force):
-        result["applied"] = target.write(part, reason or f"tune: {result['promise']['text']}")
+        result["applied"] = target.write_policy(part, reason or f"tune: {result['promise']['text']}")
     result["report"] = None if report is None else str(report)
     if as_json:
         print_json(result)

@@ -69,7 +69,7 @@ class Decider:
         detected = [s for s in now if s.source is SignalSource.DETECT]
         for signal in detected:
             if (state := self._categories.get(signal.category)) is not None:
-                state.add(signal)
+                state.add_signal(signal)
         if not near_match:
             self._flagged_entries.clear()
         near_match = near_match and self._policy.match.enabled

@@ -31,7 +31,7 @@ class CategoryState:
         self._cut_run_start_ms = 0
         self._cut_run_samples = 0
 
-    def add(self, signal: Signal) -> None:
+    def add_signal(self, signal: Signal) -> None:
         """Takes the newest score. NaN raises the category, because unknown is not harmless. It never flags
         or cuts."""
         policy = self._policy

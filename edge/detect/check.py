@@ -57,7 +57,7 @@ def check_model(directory: Path, budget_ms: float) -> ModelCheck:
         scaled = time.thread_time()
         sample = detector.infer(planes)
         inferred = time.thread_time()
-        window.add(index * 200, sample, Tier.ALERT)
+        window.add_sample(index * 200, sample, Tier.ALERT)
         whole.append((time.thread_time() - start) * 1e3)
         inference.append((inferred - scaled) * 1e3)
     p50, p95 = (float(value) for value in np.quantile(whole, (0.5, 0.95)))

@@ -52,5 +52,5 @@ class ScriptedWindow:
 
     score_at: Callable[[int], float]
 
-    def add(self, pts_ms: int, sample: object, tier: Tier) -> tuple[Signal, ...]:
+    def add_sample(self, pts_ms: int, sample: object, tier: Tier) -> tuple[Signal, ...]:
         return (Signal(SignalSource.DETECT, "fight", pts_ms, self.score_at(pts_ms)),)

@@ -52,7 +52,7 @@ class DetectWindow:
         """Forgets all samples, as after a gap or a change of the stream's format."""
         self._entries.clear()
 
-    def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
+    def add_sample(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
         """Adds a sample. Returns one signal per category: the calibrated probability that the window shows
         it.
 

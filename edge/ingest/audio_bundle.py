@@ -26,7 +26,7 @@ class AudioBundle:
         self._extradata = b""
         self._units: list[tuple[int, bytes]] = []
 
-    def add(self, payload: bytes, time_ms: int) -> Audio | None:
+    def add_payload(self, payload: bytes, time_ms: int) -> Audio | None:
         """Adds one message. Returns a bundle when it is large enough, else None. Drops invalid messages."""
         codec, kind, data = _parsed(payload)
         if not codec or not data or len(data) > _MAX_BYTES:

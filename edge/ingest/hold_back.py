@@ -89,7 +89,7 @@ class HoldBack(Generic[T]):
             out.append(head.item)
         return out
 
-    def cut(self) -> int:
+    def drop_all(self) -> int:
         """Drops everything held and everything that follows. Returns how many held items were dropped."""
         self._cut = True
         dropped = len(self._held)

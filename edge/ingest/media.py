@@ -53,7 +53,7 @@ class MediaPath:
             elif message.type_id == MessageType.AUDIO:
                 config = is_audio_config(message.payload)
                 time_ms = 0 if config else self._timeline.media_ms(message.timestamp)
-                if (audio := self._sound.add(message.payload, time_ms)) is not None:
+                if (audio := self._sound.add_payload(message.payload, time_ms)) is not None:
                     self._watcher.push_audio(audio)
                 if config:
                     self._pass_on_config(message)

@@ -46,8 +46,8 @@ class RelayedMessage:
 class Output(Protocol):
     """The destination of a relay. Methods raise OSError, GateError or TimeoutError."""
 
-    async def open(self) -> None: ...
-    async def write(self, batch: list[RelayedMessage]) -> None: ...
+    async def open_output(self) -> None: ...
+    async def write_messages(self, batch: list[RelayedMessage]) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -58,7 +58,7 @@ class FlvFile:
         self._path = path
         self._file: BinaryIO | None = None
 
-    async def open(self) -> None:
+    async def open_output(self) -> None:
         self._file = await asyncio.to_thread(self._create)
 
     def _create(self) -> BinaryIO:
@@ -71,7 +71,7 @@ class FlvFile:
         file.write(FLV_HEADER)
         return file
 
-    async def write(self, batch: list[RelayedMessage]) -> None:
+    async def write_messages(self, batch: list[RelayedMessage]) -> None:
         assert self._file is not None
         data = b"".join(flv_tag(passed.message, passed.timestamp_ms) for passed in batch)
         await asyncio.to_thread(self._append, self._file, data)
@@ -94,10 +94,10 @@ class RtmpOutput:
         self._url = url
         self._publisher: RtmpPublisher | None = None
 
-    async def open(self) -> None:
+    async def open_output(self) -> None:
         self._publisher = await RtmpPublisher.connect(self._url)
 
-    async def write(self, batch: list[RelayedMessage]) -> None:
+    async def write_messages(self, batch: list[RelayedMessage]) -> None:
         assert self._publisher is not None
         for passed in batch:
             await self._publisher.send(passed.message, passed.timestamp_ms)
@@ -175,10 +175,10 @@ class Relay:
             self._enqueue(passed)
         self._counters["hold_back_overruns"] += self._hold.overruns - before
 
-    def cut(self) -> None:
+    def stop_viewing(self) -> None:
         """Drops everything held or queued. Viewers get only what is being written now."""
         if self._hold is not None:
-            self._counters["hold_back_dropped"] += self._hold.cut()
+            self._counters["hold_back_dropped"] += self._hold.drop_all()
             # Released media was judged and passed, so the queue still goes out.
         else:
             self._drop_queue()
@@ -187,7 +187,7 @@ class Relay:
     def end(self) -> None:
         """Ends the stream: ``run`` writes the queue and returns."""
         if self._hold is not None:
-            self._counters["hold_back_dropped"] += self._hold.cut()
+            self._counters["hold_back_dropped"] += self._hold.drop_all()
         self._ended = True
         self._work.set()
 
@@ -215,15 +215,15 @@ class Relay:
         if not self._queue:
             return
         try:
-            await self._output.open()
+            await self._output.open_output()
             self._open = True
             first = self._queue[0].timestamp_ms
-            await self._output.write(
+            await self._output.write_messages(
                 [replace(config, timestamp_ms=first) for config in self._configs.values()]
             )
             while True:
                 if batch := self._take_batch():
-                    await self._output.write(batch)
+                    await self._output.write_messages(batch)
                 if self._ended and not self._queue:
                     return
                 if not self._queue:

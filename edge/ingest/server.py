@@ -217,7 +217,7 @@ class _Connection:
             await asyncio.wait({watching}, timeout=_AFTER_END_S)
         if watching.done() and watching.result() is Ending.CUT:
             if relay is not None:
-                relay.cut()
+                relay.stop_viewing()
             await self._confirm(watcher)
             return "cut", "after the publisher had left"
         if watching.done() and watching.result() is Ending.FINISHED and relay is not None:
@@ -230,7 +230,7 @@ class _Connection:
     ) -> tuple[str, str]:
         """The gate said no: stops the relay, then closes the publisher, then confirms the cut."""
         if relay is not None:
-            relay.cut()
+            relay.stop_viewing()
         await self._close(watcher.detail or ending.value)
         if ending is not Ending.GATE_LOST:
             await self._confirm(watcher)

@@ -76,7 +76,7 @@ class AdmissionView:
             if prefix.isascii() and prefix.isdigit():
                 self._prefixes[6 if ":" in subject else 4].add(min(int(prefix), 128))
 
-    def add(self, block: Block) -> None:
+    def add_block(self, block: Block) -> None:
         """Adds or replaces a block. Removes it if it was lifted."""
         self.remove(block.id)
         if block.lifted_ms is not None:
@@ -91,7 +91,7 @@ class AdmissionView:
         lifted."""
         row = self._loaded.row_of(block.id)
         if block.id in self._by_id or (row is not None and self._stands[row]):
-            self.add(block)
+            self.add_block(block)
 
     def remove(self, block_id: str) -> None:
         if self._changed is not None:

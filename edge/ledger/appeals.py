@@ -42,7 +42,7 @@ class Appeals(LedgerBase):
             raise LimitExceeded("text", MAX_TEXT_BYTES, size, "bytes")
         if not text.strip():
             raise InvalidInput("text", "must not be empty")
-        with self._database.write("file an appeal") as connection:
+        with self._database.write_transaction("file an appeal") as connection:
             appeal, review = _against(connection, incident_id, block_id, wall_ms, policy)
             about = (
                 appeals.c.block_id == appeal.block_id
@@ -94,7 +94,7 @@ class Appeals(LedgerBase):
         Raises NotFound. Raises Conflict for an appeal against an incident, which the review decides, and for
         a decided one.
         """
-        with self._database.write("deny an appeal") as connection:
+        with self._database.write_transaction("deny an appeal") as connection:
             appeal = read_appeal(connection, appeal_id)
             if appeal.incident_id is not None or appeal.block_id is None:
                 raise Conflict(f"appeal_id: {appeal_id} is decided by the review of {appeal.incident_id}")

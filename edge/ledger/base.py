@@ -60,5 +60,5 @@ class LedgerBase:
 
     def ping(self) -> None:
         """Takes and releases the write lock. Raises LedgerUnavailable."""
-        with self._database.write("ping") as connection:
+        with self._database.write_transaction("ping") as connection:
             connection.execute(sa.select(1))

@@ -135,7 +135,7 @@ class Blocks(LedgerBase):
             full_until_ms=term.full_until_ms if term.provisional else None,
             review_by_ms=term.review_by_ms,
         )
-        with self._database.write("add a block") as connection:
+        with self._database.write_transaction("add a block") as connection:
             row = records.block_to_row(block)
             connection.execute(blocks.insert().values(**row, revision=next_number(connection)))
             self._audit(connection, wall_ms, by, "block", block.id, row, {blocks: [block.id]})
@@ -148,7 +148,7 @@ class Blocks(LedgerBase):
         Confirms every block of the same strike, and returns the named one first. Raises NotFound, Conflict,
         and PermissionRefused for the person who made the block.
         """
-        with self._database.write("confirm a block") as connection:
+        with self._database.write_transaction("confirm a block") as connection:
             block = read_block(connection, block_id)
             if block.incident_id is not None:
                 raise Conflict(f"block_id: {block_id} rests on {block.incident_id}: review the incident")
@@ -175,7 +175,7 @@ class Blocks(LedgerBase):
     def lift_block(self, block_id: str, reason: str, by: str, wall_ms: int) -> Block:
         """Lifts a block, so the subject may go live again. Raises NotFound, and InvalidInput if it was
         lifted before."""
-        with self._database.write("lift a block") as connection:
+        with self._database.write_transaction("lift a block") as connection:
             block = read_block(connection, block_id)
             if block.lifted_ms is not None:
                 raise InvalidInput("block_id", f"{block_id} was lifted already by {block.lifted_by}")

@@ -64,7 +64,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, doing: str) -> Iterator[sa.Connection]:
+    def write_transaction(self, doing: str) -> Iterator[sa.Connection]:
         with (
             unavailable(doing),
             self._writer.connect() as connection,

@@ -19,7 +19,7 @@ STREAM_CUT = "stream_cut"
 class Incidents(LedgerBase):
     def record_incident(self, incident: Incident, wall_ms: int) -> None:
         """Records an incident without a strike: FLAG, or any action withheld by shadow mode. Idempotent."""
-        with self._database.write("record an incident") as connection:
+        with self._database.write_transaction("record an incident") as connection:
             known = connection.execute(sa.select(incidents.c.id).where(incidents.c.id == incident.id))
             if known.first() is None:
                 connection.execute(
@@ -39,7 +39,7 @@ class Incidents(LedgerBase):
         self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
     ) -> None:
         """Records a cut without a verdict: a block made elsewhere, or a stream that cannot be watched."""
-        with self._database.write("record a cut") as connection:
+        with self._database.write_transaction("record a cut") as connection:
             self._audit(
                 connection, wall_ms, GATE, STREAM_CUT, stream_id, _cut_of(publish, reason, block_id), {}
             )
@@ -49,7 +49,7 @@ class Incidents(LedgerBase):
     ) -> None:
         """Like ``record_stream_cut``, for a cut that may be recorded already. Idempotent by stream."""
         known = sa.select(audit.c.number).where(audit.c.what == STREAM_CUT, audit.c.subject == stream_id)
-        with self._database.write("adopt a cut") as connection:
+        with self._database.write_transaction("adopt a cut") as connection:
             if connection.execute(known.limit(1)).first() is None:
                 detail = _cut_of(publish, reason, block_id)
                 self._audit(connection, wall_ms, GATE, STREAM_CUT, stream_id, detail, {})
@@ -74,13 +74,13 @@ class Incidents(LedgerBase):
         self._mark(incident_id, wall_ms, "evidence", {"evidence_path": path})
 
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
-        with self._database.write(what) as connection:
+        with self._database.write_transaction(what) as connection:
             update_incident(connection, incident_id, values)
             self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
 
     def adopt_mark(self, incident_id: str, wall_ms: int, what: str, values: Mapping[str, object]) -> None:
         """Writes a mark that the journal held, once. Raises NotFound."""
-        with self._database.write(f"adopt {what}") as connection:
+        with self._database.write_transaction(f"adopt {what}") as connection:
             row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).mappings()
             known = row.first()
             if known is None or any(known[name] != value for name, value in values.items()):

@@ -11,5 +11,5 @@ class Models(LedgerBase):
     ) -> None:
         """Records that a gate takes a model into service. ``before`` is the digest of the replaced model."""
         detail = {"name": name, "version": version, "before": before, "reason": reason}
-        with self._database.write("record a model") as connection:
+        with self._database.write_transaction("record a model") as connection:
             self._audit(connection, wall_ms, by, "model", digest, detail, {})

@@ -54,7 +54,7 @@ class Policies(LedgerBase):
     ) -> Policy:
         """Stores the policy as the next version. Raises StaleVersion if ``expected_version`` is not in
         force."""
-        with self._database.write("store a policy") as connection:
+        with self._database.write_transaction("store a policy") as connection:
             current = connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
             if expected_version is not None and expected_version != current:
                 raise StaleVersion(

@@ -81,7 +81,7 @@ class Proof:
     def ok(self) -> bool:
         return not self.found
 
-    def add(self, row: str, problem: str) -> None:
+    def add_problem(self, row: str, problem: str) -> None:
         self.found += 1
         if len(self.findings) < MAX_FINDINGS:
             self.findings.append(Finding(row, problem))
@@ -108,18 +108,20 @@ class Prover:
             walk = itertools.chain((begin,), walk)
         for found in chain_problems(walk, first=proof.first, anchor=proof.anchor):
             if isinstance(found, AuditBroken):
-                proof.add(f"audit {found.number}", str(found).partition(": ")[2])
+                proof.add_problem(f"audit {found.number}", str(found).partition(": ")[2])
                 continue
             proof.entries += 1
             proof.head = Head(found.number, found.digest)
             expected = self._expected.pop(found.number, None)
             if expected is not None and expected != found.digest:
-                proof.add(f"audit {found.number}", "is another than the expected head: the log was rewritten")
+                proof.add_problem(
+                    f"audit {found.number}", "is another than the expected head: the log was rewritten"
+                )
             self._note(found)
             yield found
         for number in sorted(self._expected):
             problem = f"is missing: the log ends at {proof.head.number} and was cut short"
-            proof.add(f"audit {number}", problem)
+            proof.add_problem(f"audit {number}", problem)
 
     def _note(self, entry: AuditRow) -> None:
         try:
@@ -147,20 +149,24 @@ class Prover:
         key = str(values[column.name])
         number, digest = self._left.get(table.name, {}).pop(key, (0, None))
         if number == 0:
-            proof.add(f"{table.name} {key}", "was put there by hand: no audit entry wrote it")
+            proof.add_problem(f"{table.name} {key}", "was put there by hand: no audit entry wrote it")
         elif digest is None:
-            proof.add(f"{table.name} {key}", f"is back: audit entry {number} had removed it")
+            proof.add_problem(f"{table.name} {key}", f"is back: audit entry {number} had removed it")
         elif digest == _UNPROVEN:
             proof.unproven += 1
         elif digest != bytes.fromhex(row_digest(table, values)):
-            proof.add(f"{table.name} {key}", f"was changed by hand after audit entry {number} wrote it")
+            proof.add_problem(
+                f"{table.name} {key}", f"was changed by hand after audit entry {number} wrote it"
+            )
 
     def finish(self, tables: Iterable[sa.Table] = PROVEN_TABLES) -> Proof:
         """Reports rows that an entry wrote and that are missing. Call it after all rows of ``tables``."""
         for table in tables:
             for key, (number, digest) in self._left.get(table.name, {}).items():
                 if digest is not None:
-                    self.proof.add(f"{table.name} {key}", f"is missing: audit entry {number} wrote it")
+                    self.proof.add_problem(
+                        f"{table.name} {key}", f"is missing: audit entry {number} wrote it"
+                    )
         return self.proof
 
 

@@ -60,7 +60,7 @@ class Reviews(LedgerBase):
 
         Raises NotFound, and Conflict while somebody else holds the claim or if the incident is overturned.
         """
-        with self._database.write("claim an incident") as connection:
+        with self._database.write_transaction("claim an incident") as connection:
             incident = read_incident(connection, incident_id)
             _free_for(incident, by, wall_ms)
             if incident.state is IncidentState.OVERTURNED:
@@ -72,7 +72,7 @@ class Reviews(LedgerBase):
 
     def release(self, incident_id: str, by: str, wall_ms: int) -> Incident:
         """Gives a claim back. Raises NotFound, and Conflict while somebody else holds it."""
-        with self._database.write("release an incident") as connection:
+        with self._database.write_transaction("release an incident") as connection:
             incident = read_incident(connection, incident_id)
             _free_for(incident, by, wall_ms)
             if incident.review.claimed_by is not None:
@@ -99,7 +99,7 @@ class Reviews(LedgerBase):
         InvalidInput if it is decided already, Conflict while somebody else holds the claim, and
         PermissionRefused if the same person confirms twice.
         """
-        with self._database.write("review") as connection:
+        with self._database.write_transaction("review") as connection:
             before = read_incident(connection, incident_id)
             if before.state is IncidentState.OVERTURNED:
                 raise InvalidInput("incident_id", f"{incident_id} is overturned already")

@@ -64,7 +64,7 @@ class Strikes(LedgerBase):
         then names broadcaster and app, and linked subjects are blocked too. ``policy`` is the whole policy.
         Raises InvalidInput, NotFound, and Conflict if the incident has a strike.
         """
-        with self._database.write("add a strike") as connection:
+        with self._database.write_transaction("add a strike") as connection:
             publish = Publish("", "", app, "", broadcaster)
             applies, stream_id = policy.for_app(app), None
             if incident_id is not None:
@@ -117,7 +117,7 @@ class Strikes(LedgerBase):
 
         Raises NotFound, and Conflict if it was pardoned before.
         """
-        with self._database.write("pardon a strike") as connection:
+        with self._database.write_transaction("pardon a strike") as connection:
             row = connection.execute(sa.select(strikes).where(strikes.c.id == strike_id)).first()
             if row is None:
                 raise NotFound("strike", strike_id)

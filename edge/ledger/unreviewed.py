@@ -39,7 +39,7 @@ class Unreviewed(LedgerBase):
         if agreed_ms is None:
             return ()
         changed: list[Block] = []
-        with self._database.write("settle what nobody reviewed") as connection:
+        with self._database.write_transaction("settle what nobody reviewed") as connection:
             due, gone = _due(connection, agreed_ms - _OVERDUE_MS)
             for key in sorted({*due, *gone}):
                 number = next_number(connection)

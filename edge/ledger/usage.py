@@ -13,5 +13,5 @@ USAGE = "usage"
 class Usage(LedgerBase):
     def record_usage(self, counted: Mapping[str, Any], wall_ms: int) -> None:
         """Appends one audit entry with the figures."""
-        with self._database.write("record usage") as connection:
+        with self._database.write_transaction("record usage") as connection:
             self._audit(connection, wall_ms, GATE, USAGE, self._gate, counted, {})

@@ -40,7 +40,7 @@ class Violations(LedgerBase):
         Idempotent by incident and by stream: one stream gets one strike, whatever the number of causes and
         retries.
         """
-        with self._database.write("record a violation") as connection:
+        with self._database.write_transaction("record a violation") as connection:
             crash_point("ledger.begin")
             known = _violation_of(connection, incident)
             if known is not None:
@@ -59,7 +59,7 @@ class Violations(LedgerBase):
         strike counts.
         """
         incident = violation.incident
-        with self._database.write("adopt a violation") as connection:
+        with self._database.write_transaction("adopt a violation") as connection:
             known = _violation_of(connection, incident)
             if known is not None:
                 return known

@@ -22,7 +22,7 @@ from edge.match.entry import (
 from edge.match.evasion.variants import VariantSet
 from edge.match.file_matcher import FileLookup, Found, look_up
 from edge.match.fingerprint import fingerprint, frames_of, luma_of
-from edge.match.formats.hash_list_export import write
+from edge.match.formats.hash_list_export import write_hash_list
 from edge.match.formats.hash_lists import HashListFormat, Import, sniff
 from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
 from edge.match.incident_bank import INCIDENT_BANK, bank_incident, withdraw_incident
@@ -80,5 +80,5 @@ __all__ = [
     "luma_of",
     "sniff",
     "withdraw_incident",
-    "write",
+    "write_hash_list",
 ]

@@ -92,7 +92,7 @@ def look_up(
         result.near.update({(c.bank, c.entry) for c in last})
         if last and (result.nearest is None or last[0].distance < result.nearest.distance):
             result.nearest = last[0]
-        for signal in vote.add(at, last):
+        for signal in vote.add_candidates(at, last):
             _note(found, signal)
     if result.samples == 1:
         for c in last:
@@ -108,7 +108,7 @@ def _heard(path: Path, matcher: Matcher) -> Iterator[Signal]:
     for heard in audio_items_of(path):
         if heard.restarted:
             listening.restart()
-        yield from listening.add(heard.items, heard.start_ms)
+        yield from listening.add_items(heard.items, heard.start_ms)
 
 
 def _note(found: dict[tuple[str, str, SignalSource], Found], signal: Signal) -> None:

@@ -60,7 +60,7 @@ def bank_incident(
         as_coded=True,
     )
     try:
-        bank.add([footage])
+        bank.add_footage([footage])
     except AlreadyExists:
         return 0
     return len(footage.hashes)

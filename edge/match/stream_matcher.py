@@ -77,7 +77,7 @@ class StreamMatcher:
 
     def _query_screens(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Candidate, ...]:
         """Returns the known footage on the screens of an unknown frame."""
-        screens = self._screens.add(pts_ms, luma, bits)
+        screens = self._screens.add_frame(pts_ms, luma, bits)
         if not screens:
             return ()
         found = self._frames.query_screens(luma, screens)
@@ -97,7 +97,7 @@ class ScreenWatch:
         self._look_pause = Pause()
         self._seen = False
 
-    def add(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Quad, ...]:
+    def add_frame(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Quad, ...]:
         """Takes an unknown frame and its hash. Returns the screens whose content to look up in this frame.
 
         ``luma`` is uint8 ``(h, w)``. Media time that goes back starts the watch anew.

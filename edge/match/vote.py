@@ -58,7 +58,7 @@ class MatchVote:
         """Forgets all samples, as after a gap or a new publish."""
         self._samples.clear()
 
-    def add(self, pts_ms: int, candidates: Sequence[Candidate]) -> tuple[Signal, ...]:
+    def add_candidates(self, pts_ms: int, candidates: Sequence[Candidate]) -> tuple[Signal, ...]:
         """Takes the candidates of the newest sample. Returns the matches that count now, nearest first.
 
         Media time that goes back starts the vote anew. Only an entry in the newest sample can count. The

@@ -25,13 +25,13 @@ class FileJudge(Protocol):
 class JudgeSetup(Protocol):
     """The configuration of a judge. It is small enough to send to another process."""
 
-    def open(self) -> FileJudge: ...
+    def open_judge(self) -> FileJudge: ...
 
 
 def _start(setup: JudgeSetup) -> None:
     global _judge
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process at once, without a traceback
-    _judge = setup.open()
+    _judge = setup.open_judge()
 
 
 def _run(path: Path, windows: bool) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class ReplayPool:
     def reports(self, paths: Sequence[Path], *, windows: bool) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields pairs of a path's index and its report."""
         if self._jobs == 1 and len(paths) == 1:
-            yield 0, self._setup.open().run(paths[0], windows=windows)
+            yield 0, self._setup.open_judge().run(paths[0], windows=windows)
             return
         left = dict(enumerate(paths))
         for index, report in self._round(left, self._jobs, windows):

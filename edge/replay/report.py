@@ -24,7 +24,7 @@ class ReplaySetup:
     bank_dir: Path | None
     policy: Policy
 
-    def open(self) -> Replay:
+    def open_judge(self) -> Replay:
         return Replay(self)
 
 
@@ -154,7 +154,7 @@ class _Sound:
                 return signals
             if heard.restarted:
                 self._listening.restart()
-            signals += self._listening.add(heard.items, heard.start_ms)
+            signals += self._listening.add_items(heard.items, heard.start_ms)
             self._next = None
 
 

@@ -126,7 +126,7 @@ class _Reviews:
     overturned: int = 0
     took_ms: list[int] = field(default_factory=list)
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def count_review(self, row: Mapping[str, Any]) -> None:
         self.all += 1
         if row["state"] in _REVIEWED:
             self.reviewed += 1
@@ -198,7 +198,7 @@ class Counting:
         for column, known in self._groups.items():
             groups.append(known.setdefault(row[column] or "none", _Group()))
         for group in groups:
-            (group.cuts if cut else group.flags).add(row)
+            (group.cuts if cut else group.flags).count_review(row)
         if cut:
             self._alarms += row["cut_unconfirmed_ms"] is not None
             if row["cut_confirmed_ms"] is not None:

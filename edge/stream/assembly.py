@@ -66,7 +66,7 @@ class SampleAssembly:
             start_ms = self._clock.monotonic_ms()
             frames = self._decoder.decode(unit)
             self._decoded_ms = self._clock.monotonic_ms()
-            self._times.decode.add(self._decoded_ms - start_ms)
+            self._times.decode.observe(self._decoded_ms - start_ms)
             samples.extend(self._use(frames, tier))
         return tuple(samples)
 
@@ -161,7 +161,7 @@ class SampleAssembly:
         assert frame.pts is not None
         start_ms = self._clock.monotonic_ms()
         self._planes[frame.pts] = self._converted(self._detector.plane, frame)
-        self._times.convert.add(self._clock.monotonic_ms() - start_ms)
+        self._times.convert.observe(self._clock.monotonic_ms() - start_ms)
         self._kept = frame
         if len(self._planes) > _PLANES:
             del self._planes[next(iter(self._planes))]

@@ -93,14 +93,14 @@ class StreamAudio:
         return signals + self._listen(run, start_ms)
 
     def _listen(self, run: list[Items], start_ms: float) -> tuple[Signal, ...]:
-        return self._listening.add(np.concatenate(run), start_ms) if run else ()
+        return self._listening.add_items(np.concatenate(run), start_ms) if run else ()
 
     def _unit(self, pts_ms: int, data: bytes) -> list[AudioItems]:
         pts_ms, _ = self._timestamps.advance(pts_ms, pts_ms)
         try:
             assert self._decoder is not None
             frames = self._decoder.decode(av.Packet(data)) if data else []
-            heard = [self._hearing.add(frame, pts_ms) for frame in frames]
+            heard = [self._hearing.add_frame(frame, pts_ms) for frame in frames]
         except (av.FFmpegError, ValueError, OSError, InvalidInput) as error:
             self._broken += 1
             if self._broken >= _MOST_BROKEN:

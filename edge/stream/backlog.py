@@ -17,7 +17,7 @@ class Backlog:
         self._bytes = 0
         self._decoded = 0
 
-    def add(self, unit: AccessUnit, limit_bytes: int) -> bool:
+    def add_unit(self, unit: AccessUnit, limit_bytes: int) -> bool:
         """Adds the newest unit. Returns False when the backlog exceeds its limit in bytes.
 
         It is then empty, and the rest of this GOP cannot be decoded.

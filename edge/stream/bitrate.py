@@ -40,7 +40,7 @@ class BitrateJump:
         self._last_ms = 0
         self._told_ms: int | None = None
 
-    def add(self, dts_ms: int, size: int, ratio: float) -> bool:
+    def add_unit(self, dts_ms: int, size: int, ratio: float) -> bool:
         """Takes the next unit that is no keyframe. Returns whether the bitrate jumps.
 
         It jumps when units are now ``ratio`` times as large as before, or this one is ``ratio`` times the

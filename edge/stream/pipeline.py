@@ -325,7 +325,7 @@ class StreamPipeline:
     def judge(self, sample: Sample) -> Judgement:
         """Judges one sample: detects, matches and decides."""
         taken_ms = self._clock.monotonic_ms()
-        signals = self._window.add(sample.pts_ms, self._detector.infer(sample.planes), sample.tier)
+        signals = self._window.add_sample(sample.pts_ms, self._detector.infer(sample.planes), sample.tier)
         detected_ms = self._clock.monotonic_ms()
         score = max((signal.score for signal in signals), default=0.0)
         match = self._policy.match
@@ -337,7 +337,7 @@ class StreamPipeline:
                 for c in self._lookup.query(sample.pts_ms, sample.luma)
                 if c.distance <= match.radius and c.quality >= match.min_quality
             ]
-            signals = (*signals, *self._vote.add(sample.pts_ms, candidates))
+            signals = (*signals, *self._vote.add_candidates(sample.pts_ms, candidates))
             near = self._vote.near
         signals, self._sounds = (*signals, *self._sounds.values()), {}
         hashed_ms = self._clock.monotonic_ms()
@@ -346,9 +346,9 @@ class StreamPipeline:
         self._note_judged(sample.pts_ms)
         tier = self._tiers.observe(sample.pts_ms, decision.suspicion)
         decided_ms = self._clock.monotonic_ms()
-        self._times.detect.add(detected_ms - taken_ms)
-        self._times.hash.add(hashed_ms - detected_ms)
-        self._times.decide.add(decided_ms - hashed_ms)
+        self._times.detect.observe(detected_ms - taken_ms)
+        self._times.hash.observe(hashed_ms - detected_ms)
+        self._times.decide.observe(decided_ms - hashed_ms)
         passed = StageTimes(
             sample.arrival_ms,
             sample.decoded_ms,
@@ -460,7 +460,7 @@ class StreamPipeline:
 
     def _note_bitrate(self, unit: AccessUnit) -> None:
         ratio = self._policy.tiers.bitrate_jump
-        if ratio and self._bitrate.add(unit.dts_ms, len(unit.data), ratio) and not self._tiers.due:
+        if ratio and self._bitrate.add_unit(unit.dts_ms, len(unit.data), ratio) and not self._tiers.due:
             self._jumps += 1
             self._tiers.ask(JUMP_HOLD_MS, wish_ms=JUMP_WISH_MS)
 
@@ -489,7 +489,7 @@ class StreamPipeline:
         skipped."""
         if unit.keyframe:
             self._backlog.clear()
-        if not self._backlog.add(unit, self._policy.evidence.ring_bytes):
+        if not self._backlog.add_unit(unit, self._policy.evidence.ring_bytes):
             self._errors["backlog_overflow"] += 1
             self._tear()
 
@@ -502,6 +502,6 @@ class StreamPipeline:
     def _note_judged(self, pts_ms: int) -> None:
         self._judged += 1
         if self._judged_pts_ms is not None:
-            self._times.blind.add(pts_ms - self._judged_pts_ms)
+            self._times.blind.observe(pts_ms - self._judged_pts_ms)
             self._blind_ms_max = max(self._blind_ms_max, pts_ms - self._judged_pts_ms)
         self._judged_pts_ms = max(pts_ms, self._judged_pts_ms or pts_ms)

@@ -16,7 +16,7 @@ Luma = npt.NDArray[np.uint8]
 class DetectWindowPort(Protocol):
     """The detector's window of one stream."""
 
-    def add(self, pts_ms: int, sample: Any, tier: Tier) -> tuple[Signal, ...]: ...
+    def add_sample(self, pts_ms: int, sample: Any, tier: Tier) -> tuple[Signal, ...]: ...
 
 
 class DetectorPort(Protocol):

@@ -202,7 +202,7 @@ class PullSource:
     def _pass_on_audio(self, packet: av.Packet[AudioStream]) -> None:
         """Passes sound on. It does not reset the watchdog, which waits for video and discounts the
         callback's time."""
-        audio = self._sound.add(packet) if self._on_audio is not None and self._wants_audio() else None
+        audio = self._sound.add_packet(packet) if self._on_audio is not None and self._wants_audio() else None
         if audio is None or self._on_audio is None or self._stopped.is_set():
             return
         since_ms, self._waiting_since_ms = self._waiting_since_ms, None

@@ -23,7 +23,7 @@ class PulledAudio:
         self._extradata = self._announced = b""
         self._units: list[tuple[int, bytes]] = []
 
-    def add(self, packet: av.Packet[AudioStream]) -> Audio | None:
+    def add_packet(self, packet: av.Packet[AudioStream]) -> Audio | None:
         """Adds a packet. Returns a batch when it is complete. Packets too large or of unknown codecs are
         left out."""
         stream = packet.stream

@@ -144,5 +144,5 @@ class OperatorActions:
     def _apply(self, blocks: tuple[Block, ...]) -> None:
         """In force from now on: running streams that a new one names are cut."""
         for block in blocks:
-            self._context.view.add(block)
+            self._context.view.add_block(block)
         self._enforcer.blocks_apply(blocks)

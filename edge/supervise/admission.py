@@ -76,7 +76,7 @@ class Admitter:
             idle_since_ms=context.clock.monotonic_ms(),
         )
         try:
-            context.registry.add(stream)
+            context.registry.add_stream(stream)
         except CapacityExceeded:
             return self._refuse(publish, AdmissionReason.CAPACITY)
         return self._let_in(stream)

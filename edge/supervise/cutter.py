@@ -63,7 +63,7 @@ class Cutter:
         self._ended: FIFOCache[str, CutOutcome] = FIFOCache(_REMEMBERED)
         self._early: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
 
-    async def cut(self, target: CutTarget, connector: Connector, *, limit_ms: float) -> CutOutcome:
+    async def cut_stream(self, target: CutTarget, connector: Connector, *, limit_ms: float) -> CutOutcome:
         """Ask until the publisher is proven gone, and return then, or after ``limit_ms``.
 
         After the limit the outcome is not confirmed, and asking goes on in the background; ``wait``

@@ -105,7 +105,7 @@ class Enforcer:
         ``shown``: its media has been handed over for evidence."""
         self._tasks.start(self._flag(stream, verdict, shown=shown))
 
-    def cut(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
+    def cut_stream(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Block, then cut. Further causes for the same stream collapse into the first."""
         gone = stream.life.state is State.GONE
         if not stream.life.cut():
@@ -175,7 +175,7 @@ class Enforcer:
         saved = self._evidence.save_clip(incident)
         if not await self._recorded(incident):
             await self._record_again(incident)
-        await self._evidence.write(await self._evidence.clip(incident, saved))
+        await self._evidence.rewrite_record(await self._evidence.clip(incident, saved))
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
         crash_point("cut.verdict")
@@ -203,7 +203,7 @@ class Enforcer:
             self._telemetry.report(ViolationRecorded(incident, violation.durable_in))
         crash_point("cut.durable")
         for block in blocks:
-            self._view.add(block)
+            self._view.add_block(block)
         crash_point("cut.visible")
         for block in blocks:
             self._telemetry.report(BlockMade(block, block.created_by))
@@ -225,13 +225,13 @@ class Enforcer:
             # The clip is on record whether or not the cut is ever confirmed.
             done, _ = await asyncio.wait({closing}, timeout=_RECORD_S)
             if not done:
-                await self._evidence.write(incident)
+                await self._evidence.rewrite_record(incident)
         except asyncio.CancelledError:
             closing.cancel()
             raise
         closed = await closing
         path = incident.evidence_path
-        await self._evidence.write(dataclasses.replace(closed or incident, evidence_path=path))
+        await self._evidence.rewrite_record(dataclasses.replace(closed or incident, evidence_path=path))
 
     async def _close_publisher(
         self,
@@ -251,7 +251,7 @@ class Enforcer:
             self._tasks.start(self._mark_asked(incident))
         alarmed = False
         try:
-            outcome = await self._cutter.cut(
+            outcome = await self._cutter.cut_stream(
                 self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
             )
             if not outcome.confirmed:
@@ -288,7 +288,9 @@ class Enforcer:
     async def _follow(self, stream: LiveStream) -> None:
         """Its cut was taken up from an earlier run, which puts it on record: the stream ends with it."""
         with contextlib.suppress(CutFailed):
-            await self._cutter.cut(self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms)
+            await self._cutter.cut_stream(
+                self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
+            )
             await self._cutter.wait(stream.id)
         self._ended(stream)
 
@@ -346,7 +348,7 @@ class Enforcer:
                     log.critical("a block is held in memory only", incident_id=incident.id, error=str(error))
                 continue
             for block in violation.blocks:
-                self._view.add(block)
+                self._view.add_block(block)
             self._telemetry.report(ViolationRecorded(incident, violation.durable_in))
             return
 

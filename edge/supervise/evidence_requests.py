@@ -84,7 +84,7 @@ class EvidenceRequests:
         await self._progress.evidence(incident.id, clip.path, self._clock.wall_ms())
         return dataclasses.replace(incident, evidence_path=clip.path)
 
-    async def write(self, incident: Incident) -> None:
+    async def rewrite_record(self, incident: Incident) -> None:
         """The record beside the clip, anew. It is a copy of what the ledger has, and nothing hangs on it."""
         try:
             await asyncio.to_thread(write_incident_record, incident, self._directory)

@@ -169,7 +169,7 @@ class Gate:
         for carried in self._stream_journal.load():
             stream = LiveStream(carried.id, carried.publish, carried.started_ms, self.clock.monotonic_ms())
             try:
-                self.registry.add(stream)
+                self.registry.add_stream(stream)
             except CapacityExceeded as error:
                 log.error("streams of an earlier run are not watched", error=str(error))
                 break
@@ -179,7 +179,7 @@ class Gate:
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
         """Some gate of the fleet, perhaps this one, has made or lifted blocks."""
         for block in blocks:
-            self._context.view.add(block)
+            self._context.view.add_block(block)
         self._enforcer.blocks_apply(blocks)
 
     async def stop(self) -> None:

@@ -133,7 +133,7 @@ class OrphanedCuts:
             address=publish.address,
         )
         try:
-            outcome = await self._cutter.cut(target, connector, limit_ms=self._cut_limit_ms)
+            outcome = await self._cutter.cut_stream(target, connector, limit_ms=self._cut_limit_ms)
             if not outcome.confirmed:
                 limit = UnconfirmedReason.LIMIT
                 self._report_unconfirmed(incident, limit, attempts=outcome.attempts)

@@ -58,7 +58,7 @@ class PushBuffer:
         self._tiers = tiers
         self._ring.resize(evidence.ring_ms, evidence.ring_bytes)
 
-    def add(self, unit: AccessUnit) -> Release:
+    def add_unit(self, unit: AccessUnit) -> Release:
         """Takes the next access unit in decoding order, its times as the caller gave them."""
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
@@ -70,7 +70,7 @@ class PushBuffer:
             self._start_dts_ms, self._follows = dts_ms, False
             return Release(unit=unit)
         ratio = self._tiers.bitrate_jump
-        jump = bool(ratio) and self._bitrate.add(dts_ms, len(unit.data), ratio) and calm
+        jump = bool(ratio) and self._bitrate.add_unit(dts_ms, len(unit.data), ratio) and calm
         if jump:
             self._follows = True
         if not calm or self._follows or self._is_needed(dts_ms):

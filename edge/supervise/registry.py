@@ -77,14 +77,14 @@ class Registry:
         self._subjects = SubjectIndex()
         self._admitted: Counter[str] = Counter()
 
-    def add(self, stream: LiveStream) -> None:
+    def add_stream(self, stream: LiveStream) -> None:
         if len(self._streams) >= self._max_streams:
             raise CapacityExceeded(f"{len(self._streams)} streams are live, the limit is {self._max_streams}")
         self._streams[stream.id] = stream
         self._admitted[stream.admitted_by] += 1
         if stream.publish.connection:
             self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
-        self._subjects.add(stream.id, stream.publish)
+        self._subjects.add_stream(stream.id, stream.publish)
         self._usage.started(stream.id, stream.publish.app, stream.started_ms)
         self._journal.admitted(JournalledStream(stream.id, stream.publish, stream.started_ms))
 

@@ -88,7 +88,7 @@ class StreamRouter:
         if not stream.life.watched or media is None:
             return False
         now = self._context.clock.monotonic_ms()
-        due = media.add(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
+        due = media.add_unit(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
         if due.unit is None and not due.held:
             return False
         with contextlib.suppress(WorkerLost):  # streams_lost opens it again

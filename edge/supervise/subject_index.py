@@ -24,7 +24,7 @@ class SubjectIndex:
         self._exact: dict[tuple[SubjectKind, str], set[StreamId]] = {}
         self._addresses: dict[_Address, set[StreamId]] = {}
 
-    def add(self, stream_id: StreamId, publish: Publish) -> None:
+    def add_stream(self, stream_id: StreamId, publish: Publish) -> None:
         for key in _subjects(publish):
             self._exact.setdefault(key, set()).add(stream_id)
         address = _address(publish)

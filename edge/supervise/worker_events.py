@@ -99,7 +99,7 @@ class WorkerEventHandler:
             self._enforcer.flag(stream, verdict)
         else:
             policy = context.policy.for_publish(stream.publish)
-            self._enforcer.cut(stream, verdict, judged.judged_ms, policy)
+            self._enforcer.cut_stream(stream, verdict, judged.judged_ms, policy)
 
     def _tier_changed(self, event: worker_pb2.TierChanged) -> None:
         stream = self._context.registry.find(event.stream_id)

@@ -34,7 +34,7 @@ class Distribution:
         self.counts = [0] * (len(bounds_ms) + 1)
         self.sum_ms = 0.0
 
-    def add(self, ms: float) -> None:
+    def observe(self, ms: float) -> None:
         self.counts[bisect_left(self._bounds, ms)] += 1
         self.sum_ms += ms
 

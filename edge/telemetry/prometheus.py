@@ -200,4 +200,4 @@ class PrometheusBackend:
             cut_short.set(record.bank_searches_cut_short)
 
         self._on(records.PoolSnapshot, measure)
-        self._on(records.WorkerMeasured, lambda r: histograms.add(r.measure, r.counts, r.sum_ms))
+        self._on(records.WorkerMeasured, lambda r: histograms.add_counts(r.measure, r.counts, r.sum_ms))

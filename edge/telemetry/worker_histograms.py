@@ -16,7 +16,7 @@ class WorkerHistograms(Collector):
     def __init__(self) -> None:
         self._sums = {name: Distribution(bounds) for name, bounds in BOUNDS_MS.items()}
 
-    def add(self, name: str, counts: Sequence[int], sum_ms: float) -> None:
+    def add_counts(self, name: str, counts: Sequence[int], sum_ms: float) -> None:
         """Takes what one worker counted. What no worker of this version says is left out."""
         known = self._sums.get(name)
         if known is None or len(counts) != len(known.counts) or min(counts) < 0:

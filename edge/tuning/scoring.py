@@ -38,7 +38,7 @@ class ScoringSetup:
     policy: Policy
     cache_dir: Path
 
-    def open(self) -> Scorer:
+    def open_judge(self) -> Scorer:
         return Scorer(self)
 
     def cached(self) -> Callable[[Path], dict[str, Any] | None]:
@@ -97,7 +97,7 @@ class _Recording:
     def shares_planes(self, other: object) -> bool:
         return other is self
 
-    def add(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
+    def add_sample(self, pts_ms: int, sample: SampleScore, tier: Tier) -> tuple[Signal, ...]:
         self._note(pts_ms, sample)
         return ()
 
@@ -133,7 +133,7 @@ def score_file(path: Path, detector: Detector, policy: Policy) -> Track:
             start_ms = unit.pts_ms if start_ms is None else min(start_ms, unit.pts_ms)
             last_ms = max(last_ms, unit.pts_ms)
             ratio = policy.tiers.bitrate_jump
-            if ratio and not unit.keyframe and jump.add(unit.dts_ms, len(unit.data), ratio):
+            if ratio and not unit.keyframe and jump.add_unit(unit.dts_ms, len(unit.data), ratio):
                 builder.jumps.append(unit.pts_ms)
             alert.ask_alert()
             for stream in (alert, calm):

@@ -170,7 +170,9 @@ class Simulator:
         logits: NDArray[Any],
         window: DetectWindow,
     ) -> Step:
-        signals = window.add(pts_ms, SampleScore(embedding, logits, np.zeros(0, dtype=np.float32)), tier)
+        signals = window.add_sample(
+            pts_ms, SampleScore(embedding, logits, np.zeros(0, dtype=np.float32)), tier
+        )
         return Step(pts_ms, tier, (signals[self._column],))
 
 

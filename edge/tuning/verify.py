@@ -27,7 +27,7 @@ class VerifySetup:
     policy: Policy
     cache_dir: Path
 
-    def open(self) -> Verifier:
+    def open_judge(self) -> Verifier:
         return Verifier(self)
 
     def cached(self) -> Callable[[Path], dict[str, Any] | None]:

@@ -41,7 +41,7 @@ class EvidenceMedia:
         self._media: dict[str, _Shown] = {}
         self._bytes = 0
 
-    def add(self, message: worker_pb2.EvidenceMedia) -> None:
+    def add_media(self, message: worker_pb2.EvidenceMedia) -> None:
         """The first or the next part of what is shown of a stream. Of an unknown codec, whose name is as the
         caller of the gate gave it, nothing is kept."""
         ident = message.stream_id

@@ -45,7 +45,7 @@ class EvidenceWriter:
 
     def show(self, message: worker_pb2.EvidenceMedia) -> None:
         """Media that the next ``save`` of its stream is about."""
-        self._shown.add(message)
+        self._shown.add_media(message)
 
     def save(self, command: worker_pb2.SaveEvidence, stream: WorkerStream | None) -> None:
         """Returns at once. ``stream``: what this worker has of it itself. One that is cut needs to be kept

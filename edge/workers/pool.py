@@ -91,7 +91,7 @@ class WorkerPool:
         shutdown = ipc_framing.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown()))
         everyone = list(self._everyone())
         for worker in everyone:
-            worker.write(shutdown)
+            worker.write_frame(shutdown)
         await asyncio.gather(*(worker.end(_STOP_S) for worker in everyone))
         await self._tasks.aclose()
 
@@ -128,11 +128,11 @@ class WorkerPool:
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         """Queue a command to the stream's worker. Raises WorkerLost when it has none."""
-        self._owner_of(stream_id).write(ipc_framing.frame(command))
+        self._owner_of(stream_id).write_frame(ipc_framing.frame(command))
 
     def send_unit(self, stream_id: str, unit: AccessUnit) -> None:
         """Queue an access unit to the stream's worker. Raises WorkerLost when it has none."""
-        self._owner_of(stream_id).write(ipc_framing.media_frame(stream_id, unit))
+        self._owner_of(stream_id).write_frame(ipc_framing.media_frame(stream_id, unit))
 
     def _owner_of(self, stream_id: str) -> WorkerHandle:
         worker = self._owner.get(stream_id)
@@ -156,7 +156,7 @@ class WorkerPool:
         raw = ipc_framing.frame(command)
         for worker in self._everyone():
             if not worker.lost:
-                worker.write(raw)
+                worker.write_frame(raw)
 
     # models
 
@@ -167,7 +167,7 @@ class WorkerPool:
         swap = ModelRollout(next(self._swaps), str(directory), digest, (worker.process.pid for worker in up))
         self._swap = swap
         for worker in up:
-            worker.write(ipc_framing.frame(swap.command()))
+            worker.write_frame(ipc_framing.frame(swap.command()))
         try:
             await swap.wait(_LOAD_S)
         except BaseException:
@@ -185,7 +185,7 @@ class WorkerPool:
         for worker in self._everyone():
             if worker.up:
                 loaded = worker.process.pid in self._chosen.workers
-                worker.write(ipc_framing.frame(use if loaded else self._chosen.command(use=True)))
+                worker.write_frame(ipc_framing.frame(use if loaded else self._chosen.command(use=True)))
 
     def forget_model(self) -> None:
         """What ``load_model`` has loaded, or is loading, is not wanted."""
@@ -199,7 +199,7 @@ class WorkerPool:
             self.model_digest = ready.model_digest
         elif ready.model_digest != self.model_digest:
             # It was started before the swap: it learns of it like the others.
-            worker.write(ipc_framing.frame(self._chosen.command(use=True)))
+            worker.write_frame(ipc_framing.frame(self._chosen.command(use=True)))
         self.bank_digest = ready.bank_digest
         worker.ready.set()
 
@@ -371,7 +371,7 @@ class WorkerPool:
                     worker.condemned = True
                     worker.kill()
                     continue
-                worker.write(ping)
+                worker.write_frame(ping)
 
     # what they do
 

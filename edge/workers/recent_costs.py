@@ -26,7 +26,7 @@ class RecentCost:
         self._ms = guess_ms
         self._at_ms = math.inf
 
-    def add(self, took_ms: float, now_ms: float) -> None:
+    def add_cost(self, took_ms: float, now_ms: float) -> None:
         """``now_ms``: monotonic, as it is over."""
         before_ms = self.at(now_ms)
         self._ms = max(min(took_ms, max(_ONCE_MS, _JUMP * before_ms)), before_ms * _DECAY)

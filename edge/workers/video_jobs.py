@@ -146,7 +146,7 @@ class VideoJobs:
             self._preempt(pipeline)
         wanted = in_burst or pipeline.wants_all
         if wanted:
-            self._times.queue.add(late_ms + stream.policy.budget_ms)
+            self._times.queue.observe(late_ms + stream.policy.budget_ms)
         if late_ms > 0 and wanted and not stream.skipping and not unit.held:
             # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
             # makes everything before it worthless.
@@ -170,7 +170,7 @@ class VideoJobs:
         stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
         stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
         if samples and stream.bursting:
-            self._costs.burst.add(stream.burst_cost_ms, self._clock.monotonic_ms())
+            self._costs.burst.add_cost(stream.burst_cost_ms, self._clock.monotonic_ms())
         self._take_samples(stream, samples)
         if unit.keyframe and stream.bursting:
             self._go_on(stream)
@@ -233,7 +233,7 @@ class VideoJobs:
         judgement = stream.pipeline.judge(sample)
         now = self._clock.monotonic_ms()
         stream.judged_at(now)
-        self._costs.judge.add(now - start, now)
+        self._costs.judge.add_cost(now - start, now)
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
         stream.cut = verdict.action is Action.CUT and not verdict.shadow

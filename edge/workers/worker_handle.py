@@ -88,7 +88,7 @@ class WorkerHandle:
         """Whether what was sent to it waits for it to read."""
         return self.writer.transport.get_write_buffer_size() > SLOW_BYTES
 
-    def write(self, raw: bytes) -> None:
+    def write_frame(self, raw: bytes) -> None:
         if not self.writer.is_closing():
             self.writer.write(raw)
 

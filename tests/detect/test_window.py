@@ -34,7 +34,7 @@ def test_any_times_and_values_give_a_probability(
 ) -> None:
     window = detector.new_window()
     for index, pts_ms in enumerate(times):
-        (signal,) = window.add(pts_ms, sample(detector, index, sizes[index]), Tier.ALERT)
+        (signal,) = window.add_sample(pts_ms, sample(detector, index, sizes[index]), Tier.ALERT)
         assert signal.source is SignalSource.DETECT
         assert signal.category == "fight"
         assert signal.pts_ms == pts_ms
@@ -47,30 +47,30 @@ def test_only_the_last_window_counts(detector: Detector, steps: list[int]) -> No
     """A long-running window says the same as a fresh one given only the samples in its span."""
     times = np.cumsum(steps).tolist()
     window = detector.new_window()
-    signals = [window.add(t, sample(detector, i), Tier.ALERT) for i, t in enumerate(times)]
+    signals = [window.add_sample(t, sample(detector, i), Tier.ALERT) for i, t in enumerate(times)]
     fresh = detector.new_window()
     recent = [(i, t) for i, t in enumerate(times) if t >= times[-1] - detector.manifest.window_ms]
     for index, pts_ms in recent:
-        last = fresh.add(pts_ms, sample(detector, index), Tier.ALERT)
+        last = fresh.add_sample(pts_ms, sample(detector, index), Tier.ALERT)
     assert last == signals[-1]
 
 
 def test_memory_is_bounded_when_time_hardly_moves(detector: Detector) -> None:
     window = detector.new_window()
     for pts_ms in range(MAX_SAMPLES + 50):
-        window.add(pts_ms, sample(detector), Tier.CALM)
+        window.add_sample(pts_ms, sample(detector), Tier.CALM)
     assert len(window) <= MAX_SAMPLES
 
 
 def test_reset_and_time_going_back_forget(detector: Detector) -> None:
     window: DetectWindow = detector.new_window()
-    window.add(1000, sample(detector, 1), Tier.ALERT)
+    window.add_sample(1000, sample(detector, 1), Tier.ALERT)
     window.reset()
     assert len(window) == 0
-    window.add(1000, sample(detector, 1), Tier.ALERT)
-    (after,) = window.add(500, sample(detector, 2), Tier.ALERT)
+    window.add_sample(1000, sample(detector, 1), Tier.ALERT)
+    (after,) = window.add_sample(500, sample(detector, 2), Tier.ALERT)
     assert len(window) == 1
-    (alone,) = detector.new_window().add(500, sample(detector, 2), Tier.ALERT)
+    (alone,) = detector.new_window().add_sample(500, sample(detector, 2), Tier.ALERT)
     assert after == alone
 
 
@@ -82,32 +82,32 @@ def test_each_tier_has_its_judge(detector: Detector) -> None:
     for index, each in enumerate(seen):
         logits = np.concatenate([one.logits for one in seen[: index + 1]])
         embeddings = np.stack([one.embedding for one in seen[: index + 1]])
-        (sparse,) = calm.add(200 * index, each, Tier.CALM)
+        (sparse,) = calm.add_sample(200 * index, each, Tier.CALM)
         assert sparse.score == pytest.approx(category.window.calm.probability(float(logits.mean())))
-        (dense,) = alert.add(200 * index, each, Tier.ALERT)
+        (dense,) = alert.add_sample(200 * index, each, Tier.ALERT)
         raw = window_logit(category.head, embeddings, logits)
         assert dense.score == category.window.alert.probability(raw)
 
 
 def test_alert_starts_with_what_came_just_before_it(detector: Detector) -> None:
     window, fresh = detector.new_window(), detector.new_window()
-    window.add(0, sample(detector, 1), Tier.CALM)
-    window.add(1800, sample(detector, 2), Tier.CALM)
-    fresh.add(1800, sample(detector, 2), Tier.ALERT)
+    window.add_sample(0, sample(detector, 1), Tier.CALM)
+    window.add_sample(1800, sample(detector, 2), Tier.CALM)
+    fresh.add_sample(1800, sample(detector, 2), Tier.ALERT)
     each = sample(detector, 2000)
-    assert window.add(2000, each, Tier.ALERT) == fresh.add(2000, each, Tier.ALERT)
+    assert window.add_sample(2000, each, Tier.ALERT) == fresh.add_sample(2000, each, Tier.ALERT)
     assert len(window) == 2
 
 
 def test_alert_starts_without_the_calm_tiers_older_samples(detector: Detector) -> None:
     window, fresh = detector.new_window(), detector.new_window()
-    window.add(0, sample(detector, 1), Tier.CALM)
-    window.add(1000, sample(detector, 2), Tier.CALM)
+    window.add_sample(0, sample(detector, 1), Tier.CALM)
+    window.add_sample(1000, sample(detector, 2), Tier.CALM)
     for pts_ms in (2000, 2200):
         each = sample(detector, pts_ms)
-        assert window.add(pts_ms, each, Tier.ALERT) == fresh.add(pts_ms, each, Tier.ALERT)
+        assert window.add_sample(pts_ms, each, Tier.ALERT) == fresh.add_sample(pts_ms, each, Tier.ALERT)
     assert len(window) == 2
-    window.add(2400, sample(detector, 3), Tier.CALM)
+    window.add_sample(2400, sample(detector, 3), Tier.CALM)
     assert len(window) == 3
 
 

@@ -61,7 +61,7 @@ def published(media: Path, data_dir: Path, *, sound: bool = False) -> Iterator[I
 
 def test_known_footage_is_cut_although_it_is_mirrored_and_letterboxed(known: Path, tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
-    bank.add([fingerprint(known, entry_id="pattern", variants=VariantSet.LIGHT)])
+    bank.add_footage([fingerprint(known, entry_id="pattern", variants=VariantSet.LIGHT)])
     copy = changed(known, tmp_path / "copy.flv")
     with published(copy, tmp_path / "gate") as said:
         cut = next(e for e in said if e["event"] == "judged" and e["action"] == "cut")
@@ -77,7 +77,7 @@ def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
     known = write_clip(tmp_path / "known.mp4", melody(1, 14), seed=1, seconds=14)
     hidden = write_clip(tmp_path / "hidden.flv", melody(1, 14), seed=2, seconds=14)
     bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
-    bank.add([fingerprint(known, entry_id="known", variants=VariantSet.LIGHT)])
+    bank.add_footage([fingerprint(known, entry_id="known", variants=VariantSet.LIGHT)])
     with published(hidden, tmp_path / "gate", sound=True) as said:
         flag = next(e for e in said if e["event"] == "judged" and e["action"] != "pass")
     assert (flag["action"], flag["reason"], flag["category"]) == ("flag", "sound", "known_footage")

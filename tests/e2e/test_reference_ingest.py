@@ -96,7 +96,7 @@ def footage(request: pytest.FixtureRequest) -> DemoFootage:
 def gate(footage: DemoFootage, tmp_path: Path) -> Iterator[GateProcess]:
     if footage.known is not None:
         bank = Bank.create(tmp_path / "gate" / "banks" / "known", BankInfo(label="known_footage"))
-        bank.add([fingerprint(footage.known, entry_id="known", variants=VariantSet.NONE)])
+        bank.add_footage([fingerprint(footage.known, entry_id="known", variants=VariantSet.NONE)])
     with GateProcess(tmp_path / "gate", config="[workers]\ncount = 1\n") as process:
         yield process
 

@@ -53,7 +53,7 @@ def test_after_a_cut_nothing_leaves(steps: list[tuple[str, int]], cut_at: int) -
     for index, (kind, value) in enumerate(steps):
         if index == cut_at:
             held = len(hold)
-            assert hold.cut() == held
+            assert hold.drop_all() == held
         if kind == "push":
             hold.push(value, value, 10, now)
         elif kind == "clear":

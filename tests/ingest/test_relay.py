@@ -140,10 +140,10 @@ class _Recorder:
         self.opened = 0
         self.written: list[RelayedMessage] = []
 
-    async def open(self) -> None:
+    async def open_output(self) -> None:
         self.opened += 1
 
-    async def write(self, batch: list[RelayedMessage]) -> None:
+    async def write_messages(self, batch: list[RelayedMessage]) -> None:
         if self.failures and not batch[-1].config:
             self.failures -= 1
             raise ConnectionResetError("as told")
@@ -188,7 +188,7 @@ class _Stuck(_Recorder):
         super().__init__(failures=0)
         self.goes_on = asyncio.Event()
 
-    async def write(self, batch: list[RelayedMessage]) -> None:
+    async def write_messages(self, batch: list[RelayedMessage]) -> None:
         self.written += batch
         if batch and not batch[0].config:
             await self.goes_on.wait()
@@ -206,7 +206,7 @@ async def test_after_a_cut_nothing_follows_what_is_being_written() -> None:
     task = asyncio.create_task(relay.run())
     while not output.written:  # noqa: ASYNC110 (there is nothing to be told by)
         await asyncio.sleep(0)
-    relay.cut()
+    relay.stop_viewing()
     output.goes_on.set()
     await task
     assert len(output.written) == 6

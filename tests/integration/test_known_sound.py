@@ -44,7 +44,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def gate(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     folder = tmp_path_factory.mktemp("gate")
     bank = Bank.create(folder / "data" / "banks" / "known", bank_info(label="attack"))
-    bank.add([fingerprint(clips["known"], entry_id="known", variants=VariantSet.NONE)])
+    bank.add_footage([fingerprint(clips["known"], entry_id="known", variants=VariantSet.NONE)])
     with GateProcess(folder / "data", config="[workers]\ncount = 1\n") as process:
         yield process
 

@@ -168,7 +168,7 @@ async def test_admitted_pulled_from_frame_0_cut_and_refused(
             assert (attempt.asked, attempt.closed) == (True, 0)
             assert publisher.running
 
-            outcome = await cutter.cut(target, connector, limit_ms=10_000)
+            outcome = await cutter.cut_stream(target, connector, limit_ms=10_000)
             assert outcome.confirmed
             assert outcome.by == "state_api"
             await asyncio.to_thread(publisher.wait, PATIENCE_S)
@@ -191,7 +191,7 @@ async def test_the_hook_alone_proves_a_cut_where_the_stat_page_is_away(nginx: Ng
             await until(lambda: len(gate.first_pts_ms) == 1)
             stream_id, publish = gate.the("u42")
             gate.on_end = lambda connection: cutter.confirm(stream_id, "hook")
-            outcome = await cutter.cut(target_of(stream_id, publish), blind, limit_ms=10_000)
+            outcome = await cutter.cut_stream(target_of(stream_id, publish), blind, limit_ms=10_000)
             assert outcome.confirmed
             assert outcome.by == "hook"
             assert await asyncio.to_thread(publisher.wait, PATIENCE_S) is not None
@@ -210,7 +210,7 @@ async def test_a_cut_leaves_every_other_publisher_alone(
             cut, kept = target_of(*gate.the("ua")), target_of(*gate.the("ub"))
             nameless = await connector.cut(dataclasses.replace(cut, name=""))
             assert not nameless.asked
-            assert (await cutter.cut(cut, connector, limit_ms=10_000)).confirmed
+            assert (await cutter.cut_stream(cut, connector, limit_ms=10_000)).confirmed
             await asyncio.to_thread(one.wait, PATIENCE_S)
             assert await connector.is_live(kept) is True
             assert other.running
@@ -301,7 +301,7 @@ async def test_after_a_reload_elsewhere_no_cut_is_proven_while_the_old_worker_go
             os.kill(int((tmp_path / "nginx" / "nginx.pid").read_text()), signal.SIGHUP)
             await until(lambda: b"shutting down" in old.read_bytes())
 
-            outcome = await cutter.cut(target, connector, limit_ms=1_500)
+            outcome = await cutter.cut_stream(target, connector, limit_ms=1_500)
             assert not outcome.confirmed
             assert publisher.running
             assert gate.ended == []
@@ -320,7 +320,7 @@ async def test_a_publisher_that_left_before_the_cut(nginx: NginxRtmp, connector:
             await until(lambda: len(gate.first_pts_ms) == 1)
         await until(lambda: bool(gate.ended))
         target = target_of(*gate.the("u42"))
-        outcome = await cutter.cut(target, connector, limit_ms=10_000)
+        outcome = await cutter.cut_stream(target, connector, limit_ms=10_000)
         assert (outcome.confirmed, outcome.by) == (True, "already_gone")
     await cutter.close()
 
@@ -397,7 +397,7 @@ async def test_several_workers_are_cut_and_never_reported_gone_by_the_wrong_one(
                 target = target_of(stream_id, publish)
                 looks = [await connector.is_live(target) for _ in range(20)]
                 assert False not in looks
-                outcome = await cutter.cut(target, connector, limit_ms=20_000)
+                outcome = await cutter.cut_stream(target, connector, limit_ms=20_000)
                 assert outcome.confirmed
                 assert outcome.by in {"hook", "state_api"}
                 await asyncio.to_thread(publisher.wait, PATIENCE_S)

@@ -198,7 +198,7 @@ async def test_a_publisher_that_does_not_hang_up_is_cut_as_well(
     try:
         target = CutTarget("st1", "live", "cam", await session_of(server, "cam"))
         cutter = Cutter()
-        outcome = await cutter.cut(target, connector, limit_ms=10_000)
+        outcome = await cutter.cut_stream(target, connector, limit_ms=10_000)
         assert (outcome.confirmed, outcome.by) == (True, "state_api")
         await cutter.close()
     finally:

@@ -109,7 +109,7 @@ def test_view_agrees_with_a_scan(
             view.remove(block.id)
             standing.pop(block.id, None)
         else:
-            view.add(block)
+            view.add_block(block)
             standing[block.id] = block
     assert len(view) == len(standing)
     found = view.check(publish, now)
@@ -135,10 +135,10 @@ def test_what_was_lifted_is_not_brought_back_by_news_of_its_times() -> None:
     for lifted in (False, True):
         view = AdmissionView()
         view.load([loaded])
-        view.add(added)
+        view.add_block(added)
         for block in (loaded, added):
             if lifted:
-                view.add(replace(block, lifted_ms=5, lifted_by="rita"))
+                view.add_block(replace(block, lifted_ms=5, lifted_by="rita"))
             view.update(replace(block, until_ms=99))
             found = view.check(Publish("s", "c", "live", "n", block.subject), 50)
             assert (found is None) is lifted
@@ -198,10 +198,10 @@ def test_a_lifted_block_leaves_the_view_whichever_way_it_came() -> None:
     )
     view = AdmissionView()
     view.load([loaded])
-    view.add(added)
-    view.add(replace(added, lifted_ms=1))
+    view.add_block(added)
+    view.add_block(replace(added, lifted_ms=1))
     assert len(view) == 1
-    view.add(replace(loaded, lifted_ms=1))
+    view.add_block(replace(loaded, lifted_ms=1))
     assert len(view) == 0
 
 
@@ -223,7 +223,7 @@ def test_what_a_clock_ahead_has_ended_is_back_when_it_is_loaded_again(
     view.load(loaded)
     ledger = {block.id: block for block in loaded}
     for block in before:
-        view.add(block)
+        view.add_block(block)
         ledger[block.id] = block
     view.expire(ahead)
     added = view.added()
@@ -232,7 +232,7 @@ def test_what_a_clock_ahead_has_ended_is_back_when_it_is_loaded_again(
     with view.changes() as changed:
         for block, lifted in meanwhile:
             ledger[block.id] = replace(block, lifted_ms=1) if lifted else block
-            view.add(ledger[block.id])
+            view.add_block(ledger[block.id])
         view.replace_loaded(fresh, changed)
     whole = AdmissionView()
     whole.load(ledger.values())

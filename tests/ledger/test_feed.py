@@ -60,7 +60,7 @@ class Edge:
                 raise RuntimeError("not now")
             self.batches.append(blocks)
             for block in blocks:
-                self.view.add(block)
+                self.view.add_block(block)
             self.changed.notify_all()
 
     def until(self, condition: Callable[[], bool]) -> None:

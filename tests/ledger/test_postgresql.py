@@ -152,7 +152,7 @@ def test_a_gate_that_stops_inside_a_transaction_gives_the_lock_back(
 
 def test_commits_are_on_disk_when_they_return_whatever_the_server_prefers(store: Store) -> None:
     ledger = Ledger.open(store.url.replace("options=", "options=-c%20synchronous_commit%3Doff%20"))
-    with ledger._database.write("look") as connection:
+    with ledger._database.write_transaction("look") as connection:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
         path = connection.exec_driver_sql("SHOW search_path").scalar()
         assert f"search_path%3D{path}" in store.url

@@ -219,7 +219,7 @@ def test_a_log_that_was_cut_short_or_rewritten_is_found_by_its_head(
 
 def test_a_row_that_a_decision_removes_is_missed_by_nobody(store: Store, lived: DurableLedger) -> None:
     (block, *_) = Copy.of(store.url).rows["blocks"]
-    with lived._database.write("test") as connection:
+    with lived._database.write_transaction("test") as connection:
         connection.execute(blocks.delete().where(blocks.c.id == block["id"]))
         append(connection, NOW, "anna", "purge", block["id"], {}, {blocks: [block["id"]]})
     whole = Copy.of(store.url)

@@ -42,7 +42,7 @@ def test_queries_go_on_while_a_bank_is_read_and_then_see_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([image("old")])
+    bank.add_footage([image("old")])
     matcher = Matcher.open(tmp_path)
     reload = BackgroundReload(matcher)
     reading, go_on, readers = threading.Event(), threading.Event(), []
@@ -54,14 +54,14 @@ def test_queries_go_on_while_a_bank_is_read_and_then_see_all_of_it(
         assert go_on.wait(30)
         return real_open(*arguments, **options)
 
-    bank.add([image("new")])
+    bank.add_footage([image("new")])
     monkeypatch.setattr(Bank, "open", slow)
     reload.look()
     assert reading.wait(30)
     assert not reload.take()
     assert entries(matcher.query_hash(QUERY)) == ["old"]
     monkeypatch.setattr(Bank, "open", real_open)
-    bank.add([image("newer")])
+    bank.add_footage([image("newer")])
     reload.look()
     go_on.set()
     until(reload.take)
@@ -76,7 +76,7 @@ def test_queries_go_on_while_a_bank_is_read_and_then_see_all_of_it(
 
 def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([image("old")])
+    bank.add_footage([image("old")])
     reload = BackgroundReload(matcher := Matcher.open(tmp_path))
     answers = threading.Event()
 
@@ -85,7 +85,7 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypatch
         return stamp_of(directory)
 
     monkeypatch.setattr("edge.match.bank_reload.stamp_of", slow)
-    bank.add([image("new")])
+    bank.add_footage([image("new")])
     for _ in range(3):
         reload.look()
         assert not reload.take()
@@ -120,11 +120,11 @@ class Worker:
 
 def test_a_bank_that_cannot_be_read_costs_no_other_and_stays_as_it_was(tmp_path: Path) -> None:
     good, bad = Bank.create(tmp_path / "good"), Bank.create(tmp_path / "bad")
-    bad.add([image("old")])
+    bad.add_footage([image("old")])
     worker = Worker(tmp_path)
     whole = (tmp_path / "bad.bank").read_bytes()
     (tmp_path / "bad.bank").write_bytes(whole[:-9])
-    good.add([image("new")])
+    good.add_footage([image("new")])
     said = worker.passes(20_000)
     assert [event for event in said if "cannot be read" in event] == [said[1]]
     assert "torn" in worker.matcher.banks.unreadable[0]
@@ -145,7 +145,7 @@ def test_a_bank_that_cannot_be_read_costs_no_other_and_stays_as_it_was(tmp_path:
 
 def test_what_cannot_be_read_is_tried_again_though_its_bank_is_as_it_was(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([image("old")])
+    bank.add_footage([image("old")])
     segment = tmp_path / bank.manifest.segments[0].file
     segment.rename(tmp_path / "elsewhere")
     worker = Worker(tmp_path)
@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_tried_again_though_its_bank_is_as_it_was(tmp_pat
 def test_a_folder_of_banks_that_goes_away_takes_no_bank_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "banks"
     folder.mkdir()
-    Bank.create(folder / "known").add([image("old")])
+    Bank.create(folder / "known").add_footage([image("old")])
     worker = Worker(folder)
     folder.rename(tmp_path / "away")
     assert [event for event in worker.passes(10_000) if "cannot be read" in event]
@@ -181,8 +181,8 @@ def test_searches_that_hit_a_bound_are_counted_and_said_once_a_minute(tmp_path: 
             number ^= 1 << int(place)
         return number.to_bytes(32)
 
-    Bank.create(tmp_path / "crowded").add(image(f"e{n}", near(n)) for n in range(600))
-    Bank.create(tmp_path / "other").add([image("one")])
+    Bank.create(tmp_path / "crowded").add_footage(image(f"e{n}", near(n)) for n in range(600))
+    Bank.create(tmp_path / "other").add_footage([image("one")])
     clock = ManualClock()
     matcher = Matcher.open(tmp_path)
     banks = WorkerBanks(matcher, clock)

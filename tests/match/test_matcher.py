@@ -63,7 +63,7 @@ def image(name: str, bits: bytes) -> Footage:
 def test_a_known_frame_is_found_straight_and_mirrored(tmp_path: Path) -> None:
     frame = picture(1)
     bits = PdqHasher().hash(frame).bits
-    Bank.create(tmp_path / "known", BankInfo(label="fight")).add(
+    Bank.create(tmp_path / "known", BankInfo(label="fight")).add_footage(
         [video("v", PdqHasher().hash(picture(2)).bits, bits)]
     )
     matcher = Matcher.open(tmp_path)
@@ -81,7 +81,7 @@ def test_nothing_matches_without_banks_or_without_quality(tmp_path: Path) -> Non
     assert Matcher.open(None).query(frame) == ()
     assert Matcher.open(None).digest == ""
     assert Matcher.open(tmp_path).query(frame) == ()
-    Bank.create(tmp_path / "known").add([image("black", bytes(32))])
+    Bank.create(tmp_path / "known").add_footage([image("black", bytes(32))])
     assert Matcher.open(tmp_path).query(np.zeros((180, 320), np.uint8)) == ()
     assert Matcher.open(tmp_path).query_hash(PdqHash(bytes(32), bytes(32), 49)) == ()
     assert len(Matcher.open(tmp_path).query_hash(PdqHash(bytes(32), b"\xff" * 32, 50))) == 1
@@ -91,7 +91,7 @@ def test_a_part_that_is_its_own_mirror_image_is_no_footage(tmp_path: Path) -> No
     half = picture(1, width=160)
     shape, footage = np.hstack((half, half[:, ::-1])), picture(1)
     hasher = PdqHasher()
-    Bank.create(tmp_path / "known").add(
+    Bank.create(tmp_path / "known").add_footage(
         [video("shape", hasher.hash(shape).bits), video("footage", hasher.hash(footage).bits)]
     )
     matcher = Matcher.open(tmp_path)
@@ -103,7 +103,7 @@ def test_a_part_that_is_its_own_mirror_image_is_no_footage(tmp_path: Path) -> No
 def test_the_radius_is_exact(tmp_path: Path) -> None:
     bits = np.random.default_rng(5).bytes(32)
     mirrored = np.random.default_rng(6).bytes(32)
-    Bank.create(tmp_path / "known").add([image(f"at-{d}", flipped(bits, d, d)) for d in range(40)])
+    Bank.create(tmp_path / "known").add_footage([image(f"at-{d}", flipped(bits, d, d)) for d in range(40)])
     for radius in (0, 7, 31):
         found = Matcher.open(tmp_path, radius=radius).query_hash(PdqHash(bits, mirrored, 100))
         assert [c.distance for c in found] == list(range(radius + 1))
@@ -116,7 +116,7 @@ def test_disabled_removed_expired_and_partly_enabled_entries_are_left_out(tmp_pa
     query = PdqHash(bits, bytes(32), 100)
     clock = ManualClock()
     bank = Bank.create(tmp_path / "known", BankInfo(expires_ms=clock.now_wall_ms + 1000))
-    bank.add([image(f"e{i}", flipped(bits, 1, i)) for i in range(20)])
+    bank.add_footage([image(f"e{i}", flipped(bits, 1, i)) for i in range(20)])
     matcher = Matcher.open(tmp_path, clock=clock)
     assert len(matcher.query_hash(query)) == 20
     bank.set_enabled(["e0"], False)
@@ -137,8 +137,10 @@ def test_disabled_removed_expired_and_partly_enabled_entries_are_left_out(tmp_pa
 
 def test_benign_footage_suppresses_matches_that_are_no_nearer(tmp_path: Path) -> None:
     bits = np.random.default_rng(5).bytes(32)
-    Bank.create(tmp_path / "known").add([image("near", flipped(bits, 2)), image("far", flipped(bits, 20))])
-    Bank.create(tmp_path / "harmless", BankInfo(opinion=BankPurpose.BENIGN)).add(
+    Bank.create(tmp_path / "known").add_footage(
+        [image("near", flipped(bits, 2)), image("far", flipped(bits, 20))]
+    )
+    Bank.create(tmp_path / "harmless", BankInfo(opinion=BankPurpose.BENIGN)).add_footage(
         [image("logo", flipped(bits, 10))]
     )
     found = Matcher.open(tmp_path).query_hash(PdqHash(bits, bytes(32), 100))
@@ -151,7 +153,7 @@ def test_reload_is_cheap_whole_and_keeps_the_old_on_damage(tmp_path: Path) -> No
     bank = Bank.create(tmp_path / "known")
     matcher = Matcher.open(tmp_path)
     assert not matcher.reload()
-    bank.add([image("a", bits)])
+    bank.add_footage([image("a", bits)])
     assert matcher.query_hash(query) == ()
     assert matcher.reload()
     before = matcher.digest
@@ -174,8 +176,8 @@ def test_reload_is_cheap_whole_and_keeps_the_old_on_damage(tmp_path: Path) -> No
 def test_an_open_bank_survives_compaction_by_another_process(tmp_path: Path) -> None:
     bits = np.random.default_rng(5).bytes(32)
     bank = Bank.create(tmp_path / "known")
-    bank.add([image("a", bits)])
-    bank.add([image("b", flipped(bits, 3))])
+    bank.add_footage([image("a", bits)])
+    bank.add_footage([image("b", flipped(bits, 3))])
     matcher = Matcher.open(tmp_path)
     bank.compact()
     query = PdqHash(bits, bytes(32), 100)
@@ -187,8 +189,8 @@ def test_an_open_bank_survives_compaction_by_another_process(tmp_path: Path) -> 
 def test_answers_are_bounded(tmp_path: Path) -> None:
     bits = np.random.default_rng(5).bytes(32)
     bank = Bank.create(tmp_path / "known")
-    bank.add([video("long", *(flipped(bits, 4, seed) for seed in range(200)))])
-    bank.add([image(f"e{i}", flipped(bits, 5, i)) for i in range(200)])
+    bank.add_footage([video("long", *(flipped(bits, 4, seed) for seed in range(200)))])
+    bank.add_footage([image(f"e{i}", flipped(bits, 5, i)) for i in range(200)])
     found = Matcher.open(tmp_path).query_hash(PdqHash(bits, bytes(32), 100))
     assert len(found) == MAX_CANDIDATES
     assert sum(c.entry == "long" for c in found) == MAX_PER_ENTRY
@@ -226,7 +228,7 @@ def test_an_entry_that_cannot_be_read_matches_nothing_and_ends_nothing(
     bad = Footage(Entry("bad", EntryKind.VIDEO, label="fights"), tuple(map(HashRun, hashes[:2])))
     worse = Footage(Entry("worse", EntryKind.VIDEO, label="fights"), (HashRun(hashes[2]),))
     bank = Bank.create(tmp_path / "known")
-    bank.add([bad, worse, video("good", *hashes)])
+    bank.add_footage([bad, worse, video("good", *hashes)])
     written_wrong(bank, *change)
     matcher = Matcher.open(tmp_path)
     for _ in range(3):
@@ -241,11 +243,11 @@ def written_wrong(bank: Bank, old: bytes, new: bytes) -> None:
     """The entries of a bank's only segment changed, as by a writer that does not keep the format, with good
     checksums."""
     (segment,) = bank.segments
-    content = array_file.read(segment.path)
+    content = array_file.read_arrays(segment.path)
     table = content.arrays["entry_json"].tobytes()
     assert len(old) == len(new)
     assert old in table
     changed = np.frombuffer(table.replace(old, new), np.uint8)
-    digest = array_file.write(segment.path, content.meta, {**content.arrays, "entry_json": changed})
+    digest = array_file.write_arrays(segment.path, content.meta, {**content.arrays, "entry_json": changed})
     name = bank.manifest.segments[0].model_copy(update={"digest": digest})
     write_manifest(bank.path, bank.manifest.model_copy(update={"segments": (name,)}))

@@ -31,7 +31,7 @@ def matcher(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
     banks: Path = tmp_path_factory.mktemp("banks")
     hasher = PdqHasher()
     runs = tuple(HashRun(hasher.hash(picture(n)).bits, start_ms=n * EVERY_MS) for n in range(20))
-    Bank.create(banks / "known").add([Footage(Entry("film", EntryKind.VIDEO), runs)])
+    Bank.create(banks / "known").add_footage([Footage(Entry("film", EntryKind.VIDEO), runs)])
     return Matcher.open(banks)
 
 
@@ -41,7 +41,7 @@ def test_known_footage_filmed_at_a_slant_counts_within_three_seconds(matcher: Ma
     for n in range(15):
         frame = filmed(picture(n), CORNERS, seed=n)
         plain += bool(matcher.query(frame))
-        (*signals,) = vote.add(n * EVERY_MS, lookup.query(n * EVERY_MS, frame))
+        (*signals,) = vote.add_candidates(n * EVERY_MS, lookup.query(n * EVERY_MS, frame))
         if signals and counted is None:
             counted = n * EVERY_MS
             assert signals[0].entry == "film"
@@ -63,7 +63,7 @@ def looks(watch: ScreenWatch, frames: list[U8], seen: bool, *, still: bool = Fal
     at = []
     for n, frame in enumerate(frames):
         bits = bytes([0 if still else n % 256]) * 32
-        if watch.add(n * EVERY_MS, frame, bits):
+        if watch.add_frame(n * EVERY_MS, frame, bits):
             watch.looked(n * EVERY_MS, bits, seen)
             at.append(n * EVERY_MS)
     return at
@@ -113,7 +113,7 @@ def test_searches_become_seldom_where_they_lead_to_nothing(monkeypatch: pytest.M
         watch = ScreenWatch()
         searches.clear()
         for now in range(0, 120_000, EVERY_MS):
-            assert watch.add(now, frame, bytes([0 if still else now // EVERY_MS % 256]) * 32) == ()
+            assert watch.add_frame(now, frame, bytes([0 if still else now // EVERY_MS % 256]) * 32) == ()
         gaps = np.diff(searches)
         assert searches[0] == (FRAMES - 1) * EVERY_MS
         assert gaps.min() >= PAUSE_MS
@@ -125,7 +125,7 @@ def test_media_time_that_goes_back_starts_anew() -> None:
     frames = watched(6)
     watch = ScreenWatch()
     assert looks(watch, frames, seen=True)
-    assert watch.add(0, frames[0], bytes(32)) == ()
+    assert watch.add_frame(0, frames[0], bytes(32)) == ()
 
 
 def test_a_film_that_begins_in_a_part_of_a_picture_that_stands_still_counts(matcher: Matcher) -> None:
@@ -138,7 +138,7 @@ def test_a_film_that_begins_in_a_part_of_a_picture_that_stands_still_counts(matc
     for n in range(40):
         at, frame = begin_ms + n * EVERY_MS, still.copy()
         frame[100:460, 500:1140] = picture(n % 20)
-        if tuple(vote.add(at, lookup.query(at, frame))):
+        if tuple(vote.add_candidates(at, lookup.query(at, frame))):
             counted = at
             break
     assert counted is not None

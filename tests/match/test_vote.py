@@ -32,7 +32,7 @@ def test_footage_in_order_at_half_to_twice_the_speed_counts(
     for i, step in enumerate([0, *steps]):
         live += step
         bank = round(100 + offset + slope * (live - start)) + jitter[i]
-        signals = list(vote.add(live, [at("v", bank)]))
+        signals = list(vote.add_candidates(live, [at("v", bank)]))
         assert bool(signals) == (i >= 2), i
     (signal,) = signals
     assert (signal.source, signal.category, signal.entry) == (SignalSource.MATCH, "fight", "v")
@@ -48,7 +48,7 @@ def test_fewer_than_k_of_n_never_count(n: int, data: st.DataObject) -> None:
     vote = MatchVote(k, n)
     hits = data.draw(st.lists(st.booleans(), min_size=n, max_size=n).filter(lambda h: sum(h) < k))
     for i, hit in enumerate(hits):
-        assert vote.add(200 * i, [at("v", 200 * i)] if hit else []) == ()
+        assert vote.add_candidates(200 * i, [at("v", 200 * i)] if hit else []) == ()
 
 
 def test_backwards_frozen_or_scattered_footage_does_not_count() -> None:
@@ -59,18 +59,18 @@ def test_backwards_frozen_or_scattered_footage_does_not_count() -> None:
     ):
         vote = MatchVote(3, 5)
         for i, bank in enumerate(times):
-            assert vote.add(2000 * i, [at("v", bank)]) == (), times
+            assert vote.add_candidates(2000 * i, [at("v", bank)]) == (), times
 
 
 def test_a_still_picture_counts_where_the_known_video_stands_still() -> None:
     vote = MatchVote(3, 5)
-    results = [vote.add(1000 * i, [at("v", 5000, span_ms=8000)]) for i in range(5)]
+    results = [vote.add_candidates(1000 * i, [at("v", 5000, span_ms=8000)]) for i in range(5)]
     assert [bool(r) for r in results] == [False, False, True, True, True]
 
 
 def test_a_single_image_needs_no_order() -> None:
     vote = MatchVote(3, 5)
-    results = [vote.add(1000 * i, [at("i", None, distance=20 - i)]) for i in range(3)]
+    results = [vote.add_candidates(1000 * i, [at("i", None, distance=20 - i)]) for i in range(3)]
     assert not results[1]
     (signal,) = results[2]
     assert signal.distance == 18
@@ -80,59 +80,59 @@ def test_a_single_image_needs_no_order() -> None:
 def test_gaps_and_wrong_candidates_are_tolerated() -> None:
     vote = MatchVote(3, 5)
     wrong = at("v", 900_000, distance=2)
-    assert vote.add(0, [wrong, at("v", 10_000)]) == ()
-    assert vote.add(200, [wrong]) == ()
-    assert vote.add(400, [at("v", 10_400), at("other", 0)]) == ()
-    assert vote.add(600, []) == ()
-    (signal,) = vote.add(800, [wrong, at("v", 10_800, distance=4)])
+    assert vote.add_candidates(0, [wrong, at("v", 10_000)]) == ()
+    assert vote.add_candidates(200, [wrong]) == ()
+    assert vote.add_candidates(400, [at("v", 10_400), at("other", 0)]) == ()
+    assert vote.add_candidates(600, []) == ()
+    (signal,) = vote.add_candidates(800, [wrong, at("v", 10_800, distance=4)])
     assert "hits=3/5 offset_ms=10000 slope=1.00 distances=10,10,4" in signal.detail
 
 
 def test_only_an_entry_that_the_newest_sample_shows_counts() -> None:
     vote = MatchVote(3, 5)
     for i in range(3):
-        last = vote.add(200 * i, [at("v", 200 * i)])
+        last = vote.add_candidates(200 * i, [at("v", 200 * i)])
     assert last
-    assert vote.add(600, []) == ()
-    assert vote.add(800, [at("w", 0)]) == ()
+    assert vote.add_candidates(600, []) == ()
+    assert vote.add_candidates(800, [at("w", 0)]) == ()
 
 
 def test_near_follows_the_last_n_samples_and_reset_forgets() -> None:
     vote = MatchVote(2, 3)
     assert not vote.near
-    vote.add(0, [at("v", 0)])
+    vote.add_candidates(0, [at("v", 0)])
     assert vote.near
-    vote.add(1, [])
-    vote.add(2, [])
+    vote.add_candidates(1, [])
+    vote.add_candidates(2, [])
     assert vote.near
-    vote.add(3, [])
+    vote.add_candidates(3, [])
     assert not vote.near
-    vote.add(4, [at("v", 0)])
+    vote.add_candidates(4, [at("v", 0)])
     vote.reset()
     assert not vote.near
 
 
 def test_time_that_goes_back_starts_anew_and_old_samples_lapse() -> None:
     vote = MatchVote(2, 5)
-    vote.add(10_000, [at("i", None)])
-    assert vote.add(0, [at("i", None)]) == ()
-    assert vote.add(40_000, [at("i", None)]) == ()
-    assert vote.add(40_200, [at("i", None)])
+    vote.add_candidates(10_000, [at("i", None)])
+    assert vote.add_candidates(0, [at("i", None)]) == ()
+    assert vote.add_candidates(40_000, [at("i", None)]) == ()
+    assert vote.add_candidates(40_200, [at("i", None)])
 
 
 def test_entries_that_may_not_cut_say_so() -> None:
     for candidate in (at("i", None, opinion=BankPurpose.INVESTIGATE), at("i", None, quarantined=True)):
         vote = MatchVote(1, 1)
-        (signal,) = vote.add(0, [candidate])
+        (signal,) = vote.add_candidates(0, [candidate])
         assert signal.at_most is Action.FLAG
         assert signal.detail.endswith("at_most=flag")
 
 
 def test_a_signal_carries_the_severity_of_its_bank() -> None:
-    (signal,) = MatchVote(1, 1).add(0, [at("i", None, severity=BankSeverity.CRITICAL)])
+    (signal,) = MatchVote(1, 1).add_candidates(0, [at("i", None, severity=BankSeverity.CRITICAL)])
     assert signal.severity is BankSeverity.CRITICAL
     assert "severity=critical" in signal.detail.split()
-    (signal,) = MatchVote(1, 1).add(0, [at("i", None)])
+    (signal,) = MatchVote(1, 1).add_candidates(0, [at("i", None)])
     assert (signal.severity, signal.at_most) == (BankSeverity.HIGH, Action.CUT)
     assert "severity=high" in signal.detail.split()
 

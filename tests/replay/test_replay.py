@@ -76,7 +76,7 @@ def test_a_report_has_its_fields_and_is_the_same_twice(tmp_path: Path) -> None:
 def test_known_footage_is_cut_by_the_match(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "known.mp4")
     bank = Bank.create(tmp_path / "banks" / "known", BankInfo(label="known_footage"))
-    bank.add([fingerprint(clip, entry_id="entry-1", variants=VariantSet.LIGHT)])
+    bank.add_footage([fingerprint(clip, entry_id="entry-1", variants=VariantSet.LIGHT)])
     report = Replay(setup(tmp_path / "banks")).run(clip)
     assert (report["verdict"], report["reason"]) == ("cut", "match")
     assert report["first_cut_s"] <= 2.0
@@ -155,7 +155,7 @@ def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
     known = sounding_clip(tmp_path / "known.mp4", melody(1, 12), seed=1)
     hidden = sounding_clip(tmp_path / "hidden.mp4", melody(1, 12), seed=2)
     bank = Bank.create(tmp_path / "banks" / "known", BankInfo(label="known_footage"))
-    bank.add([fingerprint(known, entry_id="entry-1", variants=VariantSet.NONE)])
+    bank.add_footage([fingerprint(known, entry_id="entry-1", variants=VariantSet.NONE)])
     replay = Replay(setup(tmp_path / "banks"))
     report = replay.run(hidden)
     assert (report["verdict"], report["reason"]) == ("flag", "sound")

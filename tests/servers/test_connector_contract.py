@@ -138,7 +138,7 @@ async def test_a_server_that_is_away(server: ServerDouble) -> None:
     assert not (await connector.cut(target(server.ids[0]))).asked
     assert await connector.is_live(target(server.ids[0])) is None
     cutter = Cutter()
-    outcome = await cutter.cut(target(server.ids[0]), connector, limit_ms=200)
+    outcome = await cutter.cut_stream(target(server.ids[0]), connector, limit_ms=200)
     assert not outcome.confirmed
     waiting = asyncio.create_task(cutter.wait("st1"))
     await asyncio.sleep(0)
@@ -154,7 +154,7 @@ async def test_a_cut_is_pursued_through_failures_until_it_is_proven(
 ) -> None:
     server.trouble = [PlainTextResponse("", 500), PlainTextResponse("", 502), Response(b"[" * 5000)]
     cutter = Cutter()
-    outcome = await cutter.cut(target(server.ids[0]), connector, limit_ms=60_000)
+    outcome = await cutter.cut_stream(target(server.ids[0]), connector, limit_ms=60_000)
     assert (outcome.confirmed, outcome.by) == (True, "state_api")
     assert set(server.sessions) == {server.ids[1]}
     await cutter.close()
@@ -165,7 +165,7 @@ async def test_a_kick_that_denies_a_live_connection_is_asked_again(
 ) -> None:
     server.trouble = [server.no_such] * server.calls_to_find_nothing
     cutter = Cutter()
-    outcome = await cutter.cut(target(server.ids[0]), connector, limit_ms=60_000)
+    outcome = await cutter.cut_stream(target(server.ids[0]), connector, limit_ms=60_000)
     assert (outcome.confirmed, outcome.by) == (True, "state_api")
     assert outcome.attempts >= 2
     assert set(server.sessions) == {server.ids[1]}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def jumps(sizes: list[int], ratio: float = 2.5, step_ms: int = 33) -> list[int]:
     state = BitrateJump()
-    return [i for i, size in enumerate(sizes) if state.add(i * step_ms, size, ratio)]
+    return [i for i, size in enumerate(sizes) if state.add_unit(i * step_ms, size, ratio)]
 
 
 def test_a_lasting_rise_is_told_once_and_soon() -> None:

@@ -291,7 +291,7 @@ def test_real_fight_is_cut_or_flagged_and_replays_to_the_same(fight_clip: Path) 
 def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(tmp_path: Path, watch: Watch) -> None:
     hasher, frames_a_picture = PdqHasher(), 6
     runs = tuple(HashRun(hasher.hash(picture(n)).bits, start_ms=n * 200, span_ms=166) for n in range(15))
-    Bank.create(tmp_path / "known").add([Footage(Entry("film", EntryKind.VIDEO), runs)])
+    Bank.create(tmp_path / "known").add_footage([Footage(Entry("film", EntryKind.VIDEO), runs)])
     corners = SLANTED["turned to the left"]
     media = encode(
         frames=90,

@@ -50,7 +50,7 @@ CARD = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", bank="k
 
 def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known", BankInfo(runaway_streams=2))
-    bank.add(
+    bank.add_footage(
         [
             Footage(Entry(name, EntryKind.IMAGE), (HashRun(bytes([n] * 32)),))
             for n, name in enumerate(("card", "film"))

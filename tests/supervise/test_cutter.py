@@ -55,26 +55,26 @@ async def asked(server: ServerInMemory, times: int) -> None:
 
 async def test_proven_by_the_state_api(cutter: Cutter) -> None:
     server = ServerInMemory()
-    outcome = await cutter.cut(TARGET, server, limit_ms=LONG_MS)
+    outcome = await cutter.cut_stream(TARGET, server, limit_ms=LONG_MS)
     assert (outcome.confirmed, outcome.by, outcome.attempts) == (True, "state_api", 1)
     assert server.asked == [TARGET]
 
 
 async def test_retried_until_the_server_lets_go(cutter: Cutter) -> None:
     server = ServerInMemory(needs=4)
-    outcome = await cutter.cut(TARGET, server, limit_ms=LONG_MS)
+    outcome = await cutter.cut_stream(TARGET, server, limit_ms=LONG_MS)
     assert (outcome.confirmed, outcome.by, outcome.attempts) == (True, "state_api", 4)
 
 
 async def test_gone_before_the_cut(cutter: Cutter) -> None:
-    outcome = await cutter.cut(TARGET, ServerInMemory(live=False), limit_ms=LONG_MS)
+    outcome = await cutter.cut_stream(TARGET, ServerInMemory(live=False), limit_ms=LONG_MS)
     assert (outcome.confirmed, outcome.by) == (True, "already_gone")
 
 
 async def test_a_publisher_that_appears_only_after_the_cut_was_asked(cutter: Cutter) -> None:
     """Blocked while its publish was being answered: not there yet is not gone."""
     server = ServerInMemory(live=False)
-    cut = asyncio.create_task(cutter.cut(TARGET, server, limit_ms=LONG_MS))
+    cut = asyncio.create_task(cutter.cut_stream(TARGET, server, limit_ms=LONG_MS))
     await asked(server, 2)
     server.live = True
     outcome = await cut
@@ -85,7 +85,7 @@ async def test_a_publisher_that_appears_only_after_the_cut_was_asked(cutter: Cut
 @pytest.mark.parametrize("by", ["hook", "confirm_cut"])
 async def test_proven_by_somebody_who_saw_it(cutter: Cutter, by: str) -> None:
     server = ServerInMemory(blind=True)
-    cut = asyncio.create_task(cutter.cut(TARGET, server, limit_ms=LONG_MS))
+    cut = asyncio.create_task(cutter.cut_stream(TARGET, server, limit_ms=LONG_MS))
     await asked(server, 1)
     assert cutter.confirm("st1", by)
     outcome = await cut
@@ -96,22 +96,22 @@ async def test_proven_by_somebody_who_saw_it(cutter: Cutter, by: str) -> None:
 async def test_a_confirmation_ahead_of_its_cut_is_not_lost(cutter: Cutter) -> None:
     server = ServerInMemory(blind=True)
     assert not cutter.confirm("st1", "hook")
-    outcome = await cutter.cut(TARGET, server, limit_ms=LONG_MS)
+    outcome = await cutter.cut_stream(TARGET, server, limit_ms=LONG_MS)
     assert (outcome.confirmed, outcome.by, outcome.attempts) == (True, "hook", 0)
     assert not server.asked
 
 
 async def test_several_causes_are_one_cut(cutter: Cutter) -> None:
     server = ServerInMemory(needs=3)
-    outcomes = await asyncio.gather(*(cutter.cut(TARGET, server, limit_ms=LONG_MS) for _ in range(5)))
+    outcomes = await asyncio.gather(*(cutter.cut_stream(TARGET, server, limit_ms=LONG_MS) for _ in range(5)))
     assert len(set(outcomes)) == 1
     assert len(server.asked) == 3
-    assert await cutter.cut(TARGET, server, limit_ms=LONG_MS) == outcomes[0]
+    assert await cutter.cut_stream(TARGET, server, limit_ms=LONG_MS) == outcomes[0]
 
 
 async def test_one_cause_that_is_cancelled_does_not_stop_the_cut(cutter: Cutter) -> None:
     server = ServerInMemory(needs=3)
-    first = asyncio.create_task(cutter.cut(TARGET, server, limit_ms=LONG_MS))
+    first = asyncio.create_task(cutter.cut_stream(TARGET, server, limit_ms=LONG_MS))
     await asked(server, 1)
     first.cancel()
     assert (await cutter.wait("st1")).confirmed
@@ -120,7 +120,7 @@ async def test_one_cause_that_is_cancelled_does_not_stop_the_cut(cutter: Cutter)
 async def test_streams_are_cut_apart(cutter: Cutter) -> None:
     one, other = ServerInMemory(blind=True), ServerInMemory(blind=True)
     cuts = [
-        asyncio.create_task(cutter.cut(CutTarget(ident, "live", ident, "7"), server, limit_ms=LONG_MS))
+        asyncio.create_task(cutter.cut_stream(CutTarget(ident, "live", ident, "7"), server, limit_ms=LONG_MS))
         for ident, server in (("st1", one), ("st2", other))
     ]
     await asked(one, 1)
@@ -134,7 +134,7 @@ async def test_streams_are_cut_apart(cutter: Cutter) -> None:
 
 async def test_past_its_limit_it_is_reported_and_goes_on(cutter: Cutter) -> None:
     server = ServerInMemory(needs=3)
-    outcome = await cutter.cut(TARGET, server, limit_ms=0)
+    outcome = await cutter.cut_stream(TARGET, server, limit_ms=0)
     assert (outcome.confirmed, outcome.by) == (False, "")
     proven = await cutter.wait("st1")
     assert (proven.confirmed, proven.by, proven.attempts) == (True, "state_api", 3)
@@ -143,7 +143,7 @@ async def test_past_its_limit_it_is_reported_and_goes_on(cutter: Cutter) -> None
 
 async def test_a_connector_that_raises_is_asked_again(cutter: Cutter) -> None:
     server = ServerInMemory(fails=[RuntimeError("broken"), OSError("away")])
-    outcome = await cutter.cut(TARGET, server, limit_ms=LONG_MS)
+    outcome = await cutter.cut_stream(TARGET, server, limit_ms=LONG_MS)
     assert (outcome.by, outcome.attempts) == ("state_api", 3)
 
 
@@ -153,7 +153,7 @@ async def test_a_lost_answer_that_worked_is_not_called_already_gone(cutter: Cutt
             await super().cut(target)
             return CutAttempt(False, None, "timed out")
 
-    assert (await cutter.cut(TARGET, LosesAnswers(), limit_ms=LONG_MS)).by == "state_api"
+    assert (await cutter.cut_stream(TARGET, LosesAnswers(), limit_ms=LONG_MS)).by == "state_api"
 
 
 async def test_wait_for_a_stream_that_was_never_cut(cutter: Cutter) -> None:
@@ -164,7 +164,7 @@ async def test_wait_for_a_stream_that_was_never_cut(cutter: Cutter) -> None:
 async def test_closing_tells_everybody_and_stops_asking() -> None:
     cutter = Cutter(spread=lambda: 0.0)
     server = ServerInMemory(blind=True)
-    cut = asyncio.create_task(cutter.cut(TARGET, server, limit_ms=LONG_MS))
+    cut = asyncio.create_task(cutter.cut_stream(TARGET, server, limit_ms=LONG_MS))
     await asked(server, 1)
     wait = asyncio.create_task(cutter.wait("st1"))
     await asyncio.sleep(0)
@@ -190,7 +190,7 @@ async def test_the_caller_is_asked_and_only_the_caller_confirms(cutter: Cutter) 
     assert await connector.is_live(TARGET) is None
     reachable["st1"] = False
     assert not (await connector.cut(TARGET)).asked
-    assert not (await cutter.cut(TARGET, connector, limit_ms=0)).confirmed
+    assert not (await cutter.cut_stream(TARGET, connector, limit_ms=0)).confirmed
     cutter.confirm("st1", "confirm_cut")
     assert (await cutter.wait("st1")).by == "confirm_cut"
     assert set(asked_for) == {"st1"}

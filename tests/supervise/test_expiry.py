@@ -76,7 +76,7 @@ def violate(gate: Gate) -> str:
     verdict = Verdict(Action.CUT, 4200, 3800, "fight", VerdictReason.DETECTOR, 0.97)
     incident = Incident(new_id("in"), new_stream_id(), ANNA, verdict, now)
     for block in gate.ledger.record_violation(incident, Sanction(), now).blocks:
-        gate._context.view.add(block)
+        gate._context.view.add_block(block)
     return incident.id
 
 
@@ -140,24 +140,24 @@ async def test_blocks_that_a_wrong_clock_has_ended_are_back_when_it_is_right(
     now = gate.clock.wall_ms()
     view.load_rows(gate.ledger.active_block_rows(now), now)
     for name in ("eva", "fritz"):
-        view.add(block(gate, name, 2 * DAY_MS))
+        view.add_block(block(gate, name, 2 * DAY_MS))
     clock_of(gate).now_wall_ms += DAY_MS
     await passes(gate, endings, DAY_MS + 10 * MINUTE_MS)
     assert (len(view), refused(gate, "anna")) == (0, False), "they have ended, and are forgotten"
-    view.add(block(gate, "gerd", DAY_MS))
+    view.add_block(block(gate, "gerd", DAY_MS))
     clock_of(gate).now_wall_ms -= 2 * DAY_MS
 
     loading = asyncio.create_task(endings.sweep())
     await asyncio.sleep(0)
     gate.executor._executor.submit(lambda: None).result(timeout=30)
     # All is read, and people go on before it is in the view.
-    view.add(gate.ledger.lift_block(made["berta"].id, "mistake", "rita", gate.clock.wall_ms()))
-    view.add(block(gate, "hanna", DAY_MS))
+    view.add_block(gate.ledger.lift_block(made["berta"].id, "mistake", "rita", gate.clock.wall_ms()))
+    view.add_block(block(gate, "hanna", DAY_MS))
     await loading
     names = ("anna", "berta", "carla", "dora", "eva", "fritz", "gerd", "hanna")
     assert [name for name in names if not refused(gate, name)] == ["berta"]
     assert len(view) == len(names) - 1
-    view.add(gate.ledger.lift_block(made["dora"].id, "mistake", "rita", gate.clock.wall_ms()))
+    view.add_block(gate.ledger.lift_block(made["dora"].id, "mistake", "rita", gate.clock.wall_ms()))
     assert not refused(gate, "dora")
 
 

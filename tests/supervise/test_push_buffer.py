@@ -36,7 +36,7 @@ def test_each_gop_reaches_the_worker_as_a_prefix_in_order(
     for number, (keyframe, size, needed) in enumerate(steps):
         if needed != "stay":
             sent.extend(pushed.change(needed))  # type: ignore[arg-type]
-        due = pushed.add(unit(number, keyframe, size))
+        due = pushed.add_unit(unit(number, keyframe, size))
         if keyframe:
             gop = []
         gop.append(number)
@@ -53,7 +53,9 @@ def test_each_gop_reaches_the_worker_as_a_prefix_in_order(
 def test_calm_only_the_beginning_of_each_gop_goes_out() -> None:
     pushed = media(bitrate_jump=0)
     pushed.change(NEEDED_MS)
-    out = [number for number in range(150) if pushed.add(unit(number, number % 50 == 0)).unit is not None]
+    out = [
+        number for number in range(150) if pushed.add_unit(unit(number, number % 50 == 0)).unit is not None
+    ]
     assert out == [start + offset for start in (0, 50, 100) for offset in range(6)]
     assert len(pushed.units()) == 150
 
@@ -62,9 +64,9 @@ def test_alert_brings_what_was_held_first() -> None:
     pushed = media(bitrate_jump=0)
     pushed.change(NEEDED_MS)
     for number in range(20):
-        pushed.add(unit(number, number == 0))
+        pushed.add_unit(unit(number, number == 0))
     assert [u.pts_ms // STEP_MS for u in pushed.change(None)] == list(range(6, 20))
-    due = pushed.add(unit(20, False))
+    due = pushed.add_unit(unit(20, False))
     assert (due.held, due.unit) == ((), unit(20, False))
 
 
@@ -72,8 +74,8 @@ def test_larger_units_go_out_at_once_and_say_why() -> None:
     pushed = media(bitrate_jump=2.5)
     pushed.change(NEEDED_MS)
     for number in range(80):
-        pushed.add(unit(number, number % 50 == 0))
-    dues = [pushed.add(unit(number, False, 5000)) for number in range(80, 99)]
+        pushed.add_unit(unit(number, number % 50 == 0))
+    dues = [pushed.add_unit(unit(number, False, 5000)) for number in range(80, 99)]
     jumps = [index for index, due in enumerate(dues) if due.jump]
     assert len(jumps) == 1
     assert dues[jumps[0]].held
@@ -83,7 +85,7 @@ def test_larger_units_go_out_at_once_and_say_why() -> None:
 def test_a_gop_without_end_goes_out_before_the_gate_is_blind() -> None:
     pushed = media(bitrate_jump=0)
     pushed.change(NEEDED_MS)
-    dues = [pushed.add(unit(number, number == 0)) for number in range(200)]
+    dues = [pushed.add_unit(unit(number, number == 0)) for number in range(200)]
     first = next(number for number, due in enumerate(dues) if due.held)
     assert first * STEP_MS < TierPolicy().blind_limit_ms
     assert first * STEP_MS > BLIND_SHARE * TierPolicy().blind_limit_ms
@@ -93,7 +95,7 @@ def test_a_gop_without_end_goes_out_before_the_gate_is_blind() -> None:
 def test_held_units_are_bounded_however_long_blind_is_allowed() -> None:
     pushed = media(bitrate_jump=0, blind_limit_ms=60_000)
     pushed.change(NEEDED_MS)
-    dues = [pushed.add(unit(number, number == 0)) for number in range(400)]
+    dues = [pushed.add_unit(unit(number, number == 0)) for number in range(400)]
     assert max(len(due.held) for due in dues) == MAX_HELD_UNITS
 
 
@@ -101,11 +103,11 @@ def test_a_new_worker_gets_the_running_gop_or_waits() -> None:
     pushed = media(bitrate_jump=0)
     pushed.change(NEEDED_MS)
     for number in range(70):
-        pushed.add(unit(number, number % 50 == 0))
+        pushed.add_unit(unit(number, number % 50 == 0))
     again = pushed.begin_again(max_units=100, max_bytes=10**6)
     assert [u.pts_ms // STEP_MS for u in again] == list(range(50, 70))
     assert not any(u.held for u in again)
-    due = pushed.add(unit(70, False))
+    due = pushed.add_unit(unit(70, False))
     assert due.unit is not None
     assert due.held == ()
     assert pushed.begin_again(max_units=5, max_bytes=10**6) == ()

@@ -24,11 +24,11 @@ def test_pages_hold_each_stream_once_also_while_streams_come_and_go(tmp_path: Pa
     live = registry(tmp_path)
     streams = [stream(number) for number in range(25)]
     for one in streams:
-        live.add(one)
+        live.add_stream(one)
     seen = live.page(10, "")
     live.remove(streams[3])
     live.remove(streams[12])
-    live.add(stream(99))
+    live.add_stream(stream(99))
     while page := live.page(10, seen[-1].id):
         seen += page
     ids = [one.id for one in seen]
@@ -40,7 +40,7 @@ def test_places_are_counted_by_the_peer_that_asked(tmp_path: Path) -> None:
     live = registry(tmp_path)
     one, two, other = stream(1, "ipv4:a"), stream(2, "ipv4:a"), stream(3, "ipv4:b")
     for each in (one, two, other):
-        live.add(each)
+        live.add_stream(each)
     assert (live.admitted_for("ipv4:a"), live.admitted_for("ipv4:b"), live.admitted_for("x")) == (2, 1, 0)
     live.remove(one)
     live.remove(one)

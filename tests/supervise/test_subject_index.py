@@ -58,14 +58,14 @@ def test_it_names_the_streams_that_admission_would_refuse(
 ) -> None:
     subjects = SubjectIndex()
     for number, publish in enumerate(streams):
-        subjects.add(StreamId(f"st_{number}"), publish)
+        subjects.add_stream(StreamId(f"st_{number}"), publish)
     for number in over:
         if number < len(streams):
             subjects.remove(StreamId(f"st_{number}"), streams[number])
             subjects.remove(StreamId(f"st_{number}"), streams[number])
     one = block(*named)
     view = AdmissionView()
-    view.add(one)
+    view.add_block(one)
     expected = {
         f"st_{number}"
         for number, publish in enumerate(streams)
@@ -77,7 +77,7 @@ def test_it_names_the_streams_that_admission_would_refuse(
 def test_nothing_is_kept_of_a_stream_that_is_over() -> None:
     publish = Publish("test", "", "live", "n", "anna", "192.0.2.7", {"stream_key": "k1", "device": "d1"})
     subjects = SubjectIndex()
-    subjects.add(StreamId("st_1"), publish)
+    subjects.add_stream(StreamId("st_1"), publish)
     subjects.remove(StreamId("st_1"), publish)
     assert not subjects._exact
     assert not subjects._addresses

@@ -18,12 +18,12 @@ def test_what_is_scraped_is_what_was_measured(values: list[tuple[str, float, boo
     """``take`` may come at any time between."""
     worker, gate = Distributions(), WorkerHistograms()
     for name, ms, take in values:
-        getattr(worker, name).add(ms)
+        getattr(worker, name).observe(ms)
         if take:
             for taken in worker.take():
-                gate.add(*taken)
+                gate.add_counts(*taken)
     for taken in worker.take():
-        gate.add(*taken)
+        gate.add_counts(*taken)
     assert worker.take() == []
     found = scraped(gate)
     for name, bounds in BOUNDS_MS.items():
@@ -40,7 +40,7 @@ def test_what_is_scraped_is_what_was_measured(values: list[tuple[str, float, boo
 def test_what_no_worker_of_this_version_says_is_left_out() -> None:
     gate = WorkerHistograms()
     for name, counts in (("nothing", [1]), ("decode", [1]), ("decode", [-1] * 12), ("decode", [])):
-        gate.add(name, counts, 1.0)
+        gate.add_counts(name, counts, 1.0)
     assert not any(value for value in scraped(gate).values())
 
 

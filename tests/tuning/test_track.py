@@ -40,8 +40,8 @@ def test_reduced_windows_score_alike(seed: int, alert: list[bool]) -> None:
     for index, dense in enumerate(alert):
         tier = Tier.ALERT if dense else Tier.CALM
         stands_for = SampleScore(made.alert_reduced[index], made.alert_logits[index], np.zeros(0, np.float32))
-        wanted = real.add(index * 200, samples[index], tier)
-        got = small.add(index * 200, stands_for, tier)
+        wanted = real.add_sample(index * 200, samples[index], tier)
+        got = small.add_sample(index * 200, stands_for, tier)
         assert got[0].score == pytest.approx(wanted[0].score, abs=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_a_calm_sample_counts_before_the_alert_one_that_follows(seed: int, late:
     real, small = DetectWindow(full), DetectWindow(reduced(full))
     for pts, sample, row in zip((1000, 1100, 1300), (calm, after, last), rows, strict=True):
         stands_for = SampleScore(row, nothing, nothing)
-        wanted, got = real.add(pts, sample, Tier.ALERT), small.add(pts, stands_for, Tier.ALERT)
+        wanted, got = real.add_sample(pts, sample, Tier.ALERT), small.add_sample(pts, stands_for, Tier.ALERT)
         assert got[0].score == pytest.approx(wanted[0].score, abs=1e-5)
 
 

@@ -21,9 +21,9 @@ def part(stream_id: str, *sizes: int, first: bool = False) -> worker_pb2.Evidenc
 
 def test_parts_come_together_and_are_taken_once() -> None:
     shown = EvidenceMedia()
-    shown.add(part("a", 10, 20, first=True))
-    shown.add(part("b", 5, first=True))
-    shown.add(part("a", 30))
+    shown.add_media(part("a", 10, 20, first=True))
+    shown.add_media(part("b", 5, first=True))
+    shown.add_media(part("a", 30))
     media = shown.take("a")
     assert media is not None
     assert (media.codec, media.extradata) == (Codec.H264, b"x")
@@ -34,8 +34,8 @@ def test_parts_come_together_and_are_taken_once() -> None:
 
 def test_what_is_shown_anew_takes_the_place_of_what_was() -> None:
     shown = EvidenceMedia()
-    shown.add(part("a", 10, 20, first=True))
-    shown.add(part("a", 7, first=True))
+    shown.add_media(part("a", 10, 20, first=True))
+    shown.add_media(part("a", 7, first=True))
     media = shown.take("a")
     assert media is not None
     assert [len(unit.data) for unit in media.units] == [7]
@@ -45,11 +45,11 @@ def test_the_oldest_give_way_and_their_rest_is_not_taken_for_a_whole(monkeypatch
     monkeypatch.setattr("edge.workers.evidence_media._MAX_BYTES", 100)
     shown = EvidenceMedia()
     for name in "abc":
-        shown.add(part(name, 40, first=True))
-    shown.add(part("a", 5))
+        shown.add_media(part(name, 40, first=True))
+    shown.add_media(part("a", 5))
     assert shown.take("a") is None
     assert shown.take("b") is not None
-    shown.add(part("d", 60, first=True))
+    shown.add_media(part("d", 60, first=True))
     assert shown.take("c") is not None
     assert shown.take("d") is not None
 
@@ -57,8 +57,8 @@ def test_the_oldest_give_way_and_their_rest_is_not_taken_for_a_whole(monkeypatch
 def test_a_single_stream_of_any_size_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.workers.evidence_media._MAX_BYTES", 100)
     shown = EvidenceMedia()
-    shown.add(part("a", 400, first=True))
-    shown.add(part("a", 400))
+    shown.add_media(part("a", 400, first=True))
+    shown.add_media(part("a", 400))
     media = shown.take("a")
     assert media is not None
     assert len(media.units) == 2

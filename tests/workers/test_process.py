@@ -60,11 +60,11 @@ async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tm
         async with asyncio.timeout(WAIT_S):
             for worker in workers:
                 for number in range(PULLS):
-                    worker.write(pull(number, port))
+                    worker.write_frame(pull(number, port))
             for _ in range(WORKERS * PULLS):
                 await connected.acquire()
             for worker in workers:
-                worker.write(ipc_framing.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown())))
+                worker.write_frame(ipc_framing.frame(worker_pb2.ToWorker(shutdown=worker_pb2.Shutdown())))
             codes = [await worker.process.wait() for worker in workers]
         assert codes == [0] * WORKERS
         assert not any(worker.current.report for worker in workers)

@@ -19,8 +19,8 @@ def test_what_has_no_hope_has_none_with_more_before_it_or_later(
     burst_ms: float, judge_ms: float, late_ms: float, begun: int, blind_share: float
 ) -> None:
     costs = RecentCosts()
-    costs.burst.add(burst_ms, 1000)
-    costs.judge.add(judge_ms, 1000)
+    costs.burst.add_cost(burst_ms, 1000)
+    costs.judge.add_cost(judge_ms, 1000)
     deadline_ms = 1000 - late_ms
     if costs.is_hopeless(1000, deadline_ms, 200, begun, blind_share):
         assert costs.is_hopeless(1000, deadline_ms, 200, begun + 1, blind_share)
@@ -34,7 +34,7 @@ def test_what_has_no_hope_has_none_with_more_before_it_or_later(
 def test_a_verdict_as_dear_as_the_last_ones_is_expected(cost_ms: float, count: int) -> None:
     costs = RecentCosts()
     for number in range(count):
-        costs.judge.add(cost_ms, 10.0 * number)
+        costs.judge.add_cost(cost_ms, 10.0 * number)
     now_ms = 10.0 * (count - 1)
     assert not costs.in_time(now_ms, now_ms + cost_ms)
     assert costs.in_time(now_ms, now_ms + cost_ms + 5.001)
@@ -43,9 +43,9 @@ def test_a_verdict_as_dear_as_the_last_ones_is_expected(cost_ms: float, count: i
 def test_a_single_dear_sample_is_forgotten() -> None:
     cost = RecentCost()
     for number in range(5):
-        cost.add(100, number)
+        cost.add_cost(100, number)
     for number in range(100):
-        cost.add(10, number)
+        cost.add_cost(10, number)
     assert cost.at(100) <= 10
 
 
@@ -58,8 +58,8 @@ def test_whatever_it_has_cost_a_sample_that_comes_in_time_is_tried_again_soon(
     times = accumulate(cost + pause for cost, pause in work)
     now_ms = 0.0
     for (cost_ms, _), now_ms in zip(work, times, strict=True):
-        costs.judge.add(cost_ms, now_ms)
-        costs.burst.add(cost_ms, now_ms)
+        costs.judge.add_cost(cost_ms, now_ms)
+        costs.burst.add_cost(cost_ms, now_ms)
     now_ms += 20_000
     assert costs.in_time(now_ms, now_ms + 100)
     assert not costs.is_hopeless(now_ms, now_ms + 100, 200, 0, 0.0)
@@ -69,7 +69,7 @@ def test_whatever_it_has_cost_a_sample_that_comes_in_time_is_tried_again_soon(
 def test_one_stop_of_the_machine_hides_nothing(stop_ms: float) -> None:
     costs = RecentCosts()
     for number in range(20):
-        costs.judge.add(10, 100.0 * number)
+        costs.judge.add_cost(10, 100.0 * number)
     now_ms = 2000 + stop_ms
-    costs.judge.add(stop_ms, now_ms)
+    costs.judge.add_cost(stop_ms, now_ms)
     assert costs.in_time(now_ms, now_ms + 250)

@@ -86,7 +86,7 @@ def add(
             for path, damage in zip(paths, damages, strict=True)
         ]
         with open_or_create(bank, label, severity, opinion) as target:
-            target.add(items)
+            target.add_footage(items)
     added = [
         {
             "id": item.entry.id,

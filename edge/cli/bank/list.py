@@ -11,7 +11,7 @@ import typer
 from edge.cli.bank.options import BankArgument, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.errors import NotFound
-from edge.match import Bank, HashListFormat, bank_files, bank_path, feed_checkpoints, write
+from edge.match import Bank, HashListFormat, bank_files, bank_path, feed_checkpoints, write_hash_list
 
 
 @reports_errors
@@ -52,7 +52,7 @@ def export(
         items = (
             item for item in bar.track(opened.footage(), task_id=task) if entry_id in (None, item.entry.id)
         )
-        write(items, sys.stdout, form or (HashListFormat.JSONL if as_json else HashListFormat.CSV))
+        write_hash_list(items, sys.stdout, form or (HashListFormat.JSONL if as_json else HashListFormat.CSV))
 
 
 @reports_errors

@@ -65,7 +65,7 @@ class AudioFingerprinter:
         self._samples = self._items = 0
         self._begin_anew(None)
 
-    def add(self, frame: av.AudioFrame, pts_ms: float) -> AudioItems:
+    def add_frame(self, frame: av.AudioFrame, pts_ms: float) -> AudioItems:
         """Takes the next frame. Returns the items that it completes.
 
         Raises LimitExceeded for a frame of over 65,536 samples. The resampler may raise FFmpegError or
@@ -142,7 +142,7 @@ def audio_items_of(path: Path) -> Iterator[AudioItems]:
             if frame.time is not None:
                 at_ms = 1000 * frame.time - begin_ms
             try:
-                heard = hearing.add(frame, at_ms)
+                heard = hearing.add_frame(frame, at_ms)
             except (FFmpegError, ValueError):
                 continue
             at_ms += 1000 * frame.samples / frame.sample_rate

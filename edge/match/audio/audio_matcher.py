@@ -45,7 +45,7 @@ class AudioMatcher:
         self._live = np.empty(0, np.uint32)
         self._harmless_until_ms = float("-inf")
 
-    def add(self, items: Items, start_ms: float) -> tuple[Signal, ...]:
+    def add_items(self, items: Items, start_ms: float) -> tuple[Signal, ...]:
         """Takes the next items, of which the first begins at ``start_ms``. Returns the matches that count
         now.
 

@@ -44,7 +44,7 @@ class ArrayFile:
     size_bytes: int
 
 
-def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+def write_arrays(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
     """Writes a file atomically, flushed to disk before the rename. Returns the digest."""
     sections: list[dict[str, Any]] = []
     offset = 0
@@ -71,7 +71,7 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> s
     return digest.hexdigest()
 
 
-def read(path: Path, *, verify: bool = True) -> ArrayFile:
+def read_arrays(path: Path, *, verify: bool = True) -> ArrayFile:
     """Maps a file and checks it.
 
     ``verify`` checks every byte against its checksum. Without it only the header and the length are

@@ -117,7 +117,7 @@ class Bank:
                 if item.entry.id not in removed:
                     yield item
 
-    def add(self, items: Iterable[Footage]) -> int:
+    def add_footage(self, items: Iterable[Footage]) -> int:
         """Adds all of the footage, or none of it on an error. Returns the number of entries added.
 
         Raises AlreadyExists, which names the first entry whose id the bank already has.
@@ -292,7 +292,7 @@ class Bank:
         )
 
     def _written(self, builder: SegmentBuilder, file: str) -> tuple[SegmentName, Segment]:
-        digest = builder.write(self.path.parent / file)
+        digest = builder.write_to(self.path.parent / file)
         segment = Segment.open(self.path.parent / file, verify=False)
         name = SegmentName(file=file, digest=digest, hashes=segment.hashes, entries=segment.entries)
         return name, segment
@@ -328,7 +328,7 @@ def _left_of(segments: Sequence[Segment], gone: Sequence[frozenset[str]]) -> Seg
             continue
         for item in segment.footage():
             if item.entry.id not in ids:
-                builder.add(item)
+                builder.add_footage(item)
     return builder
 
 

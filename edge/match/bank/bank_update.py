@@ -207,7 +207,7 @@ class BankUpdate:
         else:
             self._count(added=1)
         self._ids.add(entry_id)
-        self._builder.add(change)
+        self._builder.add_footage(change)
 
     def _place(self, entry_id: str) -> int | None:
         """Returns the index of the segment that has the entry."""

@@ -80,7 +80,7 @@ class Segment:
     @classmethod
     def open(cls, path: Path, *, verify: bool = True) -> Segment:
         """Maps and checks a segment. Raises BankError when it is torn or damaged."""
-        return cls(path, array_file.read(path, verify=verify), verify=verify)
+        return cls(path, array_file.read_arrays(path, verify=verify), verify=verify)
 
     def __len__(self) -> int:
         """Returns the number of unique codes."""

@@ -51,7 +51,7 @@ class SegmentBuilder:
     def entries(self) -> int:
         return len(self) if self._entries is None else len(self._entries)
 
-    def add(self, footage: Footage) -> None:
+    def add_footage(self, footage: Footage) -> None:
         """Adds one entry with its hashes and sound.
 
         The caller ensures that no id is added twice. Plain entries may repeat. Raises InvalidInput for an
@@ -80,7 +80,7 @@ class SegmentBuilder:
 
     def add_image(self, bits: bytes) -> None:
         """Adds a single image whose hash is its only name."""
-        self.add(Footage(plain_entry(bits), (HashRun(bits),)))
+        self.add_footage(Footage(plain_entry(bits), (HashRun(bits),)))
 
     def add_plain(self, hashes: bytes) -> None:
         """Adds many single images at once whose hash is their only name, 32 bytes each.
@@ -104,7 +104,7 @@ class SegmentBuilder:
         for start in range(0, len(self._codes), HASH_BYTES):
             yield bytes(self._codes[start : start + HASH_BYTES])
 
-    def write(self, path: Path) -> str:
+    def write_to(self, path: Path) -> str:
         """Writes the segment. Returns its digest."""
         codes = codes_of(bytes(self._codes))
         unique, inverse = unique_codes(codes)
@@ -133,7 +133,7 @@ class SegmentBuilder:
         meta = {"hashes": len(codes) if self._entries is not None else entries, "entries": entries}
         if plan is not None:
             meta |= {"chunks": plan.chunks, "width": plan.width}
-        return array_file.write(path, meta, arrays)
+        return array_file.write_arrays(path, meta, arrays)
 
 
 def unique_codes(codes: Codes) -> tuple[Codes, np.ndarray[Any, np.dtype[np.intp]]]:
@@ -151,8 +151,8 @@ def write_segment(path: Path, footage: Iterable[Footage]) -> str:
     """Writes footage as one segment. Returns its digest."""
     builder = SegmentBuilder()
     for item in footage:
-        builder.add(item)
-    return builder.write(path)
+        builder.add_footage(item)
+    return builder.write_to(path)
 
 
 def plain_entry(bits: bytes) -> Entry:

@@ -18,7 +18,7 @@ CSV_COLUMNS = (
 )
 
 
-def write(items: Iterable[Footage], out: IO[str], form: HashListFormat) -> int:
+def write_hash_list(items: Iterable[Footage], out: IO[str], form: HashListFormat) -> int:
     """Writes footage. Returns the number of entries written.
 
     ``pdq`` holds hashes alone, and ``vpdq`` a single video. Only ``jsonl`` holds the sound of entries.

@@ -48,7 +48,7 @@ def heard_items(samples: Samples) -> Items:
     for start in range(0, len(samples), 1024):
         piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")
         piece.sample_rate = RATE
-        parts.append(hearing.add(piece, 1000 * start / RATE).items)
+        parts.append(hearing.add_frame(piece, 1000 * start / RATE).items)
     return np.concatenate([*parts, hearing.finish().items])
 
 

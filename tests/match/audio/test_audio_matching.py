@@ -35,7 +35,7 @@ from edge.match.audio import audio_index, chromaprint
 from edge.match.audio.audio_index import AudioIndex
 from edge.match.audio.audio_similarity import LEVELS, LONGEST, SHORTEST, telling
 from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Chromaprint, Items, available
-from edge.match.bank.array_file import read, write
+from edge.match.bank.array_file import read_arrays, write_arrays
 from edge.match.bank.segment import Segment
 from edge.match.bank.segment_builder import write_segment
 from edge.match.evasion.variants import VariantSet
@@ -72,14 +72,14 @@ def bank_of(
     directory: Path, name: str, entries: dict[str, Items], opinion: BankPurpose = BankPurpose.VIOLATING
 ) -> Bank:
     bank = Bank.create(directory / name, bank_info(opinion=opinion, label="attack"))
-    bank.add(Footage(Entry(i, EntryKind.AUDIO), (), print_of(items)) for i, items in entries.items())
+    bank.add_footage(Footage(Entry(i, EntryKind.AUDIO), (), print_of(items)) for i, items in entries.items())
     return bank
 
 
 def listen(listening: AudioMatcher, items: Items, step: int = 8) -> list[Signal]:
     found: list[Signal] = []
     for begin in range(0, len(items), step):
-        found += listening.add(items[begin : begin + step], 1000 + begin * ITEM_MS)
+        found += listening.add_items(items[begin : begin + step], 1000 + begin * ITEM_MS)
     return found
 
 
@@ -234,7 +234,7 @@ def test_silence_tones_and_noise_match_nothing(sound: Callable[..., Any], tmp_pa
 def test_a_segment_whose_sound_was_tampered_with_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.seg"
     write_segment(path, [Footage(Entry("a", EntryKind.AUDIO), (), print_of(random_items(1, 50)))])
-    good = read(path)
+    good = read_arrays(path)
     changes: tuple[tuple[str, Callable[[Any], Any]], ...] = (
         ("sound_at", lambda a: a + np.uint32(50)),
         ("sound_first", lambda a: a[::-1]),
@@ -245,11 +245,11 @@ def test_a_segment_whose_sound_was_tampered_with_is_refused(tmp_path: Path) -> N
         ("sound_items", lambda a: a.view(np.uint8)),
     )
     for name, change in changes:
-        write(path, good.meta, {**good.arrays, name: change(np.array(good.arrays[name]))})
+        write_arrays(path, good.meta, {**good.arrays, name: change(np.array(good.arrays[name]))})
         with pytest.raises(BankError, match="sound"):
             Segment.open(path)
     arrays = {name: array for name, array in good.arrays.items() if name != "sound_at"}
-    write(path, good.meta, arrays)
+    write_arrays(path, good.meta, arrays)
     with pytest.raises(BankError, match="sound"):
         Segment.open(path)
 
@@ -269,7 +269,7 @@ def test_a_file_is_known_by_its_sound(tmp_path: Path) -> None:
     assert len(footage.sound) > 80
     silent = fingerprint(clip, entry_id="silent", sound=False, variants=VariantSet.NONE)
     assert (silent.sound, silent.hashes) == (None, footage.hashes)
-    Bank.create(tmp_path / "banks" / "known").add([footage])
+    Bank.create(tmp_path / "banks" / "known").add_footage([footage])
     matcher = Matcher.open(tmp_path / "banks")
     hidden = write_clip(tmp_path / "hidden.mp4", samples[RATE * 3 :], seed=2, seconds=10)
     found = look_up(hidden, matcher, MatchVote()).found
@@ -289,7 +289,7 @@ def test_without_the_library_all_else_works(tmp_path: Path, monkeypatch: pytest.
         fingerprint(clip, sound=True)
     footage = fingerprint(clip, entry_id="known")
     assert footage.sound is None
-    Bank.open(tmp_path / "banks" / "known").add([footage])
+    Bank.open(tmp_path / "banks" / "known").add_footage([footage])
     found = look_up(clip, Matcher.open(tmp_path / "banks"), MatchVote()).found
     assert [(one.entry, one.by) for one in found] == [("known", SignalSource.MATCH)]
 
@@ -299,7 +299,7 @@ def test_a_recording_is_known_without_a_picture(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "song.mp3", samples, picture=False, codec="libmp3lame")
     song = fingerprint(clip, entry_id="song")
     assert (song.entry.kind, song.hashes) == (EntryKind.AUDIO, ())
-    Bank.create(tmp_path / "banks" / "songs").add([song])
+    Bank.create(tmp_path / "banks" / "songs").add_footage([song])
     opus = write_clip(tmp_path / "song.mka", samples, picture=False, codec="ac3")
     found = look_up(opus, Matcher.open(tmp_path / "banks"), MatchVote()).found
     assert [one.entry for one in found] == ["song"]

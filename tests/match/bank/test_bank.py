@@ -94,8 +94,8 @@ def test_a_plain_list_costs_32_bytes_a_hash(tmp_path: Path) -> None:
     builder = SegmentBuilder()
     for seed in range(500):
         bits = random_bits(seed)
-        builder.add(Footage(Entry(bits.hex(), EntryKind.IMAGE), (HashRun(bits),)))
-    builder.write(tmp_path / "plain.seg")
+        builder.add_footage(Footage(Entry(bits.hex(), EntryKind.IMAGE), (HashRun(bits),)))
+    builder.write_to(tmp_path / "plain.seg")
     assert (tmp_path / "plain.seg").stat().st_size < 500 * 32 + 1024
     segment = Segment.open(tmp_path / "plain.seg")
     assert {f.hashes[0].bits for f in segment.footage()} == {random_bits(s) for s in range(500)}
@@ -105,7 +105,7 @@ def test_a_plain_list_costs_32_bytes_a_hash(tmp_path: Path) -> None:
 
 def test_changes_are_seen_after_opening_anew(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known", BankInfo(opinion=BankPurpose.INVESTIGATE, label="fight"))
-    assert bank.add([item("a", 1, 2), item("b", 3)]) == 2
+    assert bank.add_footage([item("a", 1, 2), item("b", 3)]) == 2
     bank.update([item("c", 4)], checkpoints=lambda: {"feed": "page-7"})
     bank.set_enabled(["a"], False)
     bank.remove(["b"])
@@ -125,14 +125,14 @@ def test_changes_are_seen_after_opening_anew(tmp_path: Path) -> None:
 
 def test_an_id_cannot_be_there_twice_but_can_come_back(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([item("a", 1)])
+    bank.add_footage([item("a", 1)])
     with pytest.raises(AlreadyExists, match="entry 'a' already"):
-        bank.add([item("b", 2), item("a", 3)])
+        bank.add_footage([item("b", 2), item("a", 3)])
     with pytest.raises(AlreadyExists):
-        bank.add([item("c", 2), item("c", 3)])
+        bank.add_footage([item("c", 2), item("c", 3)])
     assert [entry.id for entry, _ in bank.entries()] == ["a"]
     bank.remove(["a"])
-    bank.add([item("a", 9)])
+    bank.add_footage([item("a", 9)])
     assert [f.hashes[0].bits for f in bank.footage()] == [random_bits(9)]
     with pytest.raises(AlreadyExists, match="exists already"):
         Bank.create(tmp_path / "known")
@@ -140,7 +140,7 @@ def test_an_id_cannot_be_there_twice_but_can_come_back(tmp_path: Path) -> None:
 
 def test_an_update_replaces_skips_and_withdraws_in_one_step(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([item("a", 1), item("b", 2), item("c", 3)])
+    bank.add_footage([item("a", 1), item("b", 2), item("c", 3)])
     changes: list[Footage | Withdrawal] = [
         item("a", 11),
         Withdrawal("b"),
@@ -165,7 +165,7 @@ def test_an_update_replaces_skips_and_withdraws_in_one_step(tmp_path: Path) -> N
 def test_many_removals_end_in_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank_module, "MAX_MARKED", 5)
     bank = Bank.create(tmp_path / "known")
-    bank.add([item(f"e{i}", i) for i in range(20)])
+    bank.add_footage([item(f"e{i}", i) for i in range(20)])
     bank.remove([f"e{i}" for i in range(5)])
     assert [len(name.removed) for name in bank.manifest.segments] == [5]
     bank.remove(["e7"])
@@ -184,15 +184,15 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="bank name"):
         Bank.create(tmp_path / "Über")
     with pytest.raises(InvalidInput, match="has neither"):
-        bank.add([Footage(Entry("empty", EntryKind.IMAGE), ())])
+        bank.add_footage([Footage(Entry("empty", EntryKind.IMAGE), ())])
 
 
 def test_two_writers_do_not_lose_each_others_entries(tmp_path: Path) -> None:
     one = Bank.create(tmp_path / "known")
     two = Bank.open(tmp_path / "known")
     for i in range(6):
-        one.add([item(f"one-{i}", i)])
-        two.add([item(f"two-{i}", 100 + i)])
+        one.add_footage([item(f"one-{i}", i)])
+        two.add_footage([item(f"two-{i}", 100 + i)])
     final = Bank.open(tmp_path / "known")
     assert len(list(final.entries())) == 12
     assert len(final.segments) <= bank_module.COMPACT_AT
@@ -200,7 +200,7 @@ def test_two_writers_do_not_lose_each_others_entries(tmp_path: Path) -> None:
 
 def test_a_failed_import_leaves_no_trace(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([item("a", 1)])
+    bank.add_footage([item("a", 1)])
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
 
     def interrupted() -> object:
@@ -208,7 +208,7 @@ def test_a_failed_import_leaves_no_trace(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bank.add(interrupted())  # type: ignore[arg-type]
+        bank.add_footage(interrupted())  # type: ignore[arg-type]
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
@@ -216,7 +216,7 @@ def test_an_interrupted_commit_leaves_no_segment_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([item("a", 1)])
+    bank.add_footage([item("a", 1)])
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
 
     def interrupted(*_: object) -> None:
@@ -225,16 +225,16 @@ def test_an_interrupted_commit_leaves_no_segment_behind(
     with monkeypatch.context() as patch:
         patch.setattr(bank_module, "write_manifest", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            bank.add([item("b", 2)])
+            bank.add_footage([item("b", 2)])
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     again = Bank.open(tmp_path / "known")
-    again.add([item("b", 2)])
+    again.add_footage([item("b", 2)])
     assert [entry.id for entry, _ in again.entries()] == ["a", "b"]
 
 
 def test_damaged_segments_are_refused(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([item("a", 1, 2, 3)])
+    bank.add_footage([item("a", 1, 2, 3)])
     path = next(tmp_path.glob("*.seg"))
     whole = path.read_bytes()
     flipped = bytearray(whole)
@@ -259,7 +259,7 @@ def test_damaged_segments_are_refused(tmp_path: Path) -> None:
 
 def test_a_segment_of_another_bank_is_refused(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([item("a", 1)])
+    bank.add_footage([item("a", 1)])
     write_segment(next(tmp_path.glob("*.seg")), [item("a", 2)])
     with pytest.raises(BankError, match="not the segment that the manifest names"):
         Bank.open(tmp_path / "known")
@@ -295,7 +295,7 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_bank_keeps_its_name(tmp_path: Path) -> None:
-    Bank.create(tmp_path / "known").add([item("a", 1)])
+    Bank.create(tmp_path / "known").add_footage([item("a", 1)])
     (tmp_path / "known.bank").rename(tmp_path / "other.bank")
     with pytest.raises(BankError, match="named 'known'"):
         Bank.open(tmp_path / "other")
@@ -310,12 +310,12 @@ def test_what_operators_say_is_checked() -> None:
 
 def test_marks_go_with_their_entry_and_stay_where_it_is_replaced(tmp_path: Path) -> None:
     bank = Bank.create(tmp_path / "known")
-    bank.add([item("a", 1), item("b", 2), item("c", 3)])
+    bank.add_footage([item("a", 1), item("b", 2), item("c", 3)])
     bank.set_enabled(["a", "b", "c"], False)
     bank.set_quarantined(["a", "b", "c"], True)
     bank.update([Withdrawal("a"), item("b", 12)], existing=Existing.REPLACE)
     assert bank.manifest.disabled == bank.manifest.quarantined == ("b", "c")
-    bank.add([item("a", 11)])
+    bank.add_footage([item("a", 11)])
     bank.compact()
     assert [(entry.id, enabled) for entry, enabled in bank.entries()] == [
         ("c", False),
@@ -329,5 +329,5 @@ def test_a_mark_of_an_entry_that_is_not_there_does_not_hold_for_a_new_one(tmp_pa
     bank = Bank.create(tmp_path / "known")
     document = bank.manifest.model_copy(update={"disabled": ("a", "z"), "quarantined": ("a",)})
     manifest_module.write_manifest(bank.path, document)
-    bank.add([item("a", 1)])
+    bank.add_footage([item("a", 1)])
     assert (bank.manifest.disabled, bank.manifest.quarantined) == (("z",), ())

@@ -59,14 +59,14 @@ def test_a_limit_of_0_means_never_and_memory_is_bounded() -> None:
 def test_a_quarantined_entry_asks_for_a_person_only(tmp_path: Path) -> None:
     bits = np.random.default_rng(1).bytes(32)
     bank = Bank.create(tmp_path / "known")
-    bank.add([Footage(Entry("e", EntryKind.IMAGE), (HashRun(bits),))])
+    bank.add_footage([Footage(Entry("e", EntryKind.IMAGE), (HashRun(bits),))])
     matcher = Matcher.open(tmp_path)
     query = PdqHash(bits, bytes(32), 100)
     assert not matcher.query_hash(query)[0].quarantined
     bank.set_quarantined(["e"], True)
     assert matcher.reload()
     (candidate,) = matcher.query_hash(query)
-    (signal,) = MatchVote(1, 1).add(0, [candidate])
+    (signal,) = MatchVote(1, 1).add_candidates(0, [candidate])
     assert candidate.quarantined
     assert signal.at_most is Action.FLAG
     assert "at_most=flag" in signal.detail.split()

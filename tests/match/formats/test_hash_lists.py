@@ -26,7 +26,7 @@ from edge.match import (
     Variant,
     Withdrawal,
     sniff,
-    write,
+    write_hash_list,
 )
 
 H = [f"{n:064x}" for n in range(1, 20)]
@@ -75,7 +75,7 @@ def text(path: Path, content: str) -> Path:
 @given(items=footage)
 def test_what_is_written_is_read_back(tmp_path: Path, form: HashListFormat, items: list[Footage]) -> None:
     out = io.StringIO(newline="")
-    assert write(items, out, form) == len(items)
+    assert write_hash_list(items, out, form) == len(items)
     path = tmp_path / "list"
     path.write_text(out.getvalue(), encoding="utf-8", newline="")
     assert load(path, form) == items
@@ -89,7 +89,7 @@ def test_jsonl_keeps_sound(tmp_path: Path, items: bytes, start_ms: int, alone: b
     hashes = () if alone else (HashRun(bytes(32)),)
     song = Footage(Entry("song", EntryKind.AUDIO), hashes, AudioPrint(items * 4, start_ms))
     out = io.StringIO()
-    write([song], out, HashListFormat.JSONL)
+    write_hash_list([song], out, HashListFormat.JSONL)
     assert load(text(tmp_path / "list", out.getvalue()), HashListFormat.JSONL) == [song]
 
 
@@ -102,7 +102,7 @@ def test_the_reference_vpdq_files_are_read_whole(shared: Path) -> None:
     assert len(video.hashes) == 673
     assert video.hashes[2].start_ms == 67
     out = io.StringIO()
-    write([video], out, HashListFormat.VPDQ)
+    write_hash_list([video], out, HashListFormat.VPDQ)
     assert out.getvalue().splitlines() == path.read_text().split()
 
 
@@ -260,9 +260,9 @@ def test_files_that_are_no_lists_are_refused(tmp_path: Path) -> None:
 def test_formats_that_cannot_hold_it_say_so() -> None:
     item = Footage(Entry("a", EntryKind.IMAGE), (HashRun(bytes(32)),))
     with pytest.raises(InvalidInput, match="one video"):
-        write([item, item], io.StringIO(), HashListFormat.VPDQ)
+        write_hash_list([item, item], io.StringIO(), HashListFormat.VPDQ)
     with pytest.raises(InvalidInput, match="not written"):
-        write([item], io.StringIO(), HashListFormat.STOPNCII)
+        write_hash_list([item], io.StringIO(), HashListFormat.STOPNCII)
 
 
 def rows_of(*rows: tuple[str, int, str]) -> str:
@@ -289,7 +289,7 @@ def test_a_csv_that_would_lose_hashes_of_an_entry_is_refused(
 ) -> None:
     path = text(tmp_path / "list", rows_of(*rows))
     bank = Bank.create(tmp_path / "known")
-    bank.add([Footage(Entry("C", EntryKind.IMAGE), (HashRun(bytes(32)),))])
+    bank.add_footage([Footage(Entry("C", EntryKind.IMAGE), (HashRun(bytes(32)),))])
     before = bank.digest
     with pytest.raises(InvalidInput) as caught:
         bank.update(Import(path, HashListFormat.CSV), existing=existing)

@@ -32,7 +32,7 @@ from edge.match import (
     Matcher,
     Updated,
     Withdrawal,
-    write,
+    write_hash_list,
 )
 from edge.match.bank import bank_update
 
@@ -134,7 +134,7 @@ def test_an_import_with_breaks_is_the_import_without(
             if isinstance(one, Withdrawal):
                 out.write(json.dumps({"id": one.entry_id, "withdrawn": True}) + "\n")
             else:
-                write([one], out, HashListFormat.JSONL)
+                write_hash_list([one], out, HashListFormat.JSONL)
     for name in ("whole", "broken"):
         (folder / name).mkdir()
         Bank.create(folder / name / "known").update(before, existing=Existing.REPLACE)
@@ -178,7 +178,7 @@ main()
 @pytest.mark.parametrize("form", ["pdq", "stopncii"])
 def test_a_killed_import_shows_nothing_and_goes_on_where_it_was(tmp_path: Path, form: str) -> None:
     bank = tmp_path / "known"
-    Bank.create(bank).add(
+    Bank.create(bank).add_footage(
         Footage(Entry(bits(seed).hex(), EntryKind.IMAGE), (HashRun(bits(seed)),))
         for seed in range(1000, 1010)
     )
@@ -260,10 +260,10 @@ def test_what_was_kept_is_not_used_when_the_bank_has_changed(tmp_path: Path) -> 
     Bank.create(bank)
     items = [Footage(Entry(f"e{n}", EntryKind.VIDEO), (HashRun(bits(n)),)) for n in range(20)]
     with source.open("w") as out:
-        write(items, out, HashListFormat.JSONL)
+        write_hash_list(items, out, HashListFormat.JSONL)
     with pytest.raises(Break):
         imported(bank, source, resume=False, fail_after=15)
-    Bank.open(bank).add([Footage(Entry("e3", EntryKind.VIDEO), (HashRun(bits(99)),))])
+    Bank.open(bank).add_footage([Footage(Entry("e3", EntryKind.VIDEO), (HashRun(bits(99)),))])
     assert imported(bank, source, resume=True) == Updated(added=19, replaced=1)
     assert {f.entry.id: f.hashes[0].bits for f in Bank.open(bank).footage()} == {
         f"e{n}": bits(n) for n in range(20)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge.errors import BankError
 from edge.match import Entry, EntryKind, Footage, HashRun
-from edge.match.bank.array_file import read, write
+from edge.match.bank.array_file import read_arrays, write_arrays
 from edge.match.bank.segment import Segment
 from edge.match.bank.segment_builder import unique_codes, write_segment
 from edge.match.index import multi_index as index_module
@@ -143,7 +143,7 @@ def test_a_large_segment_carries_its_index(tmp_path: Path) -> None:
     items = footage(rng, 5000)
     write_segment(tmp_path / "big.seg", items)
     segment = Segment.open(tmp_path / "big.seg")
-    assert "slot_first" in read(tmp_path / "big.seg").arrays
+    assert "slot_first" in read_arrays(tmp_path / "big.seg").arrays
     for item in items[::500]:
         (position,) = segment.search(codes_of(item.hashes[0].bits)[0], 31).positions
         assert next(segment.references(int(position))).entry == item.entry
@@ -156,7 +156,7 @@ def test_a_large_segment_carries_its_index(tmp_path: Path) -> None:
 def test_an_index_that_would_lead_outside_is_refused(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "big.seg"
     write_segment(path, footage(np.random.default_rng(3), 5000))
-    content = read(path)
+    content = read_arrays(path)
     arrays = {name: array.copy() for name, array in content.arrays.items()}
     meta = dict(content.meta)
     match harm:
@@ -170,7 +170,7 @@ def test_an_index_that_would_lead_outside_is_refused(tmp_path: Path, harm: str) 
             del arrays["slot_first"], arrays["slot_codes"]
         case "cut":
             meta["width"] += 1
-    write(path, meta, arrays)
+    write_arrays(path, meta, arrays)
     with pytest.raises(BankError, match=r"big\.seg: .*(index|without)"):
         Segment.open(path)
 
