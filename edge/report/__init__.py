@@ -1,1 +1,1 @@
-"""What a transparency report needs: how much was watched, what was decided, and how often that was wrong."""
+"""Figures for a transparency report: how much was watched, what was decided, and how often wrongly."""

@@ -1,4 +1,4 @@
-"""Figures with their 95 % intervals and what they are shares of. Pure."""
+"""Figures with their 95 % intervals and their totals. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.intervals import byar, order_statistics, wilson
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """``count`` of ``of``; value and interval between 0 and 1, None where there is nothing to count."""
+    """``count`` out of ``of``. Value and interval lie between 0 and 1; None if ``of`` is 0."""
 
     count: int
     of: int
@@ -22,7 +22,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class PerHours:
-    """``count`` events in ``hours``, as a rate per 1,000 hours; None where no hour was counted."""
+    """``count`` events in ``hours``, as a rate per 1,000 hours. None without any hours."""
 
     count: int
     hours: float
@@ -33,7 +33,7 @@ class PerHours:
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A quantile of durations, milliseconds. A bound is None where there are too few for one."""
+    """A quantile of durations in milliseconds. A bound is None if there are too few durations."""
 
     value_ms: int
     low_ms: int | None
@@ -42,7 +42,7 @@ class Quantile:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long something took, of ``of`` measured cases; None where there are none."""
+    """Quantiles over ``of`` measured durations. None without any."""
 
     of: int
     p50: Quantile | None
@@ -50,14 +50,14 @@ class Times:
 
 
 def share(count: int, of: int) -> Share:
-    """With Wilson's score interval."""
+    """A share with Wilson's score interval."""
     if of == 0:
         return Share(count, of, None, None, None)
     return Share(count, of, count / of, *wilson(count, of))
 
 
 def per_hours(count: int, hours: float) -> PerHours:
-    """With Byar's approximation of the exact Poisson interval."""
+    """A rate with Byar's approximation of the exact Poisson interval."""
     if hours <= 0:
         return PerHours(count, hours, None, None, None)
     scale = 1000 / hours
@@ -66,7 +66,7 @@ def per_hours(count: int, hours: float) -> PerHours:
 
 
 def times(durations_ms: Iterable[int]) -> Times:
-    """Median and 95th percentile, with intervals from the order of the values alone."""
+    """Median and 95th percentile, with distribution-free intervals from order statistics."""
     ordered = sorted(durations_ms)
     if not ordered:
         return Times(0, None, None)

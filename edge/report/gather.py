@@ -1,4 +1,4 @@
-"""A period of the ledger as a report; streams every row once."""
+"""Computes the report of a period from the ledger. Streams every row once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def gather(
     made_ms: int,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> Report:
-    """What began in ``[since_ms, until_ms)``. ``connection``: a snapshot. ``advance``: rows read so far."""
+    """Covers everything that began in ``[since_ms, until_ms)``.
+
+    ``connection`` is a snapshot. ``advance`` receives the number of rows read.
+    """
     counting = Counting()
     entries = sa.select(audit.c.what, audit.c.detail).where(
         audit.c.what.in_((USAGE, STREAM_CUT)), *_within(audit.c.wall_ms, since_ms, until_ms)
@@ -45,7 +48,7 @@ def gather(
 
 
 def rows_at_most(connection: sa.Connection) -> int:
-    """For a progress bar."""
+    """The most rows that ``gather`` may read, for a progress bar."""
     return sum(count(connection, table) for table in (incidents, blocks, appeals))
 
 

@@ -1,4 +1,4 @@
-"""The report as one HTML file: no script, nothing from elsewhere, every value escaped, ready to print."""
+"""The report as one HTML file, ready to print: no script, no external files, every value escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge.report.words import NOTES, hours, moment, number, percent, period, sec
 
 
 def render(report: Report) -> str:
-    """The whole document."""
+    """Renders the whole document."""
     return pages.render(
         "edge.report",
         "report.html",

@@ -1,4 +1,5 @@
-"""The report's figures from the ledger's rows, one at a time. Pure; names no broadcaster and no operator."""
+"""Computes the report's figures from the ledger's rows, one at a time. Pure; names no broadcaster or
+operator."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ _REVIEWED = frozenset({IncidentState.CONFIRMED.value, IncidentState.OVERTURNED.v
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What people made of decisions."""
+    """What people decided about the gate's decisions."""
 
     reviewed: Share
-    """Of all."""
+    """Share of all decisions."""
     overturned: Share
-    """Of those that were reviewed."""
+    """Share of the reviewed decisions."""
     time_to_review: Times
 
 
@@ -34,7 +35,7 @@ class Group:
     flags: int
     cuts: int
     overturned_cuts: Share
-    """Of those that were reviewed."""
+    """Share of the reviewed cuts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class AppUse:
 @dataclass(frozen=True, slots=True)
 class UsageFigures:
     streams: int
-    """Publishes that were let in and watched."""
+    """Publishes that were admitted and watched."""
     stream_hours: float
     refused: Mapping[str, int]
     """Publishes that were refused, by reason."""
@@ -60,19 +61,19 @@ class UsageFigures:
 class CutFigures:
     cuts: int
     confirmed: Share
-    """Of all cuts, by now."""
+    """Cuts confirmed by now, as a share of all cuts."""
     alarms: Share
-    """Cuts that nothing had proven within the limit, of all."""
+    """Cuts without proof within the limit, as a share of all cuts."""
     time_to_cut: Times
-    """Verdict to the proof that the publisher is gone."""
+    """Time from the verdict to the proof that the publisher is gone."""
     without_verdict: Mapping[str, int]
-    """More streams that were cut, by reason: ``blocked`` elsewhere, ``degraded``, ``blind``."""
+    """Further cut streams by reason: ``blocked`` elsewhere, ``degraded``, ``blind``."""
     reviews: Reviewed
 
 
 @dataclass(frozen=True, slots=True)
 class BlockFigures:
-    """By decision: a broadcaster, a key and an address that one decision blocks are one."""
+    """Blocks counted by decision: one decision may block a broadcaster, a key and an address."""
 
     made: int
     permanent: int
@@ -80,18 +81,18 @@ class BlockFigures:
     """``detector``, ``match``, ``manual`` …"""
     by_category: Mapping[str, int]
     lifted: Share
-    """Of all, for whatever reason."""
+    """Blocks lifted for any reason, as a share of all."""
     provisional: int
-    """Began as provisional."""
+    """Blocks that began provisional."""
     lapsed: Share
-    """Nobody reviewed them in time, of those that began provisional."""
+    """Provisional blocks that nobody reviewed in time, as a share of those that began provisional."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppealFigures:
     filed: int
     granted: Share
-    """Of those that were decided."""
+    """Share of the decided appeals."""
     denied: int
     open: int
     time_to_decide: Times
@@ -99,7 +100,7 @@ class AppealFigures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that began in the period, with what has become of it by ``made_ms``."""
+    """Everything that began in the period, in its state at ``made_ms``."""
 
     since_ms: int
     until_ms: int
@@ -109,7 +110,7 @@ class Report:
     flag_reviews: Reviewed
     cuts: CutFigures
     shadow_flags: int
-    """Decided in shadow mode: recorded, not acted upon."""
+    """Flags decided in shadow mode: recorded, but not enforced."""
     shadow_cuts: int
     blocks: BlockFigures
     appeals: AppealFigures
@@ -159,7 +160,7 @@ class _Decision:
 
 
 class Counting:
-    """Takes rows of the period, in any order; values by column name."""
+    """Counts rows of the period, taken in any order. Each row maps column names to values."""
 
     def __init__(self) -> None:
         self._apps: dict[str, list[int]] = {}
@@ -177,7 +178,7 @@ class Counting:
         self._policies = 0
 
     def usage(self, detail: Mapping[str, Any]) -> None:
-        """What a gate counted of some minutes."""
+        """Adds a gate's usage figures of a few minutes."""
         for app, values in detail["apps"].items():
             used = self._apps.setdefault(app, [0, 0])
             used[0] += values["streams"]
@@ -186,7 +187,7 @@ class Counting:
                 self._refused[reason] = self._refused.get(reason, 0) + count
 
     def stream_cut(self, detail: Mapping[str, Any]) -> None:
-        """A cut that no verdict led to."""
+        """Adds a cut without a verdict."""
         self._without_verdict[detail["reason"]] = self._without_verdict.get(detail["reason"], 0) + 1
 
     def incident(self, row: Mapping[str, Any]) -> None:
@@ -309,5 +310,5 @@ def _groups(groups: Mapping[str, _Group]) -> dict[str, Group]:
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    """Most first."""
+    """Highest count first."""
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))

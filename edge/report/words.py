@@ -1,4 +1,4 @@
-"""Figures as people read them: the same in the terminal and in HTML."""
+"""Words the figures for people. Terminal and HTML share them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and a table. ``bars``: the share, 0 to 1, that a row's bar shows, where it has one."""
+    """A heading and a table. ``bars`` holds, for each row that has a bar, the share from 0 to 1 that it
+    shows."""
 
     title: str
     columns: tuple[str, ...]
@@ -143,7 +144,7 @@ def hours(value: float) -> str:
 
 
 def duration(ms: int) -> str:
-    """A length of time with about three digits."""
+    """Formats a length of time with about three digits."""
     for unit, size, below in (("ms", 1, 1_000), ("s", 1_000, 120_000), ("min", 60_000, 7_200_000)):
         if ms < below:
             return f"{ms / size:.3g} {unit}"

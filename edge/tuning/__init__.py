@@ -1,1 +1,1 @@
-"""From labelled footage to thresholds and persistence, and to what they are worth."""
+"""Chooses thresholds and persistence from labelled footage, and measures how well they work."""

@@ -1,4 +1,4 @@
-"""Scores that were computed once: one small file a video, named by everything that they depend on."""
+"""Caches scores and reports: one small file for each video, named by the digest of all inputs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_reduced
 
 
 class CachedSetup(JudgeSetup, Protocol):
-    """What files are judged with, where reports are kept."""
+    """A judging setup that also looks up stored reports."""
 
     def cached(self) -> Callable[[Path], dict[str, Any] | None]:
-        """Looks up the report on a file without judging it. Raises ModelError."""
+        """Returns a function that looks up the report on a file without judging it. Raises ModelError."""
         ...
 
 
@@ -38,11 +38,14 @@ def default_cache() -> Path:
 
 
 class ScoreCache:
-    """Keyed by the file's digest, the model's, the sampling settings, and the versions of what decodes and
-    infers. A damaged entry is as good as none."""
+    """Scores and reports on disk, found by key.
+
+    The key covers the digests of file and model, the sampling settings, and the versions of decoder and
+    inference runtime. A damaged entry counts as missing.
+    """
 
     def __init__(self, directory: Path, model_digest: str, policy: Policy) -> None:
-        """Raises OSError when the directory cannot be made."""
+        """Creates the directory. Raises OSError if that fails."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         tiers = policy.tiers
@@ -62,7 +65,7 @@ class ScoreCache:
         )
 
     def key(self, video: Path, about: str = "") -> str:
-        """Reads the whole file. ``about``: what else the result depends on. Raises OSError."""
+        """Computes the key of a file, which it reads whole. ``about`` adds further inputs. Raises OSError."""
         with video.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         return hashlib.sha256(f"{digest}\n{self._settings}\n{about}".encode()).hexdigest()
@@ -75,7 +78,7 @@ class ScoreCache:
             return None
 
     def store(self, key: str, track: Track) -> None:
-        """Appears whole or not at all. Raises OSError."""
+        """Writes the entry atomically. Raises OSError."""
         content = io.BytesIO()
         np.savez_compressed(
             content,

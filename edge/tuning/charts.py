@@ -1,4 +1,4 @@
-"""Charts as inline SVG: no script, no file from elsewhere. Pure."""
+"""Charts as inline SVG, without script or external files. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = ("#2563eb", "#0d9488", "#d97706", "#9333ea", "#64748b")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A polyline with a name in the legend; ``hints`` are shown on hovering over its points."""
+    """A polyline, named in the legend. ``hints`` are the tooltips of its points."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A point that stands out, or with only one coordinate a line across the chart."""
+    """A highlighted point, or a line across the chart if one coordinate is None."""
 
     name: str
     x: float | None
@@ -41,7 +41,7 @@ class Axis:
     low: float
     high: float
     root: bool = False
-    """Square-root scale: room for small values, and zero on it."""
+    """Square-root scale: it spreads small values and can show zero."""
 
     def share(self, value: float) -> float:
         low, high, at = self.low, self.high, min(max(value, self.low), self.high)
@@ -61,7 +61,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A line in the units of the picture."""
+    """A line in the coordinates of the picture."""
 
     name: str
     colour: str
@@ -71,7 +71,7 @@ class _Drawn:
 
 
 def chart(title: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[Mark] = ()) -> Markup:
-    """One chart, to be put into a page. All text is escaped."""
+    """Draws one chart for a page. Escapes all text."""
     return render(
         "edge.tuning",
         "chart.svg",
@@ -101,7 +101,7 @@ def _drawn(lines: Sequence[Line], x: Axis, y: Axis) -> Iterator[_Drawn]:
 
 
 def _path(places: Sequence[tuple[float, float]], steps: bool) -> str:
-    """As SVG's ``d``; empty without places."""
+    """The value of SVG's attribute ``d``. Empty without points."""
     if not places:
         return ""
     joint = "H{}V{}" if steps else "L{} {}"

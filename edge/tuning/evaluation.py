@@ -1,4 +1,4 @@
-"""From replayed, labelled clips to the figures by which a detector is judged. Pure."""
+"""Computes a detector's figures from replayed, labelled clips. Pure but for reading labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge.intervals import Interval, bootstrap, rate_upper_bound
 
 MAX_ROWS = 100_000
 FEW_GROUPS = 10
-"""Below this, whole groups of a label are too few to resample."""
+"""With fewer groups of one label, resampling whole groups is unreliable."""
 PRECISIONS = (0.80, 0.90, 0.95, 0.99)
 VIOLENT = frozenset({"violent", "fight", "1", "true"})
 CALM = frozenset({"calm", "nofight", "nonfight", "non-violent", "0", "false"})
@@ -30,7 +30,7 @@ CALM = frozenset({"calm", "nofight", "nonfight", "non-violent", "0", "false"})
 
 @dataclass(frozen=True, slots=True)
 class LabelledClip:
-    """One clip, its label, and what it must not be told apart from when intervals are drawn."""
+    """One clip with its label. Intervals resample whole groups, because clips of one group are alike."""
 
     path: Path
     violent: bool
@@ -39,8 +39,11 @@ class LabelledClip:
 
 
 def read_labels(path: Path) -> list[LabelledClip]:
-    """A CSV of ``path,label[,group][,source]``, a folder with ``clips.csv``, or a folder whose subfolders
-    are named by label. Paths in a CSV are relative to it."""
+    """Reads labelled clips.
+
+    ``path`` is a CSV ``path,label[,group][,source]``, a folder with such a ``clips.csv``, or a folder whose
+    subfolders are named by label. Paths in a CSV are relative to it. Raises InvalidInput and LimitExceeded.
+    """
     if path.is_dir() and (path / "clips.csv").is_file():
         path = path / "clips.csv"
     return _from_folders(path) if path.is_dir() else _from_csv(path)
@@ -57,9 +60,9 @@ def _from_csv(path: Path) -> list[LabelledClip]:
 
 
 def read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
-    """Rows of a CSV that has at least a column ``path``, each with where it stands (``FILE:LINE``).
+    """Reads the rows of a CSV that has at least a column ``path``, each with its place (``FILE:LINE``).
 
-    Raises InvalidInput that names file and line, and LimitExceeded over MAX_ROWS.
+    Raises InvalidInput, which names file and line, and LimitExceeded over MAX_ROWS.
     """
     rows: list[tuple[str, dict[str, str]]] = []
     where = str(path)
@@ -97,7 +100,7 @@ def _from_folders(path: Path) -> list[LabelledClip]:
 
 
 def is_violent(text: str | None, where: str) -> bool:
-    """What a label says; ``where`` it stands is named when it says neither. Raises InvalidInput."""
+    """Parses a label. Raises InvalidInput, which names ``where``, if it means neither violent nor calm."""
     word = (text or "").strip().lower()
     if word in VIOLENT:
         return True
@@ -107,7 +110,7 @@ def is_violent(text: str | None, where: str) -> bool:
 
 
 def source_of(name: str) -> str:
-    """The folder that stands for a clip's source."""
+    """The folder that names a clip's source."""
     parts = Path(name).parts
     return parts[1] if len(parts) > 2 else parts[0] if len(parts) == 2 else "all"
 
@@ -115,8 +118,11 @@ def source_of(name: str) -> str:
 def figures(
     clips: Sequence[LabelledClip], reports: Sequence[Mapping[str, Any]], score: str = "score_mean"
 ) -> dict[str, Any]:
-    """Every figure of one set of replay reports, in the clips' order; reports with ``error`` are counted
-    and left out. Ranking and calibration are of ``score``, actions of the replay's verdicts."""
+    """Computes every figure of a set of replay reports, given in the clips' order.
+
+    Counts reports with ``error`` and leaves them out. Ranking and calibration use ``score``; actions use the
+    replay's verdicts.
+    """
     kept = [index for index, report in enumerate(reports) if "error" not in report]
     columns = _Columns(
         violent=np.array([clips[i].violent for i in kept], dtype=bool),
@@ -142,7 +148,7 @@ def figures(
 def calm_rates(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """False flags and cuts per stream-hour of calm footage, with 95 % upper bounds (no event: 3 / hours).
 
-    A stream ends with its cut, so a report can hold one of each.
+    A stream ends with its cut, so a report holds at most one flag and one cut.
     """
     kept = [report for report in reports if "error" not in report]
     hours = sum(report["duration_s"] or 0.0 for report in kept) / 3600
@@ -159,7 +165,7 @@ def calm_rates(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def warnings(found: Mapping[str, Any]) -> list[str]:
-    """What people should know before they believe a result of :func:`figures`."""
+    """Warnings that people should read before they trust a result of :func:`figures`."""
     said = []
     if found["failed"]:
         said.append(f"{found['failed']} of {found['clips']} clips could not be judged and are left out.")

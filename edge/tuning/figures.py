@@ -1,7 +1,7 @@
-"""What a set of outcomes is worth, each figure with its interval. Pure.
+"""Figures of a set of outcomes, each with its 95 % interval. Pure.
 
-Resampling cannot doubt what it has seen without exception. A share of 0 or 1 is bounded by the exact
-binomial over the groups, a rate by the exact Poisson interval, without an event by the rule of three.
+Resampling finds no variation in a share of 0 or 1. So the exact binomial over the groups bounds such a
+share. A rate also gets the exact Poisson interval, and the rule of three if there was no event.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What figures are made of."""
+    """The counts from which figures are computed."""
 
     events: int
     flagged: int
@@ -38,21 +38,21 @@ class Counts:
 class Figures:
     counts: Counts
     flag_recall: Interval
-    """Violent stretches that had a FLAG or CUT."""
+    """Share of violent stretches with a FLAG or CUT."""
     cut_recall: Interval
     flag_precision: Interval
-    """Of flagged violent stretches and false flags, the former."""
+    """Flagged violent stretches as a share of these plus the false flags."""
     cut_precision: Interval
     false_flags_per_hour: Interval
-    """Of calm footage."""
+    """Per hour of calm footage."""
     false_cuts_per_hour: Interval
     flag_ms_median: Interval
-    """From the beginning of a violent stretch to its FLAG, of those that had one."""
+    """Time from the beginning of a violent stretch to its FLAG, over the stretches that had one."""
     flag_ms_p95: Interval
     cut_ms_median: Interval
     cut_ms_p95: Interval
     alert_share: float
-    """Of all stream time, in alert tier."""
+    """Share of all stream time spent in alert tier."""
 
 
 def counts(outcomes: Sequence[Outcome]) -> Counts:
@@ -99,13 +99,13 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
 
 
 def share(hits: Sequence[int], totals: Sequence[int]) -> Interval:
-    """Sum of hits over sum of totals; one entry a group."""
+    """Sum of hits over sum of totals, with one entry for each group."""
     if not sum(totals):
         return NOTHING
     value = sum(hits) / sum(totals)
     low, high = bootstrap_ratio(hits, totals)
     groups = sum(total > 0 for total in totals)
-    doubt = 0.05 ** (1 / groups)  # the share that the next groups may have when none of so many failed
+    doubt = 0.05 ** (1 / groups)  # the failure rate that may go unseen in so many groups
     if value == 1.0:
         low = min(low, doubt)
     if value == 0.0:
@@ -114,8 +114,10 @@ def share(hits: Sequence[int], totals: Sequence[int]) -> Interval:
 
 
 def rate(events: Sequence[int], exposures: Sequence[float]) -> Interval:
-    """Events by unit of exposure; one entry a group. The wider of Poisson and resampling: events of one
-    group come in bursts."""
+    """Events per unit of exposure, with one entry for each group.
+
+    Takes the wider of Poisson and resampled interval, because the events of one group come in bursts.
+    """
     exposure = sum(exposures)
     if exposure <= 0:
         return NOTHING

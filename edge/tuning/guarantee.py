@@ -1,4 +1,4 @@
-"""What is asked of cuts, and whether the data can show that it is kept. Pure."""
+"""The guarantee that the user asks of cuts, and whether the data supports it. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edge.tuning.figures import Counts, Figures
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """At most one of the two. Neither: no false cut on the data."""
+    """Sets at most one of the two limits. Without any, it demands no false cut on the data."""
 
     precision: float | None = None
-    """Of what is cut, the share that is violent; by the labels' mix of violent and calm."""
+    """Least share of cuts that hit violence, at the labels' mix of violent and calm."""
     false_cuts_per_hour: float | None = None
-    """Of calm stream time."""
+    """Most false cuts per hour of calm stream time."""
 
     def kept_by(self, found: Counts) -> bool:
-        """By the counts alone, without their intervals. Who cuts nothing breaks no promise."""
+        """Whether the counts alone, without intervals, keep the guarantee. Zero false cuts always keep it."""
         if found.false_cuts == 0:
             return True
         if self.precision is not None:
@@ -30,20 +30,20 @@ class Guarantee:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Whether a promise is shown to be kept, at 95 %."""
+    """Whether the data shows at 95 % that the guarantee holds."""
 
     asked: str
-    """``cut_precision``, ``false_cuts_per_hour``, or empty: nothing was asked."""
+    """``cut_precision``, ``false_cuts_per_hour``, or empty if nothing was asked."""
     wanted: float
     bound: float
-    """What the data shows: the rate is at most this, or the precision at least."""
+    """The bound that the data shows: the highest possible rate, or the lowest possible precision."""
     shown: bool
     text: str
     """One sentence for people."""
 
 
 def evidence(promise: Guarantee, found: Figures) -> Support:
-    """Of figures that were not chosen on the footage that they come from."""
+    """Checks a guarantee against figures of footage that was not used for the choice."""
     counts = found.counts
     if promise.precision is not None:
         return _precision(promise.precision, found)

@@ -1,4 +1,4 @@
-"""Labelled footage: which files, and which stretches of them are violent or calm. Pure but for reading."""
+"""Labelled footage: files, and which stretches of them are violent or calm. Pure but for reading."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edge.errors import InvalidInput
 from edge.tuning.evaluation import is_violent, read_labels, read_rows, source_of
 
 Stretch = tuple[int, int]
-"""From and to, milliseconds of media time from the file's first frame."""
+"""Start and end, milliseconds of media time from the file's first frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A labelled stretch of a file; ``end_ms`` None: to its end."""
+    """A labelled stretch of a file. ``end_ms`` None means its end."""
 
     start_ms: int
     end_ms: int | None
@@ -25,7 +25,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class LabelledFile:
-    """One file with its labels, and what it must not be told apart from (camera, scene, broadcaster)."""
+    """One file with its labels. ``group`` names files that are alike (one camera, scene or broadcaster)."""
 
     path: Path
     group: str
@@ -35,7 +35,7 @@ class LabelledFile:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The labels of one file laid on its time; sorted, without overlaps."""
+    """The labels of one file on its time axis, sorted and without overlaps."""
 
     violent: tuple[Stretch, ...]
     calm: tuple[Stretch, ...]
@@ -46,10 +46,11 @@ class Truth:
 
 
 def read_footage(path: Path) -> list[LabelledFile]:
-    """What ``edge-gate model evaluate`` reads, and CSV files with the columns ``start_s`` and ``end_s``.
+    """Reads whatever ``edge-gate model evaluate`` reads, and CSV files with the columns ``start_s`` and
+    ``end_s``.
 
-    Several rows may name one file. Empty times stand for the file's beginning and end. Raises
-    InvalidInput that names file and line.
+    Several rows may name one file. An empty time means the file's beginning or end. Raises InvalidInput,
+    which names file and line.
     """
     if path.is_dir() and (path / "clips.csv").is_file():
         path = path / "clips.csv"
@@ -94,8 +95,11 @@ def _time(text: str | None, column: str, where: str) -> int | None:
 
 
 def label_spans(spans: Sequence[Span], duration_ms: int, grace_ms: int) -> Truth:
-    """Violent rows overrule calm ones. Up to ``grace_ms`` after violence nothing is calm: the window still
-    holds what was. Time in no row is neither."""
+    """Turns labelled spans into stretches of a file.
+
+    Violent rows override calm ones. For ``grace_ms`` after violence nothing counts as calm, because the
+    detector's window still holds it. Time in no row is neither.
+    """
     violent = _merged(_clipped((span for span in spans if span.violent), duration_ms))
     calm = _merged(_clipped((span for span in spans if not span.violent), duration_ms))
     for start, end in violent:
@@ -130,5 +134,5 @@ def _without(stretches: list[Stretch], taken: Stretch) -> list[Stretch]:
 
 
 def shown(path: object) -> str:
-    """A path as text that any output takes: bytes that are no UTF-8 are replaced."""
+    """A path as text for any output. Bytes that are not UTF-8 are replaced."""
     return str(path).encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""What was done, held against the labels. Pure."""
+"""Compares simulated decisions with the labels. Pure."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class ViolentEvent:
     """One violent stretch."""
 
     flag_ms: int | None
-    """From its beginning to its FLAG (or CUT); 0 where an episode that had its FLAG reached into it."""
+    """Time from its beginning to its FLAG (or CUT). It is 0 if an episode flagged earlier reached into it."""
     cut_ms: int | None
-    """From its beginning to its CUT."""
+    """Time from its beginning to its CUT."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one file."""
+    """The outcome of one file."""
 
     group: str
     events: tuple[ViolentEvent, ...]
     calm_ms: int
     false_flags: int
-    """Episodes that had their FLAG in calm footage; a CUT is also the FLAG of its episode."""
+    """Episodes whose FLAG came in calm footage. A CUT without earlier FLAG counts as one too."""
     false_cuts: int
     alert_ms: int
-    """Of all the file's time, in alert tier."""
+    """Time in alert tier."""
     duration_ms: int
 
 
@@ -43,7 +43,8 @@ def outcome(
     alert_ms: int,
     duration_ms: int,
 ) -> Outcome:
-    """``grace_ms``: how long after a violent stretch what is done is still due to it."""
+    """Computes the outcome of one file. Decisions up to ``grace_ms`` after a violent stretch still count for
+    it."""
     done = list(done)
     calm = [act for act in done if _within(act.pts_ms, truth.calm)]
     return Outcome(

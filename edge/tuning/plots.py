@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, as PNG. Needs the extra ``plots``."""
+"""Draws the plots of an evaluation as PNG. Needs the extra ``plots``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from edge.errors import ConfigError
 
 BINS = 10
 NAMED = 10
-"""Lines over time that the legend names: those with the highest scores. A folder may hold hundreds."""
+"""Most lines over time that the legend names, those with the highest scores. A folder may hold hundreds."""
 
 
 def prepare(folder: Path) -> None:
-    """Makes the folder. Raises ConfigError where plots cannot be drawn: better before the hours of an
-    evaluation than after them."""
+    """Creates the folder. Raises ConfigError if plots cannot be drawn.
+
+    Call it first, so an error comes before the hours of an evaluation.
+    """
     try:
         import matplotlib
     except ImportError:
@@ -36,9 +38,9 @@ def draw(
     scores: Sequence[float],
     over_time: Mapping[str, Sequence[Sequence[float]]],
 ) -> list[Path]:
-    """Writes ``roc.png``, ``pr.png``, ``calibration.png`` and, where there is long footage, ``time.png``.
+    """Writes ``roc.png``, ``pr.png``, ``calibration.png`` and, for long footage, ``time.png``.
 
-    ``over_time``: name → ``[[t_s, score], …]``. Raises ConfigError as :func:`prepare` does.
+    ``over_time`` maps names to ``[[t_s, score], …]``. Raises ConfigError as :func:`prepare` does.
     """
     prepare(folder)
     from matplotlib import pyplot

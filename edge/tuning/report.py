@@ -1,6 +1,6 @@
-"""The report of a tuning: one HTML file that needs nothing else. Pure.
+"""The report of a tuning: one self-contained HTML file. Pure.
 
-Names of files come from outside: everything that is not a number is escaped, and the page allows no script.
+File names are untrusted. Everything but numbers is escaped, and the page allows no script.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from edge.tuning.tuning import Point, Tuning
 
 
 def html(study: Study, tuning: Tuning, result: dict[str, Any], title: str, about: Sequence[str]) -> str:
-    """``about``: lines for the head of the page: data, model, time. ``result``: of ``result.result``."""
+    """Renders the report.
+
+    ``about`` holds lines for the head of the page: data, model, time. ``result`` comes from
+    ``result.result``.
+    """
     unseen = result["figures"] if result["basis"] == "cross_validated" else None
     kinds = (unseen, result["fitted"], result["from_calm"], result["current_figures"])
     return render(
@@ -57,7 +61,7 @@ class _Figure(NamedTuple):
 
 
 def _texts(figures: dict[str, Any] | None, name: str, how: str) -> tuple[str, ...] | None:
-    """Value, low, high; None where there is nothing to tell them from."""
+    """Value, low and high as text. None if the data cannot give the figure."""
     found = figures[name] if figures else None
     return None if found is None else tuple(text(number, how) for number in found)
 
@@ -155,7 +159,7 @@ def _sources(by_source: dict[str, Any]) -> list[tuple[object, ...]]:
 
 
 def _lists(result: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, object]]]]:
-    """Heading, what the second column is, and its files."""
+    """Heading, title of the second column, and rows of each list of files."""
     titles = {
         "false_cuts": "False cuts",
         "missed": "Violence that is not even flagged",

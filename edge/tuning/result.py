@@ -1,4 +1,4 @@
-"""A tuning as plain values, for JSON and for the report. Pure."""
+"""The result of a tuning as plain values, for JSON and for the report. Pure."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ ROWS = (
     ("cut_ms_median", "time to cut, median", "ms"),
     ("cut_ms_p95", "time to cut, p95", "ms"),
 )
-"""Name of a figure in a result, what people call it, its kind."""
+"""Key of a figure in a result, its label for people, and its kind."""
 MAX_FILES = 50
-"""Most files of a kind that a result lists."""
+"""Most files of each kind that a result lists."""
 
 
 def result(
@@ -43,8 +43,11 @@ def result(
     check: LiveCheck | None,
     failed: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Figures are ``[value, low, high]`` with their 95 % interval, or null where there is nothing to tell
-    them from. Times are milliseconds."""
+    """Collects everything about a tuning.
+
+    Figures are ``[value, low, high]`` with their 95 % interval, or null if the data cannot give them. Times
+    are in milliseconds.
+    """
     part = tuning.proposal.part
     return {
         "category": study.simulator.category,
@@ -100,7 +103,7 @@ def _by_source(study: Study, tuning: Tuning) -> dict[str, Any]:
 
 
 def _files(study: Study, tuning: Tuning) -> dict[str, list[dict[str, Any]]]:
-    """What people should look at: files with false cuts, false flags, missed violence."""
+    """Files that people should look at: with false cuts, false flags or missed violence."""
     found: dict[str, list[dict[str, Any]]] = {"false_cuts": [], "false_flags": [], "missed": []}
     for row, one in tuning.outcomes:
         path = shown(study.files[row].footage.path)
@@ -181,7 +184,7 @@ def _warnings(study: Study, tuning: Tuning, check: LiveCheck | None, failed: int
 
 
 def text(value: float, how: str) -> str:
-    """A figure for people."""
+    """Formats a figure for people."""
     if how == "share":
         return f"{100 * value:.1f} %"
     return f"{value / 1000:.2f} s" if how == "ms" else spell_rate(value)

@@ -1,7 +1,7 @@
-"""One file through the live pipeline twice at once: always alert, and always calm.
+"""Scores one file with two live pipelines at once: one always in alert tier, one always in calm tier.
 
-What is sampled and how it scores does not depend on thresholds; which of the two tiers a stream is in
-does, and that is decided again for every candidate (``edge.tuning.simulate``).
+The samples and their scores do not depend on thresholds. The tier of a stream does, so
+``edge.tuning.simulate`` decides it again for every candidate.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Note = Callable[[int, SampleScore], None]
 
 @dataclass(frozen=True, slots=True)
 class ScoringSetup:
-    """What every file is scored with; small enough to send to another process."""
+    """The settings for scoring files. Small enough to send to another process."""
 
     model_dir: Path
     policy: Policy
@@ -55,7 +55,7 @@ class ScoringSetup:
 
 
 class Scorer:
-    """Scores files one after the other with one detector, and keeps what it found in the cache."""
+    """Scores files one after another with one detector. Stores the tracks in the cache."""
 
     def __init__(self, setup: ScoringSetup) -> None:
         self._detector = Detector.load(setup.model_dir)
@@ -63,7 +63,7 @@ class Scorer:
         self._cache = ScoreCache(setup.cache_dir, self._detector.digest, setup.policy)
 
     def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
-        """``{"path", "track"}``, or what ``spared`` gives when the file cannot be judged."""
+        """Returns ``{"path", "track"}``, or the error report of ``spared`` if the file cannot be judged."""
 
         def score() -> dict[str, Any]:
             key = self._cache.key(path)
@@ -75,8 +75,8 @@ class Scorer:
 
 
 class _Recording:
-    """The detector as the pipeline sees it; its windows note every sample and suspect nothing, so that the
-    tier stays as it is."""
+    """Stands in for the detector in the pipeline. Records every sample and never raises suspicion, so the
+    tier stays."""
 
     def __init__(self, detector: Detector, note: Note) -> None:
         self._detector = detector
@@ -103,7 +103,7 @@ class _Recording:
 
 
 def score_file(path: Path, detector: Detector, policy: Policy) -> Track:
-    """Raises what the pipeline raises of media that it cannot judge, and OSError."""
+    """Scores one file. Raises OSError, and what the pipeline raises for media that it cannot judge."""
     builder = TrackBuilder(detector.manifest)
     calm_policy = policy.model_copy(
         update={

@@ -1,11 +1,12 @@
-"""Thresholds and persistence for a promise. Pure.
+"""Searches thresholds and persistence for a guarantee. Pure.
 
-Flag at recall first: of the highest thresholds that flag the wanted share of violent stretches, the one
-with the fewest false flags. Raise early enough: the highest threshold at which the calm tier alone raises
-what dense sampling flags. Cut at precision first: of the candidates that keep the promise on the rows given,
-the one that cuts most violence; of equals the one with fewer false cuts, then the higher threshold.
+The flag comes first, by recall: among the highest thresholds that flag the wanted share of violent
+stretches, the one with the fewest false flags. The raise must come early enough: the highest threshold at
+which the calm tier alone raises what dense sampling flags. The cut comes last, by precision: among the
+candidates that keep the guarantee on the given rows, the one that cuts most violence. Ties go to fewer false
+cuts, then to the higher threshold.
 
-Flag and raise do not look at the promise, so a stricter promise never gives more false cuts.
+Flag and raise do not depend on the guarantee. So a stricter guarantee never gives more false cuts.
 """
 
 from __future__ import annotations
@@ -21,34 +22,33 @@ from edge.tuning.study import THRESHOLDS, Study
 
 FLAG_SAMPLES = (1, 2, 3, 5)
 CUT_SAMPLES = (2, 3, 5, 8)
-"""Persistence that is tried; a run of so many samples spans one alert interval less."""
+"""Candidates for the persistence of cuts. A run of n samples spans n - 1 alert intervals."""
 _NEVER = {"cut_at": 1.0, "cut_samples": 100, "cut_span_ms": 60_000}
 RAISE_SHARE = 0.98
-"""Of the stretches that dense sampling flags, what the calm tier must raise by itself."""
+"""Share of the stretches flagged by dense sampling that the calm tier must raise by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     part: CategoryPolicy
     flag_recall_reached: bool
-    """On the rows that it was chosen from, by dense sampling."""
+    """Whether dense sampling reaches the wanted recall on the rows of the choice."""
     cuts_anything: bool
-    """On those rows; else no candidate keeps the promise and cuts violence."""
+    """Whether it cuts violence on those rows. If not, no candidate does so within the guarantee."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for, whatever the rows."""
+    """The goal of the search, independent of the rows."""
 
     study: Study
     promise: Guarantee
     flag_recall: float
     current: CategoryPolicy
-    """What is not looked for stays as it is in there, and so does the ratio of ``release_at`` to
-    ``raise_at``."""
+    """Supplies every value that is not searched for, and the ratio of ``release_at`` to ``raise_at``."""
 
     def choose(self, rows: Sequence[int]) -> Proposal:
-        """The best candidate for these files."""
+        """Chooses the best candidate for these files."""
         flag, reached = self._flag(rows)
         cut = self._cut(rows, flag)
         found = counts(self.cut_outcomes(rows, cut))
@@ -111,7 +111,7 @@ class Search:
         return best[1]
 
     def cuts(self, flag: CategoryPolicy) -> list[CategoryPolicy]:
-        """Every way to cut beside the given flag, and the one that cuts (next to) never."""
+        """Every candidate for the cut beside a given flag, plus one that practically never cuts."""
         interval_ms = self.study.simulator.tiers.alert_interval_ms
         tried = [
             (threshold, samples, (samples - 1) * interval_ms)
@@ -125,7 +125,7 @@ class Search:
         ] + [flag.model_copy(update=_NEVER)]
 
     def cut_outcomes(self, rows: Sequence[int], part: CategoryPolicy) -> list[Outcome]:
-        """What happens to these files; where nothing is cut, the same is said for every cut."""
+        """Outcomes of these files. A file that is not cut has the same outcome for every cut."""
         return [self._cut_outcome(row, part) for row in rows]
 
     def _cut_outcome(self, row: int, part: CategoryPolicy) -> Outcome:

@@ -1,12 +1,15 @@
-"""What the gate would have done on a scored file under given thresholds. Pure.
+"""Simulates the gate's decisions on a scored file under given thresholds. Pure.
 
-The real window, tier state and decider judge the cached samples; nothing of them is rebuilt here. What is
-assumed: alert samples lie on the grid of a stream that was in alert all along, so that they are up to one
-``alert_interval_ms`` off those of a stream that becomes alert in between; decoding is never behind; matches
-and other categories play no part.
+The real window, tier state and decider judge the cached samples; nothing of them is rebuilt here. The
+simulation assumes:
 
-A CUT ends a stream. The rest of the file is then judged as a new stream, so that every hour of calm
-footage counts in full.
+- Alert samples lie on the grid of a stream that is always in alert tier. They are off by up to one
+  ``alert_interval_ms`` for a stream that becomes alert in between.
+- Decoding never falls behind.
+- Matches and other categories play no part.
+
+A CUT ends a stream. The rest of the file is then judged as a new stream, so every hour of calm footage
+counts in full.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ class Step:
     pts_ms: int
     tier: Tier
     signals: tuple[Signal, ...]
-    """Of the tuned category alone."""
+    """Signals of the tuned category only."""
 
     @property
     def score(self) -> float:
@@ -45,25 +48,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class StreamTrace:
-    """The samples that a stream has from ``start_ms`` on while it is not cut."""
+    """The samples of a stream from ``start_ms`` on, if it is never cut."""
 
     steps: tuple[Step, ...]
     highest: float
-    """Score; -1 without a sample."""
+    """Highest score; -1 without a sample."""
     alert_ms: int
     """Time in alert tier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiering:
-    """What the tier of a stream depends on."""
+    """The thresholds that decide a stream's tier."""
 
     raise_at: float
     release_at: float
     flag_at: float
     flag_samples: int
     from_calm: bool = False
-    """As if every file were part of a stream that was calm before."""
+    """Treat every file as part of a stream that was calm before."""
 
     @classmethod
     def of(cls, part: CategoryPolicy, *, from_calm: bool = False) -> Tiering:
@@ -77,9 +80,9 @@ class SimulatedDecision:
     action: Action
     pts_ms: int
     until_ms: int
-    """When the episode that it is part of was last seen to last."""
+    """Last sample at which its episode was still going on."""
     in_episode: bool
-    """The episode had its FLAG before."""
+    """Whether the episode already had its FLAG."""
 
 
 class Simulator:
@@ -93,22 +96,22 @@ class Simulator:
         self.window_ms = manifest.window_ms
 
     def dense(self, track: Track) -> tuple[Step, ...]:
-        """Every sample of a stream that is in alert all along."""
+        """Every sample of a stream that is always in alert tier."""
         window = DetectWindow(self._manifest)
         return tuple(self._alert(track, index, window) for index in range(len(track.alert_ms)))
 
     def calm(self, track: Track) -> tuple[Step, ...]:
-        """Every sample of a stream that is never in alert."""
+        """Every sample of a stream that is never in alert tier."""
         window = DetectWindow(self._manifest)
         return tuple(self._calm(track, index, window) for index in range(len(track.calm_ms)))
 
     def is_new_throughout(self, track: Track) -> bool:
-        """Whether a stream of its own ends before it would be anything but alert, whatever its scores."""
+        """Whether the file ends within a new stream's initial alert, whatever its scores."""
         last_ms = max((int(times[-1]) for times in (track.alert_ms, track.calm_ms) if len(times)), default=0)
         return last_ms < self.tiers.start_alert_ms
 
     def way(self, track: Track, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
-        """The samples of a stream that begins at ``start_ms``, in the tiers that its scores ask for."""
+        """The samples of a stream that begins at ``start_ms``, in the tiers that follow from its scores."""
         part = CategoryPolicy(
             raise_at=tiering.raise_at,
             release_at=tiering.release_at,
@@ -177,7 +180,7 @@ class Simulator:
 
 
 def acts(steps: Sequence[Step], policy: Policy) -> list[SimulatedDecision]:
-    """FLAGs and the CUT of one stream, in order; nothing follows a CUT."""
+    """The FLAGs and the CUT of one stream, in order. Nothing follows a CUT."""
     decider = Decider(policy)
     found: list[SimulatedDecision] = []
     lasts = False

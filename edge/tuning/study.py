@@ -1,7 +1,7 @@
-"""Scored, labelled footage, and what each candidate would have done on it; every answer is kept. Pure.
+"""Scored, labelled footage, and what each candidate does on it. Caches every answer. Pure.
 
-A file that is not cut at a threshold is not cut at a higher one nor with more persistence, so the highest
-threshold at which it is cut is looked for by halves, and only below it is anything counted.
+A file that is not cut at a threshold is not cut at a higher one, nor with more persistence. So a binary
+search finds the highest threshold that cuts the file, and only lower thresholds need counting.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge.tuning.simulate import SimulatedDecision, Simulator, Step, StreamTrace
 from edge.tuning.track import Track
 
 THRESHOLDS = (*(step / 50 for step in range(1, 50)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 1.0)
-"""Candidates for every threshold, rising."""
+"""Candidates for every threshold, ascending."""
 _NEVER = 1.0
 _WHATEVER = Tiering(1.0, 1.0, 1.0, 1)
 
@@ -33,7 +33,7 @@ class Scored:
 
 
 class Study:
-    """All scored files of one data set; rows are indices into them."""
+    """All scored files of one data set. Rows are indices into them."""
 
     def __init__(self, simulator: Simulator, scored: Iterable[tuple[LabelledFile, Track]]) -> None:
         self.simulator = simulator
@@ -53,7 +53,7 @@ class Study:
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
-        """Names, in the order in which they first appear."""
+        """Names of groups, in order of first appearance."""
         return tuple(dict.fromkeys(one.footage.group for one in self.files))
 
     @cached_property
@@ -62,7 +62,8 @@ class Study:
 
     @cached_property
     def calm_peaks(self) -> list[list[float | None]]:
-        """Highest calm-tier score of each violent stretch, a list a file; None where none was sampled."""
+        """Highest calm-tier score of each violent stretch, one list per file. None for a stretch without a
+        sample."""
         found: list[list[float | None]] = []
         for one in self.files:
             steps = self.simulator.calm(one.track) if one.truth.violent else ()
@@ -75,7 +76,7 @@ class Study:
         return found
 
     def flaggable(self, row: int, flag_samples: int) -> list[float | None]:
-        """For each violent stretch the highest of THRESHOLDS at which dense sampling flags it."""
+        """For each violent stretch, the highest of THRESHOLDS at which dense sampling flags it."""
         key = (row, flag_samples)
         if key not in self._flaggable:
             self._flaggable[key] = [
@@ -110,7 +111,7 @@ class Study:
         return self._ways[key]
 
     def cuttable(self, row: int, part: CategoryPolicy) -> float | None:
-        """The highest of THRESHOLDS at which the file is cut at all, ``cut_at`` aside."""
+        """The highest of THRESHOLDS that cuts the file at all, whatever ``part.cut_at`` says."""
         tiering = Tiering.of(part)
         key = (row, tiering, part.cut_samples, part.cut_span_ms)
         if key not in self._cuttable:
@@ -126,7 +127,7 @@ class Study:
         return self._cuttable[key]
 
     def outcome(self, row: int, part: CategoryPolicy, *, from_calm: bool = False) -> Outcome:
-        """What the whole policy does to one file; the stream is a new one after each CUT."""
+        """What the whole policy does to one file. A new stream begins after each CUT."""
         key = (row, part, from_calm)
         if key not in self._outcomes:
             one = self.files[row]
@@ -142,7 +143,7 @@ class Study:
         return [self.outcome(row, part, from_calm=from_calm) for row in rows]
 
     def first_acts(self, row: int, part: CategoryPolicy) -> dict[Action, int]:
-        """Time of the first FLAG and CUT of the file's first stream, milliseconds."""
+        """Time of the first FLAG and CUT of the file's first stream, in milliseconds."""
         way = self.way(row, Tiering.of(part))
         first: dict[Action, int] = {}
         for act in acts(way.steps, self.simulator.policy(part)):
@@ -166,7 +167,7 @@ class Study:
 
 
 def _highest(holds: Callable[[float], bool], among: Sequence[float] = THRESHOLDS) -> float | None:
-    low, high = 0, len(among)  # holds below low, does not from high on
+    low, high = 0, len(among)  # true below low, false from high on
     while low < high:
         middle = (low + high) // 2
         low, high = (middle + 1, high) if holds(among[middle]) else (low, middle)

@@ -1,9 +1,9 @@
-"""What the pipeline saw of one file, small enough to keep: enough to judge it again under any thresholds.
+"""A compact record of what the pipeline saw of one file. It allows judging again under any thresholds.
 
-A window's logit is linear in the embeddings' mean and in their absolute changes, so three numbers a sample
-and category stand for the embedding: its product with the head's ``mean``, and the running sums of its
-changes' products with the positive and the negative part of the head's ``change``. Put through the real
-``DetectWindow`` under the reduced manifest they give the scores that the embeddings give.
+A window's logit is linear in the mean of its embeddings and in their absolute changes. So three numbers for
+each sample and category replace the embedding. The first is its product with the head's ``mean``. The others
+are running sums of the changes' products with the positive and the negative part of the head's ``change``.
+The real ``DetectWindow`` under the reduced manifest gives the same scores from them.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ Embedding = NDArray[np.float32]
 """``(D,)``"""
 _PER_CATEGORY = 3
 _RECENT = 64
-"""Alert samples that a calm one may come late by."""
+"""Number of alert samples kept, so a late calm sample can find its successor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One file's samples. Times: int64, milliseconds from the file's first frame, rising."""
+    """The samples of one file. Times are int64, milliseconds from the file's first frame, ascending."""
 
     duration_ms: int
     alert_ms: NDArray[np.int64]
-    """``(N,)``: samples of the alert tier, held for all of the file."""
+    """``(N,)``: samples of a pipeline kept in alert tier throughout."""
     alert_reduced: NDArray[np.float64]
     """``(N, 3 C)``: reduced embeddings."""
     alert_logits: NDArray[np.float64]
     """``(N, C)``"""
     calm_ms: NDArray[np.int64]
-    """``(M,)``: samples of the calm tier, held for all of the file."""
+    """``(M,)``: samples of a pipeline kept in calm tier throughout."""
     calm_reduced: NDArray[np.float64]
-    """``(M, 3 C)``: as they stand before the alert sample that follows."""
+    """``(M, 3 C)``: reduced embeddings, with sums as before the following alert sample."""
     calm_logits: NDArray[np.float64]
     """``(M, C)``"""
     jumps_ms: NDArray[np.int64]
-    """``(J,)``: when the bitrate jumped."""
+    """``(J,)``: times of bitrate jumps."""
 
 
 class Reducer:
@@ -56,16 +56,16 @@ class Reducer:
         self._change = np.stack([np.maximum(change, 0), np.maximum(-change, 0)], axis=1)
 
     def mean(self, embedding: Embedding) -> NDArray[np.float64]:
-        """float64 ``(C,)``: what it adds to the window's mean."""
+        """Its contribution to the window's mean, float64 ``(C,)``."""
         return np.asarray(self._mean @ embedding.astype(np.float64))
 
     def change(self, before: Embedding, after: Embedding) -> NDArray[np.float64]:
-        """float64 ``(C, 2)``: what the step from one to the other adds to the sums of changes."""
+        """The contribution of the step between two samples to the sums of changes, float64 ``(C, 2)``."""
         return np.asarray(self._change @ np.abs(after - before).astype(np.float64))
 
 
 def reduced(manifest: ModelManifest) -> ModelManifest:
-    """The manifest under which reduced embeddings are judged as the embeddings are under ``manifest``."""
+    """The manifest under which reduced embeddings give the same scores as embeddings under ``manifest``."""
     width = _PER_CATEGORY * len(manifest.categories)
     categories = []
     for index, category in enumerate(manifest.categories):
@@ -84,7 +84,7 @@ def reduced(manifest: ModelManifest) -> ModelManifest:
 
 
 class TrackBuilder:
-    """Collects a file's samples, alert and calm ones in any order to each other."""
+    """Collects the samples of a file. Alert and calm samples may interleave in any order."""
 
     def __init__(self, manifest: ModelManifest) -> None:
         self._reducer = Reducer(manifest)
@@ -97,7 +97,7 @@ class TrackBuilder:
         self.jumps: list[int] = []
 
     def add_alert(self, pts_ms: int, sample: SampleScore) -> None:
-        """A sample that is not after the one before is left out."""
+        """Adds an alert sample. Drops one that is not later than the last."""
         if self._alert and pts_ms <= self._alert[-1][0]:
             return
         if self._recent:
@@ -111,7 +111,7 @@ class TrackBuilder:
             self._calm[index][1][:, 1:] = self._sums - self._reducer.change(embedding, sample.embedding)
 
     def add_calm(self, pts_ms: int, sample: SampleScore) -> None:
-        """A sample that is not after the one before is left out."""
+        """Adds a calm sample. Drops one that is not later than the last."""
         if self._calm and pts_ms <= self._calm[-1][0]:
             return
         row = np.column_stack([self._reducer.mean(sample.embedding), self._sums])
@@ -123,7 +123,7 @@ class TrackBuilder:
         self._calm.append((pts_ms, row, sample.logits))
 
     def build(self, start_ms: int, duration_ms: int) -> Track:
-        """``start_ms``: media time of the first frame."""
+        """Makes the track. ``start_ms`` is the media time of the first frame."""
         return Track(
             duration_ms,
             *self._columns(self._alert, start_ms),

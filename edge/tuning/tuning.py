@@ -1,4 +1,4 @@
-"""The whole of a tuning: proposal, figures on what it was and was not chosen from, trade-off. Pure."""
+"""A whole tuning: proposal, figures on seen and unseen footage, trade-off curves. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.tuning.study import THRESHOLDS, Study
 
 FOLDS = 5
 Step = Callable[[str], None]
-"""Told before each part of the work."""
+"""Called before each part of the work, with its name."""
 STEPS = FOLDS + 3
 
 
@@ -33,29 +33,29 @@ class Point:
 class Tuning:
     proposal: Proposal
     unseen: Figures | None
-    """Cross-validated by group: each file judged by what was chosen without its group. None where there
-    are too few groups."""
+    """Cross-validated by group: each file is judged by a choice made without its group. None with too few
+    groups."""
     fitted: Figures
-    """On the footage that the proposal was chosen from: flattered."""
+    """On the footage that the proposal was chosen from, so too optimistic."""
     current: Figures
-    """Of the policy in force, which was not chosen here."""
+    """Figures of the policy in force, which was not chosen on this footage."""
     from_calm: Figures
-    """Of the proposal, as if every file were part of a stream that was calm before it."""
+    """Figures of the proposal, if every file were part of a stream that was calm before."""
     folds: tuple[CategoryPolicy, ...]
     outcomes: tuple[tuple[int, Outcome], ...]
-    """Of each row, those that ``figures`` are of."""
+    """The outcome of each row behind ``figures``."""
     evidence: Support
     cut_curve: tuple[Point, ...]
     flag_curve: tuple[Point, ...]
 
     @property
     def figures(self) -> Figures:
-        """Those to be believed."""
+        """The figures to rely on: unseen footage if there are any, else fitted."""
         return self.unseen or self.fitted
 
 
 def tune(study: Study, promise: Guarantee, current: CategoryPolicy, flag_recall: float, step: Step) -> Tuning:
-    """Raises InvalidInput without violent or without calm footage."""
+    """Runs the whole tuning. Raises InvalidInput without violent or without calm footage."""
     for name, there in (
         ("violent", any(one.truth.violent for one in study.files)),
         ("calm", any(one.truth.calm for one in study.files)),
@@ -93,8 +93,11 @@ def tune(study: Study, promise: Guarantee, current: CategoryPolicy, flag_recall:
 
 
 def folds(study: Study, count: int = FOLDS) -> list[tuple[list[int], list[int]]]:
-    """Rows to choose from and rows to measure on; whole groups, violent and calm ones spread evenly. Empty
-    where fewer than two groups are violent or calm: what is chosen without them says nothing."""
+    """Splits the rows into folds: rows to choose from and rows to measure on.
+
+    Groups stay whole; violent and calm ones are spread evenly. Empty if fewer than two groups are violent or
+    calm, because a choice without one of the two is meaningless.
+    """
     weight: dict[str, list[int]] = {name: [0, 0] for name in study.groups}
     for one in study.files:
         weight[one.footage.group][0] += len(one.truth.violent)

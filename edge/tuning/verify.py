@@ -1,4 +1,4 @@
-"""The proposal on the live pipeline, held against what the simulation says of it."""
+"""Runs the proposal on the live pipeline, and compares it with the simulation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACTIONS = {Action.FLAG: "first_flag_s", Action.CUT: "first_cut_s"}
 
 @dataclass(frozen=True, slots=True)
 class VerifySetup:
-    """What every file is judged with; small enough to send to another process."""
+    """The settings for judging files. Small enough to send to another process."""
 
     model_dir: Path
     policy: Policy
@@ -42,14 +42,14 @@ class VerifySetup:
         return look_up
 
     def cache(self) -> tuple[ScoreCache, str]:
-        """The cache, and what its keys are about."""
+        """The cache, and the text that its keys depend on besides the file."""
         _, digest, _ = read_manifest(self.model_dir)
         about = self.policy.model_dump_json(include={"categories", "tiers"})
         return ScoreCache(self.cache_dir, digest, self.policy), about
 
 
 class Verifier:
-    """Replays files one after the other, without banks, and keeps the reports."""
+    """Replays files one after another, without banks. Stores the reports."""
 
     def __init__(self, setup: VerifySetup) -> None:
         policy = setup.policy.model_copy(update={"match": MatchPolicy(enabled=False)})
@@ -69,11 +69,11 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class LiveCheck:
-    """First stream of each file, live against simulated."""
+    """The first stream of each file: live against simulated."""
 
     files: int
     alike: int
-    """Flagged or not and cut or not alike, whatever the time."""
+    """Files with the same severest action, whatever its time."""
     differing: tuple[str, ...]
     """``PATH: what``, at most twenty."""
     live_flagged: int
@@ -83,7 +83,8 @@ class LiveCheck:
 
 
 def compare(study: Study, part: CategoryPolicy, reports: Mapping[int, Mapping[str, Any]]) -> LiveCheck:
-    """``reports``: replay reports by row of the study; those with an error are left out."""
+    """Compares live and simulated actions. ``reports`` holds replay reports by row of the study. Leaves out
+    those with an error."""
     rows = [row for row in study.rows if row in reports and "error" not in reports[row]]
     live = {row: {a for a, name in _ACTIONS.items() if reports[row][name] is not None} for row in rows}
     simulated = {row: set(study.first_acts(row, part)) for row in rows}
