@@ -1,4 +1,4 @@
-"""Work that nobody waits for: kept from being forgotten half-done, and heard of when it fails."""
+"""Background tasks: keeps them alive until they end, and logs those that fail."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ log = structlog.get_logger(__name__)
 
 
 class BackgroundTasks:
-    """Tasks that are held until they end; one that fails is logged with its name and traceback.
+    """Holds tasks until they end. Logs a failed one with its name and traceback.
 
-    For work whose result nobody awaits. A task that its own function awaits needs none of this. Lives in one
-    event loop.
+    For work whose result nobody awaits; a task awaited by its own function does not need it. It belongs to
+    one event loop.
     """
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
-        """How many have not ended."""
+        """Number of running tasks."""
         return len(self._running)
 
     def start(self, work: Coroutine[Any, Any, _Value], name: str = "") -> asyncio.Task[_Value]:
-        """Run it at once. ``name``: for the log; the coroutine's own if empty."""
+        """Starts a task. ``name`` is for the log; empty means the coroutine's own name."""
         task = asyncio.create_task(work, name=name or getattr(work, "__qualname__", None))
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def settle(self, timeout_s: float) -> None:
-        """Waits for what is under way, and for what begins meanwhile, then cancels the rest."""
+        """Waits for running tasks and those that start meanwhile. Cancels the rest after ``timeout_s``."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         while self._running and (left_s := end - loop.time()) > 0:
@@ -43,12 +43,12 @@ class BackgroundTasks:
         self.cancel()
 
     def cancel(self) -> None:
-        """Tells all to end, and does not wait."""
+        """Cancels all tasks, and does not wait."""
         for task in list(self._running):
             task.cancel()
 
     async def aclose(self) -> None:
-        """Cancels all, and waits until they have ended."""
+        """Cancels all tasks, and waits until they have ended."""
         self.cancel()
         if self._running:
             await asyncio.wait(set(self._running))

@@ -1,4 +1,4 @@
-"""Time as an argument: the one seam through which the gate reads a clock."""
+"""Time as an argument: the gate reads clocks only through ``Clock``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Clock(Protocol):
         ...
 
     def monotonic_ms(self) -> float:
-        """Milliseconds on a clock that never goes back; comparable between processes of one machine."""
+        """Milliseconds on a clock that never goes back. All processes of a machine share it."""
         ...
 
 

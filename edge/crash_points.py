@@ -1,8 +1,8 @@
-"""Fault injection by name: the process kills itself, as ``kill -9`` would, where a test says.
+"""Fault injection by name: the process kills itself, like ``kill -9``, at a point that a test names.
 
-``EDGE_GATE_CRASH_AT=NAME[:NTH][+MS]``: when the point NAME is reached for the NTH time (1), or MS
-milliseconds after that. Unset, as in every real gate, a point is a call that does nothing. The tests
-crash at every point of ``POINTS``, in the order in which a violation passes them.
+``EDGE_GATE_CRASH_AT=NAME[:NTH][+MS]`` crashes when the point NAME is reached for the NTH time (default 1),
+or MS milliseconds later. Without the variable, as in production, a point is a call that does nothing. The
+tests crash at every point of ``POINTS``, in the order in which a violation passes them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ BEFORE_DURABLE = (
     "cut.verdict",  # the verdict has reached the supervisor
     "ledger.begin",  # the writer's lock is held
     "ledger.incident",  # the incident is inserted
-    "ledger.inserted",  # all is inserted, nothing is committed
+    "ledger.inserted",  # everything is inserted, nothing is committed
 )
-"""Nothing is on disk yet: the running stream has to be found violating again."""
+"""Nothing is on disk yet. The gate must find the violation again in the running stream."""
 DURABLE = (
     "ledger.committed",
     "cut.durable",
@@ -35,14 +35,14 @@ DURABLE = (
     "cutter.asked",
     "cutter.looked",
     "cut.marked_asked",
-    "cut.confirmed",  # proven, not on record yet
+    "cut.confirmed",  # proven, not recorded yet
     "cut.marked_confirmed",
 )
 JOURNAL_BEFORE_DURABLE = ("journal.begin", "journal.torn", "journal.written")
-"""The ledger is away; ``torn``: half a line is in the file, ``written``: all of it, not synced."""
+"""The ledger is away. At ``torn`` the file holds half a line; at ``written`` all of it, not synced."""
 JOURNAL_DURABLE = ("journal.synced",)
 RECONCILE = ("reconcile.begin", "reconcile.adopted", "reconcile.clear", "reconcile.cleared")
-"""The ledger is back: on a start, or in a gate that runs."""
+"""The ledger is back, at a start or in a running gate."""
 
 POINTS = (*BEFORE_DURABLE, *DURABLE, *JOURNAL_BEFORE_DURABLE, *JOURNAL_DURABLE, *RECONCILE)
 _SPEC = re.compile(r"([a-z_.]+)(?::([1-9][0-9]*))?(?:\+([0-9]+(?:\.[0-9]+)?))?")
@@ -53,7 +53,7 @@ def _nothing(point: str) -> None:
 
 
 def _armed(spec: str) -> tuple[str, Callable[[str], None]]:
-    """The point that is armed, and what every point calls. Raises ConfigError."""
+    """The armed point, and the function that every point calls. Raises ConfigError."""
     parts = _SPEC.fullmatch(spec)
     if parts is None or parts[1] not in POINTS:
         raise ConfigError(f"{VARIABLE}: NAME[:NTH][+MS], with a NAME of: {', '.join(POINTS)}")

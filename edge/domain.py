@@ -1,7 +1,7 @@
-"""The words of the gate as frozen types: what flows from ingest to evidence.
+"""The gate's vocabulary as frozen types, for everything that flows from ingest to evidence.
 
-Times: ``*_ms`` integers named ``wall`` are milliseconds since the Unix epoch; ``arrival_ms`` floats
-are monotonic milliseconds; ``pts_ms``/``dts_ms`` are the stream's own media time, unwrapped.
+Integers ``*_ms`` with ``wall`` in their name are milliseconds since the Unix epoch. Floats ``arrival_ms``
+are monotonic milliseconds. ``pts_ms`` and ``dts_ms`` are the stream's own media time, unwrapped.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy.typing as npt
 from edge.reasons import OpenWord, UnconfirmedReason, VerdictReason
 
 StreamId = NewType("StreamId", str)
-"""Id of one publish connection; never reused."""
+"""Id of one publish connection. Never reused."""
 
 PERMANENT_MS = 253_402_300_799_000
-"""``until_ms`` of a block that never ends: 9999-12-31T23:59:59Z."""
+"""``until_ms`` of a permanent block: 9999-12-31T23:59:59Z."""
 
 
 def new_id(prefix: str) -> str:
-    """A sortable, unguessable id: prefix, 64 bits of wall nanoseconds, 64 random bits, hexadecimal."""
+    """A sortable, unguessable id: prefix, 64 bits of wall nanoseconds, 64 random bits, in hexadecimal."""
     return f"{prefix}_{time.time_ns():016x}{secrets.token_hex(8)}"
 
 
@@ -35,13 +35,15 @@ def new_stream_id() -> StreamId:
 
 
 def pull_mark(stream_id: StreamId) -> str:
-    """How the gate's pull of a stream names itself to an RTMP server, as ``pageUrl``: viewers come and go
-    under the same name, and none of them knows the stream's id."""
+    """The ``pageUrl`` that the gate's own pull of a stream sends to an RTMP server.
+
+    It tells the pull from viewers, who use the same stream name but do not know the stream's id.
+    """
     return f"edge-gate:{stream_id}"
 
 
 class Codec(StrEnum):
-    """Video codecs by the names FFmpeg gives their decoders."""
+    """Video codecs, by the names of FFmpeg's decoders."""
 
     H264 = "h264"
     HEVC = "hevc"
@@ -50,7 +52,7 @@ class Codec(StrEnum):
 
 
 class Action(StrEnum):
-    """What a verdict asks for."""
+    """The action that a verdict asks for."""
 
     PASS = "pass"
     FLAG = "flag"
@@ -65,7 +67,7 @@ class Tier(StrEnum):
 
 
 class SignalSource(OpenWord):
-    """Who says it."""
+    """The source of a signal."""
 
     DETECT = "detect"
     MATCH = "match"
@@ -73,7 +75,7 @@ class SignalSource(OpenWord):
 
 
 class BankSeverity(StrEnum):
-    """How grave the footage of a bank is."""
+    """The severity of a bank's footage."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -82,7 +84,7 @@ class BankSeverity(StrEnum):
 
     @classmethod
     def of(cls, word: str) -> BankSeverity | None:
-        """None for an empty word, and for one of a newer gate."""
+        """Parses a word. Returns None for an empty word, and for one that only a newer gate knows."""
         return next((severity for severity in cls if severity.value == word), None)
 
 
@@ -93,11 +95,11 @@ class Publish:
     server: str
     """Kind of ingest server: ``grpc``, ``reference``, ``nginx-rtmp`` …"""
     connection: str
-    """The server's own reference to the connection, by which it can be cut."""
+    """The server's own reference to the connection. The gate cuts by it."""
     app: str
     name: str
     broadcaster: str
-    """Account id; the gate falls back to ``app/name`` where the server has no accounts."""
+    """Account id. The gate uses ``app/name`` if the server has no accounts."""
     address: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,53 +115,59 @@ class AccessUnit:
     arrival_ms: float
     """Monotonic time at which its last byte arrived."""
     held: bool = False
-    """It was not needed when it arrived, and was held back until now."""
+    """Whether the unit was not needed at its arrival, and waited until now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Some of a stream's sound, as it was encoded."""
+    """Encoded audio of a stream."""
 
     codec: str
     extradata: bytes
     units: tuple[tuple[int, bytes], ...]
-    """Presentation time, milliseconds, and one encoded frame, each in order."""
+    """Pairs of presentation time in milliseconds and one encoded frame, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Decoded frames chosen for one analysis.
 
-    ``planes``: uint8 ``(3, H, W)``, the luma of the frames at t-δ, t and t+δ, scaled to the
-    detector's input. ``luma``: uint8 ``(h, w)``, a view of the full-size Y plane of the newest
-    of the three, for the perceptual hash; rows may be strided.
+    ``planes`` is uint8 ``(3, H, W)``: the luma of the frames at t-δ, t and t+δ, scaled to the detector's
+    input. ``luma`` is uint8 ``(h, w)``: a view of the full-size Y plane of the newest frame, for the
+    perceptual hash. Its rows may be strided.
     """
 
     pts_ms: int
-    """Media time of the newest of its frames."""
+    """Monotonic arrival of the access unit with which the decoder output the newest frame.
+
+    With reordered frames that is a later unit than the frame's own. The latency budget starts here.
+    """
     arrival_ms: float
-    """When the last byte arrived of the unit with which the newest frame came out of the decoder: its own, or
-    where frames are reordered a later one. The budget starts here."""
+    """Monotonic arrival of the access unit that made the decoder output the newest frame. The latency budget
+    starts here.
+
+    With reordered frames that is a later unit than the frame's own.
+    """
     planes: npt.NDArray[np.uint8]
     luma: npt.NDArray[np.uint8]
     tier: Tier
     opportunistic: bool = False
-    """Beyond what is due to its stream: taken while there was time to spare."""
+    """Whether it is an extra sample, taken in idle time beyond the stream's share."""
     decoded_ms: float = 0.0
-    """Monotonic time at which its newest frame was out of the decoder …"""
+    """Monotonic time at which the decoder had output its newest frame."""
     converted_ms: float = 0.0
-    """… and at which its planes were ready."""
+    """Monotonic time at which its planes were ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What detect or match says of a sample or window."""
+    """A finding of detect or match about a sample or window."""
 
     source: SignalSource
     category: str
     pts_ms: int
     score: float
-    """Calibrated probability, 0 to 1 (detect); 1 - distance/256 (match)."""
+    """Calibrated probability, 0 to 1 (detect), or 1 - distance/256 (match)."""
     distance: int | None = None
     """Hamming distance in bits (match)."""
     entry: str | None = None
@@ -169,22 +177,23 @@ class Signal:
     bank: str | None = None
     """Name of the entry's bank (match)."""
     severity: BankSeverity | None = None
-    """Of that bank (match)."""
+    """Severity of that bank (match)."""
     at_most: Action = Action.CUT
-    """The most that it may ask for: FLAG where its bank only asks for people, or its entry is quarantined."""
+    """The strongest action it may ask for. FLAG if its bank only asks for people, or its entry is
+    quarantined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """When one sample passed the stages of judging: milliseconds since the arrival of its last byte."""
+    """When one sample passed the stages of judging, in milliseconds since the arrival of its last byte."""
 
     arrival_wall_ms: int
     decoded_ms: float
-    """Its newest frame was out of the decoder."""
+    """The decoder had output its newest frame."""
     converted_ms: float
     """Its planes were scaled."""
     taken_ms: float
-    """It was taken up for judging."""
+    """Judging began."""
     detected_ms: float
     hashed_ms: float
     """It was hashed and looked up in the banks."""
@@ -198,7 +207,7 @@ class Verdict:
     action: Action
     pts_ms: int
     cleared_pts_ms: int
-    """Media time up to which the stream has been judged and passed; -1 before the first."""
+    """Media time up to which the stream is judged and passed; -1 before the first."""
     category: str = ""
     reason: VerdictReason = VerdictReason.NONE
     score: float = 0.0
@@ -206,11 +215,11 @@ class Verdict:
     policy_version: int = 0
     model_digest: str = ""
     shadow: bool = False
-    """Decided and recorded, not acted upon."""
+    """Whether it was decided and recorded, but not enforced."""
     latency_ms: float = 0.0
-    """Arrival of the sample's last byte to the verdict."""
+    """From the arrival of the sample's last byte to the verdict."""
     trace: Trace | None = None
-    """Of the deciding sample, where the verdict is FLAG or CUT and a sample led to it."""
+    """Trace of the deciding sample, if the verdict is FLAG or CUT and a sample led to it."""
 
 
 class Severity(StrEnum):
@@ -239,25 +248,25 @@ class Block:
     subject_kind: SubjectKind
     subject: str
     app: str
-    """Empty: every app."""
+    """Empty means every app."""
     reason: str
     category: str
     created_ms: int
     until_ms: int
-    """When it ends as things stand: a provisional block that lapses has the time of its lapse here."""
+    """When it ends, as things stand. For a provisional block that lapses, this is the time of its lapse."""
     incident_id: str | None
     created_by: str
     lifted_ms: int | None = None
     lifted_by: str | None = None
     lift_reason: str | None = None
     provisional: bool = False
-    """Waits for people: nobody, or one where two are needed, has stood for it."""
+    """Whether the block still waits for a confirmation, or for the second of two."""
     full_until_ms: int | None = None
-    """Where it began provisional: when it ends once people stand for it."""
+    """For a block that began provisional: its end once people confirm it."""
     review_by_ms: int | None = None
-    """Where it is provisional: when the wait ends, with the block (``until_ms``) or without."""
+    """For a provisional block: when the wait ends. The block may end then too (``until_ms``)."""
     strike_id: str | None = None
-    """Of a strike that was given by hand; the one of a violation is found by ``incident_id``."""
+    """Strike given by hand. A violation's strike is found by ``incident_id``."""
 
     def active_at(self, wall_ms: int) -> bool:
         return self.lifted_ms is None and wall_ms < self.until_ms
@@ -275,12 +284,12 @@ class Strike:
     app: str
     category: str
     incident_id: str | None
-    """None for a strike by hand that no incident led to."""
+    """None for a strike given by hand without an incident."""
     created_ms: int
     pardoned_ms: int | None = None
     severity: Severity = Severity.NORMAL
     review_by_ms: int | None = None
-    """It is gone from then on: nobody has stood for it yet. None: it stands."""
+    """The strike disappears at this time unless a person confirms it. None: it stands."""
     reason: str = ""
     created_by: str = "gate"
     pardoned_by: str | None = None
@@ -290,7 +299,7 @@ class Strike:
 class IncidentState(StrEnum):
     OPEN = "open"
     CONFIRMED_ONCE = "confirmed_once"
-    """One person stands for it, and a permanent block needs two."""
+    """One person has confirmed it, but a permanent block needs two."""
     CONFIRMED = "confirmed"
     OVERTURNED = "overturned"
     ESCALATED = "escalated"
@@ -298,11 +307,11 @@ class IncidentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Where people stand with an incident."""
+    """The state of an incident's review by people."""
 
     claimed_by: str | None = None
     claimed_until_ms: int | None = None
-    """The claim is free again from then on."""
+    """When the claim ends and others may claim."""
     first_confirmed_by: str | None = None
     first_confirmed_ms: int | None = None
     reviewed_by: str | None = None
@@ -312,7 +321,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A FLAG or CUT on one stream, with its evidence, until a person has reviewed it."""
+    """A FLAG or CUT on one stream, with its evidence, for review by people."""
 
     id: str
     stream_id: str
@@ -328,7 +337,7 @@ class Incident:
     confirmed_by: str | None = None
     """What proved the cut: ``confirm_cut``, ``hook``, ``state_api``, ``already_gone``, ``refused_again``."""
     cut_unconfirmed_ms: int | None = None
-    """When the alarm was raised that nothing had proven the cut within its limit."""
+    """When the alarm was raised because nothing had proven the cut within its limit."""
     cut_unconfirmed_reason: UnconfirmedReason | None = None
     review: Review = Review()
 
@@ -341,11 +350,11 @@ class AppealState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Appeal:
-    """A broadcaster's word against a block, filed by the platform, decided by a person."""
+    """A broadcaster's objection to a block. The platform files it, and a person decides."""
 
     id: str
     incident_id: str | None
-    """None for an appeal against a block that no incident led to."""
+    """None for an appeal against a block without an incident."""
     block_id: str | None
     broadcaster: str
     app: str

@@ -1,4 +1,4 @@
-"""A gate in a process of its own: for the demo, benchmarks and tests."""
+"""Runs a gate in its own process, for the demo, benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LAST_WORDS = 8000
 
 
 class GateProcess:
-    """``edge-gate serve`` on free loopback ports; drained at the end.
+    """``edge-gate serve`` on free loopback ports. Drains it at the end.
 
-    ``config``: TOML settings. ``http``: where the hooks listen. ``environment``: more variables.
-    Raises ConfigError with the gate's own words when it does not start.
+    ``config`` holds TOML settings, ``http`` the address for hooks, ``environment`` further variables. Raises
+    ConfigError with the gate's own message if it does not start.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class GateProcess:
         assert self._process.stdout is not None
         try:
             line = self._process.stdout.readline()
-        except BaseException:  # Ctrl-C while it starts must not leave it behind
+        except BaseException:  # Ctrl-C during the start must not leave it running
             self.stop()
             self._log.close()
             raise
@@ -97,7 +97,7 @@ class GateProcess:
         return self
 
     def log(self) -> str:
-        """What the gate wrote to stderr."""
+        """The gate's stderr so far."""
         return (self._data_dir / "gate.log").read_text(errors="replace")
 
     @property
@@ -105,12 +105,12 @@ class GateProcess:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """SIGKILL: what a crash of the machine would do."""
+        """Sends SIGKILL, like a crash of the machine."""
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> int:
-        """SIGTERM, and its exit code."""
+        """Sends SIGTERM. Returns the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:

@@ -1,8 +1,8 @@
-"""95 % intervals, each by one method, for whatever states a figure with its doubt.
+"""95 % intervals, one method for each kind of figure.
 
-Wilson, Byar and the order statistics are closed forms, so that ``edge-gate report`` runs on what a gate
-installs. The exact Poisson bounds come from scipy, the extra ``tune``. Resampling is by hand: it draws whole
-groups, and weighs instead of copying, which ``scipy.stats.bootstrap`` does not.
+Wilson, Byar and the order statistics are closed forms, so ``edge-gate report`` needs no extra package. The
+exact Poisson bounds need scipy, from the extra ``tune``. The bootstrap is our own: it draws whole groups,
+and weights them instead of copying. ``scipy.stats.bootstrap`` does neither.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TAILS = (0.025, 0.975)
 
 
 class Interval(NamedTuple):
-    """A figure with its 95 % interval; nan where there is nothing to tell it from."""
+    """A figure with its 95 % interval. All are nan if the data cannot give the figure."""
 
     value: float
     low: float
@@ -37,12 +37,12 @@ NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
 def require_scipy() -> None:
-    """Raises ConfigError where the extra is missing: better before the hours of a run than after them."""
+    """Raises ConfigError without scipy. Call it first, so the error comes before the hours of a run."""
     _special()
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:
-    """Score interval of a share, ``of`` >= 1 (Wilson 1927)."""
+    """Score interval of the share ``count / of``, for ``of`` >= 1 (Wilson 1927)."""
     p, z2 = count / of, Z * Z
     middle = p + z2 / (2 * of)
     reach = Z * math.sqrt(p * (1 - p) / of + z2 / (4 * of * of))
@@ -53,16 +53,16 @@ def wilson(count: int, of: int) -> tuple[float, float]:
 
 
 def byar(count: int) -> tuple[float, float]:
-    """Of a Poisson mean, within 1 % of the exact one (Byar, in Breslow and Day 1987)."""
+    """Interval of a Poisson mean, within 1 % of the exact one (Byar, in Breslow and Day 1987)."""
     low = 0.0 if count == 0 else count * (1 - 1 / (9 * count) - Z / (3 * math.sqrt(count))) ** 3
     more = count + 1
     return max(0.0, low), more * (1 - 1 / (9 * more) + Z / (3 * math.sqrt(more))) ** 3
 
 
 def order_statistics(n: int, q: float) -> tuple[int | None, int | None]:
-    """Positions, from 0, of the values that bound the quantile ``q`` of ``n`` ordered values.
+    """Indices, from 0, of the values that bound the quantile ``q`` of ``n`` ordered values.
 
-    None where ``n`` is too small for a bound. By the normal approximation of the binomial.
+    None if ``n`` is too small for that bound. Uses the normal approximation of the binomial.
     """
     reach = Z * math.sqrt(n * q * (1 - q))
     low, high = math.floor(n * q - reach) - 1, math.ceil(n * q + reach)
@@ -70,14 +70,14 @@ def order_statistics(n: int, q: float) -> tuple[int | None, int | None]:
 
 
 def poisson(count: int) -> tuple[float, float]:
-    """Of a Poisson mean, exact (Garwood 1936). Raises ConfigError without scipy."""
+    """Exact interval of a Poisson mean (Garwood 1936). Raises ConfigError without scipy."""
     special = _special()
     low = float(special.gammaincinv(count, _TAILS[0])) if count else 0.0
     return low, float(special.gammaincinv(count + 1, _TAILS[1]))
 
 
 def rate_upper_bound(events: int, exposure: float) -> float:
-    """95 % one-sided upper bound of a Poisson rate; without an event the rule of three, 3 / exposure.
+    """One-sided 95 % upper bound of a Poisson rate. Without an event the rule of three: 3 / exposure.
 
     Raises ConfigError without scipy.
     """
@@ -96,9 +96,9 @@ def bootstrap(
     rounds: int = 500,
     seed: int = 0,
 ) -> Interval:
-    """Of any measure of labels and scores, ``(N,)``, by resampling groups with replacement.
+    """Interval of any measure of labels and scores, ``(N,)``. Resamples groups with replacement.
 
-    Clips of one camera are not independent evidence.
+    Whole groups, because clips of one camera are not independent evidence.
     """
     random = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
@@ -116,7 +116,7 @@ def bootstrap(
 
 
 def bootstrap_ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
-    """Of sum over sum; one entry a group."""
+    """Interval of the ratio of two sums, with one entry for each group."""
     numerators, denominators = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     weights = _weights(len(numerators))
     total = weights @ denominators
@@ -124,7 +124,8 @@ def bootstrap_ratio(above: Sequence[float], below: Sequence[float]) -> tuple[flo
 
 
 def bootstrap_quantile(values: Sequence[Sequence[float]], of: float) -> Interval:
-    """Of the least value that so large a share of all is not over; one sequence a group."""
+    """The smallest value that the share ``of`` of all values does not exceed, with one sequence for each
+    group."""
     groups = [group for group in values if len(group)]
     if not groups:
         return NOTHING
@@ -147,7 +148,7 @@ def _tails(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _weights(groups: int) -> NDArray[np.int64]:
-    """How often each group is drawn, ``(ROUNDS, groups)``; the same every time."""
+    """How often each round draws each group, ``(ROUNDS, groups)``. The seed is fixed."""
     return np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), size=ROUNDS)
 
 

@@ -1,4 +1,4 @@
-"""The strike ladder: how long live access is blocked after a violation, and what that takes. Pure."""
+"""The strike ladder: how long a violation blocks live access, and which confirmation a block needs. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.reasons import VerdictReason
 
 
 class Sanction(BaseModel):
-    """What one violation costs: the parts of a policy that apply to it, and how heavily it weighs."""
+    """The rules for one violation: the parts of the policy that apply, and its severity."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,19 +24,20 @@ class Sanction(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """How long a block holds, and until when it waits for people. Wall milliseconds."""
+    """How long a block holds, and until when it waits for review. Wall time in milliseconds."""
 
     until_ms: int
     full_until_ms: int
     provisional: bool = False
     review_by_ms: int | None = None
-    """Set when provisional: the wait ends, with the block (``until_ms``) or without."""
+    """Set if provisional: the end of the wait. The block may end then too (``until_ms``)."""
     strike_review_by_ms: int | None = None
-    """Set when the strike is gone from then on, unless somebody stands for it."""
+    """Set if the strike disappears at this time, unless a person confirms it."""
 
 
 def sanction_of(policy: Policy, incident: Incident) -> Sanction:
-    """``policy``: the whole one; what applies to the incident's app and tenant is taken from it."""
+    """The sanction for an incident. ``policy`` is the whole policy; overrides for app and tenant are applied
+    here."""
     policy = policy.for_publish(incident.publish)
     return Sanction(
         ladder=policy.ladder, review=policy.review, severity=severity_of(incident.verdict, policy)
@@ -44,7 +45,7 @@ def sanction_of(policy: Policy, incident: Incident) -> Sanction:
 
 
 def severity_of(verdict: Verdict, policy: Policy) -> Severity:
-    """Severe by the policy of the category, or by the bank whose footage decided."""
+    """Severe if the category's policy says so, or the bank whose footage decided."""
     category = policy.categories.get(verdict.category)
     if category is not None and category.severity is Severity.SEVERE:
         return Severity.SEVERE
@@ -56,30 +57,30 @@ def severity_of(verdict: Verdict, policy: Policy) -> Severity:
 
 
 def by_match(verdict: Verdict) -> bool:
-    """Whether known footage led to it; else it rests on the detector alone."""
+    """Whether known footage led to the verdict. Otherwise only the detector did."""
     return verdict.reason is VerdictReason.MATCH
 
 
 def stands(strike: Strike, wall_ms: int) -> bool:
-    """Whether a strike is there at all: not pardoned, and not lapsed for want of a review."""
+    """Whether a strike is in force: neither pardoned nor lapsed for lack of a review."""
     lapsed = strike.review_by_ms is not None and wall_ms >= strike.review_by_ms
     return strike.pardoned_ms is None and not lapsed
 
 
 def counts(strike: Strike, ladder: LadderPolicy, wall_ms: int) -> bool:
-    """Whether a strike weighs at a time: it stands, and is not older than ``ladder.lapse_ms``.
+    """Whether a strike counts at a time: it stands, and is no older than ``ladder.lapse_ms``.
 
-    A strike dated after ``wall_ms`` counts: a clock that was set back must not forgive.
+    A strike dated after ``wall_ms`` counts, because a clock that was set back must not forgive.
     """
     return stands(strike, wall_ms) and wall_ms - strike.created_ms <= ladder.lapse_ms
 
 
 def block_until(earlier: Iterable[Strike], strike: Strike, ladder: LadderPolicy) -> int:
-    """Wall milliseconds at which the block for ``strike`` ends.
+    """Wall time in milliseconds at which the block for ``strike`` ends.
 
-    ``earlier``: the broadcaster's other strikes, in any order. The n-th strike that counts when
-    ``strike`` is given takes the n-th step, and the last step stands for every further one; permanent,
-    and PERMANENT_MS, when it or one that counts is severe. Never over PERMANENT_MS.
+    ``earlier`` holds the broadcaster's other strikes, in any order. The n-th strike that counts takes the
+    n-th step, and further ones take the last step. The block is permanent (PERMANENT_MS) if this strike or
+    one that counts is severe. The result never exceeds PERMANENT_MS.
     """
     weighing = [
         other
@@ -97,10 +98,10 @@ def block_until(earlier: Iterable[Strike], strike: Strike, ladder: LadderPolicy)
 def term_of(
     full_until_ms: int, created_ms: int, review: ReviewPolicy, *, matched: bool, confirmed: int
 ) -> Term:
-    """How long a block holds whose full length is ``full_until_ms``.
+    """The term of a block with full length up to ``full_until_ms``.
 
-    ``matched``: known footage led to it, or a person did; else it rests on the detector alone.
-    ``confirmed``: how many people stand for it.
+    ``matched`` means that known footage or a person led to it; otherwise only the detector did.
+    ``confirmed`` is the number of people who confirmed it.
     """
     interim_ms = min(full_until_ms, created_ms + review.interim_ms)
     needs_two = review.two_person_permanent and full_until_ms >= PERMANENT_MS

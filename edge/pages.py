@@ -1,4 +1,4 @@
-"""HTML and SVG from templates that lie beside their code, in ``PACKAGE/templates``."""
+"""Renders HTML and SVG from templates beside their code, in ``PACKAGE/templates``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 
 def render(package: str, template: str, **values: object) -> Markup:
-    """The template with its values, every one of them escaped but for Markup."""
+    """Fills the template. Escapes every value except Markup."""
     return Markup(_environment(package).get_template(template).render(values))
 
 

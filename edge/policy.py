@@ -1,6 +1,6 @@
-"""What operators tune: thresholds, persistence, tiers, the strike ladder and failure modes.
+"""The policy that operators tune: thresholds, persistence, tiers, strike ladder and failure modes.
 
-A policy is a whole, validated and versioned document; nothing outside this file knows a default.
+A policy is one whole, validated and versioned document. Its defaults are defined in this file only.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from edge.errors import InvalidInput, LimitExceeded
 
 MAX_POLICY_BYTES = 64 * 1024
 MAX_OVERRIDES = 32
-"""Patterns in each of ``apps`` and ``tenants``."""
+"""Most patterns in each of ``apps`` and ``tenants``."""
 TENANT_ATTRIBUTE: Final = "tenant"
-"""Attribute of a publish that names whose it is."""
+"""The attribute of a publish that names its tenant."""
 DAY_MS = 86_400_000
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Mode(StrEnum):
-    """``enforce`` acts; ``shadow`` decides and records, and never acts."""
+    """``enforce`` acts. ``shadow`` decides and records, but never acts."""
 
     ENFORCE = "enforce"
     SHADOW = "shadow"
@@ -46,14 +46,14 @@ class FailureMode(StrEnum):
 
 
 class UnreviewedOutcome(StrEnum):
-    """What becomes of a block, and of its strike, when nobody has reviewed it in time."""
+    """What happens to a block and its strike if nobody reviews it in time."""
 
     LAPSE = "lapse"
     STAND = "stand"
 
 
 class StrikeScope(StrEnum):
-    """Which strikes count together, and where their block holds: in every app, or in the app alone."""
+    """Which strikes count together, and where their block holds: in every app, or only in one."""
 
     ALL = "all"
     APP = "app"
@@ -64,7 +64,7 @@ class _PolicyPart(BaseModel):
 
 
 class CategoryPolicy(_PolicyPart):
-    """Two thresholds on the calibrated window score of one category, with persistence and hysteresis."""
+    """Thresholds on the calibrated window score of one category, with persistence and hysteresis."""
 
     raise_at: Probability = Field(0.2, description="Score from which a stream is sampled densely.")
     flag_at: Probability = Field(0.5, description="Score from which a person should look.")
@@ -89,7 +89,7 @@ class CategoryPolicy(_PolicyPart):
 
 
 class MatchPolicy(_PolicyPart):
-    """When a perceptual-hash match counts, and what it asks for."""
+    """When a perceptual-hash match counts, and which action it asks for."""
 
     enabled: bool = Field(True, description="Whether streams are looked up in the banks.")
     radius: int = Field(31, ge=0, le=31, description="Hamming distance in bits, of 256.")
@@ -111,7 +111,7 @@ class MatchPolicy(_PolicyPart):
 
 
 class TierPolicy(_PolicyPart):
-    """How densely a stream is sampled, calm and alert."""
+    """How densely a stream is sampled in the calm and the alert tier."""
 
     burst_ms: int = Field(
         200, ge=50, le=2000, description="Calm: media decoded from each keyframe on, milliseconds."
@@ -185,7 +185,7 @@ class LadderPolicy(_PolicyPart):
     @model_validator(mode="before")
     @classmethod
     def _stored_before_link(cls, values: Any) -> Any:
-        """``block_address`` was a field of its own in policies that are still in ledgers."""
+        """Stored policies of earlier versions have ``block_address`` in place of ``link``."""
         if isinstance(values, dict) and "block_address" in values:
             values = dict(values)
             if values.pop("block_address") is True:
@@ -229,7 +229,7 @@ class ReviewPolicy(_PolicyPart):
 
 
 class FailurePolicy(_PolicyPart):
-    """What happens when a part of the gate is away; every use is counted."""
+    """What happens when a part of the gate is away. Every use is counted."""
 
     on_ledger_down: FailureMode = Field(
         FailureMode.ALLOW, description="Admission while the ledger cannot be read."
@@ -253,15 +253,17 @@ class EvidencePolicy(_PolicyPart):
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=128)]
-"""A name, or a glob: ``*``, ``?`` and ``[seq]`` as in shells, case-sensitive."""
+"""A name, or a case-sensitive shell glob with ``*``, ``?`` and ``[seq]``."""
 Patch = dict[str, JsonValue]
-"""What differs from the policy around it, in its own form: named fields replace, the others stay, null goes
-back to the default (JSON Merge Patch, RFC 7396)."""
+"""An override of the policy in the form of the policy: a JSON Merge Patch (RFC 7396).
+
+Named fields replace, the others stay, and null restores the default.
+"""
 _OF_THE_WHOLE: Final = ("version", "apps", "tenants")
 
 
 class Policy(_PolicyPart):
-    """The whole policy, as stored. What applies to one stream, and goes to its worker, is ``for_app``'s."""
+    """The whole policy, as stored. ``for_app`` gives the policy of one stream, which goes to its worker."""
 
     version: int = Field(1, ge=1, description="Number of this version; the gate sets it.")
     mode: Mode = Field(Mode.ENFORCE, description="shadow decides and records, and never acts; enforce acts.")
@@ -297,18 +299,20 @@ class Policy(_PolicyPart):
         return self
 
     def for_app(self, app: str, tenant: str = "") -> Policy:
-        """What applies to a stream of ``app`` whose publish has the attribute ``tenant``: this policy with
-        its overrides in place, and none left to apply."""
+        """The policy for a stream of ``app`` whose publish has the attribute ``tenant``.
+
+        The overrides are applied, and the result has none left.
+        """
         if not self.apps and not self.tenants:
             return self
         return self._resolved(_best(self.apps, app), _best(self.tenants, tenant))
 
     def for_patterns(self, app: str | None, tenant: str | None) -> Policy:
-        """What applies where these keys of ``apps`` and ``tenants`` do; None: none of them."""
+        """The policy under these keys of ``apps`` and ``tenants``. None means no override."""
         return self._resolved(app, tenant)
 
     def for_publish(self, publish: Publish) -> Policy:
-        """What applies to the stream of a publish."""
+        """The policy for the stream of a publish."""
         return self.for_app(publish.app, publish.attributes.get(TENANT_ATTRIBUTE, ""))
 
     def _resolved(self, app: str | None, tenant: str | None) -> Policy:
@@ -332,7 +336,8 @@ class Policy(_PolicyPart):
 
 
 def merge_patch(values: dict[str, Any], patch: Patch) -> dict[str, Any]:
-    """JSON Merge Patch (RFC 7396) on an object: null removes, objects merge, all else replaces."""
+    """Applies a JSON Merge Patch (RFC 7396) to an object: null removes, objects merge, other values
+    replace."""
     merged = dict(values)
     for name, value in patch.items():
         if value is None:
@@ -346,10 +351,10 @@ def merge_patch(values: dict[str, Any], patch: Patch) -> dict[str, Any]:
 
 
 def parse_policy(text: str | bytes) -> Policy:
-    """Parse a policy from JSON.
+    """Parses a policy from JSON.
 
     Raises InvalidInput with the path of the first wrong field (``policy.categories.fight.cut_at``,
-    ``policy.apps.live.tiers.burst_ms``) and LimitExceeded when the text is over 64 KiB.
+    ``policy.apps.live.tiers.burst_ms``), and LimitExceeded if the text is over 64 KiB.
     """
     size = len(text.encode() if isinstance(text, str) else text)
     if size > MAX_POLICY_BYTES:
@@ -363,7 +368,7 @@ def parse_policy(text: str | bytes) -> Policy:
 
 
 def _best(patches: Mapping[str, Patch], name: str) -> str | None:
-    """Key of the patch that is for ``name``, whatever the order of the keys."""
+    """The key of the patch that applies to ``name``, whatever the order of the keys."""
     if name in patches:
         return name
     fitting = [pattern for pattern in patches if fnmatchcase(name, pattern)]
@@ -371,7 +376,7 @@ def _best(patches: Mapping[str, Patch], name: str) -> str | None:
 
 
 def _wrong(path: str, problem: str) -> PydanticCustomError:
-    """An error of an override, with the place in the policy that it was written at."""
+    """An error of an override, with its path in the policy."""
     return PydanticCustomError("override", "{problem}", {"path": path, "problem": problem})
 
 

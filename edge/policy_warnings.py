@@ -1,4 +1,4 @@
-"""What a policy that is valid amounts to, and that its author may not have meant. Pure."""
+"""Warns about valid policies that their author may not have meant. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from edge.policy import Policy
 
 
 def policy_warnings(policy: Policy, judged: Collection[str] | None) -> tuple[str, ...]:
-    """One text a problem, with the field and the way out, those of overrides with their place before them.
-    ``judged``: categories that the model judges; None where no model is known."""
+    """One text per problem, with the field and the way out. Problems of an override begin with its path.
+
+    ``judged`` holds the categories that the model judges. None means that no model is known.
+    """
     said = _of_one(policy.for_patterns(None, None), judged)
     found = dict.fromkeys(said)
     for app in (None, *policy.apps):

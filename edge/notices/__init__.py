@@ -1,1 +1,1 @@
-"""What broadcasters are told, in English and Arabic."""
+"""Notices: the messages for broadcasters, in English and Arabic."""

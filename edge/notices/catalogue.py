@@ -1,6 +1,6 @@
-"""The words of what broadcasters are told: the catalogue under ``messages/``, an operator's own before it.
+"""The texts of notices: the catalogue under ``messages/``, with an operator's own texts in front.
 
-One JSON file a language, every file with the same keys and the same ``{placeholders}``.
+Each language has one JSON file. All files have the same keys and the same ``{placeholders}``.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from edge.errors import ConfigError
 _MAX_TEXT = 1024
 _MAX_FILE_BYTES = 64 * 1024
 _REORDERING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
-"""Embeddings, overrides and isolates: one that is left open reorders all that follows."""
+"""Bidirectional embeddings, overrides and isolates. An unclosed one reorders all text that follows."""
 _LANGUAGES = ("en", "ar")
 _NAMED = ("category.", "rule.")
-"""Keys of which an operator may add any: what a category is called, and which rule it breaks."""
+"""Prefixes of keys that an operator may add freely: names of categories, and the rules they break."""
 
 
 def own_messages(directory: Path) -> dict[str, Mapping[str, str]]:
-    """By language, an operator's own words: ``en.json`` and ``ar.json`` of a folder.
+    """Reads an operator's own texts, ``en.json`` and ``ar.json`` of a folder, by language.
 
-    Both have the same keys: some of the catalogue's, with its placeholders, ``category.NAME`` and
-    ``rule.NAME``. Raises ConfigError.
+    Both files must have the same keys. Allowed are the catalogue's keys with its placeholders,
+    ``category.NAME`` and ``rule.NAME``. Raises ConfigError.
     """
     own = {language: _own(directory / f"{language}.json") for language in _LANGUAGES}
     for language, other in itertools.permutations(_LANGUAGES, 2):
@@ -39,9 +39,9 @@ def own_messages(directory: Path) -> dict[str, Mapping[str, str]]:
 
 
 def use_messages(directory: Path | None) -> None:
-    """From now on this process puts an operator's words before the catalogue; None: the catalogue alone.
+    """Puts an operator's texts before the catalogue, for this process. None restores the catalogue alone.
 
-    Raises ConfigError, and then nothing has changed.
+    Changes nothing if it raises ConfigError.
     """
     own = {} if directory is None else own_messages(directory)
     _operators.clear()
@@ -50,7 +50,7 @@ def use_messages(directory: Path | None) -> None:
 
 
 _operators: dict[str, Mapping[str, str]] = {}
-"""By language."""
+"""The operator's texts by language."""
 
 
 def _own(path: Path) -> Mapping[str, str]:
@@ -81,7 +81,7 @@ def _own(path: Path) -> Mapping[str, str]:
 
 @functools.cache
 def catalogue(language: str) -> Mapping[str, str]:
-    """All messages of a language. Raises ConfigError when its file is not as the English one."""
+    """All texts of a language. Raises ConfigError if its file does not match the English one."""
     return {**_shipped(language), **_operators.get(language, {})}
 
 
@@ -103,7 +103,7 @@ def _read(language: str) -> Mapping[str, str]:
 
 
 def _fields(text: str) -> list[str]:
-    """Every replacement as it is written, in alphabetical order."""
+    """Every placeholder as written, sorted."""
     try:
         parsed = list(string.Formatter().parse(text))
     except ValueError:

@@ -1,7 +1,7 @@
-"""What a broadcaster is told, in English and Arabic, in the words of the catalogue.
+"""Composes the notice for a broadcaster, in English and Arabic, from the catalogue.
 
-Dates, categories and rules stand in Unicode isolates (UAX #9), so that they cannot reorder the text around
-them in a right-to-left paragraph.
+Dates, categories and rules stand in Unicode isolates (UAX #9), so they cannot reorder the surrounding
+right-to-left text.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def notice(
     category: str | None = None,
     review_by_ms: int | None = None,
 ) -> Notice:
-    """The message for a broadcaster: what happened, why, when live access returns, how to appeal.
+    """Composes a message: what happened, why, when live access returns, how to appeal.
 
-    ``until_ms``: wall milliseconds; PERMANENT_MS or more reads "permanently", None or 0 says nothing.
-    ``category``: its name in the catalogue (``category.NAME``), or as it stands when it has none.
-    ``review_by_ms``: set for a provisional block: until then a person may still change it.
-    Raises InvalidInput for a key that is not one of KEYS.
+    ``until_ms`` is wall time in milliseconds. PERMANENT_MS or more reads "permanently"; None or 0 leaves the
+    term out. ``category`` is looked up in the catalogue (``category.NAME``), else shown as it is.
+    ``review_by_ms`` marks a provisional block: until then a person may still change it. Raises InvalidInput
+    for a key that is not in KEYS.
     """
     if key not in KEYS:
         raise InvalidInput("notice", f"{key[:64]!r} is not one of {', '.join(KEYS)}")
@@ -54,7 +54,7 @@ def notice(
 
 
 def block_notice(key: str, block: Block | None, wall_ms: int, *, category: str | None = None) -> Notice:
-    """The same for what a block does; ``category`` stands in where there is no block."""
+    """Composes the message about a block. ``category`` is used if there is no block or it has no category."""
     if block is None:
         return notice(key, category=category)
     return notice(
@@ -66,7 +66,7 @@ def block_notice(key: str, block: Block | None, wall_ms: int, *, category: str |
 
 
 def _say(messages: Mapping[str, str], key: str, until_ms: int, category: str, review_by_ms: int) -> str:
-    # A stream can be stopped without a block (the gate cannot watch it): nothing was withdrawn then.
+    # A stream can be stopped without a block, if the gate cannot watch it. Then no access was withdrawn.
     opening = "stopped" if key == "cut" and not until_ms else key
     sentences = [messages[opening]]
     if key in _WITH_APPEAL:
@@ -90,11 +90,12 @@ def _how_long(messages: Mapping[str, str], until_ms: int, review_by_ms: int) -> 
 
 
 def _utc(wall_ms: int) -> str:
-    """Rounded up to the minute: nobody is told a moment at which the block still holds."""
+    """Formats a time rounded up to the minute, so the block has ended at the time that the message names."""
     whole = min(-(-wall_ms // _MINUTE_MS) * _MINUTE_MS, PERMANENT_MS)
     return datetime.fromtimestamp(whole / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _isolated(text: str, limit: int) -> str:
-    """In an isolate, without control and bidirectional format characters, which could break out of it."""
+    """Isolates text. Removes control and bidirectional format characters, which could break out of the
+    isolate."""
     return f"{_FSI}{''.join(c for c in text[:limit] if unicodedata.category(c)[0] != 'C')}{_PDI}"

@@ -1,1 +1,1 @@
-"""Telling the platform what was decided: signed events, at least once, each under one id."""
+"""Webhooks: signed events tell the platform about decisions, at least once, each under one id."""

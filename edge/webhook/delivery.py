@@ -1,10 +1,10 @@
-"""Telling the platform: every decision of this gate, at least once, each under one id for ever.
+"""Delivers every decision of this gate to the platform: at least once, each under one permanent id.
 
-audit log ─▶ events that wait ─▶ signed POST ─▶ 2xx: done
-                    ▲                  └─ else: again, later and later, until it is too old
-                    └──────────────────────────┘
+audit log ─▶ waiting events ─▶ signed POST ─▶ 2xx: done
+                   ▲                 └─ else: retry with backoff, until the event is too old
+                   └─────────────────────────┘
 
-Reads the ledger beside the gate, and nothing waits for it.
+It reads the ledger in the background, and nothing waits for it.
 """
 
 from __future__ import annotations
@@ -39,22 +39,23 @@ from edge.webhook.state import DeliveryState, Waiting
 _POLL_S = 0.25
 _PAUSE_S = 0.02
 _SAVE_S = 1.0
-"""Between saves; what was delivered in between is sent again after a crash, under its id."""
+"""Interval between saves. After a crash, events delivered since the last save are sent again under their
+ids."""
 _GRACE_S = 2.0
 _PAGES = 20
-"""Of the audit log, that are taken up in one turn."""
+"""Most pages of the audit log that one turn reads."""
 _MAX_TRIED = 10_000
-"""Events that have failed and wait; those that wait for their first try are ``webhook.max_waiting``."""
+"""Most waiting events that have failed. ``webhook.max_waiting`` bounds those that wait for a first try."""
 _MAX_BURIED = 50
-"""Events that are given up in one turn for others."""
+"""Most events that one turn gives up to make room."""
 _EARLY, _MAX_EARLY = 8, 64
-"""Events that are tried before their pause is over, for each that is delivered; and at most."""
+"""Early retries that each delivery permits, and the most that may be open."""
 
 log = structlog.get_logger(__name__)
 
 
 class Delivery:
-    """One background task. Lives in one event loop."""
+    """The delivery task. It belongs to one event loop."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Delivery:
         clock: Clock,
         spread: Callable[[], float] = random.random,
     ) -> None:
-        """``directory``: where what was delivered is remembered. Raises ConfigError."""
+        """``directory`` holds the delivery state. Raises ConfigError."""
         self._settings = settings
         self._directory = directory
         self._source = Source(ledger)
@@ -82,16 +83,17 @@ class Delivery:
         )
         self._state = DeliveryState(0)
         self._events: dict[str, Event] = {}
-        """Of what waits; those that are missing here are read from the ledger again."""
+        """Contents of waiting events by id. Missing ones are read from the ledger again."""
         self._held: set[str] = set()
-        """What failed when its time had come, and no time was asked for: tried early once others arrive."""
+        """Events that failed when due, without a Retry-After. They are retried early once others are
+        delivered."""
         self._early = 0
         self._taken = 0
-        """Events that the receiver took in this run."""
+        """Number of events that the receiver accepted in this run."""
         self._failed: dict[str, int] = {}
-        """How many those were when an event that waits first failed in this run."""
+        """For each waiting event, the value of ``_taken`` when it first failed in this run."""
         self._unwanted: set[str] = set()
-        """What was refused, or failed although the receiver took others since it first did."""
+        """Events that the receiver refused, or that kept failing while it accepted others."""
         self._tasks = BackgroundTasks()
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -102,9 +104,9 @@ class Delivery:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Goes on where the last run has stopped; the first one begins with the next decision.
+        """Continues where the last run stopped. The first run begins with the next decision.
 
-        Raises ConfigError, and LedgerUnavailable where the ledger must say where that is.
+        Raises ConfigError, and LedgerUnavailable if the first run cannot read its starting point.
         """
         known = await asyncio.to_thread(files.load, self._directory)
         if known is None:
@@ -115,10 +117,11 @@ class Delivery:
         self._task = self._tasks.start(self._run())
 
     async def stop(self) -> None:
-        """What is decided is still taken up, and sent if that is quick; the rest waits on disk."""
+        """Takes up the last decisions and sends them within a short grace period. The rest waits on disk."""
         if self._task is None:
             return
-        # Not cancelled: its thread would go on, and could write an older state over the last one.
+        # Do not cancel the task: its thread would go on, and could overwrite the last state with an older
+        # one.
         self._stopping = True
         self._wake.set()
         await self._task
@@ -143,21 +146,21 @@ class Delivery:
             except LedgerUnavailable as error:
                 self._heard(away=True, why=str(error))
             except Exception:
-                # Whatever is wrong with one decision or the disk, deliveries go on.
+                # An error of one decision or of the disk must not end the deliveries.
                 log.exception("webhooks: a turn failed; it is tried again")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_S):
                     await self._wake.wait()
             if not self._stopping:
                 self._wake.clear()
-                # Many that end at once are one turn: the event loop is the gate's.
+                # Gathers events that end together into one turn, because the gate needs the event loop.
                 await asyncio.sleep(_PAUSE_S)
 
     async def _turn(self) -> None:
         try:
             await self._take_up()
         finally:
-            # What was taken up before is sent, whatever is wrong with what follows.
+            # Sends earlier events even if taking up new ones fails.
             try:
                 await self._send_due()
             finally:
@@ -165,7 +168,7 @@ class Delivery:
                 await self._save()
 
     async def _take_up(self) -> None:
-        """New decisions, as many as may wait; the others stay where they are, in the ledger."""
+        """Takes up new decisions, as many as may wait. The others stay in the ledger."""
         for _ in range(_PAGES):
             untried = sum(not each.attempts for each in self._state.waiting.values())
             if untried >= self._settings.max_waiting:
@@ -184,8 +187,11 @@ class Delivery:
             self._changed = True
 
     def _makes_room(self) -> bool:
-        """Whether more may wait. Where too many have failed, the most tried of those that the receiver does
-        not want are given up; what fails because it is away stays."""
+        """Whether more events may wait. Gives up events if too many have failed.
+
+        Gives up those with the most attempts among events that the receiver does not want. Events that fail
+        because the receiver is away stay.
+        """
         tried = [each for each in self._state.waiting.values() if each.attempts]
         over = len(tried) - _MAX_TRIED
         unwanted = (each for each in tried if each.id in self._unwanted and each.id not in self._sending)
@@ -253,7 +259,7 @@ class Delivery:
             others = taken_before > self._failed.setdefault(waiting.id, self._taken)
             if refused or others:
                 self._unwanted.add(waiting.id)
-            # A receiver that refuses everything is set up wrongly: then all of it is kept.
+            # A receiver that refuses everything is misconfigured, so all its events are kept.
             hopeless = refused and others and waiting.attempts >= REFUSALS
             if hopeless or now - waiting.since_ms >= self._settings.max_age_ms:
                 self._give_up(waiting, attempt.problem)
@@ -284,7 +290,7 @@ class Delivery:
         self._changed = True
 
     def _give_up(self, waiting: Waiting, problem: str) -> None:
-        """Counted, logged, and kept beside the gate's data for people."""
+        """Counts and logs the event, and writes it to a dead-letter file for people."""
         event = self._events.get(waiting.id)
         self._done(waiting.id)
         kind = "" if event is None else event.type
@@ -331,5 +337,5 @@ class Delivery:
 
 
 def _least_tried(count: int, waiting: Iterable[Waiting]) -> list[Waiting]:
-    """What fails again and again must not hold up what was never tried; of equals the oldest first."""
+    """Fewest attempts first, then oldest. Repeated failures must not hold up untried events."""
     return heapq.nsmallest(count, waiting, key=lambda each: (each.attempts, each.number))

@@ -22,12 +22,12 @@ from edge.webhook.signing import signed_headers
 _MAX_ANSWER_BYTES = 64 * 1024
 _SHOWN_BYTES = 200
 _MAX_ADDRESSES = 4
-"""Of a name, that an attempt tries to connect to; they share its time."""
+"""Most addresses of a host that one attempt tries. They share its time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one request. ``status`` 0: no answer, ``problem`` says why."""
+    """The result of one request. ``status`` 0 means no response; ``problem`` then gives the reason."""
 
     status: int
     elapsed_ms: float
@@ -36,12 +36,13 @@ class Attempt:
 
     @property
     def delivered(self) -> bool:
-        """Any 2xx. Redirects are not followed: what is signed goes where the settings say."""
+        """Whether the status is 2xx. Redirects are not followed: signed data goes only to the configured
+        URL."""
         return 200 <= self.status < 300
 
 
 class Endpoint:
-    """One endpoint. ``send`` never raises for a receiver that is away or answers nonsense."""
+    """One endpoint. ``send`` never raises because a receiver is away or sends nonsense."""
 
     def __init__(
         self,
@@ -53,8 +54,11 @@ class Endpoint:
         public_only: bool = False,
         connections: int = 8,
     ) -> None:
-        """``public_only``: refuse addresses inside the machine and its networks, whatever the name
-        resolves to. Raises ConfigError for a ``ca`` that cannot be read."""
+        """``public_only`` refuses addresses of this machine and of private networks, after resolving the
+        name.
+
+        Raises ConfigError for a ``ca`` that cannot be read.
+        """
         try:
             trust = ssl.create_default_context(cafile=None if ca is None else str(ca))
         except (OSError, ssl.SSLError) as error:
@@ -63,7 +67,7 @@ class Endpoint:
         self._name = self._url.raw_host.decode("ascii")
         self._host = Host(self._name, self._url.port or (443 if self._url.scheme == "https" else 80))
         self._connected = ""
-        """The address that could be connected to last is the first of the next attempt."""
+        """The address of the last successful connection. The next attempt tries it first."""
         self._keys = keys
         self._timeout_s = timeout_ms / 1000
         self._public_only = public_only
@@ -76,7 +80,7 @@ class Endpoint:
         )
 
     async def send(self, event: Event) -> Attempt:
-        """One attempt, signed with the time of now."""
+        """Makes one attempt, signed with the present time."""
         started = time.monotonic()
 
         def ended(status: int, problem: str = "", retry_after_ms: int | None = None) -> Attempt:
@@ -97,7 +101,8 @@ class Endpoint:
         return ended(response.status_code, problem, after)
 
     async def _post(self, event: Event) -> tuple[httpx.Response, str]:
-        """The answer of the first address that can be connected to, and its beginning."""
+        """Posts to the first address that accepts a connection. Returns the response and the start of its
+        body."""
         headers = {
             "host": self._url.netloc.decode("ascii"),
             "content-type": "application/json",
@@ -125,7 +130,7 @@ class Endpoint:
         raise AssertionError("a host has an address, or its look-up raises")
 
     async def _addresses(self) -> list[str]:
-        """Where to connect to; with ``public_only`` all of the name's addresses were looked at."""
+        """The addresses to try. With ``public_only`` every address of the name was checked."""
         addresses = await self._host.addresses()
         inside = [each for each in addresses if not ipaddress.ip_address(each.partition("%")[0]).is_global]
         if self._public_only and inside:
@@ -137,7 +142,7 @@ class Endpoint:
 
 
 async def _beginning(response: httpx.Response) -> str:
-    """The first of what it says, for people; the rest is read so that the connection can be used again."""
+    """Returns the start of the body for people. Reads the rest, so the connection can be reused."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk

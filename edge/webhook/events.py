@@ -1,14 +1,14 @@
-"""What the platform is told of a decision. Pure.
+"""Turns decisions into the events that the platform gets. Pure.
 
 | Event | When |
 |---|---|
-| `verdict.flag` | a person should look at a stream; also what shadow mode withheld |
-| `stream.cut` | the cut is asked for: strike and block are on disk, or there is no verdict but a reason |
-| `cut.confirmed`, `cut.unconfirmed` | the publisher is proven gone; nothing has proven it within the limit |
-| `block.made`, `block.changed`, `block.lifted` | live access is denied; differently; given back |
-| `incident.reviewed` | a person has decided |
-| `appeal.filed`, `appeal.decided` | a broadcaster's word against a block |
-| `notice` | what to tell the broadcaster, in English and Arabic |
+| `verdict.flag` | a person should look at a stream; also an action that shadow mode withheld |
+| `stream.cut` | the gate asked for a cut: strike and block are on disk, or it has a reason but no verdict |
+| `cut.confirmed`, `cut.unconfirmed` | the publisher is proven gone; nothing proved it within the limit |
+| `block.made`, `block.changed`, `block.lifted` | live access is denied; its term changed; it is given back |
+| `incident.reviewed` | a person decided |
+| `appeal.filed`, `appeal.decided` | a broadcaster objected to a block; a person decided |
+| `notice` | the text for the broadcaster, in English and Arabic |
 | `ping` | `edge-gate webhook test` |
 """
 
@@ -101,27 +101,27 @@ class Event:
     """One request to the receiver."""
 
     id: str
-    """The same however often the event is sent, over restarts too: receivers drop what they have."""
+    """The same at every attempt, over restarts too. Receivers drop ids that they already have."""
     type: str
     number: int
-    """Of the audit entry that it follows from."""
+    """Number of the audit entry behind it."""
     body: bytes
 
 
 def events_of(decision: AuditedDecision) -> tuple[Event, ...]:
-    """What a decision is to a platform; nothing for what concerns only the gate."""
+    """The events of one decision. Empty if the decision concerns only the gate."""
     return tuple(
         _event(decision, kind, subject, data) for kind, subject, data in _facts(decision) if kind in TYPES
     )
 
 
 def ping(ident: str, wall_ms: int) -> Event:
-    """For a test of the line: no decision, no data."""
+    """A test event without decision or data."""
     return Event(ident, PING, 0, _body(PING, wall_ms, {"gate": "", "sequence": 0}))
 
 
 def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Type, subject and data."""
+    """Yields type, subject and data of each event."""
     what, who = decision.entry.what, decision.entry.who
     if what == STREAM_CUT:
         yield from _cut_without_verdict(decision)
@@ -151,13 +151,13 @@ def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]
 
 
 def _cut_without_verdict(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The stream of a broadcaster who was blocked elsewhere, or one that could not be watched."""
+    """A cut of a broadcaster who was blocked elsewhere, or of a stream that could not be watched."""
     detail, ident = decision.detail, decision.entry.subject
     stream = {"id": ident, **{name: detail.get(name) for name in _STREAM}}
     reason, block_id = detail.get("reason"), detail.get("block_id")
     yield "stream.cut", ident, {"stream": stream, "reason": reason, "block_id": block_id}
     if block_id is None:
-        # Of a block the broadcaster is told when it is made.
+        # The notice of a block goes out when the block is made.
         text = notice("cut")
         about = {"broadcaster": detail.get("broadcaster"), "app": detail.get("app"), "block_id": None}
         yield "notice", ident, {**about, "en": text.en, "ar": text.ar}
@@ -168,7 +168,7 @@ def _incident_kind(what: str, row: Mapping[str, Any]) -> str:
         case "violation":
             return "stream.cut"
         case "incident":
-            # A CUT here is one that rests on no violation: what became of it has an entry of its own.
+            # A CUT here rests on no violation. Another audit entry reports its result.
             return "verdict.flag" if row["action"] == Action.FLAG or row["shadow"] else ""
         case "cut_confirmed":
             return "cut.confirmed"
@@ -217,7 +217,7 @@ def _body(kind: str, wall_ms: int, data: Mapping[str, Any]) -> bytes:
 
 
 class _AuditRow:
-    """A mapping that ``records`` reads like a row."""
+    """A mapping that ``records`` can read like a row."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.__dict__.update(values)

@@ -1,9 +1,9 @@
-"""Where a host is, without a thread that anybody else needs.
+"""Resolves a host name in a thread of its own.
 
-The event loop looks names up in threads that the whole gate shares. A name server that does not answer
-holds such a thread for as long as the system's resolver is patient, however soon the caller has given up:
-after a few of them the cut of a stream waits for a thread. Here one look-up at a time hangs in a thread of
-its own, all who want the host wait for the same one, and the end of the process waits for none.
+The event loop resolves names in threads that the whole gate shares. A dead name server holds such a thread
+as long as the system's resolver waits, even if the caller gave up. After a few of them a cut would wait for
+a thread. So each host has its own thread with one look-up at a time. All callers wait for the same look-up,
+and the end of the process waits for none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 
 _KEPT_S = 5.0
-"""Connections that are open are used again while the host's addresses are the same."""
+"""Lifetime of a result. Open connections are reused while the host keeps its addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,18 @@ class _Found:
 
 
 class Host:
-    """One host and its addresses. Lives in one event loop."""
+    """One host and its addresses. It belongs to one event loop."""
 
     def __init__(self, name: str, port: int) -> None:
-        """``name``: of the host, ASCII, or an address of IPv4 or IPv6 without brackets."""
+        """``name`` is the host name in ASCII, or an IPv4 or IPv6 address without brackets."""
         self._name = name
         self._port = port
         self._looking: asyncio.Future[_Found] | None = None
 
     async def addresses(self) -> tuple[str, ...]:
-        """At least one, the system's preference first, up to 5 s old. Raises OSError where there is none.
+        """At least one address in the system's order, up to 5 s old. Raises OSError if there is none.
 
-        May take as long as the system's resolver does; whoever stops waiting leaves nothing behind.
+        May take as long as the system's resolver does. A caller may stop waiting without side effects.
         """
         if _is_address(self._name):
             return (self._name,)

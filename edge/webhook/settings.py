@@ -15,7 +15,7 @@ from edge.webhook.signing import key_of
 
 
 class WebhookSection(Section):
-    """The platform's endpoint for what the gate decides."""
+    """The platform's endpoint for the gate's decisions."""
 
     url: str = Field("", description="Where events are POSTed to; empty: nowhere.")
     secret: SecretStr = Field(
@@ -52,7 +52,7 @@ class WebhookSection(Section):
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
-        """Those that events are signed with, the current one first."""
+        """The secrets that sign events, the current one first."""
         return tuple(each for each in (self.secret, self.previous_secret) if each.get_secret_value())
 
     @model_validator(mode="after")

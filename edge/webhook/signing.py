@@ -1,8 +1,8 @@
-"""Signatures of webhooks, by the Standard Webhooks scheme, which its libraries in many languages verify.
+"""Signs webhooks by the Standard Webhooks scheme. Libraries in many languages verify it.
 
-webhook-id         of the event, the same however often it is sent
-webhook-timestamp  of the attempt, whole seconds since the Unix epoch
-webhook-signature  ``v1,`` and base64 of HMAC-SHA256 over ``ID.TIMESTAMP.BODY``; one a secret, by spaces
+webhook-id         id of the event, the same at every attempt
+webhook-timestamp  time of the attempt, whole seconds since the Unix epoch
+webhook-signature  ``v1,`` and base64 HMAC-SHA256 of ``ID.TIMESTAMP.BODY``; one per secret, by spaces
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _NEW_KEY_BYTES = 32
 
 
 def new_secret() -> str:
-    """A fresh signing secret, ``whsec_…``."""
+    """Makes a new signing secret, ``whsec_…``."""
     return PREFIX + base64.b64encode(secrets.token_bytes(_NEW_KEY_BYTES)).decode()
 
 
 def key_of(secret: str) -> bytes:
-    """The key inside a secret. Raises InvalidInput."""
+    """Decodes the key of a secret. Raises InvalidInput."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -42,7 +42,8 @@ def key_of(secret: str) -> bytes:
 
 
 def signed_headers(ident: str, timestamp_s: int, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
-    """What goes with a body: one signature a key, so that a receiver may have any of them."""
+    """The headers of a signed body. There is one signature per key, so the receiver may have any of the
+    keys."""
     return {
         ID: ident,
         TIMESTAMP: str(timestamp_s),
@@ -57,11 +58,10 @@ def verify(
     now_s: int,
     tolerance_s: int = TOLERANCE_S,
 ) -> str:
-    """What a receiver does with a request; returns the event's id.
+    """Verifies a request as a receiver does. Returns the event's id.
 
-    ``headers``: names in lower case. ``body``: as it came, not parsed and written again. Raises
-    InvalidInput when it was not signed with one of ``keys``, or when it is older or newer than
-    ``tolerance_s``.
+    ``headers`` has lower-case names. ``body`` is the raw body, not parsed and serialised again. Raises
+    InvalidInput if none of ``keys`` signed it, or if it is more than ``tolerance_s`` from now.
     """
     for name in (ID, TIMESTAMP, SIGNATURE):
         if not headers.get(name):

@@ -1,4 +1,4 @@
-"""Events as the ledger has them. A decision that cannot be told is passed, with an error line."""
+"""Reads events from the ledger. Skips a decision that cannot become an event, and logs an error."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _UNREADABLE = (
     ArithmeticError,
     RecursionError,
 )
-"""What an entry's content leads to; all else is the machine's trouble, and may be over next time."""
+"""Errors that an entry's content can cause. Any other error is the machine's, and a retry may help."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What follows in the audit log."""
+    """The next events of the audit log."""
 
     events: tuple[Event, ...]
     last: int
-    """Number of the last audit entry of the page: the next one begins after it."""
+    """Number of the page's last audit entry. The next page begins after it."""
 
 
 class Source:
-    """This gate's own decisions as events. Blocks; raises LedgerUnavailable."""
+    """This gate's own decisions as events. Methods block, and raise LedgerUnavailable."""
 
     def __init__(self, ledger: LedgerBase) -> None:
         self._decisions = Decisions(ledger)
@@ -46,7 +46,7 @@ class Source:
         return self._decisions.newest()
 
     def after(self, number: int) -> Page | None:
-        """The events of the next entries, in order; None where there are no more entries."""
+        """The events of the next entries, in order. None if there are no more entries."""
         try:
             decisions = self._decisions.after(number)
         except _UNREADABLE:
@@ -54,7 +54,7 @@ class Source:
         return self._page(decisions)
 
     def of(self, numbers: Collection[int]) -> dict[str, Event]:
-        """By id, the events of those entries; what cannot be read is left out."""
+        """The events of those entries, by id. Leaves out unreadable ones."""
         try:
             decisions = self._decisions.of(numbers)
         except _UNREADABLE:

@@ -1,7 +1,7 @@
-"""Which decisions have become events, and which events wait: a small local file that survives the gate.
+"""The delivery state: a small local file that survives restarts of the gate.
 
-The ledger is the queue. This file holds only how far it was read and what of that was not delivered, so
-that a crash at any moment sends an event again under the same id, and never loses one.
+The ledger is the queue. The file holds only how far the gate has read it, and which of those events wait. So
+after a crash at any moment an event may be sent again under the same id, but none is lost.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class Waiting:
-    """An event that was not delivered yet."""
+    """An event that is not delivered yet."""
 
     id: str
     number: int
-    """Of its audit entry."""
+    """Number of its audit entry."""
     since_ms: int
-    """When the gate first took it up; wall time."""
+    """Wall time when the gate first took it up."""
     attempts: int = 0
     next_ms: int = 0
-    """Not before; wall time."""
+    """Earliest wall time of the next attempt."""
 
 
 _NAMES = tuple(each.name for each in fields(Waiting))
@@ -43,7 +43,7 @@ class DeliveryState:
 
 
 def load(directory: Path) -> DeliveryState | None:
-    """None before the first start. Raises ConfigError for a file that cannot be used."""
+    """Loads the state. Returns None before the first start. Raises ConfigError for an unusable file."""
     path = directory / f"{NAME}.json"
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -62,7 +62,7 @@ def load(directory: Path) -> DeliveryState | None:
 
 
 def copy_of(state: DeliveryState) -> DeliveryState:
-    """For ``save`` in another thread, while the original goes on changing."""
+    """A copy that another thread can ``save`` while the original changes."""
     waiting = {
         key: Waiting(each.id, each.number, each.since_ms, each.attempts, each.next_ms)
         for key, each in state.waiting.items()
@@ -71,7 +71,7 @@ def copy_of(state: DeliveryState) -> DeliveryState:
 
 
 def save(directory: Path, state: DeliveryState) -> None:
-    """On disk, whole, when it returns. Raises OSError."""
+    """Writes the state atomically; it is on disk on return. Raises OSError."""
     waiting = [{name: getattr(each, name) for name in _NAMES} for each in state.waiting.values()]
     text = json.dumps({"cursor": state.cursor, "waiting": waiting})
     with appearing(directory, NAME, ".json") as (partial, _):

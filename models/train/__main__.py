@@ -1,4 +1,4 @@
-"""``python -m models.train``: from the labelled clips to the shipped model, in one command."""
+"""``python -m models.train``: trains the shipped model from the labelled clips, in one command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from models.train.scores import SCORES_NAME, ClipScore, write_scores
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns of the clips, in one order."""
+    """The clips and their columns, all in the same order."""
 
     clips: list[Clip]
     violent: NDArray[np.bool_]
@@ -35,16 +35,17 @@ class Table:
     sources: NDArray[np.str_]
     folds: NDArray[np.str_]
     motion: list[float]
-    """How much moves in each clip's crops."""
+    """Mean motion in each clip's crops."""
 
 
 def usable(clip: Clip) -> bool:
-    """``point`` is one person in a narrow crop: its shape alone gives its label away."""
+    """Whether a clip may be used. ``point`` shows one person in a narrow crop: its shape alone reveals the
+    label."""
     return "/point/" not in clip.path
 
 
 def read_table() -> Table:
-    """The clips that are trained on and measured."""
+    """The clips for training and measurement."""
     clips = [clip for clip in read_index() if usable(clip)]
     folds = read_splits()
     return Table(
@@ -58,7 +59,7 @@ def read_table() -> Table:
 
 
 def calibrate(*protocols: list[ClipLogits], violent: NDArray[np.bool_]) -> TierCalibration:
-    """Both tiers, each on its own windows, over every protocol that scored the clips."""
+    """Calibrates both tiers, each on its own windows, over every protocol that scored the clips."""
     logits = [clip for protocol in protocols for clip in protocol]
     labels = np.tile(violent, len(protocols))
     return TierCalibration(
@@ -68,7 +69,7 @@ def calibrate(*protocols: list[ClipLogits], violent: NDArray[np.bool_]) -> TierC
 
 
 def clip_scores(table: Table, logits: list[ClipLogits], calibration: TierCalibration) -> list[ClipScore]:
-    """What is kept of each clip's live windows."""
+    """Summarises each clip's live windows."""
     scores = []
     for clip, moved, raw in zip(table.clips, table.motion, logits, strict=True):
         live = raw.live(calibration)
@@ -97,7 +98,7 @@ def main(
         bool, typer.Option(help="Measure the float graph and clips shaken as by hand as well.")
     ] = False,
 ) -> None:
-    """Decodes, embeds, fits, measures out of fold, calibrates, exports. Resumes from its cache."""
+    """Decodes, embeds, fits, measures out of fold, calibrates and exports. Resumes from its cache."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     table = read_table()

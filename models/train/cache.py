@@ -1,4 +1,4 @@
-"""Every clip decoded once: the pictures that its samples can be made of, on disk."""
+"""Decodes every clip once, and keeps the pictures for its samples on disk."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from models.train.sampling import DELTA_MS, closest
 CACHE = Path(os.environ.get("EDGE_TRAIN_CACHE", Path(__file__).with_name(".cache")))
 PLANE = 512
 SHORT_SIDE = 280
-"""The detector's plane: 512 × 512 with a picture of 280 pixels on its shorter side."""
+"""The detector's plane is 512 × 512. The picture in it has 280 pixels on its shorter side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """``pictures``: uint8 ``(N, h, w)``, memory-mapped; ``pts_ms``: int64 ``(N,)``, ascending from 0."""
+    """``pictures`` is uint8 ``(N, h, w)``, memory-mapped. ``pts_ms`` is int64 ``(N,)``, ascending from 0."""
 
     pictures: NDArray[np.uint8]
     pts_ms: NDArray[np.int64]
 
 
 def decode_pictures(path: Path) -> Pictures:
-    """The frames closest to 0, δ, 2 δ … as the detector's plane shows them, without its bars.
+    """Decodes the frames closest to 0, δ, 2 δ … as in the detector's plane, but without its bars.
 
-    A clip that changes its resolution ends where it does.
+    A clip that changes its resolution ends there.
     """
     scaler = PlaneScaler(PLANE, PLANE, SHORT_SIDE)
     pictures: list[NDArray[np.uint8]] = []
@@ -56,7 +56,7 @@ def decode_pictures(path: Path) -> Pictures:
 
 
 def cached_pictures(key: str, path: Path) -> Pictures:
-    """:func:`decode_pictures`, from disk where an earlier run has left it."""
+    """The same as :func:`decode_pictures`, from disk if an earlier run stored the clip."""
     folder = CACHE / f"pictures-{PLANE}-{SHORT_SIDE}"
     folder.mkdir(parents=True, exist_ok=True)
     stored, times = folder / f"{key}.npy", folder / f"{key}.pts.npy"

@@ -1,4 +1,4 @@
-"""From out-of-fold logits to probabilities and thresholds."""
+"""Turns out-of-fold logits into probabilities and thresholds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Labels = NDArray[np.bool_]
 FLAG_RECALL = 0.80
 RAISE_RECALL = 0.95
 CUT_MARGIN = 0.25
-"""Log-odds over the highest calm clip: hours of calm footage hold more than minutes of calm clips do."""
+"""Margin over the highest calm clip, in log-odds: hours of calm footage hold more than minutes of clips."""
 
 
 def platt(logits: list[Values], violent: Labels) -> Calibration:
-    """Platt scaling on the logits of each clip's samples or windows, which no model saw in training.
+    """Platt scaling on the logits of each clip's samples or windows. No head saw the clip in training.
 
-    Every clip weighs the same. The probability is that of the data's share of violence, about a third.
-    Scores of clips whose source was not trained on belong in here: they lie closer together, and without
-    them a probability is right for known sources alone.
+    Every clip has the same weight. The probabilities assume the data's share of violence, about a third.
+    Include scores of clips whose source was held out: they lie closer together. Without them the
+    probabilities would be right for known sources only.
     """
     weights = np.concatenate([np.full(len(values), 1 / len(values)) for values in logits])
     labels = np.concatenate([np.full(len(v), label) for v, label in zip(logits, violent, strict=True)])
@@ -33,13 +33,13 @@ def platt(logits: list[Values], violent: Labels) -> Calibration:
 
 
 def choose_thresholds(calm: Values, flaggable: Values, cuttable: Values, violent: Labels) -> Thresholds:
-    """Thresholds over probabilities ``(N,)`` of clips that were not trained on, once as clips of a known
-    source and once as clips of an unknown one: the calm tier's best, and what a clip holds for as many
-    alert samples as the policy wants before it flags, or cuts.
+    """Chooses thresholds over probabilities ``(N,)`` of unseen clips, of known and of unknown sources.
 
-    ``flag`` reaches ``FLAG_RECALL`` of the violent clips when every frame is looked at. ``raise_tier`` lets
-    the calm tier's best sample reach ``RAISE_RECALL`` of those. ``cut`` is ``CUT_MARGIN`` over every
-    calm clip.
+    ``calm`` is the calm tier's best score of a clip. ``flaggable`` and ``cuttable`` are the scores that a
+    clip holds for as many alert samples as the policy wants before it flags, or cuts.
+
+    ``flag`` reaches ``FLAG_RECALL`` of the violent clips under dense sampling. ``raise_tier`` lets the calm
+    tier's best sample reach ``RAISE_RECALL`` of those. ``cut`` lies ``CUT_MARGIN`` over every calm clip.
     """
     flag = float(np.quantile(flaggable[violent], 1 - FLAG_RECALL))
     flagged = violent & (flaggable >= flag)

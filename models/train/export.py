@@ -1,4 +1,5 @@
-"""The embedder as an ONNX graph, its int8 form, and the shipped file with the head's score in it."""
+"""Exports the embedder as an ONNX graph, its int8 form, and the shipped file that includes the
+head's score."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ OPSET = 17
 
 
 def write_fp32() -> Path:
-    """The embedder as a float graph, batch 1, in the cache."""
+    """Writes the embedder as a float graph, batch 1, into the cache."""
     CACHE.mkdir(parents=True, exist_ok=True)
     target = CACHE / "embedder-fp32.onnx"
     torch.onnx.export(
@@ -55,7 +56,7 @@ def write_fp32() -> Path:
 
 
 def write_int8(fp32: Path, samples: Sequence[NDArray[np.uint8]]) -> Path:
-    """The quantised embedder, in the cache; what an earlier run made of the same is kept."""
+    """Writes the quantised embedder into the cache. Keeps the result of an earlier run on the same input."""
     made_of = hashlib.sha256(fp32.read_bytes() + Path(quantise_module.__file__).read_bytes())
     for sample in samples:
         made_of.update(sample.tobytes())
@@ -68,7 +69,7 @@ def write_int8(fp32: Path, samples: Sequence[NDArray[np.uint8]]) -> Path:
 
 
 def write_model(embedder: Path, head: Head, target: Path) -> None:
-    """The embedder's graph with the sample score as a second output."""
+    """Writes the embedder's graph with the sample score as a second output."""
     model = onnx.load(str(embedder))
     graph = model.graph
     weight = np.ascontiguousarray(head.score_weight[:, None], dtype=np.float32)

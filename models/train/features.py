@@ -1,4 +1,4 @@
-"""Embeddings of every dense sample of every clip by an ONNX graph, on disk."""
+"""Computes embeddings of every dense sample of every clip with an ONNX graph, and keeps them on disk."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from models.train.index import Clip
 def clip_features(
     clips: list[Clip], graph: Path, title: str, shake: bool = False
 ) -> list[NDArray[np.float32]]:
-    """One float32 ``(S, D)`` a clip, in the clips' order; resumes where an earlier run stopped.
+    """One float32 ``(S, D)`` for each clip, in the clips' order. Resumes where an earlier run stopped.
 
-    The shipped graph itself makes the features that the head learns from: what int8 does to them is
-    learnt with them.
+    The head learns from features of the shipped graph, so it adapts to the effects of int8.
     """
     content = graph.read_bytes()
     preparation = b"".join(

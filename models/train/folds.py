@@ -1,4 +1,4 @@
-"""Scores of clips by heads that did not see them: out of fold, and with their source held out whole."""
+"""Scores clips with heads that did not see them: out of fold, and with their whole source held out."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from models.train.sampling import STEP_MS
 
 FLAG_SAMPLES = 2
 CUT_SAMPLES = 3
-"""Samples in a row over the threshold that the default policy wants before it flags or cuts."""
+"""Consecutive samples over the threshold that the default policy wants before it flags or cuts."""
 GOP_MS = 2000
-"""Distance of keyframes that calm-tier figures assume."""
+"""Interval of keyframes that the calm-tier figures assume."""
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipLogits:
-    """Raw scores of one clip on either tier."""
+    """Raw scores of one clip in both tiers."""
 
     samples: Values
     """``(S,)``, every dense sample."""
     windows: Values
-    """``(S,)``, the alert-tier window that ends at each sample; the first is of one sample."""
+    """``(S,)``, the alert-tier window that ends at each sample. The first window has one sample."""
 
     @property
     def calm(self) -> Values:
-        """Samples that the calm tier takes: one at the start of every GOP."""
+        """The samples that the calm tier takes: one at the start of every GOP."""
         return self.samples[:: GOP_MS // STEP_MS]
 
     @property
     def dense(self) -> Values:
-        """Windows that are at least half full, for calibration; the last one where none is."""
+        """Windows that are at least half full, for calibration. The last window if there is none."""
         return self.windows[min(HALF_WINDOW, len(self.windows)) - 1 :]
 
     def live(self, calibration: TierCalibration) -> Values:
-        """Probabilities ``(S,)`` as a stream in the alert tier gets them, sample by sample."""
+        """Probabilities ``(S,)`` sample by sample, as a stream in the alert tier gets them."""
         return np.array([calibration.alert.probability(float(raw)) for raw in self.windows])
 
 
 def held_for(values: Values, samples: int) -> float:
-    """The score that ``samples`` values in a row reach; 0 where there are not as many."""
+    """The highest score that ``samples`` consecutive values reach. 0 if there are fewer values."""
     runs = [values[start : start + samples].min() for start in range(len(values) - samples + 1)]
     return float(max(runs, default=0.0))
 
 
 def score_clip(head: Head, features: Features) -> ClipLogits:
-    """What a head makes of one clip."""
+    """Scores one clip with a head."""
     samples = head.sample_logits(features).astype(np.float64)
     return ClipLogits(samples, head.window_logits(features, live_spans(len(features))))
 
@@ -64,8 +64,11 @@ def held_out(
     part_of: NDArray[np.str_],
     *judged: list[Features],
 ) -> list[list[ClipLogits]]:
-    """Each clip scored by a head that saw no clip of its part: one list for ``features``, and one for
-    each of ``judged``, which are other embeddings of the same clips."""
+    """Scores each clip with a head that saw no clip of its part.
+
+    Returns one list for ``features``, and one for each of ``judged``, which hold other embeddings of the
+    same clips.
+    """
     versions = (features, *judged)
     logits: list[dict[int, ClipLogits]] = [{} for _ in versions]
     for part in track(np.unique(part_of), description="held out"):

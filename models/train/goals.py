@@ -1,4 +1,4 @@
-"""What the detector should reach, and whether it does, on clips and sources that it had not seen. Pure."""
+"""The detector's goals, and whether it reaches them on unseen clips and sources. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MIXED_AUC = 0.95
 MIXED_RECALL = 0.90
 INT8_LOSS = 0.01
 SHAKE_LOSS = 0.02
-"""What a hand may cost: more than a shift between two pictures is not taken out."""
+"""AUC that simulated hand shake may cost. Steadying removes only a shift between two pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One row: ``measured`` is a figure with its 95 % interval, or a count."""
+    """One row. ``measured`` is a figure with its 95 % interval, or a count."""
 
     measure: str
     goal: str
@@ -32,7 +32,8 @@ class Goal:
 def goals(
     thresholds: Thresholds, protocols: Protocols, cost_ms: float | None = None, rounds: int = 400
 ) -> list[Goal]:
-    """The rows that these protocols allow. ``cost_ms``: milliseconds a sample on one thread, if measured."""
+    """The rows that these protocols allow. ``cost_ms`` is milliseconds per sample on one thread, if
+    measured."""
     oof, unseen = protocols["oof"], protocols["held_out"]
 
     def auc(scores: list[ClipScore]) -> Interval:

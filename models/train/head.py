@@ -1,4 +1,4 @@
-"""The trained end of the detector: a score a sample, and a window head, both linear on embeddings."""
+"""The trained part of the detector: a sample score and a window head, both linear on embeddings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from edge.detect.manifest import WindowHead
 from edge.detect.window import window_logit
 
 WINDOW_SAMPLES = 10
-"""Samples of a full alert-tier window: 2 s at one every 200 ms."""
+"""Samples of a full alert-tier window: 2 s at one sample every 200 ms."""
 HALF_WINDOW = WINDOW_SAMPLES // 2
 WINDOWS = 6
-"""Full windows that a clip gives at most, spread evenly over it. Shorter ones teach the head noise: their
-change is of a few samples."""
+"""Most full windows taken from a clip, spread evenly. Shorter windows only add noise, because their change
+comes from a few samples."""
 SAMPLES = 20
-"""Samples that a clip gives at most, spread evenly over it."""
+"""Most samples taken from a clip, spread evenly."""
 NUISANCE = 3
-"""Directions that are taken out of the features before fitting."""
+"""Number of directions projected out of the features before fitting."""
 STRENGTH = 2.7e-5
-"""Inverse of the L2 penalty, per violent clip: strong, as the features outnumber the clips, and the stronger
-the fewer violent clips there are to learn from."""
+"""Inverse of the L2 penalty, per violent clip.
+
+The penalty is strong because there are more features than clips, and stronger the fewer violent clips there
+are.
+"""
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.bool_]
@@ -32,7 +35,7 @@ Labels = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``logit = embedding @ score_weight + score_bias``; ``window`` works on embeddings."""
+    """``logit = embedding @ score_weight + score_bias``. ``window`` works on embeddings."""
 
     score_weight: Features
     score_bias: float
@@ -49,12 +52,12 @@ class Head:
 
 
 def fit_head(features: list[Features], violent: Labels, sources: NDArray[np.str_]) -> Head:
-    """Fits on clips of ``(S, D)`` features; every clip weighs the same, the classes are balanced.
+    """Fits on clips of ``(S, D)`` features. Every clip has the same weight, and the classes are balanced.
 
-    Sources differ in their calm clips as well, by camera, compression and subject. What tells them apart
-    there says nothing of violence, but a fit would use it, as some sources have no violent clip. So the
-    ``NUISANCE`` leading directions between the means of the sources' calm clips are projected out
-    (nuisance attribute projection, Solomonoff et al. 2005).
+    The calm clips of sources differ too, by camera, compression and subject. These differences say nothing
+    about violence. But a fit would use them, because some sources have no violent clip. So the ``NUISANCE``
+    leading directions between the means of the sources' calm clips are projected out (nuisance attribute
+    projection, Solomonoff et al. 2005).
     """
     share = np.where(violent, 0.5 / violent.mean(), 0.5 / (1 - violent.mean()))
     samples, windows = _Rows(), _Rows()
@@ -80,7 +83,7 @@ def fit_head(features: list[Features], violent: Labels, sources: NDArray[np.str_
 
 
 def pooled(embeddings: Features) -> NDArray[np.float64]:
-    """Mean and mean absolute change, ``(2 D,)``: what the window head weighs."""
+    """Mean and mean absolute change, ``(2 D,)``: the input of the window head."""
     mean = embeddings.mean(axis=0, dtype=np.float64)
     if len(embeddings) == 1:
         return np.concatenate([mean, np.zeros_like(mean)])
@@ -88,23 +91,23 @@ def pooled(embeddings: Features) -> NDArray[np.float64]:
 
 
 def training_spans(samples: int) -> list[tuple[int, int]]:
-    """Half-open ranges of a full window each, spread evenly; the whole clip where it is shorter."""
+    """Half-open ranges of one full window each, spread evenly. The whole clip if it is shorter."""
     length = min(WINDOW_SAMPLES, samples)
     return [(start, start + length) for start in _spread(samples - length, WINDOWS)]
 
 
 def _spread(last: int, count: int) -> list[int]:
-    """At most ``count`` whole numbers from 0 to ``last``, evenly."""
+    """At most ``count`` whole numbers from 0 to ``last``, spread evenly."""
     return sorted({round(value) for value in np.linspace(0, last, count).tolist()})
 
 
 def live_spans(samples: int) -> list[tuple[int, int]]:
-    """The window that ends at each sample, as the alert tier sees them."""
+    """The window that ends at each sample, as in the alert tier."""
     return [(max(0, end - WINDOW_SAMPLES), end) for end in range(1, samples + 1)]
 
 
 class _Rows:
-    """Weighted rows of a regression; a clip's weight is shared by its rows."""
+    """Weighted rows of a regression. The rows of a clip share its weight."""
 
     def __init__(self) -> None:
         self._rows: list[NDArray[np.floating]] = []
@@ -119,8 +122,10 @@ class _Rows:
         self._weights += [weight / len(rows)] * len(rows)
 
     def fit(self, strength: float) -> tuple[NDArray[np.float64], float]:
-        """Weights and bias on the rows as they are: standardising and projection are folded in.
-        ``strength``: inverse of the L2 penalty."""
+        """Returns weights and bias for the raw rows; standardisation and projection are folded in.
+
+        ``strength`` is the inverse of the L2 penalty.
+        """
         rows = np.concatenate(self._rows).astype(np.float64)
         scaler = StandardScaler().fit(rows, sample_weight=self._weights)
         scaled = scaler.transform(rows)
@@ -132,7 +137,7 @@ class _Rows:
         return weight, float(fit.intercept_[0] - weight @ scaler.mean_)
 
     def _nuisance(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Orthonormal rows that span what differs between the sources' calm clips."""
+        """Orthonormal rows that span the differences between the sources' calm clips."""
         sources, weights = np.array(self._sources), np.array(self._weights)
         calm = ~np.array(self._labels)
         means = np.array(

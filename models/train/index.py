@@ -26,12 +26,12 @@ class Clip:
 
     @property
     def source(self) -> str:
-        """The folder under ``clips/``: figures are reported by it."""
+        """The folder under ``clips/``. Figures are reported by it."""
         return self.path.split("/")[1]
 
     @property
     def key(self) -> str:
-        """A file name for what is cached of the clip."""
+        """File name for cached data of the clip."""
         return self.path.removeprefix("clips/").replace("/", "--").rsplit(".", 1)[0]
 
 
@@ -42,7 +42,7 @@ def read_index(data: Path = DATA) -> list[Clip]:
 
 
 def data_digest(clips: list[Clip], data: Path = DATA) -> str:
-    """sha256 over path, label, group and bytes of every clip: names the data a model was trained on."""
+    """sha256 over path, label, group and bytes of every clip. It identifies a model's training data."""
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(f"{clip.path}\0{int(clip.violent)}\0{clip.group}\0".encode())
@@ -51,8 +51,11 @@ def data_digest(clips: list[Clip], data: Path = DATA) -> str:
 
 
 def make_splits(clips: list[Clip], folds: int = FOLDS) -> dict[str, int]:
-    """Group → fold. Groups of a source are dealt out over the folds, largest first, so that every
-    fold holds every large source and no group is in two folds."""
+    """Assigns groups to folds.
+
+    Deals the groups of each source out over the folds, largest first. So every fold holds every large
+    source, and no group is in two folds.
+    """
     fold_of: dict[str, int] = {}
     total = [0] * folds
     for source in sorted({clip.source for clip in clips}):
@@ -70,12 +73,12 @@ def make_splits(clips: list[Clip], folds: int = FOLDS) -> dict[str, int]:
 
 
 def read_splits(path: Path = SPLITS) -> dict[str, int]:
-    """Group → fold, as committed."""
+    """Fold of each group, as committed."""
     content = json.loads(path.read_text())
     return {str(group): int(fold) for group, fold in content["fold_of_group"].items()}
 
 
 def write_splits(clips: list[Clip], path: Path = SPLITS) -> None:
-    """Fixes the splits; run once, then commit."""
+    """Fixes the splits. Run once, then commit."""
     content = {"folds": FOLDS, "fold_of_group": dict(sorted(make_splits(clips).items()))}
     path.write_text(json.dumps(content, indent=1) + "\n")

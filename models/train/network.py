@@ -1,4 +1,4 @@
-"""The network: difference images of three luma crops through EfficientNet-Lite0."""
+"""The network: EfficientNet-Lite0 on difference images of three luma crops."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
 GAIN = 4.0
-"""Differences are multiplied by this before they are clipped to a byte's range."""
+"""Factor on differences before they are clipped to the range of a byte."""
 TAPS = (10, 14)
-"""Blocks whose mean activations join the embedding: coarser than the last layer's, and they transfer
-better to sources that were not trained on."""
+"""Blocks whose mean activations join the embedding.
+
+They are coarser than the last layer, and transfer better to unseen sources.
+"""
 EMBEDDING = 112 + 192 + 1280
 
 
 class Differences(nn.Module):
-    """uint8 ``(N, 3, H, W)`` at t-δ, t, t+δ → float ``(N, 3, H, W)``: what changed between first and
-    second, first and third, second and third, normalised the way the backbone wants it.
+    """uint8 ``(N, 3, H, W)`` at t-δ, t, t+δ → float ``(N, 3, H, W)``, normalised for the backbone.
 
-    Appearance leaks between clips of one camera, motion generalises: the network never sees a picture.
+    The channels are the changes from first to second, first to third, and second to third picture. The
+    network never sees a picture itself: appearance leaks between clips of one camera, but motion
+    generalises.
     """
 
     def forward(self, planes: Tensor) -> Tensor:
@@ -30,8 +33,11 @@ class Differences(nn.Module):
 
 
 class Embedder(nn.Module):
-    """uint8 ``(N, 3, size, size)`` → embedding float ``(N, EMBEDDING)``: mean activations of two blocks
-    and of the last layer of EfficientNet-Lite0 (Apache-2.0, ImageNet weights)."""
+    """uint8 ``(N, 3, size, size)`` → embedding, float ``(N, EMBEDDING)``.
+
+    The embedding is the mean activations of two blocks and of the last layer of EfficientNet-Lite0
+    (Apache-2.0, ImageNet weights).
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""fp32 ONNX → static int8 QDQ: per-channel int8 weights, uint8 activations."""
+"""Quantises fp32 ONNX to static int8 QDQ: per-channel int8 weights, uint8 activations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 QUANTISED = ["Conv", "Add", "Clip", "Relu"]
-"""Differencing and pooling stay in float: they cost little and lose much."""
+"""Quantised operators. Differencing and pooling stay in float: they cost little, and int8 would lose much."""
 PERCENTILE = 99.99
-"""Of activations that the uint8 range covers; the rest saturates."""
+"""Percentile of activations that the uint8 range covers. The rest saturates."""
 
 
 class _Reader(CalibrationDataReader):
@@ -35,9 +35,9 @@ class _Reader(CalibrationDataReader):
 
 
 def quantise(source: Path, target: Path, name: str, samples: Sequence[NDArray[np.uint8]]) -> None:
-    """Calibrates on uint8 ``(3, H, W)`` samples and writes the int8 graph.
+    """Calibrates on uint8 ``(3, H, W)`` samples, and writes the int8 graph.
 
-    Unsigned activations, because signed ones cost 1.6 times as much on x86.
+    Activations are unsigned, because signed ones cost 1.6 times as much on x86.
     """
     with tempfile.TemporaryDirectory() as scratch:
         prepared = Path(scratch) / "prepared.onnx"

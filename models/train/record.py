@@ -1,4 +1,4 @@
-"""``python -m models.train.record``: notes in the manifest what the shipped model says of drawn samples."""
+"""``python -m models.train.record``: records in the manifest the shipped model's logits on drawn samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_manifest_file(directory: Path, manifest: ModelManifest) -> None:
 
 
 def record(directory: Path) -> None:
-    """Replaces ``recorded`` in the manifest of a model. Raises ModelError where the model does not load."""
+    """Replaces ``recorded`` in the manifest of a model. Raises ModelError if the model does not load."""
     manifest, _, _ = read_manifest(directory)
     write_manifest_file(directory, manifest.model_copy(update={"recorded": {}}))
     detector = Detector.load(directory)

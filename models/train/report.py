@@ -1,7 +1,7 @@
 """``python -m models.train.report``: the shipped model's figures, from the scores of its training run.
 
-Every score was given to a clip by a head that had not seen it, so the tables need neither the footage nor
-the training packages. Intervals resample whole groups. The cost is measured here and now.
+The head that scored a clip had not seen it. So the tables need neither the footage nor the training
+packages. Intervals resample whole groups. The cost is measured on this machine at each run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def aucs(protocols: Protocols) -> dict[str, float]:
 
 
 def protocol_table(scores: list[ClipScore]) -> dict[str, dict[str, Interval]]:
-    """Source → measure → figure; ``all`` first."""
+    """Source → measure → figure, with ``all`` first."""
     table = {}
     for source, part in parts(scores):
         row = {title: bootstrap(measure, *columns(part), ROUNDS) for title, measure in COLUMNS.items()}
@@ -72,8 +72,10 @@ def protocol_table(scores: list[ClipScore]) -> dict[str, dict[str, Interval]]:
 
 
 def int8_table(protocols: Protocols) -> dict[str, dict[str, Interval]]:
-    """fp32 and int8 side by side, out of fold: ``measure, source`` → figures and what int8 adds. The
-    difference's interval resamples groups of the same clips."""
+    """Compares fp32 and int8, out of fold: ``measure, source`` → figures and the gain of int8.
+
+    The interval of the gain resamples groups of the same clips.
+    """
     table = {}
     floats = {score.path: score for score in protocols["oof_fp32"]}
     for source, part in parts(protocols["oof"]):
@@ -102,7 +104,8 @@ def int8_table(protocols: Protocols) -> dict[str, dict[str, Interval]]:
 
 
 def actions(thresholds: Thresholds, scores: list[ClipScore]) -> list[dict[str, Any]]:
-    """What the thresholds do: clips raised, flagged and cut, of either label, and of calm strong motion."""
+    """Counts what the thresholds do: clips raised, flagged and cut, by label, and calm clips with strong
+    motion."""
     found = []
     strong = strong_motion(scores)
     for what, kind, limit in (
@@ -129,7 +132,7 @@ def actions(thresholds: Thresholds, scores: list[ClipScore]) -> list[dict[str, A
 
 
 def print_report(thresholds: Thresholds, protocols: Protocols, cost_ms: float | None = None) -> None:
-    """Markdown: the goals, then a table a protocol with what the thresholds do, then int8 against fp32."""
+    """Prints Markdown: the goals, then for each protocol a table and its actions, then int8 against fp32."""
     _print_goals(goals(thresholds, protocols, cost_ms, ROUNDS))
     for name, scores in protocols.items():
         print(f"\n{PROTOCOLS[name]}\n")
@@ -166,7 +169,7 @@ def main(
     scores: Annotated[Path, typer.Option(help="Scores of a training run.")] = SCORES,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Goals, figures and thresholds of the shipped model, on clips that it had not seen."""
+    """Reports goals, figures and thresholds of the shipped model, on clips that it had not seen."""
     thresholds, protocols = read_scores(scores)
     cost_ms = check_model(default_model_directory(), COST_MS).sample_ms_p50
     if not as_json:

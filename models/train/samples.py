@@ -1,4 +1,4 @@
-"""What the graph sees of a clip's samples: steadied focus crops, from the cache."""
+"""The graph's input for a clip's samples: steadied focus crops, from the cache."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ SHAKE = 3
 
 
 def clip_samples(clip: Clip, shake: bool = False) -> NDArray[np.uint8]:
-    """Crops of every dense sample, uint8 ``(S, 3, SIZE, SIZE)``; ``shake``: as from an unsteady hand."""
+    """Crops of every dense sample, uint8 ``(S, 3, SIZE, SIZE)``. ``shake`` simulates an unsteady hand."""
     stored = cached_pictures(clip.key, DATA / clip.path)
     pictures = shaken(stored.pictures, clip.key) if shake else stored.pictures
     return np.stack([seen(pictures[triple]) for triple in triples(stored.pts_ms)])
 
 
 def shaken(pictures: NDArray[np.uint8], key: str) -> NDArray[np.uint8]:
-    """uint8 ``(N, h, w)`` → ``(N, h - 2 m, w - 2 m)``: each picture cut at a place of its own, as if the
-    camera had been held by hand. Between two pictures the shift is ``SHAKE`` pixels (σ) in each direction;
-    the same ``key`` shakes the same way."""
+    """Crops each picture at a random place, as if a hand held the camera.
+
+    uint8 ``(N, h, w)`` → ``(N, h - 2 m, w - 2 m)``. Between two pictures the shift is ``SHAKE`` pixels (σ)
+    in each direction. The same ``key`` gives the same shake.
+    """
     _, height, width = pictures.shape
     margin = 4 * SHAKE
     random = np.random.default_rng([SEED, *key.encode()])
@@ -43,20 +45,20 @@ def shaken(pictures: NDArray[np.uint8], key: str) -> NDArray[np.uint8]:
 
 
 def motion(crops: NDArray[np.uint8]) -> float:
-    """How much moves in crops ``(S, 3, h, w)``: mean change in grey levels from first to last picture."""
+    """Motion in crops ``(S, 3, h, w)``: mean change in grey levels from first to last picture."""
     first, last = crops[:, 0].astype(np.int16), crops[:, 2].astype(np.int16)
     return float(np.abs(last - first).mean())
 
 
 def seen(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What the detector shows its graph of three pictures ``(3, h, w)``."""
+    """The graph's input for three pictures ``(3, h, w)``, as the detector makes it."""
     return focus(steady(pictures), SIZE)
 
 
 def calibration_samples(clips: list[Clip], count: int = 48) -> list[NDArray[np.uint8]]:
     """One random sample from each of evenly spread clips, for the ranges of the int8 graph.
 
-    Few, as quantisation keeps every activation of all of them in memory: 48 take 3 GB.
+    There are few, because quantisation keeps all their activations in memory: 48 take 3 GB.
     """
     random = np.random.default_rng(SEED)
     samples = []

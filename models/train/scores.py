@@ -1,4 +1,4 @@
-"""Scores that clips got from heads that had not seen them: what every figure of the model is made of."""
+"""Scores of clips by heads that had not seen them: the basis of every figure of the model."""
 
 from __future__ import annotations
 
@@ -28,29 +28,30 @@ PROTOCOLS = {
 
 @dataclass(frozen=True, slots=True)
 class ClipScore:
-    """Calibrated scores of one clip that the judging head had not seen."""
+    """Calibrated scores of one clip by a head that had not seen it."""
 
     path: str
     source: str
     group: str
     violent: bool
     motion: float
-    """How much moves in the crops, in grey levels: tells what is hard among the calm clips."""
+    """Motion in the crops, in grey levels. It shows which calm clips are hard."""
     mean: float
-    """Over the clip's live windows: what ranking and calibration are measured on."""
+    """Mean over the clip's live windows. Ranking and calibration are measured on it."""
     peak: float
     calm_tier: float
     """Best of the samples that the calm tier takes."""
     flaggable: float
     cuttable: float
-    """What the clip holds for as many samples as the policy wants before it flags, or cuts."""
+    """Score that the clip holds for as many samples as the policy wants before it cuts; ``flaggable``
+    likewise."""
 
 
 Protocols = dict[str, list[ClipScore]]
 
 
 def write_scores(path: Path, thresholds: Thresholds, protocols: Protocols) -> None:
-    """Keeps the scores beside the model, one clip a line."""
+    """Writes the scores beside the model, one clip per line."""
     lines = [f'{{"thresholds": {thresholds.model_dump_json()}, "protocols": {{']
     for index, (name, scores) in enumerate(protocols.items()):
         rows = ",\n".join(json.dumps(asdict(score)) for score in scores)
@@ -59,7 +60,7 @@ def write_scores(path: Path, thresholds: Thresholds, protocols: Protocols) -> No
 
 
 def read_scores(path: Path = SCORES) -> tuple[Thresholds, Protocols]:
-    """What :func:`write_scores` kept."""
+    """Reads what :func:`write_scores` wrote."""
     content = json.loads(path.read_text())
     protocols = {name: [ClipScore(**row) for row in scores] for name, scores in content["protocols"].items()}
     return Thresholds(**content["thresholds"]), protocols
@@ -86,6 +87,6 @@ def columns(scores: Iterable[ClipScore], kind: str = "mean") -> tuple[Labels, Va
 
 
 def strong_motion(scores: list[ClipScore]) -> list[ClipScore]:
-    """The calm clips in which as much moves as in the middle one of the violent clips, or more."""
+    """The calm clips with at least the median motion of the violent clips."""
     middle = float(np.median([score.motion for score in scores if score.violent]))
     return [score for score in scores if not score.violent and score.motion >= middle]
