@@ -1,4 +1,4 @@
-"""A double of the model: real planes, and scores that a test writes down by media time."""
+"""A double of the model: it makes real planes, and a test sets the scores by media time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _Luma = npt.NDArray[np.uint8]
 
 @dataclass
 class ScriptedDetector:
-    """In place of a Detector. ``score_at``: score in [0, 1] of a sample, by its pts in milliseconds."""
+    """Stands in for a Detector. ``score_at`` returns the score in [0, 1] of the sample at a pts in ms."""
 
     score_at: Callable[[int], float] = lambda pts_ms: 0.0
     delta_ms: int = 100
     digest: str = "0" * 64
     input_size: tuple[int, int] = (64, 64)
     planes: list[_Luma] = field(default_factory=list)
-    """What was to be judged: of each sample its planes, uint8 ``(3, H, W)``."""
+    """Planes of each sample that was scored, uint8 ``(3, H, W)``."""
 
     def __post_init__(self) -> None:
         self._scaler = PlaneScaler(*self.input_size)
@@ -48,7 +48,7 @@ class ScriptedDetector:
 
 @dataclass
 class ScriptedWindow:
-    """In place of a DetectWindow: one signal of ``fight`` a sample."""
+    """Stands in for a DetectWindow. Each sample gives one signal of the category ``fight``."""
 
     score_at: Callable[[int], float]
 

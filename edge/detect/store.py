@@ -47,7 +47,7 @@ class ModelStore:
         try:
             content = (directory / MANIFEST_NAME).read_bytes()
             if hashlib.sha256(content).hexdigest() != digest:
-                raise ModelError(f"{directory}: it is being written to")
+                raise ModelError(f"{directory}: the manifest changed while it was read; try again")
             self._folder.mkdir(parents=True, exist_ok=True)
             place = self._folder / digest
             with suppress(ModelError):

@@ -175,7 +175,7 @@ def _open(codec: AnyCodec, extradata: bytes) -> VideoCodecContext:
     context.options = {"max_pixels": str(MAX_SIDE * MAX_SIDE)}
     if extradata:
         if codec in (Codec.H264, Codec.HEVC):
-            framing_of(Codec(codec), extradata)  # refuses what FFmpeg would open and then not decode
+            framing_of(Codec(codec), extradata)  # FFmpeg would open broken extradata and decode nothing
         context.extradata = extradata
     try:
         context.open()

@@ -29,7 +29,7 @@ ITEM_MS = 1000 * HOP / RATE
 LIBRARY = "libchromaprint.so.1"
 MISSING = (
     "libchromaprint is not installed (Debian: apt-get install libchromaprint1): "
-    "known sound is neither banked nor looked for"
+    "the gate neither banks nor finds known sound"
 )
 _ALGORITHM = 1
 """CHROMAPRINT_ALGORITHM_TEST2, which the library and fpcalc use by default."""

@@ -1,4 +1,4 @@
-"""A double of the matcher for audio: keeps what is looked up, and knows nothing."""
+"""A double of the matcher for audio: it records the lookups and finds nothing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from edge.match.entry import AudioCandidate
 
 
 class RecordingLookup:
-    """In place of a Matcher."""
+    """Stands in for a Matcher."""
 
     def __init__(self) -> None:
         self.items: Items = np.empty(0, np.uint32)
-        """Everything that was new at a lookup, in order."""
+        """All new items of the lookups, in order, uint32 ``(n,)``."""
         self.longest = 0
-        """Items of the longest lookup."""
+        """Length of the longest lookup in items."""
 
     def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
         self.items = np.concatenate((self.items, live[len(live) - new :]))

@@ -40,20 +40,24 @@ class BankInfo(_Model):
 
     opinion: BankPurpose = BankPurpose.VIOLATING
     severity: BankSeverity = BankSeverity.HIGH
-    label: str = Field("known_footage", min_length=1, max_length=64, description="Category of its entries.")
+    label: str = Field(
+        "known_footage", min_length=1, max_length=64, description="Category of the bank's entries."
+    )
     source: Text = ""
     note: Text = ""
     enabled: bool = True
     enabled_ratio: float = Field(
-        1.0, ge=0.0, le=1.0, description="Share of its entries in use, for a careful start; by entry id."
+        1.0, ge=0.0, le=1.0, description="Share of entries in use, chosen by entry id, for a gradual start."
     )
     runaway_streams: int = Field(
         100,
         ge=0,
         description="An entry that matches more streams than this within ten minutes is quarantined; "
-        "0: never, for footage that comes in waves.",
+        "0 means never, for footage that spreads in waves.",
     )
-    expires_ms: int | None = Field(None, ge=0, description="Wall time after which it no longer matches.")
+    expires_ms: int | None = Field(
+        None, ge=0, description="Wall time after which the bank no longer matches."
+    )
 
 
 class SegmentName(_Model):

@@ -97,11 +97,11 @@ def variant_of(word: str) -> Variant:
     try:
         return Variant[word.upper()]
     except KeyError:
-        raise InvalidInput("variant", f"{word[:80]!r} is none") from None
+        raise InvalidInput("variant", f"{word[:80]!r} is no known variant") from None
 
 
 def kind_of(word: str) -> EntryKind:
     try:
         return EntryKind(word)
     except ValueError:
-        raise InvalidInput("kind", f"{word[:80]!r} is none of video, image, sound") from None
+        raise InvalidInput("kind", f"{word[:80]!r} is not video, image or sound") from None

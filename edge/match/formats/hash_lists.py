@@ -337,7 +337,7 @@ def sniff(path: Path) -> HashListFormat:
         return HashListFormat.VPDQ
     if len(head) == 64:
         return HashListFormat.PDQ
-    raise InvalidInput(f"{path}:1", "looks like no format that is known; say which with --format")
+    raise InvalidInput(f"{path}:1", "has no known format; name the format with --format")
 
 
 def _some_lines(file: TextIO) -> Iterator[str]:
