@@ -114,7 +114,7 @@ class AccessUnit:
     data: bytes
     arrival_ms: float
     """Monotonic time at which its last byte arrived."""
-    held: bool = False
+    deferred: bool = False
     """Whether the unit was not needed at its arrival, and waited until now."""
 
 

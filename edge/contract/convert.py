@@ -108,10 +108,8 @@ def access_unit_to_proto(unit: AccessUnit) -> gate_pb2.AccessUnit:
     return gate_pb2.AccessUnit(pts_ms=unit.pts_ms, dts_ms=unit.dts_ms, keyframe=unit.keyframe, data=unit.data)
 
 
-def access_unit_from_proto(
-    message: gate_pb2.AccessUnit, arrival_ms: float, *, held: bool = False
-) -> AccessUnit:
-    return AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, message.data, arrival_ms, held)
+def access_unit_from_proto(message: gate_pb2.AccessUnit, arrival_ms: float) -> AccessUnit:
+    return AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, message.data, arrival_ms)
 
 
 def audio_from_proto(message: gate_pb2.AudioUnits) -> Audio:

@@ -6,8 +6,8 @@ it. A raised category, or a near match that could cut, freezes it at the last cl
 again when the suspicion is resolved, and never after a CUT. It never goes back. So an ingest server that
 only releases media behind the watermark shows nothing that is cut later.
 
-Shadow mode makes the same decisions and acts on none. It never holds the watermark either, because holding
-media back is an act.
+Shadow mode makes the same decisions and acts on none. It never freezes the watermark either, because
+holding media back is an act.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Decision:
     cleared_pts_ms: int
     """-1 before the first cleared sample."""
     suspicious: bool
-    """Whether a category is raised and not yet released, or a match is near. The watermark is then held."""
+    """Whether a category is raised and not yet released, or a match is near. The watermark is then frozen."""
     score: float
     """Score of the deciding signal (FLAG, CUT), or the highest detect score (PASS)."""
     category: str = ""
@@ -162,12 +162,12 @@ class Decider:
         return action
 
     def _advance(self, pts_ms: int, near_match: bool, shadow: bool) -> None:
-        held = (
+        frozen = (
             any(state.raised for state in self._categories.values())
             or (near_match and self._policy.match.action is Action.CUT)
             or self._cut
         )
-        if self._cut_acted or (held and not shadow):
+        if self._cut_acted or (frozen and not shadow):
             return
         self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
 

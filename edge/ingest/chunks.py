@@ -76,13 +76,13 @@ class ChunkReader:
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
-        self._max_held = 2 * max_message_bytes
+        self._max_unfinished_bytes = 2 * max_message_bytes
         self._chunk_size = MIN_CHUNK_BYTES
         self._buffer = bytearray()
         self._streams: dict[int, _ChunkStream] = {}
         self._filling: _ChunkStream | None = None
         self._chunk_left = 0
-        self._held = 0
+        self._unfinished_bytes = 0
         self._empty = 0
         """Count of empty messages less the others, at least 0."""
 
@@ -105,9 +105,11 @@ class ChunkReader:
             at += len(part)
             stream.parts += part
             self._chunk_left -= len(part)
-            self._held += len(part)
-            if self._held > self._max_held:
-                raise LimitExceeded("rtmp.unfinished_messages", self._max_held, self._held, "bytes")
+            self._unfinished_bytes += len(part)
+            if self._unfinished_bytes > self._max_unfinished_bytes:
+                raise LimitExceeded(
+                    "rtmp.unfinished_messages", self._max_unfinished_bytes, self._unfinished_bytes, "bytes"
+                )
             if self._chunk_left:
                 break
             self._filling = None
@@ -137,7 +139,7 @@ class ChunkReader:
         return message
 
     def _discard(self, stream: _ChunkStream) -> None:
-        self._held -= len(stream.parts)
+        self._unfinished_bytes -= len(stream.parts)
         stream.parts = bytearray()
         stream.open = False
 

@@ -71,7 +71,7 @@ class SampleAssembly:
         return tuple(samples)
 
     def end_burst(self, unit: AccessUnit, tier: Tier) -> tuple[tuple[Sample, ...], list[AccessUnit]]:
-        """Ends a fully fed calm burst by draining the decoder, where the decoder holds frames back.
+        """Ends a fully fed calm burst by draining the decoder, where the decoder delays frames.
 
         That is cheaper than feeding more units, and the sample comes a few frames sooner. ``unit`` was fed
         last. Returns the samples, and the units of a burst that was ended this way: the decoder has lost
@@ -80,7 +80,7 @@ class SampleAssembly:
         count = self._sampler.burst_units
         if count <= 1:
             self._burst.clear()
-        if not count or not self._decoder.holds_back:
+        if not count or not self._decoder.delays_frames:
             return (), []
         self._burst.append(unit)
         if len(self._burst) != count or not self._sampler.burst_is_fed:

@@ -24,7 +24,7 @@ UNDECODABLE_UNITS = 60
 UNDECODABLE_MS = 5_000
 """The same limit in media time, for low frame rates."""
 _UNDECODABLE_MIN_UNITS = 8
-"""Least units before the limit in media time applies. A decoder may hold frames back."""
+"""Least units before the limit in media time applies. A decoder may delay frames."""
 
 # Plane 0 is 8-bit luma, one byte a pixel.
 _LUMA_FIRST: Final = frozenset(
@@ -61,7 +61,7 @@ class Decoder:
         """``(height, width)`` of the last frame."""
 
     @property
-    def holds_back(self) -> bool:
+    def delays_frames(self) -> bool:
         """Whether the decoder returns frames later than their units go in."""
         return self._context.has_b_frames
 
@@ -84,14 +84,14 @@ class Decoder:
         return frames
 
     def drain(self) -> list[VideoFrame]:
-        """Returns the frames that the decoder still holds. It then expects a keyframe."""
+        """Returns the frames that are still in the decoder. It then expects a keyframe."""
         frames = self._send(None)
         self._context.flush_buffers()
         self._is_fruit(frames)
         return frames
 
     def restart(self) -> None:
-        """Drops all references and held frames. The next unit does not follow the last one."""
+        """Drops all references and delayed frames. The next unit does not follow the last one."""
         self._context.flush_buffers()
 
     def luma(self, frame: VideoFrame) -> Luma:
@@ -169,7 +169,7 @@ def _open(codec: AnyCodec, extradata: bytes) -> VideoCodecContext:
         raise UnsupportedCodec("codec", f"the linked FFmpeg has no decoder for {codec.value!r}") from error
     if not isinstance(context, VideoCodecContext):
         raise UnsupportedCodec("codec", f"{codec.value!r} is not a video codec")
-    # Frame threads hold frames back. Slice threads take cores from other streams.
+    # Frame threads delay frames. Slice threads take cores from other streams.
     context.thread_type = "NONE"
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_SIDE * MAX_SIDE)}

@@ -227,7 +227,7 @@ class StreamPipeline:
         It needs the frame nearest to its end. Where frames are reordered, up to four come out late, and the
         decoder needs their units.
         """
-        return SLACK_MS + (4 * self._interval_ms if self._decoder.holds_back else self._interval_ms // 2)
+        return SLACK_MS + (4 * self._interval_ms if self._decoder.delays_frames else self._interval_ms // 2)
 
     @property
     def counters(self) -> PipelineCounters:
@@ -255,10 +255,10 @@ class StreamPipeline:
             self._errors["after_gap"] += 1
             self._backlog.skipped += 1
             return ()
-        if unit.held:
+        if unit.deferred:
             self._sampler.lacked(unit.pts_ms)
             self._assembly.release()
-            self._hold(unit)
+            self._put_in_backlog(unit)
             return ()
         if not unit.keyframe:
             self._note_bitrate(unit)
@@ -270,10 +270,10 @@ class StreamPipeline:
                 return ()
             case Disposition.SKIP:
                 self._assembly.release()
-                self._hold(unit)
+                self._put_in_backlog(unit)
                 return ()
             case Disposition.CATCH_UP:
-                self._hold(unit)
+                self._put_in_backlog(unit)
                 return () if self._gap else self._assembly.feed(self._backlog.take(plan.backlog), tier)
             case _:
                 return self._decode(unit, tier, restart=plan.feed is Disposition.RESTART)
@@ -484,7 +484,7 @@ class StreamPipeline:
                 self._backlog.put_back(lost)
         return samples
 
-    def _hold(self, unit: AccessUnit) -> None:
+    def _put_in_backlog(self, unit: AccessUnit) -> None:
         """Puts a unit into the backlog. It takes no more memory than the ring: the rest of a larger GOP is
         skipped."""
         if unit.keyframe:

@@ -170,7 +170,7 @@ class Sampler:
 
     @property
     def burst_is_fed(self) -> bool:
-        """Whether the decoder has all frames of the burst's sample, held back or not.
+        """Whether the decoder has all frames of the burst's sample, whether they have come out or not.
 
         Where the stamps leave no gap, this is known before the frames come out.
         """

@@ -1,9 +1,9 @@
 """The media of a push stream outside the worker that may die with it, and what of it the worker gets. Pure.
 
-Most of a calm stream is not needed: a keyframe and the few units after it are looked at, the rest of the
-GOP only where the stream turns alert, where something is found in it, or where the GOP goes on for so long
-that the gate would be blind. So the rest is held here and never crosses to the worker, unless one of these
-happens; then the worker gets what it lacks, and the decoder goes on where it stopped.
+Most of a calm stream is not needed: the worker looks at a keyframe and the few units after it. It needs the
+rest of the GOP only where the stream turns alert, where something is found in it, or where the GOP lasts so
+long that the gate would be blind. So the rest is deferred: it stays here. When one of these happens, the
+worker gets what it lacks, and the decoder goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from edge.stream.bitrate import BitrateJump
 from edge.stream.ring import Ring
 from edge.stream.timestamps import Timestamps
 
-MAX_HELD_UNITS: Final = 160
-"""Units of one GOP that are held before the worker gets the GOP after all."""
-MAX_HELD_BYTES: Final = 8 * 1024 * 1024
+MAX_DEFERRED_UNITS: Final = 160
+"""Units of one GOP that are deferred before the worker gets the GOP after all."""
+MAX_DEFERRED_BYTES: Final = 8 * 1024 * 1024
 BLIND_SHARE: Final = 0.85
 """Share of the blind limit after which a GOP without an end goes to the worker, which then has the time to
 decode what it lacks within the limit."""
@@ -27,9 +27,9 @@ decode what it lacks within the limit."""
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What the worker gets now: first ``held``, which it lacks, then ``unit``."""
+    """What the worker gets now: first ``deferred``, which it lacks, then ``unit``."""
 
-    held: tuple[AccessUnit, ...] = ()
+    deferred: tuple[AccessUnit, ...] = ()
     unit: AccessUnit | None = None
     jump: bool = False
     """The units have become much larger: the stream is worth a denser look."""
@@ -49,8 +49,8 @@ class PushBuffer:
         self._bitrate = BitrateJump()
         self._needed_ms: int | None = None
         self._start_dts_ms: int | None = None
-        self._held: list[AccessUnit] = []
-        self._held_bytes = 0
+        self._deferred: list[AccessUnit] = []
+        self._deferred_bytes = 0
         self._follows = True
         """The worker gets the rest of this GOP as it comes."""
 
@@ -66,7 +66,7 @@ class PushBuffer:
         self._ring.append(unit)
         calm = self._needed_ms is not None
         if unit.keyframe:
-            self._held, self._held_bytes = [], 0
+            self._deferred, self._deferred_bytes = [], 0
             self._start_dts_ms, self._follows = dts_ms, False
             return Release(unit=unit)
         ratio = self._tiers.bitrate_jump
@@ -74,24 +74,24 @@ class PushBuffer:
         if jump:
             self._follows = True
         if not calm or self._follows or self._is_needed(dts_ms):
-            return Release(self._take_held(), unit, jump)
-        self._held.append(replace(unit, held=True))
-        self._held_bytes += len(unit.data)
+            return Release(self._take_deferred(), unit, jump)
+        self._deferred.append(replace(unit, deferred=True))
+        self._deferred_bytes += len(unit.data)
         if self._is_too_much(dts_ms):
             self._follows = True
-            return Release(self._take_held())
+            return Release(self._take_deferred())
         return _NOTHING
 
     def change(self, needed_after_keyframe_ms: int | None) -> tuple[AccessUnit, ...]:
         """The worker needs so much of each GOP from now on, None for all; what it lacks of this one."""
         self._needed_ms = needed_after_keyframe_ms
-        return self._take_held() if self._held and self._is_needed(self._held[0].dts_ms) else ()
+        return self._take_deferred() if self._deferred and self._is_needed(self._deferred[0].dts_ms) else ()
 
     def begin_again(self, max_units: int, max_bytes: int) -> tuple[AccessUnit, ...]:
         """For a worker that knows nothing of the stream: the running GOP, or nothing where it passes the
         bounds and the next keyframe must be waited for. All is needed until the worker says else."""
         self._needed_ms = None
-        self._take_held()
+        self._take_deferred()
         gop = self._ring.newest_gop()
         return gop if len(gop) <= max_units and sum(len(unit.data) for unit in gop) <= max_bytes else ()
 
@@ -107,10 +107,10 @@ class PushBuffer:
         gop_ms = dts_ms - (self._start_dts_ms or 0)
         return (
             gop_ms > BLIND_SHARE * self._tiers.blind_limit_ms
-            or len(self._held) >= MAX_HELD_UNITS
-            or self._held_bytes >= MAX_HELD_BYTES
+            or len(self._deferred) >= MAX_DEFERRED_UNITS
+            or self._deferred_bytes >= MAX_DEFERRED_BYTES
         )
 
-    def _take_held(self) -> tuple[AccessUnit, ...]:
-        held, self._held, self._held_bytes = tuple(self._held), [], 0
-        return held
+    def _take_deferred(self) -> tuple[AccessUnit, ...]:
+        deferred, self._deferred, self._deferred_bytes = tuple(self._deferred), [], 0
+        return deferred

@@ -89,12 +89,12 @@ class StreamRouter:
             return False
         now = self._context.clock.monotonic_ms()
         due = media.add_unit(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
-        if due.unit is None and not due.held:
+        if due.unit is None and not due.deferred:
             return False
         with contextlib.suppress(WorkerLost):  # streams_lost opens it again
             if due.jump:
                 self._ask_alert(stream, JUMP_HOLD_MS)
-            self._send_units(stream.id, due.held)
+            self._send_units(stream.id, due.deferred)
             if due.unit is not None:
                 self._send_units(stream.id, (due.unit,))
         return self._pool.is_slow(stream.id)

@@ -1,8 +1,8 @@
 """Framing between supervisor and worker: a 4-byte little-endian length, then one protobuf message.
 
 Where the highest bit of the length is set, one access unit follows instead: arrival in monotonic
-milliseconds (f64), pts, dts (i64), flags (u8: 1 keyframe, 2 held), length of the stream's id (u8), the id,
-the data.
+milliseconds (f64), pts, dts (i64), flags (u8: 1 keyframe, 2 deferred), length of the stream's id (u8), the
+id, the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BUFFER_BYTES = 256 * 1024
 _LENGTH = struct.Struct("<I")
 _MEDIA = 0x8000_0000
 _MEDIA_HEAD = struct.Struct("<dqqBB")
-_KEYFRAME, _HELD = 1, 2
+_KEYFRAME, _DEFERRED = 1, 2
 
 
 def frame(message: worker_pb2.ToWorker | worker_pb2.FromWorker) -> bytes:
@@ -42,7 +42,7 @@ class PushedUnit(NamedTuple):
 def media_frame(stream_id: str, unit: AccessUnit) -> bytes:
     """One access unit as bytes on the wire: media is nearly all that passes, and takes no protobuf."""
     ident = stream_id.encode()
-    flags = _KEYFRAME * unit.keyframe | _HELD * unit.held
+    flags = _KEYFRAME * unit.keyframe | _DEFERRED * unit.deferred
     head = _MEDIA_HEAD.pack(unit.arrival_ms, unit.pts_ms, unit.dts_ms, flags, len(ident))
     length = len(head) + len(ident) + len(unit.data)
     return b"".join((_LENGTH.pack(_MEDIA | length), head, ident, unit.data))
@@ -93,7 +93,7 @@ class FrameReader:
             bool(flags & _KEYFRAME),
             bytes(self._view[data:end]),
             arrival_ms,
-            bool(flags & _HELD),
+            bool(flags & _DEFERRED),
         )
         return PushedUnit(ident, unit)
 

@@ -83,7 +83,7 @@ class VideoJobs:
         self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency, begun=begun), decode)
 
     def finish(self, stream: WorkerStream) -> None:
-        """Judges what is left, as far as that is in time: the stream is over. What the decoder has held back
+        """Judges what is left, as far as that is in time: the stream is over. What is still in the decoder
         has its budget from the end on, as nothing could be made of it before."""
         assert stream.pipeline is not None
         for sample in stream.pipeline.drain():
@@ -147,7 +147,7 @@ class VideoJobs:
         wanted = in_burst or pipeline.wants_all
         if wanted:
             self._times.queue.observe(late_ms + stream.policy.budget_ms)
-        if late_ms > 0 and wanted and not stream.skipping and not unit.held:
+        if late_ms > 0 and wanted and not stream.skipping and not unit.deferred:
             # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
             # makes everything before it worthless.
             calm_burst = pipeline.opportunistic or pipeline.needed_after_keyframe_ms is not None

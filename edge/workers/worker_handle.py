@@ -158,8 +158,8 @@ class WorkerHandle:
             return f"worker hangs: no answer for {section.hang_ms} ms"
         if self.watchdog.job_ms > section.job_ms:
             return f"worker hangs in one job for more than {section.job_ms} ms"
-        if (held := resident_bytes(self.process.pid)) > section.max_resident_mb * 2**20:
-            return f"worker holds {held // 2**20} MB, the limit is {section.max_resident_mb} MB"
+        if (resident := resident_bytes(self.process.pid)) > section.max_resident_mb * 2**20:
+            return f"worker holds {resident // 2**20} MB, the limit is {section.max_resident_mb} MB"
         return None
 
 

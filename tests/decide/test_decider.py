@@ -238,7 +238,7 @@ def test_known_sound_asks_for_a_person_once_an_entry() -> None:
     assert actions(decisions) == "fpfp"
     assert [d.reason for d in decisions] == ["sound", "", "sound", ""]
     assert decisions[0].signals[0].entry == "a"
-    assert [d.cleared_pts_ms for d in decisions] == [0, 1, 2, 3], "a person is asked, nothing is held"
+    assert [d.cleared_pts_ms for d in decisions] == [0, 1, 2, 3], "a person is asked, nothing is frozen"
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_every_codec_gives_every_frame_in_order(codec: Codec, in_band: bool, b_f
     assert decode_all(decoder, media) == sorted(u.pts_ms for u in media.units)
     assert decoder.decoded == 24
     assert not decoder.errors
-    assert decoder.holds_back is (b_frames > 0 and codec in (Codec.H264, Codec.HEVC))
+    assert decoder.delays_frames is (b_frames > 0 and codec in (Codec.H264, Codec.HEVC))
 
 
 def test_frames_come_at_once_without_reordering() -> None:

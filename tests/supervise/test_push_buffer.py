@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge.domain import AccessUnit
 from edge.policy import EvidencePolicy, TierPolicy
-from edge.supervise.push_buffer import BLIND_SHARE, MAX_HELD_UNITS, PushBuffer
+from edge.supervise.push_buffer import BLIND_SHARE, MAX_DEFERRED_UNITS, PushBuffer
 
 STEP_MS = 40
 NEEDED_MS = 220
@@ -40,11 +40,11 @@ def test_each_gop_reaches_the_worker_as_a_prefix_in_order(
         if keyframe:
             gop = []
         gop.append(number)
-        sent.extend(due.held)
+        sent.extend(due.deferred)
         sent.extend(() if due.unit is None else (due.unit,))
         of_this_gop = [u.pts_ms // STEP_MS for u in sent if u.pts_ms // STEP_MS in gop]
         assert of_this_gop == gop[: len(of_this_gop)]
-        assert all(u.held for u in due.held)
+        assert all(u.deferred for u in due.deferred)
     stamps = [u.pts_ms for u in sent]
     assert stamps == sorted(set(stamps))
     assert sum(1 for u in sent if u.keyframe) == sum(1 for keyframe, *_ in steps if keyframe)
@@ -60,14 +60,14 @@ def test_calm_only_the_beginning_of_each_gop_goes_out() -> None:
     assert len(pushed.units()) == 150
 
 
-def test_alert_brings_what_was_held_first() -> None:
+def test_alert_brings_what_was_deferred_first() -> None:
     pushed = media(bitrate_jump=0)
     pushed.change(NEEDED_MS)
     for number in range(20):
         pushed.add_unit(unit(number, number == 0))
     assert [u.pts_ms // STEP_MS for u in pushed.change(None)] == list(range(6, 20))
     due = pushed.add_unit(unit(20, False))
-    assert (due.held, due.unit) == ((), unit(20, False))
+    assert (due.deferred, due.unit) == ((), unit(20, False))
 
 
 def test_larger_units_go_out_at_once_and_say_why() -> None:
@@ -78,7 +78,7 @@ def test_larger_units_go_out_at_once_and_say_why() -> None:
     dues = [pushed.add_unit(unit(number, False, 5000)) for number in range(80, 99)]
     jumps = [index for index, due in enumerate(dues) if due.jump]
     assert len(jumps) == 1
-    assert dues[jumps[0]].held
+    assert dues[jumps[0]].deferred
     assert all(due.unit is not None for due in dues[jumps[0] :])
 
 
@@ -86,17 +86,17 @@ def test_a_gop_without_end_goes_out_before_the_gate_is_blind() -> None:
     pushed = media(bitrate_jump=0)
     pushed.change(NEEDED_MS)
     dues = [pushed.add_unit(unit(number, number == 0)) for number in range(200)]
-    first = next(number for number, due in enumerate(dues) if due.held)
+    first = next(number for number, due in enumerate(dues) if due.deferred)
     assert first * STEP_MS < TierPolicy().blind_limit_ms
     assert first * STEP_MS > BLIND_SHARE * TierPolicy().blind_limit_ms
     assert all(due.unit is not None for due in dues[first + 1 :])
 
 
-def test_held_units_are_bounded_however_long_blind_is_allowed() -> None:
+def test_deferred_units_are_bounded_however_long_blind_is_allowed() -> None:
     pushed = media(bitrate_jump=0, blind_limit_ms=60_000)
     pushed.change(NEEDED_MS)
     dues = [pushed.add_unit(unit(number, number == 0)) for number in range(400)]
-    assert max(len(due.held) for due in dues) == MAX_HELD_UNITS
+    assert max(len(due.deferred) for due in dues) == MAX_DEFERRED_UNITS
 
 
 def test_a_new_worker_gets_the_running_gop_or_waits() -> None:
@@ -106,8 +106,8 @@ def test_a_new_worker_gets_the_running_gop_or_waits() -> None:
         pushed.add_unit(unit(number, number % 50 == 0))
     again = pushed.begin_again(max_units=100, max_bytes=10**6)
     assert [u.pts_ms // STEP_MS for u in again] == list(range(50, 70))
-    assert not any(u.held for u in again)
+    assert not any(u.deferred for u in again)
     due = pushed.add_unit(unit(70, False))
     assert due.unit is not None
-    assert due.held == ()
+    assert due.deferred == ()
     assert pushed.begin_again(max_units=5, max_bytes=10**6) == ()

@@ -19,9 +19,9 @@ from edge.errors import WorkerLost
 from edge.workers import ipc_framing
 
 
-def media(size: int, pts_ms: int = 5, *, held: bool = False) -> ipc_framing.PushedUnit:
+def media(size: int, pts_ms: int = 5, *, deferred: bool = False) -> ipc_framing.PushedUnit:
     data = bytes(number % 251 for number in range(min(size, 1000))).ljust(size, b"x")
-    return ipc_framing.PushedUnit("st-é", AccessUnit(pts_ms, -4, not held, data, 1.5, held))
+    return ipc_framing.PushedUnit("st-é", AccessUnit(pts_ms, -4, not deferred, data, 1.5, deferred))
 
 
 def raw_of(command: worker_pb2.ToWorker | ipc_framing.PushedUnit) -> bytes:
@@ -48,7 +48,7 @@ def test_worker_receives_what_the_supervisor_sends_however_it_is_cut(sizes: list
     commands = [
         worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=number))
         if size < 0
-        else media(size, number - 2, held=bool(number % 2))
+        else media(size, number - 2, deferred=bool(number % 2))
         for number, size in enumerate(sizes)
     ]
     raw = b"".join(map(raw_of, commands))
