@@ -72,13 +72,15 @@ class CategoryPolicy(_PolicyPart):
     release_at: Probability = Field(
         0.15, description="Score below which a raised or flagged stream is calm again (hysteresis)."
     )
-    flag_samples: int = Field(2, ge=1, le=100, description="Samples in a row at or over flag_at before FLAG.")
-    cut_samples: int = Field(3, ge=1, le=100, description="Samples in a row at or over cut_at before CUT.")
+    flag_samples: int = Field(
+        2, ge=1, le=100, description="Consecutive samples at or over flag_at before FLAG."
+    )
+    cut_samples: int = Field(3, ge=1, le=100, description="Consecutive samples at or over cut_at before CUT.")
     cut_span_ms: int = Field(
         400, ge=0, le=60_000, description="Media time those samples must span before CUT, milliseconds."
     )
     severity: Severity = Field(
-        Severity.NORMAL, description="severe: a violation is blocked permanently, whatever came before."
+        Severity.NORMAL, description="severe: a violation is blocked permanently, even the first."
     )
 
     @model_validator(mode="after")
@@ -91,16 +93,16 @@ class CategoryPolicy(_PolicyPart):
 class MatchPolicy(_PolicyPart):
     """When a perceptual-hash match counts, and which action it asks for."""
 
-    enabled: bool = Field(True, description="Whether streams are looked up in the banks.")
-    radius: int = Field(31, ge=0, le=31, description="Hamming distance in bits, of 256.")
+    enabled: bool = Field(True, description="Whether streams are matched against the banks.")
+    radius: int = Field(31, ge=0, le=31, description="Largest Hamming distance of a match, bits of 256.")
     min_quality: int = Field(50, ge=0, le=100, description="PDQ quality below which a frame is not matched.")
-    k: int = Field(3, ge=1, le=64, description="Samples on the same entry …")
-    n: int = Field(5, ge=1, le=64, description="… of the last n before the match counts.")
-    action: Action = Field(Action.CUT, description="What a counted match asks for.")
+    k: int = Field(3, ge=1, le=64, description="Samples that must hit the same entry …")
+    n: int = Field(5, ge=1, le=64, description="… among the last n, before the match counts.")
+    action: Action = Field(Action.CUT, description="Action for a counted match.")
     sound_action: Action = Field(
         Action.FLAG,
-        description="What a match by sound alone asks for: the same music is played by many. pass: sound is "
-        "not looked at.",
+        description="Action for a match by sound alone, because many streams play the same music. pass: "
+        "sound is not matched.",
     )
 
     @model_validator(mode="after")
@@ -114,45 +116,46 @@ class TierPolicy(_PolicyPart):
     """How densely a stream is sampled in the calm and the alert tier."""
 
     burst_ms: int = Field(
-        200, ge=50, le=2000, description="Calm: media decoded from each keyframe on, milliseconds."
+        200, ge=50, le=2000, description="Calm tier: media decoded after each keyframe, milliseconds."
     )
-    alert_interval_ms: int = Field(200, ge=20, le=2000, description="Alert: media time between samples.")
+    alert_interval_ms: int = Field(200, ge=20, le=2000, description="Alert tier: media time between samples.")
     alert_hold_ms: int = Field(
         6000,
         ge=0,
         le=600_000,
-        description="After scores that call for a FLAG, or near known footage, alert is held for this much "
+        description="How long the alert tier lasts after scores at FLAG level or near known footage, in "
         "media time.",
     )
     blind_limit_ms: int = Field(
-        2500, ge=100, le=60_000, description="A GOP longer than this is sampled inside, too."
+        2500, ge=100, le=60_000, description="A GOP longer than this is also sampled inside."
     )
     probe_ms: int = Field(
         350,
         ge=50,
         le=60_000,
-        description="A raised sample is followed by alert for this much media time: a closer look, "
-        "that goes on while its samples are raised, too.",
+        description="How long the alert tier lasts after a raised sample, in media time. Further raised "
+        "samples extend it.",
     )
     start_alert_ms: int = Field(
         3000,
         ge=0,
         le=600_000,
-        description="A new stream starts in alert for this much media time, if the worker has the time.",
+        description="How long a new stream starts in the alert tier, in media time, if the worker has "
+        "capacity.",
     )
     struck_alert_ms: int = Field(
         60_000,
         ge=0,
         le=3_600_000,
-        description="A stream of a broadcaster whose strikes count starts in alert for this much media time, "
-        "whatever the worker has to do; 0: like any other.",
+        description="How long a stream of a broadcaster with counting strikes starts in the alert tier, in "
+        "media time, whatever the worker's load; 0: like any other stream.",
     )
     bitrate_jump: float = Field(
         2.5,
         ge=0.0,
         le=100.0,
-        description="Calm: look densely when units become this many times larger than they were, or one is "
-        "that much larger than any of late; 0: never.",
+        description="Calm tier: sample densely when access units grow by this factor, or one exceeds all "
+        "recent ones by it; 0: never.",
     )
 
 
@@ -166,20 +169,20 @@ class LadderPolicy(_PolicyPart):
         (30 * DAY_MS, 180 * DAY_MS, PERMANENT_MS),
         min_length=1,
         max_length=16,
-        description="Block per strike; the last step stands for every further one. "
+        description="Length of the block per strike; the last step applies to every further strike. "
         f"{PERMANENT_MS} is permanent.",
     )
     lapse_ms: int = Field(365 * DAY_MS, ge=1_000, description="A strike older than this no longer counts.")
     scope: StrikeScope = Field(
         StrikeScope.ALL,
-        description="app: strikes count, and blocks hold, in the app of the violation alone, for tenants "
-        "that share nothing.",
+        description="app: strikes count, and blocks hold, only in the app of the violation. For tenants that "
+        "share nothing.",
     )
     per_category: bool = Field(False, description="Count only strikes of the same category.")
     link: tuple[Link, ...] = Field(
         ("stream_key",),
         max_length=16,
-        description="What is blocked together with the broadcaster: stream_key, address, attribute:NAME.",
+        description="Identities blocked together with the broadcaster: stream_key, address, attribute:NAME.",
     )
 
     @model_validator(mode="before")
@@ -200,31 +203,32 @@ class ReviewPolicy(_PolicyPart):
         DAY_MS, ge=1_000, le=365 * DAY_MS, description="How long a block waits for a person's review."
     )
     detector: UnreviewedOutcome = Field(
-        UnreviewedOutcome.LAPSE, description="Then, when it rests on the detector alone: lapse or stand."
+        UnreviewedOutcome.LAPSE,
+        description="What happens then to a block by the detector alone: lapse or stand.",
     )
     match: UnreviewedOutcome = Field(
-        UnreviewedOutcome.STAND, description="Then, when it rests on known footage: lapse or stand."
+        UnreviewedOutcome.STAND, description="What happens then to a block by known footage: lapse or stand."
     )
     two_person_permanent: bool = Field(
-        False, description="A permanent block needs the word of two people; until then it ends."
+        False, description="A permanent block needs two people; until the second confirms, it has an end."
     )
     interim_ms: int = Field(
         90 * DAY_MS,
         ge=1_000,
         le=3650 * DAY_MS,
-        description="How long a block that is to be permanent holds on the word of one.",
+        description="How long a permanent block holds after only one person confirmed it.",
     )
     claim_ms: int = Field(
-        30 * 60_000, ge=1_000, le=7 * DAY_MS, description="A claimed incident is free again after this."
+        30 * 60_000, ge=1_000, le=7 * DAY_MS, description="How long a claim on an incident lasts."
     )
     appeal_ms: int = Field(
         180 * DAY_MS,
         ge=1_000,
         le=3650 * DAY_MS,
-        description="Appeals are taken this long after a block began.",
+        description="How long after the start of a block appeals are accepted.",
     )
     appeals: int = Field(
-        2, ge=0, le=16, description="Appeals against one block or incident, one after another."
+        2, ge=0, le=16, description="Most appeals against one block or incident, one after another."
     )
 
 
@@ -232,23 +236,29 @@ class FailurePolicy(_PolicyPart):
     """What happens when a part of the gate is away. Every use is counted."""
 
     on_ledger_down: FailureMode = Field(
-        FailureMode.ALLOW, description="Admission while the ledger cannot be read."
+        FailureMode.ALLOW, description="Whether publishes are admitted while the ledger cannot be read."
     )
     on_gate_degraded: FailureMode = Field(
-        FailureMode.ALLOW, description="Running streams that the gate cannot watch."
+        FailureMode.ALLOW, description="Whether running streams go on that the gate cannot watch."
     )
     on_capacity: FailureMode = Field(
-        FailureMode.DENY, description="New streams while every worker is at its limit."
+        FailureMode.DENY, description="Whether new streams are admitted while every worker is at its limit."
     )
     on_blind: Action = Field(
-        Action.PASS, description="A stream whose blind time passes tiers.blind_limit_ms: pass, flag or cut."
+        Action.PASS,
+        description="Action for a stream blind for longer than tiers.blind_limit_ms: pass, flag or cut.",
     )
 
 
 class EvidencePolicy(_PolicyPart):
-    ring_ms: int = Field(12_000, ge=1_000, le=120_000, description="Compressed media kept for evidence.")
+    ring_ms: int = Field(
+        12_000, ge=1_000, le=120_000, description="Compressed media kept for evidence, milliseconds."
+    )
     ring_bytes: int = Field(
-        32 * 1024 * 1024, ge=1024 * 1024, le=1024 * 1024 * 1024, description="The same in bytes, at most."
+        32 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024,
+        description="Upper limit of that media in bytes.",
     )
 
 
@@ -266,12 +276,14 @@ class Policy(_PolicyPart):
     """The whole policy, as stored. ``for_app`` gives the policy of one stream, which goes to its worker."""
 
     version: int = Field(1, ge=1, description="Number of this version; the gate sets it.")
-    mode: Mode = Field(Mode.ENFORCE, description="shadow decides and records, and never acts; enforce acts.")
-    budget_ms: int = Field(250, ge=20, le=10_000, description="Arrival of a sample to its verdict.")
+    mode: Mode = Field(Mode.ENFORCE, description="enforce acts; shadow only decides and records.")
+    budget_ms: int = Field(
+        250, ge=20, le=10_000, description="Latency budget from the arrival of a sample to its verdict."
+    )
     categories: dict[Annotated[str, Field(min_length=1, max_length=64)], CategoryPolicy] = Field(
         default_factory=lambda: {"fight": CategoryPolicy()},
         max_length=32,
-        description="What the detector is judged by, for each category of the model. Default: `fight`.",
+        description="Thresholds for each category of the model. Default: `fight`.",
     )
     match: MatchPolicy = MatchPolicy()
     tiers: TierPolicy = TierPolicy()
@@ -282,13 +294,13 @@ class Policy(_PolicyPart):
     apps: dict[Pattern, Patch] = Field(
         default_factory=dict,
         max_length=MAX_OVERRIDES,
-        description="What differs for an application, by its name or a glob of names. The name itself goes "
-        "before globs, and a glob with more letters before one with fewer.",
+        description="Overrides for an application, by its name or a glob. An exact name wins over globs, and "
+        "a glob with more letters over one with fewer.",
     )
     tenants: dict[Pattern, Patch] = Field(
         default_factory=dict,
         max_length=MAX_OVERRIDES,
-        description=f"The same by the attribute `{TENANT_ATTRIBUTE}` of the publish; laid over `apps`.",
+        description=f"Overrides by the attribute `{TENANT_ATTRIBUTE}` of the publish, applied after `apps`.",
     )
 
     @model_validator(mode="after")

@@ -37,7 +37,7 @@ def _of_one(policy: Policy, judged: Collection[str] | None) -> list[str]:
             for name in sorted(policy.categories.keys() - set(judged))
         ]
         texts += [
-            f"categories: nothing is said of {name}, which the model judges: it is neither flagged nor cut"
+            f"categories: {name} is missing, so what the model finds of it is neither flagged nor cut"
             for name in sorted(set(judged) - policy.categories.keys())
         ]
     match = policy.match
@@ -46,7 +46,7 @@ def _of_one(policy: Policy, judged: Collection[str] | None) -> list[str]:
         texts.append("nothing is ever cut: no category is judged, and match.action is not cut")
     if match.enabled and match.min_quality < MIN_QUALITY:
         texts.append(
-            f"match.min_quality: {match.min_quality} is as {MIN_QUALITY}: frames of less are never looked up"
+            f"match.min_quality: {match.min_quality} has no effect: frames under {MIN_QUALITY} never match"
         )
     span_ms = (match.k - 1) * policy.tiers.alert_interval_ms
     if match.enabled and span_ms > MAX_SPAN_MS:

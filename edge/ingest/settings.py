@@ -25,30 +25,32 @@ class IngestSettings(BaseModel):
     port: int = Field(1935, ge=0, le=65535, description="Port for RTMP; 0 takes a free one.")
     gate: str = Field("127.0.0.1:50051", description="`host:port` or `unix:/path` of the gate.")
     gate_ca: Path | None = Field(None, description="CA file that signed the gate's certificate.")
-    gate_cert: Path | None = Field(None, description="Client certificate, where the gate wants one.")
+    gate_cert: Path | None = Field(None, description="Client certificate, if the gate requires one.")
     gate_key: Path | None = Field(None, description="Its private key.")
 
     on_gate_down_admission: FailureMode = Field(
-        FailureMode.DENY, description="A publish that the gate cannot be asked about."
+        FailureMode.DENY, description="Whether a publish is admitted while the gate is away."
     )
     on_gate_down_stream: FailureMode = Field(
-        FailureMode.ALLOW, description="A running stream that the gate cannot watch, or not in time."
+        FailureMode.ALLOW, description="Whether a stream goes on that the gate cannot watch, or not in time."
     )
     admit_timeout_s: Seconds = 2.0
     watch_open_timeout_s: Seconds = Field(5.0, description="From opening a Watch call to its first answer.")
-    gate_stall_s: Seconds = Field(2.0, description="How long a gate may be slow to take media.")
+    gate_stall_s: Seconds = Field(
+        2.0, description="How long the gate may take no media before the call is closed."
+    )
     retry_first_s: Seconds = Field(0.25, description="First pause before the gate is tried again.")
     retry_most_s: Seconds = Field(5.0, description="Longest pause before the gate is tried again.")
 
     max_connections: int = Field(256, ge=1, le=100_000)
     handshake_timeout_s: Seconds = Field(10.0, description="From connect to publish.")
     idle_timeout_s: Seconds = Field(30.0, description="Longest pause between media messages.")
-    max_message_bytes: int = Field(4 * MIB, ge=64 * 1024, le=64 * MIB, description="One video frame.")
+    max_message_bytes: int = Field(4 * MIB, ge=64 * 1024, le=64 * MIB, description="Largest video frame.")
     max_pending_bytes: int = Field(
-        8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Media on the way to the gate."
+        8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Most media queued for the gate."
     )
     max_gop_bytes: int = Field(
-        8 * MIB, ge=0, le=1024 * MIB, description="Current GOP, kept for a gate that turns alert."
+        8 * MIB, ge=0, le=1024 * MIB, description="Largest GOP kept for a gate that turns alert."
     )
 
     relay: str | None = Field(
@@ -57,7 +59,7 @@ class IngestSettings(BaseModel):
         description="`rtmp://…` or an FLV file; {app}, {name}, {stream_id} are filled in.",
     )
     relay_max_bytes: int = Field(
-        16 * MIB, ge=64 * 1024, le=1024 * MIB, description="Media on the way to the relay."
+        16 * MIB, ge=64 * 1024, le=1024 * MIB, description="Most media queued for the relay."
     )
     hold_back: bool = Field(False, description="Relay only what the gate has judged and passed.")
     hold_back_max_ms: int = Field(8000, ge=100, le=120_000)

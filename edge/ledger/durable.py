@@ -87,7 +87,7 @@ class DurableLedger(Ledger):
         except Exception as error:
             # A cut must not depend on the ledger.
             if _is_refusal(error):
-                log.critical("ledger refuses the violation, the journal takes it", error=str(error))
+                log.critical("ledger refuses the violation; it goes to the journal", error=str(error))
             else:
                 self._goes_away(error)
         return self._record_in_journal(incident, sanction, wall_ms)
@@ -121,10 +121,10 @@ class DurableLedger(Ledger):
 
     def _goes_away(self, error: Exception) -> None:
         if not isinstance(error, LedgerUnavailable):
-            log.critical("an error of the ledger that nobody has foreseen", exc_info=error)
+            log.critical("unforeseen ledger error", exc_info=error)
         if not self._away:
             self._away = True
-            log.warning("ledger is away, the journal takes what is decided", error=str(error))
+            log.warning("ledger is away; decisions go to the journal", error=str(error))
 
     def _append(self, entry: Entry) -> None:
         with self._journal_lock:
@@ -168,7 +168,7 @@ class DurableLedger(Ledger):
         except Exception as error:
             # An unforeseen error must not end the retries.
             problem = f"{type(error).__name__}: {error}"
-            raise LedgerUnavailable(f"ledger, bring the journal home: {problem}") from error
+            raise LedgerUnavailable(f"ledger, move the journal to it: {problem}") from error
         self._away = False
         adopted, self._adopted = tuple(self._adopted), []
         return adopted
@@ -188,7 +188,7 @@ class DurableLedger(Ledger):
                 if self._journal.clear(self._home, self._refused):
                     self._home, self._refused, self._waiting = 0, [], {}
             crash_point("reconcile.cleared")
-            log.info("journal is in the ledger", blocks=len(self._adopted))
+            log.info("journal was moved to the ledger", blocks=len(self._adopted))
 
     def _adopt(self, entry: Entry) -> None:
         try:

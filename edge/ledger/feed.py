@@ -79,7 +79,7 @@ class FleetFeed:
                     self._stopping.wait(self._poll_s)
                 except Exception:
                     # An error of the receiver must not end the feed.
-                    log.exception("a change of the fleet was not taken; it is offered again")
+                    log.exception("a change of the fleet failed to apply; it is retried")
                     self._stopping.wait(self._poll_s)
 
     def _catch_up(self) -> None:

@@ -59,8 +59,8 @@ def sections(report: Report) -> tuple[Section, ...]:
                     *_rate(usage.cuts_per_1000_hours),
                     _hours(usage.stream_hours),
                 ),
-                ("shadow mode: flags, not acted upon", number(report.shadow_flags), NONE, NONE),
-                ("shadow mode: cuts, not acted upon", number(report.shadow_cuts), NONE, NONE),
+                ("shadow mode: flags, not enforced", number(report.shadow_flags), NONE, NONE),
+                ("shadow mode: cuts, not enforced", number(report.shadow_cuts), NONE, NONE),
                 ("changes of the policy", number(report.policy_changes), NONE, NONE),
             ),
         ),
@@ -118,12 +118,12 @@ def sections(report: Report) -> tuple[Section, ...]:
 
 
 NOTES = (
-    "Everything that began in the period, with what had become of it when the report was made.",
-    "Intervals: Wilson's for shares, Byar's for rates per hours, order statistics for times; where there are "
-    "too few cases for a bound it is left open.",
-    "Stream-hours are counted by each gate every ten minutes and when it stops; a gate that was killed has "
-    "lost the count of its last minutes.",
-    "Blocks are counted by decision: an account, a key and an address that one decision blocks are one.",
+    "The report covers everything that began in the period, in its state when the report was made.",
+    "Intervals: Wilson's for shares, Byar's for rates per hours, order statistics for times. A bound is "
+    "left open if there are too few cases.",
+    "Each gate counts stream-hours every ten minutes and when it stops. A killed gate loses the count of its "
+    "last minutes.",
+    "Blocks are counted by decision: one decision may block an account, a key and an address.",
 )
 
 

@@ -70,7 +70,7 @@ def evidence(promise: Guarantee, found: Figures) -> Support:
 def _precision(wanted: float, found: Figures) -> Support:
     counts = found.counts
     if not counts.cut and not counts.false_cuts:
-        text = f"Nothing of the unseen footage was cut, so a precision of {wanted:g} is not shown."
+        text = f"No unseen footage was cut, so a precision of {wanted:g} is not shown."
         return Support("cut_precision", wanted, 0.0, False, text)
     bound = found.cut_precision.low
     seen = f"{counts.cut} of {counts.cut + counts.false_cuts} cuts were of violence"

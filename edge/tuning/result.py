@@ -136,16 +136,16 @@ def assumptions(tiers: TierPolicy) -> list[str]:
         "Labels are taken as true. A violent stretch counts as found when its FLAG or CUT comes before its "
         "end, or at most one window later. Time that no row labels counts neither way.",
         "A file is a stream of its own, so it begins in alert tier "
-        f"(start_alert_ms = {tiers.start_alert_ms}). How it goes when a stream was calm before is said on "
-        "its own (from calm).",
-        "Alert samples are those of a stream that was in alert all along: up to one interval "
-        f"({tiers.alert_interval_ms} ms) off those of a stream that becomes alert in between. Calm samples, "
-        "tier changes, bitrate jumps, windows and decisions are those of the live code.",
+        f"(start_alert_ms = {tiers.start_alert_ms}). The figures from calm show a stream that was calm "
+        "before.",
+        "Alert samples are those of a stream that is always in alert tier. They are up to one interval "
+        f"({tiers.alert_interval_ms} ms) off for a stream that becomes alert in between. The live code makes "
+        "calm samples, tier changes, bitrate jumps, windows and decisions.",
         "Nothing is shed, and matches and other categories play no part.",
         "A CUT ends a stream; the rest of the file is judged as a new one.",
-        "Precision is that of the labels' mix. In live traffic violence is far rarer, and precision lower: "
-        "look at the rates by hour.",
-        "Footage that the model was trained on flatters every figure.",
+        "Precision holds for the labels' mix. Live traffic has far less violence and so lower precision: "
+        "look at the rates per hour.",
+        "Footage that the model was trained on makes every figure too good.",
     ]
 
 
@@ -155,30 +155,32 @@ def _warnings(study: Study, tuning: Tuning, check: LiveCheck | None, failed: int
         said.append(f"{failed} files could not be judged and are left out.")
     if tuning.unseen is None:
         said.append(
-            "Fewer than two groups are violent, or calm: the figures come from the very footage that the "
-            "thresholds were chosen from, and flatter them. Name groups of footage in a CSV column `group`."
+            "Fewer than two groups are violent, or calm. So the figures come from the footage that the "
+            "thresholds were chosen from, and are too good. Name groups of footage in a CSV column `group`."
         )
     if not tuning.proposal.flag_recall_reached:
-        said.append("No threshold flags as large a share of the violent stretches as was asked for.")
+        said.append("No threshold flags the wanted share of violent stretches.")
     if not tuning.proposal.cuts_anything:
-        said.append("No candidate cuts violence and keeps the promise: the proposal cuts next to never.")
+        said.append(
+            "No candidate cuts violence and keeps the guarantee: the proposal practically never cuts."
+        )
     spread = {fold.cut_at for fold in tuning.folds}
     if spread and max(spread) - min(spread) > 0.2:
         said.append(
             f"Without a fifth of the groups cut_at would be between {min(spread):g} and {max(spread):g}: it "
-            "hangs on few of them."
+            "depends on few of them."
         )
     start_ms = study.simulator.tiers.start_alert_ms
     starts = [start for one in study.files for start, _ in one.truth.violent]
     if starts and all(start < start_ms for start in starts):
         said.append(
-            "Every violent stretch begins while its stream is new and in alert tier: what raise_at does in "
-            "the midst of a stream is only seen in the figures from calm."
+            "Every violent stretch begins while its stream is new and in alert tier. Only the figures from "
+            "calm show what raise_at does later in a stream."
         )
     if check is not None and check.differing:
         said.append(
-            f"On the live pipeline {check.files - check.alike} of {check.files} files end otherwise than "
-            f"simulated ({check.live_cut} cut live, {check.simulated_cut} simulated)."
+            f"On the live pipeline {check.files - check.alike} of {check.files} files differ from the "
+            f"simulation ({check.live_cut} cut live, {check.simulated_cut} simulated)."
         )
     return said
 

@@ -128,13 +128,13 @@ class Delivery:
         try:
             await self._turn()
         except (GateError, OSError) as error:
-            log.warning("the last decisions wait for the next start of the gate", error=str(error))
+            log.warning("webhooks: the last decisions wait for the next start of the gate", error=str(error))
         await self._tasks.settle(_GRACE_S)
         await self._tasks.aclose()
         try:
             await self._save()
         except OSError as error:
-            log.warning("what webhooks have delivered was not saved", error=str(error))
+            log.warning("webhooks: the delivery state was not saved", error=str(error))
         log.info("webhooks stop", waiting=len(self._state.waiting))
         await self._receiver.aclose()
 
@@ -147,7 +147,7 @@ class Delivery:
                 self._heard(away=True, why=str(error))
             except Exception:
                 # An error of one decision or of the disk must not end the deliveries.
-                log.exception("webhooks: a turn failed; it is tried again")
+                log.exception("webhooks: a turn failed; it is retried")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_S):
                     await self._wake.wait()
@@ -199,7 +199,7 @@ class Delivery:
             min(over, _MAX_BURIED), unwanted, key=lambda each: (each.attempts, -each.number)
         )
         for waiting in given_up:
-            self._give_up(waiting, f"over {_MAX_TRIED} events fail, and it was tried most often")
+            self._give_up(waiting, f"over {_MAX_TRIED} events fail, and this one had most attempts")
         return len(given_up) >= over
 
     def _wanted(self, event: Event) -> bool:
@@ -228,7 +228,7 @@ class Delivery:
                 self._events[waiting.id] = events[waiting.id]
                 self._begin(waiting, now)
             else:
-                self._give_up(waiting, "its decision cannot be read from the ledger any more")
+                self._give_up(waiting, "the ledger no longer has its decision")
 
     def _begin(self, waiting: Waiting, now: int) -> None:
         early = waiting.next_ms > now

@@ -17,33 +17,35 @@ from edge.webhook.signing import key_of
 class WebhookSection(Section):
     """The platform's endpoint for the gate's decisions."""
 
-    url: str = Field("", description="Where events are POSTed to; empty: nowhere.")
+    url: str = Field("", description="Endpoint for the POSTs; empty: no webhooks.")
     secret: SecretStr = Field(
-        SecretStr(""), description="They are signed with it; `edge-gate webhook secret` makes one."
+        SecretStr(""), description="Signs the events; `edge-gate webhook secret` makes one."
     )
     previous_secret: SecretStr = Field(
-        SecretStr(""), description="While the receiver changes over, they are signed with this one, too."
+        SecretStr(""), description="Also signs them while the receiver changes to the new secret."
     )
-    events: tuple[str, ...] = Field((), description="Types that are sent; empty: all.")
-    timeout_ms: int = Field(10_000, ge=100, le=60_000, description="A receiver must have answered by then.")
-    first_retry_ms: int = Field(1_000, ge=10, le=3_600_000, description="Doubles with every failure …")
-    max_retry_ms: int = Field(3_600_000, ge=10, le=86_400_000, description="… up to this.")
+    events: tuple[str, ...] = Field((), description="Event types to send; empty: all.")
+    timeout_ms: int = Field(10_000, ge=100, le=60_000, description="Time limit of one attempt.")
+    first_retry_ms: int = Field(
+        1_000, ge=10, le=3_600_000, description="First pause; it doubles with every failure …"
+    )
+    max_retry_ms: int = Field(3_600_000, ge=10, le=86_400_000, description="… up to this pause.")
     max_age_ms: int = Field(
-        3 * 86_400_000, ge=0, le=30 * 86_400_000, description="An event is given up after this."
+        3 * 86_400_000, ge=0, le=30 * 86_400_000, description="Age at which an event is given up."
     )
     max_waiting: int = Field(
         2_000,
         ge=1,
         le=10_000,
-        description="New events that wait for their first try; others wait in the ledger.",
+        description="Most events that wait for their first attempt; others wait in the ledger.",
     )
     max_dead_bytes: int = Field(
         16 * 1024 * 1024,
         ge=4096,
         le=1024**3,
-        description="Of DATA_DIR/webhook.dead.jsonl, what was given up.",
+        description="Most bytes of DATA_DIR/webhook.dead.jsonl, which keeps events that were given up.",
     )
-    concurrency: int = Field(8, ge=1, le=64, description="Requests at a time.")
+    concurrency: int = Field(8, ge=1, le=64, description="Most simultaneous requests.")
     ca: Path | None = Field(
         None, description="Certificate authority of the receiver, PEM. Default: the system's."
     )

@@ -68,7 +68,7 @@ class Source:
         try:
             return self._page(self._decisions.after(number, limit=1))
         except _UNREADABLE:
-            log.exception("webhooks: an audit entry cannot be read, nobody is told of it", after=number)
+            log.exception("webhooks: an audit entry cannot be read and is skipped", after=number)
             return Page((), number + 1)
 
     def _page(self, decisions: tuple[AuditedDecision, ...]) -> Page | None:
@@ -84,7 +84,7 @@ def _told(decision: AuditedDecision) -> tuple[Event, ...]:
         return events_of(decision)
     except Exception:
         log.exception(
-            "webhooks: a decision cannot be put into words, nobody is told of it",
+            "webhooks: a decision cannot become an event and is skipped",
             audit_number=decision.entry.number,
             what=decision.entry.what,
         )
