@@ -13,7 +13,7 @@ MAX_RETRY_MS: Final = 5_000.0
 
 @dataclass(frozen=True, slots=True)
 class CutTarget:
-    """The one publish connection that shall end."""
+    """The publish connection that must end."""
 
     stream_id: str
     app: str
@@ -25,7 +25,7 @@ class CutTarget:
 
 @dataclass(frozen=True, slots=True)
 class CutAttempt:
-    """What one request to cut came to."""
+    """The result of one request to cut."""
 
     asked: bool
     """Whether the server took the request."""

@@ -1,4 +1,4 @@
-"""What the hooks ask of the gate."""
+"""The gate as the hooks of ingest servers see it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from edge.servers.connector import CutAttempt, CutTarget
 class CallerConnector:
     """The CUT answer is queued on the caller's own call; only the caller can close and confirm.
 
-    ``ask``: stream id to whether the answer can still reach the caller.
+    ``ask``: takes a stream id, and returns whether the answer can still reach the caller.
     """
 
     kind = "grpc"

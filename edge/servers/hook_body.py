@@ -1,4 +1,4 @@
-"""What every hook reads from a body that somebody else wrote: forms, JSON, names, arguments, addresses."""
+"""Reads hook bodies that others wrote: forms, JSON, names, arguments, addresses."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _RENAMED_BY_FFMPEG = (".flv", ".mp4", ".f4v")
 class Form(dict[str, str]):
     """The first occurrence of each key.
 
-    ``ambiguous``: keys that another reader of the same text may find another value for. They came again
-    with one, or under a name that PHP takes for theirs: it drops blanks before a name, ends it at a NUL or
-    a bracket, and writes ``_`` for a dot or a blank.
+    ``ambiguous``: keys for which another reader of the same text may find another value. Such a key came
+    again with another value, or under a name that PHP reads as the same. PHP drops blanks before a name, ends
+    it at a NUL or a bracket, and writes ``_`` for a dot or a blank.
     """
 
     def __init__(self) -> None:
@@ -120,8 +120,8 @@ def text_of(fields: Mapping[str, Any], field: str, limit: int = MAX_BODY_BYTES) 
 def plain(fields: Mapping[str, Any], field: str, limit: int) -> str:
     """A name that the pull URL, the state API and the control API all spell the same way.
 
-    Ingest servers and FFmpeg differ in what they decode: with any other character the gate would
-    watch, or cut, a stream of another name.
+    Ingest servers and FFmpeg decode names differently. With any other character the gate could watch, or cut,
+    a stream of another name.
     """
     value = text_of(fields, field)
     if len(value) > limit:
@@ -142,8 +142,8 @@ def stream_name(fields: Mapping[str, Any], field: str = "name") -> str:
 def argument(fields: Mapping[str, Any], field: str) -> str:
     """A printable value of at most 512 characters, as ``normal_text`` writes it; empty when it is absent.
 
-    Raises InvalidInput for one that the platform's own hook may read as another: the gate would judge
-    somebody else than the platform lets in.
+    Raises InvalidInput for an argument that the platform's own hook may read as another. The gate would then
+    judge somebody else than the platform lets in.
     """
     if isinstance(fields.get(field), list) or (isinstance(fields, Form) and field in fields.ambiguous):
         raise InvalidInput(field, "must be given once: it has several values, or spellings of its name")
@@ -158,8 +158,8 @@ def argument(fields: Mapping[str, Any], field: str) -> str:
 def address_of(text: str) -> str:
     """The IP address without a port; empty for a unix socket or anything else.
 
-    An IPv4 address in IPv6 clothes (``::ffff:10.0.0.1``) comes out as IPv4, so that a block of it
-    holds whichever way the server listens.
+    An IPv4-mapped IPv6 address (``::ffff:10.0.0.1``) becomes IPv4, so that a block of it holds on both kinds
+    of sockets.
     """
     host = text.rpartition(":")[0] if re.fullmatch(r"[0-9.]+:[0-9]+|\[.*\]:[0-9]+", text) else text
     try:

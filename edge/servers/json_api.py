@@ -16,7 +16,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """What came back. ``status`` 0: nothing usable, ``problem`` says why."""
+    """The answer to one call. ``status`` 0: there is none that can be used, and ``problem`` says why."""
 
     status: int
     body: Any = None
@@ -64,7 +64,7 @@ class JsonApi:
         """One request. ``path`` begins with a slash and is already escaped."""
         body = bytearray()
         try:
-            # httpx bounds each read, not their sum: a server that drips must not hold a cut up.
+            # httpx bounds each read, not their sum. A server that sends byte by byte must not delay a cut.
             async with (
                 asyncio.timeout(self._timeout_s),
                 self._client.stream(
@@ -79,7 +79,7 @@ class JsonApi:
         except TimeoutError:
             return ApiAnswer(0, problem=f"no answer within {self._timeout_s} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # Not the error's own words: they may hold the URL, and some APIs take secrets there.
+            # The error's own words may hold the URL, and some APIs take secrets there.
             return ApiAnswer(0, problem=type(error).__name__)
         if not body:
             return ApiAnswer(status, empty=True)

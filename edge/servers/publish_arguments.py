@@ -1,4 +1,4 @@
-"""What a publish URL's arguments say of a publish: who broadcasts, the stream key, attributes."""
+"""Reads the arguments of a publish URL: the broadcaster, the stream key, attributes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edge.servers.hook_body import argument
 from edge.servers.settings import ServerSection
 
 USER = "user"
-"""The argument that names the broadcaster where nothing else is said."""
+"""The argument that names the broadcaster by default."""
 _KEY = "key"
 
 
 @dataclass(frozen=True, slots=True)
 class PublishArguments:
-    """Which arguments count. A client writes them: the platform's own hook must vouch for what they say."""
+    """The arguments that count. A client writes them, so the platform's own hook must check them."""
 
     broadcaster: str = USER
     """Names the broadcaster."""
@@ -44,11 +44,10 @@ class PublishArguments:
     ) -> Publish:
         """The publish that has these arguments.
 
-        The broadcaster is the ``user`` that the server itself knows the publisher as, else whom ``query``
-        names, else the stream's path; where the settings name an argument of their own, as for publishers who
-        share a login, it goes before the ``user``. ``key`` becomes ``attributes["stream_key"]``. Raises
-        InvalidInput or LimitExceeded with the argument, InvalidInput also where the argument ``user`` names
-        somebody else than the login.
+        The broadcaster is the ``user`` who logged in at the server, else whom ``query`` names, else the
+        stream's path. Publishers may share a login: an argument that the settings name goes before the
+        ``user``. ``key`` becomes ``attributes["stream_key"]``. Raises InvalidInput or LimitExceeded with the
+        argument. InvalidInput is also raised where the argument ``user`` names somebody else than the login.
         """
         named, user = argument(query, self.broadcaster), normal_text(user)
         if self.broadcaster != USER:

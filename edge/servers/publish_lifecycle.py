@@ -1,9 +1,9 @@
-"""From admission to the end of a publish, at servers whose state API names the publisher.
+"""Follows a publish from its admission to its end, at servers whose API names the publisher.
 
-A hook only says what somebody asked for. Media is pulled by name, so before a pull starts the
-server itself must say that this very connection publishes under that name: else a second publisher
-of a running name would answer for the first one's pictures. And who was let in without being seen to
-publish is not left connected: it could begin when nobody looks any more.
+A hook tells what somebody asked for, not what happens. The gate pulls media by name. So before it pulls, the
+server's API must say that this very connection publishes under that name. Otherwise a second publisher of a
+running name would be blamed for the pictures of the first. Whoever was let in and does not start to publish
+is cut, because it could start when nobody looks any more.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Follower:
         return admission
 
     async def ended(self, publish: Publish) -> None:
-        """A hook says that the publish is over: so it is, unless the server's state says otherwise."""
+        """A hook says that the publish is over. It is believed unless the server's API says otherwise."""
         if await self._publishing(cut_target(StreamId(""), publish)) is not True:
             await self._gatekeeper.publish_ended(
                 publish.server, publish.connection, publish.app, publish.name
@@ -82,7 +82,7 @@ class Follower:
     def follow(self, stream_id: StreamId, publish: Publish, *, resumed: bool = False) -> None:
         """Pull the admitted stream once it is live, in the background. Once for a stream.
 
-        ``resumed``: an earlier gate let it in, so it may well be gone.
+        ``resumed``: an earlier gate let it in, so it may be gone.
         """
         if stream_id in self._followed:
             return
@@ -92,7 +92,7 @@ class Follower:
         task.add_done_callback(lambda _: self._followed_to_its_end(stream_id, publish))
 
     async def dismiss(self, stream_id: StreamId, publish: Publish) -> None:
-        """The server says that what was let in does not publish: forget it, and cut its connection."""
+        """The server says that an admitted connection does not publish. End its stream, and cut it."""
         await self._gone(stream_id, publish)
         self.expel(publish)
 
@@ -144,9 +144,9 @@ class Follower:
     async def _not_started(
         self, stream_id: StreamId, publish: Publish, target: CutTarget, resumed: bool
     ) -> None:
-        """Media that comes now would be watched by nobody: the connection is cut, whatever it does.
+        """Cut the connection, because nobody would watch media that comes now.
 
-        Where the server does not know the connection (OvenMediaEngine, before there is media), the name is
+        A server may not know the connection yet, as OvenMediaEngine before there is media. Then the name is
         looked at for some more time.
         """
         log.info("an admitted publish did not start", stream_id=stream_id, server=publish.server)
@@ -189,9 +189,9 @@ class Follower:
             pause_s = min(2 * pause_s, _MAX_LOOK_S)
 
     async def _until_gone(self, stream_id: StreamId, publish: Publish, target: CutTarget) -> bool:
-        """Not every server says when a publish ends, and none repeats what got lost.
+        """Look until the publish is gone. False: the gate has ended it before.
 
-        Whether it was seen to be gone; False: the gate has ended it before.
+        Not every server tells the end of a publish, and none tells it again when it got lost.
         """
         absent = 0
         while absent < _GONE_LOOKS:
@@ -202,7 +202,7 @@ class Follower:
         return self._is_the_last(stream_id, publish) and await self._gone(stream_id, publish)
 
     async def _take_place(self, stream_id: StreamId, publish: Publish) -> None:
-        """This one publishes: whoever did so under its name before has gone, if the server says the same."""
+        """Note who publishes under the name now. End the one before if the server says that it is gone."""
         place = (publish.app, publish.name)
         before = self._places.get(place)
         self._places[place] = stream_id, publish
@@ -212,14 +212,14 @@ class Follower:
             await self._gone(*before)
 
     async def _is_taken(self, publish: Publish) -> bool:
-        """Whether somebody else who was let in publishes under its name, so that this one could not."""
+        """Whether somebody else who was let in already publishes under its name."""
         holder = self._places.get((publish.app, publish.name))
         return holder is not None and await self._publishing(cut_target(*holder)) is True
 
     async def _gone(self, stream_id: StreamId, publish: Publish) -> bool:
-        """End a stream that is seen to be gone; False: the gate has cut or ended it before.
+        """End a stream that is seen to be gone. False: the gate has cut or ended it before.
 
-        A cut is proven by its connector, and by what a server's hook says, never by what is inferred here.
+        A connector or a server's hook proves a cut. What is inferred here does not.
         """
         if not await self._gatekeeper.still_admitted(stream_id):
             return False
@@ -227,7 +227,7 @@ class Follower:
         return True
 
     async def _expel(self, publish: Publish) -> bool:
-        """Cut the connection until the server says that it is gone; False: the server never knew it."""
+        """Cut the connection until the server says that it is gone. False: the server never knew it."""
         target = cut_target(StreamId(""), publish)
         found = False
         for attempt in range(1, _EXPEL_ATTEMPTS + 1):

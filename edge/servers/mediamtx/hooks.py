@@ -1,7 +1,8 @@
 """The HTTP authentication of MediaMTX (``authMethod: http``): one URL, asked for every action.
 
-2xx lets in; the server delays what is refused by itself. It says nothing when a publish ends, so that
-is seen in its API; and calls of that API come here as ``action=api``, the gate's own kicks among them.
+2xx lets in. The server itself delays the answer to whoever is refused. It does not tell the end of a publish,
+so the gate sees it in the API. Calls of that API come here as ``action=api``, the gate's own kicks among
+them.
 Source: mediamtx ``internal/auth``, ``internal/servers/rtsp``. Not run against a real MediaMTX here.
 
 POST /hooks/mediamtx   200: go on; 401, 403: refused; 503: not now; 4xx: bad call
@@ -89,9 +90,9 @@ class MediaMtxHooks(FollowedHooks):
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
-    A path is ``app/name``, or ``name`` alone with an empty app. The broadcaster is the user that logged
-    in, else the argument of that name in the query, else the path. RTSP is refused: ``id`` is then a
-    connection's, and the API shows and kicks sessions, which outlive it where media goes over UDP.
+    A path is ``app/name``, or ``name`` alone with an empty app. The broadcaster is the user who logged in,
+    else the argument of that name in the query, else the path. RTSP is refused: its ``id`` names a
+    connection, but the API shows and kicks sessions, which outlive the connection where media goes over UDP.
     """
     protocol = text_of(fields, "protocol", 16)
     if protocol in {"rtsp", "rtsps"}:

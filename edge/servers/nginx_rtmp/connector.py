@@ -28,11 +28,11 @@ _DROPPED = "dropped"
 class NginxRtmpConnector:
     """One nginx with ``rtmp_control`` and ``rtmp_stat`` locations.
 
-    Both answer for one worker process only, whichever takes the call. So a drop that found nothing
-    is repeated, and a connection that is not on the stat page is gone only when its own worker says
-    so, its own worker has dropped it, or there is no other worker. How many there are is known on
-    this machine alone: elsewhere an old worker may keep its publishers after a reload, and answers
-    no call.
+    Each call is answered by one worker process, and only for itself. So a drop that finds nothing is
+    repeated. A connection that is not on the stat page is gone only when its own worker says so, when its own
+    worker has dropped it, or when there is no other worker. ``count_workers`` takes a worker's process id;
+    None: not known, as where nginx runs on another machine. There an old worker may keep its publishers after
+    a reload, and it answers no call.
     """
 
     kind = SERVER
@@ -107,8 +107,10 @@ class NginxRtmpConnector:
         await self.stat_page.aclose()
 
     def _seems_alone(self, pid: str) -> bool:
-        """Whether asking again would most likely reach the same worker: for an nginx elsewhere, where it has
-        answered a whole run of looks. It saves requests, and proves nothing."""
+        """Whether the next call would most likely reach the same worker: saves requests, proves nothing.
+
+        For an nginx on another machine: one worker has answered a whole run of looks.
+        """
         count = self._count_workers(pid)
         if count is not None:
             return count == 1

@@ -96,8 +96,8 @@ class NginxRtmpHooks:
     async def on_publish(self, request: Request, body: bytes) -> Response:
         """Admit, start the pull, wait until it is connected, and only then let the publisher start.
 
-        A publish that cannot be watched is not let in: 503, and the encoder comes back. A connection has one
-        publish: of a second nginx would ask the hook, and go on with the media of the first.
+        A publish that cannot be watched gets 503, and its encoder tries again. A connection may publish once:
+        nginx would ask the hook for a second publish, and go on with the media of the first.
         """
         if not _is_form(request):
             return self.refuse(415, _ONLY_FORMS)
@@ -119,7 +119,7 @@ class NginxRtmpHooks:
     async def _answer(self, publish: Publish) -> Response:
         running, stat = await publishes(self._stat, publish.connection)
         if running:
-            # Refused, nginx drops the connection, and with it what it publishes.
+            # nginx drops a refused connection, and with it what it publishes.
             self._gatekeeper.turned_away(publish, "second_publish", "its connection publishes already")
             return self.refuse(403, _ONE_PUBLISH)
         admission = await self._gatekeeper.admit(publish)
@@ -134,8 +134,8 @@ class NginxRtmpHooks:
             return self.refuse(503, words(notice(CapacityExceeded.reason)))
         admitted = await self._gatekeeper.still_admitted(admission.stream_id)
         if not (admitted and self._asking[publish.connection]):
-            # A block, a second publish or the end came in between. nginx cannot drop what does not publish
-            # yet, but refuse it.
+            # A block, a second publish or the end came in between. nginx cannot drop a connection that does
+            # not publish yet, so it is refused.
             self._gatekeeper.turned_away(publish, "cut")
             await self._ended(publish)
             return self.refuse(403, words(notice("cut")))
@@ -158,8 +158,11 @@ class NginxRtmpHooks:
         return Response(status_code=200, headers=_CLOSE)
 
     async def _still_publishes(self, connection: str) -> bool:
-        """Whether nginx itself says so, again and again: then somebody replays the end of an earlier
-        connection of that number, to have this one go on unwatched."""
+        """Whether nginx itself says so at each of several looks.
+
+        Then somebody replays the end of an earlier connection of that number, so that this one goes on
+        unwatched.
+        """
         for pause_s in _LOOKS_AT_END_S:
             await asyncio.sleep(pause_s)
             stat = await self._stat.read()
@@ -184,7 +187,7 @@ class NginxRtmpHooks:
             await asyncio.sleep(_RESUME_S)
 
     async def _publishes(self, publish: Publish) -> bool | None:
-        """Whether that connection still publishes, as far as one can know; None: nginx does not answer."""
+        """Whether that connection still publishes, or may do so; None: nginx does not answer."""
         for _ in range(LOOKS):
             stat = await self._stat.read()
             if stat is None:
@@ -203,8 +206,7 @@ class NginxRtmpHooks:
         return PlainTextResponse(f"{why}\n", status_code=status, headers=_CLOSE)
 
     async def _watch(self, stream_id: StreamId, publish: Publish, *, wait: bool) -> None:
-        """Start the pull, and ``wait`` until nginx shows it; with several workers there is nothing to wait
-        for yet."""
+        """Start the pull, and ``wait`` until nginx shows it."""
         await self._gatekeeper.attach(stream_id, self._pull_url(publish))
         mark = pull_mark(stream_id)
         deadline = time.monotonic() + self._settings.pull_wait_ms / 1000

@@ -1,4 +1,4 @@
-"""The hook bodies of nginx-rtmp, read by rules that a hostile publisher cannot bend.
+"""Reads the hook bodies of nginx-rtmp, so that a hostile publisher cannot change what nginx says.
 
 nginx writes its own fields first and then appends the query of the publish URL as the client sent
 it, so a client can append a second ``name=`` or ``app=``: the first occurrence of a key is nginx's.

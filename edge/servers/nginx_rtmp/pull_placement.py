@@ -1,7 +1,8 @@
-"""Pulling from an nginx with several workers: each has only the streams that were published to it.
+"""Brings a pull into the nginx worker that has the publisher.
 
-A connection lands in whichever worker takes it. So when the publish has begun and no picture comes, the
-pull is made anew until nginx's stat page shows it beside the publisher.
+Each worker has only the streams that were published to it, and a connection lands in any worker. So when a
+publish has begun and no picture comes, the pull is made anew until nginx's stat page shows it beside the
+publisher.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _Connection = tuple[str, str]
 
 
 async def find_place(gatekeeper: Gatekeeper, page: StatPage, stream_id: StreamId, publish: Publish) -> int:
-    """Pull anew until the pull is where the publisher is; how often."""
+    """Pull anew until the pull is in the publisher's worker. Returns how often it did."""
     known: frozenset[_Connection] = frozenset()
     for pulls in range(PULLS):
         misplaced = await _misplaced(gatekeeper, page, stream_id, publish, known)
@@ -53,8 +54,10 @@ async def _misplaced(
     publish: Publish,
     known: frozenset[_Connection],
 ) -> frozenset[_Connection] | None:
-    """Connections of the pull in other workers, as soon as one that is not ``known`` is there, or when it
-    has had its time; None when the stream is watched, over, or not to be found."""
+    """The pull's connections in other workers, once there is one that is not ``known`` or the time is over.
+
+    None: the stream is watched, it is over, or it is not found.
+    """
     connected_by = time.monotonic() + _CONNECT_S
     while True:
         own = await _own_worker(gatekeeper, page, stream_id, publish)
@@ -73,7 +76,7 @@ async def _misplaced(
 async def _own_worker(
     gatekeeper: Gatekeeper, page: StatPage, stream_id: StreamId, publish: Publish
 ) -> Stat | None:
-    """What the publisher's worker sees; None when the stream is watched, over, or not to be found."""
+    """The stat page of the publisher's worker; None when the stream is watched, over, or not found."""
     end = time.monotonic() + _START_S
     while time.monotonic() < end and await gatekeeper.still_admitted(stream_id):
         for _ in range(LOOKS):
@@ -96,7 +99,7 @@ async def _watched(gatekeeper: Gatekeeper, stream_id: StreamId) -> bool:
 
 
 async def _connections(page: StatPage, stream_id: StreamId, publish: Publish) -> frozenset[_Connection]:
-    """Those of the pull, in all workers that a few looks reach."""
+    """The pull's connections in all workers that a few looks reach."""
     found: set[_Connection] = set()
     for _ in range(LOOKS // 4):
         stat = await page.read()

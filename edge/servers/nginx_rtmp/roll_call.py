@@ -1,7 +1,7 @@
-"""Which connections of an nginx publish, as its workers say: before one is let in, and as long as it is live.
+"""Asks nginx's workers which connections publish: before a publish is let in, and as long as it is live.
 
-nginx does not tell every end. It drops a connection for a refused publish without a word on what the
-connection published before, and an end that reached nobody is not told again.
+nginx does not tell every end. When it drops a connection for a refused publish, it does not say that an
+earlier publish of the connection ended. It does not repeat an end that reached nobody.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class _Publisher:
     pid: str = ""
     """The worker in which it was seen."""
     absent: int = 0
-    """Calls in a row which it was missing from for sure."""
+    """Calls in a row from which it was certainly missing."""
 
 
 class RollCall:
-    """Asks nginx time and again for the publishers that were let in, and tells the gate whose is gone.
+    """Asks nginx every ``pause_s`` for the publishers that were let in, and tells the gate who is gone.
 
-    For sure it is gone when the worker that had it no longer does, or when every worker of this machine's
-    nginx says so. Lives in one event loop.
+    A publisher is gone when the worker that had it has it no longer, or when every worker of an nginx on this
+    machine says so. Lives in one event loop.
     """
 
     def __init__(self, gatekeeper: Gatekeeper, page: StatPage, *, pause_s: float = 2.0) -> None:

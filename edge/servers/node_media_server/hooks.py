@@ -1,7 +1,7 @@
 """The notify hook of Node-Media-Server 4.4: one URL for every event, told after the fact.
 
-The server does not wait for the answer: a publish has begun when ``prePublish`` arrives, an answer
-other than 200 closes it, and a hook that fails lets it go on. So who is refused here is also cut.
+The server does not wait for the answer. A publish has begun when ``prePublish`` arrives. An answer other than
+200 closes it, and a hook that fails lets it go on. So whoever is refused here is also cut.
 Source: node-media-server 4.4.3 ``src/server/{notify,broadcast}_server.js``.
 
 POST /hooks/node-media-server   200: go on; 403: refused; 503: not now; 4xx: bad call
@@ -63,7 +63,7 @@ class NodeMediaServerHooks(FollowedHooks):
         return self.accept()  # any other answer would close a player or a recording
 
     async def admit(self, publish: Publish) -> Response:
-        """As of any kind; also cut who is refused, for the publish has begun."""
+        """As at any kind. Whoever is refused is also cut, because the publish has begun."""
         admission = await self._gatekeeper.admit(publish)
         if not admission.allowed or admission.stream_id is None:
             self._follower.expel(publish)

@@ -1,7 +1,7 @@
 """Cutting at OvenMediaEngine: ``DELETE /v1/vhosts/{v}/apps/{a}/streams/{s}``.
 
-The API knows streams, not connections; but it names the peer of a stream (``input.sourceUrl``), and the
-connection here is that peer, ``ADDRESS:PORT``. A stream of the same name by another peer is left alone.
+The API knows streams, not connections. It names the peer of a stream (``input.sourceUrl``), so the connection
+here is that peer, ``ADDRESS:PORT``. A stream of the same name by another peer is left alone.
 Source: OvenMediaEngine ``src/projects/modules/json_serdes/stream.cpp``, ``docs/rest-api``. Not run
 against a real OvenMediaEngine here.
 """
@@ -40,7 +40,7 @@ class OvenMediaEngineConnector:
         self._headers = {"Authorization": f"Basic {token}"}
 
     async def cut(self, target: CutTarget) -> CutAttempt:
-        """End the stream if its peer is the target. ``closed=0``: it is not, or there is no such stream."""
+        """End the stream if its peer is the target. ``closed=0``: another is, or there is no stream."""
         path = self._path(target)
         if path is None or not target.connection:
             return CutAttempt(False, None, "app, name and connection are all needed")

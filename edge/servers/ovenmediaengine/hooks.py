@@ -112,7 +112,7 @@ class OvenMediaEngineHooks(FollowedHooks):
         return JSONResponse({"allowed": True})
 
     def refuse(self, status: int, why: str) -> Response:
-        # The server reads the reason in answers of status 200 only. Wrong calls are not from the server.
+        # A refusal is an answer of status 200. Only a wrong call gets another status.
         status = 200 if status in {403, 503} else status
         return JSONResponse({"allowed": False, "reason": why}, status_code=status)
 
@@ -129,7 +129,7 @@ class OvenMediaEngineHooks(FollowedHooks):
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
-    ``new_url`` comes with a closing where somebody renamed the stream; the stream has that name then.
+    A closing carries ``new_url`` where the stream was renamed. The stream then has that name.
     """
     client, asked = _object(fields, "client"), _object(fields, "request")
     try:

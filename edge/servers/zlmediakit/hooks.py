@@ -1,7 +1,7 @@
 """The webhooks of ZLMediaKit: ``on_publish`` is waited for, ``on_flow_report`` tells the end.
 
-Every answer is HTTP 200, since the server asks again after three seconds otherwise; ``code`` says what
-it means. Source: ZLMediaKit ``server/WebHook.cpp``, ``webrtc/WebRtcTransport.cpp``. Not run against a
+Every answer is HTTP 200, because the server would ask again after three seconds otherwise. ``code`` says what
+the answer means. Source: ZLMediaKit ``server/WebHook.cpp``, ``webrtc/WebRtcTransport.cpp``. Not run against a
 real ZLMediaKit here.
 
 POST /hooks/zlmediakit/on_publish       {"code":0}: go on; else refused, "msg" says why
@@ -65,8 +65,8 @@ class ZlMediaKitHooks(FollowedHooks):
 def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publish:
     """The publish that a body speaks of. Raises InvalidInput or LimitExceeded with the field.
 
-    WebRTC is refused: ``id`` is then the HTTP session that carried the offer, which neither publishes nor
-    can be kicked to any effect.
+    WebRTC is refused: its ``id`` names the HTTP session that carried the offer. That session does not
+    publish, and to kick it ends nothing.
     """
     if text_of(fields, "schema", 16) == "rtc" or text_of(fields, "originTypeStr", 32) == "rtc_push":
         raise InvalidInput("schema", "must not be rtc: WebRTC cannot be watched and cut here, RTMP can")
