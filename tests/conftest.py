@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edge.grpc_listener import use_short_listener
+from tests.footage import footage, programme
 from tests.postgresql import postgresql
-from tests.test_footage import footage, programme
 
 __all__ = ["footage", "postgresql", "programme"]
 
