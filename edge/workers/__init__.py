@@ -1,4 +1,4 @@
 """Worker processes: each owns whole streams, from access units to verdicts.
 
-Nothing is imported here: a worker starts without what only its supervisor needs.
+This module imports nothing, so that a worker starts without the supervisor's code.
 """

@@ -1,5 +1,7 @@
-"""Sound of a worker's streams: it waits, bounded, is listened to when nothing is due, and ends up with the
-pipeline that decides."""
+"""Queues the audio of a worker's streams and fingerprints it when no video job is due.
+
+The queue of each stream is bounded. What the audio matches goes to the stream's pipeline, which decides.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ from edge.workers.degradation_reports import DegradationReports
 from edge.workers.worker_stream import WorkerStream
 
 _MOST_WAITING: Final = 8
-"""Messages of one stream that wait, of half a second each."""
+"""Most audio messages that one stream may queue. Each holds half a second."""
 _BUDGETS: Final = 2
 
 
 class AudioJobs:
-    """Of all streams of a worker; used from the loop's thread."""
+    """Audio jobs of all streams of a worker. Runs in the loop's thread."""
 
     def __init__(
         self,
@@ -36,13 +38,13 @@ class AudioJobs:
         self._clock = clock
 
     def wanted(self, stream: WorkerStream) -> bool:
-        """Whether anything could come of listening to it."""
+        """Returns whether the stream's audio could lead to a match."""
         match = stream.policy.match
         wanted = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_sound
         return wanted and available() and not (stream.audio is not None and stream.audio.off)
 
     def take(self, stream: WorkerStream, audio: Audio) -> None:
-        """The next of a stream's sound."""
+        """Queues the next audio of a stream."""
         if not stream.audio_wanted or stream.pipeline is None or stream.cut:
             return
         if len(stream.sound) >= _MOST_WAITING:
@@ -52,12 +54,13 @@ class AudioJobs:
         self._later(stream)
 
     def finish(self, stream: WorkerStream) -> None:
-        """Listens to what waits: the stream is over."""
+        """Matches the queued audio of a stream that has ended."""
         while stream.sound:
             self._hear(stream)
 
     def _later(self, stream: WorkerStream) -> None:
-        """After all that is due: known sound takes seconds to be told, and one budget more is nothing."""
+        """Schedules a job behind all that is due. Known audio takes seconds to recognise, so one budget
+        more does not matter."""
         now = self._clock.monotonic_ms()
         self._jobs.push(stream.id, now + _BUDGETS * stream.policy.budget_ms, self._hear)
 

@@ -1,4 +1,4 @@
-"""The banks of a worker: changes taken in, and searches that were cut short said."""
+"""The banks of a worker: takes in changes and reports searches that were cut short."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edge.match import BackgroundReload, Matcher
 from edge.match.bank.bank_set import BankSet
 
 CHECK_MS: Final = 2000.0
-"""How often the directory is looked at."""
+"""Interval between two checks of the bank directory."""
 AGAIN_MS: Final = 30_000.0
-"""After so long banks that could not be read are tried again, though nothing about them has changed."""
+"""Interval after which unreadable banks are read again although their files have not changed."""
 _SAY_MS: Final = 60_000.0
 
 log = structlog.get_logger(__name__)
 
 
 class WorkerBanks:
-    """Used by the worker's loop, in its thread; never waits."""
+    """Reloads and reports banks. Runs in the loop's thread and never blocks."""
 
     def __init__(self, matcher: Matcher, clock: Clock) -> None:
         self._matcher = matcher
@@ -33,25 +33,25 @@ class WorkerBanks:
         self._said: Counter[str] = Counter()
         self._read_ms = self._looked_ms
         self._trouble: tuple[tuple[str, ...], float] = ((), float("-inf"))
-        """What was said last of banks that cannot be read, and when."""
+        """The last reported errors of unreadable banks, and when they were reported."""
 
     @property
     def cut_short(self) -> int:
-        """Searches so far in which a bound was hit."""
+        """Number of searches so far that hit a bound."""
         return self._matcher.cut_short.total()
 
     @property
     def hashes(self) -> int:
-        """Hashes in the banks in use."""
+        """Number of hashes in the banks in use."""
         return self._matcher.hashes
 
     @property
     def unreadable(self) -> int:
-        """Banks that are left out, or in use as they were before, as they cannot be read."""
+        """Number of unreadable banks. Each is left out, or its last readable state stays in use."""
         return len(self._matcher.banks.unreadable)
 
     def ask(self) -> None:
-        """Look for changes now."""
+        """Checks the directory for changes now."""
         self._looked_ms = now = self._clock.monotonic_ms()
         anew = self.unreadable > 0 and now - self._read_ms >= AGAIN_MS
         if anew:
@@ -59,7 +59,7 @@ class WorkerBanks:
         self._reload.look(anew=anew)
 
     def check(self) -> None:
-        """Take in what has been read; look for changes and report now and then."""
+        """Takes in what has been read. Checks for changes and reports problems at intervals."""
         before = self._matcher.banks
         now = self._clock.monotonic_ms()
         try:
@@ -82,7 +82,7 @@ class WorkerBanks:
             log.info("banks reloaded", bank_digest=banks.digest, hashes=banks.hashes)
 
     def _say_unreadable(self, now: float) -> None:
-        """At once when it is something new, and once a minute while it lasts."""
+        """Reports a new problem at once, and a lasting one once a minute."""
         said, said_ms = self._trouble
         unreadable = self._matcher.banks.unreadable
         if unreadable != said or (unreadable and now - said_ms >= _SAY_MS):
@@ -93,7 +93,7 @@ class WorkerBanks:
                 log.info("all banks can be read again", hashes=self.hashes)
 
     def _say_cut_short(self, now: float) -> None:
-        """One line a minute at most, with how many searches by bank since the last one."""
+        """Logs the searches by bank since the last line, at most once a minute."""
         since = self._matcher.cut_short - self._said
         self._said_ms = now
         self._said = self._matcher.cut_short.copy()

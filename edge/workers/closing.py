@@ -1,4 +1,4 @@
-"""Why a worker closes a stream, as the message that tells the supervisor, and back as an error."""
+"""Why a worker closes a stream: as a message to the supervisor, and from that back to an error."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from edge.reasons import CloseReason
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What a worker says of a stream that it closes."""
+    """A worker's report that it closes a stream."""
 
     reason: CloseReason
     detail: str = ""
     """Free text for people."""
     retryable: bool = False
-    """The same stream may be opened again."""
+    """Whether the same stream may be opened again."""
     wrong: InvalidInput | None = None
-    """The value of a caller that cannot be used."""
+    """The caller's value that the gate cannot use."""
 
     @classmethod
     def by(cls, error: Exception, *, retryable: bool) -> Self:
-        """``retryable``: whether an error may pass that is no GateError, which says so itself."""
+        """Makes the report from an error.
+
+        A GateError says itself whether a retry may help; ``retryable`` says it for any other error.
+        """
         if not isinstance(error, GateError):
             return cls(CloseReason.INTERNAL, f"{type(error).__name__}: {error}", retryable)
         wrong = error if isinstance(error, InvalidInput) else None
         return cls(CloseReason(error.reason), str(error), error.retryable, wrong)
 
     def for_good(self) -> Self:
-        """The same, not to be opened again."""
+        """Returns the same report for a stream that must not be opened again."""
         return replace(self, retryable=False)
 
     def to_proto(self, stream_id: str, opening: int) -> worker_pb2.Closed:
@@ -48,7 +51,7 @@ class Closing:
 
 
 def error_of(closed: worker_pb2.Closed) -> GateError:
-    """A close that was not clean as the error that the caller gets."""
+    """Converts an abnormal close to the error that the caller gets."""
     if closed.retryable:
         return SourceStalled(f"{closed.reason}: {closed.detail}")
     if closed.HasField("wrong"):

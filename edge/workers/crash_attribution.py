@@ -1,8 +1,8 @@
-"""Which stream a worker is working on, in memory shared with the supervisor.
+"""Names the stream that a worker works on, in memory shared with the supervisor.
 
-A worker that dies inside a decoder or demuxer cannot say which stream killed it; this memory still can. It
-holds the stream that the loop works on, the streams that threads of their own read from, and what Python's
-fault handler wrote about the thread that crashed.
+A worker that dies inside a decoder or demuxer cannot say which stream killed it. This memory survives it.
+It holds the stream of the loop's job, the stream of each reader thread, and the report of Python's fault
+handler about the thread that crashed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CRASHED: Final = re.compile(r"^Current thread 0x([0-9a-f]+)(?:.+\n)+", re.MULTI
 
 
 class CurrentStreamPage:
-    """The loop's stream, a slot for each reading thread, and the crash report."""
+    """The page of shared memory: the loop's stream, a slot for each reader thread, and the crash report."""
 
     def __init__(self, descriptor: int) -> None:
         self._page = mmap.mmap(descriptor, PAGE_BYTES)
@@ -41,10 +41,11 @@ class CurrentStreamPage:
 
     @staticmethod
     def create() -> int:
-        """New memory's file descriptor, to be inherited by the worker.
+        """Returns the file descriptor of new memory for a worker to inherit.
 
-        On no disk, where the system can: the loop writes to it with each job, and a page of a file may have
-        to wait for the disk."""
+        The memory is on no disk where the system offers that. The loop writes to it with each job, and a
+        write to a file's page may block on the disk.
+        """
         try:
             descriptor = os.memfd_create("edge-worker")
         except (AttributeError, OSError):
@@ -55,9 +56,9 @@ class CurrentStreamPage:
 
     @staticmethod
     def report_crashes(descriptor: int) -> None:
-        """Worker side: from now on a crash of this process is written where ``report`` finds it."""
+        """Makes the fault handler write crashes of this process where ``report`` reads them. Worker side."""
         os.lseek(descriptor, _REPORT_START, os.SEEK_SET)
-        faulthandler.enable(descriptor)  # with all threads, as else it does not say which one it was
+        faulthandler.enable(descriptor)  # all threads: otherwise the report does not name the crashed one
 
     def enter(self, stream_id: str) -> None:
         raw = stream_id.encode()[:_LIMIT]
@@ -70,11 +71,11 @@ class CurrentStreamPage:
 
     @contextlib.contextmanager
     def reading(self, stream_id: str) -> Iterator[None]:
-        """The calling thread reads the stream, and nothing else, until the end of the block."""
+        """Marks the calling thread as a reader of this stream alone, until the block ends."""
         raw = stream_id.encode()[:55]
         with self._lock:
             slot = self._free.pop() if self._free else None
-        if slot is None:  # its crash would be put down to the loop
+        if slot is None:  # no slot is free: a crash is then attributed to the loop's stream
             yield
             return
         place = _SLOTS_START + slot * _SLOT.size
@@ -87,25 +88,25 @@ class CurrentStreamPage:
                 self._free.append(slot)
 
     def read(self) -> str | None:
-        """The stream that the loop works on, or None when it is idle."""
+        """Returns the stream of the loop's job, or None when the loop is idle."""
         length = self._page[0]
         return bytes(self._page[1 : 1 + length]).decode(errors="replace") if length else None
 
     def since_ms(self) -> float | None:
-        """When the loop began its job, by the machine's monotonic clock; None when it is idle."""
+        """Returns the monotonic time at which the loop began its job, or None when it is idle."""
         since_ms: float = _SINCE.unpack_from(self._page, _SINCE_AT)[0]
         return since_ms if self._page[0] else None
 
     @property
     def report(self) -> str:
-        """What the fault handler wrote: the signal, and where the thread that crashed was. Empty when the
-        worker did not crash."""
+        """The fault handler's report: the signal and the stack of the crashed thread. Empty without a
+        crash."""
         whole = self._report()
         crashed = _CRASHED.search(whole)
         return whole.partition("\n")[0] + ("" if crashed is None else f"\n{crashed[0].rstrip()}")
 
     def culprit(self) -> str | None:
-        """The stream whose media was in work where the worker died: that of the thread that crashed."""
+        """Returns the stream whose media the crashed thread worked on, or else the loop's stream."""
         crashed = _CRASHED.search(self._report())
         if crashed is not None:
             thread = int(crashed[1], 16)

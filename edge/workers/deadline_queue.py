@@ -10,7 +10,7 @@ Job = TypeVar("Job")
 
 
 class DeadlineQueue(Generic[Job]):
-    """A heap of jobs; equal deadlines leave in order of arrival. A key's jobs can be dropped, all or some."""
+    """A heap of jobs. Equal deadlines leave in order of arrival. A key's jobs can be dropped, all or some."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str, Job]] = []
@@ -21,15 +21,17 @@ class DeadlineQueue(Generic[Job]):
         self._sequence += 1
 
     def pop(self) -> tuple[str, float, Job] | None:
-        """Key, deadline and job of the earliest deadline, or None when there is none."""
+        """Returns key, deadline and job of the earliest deadline, or None when the queue is empty."""
         if not self._heap:
             return None
         deadline_ms, _, key, job = heapq.heappop(self._heap)
         return key, deadline_ms, job
 
     def drop(self, key: str, jobs: Collection[Job] | None = None) -> int:
-        """Forget every job of a key, or those of it that are in ``jobs``; returns how many. Linear:
-        streams end rarely."""
+        """Drops all jobs of a key, or those of them in ``jobs``. Returns how many.
+
+        Takes linear time, because streams end rarely.
+        """
         kept = [item for item in self._heap if item[2] != key or (jobs is not None and item[3] not in jobs)]
         dropped = len(self._heap) - len(kept)
         if dropped:

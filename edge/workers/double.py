@@ -1,4 +1,4 @@
-"""A double of the workers: a pool without processes. What it sends is kept, and the test says the answers."""
+"""A double of the worker pool without processes. Records what is sent; the test supplies the events."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edge.workers.settings import WorkerSettings, WorkersSection
 
 
 class RecordingPool(WorkerPool):
-    """Takes every stream. A request for evidence is answered at once, with an error; nothing else is."""
+    """Accepts every stream. Answers a request for evidence at once with an error, and nothing else."""
 
     def __init__(self, section: WorkersSection, settings: WorkerSettings, clock: Clock) -> None:
         super().__init__(section, settings, clock)
         self.sent: list[tuple[str, worker_pb2.ToWorker]] = []
-        """Commands with their stream, in order; no access units."""
+        """Commands with their stream, in order, without access units."""
         self.streams: set[str] = set()
         self.is_full = False
 
@@ -48,7 +48,7 @@ class RecordingPool(WorkerPool):
         pass
 
     def sent_to(self, stream_id: str) -> list[str]:
-        """Names of the commands that a stream's worker got, in order."""
+        """Returns the names of the commands that were sent to a stream's worker, in order."""
         return [str(command.WhichOneof("command")) for to, command in self.sent if to == stream_id]
 
     @property

@@ -1,4 +1,4 @@
-"""Media that the supervisor shows a worker to make evidence of."""
+"""Media that the supervisor sends to a worker to make evidence from."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Codec
 
 _MAX_BYTES = 256 * 2**20
-"""Of all streams whose evidence is on its way at once; the oldest give way, but never the only one.
-By hand: a value grows while it is in the map, and cachetools sizes a value once."""
+"""Bound on the media of all streams whose evidence is in transit. The oldest is dropped, but never the only
+one. Not a cachetools cache: a value grows while it is in the map, and cachetools sizes a value once."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A stretch of a stream, in decoding order, and how it is encoded."""
+    """A stretch of a stream in decoding order, and how it is encoded."""
 
     codec: Codec
     extradata: bytes
@@ -35,15 +35,17 @@ class _Shown:
 
 
 class EvidenceMedia:
-    """By stream, until it is asked for."""
+    """Media by stream, kept until it is taken."""
 
     def __init__(self) -> None:
         self._media: dict[str, _Shown] = {}
         self._bytes = 0
 
     def add_media(self, message: worker_pb2.EvidenceMedia) -> None:
-        """The first or the next part of what is shown of a stream. Of an unknown codec, whose name is as the
-        caller of the gate gave it, nothing is kept."""
+        """Adds the first or the next part of a stream's media.
+
+        Drops media of an unknown codec. Its name comes unchecked from the caller of the gate.
+        """
         ident = message.stream_id
         if message.first:
             self._drop(ident)
@@ -62,7 +64,7 @@ class EvidenceMedia:
             self._drop(next(iter(self._media)))
 
     def take(self, stream_id: str) -> Media | None:
-        """What was shown of a stream, once; None when nothing was."""
+        """Removes and returns a stream's media, or None when there is none."""
         shown = self._drop(stream_id)
         return Media(shown.codec, shown.extradata, tuple(shown.units)) if shown and shown.units else None
 

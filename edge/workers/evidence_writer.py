@@ -1,4 +1,4 @@
-"""Evidence clips of a worker's streams, written beside the judging loop."""
+"""Writes evidence clips of a worker's streams, in threads beside the judging loop."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from edge.workers.evidence_media import EvidenceMedia, Media
 from edge.workers.worker_stream import WorkerStream
 
 _WRITERS_S: Final = 3.0
-"""How long a worker that stops waits for evidence that is being written."""
+"""How long a stopping worker waits for clips that are being written."""
 _SIZES: Final = 256
-"""Streams that are gone whose frames' size is still known."""
+"""Number of ended streams whose frame size is remembered."""
 
 log = structlog.get_logger(__name__)
 
 
 class EvidenceWriter:
-    """Used by the loop, in its thread; ``send`` is called from any."""
+    """Starts evidence writers from the loop's thread. ``send`` is called from any thread."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class EvidenceWriter:
         current: CurrentStreamPage,
         min_free_bytes: int = 0,
     ) -> None:
-        """``min_free_bytes``: what clips leave free of their disk."""
+        """``min_free_bytes``: disk space that clips must leave free."""
         self._send = send
         self._current = current
         self._min_free_bytes = min_free_bytes
@@ -44,12 +44,15 @@ class EvidenceWriter:
         self._sizes: FIFOCache[str, tuple[int, int]] = FIFOCache(_SIZES)
 
     def show(self, message: worker_pb2.EvidenceMedia) -> None:
-        """Media that the next ``save`` of its stream is about."""
+        """Takes media for the next ``save`` of its stream."""
         self._shown.add_media(message)
 
     def save(self, command: worker_pb2.SaveEvidence, stream: WorkerStream | None) -> None:
-        """Returns at once. ``stream``: what this worker has of it itself. One that is cut needs to be kept
-        no longer."""
+        """Starts to write a clip and returns at once.
+
+        ``stream`` is the stream in this worker, whose ring serves when the supervisor has sent no media. A
+        cut stream need not be kept any longer after this.
+        """
         media = self._shown.take(command.stream_id) or _kept(stream)
         size = self._sizes.get(command.stream_id)
         if stream is not None and stream.pipeline is not None:
@@ -74,19 +77,19 @@ class EvidenceWriter:
             stream.evidence_kept = True
 
     def gone(self, stream: WorkerStream) -> None:
-        """The worker has the stream no more; it may still be told to make evidence of it."""
+        """Remembers the frame size of a stream that leaves. Evidence of it may still be asked for."""
         size = None if stream.pipeline is None else stream.pipeline.size
         if size is not None:
             self._sizes[stream.id] = size
 
     def finish(self) -> None:
-        """Wait for what is being written, a while."""
+        """Waits for unfinished clips, at most ``_WRITERS_S``."""
         deadline = time.monotonic() + _WRITERS_S
         for writer in self._writers:
             writer.join(max(0.0, deadline - time.monotonic()))
 
     def _write(self, command: worker_pb2.SaveEvidence, media: Media, size: tuple[int, int] | None) -> None:
-        with self._current.reading(command.stream_id):  # a muxer may crash on media as well as a decoder
+        with self._current.reading(command.stream_id):  # a muxer may crash on media, as a decoder may
             self._write_clip(command, media, size)
 
     def _write_clip(
@@ -130,11 +133,11 @@ class EvidenceWriter:
 
 
 def _kept(stream: WorkerStream | None) -> Media | None:
-    """What this worker has of the stream itself: of one that is pushed, nothing."""
+    """Returns the media in the stream's own ring. A pushed stream has none there."""
     if stream is None or stream.pipeline is None or stream.codec is None:
         return None
     if stream.cut:
-        # Nothing of it is judged any more; what is queued still belongs to the clip.
+        # Nothing of it is judged any more. What is queued still belongs in the clip.
         for unit in stream.units:
             stream.pipeline.skip(unit)
         stream.units.clear()

@@ -1,47 +1,53 @@
-"""How much of the calm streams a worker looks at densely while it has time to spare. Pure.
+"""Decides how much of the calm streams an idle worker samples densely. Pure.
 
-Each GOP of a calm stream costs its first sample. What a worker has left over goes to all of its calm streams
-alike: the first so many milliseconds of each GOP are looked at densely. The share of time that may be spent
-so is bounded, because the ingest server next door wants its cores, too; and it is given back at once when
-anything had to give way.
+Each GOP of a calm stream costs its first sample. A worker with idle time samples the first ``ms``
+milliseconds of each GOP densely, the same for all of its calm streams. The share of time for this is
+bounded, because the ingest server beside the gate needs its cores too. The worker gives the time back at
+once when a job had to give way.
 """
 
 from __future__ import annotations
 
 UPDATE_MS = 1000.0
 LEAST_MS = 600
-"""Less than this buys no sample beyond the calm one."""
+"""Least ``ms`` that buys a sample beyond the calm one."""
 MOST_MS = 3000
 STEP_MS = 200
-"""Steps in which it changes: callers are told what media is wanted, and need not be told of trifles."""
+"""Step of ``ms``. Each change is told to callers, so small ones are left out."""
 SETTLE_UPDATES = 3
-"""Updates until a change shows in full: it takes effect with the GOPs that come."""
+"""Updates until a change shows in full. It takes effect with the next GOPs."""
 _FORGET = 0.98
 _BACK_OFF_UPDATES = 3
 
 
 class IdleCapacity:
-    """State of one worker. ``target``: share of its time, 0 to 1, up to which it takes on more than it must;
-    0 never does."""
+    """State of one worker.
+
+    ``target`` is the busy share of its time, 0 to 1, up to which it takes on optional work; 0 turns that
+    off.
+    """
 
     def __init__(self, target: float) -> None:
         self._target = target
         self._cost: float | None = None
-        """Share of the worker's time that a millisecond of it takes."""
+        """Share of the worker's time that one millisecond of ``ms`` costs."""
         self._due: float | None = None
-        """Share of the time that is due to streams, smoothed: keyframes come in waves."""
+        """Share of the time that due work takes. Smoothed, because keyframes come in waves."""
         self._steady = 0
         self._seen: tuple[float, float, float, int] | None = None
         self.ms = 0
-        """Media time of each GOP to look at densely."""
+        """Media time at the start of each GOP to sample densely, in milliseconds."""
 
     def due(self, now_ms: float) -> bool:
-        """Whether it is time for ``update``."""
+        """Returns whether it is time for ``update``."""
         return self._seen is None or now_ms - self._seen[0] >= UPDATE_MS
 
     def update(self, now_ms: float, busy_ms: float, voluntary_ms: float, gave_way: int) -> bool:
-        """Takes the worker's running totals: time in jobs, the part of it that was voluntary, and how often
-        something had to give way or was shed. Whether ``ms`` has changed."""
+        """Updates ``ms`` from the worker's running totals. Returns whether it has changed.
+
+        ``busy_ms`` is the time in jobs, ``voluntary_ms`` its optional part, and ``gave_way`` how often a
+        job gave way or was shed.
+        """
         seen, self._seen = self._seen, (now_ms, busy_ms, voluntary_ms, gave_way)
         if seen is None or self._target <= 0:
             return False
@@ -52,7 +58,7 @@ class IdleCapacity:
         was = self.ms
         self._steady += 1
         if busy_ms == seen[1]:
-            # It has no streams: when some come, all of them at once perhaps, there is nothing to spare.
+            # The worker has no streams. Many may come at once, and then there is no idle time.
             self.ms, self._steady, self._cost = 0, 0, None
         elif gave_way > seen[3]:
             self._steady = -_BACK_OFF_UPDATES
@@ -70,7 +76,7 @@ class IdleCapacity:
         if self.ms and opportunistic > 0 and self._steady >= SETTLE_UPDATES:
             self._cost = opportunistic / self.ms
         elif not self.ms and self._cost is not None:
-            self._cost *= _FORGET  # streams come and go: try again some time
+            self._cost *= _FORGET  # streams come and go: try again after a while
 
     def _goal(self, room: float) -> int:
         if room <= 0:

@@ -1,5 +1,7 @@
-"""What waits for a worker's loop: the supervisor's messages, read from its socket by the loop itself, and
-what threads of the worker have for it."""
+"""The inbox of a worker's loop: the supervisor's messages and those of the worker's own threads.
+
+The loop itself reads the supervisor's socket.
+"""
 
 from __future__ import annotations
 
@@ -66,32 +68,32 @@ Command = (
 
 
 def name_of(command: Command) -> str:
-    """For people."""
+    """Returns the command's name for logs."""
     return type(_said(command)).__name__
 
 
 def stream_of(command: Command) -> tuple[str, int]:
-    """Id and number of the opening, as far as the command names them: empty, and 0."""
+    """Returns the stream's id and opening number, or empty and 0 where the command names none."""
     said = _said(command)
     return getattr(said, "stream_id", ""), getattr(said, "opening", 0)
 
 
 def _said(command: Command) -> object:
-    """Of a message of the supervisor's, the one that it is made of."""
+    """Returns the message inside a ToWorker, or any other command itself."""
     kind = command.WhichOneof("command") if isinstance(command, worker_pb2.ToWorker) else None
     return command if kind is None else getattr(command, kind)
 
 
 class Inbox:
-    """``put`` from any thread, ``get`` from the loop's.
+    """A queue with ``put`` for any thread and ``get`` for the loop's thread.
 
-    By hand, because no queue waits for a socket as well: a reader of it in a thread of its own would cost the
-    loop a wake-up, and a fight for the interpreter's lock, with each access unit.
+    No standard queue waits for a socket as well. A reader thread would cost the loop a wake-up and
+    contention for the GIL with each access unit.
     """
 
     def __init__(self, max_commands: int, connection: socket.socket | None = None) -> None:
-        """``max_commands``: of the threads; one more waits for room. What the supervisor sends is bounded
-        by the socket."""
+        """``max_commands`` bounds what threads may queue; ``put`` blocks beyond it. The socket bounds what
+        the supervisor sends."""
         self._threads: queue.Queue[Command] = queue.Queue(max_commands)
         self._receiver = None if connection is None else ipc_framing.FrameReader(connection)
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -109,23 +111,23 @@ class Inbox:
             os.eventfd_write(self._bell, 1)
 
     def get(self, wait_ms: float = 0.0) -> Command | None:
-        """The next command; None where none comes within ``wait_ms``."""
+        """Returns the next command, or None when none comes within ``wait_ms``."""
         if (command := self._next()) is not None or wait_ms <= 0:
             return command
         until = time.monotonic() + wait_ms / 1000
         while True:
             self._waits = True
-            if self._threads.empty():  # else it was put before the thread could see that the loop waits
+            if self._threads.empty():  # otherwise a put came before its thread could see that the loop waits
                 self._poll.poll(max(0.0, 1000 * (until - time.monotonic())))
             self._waits = False
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._bell)
-            # The bell may have been for what was taken already, and the message may not be whole yet.
+            # The bell may have rung for a command already taken, or a message may be incomplete.
             if (command := self._next()) is not None or time.monotonic() >= until:
                 return command
 
     def _next(self) -> Command | None:
-        """Neither source waits for the other to be empty."""
+        """Alternates between the two sources, so that neither starves."""
         self._socket_first = not self._socket_first
         if self._socket_first:
             command = self._from_socket()
@@ -141,6 +143,6 @@ class Inbox:
             return None
         try:
             command = self._receiver.next()
-        except WorkerLost:  # nonsense: there is no telling where the next message begins
+        except WorkerLost:  # the framing is lost: nothing says where the next message begins
             return SupervisorGone()
         return SupervisorGone() if command is None and self._receiver.ended else command

@@ -1,6 +1,6 @@
 """Framing between supervisor and worker: a 4-byte little-endian length, then one protobuf message.
 
-Where the highest bit of the length is set, one access unit follows instead: arrival in monotonic
+When the highest bit of the length is set, one access unit follows instead: arrival in monotonic
 milliseconds (f64), pts, dts (i64), flags (u8: 1 keyframe, 2 deferred), length of the stream's id (u8), the
 id, the data.
 """
@@ -27,7 +27,7 @@ _KEYFRAME, _DEFERRED = 1, 2
 
 
 def frame(message: worker_pb2.ToWorker | worker_pb2.FromWorker) -> bytes:
-    """One message as bytes on the wire."""
+    """Returns one message as bytes on the wire."""
     body = message.SerializeToString()
     return _LENGTH.pack(len(body)) + body
 
@@ -40,7 +40,7 @@ class PushedUnit(NamedTuple):
 
 
 def media_frame(stream_id: str, unit: AccessUnit) -> bytes:
-    """One access unit as bytes on the wire: media is nearly all that passes, and takes no protobuf."""
+    """Returns one access unit as bytes on the wire. Not protobuf, because nearly all traffic is media."""
     ident = stream_id.encode()
     flags = _KEYFRAME * unit.keyframe | _DEFERRED * unit.deferred
     head = _MEDIA_HEAD.pack(unit.arrival_ms, unit.pts_ms, unit.dts_ms, flags, len(ident))
@@ -49,17 +49,20 @@ def media_frame(stream_id: str, unit: AccessUnit) -> bytes:
 
 
 class FrameReader:
-    """Worker side. Takes what waits in the socket, and never waits itself."""
+    """Reads frames from the socket without blocking. Worker side."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.ended = False
-        """The other side is gone."""
+        """The supervisor has closed the socket."""
         self._connection = connection
         self._resize(_BUFFER_BYTES)
         self._start = self._end = 0
 
     def next(self) -> worker_pb2.ToWorker | PushedUnit | None:
-        """The next message; None where there is no whole one yet. WorkerLost for one that is too long."""
+        """Returns the next message, or None until a whole one has come.
+
+        Raises WorkerLost for a frame over the limit.
+        """
         while True:
             waiting = self._end - self._start
             if waiting >= _LENGTH.size:
@@ -106,7 +109,7 @@ class FrameReader:
             self._start, self._end = 0, len(waiting)
 
     def _fill(self) -> bool:
-        """One read of the socket for all that waits in it; whether there was anything."""
+        """Reads once what the socket holds. Returns whether there was anything."""
         if self._end == len(self._buffer):
             self._make_room(len(self._buffer) - self._start + 1)
         try:
@@ -125,7 +128,10 @@ class FrameReader:
 
 
 async def read_event(reader: asyncio.StreamReader) -> worker_pb2.FromWorker | None:
-    """Supervisor side. None when the worker is gone; WorkerLost when it talks nonsense."""
+    """Reads the worker's next event, or None when the worker is gone. Supervisor side.
+
+    Raises WorkerLost for a frame that is too long or no message.
+    """
     try:
         head = await reader.readexactly(_LENGTH.size)
         body = await reader.readexactly(_checked(_LENGTH.unpack(head)[0]))

@@ -1,7 +1,7 @@
-"""The worker's one loop: takes the next job by earliest deadline, for all of its streams.
+"""The worker's one loop: runs the job with the earliest deadline, over all of its streams.
 
-Reader threads (the supervisor's socket, one a pull) only fill bounded queues; decoding, judging and
-all state belong to the loop's thread.
+Reader threads (one a pull) only fill a bounded queue. Decoding, judging and all state belong to the loop's
+thread.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ from edge.workers.worker_stream import Urgency, WorkerStream
 
 _CHECK_STREAMS_MS: Final = 250.0
 _REST_SHARE: Final = 0.8
-"""Share of the blind limit without media after which a caller is told that all is needed."""
+"""Share of the blind limit without media after which the loop asks the caller for the whole GOP."""
 _END_BUDGETS: Final = 2.0
-"""What is left of a stream that has ended has so many budgets to be judged; later it would be late anyhow."""
+"""Budgets that remain to judge an ended stream. What is judged later is late anyhow."""
 _LINGER_MS: Final = 10_000.0
-"""How long a cut stream that has ended keeps its media for the evidence."""
+"""How long a cut stream keeps its media for evidence after its end."""
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class WorkerLoop:
         clock: Clock,
         connection: socket.socket | None = None,
     ) -> None:
-        """``connection``: where the supervisor's messages come from."""
+        """``connection`` is the socket that the supervisor's messages come from."""
         self._settings = settings
         self._detector = detector
         self._matcher = matcher
@@ -110,7 +110,7 @@ class WorkerLoop:
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
 
     def run(self) -> None:
-        """Until told to stop or the supervisor is gone."""
+        """Runs until told to stop or until the supervisor is gone."""
         self._send(
             worker_pb2.FromWorker(
                 ready=worker_pb2.Ready(model_digest=self._detector.digest, bank_digest=self._matcher.digest)
@@ -149,7 +149,7 @@ class WorkerLoop:
         self._evidence.finish()
 
     def _keep_house(self, housekeeping: Callable[[], None]) -> None:
-        """Something between two jobs, for all streams: none is over because it fails."""
+        """Runs a housekeeping task between two jobs. Its failure ends no stream."""
         try:
             housekeeping()
         except Exception:
@@ -157,7 +157,7 @@ class WorkerLoop:
         self._stalls.lap(lambda: housekeeping.__qualname__)
 
     def _tidy(self) -> None:
-        """While nothing is due."""
+        """Frees memory while no job is due."""
         now = self._clock.monotonic_ms()
         if now - self._tidied_ms >= GIVE_BACK_MS:
             self._tidied_ms = now
@@ -182,7 +182,7 @@ class WorkerLoop:
                 return
 
     def _not_obeyed(self, command: Command, error: Exception) -> None:
-        """The stream that a command names is closed; where it names none, nothing follows."""
+        """Closes the stream that the failed command names, if it names one."""
         ident, opening = stream_of(command)
         stream = self._streams.get(ident)
         log.error(
@@ -253,7 +253,7 @@ class WorkerLoop:
             case "load_model":
                 try:
                     self._models.load(command.load_model)
-                except RuntimeError as error:  # there is no thread for it
+                except RuntimeError as error:  # no thread can be started for it
                     load = command.load_model
                     self._model_arrived(ModelArrived(load.swap, None, str(error), load.use))
             case "use_model":
@@ -293,7 +293,7 @@ class WorkerLoop:
         )
 
     def _tiers(self) -> dict[str, int]:
-        """How many streams get what."""
+        """Returns the number of streams in each tier."""
         counts = {"calm_streams": 0, "alert_streams": 0, "starting_streams": 0}
         for stream in self._streams.values():
             if stream.pipeline is not None and not stream.cut:
@@ -310,7 +310,7 @@ class WorkerLoop:
         self._send(worker_pb2.FromWorker(model_loaded=answer))
 
     def _use_model(self, detector: Detector, swap: int) -> None:
-        """New streams have it at once, running ones between two of their samples."""
+        """Switches to a model. New streams get it at once, running ones between two of their samples."""
         if not self._models.used(swap):
             return
         self._detector = detector
@@ -319,7 +319,7 @@ class WorkerLoop:
                 stream.pipeline.set_detector(detector)
 
     def _share_spare_time(self) -> None:
-        """Calm streams are looked at more densely while there is time, all of them alike."""
+        """Samples all calm streams more densely while the worker is idle."""
         now = self._clock.monotonic_ms()
         if not self._spare.due(now):
             return
@@ -330,7 +330,7 @@ class WorkerLoop:
                     self._say_tier(stream)
 
     def _check_streams(self) -> None:
-        """Of each stream: whether the gate is blind to it, its sound is of use, or it is over."""
+        """Checks each stream: whether the gate is blind to it, wants its audio, or should close it."""
         now = self._clock.monotonic_ms()
         if now - self._streams_checked_ms < _CHECK_STREAMS_MS:
             return
@@ -361,8 +361,11 @@ class WorkerLoop:
             self._close(stream, Closing(CloseReason.GAP, detail, retryable=True))
 
     def _ask_rest_of_gop(self, stream: WorkerStream, now: float) -> None:
-        """A caller that leaves out what a calm stream does not need cannot know that the GOP goes on for
-        too long: who broadcasts chooses where keyframes are."""
+        """Asks the caller for the rest of a GOP that lasts too long.
+
+        A caller that sends only what a calm stream needs cannot know when to send more. The broadcaster
+        decides where keyframes are.
+        """
         waits_ms = now - max(stream.judged_ms, stream.unit_ms)
         too_long = waits_ms > _REST_SHARE * stream.policy.tiers.blind_limit_ms
         if stream.pull is None and stream.pipeline is not None and too_long and stream.pipeline.ask_rest():
@@ -388,7 +391,7 @@ class WorkerLoop:
         stream.pull.start()
 
     def _pulled(self, event: PullOpened | PullUnit | PullAudio | PullEnded) -> WorkerStream | None:
-        """The stream of a pull's event; None when it is gone or was opened anew since."""
+        """Returns the stream of a pull's event, or None when it is gone or was opened anew."""
         stream = self._streams.get(event.stream_id)
         return stream if stream is not None and stream.opening == event.opening else None
 
@@ -396,7 +399,7 @@ class WorkerLoop:
         stream = self._pulled(event)
         if stream is None:
             return
-        stream.judged_ms = self._clock.monotonic_ms()  # nothing could come before
+        stream.judged_ms = self._clock.monotonic_ms()  # no media could come before
 
         def start(stream: WorkerStream) -> None:
             self._start_pipeline(stream, event.codec, event.extradata)
@@ -424,7 +427,8 @@ class WorkerLoop:
         return stream
 
     def _start_pipeline(self, stream: WorkerStream, codec: Codec, extradata: bytes) -> None:
-        """A job like any other: a decoder may crash on extradata as well as on media."""
+        """Creates the pipeline of a stream. Runs as a job, because a decoder may crash on extradata as on
+        media."""
         if len(extradata) > self._settings.max_extradata_bytes:
             raise LimitExceeded("extradata", self._settings.max_extradata_bytes, len(extradata), "bytes")
         stream.codec, stream.extradata = codec, extradata
@@ -439,7 +443,7 @@ class WorkerLoop:
             alert=stream.alert,
             calm=stream.calm,
             times=self._times,
-            keeps_media=stream.pull is not None,  # of what is pushed the supervisor keeps all
+            keeps_media=stream.pull is not None,  # the supervisor keeps all pushed media
         )
         stream.pipeline.spare(self._spare.ms)
         stream.audio_wanted = self._audio.wanted(stream)
@@ -471,13 +475,16 @@ class WorkerLoop:
         )
 
     def _end(self, stream: WorkerStream) -> None:
-        """Judge what is queued, then close. Nothing more is read of one that is pulled: it might be the next
-        publisher's of that name."""
+        """Judges what is queued, then closes the stream.
+
+        Stops a pull at once: its next media could belong to the next publisher of that name.
+        """
         if not stream.ended:
             stream.ended, stream.ended_ms = True, self._clock.monotonic_ms()
             if stream.pull is not None:
                 stream.pull.stop()
-            # After the last of its media; where there is no time for it, it is closed all the same.
+            # Runs after the last of the stream's media. The check of all streams closes it where time runs
+            # out.
             self._jobs.push(stream.id, stream.ended_ms + stream.policy.budget_ms, self._drain)
 
     def _drain(self, stream: WorkerStream) -> None:

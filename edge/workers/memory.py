@@ -1,4 +1,4 @@
-"""How much memory this process holds for itself; mapped files (banks, the model) are shared by all."""
+"""Private memory of a process. Mapped files (banks, the model) are shared and not counted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import resource
 from pathlib import Path
 
 GIVE_BACK_MS = 60_000.0
-"""Between two times that memory is given back: it takes milliseconds."""
+"""Interval between two trims. A trim takes milliseconds."""
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_bytes(pid: int | None = None) -> int:
-    """Resident memory of a process, by default this one, without mapped files. Where the system does not
-    tell: the most that this one has ever held, and 0 for others."""
+    """Returns the resident memory of a process in bytes, without mapped files. Default: this process.
+
+    Where the system does not tell, returns the peak of this process, and 0 for others.
+    """
     try:
         resident, shared = Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1:3]
         return (int(resident) - int(shared)) * _PAGE_BYTES
@@ -26,8 +28,10 @@ def resident_bytes(pid: int | None = None) -> int:
 
 
 def give_back() -> None:
-    """Memory that was freed goes back to the system, where the C library keeps it for itself: decoders of
-    streams that are over leave holes in it, and a process would seem to grow for as long as streams come and
-    go."""
+    """Returns freed memory from the C library to the system.
+
+    Decoders of ended streams leave holes in the heap. Without this a process would seem to grow for as long
+    as streams come and go.
+    """
     if _TRIM is not None:
         _TRIM(0)

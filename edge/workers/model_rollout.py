@@ -1,4 +1,4 @@
-"""One swap of the model over all workers: loaded everywhere before it judges anywhere."""
+"""One model swap over all workers: every worker loads the model before any judges with it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edge.errors import ModelError
 
 
 class ModelRollout:
-    """Who has yet to say that the model is loaded. Workers are named by their process ids."""
+    """Tracks which workers have not yet loaded the model. Workers are named by their process ids."""
 
     def __init__(self, number: int, directory: str, digest: str, workers: Iterable[int]) -> None:
         self.number = number
         self._directory = directory
         self._digest = digest
         self.workers = frozenset(workers)
-        """All that were told to load it."""
+        """All workers that were told to load it."""
         self._waiting = set(self.workers)
         self._errors: list[str] = []
         self._done = asyncio.Event()
@@ -34,12 +34,16 @@ class ModelRollout:
             self.gone(worker)
 
     def gone(self, worker: int) -> None:
-        """It has answered, or has died: the one that replaces it is told of the model when it is ready."""
+        """Stops waiting for a worker that has answered or died. Its successor is told of the model when it
+        is ready."""
         self._waiting.discard(worker)
         self._settle()
 
     async def wait(self, timeout_s: float) -> None:
-        """Raises ModelError when a worker cannot load it, or does not say so in time."""
+        """Waits until every worker has answered.
+
+        Raises ModelError when a worker cannot load the model or does not answer in time.
+        """
         try:
             await asyncio.wait_for(self._done.wait(), timeout_s)
         except TimeoutError:

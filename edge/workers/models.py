@@ -1,4 +1,4 @@
-"""A model that is loaded beside the one that judges, in a thread of its own."""
+"""Loads a model beside the one that judges, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class ModelArrived:
-    """What became of a LoadModel."""
+    """Result of a LoadModel."""
 
     swap: int
     detector: Detector | None
@@ -23,7 +23,7 @@ class ModelArrived:
 
 
 class WorkerModels:
-    """Loads one model after the other; the newest swap counts."""
+    """Loads one model after another. The newest swap counts."""
 
     def __init__(self, arrived: Callable[[ModelArrived], None]) -> None:
         """``arrived`` is called in the loading thread."""
@@ -32,7 +32,7 @@ class WorkerModels:
         self._used = 0
 
     def load(self, command: worker_pb2.LoadModel) -> None:
-        """Returns at once. Raises RuntimeError where no thread can be started."""
+        """Starts to load a model and returns at once. Raises RuntimeError when no thread can be started."""
         swap, directory, digest, use = command.swap, Path(command.directory), command.digest, command.use
 
         def load() -> None:
@@ -41,23 +41,24 @@ class WorkerModels:
                 detector = Detector.load(directory)
                 if detector.digest != digest:
                     raise ModelError(f"{directory}: digest {detector.digest}, {digest} was checked")
-            except Exception as failure:  # whatever it is, the old model goes on
+            except Exception as failure:  # on any failure the old model goes on
                 detector, error = None, f"{type(failure).__name__}: {failure}"
             self._arrived(ModelArrived(swap, detector, error, use))
 
         threading.Thread(target=load, name="model", daemon=True).start()
 
     def keep(self, model: ModelArrived) -> None:
-        """Until it is used or forgotten."""
+        """Keeps a loaded model until it is used or forgotten."""
         self._waiting = model if model.detector is not None else None
 
     def take(self, swap: int) -> Detector | None:
-        """The model that was loaded for this swap; None when there is none."""
+        """Removes and returns the model that was loaded for this swap, or None when there is none."""
         waiting, self._waiting = self._waiting, None
         return waiting.detector if waiting is not None and waiting.swap == swap else None
 
     def used(self, swap: int) -> bool:
-        """A model is about to judge; False where that of a newer swap does, which was loaded sooner."""
+        """Records that the model of this swap is about to judge. Returns False when a newer swap is already
+        in use."""
         newest = swap >= self._used
         self._used = max(self._used, swap)
         return newest

@@ -1,4 +1,4 @@
-"""The supervisor's side of the workers: which stream is whose, and a successor for each that dies."""
+"""The pool of workers, supervisor side: assigns streams and replaces each worker that dies."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _DEATHS_TO_QUARANTINE = 2
 _CRASHES = frozenset(-number for number in (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT))
 _STOP_S = 5.0
 _SPARE_PAUSE_S = 5.0
-"""From a worker's death to the start of the next spare one: that takes seconds of a core, which the streams
-that have just moved need more."""
+"""Pause from a worker's death to the launch of the next standby. A launch takes seconds of a core, which
+the streams that have just moved need more."""
 _LOAD_S = 30.0
 """How long workers may take to load a model beside the one that judges."""
 
@@ -39,20 +39,20 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerEvents(Protocol):
-    """What the pool tells its owner; called in the event loop's thread, must not block."""
+    """What the pool tells its owner. Called in the event loop's thread; must not block."""
 
     def on_worker_event(self, event: worker_pb2.FromWorker) -> None: ...
 
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
-        """Their worker died. ``quarantined`` has now been in work at two deaths and must not return."""
+        """The streams' worker died. ``quarantined`` was in work at two deaths and must not return."""
         ...
 
 
 class WorkerPool:
     """A fixed number of worker processes, each replaced when it dies or hangs.
 
-    Beside them waits a spare one (``workers.spare``), with its model loaded and no stream: it takes the
-    place of one that died at once, where a new process needs seconds before it can judge.
+    A standby (``workers.spare``) waits beside them with its model loaded and no stream. It takes the place
+    of a dead worker at once, where a new process needs seconds before it can judge.
     """
 
     def __init__(self, section: WorkersSection, settings: WorkerSettings, clock: Clock) -> None:
@@ -71,7 +71,7 @@ class WorkerPool:
         self._swap: ModelRollout | None = None
         self._swaps = itertools.count(1)
         self._chosen: ModelRollout | None = None
-        """The model in force, when it is not the one that the first workers began with."""
+        """The model in force, unless it is the one that the first workers started with."""
         self.restarts = 0
         self.model_digest = ""
         self.bank_digest = ""
@@ -79,7 +79,7 @@ class WorkerPool:
     # start and stop
 
     async def start(self, events: WorkerEvents) -> None:
-        """Spawn all workers; returns when each has loaded its model. Raises ConfigError when one cannot."""
+        """Starts all workers. Returns when each has loaded its model. Raises ConfigError when one cannot."""
         self._events = events
         await asyncio.gather(*(self._spawn(index) for index in range(self._section.count)))
         self._tasks.start(self._heartbeat())
@@ -96,7 +96,7 @@ class WorkerPool:
         await self._tasks.aclose()
 
     def processes(self) -> tuple[int, ...]:
-        """Process ids of the workers alive, but for the spare one."""
+        """Returns the process ids of the live workers, without the standby."""
         return tuple(worker.process.pid for worker in self._workers.values())
 
     def _everyone(self) -> Iterator[WorkerHandle]:
@@ -107,7 +107,7 @@ class WorkerPool:
     # streams
 
     def assign(self, stream_id: str) -> None:
-        """Give a stream to the least loaded worker. Raises CapacityExceeded when none is up."""
+        """Assigns a stream to the least loaded worker. Raises CapacityExceeded when no worker is up."""
         up = [worker for worker in self._workers.values() if worker.up]
         if not up:
             raise CapacityExceeded("no worker is up")
@@ -127,11 +127,11 @@ class WorkerPool:
             worker.streams.discard(stream_id)
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
-        """Queue a command to the stream's worker. Raises WorkerLost when it has none."""
+        """Queues a command to the stream's worker. Raises WorkerLost when the stream has none."""
         self._owner_of(stream_id).write_frame(ipc_framing.frame(command))
 
     def send_unit(self, stream_id: str, unit: AccessUnit) -> None:
-        """Queue an access unit to the stream's worker. Raises WorkerLost when it has none."""
+        """Queues an access unit to the stream's worker. Raises WorkerLost when the stream has none."""
         self._owner_of(stream_id).write_frame(ipc_framing.media_frame(stream_id, unit))
 
     def _owner_of(self, stream_id: str) -> WorkerHandle:
@@ -141,12 +141,12 @@ class WorkerPool:
         return worker
 
     def is_slow(self, stream_id: str) -> bool:
-        """Whether what was sent to the stream's worker waits for it to read."""
+        """Returns whether too many bytes wait for the stream's worker to read them."""
         worker = self._owner.get(stream_id)
         return worker is not None and worker.slow
 
     async def drained(self, stream_id: str) -> None:
-        """Wait until the worker's socket takes more; how the gate pushes back on a caller."""
+        """Waits until the worker's socket takes more. This is the back-pressure on a caller."""
         worker = self._owner.get(stream_id)
         if worker is not None and not worker.lost:
             with contextlib.suppress(ConnectionError):
@@ -161,8 +161,10 @@ class WorkerPool:
     # models
 
     async def load_model(self, directory: Path, digest: str) -> None:
-        """Every worker loads it beside the one that judges. Raises ModelError when one cannot, and then
-        all forget it. One at a time."""
+        """Loads a model in every worker beside the one that judges. One at a time.
+
+        Raises ModelError when a worker cannot load it. All workers forget it then.
+        """
         up = [worker for worker in self._everyone() if worker.up]
         swap = ModelRollout(next(self._swaps), str(directory), digest, (worker.process.pid for worker in up))
         self._swap = swap
@@ -175,8 +177,10 @@ class WorkerPool:
             raise
 
     def use_model(self, directory: Path, digest: str) -> None:
-        """What ``load_model`` has loaded judges from now on, also in workers that are yet to start, and in
-        those that were not ready when it was loaded: these load it now."""
+        """Makes the loaded model judge from now on.
+
+        Workers that start later use it too. A worker that was not ready at ``load_model`` loads it now.
+        """
         self._settings = self._settings.model_copy(update={"model_dir": directory})
         self._chosen, self._swap, self.model_digest = self._swap, None, digest
         if self._chosen is None:
@@ -188,7 +192,7 @@ class WorkerPool:
                 worker.write_frame(ipc_framing.frame(use if loaded else self._chosen.command(use=True)))
 
     def forget_model(self) -> None:
-        """What ``load_model`` has loaded, or is loading, is not wanted."""
+        """Discards the model that ``load_model`` has loaded or is loading."""
         swap, self._swap = self._swap, None
         if swap is not None:
             forget = worker_pb2.UseModel(swap=swap.number, forget=True)
@@ -198,7 +202,7 @@ class WorkerPool:
         if self._chosen is None:
             self.model_digest = ready.model_digest
         elif ready.model_digest != self.model_digest:
-            # It was started before the swap: it learns of it like the others.
+            # The worker was launched before the swap and loads the model now.
             worker.write_frame(ipc_framing.frame(self._chosen.command(use=True)))
         self.bank_digest = ready.bank_digest
         worker.ready.set()
@@ -213,7 +217,8 @@ class WorkerPool:
     # processes
 
     async def _spawn(self, index: int) -> None:
-        """A new process in this place, ready to judge. Raises ConfigError when it does not get ready."""
+        """Starts a worker in this place and waits until it can judge. Raises ConfigError when it does not
+        get ready."""
         worker = await WorkerHandle.launch(self._settings)
         worker.index = index
         self._workers[index] = worker
@@ -236,7 +241,7 @@ class WorkerPool:
             )
 
     async def _prepare_spare(self) -> None:
-        """Until there is one that waits."""
+        """Launches a standby, and tries again until one is ready."""
         if self._spare is not None or self._preparing:
             return
         self._preparing = True
@@ -284,7 +289,7 @@ class WorkerPool:
         await self._bury(worker)
 
     async def _bury(self, worker: WorkerHandle) -> None:
-        """The worker's socket is closed: it is dead or as good as."""
+        """Handles a worker whose socket is closed: it is dead, or is killed here."""
         worker.lost = True
         if self._swap is not None:
             self._swap.gone(worker.process.pid)
@@ -323,7 +328,7 @@ class WorkerPool:
         worker.close()
         if suspect is None:
             self._promote_spare(worker.index)
-        # What ended this worker must not end another one, with the streams there: it waits for the new one.
+        # A suspect stream must not end another worker and its streams. It waits for the new worker.
         others = any(other.up for other in self._workers.values())
         waiting = tuple(stream for stream in streams if stream == suspect or not others)
         if others:
@@ -339,7 +344,7 @@ class WorkerPool:
             await self._prepare_spare()
 
     def _promote_spare(self, index: int) -> None:
-        """The spare worker, where there is one that is ready, takes this place."""
+        """Puts the standby in this place, if one is ready."""
         spare = self._spare
         if spare is not None and spare.up:
             self._spare, spare.index = None, index
@@ -377,49 +382,49 @@ class WorkerPool:
 
     @property
     def full(self) -> bool:
-        """Whether no worker can take a stream: each is at its limit, or none is up."""
+        """Whether no worker can take a stream: each is over its limit, or none is up."""
         return all(w.estimate.load > self._section.max_busy for w in self._workers.values() if w.up)
 
     def loads(self) -> tuple[WorkerLoad, ...]:
-        """Each worker's load as it was last measured."""
+        """Returns each worker's load as last measured."""
         return tuple(worker.load for worker in self._workers.values() if not worker.lost)
 
     @property
     def decoded(self) -> int:
-        """Frames decoded by all workers so far."""
+        """Frames that all workers have decoded so far."""
         return self._totals["decoded"]
 
     @property
     def judged(self) -> int:
-        """Samples judged by all workers so far."""
+        """Samples that all workers have judged so far."""
         return self._totals["judged"]
 
     @property
     def gave_way(self) -> int:
-        """Times that a look at a stream which was denser than due gave way, in all workers so far."""
+        """How often an optional dense sample gave way, in all workers so far."""
         return self._totals["gave_way"]
 
     @property
     def bank_searches_cut_short(self) -> int:
-        """Searches of a bank by all workers so far in which a bound was hit."""
+        """Bank searches of all workers so far that hit a bound."""
         return self._totals["bank_searches_cut_short"]
 
     @property
     def bank_hashes(self) -> int:
-        """Hashes of known footage in use; of the worker with the fewest."""
+        """Hashes of known footage in use, of the worker with the fewest."""
         return min((pong.bank_hashes for pong in self._pongs()), default=0)
 
     @property
     def banks_unreadable(self) -> int:
-        """Banks that cannot be read; of the worker with the most."""
+        """Unreadable banks, of the worker with the most."""
         return max((pong.banks_unreadable for pong in self._pongs()), default=0)
 
     def _pongs(self) -> list[worker_pb2.Pong]:
-        """The last answer of each worker that has given one."""
+        """Returns the last pong of each worker that has sent one."""
         return [worker.pong for worker in self._workers.values() if not worker.lost and worker.pong.sequence]
 
     def streams_by_tier(self) -> dict[str, int]:
-        """Streams that are judged at this moment: ``calm``, ``alert``, and ``starting``."""
+        """Returns the number of streams judged now, by ``calm``, ``alert`` and ``starting``."""
         pongs = self._pongs()
         return {
             "calm": sum(pong.calm_streams for pong in pongs),

@@ -29,8 +29,8 @@ def main(argv: list[str]) -> int:
     page = int(argv[1])
     current = CurrentStreamPage(page)
     CurrentStreamPage.report_crashes(page)
-    # The fault handler says where it crashed. A core file takes time while its streams wait, and has people's
-    # media in it. 1, as 0 does not keep one from a program that it is piped to.
+    # The fault handler says where a worker crashed. A core file takes time while its streams wait, and
+    # holds people's media. The limit is 1, because 0 does not stop a core pattern that pipes to a program.
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
     settings = WorkerSettings.model_validate_json(argv[2])
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     sending = threading.Lock()
 
     def send(event: worker_pb2.FromWorker) -> None:
-        with sending, contextlib.suppress(OSError):  # a supervisor that is gone is seen by the reader
+        with sending, contextlib.suppress(OSError):  # the inbox notices that the supervisor is gone
             connection.sendall(ipc_framing.frame(event))
 
     loop = WorkerLoop(
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
         SystemClock(),
         connection,
     )
-    # What is there now stays: no collection has to look through it again, which takes longer than a job.
+    # Objects that exist now stay. A collection that visits them again takes longer than a job.
     gc.collect()
     gc.freeze()
     loop.run()
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    # Threads that pull cannot be ended while they are inside libav, which now and then calls into Python: in
-    # an interpreter that is half taken down, that crashes. So the last log lines are written, and no more.
+    # Pull threads cannot be stopped inside libav, which sometimes calls into Python. In a half finalised
+    # interpreter that crashes. So exit handlers write the last log lines, and the process ends at once.
     atexit._run_exitfuncs()
     os._exit(code)

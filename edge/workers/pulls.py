@@ -1,4 +1,4 @@
-"""The pull of a stream that a worker owns: its thread only reads, and what it says waits in the inbox."""
+"""The pull of a worker's stream. Its thread only reads and puts events into the inbox."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def pull_of(
     current: CurrentStreamPage,
     clock: Clock,
 ) -> PullSource:
-    """Not started yet. Its events carry the number of the stream's opening: what an earlier one says is
-    stale. Raises InvalidInput for a URL whose scheme is not allowed, LimitExceeded for a long one."""
+    """Returns the pull of a stream, not yet started.
+
+    Its events carry the stream's opening number, so that events of an earlier opening are known to be
+    stale. Raises InvalidInput for a URL whose scheme is not allowed, and LimitExceeded for a long URL.
+    """
     ident, opening = stream.id, stream.opening
     settings = PullSettings(
         schemes=limits.pull_schemes,

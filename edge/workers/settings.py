@@ -1,4 +1,4 @@
-"""The settings of the worker processes: those of the pool, and those of one process."""
+"""Settings of the worker pool, and of one worker process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.section import Section
 
 
 class WorkersSection(Section):
-    """How many worker processes there are, and when one is replaced."""
+    """Number of worker processes, and when one is replaced."""
 
     count: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
@@ -58,7 +58,7 @@ class WorkersSection(Section):
 
 
 class WorkerSettings(BaseModel):
-    """What a worker process gets at its start, as JSON on its command line.
+    """Settings of a worker process, passed as JSON on its command line.
 
     The bounds come from the supervisor's ``limits`` section.
     """

@@ -1,4 +1,4 @@
-"""What holds a worker's loop up outside of its jobs: no job's time shows it, and every stream waits."""
+"""Finds what holds up a worker's loop outside of its jobs. No job's time shows it, and every stream waits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from edge.clock import Clock
 
 _STALL_MS: Final = 250.0
 _SAY_MS: Final = 10_000.0
-"""Between two lines of log."""
+"""Least interval between two log lines."""
 
 log = structlog.get_logger(__name__)
 
 
 class Stalls:
-    """Laps of the loop's time between two jobs. One that took too long is logged: at once, but for those that
-    come soon after another, which are counted in the next line."""
+    """Times laps of the loop between two jobs.
+
+    A lap that takes too long is logged at once. Those that follow soon after are counted in the next line.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -27,12 +29,14 @@ class Stalls:
         self._unsaid = 0
 
     def begin(self) -> None:
-        """The first lap begins."""
+        """Begins the first lap."""
         self._since_ms = self._clock.monotonic_ms()
 
     def lap(self, what: Callable[[], str], meant_ms: float = 0.0) -> None:
-        """A lap ends, of which ``meant_ms`` were meant to pass, and the next one begins. ``what``: names it,
-        for people."""
+        """Ends a lap and begins the next one.
+
+        ``meant_ms`` is the time that the lap was meant to wait. ``what`` names the lap for people.
+        """
         now = self._clock.monotonic_ms()
         held_ms, self._since_ms = now - self._since_ms - meant_ms, now
         if held_ms <= _STALL_MS:

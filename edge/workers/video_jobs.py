@@ -1,5 +1,7 @@
-"""Pictures of a worker's streams: access units wait, bounded, are decoded and judged by urgency and deadline,
-and what cannot be judged in time is shed and counted."""
+"""Video jobs of a worker's streams: decodes and judges by urgency and deadline.
+
+Access units wait in bounded queues. What cannot be judged in time is shed and counted.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,11 @@ from edge.workers.worker_stream import Urgency, WorkerStream
 
 _JUDGE_FIRST_MS: Final = 1.0
 _MOST_IN_FRONT: Final = 8
-"""Voluntary units of a stream that are still decoded before one of its that is due."""
+"""Most optional units of a stream that are still decoded before one that is due."""
 
 
 class VideoJobs:
-    """Of all streams of a worker; used from the loop's thread."""
+    """Video jobs of all streams of a worker. Runs in the loop's thread."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class VideoJobs:
         *,
         needs_changed: Callable[[WorkerStream], None],
     ) -> None:
-        """``needs_changed``: other media of a stream is needed than before."""
+        """``needs_changed`` is called when a stream needs other media than before."""
         self._settings = settings
         self._streams = streams
         self._jobs = jobs
@@ -52,12 +54,12 @@ class VideoJobs:
         self._needs_changed = needs_changed
         self._costs = RecentCosts()
         self.urgency = Urgency.CALM
-        """Of the job that runs; the loop sets it to that before each."""
+        """Urgency of the running job. The loop resets it before each job."""
         self.gave_way = self.lost = 0
-        """Times that something voluntary gave way, and samples that were shed."""
+        """How often optional work gave way, and how many samples were shed."""
 
     def enqueue(self, stream: WorkerStream, unit: AccessUnit) -> None:
-        """The next access unit of a stream; what is too much is left out, and counted."""
+        """Queues a stream's next access unit. Drops and counts what is over the limits."""
         limits = self._settings
         if len(unit.data) > limits.max_access_unit_bytes:
             self._count(stream, DegradedReason.ACCESS_UNIT_TOO_LARGE)
@@ -66,7 +68,7 @@ class VideoJobs:
         full = len(stream.units) >= limits.max_queue_units
         if full or stream.queued_bytes + len(unit.data) > limits.max_queue_bytes:
             self._count(stream, DegradedReason.QUEUE_FULL, len(stream.units))
-            # Only what the lost media was for: a stream that is yet to be started, or has ended, goes on.
+            # Drops only jobs for the lost media. A stream that has not started, or has ended, goes on.
             self._jobs.drop(stream.id, (self._decode_next, self._decode_due, self._judge_next))
             stream.units.clear()
             stream.queued_bytes = 0
@@ -75,7 +77,7 @@ class VideoJobs:
                 self._shed(stream, sample, DegradedReason.QUEUE_FULL)
             stream.samples.clear()
         stream.append(unit)
-        # At once: what ends its blindness may be judged before the next look at all streams.
+        # Checked at once: the end of its blindness may be judged before the next check of all streams.
         self._notices.count_if_blind(stream, unit.arrival_ms)
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
         decode = self._decode_next if urgency is Urgency.OPPORTUNISTIC else self._decode_due
@@ -83,8 +85,10 @@ class VideoJobs:
         self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency, begun=begun), decode)
 
     def finish(self, stream: WorkerStream) -> None:
-        """Judges what is left, as far as that is in time: the stream is over. What is still in the decoder
-        has its budget from the end on, as nothing could be made of it before."""
+        """Judges what is left of an ended stream, as far as it is in time.
+
+        What is still in the decoder has its budget from the end on, because it could not be judged before.
+        """
         assert stream.pipeline is not None
         for sample in stream.pipeline.drain():
             sample = replace(sample, arrival_ms=max(sample.arrival_ms, stream.ended_ms))
@@ -94,7 +98,7 @@ class VideoJobs:
                 self._shed(stream, sample, DegradedReason.LATE)
 
     def leave(self, stream: WorkerStream) -> None:
-        """What waits will not be judged, as the stream is closed; it is counted."""
+        """Counts what a closed stream leaves unjudged."""
         if stream.pipeline is None or stream.cut:
             return
         for sample in stream.samples:
@@ -108,12 +112,12 @@ class VideoJobs:
         stream.queued_bytes = 0
 
     def _decode_next(self, stream: WorkerStream) -> None:
-        """Up to the first unit that costs something."""
+        """Decodes up to the first unit that costs something."""
         while stream.units and stream.pipeline is not None and self._decode_one(stream, stream.pipeline):
             pass
 
     def _decode_due(self, stream: WorkerStream) -> None:
-        """Up to the first unit that is due: what is voluntary must not stand in its way."""
+        """Decodes up to the first unit that is due. Optional units must not delay it."""
         self._decode_next(stream)
         for _ in range(_MOST_IN_FRONT):
             if not stream.units or self.urgency is not Urgency.OPPORTUNISTIC:
@@ -130,7 +134,7 @@ class VideoJobs:
         self.urgency = Urgency.CALM
 
     def _decode_one(self, stream: WorkerStream, pipeline: StreamPipeline) -> bool:
-        """Takes the next unit; whether it was passed over."""
+        """Takes the next unit. Returns whether it was passed over at no cost."""
         unit = stream.units.popleft()
         stream.queued_bytes -= len(unit.data)
         if stream.asked_alert_ms:
@@ -142,14 +146,14 @@ class VideoJobs:
         in_burst = unit.keyframe or stream.bursting
         self.urgency = stream.urgency(in_burst=in_burst)
         if self.urgency is Urgency.OPPORTUNISTIC and late_ms > -stream.policy.budget_ms / 2:
-            # Before it is late: what is decoded in vain is lost to those that it should give way to.
+            # Gives way before it is late. Decoding it in vain would take time from due work.
             self._preempt(pipeline)
         wanted = in_burst or pipeline.wants_all
         if wanted:
             self._times.queue.observe(late_ms + stream.policy.budget_ms)
         if late_ms > 0 and wanted and not stream.skipping and not unit.deferred:
-            # A calm burst that is late would be decoded for a sample that is shed; a later keyframe
-            # makes everything before it worthless.
+            # Decoding a late calm burst serves a sample that is shed. A later keyframe makes everything
+            # before it worthless.
             calm_burst = pipeline.opportunistic or pipeline.needed_after_keyframe_ms is not None
             if any(later.keyframe for later in stream.units):
                 stream.skipping = True
@@ -174,12 +178,12 @@ class VideoJobs:
         self._take_samples(stream, samples)
         if unit.keyframe and stream.bursting:
             self._go_on(stream)
-        if not wanted and pipeline.needs_changed():  # alert is over
+        if not wanted and pipeline.needs_changed():  # the alert tier is over
             self._needs_changed(stream)
         return not wanted
 
     def _is_hopeless(self, stream: WorkerStream, pipeline: StreamPipeline, keyframe: AccessUnit) -> bool:
-        """Whether a calm stream's sample would be late if its keyframe were decoded now."""
+        """Returns whether a calm stream's sample would be late if its keyframe were decoded now."""
         if pipeline.wants_all:
             return False
         begun = sum(other.bursting for other in self._streams.values() if other is not stream)
@@ -188,7 +192,7 @@ class VideoJobs:
         return self._costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun, stream.blind_share(now))
 
     def _go_on(self, stream: WorkerStream) -> None:
-        """Units of a sample that is begun go before others', also those that came before it was."""
+        """Moves the queued units of a begun sample ahead of other streams' units."""
         for unit in stream.units:
             if unit.keyframe or not stream.in_burst(unit):
                 return
@@ -205,7 +209,7 @@ class VideoJobs:
                 sample = replace(sample, opportunistic=True)
             stream.samples.append(sample)
             stream.bursting = False
-            # A sample that is ready goes before more decoding of what arrived with it.
+            # A ready sample goes before more decoding of what arrived with it.
             due_ms = stream.due_ms(sample.arrival_ms, urgency, begun=True) - _JUDGE_FIRST_MS
             self._jobs.push(stream.id, due_ms, self._judge_next)
         self._notices.say(stream, self._clock.monotonic_ms())

@@ -1,35 +1,39 @@
-"""For how long a worker has been silent, and at one job, while somebody watched. Pure.
+"""Measures how long a worker has been silent, or in one job, while the supervisor ran. Pure.
 
-The supervisor can stand still itself: its machine is paused, or has no processor for it. What it finds
-afterwards is old, and says nothing of its workers: they were not asked, or had answered and were not read.
-So time counts in beats of the supervisor's own, and a beat that comes late counts as one that came in time.
+The supervisor itself may stand still, when its machine is paused or gives it no processor. Afterwards its
+view of the workers is stale: they were not pinged, or their answers were not read. So time counts in the
+supervisor's own beats, and a late beat counts as one in time.
 """
 
 from __future__ import annotations
 
 _LATE = 2.0
-"""Beats that one beat counts for at most, however late it is."""
+"""Most beats that one late beat counts for."""
 
 
 class Watchdog:
-    """Of one worker; ``beat`` is called at about the same intervals."""
+    """Watchdog of one worker. ``beat`` is called at regular intervals."""
 
     def __init__(self) -> None:
         self.silent_ms = 0.0
-        """Time that was watched since the worker was last heard."""
+        """Watched time since the worker was last heard."""
         self.job_ms = 0.0
-        """Time that was watched since it began the job that it is at; 0 when it is at none."""
+        """Watched time in the worker's current job; 0 when it is idle."""
         self._heard = True
         self._job: float | None = None
 
     def heard(self) -> None:
-        """The worker said something."""
+        """Records that the worker said something."""
         self._heard = True
         self.silent_ms = 0.0
 
     def beat(self, passed_ms: float, every_ms: float, job_since_ms: float | None, now_ms: float) -> None:
-        """``passed_ms`` since the last beat, of which there is to be one in ``every_ms``. ``job_since_ms``:
-        when it began the job that it is at, by the clock of ``now_ms``; None when it is at none."""
+        """Counts a beat.
+
+        ``passed_ms`` is the time since the last beat, ``every_ms`` the interval between beats.
+        ``job_since_ms`` is when the current job began, by the clock of ``now_ms``, or None when the worker
+        is idle.
+        """
         counted_ms = min(passed_ms, _LATE * every_ms)
         self.silent_ms = 0.0 if self._heard else self.silent_ms + counted_ms
         self._heard = False

@@ -1,4 +1,4 @@
-"""One worker process as the supervisor sees it: how it is started, what it said last, what it may not do."""
+"""One worker process as the supervisor sees it: its launch, its last report and its bounds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge.workers.watchdog import Watchdog
 
 _SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 8 * 1024 * 1024
-"""What may wait for a worker that is at a long job, and does not read meanwhile, before callers wait."""
+"""Bytes that may wait for a worker in a long job before callers are held back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,29 +31,29 @@ class WorkerHandle:
     writer: asyncio.StreamWriter
     current: CurrentStreamPage
     handle: int
-    """Of the process (pidfd): its number may be another one's by the time that it is to be killed. -1 where
-    there is none: an older kernel, or the process has ended."""
+    """The process as a pidfd, because its process id may be reused before it is killed. -1 without a pidfd:
+    on an older kernel, or once the process has ended."""
     watchdog: Watchdog = field(default_factory=Watchdog)
     index: int = -1
-    """Its place; -1 while it is the spare one."""
+    """Place in the pool; -1 for the standby."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     streams: set[str] = field(default_factory=set)
     lost: bool = False
     condemned: bool = False
-    """It was killed for what it did with its media."""
+    """The supervisor killed it for what it did with its media."""
     estimate: LoadEstimate = field(default_factory=LoadEstimate)
     busy_share: float = 0.0
-    """Share of the time between two pongs of late that was spent in jobs which had to be done."""
+    """Share of the time between the last two measured pongs that went into due jobs."""
     voluntary_share: float = 0.0
-    """The same of jobs that are given up when there is no time for them."""
+    """The same for optional jobs, which give way when there is no time for them."""
     pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
-    """The last."""
+    """The last pong."""
     _measured: tuple[worker_pb2.Pong | None, float] = (None, 0.0)
-    """The pong since which its load is measured next, and when it came."""
+    """The pong from which the next load is measured, and when it came."""
 
     @classmethod
     async def launch(cls, settings: WorkerSettings) -> WorkerHandle:
-        """Starts the process; it is ready once it says so. Raises OSError."""
+        """Starts the process. It is ready once it says so. Raises OSError."""
         ours, theirs = socket.socketpair()
         page = CurrentStreamPage.create()
         try:
@@ -85,7 +85,7 @@ class WorkerHandle:
 
     @property
     def slow(self) -> bool:
-        """Whether what was sent to it waits for it to read."""
+        """Whether too many bytes wait for the worker to read them."""
         return self.writer.transport.get_write_buffer_size() > SLOW_BYTES
 
     def write_frame(self, raw: bytes) -> None:
@@ -93,8 +93,8 @@ class WorkerHandle:
             self.writer.write(raw)
 
     def kill(self) -> None:
-        """At once, and without a word."""
-        # Popen.kill would look whether it has ended first, and take its exit code from who waits for it.
+        """Kills the process at once."""
+        # Popen.kill would poll first and so take the exit code from whoever waits for it.
         with contextlib.suppress(ProcessLookupError):
             if self.handle >= 0:
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
@@ -102,7 +102,7 @@ class WorkerHandle:
                 os.kill(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Give back what is held for a process that has ended."""
+        """Releases the resources of a process that has ended."""
         self.writer.close()
         self.current.close()
         if self.handle >= 0:
@@ -110,7 +110,7 @@ class WorkerHandle:
             self.handle = -1
 
     async def end(self, within_s: float) -> None:
-        """Wait until it has ended, and kill it when it takes longer."""
+        """Waits for the process to end, and kills it after ``within_s``."""
         try:
             await asyncio.wait_for(self.process.wait(), within_s)
         except TimeoutError:
@@ -119,12 +119,12 @@ class WorkerHandle:
         self.close()
 
     def note_load(self, pong: worker_pb2.Pong, now_ms: float, every_ms: float) -> Counter[str]:
-        """Takes its answer to a ping, of which there is one in ``every_ms``; what it has done since the last
-        one."""
+        """Takes the answer to a ping, sent every ``every_ms``. Returns what the worker has done since the
+        last one."""
         before, self.pong = self.pong, pong
         since, since_ms = self._measured
         passed_ms = now_ms - since_ms
-        # Answers that waited come together: there is no telling what share of a moment it was busy.
+        # Delayed answers arrive together, and the busy share of a moment says nothing.
         if since is None or passed_ms >= every_ms / 2:
             if since is not None:
                 voluntary_ms = pong.voluntary_ms - since.voluntary_ms
@@ -151,8 +151,11 @@ class WorkerHandle:
         )
 
     def out_of_bounds(self, section: WorkersSection, passed_ms: float, now_ms: float) -> str | None:
-        """Why it cannot go on; looked at from outside, as it may not answer. ``passed_ms``: since it was
-        last looked at."""
+        """Returns why the worker must be killed, or None.
+
+        Looks from outside, because the worker may not answer. ``passed_ms`` is the time since the last
+        look.
+        """
         self.watchdog.beat(passed_ms, section.heartbeat_ms, self.current.since_ms(), now_ms)
         if self.watchdog.silent_ms > section.hang_ms:
             return f"worker hangs: no answer for {section.hang_ms} ms"
