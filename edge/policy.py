@@ -317,7 +317,11 @@ class Policy(_PolicyPart):
         """
         if not self.apps and not self.tenants:
             return self
-        return self._resolved(_best(self.apps, app), _best(self.tenants, tenant))
+        return self._resolved(*self.patterns_for(app, tenant))
+
+    def patterns_for(self, app: str, tenant: str) -> tuple[str | None, str | None]:
+        """The keys of ``apps`` and ``tenants`` that apply. None means no override."""
+        return _best(self.apps, app), _best(self.tenants, tenant)
 
     def for_patterns(self, app: str | None, tenant: str | None) -> Policy:
         """The policy under these keys of ``apps`` and ``tenants``. None means no override."""

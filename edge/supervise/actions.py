@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from typing import Final
 
 import structlog
 
+from edge.background import BackgroundTasks
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Severity, Strike, SubjectKind
 from edge.errors import WorkerLost
 from edge.policy import Policy
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
+from edge.supervise.policy_in_force import PolicyInForce
 from edge.telemetry.records import BlockChanged, BlockLifted, BlockMade
+
+_TOLD_AT_ONCE: Final = 8
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +26,9 @@ log = structlog.get_logger(__name__)
 class OperatorActions:
     """Durable first, then in memory and in the running streams."""
 
-    def __init__(self, context: Context, enforcer: Enforcer) -> None:
+    def __init__(self, context: Context, enforcer: Enforcer, tasks: BackgroundTasks) -> None:
         self._context = context
+        self._tasks = tasks
         self._enforcer = enforcer
 
     async def set_policy(self, policy: Policy, by: str, reason: str, expected_version: int) -> Policy:
@@ -35,25 +42,39 @@ class OperatorActions:
             context.clock.wall_ms(),
             expected_version or None,
         )
-        self.apply_policy(stored)
+        if telling := self.apply_policy(stored):
+            await asyncio.wait({telling})
         return stored
 
-    def apply_policy(self, policy: Policy) -> None:
-        """In force from now on, running streams included. It may be of an earlier version: a database that
-        has lost its last commits counts anew."""
+    def apply_policy(self, policy: Policy) -> asyncio.Task[None] | None:
+        """In force from now on. The task ends when the running streams have it; None: it was in force.
+
+        It may be of an earlier version: a database that has lost its last commits counts anew.
+        """
         context = self._context
         if policy == context.policy:
-            return
+            return None
         log.info("policy in force", version=policy.version, before=context.policy.version)
-        context.policy = policy
-        for stream in context.registry:
-            if stream.life.in_worker:
-                own = policy.for_publish(stream.publish)
-                if stream.media is not None:
-                    stream.media.set_policy(own.tiers, own.evidence)
-                change = worker_pb2.SetPolicy(stream_id=stream.id, policy_json=own.model_dump_json())
-                with contextlib.suppress(WorkerLost):
-                    context.pool.send(stream.id, worker_pb2.ToWorker(set_policy=change))
+        context.in_force = PolicyInForce(policy)
+        return self._tasks.start(self._tell_streams(context.in_force))
+
+    async def _tell_streams(self, in_force: PolicyInForce) -> None:
+        """Few at a time, so that Admit gets its turns between them."""
+        context = self._context
+        for number, stream in enumerate(context.registry):
+            if number % _TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if context.in_force is not in_force:
+                return  # a newer one is told to all
+            if not stream.life.in_worker:
+                continue
+            own = in_force.for_publish(stream.publish)
+            if stream.media is not None:
+                stream.media.set_policy(own.tiers, own.evidence)
+            policy_json = in_force.json_for(stream.publish)
+            change = worker_pb2.SetPolicy(stream_id=stream.id, policy_json=policy_json)
+            with contextlib.suppress(WorkerLost):
+                context.pool.send(stream.id, worker_pb2.ToWorker(set_policy=change))
 
     async def add_block(
         self, kind: SubjectKind, subject: str, app: str, duration_ms: int, reason: str, by: str

@@ -47,7 +47,7 @@ class Admitter:
             self._refused_again(publish)
             return self._refuse(publish, AdmissionReason.BLOCKED, block)
         if context.executor.down:
-            mode = context.policy.for_publish(publish).failure.on_ledger_down
+            mode = context.in_force.for_publish(publish).failure.on_ledger_down
             context.telemetry.report(FailureModeUsed("on_ledger_down", mode.value))
             if mode is FailureMode.DENY:
                 return self._refuse(publish, AdmissionReason.LEDGER_DOWN)
@@ -62,7 +62,7 @@ class Admitter:
             # The server uses the reference again: its old connection is gone.
             self._forget(known, EndReason.REPLACED)
         if context.pool.full:
-            mode = context.policy.for_publish(publish).failure.on_capacity
+            mode = context.in_force.for_publish(publish).failure.on_capacity
             context.telemetry.report(FailureModeUsed("on_capacity", mode.value))
             if mode is FailureMode.DENY:
                 return self._refuse(publish, AdmissionReason.CAPACITY)

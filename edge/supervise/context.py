@@ -9,6 +9,7 @@ from edge.config import Settings
 from edge.ledger import AdmissionView, DurableLedger, Ledger
 from edge.policy import Policy
 from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
@@ -16,7 +17,7 @@ from edge.workers.pool import WorkerPool
 
 @dataclass(slots=True)
 class Context:
-    """Lives in one event loop; only ``policy``, ``draining`` and ``stopped`` are ever replaced."""
+    """Lives in one event loop; only ``in_force``, ``draining`` and ``stopped`` are ever replaced."""
 
     settings: Settings
     telemetry: Telemetry
@@ -28,8 +29,13 @@ class Context:
     view: AdmissionView
     registry: Registry
     pool: WorkerPool
-    policy: Policy
+    in_force: PolicyInForce
     draining: bool = False
     """Nothing more is admitted."""
     stopped: bool = False
     """Nothing more is decided."""
+
+    @property
+    def policy(self) -> Policy:
+        """The whole policy in force, overrides included."""
+        return self.in_force.policy

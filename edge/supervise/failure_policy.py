@@ -35,7 +35,7 @@ class FailureResponse:
         self._apply_failure_mode(stream)
 
     def _apply_failure_mode(self, stream: LiveStream) -> None:
-        policy = self._context.policy.for_publish(stream.publish)
+        policy = self._context.in_force.for_publish(stream.publish)
         mode = policy.failure.on_gate_degraded
         self._context.telemetry.report(FailureModeUsed("on_gate_degraded", mode.value))
         if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
@@ -44,7 +44,7 @@ class FailureResponse:
     def blind(self, stream: LiveStream) -> None:
         """The stream's blind time is past its limit. Where its worker has judged nothing of it at all, the
         gate has failed it as well."""
-        policy = self._context.policy.for_publish(stream.publish)
+        policy = self._context.in_force.for_publish(stream.publish)
         action = policy.failure.on_blind
         shadow = policy.mode is Mode.SHADOW
         if action is Action.CUT and not shadow:

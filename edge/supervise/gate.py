@@ -30,6 +30,7 @@ from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.model_swap import ModelSwap
+from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import LiveStream, Registry
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_journal import StreamJournal
@@ -92,7 +93,7 @@ class Gate:
             AdmissionView(),
             self.registry,
             self.pool,
-            policy,
+            PolicyInForce(policy),
         )
         self._pulled_servers = frozenset(connectors)
         self._cutter = Cutter()
@@ -121,7 +122,7 @@ class Gate:
         )
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks)
-        self.actions = OperatorActions(context, self._enforcer)
+        self.actions = OperatorActions(context, self._enforcer, tasks)
         self.model_swap = ModelSwap(context)
         self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
         self._admitter = Admitter(

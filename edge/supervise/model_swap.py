@@ -80,7 +80,8 @@ class ModelSwap:
             try:
                 if expected_digest and digest != expected_digest:
                     raise ModelError(f"{directory}: digest {digest} is not the expected {expected_digest}")
-                missing = sorted(_judged(self._context.policy) - {part.name for part in manifest.categories})
+                judged = await asyncio.to_thread(_judged, self._context.policy)
+                missing = sorted(judged - {part.name for part in manifest.categories})
                 if missing:
                     raise ModelError(
                         f"{directory}: it does not see {', '.join(missing)}, which the policy in force "

@@ -73,7 +73,7 @@ class StreamRouter:
             raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
         stream = self._watchable(stream_id, client)
         stream.codec, stream.extradata, stream.url = codec, extradata, None
-        policy = self._context.policy.for_publish(stream.publish)
+        policy = self._context.in_force.for_publish(stream.publish)
         stream.media = PushBuffer(policy.tiers, policy.evidence)
         self._open(stream, client)
         return stream
@@ -214,7 +214,7 @@ class StreamRouter:
 
     async def _alert_if_struck(self, stream: LiveStream) -> None:
         """Alert for a while where the broadcaster has done it before. Nothing waits for the ledger."""
-        policy = self._context.policy.for_publish(stream.publish)
+        policy = self._context.in_force.for_publish(stream.publish)
         hold_ms = policy.tiers.struck_alert_ms
         if not hold_ms or self._context.executor.down:
             return  # many that wait for a ledger which is away would keep it from being found back
@@ -234,7 +234,7 @@ class StreamRouter:
             self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool, calm: bool = False) -> None:
-        policy_json = self._context.policy.for_publish(stream.publish).model_dump_json()
+        policy_json = self._context.in_force.json_for(stream.publish)
         stream.opening += 1
         stream.judged = False
         if stream.url is not None:

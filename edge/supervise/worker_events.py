@@ -98,7 +98,7 @@ class WorkerEventHandler:
         if verdict.action is Action.FLAG or verdict.shadow:
             self._enforcer.flag(stream, verdict)
         else:
-            policy = context.policy.for_publish(stream.publish)
+            policy = context.in_force.for_publish(stream.publish)
             self._enforcer.cut_stream(stream, verdict, judged.judged_ms, policy)
 
     def _tier_changed(self, event: worker_pb2.TierChanged) -> None:
