@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from edge.domain import Audio, Signal
 from edge.match import AudioMatcher, Bank, Entry, EntryKind, Footage, Matcher, audio_items_of, available
-from edge.match.audio.audio_fingerprint import sound_of
+from edge.match.audio.audio_fingerprint import audio_print_of
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS
 from edge.match.audio.chromaprint import ITEM_MS, Items
 from edge.stream.audio import StreamAudio
@@ -95,7 +95,7 @@ def _measure(folder: Path, videos: list[Path], music: list[Path], every: int) ->
     bank = Bank.create(folder / "known")
     footage = []
     for path in (*videos, *music):
-        sound = sound_of(path)
+        sound = audio_print_of(path)
         if sound is not None and sound.items not in seen:
             seen.add(sound.items)
             known[path.name] = path
@@ -106,7 +106,7 @@ def _measure(folder: Path, videos: list[Path], music: list[Path], every: int) ->
     groups = {"videos": [n for n in known if n in names], "music": [n for n in known if n not in names]}
     report: dict[str, Any] = {
         "known": {group: len(members) for group, members in groups.items()},
-        "known_hours": round(sum(len(f.sound or ()) for f in footage) * ITEM_MS / 3.6e6, 2),
+        "known_hours": round(sum(len(f.audio or ()) for f in footage) * ITEM_MS / 3.6e6, 2),
         "bank_bytes": sum(segment.size_bytes for segment in bank.segments),
         "changes": {},
     }

@@ -34,7 +34,7 @@ def new_stream_id() -> StreamId:
     return StreamId(new_id("st"))
 
 
-def pull_mark(stream_id: StreamId) -> str:
+def pull_token(stream_id: StreamId) -> str:
     """The ``pageUrl`` that the gate's own pull of a stream sends to an RTMP server.
 
     It tells the pull from viewers, who use the same stream name but do not know the stream's id.

@@ -240,8 +240,8 @@ def _http_server(
     async def exposition(request: Request) -> Response:
         return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
 
-    carried = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
-    app: Starlette = create_app(servers.hooks(gate), carried)
+    resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
+    app: Starlette = create_app(servers.hooks(gate), resumed)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     return _QuietServer(
         uvicorn.Config(

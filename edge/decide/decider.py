@@ -51,7 +51,7 @@ class Decider:
         self._policy = policy
         self._categories = {name: CategoryState(part) for name, part in policy.categories.items()}
         self._flagged_entries: set[str] = set()
-        self._flagged_sounds: set[str] = set()
+        self._flagged_audio: set[str] = set()
         self._cut = False
         self._cut_acted = False
         self._cleared_pts_ms = -1
@@ -75,7 +75,7 @@ class Decider:
         near_match = near_match and self._policy.match.enabled
         suspicious = near_match or any(state.raised for state in self._categories.values())
         suspicion = Suspicion.STANDING if near_match else Suspicion.NONE
-        if self._sounds(now):
+        if self._audio_signals(now):
             suspicion = max(suspicion, Suspicion.RAISED)
         for signal in detected:
             if (state := self._categories.get(signal.category)) is not None:
@@ -113,7 +113,7 @@ class Decider:
         if self._policy.mode is Mode.SHADOW and policy.mode is Mode.ENFORCE:
             self._cut = self._cut_acted
             self._flagged_entries.clear()
-            self._flagged_sounds.clear()
+            self._flagged_audio.clear()
             for state in states.values():
                 state.flagged = False
         self._categories = states
@@ -130,7 +130,7 @@ class Decider:
             if led := state.cut_due:
                 return Action.CUT, led
         matches = [s for s in now if s.source is SignalSource.MATCH] if self._policy.match.enabled else []
-        matches += self._sounds(now)
+        matches += self._audio_signals(now)
         for signal in matches:
             if self._match_action(signal) is Action.CUT:
                 return Action.CUT, (signal,)
@@ -139,13 +139,13 @@ class Decider:
                 state.flagged = True
                 return Action.FLAG, led
         for signal in matches:
-            flagged = self._flagged_sounds if signal.source is SignalSource.AUDIO else self._flagged_entries
+            flagged = self._flagged_audio if signal.source is SignalSource.AUDIO else self._flagged_entries
             if self._match_action(signal) is Action.FLAG and (signal.entry or "") not in flagged:
                 flagged.add(signal.entry or "")
                 return Action.FLAG, (signal,)
         return Action.PASS, ()
 
-    def _sounds(self, now: tuple[Signal, ...]) -> list[Signal]:
+    def _audio_signals(self, now: tuple[Signal, ...]) -> list[Signal]:
         """Returns the signals of known sound, if the policy acts on it.
 
         Each entry is flagged once per stream, because music comes back.

@@ -37,7 +37,7 @@ class MediaPath:
         self._counters = counters
         self._clock = clock
         self._timeline = Timeline()
-        self._sound = AudioBundle()
+        self._audio_bundle = AudioBundle()
         self._last_dts_ms = -1
 
     async def run(self) -> None:
@@ -53,7 +53,7 @@ class MediaPath:
             elif message.type_id == MessageType.AUDIO:
                 config = is_audio_config(message.payload)
                 time_ms = 0 if config else self._timeline.media_ms(message.timestamp)
-                if (audio := self._sound.add_payload(message.payload, time_ms)) is not None:
+                if (audio := self._audio_bundle.add_payload(message.payload, time_ms)) is not None:
                     self._watcher.push_audio(audio)
                 if config:
                     self._pass_on_config(message)

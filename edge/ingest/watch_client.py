@@ -33,7 +33,7 @@ from edge.policy import FailureMode
 _TIERS = {gate_pb2.TIER_KIND_CALM: Tier.CALM, gate_pb2.TIER_KIND_ALERT: Tier.ALERT}
 _UNWATCHABLE = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
 _FAREWELL_S = 2.0
-_MOST_SOUND = 8
+_MOST_AUDIO = 8
 
 
 class Ending(Enum):
@@ -94,7 +94,7 @@ class WatchClient:
         self._outbox: deque[AccessUnit] = deque()
         self._outbox_bytes = 0
         self._audio_wanted = False
-        self._sound: deque[Audio] = deque()
+        self._audio_queue: deque[Audio] = deque()
         self._work = asyncio.Event()
         self._space = asyncio.Event()
         self._tasks = BackgroundTasks()
@@ -141,8 +141,8 @@ class WatchClient:
 
     def push_audio(self, audio: Audio) -> None:
         """Shows audio to the gate while the gate wants any. Never waits; drops audio beyond a small queue."""
-        if self._audio_wanted and self._connected.is_set() and len(self._sound) < _MOST_SOUND:
-            self._sound.append(audio)
+        if self._audio_wanted and self._connected.is_set() and len(self._audio_queue) < _MOST_AUDIO:
+            self._audio_queue.append(audio)
             self._work.set()
 
     def finish(self, reason: str) -> None:
@@ -237,7 +237,7 @@ class WatchClient:
             self._connected.clear()
             self._counters["unwatched_units"] += len(self._outbox)
             self._outbox.clear()
-            self._sound.clear()
+            self._audio_queue.clear()
             self._audio_wanted = False
             self._outbox_bytes = 0
             self._space.set()
@@ -263,8 +263,8 @@ class WatchClient:
                     await call.write(unit_request(unit))
                     self._outbox_bytes -= len(unit.data) + ITEM_BYTES
                     self._space.set()
-                while self._sound:
-                    await call.write(audio_request(self._sound.popleft()))
+                while self._audio_queue:
+                    await call.write(audio_request(self._audio_queue.popleft()))
                 if self._outbox:
                     continue
                 if self._reopen or self._finish_reason is not None:

@@ -225,7 +225,7 @@ class Blocks(LedgerBase):
                 reached = Revision(last, _digest(connection, last))
         return Changes(reached, tuple(records.block_from_row(row) for row in rows), version)
 
-    def bell(self) -> ChangeListener:
+    def change_listener(self) -> ChangeListener:
         """Wakes up when a gate changes a block."""
         return ChangeListener(self._database.engine, self._database.patience_ms)
 

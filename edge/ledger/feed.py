@@ -66,14 +66,14 @@ class FleetFeed:
         self._thread.join()
 
     def _run(self) -> None:
-        with self._ledger.bell() as bell:
+        with self._ledger.change_listener() as changes:
             while not self._stopping.is_set():
                 try:
                     # Listen first: then a commit after the catch-up wakes the wait.
-                    bell.listen()
+                    changes.listen()
                     self._catch_up()
                     self._heard(away=False)
-                    bell.wait(self._poll_s, self._stopping)
+                    changes.wait(self._poll_s, self._stopping)
                 except LedgerUnavailable as error:
                     self._heard(away=True, why=str(error))
                     self._stopping.wait(self._poll_s)

@@ -36,7 +36,7 @@ class Journal:
             new = not self._path.exists()
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                if _torn(descriptor):
+                if _ends_within_a_line(descriptor):
                     line = b"\n" + line
                 if crash_points.armed_at == "journal.torn" and violated:
                     os.write(descriptor, line[: len(line) // 2])
@@ -113,7 +113,7 @@ class Journal:
         return LedgerUnavailable(f"journal {self._path}: {error.strerror or error}")
 
 
-def _torn(descriptor: int) -> bool:
+def _ends_within_a_line(descriptor: int) -> bool:
     """Whether the file ends in the middle of a line."""
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

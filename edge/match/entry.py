@@ -190,7 +190,7 @@ class Footage:
 
     entry: Entry
     hashes: tuple[HashRun, ...]
-    sound: AudioPrint | None = None
+    audio: AudioPrint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class Candidate:
     """How long the known video shows the same picture from there on."""
     variant: str = Variant.ORIGINAL.word
     """How the banked picture was changed. After a ``+``: how the live picture was changed."""
-    opinion: BankPurpose = BankPurpose.VIOLATING
+    purpose: BankPurpose = BankPurpose.VIOLATING
     severity: BankSeverity = BankSeverity.HIGH
     quality: int = field(default=100, kw_only=True)
     """PDQ quality of the live view, 0 to 100."""
@@ -233,7 +233,7 @@ class AudioCandidate:
     """Share of the bits that differ."""
     slope: float
     """Bank time divided by live time."""
-    opinion: BankPurpose = BankPurpose.VIOLATING
+    purpose: BankPurpose = BankPurpose.VIOLATING
     severity: BankSeverity = BankSeverity.HIGH
     quarantined: bool = field(default=False, kw_only=True)
     """The entry is a runaway. It may ask for a review, not for a cut."""

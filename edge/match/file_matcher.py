@@ -14,7 +14,7 @@ from edge.match.audio.audio_fingerprint import audio_items_of
 from edge.match.audio.audio_matcher import AudioMatcher
 from edge.match.audio.chromaprint import available
 from edge.match.entry import Candidate
-from edge.match.fingerprint import Progress, frames_of, has_picture
+from edge.match.fingerprint import Progress, frames_of, has_video
 from edge.match.matcher import Matcher
 from edge.match.stream_matcher import StreamMatcher
 from edge.match.vote import MatchVote
@@ -73,13 +73,13 @@ def look_up(
         raise LimitExceeded("interval_ms", MAX_INTERVAL_MS, interval_ms, "ms")
     result = FileLookup()
     found: dict[tuple[str, str, SignalSource], Found] = {}
-    listens = matcher.has_sound and available()
+    listens = matcher.has_audio and available()
     for signal in _heard(path, matcher) if listens else ():
         _note(found, signal)
     due = 0
     last: tuple[Candidate, ...] = ()
     stream = StreamMatcher(matcher)
-    for at, length, luma in frames_of(path) if not listens or has_picture(path) else ():
+    for at, length, luma in frames_of(path) if not listens or has_video(path) else ():
         if at < due:
             continue
         due = at + interval_ms

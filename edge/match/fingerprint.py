@@ -21,7 +21,7 @@ import numpy.typing as npt
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
-from edge.match.audio.audio_fingerprint import sound_of
+from edge.match.audio.audio_fingerprint import audio_print_of
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import ITEM_MS, available
 from edge.match.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
@@ -202,9 +202,9 @@ def fingerprint(
     if not path.is_file():
         raise InvalidInput("path", f"no such file: {path}")
     from_ms = 0 if last_ms is None else max(0, length_ms(path) - last_ms)
-    heard = sound_of(path) if (available() if sound is None else sound) else None
+    heard = audio_print_of(path) if (available() if sound is None else sound) else None
     heard = None if heard is None else _from(heard, from_ms)
-    if heard is not None and not has_picture(path):
+    if heard is not None and not has_video(path):
         entry = Entry(
             id=entry_id or content_id(path),
             kind=EntryKind.AUDIO,
@@ -265,7 +265,7 @@ def _from(sound: AudioPrint, from_ms: int) -> AudioPrint | None:
     return AudioPrint(sound.items[4 * skipped :], sound.start_ms + round(skipped * ITEM_MS))
 
 
-def has_picture(path: Path) -> bool:
+def has_video(path: Path) -> bool:
     """Whether a file has a video or image. The cover of a recording does not count. Raises BrokenMedia."""
     try:
         with av.open(str(path)) as media:

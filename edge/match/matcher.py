@@ -170,11 +170,11 @@ class Matcher:
         return _bounded(_without_benign(self._look_up("", found)))
 
     @property
-    def has_sound(self) -> bool:
+    def has_audio(self) -> bool:
         """Whether any bank has sound."""
-        return self.banks.has_sound
+        return self.banks.has_audio
 
-    def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
+    def query_audio(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
         """Returns the known sound that ends with one of the newest ``new`` live items.
 
         ``live`` is uint32 ``(n,)``. Each entry returns its nearest stretch. The nearest entry comes first.
@@ -184,7 +184,7 @@ class Matcher:
         now = self._clock.wall_ms()
         for opened in self.banks.banks:
             if opened.usable(now):
-                candidates, cut_short = opened.sounds(live, new)
+                candidates, cut_short = opened.query_audio(live, new)
                 found += candidates
                 self.cut_short[opened.bank.name] += cut_short
         best: dict[tuple[str, str], AudioCandidate] = {}
@@ -229,8 +229,8 @@ def _bordered_windows(
 
 def _without_benign(candidates: list[Candidate]) -> list[Candidate]:
     """Drops benign candidates, and all candidates that are no nearer than the nearest benign one."""
-    benign = min((c.distance for c in candidates if c.opinion is BankPurpose.BENIGN), default=257)
-    return [c for c in candidates if c.opinion is not BankPurpose.BENIGN and c.distance < benign]
+    benign = min((c.distance for c in candidates if c.purpose is BankPurpose.BENIGN), default=257)
+    return [c for c in candidates if c.purpose is not BankPurpose.BENIGN and c.distance < benign]
 
 
 def _bounded(candidates: list[Candidate]) -> tuple[Candidate, ...]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge.match.entry import Candidate
 from edge.match.evasion.filmed_screen import POINTS, Quad, points_of, quads
-from edge.match.evasion.rescan_schedule import NEW_MS, STILL_PAUSE_MS, LookSchedule, Pause, is_still
+from edge.match.evasion.rescan_schedule import NEW_MS, STILL_PAUSE_MS, Pause, RescanSchedule, is_still
 from edge.match.pdq.hasher import PdqHash
 
 U8 = npt.NDArray[np.uint8]
@@ -53,7 +53,7 @@ class StreamMatcher:
 
     def __init__(self, frames: FramesLookup) -> None:
         self._frames = frames
-        self._looks = LookSchedule()
+        self._rescans = RescanSchedule()
         self._screens = ScreenWatch()
 
     def query(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
@@ -65,14 +65,14 @@ class StreamMatcher:
         def closer(frame: PdqHash) -> bool:
             nonlocal unknown, looked
             unknown = frame.bits
-            if self._looks.due(pts_ms, unknown):
+            if self._rescans.due(pts_ms, unknown):
                 looked = unknown
             return looked is not None
 
         found = self._frames.query(luma, closer=closer)
         if not found and unknown is not None:
             found = self._query_screens(pts_ms, luma, unknown)
-        self._looks.judged(pts_ms, looked=looked, found=bool(found))
+        self._rescans.judged(pts_ms, looked=looked, found=bool(found))
         return found
 
     def _query_screens(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Candidate, ...]:

@@ -133,7 +133,7 @@ class MatchVote:
             detail += [f"offset_ms={line.offset_ms:.0f}", f"slope={line.slope:.2f}"]
         detail.append(f"distances={','.join(str(c.distance) for c in line.on)}")
         detail += [f"variant={newest.variant}", f"severity={newest.severity.value}"]
-        at_most = newest.opinion.at_most(quarantined=newest.quarantined)
+        at_most = newest.purpose.at_most(quarantined=newest.quarantined)
         if at_most is not Action.CUT:
             detail.append(f"at_most={at_most.value}")
         return Signal(

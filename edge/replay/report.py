@@ -57,11 +57,11 @@ class Replay:
         """
         return spared(path, lambda: self._judge(path, windows))
 
-    def _sound(self, path: Path) -> _Sound:
+    def _audio_of(self, path: Path) -> _FileAudio:
         match = self._policy.match
         wanted = match.enabled and match.sound_action is not Action.PASS
-        listens = wanted and self._matcher.has_sound and available()
-        return _Sound(audio_items_of(path) if listens else iter(()), self._matcher)
+        listens = wanted and self._matcher.has_audio and available()
+        return _FileAudio(audio_items_of(path) if listens else iter(()), self._matcher)
 
     def _judge(self, path: Path, windows: bool) -> dict[str, Any]:
         first: dict[Action, float] = {}
@@ -94,7 +94,7 @@ class Replay:
                             decided = verdict
                     _note_matches(matches, verdict, at_s)
 
-            sound = self._sound(path)
+            sound = self._audio_of(path)
             for unit in media.units():
                 start_ms = unit.pts_ms if start_ms is None else min(start_ms, unit.pts_ms)
                 last_ms = max(last_ms, unit.pts_ms)
@@ -132,7 +132,7 @@ class Replay:
         return report
 
 
-class _Sound:
+class _FileAudio:
     """Finds the known sound of a file as its media time advances."""
 
     def __init__(self, heard: Iterator[AudioItems], matcher: Matcher) -> None:

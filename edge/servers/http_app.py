@@ -15,14 +15,14 @@ from edge.servers.kind import AnyKind
 from edge.servers.registry import kinds
 
 
-def create_app(servers: Iterable[ServerHooks], carried: Iterable[tuple[StreamId, Publish]] = ()) -> Starlette:
+def create_app(servers: Iterable[ServerHooks], resumed: Iterable[tuple[StreamId, Publish]] = ()) -> Starlette:
     """The hooks of ``servers``. The app needs no lifespan.
 
-    The hooks of a kind that is not among them answer 404 and name the section that is missing. ``carried``:
+    The hooks of a kind that is not among them answer 404 and name the section that is missing. ``resumed``:
     streams that an earlier gate had let in. They are watched again.
     """
     installed = {hooks.server: hooks for hooks in servers}
-    for stream_id, publish in carried:
+    for stream_id, publish in resumed:
         if hooks := installed.get(publish.server):
             hooks.resume(stream_id, publish)
     routes = [Route("/healthz", _healthz, methods=["GET"])]

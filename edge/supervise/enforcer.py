@@ -90,7 +90,7 @@ class Enforcer:
         self._cut_limit_ms = cut_limit_ms
         self._telemetry = telemetry
         self._clock = clock
-        self._show_media = show_media
+        self._send_evidence_media = show_media
         self._ended = ended
         self._tasks = BackgroundTasks()
         self._progress = IncidentProgress(ledger, executor)
@@ -100,10 +100,10 @@ class Enforcer:
 
     # what the gate asks for
 
-    def flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool = False) -> None:
+    def flag(self, stream: LiveStream, verdict: Verdict, *, media_sent: bool = False) -> None:
         """Open an incident for people; the stream goes on. Also everything that shadow mode withholds.
-        ``shown``: its media has been handed over for evidence."""
-        self._tasks.start(self._flag(stream, verdict, shown=shown))
+        ``media_sent``: its media has been handed over for evidence."""
+        self._tasks.start(self._flag(stream, verdict, media_sent=media_sent))
 
     def cut_stream(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Block, then cut. Further causes for the same stream collapse into the first."""
@@ -165,13 +165,13 @@ class Enforcer:
 
     # how
 
-    async def _flag(self, stream: LiveStream, verdict: Verdict, *, shown: bool) -> None:
+    async def _flag(self, stream: LiveStream, verdict: Verdict, *, media_sent: bool) -> None:
         incident = self._incident(stream, verdict)
         self._telemetry.report(Flagged(incident))
         if not verdict.shadow:
             self._tell(stream, self._answer(stream, verdict, incident.id, None))
-        if not shown:
-            await self._show_media(stream)
+        if not media_sent:
+            await self._send_evidence_media(stream)
         saved = self._evidence.save_clip(incident)
         if not await self._recorded(incident):
             await self._record_again(incident)
@@ -217,7 +217,7 @@ class Enforcer:
         try:
             # After the CUT is told, and before the stream may be forgotten: to hand over much takes a while.
             await asyncio.sleep(0)
-            await self._show_media(stream)
+            await self._send_evidence_media(stream)
             saved = self._evidence.save_clip(incident)
             crash_point("cut.evidence")
             asked.set()

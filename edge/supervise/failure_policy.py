@@ -59,5 +59,5 @@ class FailureResponse:
         """Its media has ended workers, and is in one for evidence; an incident for people, and the failure
         mode."""
         verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason=VerdictReason.QUARANTINED)
-        self._enforcer.flag(stream, verdict, shown=True)
+        self._enforcer.flag(stream, verdict, media_sent=True)
         self.unwatched(stream, DegradedReason.QUARANTINED, detail)

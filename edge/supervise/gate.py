@@ -167,8 +167,8 @@ class Gate:
 
     def _restore(self) -> None:
         """The streams that an earlier gate had let in; those that were blocked meanwhile are cut."""
-        for carried in self._stream_journal.load():
-            stream = LiveStream(carried.id, carried.publish, carried.started_ms, self.clock.monotonic_ms())
+        for kept in self._stream_journal.load():
+            stream = LiveStream(kept.id, kept.publish, kept.started_ms, self.clock.monotonic_ms())
             try:
                 self.registry.add_stream(stream)
             except CapacityExceeded as error:
@@ -261,7 +261,7 @@ class Gate:
         return max(0.0, self.clock.monotonic_ms() - ago - stream.verdict_monotonic_ms)
 
     async def _show_media(self, stream: LiveStream) -> None:
-        await self.router.show_media(stream)
+        await self.router.send_evidence_media(stream)
 
     def _cut_done(self, stream: LiveStream) -> None:
         self.router.forget(stream, EndReason.CUT)
@@ -330,7 +330,7 @@ class Gate:
             PoolSnapshot(
                 workers=pool.loads(),
                 streams_by_tier=pool.streams_by_tier(),
-                gave_way=pool.gave_way,
+                preempted=pool.preempted,
                 frames_decoded=pool.decoded,
                 samples_judged=pool.judged,
                 bank_hashes=pool.bank_hashes,

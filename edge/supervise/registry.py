@@ -68,9 +68,9 @@ class LiveStream:
 class Registry:
     """Bounded set of live streams with the look-ups that admission and enforcement need."""
 
-    def __init__(self, max_streams: int, carried: StreamJournal, usage: UsageCounter) -> None:
+    def __init__(self, max_streams: int, journal: StreamJournal, usage: UsageCounter) -> None:
         self._max_streams = max_streams
-        self._journal = carried
+        self._journal = journal
         self._usage = usage
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}

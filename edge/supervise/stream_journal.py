@@ -37,12 +37,12 @@ class StreamJournal:
     """One file, one line a change. A disk that does not take it costs the carrying, not the stream."""
 
     def __init__(self, path: Path, servers: Collection[str]) -> None:
-        """``servers``: kinds whose streams are carried, as in ``Publish.server``."""
+        """``servers``: kinds whose streams it keeps, as in ``Publish.server``."""
         self._path = path
         self._servers = servers
         self._live: dict[StreamId, JournalledStream] = {}
         self._file: io.FileIO | None = None
-        self._torn = False
+        self._partial_line = False
         self._lines = 0
 
     def load(self) -> tuple[JournalledStream, ...]:
@@ -93,16 +93,16 @@ class StreamJournal:
             return
         if self._file is None:
             return
-        line = b"\n" * self._torn + _line(values)
+        line = b"\n" * self._partial_line + _line(values)
         try:
             written = self._file.write(line) or 0
             if written == len(line):
-                self._torn = False
+                self._partial_line = False
                 return
             why = f"{written} of {len(line)} bytes were written"
         except OSError as error:
             why = str(error)
-        self._torn = True
+        self._partial_line = True
         log.warning("a stream will not outlive the gate", error=why)
 
     def _rewrite(self) -> None:
@@ -115,7 +115,7 @@ class StreamJournal:
             file = io.FileIO(fresh, "ab")  # unbuffered: what fails now must not fail later
             fresh.replace(self._path)
             self.close()
-            self._file, self._torn = file, False
+            self._file, self._partial_line = file, False
         except OSError as error:
             log.warning("streams will not outlive the gate", error=str(error))
         self._lines = len(self._live)

@@ -128,13 +128,13 @@ class StreamRouter:
         for unit in units:
             self._pool.send_unit(stream_id, unit)
 
-    async def show_media(self, stream: LiveStream) -> None:
+    async def send_evidence_media(self, stream: LiveStream) -> None:
         """Hand over all that is kept of a push stream, for the evidence that is asked for next. Much of it
         takes a while: others have their turn in between."""
-        for _ in self._shown(stream):
+        for _ in self._evidence_messages(stream):
             await asyncio.sleep(0)
 
-    def _shown(self, stream: LiveStream) -> Iterator[None]:
+    def _evidence_messages(self, stream: LiveStream) -> Iterator[None]:
         """Message by message."""
         if stream.media is None:
             return
@@ -436,7 +436,7 @@ class StreamRouter:
         # No worker decodes it any more; one makes evidence of what it was.
         with contextlib.suppress(CapacityExceeded):
             self._pool.assign(stream.id)
-            for _ in self._shown(stream):
+            for _ in self._evidence_messages(stream):
                 pass  # at once: when its call has ended no worker is there for it
         self._failure_response.quarantined(stream, detail)
         if responses is not None and not stream.cutting:

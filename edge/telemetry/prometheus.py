@@ -188,11 +188,11 @@ class PrometheusBackend:
                 busy.labels(worker).set(load.busy_share)
                 streams.labels(worker).set(load.streams)
                 resident.labels(worker).set(load.resident_bytes)
-                voluntary.labels(worker).set(load.voluntary_share)
+                voluntary.labels(worker).set(load.opportunistic_share)
                 jobs.labels(worker).set(load.jobs)
             for tier, count in record.streams_by_tier.items():
                 by_tier.labels(tier).set(count)
-            gave_way.set(record.gave_way)
+            gave_way.set(record.preempted)
             decoded.set(record.frames_decoded)
             judged.set(record.samples_judged)
             hashes.set(record.bank_hashes)

@@ -321,7 +321,7 @@ class WorkerLoad:
     busy_share: float
     """Share of its time in jobs that had to be done."""
     resident_bytes: int
-    voluntary_share: float = 0.0
+    opportunistic_share: float = 0.0
     """Share of its time in jobs that are given up when there is no time for them."""
     jobs: int = 0
     """That waited when it was asked."""
@@ -333,7 +333,7 @@ class PoolSnapshot(Record):
 
     workers: tuple[WorkerLoad, ...]
     streams_by_tier: Mapping[str, int]
-    gave_way: int
+    preempted: int
     """Looks denser than due that gave way."""
     frames_decoded: int
     samples_judged: int

@@ -133,6 +133,6 @@ def _without(stretches: list[Stretch], taken: Stretch) -> list[Stretch]:
     return left
 
 
-def shown(path: object) -> str:
+def printable(path: object) -> str:
     """A path as text for any output. Bytes that are not UTF-8 are replaced."""
     return str(path).encode("utf-8", "replace").decode()

@@ -12,7 +12,7 @@ from edge.detect.measures import spell_rate
 from edge.intervals import Interval
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.figures import Figures, counts
-from edge.tuning.labels import shown
+from edge.tuning.labels import printable
 from edge.tuning.outcome import Outcome
 from edge.tuning.study import Study
 from edge.tuning.tuning import Tuning
@@ -81,7 +81,7 @@ def _data(study: Study, failed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sources = Counter(one.footage.source for one in files)
     return {
         "files": len(files) + len(failed),
-        "failed": [{"path": shown(one["path"]), "error": shown(one["error"])} for one in failed],
+        "failed": [{"path": printable(one["path"]), "error": printable(one["error"])} for one in failed],
         "groups": len(study.groups),
         "violent_groups": len({one.footage.group for one in files if one.truth.violent}),
         "calm_groups": len({one.footage.group for one in files if one.truth.calm}),
@@ -106,7 +106,7 @@ def _files(study: Study, tuning: Tuning) -> dict[str, list[dict[str, Any]]]:
     """Files that people should look at: with false cuts, false flags or missed violence."""
     found: dict[str, list[dict[str, Any]]] = {"false_cuts": [], "false_flags": [], "missed": []}
     for row, one in tuning.outcomes:
-        path = shown(study.files[row].footage.path)
+        path = printable(study.files[row].footage.path)
         for kind, count in (
             ("false_cuts", one.false_cuts),
             ("false_flags", one.false_flags),

@@ -13,7 +13,7 @@ from edge.domain import Action
 from edge.policy import CategoryPolicy, MatchPolicy, Policy
 from edge.replay import Replay, ReplaySetup, spared
 from edge.tuning.cache import ScoreCache
-from edge.tuning.labels import shown
+from edge.tuning.labels import printable
 from edge.tuning.study import Study
 
 _ACTIONS = {Action.FLAG: "first_flag_s", Action.CUT: "first_cut_s"}
@@ -93,7 +93,7 @@ def compare(study: Study, part: CategoryPolicy, reports: Mapping[int, Mapping[st
         files=len(rows),
         alike=len(rows) - len(differing),
         differing=tuple(
-            f"{shown(study.files[row].footage.path)}: live {_severest(live[row])}, "
+            f"{printable(study.files[row].footage.path)}: live {_severest(live[row])}, "
             f"simulated {_severest(simulated[row])}"
             for row in differing[:20]
         ),

@@ -40,22 +40,22 @@ class AudioJobs:
     def wanted(self, stream: WorkerStream) -> bool:
         """Returns whether the stream's audio could lead to a match."""
         match = stream.policy.match
-        wanted = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_sound
+        wanted = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_audio
         return wanted and available() and not (stream.audio is not None and stream.audio.off)
 
     def take(self, stream: WorkerStream, audio: Audio) -> None:
         """Queues the next audio of a stream."""
         if not stream.audio_wanted or stream.pipeline is None or stream.cut:
             return
-        if len(stream.sound) >= _MOST_WAITING:
+        if len(stream.audio_queue) >= _MOST_WAITING:
             self._notices.count(stream, DegradedReason.AUDIO_TOO_MUCH, self._clock.monotonic_ms())
             return
-        stream.sound.append(audio)
+        stream.audio_queue.append(audio)
         self._later(stream)
 
     def finish(self, stream: WorkerStream) -> None:
         """Matches the queued audio of a stream that has ended."""
-        while stream.sound:
+        while stream.audio_queue:
             self._hear(stream)
 
     def _later(self, stream: WorkerStream) -> None:
@@ -65,13 +65,13 @@ class AudioJobs:
         self._jobs.push(stream.id, now + _BUDGETS * stream.policy.budget_ms, self._hear)
 
     def _hear(self, stream: WorkerStream) -> None:
-        if not stream.sound or stream.pipeline is None or stream.cut:
-            stream.sound.clear()
+        if not stream.audio_queue or stream.pipeline is None or stream.cut:
+            stream.audio_queue.clear()
             return
         if stream.audio is None:
             stream.audio = StreamAudio(self._matcher)
         now = self._clock.monotonic_ms()
-        stream.pipeline.hear(stream.audio.hear(stream.sound.popleft(), now))
+        stream.pipeline.hear(stream.audio.hear(stream.audio_queue.popleft(), now))
         for reason, count in stream.audio.problems.items():
             self._notices.count(stream, reason, now, count)
         stream.audio.problems.clear()

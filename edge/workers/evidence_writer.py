@@ -39,13 +39,13 @@ class EvidenceWriter:
         self._send = send
         self._current = current
         self._min_free_bytes = min_free_bytes
-        self._shown = EvidenceMedia()
+        self._media = EvidenceMedia()
         self._writers: list[threading.Thread] = []
         self._sizes: FIFOCache[str, tuple[int, int]] = FIFOCache(_SIZES)
 
     def show(self, message: worker_pb2.EvidenceMedia) -> None:
         """Takes media for the next ``save`` of its stream."""
-        self._shown.add_media(message)
+        self._media.add_media(message)
 
     def save(self, command: worker_pb2.SaveEvidence, stream: WorkerStream | None) -> None:
         """Starts to write a clip and returns at once.
@@ -53,7 +53,7 @@ class EvidenceWriter:
         ``stream`` is the stream in this worker, whose ring serves when the supervisor has sent no media. A
         cut stream need not be kept any longer after this.
         """
-        media = self._shown.take(command.stream_id) or _kept(stream)
+        media = self._media.take(command.stream_id) or _kept(stream)
         size = self._sizes.get(command.stream_id)
         if stream is not None and stream.pipeline is not None:
             size = stream.pipeline.size

@@ -42,17 +42,17 @@ class IdleCapacity:
         """Returns whether it is time for ``update``."""
         return self._seen is None or now_ms - self._seen[0] >= UPDATE_MS
 
-    def update(self, now_ms: float, busy_ms: float, voluntary_ms: float, gave_way: int) -> bool:
+    def update(self, now_ms: float, busy_ms: float, opportunistic_ms: float, preempted: int) -> bool:
         """Updates ``ms`` from the worker's running totals. Returns whether it has changed.
 
-        ``busy_ms`` is the time in jobs, ``voluntary_ms`` its optional part, and ``gave_way`` how often a
+        ``busy_ms`` is the time in jobs, ``opportunistic_ms`` its optional part, and ``preempted`` how often a
         job gave way or was shed.
         """
-        seen, self._seen = self._seen, (now_ms, busy_ms, voluntary_ms, gave_way)
+        seen, self._seen = self._seen, (now_ms, busy_ms, opportunistic_ms, preempted)
         if seen is None or self._target <= 0:
             return False
         passed_ms = max(now_ms - seen[0], 1.0)
-        opportunistic = (voluntary_ms - seen[2]) / passed_ms
+        opportunistic = (opportunistic_ms - seen[2]) / passed_ms
         due = (busy_ms - seen[1]) / passed_ms - opportunistic
         self._due = due if self._due is None else (self._due + due) / 2
         was = self.ms
@@ -60,7 +60,7 @@ class IdleCapacity:
         if busy_ms == seen[1]:
             # The worker has no streams. Many may come at once, and then there is no idle time.
             self.ms, self._steady, self._cost = 0, 0, None
-        elif gave_way > seen[3]:
+        elif preempted > seen[3]:
             self._steady = -_BACK_OFF_UPDATES
             self.ms = self._stepped(self.ms / 2)
         else:

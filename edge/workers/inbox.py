@@ -96,10 +96,10 @@ class Inbox:
         the supervisor sends."""
         self._threads: queue.Queue[Command] = queue.Queue(max_commands)
         self._receiver = None if connection is None else ipc_framing.FrameReader(connection)
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, os.close, self._bell)
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._wakeup)
         self._poll = select.poll()
-        self._poll.register(self._bell, select.POLLIN)
+        self._poll.register(self._wakeup, select.POLLIN)
         if connection is not None:
             self._poll.register(connection, select.POLLIN)
         self._waits = False
@@ -108,7 +108,7 @@ class Inbox:
     def put(self, command: Command) -> None:
         self._threads.put(command)
         if self._waits:
-            os.eventfd_write(self._bell, 1)
+            os.eventfd_write(self._wakeup, 1)
 
     def get(self, wait_ms: float = 0.0) -> Command | None:
         """Returns the next command, or None when none comes within ``wait_ms``."""
@@ -121,7 +121,7 @@ class Inbox:
                 self._poll.poll(max(0.0, 1000 * (until - time.monotonic())))
             self._waits = False
             with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._bell)
+                os.eventfd_read(self._wakeup)
             # The bell may have rung for a command already taken, or a message may be incomplete.
             if (command := self._next()) is not None or time.monotonic() >= until:
                 return command

@@ -119,7 +119,7 @@ class WorkerLoop:
         while self._running:
             self._stalls.begin()
             self._take_commands()
-            for housekeeping in (self._banks.check, self._check_streams, self._share_spare_time):
+            for housekeeping in (self._banks.check, self._check_streams, self._share_idle_capacity):
                 self._keep_house(housekeeping)
             job = self._jobs.pop()
             if job is None:
@@ -278,7 +278,7 @@ class WorkerLoop:
                     judged=self._judged + sum(counters.judged for counters in running),
                     resident_bytes=resident_bytes(),
                     voluntary_ms=self._voluntary_ms,
-                    gave_way=self._video.gave_way,
+                    gave_way=self._video.preempted,
                     jobs=len(self._jobs),
                     distributions=[
                         worker_pb2.Distribution(name=name, counts=counts, sum_ms=sum_ms)
@@ -318,13 +318,13 @@ class WorkerLoop:
             if stream.pipeline is not None:
                 stream.pipeline.set_detector(detector)
 
-    def _share_spare_time(self) -> None:
+    def _share_idle_capacity(self) -> None:
         """Samples all calm streams more densely while the worker is idle."""
         now = self._clock.monotonic_ms()
         if not self._spare.due(now):
             return
-        gave_way = self._video.gave_way + self._video.lost
-        if self._spare.update(now, self._busy_ms, self._voluntary_ms, gave_way):
+        preempted = self._video.preempted + self._video.lost
+        if self._spare.update(now, self._busy_ms, self._voluntary_ms, preempted):
             for stream in self._streams.values():
                 if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
                     self._say_tier(stream)

@@ -400,7 +400,7 @@ class WorkerPool:
         return self._totals["judged"]
 
     @property
-    def gave_way(self) -> int:
+    def preempted(self) -> int:
         """How often an optional dense sample gave way, in all workers so far."""
         return self._totals["gave_way"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.clock import Clock
-from edge.domain import StreamId, pull_mark
+from edge.domain import StreamId, pull_token
 from edge.stream import PullSettings, PullSource
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.inbox import Inbox, PullAudio, PullEnded, PullOpened, PullUnit
@@ -46,4 +46,4 @@ def pull_of(
 
 
 def _rtmp_options(url: str, stream_id: StreamId) -> dict[str, str]:
-    return {"rtmp_pageurl": pull_mark(stream_id)} if url.lower().startswith("rtmp") else {}
+    return {"rtmp_pageurl": pull_token(stream_id)} if url.lower().startswith("rtmp") else {}

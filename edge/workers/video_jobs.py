@@ -55,7 +55,7 @@ class VideoJobs:
         self._costs = RecentCosts()
         self.urgency = Urgency.CALM
         """Urgency of the running job. The loop resets it before each job."""
-        self.gave_way = self.lost = 0
+        self.preempted = self.lost = 0
         """How often optional work gave way, and how many samples were shed."""
 
     def enqueue(self, stream: WorkerStream, unit: AccessUnit) -> None:
@@ -130,7 +130,7 @@ class VideoJobs:
 
     def _preempt(self, pipeline: StreamPipeline) -> None:
         pipeline.preempt()
-        self.gave_way += 1
+        self.preempted += 1
         self.urgency = Urgency.CALM
 
     def _decode_one(self, stream: WorkerStream, pipeline: StreamPipeline) -> bool:

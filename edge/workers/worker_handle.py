@@ -44,7 +44,7 @@ class WorkerHandle:
     estimate: LoadEstimate = field(default_factory=LoadEstimate)
     busy_share: float = 0.0
     """Share of the time between the last two measured pongs that went into due jobs."""
-    voluntary_share: float = 0.0
+    opportunistic_share: float = 0.0
     """The same for optional jobs, which give way when there is no time for them."""
     pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
     """The last pong."""
@@ -128,7 +128,7 @@ class WorkerHandle:
         if since is None or passed_ms >= every_ms / 2:
             if since is not None:
                 voluntary_ms = pong.voluntary_ms - since.voluntary_ms
-                self.voluntary_share = min(1.0, voluntary_ms / passed_ms)
+                self.opportunistic_share = min(1.0, voluntary_ms / passed_ms)
                 self.busy_share = min(1.0, (pong.busy_ms - since.busy_ms - voluntary_ms) / passed_ms)
                 self.estimate.measured(self.busy_share, len(self.streams))
             self._measured = (pong, now_ms)
@@ -146,7 +146,7 @@ class WorkerHandle:
             len(self.streams),
             self.busy_share,
             self.pong.resident_bytes,
-            self.voluntary_share,
+            self.opportunistic_share,
             self.pong.jobs,
         )
 

@@ -47,7 +47,7 @@ class WorkerStream:
     """Matches its audio; None until the first wanted audio comes."""
     audio_wanted: bool = False
     """Whether its audio is wanted. The source has been told so."""
-    sound: deque[Audio] = field(default_factory=deque)
+    audio_queue: deque[Audio] = field(default_factory=deque)
     """Queue of audio to match."""
     skipping: bool = False
     """Media was lost. Nothing is decoded before the next keyframe."""

@@ -17,7 +17,7 @@ from benchmarks.servers.publisher import Publisher
 from edge.gate_process import GateProcess
 from edge.match import Bank, BankInfo, VariantSet, available, fingerprint
 from tests.conftest import require
-from tests.match.audio.sounds import melody, write_clip
+from tests.match.audio.audio_clips import melody, write_clip
 
 pytestmark = pytest.mark.integration
 

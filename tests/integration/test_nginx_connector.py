@@ -18,7 +18,7 @@ import uvicorn
 
 from benchmarks.servers.nginx_rtmp import NginxRtmp
 from benchmarks.servers.publisher import Publisher
-from edge.domain import Publish, StreamId, new_stream_id, pull_mark
+from edge.domain import Publish, StreamId, new_stream_id, pull_token
 from edge.errors import CapacityExceeded
 from edge.notices.notice import notice
 from edge.reasons import AdmissionReason
@@ -70,7 +70,7 @@ class RecordingGate:
             self._pulling.add(asyncio.create_task(asyncio.to_thread(self._pull, stream_id, url)))
 
     def _pull(self, stream_id: StreamId, url: str) -> None:
-        options = {**SMALL_PROBE, "rtmp_pageurl": pull_mark(stream_id)}
+        options = {**SMALL_PROBE, "rtmp_pageurl": pull_token(stream_id)}
         with av.open(url, options=options, timeout=PATIENCE_S) as container:
             for frame in container.decode(video=0):
                 self.first_pts_ms[stream_id] = round((frame.time or 0.0) * 1000)

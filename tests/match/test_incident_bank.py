@@ -22,8 +22,8 @@ from edge.match.entry import Variant
 from edge.match.evasion.variants import VariantSet
 from edge.match.fingerprint import MAX_DAMAGED_IN_A_ROW, Damage, fingerprint, length_ms
 from edge.stream.synthetic import EncodedMedia, encode
-from tests.match.audio.sounds import melody
-from tests.match.audio.sounds import write_clip as sounding_clip
+from tests.match.audio.audio_clips import melody
+from tests.match.audio.audio_clips import write_clip as write_audio_clip
 
 U8 = npt.NDArray[np.uint8]
 FPS = 25
@@ -155,17 +155,17 @@ def test_a_stream_that_asks_to_be_turned_is_banked_as_it_is_looked_up(tmp_path: 
 
 @pytest.mark.skipif(not available(), reason="needs libchromaprint: apt-get install libchromaprint1")
 def test_the_sound_of_a_clip_is_banked_as_far_as_its_picture(tmp_path: Path) -> None:
-    clip = sounding_clip(tmp_path / "clip.mp4", melody(1, 12))
-    whole = fingerprint(clip, entry_id="in_1", variants=VariantSet.NONE).sound
+    clip = write_audio_clip(tmp_path / "clip.mp4", melody(1, 12))
+    whole = fingerprint(clip, entry_id="in_1", variants=VariantSet.NONE).audio
     bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=7000)
-    end = banked(tmp_path).sound
+    end = banked(tmp_path).audio
     assert whole is not None
     assert end is not None
     assert whole.items.endswith(end.items)
     assert end.start_ms == pytest.approx(4900, abs=ITEM_MS)
     assert len(end) >= SHORTEST
     bank_incident(tmp_path / "short", "in_1", clip, "fight", added_ms=0, last_ms=2000)
-    assert banked(tmp_path / "short").sound is None, "no three seconds of it are after the start"
+    assert banked(tmp_path / "short").audio is None, "no three seconds of it are after the start"
 
 
 @pytest.mark.skipif(not available(), reason="needs libchromaprint: apt-get install libchromaprint1")
@@ -183,6 +183,6 @@ def test_sound_without_a_picture_that_says_anything_is_an_error_that_says_so(tmp
         out.mux(sound.encode(heard))
         out.mux(video.encode())
         out.mux(sound.encode())
-    assert fingerprint(clip).sound is not None
+    assert fingerprint(clip).audio is not None
     with pytest.raises(InvalidInput, match="PDQ quality"):
         bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=2000)

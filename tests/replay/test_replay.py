@@ -18,8 +18,8 @@ from edge.detect.default_policy import default_policy
 from edge.match import Bank, BankInfo, VariantSet, available, fingerprint
 from edge.replay import Replay, ReplaySetup, expand_paths
 from tests.conftest import require
-from tests.match.audio.sounds import melody
-from tests.match.audio.sounds import write_clip as sounding_clip
+from tests.match.audio.audio_clips import melody
+from tests.match.audio.audio_clips import write_clip as write_audio_clip
 
 FIELDS = {
     "path",
@@ -152,8 +152,8 @@ def test_a_decoder_that_crashes_costs_only_its_own_file(tmp_path: Path) -> None:
 
 def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
     require(available(), "libchromaprint1")
-    known = sounding_clip(tmp_path / "known.mp4", melody(1, 12), seed=1)
-    hidden = sounding_clip(tmp_path / "hidden.mp4", melody(1, 12), seed=2)
+    known = write_audio_clip(tmp_path / "known.mp4", melody(1, 12), seed=1)
+    hidden = write_audio_clip(tmp_path / "hidden.mp4", melody(1, 12), seed=2)
     bank = Bank.create(tmp_path / "banks" / "known", BankInfo(label="known_footage"))
     bank.add_footage([fingerprint(known, entry_id="entry-1", variants=VariantSet.NONE)])
     replay = Replay(setup(tmp_path / "banks"))
@@ -162,4 +162,4 @@ def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
     assert 5 <= report["first_flag_s"] <= 9
     (match,) = report["matches"]
     assert (match["entry"], match["by"], match["distance"]) == ("entry-1", "sound", -1)
-    assert replay.run(sounding_clip(tmp_path / "other.mp4", melody(2, 12), seed=2))["matches"] == []
+    assert replay.run(write_audio_clip(tmp_path / "other.mp4", melody(2, 12), seed=2))["matches"] == []

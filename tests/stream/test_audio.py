@@ -16,7 +16,7 @@ from edge.match import available
 from edge.match.audio.double import RecordingLookup
 from edge.reasons import DegradedReason
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
-from tests.match.audio.sounds import heard_items, melody, write_clip
+from tests.match.audio.audio_clips import heard_items, melody, write_clip
 
 pytestmark = pytest.mark.skipif(
     not available() and not os.environ.get("CI"), reason="needs Debian's libchromaprint1"

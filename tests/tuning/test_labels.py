@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InvalidInput
-from edge.tuning.labels import Span, label_spans, read_footage, shown
+from edge.tuning.labels import Span, label_spans, printable, read_footage
 
 
 def write(folder: Path, content: str) -> Path:
@@ -94,4 +94,4 @@ def test_violence_overrules_and_nothing_is_counted_twice(
 
 
 def test_a_name_that_is_no_text_can_be_shown() -> None:
-    assert shown(Path("a\udcff.mp4")) == "a?.mp4"
+    assert printable(Path("a\udcff.mp4")) == "a?.mp4"

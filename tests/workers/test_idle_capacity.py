@@ -16,8 +16,8 @@ class Box:
     def __init__(self, target: float, streams: int, due_share: float = 0.0165) -> None:
         self.spare = IdleCapacity(target)
         self.streams, self.due_share = streams, due_share
-        self.now = self.busy_ms = self.voluntary_ms = 0.0
-        self.gave_way = 0
+        self.now = self.busy_ms = self.opportunistic_ms = 0.0
+        self.preempted = 0
         self.asked: list[int] = [0, 0]
 
     def second(self) -> float:
@@ -27,8 +27,8 @@ class Box:
         busy = min(due + dense, 1.0)
         self.now += UPDATE_MS
         self.busy_ms += busy * UPDATE_MS
-        self.voluntary_ms += max(busy - due, 0.0) * UPDATE_MS
-        self.spare.update(self.now, self.busy_ms, self.voluntary_ms, self.gave_way)
+        self.opportunistic_ms += max(busy - due, 0.0) * UPDATE_MS
+        self.spare.update(self.now, self.busy_ms, self.opportunistic_ms, self.preempted)
         self.asked.append(self.spare.ms)
         return busy
 
@@ -54,7 +54,7 @@ def test_it_is_given_back_when_something_gave_way(streams: int) -> None:
         box.second()
     before = box.spare.ms
     for _ in range(4):
-        box.gave_way += 1
+        box.preempted += 1
         box.second()
     assert box.spare.ms < max(before, 1)
     assert box.spare.ms <= max(before // 8, 0) + 200
@@ -64,12 +64,12 @@ def test_it_is_given_back_when_something_gave_way(streams: int) -> None:
 def test_any_measure_gives_an_amount_in_bounds(steps: list[tuple[float, float, int]]) -> None:
     spare = IdleCapacity(0.5)
     now = busy = opportunistic = 0.0
-    gave_way = 0
-    for busy_ms, voluntary_ms, given_up in steps:
-        now, busy, gave_way = now + UPDATE_MS, busy + busy_ms, gave_way + given_up
-        opportunistic += min(busy_ms, voluntary_ms)
+    preempted = 0
+    for busy_ms, opportunistic_ms, given_up in steps:
+        now, busy, preempted = now + UPDATE_MS, busy + busy_ms, preempted + given_up
+        opportunistic += min(busy_ms, opportunistic_ms)
         was = spare.ms
-        assert spare.update(now, busy, opportunistic, gave_way) == (spare.ms != was)
+        assert spare.update(now, busy, opportunistic, preempted) == (spare.ms != was)
         assert spare.ms == 0 or LEAST_MS <= spare.ms <= MOST_MS
 
 

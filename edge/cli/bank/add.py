@@ -93,7 +93,7 @@ def add(
             "kind": item.entry.kind,
             "path": str(path),
             "hashes": len(item.hashes),
-            "sound_items": 0 if item.sound is None else len(item.sound),
+            "sound_items": 0 if item.audio is None else len(item.audio),
             "duration_ms": item.entry.duration_ms,
             "damaged_packets": damage.packets,
         }

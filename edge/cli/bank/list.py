@@ -71,7 +71,7 @@ def verify(
             hashes = sounds = 0
             for item in bar.track(bank.footage(), task_id=task):
                 hashes += len(item.hashes)
-                sounds += item.sound is not None
+                sounds += item.audio is not None
         checked.append(
             {
                 "bank": bank.name,

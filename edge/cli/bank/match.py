@@ -31,7 +31,7 @@ def match(
     A single image matches when it is within the radius. --json prints one object a file.
     """
     matcher = Matcher.open(banks, radius=radius)
-    if matcher.has_sound and not available():
+    if matcher.has_audio and not available():
         stderr.print(MISSING, soft_wrap=True, markup=False)
     rows = []
     with progress(as_json) as bar:

@@ -164,7 +164,7 @@ def _decoded(media: InputContainer, sound: av.AudioStream) -> Iterator[av.AudioF
             yield from frames
 
 
-def sound_of(path: Path) -> AudioPrint | None:
+def audio_print_of(path: Path) -> AudioPrint | None:
     """Returns the sound of a file as a bank stores it. None where it is too short to be distinctive.
 
     Raises as ``audio_items_of`` does, ConfigError where libchromaprint is missing, and LimitExceeded for

@@ -84,7 +84,7 @@ class AudioIndex:
         if any(array is None or array.dtype != np.uint32 for array in found):
             raise BankError(f"{path}: sections of sound are missing or of another type")
         self._items, self._first, self._start, self._key, self._at = (np.asarray(a) for a in found)
-        if not self._sound(entries, verify):
+        if not self._is_intact(entries, verify):
             raise BankError(f"{path}: sections of sound do not keep the format")
         self._readable = readable
 
@@ -139,7 +139,7 @@ class AudioIndex:
         ends, at = pair >> np.uint64(32), pair & np.uint64(0xFFFFFFFF)
         return ends.astype(np.intp), at.astype(np.intp), cut_short
 
-    def _sound(self, entries: int, verify: bool) -> bool:
+    def _is_intact(self, entries: int, verify: bool) -> bool:
         """Whether every index that a query follows stays inside its array, even in a hostile file."""
         first, items = self._first, len(self._items)
         good = first.shape == (entries + 1,) and self._start.shape == (entries,) and self._items.ndim == 1

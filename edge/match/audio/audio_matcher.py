@@ -26,7 +26,7 @@ HARMLESS_MS = 3000.0
 class AudioLookup(Protocol):
     """The matcher of a worker, which all its streams share."""
 
-    def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
+    def query_audio(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
         """Returns the known sound that ends with one of the newest ``new`` live items, benign sound
         included."""
         ...
@@ -61,8 +61,8 @@ class AudioMatcher:
         live = np.concatenate((self._live, items))
         self._live = live[-LONGEST:]
         first_ms = start_ms - (len(live) - len(items)) * ITEM_MS
-        found = [(c, first_ms + c.end * ITEM_MS) for c in self._banks.query_sound(live, len(items))]
-        benign = [begins_ms for c, begins_ms in found if c.opinion is BankPurpose.BENIGN]
+        found = [(c, first_ms + c.end * ITEM_MS) for c in self._banks.query_audio(live, len(items))]
+        benign = [begins_ms for c, begins_ms in found if c.purpose is BankPurpose.BENIGN]
         self._harmless_until_ms = max([self._harmless_until_ms, *(at + HARMLESS_MS for at in benign)])
         if benign:
             return ()
@@ -80,7 +80,7 @@ def _signal(candidate: AudioCandidate, begins_ms: float) -> Signal:
         f"bit_error={candidate.error:.3f}",
         f"severity={candidate.severity.value}",
     ]
-    at_most = candidate.opinion.at_most(quarantined=candidate.quarantined)
+    at_most = candidate.purpose.at_most(quarantined=candidate.quarantined)
     if at_most is not Action.CUT:
         detail.append(f"at_most={at_most.value}")
     return Signal(

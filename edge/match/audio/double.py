@@ -17,7 +17,7 @@ class RecordingLookup:
         self.longest = 0
         """Length of the longest lookup in items."""
 
-    def query_sound(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
+    def query_audio(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
         self.items = np.concatenate((self.items, live[len(live) - new :]))
         self.longest = max(self.longest, len(live))
         return ()

@@ -55,15 +55,15 @@ class OpenBank:
                 ]
         return found, cut_short
 
-    def sounds(self, live: Items, new: int) -> tuple[list[AudioCandidate], bool]:
+    def query_audio(self, live: Items, new: int) -> tuple[list[AudioCandidate], bool]:
         """Returns the known sound that ends with one of the newest ``new`` live items, and whether a bound
         was hit."""
         found: list[AudioCandidate] = []
         cut_short = False
         for segment, off in zip(self.bank.segments, self._off, strict=True):
-            if segment.sound is None:
+            if segment.audio is None:
                 continue
-            hits, bound = segment.sound.search(live, new)
+            hits, bound = segment.audio.search(live, new)
             cut_short = cut_short or bound
             for number, at_ms, hit in hits:
                 entry = segment.entry(number)
@@ -78,7 +78,7 @@ class OpenBank:
                             items=hit.items,
                             error=hit.error,
                             slope=hit.slope,
-                            opinion=self.bank.info.opinion,
+                            purpose=self.bank.info.opinion,
                             severity=self.bank.info.severity,
                             quarantined=entry.id in self._quarantined,
                         )
@@ -99,7 +99,7 @@ class OpenBank:
             timestamp_ms=run.start_ms if entry.kind is EntryKind.VIDEO else None,
             span_ms=run.span_ms,
             variant=f"{run.variant.word}+{change}" if change else run.variant.word,
-            opinion=info.opinion,
+            purpose=info.opinion,
             severity=info.severity,
             quality=quality,
             quarantined=entry.id in self._quarantined,
@@ -125,9 +125,9 @@ class BankSet:
         return sum(opened.bank.manifest.hashes for opened in self.banks)
 
     @property
-    def has_sound(self) -> bool:
+    def has_audio(self) -> bool:
         """Whether any entry has sound."""
-        return any(s.sound is not None for opened in self.banks for s in opened.bank.segments)
+        return any(s.audio is not None for opened in self.banks for s in opened.bank.segments)
 
     @property
     def names(self) -> frozenset[str]:

@@ -56,7 +56,7 @@ class Segment:
         """Whether it holds only single images whose hash is their only name."""
         self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
         """Variants that it contains."""
-        self.sound: AudioIndex | None = None
+        self.audio: AudioIndex | None = None
         """Known sound. None where no entry has sound."""
         if not self.plain:
             self._first = _array(path, a, "ref_first", np.uint32)
@@ -73,7 +73,7 @@ class Segment:
             self._table = EntryTable(path, self._entry_first, self._entry_json)
             self.variants = frozenset(Variant(int(v)) for v in np.unique(self._ref_variant))
             if "sound_items" in a:
-                self.sound = AudioIndex(path, a, self.entries, verify=verify, readable=self._table.readable)
+                self.audio = AudioIndex(path, a, self.entries, verify=verify, readable=self._table.readable)
         elif self.entries != len(self._codes):
             raise BankError(f"{path}: {self.entries} entries for {len(self._codes)} plain codes")
 
@@ -169,7 +169,7 @@ class Segment:
         for number in range(self.entries):
             refs = order[bounds[number] : bounds[number + 1]]
             runs = tuple(self._run(int(r), self._codes[code_of_ref[r]].tobytes()) for r in refs)
-            sound = None if self.sound is None else self.sound.print_of(number)
+            sound = None if self.audio is None else self.audio.print_of(number)
             yield Footage(self._entry(number), runs, sound)
 
     def entry(self, number: int) -> Entry:
@@ -246,7 +246,7 @@ def _open_index(
     for name in ("slot_first", "slot_codes"):
         _array(path, content.arrays, name, np.uint32)
     opened = multi_index.ChunkIndex(codes, plan, content.arrays)
-    if verify and not opened.sound():
+    if verify and not opened.is_intact():
         raise BankError(f"{path}: the index does not keep the format")
     return opened
 

@@ -40,7 +40,7 @@ class SegmentBuilder:
         self._entries: list[bytes] | None = None
         """None while the hash of every entry is its only name."""
         self._keys = array("Q")
-        self._sounds: dict[int, AudioPrint] = {}
+        self._audio: dict[int, AudioPrint] = {}
         """Sounds by entry number."""
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class SegmentBuilder:
         The caller ensures that no id is added twice. Plain entries may repeat. Raises InvalidInput for an
         entry without hashes and sound, and LimitExceeded when the segment would hold over 2²⁶ hashes.
         """
-        if not footage.hashes and footage.sound is None:
+        if not footage.hashes and footage.audio is None:
             raise InvalidInput(f"entry {footage.entry.id!r}", "has neither hashes nor sound")
         if len(self) + len(footage.hashes) > MAX_CODES:
             raise LimitExceeded("bank segment", MAX_CODES, len(self) + len(footage.hashes), "hashes")
@@ -65,8 +65,8 @@ class SegmentBuilder:
             self._entries = [_dump(plain_entry(bits)) for bits in self._hashes()]
             self._keys = array("Q", (entry_key(bits.hex()) for bits in self._hashes()))
         number = self.entries
-        if footage.sound is not None:
-            self._sounds[number] = footage.sound
+        if footage.audio is not None:
+            self._audio[number] = footage.audio
         for run in footage.hashes:
             self._codes += run.bits
             self._entry.append(number)
@@ -123,8 +123,8 @@ class SegmentBuilder:
             by_key = np.argsort(self._keys, kind="stable")
             arrays["entry_key"] = np.frombuffer(self._keys, np.uint64)[by_key]
             arrays["entry_of_key"] = by_key.astype(np.uint32)
-        if self._sounds:
-            arrays |= audio_index.build([self._sounds.get(number) for number in range(self.entries)])
+        if self._audio:
+            arrays |= audio_index.build([self._audio.get(number) for number in range(self.entries)])
         plan: multi_index.SearchPlan | None = None
         if len(unique) > multi_index.SCAN_UP_TO:
             plan, buckets = multi_index.build(unique)

@@ -49,7 +49,7 @@ class Pause:
         return pts_ms >= (self._still_over_ms if is_still(bits, self._bits) else self._over_ms)
 
 
-class LookSchedule:
+class RescanSchedule:
     """The rescans of one stream. Call ``due`` for each unknown frame and ``judged`` for every frame.
 
     All times are media time. Time that goes back restarts the schedule.

@@ -67,9 +67,9 @@ def _document(item: Footage) -> dict[str, Any]:
     document["hashes"] = [
         [r.bits.hex(), r.start_ms, r.span_ms, r.quality, r.variant.word] for r in item.hashes
     ]
-    if item.sound is not None:
-        items = base64.b64encode(item.sound.items).decode()
-        document["sound"] = {"start_ms": item.sound.start_ms, "items": items}
+    if item.audio is not None:
+        items = base64.b64encode(item.audio.items).decode()
+        document["sound"] = {"start_ms": item.audio.start_ms, "items": items}
     return document
 
 

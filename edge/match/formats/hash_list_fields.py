@@ -15,7 +15,7 @@ from edge.match.pdq.hasher import parse_hex
 
 def parse_footage(document: Mapping[str, Any]) -> Footage:
     hashes = document.get("hashes")
-    sound = parse_sound(document.get("sound"))
+    sound = parse_audio_print(document.get("sound"))
     if not isinstance(hashes, list) or not (hashes or sound):
         raise InvalidInput("hashes", "wants a list of [hash, start_ms, span_ms, quality, variant]")
     runs = []
@@ -44,7 +44,7 @@ def parse_footage(document: Mapping[str, Any]) -> Footage:
     return Footage(entry, tuple(runs), sound)
 
 
-def parse_sound(value: Any) -> AudioPrint | None:
+def parse_audio_print(value: Any) -> AudioPrint | None:
     """Parses ``{"start_ms": …, "items": base64 of uint32}``. Returns None for None."""
     if value is None:
         return None

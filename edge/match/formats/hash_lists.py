@@ -96,9 +96,9 @@ class Import:
             with self.path.open("rb") as file:
                 lines = self._lines = Lines(file, self.cursor, self.progress)
                 for change in readers[self.format](lines):
-                    self.cursor = lines.mark or lines.at
+                    self.cursor = lines.resume_at or lines.at
                     yield change
-                self.cursor = lines.mark or lines.at
+                self.cursor = lines.resume_at or lines.at
         except OSError as error:
             raise InvalidInput(str(self.path), error.strerror or str(error)) from None
         except csv.Error as error:
@@ -193,7 +193,7 @@ class Import:
         open_entry: Entry | None = None
         runs: list[HashRun] = []
         while True:
-            lines.mark = lines.at
+            lines.resume_at = lines.at
             if (row := next(rows, None)) is None:
                 break
             if len(row) != len(columns):
@@ -214,7 +214,7 @@ class Import:
             )
             if run is not None:
                 runs.append(run)
-        lines.mark = None
+        lines.resume_at = None
         if open_entry is not None and runs:
             yield Footage(open_entry, tuple(runs))
 
@@ -238,7 +238,7 @@ class Import:
         if not isinstance(records, list):
             raise self._wrong("wants an object with a list hashRecords")
         for number, record in enumerate(records[done:], done):
-            lines.mark = Cursor(lines.at.offset_bytes, number + 1)
+            lines.resume_at = Cursor(lines.at.offset_bytes, number + 1)
             try:
                 yield from self._stopncii_record(record)
             except InvalidInput as error:

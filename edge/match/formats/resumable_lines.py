@@ -31,7 +31,7 @@ class Lines:
     def __init__(self, file: BinaryIO, start: Cursor, progress: Callable[[int], None] | None = None) -> None:
         self.at = start
         """The place after the last line that was returned."""
-        self.mark: Cursor | None = None
+        self.resume_at: Cursor | None = None
         """The place from which the reader wants to resume, if it is not ``at``."""
         self._file = file
         self._progress = progress

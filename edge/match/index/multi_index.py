@@ -105,7 +105,7 @@ class ChunkIndex:
         self._first: U32 = arrays["slot_first"]
         self._order: U32 = arrays["slot_codes"]
 
-    def sound(self) -> bool:
+    def is_intact(self) -> bool:
         """Whether every index that a query follows stays inside its array."""
         first, order, count = self._first, self._order, len(self._codes)
         if len(first) != self._plan.slots + 1 or len(order) != self._plan.chunks * count:

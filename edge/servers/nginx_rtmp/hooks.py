@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from edge.background import BackgroundTasks
-from edge.domain import Publish, StreamId, pull_mark
+from edge.domain import Publish, StreamId, pull_token
 from edge.errors import CapacityExceeded, GateError
 from edge.notices.notice import notice
 from edge.servers.dialect import Dialect, refuse_with_text
@@ -208,7 +208,7 @@ class NginxRtmpHooks:
     async def _watch(self, stream_id: StreamId, publish: Publish, *, wait: bool) -> None:
         """Start the pull, and ``wait`` until nginx shows it."""
         await self._gatekeeper.attach(stream_id, self._pull_url(publish))
-        mark = pull_mark(stream_id)
+        mark = pull_token(stream_id)
         deadline = time.monotonic() + self._settings.pull_wait_ms / 1000
         while wait and time.monotonic() < deadline:
             stat = await self._stat.read()

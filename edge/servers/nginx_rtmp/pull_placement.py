@@ -12,7 +12,7 @@ import time
 
 import structlog
 
-from edge.domain import Publish, StreamId, pull_mark
+from edge.domain import Publish, StreamId, pull_token
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
 
@@ -63,7 +63,7 @@ async def _misplaced(
         own = await _own_worker(gatekeeper, page, stream_id, publish)
         if own is None:
             return None
-        if own.players(publish.app, publish.name, pull_mark(stream_id)):
+        if own.players(publish.app, publish.name, pull_token(stream_id)):
             if await _watched(gatekeeper, stream_id):
                 return None
             return frozenset()
@@ -104,6 +104,6 @@ async def _connections(page: StatPage, stream_id: StreamId, publish: Publish) ->
     for _ in range(LOOKS // 4):
         stat = await page.read()
         if stat is not None:
-            mine = stat.players(publish.app, publish.name, pull_mark(stream_id))
+            mine = stat.players(publish.app, publish.name, pull_token(stream_id))
             found |= {(stat.pid, connection) for connection in mine}
     return frozenset(found)

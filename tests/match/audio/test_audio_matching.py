@@ -39,7 +39,7 @@ from edge.match.bank.array_file import read_arrays, write_arrays
 from edge.match.bank.segment import Segment
 from edge.match.bank.segment_builder import write_segment
 from edge.match.evasion.variants import VariantSet
-from tests.match.audio.sounds import heard_items, items_of, melody, write_clip
+from tests.match.audio.audio_clips import heard_items, items_of, melody, write_clip
 from tests.match.test_matcher import written_wrong
 
 pytestmark = pytest.mark.skipif(
@@ -161,7 +161,7 @@ def test_signals_name_the_entry_and_where_it_is(tmp_path: Path) -> None:
     known = random_items(1, 200)
     bank_of(tmp_path, "known", {"a": known, "b": random_items(2, 200)})
     matcher = Matcher.open(tmp_path)
-    assert matcher.has_sound
+    assert matcher.has_audio
     listening = AudioMatcher(matcher)
     assert listen(listening, random_items(3, 100)) == []
     signals = listen(listening, known[50:150])
@@ -205,7 +205,7 @@ def test_marks_of_entries_hold_for_their_sound(tmp_path: Path) -> None:
     assert listen(AudioMatcher(matcher), sounds["c"]) == []
     bank.compact()
     assert [f.entry.id for f in Bank.open(bank.path).footage()] == ["a", "b"]
-    assert [f.sound for f in Bank.open(bank.path).footage()] == [print_of(sounds["a"]), print_of(sounds["b"])]
+    assert [f.audio for f in Bank.open(bank.path).footage()] == [print_of(sounds["a"]), print_of(sounds["b"])]
 
 
 @pytest.mark.parametrize(
@@ -265,10 +265,10 @@ def test_a_file_is_known_by_its_sound(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "known.mp4", samples, seed=1)
     footage = fingerprint(clip, entry_id="known", variants=VariantSet.NONE)
     assert footage.hashes
-    assert footage.sound is not None
-    assert len(footage.sound) > 80
+    assert footage.audio is not None
+    assert len(footage.audio) > 80
     silent = fingerprint(clip, entry_id="silent", sound=False, variants=VariantSet.NONE)
-    assert (silent.sound, silent.hashes) == (None, footage.hashes)
+    assert (silent.audio, silent.hashes) == (None, footage.hashes)
     Bank.create(tmp_path / "banks" / "known").add_footage([footage])
     matcher = Matcher.open(tmp_path / "banks")
     hidden = write_clip(tmp_path / "hidden.mp4", samples[RATE * 3 :], seed=2, seconds=10)
@@ -288,7 +288,7 @@ def test_without_the_library_all_else_works(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ConfigError, match="apt-get install libchromaprint1"):
         fingerprint(clip, sound=True)
     footage = fingerprint(clip, entry_id="known")
-    assert footage.sound is None
+    assert footage.audio is None
     Bank.open(tmp_path / "banks" / "known").add_footage([footage])
     found = look_up(clip, Matcher.open(tmp_path / "banks"), MatchVote()).found
     assert [(one.entry, one.by) for one in found] == [("known", SignalSource.MATCH)]

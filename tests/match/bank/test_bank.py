@@ -72,7 +72,7 @@ def random_bits(seed: int) -> bytes:
 def contents(items: list[Footage]) -> dict[Entry, tuple[list[HashRun], AudioPrint | None]]:
     """Comparable: the order of hashes of the same time is no part of the contract."""
     return {
-        f.entry: (sorted(f.hashes, key=lambda r: (r.start_ms, r.variant, r.bits)), f.sound) for f in items
+        f.entry: (sorted(f.hashes, key=lambda r: (r.start_ms, r.variant, r.bits)), f.audio) for f in items
     }
 
 

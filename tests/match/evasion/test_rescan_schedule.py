@@ -15,7 +15,7 @@ from edge.match.evasion.rescan_schedule import (
     SEEN_MS,
     STILL_BITS,
     STILL_PAUSE_MS,
-    LookSchedule,
+    RescanSchedule,
     is_still,
 )
 
@@ -30,7 +30,7 @@ def changed(bits: int) -> bytes:
     return ((1 << bits) - 1).to_bytes(32)
 
 
-def look(schedule: LookSchedule, pts_ms: int, bits: bytes, *, found: bool = False) -> bool:
+def look(schedule: RescanSchedule, pts_ms: int, bits: bytes, *, found: bool = False) -> bool:
     looked = schedule.due(pts_ms, bits)
     schedule.judged(pts_ms, looked=bits if looked else None, found=found)
     return looked
@@ -38,7 +38,7 @@ def look(schedule: LookSchedule, pts_ms: int, bits: bytes, *, found: bool = Fals
 
 def looks(found_at: set[int], until_ms: int, begin_ms: int = 0, *, still: bool = False) -> list[int]:
     """Media times of the looks, one frame every 200 ms, each another picture or all the same."""
-    schedule, at = LookSchedule(), []
+    schedule, at = RescanSchedule(), []
     for number, pts_ms in enumerate(range(begin_ms, until_ms, EVERY_MS)):
         bits = PICTURE if still else OTHERS[number % 2]
         at += [pts_ms] * look(schedule, pts_ms, bits, found=pts_ms in found_at)
@@ -63,7 +63,7 @@ def test_at_every_frame_where_something_known_was_seen_lately() -> None:
 
 
 def test_calm_samples_two_seconds_apart_are_each_looked_at_while_new_then_every_other() -> None:
-    schedule = LookSchedule()
+    schedule = RescanSchedule()
     # A GOP each: a picture that changes, to and fro.
     looked = [look(schedule, 2000 * n, OTHERS[n // 2 % 2]) for n in range(15)]
     assert all(looked[:6])
@@ -80,7 +80,7 @@ def test_a_picture_that_stays_is_looked_at_less_often_once_it_is_not_new() -> No
 
 @pytest.mark.parametrize("bits", [0, STILL_BITS, STILL_BITS + 1, 256])
 def test_a_new_picture_is_looked_at_as_soon_as_any_would_be(bits: int) -> None:
-    schedule = LookSchedule()
+    schedule = RescanSchedule()
     for pts_ms in range(0, 30_000, EVERY_MS):
         look(schedule, pts_ms, PICTURE)
     schedule.judged(30_000, looked=PICTURE, found=False)
@@ -91,7 +91,7 @@ def test_a_new_picture_is_looked_at_as_soon_as_any_would_be(bits: int) -> None:
 
 def test_what_a_still_picture_is_measured_by_is_the_last_one_looked_at() -> None:
     """One that changes little by little is not the same for ever."""
-    schedule = LookSchedule()
+    schedule = RescanSchedule()
     at = [ms for ms in range(0, 60_000, 1000) if look(schedule, ms, changed(ms // 1000 * 4))]
     gaps = {after - before for before, after in itertools.pairwise(ms for ms in at if ms >= NEW_MS)}
     assert gaps == {6000}  # of the 64 bits no more than 20 differ for five seconds
@@ -100,7 +100,7 @@ def test_what_a_still_picture_is_measured_by_is_the_last_one_looked_at() -> None
 @given(st.lists(st.tuples(st.integers(0, 100_000), st.booleans(), st.integers(0, 256)), max_size=60))
 def test_whatever_the_times_no_stretch_is_without_a_look(frames: list[tuple[int, bool, int]]) -> None:
     """Of two frames in order that are further apart than the pause, the later one is looked at."""
-    schedule = LookSchedule()
+    schedule = RescanSchedule()
     last_look = before = -1
     last_bits: bytes | None = None
     for pts_ms, found, differ in frames:

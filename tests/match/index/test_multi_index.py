@@ -35,7 +35,7 @@ def scattered(rng: np.random.Generator, centre: Codes, count: int, flips: int) -
 def indexed(codes: Codes) -> ChunkIndex:
     plan, arrays = build(codes)
     made = ChunkIndex(codes, plan, arrays)
-    assert made.sound()
+    assert made.is_intact()
     return made
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.domain import StreamId, pull_mark
+from edge.domain import StreamId, pull_token
 from edge.servers.connector import CutTarget
 from edge.servers.nginx_rtmp.connector import NginxRtmpConnector
 from edge.servers.nginx_rtmp.settings import NginxRtmpSection
@@ -42,8 +42,8 @@ def test_publisher_and_players() -> None:
     assert not stat.publishes("app", "show", "7")
     assert stat.publishing("7") == StatClient("live", "show", "7", publishing=True)
     assert stat.publishing("8") is None
-    assert stat.players("live", "show", pull_mark(StreamId("st1"))) == {"8"}
-    assert not stat.players("live", "show", pull_mark(StreamId("st2")))
+    assert stat.players("live", "show", pull_token(StreamId("st1"))) == {"8"}
+    assert not stat.players("live", "show", pull_token(StreamId("st2")))
     assert StatClient("live", "show", "9", publishing=False) in stat.clients
 
 

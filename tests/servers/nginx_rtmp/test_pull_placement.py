@@ -8,7 +8,7 @@ from itertools import cycle
 
 import httpx
 
-from edge.domain import Publish, StreamId, pull_mark
+from edge.domain import Publish, StreamId, pull_token
 from edge.servers.doubles import GatekeeperDouble
 from edge.servers.nginx_rtmp.pull_placement import PULLS, find_place
 from edge.servers.nginx_rtmp.stat_page import StatPage
@@ -39,7 +39,7 @@ class Workers(GatekeeperDouble):
     def stat(self, request: httpx.Request) -> httpx.Response:
         worker = next(self._asked)
         # The number of a closed connection is not given again.
-        pull = f"<client><id>{20 + self.pulls}</id><pageurl>{pull_mark(STREAM)}</pageurl></client>"
+        pull = f"<client><id>{20 + self.pulls}</id><pageurl>{pull_token(STREAM)}</pageurl></client>"
         clients = VIEWER + (PUBLISHER if worker == 0 else "") + (pull * (self.lands[self.pulls] == worker))
         text = (
             f"<rtmp><pid>{worker}</pid><server><application><name>live</name><live><stream>"

@@ -20,7 +20,7 @@ from edge.match import Bank, VariantSet, available, bank_info, fingerprint
 from tests.conftest import require
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests
 from tests.integration.test_gate import serve_live
-from tests.match.audio.sounds import melody, write_clip
+from tests.match.audio.audio_clips import melody, write_clip
 from tests.running_gate import metrics
 
 SECONDS = 14
@@ -55,7 +55,7 @@ def stub(gate: GateProcess) -> Iterator[Any]:
         yield gate_pb2_grpc.GateStub(channel)
 
 
-def sound_of(path: Path, *, a_message: int = 22) -> Iterator[tuple[int, gate_pb2.WatchRequest]]:
+def audio_print_of(path: Path, *, a_message: int = 22) -> Iterator[tuple[int, gate_pb2.WatchRequest]]:
     """Messages of a file's sound, each with the time at which it ends."""
     with av.open(str(path)) as media:
         stream = media.streams.audio[0]
@@ -97,7 +97,7 @@ def reasons(answers: list[gate_pb2.WatchResponse]) -> set[str]:
 
 def watched(stub: Any, path: Path, sound: Any = None) -> list[gate_pb2.WatchResponse]:
     stream_id = admit(stub, f"from-{path.stem}").stream_id
-    sent = with_sound(stream_id, path, sound_of(path) if sound is None else sound)
+    sent = with_sound(stream_id, path, audio_print_of(path) if sound is None else sound)
     return list(stub.Watch(sent, timeout=TIMEOUT_S))
 
 
@@ -186,7 +186,7 @@ def test_a_policy_may_cut_by_sound_or_not_listen(
         set_action("cut")
         stream_id = admit(stub, "cut-by-sound").stream_id
         call = stub.Watch(
-            with_sound(stream_id, clips["hidden"], sound_of(clips["hidden"])), timeout=TIMEOUT_S
+            with_sound(stream_id, clips["hidden"], audio_print_of(clips["hidden"])), timeout=TIMEOUT_S
         )
         cut = next(a.verdict for a in call if a.verdict.action == gate_pb2.ACTION_CUT)
         call.cancel()
