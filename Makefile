@@ -11,7 +11,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 .PHONY: help demo test test-matrix check docs docs-serve format protos contract-baseline constraints notices hooks serve train model-eval bench-admit bench-cut bench-load clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -72,7 +72,8 @@ protos: $(DEV_STAMP) ## Regenerate edge/contract/gen from protos/
 
 contract-baseline: $(DEV_STAMP) ## After additions to the contract: later changes must not break these, either
 	$(BIN)/buf breaking --against protos/v1.binpb
-	$(BIN)/buf build --exclude-source-info --output protos/v1.binpb
+	$(BIN)/buf build --exclude-source-info --path protos/edge/gate --path protos/edge/operator \
+	    --output protos/v1.binpb
 
 constraints: | $(BIN)/python ## Resolve constraints.txt anew; UPGRADE=--upgrade takes the newest versions
 	$(BIN)/python -m pip install --quiet uv
