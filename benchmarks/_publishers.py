@@ -22,7 +22,7 @@ from typing import cast
 import grpc
 
 from benchmarks._media import Loop
-from edge.contract import convert
+from edge.contract.gate import tier_from_proto
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit
 from edge.ingest.gate_client import FinalStatus, WatchCall, end_request, unit_request
@@ -187,7 +187,7 @@ class Caller:
                     case "opened" | "tier":
                         change = answer.tier if answer.HasField("tier") else answer.opened.tier
                         if self._plan.honour_tiers and not self._plan.pull_url and not self._ended:
-                            tier = convert.tier_from_proto(change.tier)
+                            tier = tier_from_proto(change.tier)
                             due = self._feed.change(tier, change.needed_after_keyframe_ms)
                             await self._send(cast(WatchCall, call), due)
         except grpc.aio.AioRpcError as error:

@@ -6,8 +6,8 @@ from edge.api import bounds
 from edge.api.auth import Role
 from edge.api.operator_calls import MAX_SUBJECT_CHARS, OperatorCalls, ident, limit, optional
 from edge.api.status import Context, answers_errors
-from edge.contract import convert
 from edge.contract.gen import operator_pb2
+from edge.contract.operator import block_to_proto, severity_from_proto, strike_to_proto
 from edge.domain import PERMANENT_MS, SubjectKind
 from edge.errors import InvalidInput
 
@@ -29,7 +29,7 @@ class BlockCalls(OperatorCalls):
             before_id=optional("before_id", request.before_id),
             wall_ms=self._gate.clock.wall_ms(),
         )
-        return operator_pb2.ListBlocksResponse(blocks=[convert.block_to_proto(block) for block in blocks])
+        return operator_pb2.ListBlocksResponse(blocks=[block_to_proto(block) for block in blocks])
 
     @answers_errors
     async def AddBlock(self, request: operator_pb2.AddBlockRequest, context: Context) -> operator_pb2.Block:
@@ -46,7 +46,7 @@ class BlockCalls(OperatorCalls):
             self.reason(request.reason),
             person.name,
         )
-        return convert.block_to_proto(block)
+        return block_to_proto(block)
 
     @answers_errors
     async def ConfirmBlock(
@@ -56,7 +56,7 @@ class BlockCalls(OperatorCalls):
         block = await self._gate.actions.confirm_block(
             ident("block_id", request.block_id), self.reason(request.reason), person.name
         )
-        return convert.block_to_proto(block)
+        return block_to_proto(block)
 
     @answers_errors
     async def LiftBlock(self, request: operator_pb2.LiftBlockRequest, context: Context) -> operator_pb2.Block:
@@ -64,7 +64,7 @@ class BlockCalls(OperatorCalls):
         block = await self._gate.actions.lift_block(
             ident("block_id", request.block_id), self.reason(request.reason), person.name
         )
-        return convert.block_to_proto(block)
+        return block_to_proto(block)
 
     @answers_errors
     async def ListStrikes(
@@ -78,9 +78,7 @@ class BlockCalls(OperatorCalls):
             limit=limit(request.limit),
             before_id=optional("before_id", request.before_id),
         )
-        return operator_pb2.ListStrikesResponse(
-            strikes=[convert.strike_to_proto(strike) for strike in strikes]
-        )
+        return operator_pb2.ListStrikesResponse(strikes=[strike_to_proto(strike) for strike in strikes])
 
     @answers_errors
     async def AddStrike(
@@ -91,14 +89,14 @@ class BlockCalls(OperatorCalls):
             bounds.text("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
             bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
             bounds.text("category", request.category, 64),
-            convert.severity_from_proto(request.severity),
+            severity_from_proto(request.severity),
             self.reason(request.reason),
             person.name,
             optional("incident_id", request.incident_id),
         )
         return operator_pb2.AddStrikeResponse(
-            strike=convert.strike_to_proto(strike),
-            blocks=[convert.block_to_proto(block) for block in blocks],
+            strike=strike_to_proto(strike),
+            blocks=[block_to_proto(block) for block in blocks],
         )
 
     @answers_errors
@@ -109,4 +107,4 @@ class BlockCalls(OperatorCalls):
         strike = await self._gate.actions.pardon_strike(
             ident("strike_id", request.strike_id), self.reason(request.reason), person.name
         )
-        return convert.strike_to_proto(strike)
+        return strike_to_proto(strike)

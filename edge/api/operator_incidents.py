@@ -6,8 +6,15 @@ from edge.api import bounds
 from edge.api.auth import Role
 from edge.api.operator_calls import MAX_SUBJECT_CHARS, OperatorCalls, ident, limit, optional
 from edge.api.status import Context, answers_errors
-from edge.contract import convert
 from edge.contract.gen import operator_pb2
+from edge.contract.operator import (
+    appeal_state_from_proto,
+    appeal_to_proto,
+    block_to_proto,
+    incident_to_proto,
+    state_from_proto,
+    strike_to_proto,
+)
 from edge.domain import PERMANENT_MS, IncidentState
 from edge.errors import InvalidInput
 from edge.ledger.appeals import MAX_TEXT_BYTES
@@ -24,7 +31,7 @@ class IncidentCalls(OperatorCalls):
         incidents = await self._gate.executor.call(
             self._gate.ledger.incidents,
             broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
-            state=convert.state_from_proto(request.state),
+            state=state_from_proto(request.state),
             category=optional("category", request.category),
             app=optional("app", request.app, self._gate.settings.limits.max_app_chars),
             claimed_by=optional("claimed_by", request.claimed_by, 128),
@@ -34,7 +41,7 @@ class IncidentCalls(OperatorCalls):
             before_id=optional("before_id", request.before_id),
         )
         return operator_pb2.ListIncidentsResponse(
-            incidents=[convert.incident_to_proto(incident) for incident in incidents]
+            incidents=[incident_to_proto(incident) for incident in incidents]
         )
 
     @answers_errors
@@ -44,10 +51,10 @@ class IncidentCalls(OperatorCalls):
         await self.person(context, Role.VIEWER)
         case = await self._gate.reviews.case(ident("incident_id", request.incident_id))
         return operator_pb2.GetIncidentResponse(
-            incident=convert.incident_to_proto(case.incident),
-            strike=None if case.strike is None else convert.strike_to_proto(case.strike),
-            blocks=[convert.block_to_proto(block) for block in case.blocks],
-            appeals=[convert.appeal_to_proto(appeal) for appeal in case.appeals],
+            incident=incident_to_proto(case.incident),
+            strike=None if case.strike is None else strike_to_proto(case.strike),
+            blocks=[block_to_proto(block) for block in case.blocks],
+            appeals=[appeal_to_proto(appeal) for appeal in case.appeals],
         )
 
     @answers_errors
@@ -58,20 +65,20 @@ class IncidentCalls(OperatorCalls):
         incident_id = ident("incident_id", request.incident_id)
         reviews = self._gate.reviews
         act = reviews.release if request.release else reviews.claim
-        return convert.incident_to_proto(await act(incident_id, person.name))
+        return incident_to_proto(await act(incident_id, person.name))
 
     @answers_errors
     async def ReviewIncident(
         self, request: operator_pb2.ReviewIncidentRequest, context: Context
     ) -> operator_pb2.Incident:
         person = await self.person(context, Role.REVIEWER)
-        decision = convert.state_from_proto(request.decision)
+        decision = state_from_proto(request.decision)
         if decision not in _DECISIONS:
             raise InvalidInput("decision", "must be CONFIRMED, OVERTURNED or ESCALATED")
         incident = await self._gate.reviews.review(
             ident("incident_id", request.incident_id), decision, self.reason(request.reason), person.name
         )
-        return convert.incident_to_proto(incident)
+        return incident_to_proto(incident)
 
     @answers_errors
     async def FileAppeal(
@@ -84,7 +91,7 @@ class IncidentCalls(OperatorCalls):
             incident_id=optional("incident_id", request.incident_id),
             block_id=optional("block_id", request.block_id),
         )
-        return convert.appeal_to_proto(appeal)
+        return appeal_to_proto(appeal)
 
     @answers_errors
     async def ListAppeals(
@@ -93,15 +100,13 @@ class IncidentCalls(OperatorCalls):
         await self.person(context, Role.VIEWER)
         appeals = await self._gate.executor.call(
             self._gate.ledger.appeals,
-            state=convert.appeal_state_from_proto(request.state),
+            state=appeal_state_from_proto(request.state),
             broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
             incident_id=optional("incident_id", request.incident_id),
             limit=limit(request.limit),
             before_id=optional("before_id", request.before_id),
         )
-        return operator_pb2.ListAppealsResponse(
-            appeals=[convert.appeal_to_proto(appeal) for appeal in appeals]
-        )
+        return operator_pb2.ListAppealsResponse(appeals=[appeal_to_proto(appeal) for appeal in appeals])
 
     @answers_errors
     async def DecideAppeal(
@@ -114,4 +119,4 @@ class IncidentCalls(OperatorCalls):
             person.name,
             grant=request.grant,
         )
-        return convert.appeal_to_proto(appeal)
+        return appeal_to_proto(appeal)

@@ -12,7 +12,7 @@ from edge.api.operator_calls import MAX_LIMIT
 from edge.api.operator_incidents import IncidentCalls
 from edge.api.operator_model import ModelCalls
 from edge.api.status import Context, answers_errors
-from edge.contract import convert
+from edge.contract.gate import action_to_proto, tier_to_proto
 from edge.contract.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.errors import NotFound
 from edge.ledger.policies import StoredPolicy
@@ -90,9 +90,9 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
                 started_wall_ms=stream.started_ms,
                 watch_mode=gate_pb2.WATCH_MODE_PUSH if stream.url is None else gate_pb2.WATCH_MODE_PULL,
                 watched=stream.life.in_worker,
-                tier=convert.tier_to_proto(stream.tier),
+                tier=tier_to_proto(stream.tier),
                 score=stream.score,
-                action=convert.action_to_proto(stream.action),
+                action=action_to_proto(stream.action),
                 samples=stream.samples,
                 shed=stream.shed,
                 cleared_pts_ms=stream.cleared_pts_ms,

@@ -15,7 +15,7 @@ import structlog
 
 from edge.background import BackgroundTasks
 from edge.clock import Clock
-from edge.contract import convert
+from edge.contract.gate import action_from_proto, verdict_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.crash_points import crash_point
 from edge.domain import (
@@ -381,7 +381,7 @@ class Enforcer:
     def _answer(
         self, stream: LiveStream, verdict: Verdict, incident_id: str, block: Block | None
     ) -> gate_pb2.WatchResponse:
-        message = convert.verdict_to_proto(verdict)
+        message = verdict_to_proto(verdict)
         message.incident_id = incident_id
         if verdict.action is Action.CUT and not verdict.shadow:
             now = self._clock.wall_ms()
@@ -392,7 +392,7 @@ class Enforcer:
         return gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=message)
 
     def _tell(self, stream: LiveStream, answer: gate_pb2.WatchResponse) -> None:
-        stream.action = convert.action_from_proto(answer.verdict.action)
+        stream.action = action_from_proto(answer.verdict.action)
         if stream.responses is not None:
             stream.responses.put(answer)
 

@@ -11,7 +11,7 @@ import structlog
 
 from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
-from edge.contract import convert
+from edge.contract.gate import access_unit_to_proto, needed_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import AccessUnit, StreamId, Tier
 from edge.errors import (
@@ -122,7 +122,7 @@ class StreamRouter:
         """The worker needs more of the media, or less."""
         if stream.media is not None:
             with contextlib.suppress(WorkerLost):
-                self._send_units(stream.id, stream.media.change(convert.needed_from_proto(tier)))
+                self._send_units(stream.id, stream.media.change(needed_from_proto(tier)))
 
     def _send_units(self, stream_id: str, units: Iterable[AccessUnit]) -> None:
         for unit in units:
@@ -144,7 +144,7 @@ class StreamRouter:
         size = 0
         with contextlib.suppress(WorkerLost):
             for unit in stream.media.units():
-                message.units.append(convert.access_unit_to_proto(unit))
+                message.units.append(access_unit_to_proto(unit))
                 size += len(unit.data)
                 if size >= _SHOWN_BYTES:
                     self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge.background import BackgroundTasks
-from edge.contract import convert
+from edge.contract.gate import tier_from_proto, verdict_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
+from edge.contract.worker import trace_from_proto
 from edge.domain import Action
 from edge.reasons import DegradedReason, VerdictReason
 from edge.supervise.bank_updates import BankUpdates
@@ -72,7 +73,7 @@ class WorkerEventHandler:
             stream.verdict_came.set()
         stream.pulls = 0
         stream.score = judged.score
-        stream.tier = convert.tier_from_proto(judged.tier)
+        stream.tier = tier_from_proto(judged.tier)
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, judged.cleared_pts_ms)
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
@@ -84,10 +85,10 @@ class WorkerEventHandler:
         if passes:
             self._report(Passed(said.latency_ms))
             return
-        verdict = convert.verdict_from_proto(said, judged.cleared_pts_ms)
+        verdict = verdict_from_proto(said, judged.cleared_pts_ms)
         if judged.HasField("trace"):
             ago_ms = context.clock.monotonic_ms() - judged.trace.arrival_ms
-            trace = convert.trace_from_proto(judged.trace, context.clock.wall_ms() - round(ago_ms))
+            trace = trace_from_proto(judged.trace, context.clock.wall_ms() - round(ago_ms))
             verdict = replace(verdict, trace=trace)
         reason = "shadow" if verdict.shadow else verdict.reason
         self._report(Judged(verdict.action, reason, said.latency_ms))
@@ -105,7 +106,7 @@ class WorkerEventHandler:
         stream = self._context.registry.find(event.stream_id)
         if stream is None:
             return
-        stream.tier = convert.tier_from_proto(event.tier.tier)
+        stream.tier = tier_from_proto(event.tier.tier)
         self._router.tier_changed(stream, event.tier)
         if stream.responses is not None:
             answer = gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from edge.contract import convert
+from edge.contract.gate import access_unit_from_proto
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Codec
 
@@ -57,7 +57,7 @@ class EvidenceMedia:
         if shown is None:
             return
         for unit in message.units:
-            shown.units.append(convert.access_unit_from_proto(unit, 0.0))
+            shown.units.append(access_unit_from_proto(unit, 0.0))
             shown.bytes += len(unit.data)
             self._bytes += len(unit.data)
         while self._bytes > _MAX_BYTES and len(self._media) > 1:

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from edge.clock import Clock
-from edge.contract import convert
+from edge.contract.gate import audio_from_proto, tier_change
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector
 from edge.domain import Codec, StreamId
@@ -227,7 +227,7 @@ class WorkerLoop:
                     stream.asked_alert_ms = command.ask_alert.hold_ms
             case "pushed_audio":
                 if (stream := self._streams.get(command.pushed_audio.stream_id)) is not None:
-                    self._audio.take(stream, convert.audio_from_proto(command.pushed_audio.audio))
+                    self._audio.take(stream, audio_from_proto(command.pushed_audio.audio))
             case "evidence_media":
                 self._evidence.show(command.evidence_media)
             case "open_push":
@@ -464,7 +464,7 @@ class WorkerLoop:
             worker_pb2.FromWorker(
                 tier_changed=worker_pb2.TierChanged(
                     stream_id=stream.id,
-                    tier=convert.tier_change(
+                    tier=tier_change(
                         stream.pipeline.tier,
                         stream.pipeline.needed_after_keyframe_ms,
                         audio_wanted=stream.audio_wanted,

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Final
 
 from edge.clock import Clock
-from edge.contract import convert
+from edge.contract.gate import tier_to_proto, verdict_to_proto
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Action, Sample
 from edge.reasons import DegradedReason
@@ -245,9 +245,9 @@ class VideoJobs:
             worker_pb2.FromWorker(
                 judged=worker_pb2.Judged(
                     stream_id=stream.id,
-                    verdict=convert.verdict_to_proto(verdict),
+                    verdict=verdict_to_proto(verdict),
                     cleared_pts_ms=stream.cleared_pts_ms,
-                    tier=convert.tier_to_proto(judgement.tier),
+                    tier=tier_to_proto(judgement.tier),
                     score=judgement.score,
                     arrival_ms=sample.arrival_ms,
                     judged_ms=now,

@@ -12,7 +12,7 @@ import av
 import pytest
 
 from edge.clock import ManualClock
-from edge.contract import convert
+from edge.contract.gate import access_unit_to_proto
 from edge.contract.gen import worker_pb2
 from edge.detect.double import ScriptedDetector
 from edge.domain import StreamId
@@ -55,7 +55,7 @@ class Desk:
                 stream_id="st",
                 codec=codec,
                 extradata=media.extradata,
-                units=[convert.access_unit_to_proto(unit) for unit in media.units],
+                units=[access_unit_to_proto(unit) for unit in media.units],
                 first=True,
             )
         )

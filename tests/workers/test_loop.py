@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge.clock import ManualClock
-from edge.contract.convert import tier_from_proto
+from edge.contract.gate import tier_from_proto
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector, default_model_directory
 from edge.domain import AccessUnit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.contract.convert import signal_from_proto, signal_to_proto
+from edge.contract.gate import signal_from_proto, signal_to_proto
 from edge.contract.gen import gate_pb2
 from edge.domain import Action, BankSeverity, Signal, SignalSource
 

@@ -1,0 +1,138 @@
+"""Between the domain and the messages of ``edge.operator.v1``: what people read and decide."""
+
+from __future__ import annotations
+
+from edge.contract.gate import verdict_to_proto
+from edge.contract.gen import operator_pb2
+from edge.domain import (
+    Appeal,
+    AppealState,
+    Block,
+    Incident,
+    IncidentState,
+    Severity,
+    Strike,
+)
+
+_STATE = {
+    IncidentState.OPEN: operator_pb2.INCIDENT_STATE_OPEN,
+    IncidentState.CONFIRMED: operator_pb2.INCIDENT_STATE_CONFIRMED,
+    IncidentState.OVERTURNED: operator_pb2.INCIDENT_STATE_OVERTURNED,
+    IncidentState.ESCALATED: operator_pb2.INCIDENT_STATE_ESCALATED,
+    IncidentState.CONFIRMED_ONCE: operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE,
+}
+_FROM_STATE = {number: state for state, number in _STATE.items()}
+_SEVERITY = {
+    Severity.NORMAL: operator_pb2.SEVERITY_NORMAL,
+    Severity.SEVERE: operator_pb2.SEVERITY_SEVERE,
+}
+_FROM_SEVERITY = {number: severity for severity, number in _SEVERITY.items()}
+_APPEAL = {
+    AppealState.OPEN: operator_pb2.APPEAL_STATE_OPEN,
+    AppealState.GRANTED: operator_pb2.APPEAL_STATE_GRANTED,
+    AppealState.DENIED: operator_pb2.APPEAL_STATE_DENIED,
+}
+_FROM_APPEAL = {number: state for state, number in _APPEAL.items()}
+
+
+def state_from_proto(number: operator_pb2.IncidentState.ValueType) -> IncidentState | None:
+    """None for UNSPECIFIED."""
+    return _FROM_STATE.get(number)
+
+
+def severity_from_proto(number: operator_pb2.Severity.ValueType) -> Severity:
+    """NORMAL for UNSPECIFIED."""
+    return _FROM_SEVERITY.get(number, Severity.NORMAL)
+
+
+def appeal_state_from_proto(number: operator_pb2.AppealState.ValueType) -> AppealState | None:
+    """None for UNSPECIFIED."""
+    return _FROM_APPEAL.get(number)
+
+
+def incident_to_proto(incident: Incident) -> operator_pb2.Incident:
+    return operator_pb2.Incident(
+        id=incident.id,
+        stream_id=incident.stream_id,
+        server=incident.publish.server,
+        app=incident.publish.app,
+        name=incident.publish.name,
+        broadcaster=incident.publish.broadcaster,
+        verdict=verdict_to_proto(incident.verdict),
+        shadow=incident.verdict.shadow,
+        state=_STATE[incident.state],
+        evidence_path=incident.evidence_path or "",
+        created_wall_ms=incident.created_ms,
+        durable_wall_ms=incident.durable_ms or 0,
+        cut_asked_wall_ms=incident.cut_asked_ms or 0,
+        cut_confirmed_wall_ms=incident.cut_confirmed_ms or 0,
+        confirmed_by=incident.confirmed_by or "",
+        cut_unconfirmed_wall_ms=incident.cut_unconfirmed_ms or 0,
+        cut_unconfirmed_reason=incident.cut_unconfirmed_reason or "",
+        claimed_by=incident.review.claimed_by or "",
+        claimed_until_wall_ms=incident.review.claimed_until_ms or 0,
+        first_confirmed_by=incident.review.first_confirmed_by or "",
+        first_confirmed_wall_ms=incident.review.first_confirmed_ms or 0,
+        reviewed_by=incident.review.reviewed_by or "",
+        reviewed_wall_ms=incident.review.reviewed_ms or 0,
+        review_reason=incident.review.review_reason or "",
+    )
+
+
+def block_to_proto(block: Block) -> operator_pb2.Block:
+    return operator_pb2.Block(
+        id=block.id,
+        subject_kind=block.subject_kind.value,
+        subject=block.subject,
+        app=block.app,
+        reason=block.reason,
+        category=block.category,
+        created_wall_ms=block.created_ms,
+        until_wall_ms=block.until_ms,
+        incident_id=block.incident_id or "",
+        created_by=block.created_by,
+        lifted_wall_ms=block.lifted_ms or 0,
+        lifted_by=block.lifted_by or "",
+        lift_reason=block.lift_reason or "",
+        provisional=block.provisional,
+        full_until_wall_ms=block.until_ms
+        if block.full_until_ms is None or not block.provisional
+        else block.full_until_ms,
+        review_by_wall_ms=block.review_by_ms or 0,
+        strike_id=block.strike_id or "",
+    )
+
+
+def strike_to_proto(strike: Strike) -> operator_pb2.Strike:
+    return operator_pb2.Strike(
+        id=strike.id,
+        broadcaster=strike.broadcaster,
+        app=strike.app,
+        category=strike.category,
+        severity=_SEVERITY[strike.severity],
+        incident_id=strike.incident_id or "",
+        created_wall_ms=strike.created_ms,
+        created_by=strike.created_by,
+        reason=strike.reason,
+        review_by_wall_ms=strike.review_by_ms or 0,
+        pardoned_wall_ms=strike.pardoned_ms or 0,
+        pardoned_by=strike.pardoned_by or "",
+        pardon_reason=strike.pardon_reason or "",
+    )
+
+
+def appeal_to_proto(appeal: Appeal) -> operator_pb2.Appeal:
+    return operator_pb2.Appeal(
+        id=appeal.id,
+        incident_id=appeal.incident_id or "",
+        block_id=appeal.block_id or "",
+        broadcaster=appeal.broadcaster,
+        app=appeal.app,
+        text=appeal.text,
+        filed_wall_ms=appeal.filed_ms,
+        filed_by=appeal.filed_by,
+        state=_APPEAL[appeal.state],
+        decided_wall_ms=appeal.decided_ms or 0,
+        decided_by=appeal.decided_by or "",
+        decision_reason=appeal.decision_reason or "",
+    )

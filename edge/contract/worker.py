@@ -1,0 +1,22 @@
+"""Between the domain and the messages between supervisor and workers."""
+
+from __future__ import annotations
+
+from edge.contract.gen import worker_pb2
+from edge.domain import (
+    Trace,
+)
+
+
+def trace_from_proto(message: worker_pb2.Trace, arrival_wall_ms: int) -> Trace:
+    """The worker's monotonic times as durations since the arrival."""
+    start_ms = message.arrival_ms
+    return Trace(
+        arrival_wall_ms=arrival_wall_ms,
+        decoded_ms=message.decoded_ms - start_ms,
+        converted_ms=message.converted_ms - start_ms,
+        taken_ms=message.taken_ms - start_ms,
+        detected_ms=message.detected_ms - start_ms,
+        hashed_ms=message.hashed_ms - start_ms,
+        decided_ms=message.decided_ms - start_ms,
+    )
