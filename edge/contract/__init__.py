@@ -1,1 +1,1 @@
-"""The wire contract: generated protobuf code, and conversions to and from the domain's types."""
+"""The wire contract: generated protobuf code, and conversions to and from the domain types."""

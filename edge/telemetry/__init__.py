@@ -1,1 +1,1 @@
-"""What happens is reported once, as a frozen record; metrics and log lines are backends."""
+"""Telemetry: each event is reported once, as a frozen record. Metrics and log lines are backends."""

@@ -1,7 +1,7 @@
-"""How measured times are spread, counted where the work is done.
+"""Distributions of measured times, counted in the worker that measures them.
 
-A worker counts into plain lists and hands them over with its answer to a ping, so that measuring costs it
-next to nothing and the supervisor one addition a bucket and second.
+A worker counts into plain lists and sends them with its answer to a ping. Measuring then costs it next to
+nothing, and the supervisor one addition a bucket and second.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ _QUEUE_MS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 150.0, 250.0, 500.0,
 _BLIND_MS: Final = (250.0, 500.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 5000.0, 10_000.0)
 
 STAGES: Final = ("decode", "convert", "detect", "hash", "decide")
-"""Decode: one access unit. Convert: one frame to a plane. The rest: one sample."""
+"""Stages of judging. Decode is timed for each access unit, convert for each frame, the rest for each
+sample."""
 BOUNDS_MS: Final[Mapping[str, tuple[float, ...]]] = {
     **dict.fromkeys(STAGES, _STAGE_MS),
     "queue": _QUEUE_MS,
     "blind": _BLIND_MS,
 }
-"""Upper bounds of the buckets, by what is measured; values over the last have a bucket of their own."""
+"""Upper bounds of the buckets, by measure. Values over the last bound have a bucket of their own."""
 
 
 class Distribution:
-    """Counts of one measure."""
+    """Counts and sum of one measure."""
 
     __slots__ = ("_bounds", "counts", "sum_ms")
 
@@ -40,14 +41,17 @@ class Distribution:
 
 
 class Distributions:
-    """What one worker measures. ``queue``: from the arrival of an access unit that is to be decoded to its
-    turn. ``blind``: media time between samples that were judged."""
+    """All measures of one worker.
+
+    ``queue`` is the time from an access unit's arrival to its decoding. ``blind`` is the media time between
+    judged samples.
+    """
 
     def __init__(self) -> None:
         self._clear()
 
     def take(self) -> list[tuple[str, list[int], float]]:
-        """Name, counts and sum of each measure that has any, since this was asked last."""
+        """Returns name, counts and sum in ms of each measure with values since the last call."""
         taken = [(name, one.counts, one.sum_ms) for name, one in self._all.items() if any(one.counts)]
         self._clear()
         return taken

@@ -1,4 +1,4 @@
-"""Many events of one cause as one line of log a second, with a count."""
+"""Combines many events of one cause into one log line a second, with a count."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 import structlog
 
 MAX_CAUSES = 256
-"""Causes in one second; what is beyond is counted as ``other``."""
+"""Most causes in one second. Further ones are counted as ``other``."""
 _OTHER = "other"
 
 Fields = Callable[[], Mapping[str, object]]
 
 
 class LogAggregator:
-    """Call ``note`` for each event and ``flush`` once a second.
+    """Counts events by cause. Call ``note`` for each event and ``flush`` once a second.
 
-    ``first_at_once``: the first event of a cause that the second before did not have is a line of its own,
-    and only those that follow are counted.
+    With ``first_at_once`` the first event of a new cause is logged at once, and only those that follow are
+    counted. A cause is new when the second before did not have it.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class LogAggregator:
         self._subjects: dict[Hashable, set[Hashable]] = {}
         self._fields: dict[Hashable, Fields] = {}
         self._before: frozenset[Hashable] = frozenset()
-        """The causes of the second before."""
+        """The causes of the last second."""
         self._level = level
         self._log = structlog.get_logger(__name__)
 
@@ -41,10 +41,11 @@ class LogAggregator:
         count: int = 1,
         fields: Fields | None = None,
     ) -> None:
-        """``subject``: what it happened to; the line says how many different ones there were.
+        """Counts an event.
 
-        ``fields`` gives what the line says in place of the cause; of a second's events that of the first is
-        asked, and only for a line.
+        ``subject`` is what the event happened to; the line says how many different subjects there were.
+        ``fields`` returns the fields that the line shows in place of the cause. It is called only for a
+        line, and only for the first event of a second.
         """
         if cause not in self._counts:
             if len(self._counts) >= MAX_CAUSES:
@@ -62,7 +63,7 @@ class LogAggregator:
             self._subjects.setdefault(cause, set()).add(subject)
 
     def flush(self) -> None:
-        """Writes one line a cause, and begins anew."""
+        """Writes one line a cause and starts anew."""
         counts, self._counts = self._counts, {}
         subjects, self._subjects = self._subjects, {}
         all_fields, self._fields = self._fields, {}

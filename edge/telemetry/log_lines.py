@@ -1,7 +1,7 @@
-"""Records as lines of the structured log: one line for each event, and one a second for a flood of them.
+"""Writes records to the structured log: one line an event, or one a second for a flood of events.
 
-Lines name people only in the fields ``broadcaster``, ``by`` and ``address``. A stream's name, its connection,
-its attributes and blocked stream keys never stand in a line: on many servers they are what lets in.
+Lines name people only in the fields ``broadcaster``, ``by`` and ``address``. They never show a stream's
+name, its connection, its attributes or a blocked stream key. On many servers these are credentials.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class LogBackend:
-    """Leaves out the records of which nobody would read a line, such as those of samples that passed."""
+    """Log backend. Ignores records whose lines nobody would read, such as those of passed samples."""
 
     def __init__(self) -> None:
         self._handlers: dict[type[Record], Callable[[Any], None]] = {}
@@ -73,7 +73,7 @@ class LogBackend:
         self._note_refusal(record.publish, record.reason, record.detail)
 
     def _note_refusal(self, publish: Publish, reason: str, detail: str, block_id: str = "") -> None:
-        """An encoder that is refused comes back in a loop, and after a failure all of them do."""
+        """Aggregates refusals. A refused encoder retries in a loop, and after a failure all encoders do."""
         self._refused.note(
             (reason, publish.server, publish.app, publish.broadcaster),
             fields=lambda: {
@@ -85,7 +85,7 @@ class LogBackend:
         )
 
     def _note_webhook_failed(self, record: records.WebhookFailed) -> None:
-        """A receiver that is away fails for every event."""
+        """Aggregates failures. While a receiver is down every event fails."""
         self._webhooks.note(
             record.problem,
             fields=lambda: {
@@ -99,8 +99,11 @@ class LogBackend:
 
 
 def _publish(publish: Publish) -> dict[str, object]:
-    """Where a stream came from, and whose it is. A server without accounts makes the name the broadcaster's,
-    and the name may be the key: only its beginning is shown."""
+    """Returns where a stream came from and whose it is.
+
+    A server without accounts uses the stream's name for the broadcaster, and the name may be the key. Of
+    such a name only the beginning is shown.
+    """
     broadcaster = publish.broadcaster
     if broadcaster == f"{publish.app}/{publish.name}":
         broadcaster = f"{publish.app}/{publish.name[:2]}…"

@@ -1,8 +1,7 @@
-"""A stream for log lines that never waits for who reads them.
+"""A log stream that never blocks its writers.
 
-A pipe that nobody reads, as that of a terminal which was stopped or of a log collector which hangs, holds up
-everybody who writes to it. The gate must not be one of them: a thread of its own writes, and what it does not
-get rid of is left out and counted.
+A pipe without a reader, as of a stopped terminal or a hung log collector, blocks everybody who writes to
+it. So a thread of its own writes, and lines that find no room are dropped and counted.
 """
 
 from __future__ import annotations
@@ -16,11 +15,12 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_LINES: Final = 10_000
-"""Lines that wait to be written, at most."""
+"""Most lines that wait to be written."""
 
 
 class LogWriter:
-    """Takes text as a file does. ``lost(count)`` gives the line that says how many were left out."""
+    """A text stream with ``write`` and ``flush``. ``lost(count)`` returns the line that reports dropped
+    lines."""
 
     def __init__(self, descriptor: int, lost: Callable[[int], str], max_lines: int = MAX_LINES) -> None:
         self._descriptor = descriptor
@@ -32,7 +32,7 @@ class LogWriter:
         self._thread.start()
 
     def write(self, text: str) -> int:
-        """Never waits."""
+        """Queues the text without waiting. Drops it when the queue is full."""
         try:
             self._lines.put_nowait(text)
         except queue.Full:
@@ -41,10 +41,10 @@ class LogWriter:
         return len(text)
 
     def flush(self) -> None:
-        """There is nothing to wait for; see ``close``."""
+        """Does nothing. See ``close``."""
 
     def close(self, within_s: float) -> None:
-        """Waits so long for what is still to be written."""
+        """Waits at most ``within_s`` for queued lines."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(None)
         self._thread.join(within_s)
@@ -55,14 +55,15 @@ class LogWriter:
                 lost, self._lost = self._lost, 0
             if lost:
                 text = f"{self._said_of_lost(lost)}\n{text}"
-            with contextlib.suppress(OSError):  # nobody is there to read it
+            with contextlib.suppress(OSError):  # nobody reads any more
                 self._put_out(text.encode(errors="replace"))
 
     def _put_out(self, raw: bytes) -> None:
-        """Past Python's own stream, whose lock a thread that waits would hold when the process ends."""
+        """Writes to the descriptor itself. A blocked thread would hold the lock of Python's
+        stream at exit."""
         left = memoryview(raw)
         while left:
             try:
                 left = left[os.write(self._descriptor, left) :]
-            except BlockingIOError:  # whoever shares the pipe does not want to wait
+            except BlockingIOError:  # a process that shares the pipe has made it non-blocking
                 select.select([], [self._descriptor], [])

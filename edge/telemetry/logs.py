@@ -11,12 +11,14 @@ import structlog
 from edge.telemetry.log_writer import LogWriter
 
 _FAREWELL_S = 2.0
-"""How long the end of the process waits for its last lines."""
+"""How long the exit of the process waits for the last lines."""
 
 
 def configure_logging(level: str) -> None:
-    """Send structlog and the standard library to stderr at ``level`` (debug, info, warning, error). No line
-    waits for stderr to be read."""
+    """Sends structlog and the standard library to stderr at ``level`` (debug, info, warning, error).
+
+    Logging never waits for a reader of stderr.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     renderer: structlog.typing.Processor
     renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()

@@ -1,4 +1,4 @@
-"""Records as Prometheus metrics, in a registry of their own. Names end in their unit."""
+"""Counts records as Prometheus metrics in a registry of their own. Names end in their unit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ R = TypeVar("R", bound=Record)
 
 
 class PrometheusBackend:
-    """One instance a process."""
+    """Prometheus backend. One instance a process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._handlers: dict[type[Record], Callable[[Any], None]] = {}
         self._passed_ms: list[float] = []
-        """Of samples that passed since they were counted last: each is kept in less time than counted."""
+        """Latencies of passed samples since the last count. Appending one is cheaper than counting it."""
         self._count_streams()
         self._count_verdicts()
         self._count_cuts()
@@ -42,7 +42,7 @@ class PrometheusBackend:
         self._count_passed()
 
     def exposition(self) -> bytes:
-        """The text format that Prometheus scrapes."""
+        """Returns the metrics in the text format that Prometheus scrapes."""
         self._count_passed()
         return generate_latest(self.registry)
 

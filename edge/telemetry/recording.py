@@ -1,4 +1,4 @@
-"""The double of a telemetry backend: it keeps the records, and tests look at them."""
+"""A double of a telemetry backend. It keeps the records for tests."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class RecordingBackend:
         self.records.append(record)
 
     def flush(self) -> None:
-        """There is nothing to put together."""
+        """Does nothing."""
 
     def of(self, kind: type[R]) -> list[R]:
-        """The records of one kind, in the order in which they were reported."""
+        """Returns the records of one kind, in the order of their reports."""
         return [record for record in self.records if isinstance(record, kind)]

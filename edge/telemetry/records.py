@@ -1,7 +1,7 @@
-"""What the gate reports: one frozen record for each kind of thing that happens.
+"""Records of what the gate reports: one frozen record class for each kind of event.
 
-Code reports records to ``Telemetry`` and knows nothing of metrics and log lines; backends make these of them.
-A record is made when its event is over and complete, and one event is one record. What runs once a second
+Code reports records to ``Telemetry`` and knows nothing of metrics and log lines. Backends turn records into
+these. A record is made when its event is complete, and one event is one record. What runs once a second
 reports a snapshot.
 """
 
@@ -14,7 +14,7 @@ from edge.domain import Action, Block, Incident, Publish, Verdict
 from edge.reasons import UnconfirmedReason
 
 GATE = "gate"
-"""Who acted where no person did."""
+"""Actor of what no person did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Admitted(Record):
-    """A publish may go live. The same connection may ask again, and each answer is reported."""
+    """A publish was admitted. The same connection may ask again, and each answer is reported."""
 
     stream_id: str
     publish: Publish
     live: int
-    """Streams that are live now."""
+    """Number of live streams."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused(Record):
-    """The gate was asked for a publish and refused it."""
+    """The gate refused a publish that it was asked about."""
 
     publish: Publish
     reason: str
@@ -47,7 +47,7 @@ class Refused(Record):
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway(Record):
-    """A hook refused a publish by itself: the gate was not asked, or had admitted it."""
+    """A hook refused a publish itself. The gate was not asked, or had admitted it."""
 
     publish: Publish
     reason: str
@@ -56,7 +56,7 @@ class TurnedAway(Record):
 
 @dataclass(frozen=True, slots=True)
 class FailureModeUsed(Record):
-    """The policy said what happens as something of the gate does not work."""
+    """A failure mode of the policy was used, because a part of the gate did not work."""
 
     part: str
     """``on_ledger_down``, ``on_capacity`` or ``on_gate_degraded``."""
@@ -68,14 +68,14 @@ class FailureModeUsed(Record):
 
 @dataclass(frozen=True, slots=True)
 class StreamsRestored(Record):
-    """Streams that an earlier run had admitted are known again."""
+    """Streams admitted in an earlier run were restored."""
 
     live: int
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOpened(Record):
-    """A worker decodes the stream."""
+    """A worker has begun to decode the stream."""
 
     stream_id: str
     codec: str
@@ -83,7 +83,7 @@ class SourceOpened(Record):
 
 @dataclass(frozen=True, slots=True)
 class StreamClosed(Record):
-    """A worker has closed a stream, which may be opened again."""
+    """A worker has closed a stream. It may be opened again."""
 
     stream_id: str
     reason: str
@@ -91,7 +91,7 @@ class StreamClosed(Record):
 
 @dataclass(frozen=True, slots=True)
 class WatchingFailed(Record):
-    """A live stream is not watched any more, though nobody asked for that."""
+    """A live stream is no longer watched, though nobody asked for that."""
 
     stream_id: str
     publish: Publish
@@ -101,13 +101,13 @@ class WatchingFailed(Record):
 
 @dataclass(frozen=True, slots=True)
 class StreamOver(Record):
-    """A stream is forgotten."""
+    """A stream has ended, and the gate drops its state."""
 
     stream_id: str
     publish: Publish
     reason: str
     live: int
-    """Streams that are live now."""
+    """Number of live streams."""
 
 
 # Judging
@@ -115,25 +115,25 @@ class StreamOver(Record):
 
 @dataclass(frozen=True, slots=True)
 class Passed(Record):
-    """A sample was judged, and nothing follows. Reported for nearly every sample: backends must be quick."""
+    """A sample was judged PASS. Reported for nearly every sample, so backends must be quick."""
 
     latency_ms: float
-    """From the arrival of the sample's last byte to the verdict."""
+    """Time from the arrival of the sample's last byte to the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged(Record):
-    """A sample was judged, and the verdict is not PASS, or would not be without shadow mode."""
+    """A sample was judged, and the verdict is not PASS or would not be without shadow mode."""
 
     action: Action
     reason: str
-    """``shadow`` where shadow mode withholds the action."""
+    """``shadow`` when shadow mode withholds the action."""
     latency_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedTooLate(Record):
-    """A violation was seen on a stream that had ended: there is nobody to cut."""
+    """A violation was found on a stream that had ended. There is nobody to cut."""
 
     stream_id: str
 
@@ -154,9 +154,9 @@ class BankEntryRanAway(Record):
     bank: str
     entry: str
     limit: int
-    """Streams that it may match."""
+    """Number of streams that it may match."""
     quarantined: bool
-    """It flags from now on and does not cut. An entry whose audio matches is only reported."""
+    """It flags from now on and never cuts. An entry whose audio matches is only reported."""
 
 
 # From a verdict to a proven cut
@@ -164,7 +164,7 @@ class BankEntryRanAway(Record):
 
 @dataclass(frozen=True, slots=True)
 class Flagged(Record):
-    """An incident is open for people; the stream goes on."""
+    """An incident was opened for review. The stream goes on."""
 
     incident: Incident
     by: str = GATE
@@ -172,14 +172,14 @@ class Flagged(Record):
 
 @dataclass(frozen=True, slots=True)
 class CutDecided(Record):
-    """A stream is to be cut: the gate asks its ingest server from now on."""
+    """A stream is to be cut. The gate asks its ingest server from now on."""
 
     stream_id: str
     publish: Publish
     verdict: Verdict
     incident_id: str = ""
     block_id: str = ""
-    """The block that the cut follows from, where it was made for something else."""
+    """The block that led to the cut, if it was made for something else."""
     by: str = GATE
 
 
@@ -193,14 +193,14 @@ class CutConfirmed(Record):
     """``confirm_cut``, ``hook``, ``state_api``, ``already_gone`` or ``refused_again``."""
     incident_id: str = ""
     attempts: int | None = None
-    """How often the server was asked; None where nobody counted."""
+    """How often the server was asked; None if nobody counted."""
     time_to_cut_ms: float | None = None
-    """From the CUT verdict; None where the verdict was reached in an earlier run."""
+    """Time from the CUT verdict; None if the verdict was reached in an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutUnconfirmed(Record):
-    """An alarm: nothing has proven the cut within its limit."""
+    """An alarm: nothing has proven the cut within the limit."""
 
     stream_id: str
     publish: Publish
@@ -208,12 +208,12 @@ class CutUnconfirmed(Record):
     incident_id: str = ""
     attempts: int | None = None
     alarmed: bool = False
-    """An earlier record of the same cut has raised the alarm."""
+    """Whether an earlier record of the same cut has raised the alarm."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutGivenUp(Record):
-    """The gate stops before the cut is proven."""
+    """The gate stops asking before the cut is proven."""
 
     stream_id: str
     publish: Publish
@@ -223,7 +223,7 @@ class CutGivenUp(Record):
 
 @dataclass(frozen=True, slots=True)
 class ViolationRecorded(Record):
-    """The strike and the blocks of an incident are written."""
+    """The strike and the blocks of an incident were written."""
 
     incident: Incident
     durable_in: str
@@ -241,7 +241,7 @@ class EvidenceSaved(Record):
 
 @dataclass(frozen=True, slots=True)
 class EvidenceMissing(Record):
-    """There is no clip of an incident."""
+    """An incident has no clip."""
 
     incident_id: str
     error: str
@@ -252,7 +252,7 @@ class EvidenceMissing(Record):
 
 @dataclass(frozen=True, slots=True)
 class BlockMade(Record):
-    """Live access is denied from now on."""
+    """A block was made. Live access is denied from now on."""
 
     block: Block
     by: str
@@ -260,7 +260,7 @@ class BlockMade(Record):
 
 @dataclass(frozen=True, slots=True)
 class BlockChanged(Record):
-    """A block ends at another time, or is not provisional any more."""
+    """A block's end was changed, or the block is no longer provisional."""
 
     block: Block
     by: str
@@ -268,7 +268,7 @@ class BlockChanged(Record):
 
 @dataclass(frozen=True, slots=True)
 class BlockLifted(Record):
-    """A block has ended before its time."""
+    """A block was lifted before its end."""
 
     block: Block
     by: str
@@ -276,7 +276,7 @@ class BlockLifted(Record):
 
 @dataclass(frozen=True, slots=True)
 class IncidentReviewed(Record):
-    """A person has decided about an incident, whose state says what."""
+    """A person has reviewed an incident. Its state says how."""
 
     incident: Incident
     by: str
@@ -304,37 +304,37 @@ class WorkersRestarted(Record):
 
 @dataclass(frozen=True, slots=True)
 class WorkerMeasured(Record):
-    """What one worker counted of one measure since it said so last; see ``distributions``."""
+    """Counts of one measure in one worker since its last report; see ``distributions``."""
 
     measure: str
     counts: tuple[int, ...]
-    """By bucket."""
+    """Counts by bucket."""
     sum_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """One worker as it was last measured."""
+    """The load of one worker as last measured."""
 
     index: int
     streams: int
     busy_share: float
-    """Share of its time in jobs that had to be done."""
+    """Share of its time in due jobs."""
     resident_bytes: int
     opportunistic_share: float = 0.0
-    """Share of its time in jobs that are given up when there is no time for them."""
+    """Share of its time in opportunistic jobs, which give way when there is no time for them."""
     jobs: int = 0
-    """That waited when it was asked."""
+    """Jobs that waited when it was pinged."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot(Record):
-    """The workers as they stand; reported once a second. Counts are since the gate started."""
+    """State of the workers, reported once a second. Counts run from the start of the gate."""
 
     workers: tuple[WorkerLoad, ...]
     streams_by_tier: Mapping[str, int]
     preempted: int
-    """Looks denser than due that gave way."""
+    """Opportunistic work that was preempted."""
     frames_decoded: int
     samples_judged: int
     bank_hashes: int
@@ -347,12 +347,12 @@ class PoolSnapshot(Record):
 
 @dataclass(frozen=True, slots=True)
 class WebhookDelivered(Record):
-    """The platform took an event."""
+    """The platform accepted an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookFailed(Record):
-    """The platform did not take an event, which is sent again."""
+    """The platform did not accept an event. It is sent again."""
 
     event_id: str
     type: str
@@ -363,7 +363,7 @@ class WebhookFailed(Record):
 
 @dataclass(frozen=True, slots=True)
 class WebhookGivenUp(Record):
-    """An event is not sent again."""
+    """An event was given up and is not sent again."""
 
     event_id: str
     type: str
@@ -374,8 +374,8 @@ class WebhookGivenUp(Record):
 
 @dataclass(frozen=True, slots=True)
 class WebhookQueue(Record):
-    """The events that wait; reported with each turn of delivery."""
+    """Events that wait for delivery, reported with each turn of delivery."""
 
     waiting: int
     oldest_s: float
-    """Age of the oldest."""
+    """Age of the oldest event, in seconds."""

@@ -1,4 +1,4 @@
-"""The one seam between what happens in the gate and who hears of it."""
+"""The one seam between what happens in the gate and the backends that show it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ log = structlog.get_logger(__name__)
 
 
 class Backend(Protocol):
-    """Makes something of records: metrics, log lines, traces. Must neither block nor wait."""
+    """Turns records into metrics, log lines or traces. Must never block."""
 
     def take(self, record: Record) -> None:
-        """Called for every record, in the order in which they were reported. Leaves out what it does not
-        know."""
+        """Takes every record, in the order of the reports. Ignores kinds that it does not know."""
         ...
 
     def flush(self) -> None:
-        """Called once a second, for backends that put records together."""
+        """Called once a second, for backends that aggregate records."""
         ...
 
 
 class Telemetry:
-    """Hands records to its backends.
+    """Passes records to its backends.
 
-    Nothing that a backend raises reaches who reports: cuts do not depend on telemetry. The first error of a
-    backend is logged, and all are counted in ``failures``, by the backend's class.
+    No error of a backend reaches the code that reports, because cuts must not depend on telemetry. The
+    first error of a backend is logged. All are counted in ``failures``, by the backend's class.
     """
 
     def __init__(self, *backends: Backend) -> None:
@@ -44,7 +43,7 @@ class Telemetry:
                 self._failed(backend, error, type(record).__name__)
 
     def flush(self) -> None:
-        """Once a second."""
+        """Flushes all backends. Call it once a second."""
         for backend in self._backends:
             try:
                 backend.flush()

@@ -1,4 +1,4 @@
-"""What all workers have counted, added up as Prometheus histograms."""
+"""Sums of what all workers measured, as Prometheus histograms."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edge.telemetry.distributions import BOUNDS_MS, STAGES, Distribution
 
 
 class WorkerHistograms(Collector):
-    """The sum over all workers since the gate started, as Prometheus histograms."""
+    """Sums over all workers since the gate started, as a Prometheus collector."""
 
     def __init__(self) -> None:
         self._sums = {name: Distribution(bounds) for name, bounds in BOUNDS_MS.items()}
 
     def add_counts(self, name: str, counts: Sequence[int], sum_ms: float) -> None:
-        """Takes what one worker counted. What no worker of this version says is left out."""
+        """Adds the counts of one worker. Ignores an unknown measure or a wrong number of buckets."""
         known = self._sums.get(name)
         if known is None or len(counts) != len(known.counts) or min(counts) < 0:
             return
@@ -39,7 +39,7 @@ class WorkerHistograms(Collector):
         yield blind
 
     def _of(self, name: str) -> tuple[list[tuple[str, float]], float]:
-        """Cumulative counts by upper bound, and the sum."""
+        """Returns cumulative counts by upper bound, and the sum in ms."""
         total, buckets = 0, []
         for bound, count in zip((*map(str, BOUNDS_MS[name]), "+Inf"), self._sums[name].counts, strict=True):
             total += count
