@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME [options]`` runs ``benchmarks/NAME.py``; every benchmark has ``--json``."""
+"""``python -m benchmarks NAME [options]`` runs ``benchmarks/NAME.py``. Every benchmark has ``--json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Admit at a fixed rate, whether or not answers come (open loop)."""
+"""Open-loop load of Admit: calls at a fixed rate, whether or not answers come."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _CALL_S = 5.0
 
 @dataclass
 class Load:
-    """What came back. Times are ``time.perf_counter()`` and milliseconds."""
+    """Answers of a load. Times are ``time.perf_counter()`` seconds; latencies are milliseconds."""
 
     answers: list[tuple[float, float, str]] = field(default_factory=list)
-    """When the call was due, how long it took, and the reason of the answer."""
+    """When the call was due, its latency, and the reason of the answer."""
     failed: int = 0
     elapsed_s: float = 0.0
 
     def between(self, start: float, end: float) -> list[float]:
-        """Latencies of the calls that were due from ``start`` until ``end``."""
+        """Returns the latencies of calls that were due from ``start`` until ``end``."""
         return [latency for due, latency, _ in self.answers if start <= due < end]
 
     @property
@@ -41,8 +41,8 @@ async def admit_load(
     request: Callable[[int], gate_pb2.AdmitRequest],
     load: Load | None = None,
 ) -> Load:
-    """Call number 1, 2, … as long as ``going_on(number)``; ``load`` fills while it runs."""
-    # A full collection of this process takes longer than what is measured.
+    """Makes calls 1, 2, … as long as ``going_on(number)``. ``load`` fills meanwhile."""
+    # A full garbage collection of this process takes longer than the latencies measured.
     gc.collect()
     gc.freeze()
     stub: Any = gate_pb2_grpc.GateStub(channel)

@@ -1,4 +1,4 @@
-"""What evaders make of a video: ffmpeg filters, and copies made with them once and kept."""
+"""Changes that evaders make to a video: ffmpeg filters, and cached copies made with them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ALIKE, ALIKE_MS = 0.99, 2000
-"""Goal for copies that look the same: share found, and within how much footage."""
+"""Goal for copies that look the same: share found, and within how much footage (ms)."""
 CHANGED, CHANGED_MS = 0.95, 3000
-"""The same for those that do not."""
+"""The same for copies that do not look the same."""
 _HALF = "scale=iw/2:ih/2"
 _WASHED = "hue=h=90,boxblur=20"
 _CLIP = "movie=filename='{clip}':seek_point=60,setpts=PTS-STARTPTS"
@@ -19,16 +19,16 @@ _CLIP = "movie=filename='{clip}':seek_point=60,setpts=PTS-STARTPTS"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One way to change a video."""
+    """One change of a video."""
 
     filter: str
     goal: float | None = None
-    """Share of trials to be found; None where there is no goal but as many as can be."""
+    """Share of trials to find; None for a change without a goal."""
     limit_ms: int = CHANGED_MS
-    """Footage within which it is to be found."""
+    """Footage within which the video must be found, in milliseconds."""
     crf: int = 23
     clip: bool = False
-    """It wants another clip, named ``{clip}`` in the filter."""
+    """Whether it needs a second clip, named ``{clip}`` in the filter."""
 
 
 def _alike(name: str, crf: int = 23) -> Change:
@@ -44,7 +44,7 @@ def _keystone(share: float) -> Change:
 
 
 def _beside(share: float) -> Change:
-    """In a corner of another video, as a streamer's guest or a game's cut scene is."""
+    """The video in a corner of another one, as a streamer's guest or a game's cut scene."""
     return Change(
         f"[0:v]split[a][b];[b]scale=trunc(iw*{share}/2)*2:trunc(ih*{share}/2)*2[fg];"
         f"{_CLIP},fps=30[clip];[clip][a]scale2ref[bg][un];[un]nullsink;"
@@ -54,8 +54,8 @@ def _beside(share: float) -> Change:
 
 
 _FILMED = (
-    # A screen in a dark room, from the side, by a hand that sways; the lens blurs, the pixels of the
-    # screen beat with those of the camera, the exposure is off, the sensor is noisy.
+    # A screen in a dark room, filmed from the side by an unsteady hand. The lens blurs, screen and camera
+    # pixels interfere, the exposure is off, and the sensor is noisy.
     "[0:v]pad=w=iw*{pad}:h=ih*{pad}:x=(ow-iw)/2:y=(oh-ih)/2:color=0x141414,"
     "perspective=x0=W*{near}:y0=H*.02:x1=W*{far}:y1=H*{tilt}:x2=W*.02:y2=H*.97:x3=W*.98:y3=H*.95,"
     "rotate=.008*sin(t*1.7):c=0x141414,gblur=sigma={blur},format=yuv420p,split[a][b];"
@@ -65,7 +65,7 @@ _FILMED = (
 )
 
 _SLANTED = (
-    # A screen with its bezel before a wall, from the side and tilted: the far side of it is shorter.
+    # A screen with its bezel before a wall, from the side and tilted. Its far side is shorter.
     "[0:v]pad=w=iw*1.03:h=ih*1.04:x=(ow-iw)/2:y=(oh-ih)/2:color=0x101010,"
     "pad=w=iw*{pad}:h=ih*{pad}:x=(ow-iw)/2:y=(oh-ih)/2:color={wall},"
     "perspective=sense=destination:x0=0:y0=0:x1=W*{far}:y1=H*{k}:x2=0:y2=H:x3=W:y3=H*(1-{k}),"
@@ -128,10 +128,10 @@ CHANGES: dict[str, Change] = {
 
 
 def make_copy(source: Path, name: str, cache: Path, clip: Path) -> Path:
-    """The changed copy of a video, made when the cache has none from the same bytes and command.
+    """Returns the changed copy of a video, made unless the cache has one of the same bytes and command.
 
-    ``clip``: another video, for changes that put one beside the source. Raises CalledProcessError with
-    what ffmpeg said.
+    ``clip`` is a second video, for changes that show one beside the source. Raises CalledProcessError with
+    ffmpeg's message.
     """
     change = CHANGES[name]
     filters = change.filter.replace("{clip}", str(clip)) if change.clip else change.filter

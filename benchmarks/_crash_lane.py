@@ -1,6 +1,6 @@
-"""A gate that is killed and started again, with a publisher that behaves as real ones do.
+"""A gate that is killed and restarted, with a publisher that behaves as real ones do.
 
-What has to hold afterwards is looked at from outside, through the gate's API and in its ledger.
+What must hold afterwards is checked from outside, through the gate's API and in its ledger.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from edge.stream.synthetic import EncodedMedia
 WAIT_S = 60.0
 _ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
 _BUDGET_MS = 10_000
-"""A machine that is busy with several gates must not shed the samples that bring the verdict."""
+"""Long, so that a machine busy with several gates does not shed the deciding samples."""
 _CALL_S = 10.0
 _AFTERMATH_S = 2.0
 _TELLING = (
@@ -50,26 +50,26 @@ _TELLING = (
 
 
 class Broken(AssertionError):
-    """What must hold after a crash does not."""
+    """A guarantee does not hold after a crash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one crash left behind, once the gate was back."""
+    """The state after one crash, once the gate is back."""
 
     point: str
     crashed: bool
-    """False: the gate was done before the crash was due."""
+    """False when the gate was done before the crash was due."""
     strikes: int
     cut_confirmed: bool
     restart_to_gone_ms: float
-    """From the start of the new gate until the publisher was gone; 0 when it was gone before."""
+    """Time from the start of the new gate until the publisher was gone; 0 when it was gone before."""
     verdict_to_confirmed_ms: float
-    """As the ledger has it; 0 when the confirmation is not on record."""
+    """The ledger's figure; 0 when it has no confirmation."""
 
 
 class CallerPublisher:
-    """Pushes over Watch as an ingest server does: asks again when the gate is back, obeys a CUT."""
+    """Pushes over Watch as an ingest server does. Asks again when the gate is back, and obeys a CUT."""
 
     def __init__(self, gate: str, name: str, media: EncodedMedia) -> None:
         self._gate, self._name, self._media = gate, name, media
@@ -91,7 +91,7 @@ class CallerPublisher:
                     time.sleep(0.05)
 
     def _publish(self, stub: Any) -> bool:
-        """Whether the publisher was refused or cut."""
+        """Publishes once. Returns whether the publisher was refused or cut."""
         admitted = stub.Admit(
             admit_request(self._name, f"{self._name}-{next(self._numbers)}"), timeout=_CALL_S
         )
@@ -100,7 +100,7 @@ class CallerPublisher:
         call = stub.Watch(self._messages(admitted.stream_id), timeout=WAIT_S)
         for answer in call:
             if answer.verdict.action == gate_pb2.ACTION_CUT:
-                # The connection is closed now, whatever becomes of the gate.
+                # The connection is closed now, whatever happens to the gate.
                 with contextlib.suppress(grpc.RpcError):
                     stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=admitted.stream_id), timeout=_CALL_S)
                 return True
@@ -124,7 +124,7 @@ class CallerPublisher:
 
 
 class RtmpLoop:
-    """One RTMP connection to a real server that sends a programme over and over until it is closed."""
+    """One RTMP connection to a real server that sends footage in a loop until it is closed."""
 
     def __init__(self, url: str, programme: Path) -> None:
         self._url, self._programme = url, programme
@@ -164,7 +164,7 @@ class RtmpLoop:
 
 
 class Lane:
-    """One ledger, one gate at a time; with ``nginx`` the publishers come by way of a real nginx-rtmp."""
+    """One ledger and one gate at a time. With ``nginx`` publishers come through a real nginx-rtmp."""
 
     def __init__(self, directory: Path, media: EncodedMedia, programme: Path, *, nginx: bool) -> None:
         self._directory = directory
@@ -198,11 +198,11 @@ class Lane:
             self._gate.__exit__(None, None, None)
 
     def trial(self, spec: str, *, away: bool = False, then: str = "", next_spec: str = "") -> Outcome:
-        """Crash at ``spec``, start again, and look. Raises Broken.
+        """Crashes the gate at ``spec``, restarts it and checks. Raises Broken.
 
-        ``away``: the ledger is locked from before the verdict until after the crash. ``then``: a second
-        crash, while the gate starts again. ``next_spec``: where the new gate is to crash, for the next
-        trial; only where nothing of this one passes it as often.
+        With ``away`` the ledger is locked from before the verdict until after the crash. ``then`` is a
+        second crash, during the restart. ``next_spec`` is the crash point of the new gate for the next
+        trial; nothing in this trial may pass that point as often.
         """
         name = f"user{next(self._numbers)}"
         self.start(spec)
@@ -232,7 +232,7 @@ class Lane:
             publisher.thread.join(WAIT_S)
 
     def start(self, spec: str) -> None:
-        """A gate that crashes at ``spec``. One that does so while it starts is started again, without."""
+        """Starts a gate that crashes at ``spec``. If it crashes during its start, starts it again without."""
         if self._gate is not None and self._gate.running and spec == self._armed:
             return
         self.kill()
@@ -250,7 +250,7 @@ class Lane:
         self._gate.__enter__()
 
     def start_crashing(self, spec: str) -> None:
-        """A gate that must not survive its start. Raises Broken when it does."""
+        """Starts a gate that must not survive its start. Raises Broken when it does."""
         try:
             self.start(spec)
         except ConfigError:
@@ -265,18 +265,18 @@ class Lane:
             self._gate = None
 
     def verdict_to_confirmed_ms(self) -> float:
-        """Of a cut without a crash."""
+        """Returns the time of a cut without a crash."""
         outcome = self.trial("")
         assert not outcome.crashed
         return outcome.verdict_to_confirmed_ms
 
     def audit(self) -> int:
-        """Rows of the audit chain; raises AuditBroken."""
+        """Returns the number of rows of the audit chain. Raises AuditBroken."""
         return self.ledger.audit_verify()
 
     @property
     def ledger(self) -> Ledger:
-        """The gate's, looked at from outside."""
+        """The gate's ledger, opened from outside."""
         if self._ledger is None:
             self._ledger = Ledger.open(f"sqlite:///{self._directory / 'edge.db'}")
         return self._ledger
@@ -287,7 +287,7 @@ class Lane:
         return RtmpLoop(self._nginx.url(name, f"user={name}"), self._programme)
 
     def _until_crashed(self, publisher: CallerPublisher | RtmpLoop) -> bool:
-        """Whether the gate crashed, or was done with the cut before."""
+        """Waits. Returns True when the gate crashed, False when it finished the cut before."""
         assert self._gate is not None
         deadline = time.monotonic() + WAIT_S
         done_at: float | None = None
@@ -297,7 +297,7 @@ class Lane:
                 raise Broken(f"{self._armed}: neither crashed nor cut; {self._log()}")
             if publisher.gone.is_set():
                 done_at = done_at or now
-                # What follows the cut, its mark in the ledger, may still crash.
+                # The cut's mark in the ledger follows, and may still crash.
                 if now - done_at > (_AFTERMATH_S if self._armed else 0.0):
                     return False
             time.sleep(0.005)
@@ -319,7 +319,7 @@ class Lane:
             found = self.ledger.incident(incident_id)
             return found if found.cut_confirmed_ms else None
 
-        # A caller's cut is confirmed by the caller; what the crash took of that is not said again.
+        # A caller confirms its cut itself, and does not repeat a confirmation that the crash lost.
         proven = self._until(confirmed) if self._nginx is not None or not crashed else confirmed()
         if self._nginx is not None and proven is None:
             raise Broken(f"{spec}: the resumed cut is not on record as confirmed; {self._log()}")
@@ -327,7 +327,7 @@ class Lane:
         return Outcome(spec, crashed, len(strikes), proven is not None, round(gone_ms, 1), took_ms)
 
     def _until(self, look: Callable[[], Any]) -> Any:
-        """What the look finds, once it finds something; what it found last otherwise."""
+        """Calls ``look`` until it finds something. Returns its last result."""
         deadline = time.monotonic() + WAIT_S / 2
         while not (found := look()) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -347,7 +347,7 @@ class Lane:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Another writer holds the database for as long."""
+        """Holds the database with another writer inside the block."""
         locker = sqlite3.connect(self._directory / "edge.db", isolation_level=None, timeout=WAIT_S)
         try:
             locker.execute("BEGIN IMMEDIATE")
@@ -356,7 +356,7 @@ class Lane:
             locker.close()
 
     def _log(self) -> str:
-        """What the gate says of itself, for whoever reads of a failure."""
+        """Returns the gate's log for the report of a failure."""
         if self._gate is None:
             return "the gate does not run"
         text = self._gate.log()[-3000:]

@@ -1,4 +1,4 @@
-"""The ingest servers of the ``cut`` benchmark: how each is started, published to and watched."""
+"""Ingest servers of the ``cut`` benchmark: how each is started, published to and played."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPEN_S, _SILENT_S = 20.0, 1.0
 _SMALL_PROBE = {"analyzeduration": "1", "probesize": "32"}
 
 NewestPts = Callable[[], int]
-"""The newest presentation time that viewers got, milliseconds; -1: none."""
+"""Returns the newest presentation time that viewers got, in milliseconds; -1 for none."""
 
 
 class Server(Protocol):
@@ -32,27 +32,27 @@ class Server(Protocol):
 
     modes: tuple[str, ...]
     asks_first: bool
-    """Whether it waits for the gate's answer before it tells the publisher to go on."""
+    """Whether it waits for the gate's answer before it accepts the publisher."""
 
     def config(self) -> str:
-        """The gate's settings for it, TOML."""
+        """Returns the gate's settings for it, as TOML."""
         ...
 
     async def start(self, gate: GateProcess, stack: AsyncExitStack) -> None:
-        """Start it beside the gate; ``stack`` ends it."""
+        """Starts it beside the gate; ``stack`` ends it."""
         ...
 
     def url(self, name: str, mode: str) -> str:
-        """Where the broadcaster ``name`` publishes the stream ``name``."""
+        """Returns the URL at which the broadcaster ``name`` publishes the stream ``name``."""
         ...
 
     def watched(self, name: str, mode: str) -> AbstractAsyncContextManager[NewestPts]:
-        """In its context viewers watch the stream."""
+        """Lets viewers watch the stream inside the context."""
         ...
 
 
 def server_of(kind: str, directory: Path, workers: int) -> Server:
-    """Raises NotFound when the server is not installed."""
+    """Returns the server of a kind. Raises NotFound when it is not installed."""
     if kind == "nginx-rtmp":
         if not nginx_rtmp.available():
             raise NotFound("server", "nginx with libnginx-mod-rtmp (and ffmpeg)")
@@ -65,7 +65,7 @@ def server_of(kind: str, directory: Path, workers: int) -> Server:
 
 
 class Reference:
-    """Two reference ingests on one gate: one passes media on directly, one holds it back."""
+    """Two reference ingests on one gate. One relays media at once, the other with hold-back."""
 
     modes: tuple[str, ...] = RELAY_MODES
     asks_first = True
@@ -94,7 +94,7 @@ class Reference:
 
 
 class Nginx:
-    """nginx-rtmp with the shipped configuration and one viewer; it has no hold-back."""
+    """nginx-rtmp with the shipped configuration and one viewer. It has no hold-back."""
 
     modes: tuple[str, ...] = ("direct",)
     asks_first = True
@@ -120,7 +120,7 @@ class Nginx:
 
 
 class NodeMedia:
-    """Node-Media-Server with the shipped files and one viewer; it lets everybody begin."""
+    """Node-Media-Server with the shipped files and one viewer. It admits before it asks."""
 
     modes: tuple[str, ...] = ("direct",)
     asks_first = False
@@ -147,7 +147,7 @@ class NodeMedia:
 
 @asynccontextmanager
 async def _viewer(url: str) -> AsyncIterator[NewestPts]:
-    """Plays the stream in a thread of its own, which ends a second after the media does."""
+    """Plays the stream in a thread of its own, which ends a second after the media."""
     newest = -1.0
 
     def play() -> None:
@@ -158,7 +158,7 @@ async def _viewer(url: str) -> AsyncIterator[NewestPts]:
                     if packet.pts is not None and packet.time_base is not None:
                         newest = max(newest, float(packet.pts * packet.time_base) * 1000)
         except (av.error.FFmpegError, OSError):
-            pass  # the server or the time-out ended it
+            pass  # ended by the server or the time-out
 
     thread = threading.Thread(target=play, name="viewer", daemon=True)
     thread.start()
@@ -166,7 +166,7 @@ async def _viewer(url: str) -> AsyncIterator[NewestPts]:
 
 
 def _newest_pts_ms(path: Path) -> int:
-    """Newest presentation time in a relayed file; -1 when nothing was relayed."""
+    """Returns the newest presentation time in a relayed file; -1 when nothing was relayed."""
     if not path.is_file():
         return -1
     with av.open(str(path)) as container:

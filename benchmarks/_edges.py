@@ -1,4 +1,4 @@
-"""A running gate as benchmarks of several parts call it: admissions, and streams that are pushed."""
+"""A running gate as benchmarks call it: admissions and pushed streams."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Edge:
         return response
 
     async def refuses_ms(self, who: str) -> float:
-        """Wall time at which this edge refused the broadcaster, asked every other millisecond."""
+        """Asks every 2 ms. Returns the wall time at which this edge refused the broadcaster."""
         end = time.monotonic() + WAIT_S
         asked = f"{who}-asked"
         stream_id = ""
@@ -52,31 +52,31 @@ class Edge:
                 raise TimeoutError(f"{who} is still admitted after {WAIT_S} s")
             await asyncio.sleep(_ASK_S)
         at = wall_ms()
-        # To the gate the asking was a stream of its own, and it is cut as well.
+        # The gate took the question for a stream of its own, and cuts that as well.
         if stream_id:
             with contextlib.suppress(grpc.RpcError):
                 await self.confirm(stream_id)
         return at
 
     async def confirm(self, stream_id: str) -> None:
-        """The connection of a stream that was cut is closed."""
+        """Confirms that the connection of a cut stream is closed."""
         await self.gate.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id), timeout=WAIT_S)
 
 
 @dataclass
 class Watched:
-    """A stream that a call pushes at an edge."""
+    """A stream that is pushed to an edge in one call."""
 
     edge: Edge
     stream_id: str
     media: Loop
     units: int
-    """How many of them; the call stays open after the last."""
+    """Number of units. The call stays open after the last."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until_cut(self) -> tuple[float, str]:
-        """Wall time at which the CUT arrived, and its incident; then the connection is closed."""
+        """Pushes until the CUT, then closes the connection. Returns the CUT's wall time and its incident."""
         async for answer in self.edge.gate.Watch(self._messages(), timeout=4 * WAIT_S):
             self.started.set()
             if answer.verdict.action == gate_pb2.ACTION_CUT:

@@ -1,4 +1,4 @@
-"""The banks of the evasion benchmark: reference videos, all other reference hashes, and random ones."""
+"""Banks of the evasion benchmark: reference videos, all other reference hashes, and random ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FACTS = "facts.json"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the banks hold, and what the videos' fingerprints cost."""
+    """Contents of the banks, and what fingerprinting the videos cost."""
 
     known_hashes: int
     hashes_per_second: float
@@ -49,7 +49,7 @@ def banks_of(
     pool: Executor,
     say: Callable[[str], None],
 ) -> Facts:
-    """Build the banks in ``folder`` unless they are there; they appear there whole or not at all."""
+    """Builds the banks in ``folder`` unless they exist. They appear complete or not at all."""
     if not (folder / _FACTS).is_file():
         say("building the banks")
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def _fingerprint(path: Path, variants: VariantSet) -> tuple[Footage, float]:
 
 
 def _reference(folder: Path) -> Iterable[Footage]:
-    """All reference hashes that are not the videos' own, whatever their quality."""
+    """Returns all reference hashes that are not the videos' own, whatever their quality."""
     for path in sorted((folder / "images").rglob("*.jpg")):
         yield fingerprint(path, entry_id=str(path.relative_to(folder)), min_quality=0)
     for path in sorted((folder / "vpdq-hashes").glob("*.txt")):

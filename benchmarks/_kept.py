@@ -1,7 +1,7 @@
-"""What a long benchmark has measured so far, kept so that it can be run in chunks.
+"""Kept results of a long benchmark, so that it can be run in chunks.
 
-A result is only good for the code and the inputs that it was measured with: their digest is in the name of
-the file, so a change of either starts a new one.
+A result holds only for the code and inputs that it was measured with. Their digest is in the file's name,
+so a change of either starts a new file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Kept:
-    """Results by name, one JSON line each; what a killed run had half written is left out."""
+    """Results by name, one JSON line each. Ignores a line that a killed run left incomplete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,7 +41,7 @@ class Kept:
 
 
 def digest_of(paths: Iterable[Path], *settings: object) -> str:
-    """Of the bytes of files, and of settings as they are printed; 16 hexadecimal digits."""
+    """Returns the digest of files' bytes and of printed settings, as 16 hexadecimal digits."""
     digest = hashlib.sha256(repr(settings).encode())
     for path in sorted(paths):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())

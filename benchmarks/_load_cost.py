@@ -1,4 +1,4 @@
-"""The limit: what the libraries alone need for the same frames and samples, with no gate around them."""
+"""Bare cost: what the libraries alone need for the same frames and samples, without a gate."""
 
 from __future__ import annotations
 
@@ -26,27 +26,30 @@ from edge.stream.ports import Luma
 
 GOP_S = 2.0
 BURST_MS = 200
-"""Media from a keyframe on that a calm sample is made of."""
+"""Media from a keyframe on that makes a calm sample, in milliseconds."""
 _WARM_UP_S = 2.5
 _STEPS = ("keyframe", "frame", "plane", "judge")
 
 
 @dataclass(frozen=True, slots=True)
 class BareCost:
-    """CPU seconds on one thread."""
+    """Bare cost in CPU seconds on one thread."""
 
     keyframe_s: float
-    """Decode one keyframe."""
+    """Decoding one keyframe."""
     frame_s: float
-    """Decode one frame that is none."""
+    """Decoding one frame that is no keyframe."""
     plane_s: float
-    """One conversion to a plane of the detector's input."""
+    """Converting one frame to a plane of the detector's input."""
     judge_s: float
-    """One inference, and where there is a bank one hash and the search in it, closer looks included."""
+    """One inference and, with a bank, one hash and its search, rescans included."""
 
     def of(self, keyframes: int, decoded: int, judged: int) -> float:
-        """For so many frames, of which ``keyframes`` begin a calm sample; a sample beyond those shares one
-        of its three planes with the one before."""
+        """Returns the CPU seconds for so many frames.
+
+        ``keyframes`` of them begin a calm sample. A further sample shares one of its three planes with the
+        one before.
+        """
         keyframes = min(keyframes, decoded)
         planes = 3 * min(keyframes, judged) + 2 * max(judged - keyframes, 0)
         return (
@@ -61,7 +64,7 @@ class BareCost:
 
 
 def make_bank(banks: Path, hashes: int) -> None:
-    """So many hashes of nothing."""
+    """Makes a bank of so many random hashes."""
     octets = np.random.default_rng(0).bytes(HASH_BYTES * hashes)
     codes = (octets[start : start + HASH_BYTES] for start in range(0, len(octets), HASH_BYTES))
     Bank.create(banks / "random").add_footage(
@@ -70,13 +73,14 @@ def make_bank(banks: Path, hashes: int) -> None:
 
 
 def bare_cost(loop: Loop, bank: int, streams: int | None = None, seconds: float = 6.0) -> BareCost:
-    """Measured on the loop itself in a process a core, with the bursts that the calm tier decodes.
+    """Measures the bare cost on the loop itself, in a process a core, with the bursts of the calm tier.
 
-    ``bank``: hashes in the bank that each sample is looked up in; 0: none, and it is not hashed.
+    ``bank`` is the number of hashes in the bank that each sample is looked up in. With 0 there is no bank
+    and no hash.
 
-    ``streams``: so many at once, each unit at the time at which it would arrive; no call, no queue, no
-    deadline, no verdict. None: one stream, and one sample straight after the other. An idle moment between
-    two units costs caches and clocks about a tenth, to a gate and to bare libraries alike.
+    ``streams`` is the number of streams at once, each unit at its time of arrival, without call, queue,
+    deadline or verdict. None is one stream whose samples follow one another at once. An idle moment between
+    two units costs caches and clocks about a tenth, for a gate and for bare libraries alike.
     """
     cores = os.cpu_count() or 1
     shares = [1] * cores
@@ -123,7 +127,7 @@ class _Bare:
 
 
 def _measured(loop: Loop, banks: Path | None, streams: int, seconds: float, paced: bool, seed: int) -> _Total:
-    """In a process of its own."""
+    """Measures in a process of its own."""
     bursts = _bursts(loop)
     detector = Detector.load(default_model_directory())
     matcher = Matcher.open(banks)
@@ -153,7 +157,8 @@ def _measured(loop: Loop, banks: Path | None, streams: int, seconds: float, pace
             if not stream.looked:
                 stream.lookup.query(0, stream.decoder.luma(frames[-1]))
                 stream.looked = True
-            # Well after its beginning, as the gate's streams are when figures are taken.
+            # Starts well after the beginning of the stream, as the gate's streams do when figures are
+            # taken.
             at_ms = 2 * NEW_MS + round((at - start) * 1000)
             stream.lookup.query(at_ms, stream.decoder.luma(frames[-1]))
             detector.infer(np.stack(stream.planes))
@@ -165,7 +170,7 @@ def _measured(loop: Loop, banks: Path | None, streams: int, seconds: float, pace
 def _arrivals(
     bursts: Sequence[list[AccessUnit]], streams: int, start: float, chance: random.Random
 ) -> Iterator[tuple[float, int, list[AccessUnit], int]]:
-    """When each unit of so many streams is due, without end: time, stream, its burst, place in that."""
+    """Yields without end when each unit of so many streams is due: time, stream, its burst, index in it."""
     waiting = [(start + chance.uniform(0.0, GOP_S), number, number, 0) for number in range(streams)]
     heapq.heapify(waiting)
     while True:

@@ -1,4 +1,4 @@
-"""What a running gate uses, looked at from outside: CPU, memory, and what must not be left behind."""
+"""Resources of a running gate, measured from outside: CPU, memory, and what may leak."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GAUGES = {
 
 
 def processes_of(pid: int) -> list[int]:
-    """The gate's process and all below it."""
+    """Returns the gate's process and all its descendants."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -34,7 +34,7 @@ def processes_of(pid: int) -> list[int]:
 
 
 def workers_of(pid: int) -> list[int]:
-    """Worker processes, oldest first."""
+    """Returns the worker processes, oldest first."""
     return [child for child in sorted(processes_of(pid)) if b"edge.workers.process" in _command(child)]
 
 
@@ -46,7 +46,7 @@ def _command(pid: int) -> bytes:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used; 0 when it is gone."""
+    """Returns the CPU seconds that a process has used; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -55,7 +55,7 @@ def cpu_s(pid: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory, mapped files included."""
+    """Returns resident memory in MiB, mapped files included."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 2**20
     except OSError:
@@ -64,7 +64,7 @@ def resident_mb(pid: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a gate holds of what a leak would grow."""
+    """Resources of a gate that a leak would grow."""
 
     processes: int
     threads: int
@@ -77,7 +77,7 @@ class Holdings:
 
 
 def holdings(pid: int) -> Holdings:
-    """Of the gate's process and its workers together."""
+    """Returns the resources of the gate's process and its workers together."""
     processes = processes_of(pid)
     threads = files = sockets = 0
     for process in processes:
@@ -120,14 +120,14 @@ class Usage:
 
 
 def gauges(http: str) -> dict[str, int]:
-    """Frames decoded and samples judged so far, by the gate's own count."""
+    """Returns frames decoded and samples judged so far, as the gate counts them."""
     text = httpx.get(f"http://{http}/metrics", trust_env=False).text
     found = dict(re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE))
     return {word: int(float(found[name])) for name, word in _GAUGES.items()}
 
 
 def worker_loads(http: str) -> list[dict[str, Any]]:
-    """Each worker's load as the gate itself last measured it."""
+    """Returns each worker's load as the gate last measured it."""
     text = httpx.get(f"http://{http}/metrics", trust_env=False).text
     loads: dict[str, dict[str, Any]] = {}
     for name, worker, value in re.findall(

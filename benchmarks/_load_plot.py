@@ -1,4 +1,4 @@
-"""Latency over load, as a picture. Wants matplotlib: ``pip install edge-gate[plots]``."""
+"""Plots latency over load. Needs matplotlib: ``pip install edge-gate[plots]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from benchmarks._load_report import BUDGET_MS, limit_of
 
 
 def plot(trials: Sequence[dict[str, Any]], path: Path) -> None:
-    """One point a run and percentile; runs that lost samples are crossed out. SVG, PNG or PDF by name."""
+    """Draws one point a run and percentile, and crosses out runs that lost samples. The file's suffix
+    chooses SVG, PNG or PDF."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")

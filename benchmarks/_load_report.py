@@ -1,4 +1,4 @@
-"""From what one run gave to its figures. Pure."""
+"""Computes the figures of a load run from its observations. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 BUDGET_MS = 250.0
 BLIND_LIMIT_MS = 2500.0
 SAMPLE_REASONS = ("late", "superseded", "queue_full")
-"""Reasons that stand for samples which were due; ``gave_way`` counts looks that nothing called for."""
+"""Reasons of samples that were due. ``gave_way`` counts optional ones."""
 _LAG_MS = 1000.0
 
 
 def figures(run: Run, seen: Observed) -> dict[str, Any]:
-    """The JSON object of a run, but for what compares it with the libraries' bare cost."""
+    """Returns the JSON object of a run, without the comparison with the libraries' bare cost."""
     assert seen.before is not None
     assert seen.after is not None
     tallies = seen.tallies
@@ -73,8 +73,11 @@ def figures(run: Run, seen: Observed) -> dict[str, Any]:
 
 
 def compared(result: dict[str, Any], cost: BareCost, paced: BareCost) -> dict[str, Any]:
-    """The same with the limit, and how near to it the gate came. ``cost``: of work that is done back to
-    back; ``paced``: of the same work when it arrives as it does at the gate."""
+    """Returns the figures with the limit and the efficiency that the gate reached.
+
+    ``cost`` is of work done back to back, ``paced`` of the same work when it arrives as it does at the
+    gate.
+    """
     watched = result["streams"] - result["refused"]
     keyframes = round(watched * result["seconds"] / GOP_S)
     hot_s = cost.of(keyframes, result["decoded"], result["judged"])
@@ -94,7 +97,7 @@ def compared(result: dict[str, Any], cost: BareCost, paced: BareCost) -> dict[st
 
 
 def limit_of(result: dict[str, Any]) -> str:
-    """What a run failed by; empty when every sample that was due was judged in budget."""
+    """Returns what a run failed by; empty when every due sample was judged in budget."""
     if result["publisher_lag_ms_max"] > _LAG_MS:
         return f"the publishers, {result['publisher_lag_ms_max']:.0f} ms behind: not the gate"
     if result["failed"]:

@@ -1,4 +1,4 @@
-"""One run of the whole gate under load: callers in other processes, figures from inside and outside."""
+"""One load run of the whole gate: callers in other processes, figures from inside and outside."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from edge.gate_process import GateProcess
 
 _START_S = 2.0
 _PULL_START_S = 0.5
-"""So long a stream to start RTMP publishers, which connect one after the other."""
+"""Seconds a stream to start RTMP publishers, which connect one after the other."""
 _SETTLE_S = 5.0
 _SAMPLE_S = 5.0
 _WORD_S = 60.0
 
 Progress = Callable[[str, float], None]
-"""What is going on, and its share of the run that is over, 0 to 1."""
+"""Called with what is going on and the finished share of the run, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is run."""
+    """Parameters of a run."""
 
     loop: Loop
     streams: int
@@ -53,27 +53,27 @@ class Run:
     honour_tiers: bool = True
     warm_up_s: float = 12.0
     alert_streams: int = 0
-    """Of ``streams``, those of an app whose policy keeps them in alert."""
+    """Number of ``streams`` in an app whose policy keeps them in alert."""
     admit_all: bool = False
-    """The policy lets streams in that the box cannot hold."""
+    """Whether the policy admits streams that the machine cannot hold."""
     churn_s: float = 0.0
     starts_per_s: float = 8.0
     kill_worker: bool = False
     watch_leaks: bool = False
     bank: int = 100_000
-    """Hashes in the gate's bank; 0: no bank, and nothing is hashed."""
+    """Hashes in the gate's bank. With 0 there is no bank, and nothing is hashed."""
     record: Path | None = None
-    """Where what has been seen so far is written while it runs: a long run may be interrupted."""
+    """File for what has been observed so far. A long run may be interrupted."""
 
     @property
     def ramp_s(self) -> float:
-        """In which all streams start: at random, and never all within less than one GOP."""
+        """Time in which all streams start, at random, and never within less than one GOP."""
         return max(GOP_S, self.streams / self.starts_per_s)
 
 
 @dataclass(slots=True)
 class Observed:
-    """What one run gave."""
+    """Observations of one run."""
 
     tallies: list[dict[str, Any]] = field(default_factory=list)
     before: Usage | None = None
@@ -82,7 +82,7 @@ class Observed:
     loads: list[dict[str, Any]] = field(default_factory=list)
     killed_at: float = 0.0
     resident: list[tuple[float, float]] = field(default_factory=list)
-    """Seconds into the measured time, MiB."""
+    """Seconds into the measured time, and MiB."""
     idle: Holdings | None = None
     loaded: Holdings | None = None
     loaded_at_end: Holdings | None = None
@@ -90,7 +90,7 @@ class Observed:
 
 
 def run_load(run: Run, progress: Progress) -> dict[str, Any]:
-    """Raises ConfigError when the gate does not start, RuntimeError when publishers fail."""
+    """Runs the load. Raises ConfigError when the gate does not start, RuntimeError when publishers fail."""
     seen = Observed()
     config = (
         f"[limits]\nmax_streams = {2 * run.streams + 8}\nmax_streams_per_client = {2 * run.streams + 8}\n"
@@ -171,7 +171,7 @@ def _word(run: Run, seen: Observed, passed_s: float, held: Holdings) -> str:
 
 
 def _record(run: Run, gate: GateProcess, seen: Observed, passed_s: float, held: Holdings) -> None:
-    """Whole or not at all, whenever the run ends."""
+    """Writes the record atomically, so that it is whole whenever the run ends."""
     assert run.record is not None
     assert seen.before is not None
     usage = Usage.of(gate.pid, gate.http)
@@ -240,7 +240,8 @@ def _callers(
 
 @contextlib.contextmanager
 def _rtmp_server(folder: Path) -> Iterator[str]:
-    """A plain nginx-rtmp: it only relays, the gate pulls. Gives the URL with ``{name}`` in it."""
+    """Runs a plain nginx-rtmp that only relays, for the gate to pull. Yields the URL with
+    ``{name}`` in it."""
     folder.mkdir()
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
@@ -285,7 +286,7 @@ def _rtmp_publishers(run: Run, folder: Path, url: str, end_at: float) -> Iterato
 
 
 def _set_policy(gate: GateProcess, *, admit_all: bool) -> None:
-    """Streams of the alert app stay in alert and are never flagged or cut."""
+    """Sets a policy under which streams of the alert app stay in alert and are never flagged or cut."""
     token = parse_tokens(gate.tokens)[0].token.get_secret_value()
     metadata = (("authorization", f"Bearer {token}"),)
     with grpc.insecure_channel(gate.grpc) as channel:

@@ -1,4 +1,4 @@
-"""The most streams that stay in budget: bracket, then halve. Pure but for the trials themselves."""
+"""Searches for the most streams that stay in budget: brackets, then halves. Pure but for the trials."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _PRECISION = 0.04
 
 @dataclass(slots=True)
 class Found:
-    """``best``: figures of the highest number that held, empty when none did; ``limited_by``: what the next
-    higher number that was tried failed by."""
+    """Result of a search. ``best`` holds the figures of the highest number that passed, empty when none
+    did. ``limited_by`` says how the next higher number that was tried failed."""
 
     best: dict[str, Any] = field(default_factory=dict)
     limited_by: str = ""
@@ -23,8 +23,10 @@ class Found:
 
 
 def find_capacity(trial: Callable[[int], dict[str, Any]], guess: int, most: int = 1000) -> Found:
-    """``trial`` runs so many streams. A failure is believed when it happens twice: this machine has other
-    things to do, too."""
+    """Finds the capacity. ``trial`` runs so many streams.
+
+    A failure counts when it happens twice, because the machine may do other work too.
+    """
     found = Found()
     held, failed = 0, most + 1
     streams = max(1, guess)

@@ -1,4 +1,4 @@
-"""Encoded media for benchmarks, held in memory and looped."""
+"""Encoded media for benchmarks, kept in memory and looped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.stream import open_media_file
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One access unit of the loop; times from its start, milliseconds."""
+    """One access unit of the loop. Times are milliseconds from its start."""
 
     pts_ms: int
     dts_ms: int
@@ -25,7 +25,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A clip that starts with a keyframe and can be repeated without a gap."""
+    """A clip that starts with a keyframe and repeats without a gap."""
 
     codec: str
     extradata: bytes
@@ -33,7 +33,7 @@ class Loop:
     duration_ms: int
 
     def begun_at(self, share: float) -> Loop:
-        """The same loop from the last keyframe on that comes before ``share`` of its units."""
+        """Returns the same loop, starting at the last keyframe before ``share`` of its units."""
         place = int(share * len(self.units))
         first = max(number for number, unit in enumerate(self.units[: place + 1]) if unit.keyframe)
         shift_ms = self.units[first].dts_ms
@@ -55,7 +55,7 @@ def load_loop(
     gop_s: float = 2.0,
     seconds: float = 20.0,
 ) -> Loop:
-    """The first seconds of a file as a live encoder would send them: H.264, zero latency, fixed GOP."""
+    """Encodes the first seconds of a file as a live encoder would: H.264, zero latency, fixed GOP."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "loop.mp4"
         _encode(source, path, width, height, fps, gop_s, seconds)
@@ -72,7 +72,7 @@ def load_loop(
 def _encode(
     source: Path, target: Path, width: int, height: int, fps: int, gop_s: float, seconds: float
 ) -> None:
-    """Forwards, then backwards: a loop that jumped at its seam would look like a scene change."""
+    """Encodes frames forwards, then backwards. A jump at the loop's seam would look like a scene change."""
     frames = _frames(source, width, height, fps, round(seconds * fps / 2))
     options = {"preset": "veryfast", "tune": "zerolatency", "g": str(round(fps * gop_s)), "sc_threshold": "0"}
     with av.open(str(target), "w") as writer:
@@ -82,13 +82,13 @@ def _encode(
         stream.bit_rate = 3_500_000
         for number, frame in enumerate((*frames, *reversed(frames))):
             frame.pts, frame.time_base = number, Fraction(1, fps)
-            frame.pict_type = PictureType.NONE  # else keyframes of the source stay keyframes
+            frame.pict_type = PictureType.NONE  # otherwise keyframes of the source stay keyframes
             writer.mux(stream.encode(frame))
         writer.mux(stream.encode())
 
 
 def _frames(source: Path, width: int, height: int, fps: int, wanted: int) -> list[av.VideoFrame]:
-    """The first frames, repeated where the source has fewer a second."""
+    """Returns the first frames, repeated where the source has fewer a second."""
     frames: list[av.VideoFrame] = []
     with av.open(str(source)) as reader:
         for frame in reader.decode(video=0):

@@ -1,4 +1,4 @@
-"""Percentiles of a list of measurements, by the same names everywhere."""
+"""Percentiles of measurements, under the same names everywhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def percentiles(values: Sequence[float], wanted: Sequence[float] = (50, 95)) -> dict[str, float]:
-    """``{"p50": …, "p95": …, "max": …}``, rounded to microseconds of a millisecond; empty: no keys."""
+    """Returns ``{"p50": …, "p95": …, "max": …}``, rounded to three decimals. Empty input gives no keys."""
     if not values:
         return {}
     named = {

@@ -1,9 +1,9 @@
-"""Paced callers of the gate in a process of their own; ``main`` reads its plan, pickled, on stdin.
+"""Paced callers of the gate in a process of their own. ``main`` reads its pickled plan from stdin.
 
 Each stream is admitted and watched in real time from a random phase. In push mode its caller sends the loop
-over Watch, from any of its keyframes on, as new pictures do not come to all streams at once, and leaves out
-what the gate does not need, by the same rules as the reference ingest; in pull mode it asks the gate to pull
-from an RTMP server and reads what comes back. One JSON object a line and a stream goes to stdout.
+over Watch. It starts at any keyframe of the loop, because streams do not all show new pictures at once. It
+leaves out what the gate does not need, by the rules of the reference ingest. In pull mode it asks the gate
+to pull from an RTMP server and reads the answers. Prints one JSON object a line and a stream.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from edge.ingest.gate_feed import GateFeed
 PullCall = grpc.aio.UnaryStreamCall[gate_pb2.AttachRequest, gate_pb2.WatchResponse]
 MAX_GOP_BYTES = 8 * 1024 * 1024
 ALERT_APP = "alert"
-"""Application whose policy keeps its streams in alert, for runs that want some."""
+"""App whose policy keeps its streams in alert."""
 _FAREWELL_S = 10.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one process of callers does. Times are ``time.time()`` seconds."""
+    """Plan of one process of callers. Times are ``time.time()`` seconds."""
 
     gate: str
     loop: Loop
     streams: tuple[tuple[str, str], ...]
-    """App and name of each."""
+    """App and name of each stream."""
     start_at: float
     """When the first stream starts."""
     measure_at: float
@@ -50,12 +50,12 @@ class Plan:
     seed: int
     honour_tiers: bool = True
     pull_url: str = ""
-    """Pull mode: where the stream of a name is, with ``{name}`` in it."""
+    """Pull mode: URL of a stream, with ``{name}`` in it."""
     churn_s: float = 0.0
-    """Mean life of a stream, after which another begins in its place; 0: all live to the end."""
+    """Mean life of a stream before another replaces it; 0: all live to the end."""
     measure_until: float = float("inf")
     ramp_s: float = 2.0
-    """Within so long after the first stream all others start."""
+    """Time after the first stream in which all others start."""
 
     def measures(self, now: float) -> bool:
         return self.measure_at <= now < self.measure_until
@@ -63,7 +63,7 @@ class Plan:
 
 @dataclass
 class Tally:
-    """What one stream saw, from ``measure_at`` on."""
+    """Observations of one stream from ``measure_at`` on."""
 
     app: str = ""
     verdicts: int = 0
@@ -74,20 +74,20 @@ class Tally:
     cut: bool = False
     failed: str = ""
     units: int = 0
-    """Access units sent, from ``measure_at`` on."""
+    """Access units sent from ``measure_at`` on."""
     lag_ms_max: float = 0.0
-    """Most that the caller itself was behind its pace."""
+    """Most that the caller fell behind its own pace."""
     lost_at: float = 0.0
-    """When the gate said that its worker was lost."""
+    """When the gate reported that its worker was lost."""
     resumed_at: float = 0.0
-    """First verdict after that."""
+    """Time of the first verdict after that."""
     gap_s_max: float = 0.0
-    """Longest time without a verdict."""
+    """Longest time without a verdict, in seconds."""
     last_at: float = 0.0
 
 
 class Caller:
-    """One stream of one life."""
+    """Caller of one stream during one life."""
 
     def __init__(self, plan: Plan, loop: Loop, app: str, name: str, until: float) -> None:
         self._plan = plan
@@ -160,7 +160,7 @@ class Caller:
             lap += 1
 
     async def _send(self, call: WatchCall, units: Iterable[AccessUnit]) -> None:
-        """In the order of the feed, whoever asks for it to be sent."""
+        """Sends units in the order of the feed, whichever task asks."""
         self._outbox.extend(units)
         async with self._writing:
             while self._outbox:
@@ -218,7 +218,7 @@ class Caller:
 async def keep_on_air(
     plan: Plan, app: str, name: str, stub: gate_pb2_grpc.GateAsyncStub, chance: random.Random
 ) -> list[Tally]:
-    """One stream to the end of the plan, or with churn one after the other in its place."""
+    """Runs one stream to the end of the plan, or with churn a sequence of streams in its place."""
     await asyncio.sleep(max(0.0, plan.start_at + chance.uniform(0, plan.ramp_s) - time.time()))
     tallies: list[Tally] = []
     life = 0

@@ -1,7 +1,7 @@
-"""An encoder that was cut and comes back in a tight loop: how often does it get in?
+"""Measures how often a cut encoder that reconnects in a tight loop gets in.
 
-An attempt gets in when its server tells it to go on, where the server asks the gate first; where it
-does not, when the attempt is still connected after ``_STAYED_S``.
+Where the server asks the gate first, an attempt gets in when the server accepts it. Elsewhere it gets in
+when it is still connected after ``_STAYED_S``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge.ingest.chunks import Message
 from edge.ingest.rtmp_client import RtmpPublisher
 
 _ENCODERS = 4
-"""Loops that try at once, all under the key that was cut."""
+"""Loops that reconnect at once, all under the key that was cut."""
 _STAYED_S = 5.0
 _OPENING_MESSAGES = 10
 
@@ -30,7 +30,7 @@ _OPENING_MESSAGES = 10
 async def reconnects(
     gate: GateProcess, url: str, programme: Path, attempts: int, *, asks_first: bool, progress: Progress
 ) -> dict[str, Any]:
-    """``attempts`` publishes of a cut broadcaster, each at once after the one before."""
+    """Makes ``attempts`` publishes of a cut broadcaster, each at once after the one before."""
     task = progress.add_task("reconnect", total=attempts)
     opening = list(flv_messages(programme))[:_OPENING_MESSAGES]
     admitted = await asyncio.to_thread(_admitted, gate)
@@ -61,7 +61,8 @@ async def reconnects(
 
 
 async def _attempt(url: str, opening: list[Message], asks_first: bool) -> bool:
-    """Whether it got in. Raises what says nothing about the gate: no answer at all."""
+    """Returns whether the attempt got in. Raises when there is no answer at all, which says nothing about
+    the gate."""
     try:
         publisher = await RtmpPublisher.connect(url)
     except (ConnectionResetError, BrokenPipeError, PublishRejected):
@@ -85,7 +86,7 @@ async def _attempt(url: str, opening: list[Message], asks_first: bool) -> bool:
 
 
 def _admitted(gate: GateProcess) -> float:
-    """Publishes that the gate has let in since it started."""
+    """Returns the number of publishes that the gate has admitted since it started."""
     with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
         lines = response.read().decode().splitlines()
     name = 'edge_admissions_total{reason="admitted"} '

@@ -1,7 +1,7 @@
 """RTMP publishers for pull mode: ``python -m benchmarks._rtmp_publishers FILE URL END_AT NAME…``.
 
-A thread a stream publishes the file again and again at the pace of a camera, from a random phase, until
-``END_AT`` (``time.time()`` seconds). Prints `live` when all are.
+A thread a stream publishes the file in a loop at real-time pace, from a random phase, until ``END_AT``
+(``time.time()`` seconds). Prints `live` when all streams are live.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import av
 
 
 def publish(packets: list[tuple[float, float, bool, bytes]], path: Path, url: str, end_at: float) -> None:
-    """``packets``: pts and dts in seconds, keyframe, data."""
+    """Publishes ``packets`` in a loop. Each is pts and dts in seconds, keyframe, data."""
     length_s = packets[-1][1] + packets[1][1] - packets[0][1]
     with av.open(str(path)) as source, av.open(url, "w", format="flv") as out:
         stream = out.add_stream_from_template(source.streams.video[0])
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
             if p.pts is not None and p.dts is not None and p.time_base is not None
         ]
     threads = []
-    for name in names:  # one after the other: FFmpeg connects with the interpreter's lock held
+    for name in names:  # one after the other: FFmpeg holds the interpreter's lock while it connects
         thread = threading.Thread(
             target=publish, args=(packets, path, url.format(name=name), end_at), daemon=True
         )

@@ -1,9 +1,9 @@
 """Latency of Admit under load: a real gate, real gRPC, blocks in the ledger, paced callers.
 
-python -m benchmarks admit --rate 500 --seconds 20 --blocks 1000000 --json
+    python -m benchmarks admit --rate 500 --seconds 20 --blocks 1000000 --json
 
-``start_ms`` is the start of the gate with those blocks, ``resident_mb`` the memory of the process that
-answers; its workers hold no blocks.
+``start_ms`` is the start time of the gate with those blocks. ``resident_mb`` is the memory of the process
+that answers; its workers hold no blocks.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _BATCH = 20_000
 
 
 def seed_blocks(data_dir: Path, count: int, console: Console) -> None:
-    """``count`` blocks of broadcasters ``blocked0`` … in the ledger that the gate will open.
+    """Writes ``count`` blocks of broadcasters ``blocked0`` … to the ledger that the gate will open.
 
-    The first by the ledger's own means, with their audit entries, the others as rows beside it: a
-    million transactions would take hours.
+    The ledger itself writes the first ones, with their audit entries. The others are inserted as rows,
+    because a million transactions would take hours.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     url = f"sqlite:///{data_dir / 'edge.db'}"
@@ -66,7 +66,7 @@ def seed_blocks(data_dir: Path, count: int, console: Console) -> None:
 async def measure(
     gate: GateProcess, rate: int, seconds: float, blocks: int, share: float
 ) -> dict[str, object]:
-    """Calls at a fixed rate; latencies in milliseconds."""
+    """Calls Admit at a fixed rate. Returns latencies in milliseconds."""
     source = random.Random(1)
     total = int(rate * seconds)
     console = Console(stderr=True)
@@ -97,7 +97,7 @@ async def measure(
 
 
 def resident_mb(pid: int, field: str = "VmRSS") -> float:
-    """Of one process, from ``/proc``; 0.0 where there is none."""
+    """Returns the memory of one process in MiB, from ``/proc``; 0.0 where there is none."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

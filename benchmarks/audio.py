@@ -1,12 +1,12 @@
-"""How much of known sound is found, what is found that is not there, and what listening costs.
+"""How much known audio is found, how much is found falsely, and what listening costs.
 
-    python -m benchmarks sound --json [--music DIR]
+    python -m benchmarks audio --json [--music DIR]
 
-The sound of the reference videos is banked, and that of every recording in ``--music``. ffmpeg makes changed
-copies of their sound; the picture plays no part, so it may be whatever it is. Each copy is listened to anew
-from every second second on, as a live stream is; a trial is found when its entry counts within the limit.
-Then the untouched sound of everything, and of the calm footage, goes the same way: nothing but its own entry
-may count. What listening costs is measured over the live path: encoded frames, decoder, print, lookup.
+The audio of the reference videos is banked, and that of every recording in ``--music``. ffmpeg makes
+changed copies of the audio; the picture plays no part. Each copy is listened to anew from every other
+second, as a live stream is. A trial is found when its entry counts within the limit. Then the unchanged
+audio of everything, and of the calm footage, goes the same way. Nothing but its own entry may count. The
+cost is measured on the live path: encoded frames, decoder, fingerprint, lookup.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 LIMITS_S = (10, 20)
 STEP_S = 2.0
 SECONDS = 60
-"""Of each recording, changed copies are made of so much."""
+"""Seconds of each recording that are used for changed copies."""
 _ROOM = (
     "[0:a]aresample=44100,highpass=f=300,lowpass=f=4000,aecho=0.8:0.6:30|55:0.4|0.25[a];"
     "anoisesrc=a={noise26}:r=44100[n];[a][n]amix=inputs=2:duration=first:normalize=0"
@@ -70,7 +70,7 @@ class Tally:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run it; prints one JSON document. Exits with 2 where something needed is missing."""
+    """Runs the benchmark and prints one JSON document. Exits with 2 where something needed is missing."""
     parser = argparse.ArgumentParser(
         prog="benchmarks sound", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -135,7 +135,7 @@ def _copy(path: Path, change: str, folder: Path) -> Path:
 
 @cache
 def _loudness(path: Path) -> float:
-    """Root of the mean square, 0 to 1."""
+    """Returns the root mean square of the samples, 0 to 1."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=11_025)
     parts: list[npt.NDArray[np.float64]] = []
     with av.open(str(path)) as media:
@@ -167,7 +167,7 @@ def _try(copy: Path, name: str, matcher: Matcher, tally: Tally) -> None:
 
 
 def _scene(name: str | None) -> str:
-    """Two of the reference videos are other versions of two more."""
+    """Returns the scene of a reference video. Two of the videos are other versions of two more."""
     return str(name).split("-")[0] if str(name).endswith(".mp4") else str(name)
 
 
@@ -195,7 +195,7 @@ def _calm() -> list[Path]:
 
 
 def _false(recordings: dict[str, Path], matcher: Matcher) -> dict[str, Any]:
-    """Entries that count in sound that is not theirs."""
+    """Returns entries that count in audio that is not theirs."""
     seconds, looked = 0.0, 0
     pairs: dict[str, int] = {}
     for name, path in recordings.items():
@@ -213,7 +213,7 @@ def _false(recordings: dict[str, Path], matcher: Matcher) -> dict[str, Any]:
 
 
 def _cost(known: dict[str, Path], matcher: Matcher, folder: Path) -> dict[str, float]:
-    """CPU of listening to a stream for a second, AAC at 44.1 kHz, against all that is known."""
+    """Returns the CPU time of one second of AAC at 44.1 kHz, matched against all known audio."""
     path = _copy(max(known.values(), key=lambda p: p.stat().st_size), "AAC 64k", folder)
     with av.open(str(path)) as media:
         stream = media.streams.audio[0]

@@ -1,13 +1,15 @@
-"""kill -9 of the gate between verdict and confirmation: what is there afterwards?
+"""kill -9 of the gate between verdict and confirmation: what holds afterwards?
 
-python -m benchmarks crash --random 200 --json
+    python -m benchmarks crash --random 200 --json
 
-A real gate with a publisher that goes on violating. The gate kills itself at every named point of
-``edge.crash_points``, then at random times between a verdict and the confirmation of its cut, and is started
-again. Every time the broadcaster must be blocked, with exactly one strike, the publisher must be gone,
-and at nginx-rtmp the cut must be on record as confirmed. Two ways of publishing, one after the other in
-each lane: a caller over gRPC, which asks again when the gate is back, and nginx-rtmp, which does not.
-In parts: ``--no-named --random 8 --seed N``, with another N each time.
+A real gate runs with a publisher that keeps violating. The gate kills itself at every named point of
+``edge.crash_points``, then at random times between a verdict and the confirmation of its cut. It is
+restarted each time. Then the broadcaster must be blocked with exactly one strike, and the publisher must be
+gone. At nginx-rtmp the cut must also be on record as confirmed.
+
+Each lane uses two ways of publishing in turn: a caller over gRPC, which asks again when the gate is back,
+and nginx-rtmp, which does not. To run in parts, use ``--no-named --random 8 --seed N`` with another N each
+time.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ from edge.stream.synthetic import EncodedMedia, encode
 _MEDIA_S = 60
 _WARM_UP = 3
 _SPAN = 1.25
-"""Random times reach this much past the slowest cut of the warm-up."""
+"""Random times reach past the slowest cut of the warm-up by this factor."""
 
 
 def named(lane: Lane) -> Iterator[Outcome]:
-    """A trial at every named point that the lane can reach."""
+    """Runs a trial at every named point that the lane can reach."""
     if lane.kind == "caller":
         yield from durable(lane)
         yield from away_and_before(lane)
@@ -50,16 +52,16 @@ def named(lane: Lane) -> Iterator[Outcome]:
 
 
 def durable(lane: Lane) -> Iterator[Outcome]:
-    """With a caller: each gate that recovers from one point is to crash at the next."""
+    """Runs trials with a caller. Each gate that recovers from one point crashes at the next."""
     for point, following in zip(crash_points.DURABLE, (*crash_points.DURABLE[1:], ""), strict=True):
         yield lane.trial(point, next_spec=following)
 
 
 def away_and_before(lane: Lane) -> Iterator[Outcome]:
-    """With a caller: points of the journal, of bringing it home, and those before anything is durable.
+    """Runs trials with a caller at points of the journal, of its replay, and before anything is durable.
 
-    The publisher violates once more in the gate that recovers from the latter: the next one is due when
-    it is passed for the second time.
+    The publisher violates once more in the gate that recovers from the latter. That gate crashes when its
+    point is passed for the second time.
     """
     journal = crash_points.JOURNAL_BEFORE_DURABLE
     for point, following in zip(journal, (*journal[1:], "journal.synced"), strict=True):
@@ -74,19 +76,19 @@ def away_and_before(lane: Lane) -> Iterator[Outcome]:
 
 
 def at_random(lane: Lane, source: random.Random, wanted: Callable[[], bool]) -> Iterator[Outcome]:
-    """Trials at random times after a verdict, until no more are ``wanted``."""
+    """Runs trials at random times after a verdict until no more are ``wanted``."""
     span_ms = _SPAN * max(lane.trial("").verdict_to_confirmed_ms for _ in range(_WARM_UP))
     while wanted():
         yield lane.trial(f"cut.verdict+{source.uniform(0.01, span_ms):.2f}")
 
 
 def media() -> EncodedMedia:
-    """What the callers push: a minute of a moving square."""
+    """Returns the media that callers push: a minute of a moving square."""
     return encode(frames=25 * _MEDIA_S, fps=25, gop=25)
 
 
 def write_loop(path: Path, source: Path) -> None:
-    """What the RTMP publishers send over and over."""
+    """Writes the file that RTMP publishers loop."""
     write_programme((Part(source, 10_000),), path, keyframe_s=1.0)
 
 

@@ -1,16 +1,16 @@
 """Time to cut: from the first violating frame leaving the publisher to its connection closing.
 
-python -m benchmarks cut --server nginx-rtmp --workers 4 --trials 200 --reconnects 1000 --json
+    python -m benchmarks cut --server nginx-rtmp --workers 4 --trials 200 --reconnects 1000 --json
 
-A real gate, a real ingest server and real footage, calm first, in real time. The parts of each
-trial follow one another: ``seen_ms`` until the sample that decided had arrived at the gate,
-``verdict_ms`` from there to the verdict, then ``durable_ms`` until strike and block were on disk,
-``cut_asked_ms`` until the cut was asked for; ``verdict_to_closed_ms`` is from the verdict to the
-closed connection. ``leaked_ms`` is how much violating footage viewers got, ``withheld_ms`` how much
-of the calm footage before it they did not get. ``--concurrency 1`` has the machine to itself.
+A real gate and a real ingest server with real footage, calm first, in real time. The parts of a trial
+follow one another. ``seen_ms`` lasts until the deciding sample arrived at the gate, ``verdict_ms`` from
+there to the verdict, ``durable_ms`` until strike and block were on disk, ``cut_asked_ms`` until the cut was
+asked for. ``verdict_to_closed_ms`` is from the verdict to the closed connection. ``leaked_ms`` is how much
+violating footage viewers got, ``withheld_ms`` how much of the calm footage before it they did not get.
+``--concurrency 1`` gives each trial the whole machine.
 
-``--reconnects``: after the trials a broadcaster that was cut publishes again and again, each attempt
-at once after the one before, in four loops: how many get in?
+With ``--reconnects`` a cut broadcaster publishes again and again after the trials, in four loops, each
+attempt at once after the one before. How many get in?
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from edge.match import Bank, BankInfo, fingerprint
 
 PARTS = ("seen_ms", "verdict_ms", "durable_ms", "cut_asked_ms", "verdict_to_closed_ms")
 CALM_MS = (3_000, 3_360, 3_720, 4_080, 4_480)
-"""Lengths of the calm part: the violation begins at five places of the two-second GOP."""
+"""Lengths of the calm part, in milliseconds. The violation begins at five places of the two-second GOP."""
 VIOLATING_MS = 10_000
 _INCIDENT_WAIT_S = 10.0
 _PATIENCE = 2
 
 
 class NoVerdict(Exception):
-    """The gate was too busy to let the publish in, or to judge it."""
+    """The gate was too busy to admit the publish or to judge it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class Programme:
 async def trial(
     server: Server, gate: GateProcess, programme: Programme, name: str, mode: str
 ) -> tuple[dict[str, float], str]:
-    """One publish until it is cut: its times, and what proved it.
+    """Publishes once until the cut. Returns its times, and what proved it.
 
-    Raises NotFound when a verdict was not followed by a proven cut, NoVerdict when there was none.
+    Raises NotFound when no proven cut followed a verdict, NoVerdict when there was no verdict.
     """
     async with server.watched(name, mode) as newest_pts_ms:
         try:
@@ -75,7 +75,7 @@ async def trial(
         except (ConnectionResetError, PublishRejected) as error:
             raise NoVerdict(f"not let in: {error}") from None
         incident = await asyncio.to_thread(_incident, gate, name, published.closed_ms is None)
-        # viewers still get what was on its way
+        # viewers still get what was in transit
         await asyncio.sleep(0.3)
         shown_ms = newest_pts_ms()
     if published.left_ms is None:
@@ -100,7 +100,7 @@ async def trial(
 
 
 def _incident(gate: GateProcess, broadcaster: str, published_all: bool) -> operator_pb2.Incident | None:
-    """The incident of a proven cut; None when there is none in time.
+    """Returns the incident of a proven cut, or None when there is none in time.
 
     Raises NoVerdict when all was published and there is no incident at all.
     """
@@ -128,8 +128,8 @@ async def measure(
 ) -> dict[str, Any]:
     """Publishes until ``trials`` a mode got their verdict, ``concurrency`` at a time; ``again`` reconnects.
 
-    What a machine without time to spare does not admit, or does not judge, is counted apart, and tried
-    again under another name.
+    Publishes that a busy machine does not admit or judge are counted apart, and tried again under another
+    name.
     """
     results: dict[str, list[dict[str, float]]] = {mode: [] for mode in server.modes}
     confirmed_by: Counter[str] = Counter()
@@ -206,7 +206,8 @@ def _set_budget(gate: GateProcess, budget_ms: int) -> None:
 
 
 def prepare(directory: Path, trigger: str) -> list[Programme]:
-    """Programmes with the violation at different places of the GOP; the bank, where it is the trigger."""
+    """Makes programmes with the violation at different places of the GOP, and the bank where it is the
+    trigger."""
     if trigger == "detector":
         shared = shared_data()
         if shared is None:

@@ -1,16 +1,16 @@
-"""How much of known footage is found when it is re-broadcast changed, and what is found that is not there.
+"""How much known footage is found when it is re-broadcast changed, and how much is found falsely.
 
     python -m benchmarks evasion --json
 
-The reference videos are banked with their variants, beside all other reference hashes (images, vPDQ
-lists, search lists) and a million random ones. ffmpeg makes the changed copies; each copy is sampled as a
-live stream in the dense tier, looked up and voted on, starting anew at every half second. A trial is
-found when the vote counts the right video within the limit. Then all the calm footage goes the same way,
-and nothing of it may count. Exits with 1 when a goal is missed.
+The reference videos are banked with their variants, beside all other reference hashes (images, vPDQ lists,
+search lists) and a million random ones. ffmpeg makes the changed copies. Each copy is sampled as a live
+stream in the dense tier, looked up and voted on, starting anew at every half second. A trial is found when
+the vote counts the right video within the limit. Then all calm footage goes the same way, and nothing of it
+may count. Exits with 1 when a goal is missed.
 
-It takes long, so it can be run in chunks: --seconds ends a run early with exit code 3, and the same command
-goes on there. Copies, banks and results are kept (--cache), banks and results for the code and data that
-they were made with; --anew measures everything again.
+A run takes long, so it can be done in chunks. --seconds ends a run early with exit code 3, and the same
+command continues it. Copies, banks and results are kept (--cache). Banks and results belong to the code and
+data that they were made with. --anew measures everything again.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ class Looked:
 
     at_ms: int
     plain: tuple[Candidate, ...]
-    """Found in the frame as it is."""
+    """Candidates in the frame as it is."""
     closer: tuple[Candidate, ...]
-    """Found by a closer look where that is not."""
+    """Candidates of a rescan, when the frame itself has none."""
     unknown: PdqHash | None
-    """The frame's hash, where it shows nothing known as it is."""
+    """The frame's hash, when the frame itself shows nothing known."""
     took_us: float
-    """Of both; time of the thread alone: other work on the machine does not show."""
+    """Thread CPU time of both lookups. Other work on the machine does not count."""
     luma: npt.NDArray[np.uint8]
-    """Empty where there is no need of it."""
+    """Luma plane; empty when it is not needed."""
 
     @property
     def near(self) -> tuple[Candidate, ...]:
@@ -73,7 +73,7 @@ class Looked:
 
 
 class Replayed:
-    """Lookups that were made once, for every trial that they are part of; screens are looked at anew."""
+    """Lookups that were made once, for all trials that they belong to. Filmed screens are searched anew."""
 
     sample: Looked
 
@@ -89,7 +89,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """One copy of one video."""
+    """Trials of one copy of one video."""
 
     found_ms: list[int | None]
     wrong: int
@@ -102,17 +102,17 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Calm:
-    """One calm video."""
+    """Trials of one calm video."""
 
     samples: int
     near: int
     counted: int
     took_us: list[float]
-    """Of everything, screens included, per sample."""
+    """Time of all lookups per sample, filmed screens included."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run it; prints one JSON document."""
+    """Runs the benchmark and prints one JSON document."""
     parser = argparse.ArgumentParser(
         prog="benchmarks evasion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -162,7 +162,7 @@ def _measure(videos: list[Path], arguments: argparse.Namespace) -> dict[str, Any
         facts = banks_of(banks, REFERENCE, videos, arguments.variants, random, pool, _say)
     names = [name for name in CHANGES if not arguments.only or name in arguments.only]
     calm = [] if arguments.no_calm else _calm_videos()
-    # The long ones first, so that they do not run alone in the end.
+    # The long ones go first, so that they do not run alone in the end.
     work: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [
         (_calm_name(path), _calm, (path,)) for path in calm
     ]
@@ -196,7 +196,8 @@ def _gathered(
     ends: float,
     workers: int,
 ) -> Iterator[tuple[str, Any]]:
-    """Results as they come, none begun after the end; a bar on a terminal, lines now and then elsewhere."""
+    """Yields results as they come and starts none after the end. Shows a bar on a terminal, lines now and
+    then elsewhere."""
     console = Console(stderr=True)
     said = time.monotonic()
     bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, transient=True)
@@ -227,7 +228,7 @@ def _say(line: str) -> None:
 
 
 _matcher: Matcher
-"""Of this worker process."""
+"""The matcher of this worker process."""
 
 
 def _open(banks: Path) -> None:
@@ -250,7 +251,8 @@ def _try(video: Path, name: str, cache: Path) -> Trials:
 
 
 def _samples(path: Path) -> Iterator[Looked]:
-    """Frames looked up, which no trial changes; kept where one may look at a screen in them."""
+    """Yields looked-up frames, which no trial changes. Keeps frames in which a filmed screen may be
+    searched."""
     nothing = np.empty((0, 0), np.uint8)
     unknown: PdqHash | None = None
 
@@ -271,7 +273,7 @@ def _samples(path: Path) -> Iterator[Looked]:
 
 
 def _due(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    """The frames that are samples: media time in ms, luma."""
+    """Yields the frames that are samples: media time in ms, and luma."""
     due = 0
     for at, _, luma in frames_of(path):
         if at >= due:
@@ -280,7 +282,8 @@ def _due(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
 
 
 def _voted(samples: list[Looked], scene: str) -> tuple[int | None, bool]:
-    """Milliseconds from the first sample until the right video counts, and whether another one does."""
+    """Returns the milliseconds from the first sample until the right video counts, and whether another one
+    does."""
     replayed = Replayed()
     vote, lookup = MatchVote(), StreamMatcher(replayed)
     found_ms, wrong = None, False
@@ -296,7 +299,7 @@ def _voted(samples: list[Looked], scene: str) -> tuple[int | None, bool]:
 
 
 def _scene(stem: str) -> str:
-    """Two of the reference videos are other versions of two more."""
+    """Returns the scene of a reference video. Two of the videos are other versions of two more."""
     return stem.split("-")[0]
 
 

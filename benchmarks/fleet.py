@@ -1,12 +1,12 @@
-"""A fleet on one PostgreSQL: how soon is a block of one edge enforced on the others?
+"""A fleet on one PostgreSQL: how soon does a block of one edge hold on the others?
 
-python -m benchmarks fleet --edges 4 --repeats 50 --json
+    python -m benchmarks fleet --edges 4 --repeats 50 --json
 
-Real gates, a real PostgreSQL. A broadcaster streams at one edge; another edge blocks it, by hand
-(``AddBlock``) or upon a violation (known footage). ``refused_ms`` is until each of the other edges
-refuses the broadcaster, asked again every other millisecond; ``cut_ms`` is until the running stream
-gets its CUT. Both from the moment the block was asked for, or the verdict reached. The same once more
-with every notification of the database lost on the way, when only polling is left.
+Real gates and a real PostgreSQL. A broadcaster streams at one edge. Another edge blocks it, by hand
+(``AddBlock``) or upon a violation (known footage). ``refused_ms`` lasts until each of the other edges
+refuses the broadcaster, asked every 2 ms. ``cut_ms`` lasts until the running stream gets its CUT. Both
+start when the block was asked for or the verdict reached. A second pass loses every notification of the
+database, so that only polling is left.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _CAUSES = ("add_block", "violation")
 
 @dataclass
 class Tally:
-    """Milliseconds."""
+    """Times in milliseconds."""
 
     refused: list[float] = field(default_factory=list)
     cut: list[float] = field(default_factory=list)
 
 
 async def trial(edges: list[Edge], number: int, cause: str, calm: Loop, known: Loop, tally: Tally) -> None:
-    """One broadcaster: it streams at one edge and is blocked on the one before."""
+    """Runs one broadcaster, which streams at one edge and is blocked on the one before."""
     here, *others = edges[number % len(edges) :] + edges[: number % len(edges)]
     who = f"{cause}-{number}"
     admitted = await others[0].admit(who, f"{who}-running")

@@ -1,4 +1,5 @@
-"""How many streams a box watches in budget: the real gate over real gRPC or RTMP, paced publishers beside it.
+"""How many streams a machine watches in budget: the real gate over real gRPC or RTMP, paced publishers
+beside it.
 
     python -m benchmarks load --streams 20 --seconds 30 --source FILE --json
     python -m benchmarks load --find-capacity --source FILE --plot latency.svg
@@ -6,13 +7,14 @@
     python -m benchmarks load --streams 28 --soak 3600 --record soak.json --source FILE
     python -m benchmarks load --streams 20 --kill-worker --mode pull --source FILE
 
-`gate_streams_per_core` is streams divided by the CPU seconds that the gate (supervisor and workers)
-spends a second; the publishers' CPU is not the gate's. `limit_streams_per_core` is what the libraries
-alone would reach with the same frames decoded and the same samples converted, hashed and detected, at
-costs measured in the same run with no gate around them, as many streams at once and each unit at its time;
-`efficiency` is that cost over the gate's CPU, and `efficiency_back_to_back` that of work which never waits.
-Figures are taken after the warm-up, as new streams are watched densely at first. Samples that were due and
-got no verdict are in `shed`; `gave_way` there counts looks that nothing called for.
+`gate_streams_per_core` is streams divided by the CPU seconds that the gate (supervisor and workers) spends
+a second, without the publishers' CPU. `limit_streams_per_core` is what the libraries alone would reach.
+They decode the same frames and convert, hash and detect the same samples, as many streams at once and each
+unit at its time. The same run measures their costs without a gate. `efficiency` is that cost over the
+gate's CPU. `efficiency_back_to_back` uses the cost of work that never waits.
+
+Figures are taken after the warm-up, because new streams are sampled densely. `shed` counts due samples
+without a verdict; its `gave_way` counts optional ones.
 """
 
 from __future__ import annotations
@@ -117,7 +119,7 @@ def main(argv: list[str]) -> int:
         options.error(f"--source {given.source}: no such file")
     if given.mode == "pull" and (given.churn or given.soak):
         options.error("--churn and --soak are for --mode push")
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end it in order
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both signals end it in order
     try:
         result, trials = _measure(given)
     except KeyboardInterrupt:
@@ -181,7 +183,7 @@ def _measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, 
 
 
 def _shown(run: Run, cost: BareCost) -> dict[str, Any]:
-    """One run, with a bar and a line of what it gave."""
+    """Runs once, with a bar and a line of results."""
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=stderr, transient=True) as bar:
         task = bar.add_task("starting the gate", total=1.0)
@@ -203,7 +205,7 @@ def _shown(run: Run, cost: BareCost) -> dict[str, Any]:
 
 
 def _guess(cost: BareCost) -> int:
-    """Half of what the cores would hold if the gate cost nothing: callers share them."""
+    """Returns half of what the cores would hold if the gate cost nothing, because callers share them."""
     a_second = cost.of(1, 7, 1) / GOP_S
     return max(1, round(0.5 * (os.cpu_count() or 1) / a_second))
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks match --size 1000000 --json
 
-One thread, single queries: half are planted at 0 to 31 bits from a code, a quarter at 32 to 44, the
+One thread, single queries. Half are planted at 0 to 31 bits from a code, a quarter at 32 to 44, and the
 rest are random. The segment is written to disk, checked and mapped as a bank's is. The peers come with
-``pip install edge-gate[bench]``; a peer that is missing or too slow at this size is null.
+``pip install edge-gate[bench]``. A peer that is missing or too slow at this size is null.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PEER_LIMIT = 2_000_000
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run it; prints one JSON document."""
+    """Runs the benchmark and prints one JSON document."""
     parser = argparse.ArgumentParser(prog="benchmarks match", description=__doc__)
     parser.add_argument("--size", type=float, default=1_000_000, help="codes in the index")
     parser.add_argument("--queries", type=int, default=1000)
@@ -63,7 +63,7 @@ def measure(size: int, queries: int, checked: int, seed: int) -> dict[str, Any]:
         open_s = time.perf_counter() - started
         for query in asked[:20]:
             segment.search(query, RADIUS)
-        # Peers and this take turns on the machine query by query, so that noise hits them alike.
+        # Peers and this take turns query by query, so that noise hits them alike.
         faiss_search = _faiss(codes)
         threatexchange_search = _threatexchange(codes)
         own, faiss_us, threatexchange_us = [], [], []
@@ -129,7 +129,8 @@ def _threatexchange(codes: Codes) -> Callable[[Codes], object] | None:
 
 
 def _recall(segment: Segment, asked: list[Codes]) -> tuple[float, int]:
-    """Share of what brute force finds that the index finds, and hits that brute force has not."""
+    """Returns the share of brute-force hits that the index finds, and the number of hits that brute force
+    lacks."""
     expected = found = extra = 0
     for query in asked:
         by_force = set(scan(segment.codes, query, RADIUS).positions.tolist())
@@ -158,7 +159,7 @@ def _pdq() -> dict[str, Any]:
 
 
 def _frame() -> npt.NDArray[np.uint8]:
-    """A 1280×720 luma plane with a decoder's padding between the rows."""
+    """Returns a 1280×720 luma plane with a decoder's padding between the rows."""
     padded = np.zeros((720, 1344), np.uint8)
     video = SHARED / "reference" / "pdq" / "videos" / "doorknob-hd-no-bar.mp4"
     if video.is_file():

@@ -1,12 +1,12 @@
-"""The database away under load: does Admit notice, and is every violation on record once it is back?
+"""The database goes away under load: does Admit notice, and is every violation on record afterwards?
 
-python -m benchmarks outage --seconds 60 --json
-python -m benchmarks outage --seconds 60 --how crash --json
+    python -m benchmarks outage --seconds 60 --json
+    python -m benchmarks outage --seconds 60 --how crash --json
 
-A real gate on a real PostgreSQL, Admit at a fixed rate, and broadcasters whose streams are cut, one
-after another, before, while and after the database is away: paused (it takes connections and answers
-nothing), or crashed and started again. At the end every broadcaster whose stream got a CUT must have
-exactly one strike and its block, the journal must be empty and the audit chain whole.
+A real gate on a real PostgreSQL gets Admit calls at a fixed rate. Broadcasters' streams are cut, one after
+another, before, during and after the outage. The database is paused (it accepts connections and answers
+nothing) or crashed and restarted. At the end every broadcaster whose stream got a CUT must have exactly one
+strike and its block. The journal must be empty and the audit chain intact.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Violators:
     media: Loop
     pause_s: float
     cut: list[str] = field(default_factory=list)
-    """Got their CUT, in this order."""
+    """Broadcasters that got their CUT, in order."""
     failed: list[str] = field(default_factory=list)
     let_in_again: list[str] = field(default_factory=list)
 
@@ -89,7 +89,7 @@ async def measure(
     how: str,
     progress: Progress,
 ) -> tuple[dict[str, Any], Violators]:
-    """Load before, while and after the outage."""
+    """Runs the load before, during and after the outage."""
     task = progress.add_task("outage", total=seconds + 2 * around_s)
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(process.grpc))
@@ -143,7 +143,7 @@ async def measure(
 
 
 def reconciled(ledger_url: str, data_dir: Path, violators: Violators) -> dict[str, Any]:
-    """What the ledger holds once the journal is home."""
+    """Returns what the ledger holds once the journal is replayed."""
     journal = data_dir / "journal.jsonl"
     end = time.monotonic() + _RECONCILE_S
     began = time.monotonic()
@@ -170,9 +170,9 @@ def reconciled(ledger_url: str, data_dir: Path, violators: Violators) -> dict[st
 def run(
     directory: Path, seconds: float, around_s: float, rate: int, how: str, progress: Progress
 ) -> dict[str, Any]:
-    """The whole benchmark. Raises AuditBroken and what a gate that does not start raises."""
+    """Runs the whole benchmark. Raises AuditBroken, and the errors of a gate that does not start."""
     with PostgreSql() as postgresql:
-        # What a machine without time to spare would refuse is not the question here.
+        # Admits everything: what a busy machine would refuse is not the question here.
         config = (
             f'gate_name = "edge"\nledger_url = "{postgresql.url}"\n[workers]\ncount = 1\n'
             "max_busy = 1.0\n[limits]\nmax_streams = 100000\nmax_streams_per_client = 100000\n"
@@ -187,7 +187,7 @@ def run(
 
 
 def good(result: dict[str, Any]) -> bool:
-    """Whether nothing failed, was lost, or doubled."""
+    """Returns whether nothing failed, was lost or was doubled."""
     ledger, violations = result["ledger"], result["violations"]
     return not (
         result["admit"]["failed"]

@@ -1,12 +1,16 @@
-"""Recall of the two-tier path against dense decoding: ``python -m benchmarks tiers [--json]``.
+"""Recall of the two-tier path against dense decoding.
 
-Each violent clip is put into a running stream: calm footage first, for long enough that the
-stream has become calm, then the clip, played forwards and backwards until the event has lasted
-``--event-s``. With ``--cold`` the clip is the stream: it begins with it, as long as it was filmed. The stream
-is encoded as a live encoder would (zero latency, fixed GOP) and judged by the live pipeline: densely from
-start to end, and in two tiers, once for each of ``--spare-ms``, the media time of each GOP that a worker with
-time to spare looks at densely. What counts is whether and when the event is flagged, by a decider that begins
-at its first frame, so that neither path profits from a false flag before it.
+    python -m benchmarks tiers [--json]
+
+Each violent clip is put into a running stream. Calm footage comes first, long enough for the stream to
+become calm. Then the clip plays forwards and backwards until the event has lasted ``--event-s``. With
+``--cold`` the stream consists of the clip alone, as long as it was filmed.
+
+The stream is encoded as by a live encoder (zero latency, fixed GOP) and judged by the live pipeline:
+densely from start to end, and in two tiers. The two-tier path runs once for each of ``--spare-ms``, the
+media time of each GOP that an idle worker samples densely. The benchmark measures whether and when the
+event is flagged. Its decider begins at the event's first frame, so that neither path profits from an
+earlier false flag.
 """
 
 from __future__ import annotations
@@ -42,10 +46,10 @@ DENSE = TierPolicy(start_alert_ms=600_000)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one path made of one stream."""
+    """What one path found in one stream."""
 
     flag_s: float | None
-    """From the event's first frame to its first FLAG or CUT."""
+    """Time from the event's first frame to its first FLAG or CUT, in seconds."""
     cut_s: float | None
     decoded: int
     samples: int
@@ -58,10 +62,10 @@ class Compared:
 
     path: str
     event_s: float
-    """0 for a calm stream."""
+    """Length of the event in seconds; 0 for a calm stream."""
     dense: Seen
     two_tier: dict[int, Seen]
-    """By ``--spare-ms``."""
+    """Results by ``--spare-ms``."""
 
 
 def main(argv: list[str]) -> int:
@@ -138,7 +142,7 @@ def _clips(source: str, label: str) -> list[Path]:
 
 
 def _pictures(lead: Path, event: Path, lead_s: float, event_s: float) -> Iterator[tuple[av.VideoFrame, bool]]:
-    """Frames at ``FPS``, and whether they belong to the event."""
+    """Yields frames at ``FPS``, and whether each belongs to the event."""
     shown = _decoded(lead)
     for index in range(round(lead_s * FPS)):
         yield shown[_there_and_back(index, len(shown))], False
@@ -148,7 +152,7 @@ def _pictures(lead: Path, event: Path, lead_s: float, event_s: float) -> Iterato
 
 
 def _there_and_back(index: int, count: int) -> int:
-    """Without a leap of the picture at either end."""
+    """Returns the frame to show, forwards and then backwards, without a jump at either end."""
     place = index % max(2 * count - 2, 1)
     return place if place < count else 2 * count - 2 - place
 

@@ -1,6 +1,7 @@
-"""A publisher that knows to the millisecond when a frame left and when its connection was closed.
+"""A publisher that knows to the millisecond when a frame left and when its connection closed.
 
-ffmpeg only notices at one of its next writes; this one waits for the end of the connection itself.
+ffmpeg notices a closed connection only at a later write. This publisher waits for the end of the connection
+itself.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ class Published:
     """Wall times in milliseconds, with fractions."""
 
     left_ms: float | None
-    """When the frame at the mark had been handed to the socket; None when it did not come to that."""
+    """When the frame at the mark had been handed to the socket; None when it was not reached."""
     closed_ms: float | None
     """When the server closed the connection; None when all was sent."""
 
 
 async def publish(path: Path, url: str, mark_ms: int) -> Published:
-    """Publish an FLV file at the pace of a camera until the server closes or all is sent.
+    """Publishes an FLV file in real time until the server closes or all is sent.
 
-    Raises OSError, TimeoutError or PublishRejected when the server does not take it at all.
+    Raises OSError, TimeoutError or PublishRejected when the server does not accept it at all.
     """
     publisher = await RtmpPublisher.connect(url)
     left: float | None = None
@@ -56,7 +57,7 @@ async def publish(path: Path, url: str, mark_ms: int) -> Published:
 
 
 def flv_messages(path: Path) -> Iterator[Message]:
-    """The tags of an FLV file as RTMP messages."""
+    """Yields the tags of an FLV file as RTMP messages."""
     data = memoryview(path.read_bytes())
     at = _FLV_HEADER_BYTES
     while at + _TAG_HEADER_BYTES <= len(data):

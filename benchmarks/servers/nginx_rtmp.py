@@ -15,14 +15,14 @@ START_S = 10.0
 
 
 def available() -> bool:
-    """Whether nginx with its RTMP module, and ffmpeg to publish to it, are installed."""
+    """Returns whether nginx with its RTMP module is installed, and ffmpeg to publish to it."""
     return bool(shutil.which("nginx") and shutil.which("ffmpeg")) and MODULE.is_file()
 
 
 class NginxRtmp(ServerProcess):
-    """nginx in the foreground under ``directory``; ``ports`` are known before it starts.
+    """nginx in the foreground under ``directory``. ``ports`` are known before it starts.
 
-    ``hooks``: host:port of the gate's hooks. ``secret``: appended to the hook URLs.
+    ``hooks`` is host:port of the gate's hooks. ``secret`` is appended to the hook URLs.
     """
 
     def __init__(self, directory: Path, *, workers: int = 1) -> None:
@@ -38,7 +38,7 @@ class NginxRtmp(ServerProcess):
         return f"http://127.0.0.1:{self.http_port}/stat"
 
     def start(self, hooks: str, secret: str | None = None) -> Self:
-        """Start with the shipped file, its ports replaced. Raises AssertionError with nginx's words."""
+        """Starts with the shipped file, its ports replaced. Raises AssertionError with nginx's output."""
         self._directory.mkdir(parents=True, exist_ok=True)
         conf = self._directory / "nginx.conf"
         conf.write_text(self._configuration(hooks, secret))

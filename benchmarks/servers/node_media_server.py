@@ -20,14 +20,14 @@ INSTALL_S = 300.0
 
 
 def available() -> bool:
-    """Whether node and npm, to install the server with, and ffmpeg, to publish to it, are installed."""
+    """Returns whether node and npm are installed, and ffmpeg to publish to the server."""
     return all(shutil.which(program) for program in ("node", "npm", "ffmpeg"))
 
 
 def install(directory: Path = CACHE) -> Path:
-    """The folder that holds ``node_modules``; installed by npm, without scripts, when it is not there yet.
+    """Returns the folder that holds ``node_modules``. npm installs it, without scripts, when it is missing.
 
-    Raises subprocess.CalledProcessError with npm's words.
+    Raises subprocess.CalledProcessError with npm's output.
     """
     if (directory / "node_modules" / "node-media-server" / "package.json").is_file():
         return directory
@@ -48,7 +48,7 @@ def install(directory: Path = CACHE) -> Path:
 
 
 class NodeMediaServer(ServerProcess):
-    """The server under ``directory``; ports are known before it starts."""
+    """The server under ``directory``. Ports are known before it starts."""
 
     jwt_secret = "of-the-tests-0123456789"
 
@@ -57,11 +57,12 @@ class NodeMediaServer(ServerProcess):
         return f"http://127.0.0.1:{self.http_port}"
 
     def flv_url(self, name: str, query: str = "", app: str = "live") -> str:
-        """Where the stream is played, or published by POST, over HTTP-FLV."""
+        """Returns the URL to play the stream at, or to publish it by POST, over HTTP-FLV."""
         return f"{self.api_url}/{app}/{name}.flv" + (f"?{query}" if query else "")
 
     def start(self, hooks: str, secret: str | None = None) -> Self:
-        """Start with the shipped files, ports and secrets replaced. Raises AssertionError with its words."""
+        """Starts with the shipped files, ports and secrets replaced. Raises AssertionError with
+        its output."""
         modules = install() / "node_modules"
         self._directory.mkdir(parents=True, exist_ok=True)
         config = json.loads((SHIPPED / "config.json").read_text())

