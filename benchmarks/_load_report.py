@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BUDGET_MS = 250.0
 BLIND_LIMIT_MS = 2500.0
 SAMPLE_REASONS = ("late", "superseded", "queue_full")
-"""Reasons of samples that were due. ``gave_way`` counts optional ones."""
+"""Reasons of samples that were due. ``gave_way`` counts opportunistic ones."""
 _LAG_MS = 1000.0
 
 

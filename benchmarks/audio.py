@@ -72,7 +72,7 @@ class Tally:
 def main(argv: Sequence[str]) -> int:
     """Runs the benchmark and prints one JSON document. Exits with 2 where something needed is missing."""
     parser = argparse.ArgumentParser(
-        prog="benchmarks sound", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="benchmarks audio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     parser.add_argument("--music", type=Path, help="a folder of recordings that are known, too")

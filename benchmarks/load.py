@@ -14,7 +14,7 @@ unit at its time. The same run measures their costs without a gate. `efficiency`
 gate's CPU. `efficiency_back_to_back` uses the cost of work that never waits.
 
 Figures are taken after the warm-up, because new streams are sampled densely. `shed` counts due samples
-without a verdict; its `gave_way` counts optional ones.
+without a verdict; its `gave_way` counts opportunistic ones.
 """
 
 from __future__ import annotations

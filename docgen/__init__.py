@@ -1,1 +1,1 @@
-"""Reference pages that are made from the code when the documentation is built, so that none goes stale."""
+"""Reference pages that the documentation build makes from the code, so that none goes stale."""

@@ -1,4 +1,4 @@
-"""The commands, from the `--help` texts."""
+"""Reference of the commands, from their `--help` texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME = "edge-gate"
 
 
 def describe_commands() -> str:
-    """Every command with its arguments and options."""
+    """Returns every command with its arguments and options."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name=NAME)
     return get_docs_for_click(obj=command, ctx=context, name=NAME, title="Commands")

@@ -1,4 +1,4 @@
-"""The contract's pages: services, messages and enums with the comments of the `.proto` files."""
+"""Reference of the contract: services, messages and enums with the comments of the `.proto` files."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from docgen.markdown import cell, code, table
 
 PROTOS = Path(__file__).resolve().parent.parent / "protos"
 PUBLIC = ("gate", "operator")
-"""The packages that callers use. `worker` stays inside the gate."""
+"""The packages that callers use. `worker` is internal to the gate."""
 
-# Field numbers in descriptor.proto: the source info names a place by a path of them.
+# Field numbers in descriptor.proto. The source info names a place by a path of them.
 _MESSAGE, _ENUM, _SERVICE, _SYNTAX, _MEMBER = 4, 5, 6, 12, 2
 _Comments = dict[tuple[int, ...], str]
 
 
 def read_contract(name: str) -> FileDescriptorProto:
-    """Parse one package of the contract, comments included. Raises RuntimeError when protoc refuses it."""
+    """Parses one package of the contract with its comments. Raises RuntimeError when protoc rejects it."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "set.binpb"
         source = PROTOS / "edge" / name / "v1" / f"{name}.proto"
@@ -40,7 +40,7 @@ def read_contract(name: str) -> FileDescriptorProto:
 
 
 def describe_contract(name: str) -> str:
-    """One package: what its file says of itself, its services, messages and enums."""
+    """Returns the page of one package: its file comment, services, messages and enums."""
     file = read_contract(name)
     comments = {tuple(at.path): _unindented(at.leading_comments) for at in file.source_code_info.location}
     parts = [f"{comments.get((_SYNTAX,), '')}\n"]
@@ -56,7 +56,7 @@ def describe_contract(name: str) -> str:
 
 
 def _unindented(comment: str) -> str:
-    """A comment without the blank that stands behind each `//`."""
+    """Returns a comment without the blank after each `//`."""
     return "\n".join(line.removeprefix(" ") for line in comment.strip().splitlines())
 
 
@@ -119,7 +119,7 @@ def _type(file: FileDescriptorProto, message: DescriptorProto, field: FieldDescr
 
 
 def _link(file: FileDescriptorProto, type_name: str) -> str:
-    """A link to a message or enum, by its full name such as `.edge.gate.v1.Verdict`."""
+    """Returns a link to a message or enum of a full name such as `.edge.gate.v1.Verdict`."""
     package, _, name = type_name.lstrip(".").rpartition(".")
     page = "" if package == file.package else f"{package.split('.')[1]}.md"
     return f"[{name}]({page}#{name})"

@@ -1,7 +1,7 @@
-"""MkDocs hook: fills in what the pages take from the code and from files outside of `docs/`.
+"""MkDocs hook: fills pages with text from the code and from files outside `docs/`.
 
-Two comments stand for text in a page. `<!-- generate: NAME ARGUMENT -->` calls a generator of this package.
-`<!-- include: PATH -->` takes over a file of the repository.
+Two comments stand for such text. `<!-- generate: NAME ARGUMENT -->` calls a generator of this package.
+`<!-- include: PATH -->` inserts a file of the repository.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INCLUDED: Final = {
     "benchmarks/latency.svg": "latency.svg",
     "models/CARD.md": "tune/model-card.md",
 }
-"""Files of the repository that have a place in the site; links between them are kept."""
+"""Files of the repository that have a page in the site. Links between them stay links."""
 
 _GENERATE = re.compile(r"<!-- generate: (\w+)(?: (\S+))? -->")
 _INCLUDE = re.compile(r"<!-- include: (\S+) -->")
@@ -43,7 +43,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Any, *, config: Any) -> Any:
-    """Add the pictures of included files."""
+    """Adds the pictures of included files."""
     for source, target in INCLUDED.items():
         if not target.endswith(".md"):
             files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
@@ -51,7 +51,7 @@ def on_files(files: Any, *, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str:
-    """Replace the two comments. Raises PluginError where a page asks for what there is not."""
+    """Replaces the two comments. Raises PluginError for an unknown generator or file."""
     where = page.file.src_uri
 
     def generated(match: re.Match[str]) -> str:
@@ -70,8 +70,10 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
 
 
 def relinked(text: str, source: str, where: str) -> str:
-    """The text of the file ``source`` as a page at ``where``: links to files that are not in the site become
-    the path of the file, for there is no page to go to."""
+    """Returns the text of ``source`` as a page at ``where``.
+
+    A link to a file outside the site becomes that file's path, because there is no page to link to.
+    """
 
     def link(match: re.Match[str]) -> str:
         image, label, target, anchor = match.groups()

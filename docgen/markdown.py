@@ -1,4 +1,4 @@
-"""The few Markdown forms that the generated pages share."""
+"""Markdown forms that the generated pages share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CODE_SPAN = re.compile(r"(`[^`]*`)")
 
 
 def cell(text: str) -> str:
-    """Text for one cell of a table: on one line, with no sign that would end the cell or open a tag."""
+    """Returns text for a table cell: on one line, without a sign that ends the cell or opens a tag."""
     parts = _CODE_SPAN.split(" ".join(text.split()))
     return "".join(part if part.startswith("`") else _escaped(part) for part in parts)
 
@@ -19,12 +19,12 @@ def _escaped(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Literal text for one cell of a table; a dash where there is none."""
+    """Returns literal text for a table cell, or a dash for empty text."""
     return f"`{text}`" if text else "–"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose cells are ready as they are; empty without rows."""
+    """Returns a table of prepared cells, or nothing without rows."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     if not lines:
         return ""

@@ -1,4 +1,4 @@
-"""A table of the metrics, from the collectors that a gate registers."""
+"""Reference of the metrics, from the collectors that a gate registers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from edge.telemetry.prometheus import PrometheusBackend
 
 
 def describe_metrics() -> str:
-    """Every metric with its kind."""
+    """Returns every metric with its kind."""
     rows = []
     for family in PrometheusBackend().registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name

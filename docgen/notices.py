@@ -1,8 +1,8 @@
-"""`THIRD_PARTY_NOTICES.md`: what edge-gate needs to run, under which licences, from the installed packages.
+"""`THIRD_PARTY_NOTICES.md`: run-time dependencies and their licences, from the installed packages.
 
-`python -m docgen.notices` writes it. `--check` fails where a package or a licence is missing from it or has
-changed; versions are left out, so that an update of a package does not make it stale. `--texts FILE` writes
-the full licence texts, for whoever passes the packages on, as in a container image.
+`python -m docgen.notices` writes the file. `--check` fails when a package or a licence is missing or has
+changed. It ignores versions, so that an update of a package does not make the file stale. `--texts FILE`
+writes the full licence texts, for those who redistribute the packages, as in a container image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from docgen.markdown import cell, table
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "THIRD_PARTY_NOTICES.md"
 EXTRAS = ("postgresql",)
-"""The extras that a gate in service uses; the others are for demonstrations and development."""
+"""The extras that a gate in service uses. The others are for demonstrations and development."""
 
 _LINKS = ("source", "source code", "repository", "homepage", "documentation")
 _LIBRARY = re.compile(r"\.libs/lib([\w+-]+?)(?:-[0-9a-f]{8}){0,2}\.so")
@@ -48,9 +48,10 @@ libraries, too.
 
 
 def required() -> dict[str, Distribution]:
-    """Every package that pyproject.toml wants with these extras, and what those need, by canonical name.
+    """Returns every package that pyproject.toml requires with these extras, and their dependencies, by
+    canonical name.
 
-    Raises PackageNotFoundError where one is not installed.
+    Raises PackageNotFoundError when one is not installed.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = [*project["dependencies"], *(line for e in EXTRAS for line in project["optional-dependencies"][e])]
@@ -70,7 +71,7 @@ def required() -> dict[str, Distribution]:
 
 
 def licence(package: Distribution) -> str:
-    """Its licence as its metadata states it: the SPDX expression, the short text, or the classifiers."""
+    """Returns the licence in a package's metadata: SPDX expression, short text, or classifiers."""
     stated = _stated(package, "License-Expression") or _stated(package, "License")
     if stated and len(stated) <= 80 and "\n" not in stated:
         return stated
@@ -101,7 +102,7 @@ def _libraries(package: Distribution) -> list[str]:
 
 
 def notices(packages: dict[str, Distribution]) -> str:
-    """The whole file."""
+    """Returns the whole file."""
     rows = [(name, stated, _link(packages[name])) for name, stated in _rows(packages)]
     held = [(name, ", ".join(libraries)) for name, p in packages.items() if (libraries := _libraries(p))]
     return "\n".join(
@@ -116,7 +117,7 @@ def notices(packages: dict[str, Distribution]) -> str:
 
 
 def stale(text: str, packages: dict[str, Distribution]) -> list[str]:
-    """What ``text`` lacks or has too many: a line for each package, empty where it is current."""
+    """Returns a line for each package that ``text`` lacks or should not have; empty when it is current."""
     written = dict(re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+) \| [^|]*\|$", text, re.MULTILINE))
     current = dict(_rows(packages))
     changed = {n for n in written.keys() | current.keys() if written.get(n) != current.get(n)}

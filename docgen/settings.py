@@ -1,4 +1,4 @@
-"""Tables of the settings and of the policy, from the JSON Schema of their pydantic models."""
+"""Reference of the settings and the policy, from the JSON Schema of their pydantic models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Schema = dict[str, Any]
 
 
 def describe_settings() -> str:
-    """Every setting of the sidecar, with its environment variable."""
+    """Returns every setting of the sidecar with its environment variable."""
     schema = settings_model().model_json_schema()
     prefix = Settings.model_config["env_prefix"]
     delimiter = Settings.model_config["env_nested_delimiter"] or "__"
@@ -43,7 +43,7 @@ def describe_settings() -> str:
 
 
 def describe_section(key: str) -> str:
-    """The table of one section of the settings. Raises KeyError where there is no such section."""
+    """Returns the table of one section of the settings. Raises KeyError for an unknown section."""
     schema = settings_model().model_json_schema()
     section = _section(schema, schema["properties"][key])
     if section is None:
@@ -52,7 +52,7 @@ def describe_section(key: str) -> str:
 
 
 def describe_policy() -> str:
-    """Every field of the policy."""
+    """Returns every field of the policy."""
     schema = Policy.model_json_schema()
     parts = ["## Top level\n"]
     top = {key: each for key, each in schema["properties"].items() if _section(schema, each) is None}
@@ -100,19 +100,19 @@ def _table(schema: _Schema, section: _Schema, prefix: str) -> str:
 
 
 def _resolve(schema: _Schema, value: _Schema) -> _Schema:
-    """The value itself, or the definition that it refers to."""
+    """Returns the schema itself, or the definition that it refers to."""
     reference = value.get("$ref")
     return schema["$defs"][reference.rpartition("/")[2]] if reference else value
 
 
 def _alternatives(schema: _Schema, value: _Schema) -> list[_Schema]:
-    """What the value may be, without null."""
+    """Returns the alternatives of a value, without null."""
     each = [_resolve(schema, one) for one in value.get("anyOf", [value])]
     return [one for one in each if one.get("type") != "null"]
 
 
 def _section(schema: _Schema, value: _Schema) -> _Schema | None:
-    """The section that a key stands for; None where it is a plain value."""
+    """Returns the section that a key stands for, or None for a plain value."""
     one, *others = _alternatives(schema, value)
     return one if not others and "properties" in one else None
 

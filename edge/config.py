@@ -175,11 +175,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line over environment over file."""
+        """Orders the sources: command line over environment over file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     def servers(self) -> list[tuple[AnyKind, ServerSection]]:
-        """The ingest servers that have a section here: the kind, and its section."""
+        """Returns the ingest servers that have a section: kind and section."""
         sections = ((kind, getattr(self, kind.section, None)) for kind in kinds())
         return [(kind, section) for kind, section in sections if section is not None]
 
@@ -201,14 +201,16 @@ class Settings(BaseSettings):
 
 
 def settings_model(toml_file: Path | None = None) -> type[Settings]:
-    """``Settings`` with a section for each kind of ingest server in the registry; without it there is no such
-    server. ``toml_file``: what it reads beside the environment."""
+    """Returns ``Settings`` with a section for each kind of ingest server in the registry.
+
+    A server without a section in the settings is not used. ``toml_file`` is read beside the environment.
+    """
     sections: dict[str, Any] = {kind.section: (kind.settings | None, None) for kind in kinds()}
     return create_model("Settings", __base__=Settings, __cls_kwargs__={"toml_file": toml_file}, **sections)
 
 
 def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
-    """Read settings from a TOML file (or only defaults), the environment and ``overrides`` on top of it.
+    """Reads settings: ``overrides`` over the environment over a TOML file or the defaults.
 
     Raises ConfigError that names the file and the field.
     """

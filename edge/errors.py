@@ -1,20 +1,20 @@
-"""The exception tree of edge-gate. Every exception of ours is here; ``retryable`` marks those after which
-the same call can succeed later without a change by the caller.
+"""The exception tree of edge-gate. Every exception that edge-gate raises is here. ``retryable`` marks
+errors after which the same call can succeed later without a change by the caller.
 
 GateError                       what is wrong, where, and whether a retry can help
 ├── InvalidInput                a value from outside is wrong: names the field and the way out
 │   ├── LimitExceeded           a bound (bytes, items, characters) was passed: names the limit
 │   ├── UnsupportedCodec        the linked FFmpeg has no decoder for it
-│   └── Unauthenticated         whoever calls a hook has not proven to be the ingest server
+│   └── Unauthenticated         the caller of a hook has not proven to be the ingest server
 ├── NotFound                    no stream, incident, block, bank … has that id
 ├── AlreadyExists               the id is in use
 ├── StaleVersion                somebody else changed it first (retryable)
 ├── Conflict                    its state does not allow it: says which state
 ├── PermissionRefused           the caller's role does not allow it
 ├── ConfigError                 a settings or policy file cannot be used: names the key
-├── MediaError                  media that cannot be decoded
+├── MediaError                  the media cannot be decoded
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates
-│   └── SourceStalled           a pull produced nothing for too long (retryable)
+│   └── SourceStalled           a pull delivered nothing for too long (retryable)
 ├── FingerprintFailed           the audio fingerprint library reported an error
 ├── ModelError                  a model file or its manifest breaks its contract
 ├── BankError                   a bank file or index is torn, foreign or of another version
@@ -23,11 +23,11 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
 ├── WorkerLost                  the worker that owned the stream died (retryable)
 ├── CutFailed                   the ingest server did not cut (retryable)
-│   └── CallerGone              nobody is left who could be asked to cut, or could confirm it
+│   └── CallerGone              nobody is left to ask for the cut or to confirm it
 ├── GateUnavailable             the ingest server gets no answer from the gate (retryable)
-├── PublishRejected             another RTMP server does not take a relayed stream (retryable)
-├── NotDelivered                the platform did not take a signed event (retryable)
-│   └── EndpointNotPublic       its host name leads to an address that is not public
+├── PublishRejected             another RTMP server does not accept a relayed stream (retryable)
+├── NotDelivered                the platform did not accept a signed event (retryable)
+│   └── EndpointNotPublic       its host name resolves to an address that is not public
 ├── CallFailed                  a command's call ended with a status of the gate: quotes the gate
 └── DemoFailed                  something that the demo shows did not happen
 """
@@ -38,8 +38,8 @@ from __future__ import annotations
 class GateError(Exception):
     """Base of every error that edge-gate raises on purpose.
 
-    ``retryable`` says whether the same call can succeed later without a change by the caller;
-    ``reason`` is the short, stable word that metrics count.
+    ``retryable`` says whether the same call can succeed later without a change by the caller. ``reason`` is
+    a short, stable word that metrics count.
     """
 
     retryable: bool = False
@@ -47,7 +47,7 @@ class GateError(Exception):
 
 
 class InvalidInput(GateError):
-    """A value from outside is wrong. ``field`` names it the way the caller wrote it."""
+    """A value from outside is wrong. ``field`` names it as the caller wrote it."""
 
     reason = "invalid_input"
 
@@ -58,7 +58,7 @@ class InvalidInput(GateError):
 
 
 class LimitExceeded(InvalidInput):
-    """A bounded value passed its bound."""
+    """A value is over its limit."""
 
     reason = "limit_exceeded"
 
@@ -69,13 +69,13 @@ class LimitExceeded(InvalidInput):
 
 
 class UnsupportedCodec(InvalidInput):
-    """No decoder for the codec in the linked FFmpeg, or the codec is not video."""
+    """The linked FFmpeg has no decoder for the codec, or the codec is not video."""
 
     reason = "unsupported_codec"
 
 
 class Unauthenticated(InvalidInput):
-    """Whoever calls a hook has not proven to be the ingest server. ``field``: what should have proven it."""
+    """The caller of a hook has not proven to be the ingest server. ``field`` is what should prove it."""
 
     reason = "unauthenticated"
 
@@ -98,20 +98,20 @@ class AlreadyExists(GateError):
 
 
 class StaleVersion(GateError):
-    """Somebody else changed it first: read again, then retry."""
+    """Somebody else changed the object first. Read it again, then retry."""
 
     retryable = True
     reason = "stale_version"
 
 
 class Conflict(GateError):
-    """The call is valid, but the state of its object does not allow it now. Says which state."""
+    """The call is valid, but the object's state does not allow it now. The message names the state."""
 
     reason = "conflict"
 
 
 class PermissionRefused(GateError):
-    """The caller is known and its role does not allow the call."""
+    """The caller's role does not allow the call."""
 
     reason = "permission_refused"
 
@@ -123,26 +123,26 @@ class ConfigError(GateError):
 
 
 class MediaError(GateError):
-    """Media that cannot be decoded."""
+    """The media cannot be decoded."""
 
     reason = "media"
 
 
 class BrokenMedia(MediaError):
-    """Damaged beyond what the decoder tolerates."""
+    """The media is damaged beyond what the decoder tolerates."""
 
     reason = "broken_media"
 
 
 class SourceStalled(MediaError):
-    """A pull produced nothing for longer than the watchdog allows."""
+    """A pull delivered nothing for longer than its time limit."""
 
     retryable = True
     reason = "source_stalled"
 
 
 class FingerprintFailed(GateError):
-    """The audio fingerprint library reported an error: names its function."""
+    """The audio fingerprint library reported an error. The message names its function."""
 
     reason = "fingerprint_failed"
 
@@ -167,7 +167,7 @@ class LedgerUnavailable(GateError):
 
 
 class AuditBroken(GateError):
-    """A row of the audit log is not what was written."""
+    """A row of the audit log is not as it was written."""
 
     reason = "audit_broken"
 
@@ -205,14 +205,14 @@ class CutFailed(GateError):
 
 
 class CallerGone(CutFailed):
-    """Nobody is left who could be asked to cut, or could confirm it."""
+    """Nobody is left to ask for the cut or to confirm it."""
 
     retryable = False
     reason = "caller_gone"
 
 
 class PublishRejected(GateError):
-    """Another RTMP server does not take a stream that is relayed to it."""
+    """Another RTMP server does not accept a relayed stream."""
 
     retryable = True
     reason = "publish_rejected"
@@ -226,14 +226,15 @@ class NotDelivered(GateError):
 
 
 class EndpointNotPublic(NotDelivered):
-    """``webhook.public_only`` is set, and the endpoint's host name leads to an address that is not public."""
+    """``webhook.public_only`` is set, and the endpoint's host name resolves to an address that is not
+    public."""
 
     retryable = False
     reason = "endpoint_not_public"
 
 
 class CallFailed(GateError):
-    """A command's call ended with an error status of the gate, or nothing answered."""
+    """A command's call ended with an error status of the gate, or got no answer."""
 
     reason = "call_failed"
 

@@ -1,4 +1,4 @@
-"""Which of gRPC's listeners a process uses."""
+"""Chooses gRPC's listener for a process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 def use_short_listener() -> None:
-    """Keep gRPC from its newer listener. Call it where a process starts: gRPC reads it when it is imported.
+    """Keeps gRPC from its newer listener. Call it when a process starts, because gRPC reads it at import.
 
-    The newer listener reads sockets on threads of its own, and each message then passes through three threads
-    instead of two: it nearly doubles the CPU time of a message. A value that is set already stays.
+    The newer listener reads sockets on threads of its own. Each message then passes through three threads
+    instead of two, which nearly doubles its CPU time. A value that is already set stays.
     """
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")

@@ -1,4 +1,4 @@
-"""The words that say why: stable on the wire, in metrics and in the ledger, and typed where they decide."""
+"""Reason words: stable on the wire, in metrics and in the ledger, and typed where they decide."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Self
 
 
 class OpenWord(StrEnum):
-    """Words that come in from outside or from a newer gate too: one that is not listed stays readable as it
-    is, equals no listed one, and so decides nothing."""
+    """Words that may also come from outside or from a newer gate.
+
+    An unlisted word keeps its text, equals no listed one, and so decides nothing.
+    """
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -20,49 +22,49 @@ class OpenWord(StrEnum):
 
 
 class AdmissionReason(StrEnum):
-    """Why a publish may go live, or may not."""
+    """Why a publish is admitted or refused."""
 
     ADMITTED = "admitted"
     BLOCKED = "blocked"
     CAPACITY = "capacity"
     LEDGER_DOWN = "ledger_down"
     DRAINING = "draining"
-    """The gate stops."""
+    """The gate drains before it stops."""
 
 
 class VerdictReason(OpenWord):
     """What a verdict rests on."""
 
     NONE = ""
-    """PASS."""
+    """The verdict is PASS."""
     DETECTOR = "detector"
     MATCH = "match"
     """Known video."""
     AUDIO = "sound"
     """Known audio."""
     BLOCKED = "blocked"
-    """A block that was made elsewhere."""
+    """A block was made elsewhere."""
     DEGRADED = "degraded"
-    """The gate cannot watch the stream, and the policy denies that."""
+    """The gate cannot watch the stream, and the policy denies this."""
     BLIND = "blind"
     """Nothing was judged for longer than the policy's limit."""
     QUARANTINED = "quarantined"
-    """Its media has ended workers."""
+    """The stream's media has killed workers."""
 
 
 class DegradedReason(OpenWord):
-    """Why something of a stream was not judged. May also be the ``reason`` of a GateError."""
+    """Why part of a stream was not judged. May also be the ``reason`` of a GateError."""
 
     LATE = "late"
     SUPERSEDED = "superseded"
-    """A newer sample took its place."""
+    """A newer sample replaced it."""
     QUEUE_FULL = "queue_full"
     UNDECODED = "undecoded"
     ACCESS_UNIT_TOO_LARGE = "access_unit_too_large"
     CLOSED = "closed"
-    """It waited when its stream was closed."""
+    """It was waiting when its stream closed."""
     GAVE_WAY = "gave_way"
-    """An opportunistic look, which was not due to the stream."""
+    """Opportunistic work, not due to the stream, was preempted."""
     BLIND = "blind"
     """Nothing was judged for longer than the policy's limit."""
     GAP = "torn"
@@ -77,7 +79,7 @@ class DegradedReason(OpenWord):
 
     @property
     def is_loss(self) -> bool:
-        """Whether video was lost that was due to be judged."""
+        """Whether video that was due to be judged was lost."""
         return self not in _NO_LOSS
 
 
@@ -96,13 +98,13 @@ class CloseReason(OpenWord):
     """Why a worker closed a stream: one of these, or the ``reason`` of a GateError."""
 
     END = "end"
-    """All of it is judged."""
+    """The stream ended and was judged to its end."""
     DETACHED = "detached"
-    """The supervisor wants no more of it."""
+    """The supervisor closed the stream."""
     GAP = "torn"
     """Media is missing, and no keyframe comes."""
     INTERNAL = "internal"
-    """An error that nobody has foreseen."""
+    """An unexpected error."""
 
     @property
     def is_clean(self) -> bool:
@@ -110,22 +112,22 @@ class CloseReason(OpenWord):
 
 
 class EndReason(OpenWord):
-    """Why a stream is over, or why its caller sends no more of it. Other words of a caller decide nothing."""
+    """Why a stream is over, or why its caller stops sending. A caller's other words decide nothing."""
 
     PUBLISHER_GONE = "closed"
     CUT = "cut"
     REPLACED = "replaced"
-    """Another publish has its connection."""
+    """Another publish has taken over its connection."""
     UNWATCHED = "unwatched"
-    """Nobody has watched it for too long."""
+    """It was not watched for too long."""
     HALF_CLOSE = "half_close"
-    """The caller closed its side of the call without a word."""
+    """The caller half-closed its call without an `end`."""
 
 
 class UnconfirmedReason(OpenWord):
     """Why a cut is not proven."""
 
     LIMIT = "limit"
-    """Its time is over; asking goes on."""
+    """The time limit passed. The gate keeps asking."""
     CALLER_GONE = "caller_gone"
-    """Nobody is left who could be asked: it ends unproven."""
+    """Nobody is left to ask. The cut ends unproven."""

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A table of the settings file: frozen, and closed to keys that it does not know."""
+    """A table of the settings file. Frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def is_local(listen: str) -> bool:
-    """Whether an address can be reached from this machine only: loopback or a unix socket."""
+    """Returns whether an address is reachable from this machine only: loopback or a unix socket."""
     if listen.startswith("unix:"):
         return True
     host = listen.rpartition(":")[0].strip("[]")
@@ -28,6 +28,6 @@ def is_local(listen: str) -> bool:
 
 
 def check_http_url(field: str, url: str) -> None:
-    """Raises ValueError with the field unless the URL begins with ``http://`` or ``https://``."""
+    """Raises ValueError that names the field unless the URL begins with ``http://`` or ``https://``."""
     if urlsplit(url).scheme not in {"http", "https"}:
         raise ValueError(f"{field} must be an http:// or https:// URL")

@@ -1,4 +1,4 @@
-"""The composition root: settings in, a running sidecar out, drained on SIGTERM or Ctrl-C."""
+"""The composition root: builds a sidecar from settings, runs it, and drains it on SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from edge.workers.settings import WorkerSettings
 
 _GRACE_S = 2.0
 _LEDGER_WAIT_S = 60.0
-"""How long a gate that starts waits for its ledger; then whoever started it is told."""
+"""How long a starting gate waits for its ledger before it gives up."""
 _LEDGER_PAUSE_S = 1.0
 _FILES = 65_536
 _SWITCH_S = 0.0005
@@ -57,7 +57,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a running sidecar listens on."""
+    """Addresses and versions of a running sidecar."""
 
     grpc: str
     http: str | None
@@ -68,17 +68,17 @@ class Ready:
 
 
 async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Raises ConfigError when it cannot start."""
-    # Admit must not wait for a ledger thread that has much to bring home: Python's own interval of 5 ms is
-    # paid at every turn of the event loop.
+    """Serves until SIGTERM or SIGINT, then drains. Raises ConfigError when it cannot start."""
+    # Admit must not wait while a ledger thread replays the journal. Python's own interval of 5 ms is paid
+    # at every turn of the event loop.
     sys.setswitchinterval(_SWITCH_S)
-    # Names are looked up in these threads. One whose name server hangs must not keep a cut from its own.
+    # These threads resolve host names. A name server that hangs must not keep a cut from resolving its own.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="waits"))
     clock = SystemClock()
     prometheus = PrometheusBackend()
     telemetry = Telemetry(prometheus, LogBackend())
     _allow_files()
-    # Ledger, evidence and tokens name people: what this process makes is its owner's alone.
+    # Ledger, evidence and tokens name people, so only the owner may read what this process makes.
     os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,7 +107,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
         stop = asyncio.Event()
         with _signals(stop):
             if webhooks is not None:
-                # Before anything can be decided: what is decided from now on is told.
+                # Started before anything is decided, so that every decision is delivered.
                 await webhooks.start()
             await gate.start()
             server = GrpcServer(settings, gate)
@@ -148,8 +148,11 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
 
 
 async def _open_ledger(settings: Settings) -> DurableLedger:
-    """A database elsewhere may be away for a while, as when it is started with the gate; one in a file is
-    there or is not. Raises LedgerUnavailable."""
+    """Opens the ledger. Raises LedgerUnavailable.
+
+    Waits for a remote database, which may start together with the gate. A database in a file is not waited
+    for.
+    """
     journal = settings.data_dir / "journal.jsonl"
     give_up_at = time.monotonic() + _LEDGER_WAIT_S
     while True:
@@ -163,14 +166,18 @@ async def _open_ledger(settings: Settings) -> DurableLedger:
 
 
 def _settle_memory() -> None:
-    """What a started gate consists of stays until its end. A full collection that walks through all of it
-    would hold the event loop, and every Admit, for a tenth of a second."""
+    """Excludes the objects of a started gate from garbage collection.
+
+    A full collection through all of them would hold up the event loop, and every Admit, for a tenth of a
+    second.
+    """
     gc.collect()
     gc.freeze()
 
 
 def _allow_files() -> None:
-    """Each pulled stream is a socket of a worker's, and many a system's default is 1,024."""
+    """Raises the limit of open files. Each pulled stream is a socket of a worker, and 1,024 is a common
+    default."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
     if files != resource.RLIM_INFINITY and files < wanted:
@@ -178,7 +185,7 @@ def _allow_files() -> None:
 
 
 def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Policy:
-    """The stored policy; on the first start a default one with the model's own thresholds."""
+    """Returns the stored policy, or on the first start a default one with the model's own thresholds."""
     stored = ledger.policy_current()
     if stored is not None:
         return stored.parse()
@@ -224,7 +231,7 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 class _QuietServer(uvicorn.Server):
-    """Leaves the process's signals to the sidecar."""
+    """A uvicorn server that leaves signals to the sidecar."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -265,7 +272,8 @@ def _listener(listen: str) -> socket.socket:
         listener = socket.socket(family, kind, proto)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        # Before "ready" is said: what connects from now on waits for the server instead of failing.
+        # Listens before "ready" is announced. What connects from then on waits for the server instead of
+        # failing.
         listener.listen(1024)
     except (OSError, ValueError) as error:
         raise ConfigError(f"http.listen: cannot listen on {listen!r}: {error}") from None

@@ -1,7 +1,7 @@
-"""Generate edge/contract/gen from protos/. `--check` fails when the committed code is out of date.
+"""Generates edge/contract/gen from protos/. `--check` fails when the committed code is out of date.
 
-protoc writes imports after the proto packages (`from edge.gate.v1 import gate_pb2`), which would
-shadow the import package `edge`; they are rewritten to `edge.contract.gen`.
+protoc writes imports by proto package (`from edge.gate.v1 import gate_pb2`), which would shadow the import
+package `edge`. This script rewrites them to `edge.contract.gen`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEADER = '"""Generated from protos/ by protos/generate.py; do not edit."""\n'
 
 
 def generate(into: Path) -> dict[str, str]:
-    """Run protoc into the folder ``into``; returns file name → text, imports rewritten."""
+    """Runs protoc into the folder ``into``. Returns file name → text, with rewritten imports."""
     include = Path(protoc.__file__).parent / "_proto"
     files = [str(ROOT / "edge" / name / "v1" / f"{name}.proto") for name in PROTOS]
     code = protoc.main(
@@ -41,7 +41,7 @@ def generate(into: Path) -> dict[str, str]:
     produced = {"__init__.py": _HEADER}
     for path in sorted(into.rglob("*_pb2*")):
         if path.name.startswith("worker_pb2_grpc"):
-            continue  # no service in it
+            continue  # the file has no service
         text = path.read_text(encoding="utf-8")
         text = _IMPORT.sub(r"from edge.contract.gen import \1", text)
         text = re.sub(r"import edge\.\w+\.v1\.(\w+_pb2) as (\w+)", r"import edge.contract.gen.\1 as \2", text)

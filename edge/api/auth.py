@@ -1,4 +1,4 @@
-"""Who may call the Operator service: bearer tokens from a file, compared in constant time."""
+"""Authentication of the Operator service: bearer tokens from a file, compared in constant time."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SCHEME = "bearer "
 
 
 class Role(IntEnum):
-    """Each role may do what the ones below it may."""
+    """A caller's role. Each includes the rights of the lower ones."""
 
     VIEWER = 1
     PLATFORM = 2
-    """Files the appeals of broadcasters."""
+    """Files appeals for broadcasters."""
     REVIEWER = 3
     ADMIN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who stands behind a token."""
+    """The person behind a token."""
 
     name: str
     role: Role
@@ -40,7 +40,7 @@ class Person:
 
 
 class TokenFile:
-    """Lines ``ROLE NAME TOKEN``; ``#`` starts a comment line. Re-read when the file changes."""
+    """A file of lines ``ROLE NAME TOKEN``; ``#`` starts a comment line. Read again when it changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,7 +48,8 @@ class TokenFile:
         self._people: Sequence[Person] = ()
 
     def identify(self, authorization: str) -> Person | None:
-        """The person of an ``Authorization`` value, or None. Every token is compared, in constant time."""
+        """Returns the person of an ``Authorization`` value, or None. Compares every token in
+        constant time."""
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None
         given = authorization[len(_SCHEME) :].strip().encode()
@@ -59,7 +60,7 @@ class TokenFile:
         return found
 
     def people(self) -> Sequence[Person]:
-        """Raises ConfigError that names the line."""
+        """Returns all people. Raises ConfigError that names the line."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -75,7 +76,7 @@ class TokenFile:
 
 
 def parse_tokens(path: Path) -> tuple[Person, ...]:
-    """Read a token file. Raises ConfigError when it is readable by others or a line is wrong."""
+    """Reads a token file. Raises ConfigError when others can read it or a line is wrong."""
     try:
         status = path.stat()
         if status.st_mode & 0o077:
@@ -110,7 +111,7 @@ def parse_tokens(path: Path) -> tuple[Person, ...]:
 
 
 def ensure_token_file(path: Path) -> bool:
-    """Write a file with one admin token when there is none; True when it was written."""
+    """Writes a file with one admin token when there is none. Returns whether it was written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""Bounds on strings and maps that callers send; every error names the field and the limit."""
+"""Bounds on strings, maps and numbers from callers. Every error names the field and the limit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from edge.errors import InvalidInput, LimitExceeded
 
 
 def text(field: str, value: str, limit: int, *, required: bool = False, lines: bool = False) -> str:
-    """The value, when it has at most ``limit`` characters and no control character.
+    """Returns the value if it has at most ``limit`` characters and no control character.
 
-    ``lines``: it may have several, and tabs.
+    With ``lines`` it may contain line breaks and tabs. Raises InvalidInput or LimitExceeded.
     """
     if required and not value:
         raise InvalidInput(field, "must not be empty")
@@ -26,7 +26,7 @@ def text(field: str, value: str, limit: int, *, required: bool = False, lines: b
 def attributes(
     field: str, values: Mapping[str, str], max_entries: int, max_characters: int
 ) -> dict[str, str]:
-    """A bounded copy of a caller's attributes."""
+    """Returns a bounded copy of a caller's attributes."""
     if len(values) > max_entries:
         raise LimitExceeded(field, max_entries, len(values), "entries")
     return {
@@ -36,7 +36,7 @@ def attributes(
 
 
 def number(field: str, value: int, low: int, high: int) -> int:
-    """The value, when it lies in [low, high]."""
+    """Returns the value if it lies in [low, high]."""
     if not low <= value <= high:
         raise InvalidInput(field, f"{value} is not between {low} and {high}")
     return value

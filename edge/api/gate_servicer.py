@@ -94,7 +94,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             yield answer
 
     async def _read(self, stream: LiveStream, context: Context) -> None:
-        """Media of one call until `end`; the caller's half-close counts as one."""
+        """Reads the media of one call until `end`. The caller's half-close counts as one."""
         responses, router = stream.responses, self._gate.router
         assert responses is not None
         try:
@@ -172,14 +172,17 @@ class GateServicer(gate_pb2_grpc.GateServicer):
 
 
 async def _next(context: Context) -> gate_pb2.WatchRequest | None:
-    """The caller's next message; None after its half-close. Straight from the call, as the iterator over it
-    costs an asynchronous generator's turn with each access unit."""
+    """Returns the caller's next message, or None after its half-close.
+
+    Reads from the call itself, because its iterator costs a turn of an asynchronous generator with each
+    access unit.
+    """
     request = await context.read()
     return request if isinstance(request, gate_pb2.WatchRequest) else None
 
 
 def _client(context: Context) -> str:
-    """The peer without its port, or the subject of its certificate."""
+    """Returns the subject of the peer's certificate, or else its address without port."""
     subject = context.auth_context().get("x509_common_name")
     if subject:
         return "tls:" + b"".join(subject).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Blocks and strikes: what people read, make and take back."""
+"""Operator calls for blocks and strikes: list, add, lift, confirm, pardon."""
 
 from __future__ import annotations
 

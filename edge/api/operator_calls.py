@@ -1,4 +1,4 @@
-"""What every call of the Operator service needs: who calls, and bounds on what is sent."""
+"""Shared parts of the Operator calls: who calls, and bounds on what is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from edge.errors import ConfigError
 from edge.supervise import Gate
 
 MAX_SUBJECT_CHARS = 640
-"""An attribute's name and value are 64 and 512; a broadcaster may be `app/name`."""
+"""Longest subject. An attribute's name and value have 64 and 512 characters; a broadcaster may be
+`app/name`."""
 _DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 
@@ -22,7 +23,7 @@ class OperatorCalls:
         self._tokens = tokens
 
     async def person(self, context: Context, needed: Role) -> Person:
-        """The caller, or the call ends with UNAUTHENTICATED or PERMISSION_DENIED."""
+        """Returns the caller. Ends the call with UNAUTHENTICATED or PERMISSION_DENIED otherwise."""
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         try:
             person = self._tokens.identify(given if isinstance(given, str) else "")
@@ -48,12 +49,12 @@ class OperatorCalls:
 
 
 def ident(field: str, given: str) -> str:
-    """An id that must be given."""
+    """Returns a required id."""
     return bounds.text(field, given, 64, required=True)
 
 
 def optional(field: str, given: str, limit: int = 64) -> str | None:
-    """None for what is empty, and does not narrow a list."""
+    """Returns an optional filter, or None for an empty one."""
     return bounds.text(field, given, limit) or None
 
 

@@ -1,4 +1,4 @@
-"""Incidents and appeals: what people read and decide."""
+"""Operator calls for incidents and appeals: list, claim, review, decide."""
 
 from __future__ import annotations
 

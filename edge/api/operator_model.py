@@ -1,4 +1,4 @@
-"""The model that judges: shown, and replaced."""
+"""Operator calls for the model in force: show and replace it."""
 
 from __future__ import annotations
 

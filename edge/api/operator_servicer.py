@@ -24,7 +24,7 @@ _MAX_POLICIES = 100
 
 
 class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.OperatorServicer):
-    """Policy and streams; the rest is its bases'."""
+    """Serves policy and streams. The base classes serve the rest."""
 
     @answers_errors
     async def GetPolicy(

@@ -23,7 +23,7 @@ _ENVELOPE_BYTES = 64 * 1024
 
 
 class GrpcServer:
-    """Started after the gate is ready; ``address`` is what it really listens on."""
+    """The gRPC server, started once the gate is ready. ``address`` is what it actually listens on."""
 
     def __init__(self, settings: Settings, gate: Gate) -> None:
         self._settings = settings
@@ -36,7 +36,8 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_time_ms", 20_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
-                # gRPC's own pings stand in for those, and would wait a minute.
+                # gRPC's own pings may take the place of keepalive pings, and would wait a minute for an
+                # answer.
                 ("grpc.http2.ping_timeout_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
@@ -54,7 +55,7 @@ class GrpcServer:
         self.address = settings.grpc.listen
 
     async def start(self) -> None:
-        """Bind and serve. Raises ConfigError when the address or the certificates cannot be used."""
+        """Binds and serves. Raises ConfigError when the address or the certificates cannot be used."""
         listen = self._settings.grpc.listen
         credentials = self._credentials()
         try:
@@ -70,7 +71,7 @@ class GrpcServer:
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def draining(self) -> None:
-        """Tell load balancers and health checks before anything is refused."""
+        """Reports the drain to load balancers and health checks before any call is refused."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:

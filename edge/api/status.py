@@ -1,4 +1,4 @@
-"""Every error of the gate as a gRPC status whose message names the field and the limit."""
+"""Converts the gate's errors to gRPC statuses. The message names the field and the limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
 )
 
 REASON, RETRYABLE = "edge-reason", "edge-retryable"
-"""Trailing metadata of every error that is the gate's own: not that of a connection that failed."""
+"""Trailing metadata of each error that the gate raises, unlike those of failed connections."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Request = TypeVar("Request")
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 
 def code_of(error: errors.GateError) -> grpc.StatusCode:
-    """The most specific code; INTERNAL for an error that no caller should see."""
+    """Returns the most specific status code; INTERNAL for an error that no caller should see."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
@@ -47,7 +47,7 @@ def code_of(error: errors.GateError) -> grpc.StatusCode:
 
 
 async def abort(context: Context, error: errors.GateError) -> NoReturn:
-    """End the call with the error's status, its reason word, and whether a retry can help."""
+    """Ends the call with the error's status, its reason word, and whether a retry can help."""
     trailing = ((REASON, error.reason), (RETRYABLE, "true" if error.retryable else "false"))
     await context.abort(code_of(error), str(error), trailing_metadata=trailing)
     raise AssertionError("abort returns only by raising")
@@ -56,7 +56,7 @@ async def abort(context: Context, error: errors.GateError) -> NoReturn:
 def answers_errors(
     method: Callable[[Any, Request, Context], Awaitable[Response]],
 ) -> Callable[[Any, Request, Context], Awaitable[Response]]:
-    """Turn the gate's errors of a unary method into statuses."""
+    """Wraps a unary method so that the gate's errors become statuses."""
 
     @functools.wraps(method)
     async def wrapped(self: Any, request: Request, context: Context) -> Response:
@@ -77,7 +77,7 @@ def answers_errors(
 def streams_errors(
     method: Callable[[Any, Request, Context], AsyncIterator[Response]],
 ) -> Callable[[Any, Request, Context], AsyncIterator[Response]]:
-    """The same for a method that answers with a stream."""
+    """Wraps a method that answers with a stream in the same way."""
 
     @functools.wraps(method)
     async def wrapped(self: Any, request: Request, context: Context) -> AsyncIterator[Response]:

@@ -1,4 +1,4 @@
-"""Between the domain and the messages of ``edge.gate.v1``: media in, verdicts and tiers out."""
+"""Converts between the domain and ``edge.gate.v1``: media in, verdicts and tiers out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge.domain import (
 from edge.reasons import VerdictReason
 
 ALL_NEEDED_MS = 2**31 - 1
-"""``needed_after_keyframe_ms`` of a calm stream of which nothing can be left out."""
+"""``needed_after_keyframe_ms`` of a calm stream that needs all of its media."""
 _ACTION = {
     Action.PASS: gate_pb2.ACTION_PASS,
     Action.FLAG: gate_pb2.ACTION_FLAG,
@@ -46,7 +46,7 @@ def tier_from_proto(number: gate_pb2.TierKind.ValueType) -> Tier:
 def tier_change(
     tier: Tier, needed_after_keyframe_ms: int | None, *, audio_wanted: bool = False
 ) -> gate_pb2.TierChange:
-    """``needed_after_keyframe_ms``: None where all media is needed."""
+    """Makes a TierChange. ``needed_after_keyframe_ms`` is None when all media is needed."""
     if needed_after_keyframe_ms is None:
         needed_after_keyframe_ms = 0 if tier is Tier.ALERT else ALL_NEEDED_MS
     return gate_pb2.TierChange(
@@ -55,7 +55,7 @@ def tier_change(
 
 
 def needed_from_proto(message: gate_pb2.TierChange) -> int | None:
-    """How much after a keyframe is needed, milliseconds; None where all media is."""
+    """Returns the media needed after a keyframe in milliseconds, or None when all is needed."""
     if tier_from_proto(message.tier) is Tier.ALERT or message.needed_after_keyframe_ms >= ALL_NEEDED_MS:
         return None
     return message.needed_after_keyframe_ms
@@ -74,7 +74,10 @@ def audio_from_proto(message: gate_pb2.AudioUnits) -> Audio:
 
 
 def _at_most(number: gate_pb2.Action.ValueType) -> Action:
-    """CUT where nothing is said; FLAG where it is not understood, which is no leave to cut."""
+    """Returns the strongest action that a signal allows.
+
+    CUT when the message names none. FLAG for an unknown number, which must not allow a cut.
+    """
     if number == gate_pb2.ACTION_UNSPECIFIED:
         return Action.CUT
     return _FROM_ACTION.get(number, Action.FLAG)
@@ -111,7 +114,7 @@ def signal_from_proto(message: gate_pb2.Signal) -> Signal:
 
 
 def verdict_to_proto(verdict: Verdict) -> gate_pb2.Verdict:
-    """Without what only the supervisor knows: message, incident and block."""
+    """Converts a verdict, without message, incident and block, which only the supervisor knows."""
     acts = gate_pb2.ACTION_PASS if verdict.shadow else _ACTION[verdict.action]
     return gate_pb2.Verdict(
         action=acts,

@@ -1,4 +1,4 @@
-"""Between the domain and the messages of ``edge.operator.v1``: what people read and decide."""
+"""Converts between the domain and ``edge.operator.v1``: what people read and decide."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _FROM_APPEAL = {number: state for state, number in _APPEAL.items()}
 
 
 def state_from_proto(number: operator_pb2.IncidentState.ValueType) -> IncidentState | None:
-    """None for UNSPECIFIED."""
+    """Returns the state, or None for UNSPECIFIED."""
     return _FROM_STATE.get(number)
 
 
 def severity_from_proto(number: operator_pb2.Severity.ValueType) -> Severity:
-    """NORMAL for UNSPECIFIED."""
+    """Returns the severity, or NORMAL for UNSPECIFIED."""
     return _FROM_SEVERITY.get(number, Severity.NORMAL)
 
 
 def appeal_state_from_proto(number: operator_pb2.AppealState.ValueType) -> AppealState | None:
-    """None for UNSPECIFIED."""
+    """Returns the state, or None for UNSPECIFIED."""
     return _FROM_APPEAL.get(number)
 
 

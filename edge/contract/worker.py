@@ -1,4 +1,4 @@
-"""Between the domain and the messages between supervisor and workers."""
+"""Converts between the domain and the messages between supervisor and workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge.domain import (
 
 
 def trace_from_proto(message: worker_pb2.Trace, arrival_wall_ms: int) -> Trace:
-    """The worker's monotonic times as durations since the arrival."""
+    """Converts the worker's monotonic times to durations since the arrival, in ms."""
     start_ms = message.arrival_ms
     return Trace(
         arrival_wall_ms=arrival_wall_ms,

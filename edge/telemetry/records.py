@@ -322,7 +322,7 @@ class WorkerLoad:
     """Share of its time in due jobs."""
     resident_bytes: int
     opportunistic_share: float = 0.0
-    """Share of its time in opportunistic jobs, which give way when there is no time for them."""
+    """Share of its time in opportunistic jobs, which are preempted when there is no time for them."""
     jobs: int = 0
     """Jobs that waited when it was pinged."""
 

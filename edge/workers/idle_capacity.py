@@ -3,7 +3,7 @@
 Each GOP of a calm stream costs its first sample. A worker with idle time samples the first ``ms``
 milliseconds of each GOP densely, the same for all of its calm streams. The share of time for this is
 bounded, because the ingest server beside the gate needs its cores too. The worker gives the time back at
-once when a job had to give way.
+once when opportunistic work was preempted.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _BACK_OFF_UPDATES = 3
 class IdleCapacity:
     """State of one worker.
 
-    ``target`` is the busy share of its time, 0 to 1, up to which it takes on optional work; 0 turns that
-    off.
+    ``target`` is the busy share of its time, 0 to 1, up to which it takes on opportunistic work; 0 turns
+    that off.
     """
 
     def __init__(self, target: float) -> None:
@@ -45,8 +45,8 @@ class IdleCapacity:
     def update(self, now_ms: float, busy_ms: float, opportunistic_ms: float, preempted: int) -> bool:
         """Updates ``ms`` from the worker's running totals. Returns whether it has changed.
 
-        ``busy_ms`` is the time in jobs, ``opportunistic_ms`` its optional part, and ``preempted`` how often a
-        job gave way or was shed.
+        ``busy_ms`` is the time in jobs and ``opportunistic_ms`` its opportunistic part. ``preempted`` is
+        how often opportunistic work was preempted or a sample was shed.
         """
         seen, self._seen = self._seen, (now_ms, busy_ms, opportunistic_ms, preempted)
         if seen is None or self._target <= 0:

@@ -401,7 +401,7 @@ class WorkerPool:
 
     @property
     def preempted(self) -> int:
-        """How often an optional dense sample gave way, in all workers so far."""
+        """How often opportunistic work was preempted, in all workers so far."""
         return self._totals["gave_way"]
 
     @property

@@ -25,7 +25,7 @@ from edge.workers.worker_stream import Urgency, WorkerStream
 
 _JUDGE_FIRST_MS: Final = 1.0
 _MOST_IN_FRONT: Final = 8
-"""Most optional units of a stream that are still decoded before one that is due."""
+"""Most opportunistic units of a stream that are still decoded before one that is due."""
 
 
 class VideoJobs:
@@ -56,7 +56,7 @@ class VideoJobs:
         self.urgency = Urgency.CALM
         """Urgency of the running job. The loop resets it before each job."""
         self.preempted = self.lost = 0
-        """How often optional work gave way, and how many samples were shed."""
+        """How often opportunistic work was preempted, and how many samples were shed."""
 
     def enqueue(self, stream: WorkerStream, unit: AccessUnit) -> None:
         """Queues a stream's next access unit. Drops and counts what is over the limits."""
@@ -117,7 +117,7 @@ class VideoJobs:
             pass
 
     def _decode_due(self, stream: WorkerStream) -> None:
-        """Decodes up to the first unit that is due. Optional units must not delay it."""
+        """Decodes up to the first unit that is due. Opportunistic units must not delay it."""
         self._decode_next(stream)
         for _ in range(_MOST_IN_FRONT):
             if not stream.units or self.urgency is not Urgency.OPPORTUNISTIC:
@@ -146,7 +146,7 @@ class VideoJobs:
         in_burst = unit.keyframe or stream.bursting
         self.urgency = stream.urgency(in_burst=in_burst)
         if self.urgency is Urgency.OPPORTUNISTIC and late_ms > -stream.policy.budget_ms / 2:
-            # Gives way before it is late. Decoding it in vain would take time from due work.
+            # Preempted before it is late. Decoding it in vain would take time from due work.
             self._preempt(pipeline)
         wanted = in_burst or pipeline.wants_all
         if wanted:

@@ -45,7 +45,7 @@ class WorkerHandle:
     busy_share: float = 0.0
     """Share of the time between the last two measured pongs that went into due jobs."""
     opportunistic_share: float = 0.0
-    """The same for optional jobs, which give way when there is no time for them."""
+    """The same for opportunistic jobs, which are preempted when there is no time for them."""
     pong: worker_pb2.Pong = field(default_factory=worker_pb2.Pong)
     """The last pong."""
     _measured: tuple[worker_pb2.Pong | None, float] = (None, 0.0)

@@ -23,7 +23,7 @@ class Urgency(IntEnum):
     ALERT = 0
     CALM = 1
     OPPORTUNISTIC = 2
-    """Optional work beyond what is due to a stream. Gives way when it would be late."""
+    """Work beyond what is due to a stream. Preempted when it would be late."""
 
 
 @dataclass(slots=True)
@@ -147,10 +147,10 @@ class WorkerStream:
         """Returns the deadline of a job, in monotonic milliseconds.
 
         Alert streams go first: under load calm streams lose samples before any alert stream does, and
-        optional work is lost before either. Among calm streams those that were judged longest ago go first,
-        so that all lose alike. A sample that has ``begun`` goes before them: where time is short, as many
-        samples as possible are judged, and none half. What waits for two budgets is passed over, so offsets
-        of a few budgets separate the classes.
+        opportunistic work is lost before either. Among calm streams those that were judged longest ago go
+        first, so that all lose alike. A sample that has ``begun`` goes before them: where time is short, as
+        many samples as possible are judged, and none half. What waits for two budgets is passed over, so
+        offsets of a few budgets separate the classes.
         """
         budget_ms = self.policy.budget_ms
         match urgency:
