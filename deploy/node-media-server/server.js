@@ -9,13 +9,15 @@ const file = path.resolve(process.argv[2] ?? path.join(__dirname, "config.json")
 const config = JSON.parse(fs.readFileSync(file, "utf8"));
 const server = new NodeMediaServer(config, file);
 
-// The package's close() only says goodbye: an RTMP client that does not hang up goes on publishing.
+// The package's close() only sends a message. An RTMP client that ignores it keeps publishing, so the
+// socket is destroyed.
 server.on("prePublish", (session) => {
   session.close = () => (session.socket ?? session.req.socket).destroy();
 });
 
-// The package asks once and takes silence for a yes: what began while the gate was away would never be
-// watched. This asks until there is an answer, and with notify.denyAfterMs closes who is left without one.
+// The package asks once and admits the publisher without an answer. A stream that began while the gate was
+// down would never be watched. This code asks until the gate answers. With notify.denyAfterMs it closes a
+// publisher that stays without an answer.
 const tell = server.notifyServer.notify.bind(server.notifyServer);
 server.notifyServer.notify = (action, session) => (action === "prePublish" ? ask(session) : tell(action, session));
 

@@ -5,7 +5,7 @@ What an ingest server calls: admission, watching and the proof that a cut happen
 
 Times: `*_ms` is milliseconds. `*_wall_ms` counts from the Unix epoch (UTC), `pts_ms` and
 `dts_ms` are the stream's own media time. Sizes: `*_bytes`. Errors are gRPC statuses whose
-message names the field and the limit; those of the gate's own carry the trailing metadata
+message names the field and the limit. Errors that the gate raises carry the trailing metadata
 `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
 """
 
@@ -39,7 +39,7 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     REASON_CODE_CAPACITY: _ReasonCode.ValueType  # 3
     """The gate cannot watch another stream."""
     REASON_CODE_LEDGER_DOWN: _ReasonCode.ValueType  # 4
-    """The ledger is away and the policy says deny."""
+    """The ledger is unavailable and the policy says deny."""
     REASON_CODE_DRAINING: _ReasonCode.ValueType  # 5
     """The gate is draining before it stops."""
 
@@ -54,7 +54,7 @@ REASON_CODE_BLOCKED: ReasonCode.ValueType  # 2
 REASON_CODE_CAPACITY: ReasonCode.ValueType  # 3
 """The gate cannot watch another stream."""
 REASON_CODE_LEDGER_DOWN: ReasonCode.ValueType  # 4
-"""The ledger is away and the policy says deny."""
+"""The ledger is unavailable and the policy says deny."""
 REASON_CODE_DRAINING: ReasonCode.ValueType  # 5
 """The gate is draining before it stops."""
 Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
@@ -96,7 +96,7 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     """Close the publisher's connection now, then call ConfirmCut. The block is already on disk."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
-    """What is done with a stream."""
+    """What to do with a stream."""
 
 ACTION_UNSPECIFIED: Action.ValueType  # 0
 ACTION_PASS: Action.ValueType  # 1
@@ -120,7 +120,7 @@ class _TierKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TierKind.Val
     """Every access unit is wanted."""
 
 class TierKind(_TierKind, metaclass=_TierKindEnumTypeWrapper):
-    """How much of the media is wanted."""
+    """How much media the gate wants."""
 
 TIER_KIND_UNSPECIFIED: TierKind.ValueType  # 0
 TIER_KIND_CALM: TierKind.ValueType  # 1
@@ -171,12 +171,12 @@ class AdmitRequest(_message.Message):
     name: _builtins.str
     """Stream name inside the application. At most 256 characters."""
     broadcaster: _builtins.str
-    """Account that publishes; empty means `app/name`. At most 256 characters."""
+    """Account that publishes. Empty means `app/name`. At most 256 characters."""
     address: _builtins.str
     """Address of the publisher, without port. At most 64 characters."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Anything else the server knows (`stream_key`, `device` …). At most 32 entries of 64 / 512 characters."""
+        """Anything else that the server knows (`stream_key`, `device` …). At most 32 entries of 64 / 512 characters."""
 
     def __init__(
         self,
@@ -242,9 +242,9 @@ class AdmitResponse(_message.Message):
     stream_id: _builtins.str
     """Id of the stream; set when allowed. Never reused."""
     reason: Global___ReasonCode.ValueType
-    """Why."""
+    """Why the publish is admitted or refused."""
     blocked_until_wall_ms: _builtins.int
-    """Refused until then; 0 when allowed. A permanent block ends 9999-12-31."""
+    """End of the refusal; 0 when allowed. A permanent block ends 9999-12-31."""
     watch_mode: Global___WatchMode.ValueType
     """How the gate wants the media."""
     block_id: _builtins.str
@@ -253,7 +253,7 @@ class AdmitResponse(_message.Message):
     """The block is provisional: a person has yet to review it. False when allowed."""
     @_builtins.property
     def message(self) -> Global___Message:
-        """For the broadcaster, set when refused."""
+        """Text for the broadcaster; set when refused."""
 
     def __init__(
         self,
@@ -287,7 +287,7 @@ class WatchOpen(_message.Message):
     stream_id: _builtins.str
     """From AdmitResponse. A stream is watched by at most one call at a time."""
     codec: _builtins.str
-    """`h264`, `hevc`, `vp9` or `av1`, where the linked FFmpeg decodes it; else INVALID_ARGUMENT."""
+    """`h264`, `hevc`, `vp9` or `av1`. INVALID_ARGUMENT if the linked FFmpeg cannot decode it."""
     extradata: _builtins.bytes
     """Decoder configuration (avcC, hvcC …); empty for Annex B streams with in-band parameter sets.
     At most 64 KiB.
@@ -343,7 +343,7 @@ Global___AccessUnit: _TypeAlias = AccessUnit  # noqa: Y015
 
 @_typing.final
 class AudioUnit(_message.Message):
-    """One encoded frame of sound."""
+    """One encoded audio frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -369,9 +369,9 @@ Global___AudioUnit: _TypeAlias = AudioUnit  # noqa: Y015
 
 @_typing.final
 class AudioUnits(_message.Message):
-    """Some of the stream's sound, half a second or so at a time. Optional, and of use only while
-    TierChange.audio_wanted is set: known sound is looked for in it. It never delays the video, and sound
-    that cannot be decoded, or is too much, is left out and told of as `degraded`.
+    """Some of the stream's audio, about half a second at a time. Optional, and useful only while
+    TierChange.audio_wanted is set: the gate looks for known audio in it. Audio never delays video. The gate
+    drops audio that it cannot decode or that is too much, and reports it as `degraded`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -385,7 +385,7 @@ class AudioUnits(_message.Message):
     """Decoder configuration (AudioSpecificConfig, OpusHead); empty where the codec needs none. At most 64 KiB."""
     @_builtins.property
     def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioUnit]:
-        """In order. At most 128."""
+        """In decoding order. At most 128."""
 
     def __init__(
         self,
@@ -410,8 +410,8 @@ class WatchEnd(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """`closed`: the publisher is gone, and the stream is over. Anything else, as `error`, is for the record:
-    the stream may be watched again by another call. At most 64 characters.
+    """`closed`: the publisher is gone and the stream is over. Any other word, such as `error`, is only
+    recorded, and another call may watch the stream again. At most 64 characters.
     """
     def __init__(
         self,
@@ -450,7 +450,7 @@ class WatchRequest(_message.Message):
 
     @_builtins.property
     def audio(self) -> Global___AudioUnits:
-        """Sound, beside the media."""
+        """Audio, beside the video."""
 
     def __init__(
         self,
@@ -472,7 +472,7 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class Signal(_message.Message):
-    """What detect or match said of a sample or window."""
+    """A finding of detect or match about a sample or window."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -487,28 +487,28 @@ class Signal(_message.Message):
     SEVERITY_FIELD_NUMBER: _builtins.int
     AT_MOST_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """`detect`, `match` (picture) or `sound`."""
+    """`detect`, `match` (video) or `sound` (audio)."""
     category: _builtins.str
     """Category, for example `fight`."""
     pts_ms: _builtins.int
     """Media time of the newest frame judged, milliseconds."""
     score: _builtins.float
-    """Calibrated probability (detect) , 1 - distance / 256 (match) or 1 - share of
-    bits that differ (sound), 0 to 1.
+    """Calibrated probability (detect), 1 - distance / 256 (match), or 1 - share of
+    differing bits (sound); 0 to 1.
     """
     distance: _builtins.int
-    """Hamming distance in bits; -1 where there is none."""
+    """Hamming distance in bits; -1 without one."""
     entry: _builtins.str
-    """Bank entry; empty where there is none."""
+    """Bank entry; empty without one."""
     detail: _builtins.str
     """Free text for people; its form may change."""
     bank: _builtins.str
-    """Name of the entry's bank; empty where there is none."""
+    """Name of the entry's bank; empty without one."""
     severity: _builtins.str
-    """Severity of that bank: `low`, `medium`, `high` or `critical`; empty where there is none."""
+    """Severity of that bank: `low`, `medium`, `high` or `critical`; empty without one."""
     at_most: Global___Action.ValueType
-    """The most that the signal may ask for, as FLAG where its bank is for people to look or its
-    entry is quarantined. UNSPECIFIED in what a gate before this field sent.
+    """The strongest action that the signal allows. FLAG when its bank is only for review or its entry
+    is quarantined. UNSPECIFIED from a gate older than this field.
     """
     def __init__(
         self,
@@ -555,7 +555,7 @@ class Verdict(_message.Message):
     action: Global___Action.ValueType
     """What to do with the stream."""
     pts_ms: _builtins.int
-    """Media time of the sample that was judged, milliseconds."""
+    """Media time of the judged sample, milliseconds."""
     category: _builtins.str
     """Category that decided; empty for PASS."""
     reason: _builtins.str
@@ -563,26 +563,26 @@ class Verdict(_message.Message):
     score: _builtins.float
     """Score that decided, 0 to 1."""
     policy_version: _builtins.int
-    """Policy that decided."""
+    """Version of the policy that decided."""
     model_digest: _builtins.str
-    """Model that scored, sha256 in hexadecimal."""
+    """Digest of the model that scored, SHA-256 in hexadecimal."""
     latency_ms: _builtins.float
-    """Arrival of the sample's last byte to this verdict, milliseconds."""
+    """Time from the arrival of the sample's last byte to this verdict, milliseconds."""
     incident_id: _builtins.str
     """Incident opened by a FLAG or CUT; empty for PASS."""
     blocked_until_wall_ms: _builtins.int
-    """Live access is denied until then; 0 unless CUT."""
+    """End of the block; 0 unless CUT."""
     shadow_action: Global___Action.ValueType
     """The action that shadow mode withheld; UNSPECIFIED outside shadow mode."""
     blocked_provisionally: _builtins.bool
     """The block is provisional: a person has yet to review it. False unless CUT."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
-        """Everything that led to it."""
+        """All signals that led to it."""
 
     @_builtins.property
     def message(self) -> Global___Message:
-        """For the broadcaster; set for CUT."""
+        """Text for the broadcaster; set for CUT."""
 
     def __init__(
         self,
@@ -612,7 +612,7 @@ Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
 class TierChange(_message.Message):
-    """How much of the media is wanted from now on."""
+    """How much media the gate wants from now on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -622,9 +622,11 @@ class TierChange(_message.Message):
     tier: Global___TierKind.ValueType
     """Tier from now on."""
     needed_after_keyframe_ms: _builtins.int
-    """In calm tier: media that starts more than this after a keyframe is not needed, milliseconds."""
+    """In the calm tier the gate does not need media that starts later than this after a keyframe,
+    milliseconds.
+    """
     audio_wanted: _builtins.bool
-    """Known sound is looked for: AudioUnits are of use. May change with any TierChange."""
+    """Whether AudioUnits are useful, because the gate looks for known audio. May change with any TierChange."""
     def __init__(
         self,
         *,
@@ -642,7 +644,7 @@ Global___TierChange: _TypeAlias = TierChange  # noqa: Y015
 
 @_typing.final
 class Degraded(_message.Message):
-    """Media that could not be judged."""
+    """Media that the gate could not judge."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -654,7 +656,7 @@ class Degraded(_message.Message):
     `worker_lost`, `broken_media`, `quarantined`, `audio_broken`, `audio_unsupported`, `audio_too_much` …
     """
     count: _builtins.int
-    """How many samples or access units it concerns."""
+    """Number of samples or access units."""
     detail: _builtins.str
     """Free text for people."""
     def __init__(
@@ -708,24 +710,24 @@ class WatchResponse(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     cleared_pts_ms: _builtins.int
-    """Media time up to which the stream has been judged and passed, milliseconds; -1 before the
-    first. An ingest server that releases media only behind it shows no viewer a frame that is cut.
+    """Watermark: media time up to which the stream was judged and passed, milliseconds; -1 before the
+    first. An ingest server that releases media only behind it shows viewers no frame that is cut.
     """
     @_builtins.property
     def opened(self) -> Global___Opened:
-        """The gate watches; answers `open`."""
+        """The answer to `open`: the gate watches."""
 
     @_builtins.property
     def verdict(self) -> Global___Verdict:
-        """A judgement that the caller acts upon."""
+        """A verdict for the caller to act upon."""
 
     @_builtins.property
     def tier(self) -> Global___TierChange:
-        """Other media is wanted from now on."""
+        """The gate wants other media from now on."""
 
     @_builtins.property
     def degraded(self) -> Global___Degraded:
-        """Something could not be judged."""
+        """Media could not be judged."""
 
     def __init__(
         self,
@@ -757,7 +759,7 @@ class AttachRequest(_message.Message):
     stream_id: _builtins.str
     """From AdmitResponse."""
     url: _builtins.str
-    """`rtmp://`, `http://` … as the linked FFmpeg opens it; schemes are limited by the configuration.
+    """`rtmp://`, `http://` … as the linked FFmpeg opens it. The settings limit the schemes.
     At most 2048 characters.
     """
     def __init__(
@@ -776,7 +778,7 @@ Global___AttachRequest: _TypeAlias = AttachRequest  # noqa: Y015
 
 @_typing.final
 class DetachRequest(_message.Message):
-    """Which pull ends."""
+    """Which pull to end."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -785,8 +787,8 @@ class DetachRequest(_message.Message):
     stream_id: _builtins.str
     """Id of the stream, from AdmitResponse."""
     reason: _builtins.str
-    """`closed`: the publisher is gone, and the stream is over. Anything else is for the record: the stream may
-    be attached again. At most 64 characters.
+    """`closed`: the publisher is gone and the stream is over. Any other word is only recorded, and the
+    stream may be attached again. At most 64 characters.
     """
     def __init__(
         self,
@@ -804,7 +806,7 @@ Global___DetachRequest: _TypeAlias = DetachRequest  # noqa: Y015
 
 @_typing.final
 class DetachResponse(_message.Message):
-    """The pull has been told to end."""
+    """The pull was told to end."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -853,7 +855,7 @@ class ConfirmCutResponse(_message.Message):
 
     TIME_TO_CUT_MS_FIELD_NUMBER: _builtins.int
     time_to_cut_ms: _builtins.float
-    """CUT verdict to confirmation, milliseconds; -1 when the gate had not cut this stream."""
+    """Time from the CUT verdict to the confirmation, milliseconds; -1 if the gate had not cut this stream."""
     def __init__(
         self,
         *,

@@ -75,8 +75,8 @@ class GateServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request_iterator, context):
-        """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
-        units in decoding order, then `end`. A close by the gate with status OK means "no more media
+        """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
+        follow in decoding order, then `end`. A close by the gate with status OK means "no more media
         is needed"; any other status means failure, and the caller applies its own failure mode.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -98,7 +98,7 @@ class GateServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmCut(self, request, context):
-        """The publisher's connection is gone. Time-to-cut is measured from it. Idempotent.
+        """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

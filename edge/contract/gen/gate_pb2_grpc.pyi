@@ -5,7 +5,7 @@ What an ingest server calls: admission, watching and the proof that a cut happen
 
 Times: `*_ms` is milliseconds. `*_wall_ms` counts from the Unix epoch (UTC), `pts_ms` and
 `dts_ms` are the stream's own media time. Sizes: `*_bytes`. Errors are gRPC statuses whose
-message names the field and the limit; those of the gate's own carry the trailing metadata
+message names the field and the limit. Errors that the gate raises carry the trailing metadata
 `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
 """
 
@@ -44,8 +44,8 @@ class GateStub:
     (allowed = false), not an error.
     """
     Watch: _grpc.StreamStreamMultiCallable[_gate_pb2.WatchRequest, _gate_pb2.WatchResponse]
-    """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
-    units in decoding order, then `end`. A close by the gate with status OK means "no more media
+    """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
+    follow in decoding order, then `end`. A close by the gate with status OK means "no more media
     is needed"; any other status means failure, and the caller applies its own failure mode.
     """
     Attach: _grpc.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]
@@ -53,7 +53,7 @@ class GateStub:
     Detach: _grpc.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]
     """Ends a pull. Unknown ids answer NOT_FOUND."""
     ConfirmCut: _grpc.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]
-    """The publisher's connection is gone. Time-to-cut is measured from it. Idempotent."""
+    """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
 
 @_typing.type_check_only
 class GateAsyncStub(GateStub):
@@ -65,8 +65,8 @@ class GateAsyncStub(GateStub):
     (allowed = false), not an error.
     """
     Watch: _aio.StreamStreamMultiCallable[_gate_pb2.WatchRequest, _gate_pb2.WatchResponse]  # type: ignore[assignment]
-    """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
-    units in decoding order, then `end`. A close by the gate with status OK means "no more media
+    """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
+    follow in decoding order, then `end`. A close by the gate with status OK means "no more media
     is needed"; any other status means failure, and the caller applies its own failure mode.
     """
     Attach: _aio.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]  # type: ignore[assignment]
@@ -74,7 +74,7 @@ class GateAsyncStub(GateStub):
     Detach: _aio.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]  # type: ignore[assignment]
     """Ends a pull. Unknown ids answer NOT_FOUND."""
     ConfirmCut: _aio.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]  # type: ignore[assignment]
-    """The publisher's connection is gone. Time-to-cut is measured from it. Idempotent."""
+    """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
 
 class GateServicer(metaclass=_abc_1.ABCMeta):
     """Called by ingest servers."""
@@ -95,8 +95,8 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_gate_pb2.WatchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gate_pb2.WatchResponse], _abc.AsyncIterator[_gate_pb2.WatchResponse]]:
-        """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
-        units in decoding order, then `end`. A close by the gate with status OK means "no more media
+        """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
+        follow in decoding order, then `end`. A close by the gate with status OK means "no more media
         is needed"; any other status means failure, and the caller applies its own failure mode.
         """
 
@@ -122,6 +122,6 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         request: _gate_pb2.ConfirmCutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gate_pb2.ConfirmCutResponse, _abc.Awaitable[_gate_pb2.ConfirmCutResponse]]:
-        """The publisher's connection is gone. Time-to-cut is measured from it. Idempotent."""
+        """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
 
 def add_GateServicer_to_server(servicer: GateServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

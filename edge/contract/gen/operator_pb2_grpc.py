@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class OperatorStub:
-    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
-    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    """Called by operators. A call that changes the ledger waits up to five seconds for another writer, then
+    ends with UNAVAILABLE. Nothing was changed then, and the caller can retry. Errors that the gate raises carry
     the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
     """
 
@@ -140,20 +140,20 @@ class OperatorStub:
 
 
 class OperatorServicer:
-    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
-    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    """Called by operators. A call that changes the ledger waits up to five seconds for another writer, then
+    ends with UNAVAILABLE. Nothing was changed then, and the caller can retry. Errors that the gate raises carry
     the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
     """
 
     def GetPolicy(self, request, context):
-        """viewer.
+        """viewer. The policy in force, or an older version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetPolicy(self, request, context):
-        """admin. Validates whole, stores a new version, applies it to running streams.
+        """admin. Validates the whole policy, stores a new version and applies it to running streams.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,24 +167,24 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """viewer. The model that judges.
+        """viewer. The model in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetModel(self, request, context):
-        """admin. Replaces the model without a dropped verdict, on this gate alone: it is copied, verified whole,
-        timed, and loaded beside the old one by every worker before the first judges with it. What does not
-        pass is refused with FAILED_PRECONDITION, and nothing changes. Thresholds stay as the policy has
-        them. The choice outlives restarts.
+        """admin. Replaces the model of this gate without dropping a verdict. The gate copies, verifies and times
+        the model, and every worker loads it beside the old one, before the first worker judges with it. A model
+        that does not pass is refused with FAILED_PRECONDITION, and nothing changes. The policy keeps its
+        thresholds. The choice outlives restarts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListStreams(self, request, context):
-        """viewer.
+        """viewer. Live streams.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,17 +205,17 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ClaimIncident(self, request, context):
-        """reviewer. Keep an incident for oneself, for as long as `review.claim_ms` of the policy says, or give
-        it back. FAILED_PRECONDITION while somebody else has it.
+        """reviewer. Claims an incident for `review.claim_ms` of the policy, or releases it.
+        FAILED_PRECONDITION while somebody else has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReviewIncident(self, request, context):
-        """reviewer. Confirming makes a provisional block the ladder's full one; overturning lifts the incident's
-        blocks and pardons its strike; both decide the appeals against it. FAILED_PRECONDITION while somebody
-        else has claimed it, PERMISSION_DENIED when one person confirms twice where two are needed.
+        """reviewer. Confirming turns a provisional block into the ladder's full one. Overturning lifts the
+        incident's blocks and pardons its strike. Both decide the appeals against it. FAILED_PRECONDITION while
+        somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,22 +229,22 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddBlock(self, request, context):
-        """reviewer. Running streams of the subject are cut.
+        """reviewer. Blocks a subject and cuts its running streams.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LiftBlock(self, request, context):
-        """reviewer.
+        """reviewer. Ends a block early.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmBlock(self, request, context):
-        """reviewer, not the one who made it. The second word for a permanent block by hand, where the policy
-        (`review.two_person_permanent`) wants it.
+        """reviewer, other than the one who made the block. The second confirmation of a permanent manual block,
+        if the policy (`review.two_person_permanent`) requires one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -258,21 +258,21 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddStrike(self, request, context):
-        """reviewer. A strike by hand, with the ladder's block; running streams of the broadcaster are cut.
+        """reviewer. Gives a manual strike with the ladder's block, and cuts the broadcaster's running streams.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PardonStrike(self, request, context):
-        """reviewer. As if it had never happened: its blocks are lifted, and later ones measured without it.
+        """reviewer. Cancels a strike: lifts its blocks, and later blocks are measured without it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FileAppeal(self, request, context):
-        """platform. A broadcaster's word against a block.
+        """platform. Files a broadcaster's appeal against a block.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -286,8 +286,8 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DecideAppeal(self, request, context):
-        """reviewer. Granting overturns the incident, or lifts the block by hand; denying confirms it. The
-        review of the incident decides it just as well.
+        """reviewer. Granting overturns the incident or lifts the manual block. Denying confirms it. A
+        review of the incident decides its appeals too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -405,8 +405,8 @@ def add_OperatorServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Operator:
-    """Called by operators. What changes the ledger waits up to five seconds for another writer of it, then
-    ends with UNAVAILABLE: nothing was changed, and it can be tried again. An error of the gate's own carries
+    """Called by operators. A call that changes the ledger waits up to five seconds for another writer, then
+    ends with UNAVAILABLE. Nothing was changed then, and the caller can retry. Errors that the gate raises carry
     the trailing metadata `edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
     """
 
