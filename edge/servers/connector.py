@@ -46,7 +46,7 @@ class Connector(Protocol):
         """The server's kind, as in ``Publish.server``."""
         ...
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Ask once for the connection to be closed."""
         ...
 

@@ -76,7 +76,7 @@ class ConnectorDouble:
     """Whether who is cut is gone."""
     kind: str = "node-media-server"
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         self.cuts.append(target.connection)
         if self.live is None:
             return CutAttempt(False, None)

@@ -18,7 +18,7 @@ class CallerConnector:
     def __init__(self, ask: Callable[[str], Awaitable[bool]]) -> None:
         self._ask = ask
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         reachable = await self._ask(target.stream_id)
         return CutAttempt(
             asked=reachable, closed=None, detail="" if reachable else "the caller's call is over"

@@ -36,7 +36,7 @@ class Form(dict[str, str]):
         super().__init__()
         self.ambiguous: set[str] = set()
 
-    def add(self, key: str, value: str) -> None:
+    def add_field(self, key: str, value: str) -> None:
         if self.setdefault(key, value) != value:
             self.ambiguous.add(key)
         as_php = re.split(r"[\0\[]", key.lstrip(" "), maxsplit=1)[0].replace(" ", "_").replace(".", "_")
@@ -58,7 +58,7 @@ def parse_form(body: bytes) -> Form:
     for pair in pairs:
         key, _, value = pair.partition(b"=")
         try:
-            fields.add(
+            fields.add_field(
                 unquote_plus(key.decode("utf-8"), errors="strict"),
                 unquote_plus(value.decode("utf-8"), errors="strict"),
             )

@@ -231,7 +231,7 @@ class Follower:
         target = cut_target(StreamId(""), publish)
         found = False
         for attempt in range(1, _EXPEL_ATTEMPTS + 1):
-            said = await self._connector.cut(target)
+            said = await self._connector.cut_publisher(target)
             live = await self._connector.is_live(target)
             found = found or live is True or (said.asked and said.closed != 0)
             if live is False:

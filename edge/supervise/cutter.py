@@ -181,7 +181,7 @@ def _fail(running: _Running, error: CutFailed) -> None:
 
 async def _ask(target: CutTarget, connector: Connector) -> CutAttempt:
     try:
-        return await connector.cut(target)
+        return await connector.cut_publisher(target)
     except Exception as error:
         # Whatever a connector does wrong, the cut goes on.
         log.exception("connector failed to ask", server=connector.kind)

@@ -164,7 +164,7 @@ async def test_admitted_pulled_from_frame_0_cut_and_refused(
             assert await connector.is_live(target) is True
 
             wrong = dataclasses.replace(target, connection="999999")
-            attempt = await connector.cut(wrong)
+            attempt = await connector.cut_publisher(wrong)
             assert (attempt.asked, attempt.closed) == (True, 0)
             assert publisher.running
 
@@ -208,7 +208,7 @@ async def test_a_cut_leaves_every_other_publisher_alone(
         with Publisher(nginx.url("a", "user=ua")) as one, Publisher(nginx.url("b", "user=ub")) as other:
             await until(lambda: len(gate.first_pts_ms) == 2)
             cut, kept = target_of(*gate.the("ua")), target_of(*gate.the("ub"))
-            nameless = await connector.cut(dataclasses.replace(cut, name=""))
+            nameless = await connector.cut_publisher(dataclasses.replace(cut, name=""))
             assert not nameless.asked
             assert (await cutter.cut_stream(cut, connector, limit_ms=10_000)).confirmed
             await asyncio.to_thread(one.wait, PATIENCE_S)

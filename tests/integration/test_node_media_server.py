@@ -175,16 +175,16 @@ async def test_the_connector_tells_sessions_apart(
         other = CutTarget("st2", "live", "cam", "0123456789abcdef")
         assert await connector.publishes(other) is False
         assert await connector.is_live(other) is False
-        assert (await connector.cut(other)).closed == 0
+        assert (await connector.cut_publisher(other)).closed == 0
 
         stranger = NodeMediaServerConnector(section(server, "another secret"))
-        assert not (await stranger.cut(target)).asked
+        assert not (await stranger.cut_publisher(target)).asked
         assert await stranger.is_live(target) is None
         assert await stranger.publishes(target) is None
         await stranger.aclose()
         assert publisher.running
 
-        assert (await connector.cut(target)).closed == 1
+        assert (await connector.cut_publisher(target)).closed == 1
         await asyncio.to_thread(publisher.wait, PATIENCE_S)
         assert await connector.is_live(target) is False
         assert await connector.publishes(target) is False, "held open for a resume, but nobody publishes"

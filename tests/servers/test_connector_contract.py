@@ -58,7 +58,7 @@ async def test_it_says_its_kind(server: ServerDouble, connector: Connector) -> N
 async def test_exactly_that_connection_is_cut(server: ServerDouble, connector: Connector) -> None:
     mine, other = target(server.ids[0]), target(server.ids[1], "other")
     assert await connector.is_live(mine) is True
-    attempt = await connector.cut(mine)
+    attempt = await connector.cut_publisher(mine)
     assert (attempt.asked, attempt.closed) == (True, 1)
     assert set(server.sessions) == {server.ids[1]}
     assert await connector.is_live(mine) is False
@@ -69,7 +69,7 @@ async def test_another_connection_under_the_same_name_is_left_alone(
     server: ServerDouble, connector: Connector
 ) -> None:
     before = target(server.unknown)
-    attempt = await connector.cut(before)
+    attempt = await connector.cut_publisher(before)
     assert (attempt.asked, attempt.closed) == (True, 0)
     assert await connector.is_live(before) is False
     assert len(server.sessions) == 2
@@ -83,13 +83,13 @@ async def test_who_publishes_is_told_by_the_server(server: ServerDouble, connect
     assert await publishes(target(server.unknown)) is False
     # Connected, but under another name.
     assert await publishes(target(server.ids[1])) is False
-    await connector.cut(target(server.ids[0]))
+    await connector.cut_publisher(target(server.ids[0]))
     assert await publishes(target(server.ids[0])) is False
 
 
 async def test_what_is_no_connection_cuts_nobody(server: ServerDouble, connector: Connector) -> None:
     for connection in ("", "../../x", "a/b?c", "x" * 300, "id with spaces", "ä"):
-        assert not (await connector.cut(target(connection))).closed, connection
+        assert not (await connector.cut_publisher(target(connection))).closed, connection
         assert len(server.sessions) == 2, connection
 
 
@@ -97,7 +97,7 @@ async def test_a_wrong_secret_cuts_and_concludes_nothing(server: ServerDouble) -
     if not server.has_credentials:
         pytest.skip("its API asks nobody who he is")
     stranger = server.connector(secret="wrong")
-    attempt = await stranger.cut(target(server.ids[0]))
+    attempt = await stranger.cut_publisher(target(server.ids[0]))
     assert (attempt.asked, attempt.closed) == (False, None)
     assert attempt.detail
     assert "wrong" not in attempt.detail
@@ -111,7 +111,7 @@ async def test_nothing_is_concluded_from_nonsense(server: ServerDouble) -> None:
     for what, answer in NONSENSE:
         hasty = server.connector(timeout_s=0.3 if what == "hangs" else 5.0)
         server.always = answer
-        attempt = await hasty.cut(mine)
+        attempt = await hasty.cut_publisher(mine)
         assert not attempt.closed, what
         # Old versions of MediaMTX say yes with an empty body: asked, and nothing proven.
         assert attempt.asked == (what == "empty" and server.kind == "mediamtx"), what
@@ -129,13 +129,13 @@ async def test_an_answer_over_the_bound_is_not_used_however_right_it_is(
     mine = target(server.ids[0])
     assert await connector.is_live(mine) is None
     assert await getattr(connector, "publishes", connector.is_live)(mine) is None
-    assert not (await connector.cut(mine)).asked
+    assert not (await connector.cut_publisher(mine)).asked
 
 
 async def test_a_server_that_is_away(server: ServerDouble) -> None:
     server.url = "http://127.0.0.1:9"
     connector = server.connector()
-    assert not (await connector.cut(target(server.ids[0]))).asked
+    assert not (await connector.cut_publisher(target(server.ids[0]))).asked
     assert await connector.is_live(target(server.ids[0])) is None
     cutter = Cutter()
     outcome = await cutter.cut_stream(target(server.ids[0]), connector, limit_ms=200)

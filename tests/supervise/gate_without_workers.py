@@ -34,7 +34,7 @@ class Server:
         self.asked: list[str] = []
         self.gone = False
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         self.asked.append(target.stream_id)
         return CutAttempt(True, None)
 

@@ -28,7 +28,7 @@ class ServerInMemory:
     asked: list[CutTarget] = field(default_factory=list)
     fails: list[Exception] = field(default_factory=list)
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         self.asked.append(target)
         if self.fails:
             raise self.fails.pop()
@@ -149,8 +149,8 @@ async def test_a_connector_that_raises_is_asked_again(cutter: Cutter) -> None:
 
 async def test_a_lost_answer_that_worked_is_not_called_already_gone(cutter: Cutter) -> None:
     class LosesAnswers(ServerInMemory):
-        async def cut(self, target: CutTarget) -> CutAttempt:
-            await super().cut(target)
+        async def cut_publisher(self, target: CutTarget) -> CutAttempt:
+            await super().cut_publisher(target)
             return CutAttempt(False, None, "timed out")
 
     assert (await cutter.cut_stream(TARGET, LosesAnswers(), limit_ms=LONG_MS)).by == "state_api"
@@ -186,10 +186,10 @@ async def test_the_caller_is_asked_and_only_the_caller_confirms(cutter: Cutter) 
         return reachable[stream_id]
 
     connector = CallerConnector(ask)
-    assert await connector.cut(TARGET) == CutAttempt(True, None)
+    assert await connector.cut_publisher(TARGET) == CutAttempt(True, None)
     assert await connector.is_live(TARGET) is None
     reachable["st1"] = False
-    assert not (await connector.cut(TARGET)).asked
+    assert not (await connector.cut_publisher(TARGET)).asked
     assert not (await cutter.cut_stream(TARGET, connector, limit_ms=0)).confirmed
     cutter.confirm("st1", "confirm_cut")
     assert (await cutter.wait("st1")).by == "confirm_cut"

@@ -32,7 +32,7 @@ class HoldsOn:
 
     kind = "holds-on"
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         return CutAttempt(True, 0)
 
     async def is_live(self, target: CutTarget) -> bool | None:

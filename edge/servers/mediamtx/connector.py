@@ -45,7 +45,7 @@ class MediaMtxConnector:
             auth=basic_auth(settings.api_user, settings.api_password),
         )
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Kick the connection. ``closed=0``: no collection of its protocol has it."""
         parts = CONNECTION.fullmatch(target.connection)
         if parts is None:

@@ -58,7 +58,7 @@ class NginxRtmpConnector:
             transport=transport,
         )
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Drop the publisher. ``closed=0``: no worker that answered has such a connection.
 
         A target without app, name or connection is not asked for: nginx would drop every publisher

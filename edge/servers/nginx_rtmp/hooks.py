@@ -139,7 +139,7 @@ class NginxRtmpHooks:
             self._gatekeeper.turned_away(publish, "cut")
             await self._ended(publish)
             return self.refuse(403, words(notice("cut")))
-        self._roll.add(admission.stream_id, publish)
+        self._roll.add_stream(admission.stream_id, publish)
         if several:
             self._tasks.start(find_place(self._gatekeeper, self._stat, admission.stream_id, publish))
         return Response(status_code=200, headers=_CLOSE)
@@ -178,7 +178,7 @@ class NginxRtmpHooks:
             elif live:
                 try:
                     await self._gatekeeper.attach(stream_id, self._pull_url(publish))
-                    self._roll.add(stream_id, publish)
+                    self._roll.add_stream(stream_id, publish)
                     if _has_several_workers(await self._stat.read()):
                         await find_place(self._gatekeeper, self._stat, stream_id, publish)
                     return

@@ -73,7 +73,7 @@ class RollCall:
         self._tasks = BackgroundTasks()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, stream_id: StreamId, publish: Publish) -> None:
+    def add_stream(self, stream_id: StreamId, publish: Publish) -> None:
         """From now on, until nginx has said that it ended, or the gate no longer has the stream."""
         known = self._publishers.get(publish.connection)
         if known is None or known.stream_id != stream_id:

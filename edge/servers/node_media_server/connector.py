@@ -52,7 +52,7 @@ class NodeMediaServerConnector:
         self._jwt_secret = settings.jwt_secret.get_secret_value()
         bearer_token(self._jwt_secret, 0)
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Close the session. ``closed=0``: the server knows no such session."""
         if not SESSION.fullmatch(target.connection):
             return CutAttempt(False, None, "the connection is not a session id")

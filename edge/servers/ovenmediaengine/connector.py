@@ -39,7 +39,7 @@ class OvenMediaEngineConnector:
         token = base64.b64encode(settings.access_token.get_secret_value().encode()).decode()
         self._headers = {"Authorization": f"Basic {token}"}
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """End the stream if its peer is the target. ``closed=0``: another is, or there is no stream."""
         path = self._path(target)
         if path is None or not target.connection:

@@ -38,7 +38,7 @@ class SrsConnector:
             auth=basic_auth(settings.api_user, settings.api_password),
         )
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Kick the client. ``closed=0``: the server knows no such client."""
         if not CLIENT.fullmatch(target.connection):
             return CutAttempt(False, None, "the connection is not a client id")

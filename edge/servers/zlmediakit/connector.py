@@ -35,7 +35,7 @@ class ZlMediaKitConnector:
         self._secret = settings.api_secret.get_secret_value()
         self._vhost = settings.vhost
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Kick the session. ``closed=0``: the server knows no such session."""
         if not SESSION.fullmatch(target.connection):
             return CutAttempt(False, None, "the connection is not a session id")

@@ -124,7 +124,7 @@ OTHER_HAS_NOT = page(pid="remote-2", publishing="")
 
 async def test_a_drop_names_app_name_and_connection() -> None:
     nginx = Nginx([HAS], ["1"])
-    attempt = await connected(nginx).cut(TARGET)
+    attempt = await connected(nginx).cut_publisher(TARGET)
     assert (attempt.asked, attempt.closed) == (True, 1)
     assert str(nginx.requests[0]) == "http://nginx/control/drop/publisher?app=live&name=show&clientid=7"
 
@@ -135,26 +135,26 @@ async def test_a_drop_names_app_name_and_connection() -> None:
 )
 async def test_a_drop_that_would_hit_others_is_not_sent(target: CutTarget) -> None:
     nginx = Nginx([HAS], ["1"])
-    assert not (await connected(nginx).cut(target)).asked
+    assert not (await connected(nginx).cut_publisher(target)).asked
     assert not nginx.requests
 
 
 async def test_zero_is_asked_of_the_other_workers() -> None:
     nginx = Nginx([HAS], ["0", "0", "0", "1"])
-    assert (await connected(nginx).cut(TARGET)).closed == 1
+    assert (await connected(nginx).cut_publisher(TARGET)).closed == 1
     assert len(nginx.requests) == 5
 
 
 @pytest.mark.parametrize("answer", [500, 404, 403, "one", "-1", "", "1" * 65, "²"])
 async def test_an_answer_that_is_no_count_is_no_cut(answer: str | int) -> None:
-    attempt = await connected(Nginx([HAS], [answer])).cut(TARGET)
+    attempt = await connected(Nginx([HAS], [answer])).cut_publisher(TARGET)
     assert (attempt.asked, attempt.closed) == (False, None)
     assert attempt.detail
 
 
 async def test_nginx_away() -> None:
     connector = NginxRtmpConnector(at("http://127.0.0.1:9"))
-    assert not (await connector.cut(TARGET)).asked
+    assert not (await connector.cut_publisher(TARGET)).asked
     assert await connector.is_live(TARGET) is None
     await connector.aclose()
 
@@ -174,7 +174,7 @@ async def test_its_own_worker_that_no_longer_has_it_proves_the_end() -> None:
 
 async def test_dropped_by_its_worker_and_not_seen_again_is_gone() -> None:
     connector = connected(Nginx([OTHER_HAS_NOT, HAS_NOT], ["1"]))
-    assert (await connector.cut(TARGET)).closed == 1
+    assert (await connector.cut_publisher(TARGET)).closed == 1
     assert await connector.is_live(TARGET) is False
 
 
@@ -183,14 +183,14 @@ async def test_a_remote_worker_that_never_had_it_proves_nothing_however_often_it
     nginx = Nginx([HAS_NOT], [])
     connector = connected(nginx)
     assert [await connector.is_live(TARGET) for _ in range(3)] == [None] * 3
-    assert (await connector.cut(TARGET)).closed == 0
+    assert (await connector.cut_publisher(TARGET)).closed == 0
     assert nginx.requests[-1].path == "/control/drop/publisher"
     assert [request.path for request in nginx.requests].count("/control/drop/publisher") == 1
 
 
 async def test_a_connection_that_publishes_under_another_name_is_not_gone() -> None:
     connector = connected(Nginx([page(pid="remote-1", name="other")], ["1"]))
-    await connector.cut(TARGET)
+    await connector.cut_publisher(TARGET)
     assert await connector.is_live(TARGET) is True
 
 

@@ -70,7 +70,7 @@ async def test_who_is_gone_from_its_own_worker_has_ended(
     gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
     for connection in ("7", "8"):
-        roll.add(StreamId(f"st{connection}"), publish(connection))
+        roll.add_stream(StreamId(f"st{connection}"), publish(connection))
     await more_calls(workers)
     assert gate.seen == []
     workers.publishing["one"].discard("7")
@@ -82,7 +82,7 @@ async def test_who_is_gone_from_its_own_worker_has_ended(
 async def test_a_worker_elsewhere_that_was_never_seen_to_have_it_proves_nothing(
     gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
-    roll.add(StreamId("st5"), publish("5"))
+    roll.add_stream(StreamId("st5"), publish("5"))
     await more_calls(workers)
     assert gate.seen == []
 
@@ -93,7 +93,7 @@ async def test_who_was_never_seen_has_ended_when_every_worker_of_this_machine_sa
     monkeypatch.setattr("edge.servers.nginx_rtmp.roll_call.worker_count", lambda pid: len(workers.publishing))
     workers.publishing["two"] = {"5"}
     for connection in ("5", "6"):
-        roll.add(StreamId(f"st{connection}"), publish(connection))
+        roll.add_stream(StreamId(f"st{connection}"), publish(connection))
     await until(lambda: bool(gate.seen))
     await more_calls(workers)
     assert gate.seen == ["ended nginx-rtmp 6 live/of-6"]
@@ -103,7 +103,7 @@ async def test_who_nginx_has_said_to_be_gone_is_not_asked_for(
     gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
     for connection in ("7", "8"):
-        roll.add(StreamId(f"st{connection}"), publish(connection))
+        roll.add_stream(StreamId(f"st{connection}"), publish(connection))
     await more_calls(workers)
     roll.remove("7")
     workers.publishing["one"].discard("7")
@@ -114,7 +114,7 @@ async def test_who_nginx_has_said_to_be_gone_is_not_asked_for(
 async def test_nothing_is_concluded_from_an_nginx_that_is_away(
     gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
-    roll.add(StreamId("st7"), publish("7"))
+    roll.add_stream(StreamId("st7"), publish("7"))
     await more_calls(workers)
     workers.away = True
     await more_calls(workers)
@@ -124,7 +124,7 @@ async def test_nothing_is_concluded_from_an_nginx_that_is_away(
 async def test_it_stops_asking_with_the_last_stream_and_begins_again(
     gate: GatekeeperDouble, workers: Workers, roll: RollCall
 ) -> None:
-    roll.add(StreamId("st7"), publish("7"))
+    roll.add_stream(StreamId("st7"), publish("7"))
     await more_calls(workers)
     gate.admitted = False
     await until(lambda: roll._task is not None and roll._task.done())
@@ -132,7 +132,7 @@ async def test_it_stops_asking_with_the_last_stream_and_begins_again(
     await asyncio.sleep(0.03)
     assert workers.answers == answers
     gate.admitted = True
-    roll.add(StreamId("st8"), publish("8"))
+    roll.add_stream(StreamId("st8"), publish("8"))
     await more_calls(workers)
 
 

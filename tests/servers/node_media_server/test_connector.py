@@ -69,14 +69,14 @@ def test_a_secret_that_cannot_sign_is_refused_at_the_start(secret: str) -> None:
 
 async def test_a_cut_names_the_session_and_carries_a_token() -> None:
     connector, asked = answering(httpx.Response(200, json={"success": True, "data": {"id": "x"}}))
-    assert await connector.cut(TARGET) is not None
+    assert await connector.cut_publisher(TARGET) is not None
     assert (asked[0].method, str(asked[0].url)) == ("DELETE", "http://nms/api/v1/sessions/mb8xyz0abc12")
     assert asked[0].headers["authorization"].startswith("Bearer ey")
 
 
 async def test_a_session_that_is_not_there() -> None:
     connector, _ = answering(httpx.Response(404, json=GONE))
-    attempt = await connector.cut(TARGET)
+    attempt = await connector.cut_publisher(TARGET)
     assert (attempt.asked, attempt.closed) == (True, 0)
     assert await connector.publishes(TARGET) is False
 
@@ -84,7 +84,7 @@ async def test_a_session_that_is_not_there() -> None:
 @pytest.mark.parametrize("connection", ["", "../streams", "a/b", "A", "a" * 65])
 async def test_what_is_no_session_id_is_not_asked_for(connection: str) -> None:
     connector, asked = answering(httpx.Response(200, json={"success": True}))
-    assert not (await connector.cut(CutTarget("st1", "live", "show", connection))).asked
+    assert not (await connector.cut_publisher(CutTarget("st1", "live", "show", connection))).asked
     assert not asked
 
 
@@ -105,7 +105,7 @@ async def test_what_is_no_session_id_is_not_asked_for(connection: str) -> None:
 )
 async def test_nothing_is_concluded_from_nonsense(answer: httpx.Response | Exception) -> None:
     connector, _ = answering(answer)
-    attempt = await connector.cut(TARGET)
+    attempt = await connector.cut_publisher(TARGET)
     assert (attempt.asked, attempt.closed) == (False, None)
     assert attempt.detail
     assert await connector.is_live(TARGET) is None

@@ -20,7 +20,7 @@ class SeventhKindConnector:
         self._api = JsonApi(settings.api_url, timeout_s=timeout_s)
         self._headers = {"Authorization": f"Bearer {settings.api_token.get_secret_value()}"}
 
-    async def cut(self, target: CutTarget) -> CutAttempt:
+    async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         if not PUBLISHER.fullmatch(target.connection):
             return CutAttempt(False, None, "the connection is not a publisher's id")
         answer = await self._call("DELETE", target)
