@@ -116,6 +116,12 @@ class LimitsSection(Section):
     pull_stall_ms: int = Field(
         10_000, ge=100, le=120_000, description="A pull without media for this long is ended."
     )
+    watch_open_ms: int = Field(
+        10_000, ge=100, le=120_000, description="A Watch call must bring `open` within this."
+    )
+    push_stall_ms: int = Field(
+        60_000, ge=100, le=600_000, description="A Watch call without media for this long is ended."
+    )
     cut_limit_ms: int = Field(5_000, ge=100, le=60_000, description="An unconfirmed cut alarms after this.")
     evidence_min_free_mb: int = Field(
         512,

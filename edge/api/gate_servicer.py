@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from edge.api import bounds
 from edge.api.status import Context, abort, answers_errors, streams_errors
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import Publish
-from edge.errors import GateError, InvalidInput, WorkerLost
+from edge.errors import GateError, InvalidInput, SourceStalled, WorkerLost
 from edge.ledger.subjects import normal_text
 from edge.reasons import AdmissionReason, EndReason
 from edge.supervise import Gate
 from edge.supervise.registry import LiveStream
+from edge.telemetry.records import CallBroken
 
 _REASONS = {
     AdmissionReason.ADMITTED: gate_pb2.REASON_CODE_ADMITTED,
@@ -80,7 +82,13 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     async def Watch(
         self, requests: AsyncIterator[gate_pb2.WatchRequest], context: Context
     ) -> AsyncIterator[gate_pb2.WatchResponse]:
-        first = await _next(context)
+        limit = self._gate.settings.limits.watch_open_ms
+        try:
+            async with asyncio.timeout(limit / 1000):
+                first = await _next(context)
+        except TimeoutError:
+            self._gate.telemetry.report(CallBroken("no_open"))
+            raise SourceStalled(f"open: none came within {limit} ms, see limits.watch_open_ms") from None
         if first is None or first.WhichOneof("request") != "open":
             raise InvalidInput("open", "must be the first message of a Watch call")
         stream = self._gate.router.open_push(
@@ -116,8 +124,8 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             router.end_push(stream, EndReason.HALF_CLOSE)
         except GateError as error:
             responses.close(error)
-        except grpc.RpcError:
-            responses.close()
+        except (grpc.RpcError, grpc.aio.BaseError):
+            responses.close()  # the call is over
         except Exception:
             log.exception("reading a Watch call failed", stream_id=stream.id)
             responses.close(WorkerLost("the gate failed to read the call"))
@@ -142,8 +150,6 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         try:
             while (answer := await responses.get()) is not None:
                 yield answer
-            if responses.error is not None:
-                await abort(context, responses.error)
         finally:
             try:
                 if reading is not None:
@@ -152,6 +158,9 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                         await reading
             finally:
                 self._gate.router.call_ended(stream, responses)
+        # Only now: whoever still reads from a call that is aborted gets an error for it.
+        if responses.error is not None:
+            await abort(context, responses.error)
 
     @answers_errors
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:
@@ -177,7 +186,10 @@ async def _next(context: Context) -> gate_pb2.WatchRequest | None:
     Reads from the call itself, because its iterator costs a turn of an asynchronous generator with each
     access unit.
     """
-    request = await context.read()
+    try:
+        request = await context.read()
+    except DecodeError:
+        raise InvalidInput("request", "is not a WatchRequest") from None
     return request if isinstance(request, gate_pb2.WatchRequest) else None
 
 

@@ -8,6 +8,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from edge.api.auth import TokenFile
+from edge.api.broken_calls import BrokenCalls
 from edge.api.gate_servicer import GateServicer
 from edge.api.operator_servicer import OperatorServicer
 from edge.config import Settings
@@ -20,6 +21,8 @@ SERVICES = (
     operator_pb2.DESCRIPTOR.services_by_name["Operator"].full_name,
 )
 _ENVELOPE_BYTES = 64 * 1024
+_IDLE_MS = 300_000
+"""A connection without a call for this long is closed."""
 
 
 class GrpcServer:
@@ -40,10 +43,13 @@ class GrpcServer:
                 # answer.
                 ("grpc.http2.ping_timeout_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.server_handshake_timeout_ms", 10_000),
+                ("grpc.max_connection_idle_ms", _IDLE_MS),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )
         self._health = HealthServicer()
+        self._broken_calls = BrokenCalls(gate.telemetry)
         gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate), self._server)
         operator_pb2_grpc.add_OperatorServicer_to_server(
             OperatorServicer(gate, TokenFile(settings.operator_tokens)), self._server
@@ -67,6 +73,7 @@ class GrpcServer:
             raise ConfigError(f"grpc.listen: cannot listen on {listen}: {error}") from None
         if not listen.startswith("unix:"):
             self.address = f"{listen.rpartition(':')[0]}:{port}"
+        self._broken_calls.install()
         await self._server.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
@@ -76,6 +83,7 @@ class GrpcServer:
 
     async def stop(self, grace_s: float) -> None:
         await self._server.stop(grace_s)
+        self._broken_calls.remove()
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", *SERVICES):

@@ -13,7 +13,7 @@ from edge.clock import Clock
 from edge.config import Settings
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
-from edge.errors import CapacityExceeded, GateError
+from edge.errors import CapacityExceeded, GateError, SourceStalled
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
 from edge.reasons import EndReason
@@ -32,12 +32,13 @@ from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import LiveStream, Registry
+from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
-from edge.telemetry.records import PoolSnapshot, StreamsRestored, TurnedAway
+from edge.telemetry.records import CallBroken, PoolSnapshot, StreamsRestored, TurnedAway
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.pool import WorkerPool
@@ -78,6 +79,7 @@ class Gate:
         self.settings = settings
         self.clock = clock
         self.ledger = ledger
+        self.telemetry = telemetry
         self.executor = LedgerExecutor(telemetry, lambda: ledger.away)
         self._stream_journal = StreamJournal(settings.data_dir / "streams.jsonl", frozenset(connectors))
         self._usage = UsageCounter(clock)
@@ -305,7 +307,10 @@ class Gate:
             if number % _FORGOTTEN_AT_ONCE == 0:
                 # Between them Admit gets its turns.
                 await asyncio.sleep(0)
-            if stream.responses is not None or now - stream.idle_since_ms <= limit:
+            if stream.responses is not None:
+                self._end_if_silent(stream, stream.responses)
+                continue
+            if now - stream.idle_since_ms <= limit:
                 continue
             if stream.life.waits:
                 pulled = stream.url is not None and not stream.life.caller_is_done
@@ -313,6 +318,15 @@ class Gate:
                     self.router.forget(stream, EndReason.UNWATCHED)
             elif stream.cutting and not self.wants_pull(stream.publish.server):
                 self._enforcer.abandon(stream)
+
+    def _end_if_silent(self, stream: LiveStream, responses: ResponseQueue) -> None:
+        """A caller that pushes nothing must not hold its place for ever."""
+        limit = self.settings.limits.push_stall_ms
+        silent_ms = self.clock.monotonic_ms() - stream.fed_ms
+        if stream.media is None or stream.cutting or responses.closed or silent_ms <= limit:
+            return
+        self.telemetry.report(CallBroken("no_media"))
+        responses.close(SourceStalled(f"access_unit: none came for {limit} ms, see limits.push_stall_ms"))
 
     async def _write_usage(self) -> None:
         counted = self._usage.take()

@@ -56,6 +56,8 @@ class LiveStream:
     incident_id: str | None = None
     verdict_monotonic_ms: float | None = None
     """When the CUT verdict was reached."""
+    fed_ms: float = 0.0
+    """Monotonic time of the caller's last media, or of its ``open``, in push mode."""
     media: PushBuffer | None = None
     """Set in push mode: the media outside the worker."""
 

@@ -75,6 +75,7 @@ class StreamRouter:
         stream.codec, stream.extradata, stream.url = codec, extradata, None
         policy = self._context.in_force.for_publish(stream.publish)
         stream.media = PushBuffer(policy.tiers, policy.evidence)
+        stream.fed_ms = self._context.clock.monotonic_ms()
         self._open(stream, client)
         return stream
 
@@ -87,7 +88,7 @@ class StreamRouter:
         media = stream.media
         if not stream.life.watched or media is None:
             return False
-        now = self._context.clock.monotonic_ms()
+        stream.fed_ms = now = self._context.clock.monotonic_ms()
         due = media.add_unit(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
         if due.unit is None and not due.deferred:
             return False
@@ -104,6 +105,7 @@ class StreamRouter:
 
         A message over the bounds ends the sound of the stream, and nothing else of it.
         """
+        stream.fed_ms = self._context.clock.monotonic_ms()
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
             self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)

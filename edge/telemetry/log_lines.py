@@ -28,10 +28,12 @@ class LogBackend:
     def __init__(self) -> None:
         self._handlers: dict[type[Record], Callable[[Any], None]] = {}
         self._refused = LogAggregator("publish refused", level="info", first_at_once=True)
+        self._broken_calls = LogAggregator("calls ended by their callers' doing")
         self._not_judged = LogAggregator("not judged")
         self._webhooks = LogAggregator("webhook not delivered, it is tried again", first_at_once=True)
         self._on(records.Refused, self._note_refused)
         self._on(records.TurnedAway, self._note_turned_away)
+        self._on(records.CallBroken, lambda r: self._broken_calls.note(r.cause))
         self._on(records.NotJudged, lambda r: self._not_judged.note(r.reason, r.stream_id, r.count))
         self._on(records.WebhookFailed, self._note_webhook_failed)
         self._on(records.SourceOpened, _source_opened)
@@ -60,6 +62,7 @@ class LogBackend:
 
     def flush(self) -> None:
         self._refused.flush()
+        self._broken_calls.flush()
         self._not_judged.flush()
         self._webhooks.flush()
 

@@ -129,6 +129,10 @@ class PrometheusBackend:
         modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")
         ledger_down = self._gauge("edge_ledger_down", "1 while the ledger cannot be written.")
         restarts = self._counter("edge_worker_restarts", "Workers replaced.")
+        broken = self._counter(
+            "edge_calls_broken", "Calls and connections ended by their callers' doing.", "cause"
+        )
+        self._on(records.CallBroken, lambda record: broken.labels(record.cause).inc())
         self._on(records.FailureModeUsed, lambda record: modes.labels(record.part, record.mode).inc())
         self._on(records.LedgerDown, lambda _: ledger_down.set(1))
         self._on(records.LedgerBack, lambda _: ledger_down.set(0))

@@ -55,6 +55,14 @@ class TurnedAway(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class CallBroken(Record):
+    """A call or a connection ended by its caller's own doing: ``cause`` says what of it. Any caller can make
+    as many as it likes."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class FailureModeUsed(Record):
     """A failure mode of the policy was used, because a part of the gate did not work."""
 

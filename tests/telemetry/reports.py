@@ -40,6 +40,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.Admitted("st_1", PUBLISH, 1),
     records.Refused(PUBLISH, "blocked", "bl_1"),
     records.TurnedAway(PUBLISH, "cut"),
+    records.CallBroken("DecodeError"),
     records.FailureModeUsed("on_capacity", "deny"),
     records.StreamsRestored(2),
     records.SourceOpened("st_1", "h264"),
