@@ -59,6 +59,13 @@ class StrikeScope(StrEnum):
     APP = "app"
 
 
+class NameCase(StrEnum):
+    """Whether names of broadcasters that differ only in case are different accounts."""
+
+    PRESERVED = "preserved"
+    MAPPED = "mapped"
+
+
 class _PolicyPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -269,7 +276,17 @@ Patch = dict[str, JsonValue]
 
 Named fields replace, the others stay, and null restores the default.
 """
-_OF_THE_WHOLE: Final = ("version", "apps", "tenants")
+_OF_THE_WHOLE: Final = ("version", "names", "apps", "tenants")
+
+
+class NamesPolicy(_PolicyPart):
+    """When two names are the same broadcaster (RFC 8265)."""
+
+    case: NameCase = Field(
+        NameCase.PRESERVED,
+        description="preserved: Anna and anna are two accounts (UsernameCasePreserved). "
+        "mapped: they are one (UsernameCaseMapped).",
+    )
 
 
 class Policy(_PolicyPart):
@@ -291,6 +308,7 @@ class Policy(_PolicyPart):
     review: ReviewPolicy = ReviewPolicy()
     failure: FailurePolicy = FailurePolicy()
     evidence: EvidencePolicy = EvidencePolicy()
+    names: NamesPolicy = NamesPolicy()
     apps: dict[Pattern, Patch] = Field(
         default_factory=dict,
         max_length=MAX_OVERRIDES,

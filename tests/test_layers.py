@@ -49,7 +49,9 @@ LAYERS = (
     "edge.reasons",  # the words that say why
     "edge.clock",
     "edge.grpc_listener",
+    "edge.names",  # how names are compared
     "edge.errors",
+    "edge.printable",  # how untrusted text is shown
     "edge",  # the version
 )
 """From the top down. A room imports from itself and from the rooms below it."""

@@ -15,7 +15,7 @@ from edge.api.status import Context, abort, answers_errors, streams_errors
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import Publish
 from edge.errors import GateError, InvalidInput, SourceStalled, WorkerLost
-from edge.ledger.subjects import normal_text
+from edge.names import check_name, normal_text
 from edge.reasons import AdmissionReason, EndReason
 from edge.supervise import Gate
 from edge.supervise.registry import LiveStream
@@ -40,20 +40,23 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     @answers_errors
     async def Admit(self, request: gate_pb2.AdmitRequest, context: Context) -> gate_pb2.AdmitResponse:
         limits = self._gate.settings.limits
-        app = bounds.text("app", request.app, limits.max_app_chars, required=True)
-        name = bounds.text("name", request.name, limits.max_name_chars, required=True)
+        app = check_name("app", bounds.text("app", request.app, limits.max_app_chars, required=True))
+        name = check_name("name", bounds.text("name", request.name, limits.max_name_chars, required=True))
         publish = Publish(
             server=bounds.text("server", request.server, 64, required=True),
             connection=bounds.text("connection", request.connection, limits.max_connection_chars),
             app=app,
             name=name,
             broadcaster=normal_text(
-                bounds.text("broadcaster", request.broadcaster, limits.max_broadcaster_chars)
+                check_name(
+                    "broadcaster",
+                    bounds.text("broadcaster", request.broadcaster, limits.max_broadcaster_chars),
+                )
             )
             or f"{app}/{name}",
             address=bounds.text("address", request.address, 64),
             attributes={
-                key: normal_text(value)
+                key: normal_text(check_name(f"attributes[{key}]", value))
                 for key, value in bounds.attributes(
                     "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
                 ).items()

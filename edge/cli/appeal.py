@@ -18,7 +18,7 @@ from edge.cli.operator_client import (
     TokensOption,
     operator,
 )
-from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
 
@@ -140,4 +140,4 @@ def _show(appeal: operator_pb2.Appeal, as_json: bool, line: str) -> None:
     if as_json:
         print_json(as_dict(appeal))
     else:
-        typer.echo(line)
+        print_line(line)

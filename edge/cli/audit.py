@@ -12,6 +12,7 @@ from typing import Annotated
 
 import sqlalchemy as sa
 import typer
+from rich.text import Text
 
 from edge.cli.ledger_reader import (
     ConfigOption,
@@ -133,7 +134,7 @@ def export(
     if as_json:
         print_json({"path": str(out), "entries": written, "head": noted})
     elif out is not None:
-        stderr.print(f"{out}: {written} entries, head {noted}", highlight=False, soft_wrap=True)
+        stderr.print(f"{out}: {written} entries, head {noted}", soft_wrap=True)
 
 
 def _range(connection: sa.Connection, since_ms: int | None, until_ms: int | None) -> tuple[int, int]:
@@ -186,12 +187,10 @@ def _show(proof: Proof, as_json: bool) -> None:
         return
     if not proof.ok:
         print_table(("row", "problem"), ((each.row, each.problem) for each in proof.findings), "")
-        console.print(f"[red]not as it was written:[/red] {proof.found} findings", highlight=False)
+        console.print(Text.assemble(("not as it was written:", "red"), f" {proof.found} findings"))
     else:
         begin = f" from {proof.first} on (it must follow {proof.anchor})" if proof.first > 1 else ""
-        console.print(
-            f"ok: {proof.entries} audit entries{begin}, {proof.rows} rows", highlight=False, soft_wrap=True
-        )
+        console.print(f"ok: {proof.entries} audit entries{begin}, {proof.rows} rows", soft_wrap=True)
     if proof.unproven:
         console.print(f"{proof.unproven} rows are older than their digests: named by the log, not proven")
-    console.print(f"head {proof.head}", highlight=False, soft_wrap=True)
+    console.print(f"head {proof.head}", soft_wrap=True)

@@ -18,7 +18,7 @@ from edge.cli.operator_client import (
     TokensOption,
     operator,
 )
-from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
 
@@ -178,4 +178,4 @@ def _show(block: operator_pb2.Block, as_json: bool, line: str) -> None:
     if as_json:
         print_json(as_dict(block))
     else:
-        typer.echo(line)
+        print_line(line)

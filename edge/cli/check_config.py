@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, reports_errors
+from edge.cli.output import JsonOption, print_json, print_line, reports_errors
 from edge.errors import ConfigError
 
 EXAMPLE = """\
@@ -92,9 +92,9 @@ def check_config(
     if as_json:
         print_json({"ok": True, "path": None if path is None else str(path), "values": values})
         return
-    typer.echo(f"{path or 'defaults'}: ok")
+    print_line(f"{path or 'defaults'}: ok")
     for line in _lines(values, ""):
-        typer.echo(line)
+        print_line(line)
 
 
 def _lines(values: dict[str, object], prefix: str) -> list[str]:

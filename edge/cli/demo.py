@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from edge.cli.output import JsonOption, console, print_json, reports_errors, stderr, when
 from edge.errors import DemoFailed
+from edge.printable import printable
 
 if TYPE_CHECKING:
     from edge.cli.demo_footage import DemoFootage
@@ -252,12 +254,14 @@ def _incident(gate: GateProcess) -> dict[str, Any]:
 def _print_result(result: dict[str, Any]) -> None:
     if not result["cut"]:
         console.print(
-            f"[yellow]Nothing was cut.[/yellow] {result['verdicts']} verdicts, {result['flags']} of them "
-            f"FLAG; highest score {result['score_max']:.2f}.",
-            highlight=False,
+            Text.assemble(
+                ("Nothing was cut.", "yellow"),
+                f" {result['verdicts']} verdicts, {result['flags']} of them FLAG; "
+                f"highest score {result['score_max']:.2f}.",
+            )
         )
         if result["without_gate"]:
-            console.print(f"Not watched for a time: {result['without_gate'][0]}", markup=False)
+            console.print(f"Not watched for a time: {result['without_gate'][0]}")
         return
     incident = result.get("incident", {})
     rows = [
@@ -273,7 +277,7 @@ def _print_result(result: dict[str, Any]) -> None:
             0, ("time to cut", f"{result['time_to_cut_ms'] / 1000:.2f} s after its first frame had left")
         )
     if result["before_violation"]:
-        rows.append(("note", "[yellow]the calm part was cut: a false cut[/yellow]"))
+        rows.append(("note", "the calm part was cut: a false cut"))
     if incident:
         waited = incident["cut_asked_wall_ms"] - incident["durable_wall_ms"]
         rows.append(("block on disk", f"{waited} ms before the cut was asked for"))
@@ -283,8 +287,8 @@ def _print_result(result: dict[str, Any]) -> None:
         rows.append(("told the broadcaster", result["refusal"]["message_en"]))
         rows.append(("", result["refusal"]["message_ar"]))
     else:
-        rows.append(("reconnect", "[red]was not refused[/red]"))
+        rows.append(("reconnect", "was not refused"))
     rows.append(("evidence", incident.get("evidence_path", "")))
     for name, value in rows:
-        console.print(f"  [bold]{name:<30}[/bold] {value}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((f"  {name:<30}", "bold"), f" {printable(value)}"), soft_wrap=True)
     sys.stdout.flush()

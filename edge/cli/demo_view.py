@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
+from edge.cli.output import PlainConsole
 from edge.contract.gen import gate_pb2
 from edge.ingest import Admitted, Closed, CutConfirmed, Event, Judged, Refused, TierChanged
+from edge.printable import printable
 
 _WORDS = {
-    gate_pb2.ACTION_PASS: "[green]PASS[/green]",
-    gate_pb2.ACTION_FLAG: "[yellow]FLAG[/yellow]",
-    gate_pb2.ACTION_CUT: "[bold red]CUT[/bold red]",
+    gate_pb2.ACTION_PASS: Text("PASS", "green"),
+    gate_pb2.ACTION_FLAG: Text("FLAG", "yellow"),
+    gate_pb2.ACTION_CUT: Text("CUT", "bold red"),
 }
 
 
@@ -26,15 +29,15 @@ class _Row:
     stream: str = ""
     tier: str = ""
     score: float | None = None
-    verdict: str = ""
+    verdict: Text | None = None
     at_ms: int = 0
-    state: str = ""
+    state: Text | str = ""
 
 
 class DemoView:
     """Shows a live table on a terminal, one line a step elsewhere, and nothing when quiet."""
 
-    def __init__(self, console: Console, *, quiet: bool) -> None:
+    def __init__(self, console: PlainConsole, *, quiet: bool) -> None:
         self._console = console
         self._quiet = quiet
         self._rows: dict[str, _Row] = {}
@@ -58,9 +61,9 @@ class DemoView:
         if text == self._step:
             return
         self._step = text
-        self._spinner.update(text=text)
+        self._spinner.update(text=Text(printable(text)))
         if self._live is None and not self._quiet:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(text, soft_wrap=True)
 
     def show(self, event: Event) -> None:
         """Adds an event to the table."""
@@ -71,16 +74,18 @@ class DemoView:
                 )
             case Refused(publish=publish):
                 self._rows[event.connection] = _Row(
-                    f"{publish.app}/{publish.name}", state="[red]refused[/red]"
+                    f"{publish.app}/{publish.name}", state=Text("refused", "red")
                 )
             case TierChanged(tier=tier):
                 self._row(event.connection).tier = tier.value
             case Judged(verdict=verdict):
                 row = self._row(event.connection)
                 row.score, row.at_ms = verdict.score, verdict.pts_ms
-                row.verdict = _WORDS.get(verdict.action, "")
+                row.verdict = _WORDS.get(verdict.action)
             case CutConfirmed(time_to_cut_ms=time_to_cut_ms):
-                self._row(event.connection).state = f"[red]cut[/red], confirmed in {time_to_cut_ms:.0f} ms"
+                self._row(event.connection).state = Text.assemble(
+                    ("cut", "red"), f", confirmed in {time_to_cut_ms:.0f} ms"
+                )
             case Closed(reason=reason):
                 row = self._row(event.connection)
                 if row.state == "live":
@@ -99,7 +104,7 @@ class DemoView:
                 row.stream[-8:],
                 row.tier,
                 "" if row.score is None else f"{row.score:.2f}",
-                row.verdict,
+                row.verdict or "",
                 f"{row.at_ms / 1000:.1f} s" if row.verdict else "",
                 row.state,
             )

@@ -19,7 +19,7 @@ from edge.cli.operator_client import (
     TokensOption,
     operator,
 )
-from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.clock import SystemClock
 from edge.contract.gen import gate_pb2, operator_pb2
 from edge.errors import InvalidInput
@@ -190,12 +190,12 @@ def show(
         ("strike", None if given is None else f"{given['id']} ({given['severity']})"),
     ):
         if value and not str(value).startswith("None "):
-            typer.echo(f"{label:13} {value}")
+            print_line(f"{label:13} {value}")
     for made in case.blocks:
         lifted = f", lifted by {made.lifted_by}: {made.lift_reason}" if made.lifted_wall_ms else ""
-        typer.echo(f"{'block':13} {made.subject_kind} {made.subject} until {block.until(made)}{lifted}")
+        print_line(f"{'block':13} {made.subject_kind} {made.subject} until {block.until(made)}{lifted}")
     for filed in case.appeals:
-        typer.echo(f"{'appeal':13} {appeal.as_dict(filed)['state']} {filed.id}: {filed.text}")
+        print_line(f"{'appeal':13} {appeal.as_dict(filed)['state']} {filed.id}: {filed.text}")
 
 
 @app.command()
@@ -289,4 +289,4 @@ def _say(incident: operator_pb2.Incident, as_json: bool, line: str) -> None:
     if as_json:
         print_json(as_dict(incident))
     else:
-        typer.echo(line)
+        print_line(line)

@@ -11,6 +11,7 @@ import typer
 
 from edge.cli.output import JsonOption, print_json, reports_errors, stderr
 from edge.errors import ConfigError
+from edge.printable import printable
 
 
 @reports_errors
@@ -72,7 +73,7 @@ async def _run(settings: Any, as_json: bool) -> None:
         if as_json:
             print_json(as_record(event))
         elif (text := as_text(event)) is not None:
-            stderr.print(text, markup=False, highlight=False)
+            stderr.print(printable(text))
 
     server = ReferenceIngest(settings, observe)
     try:
@@ -87,7 +88,7 @@ async def _run(settings: Any, as_json: bool) -> None:
     if as_json:
         print_json({"event": "ready", "rtmp": address, "gate": settings.gate})
     else:
-        stderr.print(f"reference ingest is ready: RTMP on {address}, gate at {settings.gate}", markup=False)
+        stderr.print(f"reference ingest is ready: RTMP on {address}, gate at {settings.gate}")
     try:
         await stop.wait()
     finally:

@@ -158,7 +158,7 @@ def _print_model(found: operator_pb2.Model, as_json: bool) -> None:
     del shown["notes"]
     print_table(("what", "value"), [(k, v) for k, v in shown.items() if v is not None], empty="")
     for note in found.notes:
-        console.print(f"! {note}", highlight=False, markup=False)
+        console.print(f"! {note}")
 
 
 @app.command()
@@ -263,7 +263,7 @@ def _replay(paths: Sequence[Path], directory: Path, jobs: int, title: str) -> li
 
 
 def _print(result: dict[str, Any]) -> None:
-    console.print(f"{result['model']} {result['version']}, digest {result['digest'][:16]}", highlight=False)
+    console.print(f"{result['model']} {result['version']}, digest {result['digest'][:16]}")
     parts = {"all": result["all"], **result["by_source"]}
     if "against" in result:
         parts["against, all"] = result["against"]["all"]
@@ -301,9 +301,9 @@ def _print(result: dict[str, Any]) -> None:
         if name in result:
             rates = result[name]
             bounds = [rates[f"{what}_per_hour"]["upper_95"] for what in ("flags", "cuts")]
-            console.print(_calm(name, rates, bounds), highlight=False, soft_wrap=True)
+            console.print(_calm(name, rates, bounds), soft_wrap=True)
     for text in result["warnings"]:
-        console.print(f"! {text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"! {text}", soft_wrap=True)
 
 
 def _calm(name: str, rates: dict[str, Any], bounds: Sequence[float | None]) -> str:

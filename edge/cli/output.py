@@ -12,11 +12,12 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from edge.domain import PERMANENT_MS
 from edge.errors import GateError
+from edge.printable import printable, printable_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,14 +26,36 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 
 _PIPE_COLUMNS = 240
 
-console = Console()
-stderr = Console(stderr=True)
+
+class PlainConsole(Console):
+    """Shows strings as they are written: no markup, no emoji codes, invisible characters as escapes.
+
+    Everything that the commands print may hold a name, a label or a path that somebody else chose. What is
+    to have a style is a ``Text``, or names the style in ``print``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        options |= {"markup": False, "emoji": False}
+        return super().render_str(printable(text, lines=True), **options)
+
+
+console = PlainConsole()
+stderr = PlainConsole(stderr=True)
 
 
 def print_json(value: Any) -> None:
     """Prints one JSON document on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n")
+    document = json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    sys.stdout.write(printable_json(document) + "\n")
     sys.stdout.flush()
+
+
+def print_line(text: str) -> None:
+    """Prints one line to stdout, whatever the values in it hold."""
+    typer.echo(printable(text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
@@ -45,17 +68,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
         table.add_column(column, overflow="fold")
     count = 0
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(printable(cell) for cell in row))
         count += 1
     if count:
-        (console if console.is_terminal else Console(width=_PIPE_COLUMNS)).print(table)
+        (console if console.is_terminal else PlainConsole(width=_PIPE_COLUMNS)).print(table)
     else:
         console.print(empty)
 
 
 def print_error(error: GateError | OSError) -> None:
     """Prints one line for people."""
-    stderr.print(f"[red]error:[/red] {escape(_text(error))}", highlight=False, soft_wrap=True)
+    stderr.print(Text.assemble(("error:", "red"), f" {printable(_text(error))}"), soft_wrap=True)
 
 
 def _text(error: GateError | OSError) -> str:

@@ -18,10 +18,11 @@ from edge.cli.operator_client import (
     TokensOption,
     operator,
 )
-from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr, when
+from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr, when
 from edge.contract.gen import operator_pb2
 from edge.errors import ConfigError, InvalidInput, LimitExceeded
 from edge.policy import MAX_POLICY_BYTES, parse_policy
+from edge.printable import printable
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -49,8 +50,8 @@ def get(
     if as_json:
         print_json({**_about(policy), "policy": json.loads(policy.json)})
         return
-    stderr.print(_line(policy), highlight=False, soft_wrap=True)
-    typer.echo(policy.json)
+    stderr.print(_line(policy), soft_wrap=True)
+    typer.echo(printable(policy.json, lines=True))
 
 
 @app.command("set")
@@ -108,7 +109,7 @@ def set_policy(
         "Nothing changes.",
     )
     if not dry_run:
-        typer.echo(f"version {after.version} is in force")
+        print_line(f"version {after.version} is in force")
 
 
 @app.command()
@@ -166,7 +167,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
         )
     else:
         _print_warnings(warnings)
-        typer.echo(f"{file}: ok")
+        print_line(f"{file}: ok")
 
 
 def _warnings_of(text: str) -> list[str]:
@@ -178,7 +179,7 @@ def _warnings_of(text: str) -> list[str]:
 
 def _print_warnings(warnings: list[str]) -> None:
     for text in warnings:
-        stderr.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        stderr.print(f"warning: {text}", style="yellow", soft_wrap=True)
 
 
 def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

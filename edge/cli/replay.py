@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
+from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr
 from edge.errors import ConfigError, InvalidInput
 
 
@@ -77,7 +77,7 @@ def replay(
         _print_table([reports[index] for index in range(len(files))], windows)
     failed = sum("error" in report for report in reports.values())
     if failed:
-        stderr.print(f"{failed} of {len(files)} files could not be judged", highlight=False)
+        stderr.print(f"{failed} of {len(files)} files could not be judged")
         raise typer.Exit(1)
 
 
@@ -106,4 +106,4 @@ def _print_table(reports: list[dict[str, Any]], windows: bool) -> None:
     if windows:
         for report in reports:
             for at_s, score in report.get("windows", ()):
-                typer.echo(f"{report['path']}\t{at_s:.3f}\t{score:.5f}")
+                print_line(f"{report['path']}\t{at_s:.3f}\t{score:.5f}")

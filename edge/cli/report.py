@@ -64,13 +64,13 @@ def report(
         print_json(dataclasses.asdict(found))
         return
     if html is not None:
-        stderr.print(f"{html}: {period(found)}", highlight=False, soft_wrap=True)
+        stderr.print(f"{html}: {period(found)}", soft_wrap=True)
         return
-    console.print(period(found), style="bold", highlight=False)
+    console.print(period(found), style="bold")
     for section in sections(found):
         if section.rows:
-            console.print(f"\n{section.title}", style="bold", highlight=False)
+            console.print(f"\n{section.title}", style="bold")
             print_table(section.columns, section.rows, "")
     console.print()
     for note in NOTES:
-        console.print(note, style="dim", highlight=False)
+        console.print(note, style="dim")

@@ -18,7 +18,7 @@ from edge.cli.operator_client import (
     TokensOption,
     operator,
 )
-from edge.cli.output import JsonOption, print_json, print_table, reports_errors, when
+from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.contract.gen import operator_pb2
 
 app = typer.Typer(
@@ -130,9 +130,9 @@ def add(
         blocks = [block.as_dict(made) for made in given.blocks]
         print_json({"strike": as_dict(given.strike), "blocks": blocks})
         return
-    typer.echo(f"{given.strike.broadcaster} has a strike ({given.strike.id})")
+    print_line(f"{given.strike.broadcaster} has a strike ({given.strike.id})")
     for made in given.blocks:
-        typer.echo(f"{made.subject_kind} {made.subject} is blocked until {block.until(made)} ({made.id})")
+        print_line(f"{made.subject_kind} {made.subject} is blocked until {block.until(made)} ({made.id})")
 
 
 @app.command()
@@ -153,4 +153,4 @@ def pardon(
     if as_json:
         print_json(as_dict(strike))
     else:
-        typer.echo(f"{strike.broadcaster}: {strike.id} is pardoned")
+        print_line(f"{strike.broadcaster}: {strike.id} is pardoned")

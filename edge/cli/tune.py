@@ -263,7 +263,7 @@ def _print(result: Mapping[str, Any]) -> None:
         return "–" if found is None else "{} ({} to {})".format(*(text(value, how) for value in found))
 
     for line in _about(result)[:2]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     console.print()
     print_table(
         ("policy", "now", "proposed"),
@@ -283,14 +283,14 @@ def _print(result: Mapping[str, Any]) -> None:
         empty="",
     )
     console.print()
-    console.print(result["promise"]["text"], highlight=False, markup=False, soft_wrap=True)
+    console.print(result["promise"]["text"], soft_wrap=True)
     check = result["live_check"]
     if check is not None:
         line = f"Live pipeline: {check['alike']} of {check['files']} files end as simulated."
-        console.print(line, highlight=False)
+        console.print(line)
     for text_ in result["warnings"]:
-        console.print(f"! {text_}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"! {text_}", soft_wrap=True)
     if result["applied"]:
-        console.print(f"applied: {result['applied']}", highlight=False, markup=False)
+        console.print(f"applied: {result['applied']}")
     if result["report"]:
-        console.print(f"report: {result['report']}", highlight=False, markup=False)
+        console.print(f"report: {result['report']}")

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from edge.cli.ledger_reader import ConfigOption
-from edge.cli.output import JsonOption, print_json, reports_errors
+from edge.cli.output import JsonOption, print_json, print_line, reports_errors
 from edge.domain import new_id
 from edge.errors import ConfigError, NotDelivered
 
@@ -54,7 +54,7 @@ def send_ping(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"id": ident, "url": settings.url, "delivered": True, **_of(attempt)})
     else:
-        typer.echo(f"{settings.url}: {attempt.status} in {attempt.elapsed_ms:.0f} ms ({ident})")
+        print_line(f"{settings.url}: {attempt.status} in {attempt.elapsed_ms:.0f} ms ({ident})")
 
 
 def _of(attempt: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def secret(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"secret": made})
     else:
-        typer.echo(made)
+        print_line(made)
 
 
 @app.command("events")

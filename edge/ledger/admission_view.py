@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from edge.domain import Block, Publish, SubjectKind
 from edge.ledger.block_index import BlockIndex, BlockRow, row_of
-from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, normal_text, parse_address
+from edge.ledger.subjects import (
+    STREAM_KEY_ATTRIBUTE,
+    attribute_subject,
+    names_account,
+    parse_address,
+    subject_key,
+)
 
 _BITS = {4: 32, 6: 128}
 _Key = tuple[SubjectKind, str]
@@ -31,6 +37,8 @@ class AdmissionView:
 
     def __init__(self) -> None:
         self._changed: set[str] | None = None
+        self.case_mapped = False
+        """Whether names of broadcasters that differ only in case are one account, by ``names.case``."""
         self.load(())
 
     def __len__(self) -> int:
@@ -64,9 +72,7 @@ class AdmissionView:
         for row in rows:
             if row[1] in _NOTED:
                 self._note(row[1], row[2])
-            subject = normal_text(row[2])
-            # Earlier versions stored subjects unnormalised.
-            yield row if subject == row[2] else (*row[:2], subject, *row[3:])
+            yield row
 
     def _note(self, kind: str, subject: str) -> None:
         if kind == SubjectKind.ATTRIBUTE:
@@ -81,7 +87,7 @@ class AdmissionView:
         self.remove(block.id)
         if block.lifted_ms is not None:
             return
-        key = (block.subject_kind, normal_text(block.subject))
+        key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
         self._by_id[block.id] = block
         self._by_subject[key] = (*self._by_subject.get(key, ()), block)
         self._note(block.subject_kind, block.subject)
@@ -100,7 +106,7 @@ class AdmissionView:
         block = self._by_id.pop(block_id, None)
         if block is None:
             return
-        key = (block.subject_kind, normal_text(block.subject))
+        key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
         left = tuple(other for other in self._by_subject[key] if other.id != block_id)
         if left:
             self._by_subject[key] = left
@@ -114,13 +120,15 @@ class AdmissionView:
 
     def check(self, publish: Publish, wall_ms: int) -> Block | None:
         """The block that bars this publish longest, or None."""
-        longest: Block | None = None
-        for kind, subject in self._keys(publish):
-            for block in self._named(kind, subject):
-                applies = block.active_at(wall_ms) and block.app in ("", publish.app)
-                if applies and (longest is None or block.until_ms > longest.until_ms):
-                    longest = block
-        return longest
+        standing = (
+            block
+            for kind, subject in self._keys(publish)
+            for block in self._named(kind, subject_key(kind, subject))
+            if block.active_at(wall_ms)
+            and block.app in ("", publish.app)
+            and names_account(block, publish.broadcaster, case_mapped=self.case_mapped)
+        )
+        return max(standing, key=lambda block: block.until_ms, default=None)
 
     def expire(self, wall_ms: int) -> int:
         """Drops blocks that have ended. Returns how many."""

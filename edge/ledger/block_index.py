@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.domain import Block, SubjectKind
+from edge.ledger.subjects import subject_key
 
 BLOCK_COLUMNS = (
     "id",
@@ -79,7 +80,7 @@ class BlockIndex:
         for row in rows:
             starts.append(len(data))
             untils.append(row[7])
-            subjects.append(hash((row[1], row[2])) & _MASK)
+            subjects.append(hash((row[1], subject_key(row[1], row[2]))) & _MASK)
             ids.append(hash(row[0]) & _MASK)
             data += pack(row)
         self._starts = starts
@@ -92,10 +93,10 @@ class BlockIndex:
         return len(self._starts)
 
     def find(self, kind: SubjectKind, subject: str) -> Iterator[tuple[int, Block]]:
-        """Yields row number and block for each block with this subject."""
+        """Yields row number and block for each block whose subject has this ``subject_key``."""
         for row in self._by_subject.rows(_subject_hash(kind, subject)):
             block = self._unpack(row)
-            if block.subject_kind is kind and block.subject == subject:
+            if block.subject_kind is kind and subject_key(kind, block.subject) == subject:
                 yield row, block
 
     def row_of(self, block_id: str) -> int | None:

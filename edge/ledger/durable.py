@@ -19,6 +19,7 @@ from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
 from edge.ledger.ledger import Ledger
 from edge.ledger.violations import Violation, make_violation
+from edge.names import compared
 
 _PAUSE_S = 0.002
 """Pause between two entries that are moved to the ledger. It leaves time to answer Admit in this process."""
@@ -137,8 +138,8 @@ class DurableLedger(Ledger):
                 self._waiting = {violation.incident.stream_id: violation for violation in known}
             if (again := self._waiting.get(incident.stream_id)) is not None:
                 return again
-            of_whom = incident.publish.broadcaster
-            earlier = [v.strike for v in self._waiting.values() if v.strike.broadcaster == of_whom]
+            of_whom = compared(incident.publish.broadcaster)
+            earlier = [v.strike for v in self._waiting.values() if compared(v.strike.broadcaster) == of_whom]
             made = make_violation(incident, sanction, earlier, wall_ms)
             violation = dataclasses.replace(made, durable_in="journal")
             self._journal.append(Violated(violation, sanction))

@@ -13,6 +13,7 @@ from edge.ladder import block_until, by_match, stands, term_of
 from edge.ledger import records
 from edge.ledger.incidents import read_incident
 from edge.ledger.tables import blocks, strikes
+from edge.names import compared
 from edge.policy import Policy
 
 
@@ -46,11 +47,17 @@ class Undone:
         }
 
 
+def spellings(broadcaster: str) -> list[str]:
+    """How the strikes of a broadcaster may be written: as names are compared, or as the name came."""
+    return list(dict.fromkeys((compared(broadcaster), broadcaster)))
+
+
 def strikes_of(connection: sa.Connection, broadcaster: str) -> list[Strike]:
-    """Every strike of a broadcaster, oldest first."""
+    """Every strike of a broadcaster, oldest first, those of earlier versions under the name as it was written
+    among them."""
     query = (
         sa.select(strikes)
-        .where(strikes.c.broadcaster == broadcaster)
+        .where(strikes.c.broadcaster.in_(spellings(broadcaster)))
         .order_by(strikes.c.created_ms, strikes.c.id)
     )
     return [records.strike_from_row(row) for row in connection.execute(query)]

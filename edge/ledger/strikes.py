@@ -15,9 +15,10 @@ from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident
-from edge.ledger.reversal import Undone, blocks_of, strikes_of, undo
+from edge.ledger.reversal import Undone, blocks_of, spellings, strikes_of, undo
 from edge.ledger.tables import appeals, blocks, strikes
 from edge.ledger.violations import make_blocks
+from edge.names import check_name, compared, normal_text
 from edge.policy import Policy
 
 
@@ -38,7 +39,7 @@ class Strikes(LedgerBase):
         """Strikes that match the filters, newest first."""
         query = sa.select(strikes).order_by(strikes.c.id.desc()).limit(limit)
         if broadcaster is not None:
-            query = query.where(strikes.c.broadcaster == broadcaster)
+            query = query.where(strikes.c.broadcaster.in_(spellings(broadcaster)))
         if not include_pardoned:
             query = query.where(strikes.c.pardoned_ms.is_(None))
         if before_id is not None:
@@ -71,15 +72,16 @@ class Strikes(LedgerBase):
                 incident = read_incident(connection, incident_id)
                 publish, stream_id = incident.publish, incident.stream_id
                 applies = policy.for_publish(publish)
-                if broadcaster not in ("", publish.broadcaster) or app not in ("", publish.app):
+                its_own = compared(broadcaster) in ("", compared(publish.broadcaster))
+                if not its_own or app not in ("", publish.app):
                     raise InvalidInput("incident_id", f"{incident_id} is of another broadcaster or app")
                 category = category or incident.verdict.category
                 _no_strike_yet(connection, incident_id, stream_id)
-            if not publish.broadcaster:
+            if not check_name("broadcaster", normal_text(publish.broadcaster)):
                 raise InvalidInput("broadcaster", "must not be empty")
             strike = Strike(
                 id=new_id("sk"),
-                broadcaster=publish.broadcaster,
+                broadcaster=compared(publish.broadcaster),
                 app=publish.app,
                 category=category,
                 incident_id=incident_id,

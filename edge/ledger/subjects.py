@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import unicodedata
 from collections.abc import Sequence
 
-from edge.domain import Publish, SubjectKind
+from edge.domain import Block, Publish, SubjectKind
 from edge.errors import InvalidInput, LimitExceeded
+from edge.names import check_name, compared, normal_text
 
 STREAM_KEY_ATTRIBUTE = "stream_key"
 MAX_SUBJECT = 640
@@ -43,17 +43,9 @@ def parse_network(text: str) -> Network:
     return network
 
 
-def normal_text(text: str) -> str:
-    """Normalises a name: composed form (NFC), without surrounding blanks.
-
-    Case is kept, because on many platforms accounts may differ only in case.
-    """
-    return unicodedata.normalize("NFC", text).strip()
-
-
 def normal_subject(kind: SubjectKind, subject: str) -> str:
-    """The form in which subjects of a kind are stored and compared. Raises InvalidInput and LimitExceeded."""
-    subject = normal_text(subject)
+    """The form in which subjects of a kind are stored. Raises InvalidInput and LimitExceeded."""
+    subject = check_name("subject", normal_text(subject))
     if not subject:
         raise InvalidInput("subject", "must not be empty")
     if len(subject) > MAX_SUBJECT:
@@ -74,6 +66,29 @@ def normal_subject(kind: SubjectKind, subject: str) -> str:
             "subject", f"{subject[:80]!r} is neither an address nor a network such as 192.0.2.0/24"
         )
     return str(address)
+
+
+def subject_key(kind: str, subject: str) -> str:
+    """What two subjects of a kind have in common when a block of one may bar the other.
+
+    Names of broadcasters have it in common with every spelling in other case: ``compared`` tells those apart
+    where the policy says so. It is made at reading, so blocks of earlier versions match as new ones do.
+    """
+    if kind == SubjectKind.ADDRESS:
+        return subject
+    if kind == SubjectKind.ATTRIBUTE:
+        name, _, value = subject.partition("=")
+        return f"{name}={compared(value)}"
+    return compared(subject, case_mapped=kind == SubjectKind.BROADCASTER)
+
+
+def names_account(block: Block, broadcaster: str, *, case_mapped: bool) -> bool:
+    """Whether a block found by ``subject_key`` is of this broadcaster too where case tells accounts apart."""
+    return (
+        block.subject_kind is not SubjectKind.BROADCASTER
+        or case_mapped
+        or compared(block.subject) == compared(broadcaster)
+    )
 
 
 def attribute_subject(name: str, value: str) -> str:

@@ -18,6 +18,7 @@ from edge.ledger.incidents import read_incident, summary
 from edge.ledger.reversal import strikes_of
 from edge.ledger.subjects import linked_subjects
 from edge.ledger.tables import blocks, incidents, strikes
+from edge.names import compared
 from edge.policy import LadderPolicy, StrikeScope
 
 
@@ -109,7 +110,7 @@ def make_violation(
     publish, verdict = incident.publish, incident.verdict
     strike = Strike(
         id=f"sk_{tail}",
-        broadcaster=publish.broadcaster,
+        broadcaster=compared(publish.broadcaster),
         app=publish.app,
         category=verdict.category,
         incident_id=incident.id,

@@ -7,6 +7,7 @@ from edge.match.audio.chromaprint import MISSING, available
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Existing, Updated, Withdrawal
 from edge.match.bank.manifest import BankInfo, bank_files, bank_info, bank_path
+from edge.match.bank.privacy import exposed
 from edge.match.bank.runaway import RunawayGuard
 from edge.match.bank_reload import BackgroundReload
 from edge.match.entry import (
@@ -73,6 +74,7 @@ __all__ = [
     "bank_incident",
     "bank_info",
     "bank_path",
+    "exposed",
     "feed_checkpoints",
     "fingerprint",
     "frames_of",

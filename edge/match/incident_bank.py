@@ -12,6 +12,7 @@ from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Withdrawal
 from edge.match.bank.manifest import BankInfo
 from edge.match.fingerprint import fingerprint
+from edge.printable import printable
 
 INCIDENT_BANK = "incidents"
 NICENESS = 10
@@ -99,7 +100,7 @@ def main(argv: list[str]) -> int:
             last_ms=int(last_ms),
         )
     except (GateError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(printable(error), file=sys.stderr)
         return 1
     return 0
 

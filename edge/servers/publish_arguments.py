@@ -8,7 +8,8 @@ from typing import Any
 
 from edge.domain import Publish
 from edge.errors import InvalidInput
-from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, normal_text
+from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE
+from edge.names import check_name, normal_text
 from edge.servers.hook_body import argument
 from edge.servers.settings import ServerSection
 
@@ -49,7 +50,7 @@ class PublishArguments:
         ``user``. ``key`` becomes ``attributes["stream_key"]``. Raises InvalidInput or LimitExceeded with the
         argument. InvalidInput is also raised where the argument ``user`` names somebody else than the login.
         """
-        named, user = argument(query, self.broadcaster), normal_text(user)
+        named, user = argument(query, self.broadcaster), normal_text(check_name("user", user))
         if self.broadcaster != USER:
             user = named or user
         elif user and named and named != user:

@@ -55,7 +55,10 @@ class OperatorActions:
         if policy == context.policy:
             return None
         log.info("policy in force", version=policy.version, before=context.policy.version)
-        context.in_force = PolicyInForce(policy)
+        recased = policy.names != context.policy.names
+        context.take_policy(PolicyInForce(policy))
+        if recased:
+            self._enforcer.every_block_applies()
         return self._tasks.start(self._tell_streams(context.in_force))
 
     async def _tell_streams(self, in_force: PolicyInForce) -> None:
@@ -128,7 +131,7 @@ class OperatorActions:
         strike, blocks = await context.executor.person(
             context.operator_ledger.add_strike,
             context.policy,
-            broadcaster,
+            context.account(broadcaster),
             app,
             category,
             severity,

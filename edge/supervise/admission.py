@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Final
 
@@ -40,6 +41,7 @@ class Admitter:
         """The same live connection gets the same answer again. ``client``: the peer that asks; the streams
         of each are bounded, so that none can take the places of all."""
         context = self._context
+        publish = dataclasses.replace(publish, broadcaster=context.account(publish.broadcaster))
         if context.draining:
             return self._refuse(publish, AdmissionReason.DRAINING)
         block = context.view.check(publish, context.clock.wall_ms())

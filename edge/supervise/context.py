@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from edge.clock import Clock
 from edge.config import Settings
 from edge.ledger import AdmissionView, DurableLedger, Ledger
-from edge.policy import Policy
+from edge.names import compared
+from edge.policy import NameCase, Policy
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
@@ -35,7 +36,20 @@ class Context:
     stopped: bool = False
     """Nothing more is decided."""
 
+    def __post_init__(self) -> None:
+        self.take_policy(self.in_force)
+
     @property
     def policy(self) -> Policy:
         """The whole policy in force, overrides included."""
         return self.in_force.policy
+
+    def take_policy(self, in_force: PolicyInForce) -> None:
+        """From now on this policy is in force."""
+        self.in_force = in_force
+        self.view.case_mapped = self.registry.case_mapped = self.policy.names.case is NameCase.MAPPED
+
+    def account(self, broadcaster: str) -> str:
+        """A broadcaster's name as it is taken in: in lower case where case does not tell accounts apart."""
+        mapped = self.policy.names.case is NameCase.MAPPED
+        return compared(broadcaster, case_mapped=True) if mapped else broadcaster

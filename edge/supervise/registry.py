@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import CapacityExceeded, NotFound
+from edge.ledger.subjects import names_account
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
@@ -77,6 +78,8 @@ class Registry:
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}
         self._subjects = SubjectIndex()
+        self.case_mapped = False
+        """As in ``AdmissionView``."""
         self._admitted: Counter[str] = Counter()
 
     def add_stream(self, stream: LiveStream) -> None:
@@ -123,7 +126,12 @@ class Registry:
     def named_by(self, block: Block) -> list[LiveStream]:
         """The streams that a block is for, those of another app left out."""
         named = (self._streams[stream_id] for stream_id in self._subjects.named_by(block))
-        return [stream for stream in named if block.app in ("", stream.publish.app)]
+        return [
+            stream
+            for stream in named
+            if block.app in ("", stream.publish.app)
+            and names_account(block, stream.publish.broadcaster, case_mapped=self.case_mapped)
+        ]
 
     def admitted_for(self, client: str) -> int:
         """How many live streams a peer has asked admission for."""

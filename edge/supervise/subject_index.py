@@ -10,7 +10,13 @@ from collections.abc import Hashable, Iterator
 from typing import TypeVar
 
 from edge.domain import Block, Publish, StreamId, SubjectKind
-from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_address, parse_network
+from edge.ledger.subjects import (
+    STREAM_KEY_ATTRIBUTE,
+    attribute_subject,
+    parse_address,
+    parse_network,
+    subject_key,
+)
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Address = tuple[int, int]
@@ -41,11 +47,12 @@ class SubjectIndex:
     def named_by(self, block: Block) -> set[StreamId]:
         """Streams whose publish has the block's subject, in whatever app."""
         if block.subject_kind is not SubjectKind.ADDRESS:
-            return set(self._exact.get((block.subject_kind, block.subject), ()))
+            key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
+            return set(self._exact.get(key, ()))
         if "/" not in block.subject:
             address = parse_address(block.subject)
-            key = None if address is None else (address.version, int(address))
-            return set() if key is None else set(self._addresses.get(key, ()))
+            place = None if address is None else (address.version, int(address))
+            return set() if place is None else set(self._addresses.get(place, ()))
         network = parse_network(block.subject)
         first, last = int(network.network_address), int(network.broadcast_address)
         return {
@@ -58,11 +65,13 @@ class SubjectIndex:
 
 def _subjects(publish: Publish) -> Iterator[tuple[SubjectKind, str]]:
     """All but the address."""
-    yield SubjectKind.BROADCASTER, publish.broadcaster
+    named = [(SubjectKind.BROADCASTER, publish.broadcaster)]
     for name, value in publish.attributes.items():
         if name == STREAM_KEY_ATTRIBUTE:
-            yield SubjectKind.STREAM_KEY, value
-        yield SubjectKind.ATTRIBUTE, attribute_subject(name, value)
+            named.append((SubjectKind.STREAM_KEY, value))
+        named.append((SubjectKind.ATTRIBUTE, attribute_subject(name, value)))
+    for kind, subject in named:
+        yield kind, subject_key(kind, subject)
 
 
 def _address(publish: Publish) -> _Address | None:

@@ -8,6 +8,7 @@ import sys
 
 import structlog
 
+from edge.printable import printable
 from edge.telemetry.log_writer import LogWriter
 
 _FAREWELL_S = 2.0
@@ -21,7 +22,7 @@ def configure_logging(level: str) -> None:
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     renderer: structlog.typing.Processor
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    renderer = _on_terminal if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
     def lost(count: int) -> str:
@@ -43,3 +44,17 @@ def configure_logging(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]  # a file's two methods
         cache_logger_on_first_use=True,
     )
+
+
+_console_renderer = structlog.dev.ConsoleRenderer()
+
+
+def _on_terminal(
+    logger: structlog.typing.WrappedLogger, method: str, event: structlog.typing.EventDict
+) -> str:
+    """Coloured text in which no value can move the cursor, hide itself or look like another line."""
+    shown = {
+        key: printable(value, lines=key == "exception") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+    return _console_renderer(logger, method, shown)

@@ -17,13 +17,13 @@ from pathlib import Path
 import av
 import grpc
 import pytest
-from rich.console import Console
 
 from edge.api.auth import Role
 from edge.cli.demo import _publish
 from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.demo_view import DemoView
 from edge.cli.operator_client import operator
+from edge.cli.output import PlainConsole
 from edge.contract.gen import gate_pb2_grpc, operator_pb2
 from edge.errors import DemoFailed
 from edge.gate_process import GateProcess
@@ -125,7 +125,7 @@ def test_a_gate_without_a_place_is_asked_again(programme: tuple[DemoFootage, Pat
 
         leaving = threading.Thread(target=leave, daemon=True)
         leaving.start()
-        result = asyncio.run(_publish(*programme, gate, View(Console(), quiet=True)))
+        result = asyncio.run(_publish(*programme, gate, View(PlainConsole(), quiet=True)))
         leaving.join()
     assert result["verdicts"] > 5
 
@@ -137,7 +137,7 @@ def test_a_refusal_that_stays_is_said(programme: tuple[DemoFootage, Path], tmp_p
                 operator_pb2.AddBlockRequest(subject="demo-broadcaster", reason="test"), metadata=metadata
             )
         with pytest.raises(DemoFailed, match=r"refused the publish: \w"):
-            asyncio.run(_publish(*programme, gate, DemoView(Console(), quiet=True)))
+            asyncio.run(_publish(*programme, gate, DemoView(PlainConsole(), quiet=True)))
 
 
 def test_a_clip_that_is_not_there_is_named(tmp_path: Path) -> None:

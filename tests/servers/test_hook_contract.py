@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -99,6 +100,18 @@ async def test_who_is_refused_is_told_why_and_not_pulled(
     for words in (said.en, said.ar):
         assert words in text or json.dumps(words, ensure_ascii=False)[1:-1] in text
     assert gate.seen == ["admit u42"]
+
+
+UNSEEN = ("u\u200b42", "u42\u200f", "u\u00ad42", "u42\U000e0061", "u42\0", "u42\u3164")
+
+
+@pytest.mark.parametrize("user", UNSEEN)
+async def test_a_user_with_characters_that_cannot_be_seen_is_refused(
+    kind: AnyKind, server: ServerDouble, gate: GatekeeperDouble, http: httpx.AsyncClient, user: str
+) -> None:
+    response = await send(http, server.publish_call(server.ids[0], "live", "show", quote(user)))
+    assert not kind.dialect.accepts(response)
+    assert not any(seen.startswith("admit") for seen in gate.seen)
 
 
 @pytest.mark.parametrize("secret", ["", "wrong", "s3cr", "ä"])

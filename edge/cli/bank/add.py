@@ -34,6 +34,7 @@ from edge.match import (
     sniff,
 )
 from edge.match.fingerprint import Damage
+from edge.printable import printable
 
 
 @reports_errors
@@ -109,10 +110,9 @@ def add(
             stderr.print(
                 f"{path}: {damage.packets} damaged packets are left out: what they show is not known footage",
                 soft_wrap=True,
-                markup=False,
             )
     if sound is None and not available():
-        stderr.print(MISSING, soft_wrap=True, markup=False)
+        stderr.print(MISSING, soft_wrap=True)
     say_size(target)
 
 
@@ -158,7 +158,7 @@ def import_(
     the file, the bank's entries or the options have changed, the import starts again.
     """
     with progress(as_json) as bar:
-        task = bar.add_task(path.name, total=path.stat().st_size if path.is_file() else None)
+        task = bar.add_task(printable(path.name), total=path.stat().st_size if path.is_file() else None)
         changes = Import(
             path,
             form or sniff(path),
@@ -189,7 +189,6 @@ def import_(
                     stderr.print(
                         f"{path}: kept up to line {kept.line}; --resume goes on from there",
                         soft_wrap=True,
-                        markup=False,
                     )
                 raise
     said = {
@@ -221,7 +220,7 @@ def _fingerprint(
     sound: bool | None,
     damage: Damage,
 ) -> Footage:
-    task = bar.add_task(path.name, total=None)
+    task = bar.add_task(printable(path.name), total=None)
     try:
         return fingerprint(
             path,

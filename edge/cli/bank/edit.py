@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli.bank.options import BankArgument, BankOption, progress
-from edge.cli.output import JsonOption, print_json, print_table, reports_errors
+from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors
 from edge.match import Bank, BankPurpose, BankSeverity, bank_info, bank_path
 
 EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", metavar="ENTRY...")]
@@ -55,7 +55,7 @@ def marking(mark: _Mark) -> Callable[..., None]:
         if as_json:
             print_json({"bank": str(opened.path), mark.done: entries})
         else:
-            typer.echo(f"{opened.path}: {len(entries)} {mark.done}")
+            print_line(f"{opened.path}: {len(entries)} {mark.done}")
 
     return command
 
@@ -122,4 +122,4 @@ def compact(bank: BankArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"bank": str(opened.path), "bytes_before": before, "bytes_after": after})
     else:
-        typer.echo(f"{opened.path}: {before} bytes before, {after} after")
+        print_line(f"{opened.path}: {before} bytes before, {after} after")

@@ -11,7 +11,7 @@ import typer
 from edge.cli.bank.options import BankArgument, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.errors import NotFound
-from edge.match import Bank, HashListFormat, bank_files, bank_path, feed_checkpoints, write_hash_list
+from edge.match import Bank, HashListFormat, bank_files, bank_path, exposed, feed_checkpoints, write_hash_list
 
 
 @reports_errors
@@ -23,6 +23,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the banks of a directory, or the entries of one bank."""
+    _warn_of_readers(path)
     if path.is_dir():
         _list_banks([Bank.open(file) for file in bank_files(path)], as_json)
     else:
@@ -61,6 +62,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Read and check every byte of the banks. Exit with 1 at the first damaged bank."""
+    _warn_of_readers(path)
     files = bank_files(path) if path.is_dir() else [bank_path(path)]
     checked = []
     for file in files:
@@ -88,6 +90,17 @@ def verify(
     else:
         columns = ("bank", "entries", "hashes", "sounds", "segments", "bytes")
         print_table(columns, [[c[column] for column in columns] for c in checked], "no banks")
+
+
+def _warn_of_readers(path: Path) -> None:
+    folder = path if path.is_dir() else path.parent
+    if found := exposed(folder):
+        names = ", ".join(each.name or str(each) for each in found[:3]) + (" …" if len(found) > 3 else "")
+        stderr.print(
+            f"warning: others can read {len(found)} of {folder}: {names}; run `chmod -R go= {folder}`",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def _list_banks(banks: list[Bank], as_json: bool) -> None:

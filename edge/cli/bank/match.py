@@ -32,7 +32,7 @@ def match(
     """
     matcher = Matcher.open(banks, radius=radius)
     if matcher.has_audio and not available():
-        stderr.print(MISSING, soft_wrap=True, markup=False)
+        stderr.print(MISSING, soft_wrap=True)
     rows = []
     with progress(as_json) as bar:
         for path in paths:
@@ -52,7 +52,6 @@ def match(
                     f"{r['path']}: at {r['samples_cut_short']} of {r['samples']} samples so much lies within "
                     "the radius that only the nearest was looked at",
                     soft_wrap=True,
-                    markup=False,
                 )
 
 

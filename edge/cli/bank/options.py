@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from edge.cli.output import stderr
+from edge.cli.output import print_line, stderr
 from edge.errors import NotFound
 from edge.match import Bank, BankPurpose, BankSeverity, bank_info
 
@@ -49,7 +49,7 @@ def open_or_create(
 def progress(as_json: bool) -> Iterator[Progress]:
     """Shows a bar on stderr. It is silent with --json and without a terminal."""
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
@@ -65,4 +65,4 @@ def advance(bar: Progress, task: TaskID, done_s: float, length_s: float) -> None
 
 
 def say_size(bank: Bank) -> None:
-    typer.echo(f"{bank.path}: {bank.manifest.entries} entries, {bank.manifest.hashes} hashes")
+    print_line(f"{bank.path}: {bank.manifest.entries} entries, {bank.manifest.hashes} hashes")

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import BankError
+from edge.match.bank.privacy import give_to_owner_of
 
 MAGIC = b"EGBANK\r\n"
 VERSION = 1
@@ -126,15 +127,16 @@ def _section(path: Path, mapped: Array, base: int, total: int, section: Any, ver
 def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Replaces the content of ``path`` atomically. A reader sees the whole old file or the whole new one.
 
-    ``fill`` gets a binary file to write to. Nothing is left behind when it raises or is interrupted.
+    ``fill`` gets a binary file to write to. Nothing is left behind when it raises or is interrupted. Only the
+    owner can read the file.
     """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as out:
+            give_to_owner_of(path.parent, out.fileno())
             fill(out)
             out.flush()
             os.fsync(out.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

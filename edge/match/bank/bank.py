@@ -31,6 +31,7 @@ from edge.match.bank.manifest import (
     read_manifest,
     write_manifest,
 )
+from edge.match.bank.privacy import give_to_owner_of, make_private
 from edge.match.bank.segment import Segment, open_segment
 from edge.match.bank.segment_builder import SegmentBuilder
 from edge.match.entry import Entry, Footage
@@ -59,7 +60,7 @@ class Bank:
         """Creates an empty bank at ``DIR/NAME`` or ``DIR/NAME.bank``. Raises AlreadyExists when there is
         one."""
         path = bank_path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(path):
             if path.exists():
                 raise AlreadyExists(f"bank {path} exists already")
@@ -357,5 +358,9 @@ def _marked(field: str, ids: set[str]) -> tuple[str, ...]:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.with_name(f".{path.name}.lock").open("a") as lock:
+        give_to_owner_of(path.parent, lock.fileno())
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            make_private(path.parent)

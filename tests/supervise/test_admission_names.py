@@ -1,0 +1,81 @@
+"""Who is blocked does not come back under a name that is the same, or that only looks like another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.domain import Block, Publish, Severity, SubjectKind
+from edge.ledger import AdmissionView
+from edge.ledger.block_index import row_of
+from edge.policy import NameCase, NamesPolicy, Policy
+from edge.reasons import AdmissionReason
+from tests.supervise.gate_without_workers import gate_without_workers
+from tests.test_names import SAME
+
+NOW = 1_000
+
+
+def blocked(subject: str, kind: SubjectKind = SubjectKind.BROADCASTER) -> Block:
+    return Block("bl_1", kind, subject, "", "test", "", 0, NOW + 1, None, "test")
+
+
+@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_block_holds_for_every_spelling(tmp_path: Path, name: str, turned: bool) -> None:
+    block_of, publisher = (name, "victim") if turned else ("victim", name)
+    async with gate_without_workers(tmp_path) as bench:
+        running = await bench.admit("1", "show", publisher)
+        assert running.allowed
+        await bench.gate.actions.add_block(SubjectKind.BROADCASTER, block_of, "", 60_000, "test", "test")
+        assert bench.gate.registry.get(running.stream_id).cutting, "a running stream is cut too"
+        answer = await bench.admit("2", "other", publisher)
+        assert (answer.allowed, answer.reason) == (False, AdmissionReason.BLOCKED)
+        assert (await bench.admit("3", "other", "another")).allowed
+
+
+@pytest.mark.parametrize("stored", ["victim.", "ｖｉｃｔｉｍ", "victim "])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_blocks_that_earlier_versions_stored_still_match(stored: str, loaded: bool) -> None:
+    view = AdmissionView()
+    if loaded:
+        view.load_rows([row_of(blocked(stored))])
+    else:
+        view.add_block(blocked(stored))
+    for name in ("victim", stored):
+        found = view.check(Publish("s", "c", "live", "n", name), NOW)
+        assert found is not None
+        assert found.subject == stored, "people see what was written"
+    view.remove("bl_1")
+    assert view.check(Publish("s", "c", "live", "n", "victim"), NOW) is None
+
+
+@pytest.mark.parametrize("case", NameCase)
+async def test_case_counts_by_policy(tmp_path: Path, case: NameCase) -> None:
+    async with gate_without_workers(tmp_path, Policy(names=NamesPolicy(case=case))) as bench:
+        await bench.gate.actions.add_block(SubjectKind.BROADCASTER, "Victim", "", 60_000, "test", "test")
+        assert not (await bench.admit("1", "show", "Victim")).allowed
+        assert (await bench.admit("2", "other", "vICTIM")).allowed is (case is NameCase.PRESERVED)
+
+
+async def test_a_policy_that_maps_case_applies_to_running_streams(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        await bench.gate.actions.add_block(SubjectKind.BROADCASTER, "Victim", "", 60_000, "test", "test")
+        running = await bench.admit("1", "show", "victim")
+        assert running.allowed
+        await bench.gate.actions.set_policy(Policy(names=NamesPolicy(case=NameCase.MAPPED)), "test", "", 0)
+        assert bench.gate.registry.get(running.stream_id).cutting
+        assert not (await bench.admit("2", "other", "victim")).allowed
+
+
+async def test_strikes_under_another_spelling_count_together(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        for name in ("victim", "victim.", "ｖｉｃｔｉｍ"):
+            await bench.gate.actions.add_strike(name, "live", "fight", Severity.NORMAL, "test", "test", None)
+        assert len(bench.gate.ledger.strikes_of("victim")) == 3
+        assert len(bench.gate.ledger.strikes(broadcaster="victim/")) == 3
+        first, second, third = (
+            block.until_ms - block.created_ms for block in bench.gate.ledger.blocks(wall_ms=0)[::-1]
+        )
+        assert first < second < third, "each is a step of one ladder"
