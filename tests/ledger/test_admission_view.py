@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge.domain import PERMANENT_MS, Block, Publish, SubjectKind
 from edge.ledger import AdmissionView
 from edge.ledger.block_index import BlockIndex, row_of
+from edge.ledger.subjects import subject_key
 
 SUBJECTS = {
     SubjectKind.BROADCASTER: ["anna", "berta"],
@@ -175,7 +176,7 @@ def test_packed_blocks_come_back_whole(given: list[Block]) -> None:
     assert len(packed) == len(given)
     for row, block in enumerate(given):
         assert packed.row_of(block.id) == row
-        assert (row, block) in packed.find(block.subject_kind, block.subject)
+        assert (row, block) in packed.find(block.subject_kind, subject_key(block.subject_kind, block.subject))
         assert packed.until_ms[row] == block.until_ms
     assert packed.row_of("") is None
 
