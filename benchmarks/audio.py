@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
         prog="benchmarks audio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON")
-    parser.add_argument("--music", type=Path, help="a folder of recordings that are known, too")
+    parser.add_argument("--music", type=Path, help="folder of further known recordings")
     parser.add_argument("--every", type=int, default=1, help="make copies of every n-th recording")
     arguments = parser.parse_args(argv)
     videos = sorted((SHARED / "reference" / "pdq" / "videos").glob("*.mp4"))

@@ -115,7 +115,7 @@ def main(argv: list[str]) -> int:
         "--server", choices=("caller", "nginx-rtmp"), help="one way of publishing only (default: both)"
     )
     parser.add_argument("--no-named", action="store_true", help="leave the named points out")
-    parser.add_argument("--seed", type=int, default=1, help="of the random times (1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random times (1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(argv)
     if given.lanes < 1 or given.random < 0:

@@ -248,7 +248,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--server", choices=SERVERS, default="reference")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of nginx (1)")
     parser.add_argument(
-        "--trigger", choices=("detector", "match"), default="match", help="what has to find the violation"
+        "--trigger", choices=("detector", "match"), default="match", help="what must find the violation"
     )
     parser.add_argument("--trials", type=int, default=10, help="publishes a relay mode (10)")
     parser.add_argument("--concurrency", type=int, default=4, help="publishes at a time (4)")

@@ -122,8 +122,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="*", choices=list(CHANGES), metavar="CHANGE", help="changes to try")
     parser.add_argument("--videos", nargs="*", metavar="NAME", help="reference videos to take (all)")
     parser.add_argument("--no-calm", action="store_true", help="leave out the calm footage")
-    parser.add_argument("--seconds", type=float, help="end after that long; the same command goes on there")
-    parser.add_argument("--anew", action="store_true", help="measure again what is kept")
+    parser.add_argument("--seconds", type=float, help="end after this long; the same command continues")
+    parser.add_argument("--anew", action="store_true", help="ignore kept results and measure again")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
         "--cache",

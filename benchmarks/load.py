@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--starts", type=float, default=8.0, metavar="PER_SECOND",
-        help="streams that start in a second, at first: new ones are watched densely (8)",
+        help="streams that start in a second (8); new streams are sampled densely",
     )  # fmt: skip
     made.add_argument(
         "--mode", choices=("push", "pull"), default="push", help="pull: nginx-rtmp, the gate pulls (push)"
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--publishers", type=int, default=1, help="processes of callers (1)")
     made.add_argument("--every-unit", action="store_true", help="push all media, whatever the gate needs")
     made.add_argument(
-        "--alert-streams", type=int, default=0, help="of the streams, those that stay in alert (0)"
+        "--alert-streams", type=int, default=0, help="how many of the streams stay in alert (0)"
     )
     made.add_argument(
         "--find-capacity", action="store_true", help="search the highest number of streams in budget"
@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--record", type=Path, metavar="FILE",
-        help="write the JSON object there, too, and while it runs what has been seen so far",
+        help="also write the JSON object to this file, and interim figures while it runs",
     )  # fmt: skip
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made

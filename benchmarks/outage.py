@@ -234,7 +234,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the database is away (60)")
     parser.add_argument("--around", type=float, default=5.0, help="seconds of load before and after (5)")
     parser.add_argument("--rate", type=int, default=200, help="Admit calls a second (200)")
-    parser.add_argument("--how", choices=("pause", "crash"), default="pause", help="what becomes of it")
+    parser.add_argument(
+        "--how", choices=("pause", "crash"), default="pause", help="how the database goes away (pause)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(argv)
     if given.seconds <= 0 or given.around <= 0 or given.rate < 1:

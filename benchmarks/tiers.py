@@ -70,14 +70,14 @@ class Compared:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks tiers", description=__doc__)
-    parser.add_argument("--clips", type=int, default=0, help="At most so many violent clips (0: all).")
-    parser.add_argument("--calm", type=int, default=20, help="So many calm streams for false flags.")
+    parser.add_argument("--clips", type=int, default=0, help="Most violent clips to use (0: all).")
+    parser.add_argument("--calm", type=int, default=20, help="Calm streams to count false flags on.")
     parser.add_argument("--source", default="surveillance-fights", help="Folder of clips, or `all`.")
     parser.add_argument("--lead", default="calm-mix", help="Folder of the calm footage before, or `all`.")
     parser.add_argument("--event-s", type=float, default=8.0, help="How long the event lasts (0: as filmed).")
     parser.add_argument("--gop-s", type=float, default=2.0)
     parser.add_argument("--bitrate-jump", type=float, default=TierPolicy().bitrate_jump, help="0: off.")
-    parser.add_argument("--cold", action="store_true", help="The clips themselves as streams that begin.")
+    parser.add_argument("--cold", action="store_true", help="Use each clip alone as a new stream.")
     parser.add_argument("--spare-ms", type=int, nargs="+", default=[0], help="Dense part of each calm GOP.")
     parser.add_argument("--b-frames", type=int, default=0)
     parser.add_argument("--json", action="store_true")

@@ -38,10 +38,10 @@ class GrpcSection(Section):
     tls_cert: Path | None = Field(None, description="Server certificate chain, PEM.")
     tls_key: Path | None = Field(None, description="Server key, PEM.")
     tls_client_ca: Path | None = Field(
-        None, description="When given, clients must present a certificate of it."
+        None, description="CA certificates, PEM. If set, clients must present a certificate of one of them."
     )
     operator_tokens: Path | None = Field(
-        None, description="File with a line `ROLE NAME TOKEN` a person. Default: DATA_DIR/operator.tokens."
+        None, description="File with one line `ROLE NAME TOKEN` a person. Default: DATA_DIR/operator.tokens."
     )
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class LimitsSection(Section):
         16 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024 * 1024 * 1024,
-        description="The same in bytes.",
+        description="Undecoded bytes of one stream.",
     )
     max_answers: int = Field(256, ge=8, le=10_000, description="Unread answers of one Watch or Attach call.")
     pull_schemes: tuple[str, ...] = Field(
@@ -127,13 +127,13 @@ class LimitsSection(Section):
         512,
         ge=0,
         le=1_048_576,
-        description="Evidence clips leave so much of their disk free: the ledger is on it, too.",
+        description="Disk space that evidence clips leave free. The ledger may be on the same disk.",
     )
     unwatched_ms: int = Field(
         30_000,
         ge=100,
         le=600_000,
-        description="An admitted stream that nobody watches is forgotten after this.",
+        description="The gate drops an admitted stream that is not watched for this long.",
     )
 
 
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", env_prefix="EDGE_", env_nested_delimiter="__"
     )
 
-    data_dir: Path = Field(Path("edge-data"), description="Ledger, evidence, banks and tokens live here.")
+    data_dir: Path = Field(Path("edge-data"), description="Folder of ledger, evidence, banks and tokens.")
     gate_name: str = Field(
         "",
         max_length=128,
@@ -154,17 +154,17 @@ class Settings(BaseSettings):
     model_dir: Path | None = Field(None, description="Folder with manifest.json. Default: the shipped model.")
     bank_dir: Path | None = Field(
         None,
-        description="Folder of banks. Default: DATA_DIR/banks. Banks that are copied into it must appear by "
-        "rename: the files of banks in use are mapped, and must not be written to.",
+        description="Folder of banks. Default: DATA_DIR/banks. Copy a bank elsewhere and rename it into the "
+        "folder. Never write to its files: they are memory-mapped while in use.",
     )
     evidence_dir: Path | None = Field(None, description="Default: DATA_DIR/evidence.")
     messages_dir: Path | None = Field(
         None,
-        description="Folder with en.json and ar.json: your own words of what broadcasters are told, such as "
+        description="Folder with en.json and ar.json: your own texts for broadcasters, such as "
         '{"appeal": "Write to …", "rule.fight": "Rule 4: no violence"}.',
     )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
-        "info", description="The lowest level that is logged: debug, info, warning or error."
+        "info", description="Lowest level that is logged: debug, info, warning or error."
     )
     grpc: GrpcSection = GrpcSection()
     http: HttpSection = HttpSection()

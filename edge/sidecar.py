@@ -83,9 +83,9 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
-        log.warning("evidence of a gate that was killed was never finished", files=unfinished)
+        log.warning("removed unfinished evidence of a gate that was killed", files=unfinished)
     if settings.bank_dir is not None and not settings.banks.is_dir():
-        log.error("there is no such folder of banks: nothing known is found", bank_dir=str(settings.banks))
+        log.error("the bank folder does not exist: no known footage is found", bank_dir=str(settings.banks))
     created = ensure_token_file(settings.operator_tokens)
     model_dir = model_store(settings).in_force()
     use_messages(settings.messages_dir)
@@ -161,7 +161,7 @@ async def _open_ledger(settings: Settings) -> DurableLedger:
         except LedgerUnavailable as error:
             if settings.ledger.startswith("sqlite") or time.monotonic() > give_up_at:
                 raise
-            log.warning("the ledger is away, the gate waits for it before it starts", error=str(error))
+            log.warning("the ledger is unavailable; the gate waits for it before it starts", error=str(error))
         await asyncio.sleep(_LEDGER_PAUSE_S)
 
 

@@ -59,9 +59,9 @@ class PrometheusBackend:
         return Histogram(name, meaning, buckets=buckets, registry=self.registry)
 
     def _count_streams(self) -> None:
-        admissions = self._counter("edge_admissions", "Publishes asked for.", "reason")
+        admissions = self._counter("edge_admissions", "Publishes that asked for admission.", "reason")
         streams = self._gauge("edge_streams", "Streams admitted and not ended.")
-        closed = self._counter("edge_streams_closed", "Streams whose watching ended.", "reason")
+        closed = self._counter("edge_streams_closed", "Times that a worker closed a stream.", "reason")
 
         def admitted(record: records.Admitted) -> None:
             admissions.labels("admitted").inc()
@@ -76,7 +76,9 @@ class PrometheusBackend:
     def _count_verdicts(self) -> None:
         verdicts = self._counter("edge_verdicts", "Verdicts reached.", "action", "reason")
         latency = self._histogram(
-            "edge_verdict_latency_ms", "Arrival of a sample's last byte to its verdict.", _LATENCY_BUCKETS_MS
+            "edge_verdict_latency_ms",
+            "Time from the arrival of a sample's last byte to its verdict.",
+            _LATENCY_BUCKETS_MS,
         )
         not_judged = self._counter(
             "edge_not_judged", "Samples or access units that got no verdict.", "reason"
@@ -105,13 +107,15 @@ class PrometheusBackend:
 
     def _count_cuts(self) -> None:
         violations = self._counter("edge_violations", "Strikes and blocks written.", "durable_in")
-        clips = self._counter("edge_evidence_clips", "Incidents, by what came of their clip.", "result")
+        clips = self._counter("edge_evidence_clips", "Evidence clips, by result: saved or missing.", "result")
         cuts = self._counter("edge_cuts", "Cuts, by what proved them.", "confirmed_by")
         unconfirmed = self._counter(
-            "edge_cuts_unconfirmed", "Cuts that nothing proved within the limit: an alarm."
+            "edge_cuts_unconfirmed", "Alarms: cuts that nothing proved within the limit."
         )
         time_to_cut = self._histogram(
-            "edge_time_to_cut_ms", "CUT verdict to the proof that the publisher is gone.", _CUT_BUCKETS_MS
+            "edge_time_to_cut_ms",
+            "Time from the CUT verdict to the proof that the publisher is gone.",
+            _CUT_BUCKETS_MS,
         )
 
         def confirmed(record: records.CutConfirmed) -> None:
@@ -141,11 +145,11 @@ class PrometheusBackend:
     def _count_webhooks(self) -> None:
         outcomes = self._counter(
             "edge_webhooks",
-            "Attempts to tell the platform, by outcome: delivered, failed (tried again), dead (given up).",
+            "Webhook deliveries, by outcome: delivered, failed (tried again), dead (given up).",
             "outcome",
         )
-        waiting = self._gauge("edge_webhooks_waiting", "Events that are not delivered yet.")
-        oldest = self._gauge("edge_webhook_oldest_seconds", "Age of the oldest event that waits.")
+        waiting = self._gauge("edge_webhooks_waiting", "Events that wait for delivery.")
+        oldest = self._gauge("edge_webhook_oldest_seconds", "Age of the oldest waiting event.")
 
         def queue(record: records.WebhookQueue) -> None:
             waiting.set(record.waiting)
@@ -162,26 +166,28 @@ class PrometheusBackend:
         resident = self._gauge("edge_worker_resident_bytes", "Resident memory of a worker.", "worker")
         voluntary = self._gauge(
             "edge_worker_voluntary",
-            "Share of a worker's time spent on looking more densely than is due; given up when it is needed.",
+            "Share of a worker's time spent on opportunistic dense sampling, which is preempted by due work.",
             "worker",
         )
         jobs = self._gauge("edge_worker_jobs", "Jobs that wait in a worker.", "worker")
         by_tier = self._gauge(
-            "edge_streams_by_tier", "Streams that are judged, by tier: calm, alert, or starting.", "tier"
+            "edge_streams_by_tier", "Judged streams, by tier: calm, alert or starting.", "tier"
         )
-        gave_way = self._gauge("edge_dense_gave_way", "Times that a denser look than due gave way.")
+        gave_way = self._gauge(
+            "edge_dense_gave_way", "Times that opportunistic dense sampling was preempted."
+        )
         decoded = self._gauge("edge_frames_decoded", "Frames decoded since the start.")
         judged = self._gauge("edge_samples_judged", "Samples judged since the start.")
         hashes = self._gauge(
-            "edge_bank_hashes", "Hashes of known footage in use; of the worker with the fewest."
+            "edge_bank_hashes", "Hashes of known footage in use, of the worker with the fewest."
         )
         unreadable = self._gauge(
             "edge_banks_unreadable",
-            "Banks that are left out, or in use as they were before, as they cannot be read.",
+            "Unreadable banks: left out, or in use as last read.",
         )
         cut_short = self._gauge(
             "edge_bank_searches_cut_short",
-            "Bank searches since the start in which a bound was hit: only the nearest hits were kept.",
+            "Bank searches since the start that hit a bound and kept only the nearest hits.",
         )
         histograms = WorkerHistograms()
         self.registry.register(histograms)

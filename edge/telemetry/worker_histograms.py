@@ -30,7 +30,7 @@ class WorkerHistograms(Collector):
             stages.add_metric([stage], *self._of(stage))
         yield stages
         queue = HistogramMetricFamily(
-            "edge_queue_age_ms", "Arrival of an access unit that is to be decoded to its turn in the worker."
+            "edge_queue_age_ms", "Time from the arrival of an access unit to its decoding."
         )
         queue.add_metric([], *self._of("queue"))
         yield queue

@@ -67,7 +67,7 @@ class WorkerBanks:
                 self._read_ms = now
                 self._say_taken(before)
         except GateError as error:
-            log.error("banks not reloaded, the ones in use stay", error=str(error))
+            log.error("banks not reloaded; the ones in use stay", error=str(error))
         self._say_unreadable(now)
         if now - self._looked_ms >= CHECK_MS:
             self.ask()
@@ -77,7 +77,7 @@ class WorkerBanks:
     def _say_taken(self, before: BankSet) -> None:
         banks = self._matcher.banks
         if gone := before.names - banks.names:
-            log.warning("banks are gone: what they knew is not found any more", banks=sorted(gone))
+            log.warning("banks are gone: their entries no longer match", banks=sorted(gone))
         if banks.digest != before.digest:
             log.info("banks reloaded", bank_digest=banks.digest, hashes=banks.hashes)
 
@@ -88,7 +88,7 @@ class WorkerBanks:
         if unreadable != said or (unreadable and now - said_ms >= _SAY_MS):
             self._trouble = (unreadable, now)
             if unreadable:
-                log.error("banks cannot be read; of each what was read before is in use", errors=unreadable)
+                log.error("banks cannot be read; their last readable state stays in use", errors=unreadable)
             else:
                 log.info("all banks can be read again", hashes=self.hashes)
 
@@ -98,6 +98,6 @@ class WorkerBanks:
         self._said_ms = now
         self._said = self._matcher.cut_short.copy()
         log.warning(
-            "bank searches cut short: too much lies within the radius, the nearest were kept",
+            "bank searches cut short: too many hits within the radius, the nearest were kept",
             searches=dict(since),
         )

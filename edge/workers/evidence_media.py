@@ -52,7 +52,7 @@ class EvidenceMedia:
             try:
                 self._media[ident] = _Shown(Codec(message.codec), message.extradata)
             except ValueError:
-                log.warning("no evidence of an unknown codec", stream_id=ident, codec=message.codec)
+                log.warning("no evidence: unknown codec", stream_id=ident, codec=message.codec)
         shown = self._media.get(ident)
         if shown is None:
             return

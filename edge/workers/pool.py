@@ -237,7 +237,7 @@ class WorkerPool:
             worker.kill()
             code = await worker.process.wait()
             raise ConfigError(
-                f"worker {worker.index} did not start (exit code {code}): its message stands on stderr above"
+                f"worker {worker.index} did not start (exit code {code}): see its message above on stderr"
             )
 
     async def _prepare_spare(self) -> None:
@@ -283,7 +283,7 @@ class WorkerPool:
                     case _:
                         self._events.on_worker_event(event)
         except WorkerLost as error:
-            log.error("worker talks nonsense", worker=worker.index, error=str(error))
+            log.error("worker sent an invalid message", worker=worker.index, error=str(error))
         except Exception:
             log.exception("event of a worker failed", worker=worker.index)
         await self._bury(worker)

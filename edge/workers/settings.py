@@ -22,22 +22,20 @@ class WorkersSection(Section):
     restart_backoff_ms: int = Field(
         200, ge=10, le=60_000, description="First pause before a worker is replaced; it grows with failures."
     )
-    heartbeat_ms: int = Field(
-        1000, ge=100, le=60_000, description="How often a worker is asked for a sign of life."
-    )
+    heartbeat_ms: int = Field(1000, ge=100, le=60_000, description="Interval of the pings to each worker.")
     hang_ms: int = Field(10_000, ge=500, le=600_000, description="A worker silent for this long is killed.")
     job_ms: int = Field(
         5_000,
         ge=50,
         le=600_000,
-        description="A worker whose single job, as decoding one frame, takes longer is killed.",
+        description="A worker is killed when one job, such as decoding a frame, takes longer.",
     )
     spare: int = Field(
         1,
         ge=0,
         le=1,
-        description="A process more that waits with its model loaded and takes the place of one that dies at "
-        "once; 0: its streams wait for a new process.",
+        description="Standby processes with the model loaded. A standby takes the place of a dead worker at "
+        "once. 0: its streams wait for a new process.",
     )
     max_busy: float = Field(
         0.9, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
@@ -46,7 +44,7 @@ class WorkersSection(Section):
         0.5,
         ge=0.0,
         le=1.0,
-        description="A worker that is busy for a smaller share of its time looks at calm streams more "
+        description="A worker that is busy for a smaller share of its time samples calm streams more "
         "densely than it must; 0: never.",
     )
     max_resident_mb: int = Field(
