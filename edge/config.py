@@ -116,6 +116,24 @@ class LimitsSection(Section):
     pull_stall_ms: int = Field(
         10_000, ge=100, le=120_000, description="A pull without media for this long is ended."
     )
+    http_request_ms: int = Field(
+        5_000,
+        ge=100,
+        le=120_000,
+        description="A call over HTTP must be whole, and its answer read, within this.",
+    )
+    max_http_connections: int = Field(
+        1024,
+        ge=1,
+        le=100_000,
+        description="Connections over HTTP; the one that sends nothing longest goes first.",
+    )
+    max_http_connections_per_address: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="The same for a network (IPv4 /24, IPv6 /64) other than this machine.",
+    )
     watch_open_ms: int = Field(
         10_000, ge=100, le=120_000, description="A Watch call must bring `open` within this."
     )

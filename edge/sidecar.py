@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,11 +34,13 @@ from edge.ledger import DurableLedger
 from edge.notices.catalogue import use_messages
 from edge.policy import Policy
 from edge.servers.http_app import create_app
+from edge.servers.http_server import HookServer
 from edge.servers.installed import IngestServers
 from edge.supervise import Gate
 from edge.supervise.model_swap import model_store
 from edge.telemetry.log_lines import LogBackend
 from edge.telemetry.prometheus import PrometheusBackend
+from edge.telemetry.records import CallBroken
 from edge.telemetry.telemetry import Telemetry
 from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings
@@ -111,7 +112,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                 await webhooks.start()
             await gate.start()
             server = GrpcServer(settings, gate)
-            http = _http_server(settings, gate, servers, prometheus)
+            http = _http_server(settings, gate, servers, prometheus, telemetry)
             serving = None
             try:
                 await server.start()
@@ -230,17 +231,13 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-class _QuietServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to the sidecar."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _http_server(
-    settings: Settings, gate: Gate, servers: IngestServers, prometheus: PrometheusBackend
-) -> uvicorn.Server | None:
+    settings: Settings,
+    gate: Gate,
+    servers: IngestServers,
+    prometheus: PrometheusBackend,
+    telemetry: Telemetry,
+) -> HookServer | None:
     if not settings.http.listen:
         return None
 
@@ -250,16 +247,13 @@ def _http_server(
     resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
     app: Starlette = create_app(servers.hooks(gate), resumed)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
-    return _QuietServer(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=2,
-            h11_max_incomplete_event_size=16 * 1024,
-            limit_concurrency=1024,
-        )
+    limits = settings.limits
+    return HookServer(
+        app,
+        request_ms=limits.http_request_ms,
+        max_connections=limits.max_http_connections,
+        max_per_address=limits.max_http_connections_per_address,
+        broken=lambda cause: telemetry.report(CallBroken(cause)),
     )
 
 

@@ -50,6 +50,7 @@ LAYERS = (
     "edge.clock",
     "edge.grpc_listener",
     "edge.names",  # how names are compared
+    "edge.places",  # bounded, for strangers
     "edge.errors",
     "edge.printable",  # how untrusted text is shown
     "edge",  # the version
