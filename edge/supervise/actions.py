@@ -1,4 +1,4 @@
-"""What people change while the gate runs: policy, blocks, strikes."""
+"""Operators' changes while the gate runs: policy, blocks and strikes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 
 
 class OperatorActions:
-    """Durable first, then in memory and in the running streams."""
+    """Applies operators' changes. Each change is durable first, then takes effect in memory and in live
+    streams."""
 
     def __init__(self, context: Context, enforcer: Enforcer, tasks: BackgroundTasks) -> None:
         self._context = context
@@ -32,7 +33,7 @@ class OperatorActions:
         self._enforcer = enforcer
 
     async def set_policy(self, policy: Policy, by: str, reason: str, expected_version: int) -> Policy:
-        """Store a new version and apply it to the running streams."""
+        """Stores a new policy version and applies it to the live streams."""
         context = self._context
         stored = await context.executor.person(
             context.operator_ledger.policy_put,
@@ -47,9 +48,10 @@ class OperatorActions:
         return stored
 
     def apply_policy(self, policy: Policy) -> asyncio.Task[None] | None:
-        """In force from now on. The task ends when the running streams have it; None: it was in force.
+        """Puts a policy in force. The returned task ends when the live streams have it.
 
-        It may be of an earlier version: a database that has lost its last commits counts anew.
+        Returns None if the policy is in force already. Its version may be lower than the current one: a
+        database that lost its last commits reuses version numbers.
         """
         context = self._context
         if policy == context.policy:
@@ -62,13 +64,13 @@ class OperatorActions:
         return self._tasks.start(self._tell_streams(context.in_force))
 
     async def _tell_streams(self, in_force: PolicyInForce) -> None:
-        """Few at a time, so that Admit gets its turns between them."""
+        """Sends the policy to a few streams at a time, so that Admit gets its turns in between."""
         context = self._context
         for number, stream in enumerate(context.registry):
             if number % _TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if context.in_force is not in_force:
-                return  # a newer one is told to all
+                return  # A newer policy reaches every stream by its own task.
             if not stream.life.in_worker:
                 continue
             own = in_force.for_publish(stream.publish)
@@ -82,7 +84,7 @@ class OperatorActions:
     async def add_block(
         self, kind: SubjectKind, subject: str, app: str, duration_ms: int, reason: str, by: str
     ) -> Block:
-        """A block by hand; running streams of the subject are cut."""
+        """Adds a manual block and cuts the subject's live streams."""
         context = self._context
         block = await context.executor.person(
             context.operator_ledger.add_block,
@@ -99,7 +101,8 @@ class OperatorActions:
         return block
 
     async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:
-        """The second person's word for a permanent block by hand, and for all of its strike."""
+        """Records the second person's confirmation of a permanent manual block and of all blocks of its
+        strike."""
         context = self._context
         now = context.clock.wall_ms()
         confirmed = await context.executor.person(
@@ -126,7 +129,7 @@ class OperatorActions:
         by: str,
         incident_id: str | None,
     ) -> tuple[Strike, tuple[Block, ...]]:
-        """A strike by hand, with the ladder's block; running streams of the broadcaster are cut."""
+        """Adds a manual strike and the block of its ladder step. Cuts the broadcaster's live streams."""
         context = self._context
         strike, blocks = await context.executor.person(
             context.operator_ledger.add_strike,
@@ -144,7 +147,7 @@ class OperatorActions:
         return strike, blocks
 
     async def pardon_strike(self, strike_id: str, reason: str, by: str) -> Strike:
-        """The strike as if it had never happened."""
+        """Undoes a strike as if it had never happened."""
         context = self._context
         now = context.clock.wall_ms()
         strike, undone = await context.executor.person(
@@ -154,7 +157,7 @@ class OperatorActions:
         return strike
 
     def blocks_changed(self, *blocks: Block, by: str) -> None:
-        """What people, or times that are over, have made of blocks is in force from now on."""
+        """Applies blocks that people, or the end of a time limit, have changed."""
         for block in blocks:
             changed = BlockChanged(block, by) if block.lifted_ms is None else BlockLifted(block, by)
             self._context.telemetry.report(changed)
@@ -166,7 +169,7 @@ class OperatorActions:
         self._apply(blocks)
 
     def _apply(self, blocks: tuple[Block, ...]) -> None:
-        """In force from now on: running streams that a new one names are cut."""
+        """Puts blocks in force and cuts the live streams that an active one names."""
         for block in blocks:
             self._context.view.add_block(block)
         self._enforcer.blocks_apply(blocks)

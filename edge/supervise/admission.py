@@ -1,4 +1,4 @@
-"""Who may go live: answered from memory."""
+"""Decides from memory who may go live."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from edge.supervise.usage_counter import UsageCounter
 from edge.telemetry.records import Admitted, FailureModeUsed, Refused
 
 _REUSED_AFTER_MS: Final = 10_000.0
-"""A stream that nobody watches has this long to be watched before its connection may be another's."""
+"""A server may reuse a connection reference once its stream has been unwatched for this long."""
 
 
 class Admitter:
-    """``forget(stream, reason)`` ends a live stream whose connection has been taken over;
-    ``refused_again(publish)`` hears of every publish that a block refuses."""
+    """Admits publishes.
+
+    ``forget(stream, reason)`` ends a live stream whose connection reference is reused.
+    ``refused_again(publish)`` is called for every publish that a block refuses.
+    """
 
     def __init__(
         self,
@@ -38,8 +41,11 @@ class Admitter:
         self._refused_again = refused_again
 
     def admit(self, publish: Publish, client: str = "") -> Admission:
-        """The same live connection gets the same answer again. ``client``: the peer that asks; the streams
-        of each are bounded, so that none can take the places of all."""
+        """Answers a publish. A repeated publish on one connection gets the same answer.
+
+        ``client`` is the peer that asks. The streams of each client are bounded, so that no client can take
+        all places.
+        """
         context = self._context
         publish = dataclasses.replace(publish, broadcaster=context.account(publish.broadcaster))
         if context.draining:
@@ -61,7 +67,7 @@ class Admitter:
                 return self._refuse(
                     publish, AdmissionReason.CAPACITY, detail=f"its connection is on air as {known.id}"
                 )
-            # The server uses the reference again: its old connection is gone.
+            # The server uses the reference again, so its old connection is gone.
             self._forget(known, EndReason.REPLACED)
         if context.pool.full:
             mode = context.in_force.for_publish(publish).failure.on_capacity
@@ -106,7 +112,10 @@ class Admitter:
         )
 
     def _is_on_air(self, known: LiveStream) -> bool:
-        """Whether a stream may still go on. A server may ask for a second publish on its connection, refuse
-        that by itself and let the first go on, which must not be forgotten for it."""
+        """Whether the stream may still be on air.
+
+        A server may ask for a second publish on one connection, refuse it by itself and keep the first. The
+        first must then not be forgotten.
+        """
         idle_ms = self._context.clock.monotonic_ms() - known.idle_since_ms
         return known.pulls == 0 and (known.life.watched or idle_ms < _REUSED_AFTER_MS)

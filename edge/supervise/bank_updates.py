@@ -1,6 +1,6 @@
-"""What the supervisor does for the banks: confirmed incidents go in, runaway entries are quarantined.
+"""Updates the banks: adds confirmed incidents and quarantines runaway entries.
 
-Fingerprinting decodes media, which the supervisor never does: a process of its own does it.
+Fingerprinting decodes media, which the supervisor never does. It runs in its own process.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from edge.telemetry.records import BankEntryRanAway
 from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
-"""Wall time for one incident: beside workers that take all there is, a few seconds of it are minutes."""
+"""Wall time limit for one incident. Beside fully busy workers a few seconds of work take minutes."""
 BEFORE_MS = 1000
-"""Footage before the first sample that led to the verdict which is banked with it."""
+"""Footage that is banked before the first sample that led to the verdict."""
 MAX_SPAN_MS = 5000
-"""The most of a clip's end that is banked: hashing takes up to ten seconds for each."""
+"""Longest part of a clip's end that is banked. Hashing takes up to ten seconds per incident."""
 MAX_WAITING = 1024
-"""Confirmed incidents that are not banked yet."""
+"""Most confirmed incidents that may wait to be banked."""
 
 Stands = Callable[[], Awaitable[bool]]
-"""Whether an incident is not overturned by now. May raise GateError."""
+"""Whether an incident has not been overturned by now. May raise GateError."""
 
 log = structlog.get_logger(__name__)
 
 
 class BankUpdates:
-    """Changes banks; ``changed`` tells the workers to read them anew."""
+    """Updates banks. Calls ``changed`` so that the workers reload them."""
 
     def __init__(
         self, directory: Path, telemetry: Telemetry, clock: Clock, changed: Callable[[], None]
@@ -51,10 +51,10 @@ class BankUpdates:
         self._waiting = 0
 
     async def confirmed(self, incident: Incident, stands: Stands) -> bool:
-        """Bank the violating part of a confirmed incident's evidence; whether it is in the bank now.
+        """Banks the violating part of a confirmed incident's evidence. Returns whether it is banked now.
 
-        One incident after the other. ``stands`` is asked before and after: what is overturned meanwhile is
-        not banked, or withdrawn; so is what nobody can say that of.
+        Incidents are banked one at a time. ``stands`` is asked before and after. If the incident was
+        overturned meanwhile, or its state is unknown, it is not banked or it is withdrawn.
         """
         if incident.evidence_path is None:
             log.warning("a confirmed incident has no evidence to bank", incident_id=incident.id)
@@ -83,7 +83,7 @@ class BankUpdates:
         return True
 
     async def _bank(self, incident: Incident, clip: str) -> str | None:
-        """In a process of its own; what went wrong."""
+        """Runs the fingerprinting process. Returns what went wrong, or None."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -110,7 +110,7 @@ class BankUpdates:
         return said.decode(errors="replace")[-500:] if process.returncode != 0 else None
 
     async def overturned(self, incident: Incident) -> None:
-        """What a reviewer took back is not known footage any more."""
+        """Withdraws an overturned incident from known footage."""
         try:
             if await asyncio.to_thread(withdraw_incident, self._directory, incident.id):
                 self._changed()
@@ -118,9 +118,11 @@ class BankUpdates:
             log.error("incident not withdrawn from its bank", incident_id=incident.id, error=str(error))
 
     async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
-        """Count the matches that decided; an entry that runs away may flag from now on, not cut.
+        """Counts the matches behind a verdict. Quarantines a runaway entry, so that it flags and no longer
+        cuts.
 
-        One whose sound runs away is only reported: its picture must not get by because many play its music.
+        A runaway audio match is only reported. Its picture must not escape because many streams play its
+        music.
         """
         for signal in signals:
             bank = signal.bank
@@ -145,8 +147,10 @@ class BankUpdates:
 
 
 def violation_span_ms(incident: Incident) -> int:
-    """How much of the end of the evidence shows the violation: from a second before the first sample that led
-    to it, five seconds at most."""
+    """Length of the end of the evidence that shows the violation, in milliseconds.
+
+    It starts a second before the first sample that led to the verdict, and it is five seconds at most.
+    """
     times = [signal.pts_ms for signal in incident.verdict.signals]
     span_ms = incident.verdict.pts_ms - min(times, default=incident.verdict.pts_ms) + BEFORE_MS
     return min(span_ms, MAX_SPAN_MS)

@@ -1,37 +1,36 @@
-"""Whether the wall clock can be trusted: it should go on as the monotonic one does. Pure."""
+"""Detects steps of the wall clock by comparing it with the monotonic clock. Pure."""
 
 from __future__ import annotations
 
 STEP_MS = 60_000.0
-"""A wall clock that is further than this from where it was going has stepped. What NTP corrects, and what a
-machine that pauses for a moment misses, is less."""
+"""A deviation above this is a step. NTP corrections and short pauses of the machine stay below it."""
 WAIT_MS = 600_000.0
-"""A clock must go on evenly for so long before it is trusted: after a step, and at the start, since many
-machines start with a wrong clock and are put right a little later."""
+"""Time that the clock must run evenly before it is trusted, after a step and at the start. Many machines
+start with a wrong clock that is corrected a little later."""
 LONGEST_WAIT_MS = 86_400_000.0
 _SLEW = 0.001
-"""Share by which a wall clock may be faster or slower than the monotonic one without end: twice what NTP
-slews."""
+"""Largest lasting drift of the wall clock against the monotonic one, as a share: twice what NTP slews."""
 
 
 class ClockJumps:
-    """Compares the clocks at every look.
+    """Compares the two clocks at each call of ``look``.
 
-    A step ahead that is not undone is trusted when as much time has gone by as it was long, a day at the
-    most: a machine that was suspended has missed that time, and one with a wrong clock has been put right
-    by then. A step that is undone, and one back, is trusted after ten minutes.
+    A lasting step forward is trusted once as much time has passed as the step was long, but after a day at
+    the most. By then a suspended machine has slept through that time, and a wrong clock has been corrected.
+    A step that is undone, or a step back, is trusted after ten minutes.
     """
 
     def __init__(self, wall_ms: int, monotonic_ms: float) -> None:
         self._going = wall_ms - monotonic_ms
-        """Wall minus monotonic time, as far as is known."""
+        """Estimated wall minus monotonic time, milliseconds."""
         self._trusted = self._going
         """The same when the wall clock was trusted last."""
         self._looked_ms = monotonic_ms
         self._stepped_ms = monotonic_ms
 
     def look(self, wall_ms: int, monotonic_ms: float) -> float:
-        """Milliseconds by which the wall clock has stepped since the last look: back if negative, or 0.0."""
+        """Milliseconds by which the wall clock has stepped since the last call. Negative means back, 0.0 no
+        step."""
         step = wall_ms - monotonic_ms - self._going
         slewed = (monotonic_ms - self._looked_ms) * _SLEW
         self._looked_ms = monotonic_ms
@@ -46,7 +45,7 @@ class ClockJumps:
 
     @property
     def wait_ms(self) -> float:
-        """Until the wall clock can be trusted; 0.0 when it can. As of the last look."""
+        """Milliseconds until the wall clock can be trusted, 0.0 if it can now. As of the last ``look``."""
         ahead = self._going - self._trusted
         wait = max(WAIT_MS, min(ahead, LONGEST_WAIT_MS))
         return max(0.0, self._stepped_ms + wait - self._looked_ms)

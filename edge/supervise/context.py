@@ -1,4 +1,4 @@
-"""What the parts of the supervisor share."""
+"""The objects that the parts of the supervisor share."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from edge.workers.pool import WorkerPool
 
 @dataclass(slots=True)
 class Context:
-    """Lives in one event loop; only ``in_force``, ``draining`` and ``stopped`` are ever replaced."""
+    """Shared objects of one gate, for one event loop. Only ``in_force``, ``draining`` and ``stopped``
+    change."""
 
     settings: Settings
     telemetry: Telemetry
     clock: Clock
     ledger: DurableLedger
     operator_ledger: Ledger
-    """The same one for what people change, which waits longer for another writer."""
+    """The same ledger for operators' changes. It waits longer for another writer."""
     executor: LedgerExecutor
     view: AdmissionView
     registry: Registry
     pool: WorkerPool
     in_force: PolicyInForce
     draining: bool = False
-    """Nothing more is admitted."""
+    """The gate admits nothing more."""
     stopped: bool = False
-    """Nothing more is decided."""
+    """The gate decides nothing more."""
 
     def __post_init__(self) -> None:
         self.take_policy(self.in_force)
 
     @property
     def policy(self) -> Policy:
-        """The whole policy in force, overrides included."""
+        """The whole policy in force, including its overrides."""
         return self.in_force.policy
 
     def take_policy(self, in_force: PolicyInForce) -> None:

@@ -1,4 +1,4 @@
-"""Cutting that is proven: asked at once, retried with backoff, ended only by a confirmation."""
+"""Proven cuts: asks at once, retries with backoff, and stops only at a confirmation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge.errors import CallerGone, CutFailed, NotFound
 from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, Connector, CutAttempt, CutTarget
 
 SETTLE_MS = 250.0
-"""A publisher that was never seen must stay away this long to count as gone: it may be about to start."""
+"""A publisher that was never seen counts as gone after this absence. It may be about to start."""
 _REMEMBERED = 4096
 
 log = structlog.get_logger(__name__)
@@ -27,11 +27,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CutOutcome:
-    """How a cut ended, or where it stands after its limit."""
+    """The result of a cut, or its progress when its limit is over."""
 
     confirmed: bool
     by: str
-    """What proved it: ``confirm_cut``, ``hook``, ``state_api``, ``already_gone``; empty: nothing yet."""
+    """The proof: ``confirm_cut``, ``hook``, ``state_api`` or ``already_gone``. Empty without a proof."""
     attempts: int
     """Requests sent so far."""
     elapsed_ms: float
@@ -39,7 +39,7 @@ class CutOutcome:
 
 @dataclass(slots=True)
 class _Running:
-    """One cut under way."""
+    """A cut in progress."""
 
     started: float
     done: asyncio.Future[CutOutcome]
@@ -51,10 +51,7 @@ class _Running:
 
 
 class Cutter:
-    """All cuts of one process. Several causes for one stream share one running cut.
-
-    Lives in one event loop.
-    """
+    """All cuts of one process, in one event loop. All causes for one stream share one running cut."""
 
     def __init__(self, spread: Callable[[], float] = random.random) -> None:
         self._spread = spread
@@ -64,10 +61,11 @@ class Cutter:
         self._early: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
 
     async def cut_stream(self, target: CutTarget, connector: Connector, *, limit_ms: float) -> CutOutcome:
-        """Ask until the publisher is proven gone, and return then, or after ``limit_ms``.
+        """Asks until the publisher is proven gone. Returns then, or after ``limit_ms``.
 
-        After the limit the outcome is not confirmed, and asking goes on in the background; ``wait``
-        tells when it has worked. Raises CutFailed when the cutter is closed meanwhile.
+        After the limit the outcome is unconfirmed, and asking goes on in the background. ``wait`` then
+        returns the confirmed outcome. Raises CutFailed if the cutter is closed, CallerGone if the cut is
+        abandoned.
         """
         stream_id = target.stream_id
         if (ended := self._ended.get(stream_id)) is not None:
@@ -79,9 +77,10 @@ class Cutter:
         return CutOutcome(False, "", running.attempts, running.elapsed_ms())
 
     async def wait(self, stream_id: str) -> CutOutcome:
-        """The outcome of a cut once it is confirmed.
+        """Waits until a cut is confirmed and returns its outcome.
 
-        Raises NotFound for a stream that was never cut, CutFailed when the cutter is closed.
+        Raises NotFound for a stream that was never cut, CutFailed if the cutter is closed, and CallerGone
+        if the cut is abandoned.
         """
         if (ended := self._ended.get(stream_id)) is not None:
             return ended
@@ -91,9 +90,10 @@ class Cutter:
         return await asyncio.shield(running.done)
 
     def confirm(self, stream_id: str, by: str) -> bool:
-        """Somebody saw the publisher go (``confirm_cut``, ``hook``). Whether a cut was waiting for it.
+        """Confirms a cut because somebody saw the publisher go. Returns whether a cut was waiting for it.
 
-        A confirmation that is ahead of its ``cut`` is remembered for it.
+        ``by`` is ``confirm_cut`` or ``hook``. A confirmation that comes before its cut is remembered for
+        it.
         """
         running = self._running.get(stream_id)
         if running is None:
@@ -104,7 +104,8 @@ class Cutter:
         return True
 
     def abandon(self, stream_id: str) -> bool:
-        """Nobody is left who could be asked or could confirm: whoever waits gets CallerGone."""
+        """Ends a cut that nobody is left to confirm. Its waiters get CallerGone. Returns whether it was
+        running."""
         running = self._running.pop(stream_id, None)
         if running is None:
             return False
@@ -114,7 +115,7 @@ class Cutter:
         return True
 
     async def close(self) -> None:
-        """Stop asking; whoever waits gets CutFailed."""
+        """Stops asking. Waiters of running cuts get CutFailed."""
         for running in self._running.values():
             _fail(running, CutFailed("the gate stops before the cut is confirmed"))
         self._running.clear()
@@ -176,14 +177,14 @@ class Cutter:
 def _fail(running: _Running, error: CutFailed) -> None:
     if not running.done.done():
         running.done.set_exception(error)
-        running.done.exception()  # nobody may be waiting, and that is no error
+        running.done.exception()  # Marks the error as read, since perhaps nobody waits.
 
 
 async def _ask(target: CutTarget, connector: Connector) -> CutAttempt:
     try:
         return await connector.cut_publisher(target)
     except Exception as error:
-        # Whatever a connector does wrong, the cut goes on.
+        # A connector's failure must not end the cut.
         log.exception("connector failed to ask", server=connector.kind)
         return CutAttempt(False, None, str(error))
 

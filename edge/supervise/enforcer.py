@@ -1,4 +1,4 @@
-"""From a violation to a proven cut: durable first, then visible, then confirmed.
+"""Enforces a verdict until the cut is proven: durable first, then visible, then confirmed.
 
 verdict ─▶ strike + block on disk ─▶ block in memory ─▶ evidence asked ─▶ CUT asked ─▶ confirmed
 """
@@ -53,13 +53,13 @@ from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
 _RECORD_S = 1.0
-"""How long the record of an incident waits for the proof of its cut before it is written without it."""
+"""How long an incident's record waits for the proof of its cut before it is written without it."""
 
 log = structlog.get_logger(__name__)
 
 
 class Enforcer:
-    """Acts on FLAG and CUT, and on blocks that concern running streams."""
+    """Enforces FLAG and CUT verdicts, and blocks that name live streams."""
 
     def __init__(
         self,
@@ -78,8 +78,8 @@ class Enforcer:
         show_media: Callable[[LiveStream], Awaitable[None]],
         ended: Callable[[LiveStream], None],
     ) -> None:
-        """``show_media``: hands the worker of a stream all that is kept of it, for the evidence that is asked
-        for next. ``ended``: what is cut is gone."""
+        """``show_media`` sends all kept media of a stream to its worker, before evidence is requested.
+        ``ended`` is called when a cut stream is gone."""
         self._registry = registry
         self._ledger = ledger
         self._executor = executor
@@ -96,17 +96,20 @@ class Enforcer:
         self._progress = IncidentProgress(ledger, executor)
         self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock)
         self.orphans = OrphanedCuts(cutter, connectors, self._progress, telemetry, clock, cut_limit_ms)
-        """Cuts of an earlier run, and of callers that are gone."""
+        """Cuts of an earlier run, and cuts whose caller is gone."""
 
     # what the gate asks for
 
     def flag(self, stream: LiveStream, verdict: Verdict, *, media_sent: bool = False) -> None:
-        """Open an incident for people; the stream goes on. Also everything that shadow mode withholds.
-        ``media_sent``: its media has been handed over for evidence."""
+        """Opens an incident for reviewers. The stream goes on. Verdicts withheld by shadow mode come here
+        too.
+
+        ``media_sent`` says that the media for the evidence is in the worker already.
+        """
         self._tasks.start(self._flag(stream, verdict, media_sent=media_sent))
 
     def cut_stream(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
-        """Block, then cut. Further causes for the same stream collapse into the first."""
+        """Blocks, then cuts. Further causes for the same stream have no effect of their own."""
         gone = stream.life.state is State.GONE
         if not stream.life.cut():
             return
@@ -118,7 +121,7 @@ class Enforcer:
     def cut_without_strike(
         self, stream: LiveStream, reason: VerdictReason, block: Block | None = None
     ) -> None:
-        """Cut a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
+        """Cuts a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
         if stream.life.state is State.GONE or not stream.life.cut():
             return
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
@@ -133,7 +136,7 @@ class Enforcer:
         self._tasks.start(self._progress.stream_cut(stream, reason, block, self._clock.wall_ms()))
 
     def blocks_apply(self, blocks: Iterable[Block]) -> None:
-        """Cut every running stream that one of ``blocks``, new ones, names."""
+        """Cuts every live stream that one of these new blocks names."""
         now = self._clock.wall_ms()
         for block in sorted(blocks, key=lambda block: block.until_ms, reverse=True):
             if block.active_at(now):
@@ -141,7 +144,7 @@ class Enforcer:
                     self.cut_without_strike(stream, VerdictReason.BLOCKED, block)
 
     def every_block_applies(self) -> None:
-        """Cut every running stream that any block names: it may have been made while no gate ran."""
+        """Cuts every live stream that any block names. A block may have been made while no gate ran."""
         now = self._clock.wall_ms()
         for stream in self._registry:
             block = None if stream.cutting else self._view.check(stream.publish, now)
@@ -149,9 +152,9 @@ class Enforcer:
                 self.cut_without_strike(stream, VerdictReason.BLOCKED, block)
 
     def abandon(self, stream: LiveStream) -> None:
-        """The caller of a stream that is being cut is gone for good: it will not confirm any more.
+        """Stops waiting for the confirmation of a cut whose caller is gone for good.
 
-        The incident stays unconfirmed; the block stands, and refuses the publisher's return.
+        The incident stays unconfirmed. The block stands and refuses the publisher's return.
         """
         self._cutter.abandon(stream.id)
 
@@ -159,7 +162,7 @@ class Enforcer:
         self._evidence.clip_saved(event)
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait for what is under way; used before the process stops."""
+        """Waits for tasks in progress, before the process stops."""
         await self._tasks.settle(timeout_s)
         await self.orphans.settle(0)
 
@@ -189,12 +192,12 @@ class Enforcer:
             self._executor.urgent(self._ledger.record_violation, incident, sanction, incident.created_ms)
         )
         try:
-            # What is decided gets on record also when the gate stops meanwhile.
+            # A decision gets on record even if the gate stops meanwhile.
             violation = await asyncio.shield(recording)
-        except Exception as error:  # whatever it is, what was seen is blocked and cut
+        except Exception as error:  # No error keeps the violation from being blocked and cut.
             if not isinstance(error, LedgerUnavailable):
                 log.exception("a violation cannot be recorded", incident_id=incident.id)
-            # The same ids as on disk, once it gets there.
+            # The blocks get the ids that they will have on disk.
             blocks = make_violation(incident, sanction, (), incident.created_ms).blocks
             self._telemetry.report(ViolationRecorded(incident, "memory", str(error)))
             self._tasks.start(self._retry_violation(incident, sanction))
@@ -215,7 +218,8 @@ class Enforcer:
         asked = asyncio.Event()
         closing = asyncio.ensure_future(self._close_publisher(stream, verdict, answer, incident, asked))
         try:
-            # After the CUT is told, and before the stream may be forgotten: to hand over much takes a while.
+            # The CUT goes out first, since sending much media takes a while. The stream is kept until after
+            # it.
             await asyncio.sleep(0)
             await self._send_evidence_media(stream)
             saved = self._evidence.save_clip(incident)
@@ -241,8 +245,8 @@ class Enforcer:
         incident: Incident | None,
         evidence_asked: asyncio.Event | None = None,
     ) -> Incident | None:
-        """Until the publisher is proven gone, or nobody is left who could prove it, and the evidence has been
-        asked for."""
+        """Cuts the publisher. Waits for the proof, or until nobody is left to give it, and for
+        ``evidence_asked``."""
         asked_ms = self._clock.wall_ms()
         self._tell(stream, answer)
         crash_point("cut.told")
@@ -286,7 +290,7 @@ class Enforcer:
         self._ended(stream)
 
     async def _follow(self, stream: LiveStream) -> None:
-        """Its cut was taken up from an earlier run, which puts it on record: the stream ends with it."""
+        """Ends a stream whose cut an earlier run began. That cut records its own proof."""
         with contextlib.suppress(CutFailed):
             await self._cutter.cut_stream(
                 self._target(stream), self._connector(stream), limit_ms=self._cut_limit_ms
@@ -297,7 +301,7 @@ class Enforcer:
     async def _alarm(
         self, stream: LiveStream, verdict: Verdict, incident: Incident | None, attempts: int
     ) -> Incident:
-        """The limit is over, and nothing has proven the cut: for people, asking goes on."""
+        """Raises the alarm for an unproven cut at its limit. Asking goes on."""
         opened = incident or self._incident(stream, verdict)
         self._telemetry.report(
             CutUnconfirmed(stream.id, stream.publish, UnconfirmedReason.LIMIT, opened.id, attempts)
@@ -310,21 +314,22 @@ class Enforcer:
         return dataclasses.replace(opened, cut_unconfirmed_ms=now, cut_unconfirmed_reason=limit)
 
     async def _put_on_record(self, incident: Incident) -> None:
-        """The incident of a cut that rests on none of its own, once it is an alarm."""
+        """Records the incident of a cut that has no violation, once the cut is an alarm. Retries in the
+        background."""
         if not await self._recorded(incident):
             self._tasks.start(self._record_again(incident))
 
     async def _recorded(self, incident: Incident) -> bool:
-        """Puts an incident that rests on no violation on record; whether that has worked."""
+        """Records an incident that has no violation. Returns whether that worked."""
         try:
             await self._executor.call(self._ledger.record_incident, incident, incident.created_ms)
-        except Exception as error:  # whatever it is, people are to see the incident
+        except Exception as error:  # No error may hide the incident from reviewers.
             log.error("incident is not on record yet", incident_id=incident.id, error=str(error))
             return False
         return True
 
     async def _record_again(self, incident: Incident) -> None:
-        """Until it is on record. The caller has been told its id."""
+        """Retries until the incident is on record, since the caller has been told its id."""
         for _ in range(RETRIES):
             await asyncio.sleep(RETRY_S)
             await self._executor.back()

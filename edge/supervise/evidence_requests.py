@@ -1,4 +1,4 @@
-"""The evidence of an incident: the clip from the worker's ring, and the record beside it."""
+"""Requests the evidence of incidents: the clip from the worker's ring and the record beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Saved(NamedTuple):
 
 
 class EvidenceRequests:
-    """Asks workers for clips and writes what they are evidence of."""
+    """Requests clips from workers and writes the incident records beside them."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class EvidenceRequests:
         self._saving: dict[str, asyncio.Future[_Saved]] = {}
 
     def save_clip(self, incident: Incident) -> asyncio.Future[_Saved]:
-        """Ask the worker for the clip, before a cut ends the media that it is made of."""
+        """Requests the clip from the worker. Call it before a cut ends the media of the clip."""
         future: asyncio.Future[_Saved] = asyncio.get_running_loop().create_future()
         self._saving[incident.id] = future
         command = worker_pb2.ToWorker(
@@ -65,13 +65,14 @@ class EvidenceRequests:
         return future
 
     def clip_saved(self, event: worker_pb2.EvidenceSaved) -> None:
-        """What the worker answers."""
+        """Takes the worker's answer."""
         future = self._saving.pop(event.incident_id, None)
         if future is not None and not future.done():
             future.set_result(_Saved(event.path or None, event.error))
 
     async def clip(self, incident: Incident, saved: asyncio.Future[_Saved]) -> Incident:
-        """The incident with its clip, which is in the ledger then; without it when none came in time."""
+        """Returns the incident with its clip, once the ledger has it. Without a clip it returns the
+        incident as is."""
         try:
             clip = await asyncio.wait_for(saved, timeout=_CLIP_S)
         except TimeoutError:
@@ -85,7 +86,8 @@ class EvidenceRequests:
         return dataclasses.replace(incident, evidence_path=clip.path)
 
     async def rewrite_record(self, incident: Incident) -> None:
-        """The record beside the clip, anew. It is a copy of what the ledger has, and nothing hangs on it."""
+        """Rewrites the record beside the clip. It is a copy of the ledger's data, so an error is only
+        logged."""
         try:
             await asyncio.to_thread(write_incident_record, incident, self._directory)
         except OSError as error:

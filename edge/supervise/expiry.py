@@ -1,4 +1,4 @@
-"""What ends by its own times: blocks in memory are forgotten, what nobody reviewed is put on record."""
+"""Ends what is past its time: drops ended blocks from memory and records incidents that nobody reviewed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from edge.supervise.context import Context
 _EXPIRE_MS = 600_000
 _SETTLE_MS = 5_000
 _SAY_MS = 60_000
-"""Between two lines about a clock that does not keep still."""
+"""Pause between two log lines about a clock that keeps stepping."""
 
 log = structlog.get_logger(__name__)
 
 
 class Expiry:
-    """Does neither by a wall clock that has stepped: the times take effect by themselves anyway, and what is
-    put on record cannot be taken back. When the clock was set back, the blocks that had ended by what it said
-    before are loaded again, at once.
+    """Acts only while the wall clock is trusted. Time limits hold by themselves, and a record cannot be
+    undone.
 
-    ``settle``: puts on record what nobody has reviewed in time; may raise GateError.
+    A clock that is set back revives blocks that it had ended before. They are loaded again at once.
+    ``settle`` records incidents that nobody reviewed in time. It may raise GateError.
     """
 
     def __init__(self, context: Context, settle: Callable[[], Awaitable[None]]) -> None:
@@ -39,10 +39,10 @@ class Expiry:
         self._settle_at_ms = now + _SETTLE_MS
 
     async def sweep(self) -> None:
-        """Once a second. Waits for the ledger."""
+        """Runs once a second. Waits for the ledger."""
         context = self._context
         if self._clock_is_trusted():
-            # Nothing may be awaited between the look at the clock and what is done by it.
+            # No await may come between the check of the clock and the use of its time.
             now = self._clock.monotonic_ms()
             if now >= self._expire_at_ms:
                 self._expire_at_ms = now + _EXPIRE_MS

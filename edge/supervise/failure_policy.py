@@ -1,4 +1,4 @@
-"""What the policy wants when a running stream cannot be watched."""
+"""Applies the policy when a live stream cannot be watched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.telemetry.records import FailureModeUsed
 
 
 class FailureResponse:
-    """Says it to the caller, counts it, and applies the policy's failure mode."""
+    """Tells the caller, counts the failure and applies the policy's failure mode."""
 
     def __init__(self, context: Context, enforcer: Enforcer) -> None:
         self._context = context
@@ -22,7 +22,7 @@ class FailureResponse:
     def degraded(
         self, stream: LiveStream, reason: DegradedReason, *, count: int = 1, detail: str = ""
     ) -> None:
-        """Tell the caller of something that was not judged."""
+        """Tells the caller what was not judged."""
         degraded = gate_pb2.Degraded(reason=reason.value, count=count, detail=detail)
         if stream.responses is not None:
             stream.responses.put(
@@ -30,7 +30,7 @@ class FailureResponse:
             )
 
     def unwatched(self, stream: LiveStream, reason: DegradedReason, detail: str) -> None:
-        """The gate has failed the stream."""
+        """Reports that the gate has failed the stream and applies ``on_gate_degraded``."""
         self.degraded(stream, reason, detail=detail)
         self._apply_failure_mode(stream)
 
@@ -42,8 +42,8 @@ class FailureResponse:
             self._enforcer.cut_without_strike(stream, VerdictReason.DEGRADED)
 
     def blind(self, stream: LiveStream) -> None:
-        """The stream's blind time is past its limit. Where its worker has judged nothing of it at all, the
-        gate has failed it as well."""
+        """Handles a blind time past its limit. If the worker has judged nothing at all, the gate has failed
+        the stream as well."""
         policy = self._context.in_force.for_publish(stream.publish)
         action = policy.failure.on_blind
         shadow = policy.mode is Mode.SHADOW
@@ -56,8 +56,10 @@ class FailureResponse:
             self._apply_failure_mode(stream)
 
     def quarantined(self, stream: LiveStream, detail: str) -> None:
-        """Its media has ended workers, and is in one for evidence; an incident for people, and the failure
-        mode."""
+        """Opens an incident for a stream whose media has ended workers, and applies the failure mode.
+
+        A worker already has the media for the evidence.
+        """
         verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason=VerdictReason.QUARANTINED)
         self._enforcer.flag(stream, verdict, media_sent=True)
         self.unwatched(stream, DegradedReason.QUARANTINED, detail)

@@ -1,4 +1,4 @@
-"""The gate itself: its parts put together, started, kept tidy and stopped."""
+"""The gate: assembles its parts, starts them, maintains them and stops them."""
 
 from __future__ import annotations
 
@@ -49,19 +49,20 @@ _GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
 _USAGE_SWEEPS = 600
 _FORGOTTEN_AT_ONCE = 16
 _PULLED_FACTOR = 20
-"""How much longer a hooked stream that cannot be pulled is kept: its server has not said that it ended."""
+"""Factor by which a hooked stream that cannot be pulled is kept longer. Its server has not said that it
+ended."""
 _SETTLE_S = 3.0
 _PEOPLE_MS = 5_000
-"""How long what a person changes waits for another writer of the ledger."""
+"""How long an operator's change waits for another writer of the ledger."""
 
 log = structlog.get_logger(__name__)
 
 
 class Gate:
-    """Everything between the servicers and hooks on one side, and workers and ledger on the other.
+    """Connects the servicers and hooks on one side with the workers and the ledger on the other.
 
-    Lives in one event loop; every method is called from it. Hooks see it as their ``Gatekeeper``;
-    servicers use ``watching`` and ``operating`` as well.
+    Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
+    Servicers also use ``router``, ``actions``, ``reviews`` and ``model_swap``.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Gate:
         clock: Clock,
         pool: WorkerPool | None = None,
     ) -> None:
-        """``pool``: None for worker processes of its own."""
+        """``pool`` None starts a pool of worker processes."""
         self.settings = settings
         self.clock = clock
         self.ledger = ledger
@@ -136,7 +137,7 @@ class Gate:
         self._feed: FleetFeed | None = None
 
     async def start(self) -> None:
-        """Load the blocks, start the workers, resume cuts that were not proven. Returns when ready."""
+        """Loads the blocks, starts the workers and resumes unproven cuts. Returns when the gate is ready."""
         context = self._context
         now = self.clock.wall_ms()
         known = await self.executor.call(self.ledger.revision)
@@ -168,7 +169,7 @@ class Gate:
             self._feed.start()
 
     def _restore(self) -> None:
-        """The streams that an earlier gate had let in; those that were blocked meanwhile are cut."""
+        """Restores the streams that an earlier gate admitted, and cuts those that were blocked meanwhile."""
         for kept in self._stream_journal.load():
             stream = LiveStream(kept.id, kept.publish, kept.started_ms, self.clock.monotonic_ms())
             try:
@@ -180,13 +181,14 @@ class Gate:
         self._enforcer.every_block_applies()
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
-        """Some gate of the fleet, perhaps this one, has made or lifted blocks."""
+        """Applies blocks that a gate of the fleet, perhaps this one, has made or lifted."""
         for block in blocks:
             self._context.view.add_block(block)
         self._enforcer.blocks_apply(blocks)
 
     async def stop(self) -> None:
-        """Admit nothing more, finish the verdicts under way, end every call, stop the workers."""
+        """Stops the gate: admits nothing more, finishes running verdicts, ends every call, stops the
+        workers."""
         self._context.draining = True
         if self._feed is not None:
             await asyncio.to_thread(self._feed.stop)
@@ -204,26 +206,26 @@ class Gate:
         self.executor.close()
         self._context.telemetry.flush()
 
-    # what hooks and servicers ask
+    # Called by hooks and servicers.
 
     async def admit(self, publish: Publish, client: str = "") -> Admission:
-        """From memory alone. The same live connection gets the same answer again."""
+        """Answers from memory alone. A repeated publish on one connection gets the same answer."""
         return self._admitter.admit(publish, client)
 
     def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
-        """A hook has refused a publish by itself."""
+        """Reports a publish that a hook has refused by itself."""
         self._context.telemetry.report(TurnedAway(publish, reason, detail))
 
     def wants_pull(self, server: str) -> bool:
-        """Whether the gate pulls streams of this kind of server by itself."""
+        """Whether the gate itself pulls the streams of this kind of server."""
         return server in self._pulled_servers
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
-        """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
+        """Pulls a stream for a hook. Only enforcement reads the verdicts."""
         self.router.attach(stream_id, url)
 
     async def pull_anew(self, stream_id: StreamId) -> bool:
-        """Drop the connection of a stream that the gate pulls, and make another; whether there was one."""
+        """Replaces the connection of a pulled stream by a new one. Returns whether there was one."""
         return self.router.pull_anew(stream_id)
 
     async def is_watched(self, stream_id: StreamId) -> bool:
@@ -232,12 +234,12 @@ class Gate:
         return stream is not None and stream.samples > 0
 
     async def still_admitted(self, stream_id: StreamId) -> bool:
-        """Whether nothing has cut or ended the stream, for a hook that has yet to let it start."""
+        """Whether the stream is neither cut nor over. A hook asks this before it lets the stream start."""
         stream = self.registry.find(stream_id)
         return stream is not None and not stream.cutting
 
     async def publish_ended(self, server: str, connection: str, app: str, name: str) -> None:
-        """The ingest server's own hook says that the publisher is gone."""
+        """Handles the ingest server's own hook: the publisher is gone."""
         stream = self.registry.by_connection(server, connection)
         if stream is None:
             if not self._enforcer.orphans.closed(server, connection):
@@ -249,7 +251,8 @@ class Gate:
             self.router.publisher_gone(stream)
 
     def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
-        """The caller says that the connection is gone; milliseconds since the verdict, or -1."""
+        """Handles the caller's word that the connection is gone. Returns milliseconds since the verdict, or
+        -1."""
         incident = self._enforcer.orphans.confirm(stream_id, "confirm_cut")
         if incident is not None:
             closed_ms = min(closed_wall_ms or self.clock.wall_ms(), self.clock.wall_ms())
@@ -269,14 +272,14 @@ class Gate:
         self.router.forget(stream, EndReason.CUT)
 
     async def _ask_caller(self, stream_id: str) -> bool:
-        """Whether a CUT can reach the caller; the answer itself was queued before."""
+        """Whether a CUT can reach the caller. The answer itself is in the queue already."""
         stream = self.registry.find(stream_id)
         return stream is not None and stream.responses is not None and not stream.responses.closed
 
-    # once a second
+    # Called once a second.
 
     async def _sweep(self) -> None:
-        """Forget admitted streams that nobody watches."""
+        """Reports measurements and forgets admitted streams that nobody watches, once a second."""
         for number in itertools.count(1):
             await asyncio.sleep(_SWEEP_S)
             if number % _GIVE_BACK_SWEEPS == 0:
@@ -286,7 +289,8 @@ class Gate:
             await self._forget_unwatched()
 
     async def _keep_ledger(self) -> None:
-        """Bring the journal home when the ledger is back. Waits for the ledger, which no sweep may."""
+        """Moves the journal into the ledger when the ledger is back. It may wait for the ledger; a sweep
+        may not."""
         endings = Expiry(self._context, self.reviews.settle_unreviewed)
         for number in itertools.count(1):
             await asyncio.sleep(_SWEEP_S)
@@ -305,7 +309,7 @@ class Gate:
         now = self.clock.monotonic_ms()
         for number, stream in enumerate(self.registry):
             if number % _FORGOTTEN_AT_ONCE == 0:
-                # Between them Admit gets its turns.
+                # Gives Admit its turns in between.
                 await asyncio.sleep(0)
             if stream.responses is not None:
                 self._end_if_silent(stream, stream.responses)
@@ -320,7 +324,7 @@ class Gate:
                 self._enforcer.abandon(stream)
 
     def _end_if_silent(self, stream: LiveStream, responses: ResponseQueue) -> None:
-        """A caller that pushes nothing must not hold its place for ever."""
+        """Ends the call of a caller that pushes nothing, so that it does not hold its place for ever."""
         limit = self.settings.limits.push_stall_ms
         silent_ms = self.clock.monotonic_ms() - stream.fed_ms
         if stream.media is None or stream.cutting or responses.closed or silent_ms <= limit:

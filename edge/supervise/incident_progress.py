@@ -1,4 +1,4 @@
-"""Marks on incidents: what matters to people, and what no cut waits for."""
+"""Records the progress of incidents. People need it, but no cut waits for it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ log = structlog.get_logger(__name__)
 
 
 class IncidentProgress:
-    """Durable in the ledger or the journal; tried again while neither takes them. An incident that is not
-    found is on its way from the journal to the ledger."""
+    """Writes each mark to the ledger or the journal, and retries while neither takes it.
+
+    An incident that is not found is on its way from the journal to the ledger, so its mark is retried too.
+    """
 
     def __init__(self, ledger: DurableLedger, executor: LedgerExecutor) -> None:
         self._ledger = ledger
@@ -31,7 +33,7 @@ class IncidentProgress:
     async def stream_cut(
         self, stream: LiveStream, reason: VerdictReason, block: Block | None, wall_ms: int
     ) -> None:
-        """A cut that rests on no incident."""
+        """Records a cut that has no incident."""
         block_id = None if block is None else block.id
         await self._retried(
             self._ledger.record_stream_cut, stream.id, stream.publish, reason.value, block_id, wall_ms
@@ -57,7 +59,7 @@ class IncidentProgress:
             except (LedgerUnavailable, NotFound) as error:
                 log.warning("mark on an incident waits for the ledger", error=str(error))
                 await asyncio.sleep(RETRY_S)
-                # Many that ask a ledger which is away, each for half a second, would keep it from being
-                # found back.
+                # Each call to a ledger that is away takes half a second. Many callers would delay noticing
+                # its return.
                 await self._executor.back()
         log.error("mark on an incident given up", mark=mark.__name__, of=args[0])

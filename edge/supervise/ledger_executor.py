@@ -1,4 +1,4 @@
-"""The ledger's own threads: its calls block on disk, and the event loop must not."""
+"""Runs ledger calls in threads, since they block on disk and the event loop must not block."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ R = TypeVar("R")
 
 
 class LedgerExecutor:
-    """Runs ledger calls in order; notices when the ledger is away and when it is back.
+    """Runs ledger calls in order. Notices when the ledger is away and when it is back.
 
-    ``away``: whether what returns went to the journal.
+    ``away`` says whether a call that succeeded wrote to the journal instead.
     """
 
     def __init__(self, telemetry: Telemetry, away: Callable[[], bool]) -> None:
@@ -36,19 +36,19 @@ class LedgerExecutor:
         return not self._back.is_set()
 
     async def back(self) -> None:
-        """Returns when the ledger takes writes, as far as is known."""
+        """Waits until the ledger takes writes, as far as is known."""
         await self._back.wait()
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a ledger method. Passes its errors on."""
+        """Runs a ledger method. Passes its errors on."""
         return await self._run(self._executor, functools.partial(function, *args, **kwargs))
 
     async def urgent(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The same, ahead of everything that ``call`` has queued: for what a cut waits for."""
+        """Like ``call``, but ahead of all queued calls: for a write that a cut waits for."""
         return await self._run(self._urgent, functools.partial(function, *args, **kwargs))
 
     async def person(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The same, beside ``call``: what people change may wait long for another writer."""
+        """Like ``call``, but in its own thread: an operator's change may wait long for another writer."""
         return await self._run(self._operator_ledger, functools.partial(function, *args, **kwargs))
 
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], R]) -> R:

@@ -1,4 +1,4 @@
-"""The model that judges: shown, and replaced while the gate runs."""
+"""Shows the detector model and swaps it while the gate runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge.supervise.context import Context
 
 DEFAULT_BUDGET_MS = 6.0
 _MARGIN = 1.1
-"""By how much two timings of one model differ on a gate at work."""
+"""Factor by which two timings of one model may differ on a busy gate."""
 _UNBOUNDED_MS = 1e9
 _CHECK_S = 60.0
 _THRESHOLDS = ("raise_at", "flag_at", "cut_at")
@@ -34,18 +34,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelInForce:
-    """A model, how it came to judge, and what people should know of it."""
+    """A model in force, the choice that put it there, and notes for people."""
 
     manifest: ModelManifest
     digest: str
     directory: Path
     choice: Choice | None
-    """None: it is that of the settings."""
+    """None means that the model comes from the settings."""
     notes: tuple[str, ...]
 
 
 class ModelSwap:
-    """One swap at a time."""
+    """Swaps the model, one swap at a time."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -53,7 +53,7 @@ class ModelSwap:
         self._lock = asyncio.Lock()
 
     async def current(self) -> ModelInForce:
-        """The model in force. Raises ModelError when its files are damaged."""
+        """Returns the model in force. Raises ModelError if its files are damaged."""
         return await asyncio.to_thread(self._current)
 
     def _current(self) -> ModelInForce:
@@ -63,7 +63,7 @@ class ModelSwap:
         return ModelInForce(manifest, digest, directory, choice, tuple(notes(manifest, directory, policy)))
 
     async def judged(self) -> frozenset[str] | None:
-        """Categories that the model in force judges; None when its files cannot be read just now."""
+        """Categories that the model in force judges. None if its files cannot be read now."""
         try:
             return frozenset(category.name for category in (await self.current()).manifest.categories)
         except ModelError:
@@ -72,8 +72,10 @@ class ModelSwap:
     async def swap(
         self, directory: Path, expected_digest: str, budget_ms: float, reason: str, by: str
     ) -> ModelInForce:
-        """Verified whole, loaded by every worker, on record, and only then in force; on any error nothing
-        has changed. Raises ModelError, LedgerUnavailable."""
+        """Puts a model in force after it is verified, loaded by every worker and recorded.
+
+        Any error leaves everything as it was. Raises ModelError and LedgerUnavailable.
+        """
         async with self._lock:
             place, manifest, digest = await asyncio.to_thread(self._store.take, directory)
             before = self._context.pool.model_digest
@@ -121,7 +123,7 @@ class ModelSwap:
         )
 
     async def _checked(self, place: Path, named: Path, budget_ms: float) -> float:
-        """Milliseconds a sample. Raises ModelError where that is too much."""
+        """Returns the cost in milliseconds a sample. Raises ModelError if it is over the budget."""
         cost_ms = await _cost(place, named)
         in_force_ms = 0.0
         if not budget_ms and cost_ms > DEFAULT_BUDGET_MS:
@@ -132,7 +134,7 @@ class ModelSwap:
         return cost_ms
 
     async def _record(self, manifest: ModelManifest, choice: Choice, before: str) -> None:
-        """In the gate's folder and in the ledger, or in neither."""
+        """Records the choice in the gate's folder and in the ledger, or in neither."""
         earlier = await asyncio.to_thread(self._store.choice)
         await asyncio.to_thread(self._store.choose, choice)
         put = functools.partial(
@@ -146,10 +148,10 @@ class ModelSwap:
 
 
 def over_budget(cost_ms: float, budget_ms: float, in_force_ms: float) -> str:
-    """Why a model costs too much for a sample; empty where it does not.
+    """Why a model costs too much a sample. Empty if it does not.
 
-    Without a budget (0) a model that costs no more than the one in force passes: a machine that is too slow
-    or too busy for either is no reason to keep the old one.
+    Without a budget (0) a model passes if it costs no more than the model in force. If the machine is too
+    slow or too busy for either, that is no reason to keep the old one.
     """
     limit_ms = budget_ms or max(DEFAULT_BUDGET_MS, _MARGIN * in_force_ms)
     if cost_ms <= limit_ms:
@@ -159,12 +161,13 @@ def over_budget(cost_ms: float, budget_ms: float, in_force_ms: float) -> str:
 
 
 def model_store(settings: Settings) -> ModelStore:
-    """Where the gate of these settings keeps the model that was put in force."""
+    """The model store of a gate with these settings."""
     return ModelStore(settings.data_dir / "models", settings.model_dir or default_model_directory())
 
 
 def notes(manifest: ModelManifest, directory: Path, policy: Policy) -> Iterable[str]:
-    """What a policy makes of a model: the thresholds are the policy's, whatever the model suggests."""
+    """Yields notes where a policy differs from a model. Thresholds come from the policy, not from the
+    model."""
     suggested = default_policy(directory).categories
     for category in manifest.categories:
         part = policy.categories.get(category.name)
@@ -182,15 +185,16 @@ def notes(manifest: ModelManifest, directory: Path, policy: Policy) -> Iterable[
 
 
 def _judged(policy: Policy) -> set[str]:
-    """Categories that any stream may be decided on."""
+    """Categories that the policy decides on in any app and tenant."""
     apps, tenants = ("", *policy.apps), ("", *policy.tenants)
     return {name for app in apps for tenant in tenants for name in policy.for_app(app, tenant).categories}
 
 
 async def _cost(directory: Path, named: Path) -> float:
-    """`edge-gate model check` in a process of its own, as a graph may bring down what runs it.
+    """Runs `edge-gate model check` in its own process, since a graph may crash the process that runs it.
 
-    Milliseconds a sample, median. ``named``: what people call the folder. Raises ModelError.
+    Returns the median cost in milliseconds a sample. ``named`` is the folder's name in errors. Raises
+    ModelError.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,

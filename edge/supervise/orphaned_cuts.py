@@ -1,4 +1,4 @@
-"""Cuts of an earlier run that nothing has proven: asked for again where that is possible, and ended."""
+"""Finishes unproven cuts of an earlier run: asks again where that is possible, and ends the others."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = structlog.get_logger(__name__)
 
 
 class OrphanedCuts:
-    """Also holds the cuts of this run whose caller is gone for good.
+    """Holds unproven cuts of an earlier run, and cuts of this run whose caller is gone for good.
 
-    A server with a connector is asked again until it has let go. A caller of ``Watch`` or ``Attach``
-    cannot be asked: its call ended with the old process. It proves the cut itself, by ``ConfirmCut`` of
-    the same stream, or by asking for admission of the same connection again, which the block refuses.
-    Without either the cut ends in the ledger as ``caller_gone`` after the limit; a late proof still counts.
+    A server with a connector is asked again until it lets go. A caller of ``Watch`` or ``Attach`` cannot be
+    asked, because its call ended with the old process. It proves the cut itself: by ``ConfirmCut`` for the
+    same stream, or by a new Admit for the same connection, which the block refuses. Without a proof the cut
+    ends in the ledger as ``caller_gone`` after the limit. A late proof still counts.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class OrphanedCuts:
         self._proven: dict[str, asyncio.Event] = {}
 
     def resume(self, incident: Incident) -> None:
-        """A cut of an earlier run."""
+        """Takes up a cut of an earlier run."""
         connector = self._connectors.get(incident.publish.server)
         self._orphans[incident.stream_id] = incident
         if connector is None:
@@ -63,20 +63,21 @@ class OrphanedCuts:
             self._tasks.start(self._ask_again(incident, connector))
 
     async def caller_gone(self, incident: Incident, *, alarmed: bool) -> None:
-        """Nobody is left who could be asked. ``alarmed``: the alarm has been raised already."""
+        """Records that nobody is left to ask. ``alarmed`` says that the alarm was raised already."""
         self._orphans[incident.stream_id] = incident
         gone = UnconfirmedReason.CALLER_GONE
         self._report_unconfirmed(incident, gone, alarmed=alarmed)
         await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), gone)
 
     def confirm(self, stream_id: str, by: str) -> Incident | None:
-        """Somebody has seen that the publisher of an orphaned cut is gone; None when there is no such cut."""
+        """Confirms an orphaned cut because somebody saw that the publisher is gone. None if there is no
+        such cut."""
         incident = self._orphans.pop(stream_id, None)
         if incident is None:
             return None
         asking = self._cutter.confirm(stream_id, by)
         if asking and incident.publish.server in self._connectors:
-            return incident  # whoever asks puts it on record
+            return incident  # The task that asks the server puts it on record.
         self._report_confirmed(incident, by)
         self._tasks.start(self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), by))
         if (proven := self._proven.get(stream_id)) is not None:
@@ -88,7 +89,7 @@ class OrphanedCuts:
         return stream_id in self._orphans
 
     def refused_again(self, publish: Publish) -> None:
-        """A publish was refused as blocked: the earlier one of its connection is over, then."""
+        """Takes a publish refused as blocked as proof that the earlier publish of its connection is over."""
         if not self._orphans or not publish.connection:
             return
         for stream_id, incident in list(self._orphans.items()):
@@ -98,7 +99,8 @@ class OrphanedCuts:
                 self.confirm(stream_id, "refused_again")
 
     def closed(self, server: str, connection: str) -> bool:
-        """The server's hook says that a connection is gone; whether an orphaned cut was waiting for it."""
+        """Handles a server's hook that a connection is gone. Returns whether an orphaned cut waited for
+        it."""
         found = [
             stream_id
             for stream_id, incident in self._orphans.items()

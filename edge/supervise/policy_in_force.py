@@ -9,13 +9,13 @@ from edge.domain import Publish
 from edge.policy import TENANT_ATTRIBUTE, Policy
 
 MAX_RESOLVED: Final = 256
-"""Resolved policies that are kept. The one that was not asked for longest goes first."""
+"""Most resolved policies that are kept. The least recently used one goes first."""
 
 
 class PolicyInForce:
-    """Resolves nothing until somebody asks, because a policy may have a thousand pairs of overrides.
+    """Resolves a policy's overrides on demand, because a policy may have a thousand pairs of them.
 
-    Lives in one event loop, and belongs to one version of the policy.
+    Lives in one event loop and belongs to one version of the policy.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -26,11 +26,11 @@ class PolicyInForce:
         )
 
     def for_publish(self, publish: Publish) -> Policy:
-        """The policy for the stream of a publish. It has no overrides left."""
+        """The resolved policy for a publish. It has no overrides left."""
         return self._resolved(*self._patterns(publish))
 
     def json_for(self, publish: Publish) -> str:
-        """The same as JSON, for the stream's worker."""
+        """The same policy as JSON, for the stream's worker."""
         return self._json(*self._patterns(publish))
 
     def _patterns(self, publish: Publish) -> tuple[str | None, str | None]:

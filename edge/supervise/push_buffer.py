@@ -1,9 +1,10 @@
-"""The media of a push stream outside the worker that may die with it, and what of it the worker gets. Pure.
+"""Keeps the media of a push stream outside its worker, and decides what the worker gets. Pure.
 
-Most of a calm stream is not needed: the worker looks at a keyframe and the few units after it. It needs the
-rest of the GOP only where the stream turns alert, where something is found in it, or where the GOP lasts so
-long that the gate would be blind. So the rest is deferred: it stays here. When one of these happens, the
-worker gets what it lacks, and the decoder goes on where it stopped.
+The media must survive a worker that crashes. A calm stream needs little work: its worker looks at a
+keyframe and the few units after it. The worker needs the rest of the GOP if the stream turns alert, if
+something is found in it, or if the GOP lasts so long that the gate would be blind. So the rest is deferred
+and stays here. When one of these cases occurs, the worker gets what it lacks, and the decoder goes on where
+it stopped.
 """
 
 from __future__ import annotations
@@ -18,29 +19,31 @@ from edge.stream.ring import Ring
 from edge.stream.timestamps import Timestamps
 
 MAX_DEFERRED_UNITS: Final = 160
-"""Units of one GOP that are deferred before the worker gets the GOP after all."""
+"""Most units of one GOP that are deferred. After that the worker gets the GOP."""
 MAX_DEFERRED_BYTES: Final = 8 * 1024 * 1024
 BLIND_SHARE: Final = 0.85
-"""Share of the blind limit after which a GOP without an end goes to the worker, which then has the time to
-decode what it lacks within the limit."""
+"""Share of the blind limit after which an open GOP goes to the worker. It must have the time to decode what
+it lacks within the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What the worker gets now: first ``deferred``, which it lacks, then ``unit``."""
+    """The media that the worker gets now: first ``deferred``, which it lacks, then ``unit``."""
 
     deferred: tuple[AccessUnit, ...] = ()
     unit: AccessUnit | None = None
     jump: bool = False
-    """The units have become much larger: the stream is worth a denser look."""
+    """The units have become much larger, so the stream deserves denser sampling."""
 
 
 _NOTHING = Release()
 
 
 class PushBuffer:
-    """Ring of one stream, bounded as the policy's evidence says, and the place in it that the worker has
-    reached. Times come out as media time."""
+    """The media ring of one push stream and the position that the worker has reached in it.
+
+    The evidence policy bounds the ring. Caller timestamps become media time.
+    """
 
     def __init__(self, tiers: TierPolicy, evidence: EvidencePolicy) -> None:
         self._tiers = tiers
@@ -59,7 +62,7 @@ class PushBuffer:
         self._ring.resize(evidence.ring_ms, evidence.ring_bytes)
 
     def add_unit(self, unit: AccessUnit) -> Release:
-        """Takes the next access unit in decoding order, its times as the caller gave them."""
+        """Takes the next access unit in decoding order, with its times as the caller gave them."""
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)
@@ -83,20 +86,24 @@ class PushBuffer:
         return _NOTHING
 
     def change(self, needed_after_keyframe_ms: int | None) -> tuple[AccessUnit, ...]:
-        """The worker needs so much of each GOP from now on, None for all; what it lacks of this one."""
+        """Sets how much of each GOP the worker needs from now on, None for all. Returns what it lacks of
+        this GOP."""
         self._needed_ms = needed_after_keyframe_ms
         return self._take_deferred() if self._deferred and self._is_needed(self._deferred[0].dts_ms) else ()
 
     def begin_again(self, max_units: int, max_bytes: int) -> tuple[AccessUnit, ...]:
-        """For a worker that knows nothing of the stream: the running GOP, or nothing where it passes the
-        bounds and the next keyframe must be waited for. All is needed until the worker says else."""
+        """Returns the running GOP for a worker that does not know the stream, and needs all until it says
+        less.
+
+        Returns nothing if the GOP exceeds the bounds. The worker then waits for the next keyframe.
+        """
         self._needed_ms = None
         self._take_deferred()
         gop = self._ring.newest_gop()
         return gop if len(gop) <= max_units and sum(len(unit.data) for unit in gop) <= max_bytes else ()
 
     def units(self) -> tuple[AccessUnit, ...]:
-        """All that is kept, from a keyframe on, for evidence."""
+        """All units in the ring from a keyframe on, for evidence."""
         return self._ring.units()
 
     def _is_needed(self, dts_ms: int) -> bool:

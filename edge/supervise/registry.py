@@ -1,4 +1,4 @@
-"""The streams that are live, keyed on their own id and never on their name."""
+"""The live streams, keyed by their own id and never by name."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from edge.supervise.usage_counter import UsageCounter
 
 @dataclass(slots=True)
 class LiveStream:
-    """One publish connection and what the gate knows of it."""
+    """One publish connection and the gate's state of it."""
 
     id: StreamId
     publish: Publish
     started_ms: int
     idle_since_ms: float
-    """Monotonic time since which nobody watches it."""
+    """Monotonic time since which nobody has watched it."""
     life: StreamLife = field(default_factory=StreamLife)
     admitted_by: str = ""
-    """The peer that asked; empty for the hooks."""
+    """The peer that asked for admission. Empty for hooks."""
     client: str = ""
     """The peer that watches it."""
     codec: str = ""
@@ -40,18 +40,18 @@ class LiveStream:
     pulls: int = 0
     """Pulls in a row that ended without a verdict."""
     opening: int = 0
-    """How often it was opened in a worker; what a worker says of an earlier opening is stale."""
+    """How often a worker opened it. Events of an earlier opening are stale."""
     audio_off: bool = False
-    """A message of its audio was over the bounds: no more of it is passed on."""
+    """An audio message exceeded its bounds, so no more audio is passed on."""
     responses: ResponseQueue | None = None
     tier: Tier = Tier.CALM
     score: float = 0.0
     action: Action = Action.PASS
     samples: int = 0
     judged: bool = False
-    """The worker that it is open in has judged some of it."""
+    """The worker that has it open has judged some of it."""
     verdict_came: asyncio.Event | None = None
-    """Set with the next verdict, where something waits for that."""
+    """Set at the next verdict, if a task waits for it."""
     shed: int = 0
     cleared_pts_ms: int = -1
     incident_id: str | None = None
@@ -60,16 +60,16 @@ class LiveStream:
     fed_ms: float = 0.0
     """Monotonic time of the caller's last media, or of its ``open``, in push mode."""
     media: PushBuffer | None = None
-    """Set in push mode: the media outside the worker."""
+    """The media kept outside the worker. Set in push mode."""
 
     @property
     def cutting(self) -> bool:
-        """A CUT is on its way or done: nothing more is decided on it."""
+        """A CUT is on its way or done, and nothing more is decided."""
         return self.life.cutting
 
 
 class Registry:
-    """Bounded set of live streams with the look-ups that admission and enforcement need."""
+    """A bounded set of live streams with the lookups that admission and enforcement need."""
 
     def __init__(self, max_streams: int, journal: StreamJournal, usage: UsageCounter) -> None:
         self._max_streams = max_streams
@@ -103,14 +103,14 @@ class Registry:
         self.release_connection(stream)
 
     def release_connection(self, stream: LiveStream) -> None:
-        """The connection is over: its reference may stand for another one from now on."""
+        """Frees the connection reference of a stream. It may name another connection from now on."""
         key = (stream.publish.server, stream.publish.connection)
         if self._by_connection.get(key) == stream.id:
             del self._by_connection[key]
         self._journal.over(stream.id)
 
     def get(self, stream_id: str) -> LiveStream:
-        """Raises NotFound."""
+        """Returns a live stream. Raises NotFound."""
         stream = self._streams.get(StreamId(stream_id))
         if stream is None:
             raise NotFound("stream", stream_id)
@@ -124,7 +124,7 @@ class Registry:
         return None if stream_id is None else self._streams.get(stream_id)
 
     def named_by(self, block: Block) -> list[LiveStream]:
-        """The streams that a block is for, those of another app left out."""
+        """Streams that a block names, except those of other apps."""
         named = (self._streams[stream_id] for stream_id in self._subjects.named_by(block))
         return [
             stream
@@ -134,16 +134,16 @@ class Registry:
         ]
 
     def admitted_for(self, client: str) -> int:
-        """How many live streams a peer has asked admission for."""
+        """Number of live streams that a peer had admitted."""
         return self._admitted[client]
 
     def page(self, limit: int, after_id: str) -> list[LiveStream]:
-        """The next streams in the order of their ids, which is that of their admission."""
+        """The next streams in order of their ids, which is the order of admission."""
         after = (stream for stream in self._streams.values() if stream.id > after_id)
         return heapq.nsmallest(limit, after, key=lambda stream: stream.id)
 
     def watched_by(self, client: str) -> int:
-        """How many streams a peer watches at this moment."""
+        """Number of streams that a peer watches now."""
         return sum(1 for s in self._streams.values() if s.client == client and s.responses is not None)
 
     def __iter__(self) -> Iterator[LiveStream]:

@@ -1,4 +1,4 @@
-"""What a Watch or Attach call has yet to be told: a bounded queue that never loses a CUT."""
+"""The answers that a Watch or Attach call has still to read: a bounded queue that never loses a CUT."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from edge.errors import GateError
 class ResponseQueue:
     """Answers of one call, in order.
 
-    When the caller reads too slowly the oldest PASS gives way: the watermark in a later answer
-    says all that it said. What asks for an action is kept.
+    If the caller reads too slowly, the oldest PASS is dropped. The watermark of a later answer says all
+    that it said. Answers that ask for an action are kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,7 +45,7 @@ class ResponseQueue:
         return 0
 
     def close(self, error: GateError | None = None) -> None:
-        """No more answers; ``error`` ends the call with a failure status."""
+        """Takes no more answers. ``error`` ends the call with a failure status."""
         if not self._closed:
             self._closed = True
             self.error = error
@@ -56,7 +56,7 @@ class ResponseQueue:
         return self._closed
 
     async def get(self) -> gate_pb2.WatchResponse | None:
-        """The next answer; None when closed and all are read."""
+        """Returns the next answer. None when the queue is closed and empty."""
         while not self._queue:
             if self._closed:
                 return None

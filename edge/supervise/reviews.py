@@ -1,4 +1,4 @@
-"""What people decide about incidents and appeals while the gate runs, and what nobody decided in time."""
+"""Applies people's decisions on incidents and appeals, and settles what nobody decided in time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.telemetry.records import GATE, IncidentReviewed
 
 
 class ReviewActions:
-    """Durable first, then in memory, in the running streams and in the banks."""
+    """Applies each decision durably first, then in memory, in live streams and in the banks."""
 
     def __init__(
         self, context: Context, actions: OperatorActions, bank_updates: BankUpdates, tasks: BackgroundTasks
@@ -26,11 +26,11 @@ class ReviewActions:
         self._tasks = tasks
 
     async def case(self, incident_id: str) -> Case:
-        """An incident with everything that rests on it."""
+        """Returns an incident with everything that depends on it."""
         return await self._context.executor.person(self._context.operator_ledger.case, incident_id)
 
     async def claim(self, incident_id: str, by: str) -> Incident:
-        """Keep an incident for one reviewer, for as long as the policy says."""
+        """Reserves an incident for one reviewer, for as long as the policy says."""
         context = self._context
         now, claim_ms = context.clock.wall_ms(), context.policy.review.claim_ms
         return await context.executor.person(context.operator_ledger.claim, incident_id, by, now, claim_ms)
@@ -42,7 +42,7 @@ class ReviewActions:
         )
 
     async def review(self, incident_id: str, decision: IncidentState, reason: str, by: str) -> Incident:
-        """A person's decision, and what follows from it for blocks, and for what is known footage."""
+        """Records a reviewer's decision and applies what follows for blocks and for known footage."""
         context = self._context
         incident, blocks = await context.executor.person(
             context.operator_ledger.review,
@@ -68,7 +68,7 @@ class ReviewActions:
     async def file_appeal(
         self, text: str, by: str, *, incident_id: str | None, block_id: str | None
     ) -> Appeal:
-        """A broadcaster's word against a block; ``by``: who files it for the platform."""
+        """Files a broadcaster's appeal. ``by`` is the person who files it for the platform."""
         context = self._context
         filing = functools.partial(
             context.operator_ledger.file_appeal,
@@ -82,10 +82,11 @@ class ReviewActions:
         return await context.executor.person(filing)
 
     async def decide_appeal(self, appeal_id: str, reason: str, by: str, *, grant: bool) -> Appeal:
-        """An appeal against an incident is its review; one against a block by hand lifts it or not, and
-        pardons the strike that it rests on.
+        """Decides an appeal.
 
-        The appeal stays open where a second person has to confirm the incident, too.
+        An appeal against an incident is decided as its review. A granted appeal against a manual block
+        lifts the block, or pardons the strike that it rests on. The appeal stays open while a second person
+        has to confirm the incident too.
         """
         context = self._context
         appeal = await context.executor.person(context.operator_ledger.appeal, appeal_id)
@@ -107,7 +108,7 @@ class ReviewActions:
         return await context.executor.person(context.operator_ledger.appeal, appeal_id)
 
     async def settle_unreviewed(self) -> None:
-        """Put on record what nobody has reviewed in time. Raises LedgerUnavailable."""
+        """Records incidents that nobody reviewed in time. Raises LedgerUnavailable."""
         context = self._context
         blocks = await context.executor.call(
             context.ledger.settle_unreviewed, context.policy, context.clock.wall_ms()

@@ -1,8 +1,8 @@
-"""Streams that outlive the gate: who was admitted at servers that the gate pulls from, on local disk.
+"""Keeps on local disk which streams are live on servers that the gate pulls from.
 
-An ingest server asks once, when a publish begins. A gate that was killed, or restarted with a new
-version, must go on watching what it had let in, and finds it here. Lines are not synced: they survive
-the process, and a machine that goes down takes the publishers' connections with it.
+An ingest server asks once, when a publish begins. A gate that was killed, or restarted with a new version,
+must go on watching the streams that it admitted. It finds them here. Lines are not synced: they survive the
+process, and a machine that goes down takes the publishers' connections with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JournalledStream:
-    """A stream that was admitted and that nobody has said to be over."""
+    """A stream that was admitted and whose end nobody has reported."""
 
     id: StreamId
     publish: Publish
@@ -34,10 +34,11 @@ class JournalledStream:
 
 
 class StreamJournal:
-    """One file, one line a change. A disk that does not take it costs the carrying, not the stream."""
+    """One file with one line a change. If the disk fails, the stream is not restored later, but it goes
+    on."""
 
     def __init__(self, path: Path, servers: Collection[str]) -> None:
-        """``servers``: kinds whose streams it keeps, as in ``Publish.server``."""
+        """``servers`` are the kinds of servers whose streams are kept, as in ``Publish.server``."""
         self._path = path
         self._servers = servers
         self._live: dict[StreamId, JournalledStream] = {}
@@ -46,7 +47,7 @@ class StreamJournal:
         self._lines = 0
 
     def load(self) -> tuple[JournalledStream, ...]:
-        """What an earlier gate left behind, oldest first."""
+        """Returns the streams that an earlier gate left, oldest first."""
         try:
             with self._path.open("rb") as file:
                 while line := file.readline(MAX_LINE_BYTES):
@@ -68,7 +69,7 @@ class StreamJournal:
             self._append({"over": stream_id})
 
     def close(self) -> None:
-        """The streams stay on disk for the next gate."""
+        """Closes the file. The streams stay on disk for the next gate."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -82,7 +83,7 @@ class StreamJournal:
             publish = Publish(**values["publish"])
             stream = JournalledStream(StreamId(values["id"]), publish, int(values["started_ms"]))
         except (ValueError, TypeError, KeyError):
-            return  # torn by a crash, or of a version that wrote more
+            return  # Torn by a crash, or written by a newer version.
         if publish.server in self._servers:
             self._live[stream.id] = stream
 
@@ -106,13 +107,13 @@ class StreamJournal:
         log.warning("a stream will not outlive the gate", error=why)
 
     def _rewrite(self) -> None:
-        """Only what is live, in a new file that takes the old one's place; that goes on where this fails."""
+        """Replaces the file by a new one with live streams only. If that fails, the old file stays in use."""
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_bytes(b"".join(_line(_encoded(stream)) for stream in self._live.values()))
             fresh.chmod(0o600)
-            file = io.FileIO(fresh, "ab")  # unbuffered: what fails now must not fail later
+            file = io.FileIO(fresh, "ab")  # Unbuffered: a failing write must fail here.
             fresh.replace(self._path)
             self.close()
             self._file, self._partial_line = file, False

@@ -22,11 +22,11 @@
            └── from each of these three: cut ──────────────▶ CUTTING_UNWATCHED
 
 Not drawn: ``forgotten`` leads from each state to OVER, where nothing leads on. ``opened`` leads from each of
-the three rows to WATCHED: a new call begins anew. ``caller left`` leads from the first row to the third, too.
-``reopened`` changes nothing where a worker has the stream.
+the three rows to WATCHED, since a new call begins anew. ``caller left`` also leads from the first row to the
+third. ``reopened`` changes nothing while a worker has the stream.
 
-What ``TRANSITIONS`` lacks is forbidden: it changes nothing, and the event's method returns False. Nothing is
-decided on a stream once it is cut.
+``TRANSITIONS`` lists all allowed transitions. Any other event changes nothing, and its method returns False.
+After a cut nothing is decided on the stream.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a stream stands."""
+    """The state of a stream."""
 
     ADMITTED = "admitted"
     """Nobody watches it yet, or its watching was interrupted."""
     WATCHED = "watched"
     ENDING = "ending"
-    """Its caller sends or wants no more of it; its worker judges what it has."""
+    """Its caller sends or wants no more. Its worker judges the rest."""
     RELEASED = "released"
     """Its caller was done with it. It may be opened again."""
     LEAVING = "leaving"
-    """Its caller says that the publisher is gone; its worker judges what it has."""
+    """Its caller says that the publisher is gone. Its worker judges the rest."""
     LEFT = "left"
-    """Its caller says that the publisher is gone: it is over when the call is."""
+    """Its caller says that the publisher is gone. It is over when the call ends."""
     GONE = "gone"
-    """The server's hook says that the publisher is gone; what its worker has is still judged."""
+    """The server's hook says that the publisher is gone. Its worker still judges the rest."""
     CUTTING = "cutting"
-    """A CUT is on its way or done. Its worker keeps its media until evidence is written."""
+    """A CUT is on its way or done. Its worker keeps its media until the evidence is written."""
     CUTTING_UNWATCHED = "cutting_unwatched"
-    """The same where no worker has it."""
+    """The same, but no worker has it."""
     OVER = "over"
     """It is forgotten."""
 
 
 class Event(StrEnum):
-    """What happens to a stream."""
+    """An event in the life of a stream."""
 
     OPENED = "opened"
-    """A call or a hook has it watched: a worker has it."""
+    """A call or a hook has it watched, and a worker has it."""
     REOPENED = "reopened"
     """The gate itself has opened it in a worker again."""
     WORKER_LEFT = "worker_left"
@@ -73,9 +73,9 @@ class Event(StrEnum):
     CALLER_DONE = "caller_done"
     """Its caller sends or wants no more of it."""
     CALLER_LEFT = "caller_left"
-    """The same, as the publisher is gone."""
+    """The same, because the publisher is gone."""
     PUBLISHER_GONE = "publisher_gone"
-    """The server's own hook says so."""
+    """The server's own hook says that the publisher is gone."""
     CUT = "cut"
     FORGOTTEN = "forgotten"
 
@@ -97,7 +97,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
     | {(state, Event.CUT): State.CUTTING_UNWATCHED for state in _UNWATCHED}
     | {(state, Event.FORGOTTEN): State.OVER for state in State if state is not State.OVER}
 )
-"""Every event that a state allows, and the state after it."""
+"""The events that each state allows, and the state after each."""
 
 
 class StreamLife:
@@ -114,27 +114,27 @@ class StreamLife:
 
     @property
     def watched(self) -> bool:
-        """A worker judges it, and it is not cut."""
+        """Whether a worker judges it and it is not cut."""
         return self._state in _WATCHED or self._state is State.GONE
 
     @property
     def in_worker(self) -> bool:
-        """A worker has it: judges it, or keeps its media for the evidence of its cut."""
+        """Whether a worker has it: to judge it, or to keep its media for the evidence of its cut."""
         return self.watched or self._state is State.CUTTING
 
     @property
     def waits(self) -> bool:
-        """No worker has it, and it may be opened."""
+        """Whether no worker has it and it may be opened."""
         return self._state in _UNWATCHED
 
     @property
     def caller_is_done(self) -> bool:
-        """Its last caller sends or wants no more of it."""
+        """Whether its last caller sends or wants no more of it."""
         return self._state in (State.ENDING, State.RELEASED, State.LEAVING, State.LEFT)
 
     @property
     def cutting(self) -> bool:
-        """A CUT is on its way or done: nothing more is decided on it."""
+        """Whether a CUT is on its way or done. Nothing more is decided on it then."""
         return self._state in (State.CUTTING, State.CUTTING_UNWATCHED)
 
     @property

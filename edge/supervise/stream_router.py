@@ -1,4 +1,4 @@
-"""Whose media goes where: from the call or hook that brings a stream to the worker that owns it, and back."""
+"""Routes each stream's media from its call or hook to the worker that owns it, and the answers back."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 600
 _TURN_MS = 150.0
-"""How long the streams of a lost worker wait for a verdict on the one that was opened again before them."""
+"""After a worker is lost: longest wait for one stream's verdict before the next stream is reopened."""
 _PULL_TURN_MS = 35.0
-"""The same where that one is pulled, and has to wait for its server and for a keyframe itself."""
+"""The same for a pulled stream, which itself waits for its server and for a keyframe."""
 _DRAIN_S = 1.0
-"""How long what a worker has of a pulled stream is still judged after its publisher is gone."""
+"""How long a worker still judges the rest of a pulled stream after its publisher is gone."""
 MAX_CODEC_CHARS = 16
 _SHOWN_BYTES = 4 * 1024 * 1024
-"""Media for evidence goes to the worker in messages of about so much."""
+"""Approximate size of one message of media for evidence."""
 
 log = structlog.get_logger(__name__)
 
 
 class StreamRouter:
-    """Opens, feeds and closes streams in the workers, and opens them again after a worker was lost."""
+    """Opens, feeds and closes streams in the workers. Reopens them after a worker is lost."""
 
     def __init__(self, context: Context, failure_response: FailureResponse, tasks: BackgroundTasks) -> None:
         self._context = context
@@ -64,10 +64,10 @@ class StreamRouter:
         self._tasks = tasks
         self._restarts = 0
 
-    # opening
+    # Opening.
 
     def open_push(self, stream_id: str, codec: str, extradata: bytes, client: str) -> LiveStream:
-        """A caller starts to push media of an admitted stream."""
+        """Opens a push stream that was admitted."""
         limit = self._limits.max_extradata_bytes
         if len(extradata) > limit:
             raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
@@ -80,7 +80,8 @@ class StreamRouter:
         return stream
 
     def push(self, stream: LiveStream, message: gate_pb2.AccessUnit) -> bool:
-        """One access unit of a push stream. Whether its worker takes no more just now: see ``drained``."""
+        """Passes on an access unit of a push stream. Returns whether the caller should wait for
+        ``drained``."""
         limit = self._limits.max_access_unit_bytes
         data = message.data
         if len(data) > limit:
@@ -92,7 +93,7 @@ class StreamRouter:
         due = media.add_unit(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
         if due.unit is None and not due.deferred:
             return False
-        with contextlib.suppress(WorkerLost):  # streams_lost opens it again
+        with contextlib.suppress(WorkerLost):  # ``streams_lost`` opens it again.
             if due.jump:
                 self._ask_alert(stream, JUMP_HOLD_MS)
             self._send_units(stream.id, due.deferred)
@@ -101,9 +102,9 @@ class StreamRouter:
         return self._pool.is_slow(stream.id)
 
     def push_audio(self, stream: LiveStream, message: gate_pb2.AudioUnits) -> None:
-        """Some sound of a push stream; left out where its worker takes no more just now.
+        """Passes on audio of a push stream, or drops it while the worker is slow.
 
-        A message over the bounds ends the sound of the stream, and nothing else of it.
+        A message over the bounds ends the stream's audio, but not its video.
         """
         stream.fed_ms = self._context.clock.monotonic_ms()
         if not stream.audio_off and (wrong := _over_bounds(message)):
@@ -113,15 +114,15 @@ class StreamRouter:
             return
         if not self._pool.is_slow(stream.id):
             command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
-            with contextlib.suppress(WorkerLost):  # the next goes to another worker
+            with contextlib.suppress(WorkerLost):  # The next message goes to another worker.
                 self._pool.send(stream.id, worker_pb2.ToWorker(pushed_audio=command))
 
     async def drained(self, stream: LiveStream) -> None:
-        """Waits until the worker takes more; how the gate pushes back on a caller."""
+        """Waits until the worker takes more. This puts back-pressure on the caller."""
         await self._pool.drained(stream.id)
 
     def tier_changed(self, stream: LiveStream, tier: gate_pb2.TierChange) -> None:
-        """The worker needs more of the media, or less."""
+        """Sends the media that the worker lacks when it needs more of each GOP."""
         if stream.media is not None:
             with contextlib.suppress(WorkerLost):
                 self._send_units(stream.id, stream.media.change(needed_from_proto(tier)))
@@ -131,13 +132,15 @@ class StreamRouter:
             self._pool.send_unit(stream_id, unit)
 
     async def send_evidence_media(self, stream: LiveStream) -> None:
-        """Hand over all that is kept of a push stream, for the evidence that is asked for next. Much of it
-        takes a while: others have their turn in between."""
+        """Sends all kept media of a push stream to its worker, before evidence is requested.
+
+        Much media takes a while, so other tasks run between the messages.
+        """
         for _ in self._evidence_messages(stream):
             await asyncio.sleep(0)
 
     def _evidence_messages(self, stream: LiveStream) -> Iterator[None]:
-        """Message by message."""
+        """Sends the kept media. Yields after each message."""
         if stream.media is None:
             return
         message = worker_pb2.EvidenceMedia(
@@ -156,14 +159,14 @@ class StreamRouter:
                 self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
 
     def attach_call(self, stream_id: str, url: str, client: str) -> LiveStream:
-        """A caller asks the gate to pull; verdicts go to that call."""
+        """Pulls a stream for a caller. The verdicts go to its call."""
         stream = self._watchable(stream_id, client)
         stream.url, stream.media = self._checked_url(url), None
         self._open(stream, client)
         return stream
 
     def attach(self, stream_id: StreamId, url: str) -> None:
-        """A hook asks the gate to pull; nobody reads the verdicts but enforcement."""
+        """Pulls a stream for a hook. Only enforcement reads the verdicts."""
         stream = self._context.registry.get(stream_id)
         if stream.cutting:
             raise NotFound("stream to attach", stream_id)
@@ -173,7 +176,7 @@ class StreamRouter:
         self._open(stream, client="", responses=False)
 
     def pull_anew(self, stream_id: StreamId) -> bool:
-        """Make another connection for a stream that a hook has attached; whether it had one."""
+        """Replaces the connection of a stream that the gate pulls. Returns whether it had one."""
         stream = self._context.registry.find(stream_id)
         if stream is None or stream.url is None or not stream.life.watched:
             return False
@@ -215,24 +218,25 @@ class StreamRouter:
         self._tasks.start(self._alert_if_struck(stream))
 
     async def _alert_if_struck(self, stream: LiveStream) -> None:
-        """Alert for a while where the broadcaster has done it before. Nothing waits for the ledger."""
+        """Starts a stream in tier alert if its broadcaster has recent strikes. The stream does not wait for
+        this."""
         policy = self._context.in_force.for_publish(stream.publish)
         hold_ms = policy.tiers.struck_alert_ms
         if not hold_ms or self._context.executor.down:
-            return  # many that wait for a ledger which is away would keep it from being found back
+            return  # Many calls to a ledger that is away would delay noticing its return.
         try:
             strikes = await self._context.executor.call(
                 self._context.ledger.strikes_of, stream.publish.broadcaster
             )
         except LedgerUnavailable:
-            return  # said by the thread; it starts like any other
+            return  # The executor has reported it. The stream starts like any other.
         wall_ms = self._context.clock.wall_ms()
         if any(counts(strike, policy.ladder, wall_ms) for strike in strikes):
             self._ask_alert(stream, hold_ms)
 
     def _ask_alert(self, stream: LiveStream, hold_ms: int) -> None:
         ask = worker_pb2.AskAlert(stream_id=stream.id, hold_ms=hold_ms)
-        with contextlib.suppress(WorkerLost):  # streams_lost opens it again, in alert
+        with contextlib.suppress(WorkerLost):  # ``streams_lost`` opens it again, in alert.
             self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool, calm: bool = False) -> None:
@@ -264,16 +268,16 @@ class StreamRouter:
             )
         self._pool.send(stream.id, command)
 
-    # closing
+    # Closing.
 
     def end_push(self, stream: LiveStream, reason: EndReason) -> None:
-        """The caller sends no more media."""
+        """Ends the media of a push stream. The worker judges the rest."""
         log.info("stream ends", stream_id=stream.id, reason=reason)
         self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=True)
 
     def detach(self, stream_id: str, reason: EndReason) -> None:
-        """The caller of Attach has had enough, or its publisher is gone."""
+        """Stops a caller's pull because the caller is done or its publisher is gone."""
         stream = self._context.registry.get(stream_id)
         if stream.url is None or stream.responses is None:
             raise NotFound("attached stream", stream_id)
@@ -287,7 +291,7 @@ class StreamRouter:
             stream.life.caller_done()
 
     def call_ended(self, stream: LiveStream, responses: ResponseQueue) -> None:
-        """The Watch or Attach call is over, whoever ended it."""
+        """Handles the end of a Watch or Attach call, whoever ended it."""
         if stream.responses is not responses:
             return
         responses.close()
@@ -299,8 +303,11 @@ class StreamRouter:
             self.forget(stream, EndReason.PUBLISHER_GONE)
 
     def publisher_gone(self, stream: LiveStream) -> None:
-        """The server's own hook says so. What the worker has of the stream is still judged: who shows
-        something and leaves at once is not to get away with it."""
+        """Handles the server's hook that the publisher is gone. The worker still judges the rest of a
+        pulled stream.
+
+        A violation just before the end must not escape.
+        """
         if stream.url is None or stream.responses is not None or not stream.life.publisher_gone():
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
@@ -309,13 +316,13 @@ class StreamRouter:
         self._tasks.start(self._forget_drained(stream))
 
     async def _forget_drained(self, stream: LiveStream) -> None:
-        """If its worker has not said by then that all is judged."""
+        """Forgets the stream if its worker has not reported its end in time."""
         await asyncio.sleep(_DRAIN_S)
         if stream.life.state is State.GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
 
     def forget(self, stream: LiveStream, reason: EndReason) -> None:
-        """The stream is over."""
+        """Ends the stream and releases everything that it holds."""
         if stream.life.over:
             return
         self._close_in_worker(stream, drain=False)
@@ -343,14 +350,14 @@ class StreamRouter:
     def _idle(self, stream: LiveStream) -> None:
         stream.idle_since_ms = self._context.clock.monotonic_ms()
         if stream.cutting:
-            return  # its worker keeps the media until evidence is written
+            return  # Its worker keeps the media until the evidence is written.
         stream.life.worker_left()
         self._pool.release(stream.id)
 
-    # what workers say of it
+    # Reports of workers.
 
     def closed(self, event: worker_pb2.Closed) -> None:
-        """The worker has closed the stream, by itself or because it was told to."""
+        """Handles a worker's report that it has closed a stream, on its own or as told."""
         self._context.telemetry.report(StreamClosed(event.stream_id, event.reason))
         stream = self._context.registry.find(event.stream_id)
         if stream is None or not stream.life.in_worker or event.opening != stream.opening:
@@ -374,13 +381,13 @@ class StreamRouter:
             if stream.cutting:
                 return
         if url is not None and responses is None and not stream.life.caller_is_done:
-            # Whatever its media has done: it is on air, and there is nobody else who would look again.
+            # The stream is on air, whatever its media did. Nobody else would look again.
             self._tasks.start(self._pull_again(stream))
         elif responses is not None:
             responses.close(None if reason.is_clean else error_of(event))
 
     async def _pull_again(self, stream: LiveStream) -> None:
-        """A hooked pull ended though the publisher did not say so: look again until it does."""
+        """Pulls a hooked stream again whose pull ended, until its publisher's end is reported."""
         stream.pulls += 1
         if stream.pulls == _PULLS_TO_ALARM:
             log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
@@ -399,7 +406,7 @@ class StreamRouter:
                 log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
 
     def streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
-        """Their worker died: they go on in another, but for the one that must not return."""
+        """Moves the streams of a dead worker to others, and quarantines the one that must not return."""
         restarts, self._restarts = self._pool.restarts - self._restarts, self._pool.restarts
         self._context.telemetry.report(WorkersRestarted(restarts))
         lost: list[LiveStream] = []
@@ -410,7 +417,7 @@ class StreamRouter:
             if stream_id == quarantined:
                 self._quarantine(stream)
             elif stream.life.state is State.GONE:
-                self.forget(stream, EndReason.PUBLISHER_GONE)  # nothing more of it can be judged
+                self.forget(stream, EndReason.PUBLISHER_GONE)  # None of the rest can be judged.
             else:
                 self._failure_response.degraded(stream, DegradedReason.WORKER_LOST)
                 lost.append(stream)
@@ -419,7 +426,8 @@ class StreamRouter:
             self._tasks.start(self._open_again_in_turn(lost))
 
     async def _open_again_in_turn(self, lost: list[LiveStream]) -> None:
-        """A verdict on each soon, instead of all at once, which nothing could be in time for."""
+        """Reopens streams one by one, so that each gets a verdict soon. All at once, none would be in
+        time."""
         openings = [stream.opening for stream in lost]
         for stream, opening in zip(lost, openings, strict=True):
             if not stream.life.watched or stream.life.state is State.GONE or stream.opening != opening:
@@ -435,17 +443,17 @@ class StreamRouter:
         detail = "its media has ended a worker twice"
         responses = stream.responses
         self._idle(stream)
-        # No worker decodes it any more; one makes evidence of what it was.
+        # No worker decodes it any more. One worker writes evidence from its media.
         with contextlib.suppress(CapacityExceeded):
             self._pool.assign(stream.id)
             for _ in self._evidence_messages(stream):
-                pass  # at once: when its call has ended no worker is there for it
+                pass  # All at once: when the call has ended, the worker is released.
         self._failure_response.quarantined(stream, detail)
         if responses is not None and not stream.cutting:
             responses.close(BrokenMedia(f"quarantined: {detail}"))
 
     def _open_after_gap(self, stream: LiveStream) -> None:
-        """From the GOP that is kept here: a publisher whose keyframe never comes would stay unwatched."""
+        """Reopens a stream from the GOP kept here. If no keyframe ever came, it would stay unwatched."""
         self._failure_response.degraded(stream, DegradedReason.GAP)
         self._open_again(stream)
 
@@ -458,10 +466,10 @@ class StreamRouter:
             if stream.media is not None:
                 limits = self._limits
                 gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
-                # Its budget begins anew: what was due before has been lost, and that has been said.
+                # The latency budget starts anew. The loss of earlier media has been reported.
                 now = self._context.clock.monotonic_ms()
                 self._send_units(stream.id, (replace(unit, arrival_ms=now) for unit in gop))
-            if stream.life.caller_is_done:  # while there was no worker to hear it
+            if stream.life.caller_is_done:  # It became done while no worker had the stream.
                 self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
             self._idle(stream)
@@ -471,7 +479,7 @@ class StreamRouter:
 
 
 def _over_bounds(message: gate_pb2.AudioUnits) -> str:
-    """What of a message of sound the contract does not allow; empty where all is well."""
+    """The bound that an audio message exceeds. Empty if it exceeds none."""
     if len(message.units) > MAX_AUDIO_UNITS:
         return f"audio.units: {len(message.units)} are over the limit of {MAX_AUDIO_UNITS}"
     size = max([len(message.extradata), *(len(unit.data) for unit in message.units)])

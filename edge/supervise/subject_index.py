@@ -1,6 +1,6 @@
-"""What the live streams say of themselves, so that a new block finds those that it names at once.
+"""Indexes live streams by their subjects, so that a new block finds its streams at once.
 
-A fleet that was away brings home hundreds of blocks, and looking at every stream for each of them would
+A fleet that was away brings hundreds of blocks at its return. A scan of every stream for each block would
 hold the event loop, and every Admit, for seconds.
 """
 
@@ -20,11 +20,11 @@ from edge.ledger.subjects import (
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Address = tuple[int, int]
-"""Version of IP, and the address as a number."""
+"""IP version and the address as a number."""
 
 
 class SubjectIndex:
-    """Streams by each of their subjects: one look for a block, or one at every address for a network."""
+    """Streams by each of their subjects. A block takes one lookup, a network one scan of all addresses."""
 
     def __init__(self) -> None:
         self._exact: dict[tuple[SubjectKind, str], set[StreamId]] = {}
@@ -45,7 +45,7 @@ class SubjectIndex:
             _discard(self._addresses, address, stream_id)
 
     def named_by(self, block: Block) -> set[StreamId]:
-        """Streams whose publish has the block's subject, in whatever app."""
+        """Streams whose publish has the block's subject, in any app."""
         if block.subject_kind is not SubjectKind.ADDRESS:
             key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
             return set(self._exact.get(key, ()))
@@ -64,7 +64,7 @@ class SubjectIndex:
 
 
 def _subjects(publish: Publish) -> Iterator[tuple[SubjectKind, str]]:
-    """All but the address."""
+    """All subjects of a publish except its address."""
     named = [(SubjectKind.BROADCASTER, publish.broadcaster)]
     for name, value in publish.attributes.items():
         if name == STREAM_KEY_ATTRIBUTE:

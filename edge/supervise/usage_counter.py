@@ -1,7 +1,7 @@
-"""What the gate was used for, counted by app, for reports: streams, how long they were live, refusals.
+"""Counts the usage of the gate by app, for reports: streams, their live time and refusals.
 
-A few counters an app, whatever the number of streams. They go to the audit log every ten minutes and at
-the end, so that a gate that is killed loses the count of its last minutes, and of nothing else.
+Each app takes a few counters, whatever the number of streams. They go to the audit log every ten minutes
+and at the end. A gate that is killed loses only the counts of its last minutes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from edge.clock import Clock
 
 MAX_APPS = 256
 OTHER = "…"
-"""Apps beyond the first 256 of an interval are counted together."""
+"""Stands for all apps beyond the first 256 of an interval."""
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class _App:
 
 
 class UsageCounter:
-    """Times are wall milliseconds of ``clock``; one that steps back counts nothing twice."""
+    """Counts in wall milliseconds of ``clock``. If the clock steps back, nothing is counted twice."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -32,16 +32,16 @@ class UsageCounter:
         self._begun_ms = self._since_ms
         self._apps: dict[str, _App] = {}
         self._live: dict[str, tuple[str, int]] = {}
-        """By stream: its app, and until when its time is counted."""
+        """By stream: its app and the time up to which it is counted."""
 
     def started(self, stream_id: str, app: str, started_ms: int) -> None:
-        """A stream that an earlier run of the gate has counted goes on here."""
+        """Starts a stream's time. A stream that an earlier run of the gate counted is not counted again."""
         if started_ms >= self._begun_ms:
             self._app(app).streams += 1
         self._live[stream_id] = (app, max(started_ms, self._begun_ms))
 
     def ended(self, stream_id: str) -> None:
-        """Idempotent."""
+        """Ends a stream's time. Idempotent."""
         if (live := self._live.pop(stream_id, None)) is not None:
             app, counted_ms = live
             self._app(app).stream_ms += max(0, self._clock.wall_ms() - counted_ms)
@@ -51,7 +51,7 @@ class UsageCounter:
         counts[reason] = counts.get(reason, 0) + 1
 
     def take(self) -> dict[str, Any] | None:
-        """What was counted since the last time, as ``put_back`` takes it; None where there is nothing.
+        """Returns the counts since the last call and resets them. None if there are none.
 
         ``{"from_ms", "to_ms", "apps": {APP: {"streams", "stream_ms", "refused": {REASON: count}}}}``
         """
@@ -68,7 +68,7 @@ class UsageCounter:
         return {"from_ms": since_ms, "to_ms": now, "apps": apps} if apps else None
 
     def put_back(self, taken: dict[str, Any]) -> None:
-        """It could not be written: it is part of the next."""
+        """Adds counts back that could not be written. They become part of the next interval."""
         self._since_ms = min(self._since_ms, taken["from_ms"])
         for name, values in taken["apps"].items():
             app = self._app(name)

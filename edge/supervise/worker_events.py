@@ -1,4 +1,4 @@
-"""What follows from what workers report: answers to callers, enforcement, telemetry."""
+"""Acts on the reports of workers: answers callers, enforces verdicts, reports telemetry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge.telemetry.records import Judged, JudgedTooLate, NotJudged, Passed, Sou
 
 
 class WorkerEventHandler:
-    """The pool's ``WorkerEvents``."""
+    """Implements the pool's ``WorkerEvents``."""
 
     def __init__(
         self,
