@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from edge.domain import Action
-from edge.match.fingerprint import MIN_QUALITY
-from edge.match.vote import MAX_SPAN_MS
+from edge.match import MAX_SPAN_MS, MIN_QUALITY
 from edge.policy import Policy
 
 

@@ -31,7 +31,7 @@ from edge.detect.default_policy import default_policy
 from edge.errors import ConfigError, LedgerUnavailable
 from edge.evidence import forget_unfinished
 from edge.ledger import DurableLedger
-from edge.notices.catalogue import use_messages
+from edge.notices import use_messages
 from edge.policy import Policy
 from edge.servers.http_app import create_app
 from edge.servers.http_server import HookServer

@@ -15,7 +15,7 @@ from edge.api.status import Context, answers_errors
 from edge.contract.gate import action_to_proto, tier_to_proto
 from edge.contract.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.errors import NotFound
-from edge.ledger.policies import StoredPolicy
+from edge.ledger import StoredPolicy
 from edge.policy import parse_policy
 from edge.policy_warnings import policy_warnings
 

@@ -27,9 +27,17 @@ from edge.cli.ledger_reader import (
 )
 from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
 from edge.errors import ConfigError
-from edge.ledger.audit import AuditRow
-from edge.ledger.audit_export import ExportFormat, read_rows, write_rows
-from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
+from edge.ledger import (
+    PROVEN_TABLES,
+    AuditRow,
+    ExportFormat,
+    Head,
+    Proof,
+    Prover,
+    parse_head,
+    read_rows,
+    write_rows,
+)
 from edge.ledger.snapshot import count, snapshot
 from edge.ledger.tables import audit
 

@@ -62,7 +62,7 @@ def check_config(
     Exits with 1 and names the field when the file is not usable.
     """
     from edge.config import load_settings
-    from edge.notices.catalogue import own_messages
+    from edge.notices import own_messages
     from edge.policy import Policy, parse_policy
     from edge.servers.example import example_sections
 

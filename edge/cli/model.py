@@ -59,8 +59,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Load a model, verify it against its manifest, run it and time it. Exit with 1 when it is not usable."""
+    from edge.detect import model_directory
     from edge.detect.check import check_model
-    from edge.detect.manifest import model_directory
 
     found = check_model(model_directory(path), budget_ms)
     over = ModelError(f"{path}: {found.sample_ms_p50} ms a sample is over the budget of {budget_ms:g} ms")
@@ -122,7 +122,7 @@ def swap(
     change when they are calm again, at most 10 s later. A model that fails the check changes nothing.
     Thresholds stay as the policy has them. The choice is on record and survives restarts. Swap back to undo.
     """
-    from edge.detect.manifest import model_directory
+    from edge.detect import model_directory
 
     request = operator_pb2.SetModelRequest(
         directory=str(model_directory(path).resolve()),
@@ -185,8 +185,7 @@ def evaluate(
     Every figure has a 95 % interval, which resamples whole groups. JSON gives it as a list of value, low and
     high. Clips from the training data flatter the model. Its card has the figures for unseen clips.
     """
-    from edge.detect import default_model_directory, read_manifest
-    from edge.detect.manifest import model_directory
+    from edge.detect import default_model_directory, model_directory, read_manifest
     from edge.intervals import require_scipy
     from edge.replay import expand_paths
     from edge.tuning.evaluation import calm_rates, figures, read_labels, warnings

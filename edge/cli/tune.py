@@ -98,8 +98,7 @@ def tune(
             "nothing says whether the footage is enough: promise --target-precision or "
             "--max-false-cuts-per-hour, or apply it all the same with --force",
         )
-    from edge.detect import default_model_directory
-    from edge.detect.manifest import model_directory
+    from edge.detect import default_model_directory, model_directory
     from edge.intervals import require_scipy
     from edge.tuning.guarantee import Guarantee
 

@@ -1,7 +1,7 @@
 """The violence detector: turns decoded frames into calibrated window signals."""
 
 from edge.detect.detector import Detector, default_model_directory
-from edge.detect.manifest import ModelManifest, Thresholds, read_manifest
+from edge.detect.manifest import ModelManifest, Thresholds, WindowHead, model_directory, read_manifest
 from edge.detect.plane import PlaneScaler
 from edge.detect.window import DetectWindow, SampleScore
 
@@ -12,6 +12,8 @@ __all__ = [
     "PlaneScaler",
     "SampleScore",
     "Thresholds",
+    "WindowHead",
     "default_model_directory",
+    "model_directory",
     "read_manifest",
 ]

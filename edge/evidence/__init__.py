@@ -1,7 +1,14 @@
 """Evidence: the clip of the media before a verdict, and the incident record next to it."""
 
 from edge.evidence.clip import EvidenceClip, write_clip
-from edge.evidence.durable import forget_unfinished
+from edge.evidence.durable import appearing, forget_unfinished
 from edge.evidence.record import incident_record, write_incident_record
 
-__all__ = ["EvidenceClip", "forget_unfinished", "incident_record", "write_clip", "write_incident_record"]
+__all__ = [
+    "EvidenceClip",
+    "appearing",
+    "forget_unfinished",
+    "incident_record",
+    "write_clip",
+    "write_incident_record",
+]

@@ -17,7 +17,7 @@ from av.stream import Stream
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia
 from edge.evidence.durable import appearing
-from edge.stream.annexb import framing_of
+from edge.stream import framing_of
 
 _MILLISECONDS: Final = Fraction(1, 1000)
 # No edit list: with stamps out of order it would make players skip frames. No faststart: it rewrites the

@@ -2,19 +2,46 @@
 
 from edge.ledger.admission_view import AdmissionView
 from edge.ledger.audit import AuditRow
+from edge.ledger.audit_export import ExportFormat, read_rows, write_rows
+from edge.ledger.base import LedgerBase
+from edge.ledger.decisions import AuditedDecision, Decisions
 from edge.ledger.durable import DurableLedger
 from edge.ledger.feed import FleetFeed
 from edge.ledger.ledger import Ledger
+from edge.ledger.policies import StoredPolicy
+from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
 from edge.ledger.reviews import Case
+from edge.ledger.subjects import (
+    STREAM_KEY_ATTRIBUTE,
+    attribute_subject,
+    parse_address,
+    parse_network,
+)
 from edge.ledger.violations import Violation, make_violation
 
 __all__ = [
+    "PROVEN_TABLES",
+    "STREAM_KEY_ATTRIBUTE",
     "AdmissionView",
     "AuditRow",
+    "AuditedDecision",
     "Case",
+    "Decisions",
     "DurableLedger",
+    "ExportFormat",
     "FleetFeed",
+    "Head",
     "Ledger",
+    "LedgerBase",
+    "Proof",
+    "Prover",
+    "StoredPolicy",
     "Violation",
+    "attribute_subject",
     "make_violation",
+    "parse_address",
+    "parse_head",
+    "parse_network",
+    "read_rows",
+    "write_rows",
 ]

@@ -2,9 +2,10 @@
 
 from edge.domain import BankSeverity
 from edge.match.audio.audio_fingerprint import AudioFingerprinter, AudioItems, audio_items_of
-from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioMatcher
-from edge.match.audio.chromaprint import MISSING, available
+from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioLookup, AudioMatcher
+from edge.match.audio.chromaprint import MISSING, Items, available
 from edge.match.bank.bank import Bank
+from edge.match.bank.bank_set import BankSet
 from edge.match.bank.bank_update import Existing, Updated, Withdrawal
 from edge.match.bank.manifest import BankInfo, bank_files, bank_info, bank_path
 from edge.match.bank.privacy import exposed
@@ -22,7 +23,7 @@ from edge.match.entry import (
 )
 from edge.match.evasion.variants import VariantSet
 from edge.match.file_matcher import FileLookup, Found, look_up
-from edge.match.fingerprint import fingerprint, frames_of, luma_of
+from edge.match.fingerprint import MIN_QUALITY, Damage, fingerprint, frames_of, luma_of
 from edge.match.formats.hash_list_export import write_hash_list
 from edge.match.formats.hash_lists import HashListFormat, Import, sniff
 from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
@@ -30,22 +31,27 @@ from edge.match.incident_bank import INCIDENT_BANK, bank_incident, withdraw_inci
 from edge.match.matcher import Matcher
 from edge.match.pdq.hasher import Dihedral, PdqHash, PdqHasher
 from edge.match.stream_matcher import FramesLookup, StreamMatcher
-from edge.match.vote import MatchVote
+from edge.match.vote import MAX_SPAN_MS, MatchVote
 
 __all__ = [
     "INCIDENT_BANK",
     "ITEM_SPAN_MS",
+    "MAX_SPAN_MS",
+    "MIN_QUALITY",
     "MISSING",
     "AudioFingerprinter",
     "AudioItems",
+    "AudioLookup",
     "AudioMatcher",
     "AudioPrint",
     "BackgroundReload",
     "Bank",
     "BankInfo",
     "BankPurpose",
+    "BankSet",
     "BankSeverity",
     "Candidate",
+    "Damage",
     "Dihedral",
     "Entry",
     "EntryKind",
@@ -58,6 +64,7 @@ __all__ = [
     "HashRun",
     "Import",
     "ImportStage",
+    "Items",
     "MatchVote",
     "Matcher",
     "PdqHash",

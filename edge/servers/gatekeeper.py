@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.domain import Publish, StreamId
-from edge.notices.notice import Notice
+from edge.notices import Notice
 from edge.reasons import AdmissionReason
 
 

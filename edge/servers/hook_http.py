@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from edge.domain import Publish, StreamId
 from edge.errors import InvalidInput, LimitExceeded, Unauthenticated
-from edge.notices.notice import Notice
+from edge.notices import Notice
 from edge.reasons import AdmissionReason
 from edge.servers.hook_body import MAX_BODY_BYTES
 

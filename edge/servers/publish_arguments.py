@@ -8,7 +8,7 @@ from typing import Any
 
 from edge.domain import Publish
 from edge.errors import InvalidInput
-from edge.ledger.subjects import STREAM_KEY_ATTRIBUTE
+from edge.ledger import STREAM_KEY_ATTRIBUTE
 from edge.names import check_name, normal_text
 from edge.servers.hook_body import argument
 from edge.servers.settings import ServerSection

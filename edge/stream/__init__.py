@@ -1,10 +1,20 @@
 """Watches a stream: source, ring, decoding, sampling, tiers, and the pipeline to a verdict."""
 
+from edge.stream.annexb import framing_of
+from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, StreamAudio
+from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
 from edge.stream.frame_roles import FrameRoles, Schedule
 from edge.stream.media_file import MediaFile, open_media_file
-from edge.stream.pipeline import Judgement, PipelineCounters, StreamPipeline
+from edge.stream.pipeline import (
+    JUMP_HOLD_MS,
+    JUMP_WISH_MS,
+    Judgement,
+    PipelineCounters,
+    StageTimes,
+    StreamPipeline,
+)
 from edge.stream.ports import DetectorPort, DetectWindowPort
 from edge.stream.pull import PullSettings, PullSource
 from edge.stream.ring import Ring
@@ -13,7 +23,12 @@ from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
 
 __all__ = [
+    "JUMP_HOLD_MS",
+    "JUMP_WISH_MS",
+    "MAX_AUDIO_BYTES",
+    "MAX_AUDIO_UNITS",
     "AnyCodec",
+    "BitrateJump",
     "Decoder",
     "DetectWindowPort",
     "DetectorPort",
@@ -28,10 +43,13 @@ __all__ = [
     "Ring",
     "Sampler",
     "Schedule",
+    "StageTimes",
+    "StreamAudio",
     "StreamPipeline",
     "TierState",
     "Timestamps",
     "UnitPlan",
     "codec_named",
+    "framing_of",
     "open_media_file",
 ]

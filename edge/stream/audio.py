@@ -15,9 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 
 from edge.domain import Audio, Signal
 from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
-from edge.match import AudioFingerprinter, AudioItems, AudioMatcher
-from edge.match.audio.audio_matcher import AudioLookup
-from edge.match.audio.chromaprint import Items
+from edge.match import AudioFingerprinter, AudioItems, AudioLookup, AudioMatcher, Items
 from edge.reasons import DegradedReason
 from edge.stream.timestamps import Timestamps
 

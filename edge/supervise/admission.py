@@ -8,7 +8,7 @@ from typing import Final
 
 from edge.domain import Block, Publish, new_stream_id
 from edge.errors import CapacityExceeded
-from edge.notices.notice import block_notice
+from edge.notices import block_notice
 from edge.policy import FailureMode
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission

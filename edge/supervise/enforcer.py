@@ -28,7 +28,7 @@ from edge.domain import (
 from edge.errors import CallerGone, CutFailed, LedgerUnavailable
 from edge.ladder import Sanction, sanction_of
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
-from edge.notices.notice import block_notice
+from edge.notices import block_notice
 from edge.policy import Policy
 from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.servers.connector import Connector, CutTarget

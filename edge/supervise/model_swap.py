@@ -14,9 +14,8 @@ from pathlib import Path
 import structlog
 
 from edge.config import Settings
-from edge.detect import default_model_directory
+from edge.detect import ModelManifest, default_model_directory, read_manifest
 from edge.detect.default_policy import default_policy
-from edge.detect.manifest import ModelManifest, read_manifest
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
 from edge.policy import Policy

@@ -14,9 +14,7 @@ from typing import Final
 
 from edge.domain import AccessUnit
 from edge.policy import EvidencePolicy, TierPolicy
-from edge.stream.bitrate import BitrateJump
-from edge.stream.ring import Ring
-from edge.stream.timestamps import Timestamps
+from edge.stream import BitrateJump, Ring, Timestamps
 
 MAX_DEFERRED_UNITS: Final = 160
 """Most units of one GOP that are deferred. After that the worker gets the GOP."""

@@ -26,8 +26,7 @@ from edge.errors import (
 )
 from edge.ladder import counts
 from edge.reasons import CloseReason, DegradedReason, EndReason
-from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
-from edge.stream.pipeline import JUMP_HOLD_MS
+from edge.stream import JUMP_HOLD_MS, MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.push_buffer import PushBuffer

@@ -10,13 +10,8 @@ from collections.abc import Hashable, Iterator
 from typing import TypeVar
 
 from edge.domain import Block, Publish, StreamId, SubjectKind
-from edge.ledger.subjects import (
-    STREAM_KEY_ATTRIBUTE,
-    attribute_subject,
-    parse_address,
-    parse_network,
-    subject_key,
-)
+from edge.ledger import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_address, parse_network
+from edge.ledger.subjects import subject_key
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Address = tuple[int, int]

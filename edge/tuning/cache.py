@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 
 from edge.policy import Policy
-from edge.replay.pool import JudgeSetup
+from edge.replay import JudgeSetup
 from edge.tuning.track import Track
 
 _FORMAT = 3

@@ -22,8 +22,7 @@ from edge.domain import Signal, Tier, new_stream_id
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy
 from edge.replay import spared
-from edge.stream import StreamPipeline, open_media_file
-from edge.stream.bitrate import BitrateJump
+from edge.stream import BitrateJump, StreamPipeline, open_media_file
 from edge.tuning.cache import ScoreCache
 from edge.tuning.track import Track, TrackBuilder
 

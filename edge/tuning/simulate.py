@@ -23,12 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.decide import Decider
-from edge.detect.manifest import ModelManifest
-from edge.detect.window import DetectWindow, SampleScore
+from edge.detect import DetectWindow, ModelManifest, SampleScore
 from edge.domain import Action, Signal, Tier
 from edge.policy import CategoryPolicy, MatchPolicy, Policy, TierPolicy
-from edge.stream import TierState
-from edge.stream.pipeline import JUMP_HOLD_MS, JUMP_WISH_MS
+from edge.stream import JUMP_HOLD_MS, JUMP_WISH_MS, TierState
 from edge.tuning.track import Track, reduced
 
 

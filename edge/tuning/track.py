@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.manifest import ModelManifest, WindowHead
-from edge.detect.window import SampleScore
+from edge.detect import ModelManifest, SampleScore, WindowHead
 
 Embedding = NDArray[np.float32]
 """``(D,)``"""

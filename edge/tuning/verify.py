@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.detect.manifest import read_manifest
+from edge.detect import read_manifest
 from edge.domain import Action
 from edge.policy import CategoryPolicy, MatchPolicy, Policy
 from edge.replay import Replay, ReplaySetup, spared

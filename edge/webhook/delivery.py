@@ -24,7 +24,7 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.errors import GateError, LedgerUnavailable
-from edge.ledger.base import LedgerBase
+from edge.ledger import LedgerBase
 from edge.telemetry.records import WebhookDelivered, WebhookFailed, WebhookGivenUp, WebhookQueue
 from edge.telemetry.telemetry import Telemetry
 from edge.webhook import state as files

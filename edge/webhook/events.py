@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge.domain import Action, Block, SubjectKind
-from edge.ledger import records
-from edge.ledger.decisions import AuditedDecision
+from edge.ledger import AuditedDecision, records
 from edge.ledger.incidents import STREAM_CUT
-from edge.notices.notice import block_notice, notice
+from edge.notices import block_notice
+from edge.notices.notice import notice
 
 TYPES: Final = (
     "verdict.flag",

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from edge.errors import InvalidInput
-from edge.ledger.base import LedgerBase
-from edge.ledger.decisions import AuditedDecision, Decisions
+from edge.ledger import AuditedDecision, Decisions, LedgerBase
 from edge.webhook.events import Event, events_of
 
 _UNREADABLE = (

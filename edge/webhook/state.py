@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from edge.errors import ConfigError
-from edge.evidence.durable import appearing
+from edge.evidence import appearing
 
 NAME = "webhook"
 MAX_FILE_BYTES = 64 * 1024 * 1024

@@ -2,3 +2,5 @@
 
 This module imports nothing, so that a worker starts without the supervisor's code.
 """
+
+__all__: list[str] = []

@@ -12,7 +12,7 @@ from edge.clock import Clock
 from edge.domain import Action, Audio
 from edge.match import Matcher, available
 from edge.reasons import DegradedReason
-from edge.stream.audio import StreamAudio
+from edge.stream import StreamAudio
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.worker_stream import WorkerStream

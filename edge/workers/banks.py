@@ -9,8 +9,7 @@ import structlog
 
 from edge.clock import Clock
 from edge.errors import GateError
-from edge.match import BackgroundReload, Matcher
-from edge.match.bank.bank_set import BankSet
+from edge.match import BackgroundReload, BankSet, Matcher
 
 CHECK_MS: Final = 2000.0
 """Interval between two checks of the bank directory."""

@@ -14,8 +14,7 @@ from edge.contract.gate import tier_to_proto, verdict_to_proto
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Action, Sample
 from edge.reasons import DegradedReason
-from edge.stream import StreamPipeline
-from edge.stream.pipeline import StageTimes
+from edge.stream import StageTimes, StreamPipeline
 from edge.telemetry.distributions import Distributions
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports

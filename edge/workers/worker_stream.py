@@ -10,8 +10,7 @@ from typing import Final
 from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
 from edge.reasons import DegradedReason
-from edge.stream import PullSource, StreamPipeline
-from edge.stream.audio import StreamAudio
+from edge.stream import PullSource, StreamAudio, StreamPipeline
 
 _FAIRNESS: Final = 3.0
 """Most budgets by which a calm stream goes before another that was judged lately."""

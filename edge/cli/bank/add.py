@@ -22,6 +22,7 @@ from edge.cli.bank.options import (
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.match import (
     MISSING,
+    Damage,
     Existing,
     Footage,
     HashListFormat,
@@ -33,7 +34,6 @@ from edge.match import (
     fingerprint,
     sniff,
 )
-from edge.match.fingerprint import Damage
 from edge.printable import printable
 
 

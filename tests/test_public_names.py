@@ -1,0 +1,233 @@
+"""The names that ``edge`` and each room offer to other rooms are pinned.
+
+A room that offers none is entered by its modules: a process then loads only those that it uses.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import edge
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PUBLIC: dict[str, set[str]] = {
+    "edge": {
+        "__version__",
+    },
+    "edge.api": set(),
+    "edge.cli": {
+        "main",
+    },
+    "edge.contract": set(),
+    "edge.decide": {
+        "CategoryState",
+        "Decider",
+        "Decision",
+        "Suspicion",
+    },
+    "edge.detect": {
+        "DetectWindow",
+        "Detector",
+        "ModelManifest",
+        "PlaneScaler",
+        "SampleScore",
+        "Thresholds",
+        "WindowHead",
+        "default_model_directory",
+        "model_directory",
+        "read_manifest",
+    },
+    "edge.evidence": {
+        "EvidenceClip",
+        "appearing",
+        "forget_unfinished",
+        "incident_record",
+        "write_clip",
+        "write_incident_record",
+    },
+    "edge.ingest": {
+        "Admitted",
+        "Closed",
+        "CutConfirmed",
+        "Event",
+        "GateDown",
+        "IngestSettings",
+        "Judged",
+        "Observer",
+        "ReferenceIngest",
+        "Refused",
+        "RelayDown",
+        "TierChanged",
+    },
+    "edge.ledger": {
+        "AdmissionView",
+        "AuditRow",
+        "AuditedDecision",
+        "Case",
+        "Decisions",
+        "DurableLedger",
+        "ExportFormat",
+        "FleetFeed",
+        "Head",
+        "Ledger",
+        "LedgerBase",
+        "PROVEN_TABLES",
+        "Proof",
+        "Prover",
+        "STREAM_KEY_ATTRIBUTE",
+        "StoredPolicy",
+        "Violation",
+        "attribute_subject",
+        "make_violation",
+        "parse_address",
+        "parse_head",
+        "parse_network",
+        "read_rows",
+        "write_rows",
+    },
+    "edge.match": {
+        "AudioFingerprinter",
+        "AudioItems",
+        "AudioLookup",
+        "AudioMatcher",
+        "AudioPrint",
+        "BackgroundReload",
+        "Bank",
+        "BankInfo",
+        "BankPurpose",
+        "BankSet",
+        "BankSeverity",
+        "Candidate",
+        "Damage",
+        "Dihedral",
+        "Entry",
+        "EntryKind",
+        "Existing",
+        "FileLookup",
+        "Footage",
+        "Found",
+        "FramesLookup",
+        "HashListFormat",
+        "HashRun",
+        "INCIDENT_BANK",
+        "ITEM_SPAN_MS",
+        "Import",
+        "ImportStage",
+        "Items",
+        "MAX_SPAN_MS",
+        "MIN_QUALITY",
+        "MISSING",
+        "MatchVote",
+        "Matcher",
+        "PdqHash",
+        "PdqHasher",
+        "RunawayGuard",
+        "StreamMatcher",
+        "Updated",
+        "Variant",
+        "VariantSet",
+        "Withdrawal",
+        "audio_items_of",
+        "available",
+        "bank_files",
+        "bank_incident",
+        "bank_info",
+        "bank_path",
+        "feed_checkpoints",
+        "fingerprint",
+        "frames_of",
+        "look_up",
+        "luma_of",
+        "sniff",
+        "withdraw_incident",
+        "write_hash_list",
+    },
+    "edge.notices": {
+        "Notice",
+        "block_notice",
+        "own_messages",
+        "use_messages",
+    },
+    "edge.replay": {
+        "JudgeSetup",
+        "Replay",
+        "ReplayPool",
+        "ReplaySetup",
+        "expand_paths",
+        "spared",
+    },
+    "edge.report": set(),
+    "edge.servers": set(),
+    "edge.stream": {
+        "AnyCodec",
+        "BitrateJump",
+        "Decoder",
+        "DetectWindowPort",
+        "DetectorPort",
+        "Disposition",
+        "FileCodec",
+        "FrameRoles",
+        "JUMP_HOLD_MS",
+        "JUMP_WISH_MS",
+        "Judgement",
+        "MAX_AUDIO_BYTES",
+        "MAX_AUDIO_UNITS",
+        "MediaFile",
+        "PipelineCounters",
+        "PullSettings",
+        "PullSource",
+        "Ring",
+        "Sampler",
+        "Schedule",
+        "StageTimes",
+        "StreamAudio",
+        "StreamPipeline",
+        "TierState",
+        "Timestamps",
+        "UnitPlan",
+        "codec_named",
+        "framing_of",
+        "open_media_file",
+    },
+    "edge.supervise": {
+        "Gate",
+    },
+    "edge.telemetry": set(),
+    "edge.tuning": set(),
+    "edge.webhook": set(),
+    "edge.workers": set(),
+}
+
+
+def test_every_room_is_pinned() -> None:
+    rooms = {f"edge.{module.name}" for module in pkgutil.iter_modules(edge.__path__) if module.ispkg}
+    assert rooms | {"edge"} == PUBLIC.keys()
+
+
+@pytest.mark.parametrize("room", PUBLIC)
+def test_the_public_names_are_these(room: str) -> None:
+    module = importlib.import_module(room)
+    assert sorted(module.__all__) == sorted(PUBLIC[room])
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_a_public_name_is_imported_from_its_room() -> None:
+    """Other rooms take from a room what it offers, and not from behind it."""
+    behind = []
+    for path in sorted((ROOT / "edge").rglob("*.py")):
+        own = ".".join(path.relative_to(ROOT).with_suffix("").parts[:2])
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            room = ".".join(node.module.split(".")[:2])
+            if room == own or room == node.module:
+                continue
+            taken = {alias.name for alias in node.names} & PUBLIC.get(room, set())
+            behind += [f"{path.relative_to(ROOT)}:{node.lineno}: {room}.{name}" for name in sorted(taken)]
+    assert not behind
