@@ -139,6 +139,7 @@ PUBLIC: dict[str, set[str]] = {
         "bank_incident",
         "bank_info",
         "bank_path",
+        "exposed",
         "feed_checkpoints",
         "fingerprint",
         "frames_of",
