@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 FIRST_RETRY_MS: Final = 50.0
-"""The longest pause after the first request to cut. It doubles with each further request …"""
+"""The longest pause after the first request to cut. It doubles with each further request."""
 MAX_RETRY_MS: Final = 5_000.0
-"""… up to this."""
+"""The upper bound of that pause."""
 
 
 @dataclass(frozen=True, slots=True)

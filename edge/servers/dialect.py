@@ -15,7 +15,7 @@ from edge.servers.hook_body import parse_object
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a hook that is chained before the gate's must know of a kind of server."""
+    """What the upstream hook needs to know of a kind of server."""
 
     asks: Callable[[str, bytes], bool]
     """Whether a call, by its path and body, waits for permission. Other calls only tell."""

@@ -1,4 +1,4 @@
-"""Hooks that a server posts as JSON and does not wait for the pull with: they follow what they let in."""
+"""Hooks of servers that post JSON. The gate answers at once, and then follows the publishes it admitted."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from edge.servers.settings import ServerSection
 
 
 class FollowedHooks(ABC):
-    """The hooks of one server, whose API names the publisher of a stream.
+    """The hooks of one server whose API names the publisher of a stream.
 
-    A kind gives ``server`` and ``on_call``, and ``accept`` and ``refuse`` where it does not go by the HTTP
-    status. ``secret``: every hook must carry it.
+    A kind provides ``server`` and ``on_call``. It also provides ``accept`` and ``refuse`` if the server
+    does not go by the HTTP status. Every hook must carry ``secret``.
     """
 
     server: ClassVar[str]
@@ -55,9 +55,9 @@ class FollowedHooks(ABC):
         return self.refuse(refusal_status(admission.reason), words(admission.notice))
 
     def accept(self) -> Response:
-        """The answer that lets a publish go live, and that takes notice of everything else."""
+        """The answer that lets a publish go live. It also acknowledges every other call."""
         return Response(status_code=200)
 
     def refuse(self, status: int, why: str) -> Response:
-        """The answer that lets nobody go live. ``status``: of HTTP."""
+        """The answer that refuses a publish. ``status`` is the HTTP status."""
         return PlainTextResponse(f"{why}\n", status_code=status)

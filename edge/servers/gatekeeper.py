@@ -34,9 +34,9 @@ class Gatekeeper(Protocol):
         ...
 
     def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
-        """Hear of a publish that a hook refuses although ``admit`` was not asked or has allowed it.
+        """Reports a publish that a hook refuses although ``admit`` was not asked or has allowed it.
 
-        ``reason``: a stable word; ``detail``: text for people without the stream's name.
+        ``reason`` is a stable word. ``detail`` is text for people, without the stream's name.
         """
         ...
 
@@ -45,7 +45,7 @@ class Gatekeeper(Protocol):
         ...
 
     async def pull_anew(self, stream_id: StreamId) -> bool:
-        """Drop the connection of a stream that the gate pulls, and make another; whether there was one."""
+        """Replaces the connection of a stream that the gate pulls. Returns whether there was one."""
         ...
 
     async def is_watched(self, stream_id: StreamId) -> bool:

@@ -1,4 +1,4 @@
-"""Reads hook bodies that others wrote: forms, JSON, names, arguments, addresses."""
+"""Reads hook bodies from untrusted senders: forms, JSON, names, arguments, addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hooks of all servers share: the secret, the bounded body, refusals of wrong calls."""
+"""Shared by the hooks of all servers: the secret, the bounded body, refusals of wrong calls."""
 
 from __future__ import annotations
 

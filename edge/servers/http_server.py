@@ -21,16 +21,16 @@ _MAX_HEAD_BYTES: Final = 16 * 1024
 _NOT_WHOLE: Final = (h11.IDLE, h11.SEND_BODY)
 
 _quiet = logging.getLogger("uvicorn.error.hooks")
-"""Leaves out what uvicorn says of malformed requests; that is counted."""
+"""Drops uvicorn's lines about malformed requests. They are counted instead."""
 _quiet.setLevel(logging.ERROR)
 
 
 class HookServer(uvicorn.Server):
-    """Leaves the process's signals to the sidecar.
+    """The hooks' HTTP server. The sidecar handles the process's signals.
 
-    A request must be whole, and an answer be read, within ``request_ms``. When all ``max_connections`` are
-    taken, or all of one network (``max_per_address``), the one goes that has waited longest for its request.
-    ``broken`` gets a word for each connection that is ended so.
+    A request must be complete, and its answer read, within ``request_ms``. If all ``max_connections`` are
+    taken, or all ``max_per_address`` of one network, the connection that has waited longest for its request
+    is ended. ``broken`` gets the cause of each connection that is ended.
     """
 
     def __init__(
@@ -111,12 +111,12 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def end(self, cause: str) -> None:
-        """Closes it at once."""
+        """Closes the connection at once and reports the cause."""
         self._hooks.broken(cause)
         self.transport.abort()
 
     def _look(self) -> None:
-        """Waits for the rest of a request, or for the next one: only for so long."""
+        """Bounds the wait for the rest of a request or for the next one."""
         if self.conn.their_state in _NOT_WHOLE:
             self._hooks.places.idle(self)
             self._start_deadline()

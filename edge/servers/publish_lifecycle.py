@@ -60,10 +60,10 @@ class Follower:
         self._following = BackgroundTasks()
         self._followed: dict[StreamId, asyncio.Task[None]] = {}
         self._let_in: dict[str, StreamId] = {}
-        """Connection to the stream that is followed there; of several the last."""
+        """Connection to the stream followed on it, the latest if there are several."""
         self._expelled = BackgroundTasks()
         self._places: FIFOCache[tuple[str, str], tuple[StreamId, Publish]] = FIFOCache(_REMEMBERED)
-        """App and name to who was last seen publishing there."""
+        """App and name to the stream last seen publishing there."""
 
     async def admit(self, publish: Publish) -> Admission:
         """Ask the gate, and follow what it lets in."""

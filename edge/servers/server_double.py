@@ -69,9 +69,9 @@ class ServerDouble(ABC):
     name_field: ClassVar[str]
     """The field of a hook that holds the name of the stream."""
     allows: ClassVar[Response]
-    """How the platform's own hook lets somebody in at this kind of server …"""
+    """The answer by which the platform's own hook lets a publish in at this kind of server."""
     denies: ClassVar[Response]
-    """… and how it refuses."""
+    """The answer by which the platform's own hook refuses a publish."""
     no_such: ClassVar[Response]
     """The API's answer to a cut of a connection that it does not know."""
 

@@ -43,7 +43,7 @@ class Upstream:
 
     @classmethod
     def of(cls, section: ServerSection) -> Upstream | None:
-        """The one that the section names; None where it names none."""
+        """The upstream hook that the section names. None if it names none."""
         if not section.upstream_url:
             return None
         return cls(
@@ -82,7 +82,7 @@ class Chain:
             check_secret(request, self._secret)
             body = await bounded_body(request)
         except InvalidInput:
-            # The gate refuses it in the server's dialect; nobody else is bothered with it.
+            # The gate refuses it in the server's dialect. The platform is not asked.
             return await gate(_replayed(request, b"\0" * (MAX_BODY_BYTES + 1)))
         if self._dialect.ours(body):
             return await gate(_replayed(request, body))

@@ -46,11 +46,11 @@ class Context:
         return self.in_force.policy
 
     def take_policy(self, in_force: PolicyInForce) -> None:
-        """From now on this policy is in force."""
+        """Puts a policy in force."""
         self.in_force = in_force
         self.view.case_mapped = self.registry.case_mapped = self.policy.names.case is NameCase.MAPPED
 
     def account(self, broadcaster: str) -> str:
-        """A broadcaster's name as it is taken in: in lower case where case does not tell accounts apart."""
+        """A broadcaster's account name, in lower case if the policy ignores case."""
         mapped = self.policy.names.case is NameCase.MAPPED
         return compared(broadcaster, case_mapped=True) if mapped else broadcaster

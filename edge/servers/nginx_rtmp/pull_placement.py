@@ -17,7 +17,7 @@ from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
 
 LOOKS = 32
-"""Looks at the stat page in search of the publisher's worker; each is answered by any of them."""
+"""Looks at the stat page in search of the publisher's worker. Any worker may answer each."""
 PULLS = 64
 _START_S = 10.0
 _PAUSE_S = 0.03
