@@ -1,4 +1,4 @@
-"""Where the real footage is, and what happens when it is not."""
+"""Fixtures for all tests, among them the real footage and what to do without it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["footage", "postgresql", "programme"]
 
 use_short_listener()
 
-# As Hypothesis itself does in CI: how long an example takes says nothing on a busy machine.
+# As Hypothesis does in CI: an example's duration means nothing on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if not os.environ.get("CI"):
     settings.load_profile("untimed")
 
-# A gate of the tests starts in half the time without it; tests of the spare worker ask for one.
+# Without a spare worker a test's gate starts in half the time. Tests of the spare worker ask for one.
 os.environ.setdefault("EDGE_WORKERS__SPARE", "0")
-# The many processes that tests start need not compile the package each, where the environment says so.
+# The many processes of the tests share compiled bytecode, unless the environment forbids it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def require(condition: bool, what: str) -> None:
-    """Skip on a developer's machine, fail in CI: there nothing may be missing."""
+    """Skips on a developer's machine. Fails in CI, where nothing may be missing."""
     if condition:
         return
     if os.environ.get("CI"):
@@ -53,13 +53,13 @@ def fight_clip(shared: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def ordinary_priority() -> Iterator[None]:
-    """No test leaves a thread of this process with a real-time priority: it starves all gates beside it.
+    """Checks that no test leaves a thread with real-time priority, which would starve all gates beside it.
 
-    libsvtav1 takes one where root runs it.
+    libsvtav1 takes such a priority when root runs it.
     """
     yield
     real_time = [task for task in map(int, os.listdir("/proc/self/task")) if _real_time(task)]
-    for task in real_time:  # the tests that follow are not to blame
+    for task in real_time:  # The tests that follow are not to blame.
         os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
     assert not real_time, f"{len(real_time)} threads of this process run before all others on the machine"
 
@@ -67,10 +67,10 @@ def ordinary_priority() -> Iterator[None]:
 def _real_time(task: int) -> bool:
     try:
         return os.sched_getscheduler(task) != os.SCHED_OTHER
-    except ProcessLookupError:  # it has ended meanwhile
+    except ProcessLookupError:  # The thread has ended meanwhile.
         return False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real servers in real time go first: they take longest."""
+    """Runs tests of real servers in real time first, because they take longest."""
     items.sort(key=lambda item: not {"integration", "e2e"} & set(item.path.parts))

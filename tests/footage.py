@@ -1,4 +1,4 @@
-"""A programme to publish, made of real footage: calm first, then violent."""
+"""A programme to publish, made from real footage: calm first, then violent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callers that are refused while they send, send what is no message, or send nothing."""
+"""Callers that are refused while they send, send malformed messages, or send nothing."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def status(call: Iterable[object]) -> grpc.StatusCode:
 
 
 def written(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Tracebacks and errors, however they were written."""
+    """Log records of tracebacks and errors, whichever logger wrote them."""
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     return lines + [line for line in capsys.readouterr().out.splitlines() if "error" in line]
 
@@ -77,7 +77,7 @@ async def test_who_is_refused_while_it_sends_writes_no_traceback(
         def end(stream_id: str) -> None:
             stream = bench.gate.registry.get(StreamId(stream_id))
             if stream.responses is None:
-                loop.call_later(0.01, end, stream_id)  # its call is still on its way
+                loop.call_later(0.01, end, stream_id)  # Its call has not ended yet.
             else:
                 bench.gate.router.forget(stream, EndReason.UNWATCHED)
 

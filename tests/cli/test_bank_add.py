@@ -1,4 +1,4 @@
-"""``edge-gate bank add`` on files that are damaged, and on those of telephones."""
+"""``edge-gate bank add`` on damaged files and on files of phones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def waves(number: int) -> U8:
 
 
 def make_video(path: Path, frames: int = 60, degrees: int = 0) -> Path:
-    """Waves, coded so that the turn which the file asks for puts them upright."""
+    """Waves, encoded so that the file's rotation puts them upright."""
     with av.open(str(path), "w") as media:
         stream = media.add_stream("libx264", rate=20, options={"preset": "ultrafast", "g": "20"})
         stream.width, stream.height = (256, 144) if degrees == 0 else (144, 256)

@@ -1,4 +1,4 @@
-"""``edge-gate check-config``: usable or not, and what it amounts to."""
+"""``edge-gate check-config``: whether settings are usable, and their effect."""
 
 from __future__ import annotations
 

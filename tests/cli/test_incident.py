@@ -30,7 +30,7 @@ viewer vera vera-token-of-the-viewer
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess, dict[str, str]]]:
-    """A gate that finds two violations, one of them severe, and a FLAG in its ledger."""
+    """A gate whose ledger holds two violations, one of them severe, and a FLAG."""
     folder: Path = tmp_path_factory.mktemp("gate")
     now = SystemClock().wall_ms()
     ledger = Ledger.open(f"sqlite:///{folder / 'edge.db'}")
@@ -181,7 +181,7 @@ def test_errors_name_what_is_wrong(
 def test_a_cut_of_an_earlier_run_that_nobody_proves_ends(
     run: Callable[..., Result], ids: dict[str, str]
 ) -> None:
-    """The violations of the fixture were never cut by the gate: their callers are gone."""
+    """The gate never cut the fixture's violations, since their callers are gone."""
     shown = until(
         lambda: said(run("incident", "show", ids["berta"], "--json")),
         lambda one: one["cut_unconfirmed_reason"] is not None,

@@ -1,4 +1,4 @@
-"""``edge-gate model``: exit codes, JSON, and figures on clips made here."""
+"""``edge-gate model``: exit codes, JSON, and figures on generated clips."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def test_check_of_the_shipped_model() -> None:
-    # Wide budget: another process on the machine may take the core; the contract is what is tested.
+    # A wide budget: another process may take the core, and this tests the contract, not the speed.
     code, found = run("check", str(default_model_directory()), "--budget-ms", "1000")
     assert code == 0
     assert found["within_budget"]

@@ -1,4 +1,4 @@
-"""Whatever a name, a label or a message holds, a command prints it: without markup, and visibly."""
+"""Commands print names, labels and messages without markup and with every character visible."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ in_every_example = settings(
 
 
 def filled(descriptor: Any, value: str) -> Message:
-    """A message with ``value`` in every string, and one of every message, to any depth."""
+    """A message with ``value`` in every string, with all nested messages set."""
     made = GetMessageClass(descriptor)()
     for field in descriptor.fields:
         if field.type == FieldDescriptor.TYPE_STRING:
@@ -73,7 +73,7 @@ def filled(descriptor: Any, value: str) -> Message:
 
 
 class HostileGate:
-    """Answers every call with messages whose every string is ``value``."""
+    """Answers every call with messages in which every string is ``value``."""
 
     def __init__(self, value: str) -> None:
         self._value = value

@@ -1,4 +1,4 @@
-"""``edge-gate tune`` on real clips: figures, the cache, applying, and what it refuses."""
+"""``edge-gate tune`` on real clips: figures, the cache, applying, and refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edge.policy import parse_policy
 from edge.replay import ReplayPool
 
 CLIPS = 4
-"""Of each kind."""
+"""Clips of each kind."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(listed: Path, cache: Path) -> Any:
-    """The first run, which scores."""
+    """The first run, which computes the scores."""
     code, found = run(listed, cache, "--max-false-cuts-per-hour", "0.1")
     assert code == 3, found
     return found
@@ -70,7 +70,7 @@ def test_figures_of_real_clips_and_too_little_data(tuned: Any) -> None:
     assert 0 <= low <= value <= high <= 1
     assert value >= 0.75
     assert tuned["fitted"]["counts"]["false_cuts"] == 0
-    assert tuned["fitted"]["false_cuts_per_hour"][2] > 100  # the rule of three over seconds of footage
+    assert tuned["fitted"]["false_cuts_per_hour"][2] > 100  # The rule of three over the seconds of footage.
     assert tuned["promise"]["asked"] == "false_cuts_per_hour"
     assert not tuned["promise"]["shown"]
     check = tuned["live_check"]
@@ -96,7 +96,7 @@ def test_a_second_run_scores_nothing(
 
 def test_a_table_for_people(tuned: Any, listed: Path, cache: Path) -> None:
     result = CliRunner().invoke(app, ["tune", str(listed), "--cache", str(cache), "--no-check"])
-    assert result.exit_code == 0, result.output  # nothing was promised
+    assert result.exit_code == 0, result.output  # The run promises nothing, so it fails at nothing.
     for word in ("cut_at", "from calm", "95 %", "an hour"):
         assert word in result.output
 
@@ -126,7 +126,7 @@ def test_apply_stores_a_policy_in_a_running_gate(
         version = int(found["applied"].rsplit(" ", 1)[1])
         assert version >= 2
         code, again = run(listed, cache, "--apply", "--force", "--no-check", *where)
-        assert again["current"] == found["proposal"]  # it started from what is in force
+        assert again["current"] == found["proposal"]  # The search started from the policy in force.
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_bad_line_is_named(tmp_path: Path, cache: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_was_scored(shared: Path, listed: Path, tmp_path: Path) -> None:
-    """Short clips and one of half an hour: the short ones are in the cache when it is stopped."""
+    """Short clips and one of half an hour. The short ones are in the cache when the run is stopped."""
     data = tmp_path / "list.csv"
     long = shared / "data" / "long-calm" / "screencast.mp4"
     data.write_text(
@@ -179,7 +179,8 @@ def test_ctrl_c_keeps_what_was_scored(shared: Path, listed: Path, tmp_path: Path
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell's background job, as this may be part of, ignores it, and so would what it starts.
+        # A shell's background job ignores the signal, and so would its children. This test may be such a
+        # job.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:

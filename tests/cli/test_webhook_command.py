@@ -1,4 +1,4 @@
-"""Settings of webhooks: what is refused, and why."""
+"""Webhook settings that are refused, and the reasons given."""
 
 from __future__ import annotations
 

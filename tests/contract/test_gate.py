@@ -1,4 +1,4 @@
-"""Messages of the contract to the domain's types, and back."""
+"""Conversions between messages of the contract and the domain's types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The v1 contract: everything in it is described, and what callers were built against stays."""
+"""The v1 contract: everything is described, and nothing that callers depend on changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def contract(
 
 
 def _parts(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Path in the source info, and a line that changes when a caller would break."""
+    """Yields each element's path in the source info and a line that changes with every breaking change."""
     for i, message in enumerate(file.message_type):
         yield (4, i), f"message {message.name}"
         for j, field in enumerate(message.field):

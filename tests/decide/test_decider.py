@@ -1,4 +1,4 @@
-"""Persistence, hysteresis, the watermark, and that decisions can be replayed."""
+"""Persistence, hysteresis and the watermark, and the replay of decisions."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_match_asks_for_what_the_policy_says(asked: Action) -> None:
     decider = Decider(policy(match=MatchPolicy(action=asked)))
     assert decider.decide((match(0),), 0, near_match=True).action is asked
     assert decider.decide((match(200),), 200, near_match=True).action is Action.PASS
-    # It can never cut, so there is nothing to hold back.
+    # The policy can never cut, so nothing has to be held back.
     assert decider.cleared_pts_ms == 200
 
 
@@ -168,7 +168,7 @@ def test_what_shadow_mode_found_is_acted_on_once_the_policy_acts(signal: Signal)
     decision = decider.decide((replace(signal, pts_ms=2000),), 2000, near_match=True)
     assert decision.action is Action.CUT
     assert not decision.shadow
-    # What has been acted on once is not acted on again.
+    # A violation is acted on once.
     decider.set_policy(policy(mode=Mode.SHADOW))
     decider.set_policy(policy())
     assert decider.decide((replace(signal, pts_ms=2200),), 2200, near_match=True).action is Action.PASS
@@ -211,7 +211,7 @@ def test_watermark_rules(case: list[tuple[float, int, bool, bool]]) -> None:
             clear = decision.pts_ms
         assert decision.cleared_pts_ms == clear
     if cuts:
-        # Of what led to the cut, nothing was passed: it holds from the first suspicious sample on.
+        # Nothing that led to the cut was passed. It is held back from the first suspicious sample on.
         led = decisions[cuts[0]].signals[0].pts_ms
         assert decisions[-1].cleared_pts_ms < led
 

@@ -1,4 +1,4 @@
-"""The shipped model keeps its contract, and a model that does not is refused whole."""
+"""The shipped model keeps its contract. A model that breaks it is refused as a whole."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_infer_gives_finite_embedding_and_probability(detector: Detector) -> Non
 
 
 def test_brightness_alone_is_invisible(detector: Detector) -> None:
-    """The graph sees change only: two still pictures, however different, score the same."""
+    """The graph sees change only. Any two still pictures score the same."""
     dark = np.zeros((3, *detector.input_size), dtype=np.uint8)
     bright = np.full_like(dark, 200)
     np.testing.assert_array_equal(detector.infer(dark).embedding, detector.infer(bright).embedding)

@@ -1,4 +1,4 @@
-"""The crop lies where most moves, fits, and shows the pixels that are there."""
+"""The crop covers the most motion, lies inside the frame and copies its pixels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_crop_is_around_what_moves() -> None:
 
 
 def test_a_flash_of_the_whole_picture_is_no_place() -> None:
-    """Every block changes alike: nothing stands out, and the crop is the centre."""
+    """If all blocks change alike, nothing stands out, and the crop is the centre."""
     pictures = np.stack([np.full((280, 498), level, dtype=np.uint8) for level in (10, 200, 60)])
     assert not motion_map(pictures).any()
     assert densest(motion_map(pictures), 28) == (3, 17)

@@ -1,4 +1,4 @@
-"""Measures against definitions, by brute force."""
+"""Measures against their definitions, by brute force."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_bootstrap_of_groups_is_wider_than_of_clips() -> None:
 
 def test_rate_upper_bound() -> None:
     assert rate_upper_bound(0, 10.0) == pytest.approx(0.3)
-    # 95 % one-sided Poisson upper limits for 1 and 5 events, from tables
+    # 95 % one-sided Poisson upper limits for 1 and 5 events, from tables.
     assert rate_upper_bound(1, 1.0) == pytest.approx(4.744, abs=1e-3)
     assert rate_upper_bound(5, 1.0) == pytest.approx(10.513, abs=1e-3)
     assert rate_upper_bound(0, 0.0) == math.inf

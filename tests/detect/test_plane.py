@@ -1,4 +1,4 @@
-"""One scaling step for training and the live path."""
+"""Training and the live path share one scaling step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera's own motion goes, what moves before it stays, and a still camera changes nothing."""
+"""Steadying removes the camera's own motion and keeps motion in the scene. A still camera changes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.detect.steady import steady
 
 
 def scene(height: int, width: int, seed: int = 5) -> NDArray[np.uint8]:
-    """A soft random landscape: sums of waves, so that neighbouring pixels are alike."""
+    """A random landscape: a sum of waves, so that neighbouring pixels are alike."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width]
     total = np.zeros((height, width))

@@ -1,4 +1,4 @@
-"""The model in force in the gate's own folder: whole, verified, and what the note says."""
+"""The store of the model in force: whole, verified, with its note."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_what_was_taken_stays_whatever_becomes_of_the_original(tmp_path: Path, m
     place, manifest, digest = store.take(model)
     assert (manifest.version, read_manifest(place)[1]) == ("other", digest)
     shutil.rmtree(model)
-    assert store.in_force() == tmp_path / "configured"  # taken is not chosen
+    assert store.in_force() == tmp_path / "configured"  # A model that is taken is not chosen yet.
     store.choose(choice(digest, tmp_path / "configured"))
     assert ModelStore(tmp_path / "models", tmp_path / "configured").in_force() == place
     store.choose(None)

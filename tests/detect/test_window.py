@@ -44,7 +44,7 @@ def test_any_times_and_values_give_a_probability(
 
 @given(steps=st.lists(st.integers(1, 5000), min_size=1, max_size=60))
 def test_only_the_last_window_counts(detector: Detector, steps: list[int]) -> None:
-    """A long-running window says the same as a fresh one given only the samples in its span."""
+    """A long-running window gives the same result as a fresh one with only the samples in its span."""
     times = np.cumsum(steps).tolist()
     window = detector.new_window()
     signals = [window.add_sample(t, sample(detector, i), Tier.ALERT) for i, t in enumerate(times)]
@@ -75,7 +75,7 @@ def test_reset_and_time_going_back_forget(detector: Detector) -> None:
 
 
 def test_each_tier_has_its_judge(detector: Detector) -> None:
-    """Calm: the sample logits' mean and its calibration. Alert: the head and its own."""
+    """Calm: the mean of the sample logits and its calibration. Alert: the head and its own calibration."""
     category = detector.manifest.categories[0]
     seen = [sample(detector, seed) for seed in range(5)]
     calm, alert = detector.new_window(), detector.new_window()

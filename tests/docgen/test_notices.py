@@ -1,4 +1,4 @@
-"""The notices name every package that a gate needs, and notice what has changed but for versions."""
+"""The notices name every package that a gate needs, and detect any change except versions."""
 
 from __future__ import annotations
 

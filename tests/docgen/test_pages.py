@@ -1,4 +1,4 @@
-"""The generated pages leave out nothing that people can use, and the site loads nothing from another host."""
+"""The generated pages cover every interface, and the site loads nothing from another host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edge.telemetry.prometheus import PrometheusBackend
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_call_and_field_of_the_contract_is_described(name: str) -> None:
     page = describe_contract(name)
-    # Importing the servicers has put the contract into protobuf's pool.
+    # The import of the servicers adds the contract to protobuf's pool.
     file = descriptor_pool.Default().FindFileByName(f"edge/{name}/v1/{name}.proto")
     for service in file.services_by_name.values():
         for method in service.methods:
@@ -67,7 +67,7 @@ def test_a_setting_has_its_type_default_and_bounds(monkeypatch: pytest.MonkeyPat
     assert "integer, ≥ 0, ≤ 5000 | `300`" in rows["pull_wait_ms"]
     assert "`allow` or `deny` | `deny`" in rows["upstream_failure"]
     assert "| `jwt_secret` | secret | required |" in describe_section("node_media_server")
-    # The variable that the page names is the one that counts.
+    # The variable that the page names takes effect.
     monkeypatch.setenv("EDGE_WORKERS__HANG_MS", "1234")
     assert Settings().workers.hang_ms == 1234
 
@@ -127,7 +127,7 @@ def test_a_page_that_asks_for_what_there_is_not_fails_the_build(comment: str, pr
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The whole site, built as `make docs` builds it."""
+    """The whole site, as `make docs` builds it."""
     target = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -154,7 +154,8 @@ def test_ctrl_c_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) ->
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
-        # A shell's background job, and so perhaps this test, has Ctrl-C ignored; a person's has not.
+        # A shell's background job ignores Ctrl-C, and this test may be one. A user's foreground job does
+        # not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None

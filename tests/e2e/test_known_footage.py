@@ -29,7 +29,7 @@ def known(shared: Path) -> Path:
 
 
 def changed(source: Path, target: Path) -> Path:
-    """What an evader publishes: mirrored, letterboxed, smaller, encoded anew."""
+    """The evader's version: mirrored, letterboxed, smaller and encoded anew."""
     filters = "hflip,scale=360:640,pad=iw:ceil(ih*2/3)*2:0:-1"
     encode = ["-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "30", "-g", "30", "-bf", "0"]
     command = ["ffmpeg", "-v", "error", "-i", str(source), "-vf", filters, *encode, str(target)]
@@ -38,7 +38,7 @@ def changed(source: Path, target: Path) -> Path:
 
 
 def events(ingest: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """What the ingest says, as it says it; a test that waits in vain is ended by its time limit."""
+    """Yields the ingest's lines as they come. The time limit ends a test that waits in vain."""
     assert ingest.stdout is not None
     for line in ingest.stdout:
         yield json.loads(line)
@@ -46,7 +46,7 @@ def events(ingest: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def published(media: Path, data_dir: Path, *, sound: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
-    """What the reference ingest says while a file is published to it, beside a gate of its own."""
+    """The lines of the reference ingest while a file is published to it, beside its own gate."""
     with GateProcess(data_dir, config="[workers]\ncount = 1\n") as gate:
         command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate.grpc]
         with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:

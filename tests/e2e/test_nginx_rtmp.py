@@ -1,4 +1,4 @@
-"""The whole job with nginx-rtmp as it is shipped: an ffmpeg that goes calm, then violent."""
+"""The whole product with nginx-rtmp as shipped: ffmpeg publishes calm, then violent footage."""
 
 from __future__ import annotations
 
@@ -144,8 +144,10 @@ def test_a_second_publish_on_the_connection_of_a_watched_stream_ends_both(
 
 
 async def publishes_again(gate: GateProcess, nginx: NginxRtmp, programme: Path) -> bool:
-    """Publish one name, and once it is watched another on the same connection; whether anything is on the air
-    once nginx has closed the connection."""
+    """Publishes one name, and another on the same connection once the first is watched.
+
+    Returns whether anything is on the air after nginx has closed the connection.
+    """
     publisher = await PublishesAgain.connect(nginx.url("first", "user=u42"))
     media = asyncio.create_task(send_calm(publisher, programme))
     await asyncio.to_thread(until_metric, gate, "edge_streams 1.0")
@@ -163,7 +165,7 @@ async def publishes_again(gate: GateProcess, nginx: NginxRtmp, programme: Path) 
 
 
 async def send_calm(publisher: PublishesAgain, programme: Path) -> None:
-    """The first pictures of the programme over and over, until the connection is closed."""
+    """Repeats the first pictures of the programme until the connection is closed."""
     messages = [message for message in flv_messages(programme) if message.timestamp < CALM_MS // 2]
     started = time.monotonic()
     for number in itertools.count():
@@ -174,13 +176,13 @@ async def send_calm(publisher: PublishesAgain, programme: Path) -> None:
 
 
 def kept_out(gate: GateProcess, url: str, programme: Path) -> bool:
-    """Whether none of 40 publishes in a tight loop gets in."""
+    """Whether all of 40 publishes in a tight loop are refused."""
     with Progress(disable=True) as progress:
         said = asyncio.run(reconnects(gate, url, programme, 40, asks_first=True, progress=progress))
     return not (said["got_in"] or said["admitted_by_gate"] or said["no_answer"])
 
 
 def pictures(path: Path) -> list[int]:
-    """Presentation times of every picture that decodes, milliseconds."""
+    """Presentation times of all pictures that decode, in milliseconds."""
     with av.open(str(path)) as container:
         return [round((frame.time or 0) * 1000) for frame in container.decode(video=0)]

@@ -1,4 +1,4 @@
-"""The whole job with real processes: gate, reference ingest, and an ffmpeg that goes calm, then violent."""
+"""The whole product in real processes: gate, reference ingest and an ffmpeg that turns violent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATIENCE_S = 60.0
 
 
 class IngestProcess:
-    """``edge-gate ingest --json`` with the lines that it prints."""
+    """``edge-gate ingest --json`` and its output lines."""
 
     def __init__(self, gate: str, *options: str) -> None:
         command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate]
@@ -45,7 +45,7 @@ class IngestProcess:
         self.events: list[dict[str, Any]] = []
 
     def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
-        """The first line of that event with those fields; the time is only there so that a failure ends."""
+        """Waits for the first event of this kind with these fields. The time only bounds a failing test."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             for line in self._lines():
@@ -125,7 +125,7 @@ def test_calm_then_violent_is_admitted_cut_and_kept_out(
     viewers = tmp_path / "{name}.flv"
     with IngestProcess(gate.grpc, "--relay", str(viewers), "--hold-back") as ingest:
         url = f"rtmp://{ingest.wait_for('ready')['rtmp']}/live/cam?user=u42&key=sek"
-        for _ in range(3):  # where a busy machine sheds what the cut needs, the programme is over uncut
+        for _ in range(3):  # A busy machine may shed the samples that the cut needs, and try again.
             publisher = publish(url, programme)
             if publisher.wait(PATIENCE_S) != 0:
                 break
@@ -146,7 +146,7 @@ def test_calm_then_violent_is_admitted_cut_and_kept_out(
         assert refused["blocked_until_wall_ms"] > cut["wall_ms"]
         assert refused["message_en"]
         assert refused["message_ar"]
-        # the key is kept out with its account; another account with another key is not
+        # The key is refused together with its account. Another account with another key is not.
         other = publish(url.replace("u42", "u43").replace("sek", "kes"), programme)
         ingest.wait_for("admitted", broadcaster="u43")
         other.stop()
@@ -167,7 +167,7 @@ def test_calm_then_violent_is_admitted_cut_and_kept_out(
 
 
 def _incident(gate: GateProcess) -> operator_pb2.Incident:
-    """The incident of the cut, when its clip is written."""
+    """Waits until the incident of the cut has its clip."""
     deadline = time.monotonic() + PATIENCE_S
     with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
         while True:
@@ -180,6 +180,6 @@ def _incident(gate: GateProcess) -> operator_pb2.Incident:
 
 
 def _pictures(path: Path) -> list[int]:
-    """Presentation times of every picture that decodes, milliseconds."""
+    """Presentation times of all pictures that decode, in milliseconds."""
     with av.open(str(path)) as container:
         return [round((frame.time or 0) * 1000) for frame in container.decode(video=0)]

@@ -1,4 +1,4 @@
-"""Clips that any player decodes, from whatever the ring holds."""
+"""Clips that any player decodes, whatever the ring holds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.conftest import require
 
 
 def decoded(path: Path) -> list[int]:
-    """pts in milliseconds of every frame."""
+    """pts of every frame, in milliseconds."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
@@ -90,7 +90,7 @@ def boxes(raw: bytes) -> list[bytes]:
 
 
 def padded(media: EncodedMedia, count: int, size: int) -> list[AccessUnit]:
-    """Access units of ``size`` bytes more each, as filler that decoders pass over."""
+    """Makes each access unit ``size`` bytes larger with filler data, which decoders skip."""
     filler = b"\x0c" + b"\xff" * size + b"\x80"
     return [
         replace(unit, pts_ms=40 * n, dts_ms=40 * n, data=unit.data + struct.pack(">I", len(filler)) + filler)
@@ -99,11 +99,11 @@ def padded(media: EncodedMedia, count: int, size: int) -> list[AccessUnit]:
 
 
 def test_other_threads_go_on_while_a_large_clip_is_written(media: EncodedMedia, tmp_path: Path) -> None:
-    """The muxer ends a clip under the interpreter's lock: no moment in it may be as long as the writing."""
+    """The muxer ends a clip while it holds the GIL. No single pause may be as long as the whole write."""
     units = padded(media, 240, 128 * 1024)
     assert boxes(clip_of(units, media, tmp_path).read_bytes())[-2:] == [b"mdat", b"moov"]
     share = 1.0
-    for _ in range(5):  # a machine may have other things to do
+    for _ in range(5):  # The machine may be busy with something else.
         writing = threading.Thread(target=clip_of, args=(units, media, tmp_path))
         start = last = time.perf_counter()
         longest = 0.0

@@ -1,4 +1,4 @@
-"""A gate that does as it is told, real publishers, and footage made on the spot."""
+"""A scripted gate, real publishers and generated footage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class ScriptedGate(gate_pb2_grpc.GateServicer):
-    """A gate on loopback whose judgement the test decides: everything it saw is kept in order."""
+    """A scripted gate on loopback. It records everything that it gets, in order."""
 
     def __init__(self) -> None:
         self.admits: list[gate_pb2.AdmitRequest] = []
@@ -39,15 +39,15 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         """Whether the watermark follows the media."""
         self.opening_tier = gate_pb2.TierChange(tier=gate_pb2.TIER_KIND_ALERT)
         self.tier_at: dict[int, gate_pb2.TierChange] = {}
-        """Tier changes by the number of access units seen."""
+        """Tier changes by the number of access units received."""
         self.fail_after: int | None = None
         self.fail_with = grpc.StatusCode.UNAVAILABLE
         self.answers = True
         """Whether a Watch call is answered at all."""
         self.reads = True
-        """Whether it takes media at all."""
+        """Whether the gate reads media at all."""
         self.stop_after: int | None = None
-        """Closes the call cleanly after so many access units."""
+        """Closes the call cleanly after this many access units."""
         self.address = ""
         self._server: aio.Server | None = None
 
@@ -131,7 +131,7 @@ def _verdict(action: gate_pb2.Action.ValueType, pts_ms: int, cleared_pts_ms: int
 
 @dataclass
 class Running:
-    """A reference ingest with everything that it reported."""
+    """A reference ingest and all events that it reported."""
 
     ingest: ReferenceIngest
     events: list[Event] = field(default_factory=list)
@@ -143,7 +143,7 @@ class Running:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
-        """Wait for something that must come; the time is only there so that a failure ends."""
+        """Waits for something that must come. The time only bounds a failing test."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 (there is nothing to be told by)
                 await asyncio.sleep(0.01)
@@ -171,9 +171,9 @@ else:
 
 
 class Publisher:
-    """FFmpeg's own RTMP client, publishing an FLV file unchanged.
+    """FFmpeg's own RTMP client, which publishes an FLV file unchanged.
 
-    A process of its own: FFmpeg connects while it holds the interpreter's lock.
+    It runs in its own process, because FFmpeg holds the GIL while it connects.
     """
 
     def __init__(self, path: Path, url: str, pace: float) -> None:
@@ -184,14 +184,14 @@ class Publisher:
         self.error = ""
 
     async def done(self) -> None:
-        """Wait until it is over, however that is."""
+        """Waits until the publisher has ended, for whatever reason."""
         output, _ = await asyncio.to_thread(self._process.communicate, timeout=30)
         if self._process.returncode == 0:
             sent, _, self.error = output.strip().partition(" ")
             self.sent = int(sent)
 
     def kill(self) -> None:
-        """Gone without a word, as when a camera loses power."""
+        """Kills the publisher without a goodbye, as when a camera loses power."""
         self._process.kill()
         self._process.wait()
 
@@ -210,7 +210,7 @@ async def gate() -> AsyncIterator[ScriptedGate]:
 
 @pytest.fixture
 async def run_ingest(gate: ScriptedGate) -> AsyncIterator[StartIngest]:
-    """Starts an ingest on a free port against the scripted gate."""
+    """Starts an ingest on a free port beside the scripted gate."""
     started: list[Running] = []
 
     async def start(**settings: Any) -> Running:
@@ -241,7 +241,7 @@ def publish() -> Iterator[StartPublisher]:
 
 @pytest.fixture(scope="session")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten seconds at 25 frames a second, B-frames, a keyframe each second, and a tone."""
+    """Ten seconds at 25 frames a second, with B-frames, a keyframe each second and a tone."""
     path = tmp_path_factory.mktemp("footage") / "footage.flv"
     with av.open(str(path), "w", format="flv") as out:
         video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "bf": "2", "crf": "30"})

@@ -1,4 +1,4 @@
-"""AMF0: what publishers send, and what only an attacker would."""
+"""AMF0 as publishers send it, and as an attacker would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLV audio messages to what the gate hears."""
+"""Bundles FLV audio messages for the gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RTMP chunks: any split of the bytes, any interleaving, and what hostile publishers send."""
+"""RTMP chunks: any split of the bytes, any interleaving, and hostile input."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_extended_timestamps_beyond_4_6_hours() -> None:
     whole = (
         header(0, 4, stamp, 200) + payload[:128] + bytes([0xC4]) + stamp.to_bytes(4, "big") + payload[128:]
     )
-    # some encoders do not repeat the extended timestamp in the chunks that continue a message
+    # Some encoders do not repeat the extended timestamp in the chunks that continue a message.
     short = header(0, 4, stamp, 200) + payload[:128] + bytes([0xC4]) + payload[128:]
     for data in (whole, short):
         [message] = read(data)
@@ -145,7 +145,7 @@ def test_empty_messages_beside_others_are_taken_and_nothing_but_them_is_refused(
     reader = ChunkReader(LIMIT)
     beside = (header(0, 4, 0, 0, 8) + header(0, 6, 0, 1, 9) + b"x") * 10 * MAX_EMPTY_MESSAGES
     assert len(read(beside, reader=reader)) == 20 * MAX_EMPTY_MESSAGES
-    # after its header each further byte is a message
+    # After its header each further byte is a message.
     nothing = header(0, 4, 0, 0, 8) + bytes([0xC4]) * (MAX_EMPTY_MESSAGES - 1)
     assert len(read(nothing, reader=reader)) == MAX_EMPTY_MESSAGES
     with pytest.raises(LimitExceeded) as caught:

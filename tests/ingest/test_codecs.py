@@ -1,4 +1,4 @@
-"""Enhanced RTMP from FFmpeg's own muxer: the other codecs reach the gate as they were sent."""
+"""Enhanced RTMP from FFmpeg's own muxer: the other codecs reach the gate unchanged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_the_gate_can_decode_what_was_published(
     [opened] = gate.opens
     assert opened.codec == codec
 
-    # FFmpeg's own AV1 decoder wants hardware
+    # FFmpeg's own AV1 decoder needs hardware.
     decoder = av.CodecContext.create({"av1": "libdav1d"}.get(codec, codec), "r")
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.extradata = opened.extradata

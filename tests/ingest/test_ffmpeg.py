@@ -1,4 +1,4 @@
-"""The ffmpeg program as a publisher: bursts at 4 Mbit/s, and a stream that is on for hours already."""
+"""The ffmpeg program as a publisher: bursts at 4 Mbit/s, and a stream that has run for hours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def run_ffmpeg(*arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds at a constant 4 Mbit/s with sound."""
+    """Six seconds at a constant 4 Mbit/s, with audio."""
     path = tmp_path_factory.mktemp("heavy") / "heavy.flv"
     command = (
         "-f lavfi -i testsrc2=s=640x360:r=30:d=6 -f lavfi -i sine=r=44100:d=6 "

@@ -1,4 +1,4 @@
-"""FLV video tags: the codecs that can be watched, and a refusal for what would pass unseen."""
+"""FLV video tags: watchable codecs are accepted, and unwatchable ones refused."""
 
 from __future__ import annotations
 

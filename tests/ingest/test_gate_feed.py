@@ -1,4 +1,4 @@
-"""What the gate is shown is always decodable: per GOP a prefix that begins with its keyframe."""
+"""The gate's feed is always decodable: of each GOP a prefix that begins with its keyframe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge.ingest.gate_feed import GateFeed
 from edge.ingest.settings import ITEM_BYTES
 
 UNIT_BYTES = 10 + ITEM_BYTES
-"""What one of these units counts."""
+"""Counted size of one of these units."""
 
 
 def unit(index: int, keyframe: bool) -> AccessUnit:

@@ -1,4 +1,4 @@
-"""Hold-back: nothing over the watermark leaves, order is kept, nothing is lost, nothing after a cut."""
+"""Hold-back: nothing beyond the watermark leaves, order is kept, nothing is lost, nothing follows a cut."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edge.ingest.hold_back import HoldBack
 from edge.policy import FailureMode
 
-# what happens to the queue: media of a presentation time, a watermark, or time passing
+# Events of the queue: media of a presentation time, a watermark, or the passage of time.
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("push"), st.integers(0, 500)),

@@ -1,4 +1,4 @@
-"""What comes to an open port: nobody takes the server down or keeps a place for ever."""
+"""Hostile clients on an open port. None stops the server or holds a place for ever."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONNECT = command("connect", 1.0, {"app": "live", "fourCcList": ["hvc1", "av01"]
 PUBLISH = command("createStream", 2.0, None) + command("publish", 3.0, None, "cam?user=u", "live")
 EMPTY = b"\x04\0\0\0\0\0\0\x08\1\0\0\0"
 TINY = b"\x04\0\0\0\0\0\1\x08\1\0\0\0\0"
-"""An audio message; behind it each type 3 chunk is another one."""
+"""An audio message. Each type 3 chunk after it is another message."""
 AVCC = b"\x17\x00\x00\x00\x00\x01\x64\x00\x0a\xff\xe1\x00\x00\x01\x00\x00"
 
 
@@ -45,7 +45,7 @@ def video(payload: bytes, timestamp: int = 0) -> bytes:
 
 
 async def converse(running: Running, data: bytes, hold: bool = False) -> bytes:
-    """Send bytes and read until the server closes; with ``hold`` this side keeps its end open."""
+    """Sends bytes and reads until the server closes. With ``hold`` the client keeps its end open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
     writer.write(data)
     async with asyncio.timeout(20):
@@ -229,7 +229,7 @@ async def test_time_turned_back_is_not_shown_to_viewers_as_judged(
     writer.write(HANDSHAKE + bytes(1536) + CONNECT + PUBLISH)
     writer.write(video(AVCC) + video(frame + b"judged", 4998))
     await running.until(lambda: gate.units)
-    # times that were cleared long ago; taken at their word, these would pass at once
+    # These times were cleared long ago. Taken at face value, these units would pass at once.
     gate.clears = False
     writer.write(b"".join(video(frame + f"unseen-{index}".encode(), 10 * index) for index in range(20)))
     assert await closed(running) == ["cut"]

@@ -1,4 +1,4 @@
-"""The relay: everything passes unchanged, and with hold-back nothing that was not cleared."""
+"""The relay passes everything unchanged. With hold-back it passes only what was cleared."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def test_a_relay_that_takes_nothing_does_not_stall_the_ingest(
 
 
 class _Recorder:
-    """An output that fails as often as told."""
+    """An output that fails a given number of times."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -174,7 +174,7 @@ async def test_an_output_that_fails_starts_again_with_configuration_and_keyframe
         await asyncio.sleep(0)
     relay.end()
     await task
-    # the configuration of the first attempt, then all that the second one needs
+    # The configuration of the first attempt, then everything that the second attempt needs.
     assert [passed.message.payload[0] for passed in output.written] == [0, 0, 3, 4]
     assert output.opened == 2
     assert counters["relay_failures"] == 1
@@ -182,7 +182,7 @@ async def test_an_output_that_fails_starts_again_with_configuration_and_keyframe
 
 
 class _Stuck(_Recorder):
-    """An output that takes one batch and is not done with it before it is told."""
+    """An output that takes one batch and finishes it only when told."""
 
     def __init__(self) -> None:
         super().__init__(failures=0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def frames(path: Path) -> list[int]:
-    """Presentation times of the decoded frames, milliseconds."""
+    """Presentation times of the decoded frames, in milliseconds."""
     with av.open(str(path)) as container:
         return [round(frame.time * 1000) for frame in container.decode(video=0) if frame.time is not None]
 
@@ -43,7 +43,7 @@ def access_units(path: Path) -> list[tuple[int, int, bytes]]:
 
 
 class Cable:
-    """A way to the gate. Cut, it carries nothing more, and neither end is told."""
+    """A link to the gate. Once cut, it carries nothing, and neither end is told."""
 
     def __init__(self, address: str) -> None:
         self._host, _, self._port = address.rpartition(":")

@@ -1,4 +1,4 @@
-"""Media time only goes forward: what a publisher turns back is not what was judged already."""
+"""Media time only goes forward, even if a publisher's timestamps go back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls and media that the gate's integration tests share."""
+"""Calls and media that the integration tests of the gate share."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_units(path: Path) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
 
 
 def give_time(gate: GateProcess, channel: grpc.Channel) -> None:
-    """A budget of seconds: what a machine with other things to do is late with is not the question here."""
+    """A budget of seconds, because a busy machine's lateness is not tested here."""
     operator: Any = operator_pb2_grpc.OperatorStub(channel)
     metadata = (("authorization", f"Bearer {parse_tokens(gate.tokens)[0].token.get_secret_value()}"),)
     policy = json.loads(operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
@@ -71,7 +71,7 @@ _connections = iter(range(1_000_000))
 def admit(
     stub: Any, broadcaster: str = "anna", *, once: bool = False, **fields: Any
 ) -> gate_pb2.AdmitResponse:
-    """A gate that has no place now, as on a busy machine, is asked again, unless ``once``."""
+    """Asks again if the gate has no place now, as on a busy machine, unless ``once``."""
     request = gate_pb2.AdmitRequest(
         server="test",
         connection=fields.pop("connection", f"c{next(_connections)}"),
@@ -90,7 +90,7 @@ def admit(
 
 
 def repeated(units: list[gate_pb2.AccessUnit], laps: int) -> Iterator[gate_pb2.AccessUnit]:
-    """The same media again and again, as one stream; made as it is asked for, since units may be large."""
+    """Repeats media as one stream. Units are made on demand, because they may be large."""
     span = units[-1].pts_ms - units[0].pts_ms + 40
     for lap in range(laps):
         for unit in units:
@@ -149,7 +149,7 @@ def workers_of(pid: int) -> list[int]:
 
 
 def until(look: Callable[[], _Seen], condition: Callable[[_Seen], bool]) -> _Seen:
-    """What ``look`` sees once the condition holds."""
+    """Waits until the condition holds for what ``look`` returns, and returns that."""
     deadline = time.monotonic() + TIMEOUT_S
     while not condition(seen := look()):
         assert time.monotonic() < deadline, f"still {seen}"

@@ -13,7 +13,7 @@ from tests.conftest import require
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[NginxRtmp]:
-    """nginx with the shipped configuration, not started yet: its hooks need an address first."""
+    """nginx with the shipped configuration, not started yet, because its hooks need an address first."""
     require(available(), "nginx with libnginx-mod-rtmp, or ffmpeg,")
     with NginxRtmp(tmp_path / "nginx") as server:
         yield server

@@ -24,7 +24,7 @@ PATIENCE_S = 60.0
 
 
 class Platform(BaseHTTPRequestHandler):
-    """Knows one account, and publishes its streams under names that nobody can guess."""
+    """A platform hook that knows one account and renames its streams to unguessable names."""
 
     asked: list[str]
 

@@ -1,4 +1,4 @@
-"""Workers that crash, stop, loop or grow under load: other workers' streams lose nothing, their own go on."""
+"""Workers crash, hang, loop or grow under load. Other workers' streams lose nothing, their own go on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LOST = {"late", "superseded", "queue_full", "undecoded", "blind"}
 
 @dataclass
 class Watched:
-    """One stream in the background, and what came back, in order."""
+    """One stream in the background, and its answers in order."""
 
     call: Any
     heard: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def on_air(stub: Any, media: tuple[bytes, list[gate_pb2.AccessUnit]], count: int) -> Iterator[list[Watched]]:
-    """Streams that never end, each judged at least once."""
+    """Endless streams, each judged at least once."""
     extradata, units = media
     streams = []
     threads = []
@@ -104,7 +104,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[gate_pb
 
 @pytest.fixture(scope="module")
 def huge(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
-    """Legal media whose every frame is 4096×4096 of noise: long work for a decoder, and much memory."""
+    """Legal media in which every frame is 4096×4096 of noise: slow to decode, and large in memory."""
     path = tmp_path_factory.mktemp("media") / "huge.mp4"
     noise = np.random.default_rng(1).integers(0, 255, (256, 256, 3), dtype=np.uint8)
     picture = np.tile(noise, (16, 16, 1))
@@ -137,7 +137,7 @@ def test_only_the_streams_of_the_worker_that_is_hit_notice_and_they_go_on(
             until(lambda: all(stream.resumed or not stream.lost for stream in streams), "no verdicts again")
             seen = [len(stream.pts_ms) for stream in streams]
             until(lambda: all(len(s.pts_ms) > n for s, n in zip(streams, seen, strict=True)), "some stopped")
-            # A stream may be suspected, and wait for the new worker: by now it has been told, too.
+            # A suspected stream may wait for the new worker, but it has been told by now.
             lost = [stream for stream in streams if stream.lost]
             assert 0 < len(lost) < STREAMS
             assert not any(stream.failed for stream in streams)
@@ -162,7 +162,7 @@ def test_media_that_a_worker_cannot_bear_is_quarantined_and_takes_no_other_strea
 ) -> None:
     config = CONFIG.replace("job_ms = 3000\n", "") + f"{limit}\n[limits]\nmax_access_unit_bytes = 60000000\n"
     config = config.replace("heartbeat_ms = 200", "heartbeat_ms = 100")
-    config = config.replace("hang_ms = 2000", "hang_ms = 60000")  # the tested limit alone ends the worker
+    config = config.replace("hang_ms = 2000", "hang_ms = 60000")  # Only the limit under test ends the worker.
     with (
         GateProcess(tmp_path / "gate", config=config) as gate,
         grpc.insecure_channel(gate.grpc, options=[("grpc.max_send_message_length", 64 * 2**20)]) as channel,

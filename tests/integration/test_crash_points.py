@@ -23,7 +23,7 @@ from tests.conftest import require
 
 EDGE = Path(crash_points.__file__).parent
 PATIENCE = 4
-"""Trials more at a point that was not reached."""
+"""Extra trials at a point that was not reached."""
 CALL = re.compile(r'crash_point\("([a-z_.]+)"\)')
 
 
@@ -71,7 +71,7 @@ def some(wanted: int) -> Iterator[bool]:
 def test_block_and_one_strike_outlive_every_crash_and_the_stream_is_cut(
     programme: Path, tmp_path: Path
 ) -> None:
-    """``Lane.trial`` raises where one of these does not hold."""
+    """``Lane.trial`` raises if one of these does not hold."""
     require(nginx_rtmp.available(), "nginx with libnginx-mod-rtmp, or ffmpeg,")
     pushed = media()
 
@@ -91,7 +91,7 @@ def test_block_and_one_strike_outlive_every_crash_and_the_stream_is_cut(
     def nginx() -> int:
         with Lane(tmp_path / "nginx", pushed, programme, nginx=True) as lane:
             for point in ("cut.verdict", "ledger.committed", "cutter.asked"):
-                # What a busy ledger leaves to the journal does not pass this point of the ledger.
+                # A write that a busy ledger leaves to the journal does not pass this point of the ledger.
                 assert any(lane.trial(point).crashed for _ in range(PATIENCE)), point
             more = some(2)
             crashed = sum(

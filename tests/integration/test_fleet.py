@@ -1,4 +1,4 @@
-"""Two gates on one PostgreSQL: what one blocks is refused, and cut, at the other."""
+"""Two gates on one PostgreSQL: a block of one gate is refused, and cut, at the other."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_policy_set_on_one_edge_is_in_force_on_the_other(edges: tuple[Edge, Ed
     assert after.version == before.version + 1
     assert next(version for version in versions if version != before.version) == after.version
     done.set()
-    # Who edited what is no longer in force is told so, by whichever edge.
+    # An editor of an outdated version is told so, through any gate.
     with pytest.raises(grpc.RpcError) as refused:
         there.operator.SetPolicy(request, metadata=there.admin)
     assert refused.value.code() is grpc.StatusCode.ABORTED

@@ -1,4 +1,4 @@
-"""A real gate in its own process, over real gRPC, with real and with broken media."""
+"""A real gate process over real gRPC, with valid and broken media."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[gate_
     return read_units(path)
 
 
-# admission
+# Admission.
 
 
 def test_admission_gives_a_new_stream_and_the_same_connection_the_same(stub: Any) -> None:
@@ -140,7 +140,7 @@ def test_a_block_refuses_in_two_languages_until_it_is_lifted(stub: Any, operator
     assert admit(stub, "berta").allowed
 
 
-# operators
+# Operators.
 
 
 def test_operator_wants_a_token_and_a_role(gate: GateProcess, operator: Any) -> None:
@@ -175,7 +175,7 @@ def test_what_a_person_changes_waits_for_another_writer_of_the_ledger(
     locker.execute("BEGIN IMMEDIATE")
     try:
         adding = operator.AddBlock.future(request, metadata=admin, timeout=TIMEOUT_S)
-        # More than what the gate's own writes, and what came before this one, would be given.
+        # This is longer than the limit of the gate's own writes.
         with pytest.raises(grpc.FutureTimeoutError):
             adding.result(1.5)
     finally:
@@ -214,7 +214,7 @@ def test_health_and_reflection(channel: grpc.Channel) -> None:
     assert {"edge.gate.v1.Gate", "edge.operator.v1.Operator"} <= names
 
 
-# watching
+# Watching.
 
 
 def test_media_is_judged_and_the_watermark_advances(
@@ -248,7 +248,7 @@ def test_a_stream_is_watched_by_one_call(stub: Any, footage: tuple[bytes, list[g
 def test_a_stream_whose_publisher_is_gone_takes_no_place(
     stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
 ) -> None:
-    """Else those that come and go would soon be too many, with hardly any of them live."""
+    """Otherwise short streams would soon be too many, with hardly any of them live."""
     extradata, units = footage
     stream_id = admit(stub).stream_id
     watch(stub, requests(stream_id, extradata, units[:20], reason="reconfigured"))
@@ -263,7 +263,7 @@ def test_a_stream_whose_publisher_is_gone_takes_no_place(
 def test_a_gate_whose_log_nobody_reads_goes_on(
     tmp_path: Path, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
 ) -> None:
-    """A terminal that was stopped, or a log collector that hangs."""
+    """The reader of stderr hangs: a stopped terminal or a log collector."""
     extradata, units = footage
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
@@ -409,7 +409,7 @@ def test_a_killed_worker_costs_a_moment_and_no_stream(
 def test_the_end_of_a_stream_reaches_the_worker_that_comes_after(
     stub: Any, gate: GateProcess, footage: tuple[bytes, list[gate_pb2.AccessUnit]]
 ) -> None:
-    """All workers die, and the caller ends before another one is up."""
+    """All workers die, and the caller ends before another worker is up."""
     extradata, units = footage
     call = stub.Watch(requests(admit(stub).stream_id, extradata, units[:60]), timeout=2 * TIMEOUT_S)
     next(call)
@@ -441,7 +441,7 @@ def test_a_late_end_of_an_old_call_does_not_touch_the_new_one(
 
 
 def test_a_pull_is_attached_judged_and_detached(stub: Any, tmp_path: Path) -> None:
-    """A live FLV over HTTP, sent in real time to the one who asks: the gate."""
+    """A live FLV over HTTP, sent in real time to the gate that asks for it."""
     path = tmp_path / "served.flv"
     write_footage(path, seconds=8)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,4 +1,4 @@
-"""The sound of banked footage under another picture, through a running gate: pushed, pulled and published."""
+"""Audio of banked footage under another picture, through a running gate: pushed, pulled and published."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def stub(gate: GateProcess) -> Iterator[Any]:
 
 
 def audio_print_of(path: Path, *, a_message: int = 22) -> Iterator[tuple[int, gate_pb2.WatchRequest]]:
-    """Messages of a file's sound, each with the time at which it ends."""
+    """Messages of a file's audio, each with its end time."""
     with av.open(str(path)) as media:
         stream = media.streams.audio[0]
         codec, extradata = stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b""
@@ -74,7 +74,7 @@ def audio_print_of(path: Path, *, a_message: int = 22) -> Iterator[tuple[int, ga
 def with_sound(
     stream_id: str, path: Path, sound: Iterator[tuple[int, gate_pb2.WatchRequest]]
 ) -> Iterator[gate_pb2.WatchRequest]:
-    """The picture at eight times its speed, with sound where its time has come."""
+    """The picture at eight times its speed, with the audio that is due at each time."""
     extradata, units = read_units(path)
     times = iter([unit.pts_ms for unit in units])
     ahead = next(sound, None)

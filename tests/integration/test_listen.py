@@ -1,4 +1,4 @@
-"""Where the gate listens, and what it refuses to do by accident."""
+"""Where the gate listens, and unsafe addresses that it refuses by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running gate measures, and a policy that differs by application, over real gRPC and HTTP."""
+"""Metrics of a running gate, and a policy that differs by app, over real gRPC and HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.gate_process import GateProcess
 from tests.integration.calls import admit, read_units, requests, until, watch, write_footage
 
 STRICT = {
-    "budget_ms": 10_000,  # however busy the machine is that runs the tests
+    "budget_ms": 10_000,  # However busy the machine is that runs the tests.
     "apps": {"strict*": {"categories": {"fight": {"release_at": 0, "raise_at": 0, "flag_at": 0}}}},
 }
 Samples = dict[tuple[str, str], float]
@@ -38,7 +38,7 @@ def gate(directory: Path) -> Iterator[GateProcess]:
 
 @pytest.fixture(scope="module")
 def answers(gate: GateProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
-    """Of a stream in each of two applications, one of which is flagged whatever is seen."""
+    """Runs a stream in each of two apps. One of them is flagged whatever its score."""
     path = tmp_path_factory.mktemp("footage") / "moving.mp4"
     write_footage(path, seconds=3)
     extradata, units = read_units(path)
@@ -88,7 +88,7 @@ def test_every_stage_is_counted_once_a_sample(gate: GateProcess, answers: dict[s
     assert seen[("edge_stage_ms_count", "decode")] >= 50
     assert seen[("edge_stage_ms_count", "convert")] >= found[0]
     assert seen[("edge_queue_age_ms_count", "")] >= seen[("edge_stage_ms_count", "decode")] / 2
-    # Two streams: each of their samples but the first ends a time without one.
+    # Two streams: each of their samples except the first ends an interval without one.
     assert seen[("edge_blind_ms_count", "")] == verdicts - 2
     for stage in ("decode", "detect"):
         assert seen[("edge_stage_ms_sum", stage)] > 0

@@ -1,4 +1,4 @@
-"""The model of a running gate is replaced, for real: other files, another digest, streams that go on."""
+"""Swaps the model of a running gate: other files, another digest, and streams that go on."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from edge.gate_process import GateProcess
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, workers_of, write_footage
 
 SECONDS = 3
-"""Of footage, shown again and again."""
+"""Seconds of footage, which is repeated."""
 WIDE_MS = 1000.0
-"""The contract is what is tested: another process may have the core while the model is timed."""
+"""A wide budget: another process may have the core while the model is timed."""
 
 
 def copied(place: Path, version: str, **input_: Any) -> Path:
-    """The shipped model under another version, and so another digest."""
+    """The shipped model under another version, and so with another digest."""
     place.mkdir()
     shipped = default_model_directory()
     manifest = json.loads((shipped / "manifest.json").read_text())
@@ -43,7 +43,7 @@ def copied(place: Path, version: str, **input_: Any) -> Path:
 
 
 class Streams:
-    """Streams in real time until they are stopped, and everything that the gate said of them."""
+    """Streams in real time until they are stopped, and all answers of the gate."""
 
     def __init__(self, stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]], count: int) -> None:
         self.said: list[list[gate_pb2.WatchResponse]] = [[] for _ in range(count)]
@@ -57,7 +57,7 @@ class Streams:
     def _watch(self, stub: Any, footage: tuple[bytes, list[gate_pb2.AccessUnit]], index: int) -> None:
         extradata, units = footage
         messages = requests(admit(stub, f"b{index}").stream_id, extradata, self._shown(units), pace=0.04)
-        note = self.said[index].append  # not extend: it is read while it grows
+        note = self.said[index].append  # Not ``extend``, because the list is read while it grows.
         for each in stub.Watch(messages, timeout=4 * TIMEOUT_S):
             note(each)
 
@@ -73,7 +73,7 @@ class Streams:
                 yield shown
 
     def await_verdicts(self, count: int, digest: str = "") -> None:
-        """Until each stream has so many of this model, or of any."""
+        """Waits until each stream has this many verdicts of the model, or of any model."""
         deadline = time.monotonic() + 2 * TIMEOUT_S
         for index in range(len(self.said)):
             while sum(v.model_digest == digest or not digest for v in self.verdicts(index)) < count:
@@ -142,7 +142,7 @@ def test_running_streams_change_between_two_samples(
     channel: grpc.Channel, operator: Any, footage: Any, tmp_path: Path, planes: dict[str, int]
 ) -> None:
     before = in_force(operator)
-    # A wide budget: what is shed then is not shed because the machine is busy.
+    # A wide budget, so that no sample is shed because the machine is busy.
     policy = json.loads(operator("GetPolicy", operator_pb2.GetPolicyRequest()).json) | {"budget_ms": 10_000}
     operator("SetPolicy", operator_pb2.SetPolicyRequest(json=json.dumps(policy)))
     streams = Streams(gate_pb2_grpc.GateStub(channel), footage, 2)
@@ -162,7 +162,7 @@ def test_running_streams_change_between_two_samples(
         assert set(digests[changed:]) == {after.digest}
         times = [verdict.pts_ms for verdict in verdicts]
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-        # No sample is left out: around the swap they are no further apart than in calm tier.
+        # No sample is missing: around the swap the gaps are no larger than in calm tier.
         assert max(gaps[max(0, changed - 2) : changed + 2]) <= 1400
 
 
@@ -203,7 +203,7 @@ def test_what_does_not_pass_is_refused_whole(
             grpc.StatusCode.FAILED_PRECONDITION,
             grpc.StatusCode.INVALID_ARGUMENT,
         }
-        assert "/models/" not in str(caught.value.details())  # what the gate calls its copy is of no use
+        assert "/models/" not in str(caught.value.details())  # Not the gate's own copy.
     assert in_force(operator) == before
     assert [place.name for place in copies.glob("*/")] == [before.digest]
     streams.await_verdicts(len(streams.verdicts(0)) + 2)
@@ -223,7 +223,7 @@ def test_new_workers_and_a_new_gate_have_it(tmp_path: Path, footage: Any) -> Non
         swapped = CliRunner().invoke(app, [*command, *where])
         assert swapped.exit_code == 0, swapped.output
         assert json.loads(swapped.stdout)["digest"] == wanted
-        shutil.rmtree(model)  # the gate has a copy of what it verified
+        shutil.rmtree(model)  # The gate has a copy of the files that it verified.
         old = workers_of(gate.pid)
         for pid in old:
             os.kill(pid, signal.SIGKILL)
@@ -231,7 +231,7 @@ def test_new_workers_and_a_new_gate_have_it(tmp_path: Path, footage: Any) -> Non
         while not (found := workers_of(gate.pid)) or set(found) & set(old):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        while not admit(gate_pb2_grpc.GateStub(channel), "nobody").allowed:  # until the worker is up
+        while not admit(gate_pb2_grpc.GateStub(channel), "nobody").allowed:  # Waits until the worker is up.
             assert time.monotonic() < deadline
             time.sleep(0.1)
         said = Streams(gate_pb2_grpc.GateStub(channel), footage, 1)

@@ -41,7 +41,7 @@ SMALL_PROBE = {"analyzeduration": "1", "probesize": "32"}
 
 @dataclass
 class RecordingGate:
-    """Admits whom it does not block, pulls with PyAV as the workers do, and keeps what it was asked."""
+    """Admits everybody whom it does not block, pulls with PyAV as workers do, and records its calls."""
 
     blocked: set[str] = field(default_factory=set)
     full: bool = False
@@ -120,7 +120,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def until_answered(page: StatPage, condition: Callable[[Stat], bool]) -> None:
-    """Wait for a stat page that says so."""
+    """Waits for a stat page that meets the condition."""
     for _ in range(int(PATIENCE_S / 0.02)):
         stat = await page.read()
         if stat is not None and condition(stat):
@@ -218,7 +218,7 @@ async def test_a_cut_leaves_every_other_publisher_alone(
 
 
 async def test_an_end_that_nginx_does_not_bear_out_is_not_believed(nginx: NginxRtmp) -> None:
-    """An old body once more, with the number that a running connection has now."""
+    """Replays an old body with the number of a connection that is live now."""
     gate = RecordingGate()
     async with serving(gate, settings_for(nginx)) as address, httpx.AsyncClient() as http:
         nginx.start(address, SECRET)
@@ -238,9 +238,9 @@ async def test_an_end_that_nginx_does_not_bear_out_is_not_believed(nginx: NginxR
 
 
 async def test_a_second_publish_of_a_connection_ends_the_first(nginx: NginxRtmp) -> None:
-    """nginx would go on with the media of the first, and speak of the second alone: it drops both.
+    """nginx would keep the media of the first publish and report only the second. So both are dropped.
 
-    The names that are no names are refused before anything else, and nginx drops the connection all the same.
+    Malformed names are refused before anything else, and nginx drops the connection all the same.
     """
     gate = RecordingGate(pulls=False)
     seconds = {"a": "b?user=u1", "c": "c?user=other", "d": "d?user=u3", "e": "e:e?user=u4"}
@@ -283,7 +283,7 @@ async def test_two_publishes_of_a_connection_at_once_are_both_refused(nginx: Ngi
 async def test_after_a_reload_elsewhere_no_cut_is_proven_while_the_old_worker_goes_on(
     tmp_path: Path, nginx: NginxRtmp
 ) -> None:
-    """As in a container of its own: how many workers there are is not known."""
+    """As for nginx in its own container: the number of workers is unknown."""
     gate, cutter = RecordingGate(pulls=False), Cutter()
     connector = NginxRtmpConnector(settings_for(nginx), count_workers=lambda pid: None)
     async with serving(gate, settings_for(nginx, pull_wait_ms=0)) as address:

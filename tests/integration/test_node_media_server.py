@@ -1,4 +1,4 @@
-"""The whole job with a real Node-Media-Server 4.4.3 as it is shipped."""
+"""The whole product with a real Node-Media-Server 4.4.3 as shipped."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_second_publisher_of_a_running_name_is_refused_and_not_watched(
                 assert second.wait(PATIENCE_S) != 0
             until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
             until_metric(gate, "edge_streams 1.0")
-            # A block of the intruder must not reach the first one's stream.
+            # A block of the intruder must not reach the first publisher's stream.
             block(gate, "intruder")
             assert first.running
             block(gate, "u42")
@@ -151,7 +151,7 @@ def test_who_began_while_the_gate_was_away_is_judged_when_it_is_back(
             until_metric(gate, 'edge_admissions_total{reason="admitted"} 2.0')
             until_metric(gate, "edge_streams 2.0")
             gate.kill()
-        # The next one finds them without being asked.
+        # The next gate finds the streams without another hook.
         with GateProcess(tmp_path / "gate", config=config_for(server), http=hooks) as gate:
             until_metric(gate, "edge_streams 2.0")
             block(gate, "u42")
@@ -160,14 +160,14 @@ def test_who_began_while_the_gate_was_away_is_judged_when_it_is_back(
             with Progress(disable=True) as progress:
                 url = server.url("cam", "user=u42")
                 said = asyncio.run(reconnects(gate, url, programme, 40, asks_first=False, progress=progress))
-            # What the gate admits meanwhile is the other one, whom the server asks for again.
+            # Any publish admitted meanwhile is the other publisher's, for whom the server asks again.
             assert said["got_in"] == said["no_answer"] == 0
 
 
 async def test_the_connector_tells_sessions_apart(
     server: NodeMediaServer, connector: NodeMediaServerConnector
 ) -> None:
-    server.start("127.0.0.1:9")  # nobody there: the server lets everybody publish
+    server.start("127.0.0.1:9")  # The gate is away, and the server lets everybody publish.
     with Publisher(server.url("cam")) as publisher:
         target = CutTarget("st1", "live", "cam", await session_of(server, "cam"))
         assert await connector.publishes(target) is True

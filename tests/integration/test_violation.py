@@ -1,6 +1,6 @@
 """From a violation to a proven cut: durable first, refused afterwards, whatever fails in between.
 
-The policy in these tests cuts on any score, so that what is tested is what follows from a verdict.
+The policy in these tests cuts at any score, because they test what follows a verdict.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
 
 
 class RunningGate:
-    """A gate, its stubs, and its ledger read from beside."""
+    """A gate, its stubs, and a second connection to its ledger."""
 
     def __init__(self, process: GateProcess, channel: grpc.Channel, data_dir: Path) -> None:
         self.process = process
@@ -136,7 +136,7 @@ def test_block_is_on_disk_before_the_cut_and_the_cut_is_proven(tmp_path: Path, f
         with av.open(str(evidence)) as clip:
             assert sum(1 for _ in clip.decode(video=0)) >= 5
         deadline = time.monotonic() + 20.0
-        # It is written once the cut is proven, or a second after the clip.
+        # The record is written once the cut is proven, or a second after the clip.
         while not (records := [p for p in evidence.parent.glob("*.json") if verdict.incident_id in p.name]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -205,7 +205,7 @@ def test_a_locked_ledger_delays_no_cut_and_loses_no_block(tmp_path: Path, footag
 def test_a_full_disk_delays_no_cut_and_the_block_is_on_it_once_there_is_room(
     tmp_path: Path, footage: Footage
 ) -> None:
-    """No file of the gate's may grow, as where its disk is full: ledger, journal and evidence are refused."""
+    """No file of the gate may grow, as on a full disk. Ledger, journal and evidence are refused."""
     with running(tmp_path) as gate:
         gate.cut_on_anything()
         stream_id = admit(gate.stub, "anna").stream_id
@@ -272,7 +272,7 @@ def test_a_block_outlives_the_gate(end: signal.Signals, tmp_path: Path, footage:
             list(gate.watch(stream_id, footage))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         assert gate.incident(verdict.incident_id).verdict.action == gate_pb2.ACTION_CUT
-        # The cut of the earlier run is proven by its caller: it says so, or it asks again and is refused.
+        # The caller proves the cut of the earlier run: it confirms, or it asks again and is refused.
         if end is signal.SIGKILL:
             gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
             proof = "confirm_cut"
@@ -286,7 +286,7 @@ def test_a_block_outlives_the_gate(end: signal.Signals, tmp_path: Path, footage:
 
 
 def test_sigterm_in_the_middle_of_verdicts_leaves_whole_records(tmp_path: Path, footage: Footage) -> None:
-    """Streams are about to be cut when the gate is told to stop: each CUT that was told is on disk."""
+    """The gate is stopped while streams are about to be cut. Every CUT that was told is on disk."""
     with running(tmp_path) as gate:
         gate.cut_on_anything()
         names = [f"user{n}" for n in range(6)]
@@ -448,7 +448,7 @@ def test_a_caller_that_vanishes_leaves_an_alarm_a_block_and_no_stream(
             lambda: gate.incident(verdict.incident_id).cut_unconfirmed_reason,
             lambda reason: reason == "caller_gone",
         )
-        # It is back after all, and has seen the end.
+        # The caller is back and has seen the end.
         gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=incident.stream_id))
         assert gate.wait_for_incident(verdict.incident_id, "confirmed_by").confirmed_by == "confirm_cut"
 

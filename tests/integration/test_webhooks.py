@@ -1,4 +1,4 @@
-"""A gate that is killed before its platform hears of a decision tells it after the restart, once."""
+"""A gate is killed before its platform hears of a decision. After the restart it tells it once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_killed_gate_tells_the_platform_after_its_restart(tmp_path: Path) -> N
                 timeout=30,
             )
         gate.kill()
-    # The receiver has the old secret still: while one replaces the other, both sign.
+    # The receiver still has the old secret. During a rotation both secrets sign.
     with Platform(old, port=port) as platform, GateProcess(tmp_path / "gate", config=config) as gate:
         platform.until(lambda seen: len(seen.taken) >= 2)
         (tmp_path / "edge.toml").write_text(config)

@@ -1,4 +1,4 @@
-"""Workers that hang or crash are replaced; a stream that keeps killing them is quarantined."""
+"""Workers that hang or crash are replaced. A stream that keeps killing them is quarantined."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_gate_that_stood_still_itself_keeps_its_workers(tmp_path: Path) -> None:
-    """A paused machine, or one without a processor for the supervisor: they did answer, and were not read."""
+    """A paused machine, or a supervisor without CPU time: the workers answered, but nobody read it."""
     config = CONFIG.replace("hang_ms = 1500", "hang_ms = 500")
     environment = {"EDGE_WORKERS__SPARE": "1", "EDGE_WORKERS__JOB_MS": "500"}
     with GateProcess(tmp_path / "gate", config=config, environment=environment) as gate:
@@ -76,7 +76,7 @@ def test_a_gate_that_stood_still_itself_keeps_its_workers(tmp_path: Path) -> Non
 
 
 def test_a_stream_that_kills_workers_is_quarantined_and_the_others_go_on(tmp_path: Path) -> None:
-    """A real SIGSEGV whenever the worker is at work on the only stream there is."""
+    """A real SIGSEGV whenever the worker works on its only stream."""
     write_footage(tmp_path / "large.mp4", seconds=3, width=1920, height=1080)
     extradata, units = read_units(tmp_path / "large.mp4")
     with (
@@ -133,7 +133,7 @@ def test_no_worker_outlives_a_killed_gate(number: signal.Signals, tmp_path: Path
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGSTOP])
 def test_the_spare_worker_takes_the_place_of_one_that_dies(number: signal.Signals, tmp_path: Path) -> None:
-    """It was there before, with its model loaded; and another one waits after it."""
+    """The standby was there with its model loaded, and another one follows it."""
     write_footage(tmp_path / "moving.mp4", seconds=6)
     extradata, units = read_units(tmp_path / "moving.mp4")
     with (

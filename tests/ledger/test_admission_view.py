@@ -1,4 +1,4 @@
-"""The admission view answers like a scan of all blocks would."""
+"""The admission view answers as a scan of all blocks would."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_packed_blocks_come_back_whole(given: list[Block]) -> None:
 
 
 def test_blocks_of_the_gate_come_back_whole_and_are_small() -> None:
-    """Their incident's id and the end of their wait are not kept twice."""
+    """The incident's id and the end of the wait are not stored twice."""
     tail = "0123456789abcdef" * 2
     plain = Block(f"bl_{tail}0", SubjectKind.BROADCASTER, "anna", "", "r", "c", 1, 2, None, "gate")
     waiting = replace(plain, incident_id=f"in_{tail}", provisional=True, full_until_ms=9, review_by_ms=2)

@@ -1,4 +1,4 @@
-"""What waits for people: holds at once, ends by its own times, and is made whole or undone by them."""
+"""Provisional blocks hold at once, end by their own times, and are confirmed or undone by reviewers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 NOW = 1_700_000_000_000
 LATE_MS = 600_000
-"""How long after its time what nobody has reviewed is put on record."""
+"""Delay after which an unreviewed block is put on record as lapsed."""
 HOUR_MS = 3_600_000
 POLICY = Policy()
 TWO = Policy(review=ReviewPolicy(two_person_permanent=True, interim_ms=90 * DAY_MS))
@@ -45,7 +45,7 @@ Violate = Callable[..., Violation]
 
 @pytest.fixture
 def ledger(store: Store) -> Iterator[DurableLedger]:
-    """Patient: what is tested is what is written, and a busy machine must not send it to the journal."""
+    """A patient ledger, because a busy machine must not send the writes under test to the journal."""
     opened = DurableLedger.open(store.url, store.journal, busy_timeout_ms=20_000)
     yield opened
     opened.close()
@@ -92,7 +92,7 @@ def test_what_nobody_reviews_lapses_by_its_own_times_in_memory_and_on_disk(
                 assert (source.check(violation.incident.publish, at_ms) is not None) == refused
             else:
                 assert bool(list(ledger.active_blocks(at_ms))) == refused
-    # Nobody has settled anything, and its strike is gone as well.
+    # Nobody has settled anything, and the strike has lapsed as well.
     assert violate(due_ms).blocks[0].full_until_ms == due_ms + 30 * DAY_MS
     late_ms = due_ms + LATE_MS
     assert ledger.settle_unreviewed(POLICY, late_ms - 1) == ()
@@ -103,7 +103,7 @@ def test_what_nobody_reviews_lapses_by_its_own_times_in_memory_and_on_disk(
     assert strike is not None
     assert (strike.pardoned_ms, strike.pardoned_by) == (late_ms, "gate")
     assert ledger.settle_unreviewed(POLICY, late_ms + 1) == ()
-    # It is late: the record changes, and nobody is kept out again.
+    # Late settling changes the record, but keeps nobody out again.
     assert confirm(ledger, violation, "rita", late_ms + 2).state is IncidentState.CONFIRMED
     assert list(ledger.active_blocks(due_ms + DAY_MS)) == []
 
@@ -289,7 +289,7 @@ def test_strikes_by_hand_climb_the_same_ladder(ledger: DurableLedger, make_incid
         ledger.add_strike(POLICY, "berta", "", "", Severity.NORMAL, "x", "rita", NOW, incident_id=flag.id)
     with pytest.raises(InvalidInput, match="broadcaster"):
         ledger.add_strike(POLICY, "", "", "", Severity.NORMAL, "x", "rita", NOW)
-    # Overturning what the person saw takes the strike back, too.
+    # Overturning the incident takes the manual strike back, too.
     _, changed = ledger.review(flag.id, IncidentState.OVERTURNED, "no", "rolf", NOW + 2, POLICY)
     assert {block.id for block in changed} == {block.id for block in blocks}
     assert ledger.strikes(broadcaster="anna", include_pardoned=False)[0].category == "spam"
@@ -319,7 +319,7 @@ def test_what_the_policy_links_is_blocked_together(
     assert view.check(other, NOW) in violation.blocks
     assert view.check(dataclasses.replace(other, attributes={}, address="2001:DB8::9"), NOW) is not None
     assert view.check(dataclasses.replace(other, attributes={}, address="2001:db8:1::9"), NOW) is None
-    # Nobody else is kept out for sharing this machine, or no address at all.
+    # Sharing a machine, or having no address, blocks nobody else.
     local = dataclasses.replace(publish, address="::ffff:127.0.0.1")
     again = dataclasses.replace(make_incident(), publish=local)
     kinds = {b.subject_kind for b in ledger.record_violation(again, Sanction(ladder=ladder), NOW).blocks}

@@ -1,4 +1,4 @@
-"""A block of one gate reaches every other, whoever was away meanwhile."""
+"""A block of one gate reaches all others, even after an outage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 
 
 class Edge:
-    """Another gate's view, kept by its feed."""
+    """The view of another gate, kept current by its feed."""
 
     def __init__(self, store: Store, poll_ms: int) -> None:
         self.ledger = Ledger.open(store.url, gate="other")
@@ -134,8 +134,10 @@ def test_many_changes_come_page_by_page_and_whole(
 
 
 def lose_after(store: Store, revision: Revision, policy_version: int) -> None:
-    """The database comes back without its last commits: a replica that lacked them, an older backup. All of
-    them are gone at once: an edge that reads between two deletions would take the lost policy again."""
+    """The database returns without its last commits: a lagging replica or an older backup.
+
+    All of them vanish at once. A gate that read between two deletions would take the lost policy again.
+    """
     store.drop_audit_triggers()
     store.execute(
         "BEGIN",
@@ -195,7 +197,7 @@ def test_a_gate_resumes_only_its_own_cuts(store: Store, make_incident: MakeIncid
 
 
 class TestNotified:
-    """Only PostgreSQL notifies: the clock alone would bring nothing within the test's patience."""
+    """Only PostgreSQL notifies. Polling alone would be too slow for the test's time limit."""
 
     @pytest.fixture
     def store(self, postgresql: Cluster, tmp_path: Path) -> Store:

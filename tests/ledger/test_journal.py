@@ -1,4 +1,4 @@
-"""The journal keeps every whole line, wherever the last write was torn."""
+"""The journal keeps every complete line, wherever the last write was torn."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_commit_that_went_through_unheard_is_the_same_violation(
 
 
 def test_violations_arrive_while_the_journal_goes_home(store: Store, make_incident: MakeIncident) -> None:
-    """The two run in different threads of a gate: nothing may be lost between reading and clearing."""
+    """Two threads of a gate do these, so nothing may be lost between reading and clearing."""
     ledger = DurableLedger.open(store.url, store.journal)
     incidents = [make_incident(f"b{number}") for number in range(60)]
     for incident in incidents[:10]:
@@ -237,7 +237,7 @@ def test_all_that_the_gate_decides_while_the_ledger_is_away_is_there_once_afterw
 
 @contextmanager
 def failing(ledger: DurableLedger) -> Iterator[None]:
-    """The database's side raises what no database raises."""
+    """Our database code raises an error that no database raises."""
 
     def begin(connection: sa.Connection) -> None:
         raise RuntimeError("not foreseen")

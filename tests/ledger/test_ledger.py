@@ -1,4 +1,4 @@
-"""One violation is one strike, on disk, once; what people undo is undone whole."""
+"""One violation makes one durable strike, once. A reversal undoes all of it."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_a_person_waits_for_another_writer_and_the_gate_does_not(
     adding = threading.Thread(target=block)
     with store.locked():
         adding.start()
-        # The gate's own patience is over long before that of the person.
+        # The gate's own write limit ends long before an operator's.
         assert ledger.record_violation(make_incident(), SANCTION, NOW).durable_in == "journal"
         assert not done.is_set()
     adding.join(30)

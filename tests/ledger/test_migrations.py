@@ -1,4 +1,4 @@
-"""A ledger of an earlier version keeps what it holds, there and back."""
+"""Migrations of an earlier version's ledger keep its data, upwards and downwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a database on the other side of a network can do to a gate."""
+"""Failures that only a database across a network can cause."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
-    """Every process of the server stands still, and its sockets stay open: a machine that is paused."""
+    """All processes of the server are stopped with open sockets, like a machine that is paused."""
     processes = [psutil.Process(postmaster), *psutil.Process(postmaster).children(recursive=True)]
     for process in processes:
         process.suspend()
@@ -103,7 +103,7 @@ def test_a_process_that_has_no_descriptor_left_is_told_so(
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     try:
-        # The journal needs one, too.
+        # The journal needs a thread, too.
         with pytest.raises(LedgerUnavailable, match="Too many open files"):
             ledger.record_violation(make_incident(), SANCTION, NOW)
     finally:

@@ -1,4 +1,4 @@
-"""Whatever is changed by hand, in any column of any row, is found and named."""
+"""Any manual change, in any column of any row, is detected and named."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class Copy:
 
 @pytest.fixture
 def lived(early: DurableLedger, make_incident: MakeIncident) -> DurableLedger:
-    """Every kind of decision once, at least."""
+    """At least one decision of every kind."""
     people_at_work(early, make_incident)
     return early
 
 
 @pytest.fixture
 def early(ledger: DurableLedger, make_incident: MakeIncident) -> DurableLedger:
-    """Every kind of decision that the first version knew."""
+    """One decision of every kind that the first version knew."""
     ledger.policy_put(Policy(), "gate", "first start", NOW, None)
     ledger.policy_put(Policy(budget_ms=300), "anna", "slower machine", NOW + 1, 1)
     cut, overturned, flag = make_incident(), make_incident("berta"), make_incident(action=Action.FLAG)
@@ -97,7 +97,7 @@ def early(ledger: DurableLedger, make_incident: MakeIncident) -> DurableLedger:
 
 
 def people_at_work(ledger: DurableLedger, make_incident: MakeIncident) -> None:
-    """Claims, appeals, strikes by hand, pardons, second words, and what nobody looked at."""
+    """Claims, appeals, manual strikes, pardons, second confirmations, and unreviewed incidents."""
     flag = make_incident(action=Action.FLAG)
     ledger.record_incident(flag, NOW + 11)
     ledger.claim(flag.id, "anna", NOW + 12, 60_000)
@@ -127,7 +127,7 @@ def people_at_work(ledger: DurableLedger, make_incident: MakeIncident) -> None:
 
 
 def other(value: object) -> Any:
-    """Something else of the same kind."""
+    """Another value of the same type."""
     if value is None:
         return 7
     if isinstance(value, bool):

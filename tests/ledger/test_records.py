@@ -1,4 +1,4 @@
-"""Stored verdicts: what any version has written can be read."""
+"""Stored verdicts of every version can be read."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ EARLIER = (
     '"source": "match"}, {"category": "fight", "detail": "", "distance": null, "entry": null, '
     '"pts_ms": 4200, "score": 0.97, "source": "detect"}]}'
 )
-"""As a version wrote it whose signals had bank, severity and limit only in words, and whose verdicts had no
-trace."""
+"""Written by a version whose signals named bank, severity and limit only in words, without traces."""
 
 
 def test_a_verdict_comes_back_as_it_was() -> None:

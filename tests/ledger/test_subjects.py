@@ -1,4 +1,4 @@
-"""What a block names, in the one form in which it is compared."""
+"""Subjects of blocks, in the one form in which they are compared."""
 
 from __future__ import annotations
 
