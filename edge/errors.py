@@ -21,6 +21,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
 ├── AuditBroken                 a row of the audit log was changed: names the row
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
+│   └── NoPlace                 all places under a limit are taken, and none is idle (retryable)
 ├── WorkerLost                  the worker that owned the stream died (retryable)
 ├── CutFailed                   the ingest server did not cut (retryable)
 │   └── CallerGone              nobody is left to ask for the cut or to confirm it
@@ -181,6 +182,16 @@ class CapacityExceeded(GateError):
 
     retryable = True
     reason = "capacity"
+
+
+class NoPlace(CapacityExceeded):
+    """All places are taken, and none of them is idle. ``limit`` names the setting."""
+
+    reason = "no_place"
+
+    def __init__(self, limit: str, most: int) -> None:
+        super().__init__(f"{limit}: all {most} places are taken")
+        self.limit = limit
 
 
 class WorkerLost(GateError):

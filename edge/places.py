@@ -6,17 +6,9 @@ import ipaddress
 from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
-from edge.errors import CapacityExceeded
+from edge.errors import NoPlace
 
 Holder = TypeVar("Holder", bound=Hashable)
-
-
-class NoPlace(CapacityExceeded):
-    """All places are taken, and none of them is idle. ``limit`` names the setting."""
-
-    def __init__(self, limit: str, most: int) -> None:
-        super().__init__(f"{limit}: all {most} places are taken")
-        self.limit = limit
 
 
 class Places(Generic[Holder]):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.places import NoPlace, Places, network_of
+from edge.errors import NoPlace
+from edge.places import Places, network_of
 
 LIMITS = {"own": 2, "network": 3, "all": 4}
 

@@ -14,7 +14,8 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edge.places import NoPlace, Places, network_of
+from edge.errors import NoPlace
+from edge.places import Places, network_of
 
 _KEEP_ALIVE_S: Final = 2
 _MAX_HEAD_BYTES: Final = 16 * 1024
