@@ -81,6 +81,18 @@ class LimitsSection(Section):
         le=100_000,
         description="Streams admitted for a gRPC peer, and its Watch and Attach calls.",
     )
+    max_streams_per_broadcaster: int = Field(
+        16, ge=1, le=100_000, description="Live streams of one broadcaster at a time."
+    )
+    max_streams_per_address: int = Field(
+        64,
+        ge=1,
+        le=100_000,
+        description="Live streams from one network (IPv4 /24, IPv6 /64) other than this machine.",
+    )
+    max_streams_per_app: int | None = Field(
+        None, ge=1, le=100_000, description="Live streams of one app. Default: as many as max_streams."
+    )
     max_access_unit_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="One encoded frame."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
 from edge.errors import NoPlace
@@ -15,10 +15,14 @@ class Places(Generic[Holder]):
     """``limits`` gives for the name of each limit how many may hold a place under one key of it.
 
     Names go from the narrowest limit to the widest: whoever has too much gives up what is its own first.
+    ``expendable`` has the last word on whether an idle one may be sent away.
     """
 
-    def __init__(self, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self, limits: Mapping[str, int], expendable: Callable[[Holder], bool] = lambda holder: True
+    ) -> None:
         self._limits = limits
+        self._expendable = expendable
         self._keys: dict[Holder, frozenset[tuple[str, Hashable]]] = {}
         self._held: dict[tuple[str, Hashable], int] = {}
         self._idle: dict[tuple[str, Hashable], dict[Holder, None]] = {}
@@ -38,7 +42,7 @@ class Places(Generic[Holder]):
             most = self._limits[key[0]]
             if self._held.get(key, 0) - sum(key in self._keys[holder] for holder in gone) < most:
                 continue
-            oldest = next((idle for idle in self._idle.get(key, ()) if idle not in gone), None)
+            oldest = self._oldest(key, gone)
             if oldest is None:
                 raise NoPlace(key[0], most)
             gone.append(oldest)
@@ -48,6 +52,16 @@ class Places(Generic[Holder]):
         for key in wanted:
             self._held[key] = self._held.get(key, 0) + 1
         return gone
+
+    def _oldest(self, key: tuple[str, Hashable], gone: list[Holder]) -> Holder | None:
+        for idle in self._idle.get(key, ()):
+            if idle not in gone and self._expendable(idle):
+                return idle
+        return None
+
+    def held(self, name: str, key: Hashable) -> int:
+        """How many hold a place under a key of a limit."""
+        return self._held.get((name, key), 0)
 
     def idle(self, holder: Holder) -> None:
         """From now on it may lose its place to others. Nothing changes for one that is idle already."""

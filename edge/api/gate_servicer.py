@@ -25,6 +25,7 @@ _REASONS = {
     AdmissionReason.ADMITTED: gate_pb2.REASON_CODE_ADMITTED,
     AdmissionReason.BLOCKED: gate_pb2.REASON_CODE_BLOCKED,
     AdmissionReason.CAPACITY: gate_pb2.REASON_CODE_CAPACITY,
+    AdmissionReason.QUOTA: gate_pb2.REASON_CODE_CAPACITY,
     AdmissionReason.LEDGER_DOWN: gate_pb2.REASON_CODE_LEDGER_DOWN,
     AdmissionReason.DRAINING: gate_pb2.REASON_CODE_DRAINING,
 }
@@ -170,6 +171,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         self._gate.router.detach(
             bounds.text("stream_id", request.stream_id, 64, required=True),
             EndReason(bounds.text("reason", request.reason, 64)),
+            _client(context),
         )
         return gate_pb2.DetachResponse()
 

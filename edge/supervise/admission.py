@@ -7,18 +7,21 @@ from collections.abc import Callable
 from typing import Final
 
 from edge.domain import Block, Publish, new_stream_id
-from edge.errors import CapacityExceeded
 from edge.notices import block_notice
+from edge.places import NoPlace
 from edge.policy import FailureMode
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.supervise.context import Context
-from edge.supervise.registry import LiveStream
+from edge.supervise.registry import MAX_STREAMS, PER_CLIENT, LiveStream
 from edge.supervise.usage_counter import UsageCounter
 from edge.telemetry.records import Admitted, FailureModeUsed, Refused
 
 _REUSED_AFTER_MS: Final = 10_000.0
 """A server may reuse a connection reference once its stream has been unwatched for this long."""
+
+_NOTICE: Final = {AdmissionReason.QUOTA: AdmissionReason.CAPACITY}
+"""A broadcaster is told the same of either."""
 
 
 class Admitter:
@@ -34,11 +37,13 @@ class Admitter:
         usage: UsageCounter,
         forget: Callable[[LiveStream, EndReason], None],
         refused_again: Callable[[Publish], None],
+        wants_pull: Callable[[str], bool],
     ) -> None:
         self._context = context
         self._usage = usage
         self._forget = forget
         self._refused_again = refused_again
+        self._wants_pull = wants_pull
 
     def admit(self, publish: Publish, client: str = "") -> Admission:
         """Answers a publish. A repeated publish on one connection gets the same answer.
@@ -74,19 +79,22 @@ class Admitter:
             context.telemetry.report(FailureModeUsed("on_capacity", mode.value))
             if mode is FailureMode.DENY:
                 return self._refuse(publish, AdmissionReason.CAPACITY)
-        if client and context.registry.admitted_for(client) >= context.settings.limits.max_streams_per_client:
-            return self._refuse(publish, AdmissionReason.CAPACITY)
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,
             admitted_by=client,
+            pushed=not self._wants_pull(publish.server),
             started_ms=context.clock.wall_ms(),
             idle_since_ms=context.clock.monotonic_ms(),
         )
         try:
-            context.registry.add_stream(stream)
-        except CapacityExceeded:
-            return self._refuse(publish, AdmissionReason.CAPACITY)
+            losers = context.registry.add_stream(stream)
+        except NoPlace as error:
+            shared = error.limit in (MAX_STREAMS, PER_CLIENT)
+            reason = AdmissionReason.CAPACITY if shared else AdmissionReason.QUOTA
+            return self._refuse(publish, reason, detail=str(error))
+        for loser in losers:
+            self._forget(loser, EndReason.GAVE_WAY)
         return self._let_in(stream)
 
     def _let_in(self, stream: LiveStream) -> Admission:
@@ -106,7 +114,7 @@ class Admitter:
             stream_id=None,
             reason=reason,
             until_ms=0 if block is None else block.until_ms,
-            notice=block_notice(reason, block, wall_ms),
+            notice=block_notice(_NOTICE.get(reason, reason), block, wall_ms),
             block_id=block_id,
             provisional=block is not None and block.provisional_at(wall_ms),
         )

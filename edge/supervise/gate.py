@@ -84,7 +84,7 @@ class Gate:
         self.executor = LedgerExecutor(telemetry, lambda: ledger.away)
         self._stream_journal = StreamJournal(settings.data_dir / "streams.jsonl", frozenset(connectors))
         self._usage = UsageCounter(clock)
-        self.registry = Registry(settings.limits.max_streams, self._stream_journal, self._usage)
+        self.registry = Registry(settings.limits, self._stream_journal, self._usage, clock)
         self.pool = pool or WorkerPool(settings.workers, worker_settings, clock)
         self._context = context = Context(
             settings,
@@ -129,7 +129,11 @@ class Gate:
         self.model_swap = ModelSwap(context)
         self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
         self._admitter = Admitter(
-            context, self._usage, self.router.forget, self._enforcer.orphans.refused_again
+            context,
+            self._usage,
+            self.router.forget,
+            self._enforcer.orphans.refused_again,
+            self.wants_pull,
         )
         self._worker_events = WorkerEventHandler(
             context, self.router, self._enforcer, failure_response, bank_updates, tasks
@@ -172,11 +176,11 @@ class Gate:
         """Restores the streams that an earlier gate admitted, and cuts those that were blocked meanwhile."""
         for kept in self._stream_journal.load():
             stream = LiveStream(kept.id, kept.publish, kept.started_ms, self.clock.monotonic_ms())
+            stream.pushed = not self.wants_pull(kept.publish.server)
             try:
                 self.registry.add_stream(stream)
             except CapacityExceeded as error:
-                log.error("streams of an earlier run are not watched", error=str(error))
-                break
+                log.error("a stream of an earlier run is not watched", stream_id=stream.id, error=str(error))
         self._context.telemetry.report(StreamsRestored(len(self.registry)))
         self._enforcer.every_block_applies()
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
+from edge.clock import Clock
+from edge.config import LimitsSection
 from edge.domain import Action, Block, Publish, StreamId, Tier
-from edge.errors import CapacityExceeded, NotFound
+from edge.errors import NotFound
 from edge.ledger.subjects import names_account
+from edge.places import Places, network_of
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
 from edge.supervise.stream_life import StreamLife
 from edge.supervise.subject_index import SubjectIndex
 from edge.supervise.usage_counter import UsageCounter
+
+MAX_STREAMS: Final = "limits.max_streams"
+PER_CLIENT: Final = "limits.max_streams_per_client"
+IDLE_MS: Final = 1_000.0
+"""An admitted stream has this long to be watched before another may have its place."""
 
 
 @dataclass(slots=True)
@@ -33,6 +41,8 @@ class LiveStream:
     """The peer that asked for admission. Empty for hooks."""
     client: str = ""
     """The peer that watches it."""
+    pushed: bool = False
+    """A caller brings its media by itself: no server of a hook goes on with it when it is forgotten."""
     codec: str = ""
     extradata: bytes = b""
     url: str | None = None
@@ -71,33 +81,68 @@ class LiveStream:
 class Registry:
     """A bounded set of live streams with the lookups that admission and enforcement need."""
 
-    def __init__(self, max_streams: int, journal: StreamJournal, usage: UsageCounter) -> None:
-        self._max_streams = max_streams
+    def __init__(
+        self, limits: LimitsSection, journal: StreamJournal, usage: UsageCounter, clock: Clock
+    ) -> None:
         self._journal = journal
         self._usage = usage
+        self._clock = clock
         self._streams: dict[StreamId, LiveStream] = {}
         self._by_connection: dict[tuple[str, str], StreamId] = {}
         self._subjects = SubjectIndex()
         self.case_mapped = False
         """As in ``AdmissionView``."""
-        self._admitted: Counter[str] = Counter()
+        # From the narrowest to the widest: whoever has too much loses its own first.
+        self._places: Places[StreamId] = Places(
+            {
+                "limits.max_streams_per_broadcaster": limits.max_streams_per_broadcaster,
+                "limits.max_streams_per_address": limits.max_streams_per_address,
+                "limits.max_streams_per_app": limits.max_streams_per_app or limits.max_streams,
+                PER_CLIENT: limits.max_streams_per_client,
+                MAX_STREAMS: limits.max_streams,
+            },
+            self._is_expendable,
+        )
 
-    def add_stream(self, stream: LiveStream) -> None:
-        if len(self._streams) >= self._max_streams:
-            raise CapacityExceeded(f"{len(self._streams)} streams are live, the limit is {self._max_streams}")
+    def add_stream(self, stream: LiveStream) -> list[LiveStream]:
+        """Returns the idle streams that lose their places to it, for the caller to end.
+
+        Raises NoPlace with the limit that is reached.
+        """
+        publish = stream.publish
+        losers = self._places.take(
+            stream.id,
+            {
+                "limits.max_streams_per_broadcaster": publish.broadcaster,
+                "limits.max_streams_per_address": network_of(publish.address),
+                "limits.max_streams_per_app": publish.app,
+                PER_CLIENT: stream.admitted_by or None,
+                MAX_STREAMS: "",
+            },
+        )
+        self._places.idle(stream.id)
         self._streams[stream.id] = stream
-        self._admitted[stream.admitted_by] += 1
         if stream.publish.connection:
             self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
         self._subjects.add_stream(stream.id, stream.publish)
         self._usage.started(stream.id, stream.publish.app, stream.started_ms)
         self._journal.admitted(JournalledStream(stream.id, stream.publish, stream.started_ms))
+        return [self._streams[loser] for loser in losers]
+
+    def idle(self, stream: LiveStream) -> None:
+        """Nobody watches it any more: it is the last in the row of those that may lose their places."""
+        self._places.busy(stream.id)
+        self._places.idle(stream.id)
+
+    def _is_expendable(self, stream_id: StreamId) -> bool:
+        """Whether an idle stream may lose its place. Its caller learns of that when it opens Watch."""
+        stream = self._streams[stream_id]
+        idle_ms = self._clock.monotonic_ms() - stream.idle_since_ms
+        return stream.pushed and stream.life.waits and stream.responses is None and idle_ms >= IDLE_MS
 
     def remove(self, stream: LiveStream) -> None:
         if self._streams.pop(stream.id, None) is not None:
-            self._admitted[stream.admitted_by] -= 1
-            if not self._admitted[stream.admitted_by]:
-                del self._admitted[stream.admitted_by]
+            self._places.give_back(stream.id)
             self._subjects.remove(stream.id, stream.publish)
         self._usage.ended(stream.id)
         self.release_connection(stream)
@@ -135,7 +180,7 @@ class Registry:
 
     def admitted_for(self, client: str) -> int:
         """Number of live streams that a peer had admitted."""
-        return self._admitted[client]
+        return self._places.held(PER_CLIENT, client)
 
     def page(self, limit: int, after_id: str) -> list[LiveStream]:
         """The next streams in order of their ids, which is the order of admission."""

@@ -275,9 +275,16 @@ class StreamRouter:
         self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=True)
 
-    def detach(self, stream_id: str, reason: EndReason) -> None:
-        """Stops a caller's pull because the caller is done or its publisher is gone."""
+    def detach(self, stream_id: str, reason: EndReason, client: str) -> None:
+        """Stops a caller's pull because the caller is done or its publisher is gone.
+
+        The peer that asked for admission may also give back the place of a stream that was never watched.
+        """
         stream = self._context.registry.get(stream_id)
+        unwatched = stream.life.waits and stream.responses is None
+        if unwatched and reason is EndReason.PUBLISHER_GONE and stream.admitted_by == client:
+            self.forget(stream, EndReason.PUBLISHER_GONE)
+            return
         if stream.url is None or stream.responses is None:
             raise NotFound("attached stream", stream_id)
         self._caller_is_done(stream, reason)
@@ -352,6 +359,7 @@ class StreamRouter:
             return  # Its worker keeps the media until the evidence is written.
         stream.life.worker_left()
         self._pool.release(stream.id)
+        self._context.registry.idle(stream)
 
     # Reports of workers.
 

@@ -70,7 +70,7 @@ async def test_what_a_caller_detached_is_closed_in_the_worker_that_takes_it_over
     async with gate_without_workers(tmp_path) as bench:
         stream_id = (await bench.admit("7", "show")).stream_id
         bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/show", "caller")
-        bench.gate.router.detach(stream_id, EndReason("had enough"))
+        bench.gate.router.detach(stream_id, EndReason("had enough"), "")
         bench.gate._worker_events.on_streams_lost((stream_id,), None)
         await bench.until(lambda: len(bench.workers.sent_to(stream_id)) == 4)
         assert bench.workers.sent_to(stream_id) == ["open_pull", "close", "open_pull", "close"]

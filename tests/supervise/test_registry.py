@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.clock import SystemClock
+from edge.config import LimitsSection
 from edge.domain import Publish, new_stream_id
 from edge.supervise.registry import LiveStream, Registry
 from edge.supervise.stream_journal import StreamJournal
@@ -12,7 +13,9 @@ from edge.supervise.usage_counter import UsageCounter
 
 
 def registry(tmp_path: Path) -> Registry:
-    return Registry(100, StreamJournal(tmp_path / "streams.jsonl", frozenset()), UsageCounter(SystemClock()))
+    clock = SystemClock()
+    journal = StreamJournal(tmp_path / "streams.jsonl", frozenset())
+    return Registry(LimitsSection(max_streams_per_broadcaster=100), journal, UsageCounter(clock), clock)
 
 
 def stream(number: int, client: str = "") -> LiveStream:

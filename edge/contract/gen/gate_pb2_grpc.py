@@ -91,7 +91,7 @@ class GateServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Detach(self, request, context):
-        """Ends a pull. Unknown ids answer NOT_FOUND.
+        """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,7 @@ class GateStub:
     Attach: _grpc.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]
     """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
     Detach: _grpc.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]
-    """Ends a pull. Unknown ids answer NOT_FOUND."""
+    """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
     ConfirmCut: _grpc.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]
     """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
 
@@ -72,7 +72,7 @@ class GateAsyncStub(GateStub):
     Attach: _aio.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]  # type: ignore[assignment]
     """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
     Detach: _aio.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]  # type: ignore[assignment]
-    """Ends a pull. Unknown ids answer NOT_FOUND."""
+    """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
     ConfirmCut: _aio.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]  # type: ignore[assignment]
     """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
 
@@ -114,7 +114,7 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         request: _gate_pb2.DetachRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gate_pb2.DetachResponse, _abc.Awaitable[_gate_pb2.DetachResponse]]:
-        """Ends a pull. Unknown ids answer NOT_FOUND."""
+        """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ConfirmCut(

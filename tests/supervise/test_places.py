@@ -1,0 +1,160 @@
+"""Places in Admit: what one stranger takes is refused to nobody else, and what is idle is given away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from edge.clock import SystemClock
+from edge.config import LimitsSection
+from edge.domain import Publish, StreamId
+from edge.errors import NotFound
+from edge.reasons import AdmissionReason, EndReason
+from edge.servers.gatekeeper import Admission
+from edge.servers.hook_http import refusal_status
+from edge.supervise import gate as gate_module
+from edge.supervise.registry import IDLE_MS, Registry
+from edge.supervise.stream_journal import StreamJournal
+from edge.supervise.usage_counter import UsageCounter
+from edge.telemetry.records import Refused, StreamOver
+from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
+
+LIMITS = LimitsSection(
+    max_streams=12,
+    max_streams_per_client=100,
+    max_streams_per_broadcaster=3,
+    max_streams_per_address=6,
+    max_streams_per_app=8,
+)
+
+
+class Clock(SystemClock):
+    ahead_ms = 0.0
+
+    def monotonic_ms(self) -> float:
+        return super().monotonic_ms() + self.ahead_ms
+
+
+class Small:
+    """A gate with few places, and a clock that can be put forward."""
+
+    def __init__(self, bench: Bench, clock: Clock) -> None:
+        self.bench = bench
+        self.clock = clock
+        self.asked = 0
+
+    async def admit(
+        self,
+        broadcaster: str,
+        address: str = "",
+        app: str = "live",
+        server: str = "grpc",
+        client: str = "peer",
+    ) -> Admission:
+        self.asked += 1
+        publish = Publish(server, f"c{self.asked}", app, "name", broadcaster, address)
+        return await self.bench.gate.admit(publish, client)
+
+    def watch(self, admission: Admission) -> None:
+        self.bench.gate.router.open_push(admission.stream_id or "", "h264", b"", "peer")
+
+
+@asynccontextmanager
+async def small_gate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Small]:
+    clock = Clock()
+
+    def registry(_: LimitsSection, journal: StreamJournal, usage: UsageCounter, __: Clock) -> Registry:
+        return Registry(LIMITS, journal, usage, clock)
+
+    monkeypatch.setattr(gate_module, "Registry", registry)
+    async with gate_without_workers(folder) as bench:
+        bench.gate._context.clock = clock
+        yield Small(bench, clock)
+
+
+@pytest.mark.parametrize(
+    ("flood", "limit"),
+    [
+        ({"broadcaster": "greedy"}, "limits.max_streams_per_broadcaster: all 3 places are taken"),
+        ({"address": "203.0.113.{}"}, "limits.max_streams_per_address: all 6 places are taken"),
+        ({"address": "2001:db8::{}"}, "limits.max_streams_per_address: all 6 places are taken"),
+        ({"app": "flooded"}, "limits.max_streams_per_app: all 8 places are taken"),
+    ],
+)
+async def test_a_flood_is_refused_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flood: dict[str, str], limit: str
+) -> None:
+    async with small_gate(tmp_path, monkeypatch) as small:
+        for number in range(60):
+            one = {name: value.format(number) for name, value in flood.items()}
+            last = await small.admit(**{"broadcaster": f"b{number}", "app": "other", **one})
+        assert last.reason is AdmissionReason.QUOTA
+        assert last.notice is not None
+        assert last.notice.en
+        assert refusal_status(last.reason) == 503
+        refused = small.bench.recorded.of(Refused)
+        assert {(record.reason, record.detail) for record in refused} == {("quota", limit)}
+        assert (await small.admit("anna", "198.51.100.1")).allowed
+
+
+async def test_places_of_publishes_that_nobody_watches_go_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with small_gate(tmp_path, monkeypatch) as small:
+        first = await small.admit("anna", app="a")
+        second = await small.admit("anna", app="b")
+        small.watch(first)
+        small.clock.ahead_ms = IDLE_MS / 2
+        third = await small.admit("anna", app="c")
+        assert not (await small.admit("anna", app="d")).allowed, "it has a moment to be watched"
+        small.clock.ahead_ms = 1.2 * IDLE_MS
+        assert (await small.admit("anna", app="d")).allowed
+        over = small.bench.recorded.of(StreamOver)
+        assert [(record.stream_id, record.reason) for record in over] == [
+            (second.stream_id, EndReason.GAVE_WAY)
+        ]
+        with pytest.raises(NotFound):
+            small.watch(second)
+        small.watch(third)
+        assert not (await small.admit("anna", app="e")).allowed, "none of the three is idle"
+
+
+async def test_a_stream_that_its_server_goes_on_with_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with small_gate(tmp_path, monkeypatch) as small:
+        for _ in range(3):
+            assert (await small.admit("anna", server=SERVER, client="")).allowed
+        small.clock.ahead_ms = 10 * IDLE_MS
+        assert (await small.admit("anna")).reason is AdmissionReason.QUOTA
+
+
+async def test_a_stream_that_is_being_cut_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with small_gate(tmp_path, monkeypatch) as small:
+        admitted = [await small.admit("anna") for _ in range(3)]
+        for admission in admitted:
+            small.bench.gate.registry.get(admission.stream_id or "").life.cut()
+        small.clock.ahead_ms = 10 * IDLE_MS
+        assert (await small.admit("anna")).reason is AdmissionReason.QUOTA
+
+
+async def test_a_place_is_given_back_with_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with small_gate(tmp_path, monkeypatch) as small:
+        router, registry = small.bench.gate.router, small.bench.gate.registry
+        for _ in range(60):
+            stream_id = (await small.admit("anna")).stream_id or ""
+            with pytest.raises(NotFound):
+                router.detach(stream_id, EndReason.PUBLISHER_GONE, "another peer")
+            with pytest.raises(NotFound):
+                router.detach(stream_id, EndReason("other"), "peer")
+            assert registry.find(StreamId(stream_id)) is not None
+            router.detach(stream_id, EndReason.PUBLISHER_GONE, "peer")
+            assert registry.find(StreamId(stream_id)) is None
+        assert len(registry) == 0
