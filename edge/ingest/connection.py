@@ -16,8 +16,13 @@ _SHORT_READ_BYTES = 64 * 1024
 class Connection(asyncio.Protocol):
     """One connection. It reads at most about half a megabyte ahead of its reader."""
 
-    def __init__(self, on_connect: Callable[[Connection], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_connect: Callable[[Connection], None] | None = None,
+        on_lost: Callable[[Connection], None] | None = None,
+    ) -> None:
         self._on_connect = on_connect
+        self._on_lost = on_lost
         self._transport: asyncio.Transport
         self._data = bytearray()
         self._paused = False
@@ -96,6 +101,8 @@ class Connection(asyncio.Protocol):
         self._ended = True
         self._news.set()
         self._lost.set()
+        if self._on_lost is not None:
+            self._on_lost(self)
 
     def eof_received(self) -> bool:
         self._ended = True

@@ -1,7 +1,8 @@
-"""The three calls to the gate that an ingest server in push mode needs."""
+"""The calls to the gate that an ingest server in push mode needs."""
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import GateUnavailable
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
+from edge.reasons import EndReason
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
@@ -63,6 +65,13 @@ class GateClient:
                 return -1.0  # the gate was restarted
             raise GateUnavailable(f"ConfirmCut: {error.code().name}: {error.details()}") from error
         return float(answer.time_to_cut_ms)
+
+    async def give_back(self, stream_id: str) -> None:
+        """Reports that a publisher has left before its stream was watched. Never raises: the gate forgets the
+        stream by itself, only later."""
+        request = gate_pb2.DetachRequest(stream_id=stream_id, reason=EndReason.PUBLISHER_GONE)
+        with contextlib.suppress(aio.AioRpcError):
+            await self._gate.Detach(request, timeout=self._timeout_s)
 
     async def close(self) -> None:
         await self._channel.close(grace=0)

@@ -36,9 +36,11 @@ from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
 from edge.ingest.watch_client import Ending, WatchClient
+from edge.places import NoPlace, Places, network_of
 from edge.policy import FailureMode
 
 _BAD_NAME = "NetStream.Publish.BadName"
+_CONNECTIONS, _PER_ADDRESS = "max_connections", "max_connections_per_address"
 _FAILED = "NetStream.Publish.Failed"
 _CONFIRM_PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
 _AFTER_END_S = 3.0
@@ -62,6 +64,12 @@ class ReferenceIngest:
         self._observer = observer
         self._server: asyncio.Server | None = None
         self._connections = BackgroundTasks()
+        self._places: Places[Connection] = Places(
+            {
+                _PER_ADDRESS: self.settings.max_connections_per_address,
+                _CONNECTIONS: self.settings.max_connections,
+            }
+        )
         self.gate: GateClient
 
     async def start(self) -> None:
@@ -69,7 +77,7 @@ class ReferenceIngest:
         self.gate = GateClient(self.settings)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self._accept), self.settings.host, self.settings.port
+            lambda: Connection(self._accept, self._places.give_back), self.settings.host, self.settings.port
         )
 
     @property
@@ -96,11 +104,23 @@ class ReferenceIngest:
                 log.error("observer failed", event_kind=type(event).__name__, error=repr(error))
 
     def _accept(self, wire: Connection) -> None:
-        if len(self._connections) >= self.settings.max_connections:
+        """Whoever publishes keeps its place. Of the others the one that has waited longest goes first."""
+        try:
+            losers = self._places.take(wire, {_PER_ADDRESS: network_of(wire.peer), _CONNECTIONS: ""})
+        except NoPlace as error:
             self.counters["refused_connections"] += 1
+            self.counters[f"refused_by_{error.limit}"] += 1
             wire.abort()
             return
+        self._places.idle(wire)
+        for loser in losers:
+            self.counters["idle_connections_closed"] += 1
+            loser.abort()
         self._connections.start(_Connection(self, wire).run())
+
+    def keep_place(self, wire: Connection) -> None:
+        """It publishes."""
+        self._places.busy(wire)
 
 
 class _Connection:
@@ -108,6 +128,7 @@ class _Connection:
 
     def __init__(self, ingest: ReferenceIngest, wire: Connection) -> None:
         self._ingest = ingest
+        self._wire = wire
         self._settings = ingest.settings
         self._counters = ingest.counters
         self._id = new_id("rc")
@@ -158,6 +179,7 @@ class _Connection:
             await self._close(_notice(answer.message), _BAD_NAME)
             return "refused", answer.message.en
         self._stream_id = answer.stream_id
+        self._ingest.keep_place(self._wire)
         self._session.start()
         self._ingest.tell(Admitted(self._id, answer.stream_id, publish, self._now()))
         return await self._stream(publish)
@@ -188,6 +210,9 @@ class _Connection:
                 relay.end()
                 await asyncio.wait({relaying}, timeout=_AFTER_END_S)
                 relaying.cancel()
+            if self._stream_id and not watcher.configured:
+                await self._close()
+                await self._ingest.gate.give_back(self._stream_id)
 
     async def _until_closed(
         self,

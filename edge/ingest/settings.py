@@ -42,7 +42,15 @@ class IngestSettings(BaseModel):
     retry_first_s: Seconds = Field(0.25, description="First pause before the gate is tried again.")
     retry_most_s: Seconds = Field(5.0, description="Longest pause before the gate is tried again.")
 
-    max_connections: int = Field(256, ge=1, le=100_000)
+    max_connections: int = Field(
+        256, ge=1, le=100_000, description="Connections; the one that publishes nothing longest goes first."
+    )
+    max_connections_per_address: int = Field(
+        64,
+        ge=1,
+        le=100_000,
+        description="The same for a network (IPv4 /24, IPv6 /64) other than this machine.",
+    )
     handshake_timeout_s: Seconds = Field(10.0, description="From connect to publish.")
     idle_timeout_s: Seconds = Field(30.0, description="Longest pause between media messages.")
     max_message_bytes: int = Field(4 * MIB, ge=64 * 1024, le=64 * MIB, description="Largest video frame.")

@@ -32,6 +32,7 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         self.units: list[gate_pb2.AccessUnit] = []
         self.ends: list[str] = []
         self.confirmed: list[gate_pb2.ConfirmCutRequest] = []
+        self.detached: list[tuple[str, str]] = []
         self.watching = 0
         self.refuse: gate_pb2.AdmitResponse | None = None
         self.cut_at_pts_ms: int | None = None
@@ -80,8 +81,9 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
     def Attach(self, request: gate_pb2.AttachRequest, context: Any) -> Any:
         raise NotImplementedError("this ingest pushes")
 
-    def Detach(self, request: gate_pb2.DetachRequest, context: Any) -> Any:
-        raise NotImplementedError("this ingest pushes")
+    async def Detach(self, request: gate_pb2.DetachRequest, context: Any) -> gate_pb2.DetachResponse:
+        self.detached.append((request.stream_id, request.reason))
+        return gate_pb2.DetachResponse()
 
     async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[gate_pb2.WatchResponse]:
         self.watching += 1

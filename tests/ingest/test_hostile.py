@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.domain import AccessUnit, Codec
-from edge.ingest import Closed, amf
+from edge.ingest import Admitted, Closed, amf
 from edge.ingest.chunks import Message, MessageType, encode_message
 from edge.ingest.connection import Connection
 from edge.ingest.gate_client import GateClient
@@ -186,14 +186,66 @@ async def test_a_publisher_that_dawdles_loses_its_place(gate: ScriptedGate, run_
     assert await closed(running, 3) == ["timeout"] * 3
 
 
-async def test_connections_are_bounded(gate: ScriptedGate, run_ingest: StartIngest) -> None:
+async def test_the_connection_that_publishes_nothing_longest_gives_way(
+    gate: ScriptedGate, run_ingest: StartIngest
+) -> None:
     running = await run_ingest(max_connections=2)
-    idle = [await asyncio.open_connection("127.0.0.1", running.ingest.port) for _ in range(2)]
-    await running.until(lambda: running.ingest.counters["connections"] == 2)
+    reader, publisher = await asyncio.open_connection("127.0.0.1", running.ingest.port)
+    publisher.write(HANDSHAKE + bytes(1536) + CONNECT + PUBLISH)
+    await running.until(lambda: running.of(Admitted))
+    idle = [await asyncio.open_connection("127.0.0.1", running.ingest.port) for _ in range(60)]
+    await running.until(lambda: running.ingest.counters["idle_connections_closed"] == 59)
+    assert running.ingest.counters["refused_connections"] == 0
+    assert len(running.ingest._places) == 2
+    await closed(running, 59)
+    assert not reader.at_eof(), "who publishes keeps its place"
+    for _, writer in (*idle, (reader, publisher)):
+        writer.close()
+
+
+async def test_connections_are_refused_only_where_all_publish(
+    gate: ScriptedGate, run_ingest: StartIngest
+) -> None:
+    running = await run_ingest(max_connections=2)
+    publishers = []
+    for _ in range(2):
+        _, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
+        writer.write(HANDSHAKE + bytes(1536) + CONNECT + PUBLISH)
+        publishers.append(writer)
+        await running.until(lambda: len(running.of(Admitted)) == len(publishers))
     assert await converse(running, HANDSHAKE) == b""
     assert running.ingest.counters["refused_connections"] == 1
-    for _, writer in idle:
+    for writer in publishers:
         writer.close()
+
+
+async def test_a_network_has_no_more_than_its_share(
+    gate: ScriptedGate, run_ingest: StartIngest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "peer", "203.0.113.7")
+    running = await run_ingest(max_connections_per_address=2)
+    strangers = [await asyncio.open_connection("127.0.0.1", running.ingest.port) for _ in range(20)]
+    await running.until(lambda: running.ingest.counters["idle_connections_closed"] == 18)
+    monkeypatch.setattr(Connection, "peer", "198.51.100.7")
+    await converse(running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH)
+    assert len(running.of(Admitted)) == 1, "another network has its own"
+    for _, writer in strangers:
+        writer.close()
+
+
+async def test_places_go_back_with_their_connections_and_the_gate_learns_of_it(
+    gate: ScriptedGate, run_ingest: StartIngest
+) -> None:
+    running = await run_ingest()
+    for _ in range(4):
+        flood = [converse(running, HANDSHAKE + bytes(1536) + CONNECT + PUBLISH) for _ in range(25)]
+        await asyncio.gather(*flood)
+    await closed(running, 100)
+    assert len(running.ingest._places) == 0
+    admitted = {(event.stream_id, "closed") for event in running.of(Admitted)}
+    assert len(admitted) == 100
+    assert set(gate.detached) == admitted
+    assert running.ingest.counters["refused_connections"] == 0
 
 
 async def test_a_codec_that_cannot_be_watched_never_reaches_viewers(
