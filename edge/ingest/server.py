@@ -16,7 +16,7 @@ from edge.background import BackgroundTasks
 from edge.clock import Clock, SystemClock
 from edge.contract.gen import gate_pb2
 from edge.domain import new_id
-from edge.errors import GateError, GateUnavailable
+from edge.errors import GateError, GateUnavailable, NoPlace
 from edge.ingest.connection import Connection
 from edge.ingest.events import (
     Admitted,
@@ -36,7 +36,7 @@ from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
 from edge.ingest.watch_client import Ending, WatchClient
-from edge.places import NoPlace, Places, network_of
+from edge.places import Places, network_of
 from edge.policy import FailureMode
 
 _BAD_NAME = "NetStream.Publish.BadName"

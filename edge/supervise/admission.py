@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from edge.domain import Block, Publish, new_stream_id
+from edge.errors import NoPlace
 from edge.notices import block_notice
-from edge.places import NoPlace
 from edge.policy import FailureMode
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
