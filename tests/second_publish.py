@@ -1,4 +1,4 @@
-"""Publishers that ask for a second publish on their one RTMP connection, as no encoder does."""
+"""Publishers that request a second publish on their RTMP connection, as no encoder does."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from edge.ingest.rtmp_client import RtmpPublisher
 
 class PublishesAgain(RtmpPublisher):
     def publish(self, name: str) -> None:
-        """Ask for another name; whatever the server answers."""
+        """Requests another name and ignores the server's answer."""
         self._command(self._stream_id, "publish", 6.0, None, name, "live")
 
 
 class PublishesTwo(PublishesAgain):
-    """Asks for ``second`` in one breath with the first."""
+    """Requests ``second`` together with the first."""
 
     second = "second?user=other"
 

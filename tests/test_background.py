@@ -1,4 +1,4 @@
-"""Background work ends, is waited for, or is heard of."""
+"""Background work ends, is awaited, or has its failure reported."""
 
 from __future__ import annotations
 

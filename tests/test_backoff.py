@@ -1,4 +1,4 @@
-"""Pauses before another try, by the figures that cuts use."""
+"""Pauses before a retry, with the figures that cuts use."""
 
 from __future__ import annotations
 

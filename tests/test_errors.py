@@ -1,4 +1,4 @@
-"""Every exception of ours is in ``edge.errors``, and the tree at the top of that file is the real one."""
+"""Every exception of ours is in ``edge.errors``, and the tree at the top of that file is current."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_no_exception_is_defined_elsewhere() -> None:
 
 
 def test_no_error_is_raised_as_the_bare_base() -> None:
-    """Who raises the base says neither what is wrong nor whether a retry can help."""
+    """The base class says neither what is wrong nor whether a retry can help."""
     bare = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sorted((ROOT / "edge").rglob("*.py"))

@@ -1,4 +1,4 @@
-"""Intervals against known values; the exact ones against the distribution that they invert."""
+"""Intervals against known values. The exact ones are checked against the distribution that they invert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The strike ladder, and how long a block holds before people have looked."""
+"""The strike ladder, and the length of a block before review."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_heavier_strike_never_shortens(
     assert block_until(heavier, new, ladder) >= block_until(before, new, ladder)
 
 
-# how long a block holds before people have looked
+# Length of a block before review.
 
 
 def term(
@@ -251,7 +251,7 @@ def test_terms_hold_at_once_never_pass_the_full_block_and_people_only_lengthen(
     assert terms[1].until_ms <= terms[2].until_ms
 
 
-# severity
+# Severity.
 
 
 def incident(category: str, reason: str, *signals: Signal, app: str = "live") -> Incident:
@@ -267,7 +267,7 @@ def test_severity_of_the_bank_that_matched(bank: BankSeverity | None, severity: 
     match = Signal(SignalSource.MATCH, "known", 1, 0.9, 3, "e1", bank="b", severity=bank)
     detect = Signal(SignalSource.DETECT, "fight", 1, 0.9)
     assert sanction_of(Policy(), incident("known", "match", match, detect)).severity == severity
-    # What the detector decided is not heavier because a bank had an opinion, too.
+    # A bank's opinion on top does not make the detector's verdict heavier.
     assert sanction_of(Policy(), incident("fight", "detector", match)).severity is Severity.NORMAL
 
 

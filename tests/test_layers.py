@@ -1,5 +1,6 @@
-"""Rooms are layers: an import goes down, never up and never across. Every import counts, also one inside of
-a function or under TYPE_CHECKING.
+"""Rooms are layers: an import goes down, never up or across.
+
+Every import counts, also one in a function or under TYPE_CHECKING.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ LAYERS = (
     "edge.printable",  # how untrusted text is shown
     "edge",  # the version
 )
-"""From the top down. A room imports from itself and from the rooms below it."""
+"""From the top down. A room imports from itself and from rooms below it."""
 
 MATCH_LAYERS = (
-    "edge.match",  # what other rooms use
+    "edge.match",  # The names that other rooms use.
     "edge.match.file_matcher",
     "edge.match.stream_matcher",
     "edge.match.bank_reload",
@@ -74,7 +75,7 @@ MATCH_LAYERS = (
     "edge.match.entry",
     "edge.match.pdq",
 )
-"""The same inside of the biggest room."""
+"""The same for the parts of the largest room."""
 
 
 def _modules() -> dict[str, ast.Module]:
@@ -86,7 +87,7 @@ def _modules() -> dict[str, ast.Module]:
 
 
 def _imports(module: str, tree: ast.Module, names: Mapping[str, object]) -> Iterator[tuple[str, int]]:
-    """Modules of ours that a module imports, with the line."""
+    """Modules of ours that a module imports, with line numbers."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names if _ours(alias.name))
@@ -103,7 +104,7 @@ def _ours(name: str) -> bool:
 
 
 def _layer(module: str, layers: tuple[str, ...]) -> str:
-    """The most specific layer that a module is in."""
+    """The most specific layer that contains a module."""
     holding = [layer for layer in layers if module == layer or module.startswith(f"{layer}.")]
     return max(holding, key=len)
 
@@ -113,7 +114,7 @@ IMPORTS = {name: sorted(set(_imports(name, tree, MODULES))) for name, tree in MO
 
 
 def _upward(layers: tuple[str, ...], inside: str) -> dict[str, list[str]]:
-    """Imports that do not go down: layer -> layer, with the places."""
+    """Imports that do not go down: layer -> layer, with their places."""
     depth = {layer: index for index, layer in enumerate(layers)}
     wrong: dict[str, list[str]] = {}
     for module, imported in IMPORTS.items():

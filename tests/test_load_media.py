@@ -1,4 +1,4 @@
-"""The loop that the load benchmark's streams send."""
+"""The looped media that the load benchmark's streams send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the load benchmark's limit is made of, and what it is compared with."""
+"""How the load benchmark computes its limit and compares it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOT = BareCost(keyframe_s=0.009, frame_s=0.0015, plane_s=0.0004, judge_s=0.006)
 
 
 def result(**changed: Any) -> dict[str, Any]:
-    """Ten streams for ten seconds, fifty calm samples of seven frames."""
+    """Ten streams for ten seconds: fifty calm samples of seven frames."""
     return {
         "streams": 10,
         "refused": 0,
@@ -40,7 +40,7 @@ def test_the_limit_is_the_work_that_was_done_at_what_it_costs_without_a_gate() -
 
 
 def test_streams_that_were_refused_count_for_nothing() -> None:
-    """A keyframe costs more than the frames after it: counting those of refused streams would flatter."""
+    """A keyframe costs more than the frames after it. Counting those of refused streams would flatter."""
     let_in = compared(result(), HOT, PACED)
     offered = compared(result(streams=14, refused=4), HOT, PACED)
     assert offered["efficiency"] == let_in["efficiency"]

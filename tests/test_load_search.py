@@ -1,4 +1,4 @@
-"""The search for a box's capacity finds it, also where a run now and then fails by chance."""
+"""The search finds a box's capacity, even if a run sometimes fails by chance."""
 
 from __future__ import annotations
 

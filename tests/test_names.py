@@ -1,4 +1,4 @@
-"""Which characters a name may have, and when two names are the same account."""
+"""Allowed characters of names, and when two names are the same account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies are whole or refused, and the refusal names the field."""
+"""A policy is accepted as a whole or refused, and the refusal names the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a valid policy amounts to, said where it may not be meant."""
+"""Warnings about valid policies whose effect may be unintended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkout needs to be set up the same everywhere: pins, hooks and the supported Pythons agree."""
+"""A checkout is set up the same everywhere: pins, hooks and supported Pythons agree."""
 
 from __future__ import annotations
 

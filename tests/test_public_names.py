@@ -1,6 +1,6 @@
 """The names that ``edge`` and each room offer to other rooms are pinned.
 
-A room that offers none is entered by its modules: a process then loads only those that it uses.
+A room without such names is imported by module, so that a process loads only what it uses.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def test_the_public_names_are_these(room: str) -> None:
 
 
 def test_a_public_name_is_imported_from_its_room() -> None:
-    """Other rooms take from a room what it offers, and not from behind it."""
+    """Other rooms import only a room's public names."""
     behind = []
     for path in sorted((ROOT / "edge").rglob("*.py")):
         own = ".".join(path.relative_to(ROOT).with_suffix("").parts[:2])

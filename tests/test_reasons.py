@@ -1,4 +1,4 @@
-"""Words that decide: those that are not listed stay readable and decide nothing."""
+"""Reason words: unknown ones stay readable and decide nothing."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_calm_then_violent_is_admitted_cut_and_kept_out(
     viewers = tmp_path / "{name}.flv"
     with IngestProcess(gate.grpc, "--relay", str(viewers), "--hold-back") as ingest:
         url = f"rtmp://{ingest.wait_for('ready')['rtmp']}/live/cam?user=u42&key=sek"
-        for _ in range(3):  # A busy machine may shed the samples that the cut needs, and try again.
+        for _ in range(3):  # Retried, since a busy machine may shed the samples that the cut needs.
             publisher = publish(url, programme)
             if publisher.wait(PATIENCE_S) != 0:
                 break

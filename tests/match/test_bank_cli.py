@@ -22,7 +22,7 @@ runner = CliRunner()
 
 
 def make_video(path: Path, seed: int = 1, frames: int = 20) -> Path:
-    """A second of moving waves, encoded for real."""
+    """A second of moving waves, really encoded."""
     rng = np.random.default_rng(seed)
     speed = rng.uniform(-0.3, 0.3, (8, 3))
     y, x = np.mgrid[0:144, 0:256]

@@ -1,4 +1,4 @@
-"""Banks that change under a matcher in use: read beside it, swapped in whole."""
+"""Banks that change under a matcher in use are read in the background and swapped in whole."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path: Path, monkeypatch
 
 
 class Worker:
-    """The banks of a worker, looked at every few seconds by a clock of its own, and what it logs."""
+    """The banks of a worker, checked every few seconds of a test clock, and the log of it."""
 
     def __init__(self, directory: Path) -> None:
         self.clock = ManualClock()
@@ -104,7 +104,7 @@ class Worker:
         self.banks = WorkerBanks(self.matcher, self.clock)
 
     def passes(self, ms: float) -> list[str]:
-        """Lets time pass; what was said of banks, once all that it began to read is read."""
+        """Advances the clock. Returns the log about banks once all reads that it began have ended."""
         with capture_logs() as said:
             for _ in range(int(ms / 1000)):
                 self.clock.advance_ms(1000)

@@ -1,4 +1,4 @@
-"""The benchmarks of matching run and measure what they say."""
+"""The benchmarks of matching run and measure what they claim."""
 
 from __future__ import annotations
 

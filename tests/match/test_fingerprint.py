@@ -1,4 +1,4 @@
-"""What a bank keeps of a file: every frame, and of changed ones those that show footage."""
+"""What a bank stores of a file: every frame, and the changed frames that show footage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ U8 = npt.NDArray[np.uint8]
 
 
 def picture() -> U8:
-    """Clouds of several sizes, uint8 (360, 640)."""
+    """Clouds of several sizes, uint8 ``(360, 640)``."""
     rng = np.random.default_rng(3)
     luma = np.zeros((360, 640))
     for side in (90, 45, 20):
@@ -61,7 +61,7 @@ def test_of_a_symmetrical_shape_only_what_is_itself_and_what_is_not_symmetrical_
 
 
 def phone_clip(path: Path, shown: U8, degrees: int, *, hflip: bool = False) -> Path:
-    """Two frames that are coded so that a player shows ``shown`` after the turn that the file asks for."""
+    """Two frames encoded so that the file's rotation makes a player display ``shown``."""
     coded = np.rot90(shown[:, ::-1] if hflip else shown, -degrees // 90)
     with av.open(str(path), "w") as media:
         stream = media.add_stream("libx264", rate=10, options={"preset": "ultrafast", "crf": "1"})

@@ -1,4 +1,4 @@
-"""What of a confirmed incident's clip is known footage: its end, whatever the encoder has put into it."""
+"""Which part of a confirmed incident's clip becomes known footage: its end, whatever the encoder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stream(codec: Codec = Codec.H264, frames: int = 150, b_frames: int = 0) -> E
 
 
 def junk_at(units: tuple[AccessUnit, ...], *numbers: int) -> list[AccessUnit]:
-    """The same with units that say they are a picture, and are none."""
+    """The same, with units that claim to be pictures but are not."""
     rubbish = b"\0\0\0\1\x41" + np.random.default_rng(1).bytes(99)
     return [
         dataclasses.replace(unit, data=rubbish) if number in numbers else unit

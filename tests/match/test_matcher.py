@@ -1,4 +1,4 @@
-"""Frames against the banks of a directory."""
+"""Lookups of frames in the banks of a directory."""
 
 from __future__ import annotations
 
@@ -240,8 +240,8 @@ def test_an_entry_that_cannot_be_read_matches_nothing_and_ends_nothing(
 
 
 def written_wrong(bank: Bank, old: bytes, new: bytes) -> None:
-    """The entries of a bank's only segment changed, as by a writer that does not keep the format, with good
-    checksums."""
+    """Changes the entries of a bank's only segment, with valid checksums, like a writer that breaks the
+    format."""
     (segment,) = bank.segments
     content = array_file.read_arrays(segment.path)
     table = content.arrays["entry_json"].tobytes()

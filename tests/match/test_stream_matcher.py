@@ -1,4 +1,4 @@
-"""One stream's frames against the banks, with a screen in them."""
+"""Lookups of one stream's frames, with a filmed screen in them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_mirrored_on_the_screen_it_counts_too(matcher: Matcher) -> None:
 
 
 def looks(watch: ScreenWatch, frames: list[U8], seen: bool, *, still: bool = False) -> list[int]:
-    """Media times at which there is a look, one frame every 200 ms; ``still``: of the same hash."""
+    """Media times of the rescans, one frame every 200 ms. ``still`` gives all frames the same hash."""
     at = []
     for n, frame in enumerate(frames):
         bits = bytes([0 if still else n % 256]) * 32
@@ -129,7 +129,7 @@ def test_media_time_that_goes_back_starts_anew() -> None:
 
 
 def test_a_film_that_begins_in_a_part_of_a_picture_that_stands_still_counts(matcher: Matcher) -> None:
-    """The stream is not new, and shows the same for a minute: then a film runs in half of its width."""
+    """An older stream shows the same picture for a minute. Then a film runs in half of its width."""
     lookup, vote = StreamMatcher(matcher), MatchVote()
     still = np.asarray(picture(99, 720, 1280) // 4 + 90, np.uint8)
     begin_ms, counted = 60_000, None

@@ -1,4 +1,4 @@
-"""The temporal vote, on time lines made by a generator."""
+"""The temporal vote on generated time lines."""
 
 from __future__ import annotations
 

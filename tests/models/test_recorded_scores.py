@@ -1,4 +1,4 @@
-"""A model scores the same on every machine, or is refused there."""
+"""A model has the same scores on every machine, or is refused there."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_shipped_model_scores_as_recorded_to_a_hundredth() -> None:
 
 
 class Overflowing:
-    """A session whose embeddings are off, as those of usual kernels are without VNNI."""
+    """A session whose embeddings are off, as with the usual kernels without VNNI."""
 
     def __init__(self, session: Any, options: Any, by: float) -> None:
         self._session = session
@@ -69,10 +69,10 @@ class Overflowing:
 def test_precise_kernels_are_taken_where_the_usual_ones_differ(
     monkeypatch: pytest.MonkeyPatch, off_by: float, precise: bool
 ) -> None:
-    """With the usual kernels, processors that have AVX2 and no VNNI miss recorded scores by up to 0.13."""
+    """With the usual kernels, processors with AVX2 but no VNNI miss recorded scores by up to 0.13."""
 
     def opened(model: bytes, path: Path, *, precise: bool) -> Any:
-        # Both on precise kernels, so that only ``off_by`` makes them differ, whatever processor this is.
+        # Both use precise kernels, so that only ``off_by`` makes them differ, on any processor.
         session = open_session(model, path, precise=True)
         if precise:
             return session
@@ -96,7 +96,7 @@ def test_drawn_noise_does_not_depend_on_numpy() -> None:
 
 @pytest.mark.parametrize(("shift", "missed"), [(0.05, False), (0.2, True), (-0.2, True)])
 def test_a_model_that_scores_differently_here_is_refused(model: Path, shift: float, missed: bool) -> None:
-    """A logit of ``shift`` more or less moves these scores, which are near 0.13, by a ninth of it."""
+    """A logit shift of ``shift`` moves these scores, which are near 0.13, by a ninth of it."""
     there = recorded(model)
     change(model, recorded=there | {"noise": [there["noise"][0] + shift]})
     if not missed:
@@ -127,7 +127,7 @@ def test_a_record_that_fits_no_sample_or_category_is_refused(
 
 
 def test_recording_writes_what_the_model_says_and_nothing_else(model: Path) -> None:
-    """Also over a record that is missed, as after training anew."""
+    """Also over a record that no longer matches, as after new training."""
     before = json.loads((model / "manifest.json").read_text())
     change(model, recorded={"noise": [9.0]})
     record(model)

@@ -1,4 +1,4 @@
-"""What `make model-eval` prints is made of the shipped scores, and a missed goal is said."""
+"""`make model-eval` prints the shipped scores and names every missed goal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def clip(number: int, violent: bool, score: float, source: str, motion: float = 
 
 @pytest.fixture
 def protocols() -> Protocols:
-    """Two sources that are told apart without a mistake."""
+    """Two sources that are separated without a mistake."""
     rows = [
         clip(number, number % 2 == 0, 0.8 if number % 2 == 0 else 0.1, source, motion=number)
         for source in ("surveillance-fights", "ut-interaction")
@@ -90,8 +90,8 @@ def test_scores_come_back_as_written(protocols: Protocols, tmp_path: Path) -> No
 
 
 def test_shipped_scores_are_the_shipped_models(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every protocol is there, over the same clips, under the manifest's thresholds and with its AUC; no
-    calm clip was cut."""
+    """Every protocol is reported, over the same clips, with the manifest's thresholds and AUC. No calm clip
+    is cut."""
     thresholds, protocols = read_scores()
     manifest, _, _ = read_manifest(default_model_directory())
     assert thresholds == manifest.categories[0].thresholds

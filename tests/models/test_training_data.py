@@ -1,4 +1,4 @@
-"""Splits keep groups together, samples are the live path's, cached planes are the detector's."""
+"""Splits keep groups together. Samples match the live path, and cached planes match the detector."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_triples_are_ordered_and_never_empty(steps: list[int]) -> None:
 
 
 def test_training_pictures_are_the_live_planes(fight_clip: Path) -> None:
-    """Bit for bit: what the cache keeps of a frame is what the live scaler gives for it."""
+    """The cached plane of a frame equals the live scaler's, bit for bit."""
     cached = decode_pictures(fight_clip)
     scaler = PlaneScaler(PLANE, PLANE, SHORT_SIDE)
     live = {}

@@ -1,4 +1,4 @@
-"""Recorded files through the live pipeline: scores, errors that spare the others, and the command."""
+"""Recorded files through the live pipeline: scores, errors of single files, and the command."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIELDS = {
 
 
 def write_clip(path: Path, seconds: int = 4, seed: int = 1) -> Path:
-    """Moving textures, 25 fps: enough structure for a perceptual hash."""
+    """Moving textures at 25 fps, with enough structure for a perceptual hash."""
     source = np.random.default_rng(seed)
     texture = np.kron(source.integers(0, 255, (24, 32), dtype=np.uint8), np.ones((20, 20), np.uint8))
     with av.open(str(path), "w") as container:

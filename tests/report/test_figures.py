@@ -1,4 +1,4 @@
-"""Intervals against textbook values, and what holds for all of them."""
+"""Intervals against textbook values, and properties of all of them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def test_textbook_values() -> None:
     assert [eight.low, eight.high] == pytest.approx([0.490, 0.943], abs=1e-3)
     none = share(0, 20)
     assert [none.value, none.low, none.high] == pytest.approx([0.0, 0.0, 0.161], abs=1e-3)
-    ten = per_hours(10, 1000.0)  # exact: 4.795 to 18.39
+    ten = per_hours(10, 1000.0)  # Exact: 4.795 to 18.39.
     assert [ten.low, ten.high] == pytest.approx([4.795, 18.39], rel=0.01)
-    zero = per_hours(0, 1000.0)  # exact: 0 to 3.689
+    zero = per_hours(0, 1000.0)  # Exact: 0 to 3.689.
     assert [zero.low, zero.high] == pytest.approx([0.0, 3.689], rel=0.01)
 
 

@@ -1,4 +1,4 @@
-"""A report says what is in the ledger, and no name of anybody."""
+"""A report contains the figures of the ledger, and nobody's name."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def incident(action: Action, at_ms: int, *, source: str = "detector", shadow: bo
 
 @pytest.fixture
 def ledger(store: Store) -> Iterator[DurableLedger]:
-    """Four cuts (one by match, one unproven), two of them reviewed, one wrong; a flag; shadow; appeals."""
+    """Four cuts (one by match, one unproven), of which two were reviewed and one was wrong; a flag; shadow
+    verdicts; appeals."""
     ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     policy = Policy()
     ledger.policy_put(policy, "operator-olga", "", NOW, None)
@@ -120,7 +121,7 @@ def test_figures_are_what_happened(store: Store, ledger: DurableLedger) -> None:
     assert blocks["made"] == 5
     assert blocks["by_source"] == {"detector": 3, "manual": 1, "match": 1}
     assert blocks["by_category"] == {"fight": 3, "known_footage": 1, "none": 1}
-    assert (blocks["lifted"]["count"], blocks["provisional"]) == (1, 3)  # known footage stands
+    assert (blocks["lifted"]["count"], blocks["provisional"]) == (1, 3)  # Known footage stands.
     appeals = found["appeals"]
     assert (appeals["filed"], appeals["granted"]["count"], appeals["denied"]) == (1, 1, 0)
     assert found["by_source"]["match"]["cuts"] == 1
@@ -129,7 +130,7 @@ def test_figures_are_what_happened(store: Store, ledger: DurableLedger) -> None:
 
 
 class Page(HTMLParser):
-    """Every element that is opened is closed; what would be fetched or run is noted."""
+    """Checks that every element is closed. Collects everything that would be fetched or run."""
 
     VOID = frozenset({"meta"})
 

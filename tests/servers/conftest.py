@@ -1,7 +1,7 @@
-"""What every test of this room starts from: a gate, a server's state, and every kind of ingest server.
+"""Fixtures of this room's tests: a gate, a server's state, and every kind of ingest server.
 
-A test that takes ``kind`` or ``server`` runs once for each kind of the registry, and for a seventh that is
-added as anybody adds one: by a folder and a line.
+A test that takes ``kind`` or ``server`` runs once for each kind of the registry, and for a seventh kind.
+That one is added as any contributor would add it: by a folder and a line.
 """
 
 from __future__ import annotations

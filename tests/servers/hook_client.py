@@ -1,4 +1,4 @@
-"""The hooks of one server over HTTP, beside a double of that server."""
+"""An HTTP client of one server's hooks, beside a double of that server."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from edge.servers.server_double import ServerDouble
 from edge.servers.settings import ServerSection
 
 SECRET = "s3cr&t"
-"""What every hook must carry."""
+"""The secret that every hook must carry."""
 PULL_URL = "rtmp://server/{path}"
 
 
 def beside(section: ServerSection, **changes: Any) -> Any:
-    """The section with ``PULL_URL``, and with ``changes``."""
+    """The section with ``PULL_URL`` and ``changes``."""
     return section.model_copy(update={"pull_url": PULL_URL, **changes})
 
 
 @contextlib.asynccontextmanager
 async def serving(hooks: Any, connector: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that knows the secret; hooks and connector are closed at the end."""
+    """A client that knows the secret. Hooks and connector are closed at the end."""
     transport = httpx.ASGITransport(create_app([hooks]))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://gate", params={"secret": SECRET}
@@ -38,7 +38,7 @@ async def serving(hooks: Any, connector: Any) -> AsyncIterator[httpx.AsyncClient
 async def hooks_of(
     double: ServerDouble, gate: Any, hooks: Any, **changes: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """``hooks``: the class. ``changes``: of the double's section."""
+    """``hooks`` is the class. ``changes`` are for the double's section."""
     async with double.serving():
         connector: Any = double.connector()
         made = hooks(gate, connector, beside(double.section(), **changes), SECRET)

@@ -1,4 +1,4 @@
-"""The least that each kind's section of the settings must say."""
+"""The least settings that each kind's section needs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ SECRET = "hunter2"
 
 
 def section_of(kind: AnyKind) -> dict[str, Any]:
-    """Every secret is ``SECRET``, everything else has its default."""
+    """Every secret is ``SECRET``. Everything else has its default."""
     fields = kind.settings.model_fields
     return {name: SECRET for name, field in fields.items() if field.annotation is SecretStr}

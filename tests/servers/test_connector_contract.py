@@ -1,4 +1,4 @@
-"""What holds of every connector, against its server's API over real HTTP."""
+"""The contract of every connector, against its server's API over real HTTP."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_nothing_is_concluded_from_nonsense(server: ServerDouble) -> None:
         server.always = answer
         attempt = await hasty.cut_publisher(mine)
         assert not attempt.closed, what
-        # Old versions of MediaMTX say yes with an empty body: asked, and nothing proven.
+        # Old versions of MediaMTX accept with an empty body: the request was taken, and nothing is proven.
         assert attempt.asked == (what == "empty" and server.kind == "mediamtx"), what
         assert attempt.asked or attempt.detail, what
         assert await hasty.is_live(mine) is None, what

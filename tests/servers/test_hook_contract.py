@@ -1,4 +1,4 @@
-"""What holds of the hooks of every kind, as the settings make them, beside its server's API over HTTP."""
+"""The contract of every kind's hooks, made from settings, beside its server's API over HTTP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def installed(
     gate: GatekeeperDouble,
     carried: Iterable[tuple[StreamId, Publish]] = (),
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The app of a gate whose settings name this server alone."""
+    """The app of a gate whose settings name only this server."""
     section = {**dict(server.section()), "pull_url": "rtmp://server/{app}/{name}"}
     settings = load_settings(None, {kind.section: section})
     servers = IngestServers(settings.servers(), SECRET)
@@ -67,7 +67,7 @@ async def send(http: httpx.AsyncClient, call: HookCall) -> Response:
 
 
 async def publish(server: ServerDouble, http: httpx.AsyncClient, name: str = "show") -> Response:
-    """One publish from its hook on, as the server does it."""
+    """One publish from its hook on, in the server's own order."""
     connection = server.ids[0]
     if not server.asks_first:
         server.sessions[connection] = ("live", name)
@@ -112,7 +112,7 @@ async def test_a_user_with_characters_that_cannot_be_seen_is_refused(
 ) -> None:
     answers = [
         await send(http, server.publish_call(server.ids[0], "live", "show", written))
-        for written in (user, quote(user))  # one of them is what the server writes
+        for written in (user, quote(user))  # The server writes one of them.
     ]
     assert not all(kind.dialect.accepts(answer) for answer in answers)
     assert not any(is_invisible(each) for asked in gate.publishes for each in asked.broadcaster)
@@ -169,7 +169,7 @@ async def test_hooks_are_posted(server: ServerDouble, http: httpx.AsyncClient) -
 async def test_an_end_is_told(
     kind: AnyKind, server: ServerDouble, gate: GatekeeperDouble, http: httpx.AsyncClient
 ) -> None:
-    """By the hook; a server that has none for it shows it in its API."""
+    """Ends a publish by its hook. A server without such a hook shows the end in its API."""
     await publish(server, http)
     await until(lambda: ATTACHED in gate.seen)
     server.sessions.clear()

@@ -1,4 +1,4 @@
-"""The app around the hooks: what it answers for kinds that are not configured, and for itself."""
+"""The app around the hooks: its answers for unconfigured kinds and for its own health."""
 
 from __future__ import annotations
 

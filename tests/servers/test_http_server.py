@@ -1,4 +1,4 @@
-"""Callers over HTTP that keep the hooks waiting: half a head, half a body, nothing, too many."""
+"""HTTP callers that keep the hooks waiting: half a head, half a body, nothing, too many."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def served(*, request_ms: int = 300, most: int = 8, per_address: int = 8) 
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
-    """What came until the server closed it."""
+    """Everything received until the server closed the connection."""
     try:
         return await asyncio.wait_for(reader.read(-1), PATIENCE_S)
     except ConnectionResetError:

@@ -1,4 +1,4 @@
-"""What the arguments of a publish URL say of a publish."""
+"""How the arguments of a publish URL become a publish."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_publishers_who_share_a_login_are_told_apart_by_an_argument_of_the_setti
         "account=a1&x=y&account=",
         "key=a&key=b",
         "tenant=a&tenant=b",
-        # The others are one argument for PHP, of which the last counts.
+        # PHP reads the others as one argument, and the last value counts.
         "account=a1&%20account=a2",
         "%20account=a2",
         "account=a1&account[]=a2",

@@ -1,4 +1,4 @@
-"""A publish from admission to its end, at a server whose state the tests decide."""
+"""A publish from admission to its end, at a server whose state the tests set."""
 
 from __future__ import annotations
 

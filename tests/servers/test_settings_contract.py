@@ -1,4 +1,4 @@
-"""What holds of every kind's section of the settings."""
+"""The contract of every kind's section of the settings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_setting_says_what_it_is_for(kind: AnyKind) -> None:
 
 def test_an_api_that_is_not_http_is_refused_by_name(kind: AnyKind) -> None:
     urls = [name for name in kind.settings.model_fields if name.endswith("_url") and name != "pull_url"]
-    assert len(urls) >= 2  # the platform's hook, and the server's API
+    assert len(urls) >= 2  # The platform's hook, and the server's API.
     for name in urls:
         with pytest.raises(ConfigError, match=rf"{kind.section}.*{name}"):
             load_settings(None, {kind.section: {**section_of(kind), name: "file:///etc/passwd"}})

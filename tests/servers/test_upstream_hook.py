@@ -1,4 +1,4 @@
-"""The platform's own hook before the gate's: who is asked, whose answer the server gets."""
+"""The platform's hook before the gate's: who is asked, and whose answer the server gets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Platform:
 
 @dataclass
 class Chained:
-    """The hooks of one server whose API is away, with the platform before them."""
+    """The hooks of one server whose API is away, behind the platform's hook."""
 
     double: ServerDouble
     dialect: Dialect
@@ -96,7 +96,7 @@ async def chained(
 
 
 def answer_of(response: Response) -> httpx.Response:
-    """What a platform sends that answers so."""
+    """The response of a platform that gives this answer."""
     return httpx.Response(response.status_code, content=bytes(response.body))
 
 

@@ -1,4 +1,4 @@
-"""A pipeline around a detector whose scores a test writes down."""
+"""A pipeline around a detector with scripted scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.stream.synthetic import EncodedMedia
 
 @dataclass
 class Watched:
-    """A pipeline, and everything that it said."""
+    """A pipeline and everything that it reported."""
 
     pipeline: StreamPipeline
     detector: ScriptedDetector

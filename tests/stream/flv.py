@@ -1,4 +1,4 @@
-"""FLV as a publisher sends it, with configuration records of its own; and a server to pull it from."""
+"""FLV as a publisher sends it, with its own configuration records, and a server to pull it from."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def published(
 
 
 def joined(*parts: bytes) -> bytes:
-    """One publish: each part goes on where the one before it ended, with its own record."""
+    """One publish. Each part continues the time of the one before and has its own record."""
     written = [parts[0][:_HEADER_BYTES]]
     offset_ms = 0
     for part in parts:
@@ -84,13 +84,13 @@ def _tags(data: bytes) -> Iterator[Tag]:
 
 
 def _ends(tag: Tag) -> bool:
-    """Whether it is the end of a sequence, which a publisher that goes on does not send."""
+    """Whether the tag ends a sequence. A publisher that goes on sends no such tag."""
     return tag.body[0] & 0x0F == 2 if tag.body[0] & 0x80 else tag.body[1] == 2
 
 
 @contextlib.contextmanager
 def served(data: bytes) -> Iterator[str]:
-    """URL of it."""
+    """Serves the FLV and returns its URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

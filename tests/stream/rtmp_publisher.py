@@ -1,7 +1,6 @@
-"""A publisher in a process of its own: ``rtmp_publisher.py URL video FRAMES`` or ``URL audio SECONDS``.
+"""A publisher process: ``rtmp_publisher.py URL video FRAMES`` or ``URL audio SECONDS``.
 
-FFmpeg's handshake holds the interpreter's lock on the writing side, so that it cannot share a process
-with the listener.
+FFmpeg holds the GIL in the handshake of the writing side, so it cannot share a process with the listener.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from edge.stream.synthetic import moving_square
 
 
 def connected(url: str) -> av.container.OutputContainer:
-    """Once somebody listens."""
+    """Connects once somebody listens."""
     for _ in range(200):
         with contextlib.suppress(av.FFmpegError, OSError):
             return av.open(url, "w", format="flv")

@@ -1,4 +1,4 @@
-"""Sound of a stream: what it costs is bounded, and what is wrong with it is told of once."""
+"""Audio of a stream: its cost is bounded, and each problem is reported once."""
 
 from __future__ import annotations
 

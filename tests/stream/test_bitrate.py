@@ -1,4 +1,4 @@
-"""Motion seen in the sizes of units that nobody decodes."""
+"""Motion detected from the sizes of units that are not decoded."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_what_comes_back_jumps_again() -> None:
 def test_jumps_are_rare_after_settling(sizes: list[int], ratio: float, step_ms: int) -> None:
     found = jumps(sizes, ratio, step_ms)
     assert all(i * step_ms >= SETTLE_MS for i in found)
-    # Each jump multiplies what is usual; only a fall can make room for another.
+    # Each jump raises the usual size. Only a fall makes room for another jump.
     assert len(found) <= len(sizes) // 2
 
 

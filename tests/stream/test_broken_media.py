@@ -1,4 +1,4 @@
-"""Broken and hostile media: always a clear end and a counted reason, never another exception."""
+"""Broken and hostile media: always a clear end with a counted reason, never another exception."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_stamps_that_stand_still_do_not_blind(stamp: int, watch: Watch) -> None:
 
 
 def test_every_unit_marked_as_a_keyframe(watch: Watch) -> None:
-    """A publisher that lies about keyframes is decoded in full, and is not blind."""
+    """A publisher that lies about keyframes is decoded in full and is not blind."""
     media = encode(frames=600, gop=60, options=ZERO_LATENCY)
     watched = watch(media, CALM).feed(replace(u, keyframe=True) for u in media.units)
     assert watched.pipeline.counters.blind_ms_max <= 4000

@@ -1,4 +1,4 @@
-"""Every codec decodes, and no bytes do harm."""
+"""Every codec decodes, and no input does harm."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_luma_is_a_view_without_line_padding() -> None:
     assert luma.shape == (98, 130)
     assert luma.base is not None
     assert luma.strides[0] >= 130
-    # Limited range in the stream, full range in the picture it was made of.
+    # Limited range in the stream, full range in the picture it was made from.
     expected = 16 + moving_square(0, 98, 130).astype(float) * 219 / 255
     assert np.abs(luma - expected).mean() < 2
     kept = luma.copy()

@@ -1,4 +1,4 @@
-"""Recorded files: what is readable is read, and what is not says why."""
+"""Recorded files: readable ones are read, and unreadable ones give a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another model for a running stream: when it takes over, and that no sample is lost for it."""
+"""A model swap in a running stream: when the new model takes over, and that no sample is lost."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def media(request: pytest.FixtureRequest) -> EncodedMedia:
 
 
 def change(watched: Watched, media: EncodedMedia, at_ms: int, detector: ScriptedDetector) -> list[int]:
-    """Feeds it all, changes the model on the way; times of the samples that the new one has judged."""
+    """Feeds everything and swaps the model on the way. Returns the times that the new model judged."""
     units = [unit for unit in media.units if unit.pts_ms < at_ms]
     watched.feed(units)
     watched.pipeline.set_detector(detector)
     watched.feed(media.units[len(units) :], end=True)
     digests = [judgement.verdict.model_digest for judgement in watched.judgements]
-    assert digests == sorted(digests)  # the old one's, then the new one's
+    assert digests == sorted(digests)  # The old model's times, then the new one's.
     assert len(watched.detector.planes) + len(detector.planes) == len(watched.samples)
     assert watched.pipeline.counters.errors == {}
     return [j.verdict.pts_ms for j in watched.judgements if j.verdict.model_digest == NEW]
@@ -75,7 +75,7 @@ def test_suspicion_does_not_keep_the_old_one_for_good(media: EncodedMedia, watch
 
 
 def test_runs_go_on_over_the_change(media: EncodedMedia, watch: Watch) -> None:
-    """Not raised, and yet on the way to a cut: the samples of both models make the run."""
+    """Not raised yet, but on the way to a cut. The samples of both models make up the run."""
     part = CategoryPolicy(
         raise_at=0.9, release_at=0.9, flag_at=0.9, cut_at=0.9, cut_samples=70, cut_span_ms=0
     )

@@ -47,7 +47,7 @@ def test_calm_stream_costs_one_burst_a_gop(media: EncodedMedia, watch: Watch) ->
 @pytest.mark.parametrize("codec", list(Codec))
 @pytest.mark.parametrize("b_frames", [0, 3])
 def test_bursts_and_dense_decoding_agree(codec: Codec, b_frames: int, watch: Watch) -> None:
-    """A burst after skipped units shows the very pictures that decoding everything shows."""
+    """A burst after skipped units shows exactly the pictures that full decoding shows."""
     media = encode(codec, frames=120, gop=30, b_frames=b_frames, in_band=True)
     dense = watch(media, Policy(tiers=TierPolicy(start_alert_ms=100_000)), alert=True)
     dense.feed(media.units, end=True)
@@ -115,7 +115,7 @@ def test_caller_that_leaves_out_what_is_not_needed(media: EncodedMedia, watch: W
 
 
 def test_media_that_was_left_out_is_not_decoded_over(media: EncodedMedia, watch: Watch) -> None:
-    """Alert asked for in the middle of a GOP of which the caller has left out a part."""
+    """Alert is requested inside a GOP of which the caller has left out a part."""
     watched = watch(media, CALM)
     watched.feed(u for u in media.units if u.pts_ms % 2000 <= 400 and u.pts_ms < 4000)
     watched.pipeline.ask_alert()
@@ -130,7 +130,7 @@ def test_alert_asked_for_in_mid_gop_uses_the_skipped_units(media: EncodedMedia, 
     watched.pipeline.ask_alert()
     watched.feed(media.units[100:130])
     assert watched.pipeline.counters.skipped == 53
-    assert watched.times[2] == media.units[105].pts_ms  # five units later the decoder is in step
+    assert watched.times[2] == media.units[105].pts_ms  # Five units later the decoder is in step.
 
 
 def test_backlog_takes_no_more_memory_than_the_ring(watch: Watch) -> None:
@@ -181,8 +181,10 @@ def test_arrival_of_the_newest_frame_starts_the_budget(media: EncodedMedia, watc
 def test_frame_that_is_held_back_starts_the_budget_when_it_comes_out(
     fps: int, b_frames: int, alert: bool, watch: Watch
 ) -> None:
-    """At low frame rates the units that it waits for take longer than the budget. Each GOP is over the blind
-    limit, so that calm tier decodes in step, too."""
+    """At low frame rates the units that the decoder delays last longer than the budget.
+
+    Each GOP is over the blind limit, so that calm tier decodes in step, too.
+    """
     options = {"preset": "medium", "b_strategy": "0", "scenecut": "0"}
     media = encode(frames=fps * 30, fps=fps, gop=fps * 10, b_frames=b_frames, options=options)
     watched = watch(media, CALM, alert=alert)
@@ -219,13 +221,13 @@ def test_skipped_media_is_kept_as_evidence_and_decoding_goes_on_at_a_keyframe(
 
 
 def frames_held() -> int:
-    """With a picture: a decoder has one without at hand."""
+    """Includes a picture, because the decoder holds one back without it."""
     return sum(isinstance(held, av.VideoFrame) and held.width > 0 for held in gc.get_objects())
 
 
 def test_between_its_bursts_a_calm_stream_holds_no_frame(media: EncodedMedia, watch: Watch) -> None:
-    """Whether its caller leaves out what is not needed or not; a frame of 720p takes 1.4 MB."""
-    gc.collect()  # what other tests have left behind
+    """Holds whether or not the caller leaves out what is not needed. A frame of 720p takes 1.4 MB."""
+    gc.collect()  # Frees what other tests have left.
     before = frames_held()
     for units in (media.units[:7], media.units[:40]):
         watched = watch(media, CALM).feed(units)

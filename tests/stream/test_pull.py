@@ -26,7 +26,7 @@ Event = tuple[str, object]
 
 
 class Puller:
-    """A pull whose callbacks go into a queue."""
+    """A pull whose callbacks fill a queue."""
 
     def __init__(self, url: str, settings: PullSettings) -> None:
         self.events: Queue[Event] = Queue()
@@ -82,7 +82,7 @@ def test_units_of_a_real_publish(port: int) -> None:
     puller = listening(port)
     with publishing(port, "video", 30):
         events, error = puller.until_end()
-    # A listener sees the publisher hang up, which is no orderly end.
+    # The listener sees the publisher hang up, which is no orderly end.
     assert isinstance(error, SourceStalled)
     assert "s3cret" not in str(error)
     assert events[0][0] == "open"
@@ -126,7 +126,7 @@ def test_nobody_there(port: int) -> None:
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """libav that never comes back, which no real server can be made to cause on demand."""
+    """A libav call that never returns. No real server can cause that on demand."""
     release = threading.Event()
 
     def hang(*args: object, **named: object) -> None:
@@ -172,7 +172,7 @@ def test_consumer_that_is_slow_is_no_stall(port: int) -> None:
     def slow(unit: AccessUnit) -> None:
         if not units:
             start_ms = clock.monotonic_ms()
-            while clock.monotonic_ms() - start_ms < 2 * 500:  # twice the limit
+            while clock.monotonic_ms() - start_ms < 2 * 500:  # Twice the limit.
                 time.sleep(0.01)
             stalled.set()
             released.wait()

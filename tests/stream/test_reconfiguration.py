@@ -1,4 +1,4 @@
-"""A pulled stream whose configuration changes: what a phone that is turned round does to its stream."""
+"""A pulled stream whose configuration changes, as when a phone is turned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UPRIGHT, LYING = (128, 96), (96, 128)
 
 
 def pulled(data: bytes) -> tuple[EncodedMedia, int, GateError | None]:
-    """What a pull of an FLV makes of it, how often it said that it was open, and how it ended."""
+    """The units of a pulled FLV, how often it reported that it was open, and how it ended."""
     opened: list[tuple[Codec, bytes]] = []
     units: list[AccessUnit] = []
     ended: Queue[GateError | None] = Queue()
@@ -76,7 +76,7 @@ def test_other_coding_of_the_same_size_is_followed(watch: Watch) -> None:
 
 
 def test_every_later_keyframe_can_be_begun_with(turned: EncodedMedia) -> None:
-    """With the record that the stream was opened with: all that the decoder and evidence are given."""
+    """The decoder and the evidence get only the record that opened the stream."""
     last = max(index for index, unit in enumerate(turned.units) if unit.keyframe)
     decoder = Decoder(turned.codec, turned.extradata)
     frames = [frame for unit in turned.units[last:] for frame in decoder.decode(unit)]
@@ -136,7 +136,7 @@ def test_parameter_set_that_is_too_long_for_its_own_prefixes() -> None:
 
 
 def test_pictures_that_the_decoder_makes_up_are_none() -> None:
-    """Set up for other media it repeats what it had before, with each keyframe, for ever."""
+    """An encoder set up for other media repeats the old record with each keyframe, for ever."""
     first, _, _ = pulled(published(Codec.H264, LYING))
     other, _, _ = pulled(published(Codec.H264, LYING, frames=90, options={"coder": "1"}))
     decoder = Decoder(first.codec, first.extradata)

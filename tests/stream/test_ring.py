@@ -65,5 +65,5 @@ def test_bounds_hold_after_every_unit(
         assert len(ring) == len(held)
         assert not held or held[0].keyframe
         keyframes = [u.dts_ms for u in held if u.keyframe]
-        # Without the oldest GOP the rest would be shorter than asked for.
+        # Without the oldest GOP the rest would be shorter than requested.
         assert len(keyframes) < 2 or keyframes[1] > now - ring_ms

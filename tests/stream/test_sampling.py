@@ -26,17 +26,17 @@ TIERS = TierPolicy()
 
 @dataclass
 class Simulated:
-    """A sampler with a decoder that gives frames back ``delay`` units late, in display order."""
+    """A sampler with a decoder that returns frames ``delay`` units late, in display order."""
 
     tiers: TierPolicy = TIERS
     delay: int = 0
     drains: bool = False
-    """Whether the decoder is emptied at the end of a burst that is fed."""
+    """Whether the decoder is flushed at the end of each burst."""
     sampler: Sampler = field(init=False)
     decoded: list[int] = field(default_factory=list)
     """pts of decoded units, in decoding order."""
     work: list[int] = field(default_factory=list)
-    """Units decoded for each unit that arrived."""
+    """Number of units decoded at the arrival of each unit."""
     samples: list[tuple[int, int, int]] = field(default_factory=list)
     arrived_at: list[int] = field(default_factory=list)
     """pts of the unit whose arrival completed each sample."""
@@ -247,7 +247,7 @@ def test_alert_in_mid_gop_catches_up_from_the_skipped_units() -> None:
         simulated.unit(round(index * 1000 / 30), False, Tier.ALERT)
     assert simulated.decoded == [round(i * 1000 / 30) for i in range(75)]
     assert max(simulated.work) == CATCH_UP_UNITS
-    # Five frames after entering, the decoder is in step, and the sample is of now, not of the past.
+    # Five frames after entering alert, the decoder is in step, and samples are current.
     assert simulated.samples[1][2] == 1500 + 200
     assert simulated.arrived_at[1] == 1500 + 200
     assert [s[2] for s in simulated.samples[2:]] == [1900, 2100, 2300]
@@ -310,7 +310,7 @@ def test_a_stream_of_one_frame_leaves_that_frame() -> None:
 @pytest.mark.parametrize("delay", [0, 2])
 @pytest.mark.parametrize("in_step", [True, False])
 def test_a_gop_in_which_alert_ends_has_a_sample(alert_units: int, delay: int, in_step: bool) -> None:
-    """Voluntary alert ends when its time is over, or gives way. The rest of the GOP may never come."""
+    """Voluntary alert ends after its time, or when capacity is needed. The rest of the GOP may never come."""
     simulated = Simulated(delay=delay)
     simulated.stream(2000, 30, 60, Tier.ALERT if in_step else Tier.CALM)
     for index in range(60, 120):
@@ -360,7 +360,7 @@ def test_any_stream_keeps_the_bounds(
     keyframes = {pts for pts, keyframe, _ in media if keyframe}
     for before, after in pairwise(simulated.decoded):
         assert after > before or after in keyframes, "goes back to a unit that needs what is gone"
-    # Blind time: the limit, the catching up, three frames of the lowest rate and what the decoder holds.
+    # Blind time: the limit, the catching up, three frames of the lowest rate and the decoder's delay.
     slack = 300 + 2 * DELTA_MS + (4 + delay) * 240
     ends = [media[0][0], *ends]
     assert all(b - a <= max(tiers.blind_limit_ms, 900) + slack for a, b in pairwise(ends))

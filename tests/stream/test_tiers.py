@@ -1,4 +1,4 @@
-"""Alert is entered at once; a look that finds nothing is short, what stands is held, the rest gives way."""
+"""Alert starts at once. It ends soon if nothing is found, is held while raised, and yields if voluntary."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_time_to_spare_lengthens_the_look_after_each_keyframe() -> None:
     state.spare(1000)
     tiers = {ms: state.at(ms, keyframe=ms % 2000 == 0) for ms in range(0, 4000, 100)}
     alert = [ms for ms, tier in tiers.items() if tier is Tier.ALERT]
-    # A GOP's first sample is a calm one, whose score alone says something.
+    # A GOP's first sample is a calm one, and only it carries a calm score.
     assert alert == [*range(300, 1000, 100), *range(2300, 3000, 100)]
 
 
@@ -157,7 +157,7 @@ def test_alert_that_is_due_is_exact_and_never_gives_way(
     hold_ms: int,
     probe_ms: int,
 ) -> None:
-    """Against a plain account of what is due; what is voluntary comes on top and takes nothing away."""
+    """Checked against a plain model of due samples. Voluntary samples only add to them."""
     tiers = TierPolicy(start_alert_ms=start_ms, alert_hold_ms=hold_ms, probe_ms=probe_ms)
     state = TierState(tiers)
     state.at(0, keyframe=True)

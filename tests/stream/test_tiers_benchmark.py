@@ -1,4 +1,4 @@
-"""The benchmark of the two tiers runs, and counts what it says it counts."""
+"""The benchmark of the two tiers runs and counts what it claims."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_one_stream_of_each_kind(shared: Path, capsys: pytest.CaptureFixture[str
     event, calm = shown["each"]
     assert event["event_s"] == pytest.approx(2, abs=0.1)
     assert calm["event_s"] == 0
-    # Seven or eight frames a GOP of two seconds, unless something is seen.
+    # Seven or eight frames in each GOP of two seconds, unless something is seen.
     for stream in (event, calm):
         dense, two_tier, spare = stream["dense"], stream["two_tier"]["0"], stream["two_tier"]["3000"]
         assert 0.05 < two_tier["decoded"] / dense["decoded"] <= 1

@@ -1,4 +1,4 @@
-"""Media time only goes forward, whatever the stamps do."""
+"""Media time only goes forward, whatever the timestamps do."""
 
 from __future__ import annotations
 

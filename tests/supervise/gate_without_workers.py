@@ -1,4 +1,4 @@
-"""A real gate whose workers are a double: what they are told is kept, and the test says what they answer."""
+"""A real gate with a double of its workers. It records their commands, and the test scripts their events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE_S = 30.0
 
 
 class Server:
-    """An ingest server that keeps its publishers until it is told that they are ``gone``."""
+    """An ingest server that keeps its publishers until they are ``gone``."""
 
     kind = SERVER
 
@@ -61,7 +61,7 @@ class Bench:
         return await self.gate.admit(Publish(SERVER, connection, "live", name, broadcaster))
 
     async def watched(self, connection: str = "7", name: str = "show", broadcaster: str = "anna") -> StreamId:
-        """A stream that the gate pulls."""
+        """Admits a stream that the gate pulls."""
         stream_id: StreamId = (await self.admit(connection, name, broadcaster)).stream_id
         await self.gate.attach(stream_id, f"rtmp://127.0.0.1/live/{name}")
         return stream_id

@@ -1,4 +1,4 @@
-"""Who is blocked does not come back under a name that is the same, or that only looks like another."""
+"""A blocked account does not return under an equal or lookalike name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the supervisor does to banks: what runs away is quarantined, incidents that stand are banked."""
+"""Bank updates by the supervisor: runaway entries are quarantined, confirmed incidents are banked."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def is_banked(banks: Path, incident: Incident) -> bool:
 
 
 def banking_now() -> dict[int, int]:
-    """Niceness of each process of this one that banks an incident, by its id."""
+    """Niceness of each child process that banks an incident, by incident id."""
     found = {}
     for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
         try:
@@ -227,7 +227,7 @@ def test_the_span_of_a_violation_is_bounded(evidence: Path) -> None:
 
 @pytest.fixture
 async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableLedger, BackgroundTasks]]:
-    """On a ledger on disk, with processes that bank."""
+    """With a ledger on disk and real banking processes."""
     ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
     telemetry, clock, tasks = Telemetry(), SystemClock(), BackgroundTasks()
     executor = LedgerExecutor(telemetry, lambda: ledger.away)

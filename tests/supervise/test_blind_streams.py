@@ -1,4 +1,4 @@
-"""A stream that runs and of which nothing is judged: its policy decides."""
+"""The policy decides on a running stream of which nothing is judged."""
 
 from __future__ import annotations
 

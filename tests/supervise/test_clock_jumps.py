@@ -1,4 +1,4 @@
-"""A wall clock that has stepped is not trusted for a while, whichever way it went."""
+"""A wall clock that has stepped is not trusted for a while, in either direction."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WALL = 1_700_000_000_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 PAUSES = st.integers(1_000, 8 * HOUR_MS)
-"""Between two looks: a ledger that is away keeps them apart, and a second is usual."""
+"""Milliseconds between two looks. A second is usual. A ledger that is away makes it longer."""
 
 
 class Machine:
-    """Its two clocks, and what is made of them."""
+    """The two clocks, and the detector's view of them."""
 
     def __init__(self) -> None:
         self.monotonic_ms, self.offset_ms = 5_000, 0
@@ -30,7 +30,7 @@ class Machine:
         return self.steps.look(WALL + self.offset_ms + self.monotonic_ms, float(self.monotonic_ms))
 
     def trusted_after_ms(self) -> int:
-        """Time that goes by evenly until the wall clock is trusted."""
+        """Time that passes evenly until the wall clock is trusted."""
         began = self.monotonic_ms
         while self.steps.wait_ms > 0.0:
             assert self.look(60_000) == 0.0
@@ -82,7 +82,7 @@ def test_small_steps_add_up(machine: Machine) -> None:
 
 @given(st.lists(st.tuples(PAUSES, st.integers(-20_000, 20_000)), max_size=60), st.integers(-500, 500))
 def test_a_clock_that_ntp_keeps_never_steps(looks: list[tuple[int, int]], millionths: int) -> None:
-    """It is slewed without end, and off by less than half a minute at any look."""
+    """The clock is slewed for ever, and it is off by less than half a minute at any look."""
     machine = Machine()
     for pause_ms, off_ms in looks:
         slewed = (machine.monotonic_ms + pause_ms) * millionths // 1_000_000
@@ -97,8 +97,10 @@ def test_a_clock_that_ntp_keeps_never_steps(looks: list[tuple[int, int]], millio
     )
 )
 def test_while_it_is_trusted_it_has_gone_on_as_time_does(looks: list[tuple[int, int]]) -> None:
-    """From one trusted look to any later one the wall clock gains no more than the time that went by, unless
-    that is a day; and for ten minutes before each it went evenly."""
+    """Between trusted looks the wall clock gains no more than the elapsed time. A day or more is exempt.
+
+    For ten minutes before each trusted look it ran evenly.
+    """
     machine = Machine()
     seen: list[tuple[int, int, bool]] = []
     for pause_ms, step_ms in looks:

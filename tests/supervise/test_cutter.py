@@ -1,4 +1,4 @@
-"""The cutter against connectors that behave as servers do, at their worst."""
+"""The cutter against connectors that behave as badly as real servers can."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ LONG_MS = 30_000.0
 
 @dataclass
 class ServerInMemory:
-    """A connector whose server lets go after ``needs`` requests, if it lets anybody look."""
+    """A connector whose server lets go after ``needs`` requests. Nobody can read its state while it is
+    ``blind``."""
 
     needs: int = 1
     blind: bool = False
@@ -72,7 +73,8 @@ async def test_gone_before_the_cut(cutter: Cutter) -> None:
 
 
 async def test_a_publisher_that_appears_only_after_the_cut_was_asked(cutter: Cutter) -> None:
-    """Blocked while its publish was being answered: not there yet is not gone."""
+    """The subject is blocked while its publish is being answered. A publisher that is not there yet is not
+    gone."""
     server = ServerInMemory(live=False)
     cut = asyncio.create_task(cutter.cut_stream(TARGET, server, limit_ms=LONG_MS))
     await asked(server, 2)

@@ -1,4 +1,4 @@
-"""What a wall clock that goes wrong does to blocks: nothing that outlasts it."""
+"""A wrong wall clock does no lasting harm to blocks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANNA = Publish("test", "c1", "live", "show", "anna")
 
 @pytest.fixture
 async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    """Not started: no worker is needed. Its clocks have gone evenly for long."""
+    """A gate that is not started, because no worker is needed. Its clocks have run evenly for long."""
     settings = Settings(data_dir=tmp_path)
     limits = settings.limits
     workers = WorkerSettings(
@@ -64,14 +64,14 @@ def clock_of(gate: Gate) -> ManualClock:
 
 
 async def passes(gate: Gate, endings: Expiry, ms: int) -> None:
-    """Time, with a look every minute."""
+    """Advances time, with a look every minute."""
     for _ in range(ms // MINUTE_MS):
         clock_of(gate).advance_ms(MINUTE_MS)
         await endings.sweep()
 
 
 def violate(gate: Gate) -> str:
-    """Blocks of a detector's verdict, which lapse after a day; returns the incident's id."""
+    """Blocks of a detector's verdict that lapse after a day. Returns the incident's id."""
     now = gate.clock.wall_ms()
     verdict = Verdict(Action.CUT, 4200, 3800, "fight", VerdictReason.DETECTOR, 0.97)
     incident = Incident(new_id("in"), new_stream_id(), ANNA, verdict, now)
@@ -108,7 +108,7 @@ async def test_a_clock_a_day_ahead_takes_nothing_back_for_good(gate: Gate, endin
     assert refused(gate)
     critical = [line for line in said if line["log_level"] == "critical"]
     assert [(line["step_s"], line["wait_s"]) for line in critical] == [(87_600, 86_400), (-87_600, 600)]
-    # When its time really is over, it lapses as ever.
+    # When its time is really over, it lapses as usual.
     await passes(gate, endings, DAY_MS - 130 * MINUTE_MS)
     assert refused(gate)
     await passes(gate, endings, 15 * MINUTE_MS)
@@ -150,7 +150,7 @@ async def test_blocks_that_a_wrong_clock_has_ended_are_back_when_it_is_right(
     loading = asyncio.create_task(endings.sweep())
     await asyncio.sleep(0)
     gate.executor._executor.submit(lambda: None).result(timeout=30)
-    # All is read, and people go on before it is in the view.
+    # All rows are read, and people change blocks before the view has the rows.
     view.add_block(gate.ledger.lift_block(made["berta"].id, "mistake", "rita", gate.clock.wall_ms()))
     view.add_block(block(gate, "hanna", DAY_MS))
     await loading

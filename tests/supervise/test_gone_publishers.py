@@ -1,4 +1,4 @@
-"""Streams that end while something is still to be decided on them, or that only seem to end."""
+"""Streams that end, or seem to end, while a decision on them is pending."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.supervise.stream_life import State
 from tests.supervise.gate_without_workers import SERVER, gate_without_workers
 
 UNEXPECTED = (RuntimeError("can't start new thread"),) * 3
-"""What nobody expects of a ledger."""
+"""An error that no ledger is expected to raise."""
 
 
 async def test_what_a_worker_still_has_of_a_publisher_who_left_is_judged_and_counts(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ async def test_what_a_worker_still_has_of_a_publisher_who_left_is_judged_and_cou
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
         close = bench.workers.sent[-1][1].close
         assert close.drain
-        # The server may use the reference again at once.
+        # The server may reuse the reference at once.
         other = await bench.admit("7", "other", "berta")
         assert other.allowed
         assert other.stream_id != stream_id
@@ -97,7 +97,7 @@ async def test_a_second_publish_on_a_connection_takes_nothing_from_the_first(tmp
         assert (await bench.admit("7", "other")).reason == "capacity"
         assert (await bench.admit("7", "show", "berta")).reason == "capacity"
         assert (await bench.admit("7", "show")).stream_id == first
-        # What cannot be pulled any more is over, and the server has begun to count anew.
+        # A stream that can no longer be pulled is over, and the server has restarted its numbering.
         bench.closed(first, "source_stalled", retryable=True)
         await bench.until(lambda: bench.workers.sent_to(first) == ["open_pull", "open_pull"])
         assert (await bench.admit("7", "other")).allowed

@@ -1,4 +1,4 @@
-"""What a model may cost when it replaces another."""
+"""The cost limit of a model that replaces another."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edge.supervise.model_swap import over_budget
     ("cost", "budget", "in_force", "refused"),
     [
         (5.9, 0.0, 0.0, False),
-        (9.0, 0.0, 8.9, False),  # as slow as what it replaces, where the machine is slow
+        (9.0, 0.0, 8.9, False),  # As slow as the model that it replaces, on a slow machine.
         (9.0, 0.0, 6.5, True),
         (9.0, 10.0, 0.0, False),
-        (9.0, 8.0, 20.0, True),  # what somebody asked for counts, whatever is in force
+        (9.0, 8.0, 20.0, True),  # An explicit budget counts, whatever is in force.
     ],
 )
 def test_budget_of_a_swap(cost: float, budget: float, in_force: float, refused: bool) -> None:

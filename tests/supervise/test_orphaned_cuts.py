@@ -28,7 +28,7 @@ SOON_MS, NEVER_MS = 20, 600_000
 
 
 class HoldsOn:
-    """A server that answers, and never lets go: only its hook tells."""
+    """A server that answers but never lets go. Only its hook reports the end."""
 
     kind = "holds-on"
 
@@ -40,7 +40,7 @@ class HoldsOn:
 
 
 class Restarted:
-    """What a gate has when it starts on a ledger with an unproven cut."""
+    """The parts of a gate that starts on a ledger with an unproven cut."""
 
     def __init__(self, ledger: DurableLedger, limit_ms: int, server: str) -> None:
         self.ledger = ledger
@@ -137,7 +137,7 @@ async def test_a_server_is_asked_on_past_the_alarm_until_its_hook_tells(restart:
     stored = await gate.stored(lambda incident: incident.cut_unconfirmed_ms)
     assert stored.cut_unconfirmed_reason == "limit"
     assert gate.ledger.pending_cuts() == (stored,), "the next start takes it up again"
-    # A refusal proves nothing where the server, not the caller, holds the publisher.
+    # A refusal proves nothing if the server, and not the caller, holds the publisher.
     gate.resuming.refused_again(gate.incident.publish)
     assert not gate.resuming.closed(HoldsOn.kind, "c8")
     assert gate.resuming.closed(HoldsOn.kind, "c7")

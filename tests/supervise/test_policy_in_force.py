@@ -1,4 +1,4 @@
-"""A policy with a thousand pairs of overrides: nothing of it is resolved that nobody asks for."""
+"""A policy with a thousand pairs of overrides is resolved only on demand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WIDEST = Policy(
 
 @pytest.fixture
 def resolved_by(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The thread of each resolution of an override."""
+    """Records the thread of each resolution of an override."""
     threads: list[int] = []
     resolve = Policy._resolved
 
@@ -48,7 +48,7 @@ def test_each_pair_is_resolved_once_and_only_when_asked_for(resolved_by: list[in
         own = in_force.for_publish(publish("app-1", "tenant-2"))
         assert (own.budget_ms, own.tiers.burst_ms) == (101, 102)
         assert Policy.model_validate_json(in_force.json_for(publish("app-1", "tenant-2"))) == own
-    # Whatever a publisher calls itself, no override is for it: one policy serves them all.
+    # No override matches an unknown name, so one policy serves all such publishers.
     names = [in_force.for_publish(publish(f"unknown-{number}")) for number in range(100)]
     assert all(own is names[0] for own in names)
     assert len(resolved_by) == 1

@@ -1,4 +1,4 @@
-"""What of a pushed stream the worker gets: nothing twice, all in order, and all of it once it is needed."""
+"""The worker's share of a pushed stream: nothing twice, all in order, and all of it once it is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live streams: pages without gaps, and places that one peer cannot take from all."""
+"""The live streams: pages without gaps, and a fair share of places for each peer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was admitted is found again by the next gate, whatever became of the last line."""
+"""The next gate finds all admitted streams, whatever became of the last line."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_disk_that_takes_nothing_costs_the_carrying_alone(tmp_path: Path) -> N
 def test_a_disk_that_is_full_for_a_while_costs_what_came_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is raised, also not later, and what comes when there is room again is found."""
+    """Nothing is raised, even later. Streams that come when there is room again are found."""
     monkeypatch.setattr(module, "_COMPACT_LINES", 6)
     path = tmp_path / "streams.jsonl"
     carried = opened(path)

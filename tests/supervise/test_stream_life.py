@@ -1,4 +1,4 @@
-"""The life of a live stream: only what is drawn happens, and nothing is decided once it is cut."""
+"""The life of a live stream: only drawn transitions happen, and nothing is decided after a cut."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_nothing_comes_after_the_end(events: list[Event]) -> None:
 
 @dataclass
 class Flags:
-    """The same life told in flags that are set one by one."""
+    """The same life modelled by separate flags."""
 
     in_worker: bool = False
     done: bool = False

@@ -1,4 +1,4 @@
-"""A new block finds the streams that it names: the same ones as a look at each of them."""
+"""A new block finds the same streams as a scan of all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gate reports of a flag, a cut, a block, a review and a refusal, and a backend that fails."""
+"""The gate's reports of a flag, a cut, a block, a review and a refusal, and a failing backend."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_wor
 
 
 def lines(bench: Bench) -> list[EventDict]:
-    """What the log says of all that was reported so far."""
+    """The log lines of all reports so far."""
     backend = LogBackend()
     with capture_logs() as said:
         for record in bench.recorded.records:

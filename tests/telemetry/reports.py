@@ -16,7 +16,7 @@ from edge.telemetry import records
 from edge.telemetry.records import Record
 
 KEY = "sk-live-2f8a"
-"""What must stand in no line of log: a stream's name and key."""
+"""A stream's name and key. No log line may contain them."""
 
 PUBLISH = Publish(
     "nginx-rtmp", "conn-7", "live", KEY, "anna", "192.0.2.7", {"stream_key": KEY, "token": "tok-secret"}

@@ -1,4 +1,4 @@
-"""Counts add up, whatever is measured and however workers take turns."""
+"""Counts add up, for all values and any interleaving of workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ values = st.lists(st.tuples(st.sampled_from([*BOUNDS_MS]), st.floats(0, 1e6), st
 
 @given(values)
 def test_what_is_scraped_is_what_was_measured(values: list[tuple[str, float, bool]]) -> None:
-    """``take`` may come at any time between."""
+    """``take`` may come at any time in between."""
     worker, gate = Distributions(), WorkerHistograms()
     for name, ms, take in values:
         getattr(worker, name).observe(ms)

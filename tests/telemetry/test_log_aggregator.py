@@ -1,4 +1,4 @@
-"""One line a second a cause, with a count."""
+"""At most one line a second for each cause, with a count."""
 
 from __future__ import annotations
 

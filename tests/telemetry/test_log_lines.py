@@ -1,4 +1,4 @@
-"""One line for one event, with who and where, and without what lets in."""
+"""One line for each event, with its subject and place, and without secrets."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_samples_and_snapshots_write_nothing() -> None:
 
 
 def test_no_line_holds_a_key() -> None:
-    """Nor a name that may be one, nor the connection by which a server can be asked."""
+    """Lines contain no name that may be secret, and no connection by which a server can be queried."""
     without_account = Publish("nginx-rtmp", "conn-7", "live", KEY, f"live/{KEY}", "192.0.2.7")
     blocked_key = dataclasses.replace(BLOCK, subject_kind=SubjectKind.STREAM_KEY, subject=KEY)
     blocked_token = dataclasses.replace(BLOCK, subject_kind=SubjectKind.ATTRIBUTE, subject="token=tok-secret")
@@ -133,7 +133,7 @@ def test_a_loop_of_refusals_is_a_line_at_once_and_then_one_a_second() -> None:
     with capture_logs() as lines:
         backend.flush()
         backend.take(records.Refused(PUBLISH, "blocked", "bl_1"))
-    assert [line.get("count") for line in lines] == [None]  # after a quiet second
+    assert [line.get("count") for line in lines] == [None]  # After a quiet second.
 
 
 def test_refusals_of_thousands_are_a_bounded_number_of_lines() -> None:

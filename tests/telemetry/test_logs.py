@@ -1,4 +1,4 @@
-"""Log lines never hold up who writes them."""
+"""Log lines never block the code that writes them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_said() -> 
     os.close(writing)
     assert process.stdout is not None
     assert process.stdin is not None
-    assert process.stdout.readline() == "done\n"  # with nothing read so far
+    assert process.stdout.readline() == "done\n"  # Nothing is read so far.
     with os.fdopen(reading, encoding="utf-8") as pipe:
         lines = [json.loads(pipe.readline())]
         process.stdin.write("\n")
@@ -61,7 +61,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_said() -> 
     assert numbers == sorted(numbers)
     assert numbers[0] == 0
     assert len(numbers) < 30_000
-    # Of the two lines besides, one or both may be among those lost.
+    # One or both of the other two lines may be among the lost ones.
     assert 30_000 <= len(numbers) + lost <= 30_002
 
 
@@ -70,7 +70,7 @@ def test_the_end_waits_for_a_reader_who_does_not_read_only_so_long() -> None:
     writer = LogWriter(writing, str)
     writer.write("x" * 1_000_000)
     writer.close(0.05)
-    os.close(reading)  # the write fails now, and its thread ends
+    os.close(reading)  # The write fails now, and its thread ends.
     writer.close(10.0)
     os.close(writing)
 

@@ -1,4 +1,4 @@
-"""The names, labels, types, help texts, buckets and values that dashboards and alarms rest on."""
+"""Names, labels, types, help texts, buckets and values that dashboards and alarms depend on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge.telemetry.records import CutConfirmed, Record, WorkerMeasured
 from tests.telemetry.reports import ONE_OF_EACH, PUBLISH
 
 EXPOSITION = Path(__file__).with_name("exposition.txt")
-"""Sorted, and without the times at which series were made. What it says is an interface."""
+"""The exposition, sorted and without creation times. It is an interface."""
 
 
 def exposed(*records: Record) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every backend gets every record, and none can hurt who reports."""
+"""Every backend gets every record, and none can disturb the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small model and made-up tracks: scores are the mean logits of the window, uncalibrated."""
+"""A small model and made-up tracks. Scores are the mean logits of the window, uncalibrated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def logit(score: float) -> float:
 
 
 def track(scores: Sequence[float], calm_every: int = 5, jumps: Sequence[int] = ()) -> Track:
-    """One alert sample each STEP_MS with these scores; every fifth is a calm sample, too."""
+    """One alert sample each STEP_MS with these scores. Every fifth is a calm sample, too."""
     times = np.arange(len(scores), dtype=np.int64) * STEP_MS
     logits = np.array([[logit(score)] for score in scores])
     return Track(

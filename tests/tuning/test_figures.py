@@ -16,7 +16,7 @@ from edge.tuning.outcome import Outcome, ViolentEvent
 
 
 def test_rates_have_exact_poisson_intervals() -> None:
-    found = rate([5], [1.0])  # one group: resampling knows no doubt
+    found = rate([5], [1.0])  # With one group, resampling shows no uncertainty.
     assert found == pytest.approx((5.0, 1.6235, 11.6683), abs=1e-3)
     assert rate([1], [2.0]) == pytest.approx((0.5, 0.0253 / 2, 5.5716 / 2), abs=1e-3)
 

@@ -1,4 +1,4 @@
-"""Labels: what is read, what is refused and where, and how rows are laid on a file's time."""
+"""Labels: what is read, what is refused and where, and how rows map to a file's time."""
 
 from __future__ import annotations
 

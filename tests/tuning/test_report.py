@@ -1,4 +1,4 @@
-"""The page stands by itself, and names of files cannot put anything into it."""
+"""The page is self-contained, and file names cannot inject anything into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the search promises, on made-up footage of every kind."""
+"""The promises of the search, on made-up footage of every kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLOW = settings(max_examples=6, deadline=None, suppress_health_check=[HealthChec
 
 
 def study(seed: int, violent: int = 3, calm: int = 3, samples: int = 8, overlap: float = 0.3) -> Study:
-    """Violent files score higher, with so much overlap."""
+    """Violent files score higher, with this much overlap."""
     random = np.random.default_rng(seed)
 
     def scores(centre: float) -> list[float]:
@@ -82,7 +82,7 @@ def test_more_recall_asked_for_is_given_where_it_can_be(seed: int, one: float, t
     (less, few), (more, many) = (choose(data, Guarantee(), wanted) for wanted in sorted((one, two)))
     if more.flag_recall_reached:
         assert less.flag_recall_reached
-        # By dense sampling: a stream that becomes calm may miss what is flagged late.
+        # By dense sampling: a stream that becomes calm may miss late flags.
         assert (
             sum(
                 value is not None and value >= more.part.flag_at
@@ -97,7 +97,7 @@ def test_more_recall_asked_for_is_given_where_it_can_be(seed: int, one: float, t
 @SLOW
 @given(seeds)
 def test_nothing_better_keeps_the_promise(seed: int) -> None:
-    """By trying every cut, without the shortcuts of the search."""
+    """Tries every cut, without the shortcuts of the search."""
     data = study(seed, violent=2, calm=1)
     promise = Guarantee(false_cuts_per_hour=400)
     found, got = choose(data, promise)
@@ -116,7 +116,7 @@ def run(data: Study, promise: Guarantee = Guarantee()) -> Tuning:  # noqa: B008
 
 
 def test_figures_are_of_footage_that_was_not_chosen_from() -> None:
-    """Scores that say nothing: what was fitted looks good, what was not seen does not."""
+    """Random scores: the fitted part looks good, the unseen part does not."""
     data = study(7, violent=8, calm=8, samples=8, overlap=0.0)
     noise = Study(
         SIMULATOR,

@@ -33,7 +33,7 @@ def test_a_calm_sample_that_raises_is_followed_by_dense_ones(simulator: Simulato
     found = tiers(simulator, [*[0.1] * 10, *[0.9] * 3, *[0.1] * 17])
     assert (2000, Tier.CALM) in found
     dense = [pts for pts, tier in found if tier is Tier.ALERT and pts > 1000]
-    # The window of one second keeps the score up past the last high sample; then the look ends.
+    # The window of one second keeps the score up past the last high sample. Then alert ends.
     assert dense[0] == 2200
     assert 2800 <= dense[-1] <= 3400
     assert found[-1][1] is Tier.CALM
@@ -59,7 +59,7 @@ def test_the_window_starts_anew_with_the_alert_tier(simulator: Simulator) -> Non
     way = simulator.way(track([*[0.1] * 10, *[0.9] * 10]), TIERING)
     first = next(step for step in way.steps if step.pts_ms == 2200)
     assert first.tier is Tier.ALERT
-    assert abs(first.score - 0.9) < 1e-6  # not the mean with the calm samples before
+    assert abs(first.score - 0.9) < 1e-6  # Not the mean with earlier calm samples.
     assert way.highest == max(step.score for step in way.steps)
 
 
@@ -79,7 +79,7 @@ def test_acts_end_with_the_cut(simulator: Simulator) -> None:
 def test_a_false_cut_begins_a_new_stream(simulator: Simulator) -> None:
     study = Study(simulator, [(footage("a", False), track([0.95] * 30))])
     found = study.outcome(0, PART)
-    assert found.false_cuts == 15  # each second sample of each new stream cuts it
+    assert found.false_cuts == 15  # Each second sample of each new stream cuts it.
     assert found.false_flags == 15
     assert found.calm_ms == 6000
 
@@ -105,7 +105,7 @@ def test_outcomes_by_labels() -> None:
         SimulatedDecision(Action.CUT, 8000, 8000, in_episode=False),
     ]
     found = outcome("g", truth, done, 500, 0, 9000)
-    # The episode of the first flag reaches into the violence; the cut comes within the grace.
+    # The episode of the first flag extends into the violence. The cut comes within the grace.
     assert found.events == (ViolentEvent(0, 1300),)
     assert (found.false_flags, found.false_cuts, found.calm_ms) == (3, 2, 7500)
     assert outcome("g", truth, done[4:], 500, 0, 9000).events == (ViolentEvent(None, None),)

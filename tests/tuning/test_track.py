@@ -1,4 +1,4 @@
-"""Reduced embeddings are judged as the embeddings are, and the cache gives back what it was given."""
+"""Reduced embeddings give the same scores as full ones, and the cache returns its input."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_reduced_windows_score_alike(seed: int, alert: list[bool]) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_a_calm_sample_counts_before_the_alert_one_that_follows(seed: int, late: bool) -> None:
-    """Whether it is seen before or after that."""
+    """Whether it is added before or after the alert samples."""
     random = np.random.default_rng(seed)
     full = manifest(mean=random.normal(size=4).tolist(), change=random.normal(size=4).tolist())
     before, calm, after, last = (
@@ -114,4 +114,4 @@ def test_the_key_names_all_that_scores_depend_on(tmp_path: Path) -> None:
     }
     assert len(keys) == 5
     raised = Policy(tiers=TierPolicy(alert_hold_ms=1))
-    assert ScoreCache(tmp_path, "m", raised).key(first) in keys  # it does not change what is sampled
+    assert ScoreCache(tmp_path, "m", raised).key(first) in keys  # It does not change the sampling.

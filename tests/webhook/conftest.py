@@ -1,4 +1,4 @@
-"""A ledger in which everything has happened, and as much of a gate as webhooks need."""
+"""A ledger with every kind of decision, and the parts of a gate that webhooks need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As much of a gate as webhooks need: a ledger that decides, and the delivery beside it."""
+"""The parts of a gate that webhooks need: a ledger that decides, and the delivery beside it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Gate:
         return self.prometheus.registry.get_sample_value("edge_webhooks_total", {"outcome": outcome}) or 0.0
 
     def letters(self) -> list[dict[str, Any]]:
-        """What was given up."""
+        """The deliveries that were given up."""
         path = self.folder / "webhook.dead.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 

@@ -1,4 +1,4 @@
-"""A platform's endpoint: a real HTTP server that verifies what it is sent, and fails on demand."""
+"""A platform's endpoint: a real HTTP server that verifies requests and fails on demand."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ PATIENCE_S = 60.0
 
 @dataclass
 class Platform:
-    """Takes events at ``url``; ``answer(nth request from 0)`` is a status, or seconds to keep silent."""
+    """Takes events at ``url``. ``answer(nth request from 0)`` is a status, or seconds of silence."""
 
     secret: str
     answer: Callable[[int], int | float] = lambda nth: 204
     by_type: Mapping[str, int] = field(default_factory=dict)
-    """Statuses for some types of events, whatever ``answer`` says."""
+    """Statuses for some types of events. They override ``answer``."""
     retry_after: str = "0"
     port: int = 0
     ids: list[str] = field(default_factory=list)
-    """Of every request that came, in order."""
+    """One entry for each request, in order."""
     taken: list[dict[str, Any]] = field(default_factory=list)
-    """What was verified and answered with 2xx."""
+    """Events that were verified and answered with 2xx."""
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""Every decision reaches the platform once it can, under one id, and nothing waits for it."""
+"""Every decision eventually reaches the platform under one id, and nothing waits for it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_what_was_durable_before_the_end_is_sent_after_it(gate: Gate) -> N
         first = gate.delivery(settings)
         await first.start()
         await first.stop()
-        made = gate.block()  # and the process ends before anything was read
+        made = gate.block()  # The process ends before anything was read.
         second = gate.delivery(settings)
         await second.start()
         await asyncio.to_thread(platform.until, lambda seen: bool(seen.taken))

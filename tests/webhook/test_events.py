@@ -1,4 +1,4 @@
-"""What a platform is told of which decision."""
+"""The content of the event for each decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a receiver does not take, and what cannot be told, holds up nothing else."""
+"""A rejected or undeliverable event delays no other event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver whose name server does not answer costs the gate one thread of its own, and no more."""
+"""A receiver with an unresponsive name server costs the gate one thread, and no more."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PING = ping("evt_1", 1_700_000_000_000)
 
 
 class NameServer:
-    """Stands before the system's resolver for one name, which it answers once it is let go."""
+    """Replaces the system's resolver for one name. It answers once it is released."""
 
     def __init__(self) -> None:
         self.addresses = ["127.0.0.1"]
@@ -57,7 +57,7 @@ def receiver(platform: Platform, timeout_ms: int = 5000, public_only: bool = Fal
 
 
 async def test_a_name_that_hangs_takes_no_thread_from_a_cut(name_server: NameServer) -> None:
-    # As many threads as a machine of two cores has; whoever asks last would wait for all before.
+    # As many threads as a machine with two cores has. The last lookup would wait for all others.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(6))
     with Platform(SECRET) as platform:
         hanging = receiver(platform, timeout_ms=400)

@@ -1,4 +1,4 @@
-"""Signatures as the Standard Webhooks libraries make and check them."""
+"""Signatures that the Standard Webhooks libraries make and accept."""
 
 from __future__ import annotations
 

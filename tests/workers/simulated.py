@@ -1,4 +1,4 @@
-"""A worker's loop in simulated time: real code, but every job takes as long as the test says."""
+"""A worker's loop in simulated time: real code, but each job takes the time that the test sets."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ class SlowDetector(ScriptedDetector):
 
 
 Message = tuple[float, Command | Callable[[WorkerLoop], None]]
-"""At its time. A function is called in place of a command, and looks at the loop."""
+"""A command at its time. A function in its place inspects the loop."""
 
 
 class _Arrivals(Inbox):
-    """Gives each message at its time, and moves the clock where the loop has nothing to do."""
+    """Delivers each message at its time, and advances the clock while the loop is idle."""
 
     def __init__(self, clock: ManualClock, messages: Sequence[Message]) -> None:
         super().__init__(1)
-        # In the order in which they were written down, where the time is the same.
+        # Messages of the same time keep their order.
         self._clock, self._messages = clock, sorted(messages, key=lambda m: m[0])[::-1]
         self.loop: WorkerLoop
         self.at_the_end: dict[str, Any] = {}
@@ -89,13 +89,13 @@ class _Arrivals(Inbox):
 
 @dataclass
 class Outcome:
-    """What became of each stream."""
+    """The outcome of each stream."""
 
     judged: dict[str, list[worker_pb2.Judged]]
     pipelines: dict[str, Any]
     pending: dict[str, int]
     said: Counter[str]
-    """Notices, by reason, with those that are still to be said."""
+    """Notices by reason, including unsent ones."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ class Stream:
 def simulate(
     streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6, plane_ms: float = 1.0
 ) -> Outcome:
-    """Live streams of ``seconds`` at one worker. ``plane_ms``: of each of a sample's three frames."""
+    """Live streams of ``seconds`` at one worker. ``plane_ms`` is the cost of each of a sample's three
+    frames."""
     messages: list[Message] = []
     for number, stream in enumerate(streams):
         ident = f"st{number}"
@@ -119,7 +120,7 @@ def simulate(
             (START_MS + 1 + unit.dts_ms + stream.phase_ms, _media(ident, unit, stream.phase_ms))
             for unit in media(seconds).units
         ]
-    # Of what comes at one time the last stream's is first.
+    # At equal times the last stream's message comes first.
     events, found = play(messages[::-1], infer_ms, plane_ms=plane_ms)
     judged: dict[str, list[worker_pb2.Judged]] = {f"st{number}": [] for number in range(len(streams))}
     said: Counter[str] = Counter()
@@ -141,7 +142,7 @@ def simulate(
 def play(
     messages: Sequence[Message], infer_ms: float = 5.0, *, plane_ms: float = 1.0, **settings: Any
 ) -> tuple[list[tuple[float, worker_pb2.FromWorker]], dict[str, Any]]:
-    """One worker that gets these messages: what it says, with the time, and the streams it then has."""
+    """Runs one worker with these messages. Returns its events with their times, and its remaining streams."""
     clock = ManualClock(now_monotonic_ms=START_MS)
     detector = SlowDetector(clock=clock, infer_ms=infer_ms, plane_ms=plane_ms)
     events: list[tuple[float, worker_pb2.FromWorker]] = []

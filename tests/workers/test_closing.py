@@ -1,4 +1,4 @@
-"""What a worker says of a stream that it closes, and what the caller gets for it."""
+"""A worker's report that it closes a stream, and the caller's error for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker was working on is still known after it is gone, whichever of its threads crashed."""
+"""The stream in work is known after its worker has died, whichever thread crashed."""
 
 from __future__ import annotations
 

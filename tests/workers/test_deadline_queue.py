@@ -1,4 +1,4 @@
-"""Earliest deadline first, in order of arrival among equals; dropping a key drops all of it."""
+"""Earliest deadline first, in order of arrival for equal ones. Dropping a key drops all of its jobs."""
 
 from __future__ import annotations
 

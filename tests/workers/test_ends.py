@@ -1,4 +1,4 @@
-"""How streams of a worker end, in simulated time: by themselves, for want of a keyframe, by a fault."""
+"""How streams of a worker end, in simulated time: by themselves, without a keyframe, or by a fault."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def opened(ident: str = "st0", *, policy_json: str = POLICY.model_dump_json(), *
 
 
 def pulled(ident: str = "st0") -> worker_pb2.ToWorker:
-    """Of a source that no connection is made to."""
+    """A stream whose source cannot be connected to."""
     url, policy = "rtmp://127.0.0.1:9/live/x", POLICY.model_dump_json()
     return command(open_pull=worker_pb2.OpenPull(stream_id=ident, url=url, policy_json=policy, opening=1))
 
@@ -44,7 +44,7 @@ def closing(*, drain: bool, ident: str = "st0") -> worker_pb2.ToWorker:
 
 
 def live(units: Iterable[AccessUnit], ident: str = "st0", *, late_ms: float = 0.0) -> list[Message]:
-    """Each at its time, or so much later than it arrived."""
+    """Each message at its time, or this much after its arrival stamp."""
     at_ms = [START_MS + 1 + unit.dts_ms for unit in units]
     return [
         (at + late_ms, PushedUnit(ident, replace(unit, arrival_ms=at)))
@@ -75,7 +75,7 @@ def endless(seconds: int) -> list[AccessUnit]:
 
 @pytest.mark.parametrize("alert", [False, True])
 def test_a_gop_without_an_end_that_lost_media_is_closed_to_be_opened_again(alert: bool) -> None:
-    """Media that comes all at once, after a standstill: nothing could be decoded of the rest."""
+    """All media comes at once after a standstill, so that the rest cannot be decoded in time."""
     units = endless(10)
     burst = [u for u in units if 2000 <= u.dts_ms < 4000]
     rest = [u for u in units if u.dts_ms >= 4000]
@@ -116,7 +116,7 @@ def test_a_stream_that_lost_media_goes_on_where_a_keyframe_comes() -> None:
 def test_media_that_passes_the_bounds_before_a_stream_is_started_does_not_keep_it_from_starting(
     limit: dict[str, int],
 ) -> None:
-    """A new worker finds the opening and more media than it may keep, all at once."""
+    """A new worker finds the opening, and more media than it may queue, all at once."""
     units = media(6).units
     early, rest = [u for u in units if u.dts_ms < 2000], [u for u in units if u.dts_ms >= 2000]
     at_once = [(START_MS, PushedUnit("st0", replace(unit, arrival_ms=START_MS))) for unit in early]
@@ -128,7 +128,7 @@ def test_media_that_passes_the_bounds_before_a_stream_is_started_does_not_keep_i
 
 
 def test_a_stream_whose_end_has_come_ends_also_where_its_queue_is_full() -> None:
-    """Its publisher has sent more than may wait, and is gone: the end is not lost with the media."""
+    """The publisher has sent more than may be queued and is gone. The end is not lost with the media."""
     units, over_ms = media(3).units, START_MS + 1_100
     at_once = [(over_ms, PushedUnit("st0", replace(u, arrival_ms=over_ms))) for u in units[15:]]
     messages = [opened(), *live(units[:15]), (over_ms, closing(drain=True)), *at_once]
@@ -141,7 +141,7 @@ def test_a_stream_whose_end_has_come_ends_also_where_its_queue_is_full() -> None
 
 
 def test_a_line_that_is_down_for_long_is_not_torn() -> None:
-    """Nothing came that could have been decoded, or not."""
+    """Nothing came, decodable or not."""
     units = endless(4)
     messages = [opened(), *live(units), (START_MS + 60_000, closing(drain=True))]
     events, _ = play(messages)
@@ -149,7 +149,7 @@ def test_a_line_that_is_down_for_long_is_not_torn() -> None:
 
 
 def test_what_is_left_of_a_stream_that_was_too_short_is_judged_in_time_or_not_at_all() -> None:
-    """The worker stands still for ten seconds, outside of any job, and then finds the whole stream."""
+    """The worker stands still for ten seconds outside of any job. Then it finds the whole stream."""
     units = media(1).units[:2]
     messages = [opened(), *live(units, late_ms=10_000), (START_MS + 10_200, closing(drain=True))]
     events, _ = play(messages)
@@ -158,7 +158,7 @@ def test_what_is_left_of_a_stream_that_was_too_short_is_judged_in_time_or_not_at
 
 
 def test_a_stream_that_has_ended_is_closed_soon_whatever_others_want() -> None:
-    """Several times of what the worker can do, all the time."""
+    """Several times the worker's capacity, all the time."""
     policy = Policy(match=MatchPolicy(enabled=False), tiers=TierPolicy(bitrate_jump=0.0))
     streams = [f"st{number}" for number in range(30)]
     messages: list[Message] = []
@@ -203,7 +203,7 @@ def test_samples_that_wait_when_a_stream_is_closed_are_counted(anew: bool) -> No
 
 
 def test_nothing_more_is_read_of_a_pulled_stream_that_has_ended() -> None:
-    """What comes next may be another publisher's, and how its connection ends says nothing of this one."""
+    """Later media may be another publisher's, and the end of its connection says nothing of this stream."""
     stopped: list[bool] = []
 
     def look(loop: WorkerLoop) -> None:
@@ -273,7 +273,7 @@ def test_housekeeping_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_model_of_the_newest_swap_judges_whichever_is_loaded_first() -> None:
-    """A worker that was told of one model and then of another loads both at once."""
+    """A worker that is told of two models, one after the other, loads both at once."""
     in_use: list[Any] = []
     newer, older = SlowDetector(digest="newer"), SlowDetector(digest="older")
     messages: list[Message] = [

@@ -1,4 +1,4 @@
-"""Media that a worker is shown for evidence waits, bounded."""
+"""Media sent to a worker for evidence is kept within bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence that a worker makes: of what it is shown, or has, and without decoding any of it."""
+"""A worker's evidence: from media that it is sent, or has, without decoding any of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def current() -> Iterator[CurrentStreamPage]:
 
 
 class Desk:
-    """Evidence, and what became of what it was asked for."""
+    """A writer of evidence, and the results of its requests."""
 
     def __init__(self, current: CurrentStreamPage, directory: Path) -> None:
         self.saved: list[worker_pb2.EvidenceSaved] = []
@@ -87,7 +87,7 @@ def watched(media: EncodedMedia) -> WorkerStream:
 
 
 def header_size(path: str) -> tuple[int, int]:
-    """Height and width as the header has them (ISO/IEC 14496-12, 8.3.2), not as the media has."""
+    """Height and width from the header (ISO/IEC 14496-12, 8.3.2), not from the media."""
     raw = Path(path).read_bytes()
     end = raw.index(b"tkhd") - 4 + struct.unpack_from(">I", raw, raw.index(b"tkhd") - 4)[0]
     width, height = struct.unpack_from(">II", raw, end - 8)
@@ -114,7 +114,7 @@ def test_frames_have_the_size_that_the_worker_saw_also_when_the_stream_is_gone(
 def test_what_no_decoder_here_has_seen_none_sees_for_the_evidence(
     media: EncodedMedia, current: CurrentStreamPage, tmp_path: Path
 ) -> None:
-    """A stream that has ended two workers is shown to a third."""
+    """A third worker gets the media of a stream that has ended two workers."""
     desk = Desk(current, tmp_path)
     desk.show(media)
     saved = desk.save()

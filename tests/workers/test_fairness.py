@@ -1,4 +1,4 @@
-"""What overload does, in simulated time: nothing vanishes, alert goes before calm, and no stream starves."""
+"""Overload in simulated time: nothing vanishes, alert comes before calm, and no stream starves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_sample_is_judged_in_time_or_counted(streams: list[Stream], infer_
         times = [one.verdict.pts_ms for one in outcome.judged[ident]]
         assert times == sorted(set(times))
         for one in outcome.judged[ident]:
-            # Judging is begun where it can end in time; what it costs is known from the second on.
+            # Judging begins only if it can end in time. Its cost is known from the second sample on.
             assert one.judged_ms - one.arrival_ms <= POLICY.budget_ms + infer_ms
     said = sum(outcome.said[reason] for reason in ("late", "superseded", "gave_way", "queue_full"))
     assert said >= sum(shed(outcome, number) for number in range(len(streams)))
@@ -44,7 +44,7 @@ def test_every_sample_is_judged_in_time_or_counted(streams: list[Stream], infer_
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 4), st.lists(st.integers(0, 999), max_size=12), st.floats(0.2, 0.6))
 def test_calm_streams_lose_before_any_alert_one_does(alert: int, calm: list[int], share: float) -> None:
-    """Alert streams that fit keep every sample, whatever calm ones come on top."""
+    """Alert streams that fit keep every sample, whatever calm streams are added."""
     infer_ms = 1000 * share / (alert * ALERT_SAMPLES)
     streams = [Stream(137 * number % 1000, alert=True) for number in range(alert)]
     outcome = simulate([*streams, *map(Stream, calm)], min(infer_ms, 80.0), seconds=4)
@@ -56,16 +56,17 @@ def test_calm_streams_lose_before_any_alert_one_does(alert: int, calm: list[int]
 @settings(max_examples=6, deadline=None)
 @given(st.lists(st.integers(0, 999), min_size=25, max_size=40))
 def test_frames_of_calm_streams_that_come_too_late_cost_alert_ones_nothing(calm: list[int]) -> None:
-    """Three times and more of what the worker can do, most of it before anything can be judged."""
+    """Three times the worker's capacity and more, most of it before anything can be judged."""
     streams = [Stream(0, alert=True), *map(Stream, calm)]
     outcome = simulate(streams, 15.0, seconds=4, plane_ms=30.0)
-    # What is begun before anything is known of any stream's cost may come in the way.
+    # Jobs that begin before any stream's cost is known may delay others.
     later = [one for one in outcome.judged["st0"] if one.verdict.pts_ms >= 1000]
     assert len(later) >= 3 * ALERT_SAMPLES - 2
 
 
 def test_what_is_begun_is_finished() -> None:
-    """With twice of what the worker can do it judges nearly as much as it can, and does not half of all."""
+    """With twice its capacity in demand, the worker judges nearly as much as it can. It does not leave
+    all jobs half done."""
     streams = [Stream(50 * number) for number in range(20)]
     outcome = simulate(streams, 15.0, seconds=6, plane_ms=30.0)
     assert sum(judged(outcome, number) for number in range(20)) >= 0.6 * 6000 / (3 * 30 + 15)
@@ -74,8 +75,10 @@ def test_what_is_begun_is_finished() -> None:
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.floats(0, 0.99), min_size=12, max_size=20), st.floats(0.5, 1.5))
 def test_no_calm_stream_starves(jitter: list[float], load: float) -> None:
-    """With up to half as much again as the worker can do: all lose alike, whenever their keyframes come.
-    A budget has room for two judgements: where it has not, who waits can wait in vain."""
+    """With up to half as much again as its capacity, all streams lose alike, whatever their keyframe times.
+
+    A budget has room for two judgements. Where it has not, a waiting stream can wait in vain.
+    """
     step_ms = 1000 / len(jitter)
     streams = [Stream(int(step_ms * (number + part))) for number, part in enumerate(jitter)]
     outcome = simulate(streams, 1000 * load / len(jitter), seconds=8)
@@ -84,17 +87,17 @@ def test_no_calm_stream_starves(jitter: list[float], load: float) -> None:
 
 
 def test_the_newest_sample_of_a_stream_goes_first() -> None:
-    """One stream that is too much for the worker: what it judges is fresh, the rest is superseded."""
+    """One stream exceeds the worker. Its judged samples are fresh, and the rest is superseded."""
     outcome = simulate([Stream(0, alert=True)], 240.0, seconds=SECONDS)
     counters = outcome.pipelines["st0"].counters
     assert counters.shed
     assert judged(outcome, 0) >= 10
-    # Two samples show that they are that dear: one could be the machine's doing.
+    # Two samples show that they are that expensive. One could be the machine's fault.
     assert max(one.judged_ms - one.arrival_ms for one in outcome.judged["st0"][2:]) <= POLICY.budget_ms
 
 
 def test_a_worker_that_stood_still_once_judges_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is paused, or swaps, makes one sample cost seconds, and the next ones not."""
+    """A machine that pauses or swaps makes one sample cost seconds, but not the next ones."""
     calls = 0
     usual = SlowDetector.infer
 

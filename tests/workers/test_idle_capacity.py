@@ -1,4 +1,4 @@
-"""Time to spare is used up to its bound, and given back at once."""
+"""Idle time is used up to its bound and given back at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GOP_MS = 2000
 
 
 class Box:
-    """A worker whose work follows what it takes on, some time later, as the GOPs come."""
+    """A worker whose load follows its target after a delay, as GOPs come."""
 
     def __init__(self, target: float, streams: int, due_share: float = 0.0165) -> None:
         self.spare = IdleCapacity(target)
@@ -21,7 +21,7 @@ class Box:
         self.asked: list[int] = [0, 0]
 
     def second(self) -> float:
-        """Runs for a second; the share of it that was busy."""
+        """Runs for a second. Returns the share of it that was busy."""
         dense = min(self.asked[-2], GOP_MS) / GOP_MS * 0.09 * self.streams
         due = self.due_share * self.streams
         busy = min(due + dense, 1.0)
@@ -38,10 +38,10 @@ def test_it_settles_at_its_bound_or_below(streams: int, target: float) -> None:
     box = Box(target, streams)
     shares = [box.second() for _ in range(60)][40:]
     due = min(box.due_share * streams, 1.0)
-    # A first try is the least that there is, whatever it costs.
+    # The first step is the smallest one, whatever it costs.
     assert max(shares) <= max(due, target + 0.05, due + LEAST_MS / GOP_MS * 0.09 * streams)
     assert sum(shares) / len(shares) <= max(due, target) + 0.1
-    # What is left over is used, unless too little for one more sample, or everything is dense already.
+    # The rest is used, unless it is too little for one more sample, or everything is dense already.
     least = due + LEAST_MS / GOP_MS * 0.09 * streams
     if least < target - 0.1:
         assert min(box.asked[-20:]) >= LEAST_MS

@@ -1,4 +1,4 @@
-"""What the loop waits for wakes it, from whichever side it comes, and neither side shuts the other out."""
+"""Both sources wake the loop, and neither starves the other."""
 
 from __future__ import annotations
 

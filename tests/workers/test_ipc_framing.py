@@ -1,4 +1,4 @@
-"""Frames survive the wire; what is too long or cut short does not pass."""
+"""Frames survive the wire. Oversized and truncated ones are refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def raw_of(command: worker_pb2.ToWorker | ipc_framing.PushedUnit) -> bytes:
 
 
 def received(receiver: ipc_framing.FrameReader, connection: socket.socket) -> Iterator[object]:
-    """All messages up to the end, waiting as the loop does."""
+    """All messages up to the end, read with waits as in the loop."""
     while not receiver.ended:
         if (message := receiver.next()) is not None:
             yield message

@@ -1,4 +1,4 @@
-"""The estimate of load: no more than what is there, no less than what has been taken on."""
+"""The load estimate: no more than the actual load, no less than the assigned load."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from edge.workers.load import LoadEstimate
 
 COST = 0.0155
-"""Share of a core that a calm stream takes."""
+"""A calm stream's share of a core."""
 
 
 def grown(arrivals: list[int], cost: float, estimate: LoadEstimate) -> int:
-    """A worker to which so many streams come, interval by interval; how many it has then."""
+    """A worker that gets this many streams in each interval. Returns its number of streams at the end."""
     streams = 0
     for count in arrivals:
         for _ in range(count):
             estimate.opened()
-        # Those that came in the interval have been there for half of it.
+        # Streams that came in the interval have been there for half of it.
         estimate.measured((streams + count / 2) * cost, streams + count)
         streams += count
     return streams
@@ -53,7 +53,7 @@ def test_the_first_streams_of_a_new_worker_are_counted() -> None:
 @settings(max_examples=50)
 @given(st.integers(10, 60), st.integers(0, 2**32))
 def test_waves_of_keyframes_do_not_look_like_load(streams: int, seed: int) -> None:
-    """GOPs of two seconds that began together: what is done in one second is not done in the next."""
+    """GOPs of two seconds that began together: the work of one second is not repeated in the next."""
     estimate = LoadEstimate()
     share = random.Random(seed).uniform(0.2, 0.8)
     for _ in range(streams):
@@ -96,7 +96,7 @@ def test_a_stream_costs_what_streams_have_cost_here() -> None:
 def test_a_cost_learned_in_a_bad_moment_is_forgotten_though_streams_come_all_the_time(
     cost: float, coming: int, streams: int
 ) -> None:
-    """As many go as come. A worker that stood still was at work all of the time for a while."""
+    """As many streams leave as arrive. A worker that stood still was busy all of the time for a while."""
     estimate = LoadEstimate()
     grown([streams, *[0] * 8], cost, estimate)
     for _ in range(5):
@@ -112,7 +112,7 @@ def test_a_cost_learned_in_a_bad_moment_is_forgotten_though_streams_come_all_the
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.floats(0.004, 0.05))
 def test_what_comes_is_not_taken_to_cost_less_than_it_does(arrivals: list[int], cost: float) -> None:
-    """Streams that have not shown yet are no reason to think that one costs little."""
+    """Streams that have not shown their cost yet do not make streams seem cheap."""
     estimate = LoadEstimate()
     grown([8, *[0] * 8, *arrivals], cost, estimate)
     assert estimate.cost >= 0.9 * min(cost, 0.017)

@@ -1,4 +1,4 @@
-"""The worker's loop under a clock that the test moves: nothing late is judged, nothing vanishes."""
+"""The worker's loop under a test clock: nothing late is judged, nothing vanishes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[AccessU
 
 
 class Bench:
-    """A loop in a thread, its events, and a clock by hand."""
+    """A loop in a thread, its events, and a manual clock."""
 
     def __init__(self, **settings: float) -> None:
         self.clock = ManualClock()
@@ -109,14 +109,14 @@ class Bench:
         return [event.judged for event in self.events if event.WhichOneof("event") == "judged"]
 
     def live(self, units: Iterable[AccessUnit]) -> None:
-        """Pushes units as they would come, with as much time between them as the loop needs."""
+        """Pushes units at their own pace. The loop gets as much time between them as it needs."""
         for unit in units:
             self.clock.advance_ms(max(unit.pts_ms - self.clock.monotonic_ms(), 0.0))
             self.push(unit, arrival_ms=self.clock.monotonic_ms())
             self.settle()
 
     def settle(self) -> None:
-        """Until the loop has nothing more to do."""
+        """Waits until the loop has nothing more to do."""
         while True:
             self._pings += 1
             self.send(ping=worker_pb2.Ping(sequence=self._pings))
@@ -161,7 +161,7 @@ def test_late_media_is_counted_and_never_judged(
     bench.send(close=worker_pb2.Close(stream_id="st", drain=True))
     bench.wait_for("closed")
     bench.stop()
-    # What the decoder still held at the end is judged: nothing comes after it that it could delay.
+    # Frames that the decoder still held at the end are judged, since they delay nothing after them.
     assert len(bench.judged()) <= 1
     counted = bench.counted()
     assert counted["late"] + counted["undecoded"] + counted["superseded"] > 0
@@ -171,8 +171,10 @@ def test_late_media_is_counted_and_never_judged(
 def test_a_dense_start_gives_way_before_anything_is_lost(
     delay_ms: int, media: tuple[bytes, list[AccessUnit]]
 ) -> None:
-    """Units that come late, but within the budget: the first sample of each GOP is judged, and what is
-    voluntary is passed over; none is shed."""
+    """Units come late, but within the budget. The first sample of each GOP is judged.
+
+    Voluntary samples are skipped, and none is shed.
+    """
     extradata, units = media
     bench = Bench(spare_load=0.0)
     bench.open(extradata, Policy(tiers=TierPolicy(start_alert_ms=60_000)))
@@ -213,7 +215,7 @@ def test_a_blind_stream_is_said_once_an_episode(media: tuple[bytes, list[AccessU
 def test_a_lost_sample_is_blindness_where_the_caller_leaves_out_what_is_not_needed(
     lost: bool, media: tuple[bytes, list[AccessUnit]]
 ) -> None:
-    """Said as well when the next sample is judged as soon as it comes."""
+    """Reported even if the next sample is judged as soon as it comes."""
     extradata, units = media
     policy = Policy(tiers=TierPolicy(start_alert_ms=0))
     bench = Bench(spare_load=0.0)
@@ -268,7 +270,7 @@ def test_a_unit_over_the_limit_and_an_unknown_codec_have_reasons() -> None:
 def test_a_gop_without_an_end_does_not_blind_where_the_caller_leaves_out_what_is_not_needed(
     tmp_path: Path,
 ) -> None:
-    """The reference ingest's own feed. Keyframes each second, then none: who broadcasts chooses that."""
+    """The reference ingest's own feed: keyframes each second, then none. The broadcaster decides that."""
     path = tmp_path / "moving.mp4"
     write_footage(path, seconds=16)
     with open_media_file(path) as file:

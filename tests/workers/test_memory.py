@@ -1,7 +1,7 @@
-"""What counts as a worker's own memory.
+"""A worker's own memory.
 
-Each test has a process of its own: what other tests freed and the C library kept would be taken again, and
-nothing would seem to grow.
+Each test has its own process. Otherwise memory that other tests freed would be reused, and nothing would
+seem to grow.
 """
 
 from __future__ import annotations

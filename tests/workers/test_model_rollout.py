@@ -1,4 +1,4 @@
-"""A model that is replaced while workers come and go, in real processes."""
+"""A model swap while workers come and go, in real processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAIT_S = 30.0
 
 
 class RecordedEvents:
-    """What the pool tells."""
+    """The events of the pool."""
 
     def __init__(self) -> None:
         self.digests: set[str] = set()
@@ -39,7 +39,7 @@ class RecordedEvents:
 
 
 def other_model(place: Path) -> Path:
-    """The shipped one under another version, and so another digest."""
+    """The shipped model under another version, and so with another digest."""
     place.mkdir()
     shipped = default_model_directory()
     manifest = json.loads((shipped / "manifest.json").read_text())
@@ -49,7 +49,7 @@ def other_model(place: Path) -> Path:
 
 
 async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_model(tmp_path: Path) -> None:
-    """It began with the old one, too late to be told to load the new one with the others."""
+    """A worker that started with the old model, too late for the command to load the new one."""
     settings = worker_settings(tmp_path / "banks")
     directory = other_model(tmp_path / "model")
     digest = read_manifest(directory)[1]
@@ -64,7 +64,7 @@ async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_mod
             await loading
             pool.use_model(directory, digest)
             [first] = pool.processes()
-            os.kill(first, signal.SIGKILL)  # so that the other one is given the stream
+            os.kill(first, signal.SIGKILL)  # So that the other worker gets the stream.
             await heard.lost.wait()
             pool.assign("st")
             media = encode(frames=250, gop=10, fps=25)

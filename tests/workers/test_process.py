@@ -30,7 +30,7 @@ def pull(number: int, port: int) -> bytes:
 
 
 def test_a_worker_starts_without_what_only_its_supervisor_needs() -> None:
-    """Who waits for a worker waits for all that it imports, and each holds it in memory."""
+    """Whoever waits for a worker waits for all of its imports, and each worker holds them in memory."""
     program = "import json, sys, edge.workers.process; print(json.dumps(list(sys.modules)))"
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", program], text=True))
     rooms = {name.split(".")[1] for name in loaded if name.startswith("edge.")}
@@ -39,8 +39,10 @@ def test_a_worker_starts_without_what_only_its_supervisor_needs() -> None:
 
 
 async def test_threads_that_read_inside_libav_do_not_crash_a_worker_that_ends(tmp_path: Path) -> None:
-    """libav asks every now and then whether to go on, in Python, which must not be half gone by then. Several
-    workers with many threads: it takes luck to be in the few milliseconds that count."""
+    """libav regularly asks Python whether to go on. At exit Python must not be torn down by then.
+
+    Several workers with many threads run, because the critical milliseconds are hit by chance.
+    """
     connected = asyncio.Semaphore(0)
 
     async def shake_hands_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

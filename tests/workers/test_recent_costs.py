@@ -1,4 +1,4 @@
-"""What a worker begins must be able to end in time, and what was dear once must be tried again."""
+"""A worker begins only jobs that can end in time, and retries jobs that were expensive once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.workers.recent_costs import RecentCost, RecentCosts
 
 COST_MS = st.floats(0.1, 200)
 WORK = st.lists(st.tuples(st.floats(0, 60_000), st.floats(0, 10_000)), max_size=30)
-"""Cost, and the pause after it."""
+"""The cost, and the pause after it."""
 
 
 @given(COST_MS, COST_MS, st.floats(-250, 250), st.integers(0, 40), st.floats(0, 1))
@@ -53,7 +53,7 @@ def test_a_single_dear_sample_is_forgotten() -> None:
 def test_whatever_it_has_cost_a_sample_that_comes_in_time_is_tried_again_soon(
     work: list[tuple[float, float]],
 ) -> None:
-    """Else a worker that was stopped once, or a machine that stood still, would never judge again."""
+    """Otherwise a worker that was stopped once, or on a machine that stood still, would never judge again."""
     costs = RecentCosts()
     times = accumulate(cost + pause for cost, pause in work)
     now_ms = 0.0

@@ -1,4 +1,4 @@
-"""What holds the loop up outside of its jobs is said."""
+"""Stalls of the loop outside of its jobs are reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_lap_that_takes_too_long_is_said_with_what_it_was_and_not_too_often() 
         stalls.lap(lambda: name, meant_ms)
 
     with capture_logs() as said:
-        clock.advance_ms(60_000)  # a job
+        clock.advance_ms(60_000)  # A job.
         stalls.begin()
         lap("waiting", 2100, meant_ms=2000)
         lap("banks", 200)

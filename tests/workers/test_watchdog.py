@@ -1,4 +1,4 @@
-"""Time counts while somebody watches, in beats of who watches."""
+"""The watchdog counts time in beats, and only while the supervisor watches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_silence_and_a_job_count_from_beat_to_beat() -> None:
     assert seen == [(0.0, 500.0), (1000.0, 1500.0), (2000.0, 2500.0), (3000.0, 3500.0)]
     watchdog.heard()
     assert watchdog.silent_ms == 0.0
-    watchdog.beat(EVERY, EVERY, 4900.0, 5000.0)  # the next job
+    watchdog.beat(EVERY, EVERY, 4900.0, 5000.0)  # The next job.
     assert watchdog.job_ms == 100.0
     watchdog.beat(EVERY, EVERY, None, 6000.0)
     assert watchdog.job_ms == 0.0
@@ -36,7 +36,7 @@ def test_silence_and_a_job_count_from_beat_to_beat() -> None:
 
 @given(st.lists(passed, min_size=1, max_size=20))
 def test_one_beat_counts_for_two_at_most(gaps: list[float]) -> None:
-    """The supervisor stood still: what it finds is old, and no fault of its workers."""
+    """The supervisor stood still. Its old observations are no fault of its workers."""
     watchdog = Watchdog()
     now = 0.0
     for gap in gaps:
@@ -49,7 +49,7 @@ def test_one_beat_counts_for_two_at_most(gaps: list[float]) -> None:
 
 @given(st.lists(st.tuples(passed, st.booleans()), min_size=1, max_size=30), st.integers(2, 10))
 def test_what_does_not_answer_is_found_in_time(history: list[tuple[float, bool]], beats: int) -> None:
-    """Whatever came before, silence over so many beats is as long as they are."""
+    """After any history, silence over this many beats counts as long as they are."""
     watchdog = Watchdog()
     for gap, heard in history:
         watchdog.beat(gap, EVERY, None, 0.0)

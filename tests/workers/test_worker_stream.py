@@ -1,4 +1,4 @@
-"""When a stream counts as blind: what arrived of it, what was judged, what was lost."""
+"""When a stream counts as blind: by what arrived, was judged and was lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.workers.worker_stream import WorkerStream
 POLICY = Policy()
 LIMIT_MS = POLICY.tiers.blind_limit_ms + POLICY.budget_ms
 RUNS: Any = object()
-"""A pipeline that nobody asks anything."""
+"""A pipeline that is never called."""
 
 
 def stream() -> WorkerStream:
@@ -60,7 +60,7 @@ def test_after_a_loss_time_stands_for_media_as_long_as_the_stream_ran_lately() -
 
 
 def test_a_stream_that_is_never_started_is_blind_like_any_other() -> None:
-    """Its media waits, or is shed, and there is no pipeline yet that could judge it."""
+    """Its media is queued or shed, and no pipeline exists yet to judge it."""
     watched = WorkerStream("st", 1, POLICY, False, judged_ms=100.0)
     for time_ms in range(150, 100 + LIMIT_MS + 1, 50):
         came(watched, time_ms)

@@ -1,4 +1,4 @@
-"""Settings of workers in tests."""
+"""Worker settings for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge.workers.settings import WorkerSettings
 
 
 def worker_settings(bank_dir: Path, pull_ms: int = 1000) -> WorkerSettings:
-    """With the shipped model; ``pull_ms``: how long a pull may take to open, or stall."""
+    """With the shipped model. ``pull_ms`` is how long a pull may take to open, or stall."""
     return WorkerSettings(
         model_dir=default_model_directory(),
         bank_dir=bank_dir,

@@ -1,4 +1,4 @@
-"""Sound made by numbers: notes and noise bursts that a seed decides."""
+"""Synthetic audio: notes and noise bursts chosen by a seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Samples = npt.NDArray[np.int16]
 
 
 def melody(seed: int, seconds: float) -> Samples:
-    """Chords and drum hits, int16 at 11,025 a second."""
+    """Chords and drum hits, int16 at 11,025 samples a second."""
     r = np.random.default_rng(seed)
     x = np.zeros(int(RATE * seconds))
     t = 0.0
@@ -42,7 +42,7 @@ def items_of(samples: Samples) -> Items:
 
 
 def heard_items(samples: Samples) -> Items:
-    """As a bank and the live path hear them."""
+    """The audio as banks and the live path decode it."""
     hearing = AudioFingerprinter()
     parts = []
     for start in range(0, len(samples), 1024):
@@ -61,7 +61,7 @@ def write_clip(
     picture: bool = True,
     codec: str = "aac",
 ) -> Path:
-    """A clip of blocks that a seed chooses and moves, with sound."""
+    """A clip with audio, of blocks that a seed chooses and moves."""
     packets: list[av.Packet[Any]] = []
     with av.open(str(path), "w") as out:
         options = {"preset": "ultrafast", "g": "10"}

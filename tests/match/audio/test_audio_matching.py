@@ -1,4 +1,4 @@
-"""Known sound: what is the same sound is found, what is not, or says nothing, is not."""
+"""Known audio is found. Other audio, and audio without information, is not."""
 
 from __future__ import annotations
 
@@ -323,7 +323,7 @@ def test_sound_that_has_lost_its_bass_is_the_same_sound(lost_below_hz: int) -> N
     samples = melody(4, 30)
     spectrum = np.fft.rfft(samples)
     tones = np.fft.rfftfreq(len(samples), 1 / RATE)
-    # As of a small loudspeaker: 12 dB an octave.
+    # As from a small loudspeaker: 12 dB an octave.
     thin = np.fft.irfft(spectrum * np.minimum(1, (tones / lost_below_hz) ** 2), len(samples)).astype(np.int16)
 
     def error(a: Items, b: Items) -> float:

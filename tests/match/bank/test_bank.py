@@ -1,4 +1,4 @@
-"""Banks on disk: what goes in comes out, changes are whole, damage is refused."""
+"""Banks on disk: everything is read back, changes are atomic, damage is refused."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def random_bits(seed: int) -> bytes:
 
 
 def contents(items: list[Footage]) -> dict[Entry, tuple[list[HashRun], AudioPrint | None]]:
-    """Comparable: the order of hashes of the same time is no part of the contract."""
+    """A comparable form. The order of hashes with the same time is not part of the contract."""
     return {
         f.entry: (sorted(f.hashes, key=lambda r: (r.start_ms, r.variant, r.bits)), f.audio) for f in items
     }

@@ -1,4 +1,4 @@
-"""Bank files are their owner's alone."""
+"""Only the owner can read bank files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Screens that are being filmed."""
+"""Detection of filmed screens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLANTED: dict[str, Corners] = {
 
 
 def picture(seed: int, height: int = 360, width: int = 640) -> U8:
-    """Rectangles on rectangles: edges, so that all of PDQ's frequencies are there, as in real pictures."""
+    """Random overlapping rectangles. Their edges fill all of PDQ's frequencies, as real pictures do."""
     rng = np.random.default_rng(seed)
     total = np.full((height, width), 130, np.uint8)
     for size in (0.6, 0.5, *[0.35] * 10, *[0.15] * 30):
@@ -38,7 +38,7 @@ def picture(seed: int, height: int = 360, width: int = 640) -> U8:
 
 
 def filmed(shown: U8, corners: Corners, height: int = 720, width: int = 1280, *, seed: int = 0) -> U8:
-    """A picture on a screen with a dark bezel before a wall, with the noise of a sensor."""
+    """A picture on a screen with a dark bezel before a wall, with sensor noise."""
     a, b, c, d, e, f, g, h = homography(corners)
     to_frame = np.array([[a, b, c], [d, e, f], [g, h, 1]])
     y, x = np.mgrid[0:height, 0:width]

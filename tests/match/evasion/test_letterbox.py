@@ -1,4 +1,4 @@
-"""Plain borders: found to the pixel, and not where there is none."""
+"""Plain borders are found to the pixel. Pictures without a border yield none."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_bordered_picture_is_varied_with_and_without_its_border() -> None:
     made = list(variants_of(picture, VariantSet.LIGHT))
     assert [variant for variant, _ in made[:2]] == [Variant.ORIGINAL, Variant.INSIDE]
     assert made[1][1].shape == (200, 200)
-    # A crop of the whole that leaves a part of the border is what a live lookup sees: without it.
+    # A live lookup removes the rest of the border that such a crop leaves.
     crops = [changed.shape for variant, changed in made if variant is Variant.CROP_10]
     assert crops == [(180, 180), (180, 200)]
 

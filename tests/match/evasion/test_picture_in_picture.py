@@ -1,4 +1,4 @@
-"""Pictures in the picture, found by their straight edges."""
+"""Insets are found by their straight edges."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_panel_is_found_to_the_pixel(
 ) -> None:
     frame = smooth(seed, 360, 640, 20, 90)
     height, width = round(360 * size[0]), round(640 * size[1])
-    # Flush with an end of the frame or well away from it.
+    # Flush with a side of the frame, or well away from it.
     top = round((360 - height) * place[0])
     left = round((640 - width) * place[1])
     top = 0 if top < 8 else min(top, 360 - height - 8) if top < 360 - height else top

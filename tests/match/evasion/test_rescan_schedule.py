@@ -1,4 +1,4 @@
-"""When frames that are not known as they are are looked at closer."""
+"""When unknown frames are rescanned."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from edge.match.evasion.rescan_schedule import (
 EVERY_MS = 200
 PICTURE = bytes(32)
 OTHERS = tuple(bytes([value]) * 32 for value in (0x0F, 0xF0))
-"""Two more that differ from it, and from one another, in half of their bits and in all."""
+"""Two more hashes. They differ from it, and from each other, in half of their bits and in all."""
 
 
 def changed(bits: int) -> bytes:
-    """The hash of the same picture but for so many bits."""
+    """The hash of the same picture with this many bits changed."""
     return ((1 << bits) - 1).to_bytes(32)
 
 
@@ -37,7 +37,7 @@ def look(schedule: RescanSchedule, pts_ms: int, bits: bytes, *, found: bool = Fa
 
 
 def looks(found_at: set[int], until_ms: int, begin_ms: int = 0, *, still: bool = False) -> list[int]:
-    """Media times of the looks, one frame every 200 ms, each another picture or all the same."""
+    """Media times of the rescans: one frame every 200 ms, each a new picture or all the same."""
     schedule, at = RescanSchedule(), []
     for number, pts_ms in enumerate(range(begin_ms, until_ms, EVERY_MS)):
         bits = PICTURE if still else OTHERS[number % 2]
@@ -64,7 +64,7 @@ def test_at_every_frame_where_something_known_was_seen_lately() -> None:
 
 def test_calm_samples_two_seconds_apart_are_each_looked_at_while_new_then_every_other() -> None:
     schedule = RescanSchedule()
-    # A GOP each: a picture that changes, to and fro.
+    # One GOP each: a picture that changes back and forth.
     looked = [look(schedule, 2000 * n, OTHERS[n // 2 % 2]) for n in range(15)]
     assert all(looked[:6])
     assert looked[6:] == [False, True] * 4 + [False]
@@ -90,16 +90,16 @@ def test_a_new_picture_is_looked_at_as_soon_as_any_would_be(bits: int) -> None:
 
 
 def test_what_a_still_picture_is_measured_by_is_the_last_one_looked_at() -> None:
-    """One that changes little by little is not the same for ever."""
+    """A picture that changes little by little does not count as still for ever."""
     schedule = RescanSchedule()
     at = [ms for ms in range(0, 60_000, 1000) if look(schedule, ms, changed(ms // 1000 * 4))]
     gaps = {after - before for before, after in itertools.pairwise(ms for ms in at if ms >= NEW_MS)}
-    assert gaps == {6000}  # of the 64 bits no more than 20 differ for five seconds
+    assert gaps == {6000}  # At most 20 of the 64 bits differ for five seconds.
 
 
 @given(st.lists(st.tuples(st.integers(0, 100_000), st.booleans(), st.integers(0, 256)), max_size=60))
 def test_whatever_the_times_no_stretch_is_without_a_look(frames: list[tuple[int, bool, int]]) -> None:
-    """Of two frames in order that are further apart than the pause, the later one is looked at."""
+    """Of two frames further apart than the pause, the later one is rescanned."""
     schedule = RescanSchedule()
     last_look = before = -1
     last_bits: bytes | None = None

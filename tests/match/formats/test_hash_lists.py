@@ -1,4 +1,4 @@
-"""Hash lists of others: what comes in, what goes out, and what a wrong line does."""
+"""Hash lists of others: import, export, and the effect of a wrong line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports that are interrupted, and lists that grow: nothing twice, nothing lost, nothing half visible."""
+"""Interrupted imports and growing lists: no entry is doubled, lost or half visible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ runner = CliRunner()
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank_update, "CHUNK_HASHES", 7)
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # hundreds of small files; a kill loses no page cache
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill keeps the page cache
 
 
 def bits(seed: int) -> bytes:
@@ -80,7 +80,7 @@ class Break(Exception):
 
 
 def imported(bank: Path, source: Path, *, resume: bool, fail_after: int | None = None) -> Updated:
-    """An import that breaks off after some changes."""
+    """An import that is interrupted after some changes."""
     changes = Import(source, HashListFormat.JSONL)
     target = Bank.open(bank)
     stage = ImportStage(

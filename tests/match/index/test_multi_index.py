@@ -24,7 +24,7 @@ def random_codes(rng: np.random.Generator, count: int) -> Codes:
 
 
 def scattered(rng: np.random.Generator, centre: Codes, count: int, flips: int) -> Codes:
-    """Codes at up to ``flips`` bits from a centre."""
+    """Codes that differ from a centre in at most ``flips`` bits."""
     codes = np.repeat(centre[None], count, axis=0)
     rows = np.arange(count)
     for place in rng.integers(0, 256, (flips, count)):
@@ -81,7 +81,7 @@ def test_neighbouring_codes_by_the_hundred_thousand_do_not_blow_up_a_query(away:
 
 
 def test_the_opposite_code_is_no_hit() -> None:
-    # 256 differing bits: what counts in bytes wraps to 0 there. Both lie in buckets of the query.
+    # 256 bits differ: a count in bytes wraps to 0 there. Both codes lie in buckets of the query.
     rng = np.random.default_rng(11)
     query = random_codes(rng, 1)[0]
     codes, _ = unique_codes(np.vstack((random_codes(rng, 3000), query, ~query)))

@@ -1,4 +1,4 @@
-"""PDQ against the reference implementation and the reference's published hashes."""
+"""PDQ against the reference implementation and its published hashes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFERENCE_ORDER = tuple(Dihedral)
 
 
 def reference(grey: U8) -> tuple[list[bytes], int]:
-    """All eight dihedral hashes and the quality by the reference implementation."""
+    """All eight dihedral hashes and the quality, by the reference implementation."""
     hashes, quality = pdqhash.compute_dihedral(np.repeat(grey[..., None], 3, axis=2))
     return [np.packbits(h.astype(np.uint8)).tobytes() for h in hashes], int(quality)
 
@@ -83,7 +83,7 @@ def test_frames_straight_from_the_decoder_are_near_the_published_vpdq_hashes(sha
 @settings(max_examples=50, deadline=None)
 @given(st.integers(64, 300), st.integers(64, 300), st.integers(0, 2**32 - 1))
 def test_any_size_is_near_the_reference(height: int, width: int, seed: int) -> None:
-    # On noise, coefficients crowd around the median, and the reference's running float32 sums decide ties.
+    # On noise, coefficients crowd around the median. Then rounding of the reference's float32 sums decides.
     grey = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     expected, quality = reference(grey)
     found = PdqHasher().hash(grey)

@@ -1,4 +1,4 @@
-"""MediaMTX's authentication calls over HTTP, its own API's among them."""
+"""MediaMTX's authentication calls over HTTP, including those of its own API."""
 
 from __future__ import annotations
 

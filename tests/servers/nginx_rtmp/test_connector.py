@@ -1,4 +1,4 @@
-"""nginx's answers, as it gives them and as a hostile client bends them."""
+"""nginx's answers, genuine and distorted by a hostile client."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_any_escaped_flashver_leaves_the_page_readable(flashver: str) -> None:
 
 
 class Nginx:
-    """nginx's control and stat locations, several workers taking calls in turn."""
+    """nginx's control and stat locations. Several workers take calls in turn."""
 
     def __init__(self, workers: list[bytes], drops: list[str | int]) -> None:
         self.workers = workers
@@ -179,7 +179,8 @@ async def test_dropped_by_its_worker_and_not_seen_again_is_gone() -> None:
 
 
 async def test_a_remote_worker_that_never_had_it_proves_nothing_however_often_it_answers() -> None:
-    """An old worker may have it still: after a reload it keeps its publishers, and answers no call."""
+    """An old worker may still have the connection: after a reload it keeps its publishers and answers no
+    call."""
     nginx = Nginx([HAS_NOT], [])
     connector = connected(nginx)
     assert [await connector.is_live(TARGET) for _ in range(3)] == [None] * 3

@@ -1,4 +1,4 @@
-"""The hooks of nginx-rtmp over HTTP, as nginx and as others call them."""
+"""The hooks of nginx-rtmp over HTTP, called by nginx and by others."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_refused_with_the_notice_in_both_languages(
     assert response.status_code == status
     assert response.text == f"{said.en}\n{said.ar}\n"
     assert gate.seen == ["admit u42"]
-    assert not gate.turned  # the gate has reported its refusal
+    assert not gate.turned  # The gate has reported its refusal.
 
 
 @pytest.mark.parametrize("failure", [CapacityExceeded("full"), WorkerLost("died")])

@@ -1,4 +1,4 @@
-"""Hook bodies as nginx writes them, and as a publisher would like to bend them."""
+"""Hook bodies as nginx writes them, and as a hostile publisher distorts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pull that has to find the publisher's worker, among viewers."""
+"""A pull must find the publisher's worker, among viewers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ VIEWER = "<client><id>8</id><pageurl>edge-gate:st2</pageurl></client><client><id
 
 @dataclass
 class Workers(GatekeeperDouble):
-    """nginx with two workers, the publisher in the first, and viewers in both. The pulls land in these."""
+    """nginx with two workers: the publisher in the first, viewers in both. ``pulls`` land in the given
+    workers."""
 
     lands: list[int] = field(default_factory=list)
     pulls: int = 0
@@ -38,7 +39,7 @@ class Workers(GatekeeperDouble):
 
     def stat(self, request: httpx.Request) -> httpx.Response:
         worker = next(self._asked)
-        # The number of a closed connection is not given again.
+        # nginx does not reuse the number of a closed connection.
         pull = f"<client><id>{20 + self.pulls}</id><pageurl>{pull_token(STREAM)}</pageurl></client>"
         clients = VIEWER + (PUBLISHER if worker == 0 else "") + (pull * (self.lands[self.pulls] == worker))
         text = (

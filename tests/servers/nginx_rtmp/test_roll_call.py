@@ -1,4 +1,4 @@
-"""Publishers that are gone without a word of nginx, among those that go on."""
+"""The roll call finds publishers whose end nginx did not report, among those that go on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALLS = 6
 
 @dataclass
 class Workers:
-    """The stat pages of nginx's workers, which answer in turn; in each the connections that publish."""
+    """The stat pages of nginx's workers, which answer in turn. Each lists its connections that publish."""
 
     publishing: dict[str, set[str]]
     away: bool = False
@@ -52,7 +52,7 @@ def publish(connection: str) -> Publish:
 async def roll(gate: GatekeeperDouble, workers: Workers) -> AsyncIterator[RollCall]:
     roll = RollCall(gate, workers.page(), pause_s=0.005)
     yield roll
-    gate.admitted = False  # it ends by itself with the last stream
+    gate.admitted = False  # The task ends with the last stream.
     await until(lambda: roll._task is None or roll._task.done())
 
 

@@ -1,4 +1,4 @@
-"""Node-Media-Server's API as its documentation does not mention it: failures, nonsense, other sessions."""
+"""Undocumented behaviour of Node-Media-Server's API: failures, nonsense, other sessions."""
 
 from __future__ import annotations
 

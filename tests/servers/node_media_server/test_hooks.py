@@ -1,4 +1,4 @@
-"""Node-Media-Server's notifications over HTTP, as it sends them and as others would."""
+"""Node-Media-Server's notifications over HTTP, from the server and from others."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A kind of ingest server that the gate does not ship: what somebody adds is a folder like this one."""
+"""A kind of ingest server that the gate does not ship. A contributor adds a folder like this one."""

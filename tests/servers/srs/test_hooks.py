@@ -1,4 +1,4 @@
-"""SRS's callbacks over HTTP, as SRS sends them and as others would."""
+"""SRS's callbacks over HTTP, from SRS and from others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ZLMediaKit's webhooks over HTTP, as it sends them and as others would."""
+"""ZLMediaKit's webhooks over HTTP, from the server and from others."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_admitted_and_pulled_when_it_is_the_publisher(
 ) -> None:
     response = await http.post(ON_PUBLISH, json=BODY)
     assert (response.status_code, response.json()["code"]) == (200, 0)
-    server.sessions["1-1"] = ("live", "show")  # another session has the name: not ours to watch
+    server.sessions["1-1"] = ("live", "show")  # Another session has the name, so the gate must not watch it.
     assert gate.seen == ["admit u42"]
     server.sessions = {SESSION: ("live", "show")}
     await until(lambda: len(gate.seen) == 2)
