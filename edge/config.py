@@ -134,6 +134,7 @@ class LimitsSection(Section):
         le=120_000,
         description="A call over HTTP must be whole, and its answer read, within this.",
     )
+    max_grpc_connections: int = Field(1024, ge=1, le=100_000, description="Connections over gRPC.")
     max_http_connections: int = Field(
         1024,
         ge=1,

@@ -27,6 +27,7 @@ from edge.api.server import GrpcServer
 from edge.background import BackgroundTasks
 from edge.clock import SystemClock
 from edge.config import Settings
+from edge.descriptors import most_connections, report_lack
 from edge.detect.default_policy import default_policy
 from edge.errors import ConfigError, LedgerUnavailable
 from edge.evidence import forget_unfinished
@@ -50,6 +51,8 @@ _LEDGER_WAIT_S = 60.0
 """How long a starting gate waits for its ledger before it gives up."""
 _LEDGER_PAUSE_S = 1.0
 _FILES = 65_536
+_HTTP_SHARE = 0.25
+"""Of the file descriptors. What remains beside the shares of HTTP and gRPC is for workers and files."""
 _SWITCH_S = 0.0005
 _THREADS = 64
 
@@ -79,6 +82,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     prometheus = PrometheusBackend()
     telemetry = Telemetry(prometheus, LogBackend())
     _allow_files()
+    report_lack(asyncio.get_running_loop(), lambda: telemetry.report(CallBroken("no_descriptors")))
     # Ledger, evidence and tokens name people, so only the owner may read what this process makes.
     os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -251,7 +255,7 @@ def _http_server(
     return HookServer(
         app,
         request_ms=limits.http_request_ms,
-        max_connections=limits.max_http_connections,
+        max_connections=most_connections(limits.max_http_connections, _HTTP_SHARE),
         max_per_address=limits.max_http_connections_per_address,
         broken=lambda cause: telemetry.report(CallBroken(cause)),
     )

@@ -52,6 +52,7 @@ LAYERS = (
     "edge.grpc_listener",
     "edge.names",  # how names are compared
     "edge.places",  # bounded, for strangers
+    "edge.descriptors",  # of files
     "edge.errors",
     "edge.printable",  # how untrusted text is shown
     "edge",  # the version

@@ -13,6 +13,7 @@ from edge.api.gate_servicer import GateServicer
 from edge.api.operator_servicer import OperatorServicer
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.descriptors import most_connections
 from edge.errors import ConfigError
 from edge.supervise import Gate
 
@@ -21,6 +22,8 @@ SERVICES = (
     operator_pb2.DESCRIPTOR.services_by_name["Operator"].full_name,
 )
 _ENVELOPE_BYTES = 64 * 1024
+_SHARE = 0.25
+"""Of the process's file descriptors."""
 _IDLE_MS = 300_000
 """A connection without a call for this long is closed."""
 
@@ -45,6 +48,10 @@ class GrpcServer:
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.server_handshake_timeout_ms", 10_000),
                 ("grpc.max_connection_idle_ms", _IDLE_MS),
+                (
+                    "grpc.max_allowed_incoming_connections",
+                    most_connections(limits.max_grpc_connections, _SHARE),
+                ),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )

@@ -15,6 +15,7 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.clock import Clock, SystemClock
 from edge.contract.gen import gate_pb2
+from edge.descriptors import most_connections, report_lack
 from edge.domain import new_id
 from edge.errors import GateError, GateUnavailable, NoPlace
 from edge.ingest.connection import Connection
@@ -41,6 +42,8 @@ from edge.policy import FailureMode
 
 _BAD_NAME = "NetStream.Publish.BadName"
 _CONNECTIONS, _PER_ADDRESS = "max_connections", "max_connections_per_address"
+_SHARE = 0.4
+"""Of the file descriptors: each publisher may need a second one for its relay."""
 _FAILED = "NetStream.Publish.Failed"
 _CONFIRM_PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
 _AFTER_END_S = 3.0
@@ -64,10 +67,11 @@ class ReferenceIngest:
         self._observer = observer
         self._server: asyncio.Server | None = None
         self._connections = BackgroundTasks()
+        self._said_ms = self.clock.monotonic_ms() - 1000
         self._places: Places[Connection] = Places(
             {
                 _PER_ADDRESS: self.settings.max_connections_per_address,
-                _CONNECTIONS: self.settings.max_connections,
+                _CONNECTIONS: most_connections(self.settings.max_connections, _SHARE),
             }
         )
         self.gate: GateClient
@@ -76,6 +80,7 @@ class ReferenceIngest:
         """Starts to listen. Raises OSError if the port is taken."""
         self.gate = GateClient(self.settings)
         loop = asyncio.get_running_loop()
+        report_lack(loop, self._lacks_descriptors)
         self._server = await loop.create_server(
             lambda: Connection(self._accept, self._places.give_back), self.settings.host, self.settings.port
         )
@@ -117,6 +122,13 @@ class ReferenceIngest:
             self.counters["idle_connections_closed"] += 1
             loser.abort()
         self._connections.start(_Connection(self, wire).run())
+
+    def _lacks_descriptors(self) -> None:
+        self.counters["accepts_without_descriptor"] += 1
+        now_ms = self.clock.monotonic_ms()
+        if now_ms - self._said_ms >= 1000:
+            self._said_ms = now_ms
+            log.warning("no file descriptor is free for a connection; accepting pauses for a second")
 
     def keep_place(self, wire: Connection) -> None:
         """It publishes."""

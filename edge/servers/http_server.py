@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from edge.descriptors import BACKLOG
 from edge.errors import NoPlace
 from edge.places import Places, network_of
 
@@ -53,6 +54,7 @@ class HookServer(uvicorn.Server):
                 app,
                 http=partial(_Connection, self),  # type: ignore[arg-type]  # it is called as a type is
                 lifespan="off",
+                backlog=BACKLOG,
                 log_config=None,
                 access_log=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
