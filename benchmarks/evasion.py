@@ -58,7 +58,7 @@ class Looked:
     at_ms: int
     plain: tuple[Candidate, ...]
     """Candidates in the frame as it is."""
-    closer: tuple[Candidate, ...]
+    rescanned: tuple[Candidate, ...]
     """Candidates of a rescan, when the frame itself has none."""
     unknown: PdqHash | None
     """The frame's hash, when the frame itself shows nothing known."""
@@ -69,7 +69,7 @@ class Looked:
 
     @property
     def near(self) -> tuple[Candidate, ...]:
-        return self.plain or self.closer
+        return self.plain or self.rescanned
 
 
 class Replayed:
@@ -78,10 +78,10 @@ class Replayed:
     sample: Looked
 
     def query(
-        self, luma: npt.NDArray[np.uint8], *, closer: Callable[[PdqHash], bool]
+        self, luma: npt.NDArray[np.uint8], *, may_rescan: Callable[[PdqHash], bool]
     ) -> tuple[Candidate, ...]:
         unknown = self.sample.unknown
-        return self.sample.closer if unknown is not None and closer(unknown) else self.sample.plain
+        return self.sample.rescanned if unknown is not None and may_rescan(unknown) else self.sample.plain
 
     def query_screens(self, luma: npt.NDArray[np.uint8], screens: Iterable[Quad]) -> tuple[Candidate, ...]:
         return _matcher.query_screens(luma, screens)
@@ -256,7 +256,7 @@ def _samples(path: Path) -> Iterator[Looked]:
     nothing = np.empty((0, 0), np.uint8)
     unknown: PdqHash | None = None
 
-    def not_closer(frame: PdqHash) -> bool:
+    def take_hash(frame: PdqHash) -> bool:
         nonlocal unknown
         unknown = frame
         return False
@@ -264,12 +264,12 @@ def _samples(path: Path) -> Iterator[Looked]:
     for at, luma in _due(path):
         started = time.thread_time()
         unknown = None
-        plain = _matcher.query(luma, closer=not_closer)
+        plain = _matcher.query(luma, may_rescan=take_hash)
         if not plain:
             started = time.thread_time()
-        closer = () if plain else _matcher.query(luma)
+        rescanned = () if plain else _matcher.query(luma)
         took_us = (time.thread_time() - started) * 1e6
-        yield Looked(at, plain, closer, unknown, took_us, nothing if plain else luma.copy())
+        yield Looked(at, plain, rescanned, unknown, took_us, nothing if plain else luma.copy())
 
 
 def _due(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:

@@ -72,10 +72,10 @@ class FleetFeed:
                     # Listen first: then a commit after the catch-up wakes the wait.
                     changes.listen()
                     self._catch_up()
-                    self._heard(away=False)
+                    self._report_availability(away=False)
                     changes.wait(self._poll_s, self._stopping)
                 except LedgerUnavailable as error:
-                    self._heard(away=True, why=str(error))
+                    self._report_availability(away=True, why=str(error))
                     self._stopping.wait(self._poll_s)
                 except Exception:
                     # An error of the receiver must not end the feed.
@@ -114,7 +114,7 @@ class FleetFeed:
                 self._on_policy(policy)
         self._policy_version = version
 
-    def _heard(self, *, away: bool, why: str = "") -> None:
+    def _report_availability(self, *, away: bool, why: str = "") -> None:
         if away != self._away:
             self._away = away
             if away:

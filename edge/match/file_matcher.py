@@ -74,7 +74,7 @@ def look_up(
     result = FileLookup()
     found: dict[tuple[str, str, SignalSource], Found] = {}
     listens = matcher.has_audio and available()
-    for signal in _heard(path, matcher) if listens else ():
+    for signal in _audio_signals(path, matcher) if listens else ():
         _note(found, signal)
     due = 0
     last: tuple[Candidate, ...] = ()
@@ -103,12 +103,12 @@ def look_up(
     return result
 
 
-def _heard(path: Path, matcher: Matcher) -> Iterator[Signal]:
+def _audio_signals(path: Path, matcher: Matcher) -> Iterator[Signal]:
     listening = AudioMatcher(matcher)
-    for heard in audio_items_of(path):
-        if heard.restarted:
+    for found in audio_items_of(path):
+        if found.restarted:
             listening.restart()
-        yield from listening.add_items(heard.items, heard.start_ms)
+        yield from listening.add_items(found.items, found.start_ms)
 
 
 def _note(found: dict[tuple[str, str, SignalSource], Found], signal: Signal) -> None:

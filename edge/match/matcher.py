@@ -97,13 +97,13 @@ class Matcher:
         return self.banks.hashes
 
     def query(
-        self, luma: npt.NDArray[np.uint8], *, closer: Callable[[PdqHash], bool] | None = None
+        self, luma: npt.NDArray[np.uint8], *, may_rescan: Callable[[PdqHash], bool] | None = None
     ) -> tuple[Candidate, ...]:
         """Returns the known footage that a frame may show, nearest first, at most 64 candidates.
 
         ``luma`` is uint8 ``(h, w)``. The query looks up the frame, the picture inside its plain border, and
-        both mirrored. When nothing is found, it calls ``closer`` with the frame's hash. If that returns
-        True, or there is no ``closer``, it rescans the frame:
+        both mirrored. When nothing is found, it calls ``may_rescan`` with the frame's hash. If that returns
+        True, or there is no ``may_rescan``, it rescans the frame:
 
         - the picture inside a border that an overlay covers in part;
         - the frame without its left fifth and without its right fifth, if a bank has these variants. One of
@@ -123,11 +123,11 @@ class Matcher:
         border = inside_border(luma)
         if border is not None:
             found += self._look_up("inside", self._hasher.hash(border.of(luma)))
-        if not found and (closer is None or closer(frame)) and min(luma.shape) >= MIN_WINDOWED:
-            found = self._look_closer(luma, rows, border)
+        if not found and (may_rescan is None or may_rescan(frame)) and min(luma.shape) >= MIN_WINDOWED:
+            found = self._rescan(luma, rows, border)
         return _bounded(_without_benign(found))
 
-    def _look_closer(
+    def _rescan(
         self, luma: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], border: Rectangle | None
     ) -> list[Candidate]:
         """Rescans an unknown frame, step by step. The first step that finds something ends the rescan."""

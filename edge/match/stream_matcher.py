@@ -35,10 +35,10 @@ While the picture stays the same, the pause is ``STILL_PAUSE_MS``, as for any re
 class FramesLookup(Protocol):
     """The matcher of a worker, which all its streams share."""
 
-    def query(self, luma: U8, *, closer: Callable[[PdqHash], bool]) -> tuple[Candidate, ...]:
+    def query(self, luma: U8, *, may_rescan: Callable[[PdqHash], bool]) -> tuple[Candidate, ...]:
         """Returns the bank entries that one frame's luma, uint8 ``(h, w)``, may show.
 
-        ``closer`` is called with the frame's hash when the plain lookup finds nothing. It returns whether
+        ``may_rescan`` is called with the frame's hash when the plain lookup finds nothing. It returns whether
         to rescan the frame.
         """
         ...
@@ -62,14 +62,14 @@ class StreamMatcher:
         unknown: bytes | None = None
         looked: bytes | None = None
 
-        def closer(frame: PdqHash) -> bool:
+        def may_rescan(frame: PdqHash) -> bool:
             nonlocal unknown, looked
             unknown = frame.bits
             if self._rescans.due(pts_ms, unknown):
                 looked = unknown
             return looked is not None
 
-        found = self._frames.query(luma, closer=closer)
+        found = self._frames.query(luma, may_rescan=may_rescan)
         if not found and unknown is not None:
             found = self._query_screens(pts_ms, luma, unknown)
         self._rescans.judged(pts_ms, looked=looked, found=bool(found))

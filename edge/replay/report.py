@@ -135,8 +135,8 @@ class Replay:
 class _FileAudio:
     """Finds the known sound of a file as its media time advances."""
 
-    def __init__(self, heard: Iterator[AudioItems], matcher: Matcher) -> None:
-        self._heard = heard
+    def __init__(self, items: Iterator[AudioItems], matcher: Matcher) -> None:
+        self._items = items
         self._listening = AudioMatcher(matcher)
         self._next: AudioItems | None = None
 
@@ -148,13 +148,13 @@ class _FileAudio:
         signals: tuple[Signal, ...] = ()
         while True:
             if self._next is None:
-                self._next = next(self._heard, None)
-            heard = self._next
-            if heard is None or (pts_ms is not None and heard.start_ms + ITEM_SPAN_MS > pts_ms):
+                self._next = next(self._items, None)
+            item = self._next
+            if item is None or (pts_ms is not None and item.start_ms + ITEM_SPAN_MS > pts_ms):
                 return signals
-            if heard.restarted:
+            if item.restarted:
                 self._listening.restart()
-            signals += self._listening.add_items(heard.items, heard.start_ms)
+            signals += self._listening.add_items(item.items, item.start_ms)
             self._next = None
 
 

@@ -87,7 +87,7 @@ class Decoder:
         """Returns the frames that are still in the decoder. It then expects a keyframe."""
         frames = self._send(None)
         self._context.flush_buffers()
-        self._is_fruit(frames)
+        self._has_intact(frames)
         return frames
 
     def restart(self) -> None:
@@ -135,8 +135,8 @@ class Decoder:
                 )
             self.size = size
 
-    def _is_fruit(self, frames: list[VideoFrame]) -> bool:
-        """Whether any frame is intact. Concealed frames do not count.
+    def _has_intact(self, frames: list[VideoFrame]) -> bool:
+        """Whether any frame is intact, which ends a run of undecodable units. Concealed frames do not count.
 
         A decoder that was set up for other media conceals for ever: it repeats the picture before.
         """
@@ -146,7 +146,7 @@ class Decoder:
         return whole
 
     def _undecodable(self, unit: AccessUnit, frames: list[VideoFrame]) -> None:
-        if self._is_fruit(frames):
+        if self._has_intact(frames):
             return
         self._undecodable_units += 1
         if self._undecodable_since_ms is None:

@@ -105,7 +105,7 @@ def _score_chart(study: Study, tuning: Tuning) -> _Figure:
     peaks: dict[bool, list[float]] = {True: [], False: []}
     for row, one in enumerate(study.files):
         if one.truth.violent or one.truth.calm:
-            peaks[bool(one.truth.violent)].append(study.way(row, tiering).highest)
+            peaks[bool(one.truth.violent)].append(study.trace(row, tiering).highest)
     lines = [
         Line(name, [(t, sum(p >= t for p in peaks[kind]) / max(len(peaks[kind]), 1)) for t in THRESHOLDS])
         for name, kind in (("with violence", True), ("calm", False))

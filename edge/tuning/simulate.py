@@ -108,7 +108,7 @@ class Simulator:
         last_ms = max((int(times[-1]) for times in (track.alert_ms, track.calm_ms) if len(times)), default=0)
         return last_ms < self.tiers.start_alert_ms
 
-    def way(self, track: Track, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
+    def trace(self, track: Track, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
         """The samples of a stream that begins at ``start_ms``, in the tiers that follow from its scores."""
         part = CategoryPolicy(
             raise_at=tiering.raise_at,
@@ -177,7 +177,7 @@ class Simulator:
         return Step(pts_ms, tier, (signals[self._column],))
 
 
-def acts(steps: Sequence[Step], policy: Policy) -> list[SimulatedDecision]:
+def decisions_of(steps: Sequence[Step], policy: Policy) -> list[SimulatedDecision]:
     """The FLAGs and the CUT of one stream, in order. Nothing follows a CUT."""
     decider = Decider(policy)
     found: list[SimulatedDecision] = []

@@ -14,7 +14,7 @@ from edge.domain import Action
 from edge.policy import CategoryPolicy
 from edge.tuning.labels import LabelledFile, Truth, label_spans
 from edge.tuning.outcome import Outcome, outcome
-from edge.tuning.simulate import SimulatedDecision, Simulator, Step, StreamTrace, Tiering, acts
+from edge.tuning.simulate import SimulatedDecision, Simulator, Step, StreamTrace, Tiering, decisions_of
 from edge.tuning.track import Track
 
 THRESHOLDS = (*(step / 50 for step in range(1, 50)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 1.0)
@@ -42,7 +42,7 @@ class Study:
             Scored(footage, track, label_spans(footage.spans, track.duration_ms, self.grace_ms))
             for footage, track in scored
         ]
-        self._ways: dict[tuple[int, Tiering, int], StreamTrace] = {}
+        self._traces: dict[tuple[int, Tiering, int], StreamTrace] = {}
         self._flaggable: dict[tuple[int, int], list[float | None]] = {}
         self._cuttable: dict[tuple[int, Tiering, int, int], float | None] = {}
         self._outcomes: dict[tuple[int, CategoryPolicy, bool], Outcome] = {}
@@ -97,31 +97,31 @@ class Study:
                 cut_samples=100,
                 flag_samples=flag_samples,
             )
-            return bool(acts(inside, self.simulator.policy(part)))
+            return bool(decisions_of(inside, self.simulator.policy(part)))
 
         return _highest(flags)
 
-    def way(self, row: int, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
+    def trace(self, row: int, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
         track = self.files[row].track
         if start_ms == 0 and not tiering.from_calm and self.simulator.is_new_throughout(track):
             tiering = _WHATEVER
         key = (row, tiering, start_ms)
-        if key not in self._ways:
-            self._ways[key] = self.simulator.way(track, tiering, start_ms)
-        return self._ways[key]
+        if key not in self._traces:
+            self._traces[key] = self.simulator.trace(track, tiering, start_ms)
+        return self._traces[key]
 
     def cuttable(self, row: int, part: CategoryPolicy) -> float | None:
         """The highest of THRESHOLDS that cuts the file at all, whatever ``part.cut_at`` says."""
         tiering = Tiering.of(part)
         key = (row, tiering, part.cut_samples, part.cut_span_ms)
         if key not in self._cuttable:
-            way = self.way(row, tiering)
+            trace = self.trace(row, tiering)
 
             def cuts(threshold: float) -> bool:
-                if way.highest < threshold:
+                if trace.highest < threshold:
                     return False
                 tried = self.simulator.policy(part.model_copy(update={"cut_at": threshold}))
-                return any(act.action is Action.CUT for act in acts(way.steps, tried))
+                return any(decision.action is Action.CUT for decision in decisions_of(trace.steps, tried))
 
             self._cuttable[key] = _highest(cuts, [value for value in THRESHOLDS if value >= part.flag_at])
         return self._cuttable[key]
@@ -142,12 +142,12 @@ class Study:
     ) -> list[Outcome]:
         return [self.outcome(row, part, from_calm=from_calm) for row in rows]
 
-    def first_acts(self, row: int, part: CategoryPolicy) -> dict[Action, int]:
+    def first_decisions(self, row: int, part: CategoryPolicy) -> dict[Action, int]:
         """Time of the first FLAG and CUT of the file's first stream, in milliseconds."""
-        way = self.way(row, Tiering.of(part))
+        trace = self.trace(row, Tiering.of(part))
         first: dict[Action, int] = {}
-        for act in acts(way.steps, self.simulator.policy(part)):
-            first.setdefault(act.action, act.pts_ms)
+        for decision in decisions_of(trace.steps, self.simulator.policy(part)):
+            first.setdefault(decision.action, decision.pts_ms)
         return first
 
     def _done(self, row: int, part: CategoryPolicy, from_calm: bool) -> tuple[list[SimulatedDecision], int]:
@@ -156,13 +156,13 @@ class Study:
         done: list[SimulatedDecision] = []
         start_ms = alert_ms = 0
         while True:
-            way = self.way(row, tiering, start_ms)
-            found = acts(way.steps, policy) if way.highest >= part.flag_at else []
+            trace = self.trace(row, tiering, start_ms)
+            found = decisions_of(trace.steps, policy) if trace.highest >= part.flag_at else []
             done += found
             if not found or found[-1].action is not Action.CUT:
-                return done, alert_ms + way.alert_ms
+                return done, alert_ms + trace.alert_ms
             cut_ms = found[-1].pts_ms
-            alert_ms += min(way.alert_ms, cut_ms - start_ms)
+            alert_ms += min(trace.alert_ms, cut_ms - start_ms)
             start_ms = cut_ms + 1
 
 

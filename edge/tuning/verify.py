@@ -87,7 +87,7 @@ def compare(study: Study, part: CategoryPolicy, reports: Mapping[int, Mapping[st
     those with an error."""
     rows = [row for row in study.rows if row in reports and "error" not in reports[row]]
     live = {row: {a for a, name in _ACTIONS.items() if reports[row][name] is not None} for row in rows}
-    simulated = {row: set(study.first_acts(row, part)) for row in rows}
+    simulated = {row: set(study.first_decisions(row, part)) for row in rows}
     differing = [row for row in rows if _severest(live[row]) != _severest(simulated[row])]
     return LiveCheck(
         files=len(rows),

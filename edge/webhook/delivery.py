@@ -142,9 +142,9 @@ class Delivery:
         while not self._stopping:
             try:
                 await self._turn()
-                self._heard(away=False)
+                self._report_availability(away=False)
             except LedgerUnavailable as error:
-                self._heard(away=True, why=str(error))
+                self._report_availability(away=True, why=str(error))
             except Exception:
                 # An error of one decision or of the disk must not end the deliveries.
                 log.exception("webhooks: a turn failed; it is retried")
@@ -327,7 +327,7 @@ class Delivery:
                 self._changed = True
                 raise
 
-    def _heard(self, *, away: bool, why: str = "") -> None:
+    def _report_availability(self, *, away: bool, why: str = "") -> None:
         if away != self._away:
             self._away = away
             if away:

@@ -122,7 +122,7 @@ class Inbox:
             self._waits = False
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wakeup)
-            # The bell may have rung for a command already taken, or a message may be incomplete.
+            # The wake-up may be for a command already taken, or a message may be incomplete.
             if (command := self._next()) is not None or time.monotonic() >= until:
                 return command
 

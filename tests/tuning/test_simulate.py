@@ -9,7 +9,7 @@ from edge.domain import Action, Tier
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.labels import Truth
 from edge.tuning.outcome import ViolentEvent, outcome
-from edge.tuning.simulate import SimulatedDecision, Simulator, Tiering, acts
+from edge.tuning.simulate import SimulatedDecision, Simulator, Tiering, decisions_of
 from edge.tuning.study import Study
 from tests.tuning.conftest import footage, manifest, track
 
@@ -17,8 +17,8 @@ TIERING = Tiering(0.5, 0.4, 0.8, 2)
 
 
 def tiers(simulator: Simulator, scores: list[float], jumps: tuple[int, ...] = ()) -> list[tuple[int, Tier]]:
-    way = simulator.way(track(scores, jumps=jumps), TIERING)
-    return [(step.pts_ms, step.tier) for step in way.steps]
+    trace = simulator.trace(track(scores, jumps=jumps), TIERING)
+    return [(step.pts_ms, step.tier) for step in trace.steps]
 
 
 def test_a_stream_begins_alert_and_is_calm_when_nothing_is_there(simulator: Simulator) -> None:
@@ -56,11 +56,11 @@ def test_a_jump_of_the_bitrate_is_looked_at(simulator: Simulator) -> None:
 
 
 def test_the_window_starts_anew_with_the_alert_tier(simulator: Simulator) -> None:
-    way = simulator.way(track([*[0.1] * 10, *[0.9] * 10]), TIERING)
-    first = next(step for step in way.steps if step.pts_ms == 2200)
+    trace = simulator.trace(track([*[0.1] * 10, *[0.9] * 10]), TIERING)
+    first = next(step for step in trace.steps if step.pts_ms == 2200)
     assert first.tier is Tier.ALERT
     assert abs(first.score - 0.9) < 1e-6  # Not the mean with earlier calm samples.
-    assert way.highest == max(step.score for step in way.steps)
+    assert trace.highest == max(step.score for step in trace.steps)
 
 
 PART = CategoryPolicy(
@@ -70,7 +70,7 @@ PART = CategoryPolicy(
 
 def test_acts_end_with_the_cut(simulator: Simulator) -> None:
     steps = simulator.dense(track([*[0.1] * 3, *[0.99] * 12]))
-    found = acts(steps, simulator.policy(PART))
+    found = decisions_of(steps, simulator.policy(PART))
     assert [act.action for act in found] == [Action.FLAG, Action.CUT]
     assert found[0].until_ms == found[1].pts_ms
     assert found[1].in_episode
@@ -91,7 +91,7 @@ def test_a_file_that_ends_while_it_is_new_is_judged_once_for_all(scores: list[fl
     tiering = Tiering(flag_at / 2, flag_at / 4, flag_at, 1)
     study = Study(simulator, [(footage("a", True), one)])
     assert simulator.is_new_throughout(one)
-    assert study.way(0, tiering) == simulator.way(one, tiering)
+    assert study.trace(0, tiering) == simulator.trace(one, tiering)
     assert not simulator.is_new_throughout(track([0.5] * 6))
 
 

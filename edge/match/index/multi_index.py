@@ -126,7 +126,7 @@ class ChunkIndex:
         wanted = int(count.sum())
         cut_off = False
         if wanted > EASY:
-            first, count = self._rethought(keys, radius)
+            first, count = self._cheapest_buckets(keys, radius)
             wanted = int(count.sum())
             if wanted >= len(self._codes) // 2 and len(self._codes) <= HARD:
                 return scan(self._codes, query, radius, max_hits)
@@ -152,7 +152,7 @@ class ChunkIndex:
         full = np.flatnonzero(count)
         return start[full].astype(np.int64), count[full].astype(np.int64)
 
-    def _rethought(self, keys: I64, radius: int) -> tuple[I64, I64]:
+    def _cheapest_buckets(self, keys: I64, radius: int) -> tuple[I64, I64]:
         """Returns the buckets for the cheapest thresholds of this query, nearest buckets first."""
         all_probes = [_flips(self._plan, c) for c in range(self._plan.chunks)]
         costs = np.zeros((self._plan.chunks, _MAX_FLIPS + 2), dtype=np.int64)
