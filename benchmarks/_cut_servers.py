@@ -80,7 +80,9 @@ class Reference:
     async def start(self, gate: GateProcess, stack: AsyncExitStack) -> None:
         for mode in self.modes:
             relay = str(self._directory / mode / "{name}.flv")
-            settings = IngestSettings(port=0, gate=gate.grpc, relay=relay, hold_back=mode == "hold_back")
+            settings = IngestSettings(
+                port=0, gate=gate.grpc, relay=relay, hold_back=mode == "hold_back", trust_user=True
+            )
             self._ingests[mode] = ReferenceIngest(settings)
             await self._ingests[mode].start()
             stack.push_async_callback(self._ingests[mode].stop)

@@ -88,6 +88,10 @@ class BankSeverity(StrEnum):
         return next((severity for severity in cls if severity.value == word), None)
 
 
+UNPROVEN_ATTRIBUTE = "identity_unproven"
+"""The attribute of a publish whose ingest server has not checked who publishes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publish:
     """One attempt to go live, as the ingest server reports it."""
@@ -102,6 +106,11 @@ class Publish:
     """Account id. The gate uses ``app/name`` if the server has no accounts."""
     address: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identity_proven(self) -> bool:
+        """Whether the server has checked that the publisher is the broadcaster."""
+        return UNPROVEN_ATTRIBUTE not in self.attributes
 
 
 @dataclass(frozen=True, slots=True)

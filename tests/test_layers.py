@@ -50,6 +50,7 @@ LAYERS = (
     "edge.reasons",  # the words that say why
     "edge.clock",
     "edge.grpc_listener",
+    "edge.confusables",  # names that look alike
     "edge.names",  # how names are compared
     "edge.places",  # bounded, for strangers
     "edge.descriptors",  # of files

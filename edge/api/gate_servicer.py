@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from edge.api import bounds
 from edge.api.status import Context, abort, answers_errors, streams_errors
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
-from edge.domain import Publish
+from edge.domain import UNPROVEN_ATTRIBUTE, Publish
 from edge.errors import GateError, InvalidInput, SourceStalled, WorkerLost
 from edge.names import check_name, normal_text
 from edge.reasons import AdmissionReason, EndReason
@@ -43,6 +43,14 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         limits = self._gate.settings.limits
         app = check_name("app", bounds.text("app", request.app, limits.max_app_chars, required=True))
         name = check_name("name", bounds.text("name", request.name, limits.max_name_chars, required=True))
+        attributes = {
+            key: normal_text(check_name(f"attributes[{key}]", value))
+            for key, value in bounds.attributes(
+                "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
+            ).items()
+        }
+        if request.HasField("identity_proven") and not request.identity_proven:
+            attributes[UNPROVEN_ATTRIBUTE] = "true"
         publish = Publish(
             server=bounds.text("server", request.server, 64, required=True),
             connection=bounds.text("connection", request.connection, limits.max_connection_chars),
@@ -56,12 +64,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             )
             or f"{app}/{name}",
             address=bounds.text("address", request.address, 64),
-            attributes={
-                key: normal_text(check_name(f"attributes[{key}]", value))
-                for key, value in bounds.attributes(
-                    "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
-                ).items()
-            },
+            attributes=attributes,
         )
         admission = await self._gate.admit(publish, _client(context))
         response = gate_pb2.AdmitResponse(
@@ -71,6 +74,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             blocked_until_wall_ms=admission.until_ms,
             block_id=admission.block_id,
             provisional=admission.provisional,
+            resembles_block_id=admission.resembles_block_id,
         )
         if admission.notice is not None:
             response.message.en, response.message.ar = admission.notice.en, admission.notice.ar

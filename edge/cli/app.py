@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from edge import __version__
-from edge.cli import appeal, audit, bank, block, incident, model, policy, strike, webhook
+from edge.cli import appeal, audit, bank, block, incident, ingest, model, policy, strike, webhook
 from edge.cli.check_config import check_config
 from edge.cli.demo import demo
-from edge.cli.ingest import ingest
 from edge.cli.replay import replay
 from edge.cli.report import report
 from edge.cli.serve import serve
@@ -29,8 +28,8 @@ app.command()(serve)
 app.command()(demo)
 app.command()(replay)
 app.command()(tune)
-app.command()(ingest)
 app.command()(report)
+app.add_typer(ingest.app, name="ingest")
 app.add_typer(bank.app, name="bank")
 app.add_typer(incident.app, name="incident")
 app.add_typer(appeal.app, name="appeal")

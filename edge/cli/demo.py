@@ -128,7 +128,7 @@ async def _publish(
             return None
 
     view.step("starting the reference ingest")
-    ingest = ReferenceIngest(IngestSettings(port=0, gate=gate.grpc), observe)
+    ingest = ReferenceIngest(IngestSettings(port=0, gate=gate.grpc, trust_user=True), observe)
     await ingest.start()
     try:
         url = f"rtmp://127.0.0.1:{ingest.port}/live/demo?user={_BROADCASTER}"

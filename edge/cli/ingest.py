@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, reports_errors, stderr
+from edge.cli.output import JsonOption, print_json, print_line, reports_errors, stderr
 from edge.errors import ConfigError
 from edge.printable import printable
 
+app = typer.Typer(rich_markup_mode="markdown", invoke_without_command=True)
 
+
+@app.callback()
 @reports_errors
 def ingest(
+    context: typer.Context,
     listen: Annotated[str, typer.Option(help="Address for RTMP publishers, host:port; port 0 takes any.")] = (
         "127.0.0.1:1935"
     ),
@@ -39,13 +44,23 @@ def ingest(
     gate_ca: Annotated[Path | None, typer.Option(help="CA file of the gate's certificate.")] = None,
     gate_cert: Annotated[Path | None, typer.Option(help="Client certificate for the gate.")] = None,
     gate_key: Annotated[Path | None, typer.Option(help="Private key of the client certificate.")] = None,
+    token_secret: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret of publish tokens. Publishers then need one."),
+    ] = None,
+    trust_user: Annotated[
+        bool, typer.Option("--trust-user", help="Believe the account in the URL: something else checks it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the reference ingest: an RTMP server that asks the gate about every publisher.
 
-    Publish to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. Each event prints one line. Ctrl-C or
-    SIGTERM closes every publisher and ends the server.
+    Publish to rtmp://HOST:PORT/APP/NAME?token=TOKEN with a token of `edge-gate ingest token`, or with
+    --trust-user to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT. Each event prints one line. Ctrl-C or SIGTERM
+    closes every publisher and ends the server.
     """
+    if context.invoked_subcommand is not None:
+        return
     from edge.ingest.settings import ingest_settings
 
     host, _, port = listen.rpartition(":")
@@ -61,8 +76,33 @@ def ingest(
         "gate_ca": gate_ca,
         "gate_cert": gate_cert,
         "gate_key": gate_key,
+        "token_secret": token_secret,
+        "trust_user": trust_user,
     }
     asyncio.run(_run(ingest_settings(**values), as_json))
+
+
+@app.command()
+@reports_errors
+def token(
+    user: Annotated[str, typer.Argument(help="The account that may publish.")],
+    secret: Annotated[Path, typer.Option(help="File with the secret, the server's --token-secret.")],
+    duration: Annotated[str, typer.Option("--for", help="90m, 24h, 30d …")] = "24h",
+    app_name: Annotated[str, typer.Option("--app", help="Only for this application.")] = "",
+    name: Annotated[str, typer.Option(help="Only for this stream name.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a publish token: a signed word that its bearer is this account, until a time."""
+    from edge.cli.block import parse_duration_ms
+    from edge.ingest.publish_token import read_publish_tokens
+
+    lifetime_s = parse_duration_ms(duration) // 1000
+    now_s = time.time_ns() // 1_000_000_000
+    made = read_publish_tokens(secret).issue(user, lifetime_s, now_s, app=app_name, name=name)
+    if as_json:
+        print_json({"token": made, "user": user, "until_wall_ms": (now_s + lifetime_s) * 1000})
+    else:
+        print_line(made)
 
 
 async def _run(settings: Any, as_json: bool) -> None:

@@ -58,6 +58,7 @@ def incident_to_proto(incident: Incident) -> operator_pb2.Incident:
         app=incident.publish.app,
         name=incident.publish.name,
         broadcaster=incident.publish.broadcaster,
+        identity_unproven=not incident.publish.identity_proven,
         verdict=verdict_to_proto(incident.verdict),
         shadow=incident.verdict.shadow,
         state=_STATE[incident.state],

@@ -43,6 +43,7 @@ class GateClient:
             broadcaster=publish.broadcaster,
             address=publish.address,
             attributes={"stream_key": publish.stream_key} if publish.stream_key else {},
+            identity_proven=publish.identity_proven,
         )
         try:
             return await self._gate.Admit(request, timeout=self._timeout_s)

@@ -35,13 +35,19 @@ _MEDIA = (MessageType.VIDEO, MessageType.AUDIO, MessageType.DATA, MessageType.DA
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """A publish request. ``broadcaster`` and ``stream_key`` come from the URL's ``user`` and ``key``."""
+    """A publish request.
+
+    ``broadcaster``, ``stream_key`` and ``token`` come from the URL's ``user``, ``key`` and ``token``.
+    """
 
     app: str
     name: str
     broadcaster: str
     address: str
     stream_key: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    identity_proven: bool = False
+    """Whether the ingest has checked that the publisher is ``broadcaster``, or is told to trust it."""
 
 
 class RtmpSession:
@@ -251,4 +257,5 @@ def _request(app: str, name: str, address: str) -> PublishRequest:
         broadcaster=_text(fields.get("user") or f"{app}/{name}", "rtmp.user", MAX_NAME_CHARS),
         address=address,
         stream_key=_text(fields.get("key", ""), "rtmp.key", MAX_QUERY_CHARS),
+        token=_text(fields.get("token", ""), "rtmp.token", MAX_QUERY_CHARS),
     )

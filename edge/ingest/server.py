@@ -8,6 +8,7 @@ cut the ingest first closes the socket, then calls ConfirmCut.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 
 import structlog
@@ -17,7 +18,7 @@ from edge.clock import Clock, SystemClock
 from edge.contract.gen import gate_pb2
 from edge.descriptors import most_connections, report_lack
 from edge.domain import new_id
-from edge.errors import GateError, GateUnavailable, NoPlace
+from edge.errors import GateError, GateUnavailable, InvalidInput, NoPlace
 from edge.ingest.connection import Connection
 from edge.ingest.events import (
     Admitted,
@@ -33,6 +34,7 @@ from edge.ingest.events import (
 )
 from edge.ingest.gate_client import GateClient
 from edge.ingest.media import MediaPath
+from edge.ingest.publish_token import read_publish_tokens
 from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
@@ -74,6 +76,7 @@ class ReferenceIngest:
                 _CONNECTIONS: most_connections(self.settings.max_connections, _SHARE),
             }
         )
+        self._tokens = None if settings.token_secret is None else read_publish_tokens(settings.token_secret)
         self.gate: GateClient
 
     async def start(self) -> None:
@@ -98,6 +101,18 @@ class ReferenceIngest:
         self._server.close()
         await self._connections.aclose()
         await self.gate.close()
+
+    def identified(self, publish: PublishRequest) -> PublishRequest:
+        """The publish with the account that its token proves, or that the settings trust.
+
+        Raises InvalidInput without a token that is good for it.
+        """
+        if self._tokens is None:
+            return dataclasses.replace(publish, identity_proven=self.settings.trust_user)
+        user = self._tokens.user_of(publish.token, app=publish.app, name=publish.name)
+        if publish.broadcaster not in (user, f"{publish.app}/{publish.name}"):
+            raise InvalidInput("user", "must name whom the token names, or be left out")
+        return dataclasses.replace(publish, broadcaster=user, identity_proven=True)
 
     def tell(self, event: Event) -> None:
         """Passes an event to the observer. An error of the observer must not end a stream."""
@@ -161,7 +176,7 @@ class _Connection:
             publish = await self._session.accept()
             reason = "publisher"
             if publish is not None:
-                reason, detail = await self._publish(publish)
+                reason, detail = await self._publish(self._ingest.identified(publish))
         except GateError as error:
             reason, detail = error.reason, str(error)
             if publish is not None:

@@ -34,6 +34,13 @@ class IngestSettings(BaseModel):
     on_gate_down_stream: FailureMode = Field(
         FailureMode.ALLOW, description="Whether a stream goes on that the gate cannot watch, or not in time."
     )
+    token_secret: Path | None = Field(
+        None, description="File with the secret of publish tokens; publishers then need one."
+    )
+    trust_user: bool = Field(
+        False, description="Believe the account that a publish URL names: something else checks it."
+    )
+
     admit_timeout_s: Seconds = 2.0
     watch_open_timeout_s: Seconds = Field(5.0, description="From opening a Watch call to its first answer.")
     gate_stall_s: Seconds = Field(
@@ -77,6 +84,8 @@ class IngestSettings(BaseModel):
     def _relay_fits(self) -> Self:
         if self.hold_back and self.relay is None:
             raise ValueError("hold_back needs a relay")
+        if self.token_secret is not None and self.trust_user:
+            raise ValueError("token_secret and trust_user exclude each other")
         if (self.gate_cert is None) != (self.gate_key is None):
             raise ValueError("gate_cert and gate_key go together")
         if self.relay is not None:
@@ -88,10 +97,19 @@ class IngestSettings(BaseModel):
 
 
 def ingest_settings(**values: object) -> IngestSettings:
-    """Validates settings. Raises ConfigError, which names the first wrong field and its limit."""
+    """Validates settings of a server that anybody can reach.
+
+    Raises ConfigError, which names the first wrong field and its limit, also where nothing checks publishers.
+    """
     try:
-        return IngestSettings.model_validate(values)
+        settings = IngestSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(("ingest", *(str(part) for part in first["loc"])))
         raise ConfigError(f"{where}: {first['msg']}") from None
+    if settings.token_secret is None and not settings.trust_user:
+        raise ConfigError(
+            "ingest: nothing checks who publishes: name --token-secret FILE for publish tokens, "
+            "or --trust-user to believe the account in the URL"
+        )
+    return settings

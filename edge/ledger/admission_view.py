@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
+from edge.confusables import skeleton
 from edge.domain import Block, Publish, SubjectKind
 from edge.ledger.block_index import BlockIndex, BlockRow, row_of
 from edge.ledger.subjects import (
@@ -18,6 +19,7 @@ from edge.ledger.subjects import (
     parse_address,
     subject_key,
 )
+from edge.names import compared
 
 _BITS = {4: 32, 6: 128}
 _Key = tuple[SubjectKind, str]
@@ -55,6 +57,8 @@ class AdmissionView:
         """
         self._by_subject: dict[_Key, tuple[Block, ...]] = {}
         self._by_id: dict[str, Block] = {}
+        self._by_skeleton: dict[str, set[str]] = {}
+        """Ids of the added blocks of broadcasters by the ``skeleton`` of the name."""
         self._prefixes: dict[int, set[int]] = {4: set(), 6: set()}
         """Prefix lengths by IP version. They and ``_attributes`` only grow: a stale entry costs one look
         into an empty bucket."""
@@ -90,6 +94,8 @@ class AdmissionView:
         key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
         self._by_id[block.id] = block
         self._by_subject[key] = (*self._by_subject.get(key, ()), block)
+        if block.subject_kind is SubjectKind.BROADCASTER:
+            self._by_skeleton.setdefault(skeleton(compared(block.subject)), set()).add(block.id)
         self._note(block.subject_kind, block.subject)
 
     def update(self, block: Block) -> None:
@@ -107,6 +113,11 @@ class AdmissionView:
         if block is None:
             return
         key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
+        if block.subject_kind is SubjectKind.BROADCASTER:
+            shape = skeleton(compared(block.subject))
+            self._by_skeleton[shape].discard(block_id)
+            if not self._by_skeleton[shape]:
+                del self._by_skeleton[shape]
         left = tuple(other for other in self._by_subject[key] if other.id != block_id)
         if left:
             self._by_subject[key] = left
@@ -129,6 +140,25 @@ class AdmissionView:
             and names_account(block, publish.broadcaster, case_mapped=self.case_mapped)
         )
         return max(standing, key=lambda block: block.until_ms, default=None)
+
+    def resembling(self, publish: Publish, wall_ms: int) -> Block | None:
+        """A block of another broadcaster whose name looks like the one of this publish; None where none is.
+
+        It bars nobody: people may have names alike.
+        """
+        shape = skeleton(compared(publish.broadcaster))
+        added = (self._by_id[block_id] for block_id in self._by_skeleton.get(shape, ()))
+        loaded = (block for row, block in self._loaded.find_alike(shape) if self._stands[row])
+        return next(
+            (
+                block
+                for block in (*added, *loaded)
+                if block.active_at(wall_ms)
+                and block.app in ("", publish.app)
+                and not names_account(block, publish.broadcaster, case_mapped=self.case_mapped)
+            ),
+            None,
+        )
 
     def expire(self, wall_ms: int) -> int:
         """Drops blocks that have ended. Returns how many."""

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge.confusables import skeleton
 from edge.domain import Block, SubjectKind
 from edge.ledger.subjects import subject_key
+from edge.names import compared
 
 BLOCK_COLUMNS = (
     "id",
@@ -75,19 +77,22 @@ class BlockIndex:
         """App, reason, category and creator, stored once for all blocks that share them."""
         self._data = bytearray()
         starts, untils = array("Q"), array("q")
-        subjects, ids = array("Q"), array("Q")
+        subjects, ids, shapes = array("Q"), array("Q"), array("Q")
         data, pack = self._data, _Packer(self._words).pack
         for row in rows:
             starts.append(len(data))
             untils.append(row[7])
             subjects.append(hash((row[1], subject_key(row[1], row[2]))) & _MASK)
             ids.append(hash(row[0]) & _MASK)
+            named = row[1] == SubjectKind.BROADCASTER
+            shapes.append(hash(skeleton(compared(row[2]))) & _MASK if named else 0)
             data += pack(row)
         self._starts = starts
         self.until_ms: npt.NDArray[np.int64] = np.frombuffer(untils, dtype=np.int64)
         """End of each block by row, int64 milliseconds."""
         self._by_subject = _Index(subjects)
         self._by_id = _Index(ids)
+        self._by_skeleton = _Index(shapes)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -97,6 +102,13 @@ class BlockIndex:
         for row in self._by_subject.rows(_subject_hash(kind, subject)):
             block = self._unpack(row)
             if block.subject_kind is kind and subject_key(kind, block.subject) == subject:
+                yield row, block
+
+    def find_alike(self, shape: str) -> Iterator[tuple[int, Block]]:
+        """Yields row number and block for each block whose broadcaster's name has this ``skeleton``."""
+        for row in self._by_skeleton.rows(hash(shape) & _MASK):
+            block = self._unpack(row)
+            if block.subject_kind is SubjectKind.BROADCASTER and skeleton(compared(block.subject)) == shape:
                 yield row, block
 
     def row_of(self, block_id: str) -> int | None:

@@ -18,6 +18,7 @@ from edge.ladder import Sanction
 from edge.ledger.journal import Journal
 from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
 from edge.ledger.ledger import Ledger
+from edge.ledger.subjects import struck_name
 from edge.ledger.violations import Violation, make_violation
 from edge.names import compared
 
@@ -138,7 +139,7 @@ class DurableLedger(Ledger):
                 self._waiting = {violation.incident.stream_id: violation for violation in known}
             if (again := self._waiting.get(incident.stream_id)) is not None:
                 return again
-            of_whom = compared(incident.publish.broadcaster)
+            of_whom = struck_name(incident.publish)
             earlier = [v.strike for v in self._waiting.values() if compared(v.strike.broadcaster) == of_whom]
             made = make_violation(incident, sanction, earlier, wall_ms)
             violation = dataclasses.replace(made, durable_in="journal")

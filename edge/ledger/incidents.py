@@ -164,6 +164,7 @@ def _cut_of(publish: Publish, reason: str, block_id: str | None) -> dict[str, ob
         "app": publish.app,
         "name": publish.name,
         "broadcaster": publish.broadcaster,
+        "identity_proven": publish.identity_proven,
         "reason": reason,
         "block_id": block_id,
     }
@@ -175,6 +176,7 @@ def summary(incident: Incident) -> dict[str, object]:
         "action": verdict.action.value,
         "app": incident.publish.app,
         "broadcaster": incident.publish.broadcaster,
+        "identity_proven": incident.publish.identity_proven,
         "category": verdict.category,
         "model": verdict.model_digest,
         "policy_version": verdict.policy_version,

@@ -16,6 +16,7 @@ from edge.ledger.base import LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident
 from edge.ledger.reversal import Undone, blocks_of, spellings, strikes_of, undo
+from edge.ledger.subjects import struck_name
 from edge.ledger.tables import appeals, blocks, strikes
 from edge.ledger.violations import make_blocks
 from edge.names import check_name, compared, normal_text
@@ -81,7 +82,7 @@ class Strikes(LedgerBase):
                 raise InvalidInput("broadcaster", "must not be empty")
             strike = Strike(
                 id=new_id("sk"),
-                broadcaster=compared(publish.broadcaster),
+                broadcaster=struck_name(publish),
                 app=publish.app,
                 category=category,
                 incident_id=incident_id,

@@ -84,11 +84,9 @@ def subject_key(kind: str, subject: str) -> str:
 
 def names_account(block: Block, broadcaster: str, *, case_mapped: bool) -> bool:
     """Whether a block found by ``subject_key`` is of this broadcaster too where case tells accounts apart."""
-    return (
-        block.subject_kind is not SubjectKind.BROADCASTER
-        or case_mapped
-        or compared(block.subject) == compared(broadcaster)
-    )
+    return block.subject_kind is not SubjectKind.BROADCASTER or compared(
+        block.subject, case_mapped=case_mapped
+    ) == compared(broadcaster, case_mapped=case_mapped)
 
 
 def attribute_subject(name: str, value: str) -> str:
@@ -98,11 +96,14 @@ def attribute_subject(name: str, value: str) -> str:
 def linked_subjects(publish: Publish, link: Sequence[str]) -> tuple[tuple[SubjectKind, str], ...]:
     """The broadcaster, and those identities of ``ladder.link`` that this publish states.
 
+    Where nobody has checked who publishes, the broadcaster is left out: anybody can name somebody else. Then
+    stream key and address stand for the publisher, whatever ``link`` says.
+
     Leaves out addresses that many publishers share by nature (loopback, link-local). For IPv6 takes the
     subscriber's network.
     """
-    found = [(SubjectKind.BROADCASTER, publish.broadcaster)]
-    for name in link:
+    found = [(SubjectKind.BROADCASTER, publish.broadcaster)] if publish.identity_proven else []
+    for name in link if publish.identity_proven else (STREAM_KEY_ATTRIBUTE, "address", *link):
         if name == "address":
             address = _linked_address(publish.address)
             if address is not None:
@@ -115,6 +116,13 @@ def linked_subjects(publish: Publish, link: Sequence[str]) -> tuple[tuple[Subjec
             if value := publish.attributes.get(attribute):
                 found.append((SubjectKind.ATTRIBUTE, attribute_subject(attribute, value)))
     return tuple(dict.fromkeys(found))
+
+
+def struck_name(publish: Publish) -> str:
+    """Whose the strike of a violation is: the broadcaster's, or that of an address without a proven name."""
+    if publish.identity_proven:
+        return compared(publish.broadcaster)
+    return f"unproven/{_linked_address(publish.address) or publish.connection}"
 
 
 def _linked_address(text: str) -> str | None:

@@ -16,9 +16,8 @@ from edge.ledger.base import GATE, LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident, summary
 from edge.ledger.reversal import strikes_of
-from edge.ledger.subjects import linked_subjects
+from edge.ledger.subjects import linked_subjects, struck_name
 from edge.ledger.tables import blocks, incidents, strikes
-from edge.names import compared
 from edge.policy import LadderPolicy, StrikeScope
 
 
@@ -46,7 +45,7 @@ class Violations(LedgerBase):
             known = _violation_of(connection, incident)
             if known is not None:
                 return known
-            earlier = strikes_of(connection, incident.publish.broadcaster)
+            earlier = strikes_of(connection, struck_name(incident.publish))
             violation = make_violation(incident, sanction, earlier, wall_ms)
             self._insert_violation(connection, violation)
             crash_point("ledger.inserted")
@@ -64,8 +63,8 @@ class Violations(LedgerBase):
             known = _violation_of(connection, incident)
             if known is not None:
                 return known
-            earlier = strikes_of(connection, incident.publish.broadcaster)
-            known_until_ms = max(block.full_until_ms or block.until_ms for block in violation.blocks)
+            earlier = strikes_of(connection, struck_name(incident.publish))
+            known_until_ms = max((b.full_until_ms or b.until_ms for b in violation.blocks), default=0)
             full_ms = max(known_until_ms, block_until(earlier, violation.strike, sanction.ladder))
             term = _term(incident, full_ms, sanction)
             violation = dataclasses.replace(
@@ -90,7 +89,7 @@ class Violations(LedgerBase):
             "strike": strike.id,
             "severity": strike.severity.value,
             "blocks": ids,
-            "until_ms": max(block.until_ms for block in violation.blocks),
+            "until_ms": max((block.until_ms for block in violation.blocks), default=0),
             "provisional": any(block.provisional for block in violation.blocks),
         }
         written: dict[sa.Table, list[str]] = {incidents: [incident.id], strikes: [strike.id], blocks: ids}
@@ -110,7 +109,7 @@ def make_violation(
     publish, verdict = incident.publish, incident.verdict
     strike = Strike(
         id=f"sk_{tail}",
-        broadcaster=compared(publish.broadcaster),
+        broadcaster=struck_name(publish),
         app=publish.app,
         category=verdict.category,
         incident_id=incident.id,

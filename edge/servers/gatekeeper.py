@@ -24,6 +24,8 @@ class Admission:
     block_id: str = ""
     provisional: bool = False
     """The block waits for a person's review."""
+    resembles_block_id: str = ""
+    """Allowed, under a name that looks like that of another broadcaster, whom this block bars."""
 
 
 class Gatekeeper(Protocol):

@@ -15,7 +15,7 @@ from edge.servers.gatekeeper import Admission
 from edge.supervise.context import Context
 from edge.supervise.registry import MAX_STREAMS, PER_CLIENT, LiveStream
 from edge.supervise.usage_counter import UsageCounter
-from edge.telemetry.records import Admitted, FailureModeUsed, Refused
+from edge.telemetry.records import Admitted, FailureModeUsed, NameResembles, Refused
 
 _REUSED_AFTER_MS: Final = 10_000.0
 """A server may reuse a connection reference once its stream has been unwatched for this long."""
@@ -98,9 +98,17 @@ class Admitter:
         return self._let_in(stream)
 
     def _let_in(self, stream: LiveStream) -> Admission:
-        live = len(self._context.registry)
-        self._context.telemetry.report(Admitted(stream.id, stream.publish, live))
-        return Admission(allowed=True, stream_id=stream.id, reason=AdmissionReason.ADMITTED)
+        context = self._context
+        context.telemetry.report(Admitted(stream.id, stream.publish, len(context.registry)))
+        alike = context.view.resembling(stream.publish, context.clock.wall_ms())
+        if alike is not None:
+            context.telemetry.report(NameResembles(stream.id, stream.publish, alike))
+        return Admission(
+            allowed=True,
+            stream_id=stream.id,
+            reason=AdmissionReason.ADMITTED,
+            resembles_block_id="" if alike is None else alike.id,
+        )
 
     def _refuse(
         self, publish: Publish, reason: AdmissionReason, block: Block | None = None, detail: str = ""

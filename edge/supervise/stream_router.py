@@ -25,6 +25,7 @@ from edge.errors import (
     WorkerLost,
 )
 from edge.ladder import counts
+from edge.ledger.subjects import struck_name
 from edge.reasons import CloseReason, DegradedReason, EndReason
 from edge.stream import JUMP_HOLD_MS, MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
 from edge.supervise.context import Context
@@ -225,7 +226,7 @@ class StreamRouter:
             return  # Many calls to a ledger that is away would delay noticing its return.
         try:
             strikes = await self._context.executor.call(
-                self._context.ledger.strikes_of, stream.publish.broadcaster
+                self._context.ledger.strikes_of, struck_name(stream.publish)
             )
         except LedgerUnavailable:
             return  # The executor has reported it. The stream starts like any other.

@@ -31,6 +31,8 @@ class LogBackend:
         self._broken_calls = LogAggregator("calls ended by their callers' doing")
         self._not_judged = LogAggregator("not judged")
         self._webhooks = LogAggregator("webhook not delivered, it is tried again", first_at_once=True)
+        self._alike = LogAggregator("the name looks like that of a blocked broadcaster", first_at_once=True)
+        self._on(records.NameResembles, self._note_alike)
         self._on(records.Refused, self._note_refused)
         self._on(records.TurnedAway, self._note_turned_away)
         self._on(records.CallBroken, lambda r: self._broken_calls.note(r.cause))
@@ -62,12 +64,25 @@ class LogBackend:
 
     def flush(self) -> None:
         self._refused.flush()
+        self._alike.flush()
         self._broken_calls.flush()
         self._not_judged.flush()
         self._webhooks.flush()
 
     def _on(self, kind: type[R], handler: Callable[[R], None]) -> None:
         self._handlers[kind] = handler
+
+    def _note_alike(self, record: records.NameResembles) -> None:
+        """An encoder that comes back again and again has the same name each time."""
+        self._alike.note(
+            (record.publish.app, record.publish.broadcaster),
+            fields=lambda: {
+                **_publish(record.publish),
+                "stream_id": record.stream_id,
+                "resembles": record.block.subject,
+                "block_id": record.block.id,
+            },
+        )
 
     def _note_refused(self, record: records.Refused) -> None:
         self._note_refusal(record.publish, record.reason, record.detail, record.block_id)

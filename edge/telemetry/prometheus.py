@@ -61,6 +61,9 @@ class PrometheusBackend:
     def _count_streams(self) -> None:
         admissions = self._counter("edge_admissions", "Publishes that asked for admission.", "reason")
         streams = self._gauge("edge_streams", "Streams admitted and not ended.")
+        alike = self._counter(
+            "edge_names_resembling_blocked", "Admitted under a name that looks like a blocked broadcaster's."
+        )
         closed = self._counter("edge_streams_closed", "Times that a worker closed a stream.", "reason")
 
         def admitted(record: records.Admitted) -> None:
@@ -68,6 +71,7 @@ class PrometheusBackend:
             streams.set(record.live)
 
         self._on(records.Admitted, admitted)
+        self._on(records.NameResembles, lambda _: alike.inc())
         self._on(records.Refused, lambda record: admissions.labels(record.reason).inc())
         self._on(records.StreamsRestored, lambda record: streams.set(record.live))
         self._on(records.StreamOver, lambda record: streams.set(record.live))

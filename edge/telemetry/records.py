@@ -36,6 +36,15 @@ class Admitted(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class NameResembles(Record):
+    """An admitted broadcaster has a name that looks like that of another, who is blocked."""
+
+    stream_id: str
+    publish: Publish
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
 class Refused(Record):
     """The gate refused a publish that it was asked about."""
 

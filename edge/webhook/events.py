@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge.domain import Action, Block, SubjectKind
+from edge.domain import UNPROVEN_ATTRIBUTE, Action, Block, SubjectKind
 from edge.ledger import AuditedDecision, records
 from edge.ledger.incidents import STREAM_CUT
 from edge.notices import block_notice
@@ -134,7 +134,12 @@ def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]
             }
             if kind == "cut.unconfirmed":
                 extra = {"cut_unconfirmed_reason": row.get("cut_unconfirmed_reason")}
-            stream = {"id": row["stream_id"], **{name: row[name] for name in _STREAM}}
+            proven = UNPROVEN_ATTRIBUTE not in json.loads(row["attributes"])
+            stream = {
+                "id": row["stream_id"],
+                **{name: row[name] for name in _STREAM},
+                "identity_proven": proven,
+            }
             yield kind, key, {"stream": stream, "incident": _picked("incidents", row), "by": who, **extra}
     lifted = set(decision.detail.get("lifted", ()))
     for key, row in decision.rows.get("blocks", {}).items():
@@ -153,10 +158,11 @@ def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]
 def _cut_without_verdict(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """A cut of a broadcaster who was blocked elsewhere, or of a stream that could not be watched."""
     detail, ident = decision.detail, decision.entry.subject
-    stream = {"id": ident, **{name: detail.get(name) for name in _STREAM}}
+    proven = detail.get("identity_proven", True)
+    stream = {"id": ident, **{name: detail.get(name) for name in _STREAM}, "identity_proven": proven}
     reason, block_id = detail.get("reason"), detail.get("block_id")
     yield "stream.cut", ident, {"stream": stream, "reason": reason, "block_id": block_id}
-    if block_id is None:
+    if block_id is None and proven:
         # The notice of a block goes out when the block is made.
         text = notice("cut")
         about = {"broadcaster": detail.get("broadcaster"), "app": detail.get("app"), "block_id": None}

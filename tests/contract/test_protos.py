@@ -12,8 +12,8 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "cda4e28315c1a761faea742a41f588f165a6b004bd441c9cb6e099a6d9aa84c4",
-    "operator": "8de54ede3ed7b9d978f58ea4047749faaf7a6018811f0fb1cb104bc2f6151f97",
+    "gate": "bbe9521e5725e228e4677962139244cc3bb79c69ef88ed4d874bca5e79a53859",
+    "operator": "5cc0646d36dd9b495d9acb04327b8374aba97e6efc880aa385578a0dd3be172a",
 }
 
 

@@ -48,7 +48,8 @@ def events(ingest: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 def published(media: Path, data_dir: Path, *, sound: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
     """The lines of the reference ingest while a file is published to it, beside its own gate."""
     with GateProcess(data_dir, config="[workers]\ncount = 1\n") as gate:
-        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate.grpc]
+        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--trust-user"]
+        command += ["--gate", gate.grpc]
         with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:
             try:
                 said = events(ingest)

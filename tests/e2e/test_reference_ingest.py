@@ -35,7 +35,8 @@ class IngestProcess:
     """``edge-gate ingest --json`` and its output lines."""
 
     def __init__(self, gate: str, *options: str) -> None:
-        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--gate", gate]
+        command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--trust-user"]
+        command += ["--gate", gate]
         self._process = subprocess.Popen(
             [*command, *options, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

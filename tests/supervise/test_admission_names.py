@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from edge.ledger import AdmissionView
 from edge.ledger.block_index import row_of
 from edge.policy import NameCase, NamesPolicy, Policy
 from edge.reasons import AdmissionReason
+from edge.telemetry.records import NameResembles
 from tests.supervise.gate_without_workers import gate_without_workers
 from tests.test_names import SAME
 
@@ -79,3 +81,26 @@ async def test_strikes_under_another_spelling_count_together(tmp_path: Path) -> 
             block.until_ms - block.created_ms for block in bench.gate.ledger.blocks(wall_ms=0)[::-1]
         )
         assert first < second < third, "each is a step of one ladder"
+
+
+@pytest.mark.parametrize("name", ["vіctim", "ⅴictim", "victirn", "Victim", "v1ctim"])
+async def test_a_name_that_looks_like_a_blocked_one_is_let_in_and_told_of(tmp_path: Path, name: str) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        block = await bench.gate.actions.add_block(
+            SubjectKind.BROADCASTER, "vlctim" if name == "v1ctim" else "victim", "", 60_000, "test", "test"
+        )
+        answer = await bench.admit("1", "show", name)
+        assert (answer.allowed, answer.resembles_block_id) == (True, block.id)
+        assert [record.block.id for record in bench.recorded.of(NameResembles)] == [block.id]
+        assert (await bench.admit("2", "other", "another")).resembles_block_id == ""
+        await bench.gate.actions.lift_block(block.id, "test", "test")
+        assert (await bench.admit("3", "third", name)).resembles_block_id == ""
+
+
+def test_a_loaded_block_is_found_by_its_likeness() -> None:
+    view = AdmissionView()
+    view.load_rows([row_of(blocked("victim")), row_of(dataclasses.replace(blocked("k"), id="bl_2"))])
+    alike = Publish("s", "c", "live", "n", "vіctim")
+    assert view.resembling(alike, NOW) == blocked("victim")
+    assert view.resembling(alike, NOW + 1) is None
+    assert view.resembling(Publish("s", "c", "live", "n", "victim"), NOW) is None, "that one is refused"

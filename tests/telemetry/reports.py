@@ -38,6 +38,7 @@ BLOCK = Block(
 
 ONE_OF_EACH: tuple[Record, ...] = (
     records.Admitted("st_1", PUBLISH, 1),
+    records.NameResembles("st_1", PUBLISH, BLOCK),
     records.Refused(PUBLISH, "blocked", "bl_1"),
     records.TurnedAway(PUBLISH, "cut"),
     records.CallBroken("DecodeError"),

@@ -66,6 +66,11 @@ def lines_of(*reported: Record) -> list[EventDict]:
             {**WHO, "reason": "blocked", "block_id": "bl_1"},
         ),
         (records.TurnedAway(PUBLISH, "cut"), "publish refused", {**WHO, "reason": "cut"}),
+        (
+            records.NameResembles("st_1", PUBLISH, dataclasses.replace(BLOCK, subject="аnna")),
+            "the name looks like that of a blocked broadcaster",
+            {**WHO, "stream_id": "st_1", "resembles": "аnna", "block_id": "bl_1"},
+        ),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )

@@ -162,6 +162,7 @@ class AdmitRequest(_message.Message):
     BROADCASTER_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    IDENTITY_PROVEN_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """Kind of ingest server: `reference`, `nginx-rtmp`, `grpc` … At most 64 characters."""
     connection: _builtins.str
@@ -174,6 +175,10 @@ class AdmitRequest(_message.Message):
     """Account that publishes. Empty means `app/name`. At most 256 characters."""
     address: _builtins.str
     """Address of the publisher, without port. At most 64 characters."""
+    identity_proven: _builtins.bool
+    """Whether the server has checked that the publisher is `broadcaster`. Absent means that it has. False: a
+    violation blocks stream key, address and connection, and never the account that the publisher names.
+    """
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Anything else that the server knows (`stream_key`, `device` …). At most 32 entries of 64 / 512 characters."""
@@ -188,12 +193,15 @@ class AdmitRequest(_message.Message):
         broadcaster: _builtins.str = ...,
         address: _builtins.str = ...,
         attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        identity_proven: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_identity_proven", b"_identity_proven", "identity_proven", b"identity_proven"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "app", b"app", "attributes", b"attributes", "broadcaster", b"broadcaster", "connection", b"connection", "name", b"name", "server", b"server"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_identity_proven", b"_identity_proven", "address", b"address", "app", b"app", "attributes", b"attributes", "broadcaster", b"broadcaster", "connection", b"connection", "identity_proven", b"identity_proven", "name", b"name", "server", b"server"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__identity_proven: _TypeAlias = _typing.Literal["identity_proven"]  # noqa: Y015
+    _WhichOneofArgType__identity_proven: _TypeAlias = _typing.Literal["_identity_proven", b"_identity_proven"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__identity_proven) -> _WhichOneofReturnType__identity_proven | None: ...
 
 Global___AdmitRequest: _TypeAlias = AdmitRequest  # noqa: Y015
 
@@ -237,6 +245,7 @@ class AdmitResponse(_message.Message):
     WATCH_MODE_FIELD_NUMBER: _builtins.int
     BLOCK_ID_FIELD_NUMBER: _builtins.int
     PROVISIONAL_FIELD_NUMBER: _builtins.int
+    RESEMBLES_BLOCK_ID_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether the publish may start."""
     stream_id: _builtins.str
@@ -251,6 +260,10 @@ class AdmitResponse(_message.Message):
     """The block that refuses, for support; empty when allowed."""
     provisional: _builtins.bool
     """The block is provisional: a person has yet to review it. False when allowed."""
+    resembles_block_id: _builtins.str
+    """A block of a name that looks like the broadcaster's and is another (UTS 39), for people to look at. The
+    publish is allowed. Empty where there is none.
+    """
     @_builtins.property
     def message(self) -> Global___Message:
         """Text for the broadcaster; set when refused."""
@@ -266,10 +279,11 @@ class AdmitResponse(_message.Message):
         watch_mode: Global___WatchMode.ValueType = ...,
         block_id: _builtins.str = ...,
         provisional: _builtins.bool = ...,
+        resembles_block_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "block_id", b"block_id", "blocked_until_wall_ms", b"blocked_until_wall_ms", "message", b"message", "provisional", b"provisional", "reason", b"reason", "stream_id", b"stream_id", "watch_mode", b"watch_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "block_id", b"block_id", "blocked_until_wall_ms", b"blocked_until_wall_ms", "message", b"message", "provisional", b"provisional", "reason", b"reason", "resembles_block_id", b"resembles_block_id", "stream_id", b"stream_id", "watch_mode", b"watch_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
