@@ -239,7 +239,7 @@ class Lane:
         config = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
         if self._nginx is not None:
             config += (
-                f'[nginx_rtmp]\ncontrol_url = "{self._nginx.control_url}"\n'
+                f'[nginx_rtmp]\ntrust_broadcaster = true\ncontrol_url = "{self._nginx.control_url}"\n'
                 f'stat_url = "{self._nginx.stat_url}"\npull_url = "{self._nginx.pull_url}"\n'
             )
         environment = {VARIABLE: spec} if spec else {}

@@ -106,7 +106,7 @@ class Nginx:
 
     def config(self) -> str:
         return (
-            f'[nginx_rtmp]\ncontrol_url = "{self._nginx.control_url}"\n'
+            f'[nginx_rtmp]\ntrust_broadcaster = true\ncontrol_url = "{self._nginx.control_url}"\n'
             f'stat_url = "{self._nginx.stat_url}"\npull_url = "{self._nginx.pull_url}"\n'
         )
 
@@ -132,7 +132,7 @@ class NodeMedia:
 
     def config(self) -> str:
         return (
-            f'[node_media_server]\napi_url = "{self._server.api_url}"\n'
+            f'[node_media_server]\ntrust_broadcaster = true\napi_url = "{self._server.api_url}"\n'
             f'jwt_secret = "{self._server.jwt_secret}"\npull_url = "{self._server.pull_url}"\n'
         )
 

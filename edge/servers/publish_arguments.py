@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge.domain import Publish
+from edge.domain import UNPROVEN_ATTRIBUTE, Publish
 from edge.errors import InvalidInput
 from edge.ledger import STREAM_KEY_ATTRIBUTE
 from edge.names import check_name, normal_text
@@ -26,11 +26,13 @@ class PublishArguments:
     """Names the broadcaster."""
     attributes: tuple[str, ...] = ()
     """Become attributes of the publish, by the same names; absent and empty ones do not."""
+    identity_proven: bool = True
+    """Whether something checks that the publisher is whom the arguments name."""
 
     @classmethod
     def of(cls, section: ServerSection) -> PublishArguments:
         """Those that the section of a server names."""
-        return cls(section.broadcaster_argument, section.attribute_arguments)
+        return cls(section.broadcaster_argument, section.attribute_arguments, section.identity_proven)
 
     def publish(
         self,
@@ -57,6 +59,7 @@ class PublishArguments:
             raise InvalidInput(self.broadcaster, "must name whom the login names, or be left out")
         values = {STREAM_KEY_ATTRIBUTE: argument(query, _KEY)}
         values |= {each: argument(query, each) for each in self.attributes}
+        values[UNPROVEN_ATTRIBUTE] = "" if self.identity_proven else "true"
         return Publish(
             server=server,
             connection=connection,

@@ -25,6 +25,11 @@ class ServerSection(Section):
         description="URL arguments that become attributes of the publish (tenant, device …), for blocks, "
         "`ladder.link` and `tenants`. A client writes them: name only what your own hook checks.",
     )
+    trust_broadcaster: bool = Field(
+        False,
+        description="Believe whom the publish URL names: something else checks it. Without this, and without "
+        "`upstream_url`, a violation blocks stream key and address, and never the account that is named.",
+    )
     upstream_url: str = Field("", description="The platform's own hook, asked before the gate; empty: none.")
     upstream_timeout_ms: int = Field(
         2000, ge=50, le=30_000, description="Keep it below the server's own timeout, with room for the gate."
@@ -32,6 +37,15 @@ class ServerSection(Section):
     upstream_failure: Literal["allow", "deny"] = Field(
         "deny", description="Whether a publish is let in when the platform's hook does not answer."
     )
+
+    @property
+    def identity_proven(self) -> bool:
+        """Whether the broadcaster of an admitted publish has been checked.
+
+        The platform's own hook checks it, where no publish passes without its answer.
+        """
+        asked = bool(self.upstream_url) and self.upstream_failure == "deny"
+        return self.trust_broadcaster or asked
 
     @model_validator(mode="after")
     def _urls(self) -> Self:

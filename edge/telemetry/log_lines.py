@@ -31,7 +31,9 @@ class LogBackend:
         self._broken_calls = LogAggregator("calls ended by their callers' doing")
         self._not_judged = LogAggregator("not judged")
         self._webhooks = LogAggregator("webhook not delivered, it is tried again", first_at_once=True)
-        self._alike = LogAggregator("the name looks like that of a blocked broadcaster", first_at_once=True)
+        self._alike = LogAggregator(
+            "the name looks like that of a blocked broadcaster", level="info", first_at_once=True
+        )
         self._on(records.NameResembles, self._note_alike)
         self._on(records.Refused, self._note_refused)
         self._on(records.TurnedAway, self._note_turned_away)

@@ -45,6 +45,7 @@ count = 1
 [http]
 hook_secret = "{SECRET}"
 [nginx_rtmp]
+trust_broadcaster = true
 control_url = "{nginx.control_url}"
 stat_url = "{nginx.stat_url}"
 pull_url = "{nginx.pull_url}"

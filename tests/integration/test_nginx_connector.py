@@ -131,7 +131,11 @@ async def until_answered(page: StatPage, condition: Callable[[Stat], bool]) -> N
 
 def settings_for(nginx: NginxRtmp, **more: object) -> NginxRtmpSection:
     settings = NginxRtmpSection(
-        control_url=nginx.control_url, stat_url=nginx.stat_url, pull_url=nginx.pull_url, pull_wait_ms=5000
+        trust_broadcaster=True,
+        control_url=nginx.control_url,
+        stat_url=nginx.stat_url,
+        pull_url=nginx.pull_url,
+        pull_wait_ms=5000,
     )
     return settings.model_copy(update=more)
 

@@ -39,7 +39,9 @@ def server(tmp_path: Path) -> Iterator[NodeMediaServer]:
 
 
 def section(server: NodeMediaServer, secret: str) -> NodeMediaServerSection:
-    return NodeMediaServerSection(api_url=server.api_url, jwt_secret=SecretStr(secret))
+    return NodeMediaServerSection(
+        trust_broadcaster=True, api_url=server.api_url, jwt_secret=SecretStr(secret)
+    )
 
 
 @pytest.fixture
@@ -56,6 +58,7 @@ count = 1
 [http]
 hook_secret = "{SECRET}"
 [node_media_server]
+trust_broadcaster = true
 api_url = "{server.api_url}"
 jwt_secret = "{server.jwt_secret}"
 pull_url = "{pull_url or server.pull_url}"

@@ -36,9 +36,11 @@ async def installed(
     server: ServerDouble,
     gate: GatekeeperDouble,
     carried: Iterable[tuple[StreamId, Publish]] = (),
+    trusted: bool = True,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The app of a gate whose settings name only this server."""
     section = {**dict(server.section()), "pull_url": "rtmp://server/{app}/{name}"}
+    section["trust_broadcaster"] = trusted
     settings = load_settings(None, {kind.section: section})
     servers = IngestServers(settings.servers(), SECRET)
     hooks = servers.hooks(gate)
@@ -101,6 +103,15 @@ async def test_who_is_refused_is_told_why_and_not_pulled(
     for words in (said.en, said.ar):
         assert words in text or json.dumps(words, ensure_ascii=False)[1:-1] in text
     assert gate.seen == ["admit u42"]
+
+
+async def test_a_name_that_nothing_checks_is_told_as_unproven(
+    kind: AnyKind, server: ServerDouble, gate: GatekeeperDouble
+) -> None:
+    async with installed(kind, server, gate, trusted=False) as http:
+        await publish(server, http)
+    [asked] = gate.publishes
+    assert (asked.broadcaster, asked.identity_proven) == ("u42", False)
 
 
 UNSEEN = ("u\u200b42", "u42\u200f", "u\u00ad42", "u42\U000e0061", "u42\0", "u42\u3164")

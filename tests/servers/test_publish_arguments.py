@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.domain import Publish
+from edge.domain import UNPROVEN_ATTRIBUTE, Publish
 from edge.errors import InvalidInput, LimitExceeded
 from edge.servers.hook_body import parse_query
 from edge.servers.publish_arguments import PublishArguments
+from edge.servers.settings import ServerSection
 
 ARGUMENTS = PublishArguments("account", ("tenant", "device"))
 
@@ -97,3 +98,19 @@ def test_hostile_values_are_refused_by_name(value: Any, error: type[InvalidInput
     with pytest.raises(error) as refused:
         publish({"tenant": value})
     assert refused.value.field == "tenant"
+
+
+@pytest.mark.parametrize(
+    ("section", "proven"),
+    [
+        ({}, False),
+        ({"trust_broadcaster": True}, True),
+        ({"upstream_url": "http://platform/auth"}, True),
+        ({"upstream_url": "http://platform/auth", "upstream_failure": "allow"}, False),
+    ],
+)
+def test_a_name_is_proven_where_something_checks_it(section: dict[str, Any], proven: bool) -> None:
+    arguments = PublishArguments.of(ServerSection.model_validate(section))
+    asked = publish({"user": "u42"}, arguments)
+    assert (asked.broadcaster, asked.identity_proven) == ("u42", proven)
+    assert asked.attributes == ({} if proven else {UNPROVEN_ATTRIBUTE: "true"})

@@ -26,7 +26,9 @@ class MediaMtxDouble(ServerDouble):
     no_such = JSONResponse({"status": "error", "error": "connection not found"}, 404)
 
     def section(self, secret: str = SECRET) -> MediaMtxSection:
-        return MediaMtxSection(api_url=self.url, api_user="gate", api_password=SecretStr(secret))
+        return MediaMtxSection(
+            trust_broadcaster=True, api_url=self.url, api_user="gate", api_password=SecretStr(secret)
+        )
 
     def connector(self, secret: str = SECRET, timeout_s: float = 5.0) -> MediaMtxConnector:
         return MediaMtxConnector(self.section(secret), timeout_s=timeout_s)

@@ -31,7 +31,10 @@ class NginxRtmpDouble(ServerDouble):
 
     def section(self, secret: str = SECRET) -> NginxRtmpSection:
         return NginxRtmpSection(
-            control_url=f"{self.url}/control", stat_url=f"{self.url}/stat", pull_wait_ms=0
+            trust_broadcaster=True,
+            control_url=f"{self.url}/control",
+            stat_url=f"{self.url}/stat",
+            pull_wait_ms=0,
         )
 
     def connector(self, secret: str = SECRET, timeout_s: float = 5.0) -> NginxRtmpConnector:

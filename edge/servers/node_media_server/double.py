@@ -26,7 +26,7 @@ class NodeMediaServerDouble(ServerDouble):
     no_such = JSONResponse({"success": False, "message": "Session not found"}, 404)
 
     def section(self, secret: str = SECRET) -> NodeMediaServerSection:
-        return NodeMediaServerSection(api_url=self.url, jwt_secret=SecretStr(secret))
+        return NodeMediaServerSection(trust_broadcaster=True, api_url=self.url, jwt_secret=SecretStr(secret))
 
     def connector(self, secret: str = SECRET, timeout_s: float = 5.0) -> NodeMediaServerConnector:
         return NodeMediaServerConnector(self.section(secret), timeout_s=timeout_s)

@@ -31,7 +31,10 @@ class OvenMediaEngineDouble(ServerDouble):
 
     def section(self, secret: str = SECRET) -> OvenMediaEngineSection:
         return OvenMediaEngineSection(
-            api_url=self.url, access_token=SecretStr(secret), secret_key=SecretStr(_KEY)
+            trust_broadcaster=True,
+            api_url=self.url,
+            access_token=SecretStr(secret),
+            secret_key=SecretStr(_KEY),
         )
 
     def connector(self, secret: str = SECRET, timeout_s: float = 5.0) -> OvenMediaEngineConnector:

@@ -23,7 +23,9 @@ class SrsDouble(ServerDouble):
     no_such = JSONResponse({"code": 2049})
 
     def section(self, secret: str = SECRET) -> SrsSection:
-        return SrsSection(api_url=self.url, api_user="gate", api_password=SecretStr(secret))
+        return SrsSection(
+            trust_broadcaster=True, api_url=self.url, api_user="gate", api_password=SecretStr(secret)
+        )
 
     def connector(self, secret: str = SECRET, timeout_s: float = 5.0) -> SrsConnector:
         return SrsConnector(self.section(secret), timeout_s=timeout_s)

@@ -24,7 +24,7 @@ class ZlMediaKitDouble(ServerDouble):
     no_such = JSONResponse({"code": -500, "msg": "can not find the target"})
 
     def section(self, secret: str = SECRET) -> ZlMediaKitSection:
-        return ZlMediaKitSection(api_url=self.url, api_secret=SecretStr(secret))
+        return ZlMediaKitSection(trust_broadcaster=True, api_url=self.url, api_secret=SecretStr(secret))
 
     def connector(self, secret: str = SECRET, timeout_s: float = 5.0) -> ZlMediaKitConnector:
         return ZlMediaKitConnector(self.section(secret), timeout_s=timeout_s)

@@ -27,7 +27,7 @@ AWAY = "http://127.0.0.1:9/stat"
 
 
 def client(gate: GatekeeperDouble, secret: str | None = None) -> httpx.AsyncClient:
-    section = NginxRtmpSection(stat_url=AWAY, pull_wait_ms=0)
+    section = NginxRtmpSection(trust_broadcaster=True, stat_url=AWAY, pull_wait_ms=0)
     hooks = NginxRtmpHooks(gate, NginxRtmpConnector(section), section, secret)
     transport = httpx.ASGITransport(create_app([hooks]))
     return httpx.AsyncClient(transport=transport, base_url="http://gate", headers=FORM)

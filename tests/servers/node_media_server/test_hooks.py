@@ -75,7 +75,10 @@ def server() -> Server:
 @pytest.fixture
 async def http(gate: GatekeeperDouble, server: Server) -> AsyncIterator[httpx.AsyncClient]:
     section = NodeMediaServerSection(
-        api_url="http://nms", jwt_secret=SecretStr("x"), pull_url="rtmp://nms/{app}/{name}"
+        trust_broadcaster=True,
+        api_url="http://nms",
+        jwt_secret=SecretStr("x"),
+        pull_url="rtmp://nms/{app}/{name}",
     )
     connector = NodeMediaServerConnector(section, transport=httpx.MockTransport(server))
     async with serving(NodeMediaServerHooks(gate, connector, section, SECRET), connector) as client:

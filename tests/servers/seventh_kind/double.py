@@ -21,7 +21,7 @@ class SeventhKindDouble(ServerDouble):
     no_such = JSONResponse({"error": "no such publisher"}, 404)
 
     def section(self, secret: str = SECRET) -> SeventhKindSection:
-        return SeventhKindSection(api_url=self.url, api_token=SecretStr(secret))
+        return SeventhKindSection(trust_broadcaster=True, api_url=self.url, api_token=SecretStr(secret))
 
     def connector(self, secret: str = SECRET, timeout_s: float = 5.0) -> SeventhKindConnector:
         return SeventhKindConnector(self.section(secret), timeout_s=timeout_s)
