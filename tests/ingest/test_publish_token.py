@@ -32,9 +32,9 @@ def secret(tmp_path: Path) -> Path:
 
 
 def test_a_token_proves_its_account_for_what_it_is_made_for() -> None:
-    anywhere = TOKENS.issue("u42", 60, NOW_S)
+    anywhere = TOKENS.issue("u42", 3600, NOW_S)
     assert TOKENS.user_of(anywhere, app="live", name="cam") == "u42"
-    there = TOKENS.issue("u42", 60, NOW_S, app="live", name="cam")
+    there = TOKENS.issue("u42", 3600, NOW_S, app="live", name="cam")
     assert TOKENS.user_of(there, app="live", name="cam") == "u42"
     for app_name, name, problem in (("other", "cam", "another app"), ("live", "other", "another name")):
         with pytest.raises(InvalidInput, match=problem):
@@ -42,11 +42,11 @@ def test_a_token_proves_its_account_for_what_it_is_made_for() -> None:
 
 
 def test_what_is_no_token_of_this_server_proves_nothing() -> None:
-    other = PublishTokens(b"x" * MIN_SECRET).issue("u42", 60, NOW_S)
-    head, claims, signature = TOKENS.issue("u42", 60, NOW_S).split(".")
+    other = PublishTokens(b"x" * MIN_SECRET).issue("u42", 3600, NOW_S)
+    head, claims, signature = TOKENS.issue("u42", 3600, NOW_S).split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
     forged = (
-        base64.urlsafe_b64encode(json.dumps({"sub": "v", "exp": NOW_S + 60}).encode()).rstrip(b"=").decode()
+        base64.urlsafe_b64encode(json.dumps({"sub": "v", "exp": NOW_S + 3600}).encode()).rstrip(b"=").decode()
     )
     for token in (
         other,
@@ -61,12 +61,12 @@ def test_what_is_no_token_of_this_server_proves_nothing() -> None:
     with pytest.raises(InvalidInput, match="token: is missing"):
         TOKENS.user_of("", app="live", name="cam")
     with pytest.raises(InvalidInput, match="token: has expired"):
-        TOKENS.user_of(TOKENS.issue("u42", 60, NOW_S - 61), app="live", name="cam")
+        TOKENS.user_of(TOKENS.issue("u42", 3600, NOW_S - 3601), app="live", name="cam")
 
 
 @given(st.integers(0, 200), st.characters(exclude_categories=["Cs"]))
 def test_a_changed_token_proves_nothing_else(position: int, character: str) -> None:
-    token = TOKENS.issue("u42", 60, NOW_S)
+    token = TOKENS.issue("u42", 3600, NOW_S)
     position %= len(token)
     changed = token[:position] + character + token[position + 1 :]
     try:
@@ -120,7 +120,7 @@ async def test_without_a_token_the_gate_is_not_even_asked(
     gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path, secret: Path
 ) -> None:
     running = await run_ingest(token_secret=secret)
-    for query in ("user=victim", f"user=victim&token={TOKENS.issue('u42', 60, NOW_S)}", "token=x.y.z"):
+    for query in ("user=victim", f"user=victim&token={TOKENS.issue('u42', 3600, NOW_S)}", "token=x.y.z"):
         running.events.clear()
         await publish(footage, running.url(query=query)).done()
         assert (await closed(running)).reason == "invalid_input"
@@ -131,7 +131,7 @@ async def test_a_token_names_the_broadcaster(
     gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path, secret: Path
 ) -> None:
     running = await run_ingest(token_secret=secret)
-    await publish(footage, running.url(query=f"token={TOKENS.issue('u42', 60, NOW_S)}")).done()
+    await publish(footage, running.url(query=f"token={TOKENS.issue('u42', 3600, NOW_S)}")).done()
     await closed(running)
     [asked] = gate.admits
     assert (asked.broadcaster, asked.identity_proven) == ("u42", True)
