@@ -72,7 +72,9 @@ async def test_a_new_policy_is_checked_and_applied_between_admissions(
 ) -> None:
     async with gate_without_workers(tmp_path) as bench:
         for number in range(MAX_OVERRIDES):
-            stream = await bench.gate.admit(Publish("pulled", f"{number}", f"app-{number}", "show", "anna"))
+            stream = await bench.gate.admit(
+                Publish("pulled", f"{number}", f"app-{number}", "show", f"b{number}")
+            )
             await bench.gate.attach(StreamId(stream.stream_id or ""), "rtmp://127.0.0.1/live/show")
         resolved_by.clear()
         most, ended = 0, False
