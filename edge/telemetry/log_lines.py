@@ -28,6 +28,8 @@ class LogBackend:
     def __init__(self) -> None:
         self._handlers: dict[type[Record], Callable[[Any], None]] = {}
         self._refused = LogAggregator("publish refused", level="info", first_at_once=True)
+        self._failed = LogAggregator("watching failed", first_at_once=True)
+        self._over = LogAggregator("stream is over", level="info", first_at_once=True)
         self._broken_calls = LogAggregator("calls ended by their callers' doing")
         self._not_judged = LogAggregator("not judged")
         self._webhooks = LogAggregator("webhook not delivered, it is tried again", first_at_once=True)
@@ -41,8 +43,8 @@ class LogBackend:
         self._on(records.NotJudged, lambda r: self._not_judged.note(r.reason, r.stream_id, r.count))
         self._on(records.WebhookFailed, self._note_webhook_failed)
         self._on(records.SourceOpened, _source_opened)
-        self._on(records.WatchingFailed, _watching_failed)
-        self._on(records.StreamOver, _stream_over)
+        self._on(records.WatchingFailed, self._note_watching_failed)
+        self._on(records.StreamOver, self._note_stream_over)
         self._on(records.JudgedTooLate, _judged_too_late)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
         self._on(records.Flagged, _flagged)
@@ -67,6 +69,8 @@ class LogBackend:
     def flush(self) -> None:
         self._refused.flush()
         self._alike.flush()
+        self._failed.flush()
+        self._over.flush()
         self._broken_calls.flush()
         self._not_judged.flush()
         self._webhooks.flush()
@@ -101,6 +105,29 @@ class LogBackend:
                 "reason": reason,
                 "detail": detail,
                 "block_id": block_id,
+            },
+        )
+
+    def _note_watching_failed(self, record: records.WatchingFailed) -> None:
+        """A publisher can send broken media again and again."""
+        self._failed.note(
+            (record.reason, record.publish.server, record.publish.app, record.publish.broadcaster),
+            fields=lambda: {
+                "stream_id": record.stream_id,
+                **_publish(record.publish),
+                "reason": record.reason,
+                "detail": record.detail,
+            },
+        )
+
+    def _note_stream_over(self, record: records.StreamOver) -> None:
+        """A publisher can come and go in a loop."""
+        self._over.note(
+            (record.reason, record.publish.server, record.publish.app, record.publish.broadcaster),
+            fields=lambda: {
+                "stream_id": record.stream_id,
+                **_publish(record.publish),
+                "reason": record.reason,
             },
         )
 
@@ -151,20 +178,6 @@ def _block(block: Block) -> dict[str, object]:
 
 def _source_opened(record: records.SourceOpened) -> None:
     log.info("watching", stream_id=record.stream_id, codec=record.codec)
-
-
-def _watching_failed(record: records.WatchingFailed) -> None:
-    log.warning(
-        "watching failed",
-        stream_id=record.stream_id,
-        **_publish(record.publish),
-        reason=record.reason,
-        detail=record.detail,
-    )
-
-
-def _stream_over(record: records.StreamOver) -> None:
-    log.info("stream is over", stream_id=record.stream_id, **_publish(record.publish), reason=record.reason)
 
 
 def _judged_too_late(record: records.JudgedTooLate) -> None:

@@ -174,3 +174,18 @@ def test_the_reference_names_every_line() -> None:
     for line in lines:
         if line["log_level"] != "debug":
             assert f"`{line['event']}`" in page
+
+
+def test_what_a_publisher_does_in_a_loop_is_one_line_and_a_count() -> None:
+    backend = LogBackend()
+    with capture_logs() as lines:
+        for number in range(500):
+            backend.take(records.WatchingFailed(f"st_{number}", PUBLISH, "broken_media", "again"))
+            backend.take(records.StreamOver(f"st_{number}", PUBLISH, "closed", 0))
+        backend.flush()
+    assert [(line["event"], line.get("count"), line["stream_id"]) for line in lines] == [
+        ("watching failed", None, "st_0"),
+        ("stream is over", None, "st_0"),
+        ("watching failed", 499, "st_0"),
+        ("stream is over", 499, "st_0"),
+    ]
