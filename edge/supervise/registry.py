@@ -113,7 +113,8 @@ class Registry:
         losers = self._places.take(
             stream.id,
             {
-                "limits.max_streams_per_broadcaster": publish.broadcaster,
+                # Under a name that nothing has proven nobody takes the places of whoever has it.
+                "limits.max_streams_per_broadcaster": (publish.broadcaster, publish.identity_proven),
                 "limits.max_streams_per_address": network_of(publish.address),
                 "limits.max_streams_per_app": publish.app,
                 PER_CLIENT: stream.admitted_by or None,

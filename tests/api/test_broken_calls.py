@@ -75,7 +75,9 @@ async def test_who_is_refused_while_it_sends_writes_no_traceback(
         loop = asyncio.get_running_loop()
 
         def end(stream_id: str) -> None:
-            stream = bench.gate.registry.get(StreamId(stream_id))
+            stream = bench.gate.registry.find(StreamId(stream_id))
+            if stream is None:
+                return
             if stream.responses is None:
                 loop.call_later(0.01, end, stream_id)  # Its call has not ended yet.
             else:

@@ -10,7 +10,7 @@ import pytest
 
 from edge.clock import SystemClock
 from edge.config import LimitsSection
-from edge.domain import Publish, StreamId
+from edge.domain import UNPROVEN_ATTRIBUTE, Publish, StreamId
 from edge.errors import NotFound
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
@@ -120,6 +120,18 @@ async def test_places_of_publishes_that_nobody_watches_go_to_others(
             small.watch(second)
         small.watch(third)
         assert not (await small.admit("anna", app="e")).allowed, "none of the three is idle"
+
+
+async def test_an_unproven_name_takes_no_place_of_whoever_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with small_gate(tmp_path, monkeypatch) as small:
+        for number in range(10):
+            stranger = Publish(
+                "grpc", f"s{number}", "live", "name", "anna", attributes={UNPROVEN_ATTRIBUTE: "true"}
+            )
+            await small.bench.gate.admit(stranger, "peer")
+        assert (await small.admit("anna")).allowed
 
 
 async def test_a_stream_that_its_server_goes_on_with_keeps_its_place(
