@@ -72,6 +72,8 @@ class SignalSource(OpenWord):
     DETECT = "detect"
     MATCH = "match"
     AUDIO = "sound"
+    MEDIA = "media"
+    """The media itself cannot be watched. ``detail`` says why."""
 
 
 class BankSeverity(StrEnum):

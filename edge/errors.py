@@ -1,10 +1,11 @@
 """The exception tree of edge-gate. Every exception that edge-gate raises is here. ``retryable`` marks
-errors after which the same call can succeed later without a change by the caller.
+errors after which the same call can succeed later without a change by the caller. ``publisher`` marks
+errors that the publisher's own bytes cause.
 
 GateError                       what is wrong, where, and whether a retry can help
-├── InvalidInput                a value from outside is wrong: names the field and the way out
-│   ├── LimitExceeded           a bound (bytes, items, characters) was passed: names the limit
-│   ├── UnsupportedCodec        the linked FFmpeg has no decoder for it
+├── InvalidInput                a value from outside is wrong: names the field and the way out (publisher)
+│   ├── LimitExceeded           a bound (bytes, items, characters) was passed: names the limit (publisher)
+│   ├── UnsupportedCodec        the linked FFmpeg has no decoder for it (publisher)
 │   └── Unauthenticated         the caller of a hook has not proven to be the ingest server
 ├── NotFound                    no stream, incident, block, bank … has that id
 ├── AlreadyExists               the id is in use
@@ -12,8 +13,9 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── Conflict                    its state does not allow it: says which state
 ├── PermissionRefused           the caller's role does not allow it
 ├── ConfigError                 a settings or policy file cannot be used: names the key
-├── MediaError                  the media cannot be decoded
-│   ├── BrokenMedia             damaged beyond what the decoder tolerates
+├── MediaError                  the media cannot be decoded (publisher)
+│   ├── BrokenMedia             damaged beyond what the decoder tolerates (publisher)
+│   ├── BrokenSource            what a pull reads is damaged: opened anew (retryable) (publisher)
 │   └── SourceStalled           a pull delivered nothing for too long (retryable)
 ├── FingerprintFailed           the audio fingerprint library reported an error
 ├── ModelError                  a model file or its manifest breaks its contract
@@ -35,21 +37,36 @@ GateError                       what is wrong, where, and whether a retry can he
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """Who causes an error that ends the watching of a stream. Stable on the wire."""
+
+    PUBLISHER = "publisher"
+    """What the publisher sent: the same bytes get the same answer. The stream ends, whatever a failure mode
+    says."""
+    GATE = "gate"
+    """The gate, or the way to it. The failure modes are for these alone."""
+
 
 class GateError(Exception):
     """Base of every error that edge-gate raises on purpose.
 
-    ``retryable`` says whether the same call can succeed later without a change by the caller. ``reason`` is
-    a short, stable word that metrics count.
+    ``retryable`` says whether the same call can succeed later without a change by the caller. ``fault`` says
+    who causes the error, where it ends the watching of a stream. ``reason`` is a short, stable word that
+    metrics count.
     """
 
     retryable: bool = False
+    fault: Fault = Fault.GATE
     reason: str = "error"
 
 
 class InvalidInput(GateError):
     """A value from outside is wrong. ``field`` names it as the caller wrote it."""
 
+    fault = Fault.PUBLISHER
     reason = "invalid_input"
 
     def __init__(self, field: str, problem: str) -> None:
@@ -78,6 +95,7 @@ class UnsupportedCodec(InvalidInput):
 class Unauthenticated(InvalidInput):
     """The caller of a hook has not proven to be the ingest server. ``field`` is what should prove it."""
 
+    fault = Fault.GATE
     reason = "unauthenticated"
 
 
@@ -126,6 +144,7 @@ class ConfigError(GateError):
 class MediaError(GateError):
     """The media cannot be decoded."""
 
+    fault = Fault.PUBLISHER
     reason = "media"
 
 
@@ -135,10 +154,19 @@ class BrokenMedia(MediaError):
     reason = "broken_media"
 
 
+class BrokenSource(MediaError):
+    """What a pull reads is damaged, or has another framing than before. The stream may be opened anew, a few
+    times a minute."""
+
+    retryable = True
+    reason = "broken_source"
+
+
 class SourceStalled(MediaError):
     """A pull delivered nothing for longer than its time limit."""
 
     retryable = True
+    fault = Fault.GATE
     reason = "source_stalled"
 
 

@@ -52,6 +52,8 @@ class VerdictReason(OpenWord):
     """Nothing was judged for longer than the policy's limit."""
     QUARANTINED = "quarantined"
     """The stream's media has killed workers."""
+    UNWATCHABLE = "unwatchable"
+    """What its publisher sent cannot be watched: over a limit, of another codec, or broken."""
 
 
 class DegradedReason(OpenWord):

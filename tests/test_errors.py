@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from edge import errors
-from edge.errors import CallFailed, GateError
+from edge.errors import CallFailed, Fault, GateError
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {
@@ -53,7 +53,7 @@ def test_no_error_is_raised_as_the_bare_base() -> None:
 
 def test_the_drawing_is_the_tree() -> None:
     drawn: dict[str, str] = {}
-    retryable = set()
+    retryable, publisher = set(), set()
     above: list[str] = []
     for line in inspect.cleandoc(errors.__doc__ or "").splitlines():
         if not (match := re.match(r"((?:[│ ]   )*)(?:[├└]── )?([A-Z][A-Za-z]+) {2,}(\S.*)", line)):
@@ -64,8 +64,11 @@ def test_the_drawing_is_the_tree() -> None:
         drawn[name] = above[depth - 1] if depth else "Exception"
         if "(retryable)" in match[3]:
             retryable.add(name)
+        if "(publisher)" in match[3]:
+            publisher.add(name)
     assert drawn == {name: kind.__bases__[0].__name__ for name, kind in OURS.items()}
     assert retryable == {name for name, kind in OURS.items() if kind.retryable}
+    assert publisher == {name for name, kind in OURS.items() if kind.fault is Fault.PUBLISHER}
 
 
 def test_each_reason_is_one_errors_own() -> None:

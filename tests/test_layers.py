@@ -46,6 +46,7 @@ LAYERS = (
     "edge.domain",
     "edge.background",
     "edge.backoff",
+    "edge.reopenings",
     "edge.section",
     "edge.reasons",  # the words that say why
     "edge.clock",

@@ -11,7 +11,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from edge.api import bounds
-from edge.api.status import Context, abort, answers_errors, streams_errors
+from edge.api.status import Context, abort_stream, answers_errors, streams_errors
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import UNPROVEN_ATTRIBUTE, Publish
 from edge.errors import GateError, InvalidInput, SourceStalled, WorkerLost
@@ -101,7 +101,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             raise InvalidInput("open", "must be the first message of a Watch call")
         stream = self._gate.router.open_push(
             bounds.text("open.stream_id", first.open.stream_id, 64, required=True),
-            bounds.text("open.codec", first.open.codec, 16, required=True),
+            first.open.codec,
             first.open.extradata,
             _client(context),
         )
@@ -168,7 +168,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                 self._gate.router.call_ended(stream, responses)
         # Only now: whoever still reads from a call that is aborted gets an error for it.
         if responses.error is not None:
-            await abort(context, responses.error)
+            await abort_stream(context, responses.error)
 
     @answers_errors
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:

@@ -28,7 +28,7 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.SourceStalled, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
-REASON, RETRYABLE = "edge-reason", "edge-retryable"
+REASON, RETRYABLE, FAULT = "edge-reason", "edge-retryable", "edge-fault"
 """Trailing metadata of each error that the gate raises, unlike those of failed connections."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -46,11 +46,23 @@ def code_of(error: errors.GateError) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
-async def abort(context: Context, error: errors.GateError) -> NoReturn:
-    """Ends the call with the error's status, its reason word, and whether a retry can help."""
-    trailing = ((REASON, error.reason), (RETRYABLE, "true" if error.retryable else "false"))
-    await context.abort(code_of(error), str(error), trailing_metadata=trailing)
+async def abort(context: Context, error: errors.GateError, code: grpc.StatusCode | None = None) -> NoReturn:
+    """End the call with the error's status, its reason word, whose fault it is, and whether a retry can help.
+    ``code``: instead of the error's own status."""
+    trailing = (
+        (REASON, error.reason),
+        (RETRYABLE, "true" if error.retryable else "false"),
+        (FAULT, error.fault.value),
+    )
+    await context.abort(code or code_of(error), str(error), trailing_metadata=trailing)
     raise AssertionError("abort returns only by raising")
+
+
+async def abort_stream(context: Context, error: errors.GateError) -> NoReturn:
+    """The same for a call that watches a stream. What the publisher causes is INVALID_ARGUMENT there, each
+    bound too: callers that do not know ``edge-fault`` close the publisher for that, and for no other."""
+    by_publisher = error.fault is errors.Fault.PUBLISHER
+    await abort(context, error, grpc.StatusCode.INVALID_ARGUMENT if by_publisher else None)
 
 
 def answers_errors(
@@ -85,7 +97,7 @@ def streams_errors(
             async for response in method(self, request, context):
                 yield response
         except errors.GateError as error:
-            await abort(context, error)
+            await abort_stream(context, error)
         except grpc.aio.AbortError:
             raise
         except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 import grpc
@@ -12,13 +12,22 @@ from grpc import aio
 
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit, Audio, Codec
-from edge.errors import GateUnavailable
+from edge.errors import Fault, GateUnavailable, InvalidInput
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
 from edge.reasons import EndReason
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
+_FAULT = "edge-fault"
+_BY_PUBLISHER = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
 _SERVER_KIND = "reference"
 _PING_MS = 10_000
 """Silence after which the client pings the gate. The gate requires five seconds between two pings."""
@@ -34,7 +43,8 @@ class GateClient:
         self._gate = gate_pb2_grpc.GateStub(self._channel)
 
     async def admit(self, publish: PublishRequest, connection: str) -> gate_pb2.AdmitResponse:
-        """Asks whether this publish may go live. Raises GateUnavailable without an answer in time."""
+        """Asks whether this publish may go live. Raises GateUnavailable without an answer in time, and
+        InvalidInput if the gate takes nothing of what the publisher says of itself."""
         request = gate_pb2.AdmitRequest(
             server=_SERVER_KIND,
             connection=connection,
@@ -48,6 +58,8 @@ class GateClient:
         try:
             return await self._gate.Admit(request, timeout=self._timeout_s)
         except aio.AioRpcError as error:
+            if fault_of(error.code(), error.trailing_metadata()) is Fault.PUBLISHER:
+                raise InvalidInput("publish", error.details() or error.code().name) from error
             raise GateUnavailable(f"Admit: {error.code().name}: {error.details()}") from error
 
     def watch(self) -> WatchCall:
@@ -88,12 +100,23 @@ class FinalStatus:
     def __init__(self, call: WatchCall) -> None:
         self.code: grpc.StatusCode | None = None
         self.details = ""
+        self.fault = Fault.GATE
         call.add_done_callback(self._note)
 
     def _note(self, call: Any) -> None:
         code = _now(call.code())
         if self.code is None or self.code is grpc.StatusCode.INTERNAL:
             self.code, self.details = code, _now(call.details()) or ""
+            self.fault = fault_of(code, _now(call.trailing_metadata()))
+
+
+def fault_of(code: grpc.StatusCode, trailing: Iterable[Any] | None) -> Fault:
+    """Whose fault ended a call. Where the gate does not say, or gRPC itself has ended the call, the status
+    decides. A message over what gRPC takes is RESOURCE_EXHAUSTED, and the publisher chose its size."""
+    said = dict(trailing or ()).get(_FAULT)
+    if said is not None:
+        return Fault.PUBLISHER if said == Fault.PUBLISHER else Fault.GATE
+    return Fault.PUBLISHER if code in _BY_PUBLISHER else Fault.GATE
 
 
 def _now(ready: Coroutine[Any, Any, T]) -> T:

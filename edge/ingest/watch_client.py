@@ -15,7 +15,7 @@ from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit, Audio, Codec, Tier
-from edge.errors import GateUnavailable
+from edge.errors import Fault, GateUnavailable
 from edge.ingest.gate_client import (
     FinalStatus,
     GateClient,
@@ -31,7 +31,6 @@ from edge.ingest.settings import ITEM_BYTES, IngestSettings
 from edge.policy import FailureMode
 
 _TIERS = {gate_pb2.TIER_KIND_CALM: Tier.CALM, gate_pb2.TIER_KIND_ALERT: Tier.ALERT}
-_UNWATCHABLE = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
 _FAREWELL_S = 2.0
 _MOST_AUDIO = 8
 
@@ -227,7 +226,7 @@ class WatchClient:
             if self._reopen or code is grpc.StatusCode.OK:
                 return self._clean_close()
             self.detail = f"Watch: {code.name}: {status.details}"
-            if code in _UNWATCHABLE:
+            if status.fault is Fault.PUBLISHER:
                 return Ending.UNWATCHABLE
             if code is grpc.StatusCode.NOT_FOUND:
                 self.stream_id = ""  # the gate was restarted: ask for admission again

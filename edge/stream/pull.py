@@ -22,11 +22,10 @@ from av.video.stream import VideoStream
 from edge.clock import Clock
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import (
-    BrokenMedia,
+    BrokenSource,
     GateError,
     InvalidInput,
     LimitExceeded,
-    MediaError,
     SourceStalled,
     UnsupportedCodec,
 )
@@ -139,7 +138,7 @@ class PullSource:
         except (av.FFmpegError, OSError, ValueError) as raised:
             error = self._translated(raised)
         except Exception as raised:  # the thread must never end without a call of on_end
-            error = MediaError(f"{self._where}: {type(raised).__name__}: {raised}")
+            error = BrokenSource(f"{self._where}: {type(raised).__name__}: {raised}")
         finally:
             self._finished.set()
             self._end(error)
@@ -159,8 +158,7 @@ class PullSource:
         for packet in packets:
             if self._stopped.is_set():
                 return
-            if packet.size > self._settings.max_unit_bytes:
-                raise LimitExceeded("access_unit", self._settings.max_unit_bytes, packet.size, "bytes")
+            self._check_size(packet.size)
             stream = packet.stream
             record = announced(packet)
             if reconfiguration is None:
@@ -176,11 +174,17 @@ class PullSource:
             last_dts_ms = dts_ms
             keyframe = bool(packet.is_keyframe)
             data = reconfiguration.apply(bytes(packet), record, keyframe=keyframe)
+            self._check_size(len(data))
             unit = AccessUnit(pts_ms, dts_ms, keyframe, data, self._clock.monotonic_ms())
             self._calling(self._on_unit, unit)
         if reconfiguration is None and not self._stopped.is_set():
             audio = " (audio only)" if container.streams.audio else ""
-            raise MediaError(f"{self._where}: the stream ended without video{audio}")
+            raise SourceStalled(f"{self._where}: the stream ended without video{audio}")
+
+    def _check_size(self, size: int) -> None:
+        """Parameter sets in band count: with them a unit may pass the limit that it kept without."""
+        if size > self._settings.max_unit_bytes:
+            raise LimitExceeded("access_unit", self._settings.max_unit_bytes, size, "bytes")
 
     def _video_packets(self, container: InputContainer) -> Iterator[av.Packet[VideoStream]]:
         """Yields packets of the first video stream. It may appear only after the first audio."""
@@ -197,7 +201,9 @@ class PullSource:
             elif isinstance(stream, AudioStream) and packet.size:
                 self._pass_on_audio(packet)  # type: ignore[arg-type]
             if chosen is None and self._clock.monotonic_ms() - audio_since_ms > self._settings.open_ms:
-                raise MediaError(f"{self._where}: no video within {self._settings.open_ms} ms (audio only)")
+                raise SourceStalled(
+                    f"{self._where}: no video within {self._settings.open_ms} ms (audio only)"
+                )
 
     def _pass_on_audio(self, packet: av.Packet[AudioStream]) -> None:
         """Passes sound on. It does not reset the watchdog, which waits for video and discounts the
@@ -254,7 +260,9 @@ class PullSource:
         if isinstance(error, av.error.ExitError) or waited_ms >= 0.9 * self._limit_ms:
             return self._stalled()
         reason = getattr(error, "strerror", None) or str(error)
-        kind = BrokenMedia if self._opened and isinstance(error, av.error.InvalidDataError) else SourceStalled
+        kind = (
+            BrokenSource if self._opened and isinstance(error, av.error.InvalidDataError) else SourceStalled
+        )
         return kind(f"{self._where}: {reason}")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import av
 
 from edge.domain import Codec
-from edge.errors import LimitExceeded, SourceStalled
+from edge.errors import BrokenSource, LimitExceeded
 from edge.stream.annexb import framing_of
 from edge.stream.decode import MAX_EXTRADATA_BYTES
 
@@ -33,7 +33,7 @@ class Reconfiguration:
         """Returns an access unit ready to decode. ``record`` came with it, and is empty where none did.
 
         A unit with a new record begins with its parameter sets, and so does each keyframe after it. Raises
-        InvalidInput for a damaged record and LimitExceeded for one over 64 KiB. Raises SourceStalled when
+        InvalidInput for a damaged record and LimitExceeded for one over 64 KiB. Raises BrokenSource when
         the framing differs from the first record's: the stream must then be opened anew.
         """
         changed = bool(record) and record != self._record
@@ -51,7 +51,7 @@ class Reconfiguration:
                 return record[_AV1_RECORD_BYTES:]
         framing = framing_of(self._codec, record)
         if framing.prefix_bytes != framing_of(self._codec, self._first).prefix_bytes:
-            raise SourceStalled("the framing of the access units has changed in mid-stream")
+            raise BrokenSource("the framing of the access units has changed in mid-stream")
         return framing.in_band()
 
 

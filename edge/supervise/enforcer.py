@@ -33,7 +33,7 @@ from edge.policy import Policy
 from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import CutOutcome, Cutter
-from edge.supervise.evidence_requests import EvidenceRequests
+from edge.supervise.evidence_requests import EvidenceRequests, SavedClip
 from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.orphaned_cuts import OrphanedCuts
@@ -134,6 +134,22 @@ class Enforcer:
         answer = self._answer(stream, verdict, "", block)
         self._tasks.start(self._close_publisher(stream, verdict, answer, None))
         self._tasks.start(self._progress.stream_cut(stream, reason, block, self._clock.wall_ms()))
+
+    def cut_unwatchable(self, stream: LiveStream, verdict: Verdict) -> bool:
+        """Cut a stream whose own media has ended its watching: with an incident, without strike or block.
+        What is kept of its media is in a worker. Returns False where nothing can be cut any more."""
+        if stream.life.state in (State.GONE, State.LEFT) or not stream.life.cut():
+            return False
+        stream.verdict_monotonic_ms = self._clock.monotonic_ms()
+        incident = self._incident(stream, verdict)
+        stream.incident_id = incident.id
+        self._telemetry.report(CutDecided(stream.id, stream.publish, verdict, incident.id))
+        answer = self._answer(stream, verdict, incident.id, None)
+        # At once: its call ends with an error next.
+        self._tell(stream, answer)
+        saved = self._evidence.save_clip(incident)
+        self._tasks.start(self._cut_unwatchable(stream, verdict, answer, incident, saved))
+        return True
 
     def blocks_apply(self, blocks: Iterable[Block]) -> None:
         """Cuts every live stream that one of these new blocks names."""
@@ -236,6 +252,22 @@ class Enforcer:
         closed = await closing
         path = incident.evidence_path
         await self._evidence.rewrite_record(dataclasses.replace(closed or incident, evidence_path=path))
+
+    async def _cut_unwatchable(
+        self,
+        stream: LiveStream,
+        verdict: Verdict,
+        answer: gate_pb2.WatchResponse,
+        incident: Incident,
+        saved: asyncio.Future[SavedClip],
+    ) -> None:
+        await self._put_on_record(incident)
+        closing = self._tasks.start(self._close_publisher(stream, verdict, answer, incident))
+        # The clip is on record whether or not the cut is ever confirmed.
+        incident = await self._evidence.clip(incident, saved)
+        await self._evidence.rewrite_record(incident)
+        closed = await closing or incident
+        await self._evidence.rewrite_record(dataclasses.replace(closed, evidence_path=incident.evidence_path))
 
     async def _close_publisher(
         self,

@@ -24,7 +24,7 @@ _CLIP_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-class _Saved(NamedTuple):
+class SavedClip(NamedTuple):
     path: str | None
     error: str
     """Why there is no path."""
@@ -46,11 +46,11 @@ class EvidenceRequests:
         self._pool = pool
         self._progress = progress
         self._clock = clock
-        self._saving: dict[str, asyncio.Future[_Saved]] = {}
+        self._saving: dict[str, asyncio.Future[SavedClip]] = {}
 
-    def save_clip(self, incident: Incident) -> asyncio.Future[_Saved]:
+    def save_clip(self, incident: Incident) -> asyncio.Future[SavedClip]:
         """Requests the clip from the worker. Call it before a cut ends the media of the clip."""
-        future: asyncio.Future[_Saved] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[SavedClip] = asyncio.get_running_loop().create_future()
         self._saving[incident.id] = future
         command = worker_pb2.ToWorker(
             save_evidence=worker_pb2.SaveEvidence(
@@ -61,23 +61,23 @@ class EvidenceRequests:
             self._pool.send(incident.stream_id, command)
         except WorkerLost:
             del self._saving[incident.id]
-            future.set_result(_Saved(None, "no worker has the stream"))
+            future.set_result(SavedClip(None, "no worker has the stream"))
         return future
 
     def clip_saved(self, event: worker_pb2.EvidenceSaved) -> None:
         """Takes the worker's answer."""
         future = self._saving.pop(event.incident_id, None)
         if future is not None and not future.done():
-            future.set_result(_Saved(event.path or None, event.error))
+            future.set_result(SavedClip(event.path or None, event.error))
 
-    async def clip(self, incident: Incident, saved: asyncio.Future[_Saved]) -> Incident:
+    async def clip(self, incident: Incident, saved: asyncio.Future[SavedClip]) -> Incident:
         """Returns the incident with its clip, once the ledger has it. Without a clip it returns the
         incident as is."""
         try:
             clip = await asyncio.wait_for(saved, timeout=_CLIP_S)
         except TimeoutError:
             self._saving.pop(incident.id, None)
-            clip = _Saved(None, f"the worker has not answered within {_CLIP_S:.0f} s")
+            clip = SavedClip(None, f"the worker has not answered within {_CLIP_S:.0f} s")
         if clip.path is None:
             self._telemetry.report(EvidenceMissing(incident.id, clip.error))
             return incident

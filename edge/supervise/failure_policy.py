@@ -1,15 +1,19 @@
-"""Applies the policy when a live stream cannot be watched."""
+"""Applies the policy when a live stream cannot be watched and the gate is at fault. Ends the stream when its
+publisher is."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge.contract.gen import gate_pb2
-from edge.domain import Action, Verdict
+from edge.domain import Action, Signal, SignalSource, Verdict
+from edge.errors import Fault, GateError
 from edge.policy import FailureMode, Mode
 from edge.reasons import DegradedReason, VerdictReason
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.registry import LiveStream
-from edge.telemetry.records import FailureModeUsed
+from edge.telemetry.records import FailureModeUsed, WatchingFailed
 
 
 class FailureResponse:
@@ -55,11 +59,28 @@ class FailureResponse:
         if not stream.judged and not stream.cutting:
             self._apply_failure_mode(stream)
 
-    def quarantined(self, stream: LiveStream, detail: str) -> None:
-        """Opens an incident for a stream whose media has ended workers, and applies the failure mode.
+    def unwatchable(
+        self, stream: LiveStream, error: GateError, reason: VerdictReason = VerdictReason.UNWATCHABLE
+    ) -> None:
+        """Ends a stream whose publisher sent what cannot be watched. No failure mode applies.
 
-        A worker already has the media for the evidence.
+        The stream is cut without a strike, and an incident is opened. In shadow mode only the incident is
+        opened, and the call ends without an error. A worker already has the media for the evidence.
         """
-        verdict = Verdict(Action.FLAG, -1, stream.cleared_pts_ms, reason=VerdictReason.QUARANTINED)
-        self._enforcer.flag(stream, verdict, media_sent=True)
-        self.unwatched(stream, DegradedReason.QUARANTINED, detail)
+        assert error.fault is Fault.PUBLISHER
+        publish, detail = stream.publish, str(error)
+        self._context.telemetry.report(WatchingFailed(stream.id, publish, error.reason, detail))
+        quarantined = reason is VerdictReason.QUARANTINED
+        word = DegradedReason.QUARANTINED if quarantined else DegradedReason(error.reason)
+        self.degraded(stream, word, detail=detail)
+        shadow = self._context.policy.for_publish(publish).mode is Mode.SHADOW
+        signal = Signal(SignalSource.MEDIA, error.reason, stream.cleared_pts_ms, 0.0, detail=detail)
+        verdict = Verdict(
+            Action.CUT, -1, stream.cleared_pts_ms, reason=reason, signals=(signal,), shadow=shadow
+        )
+        if shadow:
+            self._enforcer.flag(stream, verdict, media_sent=True)
+        elif not self._enforcer.cut_unwatchable(stream, verdict):
+            self._enforcer.flag(stream, replace(verdict, action=Action.FLAG), media_sent=True)
+        if stream.responses is not None:
+            stream.responses.close(None if shadow else error)

@@ -14,6 +14,7 @@ from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import NotFound
 from edge.ledger.subjects import names_account
 from edge.places import Places, network_of
+from edge.reopenings import Reopenings
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
@@ -49,6 +50,8 @@ class LiveStream:
     """Set in pull mode."""
     pulls: int = 0
     """Pulls in a row that ended without a verdict."""
+    reopenings: Reopenings = field(default_factory=Reopenings)
+    """Those that the publisher's own media has made necessary."""
     opening: int = 0
     """How often a worker opened it. Events of an earlier opening are stale."""
     audio_off: bool = False

@@ -18,6 +18,8 @@ from edge.errors import (
     AlreadyExists,
     BrokenMedia,
     CapacityExceeded,
+    Fault,
+    GateError,
     InvalidInput,
     LedgerUnavailable,
     LimitExceeded,
@@ -26,7 +28,7 @@ from edge.errors import (
 )
 from edge.ladder import counts
 from edge.ledger.subjects import struck_name
-from edge.reasons import CloseReason, DegradedReason, EndReason
+from edge.reasons import CloseReason, DegradedReason, EndReason, VerdictReason
 from edge.stream import JUMP_HOLD_MS, MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
@@ -68,10 +70,12 @@ class StreamRouter:
 
     def open_push(self, stream_id: str, codec: str, extradata: bytes, client: str) -> LiveStream:
         """Opens a push stream that was admitted."""
+        stream = self._watchable(stream_id, client)
         limit = self._limits.max_extradata_bytes
         if len(extradata) > limit:
-            raise LimitExceeded("open.extradata", limit, len(extradata), "bytes")
-        stream = self._watchable(stream_id, client)
+            return self._refuse_push(stream, client, "open.extradata", limit, len(extradata), "bytes")
+        if len(codec) > MAX_CODEC_CHARS:
+            return self._refuse_push(stream, client, "open.codec", MAX_CODEC_CHARS, len(codec), "characters")
         stream.codec, stream.extradata, stream.url = codec, extradata, None
         policy = self._context.in_force.for_publish(stream.publish)
         stream.media = PushBuffer(policy.tiers, policy.evidence)
@@ -79,15 +83,26 @@ class StreamRouter:
         self._open(stream, client)
         return stream
 
+    def _refuse_push(
+        self, stream: LiveStream, client: str, field: str, limit: int, actual: int, unit: str
+    ) -> LiveStream:
+        """The call gets its answers, and no worker has the stream."""
+        stream.client, stream.responses = client, ResponseQueue(self._limits.max_answers)
+        self._failure_response.unwatchable(stream, LimitExceeded(field, limit, actual, unit))
+        return stream
+
     def push(self, stream: LiveStream, message: gate_pb2.AccessUnit) -> bool:
-        """Passes on an access unit of a push stream. Returns whether the caller should wait for
-        ``drained``."""
+        """Passes on an access unit of a push stream. Returns whether the caller should wait for ``drained``.
+
+        A unit over the limit ends the stream.
+        """
+        media = stream.media
+        if not stream.life.watched or media is None:
+            return False
         limit = self._limits.max_access_unit_bytes
         data = message.data
         if len(data) > limit:
-            raise LimitExceeded("access_unit.data", limit, len(data), "bytes")
-        media = stream.media
-        if not stream.life.watched or media is None:
+            self._unwatchable(stream, LimitExceeded("access_unit.data", limit, len(data), "bytes"))
             return False
         stream.fed_ms = now = self._context.clock.monotonic_ms()
         due = media.add_unit(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
@@ -198,7 +213,7 @@ class StreamRouter:
         limit = self._limits.max_streams_per_client
         watched = registry.watched_by(client)
         if watched >= limit:
-            raise LimitExceeded("streams of this client", limit, watched + 1, "streams")
+            raise CapacityExceeded(f"this client watches {watched} streams, the limit is {limit}")
         return stream
 
     def _checked_url(self, url: str) -> str:
@@ -381,7 +396,16 @@ class StreamRouter:
         if reason is CloseReason.GAP and stream.media is not None:
             self._open_after_gap(stream)
             return
-        if not reason.is_clean:
+        error = None if reason.is_clean else error_of(event)
+        if error is not None and error.fault is Fault.PUBLISHER:
+            if not (error.retryable and stream.reopenings.take(self._context.clock.monotonic_ms())):
+                self._unwatchable(stream, error)
+                return
+            self._failure_response.degraded(stream, DegradedReason(event.reason), detail=event.detail)
+            if responses is not None:
+                self._open_again(stream)
+                return
+        elif error is not None:
             self._context.telemetry.report(
                 WatchingFailed(stream.id, stream.publish, event.reason, event.detail)
             )
@@ -392,7 +416,7 @@ class StreamRouter:
             # The stream is on air, whatever its media did. Nobody else would look again.
             self._tasks.start(self._pull_again(stream))
         elif responses is not None:
-            responses.close(None if reason.is_clean else error_of(event))
+            responses.close(error)
 
     async def _pull_again(self, stream: LiveStream) -> None:
         """Pulls a hooked stream again whose pull ended, until its publisher's end is reported."""
@@ -448,17 +472,23 @@ class StreamRouter:
             stream.verdict_came = None
 
     def _quarantine(self, stream: LiveStream) -> None:
-        detail = "its media has ended a worker twice"
-        responses = stream.responses
         self._idle(stream)
-        # No worker decodes it any more. One worker writes evidence from its media.
+        error = BrokenMedia("quarantined: its media has ended a worker twice")
+        self._unwatchable(stream, error, VerdictReason.QUARANTINED)
+
+    def _unwatchable(
+        self, stream: LiveStream, error: GateError, reason: VerdictReason = VerdictReason.UNWATCHABLE
+    ) -> None:
+        """Ends a stream whose publisher sent what cannot be watched.
+
+        No worker decodes it any more. One worker writes evidence from its media.
+        """
         with contextlib.suppress(CapacityExceeded):
-            self._pool.assign(stream.id)
+            if not stream.life.in_worker:
+                self._pool.assign(stream.id)
             for _ in self._evidence_messages(stream):
                 pass  # All at once: when the call has ended, the worker is released.
-        self._failure_response.quarantined(stream, detail)
-        if responses is not None and not stream.cutting:
-            responses.close(BrokenMedia(f"quarantined: {detail}"))
+        self._failure_response.unwatchable(stream, error, reason)
 
     def _open_after_gap(self, stream: LiveStream) -> None:
         """Reopens a stream from the GOP kept here. If no keyframe ever came, it would stay unwatched."""

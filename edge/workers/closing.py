@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from edge.contract.gen import worker_pb2
-from edge.errors import BrokenMedia, GateError, InvalidInput, SourceStalled
+from edge.errors import BrokenMedia, BrokenSource, Fault, GateError, InvalidInput, SourceStalled, WorkerLost
 from edge.reasons import CloseReason
 
 
@@ -21,6 +21,7 @@ class Closing:
     """Whether the same stream may be opened again."""
     wrong: InvalidInput | None = None
     """The caller's value that the gate cannot use."""
+    fault: Fault = Fault.GATE
 
     @classmethod
     def by(cls, error: Exception, *, retryable: bool) -> Self:
@@ -31,7 +32,7 @@ class Closing:
         if not isinstance(error, GateError):
             return cls(CloseReason.INTERNAL, f"{type(error).__name__}: {error}", retryable)
         wrong = error if isinstance(error, InvalidInput) else None
-        return cls(CloseReason(error.reason), str(error), error.retryable, wrong)
+        return cls(CloseReason(error.reason), str(error), error.retryable, wrong, error.fault)
 
     def for_good(self) -> Self:
         """Returns the same report for a stream that must not be opened again."""
@@ -44,6 +45,7 @@ class Closing:
             detail=self.detail,
             retryable=self.retryable,
             opening=opening,
+            fault=self.fault.value,
         )
         if self.wrong is not None:
             message.wrong.field, message.wrong.problem = self.wrong.field, self.wrong.problem
@@ -51,9 +53,16 @@ class Closing:
 
 
 def error_of(closed: worker_pb2.Closed) -> GateError:
-    """Converts an abnormal close to the error that the caller gets."""
-    if closed.retryable:
-        return SourceStalled(f"{closed.reason}: {closed.detail}")
+    """Converts an abnormal close to the error that the caller gets, with the worker's own reason."""
+    error = _kind_of(closed)
+    error.reason = closed.reason
+    return error
+
+
+def _kind_of(closed: worker_pb2.Closed) -> GateError:
+    problem = f"{closed.reason}: {closed.detail}"
+    if closed.fault != Fault.PUBLISHER:
+        return SourceStalled(problem) if closed.retryable else WorkerLost(problem)
     if closed.HasField("wrong"):
         return InvalidInput(closed.wrong.field, closed.wrong.problem)
-    return BrokenMedia(f"{closed.reason}: {closed.detail}")
+    return BrokenSource(problem) if closed.retryable else BrokenMedia(problem)

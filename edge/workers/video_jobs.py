@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Final
 
+import structlog
+
 from edge.clock import Clock
 from edge.contract.gate import tier_to_proto, verdict_to_proto
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Action, Sample
+from edge.errors import BrokenMedia, GateError, LimitExceeded
 from edge.reasons import DegradedReason
 from edge.stream import StageTimes, StreamPipeline
 from edge.telemetry.distributions import Distributions
@@ -25,6 +28,9 @@ from edge.workers.worker_stream import Urgency, WorkerStream
 _JUDGE_FIRST_MS: Final = 1.0
 _MOST_IN_FRONT: Final = 8
 """Most opportunistic units of a stream that are still decoded before one that is due."""
+
+
+log = structlog.get_logger(__name__)
 
 
 class VideoJobs:
@@ -58,12 +64,14 @@ class VideoJobs:
         """How often opportunistic work was preempted, and how many samples were shed."""
 
     def enqueue(self, stream: WorkerStream, unit: AccessUnit) -> None:
-        """Queues a stream's next access unit. Drops and counts what is over the limits."""
+        """Queues a stream's next access unit. Drops and counts what is over the limits of the queue.
+
+        Raises LimitExceeded for a unit over its bound: a publisher could blind the gate with such units.
+        """
         limits = self._settings
         if len(unit.data) > limits.max_access_unit_bytes:
             self._count(stream, DegradedReason.ACCESS_UNIT_TOO_LARGE)
-            stream.skipping = True
-            return
+            raise LimitExceeded("access_unit", limits.max_access_unit_bytes, len(unit.data), "bytes")
         full = len(stream.units) >= limits.max_queue_units
         if full or stream.queued_bytes + len(unit.data) > limits.max_queue_bytes:
             self._count(stream, DegradedReason.QUEUE_FULL, len(stream.units))
@@ -169,7 +177,7 @@ class VideoJobs:
                 self._count(stream, DegradedReason.UNDECODED)
             return True
         begin_ms = self._clock.monotonic_ms()
-        samples = pipeline.decode(unit)
+        samples = _decoded(pipeline, unit)
         stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
         stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
         if samples and stream.bursting:
@@ -268,6 +276,18 @@ class VideoJobs:
 
     def _count(self, stream: WorkerStream, reason: DegradedReason, count: int = 1) -> None:
         self._notices.count(stream, reason, self._clock.monotonic_ms(), count)
+
+
+def _decoded(pipeline: StreamPipeline, unit: AccessUnit) -> tuple[Sample, ...]:
+    """The samples that a unit completes. An error that nobody has foreseen is put down to the media, not to
+    the gate: who publishes chooses the media."""
+    try:
+        return pipeline.decode(unit)
+    except GateError:
+        raise
+    except Exception as error:
+        log.exception("media cannot be decoded")
+        raise BrokenMedia(f"{type(error).__name__}: {error}") from error
 
 
 def _trace(passed: StageTimes) -> worker_pb2.Trace:

@@ -43,6 +43,9 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         """Tier changes by the number of access units received."""
         self.fail_after: int | None = None
         self.fail_with = grpc.StatusCode.UNAVAILABLE
+        self.fault: str | None = None
+        """What the gate says of whose fault it is; None for one that says nothing."""
+        self.admit_fails = False
         self.answers = True
         """Whether a Watch call is answered at all."""
         self.reads = True
@@ -65,12 +68,17 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
 
     async def Admit(self, request: gate_pb2.AdmitRequest, context: Any) -> gate_pb2.AdmitResponse:
         self.admits.append(request)
+        if self.admit_fails:
+            await context.abort(self.fail_with, "as told", self._trailing())
         return self.refuse or gate_pb2.AdmitResponse(
             allowed=True,
             stream_id=f"st_{len(self.admits)}",
             reason=gate_pb2.REASON_CODE_ADMITTED,
             watch_mode=gate_pb2.WATCH_MODE_PUSH,
         )
+
+    def _trailing(self) -> tuple[tuple[str, str], ...]:
+        return () if self.fault is None else (("edge-fault", self.fault),)
 
     async def ConfirmCut(
         self, request: gate_pb2.ConfirmCutRequest, context: Any
@@ -114,7 +122,7 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
                         yield _verdict(gate_pb2.ACTION_CUT, unit.pts_ms, cleared)
                         return
                     if self.fail_after is not None and seen > self.fail_after:
-                        await context.abort(self.fail_with, "as told")
+                        await context.abort(self.fail_with, "as told", self._trailing())
                     if self.stop_after is not None and seen > self.stop_after:
                         return
                     if seen in self.tier_at:

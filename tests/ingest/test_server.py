@@ -284,16 +284,65 @@ async def test_a_gate_behind_a_cut_cable_can_end_the_stream(
     assert running.of(Closed)[0].reason == "gate_lost"
 
 
+@pytest.mark.parametrize("hold_back", [False, True])
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, None),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
+        (grpc.StatusCode.UNAVAILABLE, "publisher"),
+    ],
+    ids=["argument", "over-a-limit", "said"],
+)
 async def test_a_stream_that_the_gate_cannot_watch_is_closed(
-    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+    gate: ScriptedGate,
+    run_ingest: StartIngest,
+    publish: StartPublisher,
+    footage: Path,
+    tmp_path: Path,
+    code: grpc.StatusCode,
+    fault: str | None,
+    hold_back: bool,
 ) -> None:
-    gate.fail_after, gate.fail_with = 0, grpc.StatusCode.INVALID_ARGUMENT
-    running = await run_ingest()
+    """Whatever ``on_gate_down_stream`` says: what the publisher sent is no failure of the gate."""
+    gate.fail_after, gate.fail_with, gate.fault, gate.clears = 0, code, fault, False
+    relay = str(tmp_path / "{name}.flv")
+    running = await run_ingest(relay=relay, hold_back=hold_back, on_gate_down_stream="allow")
     publisher = publish(footage, running.url(), pace=0.002)
     await publisher.done()
     await running.until(lambda: running.of(Closed))
     assert publisher.error
     assert running.of(Closed)[0].reason == "unwatchable"
+    assert not running.of(GateDown)
+    assert len(gate.opens) == 1
+    if hold_back:
+        assert not (tmp_path / "cam.flv").exists() or not frames(tmp_path / "cam.flv")
+
+
+async def test_a_status_that_the_gate_calls_its_own_fault_is_its_own(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+) -> None:
+    gate.fail_after, gate.fail_with, gate.fault = 20, grpc.StatusCode.RESOURCE_EXHAUSTED, "gate"
+    running = await run_ingest(on_gate_down_stream="allow")
+    publisher = publish(footage, running.url(), pace=0.002)
+    await publisher.done()
+    await running.until(lambda: running.of(Closed))
+    assert not publisher.error
+    assert running.of(GateDown)
+
+
+async def test_a_publish_that_the_gate_takes_nothing_of_is_refused_whatever_the_failure_mode(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+) -> None:
+    """A name over the limit must not admit itself."""
+    gate.admit_fails, gate.fail_with, gate.fault = True, grpc.StatusCode.RESOURCE_EXHAUSTED, "publisher"
+    running = await run_ingest(on_gate_down_admission="allow")
+    publisher = publish(footage, running.url())
+    await publisher.done()
+    await running.until(lambda: running.of(Closed))
+    assert publisher.error
+    assert running.of(Closed)[0].reason == "invalid_input"
+    assert not running.of(Admitted)
 
 
 async def test_a_gate_that_was_restarted_is_asked_for_admission_again(

@@ -285,7 +285,7 @@ def test_a_gate_whose_log_nobody_reads_goes_on(
     ("codec", "extradata", "code", "named"),
     [
         ("vp8", b"", grpc.StatusCode.INVALID_ARGUMENT, "open.codec"),
-        ("h264", b"\x00" * 70_000, grpc.StatusCode.RESOURCE_EXHAUSTED, "extradata"),
+        ("h264", b"\x00" * 70_000, grpc.StatusCode.INVALID_ARGUMENT, "extradata"),
         ("", b"", grpc.StatusCode.INVALID_ARGUMENT, "open.codec"),
     ],
 )
@@ -293,6 +293,7 @@ def test_open_is_checked(stub: Any, codec: str, extradata: bytes, code: grpc.Sta
     error = status_of(stub, requests(admit(stub).stream_id, extradata, [], codec=codec))
     assert error.code() is code
     assert named in str(error.details())
+    assert {("edge-fault", "publisher")} <= set(error.trailing_metadata())
 
 
 def test_protocol_errors_have_clear_statuses(stub: Any) -> None:
@@ -300,10 +301,12 @@ def test_protocol_errors_have_clear_statuses(stub: Any) -> None:
     assert (error.code(), "open" in str(error.details())) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     error = status_of(stub, requests("st_unknown", b"", []))
     assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert {("edge-fault", "gate")} <= set(error.trailing_metadata())
     large = gate_pb2.AccessUnit(data=bytes(1_000_001), keyframe=True)
     error = status_of(stub, requests(admit(stub).stream_id, b"", [large]))
-    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "access_unit.data" in str(error.details())
+    assert {("edge-fault", "publisher")} <= set(error.trailing_metadata())
     with pytest.raises(grpc.RpcError) as caught:
         stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id="st_unknown"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND

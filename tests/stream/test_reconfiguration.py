@@ -11,7 +11,7 @@ import pytest
 
 from edge.clock import SystemClock
 from edge.domain import AccessUnit, Codec
-from edge.errors import BrokenMedia, GateError, InvalidInput, LimitExceeded, SourceStalled
+from edge.errors import BrokenMedia, BrokenSource, GateError, InvalidInput, LimitExceeded
 from edge.evidence import write_clip
 from edge.policy import Policy, TierPolicy
 from edge.stream import Decoder, PullSettings, PullSource, open_media_file
@@ -115,7 +115,7 @@ def test_record_of_another_framing_has_the_stream_opened_anew(turned: EncodedMed
     record = turned.extradata
     short = bytes([*record[:4], record[4] & ~3 | 1, *record[5:]])
     for first, later in ((record, short), (b"", record), (record, b"\0\0\0\1" + record)):
-        with pytest.raises(SourceStalled, match="framing") as raised:
+        with pytest.raises(BrokenSource, match="framing") as raised:
             Reconfiguration(Codec.H264, first).apply(b"data", later, keyframe=True)
         assert raised.value.retryable
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from edge.contract.gen import worker_pb2
-from edge.errors import BrokenMedia, GateError, InvalidInput, LimitExceeded, SourceStalled, UnsupportedCodec
+from edge.errors import (
+    BrokenMedia,
+    BrokenSource,
+    Fault,
+    GateError,
+    InvalidInput,
+    LimitExceeded,
+    ModelError,
+    SourceStalled,
+    UnsupportedCodec,
+    WorkerLost,
+)
 from edge.reasons import CloseReason
 from edge.workers.closing import Closing, error_of
 
@@ -29,6 +40,7 @@ def test_a_wrong_value_keeps_its_field_and_its_problem(error: InvalidInput) -> N
     got = error_of(closed)
     assert isinstance(got, InvalidInput)
     assert (got.field, got.problem) == (error.field, error.problem)
+    assert got.fault is Fault.PUBLISHER
 
 
 def test_words_of_other_errors_are_not_taken_for_a_field() -> None:
@@ -42,7 +54,9 @@ def test_words_of_other_errors_are_not_taken_for_a_field() -> None:
     [
         (SourceStalled("nothing came"), False, SourceStalled, "source_stalled"),
         (ValueError("no number"), True, SourceStalled, "internal"),
-        (ValueError("no number"), False, BrokenMedia, "internal"),
+        (ValueError("no number"), False, WorkerLost, "internal"),
+        (ModelError("no output"), False, WorkerLost, "model"),
+        (BrokenSource("half a tag"), False, BrokenSource, "broken_source"),
     ],
 )
 def test_what_may_be_tried_again_says_so(
@@ -51,6 +65,7 @@ def test_what_may_be_tried_again_says_so(
     closed = told(error, retryable=retryable)
     assert closed.reason == reason
     assert type(error_of(closed)) is kind
+    assert error_of(closed).fault is getattr(error, "fault", Fault.GATE)
     assert not Closing.by(error, retryable=retryable).for_good().retryable
 
 

@@ -263,8 +263,43 @@ def test_a_unit_over_the_limit_and_an_unknown_codec_have_reasons() -> None:
     large = AccessUnit(0, 0, True, np.zeros(1001, np.uint8).tobytes(), 0.0)
     bench.push(large, arrival_ms=0.0)
     bench.wait_for("notice")
+    closed = bench.wait_until(lambda event: event.closed.reason == "limit_exceeded").closed
     bench.stop()
     assert bench.counted()["access_unit_too_large"] == 1
+    assert (closed.retryable, closed.fault) == (False, "publisher")
+
+
+def test_what_a_decoder_does_that_nobody_has_foreseen_is_put_down_to_the_media(
+    media: tuple[bytes, list[AccessUnit]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("edge.stream.pipeline.StreamPipeline.decode", decode)
+    extradata, units = media
+    bench = Bench()
+    bench.open(extradata, Policy())
+    bench.push(units[0], arrival_ms=0.0)
+    closed = bench.wait_for("closed").closed
+    bench.stop()
+    assert (closed.reason, closed.fault) == ("broken_media", "publisher")
+
+
+def test_what_judging_does_is_the_gates_own_fault(
+    media: tuple[bytes, list[AccessUnit]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("edge.stream.pipeline.StreamPipeline.judge", judge)
+    extradata, units = media
+    bench = Bench()
+    bench.open(extradata, Policy(budget_ms=5_000))
+    for unit in units:
+        bench.push(unit, arrival_ms=bench.clock.monotonic_ms())
+    closed = bench.wait_for("closed").closed
+    bench.stop()
+    assert (closed.reason, closed.fault) == ("internal", "gate")
 
 
 def test_a_gop_without_an_end_does_not_blind_where_the_caller_leaves_out_what_is_not_needed(

@@ -5,8 +5,9 @@ What an ingest server calls: admission, watching and the proof that a cut happen
 
 Times: `*_ms` is milliseconds. `*_wall_ms` counts from the Unix epoch (UTC), `pts_ms` and
 `dts_ms` are the stream's own media time. Sizes: `*_bytes`. Errors are gRPC statuses whose
-message names the field and the limit. Errors that the gate raises carry the trailing metadata
-`edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
+message names the field and the limit; those of the gate's own carry the trailing metadata
+`edge-reason` (a stable word), `edge-retryable` (`true` or `false`) and `edge-fault`:
+`publisher` where what the publisher sent causes the error, else `gate`.
 """
 
 from collections import abc as _abc
@@ -301,7 +302,7 @@ class WatchOpen(_message.Message):
     stream_id: _builtins.str
     """From AdmitResponse. A stream is watched by at most one call at a time."""
     codec: _builtins.str
-    """`h264`, `hevc`, `vp9` or `av1`. INVALID_ARGUMENT if the linked FFmpeg cannot decode it."""
+    """`h264`, `hevc`, `vp9` or `av1`, where the linked FFmpeg decodes it; else the stream is unwatchable."""
     extradata: _builtins.bytes
     """Decoder configuration (avcC, hvcC …); empty for Annex B streams with in-band parameter sets.
     At most 64 KiB.
@@ -501,7 +502,7 @@ class Signal(_message.Message):
     SEVERITY_FIELD_NUMBER: _builtins.int
     AT_MOST_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """`detect`, `match` (video) or `sound` (audio)."""
+    """`detect`, `match` (picture), `sound`, or `media`: it cannot be watched, and `detail` says why."""
     category: _builtins.str
     """Category, for example `fight`."""
     pts_ms: _builtins.int
@@ -573,7 +574,7 @@ class Verdict(_message.Message):
     category: _builtins.str
     """Category that decided; empty for PASS."""
     reason: _builtins.str
-    """Stable word: `detector`, `match`, `sound`, `blocked`, `degraded`, `blind`, `quarantined`."""
+    """Stable word: `detector`, `match`, `sound`, `blocked`, `degraded`, `blind`, `quarantined`, `unwatchable`."""
     score: _builtins.float
     """Score that decided, 0 to 1."""
     policy_version: _builtins.int

@@ -75,9 +75,12 @@ class GateServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request_iterator, context):
-        """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
-        follow in decoding order, then `end`. A close by the gate with status OK means "no more media
-        is needed"; any other status means failure, and the caller applies its own failure mode.
+        """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
+        units in decoding order, then `end`. A close by the gate with status OK means "no more media
+        is needed". INVALID_ARGUMENT, and each status with `edge-fault: publisher`, means that what the
+        publisher sent cannot be watched: the caller closes the publisher's connection, whatever its
+        failure mode says. The gate has answered a CUT before, unless its policy is in shadow mode.
+        Any other status is the gate's own failure, and the caller applies its failure mode.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -5,8 +5,9 @@ What an ingest server calls: admission, watching and the proof that a cut happen
 
 Times: `*_ms` is milliseconds. `*_wall_ms` counts from the Unix epoch (UTC), `pts_ms` and
 `dts_ms` are the stream's own media time. Sizes: `*_bytes`. Errors are gRPC statuses whose
-message names the field and the limit. Errors that the gate raises carry the trailing metadata
-`edge-reason` (a stable word) and `edge-retryable` (`true` or `false`).
+message names the field and the limit; those of the gate's own carry the trailing metadata
+`edge-reason` (a stable word), `edge-retryable` (`true` or `false`) and `edge-fault`:
+`publisher` where what the publisher sent causes the error, else `gate`.
 """
 
 from collections import abc as _abc
@@ -44,9 +45,12 @@ class GateStub:
     (allowed = false), not an error.
     """
     Watch: _grpc.StreamStreamMultiCallable[_gate_pb2.WatchRequest, _gate_pb2.WatchResponse]
-    """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
-    follow in decoding order, then `end`. A close by the gate with status OK means "no more media
-    is needed"; any other status means failure, and the caller applies its own failure mode.
+    """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
+    units in decoding order, then `end`. A close by the gate with status OK means "no more media
+    is needed". INVALID_ARGUMENT, and each status with `edge-fault: publisher`, means that what the
+    publisher sent cannot be watched: the caller closes the publisher's connection, whatever its
+    failure mode says. The gate has answered a CUT before, unless its policy is in shadow mode.
+    Any other status is the gate's own failure, and the caller applies its failure mode.
     """
     Attach: _grpc.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]
     """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
@@ -65,9 +69,12 @@ class GateAsyncStub(GateStub):
     (allowed = false), not an error.
     """
     Watch: _aio.StreamStreamMultiCallable[_gate_pb2.WatchRequest, _gate_pb2.WatchResponse]  # type: ignore[assignment]
-    """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
-    follow in decoding order, then `end`. A close by the gate with status OK means "no more media
-    is needed"; any other status means failure, and the caller applies its own failure mode.
+    """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
+    units in decoding order, then `end`. A close by the gate with status OK means "no more media
+    is needed". INVALID_ARGUMENT, and each status with `edge-fault: publisher`, means that what the
+    publisher sent cannot be watched: the caller closes the publisher's connection, whatever its
+    failure mode says. The gate has answered a CUT before, unless its policy is in shadow mode.
+    Any other status is the gate's own failure, and the caller applies its failure mode.
     """
     Attach: _aio.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]  # type: ignore[assignment]
     """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
@@ -95,9 +102,12 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_gate_pb2.WatchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gate_pb2.WatchResponse], _abc.AsyncIterator[_gate_pb2.WatchResponse]]:
-        """Push: media in, verdicts out, one call a stream. The first message is `open`. Access units
-        follow in decoding order, then `end`. A close by the gate with status OK means "no more media
-        is needed"; any other status means failure, and the caller applies its own failure mode.
+        """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
+        units in decoding order, then `end`. A close by the gate with status OK means "no more media
+        is needed". INVALID_ARGUMENT, and each status with `edge-fault: publisher`, means that what the
+        publisher sent cannot be watched: the caller closes the publisher's connection, whatever its
+        failure mode says. The gate has answered a CUT before, unless its policy is in shadow mode.
+        Any other status is the gate's own failure, and the caller applies its failure mode.
         """
 
     @_abc_1.abstractmethod

@@ -588,6 +588,7 @@ class Closed(_message.Message):
     RETRYABLE_FIELD_NUMBER: _builtins.int
     OPENING_FIELD_NUMBER: _builtins.int
     WRONG_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     reason: _builtins.str
     """`end`, `detached`, `torn`, `internal`, or the reason word of an error."""
@@ -596,6 +597,8 @@ class Closed(_message.Message):
     retryable: _builtins.bool
     """Whether the same stream may be opened again."""
     opening: _builtins.int
+    fault: _builtins.str
+    """`publisher` where the publisher's own bytes cause it; else `gate`."""
     @_builtins.property
     def wrong(self) -> Global___WrongInput:
         """Set when a value of the caller cannot be used."""
@@ -609,10 +612,11 @@ class Closed(_message.Message):
         retryable: _builtins.bool = ...,
         opening: _builtins.int = ...,
         wrong: Global___WrongInput | None = ...,
+        fault: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wrong", b"wrong"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "opening", b"opening", "reason", b"reason", "retryable", b"retryable", "stream_id", b"stream_id", "wrong", b"wrong"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "fault", b"fault", "opening", b"opening", "reason", b"reason", "retryable", b"retryable", "stream_id", b"stream_id", "wrong", b"wrong"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
