@@ -43,6 +43,8 @@ LAYERS = (
     "edge.pages",  # HTML from templates
     "edge.crash_points",
     "edge.telemetry",
+    "edge.reconfiguration",  # decoder configurations that change in mid-stream
+    "edge.annexb",
     "edge.domain",
     "edge.background",
     "edge.backoff",

@@ -10,8 +10,8 @@ class GateFeed:
     """Keeps the current GOP, so a gate that turns alert or comes back gets all of it.
 
     The gate always has a prefix of each GOP, which begins with the keyframe. A GOP over ``max_gop_bytes`` is
-    not kept. ``skipped`` counts the units of it that the gate missed; the gate sees the stream again from
-    the next keyframe.
+    not kept: the gate gets all of it at once, whatever its tier. A new call in mid-GOP then sees the stream
+    again from the next keyframe. ``skipped`` counts the units that the gate misses.
     """
 
     def __init__(self, max_gop_bytes: int) -> None:
@@ -19,7 +19,6 @@ class GateFeed:
         self._gop: list[AccessUnit] = []
         self._bytes = 0
         self._offered = 0
-        self._start_ms = 0
         self._kept = False
         self._following = False
         self._tier = Tier.ALERT
@@ -30,6 +29,11 @@ class GateFeed:
     def tier(self) -> Tier:
         return self._tier
 
+    @property
+    def following(self) -> bool:
+        """Whether the gate has the newest unit, or gets it as soon as it needs it."""
+        return self._following
+
     def push(self, unit: AccessUnit) -> tuple[AccessUnit, ...]:
         """Returns the units that the gate needs now that ``unit`` has arrived."""
         if unit.keyframe:
@@ -39,17 +43,14 @@ class GateFeed:
             self.skipped += 1
             return ()
         if not self._kept:
-            # The gate has all units before this one, or it no longer follows this GOP.
-            return self._beyond(unit)
+            return (unit,)  # the gate has all units before this one
         self._gop.append(unit)
         self._bytes += len(unit.data) + ITEM_BYTES
-        due = self._due()
         if self._bytes > self._max_gop_bytes:
-            self._following = self._offered == len(self._gop)
-            self._kept = False
-            self._start_ms = self._gop[0].dts_ms
-            self._gop, self._offered = [], 0
-        return due
+            due = tuple(self._gop[self._offered :])
+            self._gop, self._offered, self._kept = [], 0, False
+            return due
+        return self._due()
 
     def change(self, tier: Tier, needed_after_keyframe_ms: int) -> tuple[AccessUnit, ...]:
         """Sets the density that the gate asks for. Returns the units of the current GOP that it needs now."""
@@ -73,12 +74,6 @@ class GateFeed:
         while self._offered < len(self._gop) and self._needed(self._gop[self._offered], self._gop[0].dts_ms):
             self._offered += 1
         return tuple(self._gop[first : self._offered])
-
-    def _beyond(self, unit: AccessUnit) -> tuple[AccessUnit, ...]:
-        if self._needed(unit, self._start_ms):
-            return (unit,)
-        self._following = False
-        return ()
 
     def _needed(self, unit: AccessUnit, keyframe_dts_ms: int) -> bool:
         return self._tier is Tier.ALERT or unit.dts_ms - keyframe_dts_ms <= self._needed_ms

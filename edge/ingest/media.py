@@ -10,7 +10,7 @@ from edge.errors import UnsupportedCodec
 from edge.ingest.audio_bundle import AudioBundle
 from edge.ingest.chunks import Message, MessageType
 from edge.ingest.flv import TagKind, VideoTag, is_audio_config, parse_video
-from edge.ingest.relay import Relay, RelayedMessage
+from edge.ingest.relay import RelayedMessage
 from edge.ingest.rtmp import RtmpSession
 from edge.ingest.timeline import Timeline, presentation_ms
 from edge.ingest.watch_client import WatchClient
@@ -19,21 +19,20 @@ from edge.ingest.watch_client import WatchClient
 class MediaPath:
     """Carries the media of one publisher until it stops.
 
-    The relay gets nothing that the gate was not offered first. Frames before their decoder configuration are
-    dropped (``unconfigured_units``). Other codecs end the stream with UnsupportedCodec.
+    All of it goes through the ``WatchClient``, which passes on to the relay what the gate was offered. Frames
+    before their decoder configuration are dropped (``unconfigured_units``). Other codecs end the stream with
+    UnsupportedCodec.
     """
 
     def __init__(
         self,
         session: RtmpSession,
         watcher: WatchClient,
-        relay: Relay | None,
         counters: Counter[str],
         clock: Clock,
     ) -> None:
         self._session = session
         self._watcher = watcher
-        self._relay = relay
         self._counters = counters
         self._clock = clock
         self._timeline = Timeline()
@@ -55,10 +54,8 @@ class MediaPath:
                 time_ms = 0 if config else self._timeline.media_ms(message.timestamp)
                 if (audio := self._audio_bundle.add_payload(message.payload, time_ms)) is not None:
                     self._watcher.push_audio(audio)
-                if config:
-                    self._pass_on_config(message)
-                    continue
-                self._pass_on(message, time_ms, time_ms)
+                relayed = self._config(message) if config else RelayedMessage(message, time_ms, False, False)
+                self._watcher.pass_on(relayed, relayed.timestamp_ms)
             else:
                 self._metadata(message)
 
@@ -68,8 +65,7 @@ class MediaPath:
             return
         tag = parse_video(message.payload)
         if tag.kind is TagKind.CONFIG:
-            self._watcher.configure(tag.codec, tag.data)
-            self._pass_on_config(message)
+            self._watcher.configure(tag.codec, tag.data, self._config(message))
         elif tag.kind is TagKind.FRAME:
             await self._frame(message, tag, self._timeline.media_ms(message.timestamp))
 
@@ -86,8 +82,7 @@ class MediaPath:
         pts_ms = presentation_ms(dts_ms, tag.composition_ms)
         unit = AccessUnit(pts_ms, dts_ms, tag.keyframe, tag.data, self._clock.monotonic_ms())
         self._counters["video_units"] += 1
-        await self._watcher.push(unit)
-        self._pass_on(message, dts_ms, pts_ms, keyframe=tag.keyframe)
+        await self._watcher.push(unit, RelayedMessage(message, dts_ms, False, tag.keyframe))
 
     def _metadata(self, message: Message) -> None:
         # RTMP wraps the metadata of an FLV file. ``@setDataFrame`` is an instruction to the server only.
@@ -96,22 +91,9 @@ class MediaPath:
         if not payload.startswith(prefix):
             return
         plain = Message(MessageType.DATA, message.timestamp, payload.removeprefix(prefix))
-        self._pass_on_config(plain)
+        relayed = self._config(plain)
+        self._watcher.pass_on(relayed, relayed.timestamp_ms)
 
-    def _pass_on_config(self, message: Message) -> None:
+    def _config(self, message: Message) -> RelayedMessage:
         # A configuration's own timestamp is often 0 in the middle of a stream.
-        time_ms = max(self._last_dts_ms, 0)
-        self._pass_on(message, time_ms, time_ms, config=True)
-
-    def _pass_on(
-        self,
-        message: Message,
-        time_ms: int,
-        pts_ms: int,
-        *,
-        config: bool = False,
-        keyframe: bool = False,
-    ) -> None:
-        if self._relay is not None:
-            passed = RelayedMessage(message, time_ms, config, keyframe)
-            self._relay.offer(passed, pts_ms, self._clock.monotonic_ms())
+        return RelayedMessage(message, max(self._last_dts_ms, 0), True, False)

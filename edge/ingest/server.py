@@ -222,8 +222,10 @@ class _Connection:
             self._counters,
             lambda response: self._on_answer(response, watcher, relay),
             self._gate_down,
+            self._ingest.clock,
+            relay,
         )
-        media = MediaPath(self._session, watcher, relay, self._counters, self._ingest.clock)
+        media = MediaPath(self._session, watcher, self._counters, self._ingest.clock)
         receiving = asyncio.create_task(media.run())
         watching = asyncio.create_task(watcher.run())
         relaying = asyncio.create_task(relay.run()) if relay else None

@@ -68,6 +68,10 @@ class IngestSettings(BaseModel):
         8 * MIB, ge=0, le=1024 * MIB, description="Largest GOP kept for a gate that turns alert."
     )
 
+    max_configurations_per_minute: int = Field(
+        12, ge=1, le=1000, description="Most new decoder configurations of a stream in a minute; more end it."
+    )
+
     relay: str | None = Field(
         None,
         max_length=2048,

@@ -13,9 +13,11 @@ from grpc import aio
 
 from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
+from edge.clock import Clock
 from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit, Audio, Codec, Tier
 from edge.errors import Fault, GateUnavailable
+from edge.ingest.decoder_configuration import Change, DecoderConfiguration
 from edge.ingest.gate_client import (
     FinalStatus,
     GateClient,
@@ -26,6 +28,7 @@ from edge.ingest.gate_client import (
     unit_request,
 )
 from edge.ingest.gate_feed import GateFeed
+from edge.ingest.relay import Relay, RelayedMessage
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import ITEM_BYTES, IngestSettings
 from edge.policy import FailureMode
@@ -53,9 +56,13 @@ class Ending(Enum):
 class WatchClient:
     """Pushes access units as the gate's tier asks, and returns the gate's answers.
 
-    ``run`` is a task of its own. The publisher's side calls ``configure``, ``push`` and ``finish``. While
-    the gate is away, media is not queued. The client keeps the current GOP and pushes it when the gate is
-    back. ``counters["unwatched_units"]`` counts the units that the gate missed.
+    ``run`` is a task of its own. The publisher's side calls ``configure``, ``push``, ``push_audio``,
+    ``pass_on`` and ``finish``. While the gate is away, media is not queued. The client keeps the current
+    GOP and pushes it when the gate is back. ``counters["unwatched_units"]`` counts what the gate missed.
+
+    Media reaches the relay through this object alone, after the gate was offered it. What the gate cannot
+    follow, as before a keyframe, is dropped (``counters["unoffered_units"]``). While the gate is away,
+    ``on_gate_down_stream = allow`` lets all of it pass.
     """
 
     def __init__(
@@ -68,6 +75,8 @@ class WatchClient:
         counters: Counter[str],
         on_answer: Callable[[gate_pb2.WatchResponse], None],
         on_down: Callable[[str], None],
+        clock: Clock,
+        relay: Relay | None,
     ) -> None:
         self.stream_id = stream_id
         self.detail = ""
@@ -79,14 +88,17 @@ class WatchClient:
         self._on_answer = on_answer
         self._on_down = on_down
         self._feed = GateFeed(settings.max_gop_bytes)
-        self._codec = Codec.H264
-        self._extradata = b""
+        self._clock = clock
+        self._relay = relay
+        self._configuration = DecoderConfiguration(settings.max_configurations_per_minute)
         self._configured = asyncio.Event()
         self._call: WatchCall | None = None
         self._opened = asyncio.Event()
         self._connected = asyncio.Event()
         self._away = False
         self._over = False
+        self._released = False
+        """The gate needs no more media: all that follows may go to the relay."""
         self._stalled = ""
         self._reopen = False
         self._finish_reason: str | None = None
@@ -104,29 +116,50 @@ class WatchClient:
 
     @property
     def codec(self) -> Codec:
-        return self._codec
+        return self._configuration.codec
 
     @property
     def configured(self) -> bool:
         """Whether video that the gate can watch has arrived."""
         return self._configured.is_set()
 
-    def configure(self, codec: Codec, extradata: bytes) -> None:
-        """Sets the stream's decoder configuration. A new one in mid-stream opens a new Watch call."""
-        if self._configured.is_set() and (codec, extradata) == (self._codec, self._extradata):
+    def configure(self, codec: Codec, record: bytes, message: RelayedMessage) -> None:
+        """Sets the stream's decoder configuration. Where no decoder could go on, a new Watch call begins.
+
+        Raises LimitExceeded if there were too many in the last minute, and InvalidInput for a damaged record
+        in mid-stream.
+        """
+        change = self._configuration.set(codec, record, self._clock.monotonic_ms())
+        if change is Change.NONE:
             return
-        self._codec, self._extradata = codec, extradata
-        if self._configured.is_set():
+        if change is Change.REOPEN and self._configured.is_set():
             self._feed.forget()
             self._reopen = True
             self._connected.clear()
             self._work.set()
         self._configured.set()
+        self.pass_on(message, message.timestamp_ms)
 
-    async def push(self, unit: AccessUnit) -> None:
-        """Shows one access unit to the gate. Waits up to ``gate_stall_s`` while the gate is slow."""
-        if self._over:
-            return
+    async def push(self, unit: AccessUnit, message: RelayedMessage) -> None:
+        """Shows one access unit to the gate, and its message to viewers. Waits up to ``gate_stall_s`` while
+        the gate is slow."""
+        if not self._over:
+            await self._offer(self._configuration.apply(unit))
+        if self._over or self._feed.following or self._goes_on_unwatched:
+            self.pass_on(message, unit.pts_ms)
+        else:
+            self._counters["unoffered_units"] += 1
+
+    @property
+    def _goes_on_unwatched(self) -> bool:
+        return self._away and self._settings.on_gate_down_stream is FailureMode.ALLOW
+
+    def pass_on(self, message: RelayedMessage, pts_ms: int) -> None:
+        """Passes what is no picture on to the relay: audio and metadata."""
+        if self._relay is not None and (self._released or not self._over):
+            self._relay.offer(message, pts_ms, self._clock.monotonic_ms())
+
+    async def _offer(self, unit: AccessUnit) -> None:
         due = self._feed.push(unit)
         if self._connected.is_set():
             self._enqueue(due)
@@ -152,7 +185,9 @@ class WatchClient:
     async def run(self) -> Ending:
         """Keeps the stream watched until something ends it. Cancel it to give up at once."""
         try:
-            return await self._run()
+            ending = await self._run()
+            self._released = ending is Ending.NO_MORE_NEEDED
+            return ending
         finally:
             self._over = True
             self._connected.set()
@@ -249,7 +284,9 @@ class WatchClient:
     async def _send(self, call: WatchCall) -> None:
         # A failed write also shows where the call is read.
         with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):
-            await call.write(open_request(self.stream_id, self._codec, self._extradata))
+            await call.write(
+                open_request(self.stream_id, self._configuration.codec, self._configuration.record)
+            )
             if not await self._opens():
                 return
             self._away = False

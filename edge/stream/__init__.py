@@ -1,6 +1,6 @@
 """Watches a stream: source, ring, decoding, sampling, tiers, and the pipeline to a verdict."""
 
-from edge.stream.annexb import framing_of
+from edge.annexb import framing_of
 from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, StreamAudio
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec, FileCodec, codec_named

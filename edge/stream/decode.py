@@ -11,13 +11,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from edge.annexb import MAX_EXTRADATA_BYTES, framing_of
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
-from edge.stream.annexb import framing_of
 from edge.stream.codecs import DECODERS, AnyCodec, codec_named
 from edge.stream.ports import Luma
 
-MAX_EXTRADATA_BYTES = 64 * 1024
 MAX_SIDE = 8192
 UNDECODABLE_UNITS = 60
 """Consecutive units without an intact frame after which a stream counts as broken."""

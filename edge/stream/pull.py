@@ -29,8 +29,8 @@ from edge.errors import (
     SourceStalled,
     UnsupportedCodec,
 )
-from edge.stream.pulled_audio import PulledAudio
-from edge.stream.reconfiguration import Reconfiguration, announced
+from edge.reconfiguration import Reconfiguration
+from edge.stream.pulled_audio import PulledAudio, announced
 
 MAX_URL_CHARACTERS = 2048
 # analyzeduration=0 means FFmpeg's default of several seconds. fflags=nobuffer loses the first keyframe.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import av
 from av.audio.stream import AudioStream
 
 from edge.domain import Audio
 from edge.stream.audio import AUDIO_CODECS, MAX_AUDIO_BYTES
-from edge.stream.reconfiguration import announced
 
 _SOME_UNITS: Final = 24
 _SOME_MS: Final = 500
@@ -48,3 +47,14 @@ class PulledAudio:
     def _take(self, codec: str) -> Audio | None:
         units, self._units = tuple(self._units), []
         return Audio(codec, self._extradata, units) if units else None
+
+
+def announced(packet: av.Packet[Any]) -> bytes:
+    """Returns the configuration record that came with a demuxed packet. Empty where none did.
+
+    FLV brings a record with the first packet, after the stream was opened, and whenever the publisher
+    resends it.
+    """
+    if not packet.has_sidedata("new_extradata"):
+        return b""
+    return bytes(packet.get_sidedata("new_extradata"))

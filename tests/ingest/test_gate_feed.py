@@ -49,6 +49,22 @@ def test_each_call_sees_prefixes_of_gops(steps: list[tuple[str, int]], max_gop_b
             expected.append(shown)
 
 
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 12 * UNIT_BYTES), st.integers(0, 200))
+def test_whatever_a_calm_gate_has_not_been_given_it_gets_when_it_turns_alert(
+    keyframes: list[bool], max_gop_bytes: int, needed_ms: int
+) -> None:
+    """A GOP without an end must not outgrow what is kept, and then be seen by viewers alone."""
+    feed = GateFeed(max_gop_bytes)
+    feed.change(Tier.CALM, needed_ms)
+    units = [unit(index, keyframe or index == 0) for index, keyframe in enumerate(keyframes)]
+    seen = [shown for each in units for shown in feed.push(each)]
+    seen += feed.change(Tier.ALERT, 0)
+    newest = max(index for index, each in enumerate(units) if each.keyframe)
+    assert [each for each in seen if each.dts_ms >= units[newest].dts_ms] == units[newest:]
+    assert feed.following
+    assert feed.skipped == 0
+
+
 @given(st.lists(st.booleans(), max_size=60))
 def test_alert_misses_nothing_from_the_first_keyframe_on(keyframes: list[bool]) -> None:
     feed = GateFeed(10**6)

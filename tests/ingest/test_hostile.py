@@ -13,11 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.clock import SystemClock
 from edge.domain import AccessUnit, Codec
 from edge.ingest import Admitted, Closed, amf
 from edge.ingest.chunks import Message, MessageType, encode_message
 from edge.ingest.connection import Connection
 from edge.ingest.gate_client import GateClient
+from edge.ingest.relay import RelayedMessage
 from edge.ingest.rtmp import MAX_OPENING_MESSAGES, PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
 from edge.ingest.watch_client import WatchClient
@@ -169,11 +171,23 @@ async def test_tiny_frames_are_bounded_on_their_way_to_a_gate_that_takes_none() 
     settings, counters = IngestSettings(max_pending_bytes=64 * 1024, gate_stall_s=0.05), Counter[str]()
     client = GateClient(settings)
     publish = PublishRequest("live", "cam", "u42", "192.0.2.7")
-    watcher = WatchClient(client, publish, "rc_1", "st_1", settings, counters, lambda _: None, lambda _: None)
-    watcher.configure(Codec.H264, b"")
+    watcher = WatchClient(
+        client,
+        publish,
+        "rc_1",
+        "st_1",
+        settings,
+        counters,
+        lambda _: None,
+        lambda _: None,
+        SystemClock(),
+        None,
+    )
+    message = RelayedMessage(Message(MessageType.VIDEO, 0, b"x"), 0, False, False)
+    watcher.configure(Codec.H264, b"", message)
     watcher._connected.set()
     for index in range(1 + settings.max_pending_bytes // 256):
-        await watcher.push(AccessUnit(index, index, index == 0, b"x", 0.0))
+        await watcher.push(AccessUnit(index, index, index == 0, b"x", 0.0), message)
     assert counters["gate_stalls"] > 0
     await client.close()
 

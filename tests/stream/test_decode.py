@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.annexb import MAX_EXTRADATA_BYTES
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
 from edge.stream import Decoder, FileCodec
-from edge.stream.decode import MAX_EXTRADATA_BYTES, UNDECODABLE_UNITS
+from edge.stream.decode import UNDECODABLE_UNITS
 from edge.stream.synthetic import EncodedMedia, encode, moving_square
 
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge.annexb import MAX_EXTRADATA_BYTES
 from edge.clock import SystemClock
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, BrokenSource, GateError, InvalidInput, LimitExceeded
 from edge.evidence import write_clip
 from edge.policy import Policy, TierPolicy
+from edge.reconfiguration import Reconfiguration
 from edge.stream import Decoder, PullSettings, PullSource, open_media_file
-from edge.stream.decode import MAX_EXTRADATA_BYTES, UNDECODABLE_UNITS
-from edge.stream.reconfiguration import Reconfiguration
+from edge.stream.decode import UNDECODABLE_UNITS
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.stream.flv import joined, published, served
 

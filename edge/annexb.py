@@ -12,6 +12,7 @@ from edge.domain import Codec
 from edge.errors import InvalidInput
 
 START_CODE = b"\x00\x00\x00\x01"
+MAX_EXTRADATA_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,11 @@ stream goes on, and nothing seen so far is lost.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import av
-
+from edge.annexb import MAX_EXTRADATA_BYTES, framing_of
 from edge.domain import Codec
-from edge.errors import BrokenSource, LimitExceeded
-from edge.stream.annexb import framing_of
-from edge.stream.decode import MAX_EXTRADATA_BYTES
+from edge.errors import BrokenSource, InvalidInput, LimitExceeded
 
 _AV1_RECORD_BYTES: Final = 4
 """Bytes before the OBUs of an av1C: AV1 Codec ISO Media File Format Binding, §2.3.3."""
@@ -55,12 +52,22 @@ class Reconfiguration:
         return framing.in_band()
 
 
-def announced(packet: av.Packet[Any]) -> bytes:
-    """Returns the configuration record that came with a demuxed packet. Empty where none did.
+def equivalent(codec: Codec, record: bytes, other: bytes) -> bool:
+    """Whether two configuration records set a decoder up alike: what follows a record, and what no decoder
+    reads, may differ. Records that cannot be read are alike only if they are equal."""
+    if record == other or codec is Codec.VP9:
+        return True
+    if codec is Codec.AV1:
+        return False
+    try:
+        return framing_of(codec, record) == framing_of(codec, other)
+    except InvalidInput:
+        return False
 
-    FLV brings a record with the first packet, after the stream was opened, and whenever the publisher
-    resends it.
-    """
-    if not packet.has_sidedata("new_extradata"):
-        return b""
-    return bytes(packet.get_sidedata("new_extradata"))
+
+def same_framing(codec: Codec, record: bytes, other: bytes) -> bool:
+    """Whether access units under both records are framed alike: ``Reconfiguration`` can then put one in band.
+    Raises InvalidInput for a damaged record."""
+    if codec in (Codec.VP9, Codec.AV1):
+        return True
+    return framing_of(codec, record).prefix_bytes == framing_of(codec, other).prefix_bytes
