@@ -306,10 +306,10 @@ async def test_time_turned_back_is_not_shown_to_viewers_as_judged(
     del reader
 
 
-async def test_a_reconfiguration_opens_a_new_watch_call(gate: ScriptedGate, run_ingest: StartIngest) -> None:
+async def test_another_framing_opens_a_new_watch_call(gate: ScriptedGate, run_ingest: StartIngest) -> None:
     running = await run_ingest()
     frame = b"\x17\x01\0\0\0"
-    other = AVCC[:-1] + b"\x01"
+    other = AVCC[:9] + b"\xfd" + AVCC[10:]
     media = video(AVCC) + video(frame + b"one", 0) + video(AVCC, 20) + video(frame + b"two", 40)
     media += video(other, 80) + video(frame + b"three", 80) + video(frame + b"four", 120)
     reader, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)

@@ -307,7 +307,9 @@ async def test_a_stream_that_the_gate_cannot_watch_is_closed(
     """Whatever ``on_gate_down_stream`` says: what the publisher sent is no failure of the gate."""
     gate.fail_after, gate.fail_with, gate.fault, gate.clears = 0, code, fault, False
     relay = str(tmp_path / "{name}.flv")
-    running = await run_ingest(relay=relay, hold_back=hold_back, on_gate_down_stream="allow")
+    running = await run_ingest(
+        relay=relay, hold_back=hold_back, on_gate_down_stream="allow", admit_timeout_s=20
+    )
     publisher = publish(footage, running.url(), pace=0.002)
     await publisher.done()
     await running.until(lambda: running.of(Closed))
