@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, print_line, reports_errors, stderr
+from edge.cli.output import JsonOption, print_json, print_line, print_warning, reports_errors, stderr
 from edge.errors import ConfigError
 from edge.printable import printable
 
@@ -49,15 +49,18 @@ def ingest(
         typer.Option(help="File with the secret of publish tokens. Publishers then need one."),
     ] = None,
     trust_user: Annotated[
-        bool, typer.Option("--trust-user", help="Believe the account in the URL: something else checks it.")
+        bool,
+        typer.Option(
+            "--trust-user", help="Believe the account in the URL, because something else checks it."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the reference ingest: an RTMP server that asks the gate about every publisher.
 
-    Publish to rtmp://HOST:PORT/APP/NAME?token=TOKEN with a token of `edge-gate ingest token`, or with
-    --trust-user to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT. Each event prints one line. Ctrl-C or SIGTERM
-    closes every publisher and ends the server.
+    Publish to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. With --token-secret publish to
+    rtmp://HOST:PORT/APP/NAME?token=TOKEN with a token of `edge-gate ingest token`. Each event prints one
+    line. Ctrl-C or SIGTERM closes every publisher and ends the server.
     """
     if context.invoked_subcommand is not None:
         return
@@ -77,9 +80,15 @@ def ingest(
         "gate_cert": gate_cert,
         "gate_key": gate_key,
         "token_secret": token_secret,
-        "trust_user": trust_user,
+        "trust_user": trust_user or token_secret is None,
     }
-    asyncio.run(_run(ingest_settings(**values), as_json))
+    settings = ingest_settings(**values)
+    if token_secret is None and not trust_user:
+        print_warning(
+            "anybody who can publish here can name any account, and get it blocked: use --token-secret FILE, "
+            "or --trust-user where something else checks the name"
+        )
+    asyncio.run(_run(settings, as_json))
 
 
 @app.command()

@@ -81,6 +81,11 @@ def print_error(error: GateError | OSError) -> None:
     stderr.print(Text.assemble(("error:", "red"), f" {printable(_text(error))}"), soft_wrap=True)
 
 
+def print_warning(text: str) -> None:
+    """Prints one line to stderr, which ends nothing."""
+    stderr.print(Text.assemble(("warning:", "yellow"), f" {printable(text)}"), soft_wrap=True)
+
+
 def _text(error: GateError | OSError) -> str:
     """Formats an error. System errors lose their number and gain the file that they name."""
     if isinstance(error, GateError):

@@ -26,9 +26,9 @@ class ServerSection(Section):
         "`ladder.link` and `tenants`. A client writes them: name only what your own hook checks.",
     )
     trust_broadcaster: bool = Field(
-        False,
-        description="Believe whom the publish URL names: something else checks it. Without this, and without "
-        "`upstream_url`, a violation blocks stream key and address, and never the account that is named.",
+        True,
+        description="Believe whom the publish URL names. Where nothing checks it, "
+        "set false: a violation then blocks stream key and address, and never the account that is named.",
     )
     upstream_url: str = Field("", description="The platform's own hook, asked before the gate; empty: none.")
     upstream_timeout_ms: int = Field(
