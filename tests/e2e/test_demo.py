@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.demo_view import DemoView
 from edge.cli.operator_client import operator
 from edge.cli.output import PlainConsole
-from edge.contract.gen import gate_pb2_grpc, operator_pb2
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
 from edge.errors import DemoFailed
 from edge.gate_process import GateProcess
 from edge.ingest.test_footage import write_programme
@@ -118,10 +119,14 @@ def test_a_gate_without_a_place_is_asked_again(programme: tuple[DemoFootage, Pat
         stub = gate_pb2_grpc.GateStub(channel)
         other = admit(stub, "other").stream_id
 
-        def leave() -> None:
+        def nothing_until_asked_again() -> Iterator[gate_pb2.AccessUnit]:
             while not any("once more" in step for step in steps):
                 time.sleep(0.05)
-            list(stub.Watch(requests(other, b"", [])))
+            yield from ()
+
+        def leave() -> None:
+            # A stream that nobody watches would give way by itself.
+            list(stub.Watch(requests(other, b"", nothing_until_asked_again())))
 
         leaving = threading.Thread(target=leave, daemon=True)
         leaving.start()

@@ -121,7 +121,7 @@ def test_time_that_goes_back_starts_anew_and_old_samples_lapse() -> None:
 
 
 def test_entries_that_may_not_cut_say_so() -> None:
-    for candidate in (at("i", None, opinion=BankPurpose.INVESTIGATE), at("i", None, quarantined=True)):
+    for candidate in (at("i", None, purpose=BankPurpose.INVESTIGATE), at("i", None, quarantined=True)):
         vote = MatchVote(1, 1)
         (signal,) = vote.add_candidates(0, [candidate])
         assert signal.at_most is Action.FLAG
