@@ -284,8 +284,10 @@ def _print_result(result: dict[str, Any]) -> None:
     if result["reconnect_refused"]:
         until = when(result["refusal"]["blocked_until_wall_ms"])
         rows.append(("reconnect", f"refused until {until}"))
-        rows.append(("told the broadcaster", result["refusal"]["message_en"]))
-        rows.append(("", result["refusal"]["message_ar"]))
+        # The gate's own notice isolates the names in it; a terminal shows them without.
+        for label, language in (("told the broadcaster", "en"), ("", "ar")):
+            told = result["refusal"][f"message_{language}"].translate(dict.fromkeys(range(0x2066, 0x206A)))
+            rows.append((label, told))
     else:
         rows.append(("reconnect", "was not refused"))
     rows.append(("evidence", incident.get("evidence_path", "")))
