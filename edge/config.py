@@ -99,6 +99,16 @@ class LimitsSection(Section):
     max_extradata_bytes: int = Field(
         64 * 1024, ge=1024, le=1024 * 1024, description="Decoder configuration of a stream."
     )
+    max_picture_long_edge: int = Field(
+        4096,
+        ge=64,
+        le=8192,
+        description="The longer edge of a picture, in pixels, whether upright or on its side. A stream with "
+        "a larger picture is ended as its publisher's fault.",
+    )
+    max_picture_short_edge: int = Field(
+        2304, ge=64, le=8192, description="The shorter edge of a picture, in pixels."
+    )
     max_app_chars: int = Field(
         128, ge=1, le=128, description="Application of a publish. The ledger sets the upper bounds of names."
     )

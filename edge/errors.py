@@ -5,6 +5,7 @@ errors that the publisher's own bytes cause.
 GateError                       what is wrong, where, and whether a retry can help
 ├── InvalidInput                a value from outside is wrong: names the field and the way out (publisher)
 │   ├── LimitExceeded           a bound (bytes, items, characters) was passed: names the limit (publisher)
+│   ├── PictureTooLarge         a picture is larger than any that is decoded (publisher)
 │   ├── UnsupportedCodec        the linked FFmpeg has no decoder for it (publisher)
 │   └── Unauthenticated         the caller of a hook has not proven to be the ingest server
 ├── NotFound                    no stream, incident, block, bank … has that id
@@ -84,6 +85,20 @@ class LimitExceeded(InvalidInput):
         super().__init__(field, f"{actual} {unit} is over the limit of {limit} {unit}")
         self.limit = limit
         self.actual = actual
+
+
+class PictureTooLarge(InvalidInput):
+    """A picture is over the limit, in pixels. A ``width`` of 0: the decoder refuses it without its size."""
+
+    reason = "picture_too_large"
+
+    def __init__(self, width: int, height: int, long_edge: int, short_edge: int) -> None:
+        size = f"{width}x{height}" if width else "a picture"
+        super().__init__(
+            "picture",
+            f"{size} is over the limit of {long_edge}x{short_edge}, upright or on its side: send smaller "
+            "pictures, or raise limits.max_picture_long_edge and limits.max_picture_short_edge",
+        )
 
 
 class UnsupportedCodec(InvalidInput):

@@ -65,6 +65,7 @@ class DegradedReason(OpenWord):
     QUEUE_FULL = "queue_full"
     UNDECODED = "undecoded"
     ACCESS_UNIT_TOO_LARGE = "access_unit_too_large"
+    PICTURE_TOO_LARGE = "picture_too_large"
     CLOSED = "closed"
     """It was waiting when its stream closed."""
     GAVE_WAY = "gave_way"

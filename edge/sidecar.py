@@ -213,6 +213,8 @@ def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
         log_level=settings.log_level,
         max_access_unit_bytes=limits.max_access_unit_bytes,
         max_extradata_bytes=limits.max_extradata_bytes,
+        max_picture_long_edge=limits.max_picture_long_edge,
+        max_picture_short_edge=limits.max_picture_short_edge,
         max_queue_units=limits.max_queue_units,
         max_queue_bytes=limits.max_queue_bytes,
         spare_load=settings.workers.spare_load,

@@ -13,7 +13,7 @@ from edge.domain import Action, Signal, SignalSource, Verdict, new_stream_id
 from edge.errors import GateError
 from edge.match import ITEM_SPAN_MS, AudioItems, AudioMatcher, Matcher, audio_items_of, available
 from edge.policy import Policy
-from edge.stream import StreamPipeline, open_media_file
+from edge.stream import FILE_PICTURES, StreamPipeline, open_media_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ class Replay:
                 self._detector,
                 self._matcher,
                 SystemClock(),
+                largest=FILE_PICTURES,
             )
             start_ms: int | None = None
             last_ms = 0

@@ -7,6 +7,7 @@ from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
 from edge.stream.frame_roles import FrameRoles, Schedule
 from edge.stream.media_file import MediaFile, open_media_file
+from edge.stream.picture_limit import FILE_PICTURES, PictureLimit
 from edge.stream.pipeline import (
     JUMP_HOLD_MS,
     JUMP_WISH_MS,
@@ -23,6 +24,7 @@ from edge.stream.tiers import TierState
 from edge.stream.timestamps import Timestamps
 
 __all__ = [
+    "FILE_PICTURES",
     "JUMP_HOLD_MS",
     "JUMP_WISH_MS",
     "MAX_AUDIO_BYTES",
@@ -37,6 +39,7 @@ __all__ = [
     "FrameRoles",
     "Judgement",
     "MediaFile",
+    "PictureLimit",
     "PipelineCounters",
     "PullSettings",
     "PullSource",

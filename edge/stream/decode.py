@@ -15,15 +15,21 @@ from edge.annexb import MAX_EXTRADATA_BYTES, framing_of
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
 from edge.stream.codecs import DECODERS, AnyCodec, codec_named
+from edge.stream.picture_limit import PictureLimit, coded_sizes
 from edge.stream.ports import Luma
 
-MAX_SIDE = 8192
 UNDECODABLE_UNITS = 60
 """Consecutive units without an intact frame after which a stream counts as broken."""
 UNDECODABLE_MS = 5_000
 """The same limit in media time, for low frame rates."""
 _UNDECODABLE_MIN_UNITS = 8
 """Least units before the limit in media time applies. A decoder may delay frames."""
+
+_TOO_LARGE: Final[dict[AnyCodec, tuple[type[Exception], ...]]] = {
+    Codec.VP9: (av.error.ArgumentError,),
+    Codec.AV1: (OverflowError,),
+}
+"""How a decoder refuses a picture over ``max_pixels`` without saying how large it is."""
 
 # Plane 0 is 8-bit luma, one byte a pixel.
 _LUMA_FIRST: Final = frozenset(
@@ -38,10 +44,11 @@ class Decoder:
     """Decodes one stream with one codec context. Not thread-safe.
 
     Raises UnsupportedCodec where the linked FFmpeg has no decoder, LimitExceeded for more than 64 KiB of
-    extradata, and InvalidInput for extradata that the decoder refuses.
+    extradata, PictureTooLarge for extradata of larger pictures than ``largest``, and InvalidInput for
+    extradata that the decoder refuses.
     """
 
-    def __init__(self, codec: AnyCodec, extradata: bytes = b"") -> None:
+    def __init__(self, codec: AnyCodec, extradata: bytes = b"", largest: PictureLimit | None = None) -> None:
         if len(extradata) > MAX_EXTRADATA_BYTES:
             raise LimitExceeded("extradata", MAX_EXTRADATA_BYTES, len(extradata), "bytes")
         if codec_named(codec) is None:
@@ -52,7 +59,12 @@ class Decoder:
         ``corrupt_frame``."""
         self.decoded = 0
         """Number of decoded frames."""
-        self._context = _open(codec, extradata)
+        self._largest = largest or PictureLimit()
+        framing = framing_of(Codec(codec), extradata) if codec in (Codec.H264, Codec.HEVC) else None
+        self._prefix_bytes = 0 if framing is None else framing.prefix_bytes
+        if framing is not None:  # FFmpeg would open broken extradata and decode nothing
+            self._check_coded_size(framing.parameter_sets, 0)
+        self._context = _open(codec, extradata, self._largest)
         self._reformatter = VideoReformatter()
         self._undecodable_units = 0
         self._undecodable_since_ms: int | None = None
@@ -69,12 +81,13 @@ class Decoder:
         in ms.
 
         Damaged units are counted and tolerated. Raises BrokenMedia when 60 units or 5 s of media gave no
-        frame except concealed ones, and for frames larger than 8192 × 8192.
+        frame except concealed ones, and PictureTooLarge for pictures over the limit.
         """
         if not unit.data:
             self.errors["empty_unit"] += 1
             self._undecodable(unit, [])
             return []
+        self._check_coded_size(unit.data, self._prefix_bytes)
         packet = av.Packet(unit.data)
         packet.pts, packet.dts = unit.pts_ms, unit.dts_ms
         packet.is_keyframe = unit.keyframe
@@ -109,10 +122,13 @@ class Decoder:
         try:
             frames = self._context.decode(packet)
         except MemoryError as error:
+            self._check_context()  # HEVC reports a size over the limit so
             raise BrokenMedia(f"{self.codec}: a frame needs more memory than there is") from error
         except (av.FFmpegError, ValueError, OSError) as error:
+            self._check_context()
+            if isinstance(error, _TOO_LARGE.get(self.codec, ())):
+                raise self._largest.too_large() from None
             self.errors["invalid_data"] += 1
-            del error
             return []
         kept = []
         for frame in frames:
@@ -127,12 +143,20 @@ class Decoder:
     def _check_size(self, frame: VideoFrame) -> None:
         size = (frame.height, frame.width)
         if size != self.size:
-            if max(size) > MAX_SIDE or min(size) < 1:
-                raise BrokenMedia(
-                    f"{self.codec}: frame of {frame.width}x{frame.height} is over the limit "
-                    f"of {MAX_SIDE}x{MAX_SIDE}"
-                )
+            if not self._largest.allows(frame.width, frame.height):
+                raise self._largest.too_large(frame.width, frame.height)
+            self._check_context()
             self.size = size
+
+    def _check_context(self) -> None:
+        width, height = self._context.coded_width, self._context.coded_height
+        if not self._largest.allows_coded(width, height):
+            raise self._largest.too_large(width, height)
+
+    def _check_coded_size(self, data: bytes, prefix_bytes: int) -> None:
+        for width, height in coded_sizes(self.codec, data, prefix_bytes):
+            if not self._largest.allows_coded(width, height):
+                raise self._largest.too_large(width, height)
 
     def _has_intact(self, frames: list[VideoFrame]) -> bool:
         """Whether any frame is intact, which ends a run of undecodable units. Concealed frames do not count.
@@ -160,7 +184,8 @@ class Decoder:
             )
 
 
-def _open(codec: AnyCodec, extradata: bytes) -> VideoCodecContext:
+def _open(codec: AnyCodec, extradata: bytes, largest: PictureLimit | None) -> VideoCodecContext:
+    """Opens a decoder. Without ``largest`` it takes pictures of any size."""
     name = DECODERS.get(codec, codec.value)
     try:
         context = av.CodecContext.create(name, "r")
@@ -171,13 +196,16 @@ def _open(codec: AnyCodec, extradata: bytes) -> VideoCodecContext:
     # Frame threads delay frames. Slice threads take cores from other streams.
     context.thread_type = "NONE"
     context.thread_count = 1
-    context.options = {"max_pixels": str(MAX_SIDE * MAX_SIDE)}
+    if largest is not None:
+        context.options = {"max_pixels": str(largest.pixels)}
     if extradata:
-        if codec in (Codec.H264, Codec.HEVC):
-            framing_of(Codec(codec), extradata)  # FFmpeg would open broken extradata and decode nothing
         context.extradata = extradata
     try:
         context.open()
     except (av.FFmpegError, ValueError, OSError) as error:
+        if largest is not None and extradata:
+            any_size = _open(codec, extradata, None)
+            if not largest.allows_coded(any_size.width, any_size.height):
+                raise largest.too_large(any_size.width, any_size.height) from None
         raise InvalidInput("extradata", f"refused by the {codec.value} decoder: {error}") from error
     return context

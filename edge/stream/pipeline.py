@@ -18,6 +18,7 @@ from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec
 from edge.stream.decode import UNDECODABLE_MS, Decoder
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
+from edge.stream.picture_limit import PictureLimit
 from edge.stream.ports import DetectorPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler
@@ -110,6 +111,7 @@ class StreamPipeline:
         calm: bool = False,
         times: Distributions | None = None,
         keeps_media: bool = True,
+        largest: PictureLimit | None = None,
     ) -> None:
         """``alert`` and ``calm`` set the first tier, instead of that of a new stream.
 
@@ -123,7 +125,7 @@ class StreamPipeline:
         self._matcher = matcher
         self._lookup = StreamMatcher(matcher)
         self._clock = clock
-        self._decoder = Decoder(codec, extradata)
+        self._decoder = Decoder(codec, extradata, largest)
         self._timestamps = Timestamps()
         self._sampler = Sampler(policy.tiers, detector.delta_ms)
         self._times = times or Distributions()
@@ -247,7 +249,8 @@ class StreamPipeline:
     def decode(self, unit: AccessUnit) -> tuple[Sample, ...]:
         """Takes the next access unit in decoding order. Returns the samples that it completes.
 
-        Damage is counted and tolerated up to a bound. Beyond it BrokenMedia is raised, and nothing else.
+        Damage is counted and tolerated up to a bound. Beyond it BrokenMedia is raised, PictureTooLarge for a
+        picture over the limit, and nothing else.
         """
         unit = self._take(unit)
         self._follow_model(unit)

@@ -22,7 +22,7 @@ from edge.domain import Signal, Tier, new_stream_id
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy
 from edge.replay import spared
-from edge.stream import BitrateJump, StreamPipeline, open_media_file
+from edge.stream import FILE_PICTURES, BitrateJump, StreamPipeline, open_media_file
 from edge.tuning.cache import ScoreCache
 from edge.tuning.track import Track, TrackBuilder
 
@@ -123,6 +123,7 @@ def score_file(path: Path, detector: Detector, policy: Policy) -> Track:
                 _Recording(detector, note),
                 matcher,
                 SystemClock(),
+                largest=FILE_PICTURES,
             )
 
         alert, calm = pipeline(builder.add_alert), pipeline(builder.add_calm)

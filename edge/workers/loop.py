@@ -22,7 +22,7 @@ from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
 from edge.policy import parse_policy
 from edge.reasons import CloseReason
-from edge.stream import StreamPipeline
+from edge.stream import PictureLimit, StreamPipeline
 from edge.telemetry.distributions import Distributions
 from edge.workers.audio_jobs import AudioJobs
 from edge.workers.banks import CHECK_MS, WorkerBanks
@@ -444,6 +444,7 @@ class WorkerLoop:
             calm=stream.calm,
             times=self._times,
             keeps_media=stream.pull is not None,  # the supervisor keeps all pushed media
+            largest=PictureLimit(self._settings.max_picture_long_edge, self._settings.max_picture_short_edge),
         )
         stream.pipeline.spare(self._spare.ms)
         stream.audio_wanted = self._audio.wanted(stream)

@@ -68,6 +68,8 @@ class WorkerSettings(BaseModel):
     log_level: str = "info"
     max_access_unit_bytes: int
     max_extradata_bytes: int
+    max_picture_long_edge: int = 4096
+    max_picture_short_edge: int = 2304
     max_queue_units: int
     max_queue_bytes: int
     max_pending_samples: int = 2

@@ -1,0 +1,175 @@
+"""The largest picture that is decoded, and the coded size that parameter sets announce. Pure.
+
+A decoder needs time and memory for the coded size of a picture. Cropping hides it: a picture of 64 × 64 may
+be coded as 8192 × 8192. So the parameter sets are read before anything is decoded with them.
+
+ITU-T H.264 §7.3.2.1.1 and H.265 §7.3.2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from edge.domain import Codec
+from edge.errors import PictureTooLarge
+from edge.stream.codecs import AnyCodec
+
+_SPS_BYTES: Final = 1024
+"""The size stands at the beginning of a parameter set. Only so much of it is read."""
+_MOST_NAL_UNITS: Final = 64
+"""Most NAL units that are looked at before the first slice."""
+_WITH_CHROMA_FORMAT: Final = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
+"""H.264 profiles whose parameter sets state the chroma format and scaling lists."""
+_MOST_BITS_OF_A_NUMBER: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimit:
+    """The largest picture, upright or on its side."""
+
+    long_edge: int = 4096
+    short_edge: int = 2304
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the largest picture, with both edges rounded up to whole coding blocks."""
+        return _blocks(self.long_edge) * _blocks(self.short_edge)
+
+    def allows(self, width: int, height: int) -> bool:
+        return min(width, height) <= self.short_edge and max(width, height) <= self.long_edge
+
+    def allows_coded(self, width: int, height: int) -> bool:
+        """Whether a coded size is allowed. It may be rounded up to whole blocks."""
+        short, long = sorted((width, height))
+        return short <= _blocks(self.short_edge) and long <= _blocks(self.long_edge)
+
+    def too_large(self, width: int = 0, height: int = 0) -> PictureTooLarge:
+        """Returns the error for a picture of this size. 0: the decoder does not say how large it is."""
+        return PictureTooLarge(width, height, self.long_edge, self.short_edge)
+
+
+FILE_PICTURES: Final = PictureLimit(8192, 8192)
+"""For recorded files that an operator chooses."""
+
+
+def coded_sizes(codec: AnyCodec, data: bytes, prefix_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yields width and height of each sequence parameter set before the first slice of an access unit.
+
+    ``prefix_bytes`` is the size of the length before each NAL unit, 0 for Annex B. Yields nothing for codecs
+    other than H.264 and HEVC, and for parameter sets that are damaged.
+    """
+    if codec is not Codec.H264 and codec is not Codec.HEVC:
+        return
+    hevc = codec is Codec.HEVC
+    for start in _nal_units(data, prefix_bytes):
+        kind = data[start] >> 1 & 0x3F if hevc else data[start] & 0x1F
+        if kind < 32 if hevc else 1 <= kind <= 5:
+            return
+        if kind == (33 if hevc else 7):
+            bits = _Bits(data[start + 1 + hevc : start + _SPS_BYTES].replace(b"\0\0\3", b"\0\0"))
+            try:
+                yield _hevc(bits) if hevc else _h264(bits)
+            except IndexError:
+                continue
+
+
+def _nal_units(data: bytes, prefix_bytes: int) -> Iterator[int]:
+    """Yields where each NAL unit starts."""
+    position = 0
+    for _ in range(_MOST_NAL_UNITS):
+        if prefix_bytes:
+            start = position + prefix_bytes
+            position = start + int.from_bytes(data[position:start], "big")
+        else:
+            found = data.find(b"\0\0\1", position)
+            start = position = found + 3 if found >= 0 else len(data)
+        if start >= len(data):
+            return
+        yield start
+
+
+class _Bits:
+    """Reads bits. Raises IndexError past the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "big")
+        self._left = 8 * len(data)
+
+    def take(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise IndexError
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def number(self) -> int:
+        """Reads an Exp-Golomb code."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+            if zeros > _MOST_BITS_OF_A_NUMBER:
+                raise IndexError
+        return (1 << zeros) - 1 + self.take(zeros)
+
+    def signed(self) -> int:
+        number = self.number()
+        return (number + 1) // 2 if number % 2 else -number // 2
+
+
+def _h264(bits: _Bits) -> tuple[int, int]:
+    profile = bits.take(8)
+    bits.take(16)
+    bits.number()
+    if profile in _WITH_CHROMA_FORMAT:
+        chroma = bits.number()
+        if chroma == 3:
+            bits.take(1)
+        bits.number()
+        bits.number()
+        bits.take(1)
+        if bits.take(1):
+            for index in range(12 if chroma == 3 else 8):
+                if bits.take(1):
+                    _skip_scaling_list(bits, 16 if index < 6 else 64)
+    bits.number()
+    order = bits.number()
+    if order == 0:
+        bits.number()
+    elif order == 1:
+        bits.take(1)
+        bits.number()
+        bits.number()
+        for _ in range(min(bits.number(), 255)):
+            bits.number()
+    bits.number()
+    bits.take(1)
+    width, height = 16 * (bits.number() + 1), 16 * (bits.number() + 1)
+    return width, height * (2 - bits.take(1))
+
+
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.signed()) % 256
+        last = following or last
+
+
+def _hevc(bits: _Bits) -> tuple[int, int]:
+    bits.take(4)
+    layers = bits.take(3)
+    bits.take(1 + 96)
+    present = [(bits.take(1), bits.take(1)) for _ in range(layers)]
+    if layers:
+        bits.take(2 * (8 - layers))
+    for profile, level in present:
+        bits.take(88 * profile + 8 * level)
+    bits.number()
+    if bits.number() == 3:
+        bits.take(1)
+    return bits.number(), bits.number()
+
+
+def _blocks(edge: int) -> int:
+    return -(-edge // 64) * 64
