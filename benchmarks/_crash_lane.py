@@ -97,19 +97,27 @@ class CallerPublisher:
         )
         if not admitted.allowed:
             return bool(admitted.reason == gate_pb2.REASON_CODE_BLOCKED)
-        call = stub.Watch(self._messages(admitted.stream_id), timeout=WAIT_S)
+        call = stub.Watch(self._messages(admitted), timeout=WAIT_S)
         for answer in call:
             if answer.verdict.action == gate_pb2.ACTION_CUT:
                 # The connection is closed now, whatever happens to the gate.
                 with contextlib.suppress(grpc.RpcError):
-                    stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=admitted.stream_id), timeout=_CALL_S)
+                    confirmation = gate_pb2.ConfirmCutRequest(
+                        stream_id=admitted.stream_id, admission_secret=admitted.admission_secret
+                    )
+                    stub.ConfirmCut(confirmation, timeout=_CALL_S)
                 return True
         return False
 
-    def _messages(self, stream_id: str) -> Iterator[gate_pb2.WatchRequest]:
+    def _messages(self, admitted: gate_pb2.AdmitResponse) -> Iterator[gate_pb2.WatchRequest]:
         media = self._media
         yield gate_pb2.WatchRequest(
-            open=gate_pb2.WatchOpen(stream_id=stream_id, codec=media.codec.value, extradata=media.extradata)
+            open=gate_pb2.WatchOpen(
+                stream_id=admitted.stream_id,
+                admission_secret=admitted.admission_secret,
+                codec=media.codec.value,
+                extradata=media.extradata,
+            )
         )
         started = time.monotonic()
         for unit in media.units:

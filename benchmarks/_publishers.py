@@ -24,8 +24,15 @@ import grpc
 from benchmarks._media import Loop
 from edge.contract.gate import tier_from_proto
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
-from edge.domain import AccessUnit
-from edge.ingest.gate_client import FinalStatus, WatchCall, end_request, unit_request
+from edge.domain import AccessUnit, Codec
+from edge.ingest.gate_client import (
+    AdmittedStream,
+    FinalStatus,
+    WatchCall,
+    end_request,
+    open_request,
+    unit_request,
+)
 from edge.ingest.gate_feed import GateFeed
 
 PullCall = grpc.aio.UnaryStreamCall[gate_pb2.AttachRequest, gate_pb2.WatchResponse]
@@ -116,19 +123,18 @@ class Caller:
             if not admitted.allowed:
                 tally.failed = gate_pb2.ReasonCode.Name(admitted.reason)
             elif self._plan.pull_url:
-                await self._pull(stub, admitted.stream_id)
+                await self._pull(stub, admitted)
             else:
-                await self._push(stub, admitted.stream_id)
+                await self._push(stub, admitted)
         except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError) as error:
             code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
             tally.failed = tally.failed or code
 
-    async def _push(self, stub: gate_pb2_grpc.GateAsyncStub, stream_id: str) -> None:
+    async def _push(self, stub: gate_pb2_grpc.GateAsyncStub, admitted: gate_pb2.AdmitResponse) -> None:
         call: WatchCall = stub.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
         status = FinalStatus(call)
         loop = self._loop
-        opening = gate_pb2.WatchOpen(stream_id=stream_id, codec=loop.codec, extradata=loop.extradata)
-        await call.write(gate_pb2.WatchRequest(open=opening))
+        await call.write(open_request(AdmittedStream.of(admitted), Codec(loop.codec), loop.extradata))
         reading = asyncio.create_task(self._read(call))
         try:
             await self._send_loop(call, reading)
@@ -167,13 +173,16 @@ class Caller:
                 await call.write(unit_request(self._outbox.popleft()))
                 self.tally.units += self._plan.measures(time.time())
 
-    async def _pull(self, stub: gate_pb2_grpc.GateAsyncStub, stream_id: str) -> None:
+    async def _pull(self, stub: gate_pb2_grpc.GateAsyncStub, admitted: gate_pb2.AdmitResponse) -> None:
         url = self._plan.pull_url.format(name=self._name)
-        call = stub.Attach(gate_pb2.AttachRequest(stream_id=stream_id, url=url))
+        stream_id, secret = admitted.stream_id, admitted.admission_secret
+        attaching = gate_pb2.AttachRequest(stream_id=stream_id, url=url, admission_secret=secret)
+        call = stub.Attach(attaching)
         reading = asyncio.create_task(self._read(call))
         await asyncio.wait({reading}, timeout=max(0.0, self._until - time.time()))
         if not reading.done():
-            await stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id, reason="closed"))
+            over = gate_pb2.DetachRequest(stream_id=stream_id, reason="closed", admission_secret=secret)
+            await stub.Detach(over)
         await asyncio.wait_for(reading, _FAREWELL_S)
 
     async def _read(self, call: WatchCall | PullCall) -> None:

@@ -7,6 +7,7 @@ EDGE_GRPC__LISTEN=127.0.0.1:6000 edge-gate serve
 from __future__ import annotations
 
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -29,6 +30,17 @@ from edge.workers.settings import WorkersSection
 MAX_CONFIG_BYTES = 256 * 1024
 
 
+class WithoutSecret(StrEnum):
+    """Whose calls of a stream are taken without its admission secret."""
+
+    CONNECTION = "connection"
+    """Those of the connection that the stream was admitted over."""
+    ADDRESS = "address"
+    """Those of the address that the stream was admitted from."""
+    DENY = "deny"
+    """Nobody's."""
+
+
 class GrpcSection(Section):
     listen: str = Field(
         "127.0.0.1:50051",
@@ -42,6 +54,13 @@ class GrpcSection(Section):
     )
     operator_tokens: Path | None = Field(
         None, description="File with one line `ROLE NAME TOKEN` a person. Default: DATA_DIR/operator.tokens."
+    )
+
+    without_secret: WithoutSecret = Field(
+        WithoutSecret.CONNECTION,
+        description="Whose calls of a stream are taken without its `admission_secret`: those of the "
+        "`connection` that it was admitted over, of that `address`, or nobody's (`deny`). The name in a "
+        "client certificate counts instead of either.",
     )
 
     @model_validator(mode="after")

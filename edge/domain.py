@@ -21,13 +21,20 @@ from edge.reasons import OpenWord, UnconfirmedReason, VerdictReason
 StreamId = NewType("StreamId", str)
 """Id of one publish connection. Never reused."""
 
+_RANDOM_CHARS = 16
+
 PERMANENT_MS = 253_402_300_799_000
 """``until_ms`` of a permanent block: 9999-12-31T23:59:59Z."""
 
 
 def new_id(prefix: str) -> str:
     """A sortable, unguessable id: prefix, 64 bits of wall nanoseconds, 64 random bits, in hexadecimal."""
-    return f"{prefix}_{time.time_ns():016x}{secrets.token_hex(8)}"
+    return f"{prefix}_{time.time_ns():016x}{secrets.token_hex(_RANDOM_CHARS // 2)}"
+
+
+def beginning_of(ident: str) -> str:
+    """An id without its random end: prefix and time. It sorts as the id does. Nobody can act by it."""
+    return ident[:-_RANDOM_CHARS]
 
 
 def new_stream_id() -> StreamId:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
 from edge.api import bounds
-from edge.api.status import Context, abort_stream, answers_errors, streams_errors
+from edge.api.auth import Role, TokenFile
+from edge.api.status import Context, abort_stream, answers_errors, authorization_of, streams_errors
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
-from edge.domain import UNPROVEN_ATTRIBUTE, Publish
+from edge.domain import UNPROVEN_ATTRIBUTE, Publish, StreamId
 from edge.errors import GateError, InvalidInput, SourceStalled, WorkerLost
 from edge.names import check_name, normal_text
 from edge.reasons import AdmissionReason, EndReason
 from edge.supervise import Gate
+from edge.supervise.authority import Caller
 from edge.supervise.registry import LiveStream
 from edge.telemetry.records import CallBroken
 
@@ -25,7 +28,7 @@ _REASONS = {
     AdmissionReason.ADMITTED: gate_pb2.REASON_CODE_ADMITTED,
     AdmissionReason.BLOCKED: gate_pb2.REASON_CODE_BLOCKED,
     AdmissionReason.CAPACITY: gate_pb2.REASON_CODE_CAPACITY,
-    AdmissionReason.QUOTA: gate_pb2.REASON_CODE_CAPACITY,
+    AdmissionReason.QUOTA: gate_pb2.REASON_CODE_QUOTA,
     AdmissionReason.LEDGER_DOWN: gate_pb2.REASON_CODE_LEDGER_DOWN,
     AdmissionReason.DRAINING: gate_pb2.REASON_CODE_DRAINING,
 }
@@ -35,8 +38,9 @@ log = structlog.get_logger(__name__)
 
 
 class GateServicer(gate_pb2_grpc.GateServicer):
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, tokens: TokenFile) -> None:
         self._gate = gate
+        self._tokens = tokens
 
     @answers_errors
     async def Admit(self, request: gate_pb2.AdmitRequest, context: Context) -> gate_pb2.AdmitResponse:
@@ -66,7 +70,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             address=bounds.text("address", request.address, 64),
             attributes=attributes,
         )
-        admission = await self._gate.admit(publish, _client(context))
+        admission = await self._gate.admit(publish, _caller(context))
         response = gate_pb2.AdmitResponse(
             allowed=admission.allowed,
             stream_id=admission.stream_id or "",
@@ -78,7 +82,8 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         )
         if admission.notice is not None:
             response.message.en, response.message.ar = admission.notice.en, admission.notice.ar
-        if admission.allowed:
+        if admission.stream_id is not None:
+            response.admission_secret = self._gate.admission_secret(admission.stream_id)
             response.watch_mode = (
                 gate_pb2.WATCH_MODE_PULL
                 if self._gate.wants_pull(publish.server)
@@ -103,7 +108,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             bounds.text("open.stream_id", first.open.stream_id, 64, required=True),
             first.open.codec,
             first.open.extradata,
-            _client(context),
+            _caller(context, first.open.admission_secret),
         )
         reading = asyncio.create_task(self._read(stream, context))
         async for answer in self._answer(stream, context, reading):
@@ -145,7 +150,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         stream = self._gate.router.attach_call(
             bounds.text("stream_id", request.stream_id, 64, required=True),
             bounds.text("url", request.url, self._gate.settings.limits.max_url_chars, required=True),
-            _client(context),
+            _caller(context, request.admission_secret),
         )
         async for answer in self._answer(stream, context, None):
             yield answer
@@ -175,7 +180,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         self._gate.router.detach(
             bounds.text("stream_id", request.stream_id, 64, required=True),
             EndReason(bounds.text("reason", request.reason, 64)),
-            _client(context),
+            _caller(context, request.admission_secret),
         )
         return gate_pb2.DetachResponse()
 
@@ -184,8 +189,12 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         self, request: gate_pb2.ConfirmCutRequest, context: Context
     ) -> gate_pb2.ConfirmCutResponse:
         stream_id = bounds.text("stream_id", request.stream_id, 64, required=True)
+        caller = _caller(context, request.admission_secret)
+        person = self._tokens.identify(authorization_of(context))
+        if person is not None and person.role >= Role.REVIEWER:
+            caller = replace(caller, secret=self._gate.admission_secret(StreamId(stream_id)))
         return gate_pb2.ConfirmCutResponse(
-            time_to_cut_ms=self._gate.confirm_cut(stream_id, request.closed_wall_ms)
+            time_to_cut_ms=self._gate.confirm_cut(stream_id, request.closed_wall_ms, caller)
         )
 
 
@@ -202,10 +211,12 @@ async def _next(context: Context) -> gate_pb2.WatchRequest | None:
     return request if isinstance(request, gate_pb2.WatchRequest) else None
 
 
-def _client(context: Context) -> str:
-    """Returns the subject of the peer's certificate, or else its address without port."""
+def _caller(context: Context, secret: str = "") -> Caller:
+    secret = bounds.text("admission_secret", secret, 64)
     subject = context.auth_context().get("x509_common_name")
     if subject:
-        return "tls:" + b"".join(subject).decode(errors="replace")
+        name = "tls:" + b"".join(subject).decode(errors="replace")
+        return Caller(name, name, secret)
     peer = context.peer()
-    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+    address = peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+    return Caller(address, peer, secret)

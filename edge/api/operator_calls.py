@@ -6,7 +6,8 @@ import grpc
 
 from edge.api import bounds
 from edge.api.auth import Person, Role, TokenFile
-from edge.api.status import REASON, RETRYABLE, Context
+from edge.api.status import REASON, RETRYABLE, Context, authorization_of
+from edge.domain import beginning_of
 from edge.errors import ConfigError
 from edge.supervise import Gate
 
@@ -24,9 +25,8 @@ class OperatorCalls:
 
     async def person(self, context: Context, needed: Role) -> Person:
         """Returns the caller. Ends the call with UNAUTHENTICATED or PERMISSION_DENIED otherwise."""
-        given = dict(context.invocation_metadata() or ()).get("authorization", "")
         try:
-            person = self._tokens.identify(given if isinstance(given, str) else "")
+            person = self._tokens.identify(authorization_of(context))
         except ConfigError as error:
             trailing = ((REASON, error.reason), (RETRYABLE, "false"))
             details = f"token file: {error}"
@@ -43,6 +43,10 @@ class OperatorCalls:
                 f"role {person.role.name.lower()} may not do this: {needed.name.lower()} is needed",
             )
         return person
+
+    def shown_stream_id(self, person: Person, stream_id: str) -> str:
+        """A viewer only looks, and needs no id."""
+        return beginning_of(stream_id) if person.role is Role.VIEWER else stream_id
 
     def reason(self, given: str, *, required: bool = True) -> str:
         return bounds.text("reason", given, self._gate.settings.limits.max_reason_chars, required=required)

@@ -27,7 +27,7 @@ class IncidentCalls(OperatorCalls):
     async def ListIncidents(
         self, request: operator_pb2.ListIncidentsRequest, context: Context
     ) -> operator_pb2.ListIncidentsResponse:
-        await self.person(context, Role.VIEWER)
+        person = await self.person(context, Role.VIEWER)
         incidents = await self._gate.executor.call(
             self._gate.ledger.incidents,
             broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
@@ -41,17 +41,20 @@ class IncidentCalls(OperatorCalls):
             before_id=optional("before_id", request.before_id),
         )
         return operator_pb2.ListIncidentsResponse(
-            incidents=[incident_to_proto(incident) for incident in incidents]
+            incidents=[
+                incident_to_proto(incident, self.shown_stream_id(person, incident.stream_id))
+                for incident in incidents
+            ]
         )
 
     @answers_errors
     async def GetIncident(
         self, request: operator_pb2.GetIncidentRequest, context: Context
     ) -> operator_pb2.GetIncidentResponse:
-        await self.person(context, Role.VIEWER)
+        person = await self.person(context, Role.VIEWER)
         case = await self._gate.reviews.case(ident("incident_id", request.incident_id))
         return operator_pb2.GetIncidentResponse(
-            incident=incident_to_proto(case.incident),
+            incident=incident_to_proto(case.incident, self.shown_stream_id(person, case.incident.stream_id)),
             strike=None if case.strike is None else strike_to_proto(case.strike),
             blocks=[block_to_proto(block) for block in case.blocks],
             appeals=[appeal_to_proto(appeal) for appeal in case.appeals],

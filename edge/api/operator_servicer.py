@@ -74,15 +74,15 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
     async def ListStreams(
         self, request: operator_pb2.ListStreamsRequest, context: Context
     ) -> operator_pb2.ListStreamsResponse:
-        await self.person(context, Role.VIEWER)
+        person = await self.person(context, Role.VIEWER)
         response = operator_pb2.ListStreamsResponse()
         limit = bounds.number("limit", request.limit, 0, MAX_LIMIT) or MAX_LIMIT
         after_id = bounds.text("after_id", request.after_id, 64)
         for stream in self._gate.registry.page(limit, after_id):
             response.streams.add(
-                stream_id=stream.id,
+                stream_id=self.shown_stream_id(person, stream.id),
                 server=stream.publish.server,
-                connection=stream.publish.connection,
+                connection="" if person.role is Role.VIEWER else stream.publish.connection,
                 app=stream.publish.app,
                 name=stream.publish.name,
                 broadcaster=stream.publish.broadcaster,

@@ -57,10 +57,9 @@ class GrpcServer:
         )
         self._health = HealthServicer()
         self._broken_calls = BrokenCalls(gate.telemetry)
-        gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate), self._server)
-        operator_pb2_grpc.add_OperatorServicer_to_server(
-            OperatorServicer(gate, TokenFile(settings.operator_tokens)), self._server
-        )
+        tokens = TokenFile(settings.operator_tokens)
+        gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate, tokens), self._server)
+        operator_pb2_grpc.add_OperatorServicer_to_server(OperatorServicer(gate, tokens), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server

@@ -38,6 +38,12 @@ Response = TypeVar("Response")
 log = structlog.get_logger(__name__)
 
 
+def authorization_of(context: Context) -> str:
+    """The caller's ``authorization`` metadata; empty where it shows none."""
+    given = dict(context.invocation_metadata() or ()).get("authorization", "")
+    return given if isinstance(given, str) else ""
+
+
 def code_of(error: errors.GateError) -> grpc.StatusCode:
     """Returns the most specific status code; INTERNAL for an error that no caller should see."""
     for kind, code in _CODES:

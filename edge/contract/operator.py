@@ -50,10 +50,11 @@ def appeal_state_from_proto(number: operator_pb2.AppealState.ValueType) -> Appea
     return _FROM_APPEAL.get(number)
 
 
-def incident_to_proto(incident: Incident) -> operator_pb2.Incident:
+def incident_to_proto(incident: Incident, stream_id: str | None = None) -> operator_pb2.Incident:
+    """``stream_id`` is shown in place of the incident's own."""
     return operator_pb2.Incident(
         id=incident.id,
-        stream_id=incident.stream_id,
+        stream_id=incident.stream_id if stream_id is None else stream_id,
         server=incident.publish.server,
         app=incident.publish.app,
         name=incident.publish.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
@@ -32,6 +33,19 @@ _SERVER_KIND = "reference"
 _PING_MS = 10_000
 """Silence after which the client pings the gate. The gate requires five seconds between two pings."""
 _PING_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedStream:
+    """A stream that the gate has admitted. No id: the gate was not asked, or knows it no more."""
+
+    id: str = ""
+    secret: str = field(default="", repr=False)
+    """What every other call of the stream shows to the gate."""
+
+    @classmethod
+    def of(cls, answer: gate_pb2.AdmitResponse) -> AdmittedStream:
+        return cls(answer.stream_id, answer.admission_secret)
 
 
 class GateClient:
@@ -67,10 +81,12 @@ class GateClient:
         call: WatchCall = self._gate.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
         return call
 
-    async def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
+    async def confirm_cut(self, stream: AdmittedStream, closed_wall_ms: int) -> float:
         """Reports that the publisher's socket is closed. Returns the time-to-cut in ms, -1 if the gate had
         not cut."""
-        request = gate_pb2.ConfirmCutRequest(stream_id=stream_id, closed_wall_ms=closed_wall_ms)
+        request = gate_pb2.ConfirmCutRequest(
+            stream_id=stream.id, closed_wall_ms=closed_wall_ms, admission_secret=stream.secret
+        )
         try:
             answer = await self._gate.ConfirmCut(request, timeout=self._timeout_s)
         except aio.AioRpcError as error:
@@ -79,10 +95,12 @@ class GateClient:
             raise GateUnavailable(f"ConfirmCut: {error.code().name}: {error.details()}") from error
         return float(answer.time_to_cut_ms)
 
-    async def give_back(self, stream_id: str) -> None:
+    async def give_back(self, stream: AdmittedStream) -> None:
         """Reports that a publisher has left before its stream was watched. Never raises: the gate forgets the
         stream by itself, only later."""
-        request = gate_pb2.DetachRequest(stream_id=stream_id, reason=EndReason.PUBLISHER_GONE)
+        request = gate_pb2.DetachRequest(
+            stream_id=stream.id, reason=EndReason.PUBLISHER_GONE, admission_secret=stream.secret
+        )
         with contextlib.suppress(aio.AioRpcError):
             await self._gate.Detach(request, timeout=self._timeout_s)
 
@@ -129,9 +147,11 @@ def _now(ready: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("the call has no status yet")
 
 
-def open_request(stream_id: str, codec: Codec, extradata: bytes) -> gate_pb2.WatchRequest:
+def open_request(stream: AdmittedStream, codec: Codec, extradata: bytes) -> gate_pb2.WatchRequest:
     return gate_pb2.WatchRequest(
-        open=gate_pb2.WatchOpen(stream_id=stream_id, codec=codec.value, extradata=extradata)
+        open=gate_pb2.WatchOpen(
+            stream_id=stream.id, admission_secret=stream.secret, codec=codec.value, extradata=extradata
+        )
     )
 
 

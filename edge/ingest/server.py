@@ -32,7 +32,7 @@ from edge.ingest.events import (
     RelayDown,
     TierChanged,
 )
-from edge.ingest.gate_client import GateClient
+from edge.ingest.gate_client import AdmittedStream, GateClient
 from edge.ingest.media import MediaPath
 from edge.ingest.publish_token import read_publish_tokens
 from edge.ingest.relay import Relay, open_output
@@ -159,7 +159,7 @@ class _Connection:
         self._settings = ingest.settings
         self._counters = ingest.counters
         self._id = new_id("rc")
-        self._stream_id = ""
+        self._admitted = AdmittedStream()
         self._closed_ms: int | None = None
         self._session = RtmpSession(
             wire,
@@ -186,7 +186,7 @@ class _Connection:
         finally:
             closed_ms = await self._close()
             self._counters[f"closed_{reason}"] += 1
-            self._ingest.tell(Closed(self._id, self._stream_id, reason, detail, closed_ms))
+            self._ingest.tell(Closed(self._id, self._admitted.id, reason, detail, closed_ms))
 
     async def _publish(self, publish: PublishRequest) -> tuple[str, str]:
         """Asks for admission, then runs the stream. Returns the reason for closing, and details."""
@@ -205,7 +205,7 @@ class _Connection:
             self._ingest.tell(Refused(self._id, publish, answer, self._now()))
             await self._close(_notice(answer.message), _BAD_NAME)
             return "refused", answer.message.en
-        self._stream_id = answer.stream_id
+        self._admitted = AdmittedStream.of(answer)
         self._ingest.keep_place(self._wire)
         self._session.start()
         self._ingest.tell(Admitted(self._id, answer.stream_id, publish, self._now()))
@@ -217,7 +217,7 @@ class _Connection:
             self._ingest.gate,
             publish,
             self._id,
-            self._stream_id,
+            self._admitted,
             self._settings,
             self._counters,
             lambda response: self._on_answer(response, watcher, relay),
@@ -239,9 +239,9 @@ class _Connection:
                 relay.end()
                 await asyncio.wait({relaying}, timeout=_AFTER_END_S)
                 relaying.cancel()
-            if self._stream_id and not watcher.configured:
+            if self._admitted.id and not watcher.configured:
                 await self._close()
-                await self._ingest.gate.give_back(self._stream_id)
+                await self._ingest.gate.give_back(self._admitted)
 
     async def _until_closed(
         self,
@@ -303,11 +303,11 @@ class _Connection:
 
     async def _confirm(self, watcher: WatchClient) -> None:
         """Tells the gate that the socket is closed, and retries until the gate answers."""
-        stream_id, closed_wall_ms = self._stream_id, await self._close()
-        if stream_id:
+        stream, closed_wall_ms = self._admitted, await self._close()
+        if stream.id:
             for pause_s in (*_CONFIRM_PAUSES_S, None):
                 try:
-                    time_to_cut_ms = await self._ingest.gate.confirm_cut(stream_id, closed_wall_ms)
+                    time_to_cut_ms = await self._ingest.gate.confirm_cut(stream, closed_wall_ms)
                 except GateUnavailable as error:
                     self._gate_down(str(error))
                     if pause_s is None:
@@ -315,12 +315,12 @@ class _Connection:
                         break
                     await asyncio.sleep(pause_s)
                 else:
-                    self._ingest.tell(CutConfirmed(self._id, stream_id, time_to_cut_ms, self._now()))
+                    self._ingest.tell(CutConfirmed(self._id, stream.id, time_to_cut_ms, self._now()))
                     break
         await watcher.farewell("cut")
 
     def _on_answer(self, answer: gate_pb2.WatchResponse, watcher: WatchClient, relay: Relay | None) -> None:
-        self._stream_id = watcher.stream_id
+        self._admitted = watcher.stream
         if answer.cleared_pts_ms >= 0 and relay is not None:
             relay.clear(answer.cleared_pts_ms, self._ingest.clock.monotonic_ms())
         kind = answer.WhichOneof("response")
@@ -328,10 +328,10 @@ class _Connection:
             if answer.verdict.action == gate_pb2.ACTION_CUT:
                 watcher.detail = _notice(answer.verdict.message)
             self._ingest.tell(
-                Judged(self._id, self._stream_id, answer.verdict, answer.cleared_pts_ms, self._now())
+                Judged(self._id, self._admitted.id, answer.verdict, answer.cleared_pts_ms, self._now())
             )
         elif kind in ("opened", "tier"):
-            self._ingest.tell(TierChanged(self._id, self._stream_id, watcher.tier, self._now()))
+            self._ingest.tell(TierChanged(self._id, self._admitted.id, watcher.tier, self._now()))
         elif kind == "degraded":
             self._counters[f"degraded_{answer.degraded.reason}"] += answer.degraded.count
 
@@ -339,11 +339,11 @@ class _Connection:
         template = self._settings.relay
         if template is None:
             return None
-        output = open_output(template, publish, self._stream_id or self._id)
+        output = open_output(template, publish, self._admitted.id or self._id)
         return Relay(output, self._settings, self._counters, self._relay_down)
 
     def _gate_down(self, detail: str) -> None:
-        self._ingest.tell(GateDown(self._id, self._stream_id, detail, self._now()))
+        self._ingest.tell(GateDown(self._id, self._admitted.id, detail, self._now()))
 
     def _relay_down(self, detail: str) -> None:
         self._ingest.tell(RelayDown(self._id, detail, self._now()))

@@ -19,6 +19,7 @@ from edge.domain import AccessUnit, Audio, Codec, Tier
 from edge.errors import Fault, GateUnavailable
 from edge.ingest.decoder_configuration import Change, DecoderConfiguration
 from edge.ingest.gate_client import (
+    AdmittedStream,
     FinalStatus,
     GateClient,
     WatchCall,
@@ -70,7 +71,7 @@ class WatchClient:
         gate: GateClient,
         publish: PublishRequest,
         connection: str,
-        stream_id: str,
+        stream: AdmittedStream,
         settings: IngestSettings,
         counters: Counter[str],
         on_answer: Callable[[gate_pb2.WatchResponse], None],
@@ -78,7 +79,7 @@ class WatchClient:
         clock: Clock,
         relay: Relay | None,
     ) -> None:
-        self.stream_id = stream_id
+        self.stream = stream
         self.detail = ""
         self._gate = gate
         self._publish = publish
@@ -210,7 +211,7 @@ class WatchClient:
         while True:
             await self._configured.wait()
             try:
-                if not self.stream_id and not await self._readmit():
+                if not self.stream.id and not await self._readmit():
                     return Ending.REFUSED
                 ending = await self._watch()
             except GateUnavailable as error:
@@ -229,7 +230,7 @@ class WatchClient:
 
     async def _readmit(self) -> bool:
         answer = await self._gate.admit(self._publish, self._connection)
-        self.stream_id = answer.stream_id
+        self.stream = AdmittedStream.of(answer)
         self.detail = answer.message.en
         return answer.allowed
 
@@ -264,7 +265,7 @@ class WatchClient:
             if status.fault is Fault.PUBLISHER:
                 return Ending.UNWATCHABLE
             if code is grpc.StatusCode.NOT_FOUND:
-                self.stream_id = ""  # the gate was restarted: ask for admission again
+                self.stream = AdmittedStream()  # the gate was restarted: ask for admission again
             raise GateUnavailable(self.detail) from error
         finally:
             sender.cancel()
@@ -284,9 +285,7 @@ class WatchClient:
     async def _send(self, call: WatchCall) -> None:
         # A failed write also shows where the call is read.
         with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):
-            await call.write(
-                open_request(self.stream_id, self._configuration.codec, self._configuration.record)
-            )
+            await call.write(open_request(self.stream, self._configuration.codec, self._configuration.record))
             if not await self._opens():
                 return
             self._away = False

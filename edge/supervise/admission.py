@@ -12,6 +12,7 @@ from edge.notices import block_notice
 from edge.policy import FailureMode
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
+from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.context import Context
 from edge.supervise.registry import MAX_STREAMS, PER_CLIENT, LiveStream
 from edge.supervise.usage_counter import UsageCounter
@@ -28,7 +29,7 @@ class Admitter:
     """Admits publishes.
 
     ``forget(stream, reason)`` ends a live stream whose connection reference is reused.
-    ``refused_again(publish)`` is called for every publish that a block refuses.
+    ``refused_again(publish, caller)`` is called for every publish that a block refuses.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Admitter:
         context: Context,
         usage: UsageCounter,
         forget: Callable[[LiveStream, EndReason], None],
-        refused_again: Callable[[Publish], None],
+        refused_again: Callable[[Publish, Caller], None],
         wants_pull: Callable[[str], bool],
     ) -> None:
         self._context = context
@@ -45,11 +46,11 @@ class Admitter:
         self._refused_again = refused_again
         self._wants_pull = wants_pull
 
-    def admit(self, publish: Publish, client: str = "") -> Admission:
+    def admit(self, publish: Publish, caller: Caller = NOBODY) -> Admission:
         """Answers a publish. A repeated publish on one connection gets the same answer.
 
-        ``client`` is the peer that asks. The streams of each client are bounded, so that no client can take
-        all places.
+        ``caller`` is the peer that asks; hooks are nobody. The streams of each client are bounded, so that no
+        client can take all places. A client that has connected anew asks again, and has its streams again.
         """
         context = self._context
         publish = dataclasses.replace(publish, broadcaster=context.account(publish.broadcaster))
@@ -57,16 +58,17 @@ class Admitter:
             return self._refuse(publish, AdmissionReason.DRAINING)
         block = context.view.check(publish, context.clock.wall_ms())
         if block is not None:
-            self._refused_again(publish)
+            self._refused_again(publish, caller)
             return self._refuse(publish, AdmissionReason.BLOCKED, block)
         if context.executor.down:
             mode = context.in_force.for_publish(publish).failure.on_ledger_down
             context.telemetry.report(FailureModeUsed("on_ledger_down", mode.value))
             if mode is FailureMode.DENY:
                 return self._refuse(publish, AdmissionReason.LEDGER_DOWN)
-        known = context.registry.by_connection(publish.server, publish.connection)
+        known = context.registry.by_connection(publish.server, publish.connection, caller.client)
         if known is not None:
             if known.publish == publish and not known.cutting:
+                known.admitted_by = caller
                 return self._let_in(known)
             if known.cutting or self._is_on_air(known):
                 return self._refuse(
@@ -82,7 +84,7 @@ class Admitter:
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,
-            admitted_by=client,
+            admitted_by=caller,
             pushed=not self._wants_pull(publish.server),
             started_ms=context.clock.wall_ms(),
             idle_since_ms=context.clock.monotonic_ms(),

@@ -9,6 +9,7 @@ from edge.config import Settings
 from edge.ledger import AdmissionView, DurableLedger, Ledger
 from edge.names import compared
 from edge.policy import NameCase, Policy
+from edge.supervise.authority import Authority
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
@@ -32,6 +33,7 @@ class Context:
     registry: Registry
     pool: WorkerPool
     in_force: PolicyInForce
+    authority: Authority
     draining: bool = False
     """The gate admits nothing more."""
     stopped: bool = False

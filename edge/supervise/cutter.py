@@ -1,13 +1,14 @@
-"""Proven cuts: asks at once, retries with backoff, and stops only at a confirmation."""
+"""Proven cuts: asks at once, retries with backoff, and stops only at a proof."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from cachetools import FIFOCache
@@ -45,6 +46,9 @@ class _Running:
     done: asyncio.Future[CutOutcome]
     attempts: int = 0
     task: asyncio.Task[None] | None = None
+    hint: str = ""
+    """Who says that the publisher is gone. The server is looked at next."""
+    hinted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def elapsed_ms(self) -> float:
         return (time.monotonic() - self.started) * 1000
@@ -59,6 +63,7 @@ class Cutter:
         self._running: dict[str, _Running] = {}
         self._ended: FIFOCache[str, CutOutcome] = FIFOCache(_REMEMBERED)
         self._early: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
+        self._gone: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
 
     async def cut_stream(self, target: CutTarget, connector: Connector, *, limit_ms: float) -> CutOutcome:
         """Asks until the publisher is proven gone. Returns then, or after ``limit_ms``.
@@ -90,18 +95,25 @@ class Cutter:
         return await asyncio.shield(running.done)
 
     def confirm(self, stream_id: str, by: str) -> bool:
-        """Confirms a cut because somebody saw the publisher go. Returns whether a cut was waiting for it.
+        """Somebody says that the publisher is gone. Returns whether a cut was waiting for it.
 
-        ``by`` is ``confirm_cut`` or ``hook``. A confirmation that comes before its cut is remembered for
-        it.
+        ``by`` is ``confirm_cut`` or ``hook``. The server is looked at next: a publisher that is still live is
+        not gone, whoever says so. Where the server cannot tell, the word counts. A word that comes before
+        its cut is remembered for it.
         """
         running = self._running.get(stream_id)
         if running is None:
             if stream_id not in self._ended:
                 self._early[stream_id] = by
             return False
-        self._finish(stream_id, running, by)
+        running.hint = by
+        running.hinted.set()
         return True
+
+    def gone_before(self, stream_id: str) -> None:
+        """The server's hook has told the end of a publisher that is cut only now. Nobody is asked: another
+        publisher may have the connection's reference by now."""
+        self._gone[stream_id] = "hook"
 
     def abandon(self, stream_id: str) -> bool:
         """Ends a cut that nobody is left to confirm. Its waiters get CallerGone. Returns whether it was
@@ -125,9 +137,9 @@ class Cutter:
         loop = asyncio.get_running_loop()
         running = _Running(started=time.monotonic(), done=loop.create_future())
         self._running[target.stream_id] = running
-        early = self._early.pop(target.stream_id, None)
-        if early is not None:
-            self._finish(target.stream_id, running, early)
+        running.hint = self._early.pop(target.stream_id, "")
+        if by := self._gone.pop(target.stream_id, ""):
+            self._finish(target.stream_id, running, by)
         else:
             running.task = self._tasks.start(self._pursue(target, connector, running))
         return running
@@ -144,6 +156,8 @@ class Cutter:
     async def _pursue(self, target: CutTarget, connector: Connector, running: _Running) -> None:
         seen = maybe_worked = False
         absent_since: float | None = None
+        if await self._proven_in(0, target, connector, running):
+            return
         for attempt in itertools.count(1):
             running.attempts = attempt
             crash_point("cutter.ask")
@@ -171,7 +185,29 @@ class Cutter:
                 detail=asked.detail,
             )
             pause_ms = backoff_ms(attempt, FIRST_RETRY_MS, MAX_RETRY_MS, self._spread())
-            await asyncio.sleep(pause_ms / 1000)
+            if await self._proven_in(pause_ms, target, connector, running):
+                return
+
+    async def _proven_in(
+        self, pause_ms: float, target: CutTarget, connector: Connector, running: _Running
+    ) -> bool:
+        """Waits. Looks at the server whenever somebody says meanwhile that the publisher is gone, and returns
+        True if the server does not deny that."""
+        until = time.monotonic() + pause_ms / 1000
+        while True:
+            if by := running.hint:
+                running.hint = ""
+                running.hinted.clear()
+                if await _look(target, connector) is not True:
+                    self._finish(target.stream_id, running, by)
+                    return True
+                log.debug("the server still has the publisher", stream_id=target.stream_id, said_by=by)
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await running.hinted.wait()
 
 
 def _fail(running: _Running, error: CutFailed) -> None:

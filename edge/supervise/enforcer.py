@@ -114,7 +114,7 @@ class Enforcer:
         if not stream.life.cut():
             return
         if gone:
-            self._cutter.confirm(stream.id, "hook")
+            self._cutter.gone_before(stream.id)
         stream.verdict_monotonic_ms = judged_ms
         self._tasks.start(self._cut(stream, verdict, policy))
 
@@ -298,7 +298,7 @@ class Enforcer:
             if incident is None:
                 incident = self._incident(stream, verdict)
                 await self._put_on_record(incident)
-            await self.orphans.caller_gone(incident, alarmed=alarmed)
+            await self.orphans.caller_gone(incident, stream.admitted_by, alarmed=alarmed)
             await self._over(stream, evidence_asked)
             return incident
         except CutFailed as error:
@@ -430,6 +430,8 @@ class Enforcer:
 
     def _tell(self, stream: LiveStream, answer: gate_pb2.WatchResponse) -> None:
         stream.action = action_from_proto(answer.verdict.action)
+        if stream.cutting:
+            stream.cut_answer = answer
         if stream.responses is not None:
             stream.responses.put(answer)
 

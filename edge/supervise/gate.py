@@ -22,6 +22,7 @@ from edge.servers.gatekeeper import Admission
 from edge.servers.grpc_caller import CallerConnector
 from edge.supervise.actions import OperatorActions
 from edge.supervise.admission import Admitter
+from edge.supervise.authority import NOBODY, Authority, Caller, admission_key
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
@@ -97,6 +98,7 @@ class Gate:
             self.registry,
             self.pool,
             PolicyInForce(policy),
+            Authority(admission_key(settings.data_dir / "admission.key"), settings.grpc.without_secret),
         )
         self._pulled_servers = frozenset(connectors)
         self._cutter = Cutter()
@@ -212,9 +214,13 @@ class Gate:
 
     # Called by hooks and servicers.
 
-    async def admit(self, publish: Publish, client: str = "") -> Admission:
+    async def admit(self, publish: Publish, caller: Caller = NOBODY) -> Admission:
         """Answers from memory alone. A repeated publish on one connection gets the same answer."""
-        return self._admitter.admit(publish, client)
+        return self._admitter.admit(publish, caller)
+
+    def admission_secret(self, stream_id: StreamId) -> str:
+        """What the caller that had a stream admitted proves itself with."""
+        return self._context.authority.secret_of(stream_id)
 
     def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
         """Reports a publish that a hook has refused by itself."""
@@ -254,14 +260,16 @@ class Gate:
         else:
             self.router.publisher_gone(stream)
 
-    def confirm_cut(self, stream_id: str, closed_wall_ms: int) -> float:
+    def confirm_cut(self, stream_id: str, closed_wall_ms: int, caller: Caller) -> float:
         """Handles the caller's word that the connection is gone. Returns milliseconds since the verdict, or
-        -1."""
-        incident = self._enforcer.orphans.confirm(stream_id, "confirm_cut")
-        if incident is not None:
-            closed_ms = min(closed_wall_ms or self.clock.wall_ms(), self.clock.wall_ms())
-            return float(max(0, closed_ms - incident.created_ms))
-        stream = self.registry.get(stream_id)
+        -1. Raises NotFound to whoever had it not admitted."""
+        admitted_by = self._enforcer.orphans.admitted_by(stream_id)
+        if admitted_by is not None and self._context.authority.allows(stream_id, admitted_by, caller):
+            incident = self._enforcer.orphans.confirm(stream_id, "confirm_cut")
+            if incident is not None:
+                closed_ms = min(closed_wall_ms or self.clock.wall_ms(), self.clock.wall_ms())
+                return float(max(0, closed_ms - incident.created_ms))
+        stream = self.router.of_caller(stream_id, caller)
         if not stream.cutting or stream.verdict_monotonic_ms is None:
             return -1.0
         self._cutter.confirm(stream.id, "confirm_cut")

@@ -14,6 +14,7 @@ from edge.domain import Incident, Publish
 from edge.errors import CutFailed
 from edge.reasons import UnconfirmedReason
 from edge.servers.connector import Connector, CutTarget
+from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
 from edge.telemetry.records import CutConfirmed, CutGivenUp, CutUnconfirmed
@@ -49,53 +50,58 @@ class OrphanedCuts:
         self._clock = clock
         self._cut_limit_ms = cut_limit_ms
         self._tasks = BackgroundTasks()
-        self._orphans: FIFOCache[str, Incident] = FIFOCache(_REMEMBERED)
-        """By stream."""
+        self._orphans: FIFOCache[str, tuple[Incident, Caller]] = FIFOCache(_REMEMBERED)
+        """By stream, with the caller that had it admitted."""
         self._proven: dict[str, asyncio.Event] = {}
 
     def resume(self, incident: Incident) -> None:
         """Takes up a cut of an earlier run."""
         connector = self._connectors.get(incident.publish.server)
-        self._orphans[incident.stream_id] = incident
+        self._orphans[incident.stream_id] = incident, NOBODY
         if connector is None:
             self._tasks.start(self._await_caller(incident))
         else:
             self._tasks.start(self._ask_again(incident, connector))
 
-    async def caller_gone(self, incident: Incident, *, alarmed: bool) -> None:
+    async def caller_gone(self, incident: Incident, admitted_by: Caller, *, alarmed: bool) -> None:
         """Records that nobody is left to ask. ``alarmed`` says that the alarm was raised already."""
-        self._orphans[incident.stream_id] = incident
+        self._orphans[incident.stream_id] = incident, admitted_by
         gone = UnconfirmedReason.CALLER_GONE
         self._report_unconfirmed(incident, gone, alarmed=alarmed)
         await self._progress.cut_unconfirmed(incident.id, self._clock.wall_ms(), gone)
 
     def confirm(self, stream_id: str, by: str) -> Incident | None:
-        """Confirms an orphaned cut because somebody saw that the publisher is gone. None if there is no
-        such cut."""
-        incident = self._orphans.pop(stream_id, None)
+        """Somebody saw that the publisher of an orphaned cut is gone. None if there is no such cut."""
+        incident, _ = self._orphans.get(stream_id, (None, NOBODY))
         if incident is None:
             return None
-        asking = self._cutter.confirm(stream_id, by)
-        if asking and incident.publish.server in self._connectors:
-            return incident  # The task that asks the server puts it on record.
+        self._cutter.confirm(stream_id, by)
+        if incident.publish.server in self._connectors:
+            return incident  # The task that asks the server looks there, and puts the proof on record.
+        del self._orphans[stream_id]
         self._report_confirmed(incident, by)
         self._tasks.start(self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), by))
         if (proven := self._proven.get(stream_id)) is not None:
             proven.set()
         return incident
 
+    def admitted_by(self, stream_id: str) -> Caller | None:
+        """The caller that had the stream of an orphaned cut admitted. None if there is no such cut."""
+        orphan = self._orphans.get(stream_id)
+        return None if orphan is None else orphan[1]
+
     def pursues(self, stream_id: str) -> bool:
         """Whether a cut of the stream is taken up from an earlier run."""
         return stream_id in self._orphans
 
-    def refused_again(self, publish: Publish) -> None:
-        """Takes a publish refused as blocked as proof that the earlier publish of its connection is over."""
+    def refused_again(self, publish: Publish, caller: Caller) -> None:
+        """Takes the same publish, refused as blocked, as proof that the earlier one of its connection is
+        over. It must come from the same peer, or for an earlier run's from any."""
         if not self._orphans or not publish.connection:
             return
-        for stream_id, incident in list(self._orphans.items()):
-            earlier = incident.publish
-            same = (earlier.server, earlier.connection) == (publish.server, publish.connection)
-            if same and earlier.server not in self._connectors:
+        for stream_id, (incident, admitted_by) in list(self._orphans.items()):
+            known = admitted_by.client in ("", caller.client)
+            if known and incident.publish == publish and publish.server not in self._connectors:
                 self.confirm(stream_id, "refused_again")
 
     def closed(self, server: str, connection: str) -> bool:
@@ -103,7 +109,7 @@ class OrphanedCuts:
         it."""
         found = [
             stream_id
-            for stream_id, incident in self._orphans.items()
+            for stream_id, (incident, _) in self._orphans.items()
             if (incident.publish.server, incident.publish.connection) == (server, connection)
         ]
         return any([self.confirm(stream_id, "hook") is not None for stream_id in found])
@@ -121,7 +127,7 @@ class OrphanedCuts:
         try:
             await asyncio.wait_for(proven.wait(), self._cut_limit_ms / 1000)
         except TimeoutError:
-            await self.caller_gone(incident, alarmed=False)
+            await self.caller_gone(incident, NOBODY, alarmed=False)
         finally:
             del self._proven[incident.stream_id]
 

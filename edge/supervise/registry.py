@@ -10,11 +10,13 @@ from typing import Final
 
 from edge.clock import Clock
 from edge.config import LimitsSection
+from edge.contract.gen import gate_pb2
 from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import NotFound
 from edge.ledger.subjects import names_account
 from edge.places import Places, network_of
 from edge.reopenings import Reopenings
+from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
@@ -38,8 +40,8 @@ class LiveStream:
     idle_since_ms: float
     """Monotonic time since which nobody has watched it."""
     life: StreamLife = field(default_factory=StreamLife)
-    admitted_by: str = ""
-    """The peer that asked for admission. Empty for hooks."""
+    admitted_by: Caller = NOBODY
+    """The peer that asked for admission."""
     client: str = ""
     """The peer that watches it."""
     pushed: bool = False
@@ -68,6 +70,8 @@ class LiveStream:
     shed: int = 0
     cleared_pts_ms: int = -1
     incident_id: str | None = None
+    cut_answer: gate_pb2.WatchResponse | None = None
+    """The CUT, for whoever opens its watching only now."""
     verdict_monotonic_ms: float | None = None
     """When the CUT verdict was reached."""
     fed_ms: float = 0.0
@@ -91,7 +95,7 @@ class Registry:
         self._usage = usage
         self._clock = clock
         self._streams: dict[StreamId, LiveStream] = {}
-        self._by_connection: dict[tuple[str, str], StreamId] = {}
+        self._by_connection: dict[tuple[str, str, str], StreamId] = {}
         self._subjects = SubjectIndex()
         self.case_mapped = False
         """As in ``AdmissionView``."""
@@ -120,14 +124,14 @@ class Registry:
                 "limits.max_streams_per_broadcaster": (publish.broadcaster, publish.identity_proven),
                 "limits.max_streams_per_address": network_of(publish.address),
                 "limits.max_streams_per_app": publish.app,
-                PER_CLIENT: stream.admitted_by or None,
+                PER_CLIENT: stream.admitted_by.client or None,
                 MAX_STREAMS: "",
             },
         )
         self._places.idle(stream.id)
         self._streams[stream.id] = stream
         if stream.publish.connection:
-            self._by_connection[(stream.publish.server, stream.publish.connection)] = stream.id
+            self._by_connection[_connection_key(stream)] = stream.id
         self._subjects.add_stream(stream.id, stream.publish)
         self._usage.started(stream.id, stream.publish.app, stream.started_ms)
         self._journal.admitted(JournalledStream(stream.id, stream.publish, stream.started_ms))
@@ -153,7 +157,7 @@ class Registry:
 
     def release_connection(self, stream: LiveStream) -> None:
         """Frees the connection reference of a stream. It may name another connection from now on."""
-        key = (stream.publish.server, stream.publish.connection)
+        key = _connection_key(stream)
         if self._by_connection.get(key) == stream.id:
             del self._by_connection[key]
         self._journal.over(stream.id)
@@ -168,8 +172,10 @@ class Registry:
     def find(self, stream_id: str) -> LiveStream | None:
         return self._streams.get(StreamId(stream_id))
 
-    def by_connection(self, server: str, connection: str) -> LiveStream | None:
-        stream_id = self._by_connection.get((server, connection))
+    def by_connection(self, server: str, connection: str, client: str = "") -> LiveStream | None:
+        """The stream of a server's connection. No client can name the connections of others; hooks are the
+        client ``""``."""
+        stream_id = self._by_connection.get((client, server, connection))
         return None if stream_id is None else self._streams.get(stream_id)
 
     def named_by(self, block: Block) -> list[LiveStream]:
@@ -187,8 +193,10 @@ class Registry:
         return self._places.held(PER_CLIENT, client)
 
     def page(self, limit: int, after_id: str) -> list[LiveStream]:
-        """The next streams in order of their ids, which is the order of admission."""
-        after = (stream for stream in self._streams.values() if stream.id > after_id)
+        """The next streams in order of their ids, which is the order of admission. ``after_id`` may be the
+        beginning of an id."""
+        shown = len(after_id) or None
+        after = (stream for stream in self._streams.values() if stream.id[:shown] > after_id)
         return heapq.nsmallest(limit, after, key=lambda stream: stream.id)
 
     def watched_by(self, client: str) -> int:
@@ -200,3 +208,7 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._streams)
+
+
+def _connection_key(stream: LiveStream) -> tuple[str, str, str]:
+    return stream.admitted_by.client, stream.publish.server, stream.publish.connection

@@ -30,6 +30,7 @@ from edge.ladder import counts
 from edge.ledger.subjects import struck_name
 from edge.reasons import CloseReason, DegradedReason, EndReason, VerdictReason
 from edge.stream import JUMP_HOLD_MS, MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
+from edge.supervise.authority import Caller
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.push_buffer import PushBuffer
@@ -68,9 +69,11 @@ class StreamRouter:
 
     # Opening.
 
-    def open_push(self, stream_id: str, codec: str, extradata: bytes, client: str) -> LiveStream:
-        """Opens a push stream that was admitted."""
-        stream = self._watchable(stream_id, client)
+    def open_push(self, stream_id: str, codec: str, extradata: bytes, caller: Caller) -> LiveStream:
+        """Opens a push stream that was admitted. One that is being cut gets its CUT as the answer."""
+        stream, client = self._watchable(stream_id, caller), caller.client
+        if stream.cutting:
+            return self._answer_cut(stream, client)
         limit = self._limits.max_extradata_bytes
         if len(extradata) > limit:
             return self._refuse_push(stream, client, "open.extradata", limit, len(extradata), "bytes")
@@ -173,9 +176,11 @@ class StreamRouter:
             if message.units:
                 self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
 
-    def attach_call(self, stream_id: str, url: str, client: str) -> LiveStream:
-        """Pulls a stream for a caller. The verdicts go to its call."""
-        stream = self._watchable(stream_id, client)
+    def attach_call(self, stream_id: str, url: str, caller: Caller) -> LiveStream:
+        """Pulls a stream for a caller. The verdicts go to its call. One that is being cut gets its CUT."""
+        stream, client = self._watchable(stream_id, caller), caller.client
+        if stream.cutting:
+            return self._answer_cut(stream, client)
         stream.url, stream.media = self._checked_url(url), None
         self._open(stream, client)
         return stream
@@ -201,13 +206,27 @@ class StreamRouter:
         stream.life.reopened()
         return True
 
-    def _watchable(self, stream_id: str, client: str) -> LiveStream:
-        registry = self._context.registry
-        stream = registry.get(stream_id)
+    def _answer_cut(self, stream: LiveStream, client: str) -> LiveStream:
+        """A cut may come between Admit and Watch, or while a call is opened anew. No worker gets media."""
+        stream.client, stream.responses = client, ResponseQueue(self._limits.max_answers)
+        if stream.cut_answer is not None:
+            stream.responses.put(stream.cut_answer)
+        return stream
+
+    def of_caller(self, stream_id: str, caller: Caller) -> LiveStream:
+        """The stream, if the caller had it admitted. To others there is none: raises NotFound."""
+        stream = self._context.registry.get(stream_id)
+        if not self._context.authority.allows(stream.id, stream.admitted_by, caller):
+            raise NotFound("stream", stream_id)
+        return stream
+
+    def _watchable(self, stream_id: str, caller: Caller) -> LiveStream:
+        registry, client = self._context.registry, caller.client
+        stream = self.of_caller(stream_id, caller)
         if stream.responses is not None:
             raise AlreadyExists(f"stream_id: {stream_id} is watched by another call")
         if stream.cutting:
-            raise InvalidInput("stream_id", f"{stream_id} is being cut")
+            return stream
         if stream.life.state is State.GONE:
             raise NotFound("stream", stream_id)
         limit = self._limits.max_streams_per_client
@@ -291,14 +310,12 @@ class StreamRouter:
         self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=True)
 
-    def detach(self, stream_id: str, reason: EndReason, client: str) -> None:
-        """Stops a caller's pull because the caller is done or its publisher is gone.
-
-        The peer that asked for admission may also give back the place of a stream that was never watched.
-        """
-        stream = self._context.registry.get(stream_id)
+    def detach(self, stream_id: str, reason: EndReason, caller: Caller) -> None:
+        """Stops a caller's pull because the caller is done or its publisher is gone. Also gives back the
+        place of a stream that was never watched."""
+        stream = self.of_caller(stream_id, caller)
         unwatched = stream.life.waits and stream.responses is None
-        if unwatched and reason is EndReason.PUBLISHER_GONE and stream.admitted_by == client:
+        if unwatched and reason is EndReason.PUBLISHER_GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
         if stream.url is None or stream.responses is None:

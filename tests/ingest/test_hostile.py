@@ -18,7 +18,7 @@ from edge.domain import AccessUnit, Codec
 from edge.ingest import Admitted, Closed, amf
 from edge.ingest.chunks import Message, MessageType, encode_message
 from edge.ingest.connection import Connection
-from edge.ingest.gate_client import GateClient
+from edge.ingest.gate_client import AdmittedStream, GateClient
 from edge.ingest.relay import RelayedMessage
 from edge.ingest.rtmp import MAX_OPENING_MESSAGES, PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
@@ -175,7 +175,7 @@ async def test_tiny_frames_are_bounded_on_their_way_to_a_gate_that_takes_none() 
         client,
         publish,
         "rc_1",
-        "st_1",
+        AdmittedStream("st_1"),
         settings,
         counters,
         lambda _: None,

@@ -17,7 +17,7 @@ from edge.errors import InvalidInput, LimitExceeded
 from edge.ingest import Closed
 from edge.ingest.chunks import Message, MessageType
 from edge.ingest.decoder_configuration import Change, DecoderConfiguration
-from edge.ingest.gate_client import GateClient
+from edge.ingest.gate_client import AdmittedStream, GateClient
 from edge.ingest.relay import Relay, RelayedMessage
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
@@ -122,7 +122,7 @@ class _Watching:
             self.gate,
             publish,
             "rc_1",
-            "st_1",
+            AdmittedStream("st_1"),
             values,
             self.counters,
             lambda _: None,

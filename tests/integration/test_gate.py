@@ -380,14 +380,48 @@ def test_a_block_cuts_every_running_stream_of_its_broadcaster(
     for call in calls:
         next(call)
     operator.AddBlock(operator_pb2.AddBlockRequest(subject="carla", reason="test"), metadata=admin)
-    for stream_id, call in zip(streams, calls, strict=True):
+    for stream_id, call, metadata in zip(streams, calls, (None, admin), strict=True):
         cut = next(a.verdict for a in call if a.verdict.action == gate_pb2.ACTION_CUT)
         assert cut.reason == "blocked"
         assert cut.message.en
-        confirmed = stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+        confirmed = stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id), metadata=metadata)
         assert confirmed.time_to_cut_ms >= 0
         call.cancel()
     assert not admit(stub, "carla").allowed
+
+
+def test_a_viewer_s_list_lets_nobody_act_on_a_stream(
+    gate: GateProcess,
+    stub: Any,
+    operator: Any,
+    admin: Any,
+    footage: tuple[bytes, list[gate_pb2.AccessUnit]],
+) -> None:
+    extradata, units = footage
+    admitted = admit(stub, "dora")
+    call = stub.Watch(requests(admitted.stream_id, extradata, units, pace=0.02), timeout=TIMEOUT_S)
+    next(call)
+    with gate.tokens.open("a", encoding="utf-8") as file:
+        file.write("viewer wanda a-viewer-token-of-wanda\n")
+    viewer = (("authorization", "Bearer a-viewer-token-of-wanda"),)
+    listed = operator.ListStreams(operator_pb2.ListStreamsRequest(), metadata=viewer).streams
+    (shown,) = [stream for stream in listed if stream.broadcaster == "dora"]
+    assert admitted.stream_id.startswith(shown.stream_id)
+    assert len(admitted.stream_id) == len(shown.stream_id) + 16
+    assert not shown.connection
+    after = operator_pb2.ListStreamsRequest(after_id=shown.stream_id)
+    assert shown not in operator.ListStreams(after, metadata=viewer).streams
+    operator.AddBlock(operator_pb2.AddBlockRequest(subject="dora", reason="test"), metadata=admin)
+    confirmation = gate_pb2.ConfirmCutRequest(stream_id=admitted.stream_id)
+    with grpc.insecure_channel(gate.grpc, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        stranger = gate_pb2_grpc.GateStub(channel)
+        with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
+            stranger.ConfirmCut(confirmation)
+        assert next(a for a in call if a.verdict.action == gate_pb2.ACTION_CUT)
+        with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
+            stranger.ConfirmCut(confirmation, metadata=viewer)
+        confirmation.admission_secret = admitted.admission_secret
+        assert stranger.ConfirmCut(confirmation).time_to_cut_ms >= 0
 
 
 def test_a_killed_worker_costs_a_moment_and_no_stream(

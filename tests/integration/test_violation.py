@@ -255,7 +255,8 @@ def test_evidence_leaves_room_for_the_ledger(tmp_path: Path, footage: Footage) -
 def test_a_block_outlives_the_gate(end: signal.Signals, tmp_path: Path, footage: Footage) -> None:
     with running(tmp_path) as gate:
         gate.cut_on_anything()
-        stream_id = admit(gate.stub, "anna", connection="c-of-anna").stream_id
+        admitted = admit(gate.stub, "anna", connection="c-of-anna")
+        stream_id = admitted.stream_id
         _, verdict = gate.watch_until_cut(stream_id, footage)
         assert verdict.blocked_provisionally
         if end is signal.SIGKILL:
@@ -274,7 +275,11 @@ def test_a_block_outlives_the_gate(end: signal.Signals, tmp_path: Path, footage:
         assert gate.incident(verdict.incident_id).verdict.action == gate_pb2.ACTION_CUT
         # The caller proves the cut of the earlier run: it confirms, or it asks again and is refused.
         if end is signal.SIGKILL:
-            gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
+            confirmation = gate_pb2.ConfirmCutRequest(stream_id=stream_id)
+            with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
+                gate.stub.ConfirmCut(confirmation)
+            confirmation.admission_secret = admitted.admission_secret
+            gate.stub.ConfirmCut(confirmation)
             proof = "confirm_cut"
         else:
             assert not admit(gate.stub, "anna", connection="c-of-anna").allowed

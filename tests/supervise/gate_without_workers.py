@@ -11,10 +11,11 @@ from typing import Any
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import Action, Publish, StreamId
+from edge.domain import Action, Publish, StreamId, SubjectKind
 from edge.ledger.double import FailingLedger
 from edge.policy import Policy
 from edge.servers.connector import CutAttempt, CutTarget
+from edge.supervise.authority import Caller
 from edge.supervise.gate import Gate
 from edge.telemetry.recording import RecordingBackend
 from edge.telemetry.telemetry import Telemetry
@@ -60,11 +61,19 @@ class Bench:
     async def admit(self, connection: str, name: str, broadcaster: str = "anna") -> Any:
         return await self.gate.admit(Publish(SERVER, connection, "live", name, broadcaster))
 
+    def caller(self, stream_id: str | None) -> Caller:
+        """A peer that can prove that it had the stream admitted."""
+        return Caller("peer", "peer:1", self.gate.admission_secret(StreamId(stream_id or "")))
+
     async def watched(self, connection: str = "7", name: str = "show", broadcaster: str = "anna") -> StreamId:
         """Admits a stream that the gate pulls."""
         stream_id: StreamId = (await self.admit(connection, name, broadcaster)).stream_id
         await self.gate.attach(stream_id, f"rtmp://127.0.0.1/live/{name}")
         return stream_id
+
+    async def block(self, broadcaster: str) -> None:
+        """An operator blocks the broadcaster for a minute."""
+        await self.gate.actions.add_block(SubjectKind.BROADCASTER, broadcaster, "", 60_000, "test", "test")
 
     def judged(self, stream_id: str, action: Action = Action.CUT) -> None:
         verdict = gate_pb2.Verdict(

@@ -58,7 +58,7 @@ async def test_a_publisher_who_left_is_not_pulled_again_when_its_worker_is_lost_
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
         assert not await bench.gate.pull_anew(stream_id)
         with pytest.raises(NotFound):
-            bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/show", "caller")
+            bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/show", bench.caller(stream_id))
         bench.gate._worker_events.on_streams_lost((stream_id,), None)
         assert bench.gate.registry.find(stream_id) is None
         assert bench.workers.sent_to(stream_id).count("open_pull") == 1
@@ -69,8 +69,8 @@ async def test_what_a_caller_detached_is_closed_in_the_worker_that_takes_it_over
 ) -> None:
     async with gate_without_workers(tmp_path) as bench:
         stream_id = (await bench.admit("7", "show")).stream_id
-        bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/show", "caller")
-        bench.gate.router.detach(stream_id, EndReason("had enough"), "")
+        bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/show", bench.caller(stream_id))
+        bench.gate.router.detach(stream_id, EndReason("had enough"), bench.caller(stream_id))
         bench.gate._worker_events.on_streams_lost((stream_id,), None)
         await bench.until(lambda: len(bench.workers.sent_to(stream_id)) == 4)
         assert bench.workers.sent_to(stream_id) == ["open_pull", "close", "open_pull", "close"]
@@ -85,8 +85,10 @@ async def test_a_call_that_no_worker_takes_leaves_the_stream_to_the_next(
         with monkeypatch.context() as lost:
             lost.setattr(bench.workers, "assign", lambda stream_id: None)
             with pytest.raises(WorkerLost):
-                bench.gate.router.attach_call(stream_id, url, "caller")
-        assert bench.gate.router.attach_call(stream_id, url, "caller").life.state is State.WATCHED
+                bench.gate.router.attach_call(stream_id, url, bench.caller(stream_id))
+        assert (
+            bench.gate.router.attach_call(stream_id, url, bench.caller(stream_id)).life.state is State.WATCHED
+        )
 
 
 async def test_a_second_publish_on_a_connection_takes_nothing_from_the_first(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.reasons import VerdictReason
 from edge.servers.connector import Connector, CutAttempt, CutTarget
+from edge.supervise.authority import Caller
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
@@ -24,19 +25,21 @@ from edge.telemetry.records import CutUnconfirmed
 from edge.telemetry.telemetry import Telemetry
 
 PATIENCE_S = 30.0
+PEER = Caller("peer", "peer:1")
 SOON_MS, NEVER_MS = 20, 600_000
 
 
 class HoldsOn:
-    """A server that answers but never lets go. Only its hook reports the end."""
+    """A server that answers but does not let go until its publisher leaves."""
 
     kind = "holds-on"
+    live = True
 
     async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         return CutAttempt(True, 0)
 
     async def is_live(self, target: CutTarget) -> bool | None:
-        return True
+        return self.live
 
 
 class Restarted:
@@ -49,7 +52,8 @@ class Restarted:
         self.executor = LedgerExecutor(telemetry, lambda: self.ledger.away)
         self.cutter = Cutter()
         marks, clock = IncidentProgress(ledger, self.executor), SystemClock()
-        connectors: dict[str, Connector] = {HoldsOn.kind: HoldsOn()}
+        self.server = HoldsOn()
+        connectors: dict[str, Connector] = {HoldsOn.kind: self.server}
         self.resuming = OrphanedCuts(self.cutter, connectors, marks, telemetry, clock, limit_ms)
         incident = Incident(
             new_id("in"),
@@ -115,10 +119,11 @@ async def test_a_connection_that_asks_again_and_is_refused_proves_the_cut(restar
         dataclasses.replace(publish, connection="c8"),
         dataclasses.replace(publish, server="other"),
         dataclasses.replace(publish, connection=""),
+        dataclasses.replace(publish, broadcaster="berta"),
     ):
-        gate.resuming.refused_again(other)
+        gate.resuming.refused_again(other, PEER)
     assert gate.ledger.pending_cuts() == (gate.incident,)
-    gate.resuming.refused_again(publish)
+    gate.resuming.refused_again(publish, PEER)
     assert (await gate.stored(lambda incident: incident.confirmed_by)).confirmed_by == "refused_again"
 
 
@@ -138,8 +143,12 @@ async def test_a_server_is_asked_on_past_the_alarm_until_its_hook_tells(restart:
     assert stored.cut_unconfirmed_reason == "limit"
     assert gate.ledger.pending_cuts() == (stored,), "the next start takes it up again"
     # A refusal proves nothing if the server, and not the caller, holds the publisher.
-    gate.resuming.refused_again(gate.incident.publish)
+    gate.resuming.refused_again(gate.incident.publish, PEER)
     assert not gate.resuming.closed(HoldsOn.kind, "c8")
+    assert gate.resuming.closed(HoldsOn.kind, "c7")
+    await asyncio.sleep(0.1)
+    assert gate.ledger.pending_cuts() == (stored,), "the server still has the publisher"
+    gate.server.live = False
     assert gate.resuming.closed(HoldsOn.kind, "c7")
     assert (await gate.stored(lambda incident: incident.confirmed_by)).confirmed_by == "hook"
     assert gate.alarms() == 1

@@ -16,12 +16,14 @@ from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.hook_http import refusal_status
 from edge.supervise import gate as gate_module
+from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.registry import IDLE_MS, Registry
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.usage_counter import UsageCounter
 from edge.telemetry.records import Refused, StreamOver
 from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
 
+PEER = Caller("peer", "peer:1")
 LIMITS = LimitsSection(
     max_streams=12,
     max_streams_per_client=100,
@@ -52,14 +54,14 @@ class Small:
         address: str = "",
         app: str = "live",
         server: str = "grpc",
-        client: str = "peer",
+        caller: Caller = PEER,
     ) -> Admission:
         self.asked += 1
         publish = Publish(server, f"c{self.asked}", app, "name", broadcaster, address)
-        return await self.bench.gate.admit(publish, client)
+        return await self.bench.gate.admit(publish, caller)
 
     def watch(self, admission: Admission) -> None:
-        self.bench.gate.router.open_push(admission.stream_id or "", "h264", b"", "peer")
+        self.bench.gate.router.open_push(admission.stream_id or "", "h264", b"", PEER)
 
 
 @asynccontextmanager
@@ -90,7 +92,8 @@ async def test_a_flood_is_refused_and_nobody_else(
     async with small_gate(tmp_path, monkeypatch) as small:
         for number in range(60):
             one = {name: value.format(number) for name, value in flood.items()}
-            last = await small.admit(**{"broadcaster": f"b{number}", "app": "other", **one})
+            asked = {"broadcaster": f"b{number}", "address": "", "app": "other", **one}
+            last = await small.admit(asked["broadcaster"], asked["address"], asked["app"])
         assert last.reason is AdmissionReason.QUOTA
         assert last.notice is not None
         assert last.notice.en
@@ -130,7 +133,7 @@ async def test_an_unproven_name_takes_no_place_of_whoever_has_it(
             stranger = Publish(
                 "grpc", f"s{number}", "live", "name", "anna", attributes={UNPROVEN_ATTRIBUTE: "true"}
             )
-            await small.bench.gate.admit(stranger, "peer")
+            await small.bench.gate.admit(stranger, PEER)
         assert (await small.admit("anna")).allowed
 
 
@@ -139,7 +142,7 @@ async def test_a_stream_that_its_server_goes_on_with_keeps_its_place(
 ) -> None:
     async with small_gate(tmp_path, monkeypatch) as small:
         for _ in range(3):
-            assert (await small.admit("anna", server=SERVER, client="")).allowed
+            assert (await small.admit("anna", server=SERVER, caller=NOBODY)).allowed
         small.clock.ahead_ms = 10 * IDLE_MS
         assert (await small.admit("anna")).reason is AdmissionReason.QUOTA
 
@@ -163,10 +166,10 @@ async def test_a_place_is_given_back_with_its_connection(
         for _ in range(60):
             stream_id = (await small.admit("anna")).stream_id or ""
             with pytest.raises(NotFound):
-                router.detach(stream_id, EndReason.PUBLISHER_GONE, "another peer")
+                router.detach(stream_id, EndReason.PUBLISHER_GONE, Caller("peer", "peer:2"))
             with pytest.raises(NotFound):
-                router.detach(stream_id, EndReason("other"), "peer")
+                router.detach(stream_id, EndReason("other"), PEER)
             assert registry.find(StreamId(stream_id)) is not None
-            router.detach(stream_id, EndReason.PUBLISHER_GONE, "peer")
+            router.detach(stream_id, EndReason.PUBLISHER_GONE, PEER)
             assert registry.find(StreamId(stream_id)) is None
         assert len(registry) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from edge.clock import SystemClock
 from edge.config import LimitsSection
 from edge.domain import Publish, new_stream_id
+from edge.supervise.authority import Caller
 from edge.supervise.registry import LiveStream, Registry
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.usage_counter import UsageCounter
@@ -20,7 +21,7 @@ def registry(tmp_path: Path) -> Registry:
 
 def stream(number: int, client: str = "") -> LiveStream:
     publish = Publish("test", f"c{number}", "live", "name", "anna")
-    return LiveStream(new_stream_id(), publish, 0, 0.0, admitted_by=client)
+    return LiveStream(new_stream_id(), publish, 0, 0.0, admitted_by=Caller(client, f"{client}:1"))
 
 
 def test_pages_hold_each_stream_once_also_while_streams_come_and_go(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edge.api.auth import TokenFile
 from edge.api.gate_servicer import GateServicer
 from edge.contract.gen import gate_pb2
 from edge.domain import SubjectKind
@@ -32,7 +33,9 @@ async def admitted(bench: Bench, connection: str, proven: bool | None, **changed
     if proven is not None:
         request.identity_proven = proven
     context: Any = SimpleNamespace(auth_context=dict, peer=lambda: "unix:")
-    return await GateServicer(bench.gate).Admit(request, context)
+    return await GateServicer(bench.gate, TokenFile(bench.gate.settings.operator_tokens)).Admit(
+        request, context
+    )
 
 
 async def violated(bench: Bench, proven: bool | None, **changed: str) -> None:

@@ -29,7 +29,7 @@ def close(bench: Bench, stream_id: str, error: GateError) -> None:
 
 async def pushed(bench: Bench, extradata: bytes = b"", codec: str = "h264") -> LiveStream:
     stream_id = (await bench.admit("9", "pushed")).stream_id
-    return bench.gate.router.open_push(stream_id, codec, extradata, "ipv4:127.0.0.1")
+    return bench.gate.router.open_push(stream_id, codec, extradata, bench.caller(stream_id))
 
 
 async def told(stream: LiveStream) -> list[gate_pb2.WatchResponse]:
@@ -85,7 +85,7 @@ async def test_a_push_call_is_told_cut_and_ends_with_the_publishers_fault(
         assert stream.responses is not None
         assert stream.responses.error is not None
         assert stream.responses.error.fault is Fault.PUBLISHER
-        bench.gate.confirm_cut(stream.id, 0)
+        bench.gate.confirm_cut(stream.id, 0, bench.caller(stream.id))
 
 
 async def test_an_access_unit_over_the_limit_ends_the_stream_with_what_came_before_as_evidence(
@@ -102,7 +102,7 @@ async def test_an_access_unit_over_the_limit_ends_the_stream_with_what_came_befo
         sent = bench.workers.sent_to(stream.id)
         assert sent.index("evidence_media") < sent.index("save_evidence")
         assert "access_unit.data" in (await on_record(bench)).verdict.signals[0].detail
-        bench.gate.confirm_cut(stream.id, 0)
+        bench.gate.confirm_cut(stream.id, 0, bench.caller(stream.id))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ async def test_a_stream_that_cannot_be_opened_is_cut_too(
         assert field in str(stream.responses and stream.responses.error)
         assert not bench.workers.sent_to(stream.id)
         assert (await on_record(bench)).verdict.reason == VerdictReason.UNWATCHABLE
-        bench.gate.confirm_cut(stream.id, 0)
+        bench.gate.confirm_cut(stream.id, 0, bench.caller(stream.id))
 
 
 async def test_media_that_ends_workers_is_cut(tmp_path: Path) -> None:
@@ -138,7 +138,9 @@ async def test_a_damaged_source_is_opened_anew_a_few_times_and_no_more(tmp_path:
     """A server that stumbles damages it as well as a publisher; a publisher could do so for ever."""
     async with gate_without_workers(tmp_path) as bench:
         stream_id = (await bench.admit("9", "attached")).stream_id
-        stream = bench.gate.router.attach_call(stream_id, "rtmp://127.0.0.1/live/attached", "ipv4:127.0.0.1")
+        stream = bench.gate.router.attach_call(
+            stream_id, "rtmp://127.0.0.1/live/attached", bench.caller(stream_id)
+        )
         for _ in range(PER_MINUTE):
             close(bench, stream_id, BrokenSource("half a tag"))
             assert not stream.cutting
@@ -146,7 +148,7 @@ async def test_a_damaged_source_is_opened_anew_a_few_times_and_no_more(tmp_path:
         close(bench, stream_id, BrokenSource("half a tag"))
         assert stream.cutting
         assert not bench.recorded.of(FailureModeUsed)
-        bench.gate.confirm_cut(stream_id, 0)
+        bench.gate.confirm_cut(stream_id, 0, bench.caller(stream_id))
 
 
 @pytest.mark.parametrize("mode", list(FailureMode))

@@ -8,6 +8,11 @@ Times: `*_ms` is milliseconds. `*_wall_ms` counts from the Unix epoch (UTC), `pt
 message names the field and the limit; those of the gate's own carry the trailing metadata
 `edge-reason` (a stable word), `edge-retryable` (`true` or `false`) and `edge-fault`:
 `publisher` where what the publisher sent causes the error, else `gate`.
+
+A stream's id is no authority. Watch, Attach, Detach and ConfirmCut of a stream are for the caller that had it
+admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
+same client certificate (setting `grpc.without_secret`). To anybody else the stream is NOT_FOUND; the one that
+had it admitted calls Admit again.
 """
 
 from collections import abc as _abc
@@ -43,6 +48,10 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     """The ledger is unavailable and the policy says deny."""
     REASON_CODE_DRAINING: _ReasonCode.ValueType  # 5
     """The gate is draining before it stops."""
+    REASON_CODE_QUOTA: _ReasonCode.ValueType  # 6
+    """The broadcaster, its network or its application has as many live streams as one may have. Older gates
+    answer CAPACITY.
+    """
 
 class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper):
     """Why a publish is admitted or refused."""
@@ -58,6 +67,10 @@ REASON_CODE_LEDGER_DOWN: ReasonCode.ValueType  # 4
 """The ledger is unavailable and the policy says deny."""
 REASON_CODE_DRAINING: ReasonCode.ValueType  # 5
 """The gate is draining before it stops."""
+REASON_CODE_QUOTA: ReasonCode.ValueType  # 6
+"""The broadcaster, its network or its application has as many live streams as one may have. Older gates
+answer CAPACITY.
+"""
 Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
 
 class _WatchMode:
@@ -247,6 +260,7 @@ class AdmitResponse(_message.Message):
     BLOCK_ID_FIELD_NUMBER: _builtins.int
     PROVISIONAL_FIELD_NUMBER: _builtins.int
     RESEMBLES_BLOCK_ID_FIELD_NUMBER: _builtins.int
+    ADMISSION_SECRET_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether the publish may start."""
     stream_id: _builtins.str
@@ -265,6 +279,10 @@ class AdmitResponse(_message.Message):
     """A block of a name that looks like the broadcaster's and is another (UTS 39), for people to look at. The
     publish is allowed. Empty where there is none.
     """
+    admission_secret: _builtins.str
+    """What the other calls of this stream prove themselves with. Set when allowed; keep it secret. The same after
+    a restart of the gate.
+    """
     @_builtins.property
     def message(self) -> Global___Message:
         """Text for the broadcaster; set when refused."""
@@ -281,10 +299,11 @@ class AdmitResponse(_message.Message):
         block_id: _builtins.str = ...,
         provisional: _builtins.bool = ...,
         resembles_block_id: _builtins.str = ...,
+        admission_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "block_id", b"block_id", "blocked_until_wall_ms", b"blocked_until_wall_ms", "message", b"message", "provisional", b"provisional", "reason", b"reason", "resembles_block_id", b"resembles_block_id", "stream_id", b"stream_id", "watch_mode", b"watch_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_secret", b"admission_secret", "allowed", b"allowed", "block_id", b"block_id", "blocked_until_wall_ms", b"blocked_until_wall_ms", "message", b"message", "provisional", b"provisional", "reason", b"reason", "resembles_block_id", b"resembles_block_id", "stream_id", b"stream_id", "watch_mode", b"watch_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,24 +318,30 @@ class WatchOpen(_message.Message):
     STREAM_ID_FIELD_NUMBER: _builtins.int
     CODEC_FIELD_NUMBER: _builtins.int
     EXTRADATA_FIELD_NUMBER: _builtins.int
+    ADMISSION_SECRET_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
-    """From AdmitResponse. A stream is watched by at most one call at a time."""
+    """From AdmitResponse. A stream is watched by at most one call at a time. One that is being cut is answered
+    with its CUT.
+    """
     codec: _builtins.str
     """`h264`, `hevc`, `vp9` or `av1`, where the linked FFmpeg decodes it; else the stream is unwatchable."""
     extradata: _builtins.bytes
     """Decoder configuration (avcC, hvcC …); empty for Annex B streams with in-band parameter sets.
     At most 64 KiB.
     """
+    admission_secret: _builtins.str
+    """From AdmitResponse."""
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
         codec: _builtins.str = ...,
         extradata: _builtins.bytes = ...,
+        admission_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "extradata", b"extradata", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_secret", b"admission_secret", "codec", b"codec", "extradata", b"extradata", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -771,21 +796,25 @@ class AttachRequest(_message.Message):
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
+    ADMISSION_SECRET_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """From AdmitResponse."""
     url: _builtins.str
     """`rtmp://`, `http://` … as the linked FFmpeg opens it. The settings limit the schemes.
     At most 2048 characters.
     """
+    admission_secret: _builtins.str
+    """From AdmitResponse."""
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
         url: _builtins.str = ...,
+        admission_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_secret", b"admission_secret", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -799,21 +828,25 @@ class DetachRequest(_message.Message):
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ADMISSION_SECRET_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Id of the stream, from AdmitResponse."""
     reason: _builtins.str
     """`closed`: the publisher is gone and the stream is over. Any other word is only recorded, and the
     stream may be attached again. At most 64 characters.
     """
+    admission_secret: _builtins.str
+    """From AdmitResponse."""
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        admission_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_secret", b"admission_secret", "reason", b"reason", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -844,19 +877,23 @@ class ConfirmCutRequest(_message.Message):
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
     CLOSED_WALL_MS_FIELD_NUMBER: _builtins.int
+    ADMISSION_SECRET_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Id of the stream, from AdmitResponse."""
     closed_wall_ms: _builtins.int
     """When the connection closed; 0 means now."""
+    admission_secret: _builtins.str
+    """From AdmitResponse."""
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
         closed_wall_ms: _builtins.int = ...,
+        admission_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_wall_ms", b"closed_wall_ms", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_secret", b"admission_secret", "closed_wall_ms", b"closed_wall_ms", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -101,7 +101,9 @@ class GateServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmCut(self, request, context):
-        """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent.
+        """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent. Where the gate can
+        ask the ingest server, it looks there first, and goes on cutting a publisher that is still live. With
+        `authorization: Bearer TOKEN` of a reviewer or admin also for streams that others had admitted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

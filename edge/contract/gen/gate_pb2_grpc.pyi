@@ -8,6 +8,11 @@ Times: `*_ms` is milliseconds. `*_wall_ms` counts from the Unix epoch (UTC), `pt
 message names the field and the limit; those of the gate's own carry the trailing metadata
 `edge-reason` (a stable word), `edge-retryable` (`true` or `false`) and `edge-fault`:
 `publisher` where what the publisher sent causes the error, else `gate`.
+
+A stream's id is no authority. Watch, Attach, Detach and ConfirmCut of a stream are for the caller that had it
+admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
+same client certificate (setting `grpc.without_secret`). To anybody else the stream is NOT_FOUND; the one that
+had it admitted calls Admit again.
 """
 
 from collections import abc as _abc
@@ -57,7 +62,10 @@ class GateStub:
     Detach: _grpc.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]
     """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
     ConfirmCut: _grpc.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]
-    """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
+    """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent. Where the gate can
+    ask the ingest server, it looks there first, and goes on cutting a publisher that is still live. With
+    `authorization: Bearer TOKEN` of a reviewer or admin also for streams that others had admitted.
+    """
 
 @_typing.type_check_only
 class GateAsyncStub(GateStub):
@@ -81,7 +89,10 @@ class GateAsyncStub(GateStub):
     Detach: _aio.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]  # type: ignore[assignment]
     """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
     ConfirmCut: _aio.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]  # type: ignore[assignment]
-    """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
+    """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent. Where the gate can
+    ask the ingest server, it looks there first, and goes on cutting a publisher that is still live. With
+    `authorization: Bearer TOKEN` of a reviewer or admin also for streams that others had admitted.
+    """
 
 class GateServicer(metaclass=_abc_1.ABCMeta):
     """Called by ingest servers."""
@@ -132,6 +143,9 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         request: _gate_pb2.ConfirmCutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gate_pb2.ConfirmCutResponse, _abc.Awaitable[_gate_pb2.ConfirmCutResponse]]:
-        """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent."""
+        """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent. Where the gate can
+        ask the ingest server, it looks there first, and goes on cutting a publisher that is still live. With
+        `authorization: Bearer TOKEN` of a reviewer or admin also for streams that others had admitted.
+        """
 
 def add_GateServicer_to_server(servicer: GateServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

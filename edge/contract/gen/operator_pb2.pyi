@@ -408,11 +408,11 @@ class Stream(_message.Message):
     SHED_FIELD_NUMBER: _builtins.int
     CLEARED_PTS_MS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
-    """Id of the stream. Never reused."""
+    """Id of the stream. Never reused. A viewer gets its beginning only, up to the time of admission."""
     server: _builtins.str
     """Kind of ingest server, as in AdmitRequest."""
     connection: _builtins.str
-    """The server's reference to the publish connection."""
+    """The server's reference to the publish connection. Empty for a viewer."""
     app: _builtins.str
     """Application to which it is published."""
     name: _builtins.str
@@ -525,7 +525,7 @@ class Incident(_message.Message):
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
-    """Id of its stream."""
+    """Id of its stream. A viewer gets its beginning only."""
     server: _builtins.str
     """Kind of ingest server."""
     app: _builtins.str
