@@ -151,15 +151,12 @@ class Sample:
     """Decoded frames chosen for one analysis.
 
     ``planes`` is uint8 ``(3, H, W)``: the luma of the frames at t-δ, t and t+δ, scaled to the detector's
-    input. ``luma`` is uint8 ``(h, w)``: a view of the full-size Y plane of the newest frame, for the
+    input. ``luma`` is uint8 ``(h, w)``: a view of the full-size Y plane of one of the decoded frames, for the
     perceptual hash. Its rows may be strided.
     """
 
     pts_ms: int
-    """Monotonic arrival of the access unit with which the decoder output the newest frame.
-
-    With reordered frames that is a later unit than the frame's own. The latency budget starts here.
-    """
+    """Pts of the newest frame."""
     arrival_ms: float
     """Monotonic arrival of the access unit that made the decoder output the newest frame. The latency budget
     starts here.
@@ -169,6 +166,8 @@ class Sample:
     planes: npt.NDArray[np.uint8]
     luma: npt.NDArray[np.uint8]
     tier: Tier
+    luma_pts_ms: int | None = None
+    """Pts of the frame of ``luma``. None: that of the newest frame."""
     opportunistic: bool = False
     """Whether it is an extra sample, taken in idle time beyond the stream's share."""
     decoded_ms: float = 0.0

@@ -104,7 +104,12 @@ class MatchPolicy(_PolicyPart):
     radius: int = Field(31, ge=0, le=31, description="Largest Hamming distance of a match, bits of 256.")
     min_quality: int = Field(50, ge=0, le=100, description="PDQ quality below which a frame is not matched.")
     k: int = Field(3, ge=1, le=64, description="Samples that must hit the same entry …")
-    n: int = Field(5, ge=1, le=64, description="… among the last n, before the match counts.")
+    span_ms: int = Field(
+        20_000,
+        ge=500,
+        le=60_000,
+        description="… within this media time before the match counts, whatever the samples between show.",
+    )
     action: Action = Field(Action.CUT, description="Action for a counted match.")
     sound_action: Action = Field(
         Action.FLAG,
@@ -112,11 +117,11 @@ class MatchPolicy(_PolicyPart):
         "sound is not matched.",
     )
 
-    @model_validator(mode="after")
-    def _k_of_n(self) -> Self:
-        if self.k > self.n:
-            raise ValueError("k must not be over n")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _stored_before_span(cls, values: Any) -> Any:
+        """Stored policies of earlier versions have ``n``, the last samples that vote, in place of a span."""
+        return {k: v for k, v in values.items() if k != "n"} if isinstance(values, dict) else values
 
 
 class TierPolicy(_PolicyPart):

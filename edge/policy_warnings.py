@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from edge.domain import Action
-from edge.match import MAX_SPAN_MS, MIN_QUALITY
+from edge.match import MIN_QUALITY
 from edge.policy import Policy
 
 
@@ -48,9 +48,9 @@ def _of_one(policy: Policy, judged: Collection[str] | None) -> list[str]:
             f"match.min_quality: {match.min_quality} has no effect: frames under {MIN_QUALITY} never match"
         )
     span_ms = (match.k - 1) * policy.tiers.alert_interval_ms
-    if match.enabled and span_ms > MAX_SPAN_MS:
+    if match.enabled and span_ms > match.span_ms:
         texts.append(
             f"match.k: {match.k} samples every tiers.alert_interval_ms of {policy.tiers.alert_interval_ms} "
-            f"take {span_ms} ms, and a match counts within {MAX_SPAN_MS}: it never does"
+            f"take {span_ms} ms, and a match counts within match.span_ms of {match.span_ms}: it never does"
         )
     return texts

@@ -35,7 +35,7 @@ def test_thresholds_are_accepted_only_in_order(values: list[float]) -> None:
         ('{"budget_ms": 1}', "policy.budget_ms"),
         ('{"categories": {"fight": {"cut_at": 1.5}}}', "policy.categories.fight.cut_at"),
         ('{"ladder": {"steps_ms": []}}', "policy.ladder.steps_ms"),
-        ('{"match": {"k": 9, "n": 3}}', "policy.match"),
+        ('{"match": {"span_ms": 100}}', "policy.match.span_ms"),
         ('{"no_such": 1}', "policy.no_such"),
         ("[", "policy"),
         ('{"apps": {"live": {"tiers": {"burst_ms": 1}}}}', "policy.apps.live.tiers.burst_ms"),
@@ -45,8 +45,9 @@ def test_thresholds_are_accepted_only_in_order(values: list[float]) -> None:
         ('{"apps": {"": {}}}', "policy.apps..[key]"),
         ('{"tenants": {"acme": {"version": 2}}}', "policy.tenants.acme.version"),
         (
-            '{"apps": {"a": {"match": {"n": 4}}}, "tenants": {"t": {"match": {"k": 5}}}}',
-            "policy.tenants.t.match",
+            '{"apps": {"a": {"categories": {"fight": {"cut_at": 0.6}}}},'
+            ' "tenants": {"t": {"categories": {"fight": {"flag_at": 0.7}}}}}',
+            "policy.tenants.t.categories.fight",
         ),
     ],
 )
@@ -131,3 +132,9 @@ def test_overrides_are_bounded() -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_policy(f'{{"apps": {{{many}}}}}')
     assert caught.value.field == "policy.apps"
+
+
+def test_policies_stored_before_votes_went_by_time_are_read() -> None:
+    policy = parse_policy('{"match": {"k": 4, "n": 6}, "apps": {"a": {"match": {"n": 9}}}}')
+    assert (policy.match.k, policy.match.span_ms) == (4, 20_000)
+    assert policy.for_app("a").match == policy.match

@@ -2,13 +2,15 @@
 
 from edge.evidence.clip import EvidenceClip, write_clip
 from edge.evidence.durable import appearing, forget_unfinished
-from edge.evidence.record import incident_record, write_incident_record
+from edge.evidence.record import Sampling, incident_record, sampling_of, write_incident_record
 
 __all__ = [
     "EvidenceClip",
+    "Sampling",
     "appearing",
     "forget_unfinished",
     "incident_record",
+    "sampling_of",
     "write_clip",
     "write_incident_record",
 ]

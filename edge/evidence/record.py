@@ -8,9 +8,12 @@ Schema ``edge.incident/1``, an object with
 latency_ms, signals: [{source, category, pts_ms, score, distance, entry, bank, severity, at_most, detail}],
 ``trace`` (null, or the times at which the deciding sample passed each stage: arrival_wall_ms, and in
 milliseconds since then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
-``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by}, and
-``clip`` (file name, or null). ``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time.
-Attributes whose names suggest a secret have masked values.
+``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by},
+``clip`` (file name, or null), and
+``sampling`` (null, or {seed: hexadecimal, start_pts_ms: media time of the clip's first frame}).
+``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time. Attributes whose names suggest a
+secret have masked values. With ``sampling``, ``edge-gate replay`` draws the same frames of the clip as the
+gate did. The seed is of no use to anybody once the stream is over.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +32,19 @@ from edge.evidence.durable import appearing
 SCHEMA: Final = "edge.incident/1"
 _SECRET: Final = re.compile(r"key|token|secret|pass|auth|sign|pwd|psk", re.IGNORECASE)
 
+_MAX_RECORD_BYTES: Final = 1 << 20
 
-def incident_record(incident: Incident) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """From what it was drawn which frames of a clip were looked at."""
+
+    seed: bytes
+    start_pts_ms: int
+    """Media time of the clip's first frame. The clip's own time starts at 0."""
+
+
+def incident_record(incident: Incident, sampling: Sampling | None = None) -> dict[str, Any]:
     """Returns the incident as plain JSON values."""
     publish, verdict = incident.publish, incident.verdict
     return {
@@ -68,17 +83,33 @@ def incident_record(incident: Incident) -> dict[str, Any]:
             "confirmed_by": incident.confirmed_by,
         },
         "clip": Path(incident.evidence_path).name if incident.evidence_path else None,
+        "sampling": None
+        if sampling is None
+        else {"seed": sampling.seed.hex(), "start_pts_ms": sampling.start_pts_ms},
     }
 
 
-def write_incident_record(incident: Incident, directory: Path) -> Path:
+def sampling_of(clip: Path) -> Sampling | None:
+    """Reads the sampling of a clip from the record beside it. None where there is no such record."""
+    record = clip.with_suffix(".json")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if record.stat().st_size <= _MAX_RECORD_BYTES:
+            values = json.loads(record.read_text(encoding="utf-8"))
+            if values["schema"] == SCHEMA:
+                sampling = values["sampling"]
+                return Sampling(bytes.fromhex(sampling["seed"]), int(sampling["start_pts_ms"]))
+    return None
+
+
+def write_incident_record(incident: Incident, directory: Path, sampling: Sampling | None = None) -> Path:
     """Writes ``directory/INCIDENT.json`` atomically, synced, readable for the owner alone.
 
-    It replaces an earlier record of the same incident. Raises OSError, and InvalidInput for an id that is
-    no file name.
+    It replaces an earlier record of the same incident, and keeps its ``sampling`` if none is given. Raises
+    OSError, and InvalidInput for an id that is no file name.
     """
-    text = json.dumps(incident_record(incident), ensure_ascii=False, indent=2) + "\n"
     with appearing(directory, incident.id, ".json") as (partial, path):
+        record = incident_record(incident, sampling or sampling_of(path))
+        text = json.dumps(record, ensure_ascii=False, indent=2) + "\n"
         partial.write_text(text, encoding="utf-8")
     return path
 

@@ -31,14 +31,15 @@ from edge.match.incident_bank import INCIDENT_BANK, bank_incident, withdraw_inci
 from edge.match.matcher import Matcher
 from edge.match.pdq.hasher import Dihedral, PdqHash, PdqHasher
 from edge.match.stream_matcher import FramesLookup, StreamMatcher
-from edge.match.vote import MAX_SPAN_MS, MatchVote
+from edge.match.vote import MAX_K, SPAN_MS, MatchVote
 
 __all__ = [
     "INCIDENT_BANK",
     "ITEM_SPAN_MS",
-    "MAX_SPAN_MS",
+    "MAX_K",
     "MIN_QUALITY",
     "MISSING",
+    "SPAN_MS",
     "AudioFingerprinter",
     "AudioItems",
     "AudioLookup",

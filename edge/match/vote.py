@@ -1,9 +1,10 @@
 """Temporal voting: turns candidates of single frames into a match that counts. Pure.
 
 One frame within the radius proves little. A live stream has no end, so a share of the whole query is no
-measure either. A match counts when at least k of the last n samples show the same entry. The samples of a
-known video must also be in its order: bank time is a linear function of live time, with a slope between a
-half and two. Media time comes in with the samples.
+measure either. A match counts when k samples within a span of media time show the same entry. Samples between
+them that show something else do not matter: a publisher who shows footage in pieces would only have to show
+enough of them. The samples of a known video must also be in its order: bank time is a linear function of live
+time, with a slope between a half and two. Media time comes in with the samples.
 """
 
 from __future__ import annotations
@@ -22,8 +23,13 @@ MIN_SLOPE = 0.5
 MAX_SLOPE = 2.0
 TOLERANCE_MS = 300
 """Most time by which a hit may lie off the line. Footage looks alike for a while, and edits join cuts."""
-MAX_SPAN_MS = 30_000
-"""Samples that are this much older than the newest no longer vote."""
+SPAN_MS = 20_000
+"""Media time within which samples vote together, by default."""
+MAX_K = 64
+MAX_VOTES = 64
+"""Most samples with candidates that vote. Older ones are forgotten."""
+NEAR_MS = 1_000
+"""Media time after a sample with candidates during which known footage counts as near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +40,49 @@ class _Line:
     offset_ms: float
     """Bank time minus slope × live time."""
     on: tuple[Candidate, ...]
+    span_ms: int
+    """Media time from the first of them to the newest."""
 
 
 class MatchVote:
     """The vote of one stream."""
 
-    def __init__(
-        self, k: int = 3, n: int = 5, *, tolerance_ms: int = TOLERANCE_MS, max_span_ms: int = MAX_SPAN_MS
-    ) -> None:
-        if not 1 <= k <= n <= 64:
-            raise InvalidInput("match.k", f"wants 1 <= k <= n <= 64, got k={k}, n={n}")
+    def __init__(self, k: int = 3, span_ms: int = SPAN_MS, *, tolerance_ms: int = TOLERANCE_MS) -> None:
+        if not 1 <= k <= MAX_K:
+            raise InvalidInput("match.k", f"wants 1 <= k <= {MAX_K}, got k={k}")
         self._k = k
+        self._span_ms = span_ms
         self._tolerance_ms = tolerance_ms
-        self._max_span_ms = max_span_ms
-        self._samples: deque[tuple[int, tuple[Candidate, ...]]] = deque(maxlen=n)
+        self._voters: deque[tuple[int, tuple[Candidate, ...]]] = deque(maxlen=MAX_VOTES)
+        """Samples with candidates, oldest first."""
+        self._newest_ms: int | None = None
 
     @property
     def near(self) -> bool:
-        """Whether one of the last n samples had a candidate. Such a stream is worth denser samples."""
-        return any(candidates for _, candidates in self._samples)
+        """Whether a sample of the last ``NEAR_MS`` had a candidate. Such a stream is worth denser samples."""
+        if self._newest_ms is None or not self._voters:
+            return False
+        return self._newest_ms - self._voters[-1][0] <= NEAR_MS
 
     def reset(self) -> None:
         """Forgets all samples, as after a gap or a new publish."""
-        self._samples.clear()
+        self._voters.clear()
+        self._newest_ms = None
 
     def add_candidates(self, pts_ms: int, candidates: Sequence[Candidate]) -> tuple[Signal, ...]:
         """Takes the candidates of the newest sample. Returns the matches that count now, nearest first.
 
         Media time that goes back starts the vote anew. Only an entry in the newest sample can count. The
-        signal's ``detail`` is text for people: ``bank=… hits=3/5 offset_ms=… slope=… distances=… variant=…
-        severity=…``, plus ``at_most=flag`` where the entry may not cut.
+        signal's ``detail`` is text for people: ``bank=… hits=3 within_ms=… offset_ms=… slope=… distances=…
+        variant=… severity=…``, plus ``at_most=flag`` where the entry may not cut.
         """
-        if self._samples and pts_ms < self._samples[-1][0]:
+        if self._newest_ms is not None and pts_ms < self._newest_ms:
             self.reset()
-        while self._samples and pts_ms - self._samples[0][0] > self._max_span_ms:
-            self._samples.popleft()
-        self._samples.append((pts_ms, tuple(candidates)))
+        self._newest_ms = pts_ms
+        while self._voters and pts_ms - self._voters[0][0] > self._span_ms:
+            self._voters.popleft()
+        if candidates:
+            self._voters.append((pts_ms, tuple(candidates)))
         signals = []
         for key in dict.fromkeys((c.bank, c.entry) for c in candidates):
             line = self._line(*key)
@@ -81,7 +94,7 @@ class MatchVote:
         """Returns the line through the newest sample with the most samples on it."""
         hits = [
             (number, pts, c)
-            for number, (pts, candidates) in enumerate(self._samples)
+            for number, (pts, candidates) in enumerate(self._voters)
             for c in candidates
             if c.bank == bank and c.entry == entry
         ]
@@ -89,7 +102,8 @@ class MatchVote:
             return None
         if any(c.timestamp_ms is None for _, _, c in hits):
             nearest = {number: c for number, _, c in sorted(hits, key=lambda h: -h[2].distance)}
-            return _Line(1.0, 0.0, tuple(nearest[number] for number in sorted(nearest)))
+            span_ms = hits[-1][1] - hits[0][1]
+            return _Line(1.0, 0.0, tuple(nearest[number] for number in sorted(nearest)), span_ms)
         return self._best_line(hits)
 
     def _best_line(self, hits: list[tuple[int, int, Candidate]]) -> _Line:
@@ -123,12 +137,13 @@ class MatchVote:
                 kept[number[i]] = c
         best = float(slope[at, which])
         offset = float(middle[newest[at]] - best * live[newest[0]])
-        return _Line(best, offset, tuple(kept[n] for n in sorted(kept)))
+        span_ms = round(float(-back[on[at, which]].min()))
+        return _Line(best, offset, tuple(kept[n] for n in sorted(kept)), span_ms)
 
     def _signal(self, pts_ms: int, line: _Line) -> Signal:
         newest = line.on[-1]
         nearest = min(c.distance for c in line.on)
-        detail = [f"bank={newest.bank}", f"hits={len(line.on)}/{len(self._samples)}"]
+        detail = [f"bank={newest.bank}", f"hits={len(line.on)}", f"within_ms={line.span_ms}"]
         if newest.timestamp_ms is not None:
             detail += [f"offset_ms={line.offset_ms:.0f}", f"slope={line.slope:.2f}"]
         detail.append(f"distances={','.join(str(c.distance) for c in line.on)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,13 @@ from edge.clock import SystemClock
 from edge.detect import Detector
 from edge.domain import Action, Signal, SignalSource, Verdict, new_stream_id
 from edge.errors import GateError
+from edge.evidence import Sampling, sampling_of
 from edge.match import ITEM_SPAN_MS, AudioItems, AudioMatcher, Matcher, audio_items_of, available
 from edge.policy import Policy
 from edge.stream import FILE_PICTURES, StreamPipeline, open_media_file
+
+_NO_RECORD = Sampling(b"replay", 0)
+"""Draws of a file that is no clip of an incident: the same in every replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Replay:
     def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
         """Returns the report on one file. It holds ``error`` and ``reason`` when the file cannot be judged.
 
+        For the clip of an incident the same frames are drawn as by the gate, where its record lies beside it.
+
         Times are seconds from the file's first frame. Scores are calibrated window probabilities.
         """
         return spared(path, lambda: self._judge(path, windows))
@@ -68,6 +74,7 @@ class Replay:
         decided: Verdict | None = None
         matches: dict[str, Match] = {}
         scores: list[tuple[float, float]] = []
+        sampling = sampling_of(path) or _NO_RECORD
         with open_media_file(path) as media:
             pipeline = StreamPipeline(
                 new_stream_id(),
@@ -78,6 +85,7 @@ class Replay:
                 self._matcher,
                 SystemClock(),
                 largest=FILE_PICTURES,
+                seed=sampling.seed,
             )
             start_ms: int | None = None
             last_ms = 0
@@ -97,6 +105,12 @@ class Replay:
 
             sound = self._audio_of(path)
             for unit in media.units():
+                if sampling.start_pts_ms:
+                    unit = replace(
+                        unit,
+                        pts_ms=unit.pts_ms + sampling.start_pts_ms,
+                        dts_ms=unit.dts_ms + sampling.start_pts_ms,
+                    )
                 start_ms = unit.pts_ms if start_ms is None else min(start_ms, unit.pts_ms)
                 last_ms = max(last_ms, unit.pts_ms)
                 pipeline.hear(sound.until(unit.pts_ms - start_ms))

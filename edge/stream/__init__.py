@@ -5,6 +5,7 @@ from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, StreamAudio
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
+from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
 from edge.stream.media_file import MediaFile, open_media_file
 from edge.stream.picture_limit import FILE_PICTURES, PictureLimit
@@ -35,6 +36,7 @@ __all__ = [
     "DetectWindowPort",
     "DetectorPort",
     "Disposition",
+    "Draws",
     "FileCodec",
     "FrameRoles",
     "Judgement",
@@ -54,5 +56,6 @@ __all__ = [
     "UnitPlan",
     "codec_named",
     "framing_of",
+    "new_seed",
     "open_media_file",
 ]

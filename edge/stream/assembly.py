@@ -13,6 +13,7 @@ from edge.clock import Clock
 from edge.domain import AccessUnit, Sample, Tier
 from edge.errors import BrokenMedia
 from edge.stream.decode import Decoder
+from edge.stream.draws import Draws, Purpose
 from edge.stream.ports import DetectorPort, Luma
 from edge.stream.sampling import Sampler
 from edge.telemetry.distributions import Distributions
@@ -34,7 +35,9 @@ class SampleAssembly:
         detector: DetectorPort,
         clock: Clock,
         times: Distributions,
+        draws: Draws | None = None,
     ) -> None:
+        """Without ``draws`` the newest frame of each sample is matched."""
         self.errors: Counter[str] = Counter()
         """``false_keyframe``: a frame was wrongly marked as a keyframe. ``late_frame``: its pts is not
         increasing."""
@@ -54,6 +57,10 @@ class SampleAssembly:
         self._planes: dict[int, Luma] = {}
         self._previous: VideoFrame | None = None
         self._kept: VideoFrame | None = None
+        self._draws = draws
+        self._matched: VideoFrame | None = None
+        """The frame of the next sample that is matched, as drawn so far."""
+        self._matched_share = -1.0
         self._size: tuple[int, int] | None = None
         self._expects_keyframe = False
         self._burst: list[AccessUnit] = []
@@ -104,7 +111,7 @@ class SampleAssembly:
         """Resets the decoder. The next unit is a keyframe and does not follow the last one."""
         self._decoder.restart()
         self._expects_keyframe = True
-        self._previous = None
+        self._previous = self._matched = None
 
     def finish(self, tier: Tier) -> tuple[Sample, ...]:
         """Returns the last samples of a stream. A stream too short for a sample gives one from the frames
@@ -117,7 +124,7 @@ class SampleAssembly:
 
     def release(self) -> None:
         """Releases the frames between calm bursts. None is needed, and a full-size frame takes megabytes."""
-        self._previous = self._kept = None
+        self._previous = self._kept = self._matched = None
 
     def _rest(self) -> None:
         """Releases the frames after a sample. Keeps the last one while its plane may still be needed."""
@@ -138,6 +145,8 @@ class SampleAssembly:
                 if self._size is not None:
                     self._sampler.begin_anew(pts_ms)
                 self._size = (frame.height, frame.width)
+                self._matched = None
+            matchable_after_ms = self._sampler.matchable_after_ms
             taps = self._sampler.frame(pts_ms)
             if taps.late:
                 self.errors["late_frame"] += 1
@@ -150,11 +159,24 @@ class SampleAssembly:
                 self._keep(previous)
             if taps.keep:
                 self._keep(frame)
+            if matchable_after_ms is not None and pts_ms > matchable_after_ms:
+                self._draw(frame, pts_ms)
             if taps.sample is not None and self._kept is not None:
                 newest = previous if previous is not None and previous.pts == taps.sample[2] else self._kept
                 yield self._sample(taps.sample, newest, tier)
                 if not self._sampler.wants_samples:
                     self._rest()
+
+    def _draw(self, frame: VideoFrame, pts_ms: int) -> None:
+        """Makes this frame the matched one with the same chance as each frame before it.
+
+        Each frame has a draw of its own, and the frame with the highest wins.
+        """
+        if self._draws is None:
+            return
+        share = self._draws.share(Purpose.MATCHED_FRAME, pts_ms)
+        if self._matched is None or share > self._matched_share:
+            self._matched, self._matched_share = frame, share
 
     def _keep(self, frame: VideoFrame) -> None:
         """Scales a frame at once. The plane serves every sample that the frame is part of."""
@@ -169,13 +191,16 @@ class SampleAssembly:
     def _sample(self, pts: tuple[int, int, int], newest: VideoFrame, tier: Tier) -> Sample:
         self.samples += 1
         planes = np.stack([self._planes[time] for time in pts])
-        luma = self._converted(self._decoder.luma, newest)
+        matched, self._matched = self._matched or newest, None
+        assert matched.pts is not None
+        luma = self._converted(self._decoder.luma, matched)
         now = self._clock.monotonic_ms()
         sample = Sample(
             pts_ms=pts[2],
             arrival_ms=self._arrivals.get(pts[2], now),
             planes=planes,
             luma=luma,
+            luma_pts_ms=matched.pts,
             tier=tier,
             decoded_ms=self._decoded_ms,
             converted_ms=now,

@@ -4,6 +4,9 @@ A sample has three frames: those closest in pts to E-2δ, E-δ and E. "Closest" 
 which has not come yet. So the last frame interval decides. A frame is taken for a time as soon as the next
 one is expected to be further away. That costs no delay and no extra decoded frame. Where there are fewer
 frames than times (low frame rates), the nearest distinct frames are used.
+
+With draws, each E lies a little earlier or later than usual, so that footage on some frames of every few
+cannot stay between the samples. Nothing more is decoded for it on average.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
+
+from edge.stream.draws import Draws, Purpose
 
 DEFAULT_INTERVAL_MS = 40
 MAX_KEPT = 32
@@ -41,8 +46,9 @@ _LATE = FrameRoles(late=True)
 class Schedule:
     """The wanted times of one stream, and the frames kept for them."""
 
-    def __init__(self, delta_ms: int) -> None:
+    def __init__(self, delta_ms: int, draws: Draws | None = None) -> None:
         self._delta_ms = delta_ms
+        self._draws = draws
         self._interval_ms: int | None = None
         self._end_ms: int | None = None
         self._last_end_ms: int | None = None
@@ -66,6 +72,17 @@ class Schedule:
         return self._end_ms
 
     @property
+    def begin_ms(self) -> int | None:
+        """Media time after which the next sample's frames lie. None when no sample is wanted.
+
+        Where samples are further apart than they are long, this is the time of the one before.
+        """
+        if self._end_ms is None:
+            return None
+        length_ms = max(2 * self._delta_ms, self._interval_ms or 0)
+        return self._end_ms - length_ms - self._frame_interval_ms // 2
+
+    @property
     def oldest_kept_ms(self) -> int | None:
         """Pts of the oldest kept frame. Planes of earlier frames are no longer needed."""
         return self._kept[0] if self._kept else None
@@ -81,7 +98,7 @@ class Schedule:
         self._previous_kept = False
         self._last_end_ms = self._newest_ms = None
         self._interval_ms = interval_ms
-        self._want(start_ms + 2 * delta, delta)
+        self._want(self._drawn_end(start_ms + 2 * delta, delta // 3), delta)
 
     def repeat(self, interval_ms: int, now_ms: int) -> None:
         """Continues with a sample every ``interval_ms``. Reuses kept frames where possible.
@@ -95,7 +112,7 @@ class Schedule:
         if self._last_end_ms is None or self._previous_ms is None:
             self.start(now_ms, interval_ms)
             return
-        end_ms = self._last_end_ms + interval_ms
+        end_ms = self._drawn_end(self._last_end_ms + interval_ms, interval_ms // 5)
         if self._end_ms is not None and self._end_ms <= end_ms:
             return
         past = self._previous_ms
@@ -178,6 +195,11 @@ class Schedule:
             self._paused = True
             self._want(pts_ms + 2 * self._delta_ms, self._delta_ms)
 
+    def _drawn_end(self, end_ms: int, room_ms: int) -> int:
+        return (
+            end_ms if self._draws is None else end_ms + self._draws.shift(Purpose.SAMPLE_END, end_ms, room_ms)
+        )
+
     def _want(self, end_ms: int, delta_ms: int) -> None:
         self._end_ms = end_ms
         done_ms = self._last_end_ms
@@ -224,7 +246,7 @@ class Schedule:
         if self._interval_ms is None:
             self.stop()
         else:
-            following = end_ms + self._interval_ms
+            following = self._drawn_end(end_ms + self._interval_ms, self._interval_ms // 5)
             self._want(following if following > pts_ms else pts_ms + self._interval_ms, self._delta_ms)
             self._forget()
         return kept[oldest], kept[middle], kept[newest]

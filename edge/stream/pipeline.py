@@ -17,6 +17,7 @@ from edge.stream.backlog import Backlog
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec
 from edge.stream.decode import UNDECODABLE_MS, Decoder
+from edge.stream.draws import Draws
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
 from edge.stream.picture_limit import PictureLimit
 from edge.stream.ports import DetectorPort
@@ -112,8 +113,12 @@ class StreamPipeline:
         times: Distributions | None = None,
         keeps_media: bool = True,
         largest: PictureLimit | None = None,
+        seed: bytes | None = None,
     ) -> None:
         """``alert`` and ``calm`` set the first tier, instead of that of a new stream.
+
+        ``seed`` is the secret from which it is drawn which frames make a sample. With None the frames are the
+        usual ones, which a publisher can foresee.
 
         ``times`` collects the durations of the stages. ``keeps_media`` keeps the latest media in ``ring``.
         """
@@ -127,9 +132,12 @@ class StreamPipeline:
         self._clock = clock
         self._decoder = Decoder(codec, extradata, largest)
         self._timestamps = Timestamps()
-        self._sampler = Sampler(policy.tiers, detector.delta_ms)
+        self._draws = None if seed is None else Draws(seed)
+        self._sampler = Sampler(policy.tiers, detector.delta_ms, self._draws)
         self._times = times or Distributions()
-        self._assembly = SampleAssembly(self._decoder, self._sampler, detector, clock, self._times)
+        self._assembly = SampleAssembly(
+            self._decoder, self._sampler, detector, clock, self._times, self._draws
+        )
         self._backlog = Backlog()
         self._tiers = TierState(policy.tiers, alert=alert, calm=calm)
         self._tier = Tier.ALERT if alert or self._tiers.starting else Tier.CALM
@@ -138,7 +146,7 @@ class StreamPipeline:
         self._next_detector: DetectorPort | None = None
         self._next_since_ms: int | None = None
         self._suspicious = False
-        self._vote = MatchVote(policy.match.k, policy.match.n)
+        self._vote = MatchVote(policy.match.k, policy.match.span_ms)
         self._decider = Decider(policy)
         self._sounds: dict[tuple[str | None, str | None], Signal] = {}
         """Last signal of known sound since the newest judged sample, by bank and entry."""
@@ -195,8 +203,9 @@ class StreamPipeline:
 
     @property
     def burst_ms(self) -> int:
-        """Media time after a keyframe that a sample of the calm tier covers."""
-        return min(self._policy.tiers.burst_ms, 2 * self._detector.delta_ms)
+        """Most media time after a keyframe that a sample of the calm tier covers."""
+        delta_ms = min(self._policy.tiers.burst_ms // 2, self._detector.delta_ms)
+        return 2 * delta_ms + (0 if self._draws is None else delta_ms // 3)
 
     @property
     def cleared_pts_ms(self) -> int:
@@ -335,12 +344,13 @@ class StreamPipeline:
         near = False
         if match.enabled and self._matcher.hashes:
             # Banks are searched with the widest radius. A policy may use a smaller one.
+            shown_ms = sample.pts_ms if sample.luma_pts_ms is None else sample.luma_pts_ms
             candidates = [
                 c
-                for c in self._lookup.query(sample.pts_ms, sample.luma)
+                for c in self._lookup.query(shown_ms, sample.luma)
                 if c.distance <= match.radius and c.quality >= match.min_quality
             ]
-            signals = (*signals, *self._vote.add_candidates(sample.pts_ms, candidates))
+            signals = (*signals, *self._vote.add_candidates(shown_ms, candidates))
             near = self._vote.near
         signals, self._sounds = (*signals, *self._sounds.values()), {}
         hashed_ms = self._clock.monotonic_ms()
@@ -422,8 +432,8 @@ class StreamPipeline:
 
     def set_policy(self, policy: Policy) -> None:
         """Changes the policy of the running stream. Earlier observations still count."""
-        if (policy.match.k, policy.match.n) != (self._policy.match.k, self._policy.match.n):
-            self._vote = MatchVote(policy.match.k, policy.match.n)
+        if (policy.match.k, policy.match.span_ms) != (self._policy.match.k, self._policy.match.span_ms):
+            self._vote = MatchVote(policy.match.k, policy.match.span_ms)
         self._policy = policy
         self._decider.set_policy(policy)
         self._tiers.set_policy(policy.tiers)

@@ -18,6 +18,7 @@ from itertools import pairwise
 
 from edge.domain import Tier
 from edge.policy import TierPolicy
+from edge.stream.draws import Draws, Purpose
 from edge.stream.frame_roles import FrameRoles, Schedule
 
 BURST_UNITS = 32
@@ -68,10 +69,12 @@ class Sampler:
     order.
     """
 
-    def __init__(self, tiers: TierPolicy, delta_ms: int) -> None:
+    def __init__(self, tiers: TierPolicy, delta_ms: int, draws: Draws | None = None) -> None:
+        """Without ``draws`` each sample consists of the frames nearest to the usual times."""
         self._tiers = tiers
         self._delta_ms = delta_ms
-        self._schedule = Schedule(delta_ms)
+        self._draws = draws
+        self._schedule = Schedule(delta_ms, draws)
         self._tier: Tier | None = None
         self._backlog = 0
         self._catching_up = False
@@ -96,6 +99,14 @@ class Sampler:
     def wants_samples(self) -> bool:
         """Whether a sample needs the frames that are decoded now."""
         return self._schedule.running
+
+    @property
+    def matchable_after_ms(self) -> int | None:
+        """Media time after which a decoded frame may be the one of the next sample that is matched.
+
+        None while no sample needs the frames that are decoded.
+        """
+        return self._schedule.begin_ms
 
     @property
     def oldest_kept_ms(self) -> int | None:
@@ -297,7 +308,9 @@ class Sampler:
     def _too_early(self, pts_ms: int) -> bool:
         if self._burst_start_ms is None:
             return False
-        least_ms = min(CALM_INTERVAL_MS, self._tiers.blind_limit_ms // 2)
+        least_ms: float = min(CALM_INTERVAL_MS, self._tiers.blind_limit_ms // 2)
+        if self._draws is not None:
+            least_ms *= (1 + self._draws.share(Purpose.SHORT_GOPS, self._burst_start_ms)) / 1.5
         return 0 <= pts_ms - self._burst_start_ms < least_ms
 
     @property

@@ -147,7 +147,7 @@ class Enforcer:
         answer = self._answer(stream, verdict, incident.id, None)
         # At once: its call ends with an error next.
         self._tell(stream, answer)
-        saved = self._evidence.save_clip(incident)
+        saved = self._evidence.save_clip(incident, stream.seed)
         self._tasks.start(self._cut_unwatchable(stream, verdict, answer, incident, saved))
         return True
 
@@ -191,7 +191,7 @@ class Enforcer:
             self._tell(stream, self._answer(stream, verdict, incident.id, None))
         if not media_sent:
             await self._send_evidence_media(stream)
-        saved = self._evidence.save_clip(incident)
+        saved = self._evidence.save_clip(incident, stream.seed)
         if not await self._recorded(incident):
             await self._record_again(incident)
         await self._evidence.rewrite_record(await self._evidence.clip(incident, saved))
@@ -238,7 +238,7 @@ class Enforcer:
             # it.
             await asyncio.sleep(0)
             await self._send_evidence_media(stream)
-            saved = self._evidence.save_clip(incident)
+            saved = self._evidence.save_clip(incident, stream.seed)
             crash_point("cut.evidence")
             asked.set()
             incident = await self._evidence.clip(incident, saved)

@@ -13,7 +13,7 @@ from edge.clock import Clock
 from edge.contract.gen import worker_pb2
 from edge.domain import Incident
 from edge.errors import WorkerLost
-from edge.evidence import write_incident_record
+from edge.evidence import Sampling, write_incident_record
 from edge.supervise.incident_progress import IncidentProgress
 from edge.telemetry.records import EvidenceMissing, EvidenceSaved
 from edge.telemetry.telemetry import Telemetry
@@ -28,6 +28,7 @@ class SavedClip(NamedTuple):
     path: str | None
     error: str
     """Why there is no path."""
+    sampling: Sampling | None = None
 
 
 class EvidenceRequests:
@@ -46,12 +47,17 @@ class EvidenceRequests:
         self._pool = pool
         self._progress = progress
         self._clock = clock
-        self._saving: dict[str, asyncio.Future[SavedClip]] = {}
+        self._saving: dict[str, tuple[bytes, asyncio.Future[SavedClip]]] = {}
+        self._sampling: dict[str, Sampling] = {}
+        """Sampling of clips until it is on record. The ledger does not have it."""
 
-    def save_clip(self, incident: Incident) -> asyncio.Future[SavedClip]:
-        """Requests the clip from the worker. Call it before a cut ends the media of the clip."""
+    def save_clip(self, incident: Incident, seed: bytes) -> asyncio.Future[SavedClip]:
+        """Requests the clip from the worker. Call it before a cut ends the media of the clip.
+
+        ``seed`` is the stream's secret. It goes on record beside the clip.
+        """
         future: asyncio.Future[SavedClip] = asyncio.get_running_loop().create_future()
-        self._saving[incident.id] = future
+        self._saving[incident.id] = seed, future
         command = worker_pb2.ToWorker(
             save_evidence=worker_pb2.SaveEvidence(
                 stream_id=incident.stream_id, incident_id=incident.id, directory=str(self._directory)
@@ -66,9 +72,10 @@ class EvidenceRequests:
 
     def clip_saved(self, event: worker_pb2.EvidenceSaved) -> None:
         """Takes the worker's answer."""
-        future = self._saving.pop(event.incident_id, None)
+        seed, future = self._saving.pop(event.incident_id, (b"", None))
         if future is not None and not future.done():
-            future.set_result(SavedClip(event.path or None, event.error))
+            sampling = Sampling(seed, event.start_pts_ms)
+            future.set_result(SavedClip(event.path or None, event.error, sampling))
 
     async def clip(self, incident: Incident, saved: asyncio.Future[SavedClip]) -> Incident:
         """Returns the incident with its clip, once the ledger has it. Without a clip it returns the
@@ -83,12 +90,15 @@ class EvidenceRequests:
             return incident
         self._telemetry.report(EvidenceSaved(incident.id))
         await self._progress.evidence(incident.id, clip.path, self._clock.wall_ms())
+        if clip.sampling is not None:
+            self._sampling[incident.id] = clip.sampling
         return dataclasses.replace(incident, evidence_path=clip.path)
 
     async def rewrite_record(self, incident: Incident) -> None:
         """Rewrites the record beside the clip. It is a copy of the ledger's data, so an error is only
         logged."""
+        sampling = self._sampling.pop(incident.id, None)
         try:
-            await asyncio.to_thread(write_incident_record, incident, self._directory)
+            await asyncio.to_thread(write_incident_record, incident, self._directory, sampling)
         except OSError as error:
             log.error("no record beside the clip", incident_id=incident.id, error=str(error))

@@ -16,6 +16,7 @@ from edge.errors import NotFound
 from edge.ledger.subjects import names_account
 from edge.places import Places, network_of
 from edge.reopenings import Reopenings
+from edge.stream import new_seed
 from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.response_queue import ResponseQueue
@@ -39,6 +40,8 @@ class LiveStream:
     started_ms: int
     idle_since_ms: float
     """Monotonic time since which nobody has watched it."""
+    seed: bytes = field(default_factory=new_seed, repr=False)
+    """The stream's secret. Nobody may foresee what the gate looks at, so no answer shows it."""
     life: StreamLife = field(default_factory=StreamLife)
     admitted_by: Caller = NOBODY
     """The peer that asked for admission."""

@@ -286,6 +286,7 @@ class StreamRouter:
                     alert=alert,
                     calm=calm,
                     opening=stream.opening,
+                    seed=stream.seed,
                 )
             )
         else:
@@ -298,6 +299,7 @@ class StreamRouter:
                     alert=alert,
                     calm=calm,
                     opening=stream.opening,
+                    seed=stream.seed,
                 )
             )
         self._pool.send(stream.id, command)

@@ -421,7 +421,9 @@ class WorkerLoop:
             self._notices.flush(old)
             self._drop(old)
         policy = parse_policy(opened.policy_json)
-        stream = WorkerStream(opened.stream_id, opened.opening, policy, opened.alert, opened.calm)
+        stream = WorkerStream(
+            opened.stream_id, opened.opening, policy, opened.alert, opened.calm, opened.seed or None
+        )
         stream.judged_ms = self._clock.monotonic_ms()
         self._streams[stream.id] = stream
         return stream
@@ -445,6 +447,7 @@ class WorkerLoop:
             times=self._times,
             keeps_media=stream.pull is not None,  # the supervisor keeps all pushed media
             largest=PictureLimit(self._settings.max_picture_long_edge, self._settings.max_picture_short_edge),
+            seed=stream.seed,
         )
         stream.pipeline.spare(self._spare.ms)
         stream.audio_wanted = self._audio.wanted(stream)

@@ -35,6 +35,8 @@ class WorkerStream:
     alert: bool
     calm: bool = False
     """Whether it was calm in another worker."""
+    seed: bytes | None = field(default=None, repr=False)
+    """Its secret, from which is drawn what is looked at."""
     codec: Codec | None = None
     extradata: bytes = b""
     pipeline: StreamPipeline | None = None

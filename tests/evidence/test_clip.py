@@ -30,7 +30,14 @@ from edge.domain import (
     Verdict,
 )
 from edge.errors import BrokenMedia, InvalidInput
-from edge.evidence import forget_unfinished, incident_record, write_clip, write_incident_record
+from edge.evidence import (
+    Sampling,
+    forget_unfinished,
+    incident_record,
+    sampling_of,
+    write_clip,
+    write_incident_record,
+)
 from edge.reasons import VerdictReason
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.conftest import require
@@ -225,7 +232,17 @@ def test_record_holds_what_led_to_the_verdict_and_no_secret(tmp_path: Path) -> N
 def test_record_is_replaced_whole(tmp_path: Path) -> None:
     write_incident_record(incident(), tmp_path)
     write_incident_record(incident(), tmp_path)
+    assert sampling_of(tmp_path / "in_1.mp4") is None
     assert [p.name for p in tmp_path.iterdir()] == ["in_1.json"]
+
+
+def test_sampling_stays_on_record_when_the_record_is_rewritten(tmp_path: Path) -> None:
+    sampling = Sampling(b"secret", 123_400)
+    write_incident_record(incident(), tmp_path, sampling)
+    write_incident_record(incident(), tmp_path)
+    assert sampling_of(tmp_path / "in_1.mp4") == sampling
+    (tmp_path / "in_2.json").write_text('{"schema": "edge.incident/1", "sampling": {"seed": 7}}')
+    assert sampling_of(tmp_path / "in_2.mp4") is None
 
 
 def test_what_a_killed_process_left_unfinished_is_forgotten(tmp_path: Path) -> None:

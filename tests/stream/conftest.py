@@ -55,6 +55,7 @@ class Watch:
         alert: bool = False,
         extradata: bytes | None = None,
         matcher: Matcher | None = None,
+        seed: bytes | None = None,
     ) -> Watched:
         detector = ScriptedDetector(score_at)
         pipeline = StreamPipeline(
@@ -66,6 +67,7 @@ class Watch:
             matcher or Matcher.open(None),
             ManualClock(now_monotonic_ms=1000.0),
             alert=alert,
+            seed=seed,
         )
         return Watched(pipeline, detector)
 

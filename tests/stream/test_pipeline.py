@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge.clock import SystemClock
@@ -306,6 +307,28 @@ def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(tmp_path: Path, wa
     assert cut.reason == "match"
     assert "film" in {signal.entry for signal in cut.signals}
     assert cut.pts_ms < 3000
+
+
+@pytest.mark.parametrize("alert", [True, False])
+def test_any_decoded_frame_may_be_the_one_that_is_matched(watch: Watch, alert: bool) -> None:
+    """Footage on two of three frames lies between the usual samples of 30 fps."""
+
+    def shown(number: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+        return np.full((height, width), 200 if number % 3 else 30, np.uint8)
+
+    media = encode(frames=600, gop=30, picture=shown, options=ZERO_LATENCY)
+    policy = Policy(tiers=TierPolicy(start_alert_ms=0, bitrate_jump=0))
+
+    def bright(seed: bytes | None) -> list[bool]:
+        watched = watch(media, policy, alert=alert, seed=seed).feed(media.units)
+        assert all(0 <= s.pts_ms - (s.luma_pts_ms or 0) <= 260 for s in watched.samples)
+        return [float(sample.luma.mean()) > 100 for sample in watched.samples]
+
+    assert not any(bright(None))
+    drawn = bright(b"secret")
+    assert 0.4 < sum(drawn) / len(drawn) < 0.9
+    assert drawn == bright(b"secret")
+    assert drawn != bright(b"other")
 
 
 def test_without_banks_nothing_is_looked_for(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge.domain import Tier
 from edge.policy import TierPolicy
+from edge.stream.draws import Draws
 from edge.stream.sampling import (
     ALERT_FRAMES,
     BLIND_UNITS,
@@ -42,9 +43,11 @@ class Simulated:
     """pts of the unit whose arrival completed each sample."""
     frames: list[int] = field(default_factory=list)
     restarts: int = 0
+    seed: bytes | None = None
 
     def __post_init__(self) -> None:
-        self.sampler = Sampler(self.tiers, DELTA_MS)
+        draws = None if self.seed is None else Draws(self.seed)
+        self.sampler = Sampler(self.tiers, DELTA_MS, draws)
         self._backlog: list[int] = []
         self._held: list[int] = []
         self._kept: set[int] = set()
@@ -344,12 +347,12 @@ def streams(draw: st.DrawFn) -> tuple[list[tuple[int, bool, Tier]], TierPolicy, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(streams(), st.booleans())
+@given(streams(), st.booleans(), st.none() | st.binary(min_size=1, max_size=4))
 def test_any_stream_keeps_the_bounds(
-    case: tuple[list[tuple[int, bool, Tier]], TierPolicy, int], drains: bool
+    case: tuple[list[tuple[int, bool, Tier]], TierPolicy, int], drains: bool, seed: bytes | None
 ) -> None:
     media, tiers, delay = case
-    simulated = Simulated(tiers, delay, drains and delay > 0)
+    simulated = Simulated(tiers, delay, drains and delay > 0, seed=seed)
     for pts, keyframe, tier in media:
         simulated.unit(pts, keyframe, tier)
     assert max(simulated.work) <= CATCH_UP_UNITS
@@ -360,8 +363,35 @@ def test_any_stream_keeps_the_bounds(
     keyframes = {pts for pts, keyframe, _ in media if keyframe}
     for before, after in pairwise(simulated.decoded):
         assert after > before or after in keyframes, "goes back to a unit that needs what is gone"
-    # Blind time: the limit, the catching up, three frames of the lowest rate and the decoder's delay.
-    slack = 300 + 2 * DELTA_MS + (4 + delay) * 240
+    # Blind time: the limit, the catching up, three frames of the lowest rate and the decoder's delay. With
+    # draws, keyframes of short GOPs and the ends of samples too.
+    slack = 300 + (600 if seed is not None else 0) + 2 * DELTA_MS + (4 + delay) * 240
     ends = [media[0][0], *ends]
     assert all(b - a <= max(tiers.blind_limit_ms, 900) + slack for a, b in pairwise(ends))
     assert media[-1][0] - ends[-1] <= max(tiers.blind_limit_ms, 900) + slack
+
+
+def test_draws_leave_no_frame_of_a_pattern_between_the_samples() -> None:
+    """A fight on the frames that are no multiple of three, seen by none of the usual times at 30 fps."""
+    for tier, share in ((Tier.ALERT, 0.5), (Tier.CALM, 0.3)):
+        plain = Simulated().stream(120_000, 30, 60, tier)
+        drawn = Simulated(seed=b"s").stream(120_000, 30, 60, tier)
+        hidden = {round(index * 1000 / 30) for index in range(3600) if index % 3}
+        assert not any(pts in hidden for sample in plain.samples for pts in sample)
+        seen = [sum(pts in hidden for pts in sample) for sample in drawn.samples]
+        assert sum(count > 0 for count in seen) > share * len(seen)
+        assert 0.95 < len(drawn.decoded) / len(plain.decoded) < 1.05, "draws cost no decoding"
+        assert 0.95 < len(drawn.samples) / len(plain.samples) < 1.05
+
+
+def test_the_keyframes_that_are_sampled_in_tiny_gops_are_drawn() -> None:
+    """With a GOP of one frame, the usual times are every 27th frame."""
+    phases = {round(sample[0] / 33.4) % 27 for sample in Simulated(seed=b"s").stream(60_000, 30, 1).samples}
+    assert len(phases) > 15
+    assert len({round(sample[0] / 33.4) % 27 for sample in Simulated().stream(20_000, 30, 1).samples}) < 5
+
+
+def test_the_same_secret_draws_the_same() -> None:
+    first, again, other = (Simulated(seed=seed).stream(60_000, 25, 50) for seed in (b"a", b"a", b"b"))
+    assert first.samples == again.samples
+    assert first.samples != other.samples

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from edge.cli.bank.options import advance, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.domain import SignalSource
-from edge.match import MISSING, FileLookup, Matcher, MatchVote, available, look_up
+from edge.match import MISSING, SPAN_MS, FileLookup, Matcher, MatchVote, available, look_up
 
 _SHOWN = ("entry", "bank", "category", "by", "first_s", "distance", "samples")
 
@@ -23,7 +23,9 @@ def match(
     radius: Annotated[int, typer.Option(min=0, max=31, help="Hamming distance in bits, of 256.")] = 31,
     interval_ms: Annotated[int, typer.Option(min=1, max=60_000, help="Media time between samples.")] = 200,
     k: Annotated[int, typer.Option(min=1, max=64, help="Samples that must show the same entry.")] = 3,
-    n: Annotated[int, typer.Option(min=1, max=64, help="Last samples that vote on an entry.")] = 5,
+    span_ms: Annotated[
+        int, typer.Option(min=500, max=60_000, help="Media time within which they must do so.")
+    ] = SPAN_MS,
     as_json: JsonOption = False,
 ) -> None:
     """Look recorded files up in the banks with the live path's samples, search and vote, audio included.
@@ -36,7 +38,7 @@ def match(
     rows = []
     with progress(as_json) as bar:
         for path in paths:
-            report = _looked_up(path, _look_up(path, matcher, MatchVote(k, n), interval_ms, bar))
+            report = _looked_up(path, _look_up(path, matcher, MatchVote(k, span_ms), interval_ms, bar))
             rows.append(report)
             if as_json:
                 print_json(report)

@@ -34,6 +34,7 @@ class OpenPush(_message.Message):
     ALERT_FIELD_NUMBER: _builtins.int
     OPENING_FIELD_NUMBER: _builtins.int
     CALM_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -45,6 +46,8 @@ class OpenPush(_message.Message):
     """Number of this opening of the stream. Events of an earlier opening are stale."""
     calm: _builtins.bool
     """The stream is not new: it was calm in a worker that died."""
+    seed: _builtins.bytes
+    """The stream's secret: from it is drawn what the worker looks at. Empty: nothing is drawn."""
     def __init__(
         self,
         *,
@@ -55,10 +58,11 @@ class OpenPush(_message.Message):
         alert: _builtins.bool = ...,
         opening: _builtins.int = ...,
         calm: _builtins.bool = ...,
+        seed: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "codec", b"codec", "extradata", b"extradata", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "codec", b"codec", "extradata", b"extradata", "opening", b"opening", "policy_json", b"policy_json", "seed", b"seed", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -74,12 +78,14 @@ class OpenPull(_message.Message):
     ALERT_FIELD_NUMBER: _builtins.int
     OPENING_FIELD_NUMBER: _builtins.int
     CALM_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     url: _builtins.str
     policy_json: _builtins.str
     alert: _builtins.bool
     opening: _builtins.int
     calm: _builtins.bool
+    seed: _builtins.bytes
     def __init__(
         self,
         *,
@@ -89,10 +95,11 @@ class OpenPull(_message.Message):
         alert: _builtins.bool = ...,
         opening: _builtins.int = ...,
         calm: _builtins.bool = ...,
+        seed: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "opening", b"opening", "policy_json", b"policy_json", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "opening", b"opening", "policy_json", b"policy_json", "seed", b"seed", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
