@@ -249,6 +249,16 @@ class Settings(BaseSettings):
         sections = ((kind, getattr(self, kind.section, None)) for kind in kinds())
         return [(kind, section) for kind, section in sections if section is not None]
 
+    def warnings(self) -> list[str]:
+        """Effects of what is left out, one text each."""
+        return [
+            f"{kind.section}: nothing checks the names in publish URLs, so a violation blocks stream key and "
+            "address, and not the account: set upstream_url to your platform's hook, or trust_broadcaster = "
+            "true where something else checks them, or trust_broadcaster = false to end this warning"
+            for kind, section in self.servers()
+            if section.unproven_by_default
+        ]
+
     @property
     def ledger(self) -> str:
         return self.ledger_url or f"sqlite:///{self.data_dir / 'edge.db'}"

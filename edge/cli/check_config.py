@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, print_line, reports_errors
+from edge.cli.output import JsonOption, print_json, print_line, print_warning, reports_errors
 from edge.errors import ConfigError
 
 EXAMPLE = """\
@@ -89,6 +89,8 @@ def check_config(
         if settings.messages_dir is not None:
             own_messages(settings.messages_dir)
         values = settings.model_dump(mode="json")
+        for warning in settings.warnings():
+            print_warning(warning)
     if as_json:
         print_json({"ok": True, "path": None if path is None else str(path), "values": values})
         return

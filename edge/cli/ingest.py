@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, print_line, print_warning, reports_errors, stderr
+from edge.cli.output import JsonOption, print_json, print_line, reports_errors, stderr
 from edge.errors import ConfigError
 from edge.printable import printable
 
@@ -48,6 +48,12 @@ def ingest(
         Path | None,
         typer.Option(help="File with the secret of publish tokens. Publishers then need one."),
     ] = None,
+    upstream_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Your platform's own hook. It must answer 2xx to each publish, before the gate is asked."
+        ),
+    ] = None,
     trust_user: Annotated[
         bool,
         typer.Option(
@@ -58,7 +64,8 @@ def ingest(
 ) -> None:
     """Run the reference ingest: an RTMP server that asks the gate about every publisher.
 
-    Publish to rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. With --token-secret publish to
+    Say what checks publishers: --token-secret, --upstream-url or --trust-user. Publish to
+    rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. With --token-secret publish to
     rtmp://HOST:PORT/APP/NAME?token=TOKEN with a token of `edge-gate ingest token`. Each event prints one
     line. Ctrl-C or SIGTERM closes every publisher and ends the server.
     """
@@ -80,14 +87,16 @@ def ingest(
         "gate_cert": gate_cert,
         "gate_key": gate_key,
         "token_secret": token_secret,
-        "trust_user": trust_user or token_secret is None,
+        "upstream_url": upstream_url,
+        "trust_user": trust_user,
     }
-    settings = ingest_settings(**values)
-    if token_secret is None and not trust_user:
-        print_warning(
-            "anybody who can publish here can name any account, and get it blocked: use --token-secret FILE, "
-            "or --trust-user where something else checks the name"
+    if token_secret is None and upstream_url is None and not trust_user:
+        raise ConfigError(
+            "nothing checks who publishes here, and anybody could get any account blocked: give "
+            "--token-secret FILE (publish tokens of `edge-gate ingest token`), --upstream-url URL (your "
+            "platform's own hook), or --trust-user where something else checks the name"
         )
+    settings = ingest_settings(**values)
     asyncio.run(_run(settings, as_json))
 
 

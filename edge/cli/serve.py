@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, reports_errors, stderr
+from edge.cli.output import JsonOption, print_json, print_warning, reports_errors, stderr
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML settings; see `edge-gate check-config --example`.")
@@ -58,6 +58,8 @@ def serve(
         overrides["data_dir"] = data_dir
     settings = load_settings(config, overrides)
     configure_logging(settings.log_level)
+    for warning in settings.warnings():
+        print_warning(warning)
 
     def announce(ready: Ready) -> None:
         if as_json:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -41,6 +42,9 @@ from edge.ingest.settings import IngestSettings
 from edge.ingest.watch_client import Ending, WatchClient
 from edge.places import Places, network_of
 from edge.policy import FailureMode
+
+if TYPE_CHECKING:
+    from edge.ingest.publish_hook import PublishHook
 
 _BAD_NAME = "NetStream.Publish.BadName"
 _CONNECTIONS, _PER_ADDRESS = "max_connections", "max_connections_per_address"
@@ -77,6 +81,7 @@ class ReferenceIngest:
             }
         )
         self._tokens = None if settings.token_secret is None else read_publish_tokens(settings.token_secret)
+        self._upstream = _publish_hook(settings)
         self.gate: GateClient
 
     async def start(self) -> None:
@@ -100,13 +105,22 @@ class ReferenceIngest:
             return
         self._server.close()
         await self._connections.aclose()
+        if self._upstream is not None:
+            await self._upstream.aclose()
         await self.gate.close()
 
-    def identified(self, publish: PublishRequest) -> PublishRequest:
-        """The publish with the account that its token proves, or that the settings trust.
+    async def identified(self, publish: PublishRequest) -> PublishRequest:
+        """The publish with the account that its token or the platform proves, or that the settings trust.
 
-        Raises InvalidInput without a token that is good for it.
+        Raises InvalidInput without a token that is good for it, or if the platform refuses it.
         """
+        publish = self._of_token(publish)
+        if self._upstream is None:
+            return publish
+        await self._upstream.check_publish(publish)
+        return dataclasses.replace(publish, identity_proven=True)
+
+    def _of_token(self, publish: PublishRequest) -> PublishRequest:
         if self._tokens is None:
             return dataclasses.replace(publish, identity_proven=self.settings.trust_user)
         user = self._tokens.user_of(publish.token, app=publish.app, name=publish.name)
@@ -176,7 +190,7 @@ class _Connection:
             publish = await self._session.accept()
             reason = "publisher"
             if publish is not None:
-                reason, detail = await self._publish(self._ingest.identified(publish))
+                reason, detail = await self._publish(await self._ingest.identified(publish))
         except GateError as error:
             reason, detail = error.reason, str(error)
             if publish is not None:
@@ -350,6 +364,14 @@ class _Connection:
 
     def _now(self) -> int:
         return self._ingest.clock.wall_ms()
+
+
+def _publish_hook(settings: IngestSettings) -> PublishHook | None:
+    if settings.upstream_url is None:
+        return None
+    from edge.ingest.publish_hook import PublishHook  # httpx, which an ingest without a hook need not load
+
+    return PublishHook(settings.upstream_url, settings.upstream_timeout_s)
 
 
 def _notice(message: gate_pb2.Message) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge.errors import ConfigError
 from edge.policy import FailureMode
+from edge.section import check_http_url
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 MIB = 1024 * 1024
@@ -37,6 +38,12 @@ class IngestSettings(BaseModel):
     token_secret: Path | None = Field(
         None, description="File with the secret of publish tokens; publishers then need one."
     )
+    upstream_url: str | None = Field(
+        None,
+        max_length=2048,
+        description="The platform's own hook: it must answer 2xx to each publish, before the gate is asked.",
+    )
+    upstream_timeout_s: Seconds = Field(2.0, description="How long it may take to answer.")
     trust_user: bool = Field(
         False, description="Believe the account that a publish URL names, because something else checks it."
     )
@@ -90,6 +97,8 @@ class IngestSettings(BaseModel):
             raise ValueError("hold_back needs a relay")
         if self.token_secret is not None and self.trust_user:
             raise ValueError("token_secret and trust_user exclude each other")
+        if self.upstream_url is not None:
+            check_http_url("upstream_url", self.upstream_url)
         if (self.gate_cert is None) != (self.gate_key is None):
             raise ValueError("gate_cert and gate_key go together")
         if self.relay is not None:

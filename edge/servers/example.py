@@ -24,7 +24,7 @@ def example_sections() -> str:
 def _section(kind: AnyKind) -> Iterator[str]:
     yield _line(f"[{kind.section}]", kind.settings.__doc__ or "")
     for name, field in kind.settings.model_fields.items():
-        if name == "pull_url" or name not in ServerSection.model_fields:
+        if name in ("pull_url", "trust_broadcaster") or name not in ServerSection.model_fields:
             yield _line(f"{name} = {_value(field)}", field.description or "")
 
 

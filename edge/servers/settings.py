@@ -26,9 +26,9 @@ class ServerSection(Section):
         "`ladder.link` and `tenants`. A client writes them: name only what your own hook checks.",
     )
     trust_broadcaster: bool = Field(
-        True,
-        description="Believe whom the publish URL names. Where nothing checks it, "
-        "set false: a violation then blocks stream key and address, and never the account that is named.",
+        False,
+        description="Believe whom the publish URL names: something else checks it. Without this, and without "
+        "`upstream_url`, a violation blocks stream key and address, and never the account that is named.",
     )
     upstream_url: str = Field("", description="The platform's own hook, asked before the gate; empty: none.")
     upstream_timeout_ms: int = Field(
@@ -46,6 +46,11 @@ class ServerSection(Section):
         """
         asked = bool(self.upstream_url) and self.upstream_failure == "deny"
         return self.trust_broadcaster or asked
+
+    @property
+    def unproven_by_default(self) -> bool:
+        """Whether nothing checks the broadcaster, and nobody has said so."""
+        return not self.identity_proven and "trust_broadcaster" not in self.model_fields_set
 
     @model_validator(mode="after")
     def _urls(self) -> Self:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -98,7 +102,7 @@ def test_a_secret_is_long_and_its_owners_alone(secret: Path) -> None:
     assert "0123" not in repr(TOKENS)
 
 
-def test_the_command_makes_a_token_and_the_server_warns_where_nothing_checks(secret: Path) -> None:
+def test_the_command_makes_a_token_and_the_server_wants_something_that_checks(secret: Path) -> None:
     made = CliRunner().invoke(
         app, ["ingest", "token", "u42", "--secret", str(secret), "--for", "1h", "--app", "live", "--json"]
     )
@@ -109,13 +113,15 @@ def test_the_command_makes_a_token_and_the_server_warns_where_nothing_checks(sec
     # The port is taken, so that the server ends by itself.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = ["ingest", "--listen", f"127.0.0.1:{taken.getsockname()[1]}"]
-        for options, warned in (
-            ([], True),
-            (["--trust-user"], False),
-            (["--token-secret", str(secret)], False),
+        for options in (
+            [],
+            ["--trust-user"],
+            ["--token-secret", str(secret)],
+            ["--upstream-url", "http://x"],
         ):
             ended = CliRunner().invoke(app, [*listen, *options])
-            assert (ended.exit_code, "--token-secret" in ended.stderr) == (1, warned), ended.output
+            refused = all(way in ended.stderr for way in ("--token-secret", "--upstream-url", "--trust-user"))
+            assert (ended.exit_code, refused) == (1, not options), ended.output
     with pytest.raises(ConfigError, match="exclude each other"):
         ingest_settings(token_secret=secret, trust_user=True)
 
@@ -144,6 +150,51 @@ async def test_a_token_names_the_broadcaster(
     await closed(running)
     [asked] = gate.admits
     assert (asked.broadcaster, asked.identity_proven) == ("u42", True)
+
+
+async def test_the_platform_is_asked_before_the_gate_and_proves_the_broadcaster(
+    gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path
+) -> None:
+    asked: list[dict[str, str]] = []
+    answers = {"good": 204, "bad": 403, "elsewhere": 302, "silent": None}
+
+    class Platform(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            asked.append(form)
+            if (status := answers[form["key"]]) is None:
+                time.sleep(0.5)
+                return
+            self.send_response(status)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Platform) as platform:
+        thread = threading.Thread(target=platform.serve_forever)
+        thread.start()
+        try:
+            running = await run_ingest(
+                upstream_url=f"http://127.0.0.1:{platform.server_port}/auth", upstream_timeout_s=0.25
+            )
+            for key in answers:
+                running.events.clear()
+                await publish(footage, running.url(query=f"user=u42&key={key}")).done()
+                assert ((await closed(running)).reason == "publisher") is (key == "good")
+        finally:
+            await asyncio.to_thread(platform.shutdown)
+            thread.join()
+    assert [form["key"] for form in asked] == list(answers)
+    assert {name: asked[0][name] for name in ("call", "app", "name", "user")} == {
+        "call": "publish",
+        "app": "live",
+        "name": "cam",
+        "user": "u42",
+    }
+    [admitted] = gate.admits
+    assert (admitted.broadcaster, admitted.identity_proven) == ("u42", True)
 
 
 @pytest.mark.parametrize("trusted", [True, False])

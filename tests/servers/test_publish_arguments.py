@@ -103,17 +103,10 @@ def test_hostile_values_are_refused_by_name(value: Any, error: type[InvalidInput
 @pytest.mark.parametrize(
     ("section", "proven"),
     [
-        ({}, True),
-        ({"trust_broadcaster": False}, False),
-        ({"trust_broadcaster": False, "upstream_url": "http://platform/auth"}, True),
-        (
-            {
-                "trust_broadcaster": False,
-                "upstream_url": "http://platform/auth",
-                "upstream_failure": "allow",
-            },
-            False,
-        ),
+        ({}, False),
+        ({"trust_broadcaster": True}, True),
+        ({"upstream_url": "http://platform/auth"}, True),
+        ({"upstream_url": "http://platform/auth", "upstream_failure": "allow"}, False),
     ],
 )
 def test_a_name_is_proven_where_something_checks_it(section: dict[str, Any], proven: bool) -> None:

@@ -24,6 +24,25 @@ def test_it_is_usable_with_nothing_but_its_secrets(kind: AnyKind) -> None:
     assert isinstance(section, kind.settings)
 
 
+@pytest.mark.parametrize(
+    ("said", "warned"),
+    [
+        ({}, True),
+        ({"upstream_url": "http://platform/auth", "upstream_failure": "allow"}, True),
+        ({"upstream_url": "http://platform/auth"}, False),
+        ({"trust_broadcaster": True}, False),
+        ({"trust_broadcaster": False}, False),
+    ],
+)
+def test_names_that_nothing_checks_are_warned_of_until_somebody_says_so(
+    kind: AnyKind, said: dict[str, object], warned: bool
+) -> None:
+    section = {name: value for name, value in section_of(kind).items() if name != "trust_broadcaster"}
+    warnings = load_settings(None, {kind.section: {**section, **said}}).warnings()
+    assert len(warnings) == warned
+    assert all(warning.startswith(f"{kind.section}: ") for warning in warnings)
+
+
 def test_no_secret_is_shown(kind: AnyKind) -> None:
     settings = load_settings(None, {kind.section: section_of(kind)})
     assert SECRET not in repr(settings)
