@@ -105,6 +105,7 @@ def test_hostile_values_are_refused_by_name(value: Any, error: type[InvalidInput
     [
         ({}, False),
         ({"trust_broadcaster": True}, True),
+        ({"trust_broadcaster": True, "upstream_url": "http://platform/auth"}, True),
         ({"upstream_url": "http://platform/auth"}, True),
         ({"upstream_url": "http://platform/auth", "upstream_failure": "allow"}, False),
     ],
