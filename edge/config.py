@@ -140,6 +140,12 @@ class LimitsSection(Section):
     max_attribute_chars: int = Field(512, ge=1, le=512, description="The value of an attribute.")
     max_url_chars: int = Field(2048, ge=16, le=2048, description="The URL of a pull.")
     max_reason_chars: int = Field(512, ge=1, le=512, description="Reasons that operators give.")
+    max_lead_ms: int = Field(
+        10_000,
+        ge=1_000,
+        le=120_000,
+        description="How far a stream's media may arrive ahead of its time; then the gate reads no faster.",
+    )
     max_queue_units: int = Field(240, ge=8, le=10_000, description="Undecoded access units of one stream.")
     max_queue_bytes: int = Field(
         16 * 1024 * 1024,

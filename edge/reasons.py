@@ -77,6 +77,8 @@ class DegradedReason(OpenWord):
     WORKER_LOST = "worker_lost"
     PULL_FAILED = "pull_failed"
     QUARANTINED = "quarantined"
+    TIMESTAMPS = "timestamps"
+    """Its stamps stand still, crawl, jump or run fast, so it is judged by the gate's own clock."""
     AUDIO_BROKEN = "audio_broken"
     AUDIO_UNSUPPORTED = "audio_unsupported"
     AUDIO_TOO_MUCH = "audio_too_much"
@@ -91,6 +93,7 @@ class DegradedReason(OpenWord):
 _NO_LOSS = frozenset(
     {
         DegradedReason.GAVE_WAY,
+        DegradedReason.TIMESTAMPS,
         DegradedReason.AUDIO_BROKEN,
         DegradedReason.AUDIO_UNSUPPORTED,
         DegradedReason.AUDIO_TOO_MUCH,

@@ -43,6 +43,8 @@ LAYERS = (
     "edge.pages",  # HTML from templates
     "edge.crash_points",
     "edge.telemetry",
+    "edge.media_clock",  # the gate's own media time
+    "edge.timestamps",
     "edge.reconfiguration",  # decoder configurations that change in mid-stream
     "edge.annexb",
     "edge.domain",

@@ -197,7 +197,6 @@ PUBLIC: dict[str, set[str]] = {
         "Draws",
         "new_seed",
         "TierState",
-        "Timestamps",
         "UnitPlan",
         "codec_named",
         "framing_of",

@@ -31,6 +31,13 @@ def test_what_is_no_word_is_refused(kind: type[OpenWord]) -> None:
 
 
 def test_what_was_not_due_and_audio_are_no_loss_of_video() -> None:
-    kept = {"gave_way", "audio_broken", "audio_unsupported", "audio_too_much", "audio_too_large"}
+    kept = {
+        "gave_way",
+        "timestamps",
+        "audio_broken",
+        "audio_unsupported",
+        "audio_too_much",
+        "audio_too_large",
+    }
     assert {reason.value for reason in DegradedReason if not reason.is_loss} == kept
     assert DegradedReason("broken_media").is_loss

@@ -15,7 +15,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Held(Generic[T]):
     item: T
-    pts_ms: int
+    time_ms: int
     size: int
     arrival_ms: float
 
@@ -52,17 +52,20 @@ class HoldBack(Generic[T]):
     def held_bytes(self) -> int:
         return self._bytes
 
-    def push(self, item: T, pts_ms: int, size: int, now_ms: float) -> None:
-        """Holds an item of media time ``pts_ms``. Drops it after a cut."""
+    def push(self, item: T, time_ms: int, size: int, now_ms: float) -> None:
+        """Holds an item of decoding time ``time_ms``. Drops it after a cut."""
         if self._cut:
             return
-        self._held.append(_Held(item, pts_ms, size, now_ms))
+        self._held.append(_Held(item, time_ms, size, now_ms))
         self._bytes += size
 
-    def clear(self, cleared_pts_ms: int) -> None:
-        """Raises the watermark to ``cleared_pts_ms``, milliseconds of media time."""
+    def clear(self, cleared_ms: int) -> None:
+        """Raises the watermark to ``cleared_ms``, milliseconds of decoding time.
+
+        A pts would not do: its publisher may give a frame that of one that was judged.
+        """
         for held in islice(self._held, self._clear, None):
-            if held.pts_ms > cleared_pts_ms:
+            if held.time_ms > cleared_ms:
                 break
             self._clear += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from edge.clock import Clock
@@ -14,6 +15,7 @@ from edge.ingest.relay import RelayedMessage
 from edge.ingest.rtmp import RtmpSession
 from edge.ingest.timeline import Timeline, presentation_ms
 from edge.ingest.watch_client import WatchClient
+from edge.media_clock import MediaClock
 
 
 class MediaPath:
@@ -30,6 +32,7 @@ class MediaPath:
         watcher: WatchClient,
         counters: Counter[str],
         clock: Clock,
+        max_lead_ms: int,
     ) -> None:
         self._session = session
         self._watcher = watcher
@@ -37,6 +40,7 @@ class MediaPath:
         self._clock = clock
         self._timeline = Timeline()
         self._audio_bundle = AudioBundle()
+        self._video_clock, self._other_clock = MediaClock(max_lead_ms), MediaClock(max_lead_ms)
         self._last_dts_ms = -1
 
     async def run(self) -> None:
@@ -49,13 +53,15 @@ class MediaPath:
         async for message in self._session.media():
             if message.type_id == MessageType.VIDEO:
                 await self._video(message)
-            elif message.type_id == MessageType.AUDIO:
+                continue
+            await self._keep_pace(self._other_clock, message.timestamp, message.timestamp)
+            if message.type_id == MessageType.AUDIO:
                 config = is_audio_config(message.payload)
                 time_ms = 0 if config else self._timeline.media_ms(message.timestamp)
                 if (audio := self._audio_bundle.add_payload(message.payload, time_ms)) is not None:
                     self._watcher.push_audio(audio)
                 relayed = self._config(message) if config else RelayedMessage(message, time_ms, False, False)
-                self._watcher.pass_on(relayed, relayed.timestamp_ms)
+                self._watcher.pass_on(relayed)
             else:
                 self._metadata(message)
 
@@ -83,6 +89,14 @@ class MediaPath:
         unit = AccessUnit(pts_ms, dts_ms, tag.keyframe, tag.data, self._clock.monotonic_ms())
         self._counters["video_units"] += 1
         await self._watcher.push(unit, RelayedMessage(message, dts_ms, False, tag.keyframe))
+        await self._keep_pace(self._video_clock, pts_ms, dts_ms)
+
+    async def _keep_pace(self, clock: MediaClock, pts_ms: int, dts_ms: int) -> None:
+        """Waits until the time of a message has come, or nearly. Meanwhile the publisher is not read."""
+        clock.advance(pts_ms, dts_ms, self._clock.monotonic_ms())
+        if clock.ahead_ms > 0:
+            self._counters["paced_messages"] += 1
+            await asyncio.sleep(clock.ahead_ms / 1000)
 
     def _metadata(self, message: Message) -> None:
         # RTMP wraps the metadata of an FLV file. ``@setDataFrame`` is an instruction to the server only.
@@ -91,8 +105,7 @@ class MediaPath:
         if not payload.startswith(prefix):
             return
         plain = Message(MessageType.DATA, message.timestamp, payload.removeprefix(prefix))
-        relayed = self._config(plain)
-        self._watcher.pass_on(relayed, relayed.timestamp_ms)
+        self._watcher.pass_on(self._config(plain))
 
     def _config(self, message: Message) -> RelayedMessage:
         # A configuration's own timestamp is often 0 in the middle of a stream.

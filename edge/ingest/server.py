@@ -234,12 +234,14 @@ class _Connection:
             self._admitted,
             self._settings,
             self._counters,
-            lambda response: self._on_answer(response, watcher, relay),
+            lambda response: self._on_answer(response, watcher),
             self._gate_down,
             self._ingest.clock,
             relay,
         )
-        media = MediaPath(self._session, watcher, self._counters, self._ingest.clock)
+        media = MediaPath(
+            self._session, watcher, self._counters, self._ingest.clock, self._settings.max_lead_ms
+        )
         receiving = asyncio.create_task(media.run())
         watching = asyncio.create_task(watcher.run())
         relaying = asyncio.create_task(relay.run()) if relay else None
@@ -333,10 +335,8 @@ class _Connection:
                     break
         await watcher.farewell("cut")
 
-    def _on_answer(self, answer: gate_pb2.WatchResponse, watcher: WatchClient, relay: Relay | None) -> None:
+    def _on_answer(self, answer: gate_pb2.WatchResponse, watcher: WatchClient) -> None:
         self._admitted = watcher.stream
-        if answer.cleared_pts_ms >= 0 and relay is not None:
-            relay.clear(answer.cleared_pts_ms, self._ingest.clock.monotonic_ms())
         kind = answer.WhichOneof("response")
         if kind == "verdict":
             if answer.verdict.action == gate_pb2.ACTION_CUT:

@@ -67,6 +67,13 @@ class IngestSettings(BaseModel):
     )
     handshake_timeout_s: Seconds = Field(10.0, description="From connect to publish.")
     idle_timeout_s: Seconds = Field(30.0, description="Longest pause between media messages.")
+    max_lead_ms: int = Field(
+        10_000,
+        ge=1_000,
+        le=120_000,
+        description="How far media may come ahead of its time; then the publisher's connection is read no "
+        "faster.",
+    )
     max_message_bytes: int = Field(4 * MIB, ge=64 * 1024, le=64 * MIB, description="Largest video frame.")
     max_pending_bytes: int = Field(
         8 * MIB, ge=64 * 1024, le=1024 * MIB, description="Most media queued for the gate."

@@ -104,6 +104,9 @@ class WatchClient:
         self._reopen = False
         self._finish_reason: str | None = None
         self._outbox: deque[AccessUnit] = deque()
+        self._unjudged: deque[tuple[int, int]] = deque()
+        """dts and pts of the units of this call that the gate has not cleared, in the order of sending."""
+        self._judged_units = 0
         self._outbox_bytes = 0
         self._audio_wanted = False
         self._audio_queue: deque[Audio] = deque()
@@ -139,7 +142,7 @@ class WatchClient:
             self._connected.clear()
             self._work.set()
         self._configured.set()
-        self.pass_on(message, message.timestamp_ms)
+        self.pass_on(message)
 
     async def push(self, unit: AccessUnit, message: RelayedMessage) -> None:
         """Shows one access unit to the gate, and its message to viewers. Waits up to ``gate_stall_s`` while
@@ -147,7 +150,7 @@ class WatchClient:
         if not self._over:
             await self._offer(self._configuration.apply(unit))
         if self._over or self._feed.following or self._goes_on_unwatched:
-            self.pass_on(message, unit.pts_ms)
+            self.pass_on(message)
         else:
             self._counters["unoffered_units"] += 1
 
@@ -155,10 +158,10 @@ class WatchClient:
     def _goes_on_unwatched(self) -> bool:
         return self._away and self._settings.on_gate_down_stream is FailureMode.ALLOW
 
-    def pass_on(self, message: RelayedMessage, pts_ms: int) -> None:
+    def pass_on(self, message: RelayedMessage) -> None:
         """Passes what is no picture on to the relay: audio and metadata."""
         if self._relay is not None and (self._released or not self._over):
-            self._relay.offer(message, pts_ms, self._clock.monotonic_ms())
+            self._relay.offer(message, self._clock.monotonic_ms())
 
     async def _offer(self, unit: AccessUnit) -> None:
         due = self._feed.push(unit)
@@ -240,6 +243,8 @@ class WatchClient:
         call = self._call = self._gate.watch()
         status = FinalStatus(call)
         self._opened.clear()
+        self._unjudged.clear()
+        self._judged_units = 0
         self._feed.change(Tier.ALERT, 0)
         sender = self._tasks.start(self._send(call))
         try:
@@ -247,6 +252,7 @@ class WatchClient:
                 self._opened.set()
                 if answer.WhichOneof("response") in ("opened", "tier"):
                     self._change_tier(answer)
+                self._note_cleared(answer)
                 self._on_answer(answer)
                 if answer.verdict.action == gate_pb2.ACTION_CUT:
                     return Ending.CUT
@@ -332,9 +338,28 @@ class WatchClient:
         if self._connected.is_set():
             self._enqueue(due)
 
+    def _note_cleared(self, answer: gate_pb2.WatchResponse) -> None:
+        """Releases what the gate has judged and passed, in the order of sending. An older gate says no number
+        of units."""
+        cleared_ms = None
+        while self._unjudged:
+            dts_ms, pts_ms = self._unjudged[0]
+            if answer.HasField("cleared_units"):
+                cleared = self._judged_units < answer.cleared_units
+            else:
+                cleared = pts_ms <= answer.cleared_pts_ms
+            if not cleared:
+                break
+            self._unjudged.popleft()
+            self._judged_units += 1
+            cleared_ms = dts_ms
+        if cleared_ms is not None and self._relay is not None:
+            self._relay.clear(cleared_ms, self._clock.monotonic_ms())
+
     def _enqueue(self, units: tuple[AccessUnit, ...]) -> None:
         for unit in units:
             self._outbox.append(unit)
+            self._unjudged.append((unit.dts_ms, unit.pts_ms))
             self._outbox_bytes += len(unit.data) + ITEM_BYTES
         if units:
             self._work.set()

@@ -22,7 +22,6 @@ from edge.stream.pull import PullSettings, PullSource
 from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler, UnitPlan
 from edge.stream.tiers import TierState
-from edge.stream.timestamps import Timestamps
 
 __all__ = [
     "FILE_PICTURES",
@@ -52,7 +51,6 @@ __all__ = [
     "StreamAudio",
     "StreamPipeline",
     "TierState",
-    "Timestamps",
     "UnitPlan",
     "codec_named",
     "framing_of",

@@ -18,6 +18,10 @@ from edge.stream.ports import DetectorPort, Luma
 from edge.stream.sampling import Sampler
 from edge.telemetry.distributions import Distributions
 
+DISORDERLY_FRAMES = 8
+"""Most late frames. At the start of a stream, a decoder does not know its order yet."""
+_FORGET = 1 / 32
+"""Part of a late frame that a frame in order makes up for."""
 _ARRIVALS = 64
 _PLANES = 40
 
@@ -40,7 +44,7 @@ class SampleAssembly:
         """Without ``draws`` the newest frame of each sample is matched."""
         self.errors: Counter[str] = Counter()
         """``false_keyframe``: a frame was wrongly marked as a keyframe. ``late_frame``: its pts is not
-        increasing."""
+        increasing, and the next millisecond replaces it."""
         self.samples = 0
         self._decoder = decoder
         self._sampler = sampler
@@ -55,6 +59,11 @@ class SampleAssembly:
         Where frames are reordered, that unit is later than the frame's own."""
         # The code bounds both dicts itself: a cache class is slower on the path of every frame.
         self._planes: dict[int, Luma] = {}
+        self.disorderly = False
+        """Whether frames come out in another order than that of their pts, more than now and then."""
+        self._disorder = 0.0
+        self._newest_ms = 0
+        """Pts of the newest frame."""
         self._previous: VideoFrame | None = None
         self._kept: VideoFrame | None = None
         self._draws = draws
@@ -149,8 +158,15 @@ class SampleAssembly:
             matchable_after_ms = self._sampler.matchable_after_ms
             taps = self._sampler.frame(pts_ms)
             if taps.late:
+                # The decoder knows the order. A frame that no sample may show would be a place to hide.
                 self.errors["late_frame"] += 1
-                continue
+                self._disorder += 1
+                self.disorderly = self.disorderly or self._disorder > DISORDERLY_FRAMES
+                pts_ms = frame.pts = self._newest_ms + 1
+                taps = self._sampler.frame(pts_ms)
+            else:
+                self._disorder = max(0.0, self._disorder - _FORGET)
+            self._newest_ms = pts_ms
             self._arrivals[pts_ms] = self._arrival_ms
             if len(self._arrivals) > _ARRIVALS:
                 del self._arrivals[next(iter(self._arrivals))]

@@ -17,7 +17,7 @@ from edge.domain import Audio, Signal
 from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
 from edge.match import AudioFingerprinter, AudioItems, AudioLookup, AudioMatcher, Items
 from edge.reasons import DegradedReason
-from edge.stream.timestamps import Timestamps
+from edge.timestamps import Timestamps
 
 MAX_AUDIO_BYTES: Final = 64 * 1024
 """Largest audio frame, and largest configuration of its decoder."""

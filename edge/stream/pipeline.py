@@ -24,8 +24,8 @@ from edge.stream.ports import DetectorPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler
 from edge.stream.tiers import TierState
-from edge.stream.timestamps import Timestamps
 from edge.telemetry.distributions import Distributions
+from edge.timestamps import Timestamps
 
 KEYFRAMELESS_UNITS = 600
 """Units without a first keyframe after which a stream counts as broken."""
@@ -195,6 +195,11 @@ class StreamPipeline:
     def gap(self) -> bool:
         """Whether decoding waits for the next keyframe, because units are missing."""
         return self._gap
+
+    @property
+    def disorderly(self) -> bool:
+        """Whether frames come out in another order than that of their pts. dts then replaces pts."""
+        return self._assembly.disorderly
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -446,6 +451,7 @@ class StreamPipeline:
         if unit.keyframe:
             self._rest_asked = False
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
+        pts_ms = dts_ms if self.disorderly else pts_ms
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)
         if self._keeps_media:

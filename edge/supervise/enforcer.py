@@ -426,7 +426,7 @@ class Enforcer:
             message.message.CopyFrom(gate_pb2.Message(en=text.en, ar=text.ar))
             message.blocked_until_wall_ms = 0 if block is None else block.until_ms
             message.blocked_provisionally = block is not None and block.provisional_at(now)
-        return gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=message)
+        return stream.verdict_answer(message)
 
     def _tell(self, stream: LiveStream, answer: gate_pb2.WatchResponse) -> None:
         stream.action = action_from_proto(answer.verdict.action)

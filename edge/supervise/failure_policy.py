@@ -27,11 +27,10 @@ class FailureResponse:
         self, stream: LiveStream, reason: DegradedReason, *, count: int = 1, detail: str = ""
     ) -> None:
         """Tells the caller what was not judged."""
-        degraded = gate_pb2.Degraded(reason=reason.value, count=count, detail=detail)
         if stream.responses is not None:
-            stream.responses.put(
-                gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, degraded=degraded)
-            )
+            answer = stream.answer()
+            answer.degraded.CopyFrom(gate_pb2.Degraded(reason=reason.value, count=count, detail=detail))
+            stream.responses.put(answer)
 
     def unwatched(self, stream: LiveStream, reason: DegradedReason, detail: str) -> None:
         """Reports that the gate has failed the stream and applies ``on_gate_degraded``."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge.domain import AccessUnit
+from edge.media_clock import MediaClock
 from edge.policy import EvidencePolicy, TierPolicy
-from edge.stream import BitrateJump, Ring, Timestamps
+from edge.stream import BitrateJump, Ring
+from edge.supervise.watermark import Watermark
 
 MAX_DEFERRED_UNITS: Final = 160
 """Most units of one GOP that are deferred. After that the worker gets the GOP."""
@@ -22,6 +24,7 @@ MAX_DEFERRED_BYTES: Final = 8 * 1024 * 1024
 BLIND_SHARE: Final = 0.85
 """Share of the blind limit after which an open GOP goes to the worker. It must have the time to decode what
 it lacks within the limit."""
+_TELL_MS: Final = 60_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,18 @@ _NOTHING = Release()
 class PushBuffer:
     """The media ring of one push stream and the position that the worker has reached in it.
 
-    The evidence policy bounds the ring. Caller timestamps become media time.
+    The evidence policy bounds the ring. Caller timestamps become media time of the gate's own clock.
     """
 
-    def __init__(self, tiers: TierPolicy, evidence: EvidencePolicy) -> None:
+    def __init__(
+        self, tiers: TierPolicy, evidence: EvidencePolicy, max_lead_ms: int, before: PushBuffer | None = None
+    ) -> None:
+        """``before`` held the stream's media in an earlier call. A new call gives no new lead."""
+        self.clock: MediaClock = MediaClock(max_lead_ms, None if before is None else before.clock)
+        self._told_ms: float = -_TELL_MS if before is None else before._told_ms
+        self.watermark = Watermark()
         self._tiers = tiers
         self._ring = Ring(evidence.ring_ms, evidence.ring_bytes)
-        self._timestamps = Timestamps()
         self._bitrate = BitrateJump()
         self._needed_ms: int | None = None
         self._start_dts_ms: int | None = None
@@ -61,7 +69,9 @@ class PushBuffer:
 
     def add_unit(self, unit: AccessUnit) -> Release:
         """Takes the next access unit in decoding order, with its times as the caller gave them."""
-        pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)
+        pts_ms, dts_ms = self.clock.advance(unit.pts_ms, unit.dts_ms, unit.arrival_ms)
+        caller_pts_ms = self.clock.unwrapped_pts_ms(unit.pts_ms, unit.dts_ms)
+        self.watermark.add_unit(caller_pts_ms, max(pts_ms, dts_ms), unit.arrival_ms)
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)
         self._ring.append(unit)
@@ -82,6 +92,13 @@ class PushBuffer:
             self._follows = True
             return Release(self._take_deferred())
         return _NOTHING
+
+    def new_fault(self, now_ms: float) -> str:
+        """Returns what is wrong with the stamps, at most once a minute. Empty where nothing is."""
+        if not self.clock.fault or now_ms - self._told_ms < _TELL_MS:
+            return ""
+        self._told_ms = now_ms
+        return self.clock.fault
 
     def change(self, needed_after_keyframe_ms: int | None) -> tuple[AccessUnit, ...]:
         """Sets how much of each GOP the worker needs from now on, None for all. Returns what it lacks of

@@ -10,7 +10,7 @@ from typing import Final
 
 from edge.clock import Clock
 from edge.config import LimitsSection
-from edge.contract.gen import gate_pb2
+from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import NotFound
 from edge.ledger.subjects import names_account
@@ -72,6 +72,11 @@ class LiveStream:
     """Set at the next verdict, if a task waits for it."""
     shed: int = 0
     cleared_pts_ms: int = -1
+    """The watermark, in the caller's own stamps."""
+    stamps_shift_ms: int = 0
+    """The caller's stamps less the gate's media time, at the newest verdict."""
+    cleared_units: int = 0
+    """Access units of the call, from the first one on, that are judged and passed."""
     incident_id: str | None = None
     cut_answer: gate_pb2.WatchResponse | None = None
     """The CUT, for whoever opens its watching only now."""
@@ -86,6 +91,31 @@ class LiveStream:
     def cutting(self) -> bool:
         """A CUT is on its way or done, and nothing more is decided."""
         return self.life.cutting
+
+    def answer(self) -> gate_pb2.WatchResponse:
+        """Returns an answer to the caller that says only how far its media is cleared."""
+        cleared_units = None if self.media is None else self.cleared_units
+        return gate_pb2.WatchResponse(cleared_pts_ms=self.cleared_pts_ms, cleared_units=cleared_units)
+
+    def verdict_answer(self, verdict: gate_pb2.Verdict) -> gate_pb2.WatchResponse:
+        """Returns an answer with a verdict, whose times become the caller's own."""
+        answer = self.answer()
+        answer.verdict.CopyFrom(verdict)
+        if self.stamps_shift_ms and verdict.pts_ms >= 0:
+            answer.verdict.pts_ms += self.stamps_shift_ms
+            for signal in answer.verdict.signals:
+                signal.pts_ms += self.stamps_shift_ms
+        return answer
+
+    def note_judged(self, judged: worker_pb2.Judged) -> None:
+        """Takes a worker's verdict and moves the watermark."""
+        if self.media is None:
+            self.cleared_pts_ms = max(self.cleared_pts_ms, judged.cleared_pts_ms)
+            return
+        watermark, pts_ms = self.media.watermark, judged.verdict.pts_ms
+        self.stamps_shift_ms = watermark.caller_pts_ms(pts_ms) - pts_ms
+        watermark.clear(judged.cleared_pts_ms, judged.arrival_ms)
+        self.cleared_pts_ms, self.cleared_units = watermark.pts_ms, watermark.units
 
 
 class Registry:

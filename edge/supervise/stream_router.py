@@ -81,7 +81,10 @@ class StreamRouter:
             return self._refuse_push(stream, client, "open.codec", MAX_CODEC_CHARS, len(codec), "characters")
         stream.codec, stream.extradata, stream.url = codec, extradata, None
         policy = self._context.in_force.for_publish(stream.publish)
-        stream.media = PushBuffer(policy.tiers, policy.evidence)
+        stream.media = PushBuffer(
+            policy.tiers, policy.evidence, self._limits.max_lead_ms, before=stream.media
+        )
+        stream.cleared_pts_ms, stream.cleared_units, stream.stamps_shift_ms = -1, 0, 0
         stream.fed_ms = self._context.clock.monotonic_ms()
         self._open(stream, client)
         return stream
@@ -95,7 +98,7 @@ class StreamRouter:
         return stream
 
     def push(self, stream: LiveStream, message: gate_pb2.AccessUnit) -> bool:
-        """Passes on an access unit of a push stream. Returns whether the caller should wait for ``drained``.
+        """Passes on an access unit of a push stream. Returns whether the reader should wait for ``drained``.
 
         A unit over the limit ends the stream.
         """
@@ -109,15 +112,17 @@ class StreamRouter:
             return False
         stream.fed_ms = now = self._context.clock.monotonic_ms()
         due = media.add_unit(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
+        if fault := media.new_fault(now):
+            self._failure_response.degraded(stream, DegradedReason.TIMESTAMPS, detail=fault)
         if due.unit is None and not due.deferred:
-            return False
+            return media.clock.ahead_ms > 0
         with contextlib.suppress(WorkerLost):  # ``streams_lost`` opens it again.
             if due.jump:
                 self._ask_alert(stream, JUMP_HOLD_MS)
             self._send_units(stream.id, due.deferred)
             if due.unit is not None:
                 self._send_units(stream.id, (due.unit,))
-        return self._pool.is_slow(stream.id)
+        return media.clock.ahead_ms > 0 or self._pool.is_slow(stream.id)
 
     def push_audio(self, stream: LiveStream, message: gate_pb2.AudioUnits) -> None:
         """Passes on audio of a push stream, or drops it while the worker is slow.
@@ -136,7 +141,10 @@ class StreamRouter:
                 self._pool.send(stream.id, worker_pb2.ToWorker(pushed_audio=command))
 
     async def drained(self, stream: LiveStream) -> None:
-        """Waits until the worker takes more. This puts back-pressure on the caller."""
+        """Waits until the worker takes more, and until the media's own time has come. This puts
+        back-pressure on the caller."""
+        if stream.media is not None and stream.media.clock.ahead_ms > 0:
+            await asyncio.sleep(stream.media.clock.ahead_ms / 1000)
         await self._pool.drained(stream.id)
 
     def tier_changed(self, stream: LiveStream, tier: gate_pb2.TierChange) -> None:
@@ -517,7 +525,7 @@ class StreamRouter:
     def _open_again(self, stream: LiveStream) -> None:
         try:
             self._pool.assign(stream.id)
-            alert, judged = stream.tier is Tier.ALERT, stream.cleared_pts_ms >= 0
+            alert, judged = stream.tier is Tier.ALERT, stream.samples > 0
             self._open_in_worker(stream, alert=alert, calm=judged and not alert)
             stream.life.reopened()
             if stream.media is not None:

@@ -74,14 +74,12 @@ class WorkerEventHandler:
         stream.pulls = 0
         stream.score = judged.score
         stream.tier = tier_from_proto(judged.tier)
-        stream.cleared_pts_ms = max(stream.cleared_pts_ms, judged.cleared_pts_ms)
+        stream.note_judged(judged)
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
             stream.action = Action.PASS
             if stream.responses is not None:
-                stream.responses.put(
-                    gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms, verdict=said)
-                )
+                stream.responses.put(stream.verdict_answer(said))
         if passes:
             self._report(Passed(said.latency_ms))
             return
@@ -109,7 +107,7 @@ class WorkerEventHandler:
         stream.tier = tier_from_proto(event.tier.tier)
         self._router.tier_changed(stream, event.tier)
         if stream.responses is not None:
-            answer = gate_pb2.WatchResponse(cleared_pts_ms=stream.cleared_pts_ms)
+            answer = stream.answer()
             if not stream.responses.told_opened:
                 stream.responses.told_opened = True
                 answer.opened.tier.CopyFrom(event.tier)

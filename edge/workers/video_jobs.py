@@ -89,7 +89,8 @@ class VideoJobs:
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
         decode = self._decode_next if urgency is Urgency.OPPORTUNISTIC else self._decode_due
         begun = stream.bursting and not unit.keyframe
-        self._jobs.push(stream.id, stream.due_ms(unit.arrival_ms, urgency, begun=begun), decode)
+        due_ms = stream.due_ms(stream.pace(unit), urgency, begun=begun)
+        self._jobs.push(stream.id, due_ms, decode)
 
     def finish(self, stream: WorkerStream) -> None:
         """Judges what is left of an ended stream, as far as it is in time.
@@ -178,6 +179,9 @@ class VideoJobs:
             return True
         begin_ms = self._clock.monotonic_ms()
         samples = _decoded(pipeline, unit)
+        if pipeline.disorderly and not stream.disorder_said:
+            stream.disorder_said = True
+            self._count(stream, DegradedReason.TIMESTAMPS)
         stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
         stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
         if samples and stream.bursting:

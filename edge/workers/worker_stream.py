@@ -12,6 +12,9 @@ from edge.policy import Policy
 from edge.reasons import DegradedReason
 from edge.stream import PullSource, StreamAudio, StreamPipeline
 
+_RECOVERY: Final = 1.5
+"""Speed at which media that comes in time makes up for a burst, as after a pause of the network."""
+_MOST_LEAD_MS: Final = 10_000.0
 _FAIRNESS: Final = 3.0
 """Most budgets by which a calm stream goes before another that was judged lately."""
 
@@ -62,6 +65,12 @@ class WorkerStream:
     """Monotonic time at which the newest keyframe arrived; -1 before the first."""
     asked_alert_ms: int = 0
     """How long the supervisor wants the next access units sampled densely; 0 if it does not."""
+    newest_ms: tuple[float, int] | None = None
+    """Arrival and dts of the newest access unit."""
+    lead_ms: float = 0.0
+    """How far it came ahead of its time."""
+    disorder_said: bool = False
+    """Its caller knows that its stamps are out of order."""
     unit_ms: float = -1.0
     """Monotonic time at which the newest access unit arrived."""
     judged_ms: float = -1.0
@@ -143,6 +152,19 @@ class WorkerStream:
         """Returns how long nothing was judged of the stream: from 0 to 1, with a half at its blind limit."""
         waited_ms = max(at_ms - self.judged_ms, 0.0)
         return waited_ms / (waited_ms + self.policy.tiers.blind_limit_ms)
+
+    def pace(self, unit: AccessUnit) -> float:
+        """Returns when the next access unit is to be decoded, by the pace of its media, in monotonic
+        milliseconds.
+
+        Media that arrives all at once must not delay what is due to other streams.
+        """
+        if self.newest_ms is not None:
+            arrival_ms, dts_ms = self.newest_ms
+            ahead_ms = self.lead_ms - _RECOVERY * (unit.arrival_ms - arrival_ms) + unit.dts_ms - dts_ms
+            self.lead_ms = min(max(ahead_ms, 0.0), _MOST_LEAD_MS)
+        self.newest_ms = unit.arrival_ms, unit.dts_ms
+        return unit.arrival_ms + self.lead_ms
 
     def due_ms(self, arrival_ms: float, urgency: Urgency, *, begun: bool = False) -> float:
         """Returns the deadline of a job, in monotonic milliseconds.

@@ -18,7 +18,7 @@ def unit(number: int, keyframe: bool, size: int = 1000) -> AccessUnit:
 
 
 def media(**tiers: float) -> PushBuffer:
-    return PushBuffer(TierPolicy(**tiers), EvidencePolicy())
+    return PushBuffer(TierPolicy(**tiers), EvidencePolicy(), 10_000)
 
 
 @given(

@@ -358,7 +358,9 @@ class AccessUnit(_message.Message):
     KEYFRAME_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     pts_ms: _builtins.int
-    """Presentation time, milliseconds. May wrap at 32 bits; the gate unwraps."""
+    """Presentation time, milliseconds. May wrap at 32 bits; the gate unwraps. The gate reads no faster than its
+    own clock, which a publisher's stamps cannot stop or hasten, plus `limits.max_lead_ms`.
+    """
     dts_ms: _builtins.int
     """Decoding time, milliseconds."""
     keyframe: _builtins.bool
@@ -693,7 +695,8 @@ class Degraded(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable word: `late`, `superseded`, `queue_full`, `undecoded`, `access_unit_too_large`, `blind`,
-    `worker_lost`, `broken_media`, `quarantined`, `audio_broken`, `audio_unsupported`, `audio_too_much` …
+    `worker_lost`, `broken_media`, `quarantined`, `timestamps` (they stand still, crawl, jump or run fast, and
+    the stream is judged by the gate's own clock), `audio_broken`, `audio_unsupported`, `audio_too_much` …
     """
     count: _builtins.int
     """Number of samples or access units."""
@@ -745,13 +748,20 @@ class WatchResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLEARED_PTS_MS_FIELD_NUMBER: _builtins.int
+    CLEARED_UNITS_FIELD_NUMBER: _builtins.int
     OPENED_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     cleared_pts_ms: _builtins.int
-    """Watermark: media time up to which the stream was judged and passed, milliseconds; -1 before the
-    first. An ingest server that releases media only behind it shows viewers no frame that is cut.
+    """Watermark: each access unit of the call whose own pts is at or before this was judged and passed,
+    milliseconds; -1 before the first. Wraps at 32 bits are undone. An ingest server that releases media only
+    behind it shows viewers no frame that is cut. Stamps belong to the publisher: where they go back, so does
+    this, and where they stand still, it stays before them. `cleared_units` does neither.
+    """
+    cleared_units: _builtins.int
+    """The same as a number: so many access units of the call, from the first one sent, were judged and passed.
+    No stamp can make it wrong, so hold back by it. Absent where the gate pulls.
     """
     @_builtins.property
     def opened(self) -> Global___Opened:
@@ -773,17 +783,23 @@ class WatchResponse(_message.Message):
         self,
         *,
         cleared_pts_ms: _builtins.int = ...,
+        cleared_units: _builtins.int | None = ...,
         opened: Global___Opened | None = ...,
         verdict: Global___Verdict | None = ...,
         tier: Global___TierChange | None = ...,
         degraded: Global___Degraded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "opened", b"opened", "response", b"response", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cleared_units", b"_cleared_units", "cleared_units", b"cleared_units", "degraded", b"degraded", "opened", b"opened", "response", b"response", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleared_pts_ms", b"cleared_pts_ms", "degraded", b"degraded", "opened", b"opened", "response", b"response", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cleared_units", b"_cleared_units", "cleared_pts_ms", b"cleared_pts_ms", "cleared_units", b"cleared_units", "degraded", b"degraded", "opened", b"opened", "response", b"response", "tier", b"tier", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cleared_units: _TypeAlias = _typing.Literal["cleared_units"]  # noqa: Y015
+    _WhichOneofArgType__cleared_units: _TypeAlias = _typing.Literal["_cleared_units", b"_cleared_units"]  # noqa: Y015
     _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["opened", "verdict", "tier", "degraded"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cleared_units) -> _WhichOneofReturnType__cleared_units | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
 Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015

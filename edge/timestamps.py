@@ -31,6 +31,8 @@ class Timestamps:
         self.counts: Counter[str] = Counter()
         """Number of corrections by reason: ``timestamp_jitter``, ``timestamp_back``, ``timestamp_leap``,
         ``timestamp_pts``."""
+        self.rebased = 0
+        """Number of new bases."""
         self._wraps = 0
         self._base = 0
         self._raw_dts: int | None = None
@@ -50,6 +52,7 @@ class Timestamps:
         step = dts - self._dts
         if step > LEAP_MS or step < -JITTER_MS:
             self.counts["timestamp_leap" if step > 0 else "timestamp_back"] += 1
+            self.rebased += 1
             self._base += self._dts + NOMINAL_MS - dts
             dts = self._dts + NOMINAL_MS
         pts = dts + self._offset(pts_ms, dts_ms)
@@ -59,6 +62,10 @@ class Timestamps:
             pts = max(pts, dts)
         self._dts = dts
         return pts, dts
+
+    def unwrapped_pts_ms(self, pts_ms: int, dts_ms: int) -> int:
+        """Returns the newest unit's own pts, in which only the wraps of a 32-bit clock are undone."""
+        return dts_ms + self._wraps * WRAP_MS + _distance(pts_ms, dts_ms)
 
     def _first(self, pts_ms: int, dts_ms: int) -> tuple[int, int]:
         """Sets the base. A stream may start anywhere within 32 bits. Other start times become 0."""
@@ -70,11 +77,17 @@ class Timestamps:
         return self._dts + self._offset(pts_ms, dts_ms), self._dts
 
     def _offset(self, pts_ms: int, dts_ms: int) -> int:
-        """Returns pts - dts. Only one of the two may have wrapped already."""
-        offset = pts_ms - dts_ms
-        if abs(offset) > WRAP_MS // 2:
-            offset += WRAP_MS if offset < 0 else -WRAP_MS
+        """Returns pts - dts. 0 where they are too far apart."""
+        offset = _distance(pts_ms, dts_ms)
         if abs(offset) > REORDER_MS:
             self.counts["timestamp_pts"] += 1
             return 0
         return offset
+
+
+def _distance(pts_ms: int, dts_ms: int) -> int:
+    """Returns pts - dts. Only one of the two may have wrapped already."""
+    offset = pts_ms - dts_ms
+    if abs(offset) > WRAP_MS // 2:
+        offset += WRAP_MS if offset < 0 else -WRAP_MS
+    return offset

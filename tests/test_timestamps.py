@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.stream.timestamps import JITTER_MS, LEAP_MS, NOMINAL_MS, REORDER_MS, WRAP_MS, Timestamps
+from edge.timestamps import JITTER_MS, LEAP_MS, NOMINAL_MS, REORDER_MS, WRAP_MS, Timestamps
 
 
 def run(stamps: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], Timestamps]:
