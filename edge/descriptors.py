@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
+import select
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -31,3 +32,14 @@ def report_lack(loop: asyncio.AbstractEventLoop, lacking: Callable[[], None]) ->
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(handle)
+
+
+def has_unread(transport: asyncio.Transport) -> bool:
+    """Whether bytes of the peer wait in the kernel.
+
+    asyncio accepts up to ``BACKLOG`` connections in one turn and reads none of them before the next one. Who
+    has just been accepted may have sent its whole request, and only seems to wait.
+    """
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))

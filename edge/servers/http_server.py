@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edge.descriptors import BACKLOG
+from edge.descriptors import BACKLOG, has_unread
 from edge.errors import NoPlace
 from edge.places import Places, network_of
 
@@ -47,7 +47,8 @@ class HookServer(uvicorn.Server):
         self.request_s = request_ms / 1000
         self.broken = broken
         self.places: Places[_Connection] = Places(
-            {"http_per_address": max_per_address, "http_connections": max_connections}
+            {"http_per_address": max_per_address, "http_connections": max_connections},
+            _Connection.is_expendable,
         )
         super().__init__(
             uvicorn.Config(
@@ -75,6 +76,7 @@ class _Connection(H11Protocol):
         self.logger = _quiet
         self._hooks = server
         self._deadline: asyncio.TimerHandle | None = None
+        self._was_read = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -88,7 +90,12 @@ class _Connection(H11Protocol):
             loser.end("idle")
         self._look()
 
+    def is_expendable(self) -> bool:
+        """Whether it may lose its place to another. One that was accepted in this turn may have a request."""
+        return self._was_read or not has_unread(self.transport)
+
     def data_received(self, data: bytes) -> None:
+        self._was_read = True
         super().data_received(data)
         self._look()
 

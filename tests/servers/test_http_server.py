@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import Counter
@@ -161,3 +162,19 @@ async def test_malformed_requests_write_no_line(caplog: pytest.LogCaptureFixture
                 writer.close()
         assert gate.broken == {"malformed": 5}
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_request_that_came_with_a_crowd_of_silent_connections_is_answered() -> None:
+    """All of them are accepted in one turn of the loop, before any request can be read."""
+    async with served(most=8) as http:
+        address = ("127.0.0.1", http.port)
+        with contextlib.ExitStack() as crowd:
+            asking = crowd.enter_context(socket.create_connection(address))
+            asking.sendall(WHOLE)
+            for _ in range(40):
+                crowd.enter_context(socket.create_connection(address))
+            reader, writer = await asyncio.open_connection(sock=asking.dup())
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+        assert http.broken["idle"] > 0

@@ -126,5 +126,6 @@ async def gate_without_workers(
     try:
         yield Bench(gate, workers, server, recorded, ledger)
     finally:
+        server.gone = True  # a gate that stops waits for its cuts
         await gate.stop()
         ledger.close()
