@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     bank_dir: Path | None = Field(
         None,
         description="Folder of banks. Default: DATA_DIR/banks. Copy a bank elsewhere and rename it into the "
-        "folder. Never write to its files: they are memory-mapped while in use.",
+        "folder. Workers read verified copies, which the gate keeps in DATA_DIR/bank-copies.",
     )
     evidence_dir: Path | None = Field(None, description="Default: DATA_DIR/evidence.")
     messages_dir: Path | None = Field(
@@ -272,6 +272,11 @@ class Settings(BaseSettings):
     @property
     def banks(self) -> Path:
         return self.bank_dir or self.data_dir / "banks"
+
+    @property
+    def bank_copies(self) -> Path:
+        """The verified copies that workers read."""
+        return self.data_dir / "bank-copies"
 
     @property
     def evidence(self) -> Path:

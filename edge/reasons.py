@@ -141,3 +141,20 @@ class UnconfirmedReason(OpenWord):
     """The time limit passed. The gate keeps asking."""
     CALLER_GONE = "caller_gone"
     """Nobody is left to ask. The cut ends unproven."""
+
+
+class AlarmReason(StrEnum):
+    """Why an alarm of a part of the gate stands."""
+
+    UNREADABLE = "unreadable"
+    """A bank or the model of the settings is torn, damaged or foreign. Its last good copy serves."""
+    MISSING = "missing"
+    """A bank, or the folder of banks, is gone. Its last good copy serves."""
+    FEWER = "fewer"
+    """A bank holds less than before without a removal on record. Its last good copy serves."""
+    NOT_COPIED = "not_copied"
+    """No verified copy can be made, as when the disk is full. The last good copy serves."""
+    LOST = "lost"
+    """A bank is in use nowhere: it cannot be read, and no good copy is left."""
+    FAILED = "failed"
+    """Matching crashed or raised an error. That is no stream's fault."""

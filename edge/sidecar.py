@@ -89,10 +89,10 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
         log.warning("removed unfinished evidence of a gate that was killed", files=unfinished)
-    if settings.bank_dir is not None and not settings.banks.is_dir():
-        log.error("the bank folder does not exist: no known footage is found", bank_dir=str(settings.banks))
     created = ensure_token_file(settings.operator_tokens)
-    model_dir = model_store(settings).in_force()
+    model_dir, damage = model_store(settings).verified_copy()
+    if damage:
+        log.error("another copy of the model judges", model_dir=str(model_dir), error=damage)
     use_messages(settings.messages_dir)
     secret = settings.http.hook_secret
     servers = IngestServers(settings.servers(), None if secret is None else secret.get_secret_value())
@@ -209,7 +209,7 @@ def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
     limits = settings.limits
     return WorkerSettings(
         model_dir=model_dir,
-        bank_dir=settings.banks,
+        bank_dir=settings.bank_copies,
         log_level=settings.log_level,
         max_access_unit_bytes=limits.max_access_unit_bytes,
         max_extradata_bytes=limits.max_extradata_bytes,
@@ -251,7 +251,7 @@ def _http_server(
         return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
 
     resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
-    app: Starlette = create_app(servers.hooks(gate), resumed)
+    app: Starlette = create_app(servers.hooks(gate), resumed, gate.alarms.lines)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     limits = settings.limits
     return HookServer(

@@ -1,6 +1,7 @@
-"""Keeps the model that an operator has put in force, in the gate's own folder.
+"""Keeps a verified copy of the model in force, in the gate's own folder.
 
-Every worker reads the verified copy, now and after a restart.
+Every worker reads the copy, now and after a restart. So a model folder that is torn, replaced or upgraded
+under a running gate changes nothing. While it is damaged, the last good copy judges.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from edge.detect.manifest import MANIFEST_NAME, ModelManifest, read_manifest
 from edge.errors import ModelError
 
 _CHOICE = "in-force.json"
+_LAST_GOOD = "configured.json"
 
 
 class Choice(BaseModel):
@@ -31,6 +33,15 @@ class Choice(BaseModel):
     set_by: str
     reason: str
     sample_ms: float
+
+
+class _LastGood(BaseModel):
+    """The model of the settings as it was copied last."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    configured: str
 
 
 class ModelStore:
@@ -64,21 +75,68 @@ class ModelStore:
             raise ModelError(f"{self._folder}: cannot keep a copy: {error.strerror or error}") from error
         return place, manifest, digest
 
+    def verified_copy(self) -> tuple[Path, str]:
+        """Returns a folder with a verified copy of the model in force, and what is wrong with its original.
+
+        While the model of the settings is damaged, its last good copy is returned. While no copy can be
+        made, the folder of the settings is. Raises ModelError when there is no good model.
+        """
+        if self.choice() is not None:
+            return self.in_force(), ""
+        try:
+            place, _, digest = self.take(self.configured)
+        except ModelError as error:
+            return self._other_than_taken(), str(error)
+        noted = _LastGood(digest=digest, configured=str(self.configured))
+        with suppress(OSError):
+            if noted != self._last_good():
+                self._note(_LAST_GOOD, noted)
+        return place, ""
+
+    def damage(self) -> str:
+        """Says what is wrong with the files of the model in force. Empty if nothing."""
+        try:
+            read_manifest(self.in_force())
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    def _other_than_taken(self) -> Path:
+        last = self._last_good()
+        if last is not None and last.configured == str(self.configured):
+            with suppress(ModelError):
+                if read_manifest(self._folder / last.digest)[1] == last.digest:
+                    return self._folder / last.digest
+        read_manifest(self.configured)
+        return self.configured
+
+    def _last_good(self) -> _LastGood | None:
+        try:
+            return _LastGood.model_validate_json((self._folder / _LAST_GOOD).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def _note(self, name: str, content: BaseModel) -> None:
+        partial = self._folder / f".{name}"
+        _write(partial, content.model_dump_json(indent=1).encode())
+        partial.replace(self._folder / name)
+        _sync(self._folder)
+
     def choose(self, choice: Choice | None) -> None:
         """Stores the choice durably. None means the model of the settings. Raises ModelError."""
         try:
             if choice is None:
                 (self._folder / _CHOICE).unlink(missing_ok=True)
+                _sync(self._folder)
             else:
-                partial = self._folder / f".{_CHOICE}"
-                _write(partial, choice.model_dump_json(indent=1).encode())
-                partial.replace(self._folder / _CHOICE)
-            _sync(self._folder)
+                self._note(_CHOICE, choice)
         except OSError as error:
             raise ModelError(f"{self._folder}: cannot note the model: {error.strerror or error}") from error
 
     def tidy(self, *digests: str) -> None:
-        """Removes all copies except these."""
+        """Removes all copies except these and the last good one of the settings."""
+        last = self._last_good()
+        digests += () if last is None else (last.digest,)
         with suppress(OSError):
             for place in self._folder.iterdir():
                 if place.is_dir() and place.name not in digests:

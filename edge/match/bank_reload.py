@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from edge.errors import BankError
 from edge.match.bank.bank_set import BankSet, stamp_of
@@ -20,8 +22,12 @@ _NICENESS = 10
 class BackgroundReload:
     """Keeps one matcher up to date. Only the thread that queries may call ``look`` and ``take``."""
 
-    def __init__(self, matcher: Matcher) -> None:
+    def __init__(
+        self, matcher: Matcher, mark: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    ) -> None:
+        """``mark`` is entered in the reading thread, to tell whoever looks into a crash what it does."""
         self._matcher = matcher
+        self._mark = mark
         self._thread: threading.Thread | None = None
         self._read: BankSet | Exception | None = None
         self._again = False
@@ -67,6 +73,7 @@ class BackgroundReload:
                 return
             with contextlib.suppress(OSError, AttributeError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-            self._read = self._matcher.banks.read_anew(self._matcher.directory, stamp, strict=False)
+            with self._mark():
+                self._read = self._matcher.read_anew(stamp, strict=False)
         except Exception as error:  # after any error the banks in use stay, and ``take`` raises it
             self._read = BankError(f"{self._matcher.directory}: {type(error).__name__}: {error}")

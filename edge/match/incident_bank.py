@@ -84,13 +84,19 @@ def _create(path: Path, info: BankInfo) -> Bank:
 
 
 def main(argv: list[str]) -> int:
-    """Banks one incident at a lower priority than the parent process.
+    """Banks or withdraws one incident at a lower priority than the parent process.
 
-    ``python -m edge.match.incident_bank BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``
+    ``python -m edge.match.incident_bank add BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``
+    ``python -m edge.match.incident_bank withdraw BANKS INCIDENT``: prints a line where it was banked
     """
     os.nice(NICENESS)
-    directory, incident_id, clip, category, last_ms, added_ms = argv
+    command, directory, incident_id, *rest = argv
     try:
+        if command == "withdraw":
+            if withdraw_incident(Path(directory), incident_id):
+                print("withdrawn")
+            return 0
+        clip, category, last_ms, added_ms = rest
         bank_incident(
             Path(directory),
             incident_id,

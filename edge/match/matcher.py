@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
 from edge.match.audio.chromaprint import Items
-from edge.match.bank.bank_set import MAX_CANDIDATES, BankSet, stamp_of
+from edge.match.bank.bank_set import MAX_CANDIDATES, BankSet, Stamp, stamp_of
 from edge.match.entry import AudioCandidate, BankPurpose, Candidate, Variant
 from edge.match.evasion.filmed_screen import Quad
 from edge.match.evasion.letterbox import STRAY_OVERLAY, Rectangle, inside_border
@@ -40,8 +40,10 @@ class Matcher:
         *,
         radius: int = MAX_RADIUS,
         min_quality: int = MIN_QUALITY,
+        verify: bool = True,
         clock: Clock | None = None,
     ) -> None:
+        """``verify`` False: somebody has checked the banks of this directory byte by byte."""
         if not 0 <= radius <= MAX_RADIUS:
             raise InvalidInput("match.radius", f"{radius} is not between 0 and {MAX_RADIUS}")
         self.radius = radius
@@ -52,6 +54,7 @@ class Matcher:
         self.cut_short: Counter[str] = Counter()
         """Number of searches that hit a bound, by bank. Such a search keeps the nearest hits only."""
         self.directory = directory
+        self._verify = verify
         self._clock = clock or SystemClock()
         self._hasher = PdqHasher(contrast=LIMITED_RANGE)
 
@@ -63,6 +66,7 @@ class Matcher:
         radius: int = MAX_RADIUS,
         min_quality: int = MIN_QUALITY,
         strict: bool = True,
+        verify: bool = True,
         clock: Clock | None = None,
     ) -> Self:
         """Opens all banks of a directory. With None or an empty directory nothing ever matches.
@@ -70,9 +74,13 @@ class Matcher:
         Raises BankError when a bank is torn, foreign, damaged or of another version. Without ``strict``
         such a bank is left out and listed in ``banks.unreadable``.
         """
-        matcher = cls(directory, radius=radius, min_quality=min_quality, clock=clock)
-        matcher.banks = matcher.banks.read_anew(directory, stamp_of(directory), strict=strict)
+        matcher = cls(directory, radius=radius, min_quality=min_quality, verify=verify, clock=clock)
+        matcher.banks = matcher.read_anew(stamp_of(directory), strict=strict)
         return matcher
+
+    def read_anew(self, stamp: Stamp, *, strict: bool) -> BankSet:
+        """Returns the banks of the directory as they are now, to be swapped in. Any thread may call it."""
+        return self.banks.read_anew(self.directory, stamp, strict=strict, verify=self._verify)
 
     def reload(self) -> bool:
         """Loads the changes of the directory, all or none. Returns whether there were any.
@@ -83,7 +91,7 @@ class Matcher:
         stamp = stamp_of(self.directory)
         if stamp == self.banks.stamp:
             return False
-        self.banks = self.banks.read_anew(self.directory, stamp, strict=True)
+        self.banks = self.read_anew(stamp, strict=True)
         return True
 
     @property
@@ -184,7 +192,11 @@ class Matcher:
         now = self._clock.wall_ms()
         for opened in self.banks.banks:
             if opened.usable(now):
-                candidates, cut_short = opened.query_audio(live, new)
+                try:
+                    candidates, cut_short = opened.query_audio(live, new)
+                except Exception as error:
+                    self.search_failed(opened.bank.name, error)
+                    continue
                 found += candidates
                 self.cut_short[opened.bank.name] += cut_short
         best: dict[tuple[str, str], AudioCandidate] = {}
@@ -193,6 +205,10 @@ class Matcher:
             if known is None or c.error < known.error:
                 best[c.bank, c.entry] = c
         return tuple(sorted(best.values(), key=lambda c: c.error)[:MAX_CANDIDATES])
+
+    def search_failed(self, bank: str, error: Exception) -> None:
+        """Handles an error in the search of one bank. A worker goes on without the bank for this search."""
+        raise error
 
     def _look_up(self, change: str, found: PdqHash) -> list[Candidate]:
         if found.quality < self.min_quality or (change and is_self_mirrored(found)):
@@ -204,7 +220,11 @@ class Matcher:
         for opened in self.banks.banks:
             if opened.usable(now):
                 for how, code in queries:
-                    candidates, cut_short = opened.candidates(code, how, self.radius, found.quality)
+                    try:
+                        candidates, cut_short = opened.candidates(code, how, self.radius, found.quality)
+                    except Exception as error:
+                        self.search_failed(opened.bank.name, error)
+                        continue
                     found_in += candidates
                     self.cut_short[opened.bank.name] += cut_short
         return found_in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,8 +15,13 @@ from edge.servers.kind import AnyKind
 from edge.servers.registry import kinds
 
 
-def create_app(servers: Iterable[ServerHooks], resumed: Iterable[tuple[StreamId, Publish]] = ()) -> Starlette:
-    """The hooks of ``servers``. The app needs no lifespan.
+def create_app(
+    servers: Iterable[ServerHooks],
+    resumed: Iterable[tuple[StreamId, Publish]] = (),
+    alarms: Callable[[], Iterable[str]] = tuple,
+) -> Starlette:
+    """The hooks of ``servers``, and ``/healthz`` with a line for each of ``alarms``. The app needs no
+    lifespan.
 
     The hooks of a kind that is not among them answer 404 and name the section that is missing. ``resumed``:
     streams that an earlier gate had let in. They are watched again.
@@ -25,7 +30,12 @@ def create_app(servers: Iterable[ServerHooks], resumed: Iterable[tuple[StreamId,
     for stream_id, publish in resumed:
         if hooks := installed.get(publish.server):
             hooks.resume(stream_id, publish)
-    routes = [Route("/healthz", _healthz, methods=["GET"])]
+
+    async def healthz(request: Request) -> Response:
+        lines = ("ok", *(f"alarm: {line}" for line in alarms()))
+        return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+    routes = [Route("/healthz", healthz, methods=["GET"])]
     for hooks in installed.values():
         routes += hooks.routes()
     for kind in kinds():
@@ -42,7 +52,3 @@ def _not_configured(kind: AnyKind) -> Iterator[Route]:
 
     for path in (f"/hooks/{kind.name}", f"/hooks/{kind.name}/{{rest:path}}"):
         yield Route(path, answer, methods=["POST"])
-
-
-async def _healthz(request: Request) -> Response:
-    return PlainTextResponse("ok\n")

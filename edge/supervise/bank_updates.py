@@ -1,6 +1,7 @@
 """Updates the banks: adds confirmed incidents and quarantines runaway entries.
 
-Fingerprinting decodes media, which the supervisor never does. It runs in its own process.
+Fingerprinting decodes media, which the supervisor never does. And whoever maps a bank's own files dies when
+they shrink. So each change runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import structlog
 
 from edge.clock import Clock
 from edge.domain import Incident, Signal, SignalSource
-from edge.errors import GateError
-from edge.match import Bank, RunawayGuard, withdraw_incident
+from edge.errors import BankError, GateError
+from edge.match import RunawayGuard
 from edge.match.bank.manifest import read_manifest
 from edge.telemetry.records import BankEntryRanAway
 from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
-"""Wall time limit for one incident. Beside fully busy workers a few seconds of work take minutes."""
+"""Wall time limit for one change. Beside fully busy workers a few seconds of work take minutes."""
 BEFORE_MS = 1000
 """Footage that is banked before the first sample that led to the verdict."""
 MAX_SPAN_MS = 5000
@@ -84,38 +85,25 @@ class BankUpdates:
 
     async def _bank(self, incident: Incident, clip: str) -> str | None:
         """Runs the fingerprinting process. Returns what went wrong, or None."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
+        error, _ = await _run(
             "edge.match.incident_bank",
+            "add",
             str(self._directory),
             incident.id,
             clip,
             incident.verdict.category,
             str(violation_span_ms(incident)),
             str(self._clock.wall_ms()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
         )
-        try:
-            _, said = await asyncio.wait_for(process.communicate(), FINGERPRINT_S)
-        except TimeoutError:
-            return f"took more than {FINGERPRINT_S:.0f} s"
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        return said.decode(errors="replace")[-500:] if process.returncode != 0 else None
+        return error
 
     async def overturned(self, incident: Incident) -> None:
         """Withdraws an overturned incident from known footage."""
-        try:
-            if await asyncio.to_thread(withdraw_incident, self._directory, incident.id):
-                self._changed()
-        except (GateError, OSError) as error:
-            log.error("incident not withdrawn from its bank", incident_id=incident.id, error=str(error))
+        error, said = await _run("edge.match.incident_bank", "withdraw", str(self._directory), incident.id)
+        if error is not None:
+            log.error("incident not withdrawn from its bank", incident_id=incident.id, error=error)
+        elif said:
+            self._changed()
 
     async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
         """Counts the matches behind a verdict. Quarantines a runaway entry, so that it flags and no longer
@@ -138,7 +126,7 @@ class BankUpdates:
                 if not self._guard.observe(now, bank, key, stream_id, limit):
                     continue
                 if not by_sound:
-                    await asyncio.to_thread(_quarantine, path, signal.entry)
+                    await _quarantine(path, signal.entry)
                 self._telemetry.report(BankEntryRanAway(bank, signal.entry, limit, quarantined=not by_sound))
                 if not by_sound:
                     self._changed()
@@ -168,5 +156,33 @@ async def _asked(incident: Incident, stands: Stands) -> bool:
         return False
 
 
-def _quarantine(path: Path, entry: str) -> None:
-    Bank.open(path).set_quarantined([entry], True)
+async def _quarantine(bank: Path, entry: str) -> None:
+    """Raises BankError where the entry cannot be quarantined."""
+    error, _ = await _run("edge.cli", "bank", "quarantine", "--bank", str(bank), "--", entry)
+    if error is not None:
+        raise BankError(error)
+
+
+async def _run(module: str, *arguments: str) -> tuple[str | None, str]:
+    """Runs a module of ours in its own process. Returns what went wrong, or None, and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        said, wrong = await asyncio.wait_for(process.communicate(), FINGERPRINT_S)
+    except TimeoutError:
+        return f"took more than {FINGERPRINT_S:.0f} s", ""
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        return wrong.decode(errors="replace")[-500:] or f"exit code {process.returncode}", ""
+    return None, said.decode(errors="replace")

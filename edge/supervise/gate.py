@@ -22,8 +22,10 @@ from edge.servers.gatekeeper import Admission
 from edge.servers.grpc_caller import CallerConnector
 from edge.supervise.actions import OperatorActions
 from edge.supervise.admission import Admitter
+from edge.supervise.alarms import Alarms
 from edge.supervise.authority import NOBODY, Authority, Caller, admission_key
 from edge.supervise.bank_updates import BankUpdates
+from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
 from edge.supervise.enforcer import Enforcer
@@ -48,6 +50,7 @@ from edge.workers.settings import WorkerSettings
 _SWEEP_S = 1.0
 _GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
 _USAGE_SWEEPS = 600
+_MODEL_S = 600.0
 _FORGOTTEN_AT_ONCE = 16
 _PULLED_FACTOR = 20
 """Factor by which a hooked stream that cannot be pulled is kept longer. Its server has not said that it
@@ -119,16 +122,19 @@ class Gate:
             self._show_media,
             self._cut_done,
         )
-        bank_updates = BankUpdates(
-            settings.banks,
+        self.alarms = Alarms(telemetry)
+        self._banks = BanksInService(
+            settings,
+            self.alarms,
             telemetry,
             clock,
             lambda: self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks())),
         )
+        bank_updates = BankUpdates(settings.banks, telemetry, clock, self._banks.ask)
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks)
         self.actions = OperatorActions(context, self._enforcer, tasks)
-        self.model_swap = ModelSwap(context)
+        self.model_swap = ModelSwap(context, self.alarms)
         self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
         self._admitter = Admitter(
             context,
@@ -138,7 +144,14 @@ class Gate:
             self.wants_pull,
         )
         self._worker_events = WorkerEventHandler(
-            context, self.router, self._enforcer, failure_response, bank_updates, tasks
+            context,
+            self.router,
+            self._enforcer,
+            failure_response,
+            bank_updates,
+            self._banks,
+            self.model_swap,
+            tasks,
         )
         self._feed: FleetFeed | None = None
 
@@ -147,6 +160,7 @@ class Gate:
         context = self._context
         now = self.clock.wall_ms()
         known = await self.executor.call(self.ledger.revision)
+        await self._banks.start(self._tasks)
         await asyncio.gather(
             self.executor.call(lambda: context.view.load_rows(self.ledger.active_block_rows(now), now)),
             self.pool.start(self._worker_events),
@@ -156,6 +170,7 @@ class Gate:
         self._restore()
         self._tasks.start(self._sweep())
         self._tasks.start(self._keep_ledger())
+        self._tasks.start(self._look_after_model())
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
 
@@ -316,6 +331,11 @@ class Gate:
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
 
+    async def _look_after_model(self) -> None:
+        while True:
+            await self.model_swap.look_after()
+            await asyncio.sleep(_MODEL_S)
+
     async def _forget_unwatched(self) -> None:
         limit = self.settings.limits.unwatched_ms
         now = self.clock.monotonic_ms()
@@ -356,6 +376,7 @@ class Gate:
 
     def _measure(self) -> None:
         pool = self.pool
+        self._banks.workers_report(pool.banks_unreadable, pool.matching_failed)
         self._context.telemetry.report(
             PoolSnapshot(
                 workers=pool.loads(),
@@ -364,7 +385,7 @@ class Gate:
                 frames_decoded=pool.decoded,
                 samples_judged=pool.judged,
                 bank_hashes=pool.bank_hashes,
-                banks_unreadable=pool.banks_unreadable,
+                banks_unreadable=max(pool.banks_unreadable, self._banks.unreadable),
                 bank_searches_cut_short=pool.bank_searches_cut_short,
             )
         )

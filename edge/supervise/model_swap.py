@@ -19,8 +19,11 @@ from edge.detect.default_policy import default_policy
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
 from edge.policy import Policy
+from edge.reasons import AlarmReason
+from edge.supervise.alarms import Alarm, Alarms
 from edge.supervise.context import Context
 
+PART = "model"
 DEFAULT_BUDGET_MS = 6.0
 _MARGIN = 1.1
 """Factor by which two timings of one model may differ on a busy gate."""
@@ -46,18 +49,23 @@ class ModelInForce:
 class ModelSwap:
     """Swaps the model, one swap at a time."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, alarms: Alarms) -> None:
         self._context = context
+        self._alarms = alarms
         self._store = model_store(context.settings)
         self._lock = asyncio.Lock()
 
     async def current(self) -> ModelInForce:
-        """Returns the model in force. Raises ModelError if its files are damaged."""
+        """Returns the model in force. Raises ModelError if its files and their last good copy are damaged."""
         return await asyncio.to_thread(self._current)
 
     def _current(self) -> ModelInForce:
         directory = self._store.in_force()
-        manifest, digest, _ = read_manifest(directory)
+        try:
+            manifest, digest, _ = read_manifest(directory)
+        except ModelError:
+            directory, _ = self._store.verified_copy()
+            manifest, digest, _ = read_manifest(directory)
         choice, policy = self._store.choice(), self._context.policy
         return ModelInForce(manifest, digest, directory, choice, tuple(notes(manifest, directory, policy)))
 
@@ -67,6 +75,16 @@ class ModelSwap:
             return frozenset(category.name for category in (await self.current()).manifest.categories)
         except ModelError:
             return None
+
+    async def look_after(self) -> None:
+        """Raises the alarm while the files of the model are damaged, and mends the copy that workers read."""
+        damage = await asyncio.to_thread(self._store.damage)
+        try:
+            _, problem = await asyncio.to_thread(self._store.verified_copy)
+        except ModelError as error:
+            problem = str(error)
+        alarms = [(AlarmReason.UNREADABLE, damage), (AlarmReason.NOT_COPIED, "" if damage else problem)]
+        self._alarms.set_alarms(PART, [Alarm(reason, "", detail) for reason, detail in alarms if detail])
 
     async def swap(
         self, directory: Path, expected_digest: str, budget_ms: float, reason: str, by: str

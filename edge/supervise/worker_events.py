@@ -11,9 +11,11 @@ from edge.contract.worker import trace_from_proto
 from edge.domain import Action
 from edge.reasons import DegradedReason, VerdictReason
 from edge.supervise.bank_updates import BankUpdates
+from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.model_swap import ModelSwap
 from edge.supervise.stream_router import StreamRouter
 from edge.telemetry.records import Judged, JudgedTooLate, NotJudged, Passed, SourceOpened, WorkerMeasured
 
@@ -28,6 +30,8 @@ class WorkerEventHandler:
         enforcer: Enforcer,
         failure_response: FailureResponse,
         bank_updates: BankUpdates,
+        banks: BanksInService,
+        model_swap: ModelSwap,
         tasks: BackgroundTasks,
     ) -> None:
         self._context = context
@@ -35,6 +39,8 @@ class WorkerEventHandler:
         self._enforcer = enforcer
         self._failure_response = failure_response
         self._bank_updates = bank_updates
+        self._banks = banks
+        self._model_swap = model_swap
         self._tasks = tasks
         self._report = context.telemetry.report
 
@@ -58,6 +64,12 @@ class WorkerEventHandler:
 
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         self._router.streams_lost(stream_ids, quarantined)
+
+    def on_matching_failed(self) -> None:
+        self._banks.matching_failed()
+
+    def on_not_restarted(self) -> None:
+        self._tasks.start(self._model_swap.look_after())
 
     def _judged(self, judged: worker_pb2.Judged) -> None:
         context = self._context

@@ -47,6 +47,8 @@ class LogBackend:
         self._on(records.StreamOver, self._note_stream_over)
         self._on(records.JudgedTooLate, _judged_too_late)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
+        self._on(records.AlarmRaised, _alarm_raised)
+        self._on(records.AlarmCleared, _alarm_cleared)
         self._on(records.Flagged, _flagged)
         self._on(records.CutDecided, _cut_decided)
         self._on(records.CutConfirmed, _cut_confirmed)
@@ -190,6 +192,16 @@ def _bank_entry_ran_away(record: records.BankEntryRanAway) -> None:
     else:
         event = "the sound of a bank entry matches too many streams: add it to a benign bank"
     log.critical(event, bank=record.bank, entry=record.entry, limit=record.limit)
+
+
+def _alarm_raised(record: records.AlarmRaised) -> None:
+    log.critical(
+        "alarm", part=record.part, reason=record.reason, subject=record.subject, detail=record.detail
+    )
+
+
+def _alarm_cleared(record: records.AlarmCleared) -> None:
+    log.warning("alarm is over", part=record.part, reason=record.reason, subject=record.subject)
 
 
 def _flagged(record: records.Flagged) -> None:

@@ -140,6 +140,15 @@ class PrometheusBackend:
         broken = self._counter(
             "edge_calls_broken", "Calls and connections ended by their callers' doing.", "cause"
         )
+        alarms = self._gauge(
+            "edge_alarms", "Alarms that stand now, by part (`banks`, `model`) and reason.", "part", "reason"
+        )
+        matching = self._counter(
+            "edge_matching_failed", "Crashes of workers in the matcher, and bank searches that failed."
+        )
+        self._on(records.AlarmRaised, lambda record: alarms.labels(record.part, record.reason).inc())
+        self._on(records.AlarmCleared, lambda record: alarms.labels(record.part, record.reason).dec())
+        self._on(records.MatchingFailed, lambda record: matching.inc(record.count))
         self._on(records.CallBroken, lambda record: broken.labels(record.cause).inc())
         self._on(records.FailureModeUsed, lambda record: modes.labels(record.part, record.mode).inc())
         self._on(records.LedgerDown, lambda _: ledger_down.set(1))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.domain import Action, Block, Incident, Publish, Verdict
-from edge.reasons import UnconfirmedReason
+from edge.reasons import AlarmReason, UnconfirmedReason
 
 GATE = "gate"
 """Actor of what no person did."""
@@ -310,6 +310,34 @@ class LedgerDown(Record):
 @dataclass(frozen=True, slots=True)
 class LedgerBack(Record):
     """The ledger can be written again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRaised(Record):
+    """Something is wrong with a part of the gate until a person mends it."""
+
+    part: str
+    """The part: ``banks`` or ``model``."""
+    reason: AlarmReason
+    subject: str
+    """The bank, for example. Empty where the part has one thing only."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmCleared(Record):
+    """An alarm is over."""
+
+    part: str
+    reason: AlarmReason
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingFailed(Record):
+    """Workers crashed in the matcher, or bank searches raised errors. No stream is at fault."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

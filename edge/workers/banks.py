@@ -1,8 +1,12 @@
-"""The banks of a worker: takes in changes and reports searches that were cut short."""
+"""The banks of a worker: takes in changes and reports searches that were cut short.
+
+The supervisor keeps the files that a worker reads: verified copies of the banks.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Final
 
 import structlog
@@ -10,6 +14,7 @@ import structlog
 from edge.clock import Clock
 from edge.errors import GateError
 from edge.match import BackgroundReload, BankSet, Matcher
+from edge.workers.guarded_matcher import GuardedMatcher
 
 CHECK_MS: Final = 2000.0
 """Interval between two checks of the bank directory."""
@@ -26,7 +31,8 @@ class WorkerBanks:
     def __init__(self, matcher: Matcher, clock: Clock) -> None:
         self._matcher = matcher
         self._clock = clock
-        self._reload = BackgroundReload(matcher)
+        page = matcher.page if isinstance(matcher, GuardedMatcher) else None
+        self._reload = BackgroundReload(matcher, nullcontext if page is None else page.reading_banks)
         self._looked_ms = clock.monotonic_ms()
         self._said_ms = float("-inf")
         self._said: Counter[str] = Counter()
@@ -49,10 +55,15 @@ class WorkerBanks:
         """Number of unreadable banks. Each is left out, or its last readable state stays in use."""
         return len(self._matcher.banks.unreadable)
 
-    def ask(self) -> None:
-        """Checks the directory for changes now."""
+    @property
+    def searches_failed(self) -> int:
+        """Number of searches so far that raised an error."""
+        return self._matcher.searches_failed if isinstance(self._matcher, GuardedMatcher) else 0
+
+    def ask(self, *, anew: bool = False) -> None:
+        """Checks the directory for changes now. ``anew``: files may be others under the same names."""
         self._looked_ms = now = self._clock.monotonic_ms()
-        anew = self.unreadable > 0 and now - self._read_ms >= AGAIN_MS
+        anew = anew or (self.unreadable > 0 and now - self._read_ms >= AGAIN_MS)
         if anew:
             self._read_ms = now
         self._reload.look(anew=anew)
@@ -87,7 +98,7 @@ class WorkerBanks:
         if unreadable != said or (unreadable and now - said_ms >= _SAY_MS):
             self._trouble = (unreadable, now)
             if unreadable:
-                log.error("banks cannot be read; their last readable state stays in use", errors=unreadable)
+                log.error("banks cannot be read", errors=unreadable)
             else:
                 log.info("all banks can be read again", hashes=self.hashes)
 

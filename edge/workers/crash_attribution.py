@@ -1,8 +1,9 @@
 """Names the stream that a worker works on, in memory shared with the supervisor.
 
 A worker that dies inside a decoder or demuxer cannot say which stream killed it. This memory survives it.
-It holds the stream of the loop's job, the stream of each reader thread, and the report of Python's fault
-handler about the thread that crashed.
+It holds the stream of the loop's job, whether the job searches the banks, the stream of each reader thread,
+and the report of Python's fault handler about the thread that crashed. Banks and models are the gate's own:
+a crash that they cause is no stream's fault.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from collections.abc import Iterator
 from typing import Final
 
 _LIMIT: Final = 240
+_MATCHING_AT: Final = 241
 _SINCE: Final = struct.Struct("<d")
 _SINCE_AT: Final = 248
 _SLOT: Final = struct.Struct("<QB55s")
 _SLOTS_START: Final = 256
 _SLOTS: Final = 508
+_BANKS: Final = 255
+_MODEL: Final = 254
+"""Lengths of a slot's stream for a thread that reads banks or loads a model, and works on no stream."""
 _REPORT_START: Final = _SLOTS_START + _SLOTS * _SLOT.size
 _REPORT_BYTES: Final = 128 * 1024
 PAGE_BYTES: Final = _REPORT_START + _REPORT_BYTES
@@ -64,22 +69,43 @@ class CurrentStreamPage:
         raw = stream_id.encode()[:_LIMIT]
         self._page[1 : 1 + len(raw)] = raw
         _SINCE.pack_into(self._page, _SINCE_AT, time.monotonic_ns() / 1e6)
+        self._page[_MATCHING_AT] = 0
         self._page[0] = len(raw)
 
     def leave(self) -> None:
         self._page[0] = 0
 
     @contextlib.contextmanager
-    def reading(self, stream_id: str) -> Iterator[None]:
+    def matching(self) -> Iterator[None]:
+        """Marks that the loop's job searches the banks, until the block ends."""
+        self._page[_MATCHING_AT] = 1
+        try:
+            yield
+        finally:
+            self._page[_MATCHING_AT] = 0
+
+    def reading(self, stream_id: str) -> contextlib.AbstractContextManager[None]:
         """Marks the calling thread as a reader of this stream alone, until the block ends."""
         raw = stream_id.encode()[:55]
+        return self._slot_taken(raw, len(raw))
+
+    def reading_banks(self) -> contextlib.AbstractContextManager[None]:
+        """Marks the calling thread as a reader of banks, until the block ends."""
+        return self._slot_taken(b"", _BANKS)
+
+    def loading_model(self) -> contextlib.AbstractContextManager[None]:
+        """Marks the calling thread as one that loads a model, until the block ends."""
+        return self._slot_taken(b"", _MODEL)
+
+    @contextlib.contextmanager
+    def _slot_taken(self, raw: bytes, length: int) -> Iterator[None]:
         with self._lock:
             slot = self._free.pop() if self._free else None
         if slot is None:  # no slot is free: a crash is then attributed to the loop's stream
             yield
             return
         place = _SLOTS_START + slot * _SLOT.size
-        _SLOT.pack_into(self._page, place, threading.get_ident(), len(raw), raw)
+        _SLOT.pack_into(self._page, place, threading.get_ident(), length, raw)
         try:
             yield
         finally:
@@ -106,15 +132,32 @@ class CurrentStreamPage:
         return whole.partition("\n")[0] + ("" if crashed is None else f"\n{crashed[0].rstrip()}")
 
     def culprit(self) -> str | None:
-        """Returns the stream whose media the crashed thread worked on, or else the loop's stream."""
+        """Returns the stream whose media the crashed thread worked on, or else the loop's stream.
+
+        None where it worked on none: in the banks, in a model, or idle.
+        """
         crashed = _CRASHED.search(self._report())
-        if crashed is not None:
-            thread = int(crashed[1], 16)
-            for slot in range(_SLOTS):
-                ident, length, raw = _SLOT.unpack_from(self._page, _SLOTS_START + slot * _SLOT.size)
-                if length and ident == thread:
-                    return str(raw[:length], errors="replace")
-        return self.read()
+        if crashed is not None and (slot := self._slot_of(int(crashed[1], 16))) is not None:
+            length, raw = slot
+            return None if length >= _MODEL else str(raw[:length], errors="replace")
+        return None if self.in_matcher else self.read()
+
+    @property
+    def in_matcher(self) -> bool:
+        """Whether the process ended, or is, in a search of the banks or in reading them."""
+        crashed = _CRASHED.search(self._report())
+        slot = None if crashed is None else self._slot_of(int(crashed[1], 16))
+        if slot is not None:
+            return slot[0] == _BANKS
+        return bool(self._page[0] and self._page[_MATCHING_AT])
+
+    def _slot_of(self, thread: int) -> tuple[int, bytes] | None:
+        """Returns length and stream in the slot of a thread. None where it has none."""
+        for slot in range(_SLOTS):
+            ident, length, raw = _SLOT.unpack_from(self._page, _SLOTS_START + slot * _SLOT.size)
+            if length and ident == thread:
+                return length, raw
+        return None
 
     def _report(self) -> str:
         raw = self._page[_REPORT_START:PAGE_BYTES]

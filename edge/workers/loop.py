@@ -87,7 +87,7 @@ class WorkerLoop:
         self._streams: dict[str, WorkerStream] = {}
         self._jobs: DeadlineQueue[Callable[[WorkerStream], None]] = DeadlineQueue()
         self.inbox = Inbox(settings.inbox_commands, connection)
-        self._models = WorkerModels(self.inbox.put)
+        self._models = WorkerModels(self.inbox.put, current.loading_model)
         self._running = True
         self._busy_ms = self._voluntary_ms = 0.0
         self._spare = IdleCapacity(settings.spare_load)
@@ -261,7 +261,7 @@ class WorkerLoop:
                 if detector is not None and not command.use_model.forget:
                     self._use_model(detector, command.use_model.swap)
             case "reload_banks":
-                self._banks.ask()
+                self._banks.ask(anew=True)
             case "ping":
                 self._answer_ping(command.ping.sequence)
             case "shutdown":
@@ -288,6 +288,7 @@ class WorkerLoop:
                     bank_searches_cut_short=self._banks.cut_short,
                     bank_hashes=self._banks.hashes,
                     banks_unreadable=self._banks.unreadable,
+                    bank_searches_failed=self._banks.searches_failed,
                 )
             )
         )

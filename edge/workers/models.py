@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +26,14 @@ class ModelArrived:
 class WorkerModels:
     """Loads one model after another. The newest swap counts."""
 
-    def __init__(self, arrived: Callable[[ModelArrived], None]) -> None:
-        """``arrived`` is called in the loading thread."""
+    def __init__(
+        self,
+        arrived: Callable[[ModelArrived], None],
+        mark: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """``arrived`` is called in the loading thread, and ``mark`` is entered in it."""
         self._arrived = arrived
+        self._mark = mark
         self._waiting: ModelArrived | None = None
         self._used = 0
 
@@ -38,7 +44,8 @@ class WorkerModels:
         def load() -> None:
             detector, error = None, ""
             try:
-                detector = Detector.load(directory)
+                with self._mark():
+                    detector = Detector.load(directory)
                 if detector.digest != digest:
                     raise ModelError(f"{directory}: digest {detector.digest}, {digest} was checked")
             except Exception as failure:  # on any failure the old model goes on

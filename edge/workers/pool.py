@@ -47,6 +47,14 @@ class WorkerEvents(Protocol):
         """The streams' worker died. ``quarantined`` was in work at two deaths and must not return."""
         ...
 
+    def on_matching_failed(self) -> None:
+        """A worker died while it searched or read the banks. No stream is at fault."""
+        ...
+
+    def on_not_restarted(self) -> None:
+        """A worker that died cannot be replaced, as when the model it loads is damaged. It is tried again."""
+        ...
+
 
 class WorkerPool:
     """A fixed number of worker processes, each replaced when it dies or hangs.
@@ -305,7 +313,10 @@ class WorkerPool:
             await self._pause(0)
             await self._prepare_spare()
             return
-        culprit = worker.current.culprit()
+        culprit, in_matcher = worker.current.culprit(), worker.current.in_matcher
+        if in_matcher:
+            self._totals["matching_crashes"] += 1
+            self._events.on_matching_failed()
         streams = tuple(sorted(worker.streams))
         quarantined = suspect = None
         if culprit in worker.streams:
@@ -323,6 +334,7 @@ class WorkerPool:
             exit_code=code,
             streams=len(streams),
             in_work=culprit,
+            in_matcher=in_matcher,
             crash=worker.current.report,
         )
         worker.close()
@@ -357,6 +369,7 @@ class WorkerPool:
                 return
             except (ConfigError, OSError) as error:
                 log.critical("worker not restarted", worker=index, attempt=attempt, error=str(error))
+                self._events.on_not_restarted()
                 await self._pause(attempt)
 
     async def _heartbeat(self) -> None:
@@ -408,6 +421,11 @@ class WorkerPool:
     def bank_searches_cut_short(self) -> int:
         """Bank searches of all workers so far that hit a bound."""
         return self._totals["bank_searches_cut_short"]
+
+    @property
+    def matching_failed(self) -> int:
+        """Crashes of workers in the matcher and failed bank searches so far."""
+        return self._totals["matching_crashes"] + self._totals["bank_searches_failed"]
 
     @property
     def bank_hashes(self) -> int:

@@ -15,10 +15,10 @@ import threading
 from edge.clock import SystemClock
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector
-from edge.match import Matcher
 from edge.telemetry.logs import configure_logging
 from edge.workers import ipc_framing
 from edge.workers.crash_attribution import CurrentStreamPage
+from edge.workers.guarded_matcher import GuardedMatcher
 from edge.workers.loop import WorkerLoop
 from edge.workers.settings import WorkerSettings
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     loop = WorkerLoop(
         settings,
         Detector.load(settings.model_dir),
-        Matcher.open(settings.bank_dir, strict=False),
+        GuardedMatcher.of_worker(settings.bank_dir, current),
         send,
         current,
         SystemClock(),

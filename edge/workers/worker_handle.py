@@ -136,6 +136,7 @@ class WorkerHandle:
             decoded=pong.decoded - before.decoded,
             judged=pong.judged - before.judged,
             bank_searches_cut_short=pong.bank_searches_cut_short - before.bank_searches_cut_short,
+            bank_searches_failed=pong.bank_searches_failed - before.bank_searches_failed,
             gave_way=pong.gave_way - before.gave_way,
         )
 

@@ -34,6 +34,12 @@ class RecordedEvents:
             self.digests.add(event.judged.verdict.model_digest)
             self.judged.set()
 
+    def on_matching_failed(self) -> None:
+        raise AssertionError("no worker crashed in the banks")
+
+    def on_not_restarted(self) -> None:
+        raise AssertionError("no worker stays away")
+
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         self.lost.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from edge.cli.bank.add import add, import_
-from edge.cli.bank.edit import MARKS, compact, marking, set_
+from edge.cli.bank.edit import MARKS, accept, compact, marking, set_
 from edge.cli.bank.list import export, list_, verify
 from edge.cli.bank.match import match
 
@@ -24,4 +24,5 @@ app.command("verify")(verify)
 for _name, _mark in MARKS.items():
     app.command(_name, help=_mark.help)(marking(_mark))
 app.command("set")(set_)
+app.command("accept")(accept)
 app.command("compact")(compact)

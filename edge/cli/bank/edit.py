@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import typer
 
 from edge.cli.bank.options import BankArgument, BankOption, progress
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors
+from edge.errors import NotFound
 from edge.match import Bank, BankPurpose, BankSeverity, bank_info, bank_path
 
 EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", metavar="ENTRY...")]
@@ -108,6 +110,25 @@ def set_(
         print_json({"bank": str(opened.path), **info})
     else:
         print_table(("", opened.name), list(info.items()), "")
+
+
+@reports_errors
+def accept(bank: BankArgument, as_json: JsonOption = False) -> None:
+    """Put on record that what a bank has lost is meant to be gone, so that running gates take it.
+
+    Gates serve the last good copy of a bank that is gone, or holds less than before without a removal on
+    record: an older copy, or another bank of that name. For a bank that is gone, an empty one is made. Its
+    file can be deleted once the gates have taken it.
+    """
+    try:
+        opened = Bank.open(bank)
+    except NotFound:
+        opened = Bank.create(bank)
+    opened.accept_loss(time.time_ns() // 1_000_000)
+    if as_json:
+        print_json({"bank": str(opened.path), "entries": opened.manifest.entries})
+    else:
+        print_line(f"{opened.path}: {opened.manifest.entries} entries are all that is meant to be there")
 
 
 @reports_errors

@@ -710,6 +710,7 @@ class Pong(_message.Message):
     DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
     BANK_HASHES_FIELD_NUMBER: _builtins.int
     BANKS_UNREADABLE_FIELD_NUMBER: _builtins.int
+    BANK_SEARCHES_FAILED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     busy_ms: _builtins.float
     """Time spent in jobs, milliseconds."""
@@ -736,6 +737,8 @@ class Pong(_message.Message):
     """Hashes in the banks in use."""
     banks_unreadable: _builtins.int
     """Unreadable banks. Each is left out, or its last readable state stays in use."""
+    bank_searches_failed: _builtins.int
+    """Searches of one bank that raised an error. Totals count from the start of the worker."""
     @_builtins.property
     def distributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Distribution]:
         """Measurements since the last answer."""
@@ -758,10 +761,11 @@ class Pong(_message.Message):
         distributions: _abc.Iterable[Global___Distribution] | None = ...,
         bank_hashes: _builtins.int = ...,
         banks_unreadable: _builtins.int = ...,
+        bank_searches_failed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_streams", b"alert_streams", "bank_hashes", b"bank_hashes", "bank_searches_cut_short", b"bank_searches_cut_short", "banks_unreadable", b"banks_unreadable", "busy_ms", b"busy_ms", "calm_streams", b"calm_streams", "decoded", b"decoded", "distributions", b"distributions", "gave_way", b"gave_way", "jobs", b"jobs", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "starting_streams", b"starting_streams", "voluntary_ms", b"voluntary_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_streams", b"alert_streams", "bank_hashes", b"bank_hashes", "bank_searches_cut_short", b"bank_searches_cut_short", "bank_searches_failed", b"bank_searches_failed", "banks_unreadable", b"banks_unreadable", "busy_ms", b"busy_ms", "calm_streams", b"calm_streams", "decoded", b"decoded", "distributions", b"distributions", "gave_way", b"gave_way", "jobs", b"jobs", "judged", b"judged", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "starting_streams", b"starting_streams", "voluntary_ms", b"voluntary_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

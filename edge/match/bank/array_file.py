@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 import tempfile
@@ -43,6 +44,7 @@ class ArrayFile:
     digest: str
     """SHA-256 of the header, hexadecimal."""
     size_bytes: int
+    inode: int
 
 
 def write_arrays(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
@@ -80,31 +82,66 @@ def read_arrays(path: Path, *, verify: bool = True) -> ArrayFile:
     """
     try:
         with path.open("rb") as file:
-            prefix = file.read(_PREFIX.size)
-            if len(prefix) < _PREFIX.size or prefix[:8] != MAGIC:
-                raise BankError(f"{path}: not a bank segment (magic bytes differ)")
-            _, version, length, digest = _PREFIX.unpack(prefix)
-            if version != VERSION:
-                raise BankError(f"{path}: format version {version}; this edge-gate reads version {VERSION}")
-            if length > MAX_HEADER_BYTES:
-                raise BankError(f"{path}: header of {length} bytes is over the limit of {MAX_HEADER_BYTES}")
-            header = file.read(length)
-            size = os.fstat(file.fileno()).st_size
-        if len(header) < length or hashlib.sha256(header).digest() != digest:
-            raise BankError(f"{path}: torn or damaged header")
-        base = _aligned(_PREFIX.size + length)
-        try:
-            document = json.loads(header)
-            total, sections, meta = int(document["bytes"]), document["sections"], document["meta"]
-            if size != base + total:
-                raise BankError(f"{path}: torn: {size} bytes instead of {base + total}")
-            mapped = np.memmap(path, dtype=np.uint8, mode="r", offset=0, shape=(size,))
-            arrays = {s["name"]: _section(path, mapped, base, total, s, verify) for s in sections}
-        except (KeyError, TypeError, ValueError) as error:
-            raise BankError(f"{path}: header does not keep the format: {error!r}") from None
+            base, total, document, digest = _read_header(path, file)
+            inode = os.fstat(file.fileno()).st_ino
+            try:
+                mapped = np.memmap(file, dtype=np.uint8, mode="r", offset=0, shape=(base + total,))
+                sections, meta = document["sections"], document["meta"]
+                arrays = {s["name"]: _section(path, mapped, base, total, s, verify) for s in sections}
+            except (KeyError, TypeError, ValueError) as error:
+                raise BankError(f"{path}: header does not keep the format: {error!r}") from None
     except OSError as error:
         raise BankError(f"{path}: {error.strerror or error}") from None
-    return ArrayFile(meta, arrays, digest.hex(), size)
+    return ArrayFile(meta, arrays, digest, base + total, inode)
+
+
+def verify_file(path: Path, *, every_byte: bool) -> str:
+    """Returns the digest of a file whose header and length are right.
+
+    ``every_byte`` also checks the arrays against their checksums. It only reads. A mapping would end the
+    process if somebody shortened the file meanwhile. Raises BankError as ``read_arrays`` does.
+    """
+    try:
+        with path.open("rb") as file:
+            base, _, document, digest = _read_header(path, file)
+            for section in document["sections"] if every_byte else ():
+                file.seek(base + int(section["offset"]))
+                left = math.prod(section["shape"]) * np.dtype(_DTYPES[section["dtype"]]).itemsize
+                content = hashlib.sha256()
+                while left > 0 and (block := file.read(min(left, _BLOCK))):
+                    content.update(block)
+                    left -= len(block)
+                if content.hexdigest() != section["sha256"]:
+                    raise BankError(f"{path}: section {section['name']} is damaged (checksum differs)")
+    except OSError as error:
+        raise BankError(f"{path}: {error.strerror or error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise BankError(f"{path}: header does not keep the format: {error!r}") from None
+    return digest
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[int, int, Any, str]:
+    """Returns where the arrays begin, their length in bytes, the header and its digest."""
+    prefix = file.read(_PREFIX.size)
+    if len(prefix) < _PREFIX.size or prefix[:8] != MAGIC:
+        raise BankError(f"{path}: not a bank segment (magic bytes differ)")
+    _, version, length, digest = _PREFIX.unpack(prefix)
+    if version != VERSION:
+        raise BankError(f"{path}: format version {version}; this edge-gate reads version {VERSION}")
+    if length > MAX_HEADER_BYTES:
+        raise BankError(f"{path}: header of {length} bytes is over the limit of {MAX_HEADER_BYTES}")
+    header = file.read(length)
+    if len(header) < length or hashlib.sha256(header).digest() != digest:
+        raise BankError(f"{path}: torn or damaged header")
+    size, base = os.fstat(file.fileno()).st_size, _aligned(_PREFIX.size + length)
+    try:
+        document = json.loads(header)
+        total = int(document["bytes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BankError(f"{path}: header does not keep the format: {error!r}") from None
+    if size != base + total:
+        raise BankError(f"{path}: torn: {size} bytes instead of {base + total}")
+    return base, total, document, digest.hex()
 
 
 def _section(path: Path, mapped: Array, base: int, total: int, section: Any, verify: bool) -> Array:

@@ -69,13 +69,13 @@ class Bank:
 
     @classmethod
     def open(cls, path: Path, *, verify: bool = True, known: Iterable[Segment] = ()) -> Self:
-        """Opens a bank. Segments among ``known`` are reused instead of mapped again.
+        """Opens a bank. Segments among ``known`` are reused where their files are still the same.
 
         Raises NotFound when there is no such bank, and BankError when a file is torn, foreign, damaged or
         of another version.
         """
         path = bank_path(path)
-        mapped = {s.digest: s for s in known}
+        mapped = {s.digest: s for s in known if s.is_current()}
         for attempt in range(1, _OPEN_TRIES + 1):
             manifest, digest = read_manifest(path)
             try:
@@ -238,6 +238,11 @@ class Bank:
         with self._changing():
             self._commit({"info": info})
 
+    def accept_loss(self, wall_ms: int) -> None:
+        """Puts on record that what the bank has lost by now is meant to be gone."""
+        with self._changing():
+            self._commit({"accepted_ms": max(wall_ms, self.manifest.accepted_ms + 1)})
+
     def compact(self) -> None:
         """Writes the remaining entries into one segment and deletes the old segments.
 
@@ -310,9 +315,15 @@ class Bank:
             (self.path.parent / file).unlink(missing_ok=True)
 
     def _commit(self, changed: dict[str, Any]) -> None:
-        fields = dict(self.manifest) | changed | {"generation": self.manifest.generation + 1}
+        before = self.manifest
+        fields = dict(before) | changed | {"generation": before.generation + 1}
         try:
             manifest = BankManifest.model_validate(fields)
+            removed = max(0, before.entries - manifest.entries), max(0, before.hashes - manifest.hashes)
+            if any(removed):
+                counted = zip(("entries_removed", "hashes_removed"), removed, strict=True)
+                fields |= {name: getattr(before, name) + count for name, count in counted}
+                manifest = BankManifest.model_validate(fields)
         except ValidationError as error:
             raise InvalidInput(f"bank {self.name}", str(error.errors(include_url=False)[0]["msg"])) from None
         write_manifest(self.path, manifest)

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.errors import BankError, GateError
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank import Bank
-from edge.match.bank.manifest import bank_files
+from edge.match.bank.manifest import SUFFIX, bank_files
 from edge.match.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRun, Variant
 from edge.match.index.hamming import Codes
 
@@ -133,11 +133,14 @@ class BankSet:
     def names(self) -> frozenset[str]:
         return frozenset(opened.bank.name for opened in self.banks)
 
-    def read_anew(self, directory: Path | None, stamp: Stamp, *, strict: bool) -> BankSet:
+    def read_anew(
+        self, directory: Path | None, stamp: Stamp, *, strict: bool, verify: bool = True
+    ) -> BankSet:
         """Reads the directory as it is now. Segments that are already open are not read again.
 
         ``stamp`` is taken before the read, so that the next call sees changes during it. New segments are
-        read and checked byte by byte, about a second per GB.
+        read and checked byte by byte, about a second per GB, unless ``verify`` is False: then somebody has
+        checked them, and only headers and lengths are checked.
 
         A bank that cannot be read must not affect the others. It stays in its old state, or is left out if
         it is new. All banks stay as they were when the directory cannot be read, or is gone while its banks
@@ -155,12 +158,16 @@ class BankSet:
         unreadable: list[str] = []
         for path in paths:
             try:
-                opened.append(OpenBank(Bank.open(path, known=known)))
+                opened.append(OpenBank(Bank.open(path, verify=verify, known=known)))
             except GateError as error:
                 if strict:
                     raise
-                unreadable.append(str(error))
-                opened += [before[path.name]] if path.name in before else []
+                stays = before.get(path.name)
+                if stays is not None and not all(segment.is_whole() for segment in stays.bank.segments):
+                    stays = None
+                what = "left out" if stays is None else "in use as it was read last"
+                unreadable.append(f"{error}; {path.name.removesuffix(SUFFIX)} is {what}")
+                opened += [] if stays is None else [stays]
         return BankSet(
             tuple(opened),
             stamp,

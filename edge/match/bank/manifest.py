@@ -79,6 +79,11 @@ class BankManifest(_Model):
     """Runaway entries. A match with one asks for a review, not for a cut."""
     checkpoints: dict[Annotated[str, Field(max_length=256)], Text] = Field({}, max_length=256)
     """How far each import source has been read."""
+    entries_removed: int = Field(0, ge=0)
+    """Entries that changes on record have taken out since the bank was made."""
+    hashes_removed: int = Field(0, ge=0)
+    accepted_ms: int = Field(0, ge=0)
+    """Wall time at which an operator said that what is gone by then is meant to be gone."""
 
     @property
     def entries(self) -> int:
@@ -88,6 +93,24 @@ class BankManifest(_Model):
     @property
     def hashes(self) -> int:
         return sum(s.hashes for s in self.segments)
+
+
+def unexplained_loss(before: BankManifest, after: BankManifest | None) -> str:
+    """Says what a bank has lost from one state to a later one without a removal on record. Empty if nothing.
+
+    Each change counts what it removes, so entries and removed entries together never fall. They fall when
+    the later state is an older copy, or another bank of that name. None: there is no such bank any more.
+    """
+    if after is None:
+        entries, hashes = before.entries, before.hashes
+    elif after.accepted_ms > before.accepted_ms:
+        return ""
+    else:
+        entries = before.entries + before.entries_removed - after.entries - after.entries_removed
+        hashes = before.hashes + before.hashes_removed - after.hashes - after.hashes_removed
+    if entries <= 0 and hashes <= 0:
+        return ""
+    return f"{max(entries, 0)} entries and {max(hashes, 0)} hashes fewer"
 
 
 def bank_info(**fields: Any) -> BankInfo:

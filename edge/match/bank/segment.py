@@ -45,6 +45,7 @@ class Segment:
         self.path = path
         self.digest = content.digest
         self.size_bytes = content.size_bytes
+        self._inode = content.inode
         self.hashes = _count(path, content, "hashes")
         self.entries = _count(path, content, "entries")
         a = content.arrays
@@ -81,6 +82,25 @@ class Segment:
     def open(cls, path: Path, *, verify: bool = True) -> Segment:
         """Maps and checks a segment. Raises BankError when it is torn or damaged."""
         return cls(path, array_file.read_arrays(path, verify=verify), verify=verify)
+
+    def is_current(self) -> bool:
+        """Whether the file is the one that is mapped, as long as it was."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return False
+        return (status.st_ino, status.st_size) == (self._inode, self.size_bytes)
+
+    def is_whole(self) -> bool:
+        """Whether the mapping can be read. Reading behind the end of a file that has shrunk ends the process.
+
+        A file that was replaced or deleted stays whole for as long as it is mapped.
+        """
+        try:
+            status = self.path.stat()
+        except OSError:
+            return True
+        return status.st_ino != self._inode or status.st_size >= self.size_bytes
 
     def __len__(self) -> int:
         """Returns the number of unique codes."""
