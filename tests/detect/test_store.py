@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from edge.detect import default_model_directory, read_manifest
+from edge.detect import store as store_module
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
 
@@ -77,3 +80,43 @@ def test_tidy_keeps_what_is_named(tmp_path: Path, model: Path) -> None:
     (tmp_path / "models" / ("0" * 64)).mkdir()
     store.tidy(digest)
     assert [path for path in (tmp_path / "models").iterdir() if path.is_dir()] == [place]
+
+
+def test_workers_read_a_copy_of_the_settings_model_whatever_becomes_of_it(
+    tmp_path: Path, model: Path
+) -> None:
+    store = ModelStore(tmp_path / "models", model)
+    place, problem = store.verified_copy()
+    assert (place.parent, problem, store.damage()) == (tmp_path / "models", "", "")
+    digest = read_manifest(place)[1]
+    onnx = next(model.glob("*.onnx"))
+    whole = onnx.read_bytes()
+    onnx.write_bytes(whole[:100])
+    assert "100 bytes" in store.damage()
+    copy, problem = ModelStore(tmp_path / "models", model).verified_copy()
+    assert (copy, read_manifest(copy)[1]) == (place, digest)
+    assert "100 bytes" in problem
+    store.tidy()
+    assert place.is_dir()
+    shutil.rmtree(model)
+    assert store.verified_copy()[0] == place
+    with pytest.raises(ModelError):
+        ModelStore(tmp_path / "models", tmp_path / "another").verified_copy()
+
+
+def test_a_damaged_copy_is_made_again_and_without_room_the_settings_model_judges(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path / "models", model)
+    place, _ = store.verified_copy()
+    next(place.glob("*.onnx")).write_bytes(b"torn")
+    assert store.verified_copy() == (place, "")
+    read_manifest(place)
+
+    def no_room(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store_module, "_write", no_room)
+    other, problem = ModelStore(tmp_path / "elsewhere", model).verified_copy()
+    assert other == model
+    assert "cannot keep a copy: No space left" in problem

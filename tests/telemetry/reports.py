@@ -11,7 +11,7 @@ from edge.domain import (
     SubjectKind,
     Verdict,
 )
-from edge.reasons import UnconfirmedReason, VerdictReason
+from edge.reasons import AlarmReason, UnconfirmedReason, VerdictReason
 from edge.telemetry import records
 from edge.telemetry.records import Record
 
@@ -54,6 +54,10 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.NotJudged("st_1", "late", 4),
     records.BankEntryRanAway("known", "card", 2, quarantined=True),
     records.BankEntryRanAway("known", "song", 2, quarantined=False),
+    records.AlarmRaised("banks", AlarmReason.FEWER, "known", "3 hashes fewer"),
+    records.AlarmRaised("banks", AlarmReason.MISSING, "old", "its file is gone"),
+    records.AlarmCleared("banks", AlarmReason.MISSING, "old"),
+    records.MatchingFailed(2),
     records.Flagged(INCIDENT),
     records.CutDecided("st_1", PUBLISH, VERDICT, "in_1"),
     records.CutConfirmed("st_1", PUBLISH, "hook", "in_1", 1, 42.0),

@@ -90,6 +90,7 @@ def test_alarms_are_critical() -> None:
         "a cut is not confirmed, and its caller is gone",
         "cut was never confirmed",
         "block is not durable: held in memory and retried",
+        "alarm",
     }
 
 

@@ -49,6 +49,36 @@ def read():
 page.enter("st_decoded")
 thread = threading.Thread(target=read); thread.start(); thread.join()
 """
+_BANKS_CRASH = """
+def read():
+    with page.reading_banks():
+        ctypes.string_at(0)
+page.enter("st_innocent")
+thread = threading.Thread(target=read); thread.start(); thread.join()
+"""
+_MODEL_CRASHES = _BANKS_CRASH.replace("reading_banks", "loading_model")
+_SEARCH_CRASHES = """
+page.enter("st_innocent")
+with page.matching():
+    ctypes.string_at(0)
+"""
+_BEHIND_THE_END = """
+import numpy, tempfile
+with tempfile.NamedTemporaryFile() as file:
+    os.truncate(file.name, 8192)
+    mapped = numpy.memmap(file.name, mode="r")
+    os.truncate(file.name, 0)
+    page.enter("st_innocent")
+    with page.matching():
+        mapped[5000]
+"""
+_NEXT_JOB = """
+page.enter("st_innocent")
+with page.matching():
+    pass
+page.leave(); page.enter("st_culprit")
+ctypes.string_at(0)
+"""
 _EVIDENCE_CRASHES = """
 from edge.contract.gen import worker_pb2
 from edge.workers import evidence_writer
@@ -71,10 +101,28 @@ writer.finish()
         (_READER_CRASHES, signal.SIGSEGV, "st_pulled"),
         (_AFTER_READING, signal.SIGSEGV, "st_decoded"),
         (_EVIDENCE_CRASHES, signal.SIGSEGV, "st_shown"),
+        (_NEXT_JOB, signal.SIGSEGV, "st_culprit"),
+        (_BANKS_CRASH, signal.SIGSEGV, None),
+        (_MODEL_CRASHES, signal.SIGSEGV, None),
+        (_SEARCH_CRASHES, signal.SIGSEGV, None),
+        (_BEHIND_THE_END, signal.SIGBUS, None),
     ],
-    ids=["killed", "loop", "reader", "after-reading", "evidence"],
+    ids=[
+        "killed",
+        "loop",
+        "reader",
+        "after-reading",
+        "evidence",
+        "next-job",
+        "banks",
+        "model",
+        "search",
+        "behind-the-end",
+    ],
 )
-def test_the_stream_in_work_outlives_its_process(body: str, number: signal.Signals, culprit: str) -> None:
+def test_the_stream_in_work_outlives_its_process(
+    body: str, number: signal.Signals, culprit: str | None
+) -> None:
     descriptor = CurrentStreamPage.create()
     page = CurrentStreamPage(descriptor)
     assert page.culprit() is None

@@ -331,3 +331,32 @@ def test_a_mark_of_an_entry_that_is_not_there_does_not_hold_for_a_new_one(tmp_pa
     manifest_module.write_manifest(bank.path, document)
     bank.add_footage([item("a", 1)])
     assert (bank.manifest.disabled, bank.manifest.quarantined) == (("z",), ())
+
+
+def test_a_change_of_our_own_is_never_an_unexplained_loss(tmp_path: Path) -> None:
+    bank = Bank.create(tmp_path / "known")
+    runs = tuple(HashRun(bytes([n] * 32), n) for n in range(9))
+    bank.add_footage(
+        [Footage(Entry("film", EntryKind.VIDEO), runs), Footage(Entry("a", EntryKind.IMAGE), runs[:1])]
+    )
+    states = [bank.manifest]
+    bank.update([Footage(Entry("film", EntryKind.VIDEO), runs[:2])], existing=Existing.REPLACE)
+    states.append(bank.manifest)
+    bank.compact()
+    states.append(bank.manifest)
+    bank.remove(["a", "film"])
+    states.append(bank.manifest)
+    bank.compact()
+    states.append(bank.manifest)
+    assert (states[0].hashes, states[-1].hashes) == (10, 0)
+    for number, before in enumerate(states):
+        for after in states[number:]:
+            assert manifest_module.unexplained_loss(before, after) == ""
+    assert manifest_module.unexplained_loss(states[-1], states[0]) == "0 entries and 2 hashes fewer"
+    assert manifest_module.unexplained_loss(states[-1], None) == ""
+    assert manifest_module.unexplained_loss(states[0], None) == "2 entries and 10 hashes fewer"
+    empty = Bank.create(tmp_path / "other").manifest
+    assert manifest_module.unexplained_loss(states[0], empty) == "2 entries and 10 hashes fewer"
+    accepted = empty.model_copy(update={"accepted_ms": 1})
+    assert manifest_module.unexplained_loss(states[0], accepted) == ""
+    assert manifest_module.unexplained_loss(accepted, states[0]) == ""
