@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ async def test_a_copying_process_that_dies_is_an_alarm_and_is_run_again(
 ) -> None:
     real, killed = asyncio.create_subprocess_exec, list[int]()
 
-    async def run(*arguments: str, **options: int) -> asyncio.subprocess.Process:
+    async def run(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
         process = await real(*arguments, **options)
         if not killed:
             killed.append(process.pid)
