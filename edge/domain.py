@@ -11,12 +11,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Final, NewType
 
 from edge.reasons import OpenWord, UnconfirmedReason, VerdictReason
+
+if TYPE_CHECKING:  # pullers and commands that look at no picture start without numpy
+    import numpy as np
+    import numpy.typing as npt
 
 StreamId = NewType("StreamId", str)
 """Id of one publish connection. Never reused."""
@@ -134,6 +135,14 @@ class AccessUnit:
     """Monotonic time at which its last byte arrived."""
     deferred: bool = False
     """Whether the unit was not needed at its arrival, and waited until now."""
+
+
+MAX_AUDIO_BYTES: Final = 64 * 1024
+"""Largest audio frame, and largest configuration of its decoder."""
+MAX_AUDIO_UNITS: Final = 128
+"""Most frames in one message."""
+AUDIO_CODECS: Final = ("aac", "opus", "mp3")
+"""Audio codecs that are matched, by the names of FFmpeg's decoders."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def _settle_memory() -> None:
 
 
 def _allow_files() -> None:
-    """Raises the limit of open files. Each pulled stream is a socket of a worker, and 1,024 is a common
+    """Raises the limit of open files. Each pulled stream is a socket of its puller, and 1,024 is a common
     default."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
@@ -219,9 +219,6 @@ def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
         max_queue_bytes=limits.max_queue_bytes,
         spare_load=settings.workers.spare_load,
         evidence_min_free_mb=limits.evidence_min_free_mb,
-        pull_schemes=limits.pull_schemes,
-        pull_open_ms=limits.pull_open_ms,
-        pull_stall_ms=limits.pull_stall_ms,
     )
 
 

@@ -21,6 +21,7 @@ LAYERS = (
     "edge.api",  # the servicers
     "edge.supervise",
     "edge.config",  # puts together the sections that rooms own
+    "edge.pullers",  # the processes that open pulled streams
     "edge.workers",
     "edge.ingest",  # the reference ingest: a client of the contract
     "edge.servers",  # ingest servers: hooks and connectors

@@ -1,7 +1,7 @@
 """Watches a stream: source, ring, decoding, sampling, tiers, and the pipeline to a verdict."""
 
 from edge.annexb import framing_of
-from edge.stream.audio import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, StreamAudio
+from edge.stream.audio import StreamAudio
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
@@ -18,7 +18,6 @@ from edge.stream.pipeline import (
     StreamPipeline,
 )
 from edge.stream.ports import DetectorPort, DetectWindowPort
-from edge.stream.pull import PullSettings, PullSource
 from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler, UnitPlan
 from edge.stream.tiers import TierState
@@ -27,8 +26,6 @@ __all__ = [
     "FILE_PICTURES",
     "JUMP_HOLD_MS",
     "JUMP_WISH_MS",
-    "MAX_AUDIO_BYTES",
-    "MAX_AUDIO_UNITS",
     "AnyCodec",
     "BitrateJump",
     "Decoder",
@@ -42,8 +39,6 @@ __all__ = [
     "MediaFile",
     "PictureLimit",
     "PipelineCounters",
-    "PullSettings",
-    "PullSource",
     "Ring",
     "Sampler",
     "Schedule",

@@ -13,17 +13,12 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
-from edge.domain import Audio, Signal
+from edge.domain import AUDIO_CODECS, Audio, Signal
 from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
 from edge.match import AudioFingerprinter, AudioItems, AudioLookup, AudioMatcher, Items
 from edge.reasons import DegradedReason
 from edge.timestamps import Timestamps
 
-MAX_AUDIO_BYTES: Final = 64 * 1024
-"""Largest audio frame, and largest configuration of its decoder."""
-MAX_AUDIO_UNITS: Final = 128
-"""Most frames in one message."""
-AUDIO_CODECS: Final = ("aac", "opus", "mp3")
 UNITS_A_SECOND: Final = 200
 """Most audio frames a second of wall time, on average."""
 UNITS_AT_ONCE: Final = 2000

@@ -9,6 +9,7 @@ from edge.config import Settings
 from edge.ledger import AdmissionView, DurableLedger, Ledger
 from edge.names import compared
 from edge.policy import NameCase, Policy
+from edge.pullers.pullers import Pullers
 from edge.supervise.authority import Authority
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.policy_in_force import PolicyInForce
@@ -32,6 +33,7 @@ class Context:
     view: AdmissionView
     registry: Registry
     pool: WorkerPool
+    pullers: Pullers
     in_force: PolicyInForce
     authority: Authority
     draining: bool = False

@@ -10,12 +10,14 @@ import structlog
 
 from edge.background import BackgroundTasks
 from edge.clock import Clock
-from edge.config import Settings
+from edge.config import LimitsSection, Settings
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError, SourceStalled
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
+from edge.pullers.limits import PullLimits
+from edge.pullers.pullers import Pullers, PullSettings
 from edge.reasons import EndReason
 from edge.servers.connector import Connector
 from edge.servers.gatekeeper import Admission
@@ -79,8 +81,9 @@ class Gate:
         telemetry: Telemetry,
         clock: Clock,
         pool: WorkerPool | None = None,
+        pullers: Pullers | None = None,
     ) -> None:
-        """``pool`` None starts a pool of worker processes."""
+        """``pool`` and ``pullers`` None start processes."""
         self.settings = settings
         self.clock = clock
         self.ledger = ledger
@@ -90,6 +93,7 @@ class Gate:
         self._usage = UsageCounter(clock)
         self.registry = Registry(settings.limits, self._stream_journal, self._usage, clock)
         self.pool = pool or WorkerPool(settings.workers, worker_settings, clock)
+        self._pullers = pullers or Pullers(_pull_settings(settings.limits), clock)
         self._context = context = Context(
             settings,
             telemetry,
@@ -100,6 +104,7 @@ class Gate:
             AdmissionView(),
             self.registry,
             self.pool,
+            self._pullers,
             PolicyInForce(policy),
             Authority(admission_key(settings.data_dir / "admission.key"), settings.grpc.without_secret),
         )
@@ -164,6 +169,7 @@ class Gate:
         await asyncio.gather(
             self.executor.call(lambda: context.view.load_rows(self.ledger.active_block_rows(now), now)),
             self.pool.start(self._worker_events),
+            self._prepare_pullers(),
         )
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
@@ -188,6 +194,10 @@ class Gate:
                 policy_version=context.policy.version,
             )
             self._feed.start()
+
+    async def _prepare_pullers(self) -> None:
+        if self._pulled_servers:
+            await self._pullers.prepare()
 
     def _restore(self) -> None:
         """Restores the streams that an earlier gate admitted, and cuts those that were blocked meanwhile."""
@@ -221,6 +231,7 @@ class Gate:
                 stream.responses.close(CapacityExceeded("the gate is stopping"))
         self._tasks.cancel()
         await self._cutter.close()
+        await self._pullers.stop()
         await self.pool.stop()
         await self._write_usage()
         self._stream_journal.close()
@@ -359,7 +370,7 @@ class Gate:
         """Ends the call of a caller that pushes nothing, so that it does not hold its place for ever."""
         limit = self.settings.limits.push_stall_ms
         silent_ms = self.clock.monotonic_ms() - stream.fed_ms
-        if stream.media is None or stream.cutting or responses.closed or silent_ms <= limit:
+        if stream.url is not None or stream.cutting or responses.closed or silent_ms <= limit:
             return
         self.telemetry.report(CallBroken("no_media"))
         responses.close(SourceStalled(f"access_unit: none came for {limit} ms, see limits.push_stall_ms"))
@@ -389,3 +400,8 @@ class Gate:
                 bank_searches_cut_short=pool.bank_searches_cut_short,
             )
         )
+
+
+def _pull_settings(limits: LimitsSection) -> PullSettings:
+    pull = PullLimits(limits.pull_open_ms, limits.pull_stall_ms, limits.max_access_unit_bytes)
+    return PullSettings(limits.pull_schemes, pull)

@@ -12,9 +12,10 @@ from edge.clock import Clock
 from edge.config import LimitsSection
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Block, Publish, StreamId, Tier
-from edge.errors import NotFound
+from edge.errors import GateError, NotFound
 from edge.ledger.subjects import names_account
 from edge.places import Places, network_of
+from edge.pullers.pull import Pull
 from edge.reopenings import Reopenings
 from edge.stream import new_seed
 from edge.supervise.authority import NOBODY, Caller
@@ -53,6 +54,12 @@ class LiveStream:
     extradata: bytes = b""
     url: str | None = None
     """Set in pull mode."""
+    pull: Pull | None = None
+    """The running pull."""
+    source_opened: bool = False
+    """Its codec is known, so that a worker can open it."""
+    pull_error: GateError | None = None
+    """Why the last pull has ended while the worker still judges the rest."""
     pulls: int = 0
     """Pulls in a row that ended without a verdict."""
     reopenings: Reopenings = field(default_factory=Reopenings)
@@ -83,9 +90,9 @@ class LiveStream:
     verdict_monotonic_ms: float | None = None
     """When the CUT verdict was reached."""
     fed_ms: float = 0.0
-    """Monotonic time of the caller's last media, or of its ``open``, in push mode."""
+    """Monotonic time of the last media, or of the caller's ``open``."""
     media: PushBuffer | None = None
-    """The media kept outside the worker. Set in push mode."""
+    """The media kept outside the worker. None before the first source has opened."""
 
     @property
     def cutting(self) -> bool:
@@ -94,7 +101,7 @@ class LiveStream:
 
     def answer(self) -> gate_pb2.WatchResponse:
         """Returns an answer to the caller that says only how far its media is cleared."""
-        cleared_units = None if self.media is None else self.cleared_units
+        cleared_units = None if self.url is not None else self.cleared_units
         return gate_pb2.WatchResponse(cleared_pts_ms=self.cleared_pts_ms, cleared_units=cleared_units)
 
     def verdict_answer(self, verdict: gate_pb2.Verdict) -> gate_pb2.WatchResponse:

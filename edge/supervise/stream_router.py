@@ -13,14 +13,13 @@ from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.contract.gate import access_unit_to_proto, needed_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import AccessUnit, StreamId, Tier
+from edge.domain import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, AccessUnit, StreamId, Tier
 from edge.errors import (
     AlreadyExists,
     BrokenMedia,
     CapacityExceeded,
     Fault,
     GateError,
-    InvalidInput,
     LedgerUnavailable,
     LimitExceeded,
     NotFound,
@@ -28,8 +27,9 @@ from edge.errors import (
 )
 from edge.ladder import counts
 from edge.ledger.subjects import struck_name
+from edge.pullers.pull import Pull
 from edge.reasons import CloseReason, DegradedReason, EndReason, VerdictReason
-from edge.stream import JUMP_HOLD_MS, MAX_AUDIO_BYTES, MAX_AUDIO_UNITS
+from edge.stream import JUMP_HOLD_MS
 from edge.supervise.authority import Caller
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
@@ -45,8 +45,6 @@ _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 600
 _TURN_MS = 150.0
 """After a worker is lost: longest wait for one stream's verdict before the next stream is reopened."""
-_PULL_TURN_MS = 35.0
-"""The same for a pulled stream, which itself waits for its server and for a keyframe."""
 _DRAIN_S = 1.0
 """How long a worker still judges the rest of a pulled stream after its publisher is gone."""
 MAX_CODEC_CHARS = 16
@@ -62,6 +60,7 @@ class StreamRouter:
     def __init__(self, context: Context, failure_response: FailureResponse, tasks: BackgroundTasks) -> None:
         self._context = context
         self._pool = context.pool
+        self._pullers = context.pullers
         self._limits = context.settings.limits
         self._failure_response = failure_response
         self._tasks = tasks
@@ -74,31 +73,38 @@ class StreamRouter:
         stream, client = self._watchable(stream_id, caller), caller.client
         if stream.cutting:
             return self._answer_cut(stream, client)
+        stream.url = None
+        if (refusal := self._take_source(stream, codec, extradata)) is not None:
+            # The call gets its answers, and no worker has the stream.
+            stream.client, stream.responses = client, ResponseQueue(self._limits.max_answers)
+            self._failure_response.unwatchable(stream, refusal)
+            return stream
+        self._pool.assign(stream.id)
+        self._open_in_worker(stream, alert=False)
+        self._watch(stream, client)
+        self._tasks.start(self._alert_if_struck(stream))
+        return stream
+
+    def _take_source(self, stream: LiveStream, codec: str, extradata: bytes) -> LimitExceeded | None:
+        """Takes the decoder configuration of a source, which has opened. Returns an error if it is too
+        large."""
         limit = self._limits.max_extradata_bytes
         if len(extradata) > limit:
-            return self._refuse_push(stream, client, "open.extradata", limit, len(extradata), "bytes")
+            return LimitExceeded("open.extradata", limit, len(extradata), "bytes")
         if len(codec) > MAX_CODEC_CHARS:
-            return self._refuse_push(stream, client, "open.codec", MAX_CODEC_CHARS, len(codec), "characters")
-        stream.codec, stream.extradata, stream.url = codec, extradata, None
+            return LimitExceeded("open.codec", MAX_CODEC_CHARS, len(codec), "characters")
+        stream.codec, stream.extradata = codec, extradata
         policy = self._context.in_force.for_publish(stream.publish)
         stream.media = PushBuffer(
             policy.tiers, policy.evidence, self._limits.max_lead_ms, before=stream.media
         )
+        stream.source_opened = True
         stream.cleared_pts_ms, stream.cleared_units, stream.stamps_shift_ms = -1, 0, 0
         stream.fed_ms = self._context.clock.monotonic_ms()
-        self._open(stream, client)
-        return stream
+        return None
 
-    def _refuse_push(
-        self, stream: LiveStream, client: str, field: str, limit: int, actual: int, unit: str
-    ) -> LiveStream:
-        """The call gets its answers, and no worker has the stream."""
-        stream.client, stream.responses = client, ResponseQueue(self._limits.max_answers)
-        self._failure_response.unwatchable(stream, LimitExceeded(field, limit, actual, unit))
-        return stream
-
-    def push(self, stream: LiveStream, message: gate_pb2.AccessUnit) -> bool:
-        """Passes on an access unit of a push stream. Returns whether the reader should wait for ``drained``.
+    def push(self, stream: LiveStream, unit: gate_pb2.AccessUnit | AccessUnit) -> bool:
+        """Passes on an access unit. Returns whether its source should wait for ``drained``.
 
         A unit over the limit ends the stream.
         """
@@ -106,12 +112,12 @@ class StreamRouter:
         if not stream.life.watched or media is None:
             return False
         limit = self._limits.max_access_unit_bytes
-        data = message.data
+        data = unit.data
         if len(data) > limit:
             self._unwatchable(stream, LimitExceeded("access_unit.data", limit, len(data), "bytes"))
             return False
         stream.fed_ms = now = self._context.clock.monotonic_ms()
-        due = media.add_unit(AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, data, now))
+        due = media.add_unit(AccessUnit(unit.pts_ms, unit.dts_ms, unit.keyframe, data, now))
         if fault := media.new_fault(now):
             self._failure_response.degraded(stream, DegradedReason.TIMESTAMPS, detail=fault)
         if due.unit is None and not due.deferred:
@@ -125,7 +131,7 @@ class StreamRouter:
         return media.clock.ahead_ms > 0 or self._pool.is_slow(stream.id)
 
     def push_audio(self, stream: LiveStream, message: gate_pb2.AudioUnits) -> None:
-        """Passes on audio of a push stream, or drops it while the worker is slow.
+        """Passes on audio of a stream, or drops it while the worker is slow.
 
         A message over the bounds ends the stream's audio, but not its video.
         """
@@ -142,13 +148,16 @@ class StreamRouter:
 
     async def drained(self, stream: LiveStream) -> None:
         """Waits until the worker takes more, and until the media's own time has come. This puts
-        back-pressure on the caller."""
+        back-pressure on the source."""
         if stream.media is not None and stream.media.clock.ahead_ms > 0:
             await asyncio.sleep(stream.media.clock.ahead_ms / 1000)
         await self._pool.drained(stream.id)
 
     def tier_changed(self, stream: LiveStream, tier: gate_pb2.TierChange) -> None:
-        """Sends the media that the worker lacks when it needs more of each GOP."""
+        """Tells the source what is needed. Sends the media that the worker lacks when it needs more of each
+        GOP."""
+        if stream.pull is not None:
+            stream.pull.want_audio(tier.audio_wanted)
         if stream.media is not None:
             with contextlib.suppress(WorkerLost):
                 self._send_units(stream.id, stream.media.change(needed_from_proto(tier)))
@@ -158,7 +167,7 @@ class StreamRouter:
             self._pool.send_unit(stream_id, unit)
 
     async def send_evidence_media(self, stream: LiveStream) -> None:
-        """Sends all kept media of a push stream to its worker, before evidence is requested.
+        """Sends all kept media of a stream to its worker, before evidence is requested.
 
         Much media takes a while, so other tasks run between the messages.
         """
@@ -189,8 +198,10 @@ class StreamRouter:
         stream, client = self._watchable(stream_id, caller), caller.client
         if stream.cutting:
             return self._answer_cut(stream, client)
-        stream.url, stream.media = self._checked_url(url), None
-        self._open(stream, client)
+        self._pullers.check(url)
+        stream.url = url
+        self._open_pull(stream)
+        self._watch(stream, client)
         return stream
 
     def attach(self, stream_id: StreamId, url: str) -> None:
@@ -200,8 +211,10 @@ class StreamRouter:
             raise NotFound("stream to attach", stream_id)
         if stream.life.in_worker:
             return
-        stream.url, stream.media = self._checked_url(url), None
-        self._open(stream, client="", responses=False)
+        self._pullers.check(url)
+        stream.url = url
+        self._open_pull(stream)
+        self._watch(stream, client="", responses=False)
 
     def pull_anew(self, stream_id: StreamId) -> bool:
         """Replaces the connection of a stream that the gate pulls. Returns whether it had one."""
@@ -210,8 +223,7 @@ class StreamRouter:
             return False
         if stream.life.state is State.GONE:
             return False
-        self._open_in_worker(stream, alert=False)
-        stream.life.reopened()
+        self._start_pull(stream, stream.url)
         return True
 
     def _answer_cut(self, stream: LiveStream, client: str) -> LiveStream:
@@ -243,21 +255,75 @@ class StreamRouter:
             raise CapacityExceeded(f"this client watches {watched} streams, the limit is {limit}")
         return stream
 
-    def _checked_url(self, url: str) -> str:
-        schemes = self._limits.pull_schemes
-        if "://" not in url or url.partition("://")[0].lower() not in schemes:
-            raise InvalidInput("url", f"the scheme must be one of {', '.join(schemes)}")
-        if len(url) > 2048:
-            raise LimitExceeded("url", 2048, len(url), "characters")
-        return url
-
-    def _open(self, stream: LiveStream, client: str, *, responses: bool = True) -> None:
-        self._pool.assign(stream.id)
-        self._open_in_worker(stream, alert=False)
+    def _watch(self, stream: LiveStream, client: str, *, responses: bool = True) -> None:
         stream.client = client
         stream.responses = ResponseQueue(self._limits.max_answers) if responses else None
         stream.life.opened()
+
+    # Pulling: a puller passes media as the caller of Watch does.
+
+    def _open_pull(self, stream: LiveStream) -> None:
+        """Assigns the stream to a worker and begins to pull it. The worker opens it once the source has."""
+        assert stream.url is not None
+        self._pool.assign(stream.id)
+        stream.source_opened = False
+        self._start_pull(stream, stream.url)
+
+    def _start_pull(self, stream: LiveStream, url: str) -> None:
+        """Replaces the pull of a stream, if it has one, by a new one."""
+        self._stop_pull(stream)
+        stream.pull_error = None
+        stream.pull = pull = self._pullers.pull(stream.id, url)
+        self._tasks.start(self._read_pull(stream, pull))
+
+    def _stop_pull(self, stream: LiveStream) -> None:
+        """Nothing more is read: it could belong to the next publisher of that name."""
+        pull, stream.pull = stream.pull, None
+        if pull is not None:
+            pull.stop()
+
+    async def _read_pull(self, stream: LiveStream, pull: Pull) -> None:
+        """Reads the media of one pull until its end, as the servicer reads a Watch call."""
+        error: GateError | None = None
+        try:
+            while (event := await pull.next()) is not None:
+                if stream.cutting:
+                    self._stop_pull(stream)
+                    return
+                match event:
+                    case AccessUnit():
+                        if self.push(stream, event):
+                            await self.drained(stream)
+                    case gate_pb2.AudioUnits():
+                        self.push_audio(stream, event)
+                    case worker_pb2.PullOpened():
+                        self._pull_opened(stream, event)
+        except GateError as raised:
+            error = raised
+        except Exception:
+            log.exception("reading a pull failed", stream_id=stream.id)
+            error = WorkerLost("the gate failed to read the pull")
+        if stream.pull is pull:
+            self._pull_ended(stream, error)
+
+    def _pull_opened(self, stream: LiveStream, opened: worker_pb2.PullOpened) -> None:
+        if (refusal := self._take_source(stream, opened.codec, opened.extradata)) is not None:
+            self._source_ended(stream, refusal)
+            return
+        with contextlib.suppress(WorkerLost):  # ``streams_lost`` opens it again.
+            self._open_in_worker(stream, alert=stream.tier is Tier.ALERT)
         self._tasks.start(self._alert_if_struck(stream))
+
+    def _pull_ended(self, stream: LiveStream, error: GateError | None) -> None:
+        """Handles the end of a pull that nobody here has stopped. The worker judges the rest."""
+        self._stop_pull(stream)
+        if not stream.life.watched:
+            return
+        stream.pull_error = error
+        if not stream.source_opened:
+            self._source_ended(stream, error)
+        else:
+            self._close_in_worker(stream, drain=True)
 
     async def _alert_if_struck(self, stream: LiveStream) -> None:
         """Starts a stream in tier alert if its broadcaster has recent strikes. The stream does not wait for
@@ -283,34 +349,19 @@ class StreamRouter:
 
     def _open_in_worker(self, stream: LiveStream, *, alert: bool, calm: bool = False) -> None:
         policy_json = self._context.in_force.json_for(stream.publish)
+        opening = worker_pb2.OpenPush(
+            stream_id=stream.id,
+            codec=stream.codec,
+            extradata=stream.extradata,
+            policy_json=policy_json,
+            alert=alert,
+            calm=calm,
+            opening=stream.opening + 1,
+            seed=stream.seed,
+        )
+        self._pool.send(stream.id, worker_pb2.ToWorker(open_push=opening))
         stream.opening += 1
         stream.judged = False
-        if stream.url is not None:
-            command = worker_pb2.ToWorker(
-                open_pull=worker_pb2.OpenPull(
-                    stream_id=stream.id,
-                    url=stream.url,
-                    policy_json=policy_json,
-                    alert=alert,
-                    calm=calm,
-                    opening=stream.opening,
-                    seed=stream.seed,
-                )
-            )
-        else:
-            command = worker_pb2.ToWorker(
-                open_push=worker_pb2.OpenPush(
-                    stream_id=stream.id,
-                    codec=stream.codec,
-                    extradata=stream.extradata,
-                    policy_json=policy_json,
-                    alert=alert,
-                    calm=calm,
-                    opening=stream.opening,
-                    seed=stream.seed,
-                )
-            )
-        self._pool.send(stream.id, command)
 
     # Closing.
 
@@ -331,7 +382,10 @@ class StreamRouter:
         if stream.url is None or stream.responses is None:
             raise NotFound("attached stream", stream_id)
         self._caller_is_done(stream, reason)
-        self._close_in_worker(stream, drain=False)
+        if not stream.source_opened:
+            self._source_ended(stream, None)
+        else:
+            self._close_in_worker(stream, drain=False)
 
     def _caller_is_done(self, stream: LiveStream, reason: EndReason) -> None:
         if reason is EndReason.PUBLISHER_GONE:
@@ -361,6 +415,9 @@ class StreamRouter:
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
         self._context.registry.release_connection(stream)
+        if not stream.source_opened:
+            self._source_ended(stream, None)
+            return
         self._close_in_worker(stream, drain=True)
         self._tasks.start(self._forget_drained(stream))
 
@@ -388,6 +445,7 @@ class StreamRouter:
         self._context.telemetry.report(StreamOver(stream.id, stream.publish, reason, live))
 
     def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
+        self._stop_pull(stream)
         if not stream.life.in_worker:
             return
         with contextlib.suppress(WorkerLost):
@@ -412,34 +470,41 @@ class StreamRouter:
         stream = self._context.registry.find(event.stream_id)
         if stream is None or not stream.life.in_worker or event.opening != stream.opening:
             return
-        url, responses = stream.url, stream.responses
+        reason = CloseReason(event.reason)
+        if reason is CloseReason.GAP and stream.life.watched and not _is_over(stream):
+            self._idle(stream)
+            self._open_after_gap(stream)
+        elif reason.is_clean:
+            self._source_ended(stream, stream.pull_error)
+        else:
+            self._source_ended(stream, error_of(event), event.detail)
+
+    def _source_ended(self, stream: LiveStream, error: GateError | None, detail: str = "") -> None:
+        """Handles the end of a stream's media, or of its watching. ``error`` says why, unless it is in
+        order."""
+        self._stop_pull(stream)
         self._idle(stream)
         if stream.cutting:
             return
         if stream.life.state is State.GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
-        reason = CloseReason(event.reason)
-        if reason is CloseReason.GAP and stream.media is not None:
-            self._open_after_gap(stream)
-            return
-        error = None if reason.is_clean else error_of(event)
+        responses = stream.responses
+        detail = detail or str(error)
         if error is not None and error.fault is Fault.PUBLISHER:
             if not (error.retryable and stream.reopenings.take(self._context.clock.monotonic_ms())):
                 self._unwatchable(stream, error)
                 return
-            self._failure_response.degraded(stream, DegradedReason(event.reason), detail=event.detail)
+            self._failure_response.degraded(stream, DegradedReason(error.reason), detail=detail)
             if responses is not None:
                 self._open_again(stream)
                 return
         elif error is not None:
-            self._context.telemetry.report(
-                WatchingFailed(stream.id, stream.publish, event.reason, event.detail)
-            )
-            self._failure_response.unwatched(stream, DegradedReason(event.reason), event.detail)
+            self._context.telemetry.report(WatchingFailed(stream.id, stream.publish, error.reason, detail))
+            self._failure_response.unwatched(stream, DegradedReason(error.reason), detail)
             if stream.cutting:
                 return
-        if url is not None and responses is None and not stream.life.caller_is_done:
+        if stream.url is not None and responses is None and not stream.life.caller_is_done:
             # The stream is on air, whatever its media did. Nobody else would look again.
             self._tasks.start(self._pull_again(stream))
         elif responses is not None:
@@ -459,7 +524,8 @@ class StreamRouter:
             if not stream.life.waits:
                 return
             try:
-                self._open(stream, client="", responses=False)
+                self._open_pull(stream)
+                self._watch(stream, client="", responses=False)
                 return
             except (CapacityExceeded, WorkerLost) as error:
                 log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
@@ -479,7 +545,10 @@ class StreamRouter:
                 self.forget(stream, EndReason.PUBLISHER_GONE)  # None of the rest can be judged.
             else:
                 self._failure_response.degraded(stream, DegradedReason.WORKER_LOST)
-                lost.append(stream)
+                if _is_over(stream):
+                    self._source_ended(stream, stream.pull_error)
+                else:
+                    lost.append(stream)
         if lost:
             lost.sort(key=lambda stream: stream.tier is not Tier.ALERT)
             self._tasks.start(self._open_again_in_turn(lost))
@@ -494,8 +563,7 @@ class StreamRouter:
             stream.verdict_came = asyncio.Event()
             self._open_again(stream)
             with contextlib.suppress(TimeoutError):
-                turn_ms = _PULL_TURN_MS if stream.media is None else _TURN_MS
-                await asyncio.wait_for(stream.verdict_came.wait(), turn_ms / 1000)
+                await asyncio.wait_for(stream.verdict_came.wait(), _TURN_MS / 1000)
             stream.verdict_came = None
 
     def _quarantine(self, stream: LiveStream) -> None:
@@ -510,6 +578,7 @@ class StreamRouter:
 
         No worker decodes it any more. One worker writes evidence from its media.
         """
+        self._stop_pull(stream)
         with contextlib.suppress(CapacityExceeded):
             if not stream.life.in_worker:
                 self._pool.assign(stream.id)
@@ -524,11 +593,16 @@ class StreamRouter:
 
     def _open_again(self, stream: LiveStream) -> None:
         try:
+            if _is_over(stream):
+                self._open_pull(stream)
+                stream.life.reopened()
+                return
             self._pool.assign(stream.id)
-            alert, judged = stream.tier is Tier.ALERT, stream.samples > 0
-            self._open_in_worker(stream, alert=alert, calm=judged and not alert)
+            if stream.source_opened:
+                alert, judged = stream.tier is Tier.ALERT, stream.samples > 0
+                self._open_in_worker(stream, alert=alert, calm=judged and not alert)
             stream.life.reopened()
-            if stream.media is not None:
+            if stream.source_opened and stream.media is not None:
                 limits = self._limits
                 gop = stream.media.begin_again(limits.max_queue_units, limits.max_queue_bytes)
                 # The latency budget starts anew. The loss of earlier media has been reported.
@@ -537,10 +611,18 @@ class StreamRouter:
             if stream.life.caller_is_done:  # It became done while no worker had the stream.
                 self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
+            self._stop_pull(stream)
             self._idle(stream)
             self._failure_response.unwatched(stream, DegradedReason.WORKER_LOST, str(error))
             if stream.responses is not None:
                 stream.responses.close(error)
+            elif stream.url is not None and not stream.life.caller_is_done:
+                self._tasks.start(self._pull_again(stream))
+
+
+def _is_over(stream: LiveStream) -> bool:
+    """Whether its pull has ended, so that no more media comes."""
+    return stream.url is not None and stream.pull is None
 
 
 def _over_bounds(message: gate_pb2.AudioUnits) -> str:

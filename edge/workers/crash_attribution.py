@@ -1,7 +1,7 @@
 """Names the stream that a worker works on, in memory shared with the supervisor.
 
-A worker that dies inside a decoder or demuxer cannot say which stream killed it. This memory survives it.
-It holds the stream of the loop's job, whether the job searches the banks, the stream of each reader thread,
+A worker that dies inside a decoder or muxer cannot say which stream killed it. This memory survives it.
+It holds the stream of the loop's job, whether the job searches the banks, the stream of each other thread,
 and the report of Python's fault handler about the thread that crashed. Banks and models are the gate's own:
 a crash that they cause is no stream's fault.
 """
@@ -37,7 +37,7 @@ _CRASHED: Final = re.compile(r"^Current thread 0x([0-9a-f]+)(?:.+\n)+", re.MULTI
 
 
 class CurrentStreamPage:
-    """The page of shared memory: the loop's stream, a slot for each reader thread, and the crash report."""
+    """The page of shared memory: the loop's stream, a slot for each other thread, and the crash report."""
 
     def __init__(self, descriptor: int) -> None:
         self._page = mmap.mmap(descriptor, PAGE_BYTES)
@@ -85,7 +85,7 @@ class CurrentStreamPage:
             self._page[_MATCHING_AT] = 0
 
     def reading(self, stream_id: str) -> contextlib.AbstractContextManager[None]:
-        """Marks the calling thread as a reader of this stream alone, until the block ends."""
+        """Marks the calling thread as working on this stream alone, until the block ends."""
         raw = stream_id.encode()[:55]
         return self._slot_taken(raw, len(raw))
 

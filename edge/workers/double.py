@@ -19,8 +19,13 @@ class RecordingPool(WorkerPool):
         super().__init__(section, settings, clock)
         self.sent: list[tuple[str, worker_pb2.ToWorker]] = []
         """Commands with their stream, in order, without access units."""
+        self.units: list[tuple[str, AccessUnit]] = []
         self.streams: set[str] = set()
         self.is_full = False
+        self.waiting = 0
+        """Sources that wait until workers take more."""
+        self._takes_more = asyncio.Event()
+        self._takes_more.set()
 
     async def start(self, events: WorkerEvents) -> None:
         self._events = events
@@ -45,7 +50,24 @@ class RecordingPool(WorkerPool):
             asyncio.get_running_loop().call_soon(self._events.on_worker_event, event)
 
     def send_unit(self, stream_id: str, unit: AccessUnit) -> None:
-        pass
+        if stream_id not in self.streams:
+            raise WorkerLost(stream_id)
+        self.units.append((stream_id, unit))
+
+    def hold_back(self, slow: bool) -> None:
+        """Makes workers slow, or makes them take more."""
+        if slow:
+            self._takes_more.clear()
+        else:
+            self._takes_more.set()
+
+    def is_slow(self, stream_id: str) -> bool:
+        return not self._takes_more.is_set()
+
+    async def drained(self, stream_id: str) -> None:
+        self.waiting += 1
+        await self._takes_more.wait()
+        self.waiting -= 1
 
     def sent_to(self, stream_id: str) -> list[str]:
         """Returns the names of the commands that were sent to a stream's worker, in order."""

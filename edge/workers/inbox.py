@@ -15,39 +15,9 @@ import weakref
 from dataclasses import dataclass
 
 from edge.contract.gen import worker_pb2
-from edge.domain import AccessUnit, Audio, Codec
-from edge.errors import GateError, WorkerLost
+from edge.errors import WorkerLost
 from edge.workers import ipc_framing
 from edge.workers.models import ModelArrived
-
-
-@dataclass(frozen=True, slots=True)
-class PullOpened:
-    stream_id: str
-    opening: int
-    codec: Codec
-    extradata: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PullUnit:
-    stream_id: str
-    opening: int
-    unit: AccessUnit
-
-
-@dataclass(frozen=True, slots=True)
-class PullAudio:
-    stream_id: str
-    opening: int
-    audio: Audio
-
-
-@dataclass(frozen=True, slots=True)
-class PullEnded:
-    stream_id: str
-    opening: int
-    error: GateError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +25,7 @@ class SupervisorGone:
     pass
 
 
-Command = (
-    worker_pb2.ToWorker
-    | ipc_framing.PushedUnit
-    | PullOpened
-    | PullUnit
-    | PullAudio
-    | PullEnded
-    | ModelArrived
-    | SupervisorGone
-)
+Command = worker_pb2.ToWorker | ipc_framing.PushedUnit | ModelArrived | SupervisorGone
 
 
 def name_of(command: Command) -> str:

@@ -1,4 +1,4 @@
-"""Framing between supervisor and worker: a 4-byte little-endian length, then one protobuf message.
+"""Framing between supervisor and worker or puller: a 4-byte little-endian length, then one protobuf message.
 
 When the highest bit of the length is set, one access unit follows instead: arrival in monotonic
 milliseconds (f64), pts, dts (i64), flags (u8: 1 keyframe, 2 deferred), length of the stream's id (u8), the
@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
@@ -26,7 +26,7 @@ _MEDIA_HEAD = struct.Struct("<dqqBB")
 _KEYFRAME, _DEFERRED = 1, 2
 
 
-def frame(message: worker_pb2.ToWorker | worker_pb2.FromWorker) -> bytes:
+def frame(message: Message) -> bytes:
     """Returns one message as bytes on the wire."""
     body = message.SerializeToString()
     return _LENGTH.pack(len(body)) + body
@@ -46,6 +46,17 @@ def media_frame(stream_id: str, unit: AccessUnit) -> bytes:
     head = _MEDIA_HEAD.pack(unit.arrival_ms, unit.pts_ms, unit.dts_ms, flags, len(ident))
     length = len(head) + len(ident) + len(unit.data)
     return b"".join((_LENGTH.pack(_MEDIA | length), head, ident, unit.data))
+
+
+def _media(body: memoryview) -> PushedUnit:
+    """Parses what ``media_frame`` has put behind the length. Raises struct.error and UnicodeDecodeError."""
+    arrival_ms, pts_ms, dts_ms, flags, length = _MEDIA_HEAD.unpack_from(body)
+    data = _MEDIA_HEAD.size + length
+    ident = str(body[_MEDIA_HEAD.size : data], "utf-8")
+    unit = AccessUnit(
+        pts_ms, dts_ms, bool(flags & _KEYFRAME), bytes(body[data:]), arrival_ms, bool(flags & _DEFERRED)
+    )
+    return PushedUnit(ident, unit)
 
 
 class FrameReader:
@@ -76,29 +87,14 @@ class FrameReader:
 
     def _take(self, whole: int, *, media: bool) -> worker_pb2.ToWorker | PushedUnit:
         body, end = self._start + _LENGTH.size, self._start + whole
-        message = (
-            self._media(body, end) if media else worker_pb2.ToWorker.FromString(bytes(self._view[body:end]))
-        )
+        raw = self._view[body:end]
+        message = _media(raw) if media else worker_pb2.ToWorker.FromString(bytes(raw))
         self._start = end
         if end == self._end:
             self._start = self._end = 0
             if len(self._buffer) > _BUFFER_BYTES:
                 self._resize(_BUFFER_BYTES)
         return message
-
-    def _media(self, body: int, end: int) -> PushedUnit:
-        arrival_ms, pts_ms, dts_ms, flags, length = _MEDIA_HEAD.unpack_from(self._buffer, body)
-        data = body + _MEDIA_HEAD.size + length
-        ident = str(self._view[data - length : data], "utf-8")
-        unit = AccessUnit(
-            pts_ms,
-            dts_ms,
-            bool(flags & _KEYFRAME),
-            bytes(self._view[data:end]),
-            arrival_ms,
-            bool(flags & _DEFERRED),
-        )
-        return PushedUnit(ident, unit)
 
     def _make_room(self, whole: int) -> None:
         if self._start + whole > len(self._buffer):
@@ -143,7 +139,37 @@ async def read_event(reader: asyncio.StreamReader) -> worker_pb2.FromWorker | No
         raise WorkerLost(f"worker sent a frame that is no message: {error}") from None
 
 
-def _checked(length: int) -> int:
-    if length > MAX_FRAME_BYTES:
-        raise WorkerLost(f"frame of {length} bytes is over the limit of {MAX_FRAME_BYTES} bytes")
+async def read_pulled(reader: asyncio.StreamReader, limit: int) -> worker_pb2.FromPuller | AccessUnit | None:
+    """Reads a puller's next message, or None when the puller is gone. Supervisor side.
+
+    Raises WorkerLost for a frame over ``limit`` bytes or no message.
+    """
+    try:
+        word: int = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))[0]
+        body = await reader.readexactly(_checked(word & ~_MEDIA, limit))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    try:
+        return _media(memoryview(body)).unit if word & _MEDIA else worker_pb2.FromPuller.FromString(body)
+    except (DecodeError, struct.error, UnicodeDecodeError) as error:
+        raise WorkerLost(f"puller sent a frame that is no message: {error}") from None
+
+
+def read_body(connection: socket.socket) -> bytes:
+    """Waits for the next message. Puller side. Raises EOFError when the supervisor is gone."""
+    with connection.makefile("rb", buffering=0) as file:
+        head = file.read(_LENGTH.size) or b""
+        body = b""
+        if len(head) == _LENGTH.size:
+            length = _checked(_LENGTH.unpack(head)[0])
+            while len(body) < length and (more := file.read(length - len(body))):
+                body += more
+            if len(body) == length:
+                return body
+    raise EOFError
+
+
+def _checked(length: int, limit: int = MAX_FRAME_BYTES) -> int:
+    if length > limit:
+        raise WorkerLost(f"frame of {length} bytes is over the limit of {limit} bytes")
     return length

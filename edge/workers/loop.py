@@ -1,7 +1,7 @@
 """The worker's one loop: runs the job with the earliest deadline, over all of its streams.
 
-Reader threads (one a pull) only fill a bounded queue. Decoding, judging and all state belong to the loop's
-thread.
+Decoding, judging and all state belong to the loop's thread. Other threads only load models and banks, and
+write evidence.
 """
 
 from __future__ import annotations
@@ -32,21 +32,10 @@ from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.evidence_writer import EvidenceWriter
 from edge.workers.idle_capacity import IdleCapacity
-from edge.workers.inbox import (
-    Command,
-    Inbox,
-    PullAudio,
-    PullEnded,
-    PullOpened,
-    PullUnit,
-    SupervisorGone,
-    name_of,
-    stream_of,
-)
+from edge.workers.inbox import Command, Inbox, SupervisorGone, name_of, stream_of
 from edge.workers.ipc_framing import PushedUnit
 from edge.workers.memory import GIVE_BACK_MS, give_back, resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
-from edge.workers.pulls import pull_of
 from edge.workers.settings import WorkerSettings
 from edge.workers.stalls import Stalls
 from edge.workers.video_jobs import VideoJobs
@@ -203,16 +192,6 @@ class WorkerLoop:
             case PushedUnit():
                 if (stream := self._streams.get(command.stream_id)) is not None:
                     self._video.enqueue(stream, command.unit)
-            case PullOpened():
-                self._pull_opened(command)
-            case PullUnit():
-                if (stream := self._pulled(command)) is not None:
-                    self._video.enqueue(stream, command.unit)
-            case PullAudio():
-                if (stream := self._pulled(command)) is not None:
-                    self._audio.take(stream, command.audio)
-            case PullEnded():
-                self._pull_ended(command)
             case ModelArrived():
                 self._model_arrived(command)
             case SupervisorGone():
@@ -232,8 +211,6 @@ class WorkerLoop:
                 self._evidence.show(command.evidence_media)
             case "open_push":
                 self._open_push(command.open_push)
-            case "open_pull":
-                self._open_pull(command.open_pull)
             case "close":
                 if (stream := self._streams.get(command.close.stream_id)) is not None:
                     if command.close.drain:
@@ -369,7 +346,7 @@ class WorkerLoop:
         """
         waits_ms = now - max(stream.judged_ms, stream.unit_ms)
         too_long = waits_ms > _REST_SHARE * stream.policy.tiers.blind_limit_ms
-        if stream.pull is None and stream.pipeline is not None and too_long and stream.pipeline.ask_rest():
+        if stream.pipeline is not None and too_long and stream.pipeline.ask_rest():
             self._say_tier(stream)
 
     # opening and closing
@@ -382,41 +359,7 @@ class WorkerLoop:
 
         self._jobs.push(stream.id, float("-inf"), start)
 
-    def _open_pull(self, command: worker_pb2.OpenPull) -> None:
-        stream = self._new_stream(command)
-        try:
-            stream.pull = pull_of(stream, command.url, self._settings, self.inbox, self._current, self._clock)
-        except GateError as error:
-            self._close(stream, Closing.by(error, retryable=False).for_good())
-            return
-        stream.pull.start()
-
-    def _pulled(self, event: PullOpened | PullUnit | PullAudio | PullEnded) -> WorkerStream | None:
-        """Returns the stream of a pull's event, or None when it is gone or was opened anew."""
-        stream = self._streams.get(event.stream_id)
-        return stream if stream is not None and stream.opening == event.opening else None
-
-    def _pull_opened(self, event: PullOpened) -> None:
-        stream = self._pulled(event)
-        if stream is None:
-            return
-        stream.judged_ms = self._clock.monotonic_ms()  # no media could come before
-
-        def start(stream: WorkerStream) -> None:
-            self._start_pipeline(stream, event.codec, event.extradata)
-
-        self._jobs.push(stream.id, float("-inf"), start)
-
-    def _pull_ended(self, event: PullEnded) -> None:
-        stream = self._pulled(event)
-        if stream is None:
-            return
-        if event.error is None or stream.ended:
-            self._end(stream)
-        else:
-            self._close(stream, Closing.by(event.error, retryable=False))
-
-    def _new_stream(self, opened: worker_pb2.OpenPush | worker_pb2.OpenPull) -> WorkerStream:
+    def _new_stream(self, opened: worker_pb2.OpenPush) -> WorkerStream:
         if (old := self._streams.get(opened.stream_id)) is not None:
             self._video.leave(old)
             self._notices.flush(old)
@@ -446,7 +389,7 @@ class WorkerLoop:
             alert=stream.alert,
             calm=stream.calm,
             times=self._times,
-            keeps_media=stream.pull is not None,  # the supervisor keeps all pushed media
+            keeps_media=False,  # the supervisor keeps it
             largest=PictureLimit(self._settings.max_picture_long_edge, self._settings.max_picture_short_edge),
             seed=stream.seed,
         )
@@ -480,14 +423,9 @@ class WorkerLoop:
         )
 
     def _end(self, stream: WorkerStream) -> None:
-        """Judges what is queued, then closes the stream.
-
-        Stops a pull at once: its next media could belong to the next publisher of that name.
-        """
+        """Judges what is queued, then closes the stream."""
         if not stream.ended:
             stream.ended, stream.ended_ms = True, self._clock.monotonic_ms()
-            if stream.pull is not None:
-                stream.pull.stop()
             # Runs after the last of the stream's media. The check of all streams closes it where time runs
             # out.
             self._jobs.push(stream.id, stream.ended_ms + stream.policy.budget_ms, self._drain)
@@ -505,8 +443,6 @@ class WorkerLoop:
         self._notices.flush(stream)
         if stream.cut and not stream.evidence_kept:
             self._jobs.drop(stream.id)
-            if stream.pull is not None:
-                stream.pull.stop()
             stream.lingers_until_ms = self._clock.monotonic_ms() + _LINGER_MS
         else:
             self._drop(stream)
@@ -523,8 +459,6 @@ class WorkerLoop:
             if stream.pipeline is not None:
                 self._decoded += stream.pipeline.counters.decoded
                 self._judged += stream.pipeline.counters.judged
-        if stream.pull is not None:
-            stream.pull.stop()
 
 
 def _codec(name: str) -> Codec:

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    # Pull threads cannot be stopped inside libav, which sometimes calls into Python. In a half finalised
-    # interpreter that crashes. So exit handlers write the last log lines, and the process ends at once.
+    # A thread may still load a model or a bank, which may crash in a half finalised interpreter. So exit
+    # handlers write the last log lines, and the process ends at once.
     atexit._run_exitfuncs()
     os._exit(code)

@@ -76,6 +76,3 @@ class WorkerSettings(BaseModel):
     spare_load: float = 0.5
     evidence_min_free_mb: int = 0
     inbox_commands: int = 2048
-    pull_schemes: tuple[str, ...]
-    pull_open_ms: int
-    pull_stall_ms: int

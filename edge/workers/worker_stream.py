@@ -10,7 +10,7 @@ from typing import Final
 from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
 from edge.reasons import DegradedReason
-from edge.stream import PullSource, StreamAudio, StreamPipeline
+from edge.stream import StreamAudio, StreamPipeline
 
 _RECOVERY: Final = 1.5
 """Speed at which media that comes in time makes up for a burst, as after a pause of the network."""
@@ -43,7 +43,6 @@ class WorkerStream:
     codec: Codec | None = None
     extradata: bytes = b""
     pipeline: StreamPipeline | None = None
-    pull: PullSource | None = None
     units: deque[AccessUnit] = field(default_factory=deque)
     queued_bytes: int = 0
     samples: deque[Sample] = field(default_factory=deque)
@@ -74,8 +73,7 @@ class WorkerStream:
     unit_ms: float = -1.0
     """Monotonic time at which the newest access unit arrived."""
     judged_ms: float = -1.0
-    """Monotonic time of the newest verdict. Before the first: of the opening, or of the server's answer to
-    a pull."""
+    """Monotonic time of the newest verdict. Before the first: of the opening."""
     lost: bool = False
     """Media or a sample was lost since the newest verdict."""
     stalled_until_ms: float = -1.0

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from queue import Queue
 from typing import TYPE_CHECKING
 
 import pytest
 
 from edge.annexb import MAX_EXTRADATA_BYTES
-from edge.clock import SystemClock
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, BrokenSource, GateError, InvalidInput, LimitExceeded
 from edge.evidence import write_clip
 from edge.policy import Policy, TierPolicy
 from edge.reconfiguration import Reconfiguration
-from edge.stream import Decoder, PullSettings, PullSource, open_media_file
+from edge.stream import Decoder, open_media_file
 from edge.stream.decode import UNDECODABLE_UNITS
 from edge.stream.synthetic import EncodedMedia, encode
+from tests.pullers import pulling
 from tests.stream.flv import joined, published, served
 
 if TYPE_CHECKING:
@@ -30,23 +29,8 @@ UPRIGHT, LYING = (128, 96), (96, 128)
 
 def pulled(data: bytes) -> tuple[EncodedMedia, int, GateError | None]:
     """The units of a pulled FLV, how often it reported that it was open, and how it ended."""
-    opened: list[tuple[Codec, bytes]] = []
-    units: list[AccessUnit] = []
-    ended: Queue[GateError | None] = Queue()
     with served(data) as url:
-        source = PullSource(
-            url,
-            PullSettings(schemes=("http",)),
-            SystemClock(),
-            on_open=lambda codec, extradata: opened.append((codec, extradata)),
-            on_unit=units.append,
-            on_end=ended.put,
-        )
-        source.start()
-        error = ended.get(timeout=30)
-        assert source.join(10)
-    codec, extradata = opened[0]
-    return EncodedMedia(codec, extradata, tuple(units)), len(opened), error
+        return pulling.pulled(url, schemes=("http",))
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,11 @@ from edge.clock import SystemClock
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Publish, StreamId, SubjectKind
+from edge.errors import GateError
 from edge.ledger.double import FailingLedger
 from edge.policy import Policy
+from edge.pullers.double import RecordingPullers
+from edge.pullers.pullers import PullSettings
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.supervise.authority import Caller
 from edge.supervise.gate import Gate
@@ -51,8 +54,10 @@ class Bench:
         server: Server,
         recorded: RecordingBackend,
         ledger: FailingLedger,
+        pullers: RecordingPullers,
     ) -> None:
         self.gate = gate
+        self.pullers = pullers
         self.recorded = recorded
         self.workers = workers
         self.server = server
@@ -66,9 +71,10 @@ class Bench:
         return Caller("peer", "peer:1", self.gate.admission_secret(StreamId(stream_id or "")))
 
     async def watched(self, connection: str = "7", name: str = "show", broadcaster: str = "anna") -> StreamId:
-        """Admits a stream that the gate pulls."""
+        """Admits a stream that the gate pulls. A worker has it open."""
         stream_id: StreamId = (await self.admit(connection, name, broadcaster)).stream_id
         await self.gate.attach(stream_id, f"rtmp://127.0.0.1/live/{name}")
+        await self.until(lambda: self.workers.sent_to(stream_id))
         return stream_id
 
     async def block(self, broadcaster: str) -> None:
@@ -92,6 +98,17 @@ class Bench:
         )
         self.gate._worker_events.on_worker_event(worker_pb2.FromWorker(closed=closed))
 
+    async def pull_ends(self, stream_id: str, error: GateError | None) -> None:
+        """The source ends. Its worker judges the rest and closes the stream, if it had it open."""
+        told = len(self.workers.sent_to(stream_id))
+        [*_, pull] = self.pullers.pulls_of(stream_id)
+        pull.ends(error)
+        if self.workers.sent_to(stream_id)[-1:] == ["open_push"]:
+            await self.until(lambda: self.workers.sent_to(stream_id)[told:] == ["close"])
+            self.closed(stream_id, "end", retryable=False)
+        else:
+            await self.until(lambda: pull.stopped)
+
     async def until(self, happened: Callable[[], object]) -> None:
         for _ in range(int(PATIENCE_S / 0.01)):
             if happened():
@@ -112,6 +129,7 @@ async def gate_without_workers(
     ledger = FailingLedger.open(f"sqlite:///{folder / 'ledger.db'}", folder / "journal")
     clock, wanted = SystemClock(), worker_settings(settings.banks)
     workers = RecordingPool(settings.workers, wanted, clock)
+    pullers = RecordingPullers(PullSettings(), clock)
     gate = Gate(
         settings,
         wanted,
@@ -121,10 +139,11 @@ async def gate_without_workers(
         telemetry or Telemetry(recorded),
         clock,
         workers,
+        pullers,
     )
     await workers.start(gate._worker_events)
     try:
-        yield Bench(gate, workers, server, recorded, ledger)
+        yield Bench(gate, workers, server, recorded, ledger, pullers)
     finally:
         server.gone = True  # a gate that stops waits for its cuts
         await gate.stop()

@@ -51,7 +51,7 @@ async def test_what_another_worker_has_judged_does_not_count(tmp_path: Path) -> 
         stream_id = await bench.watched()
         bench.judged(stream_id, Action.PASS)
         bench.gate._worker_events.on_streams_lost((stream_id,), None)
-        await bench.until(lambda: bench.workers.sent_to(stream_id).count("open_pull") == 2)
+        await bench.until(lambda: bench.workers.sent_to(stream_id).count("open_push") == 2)
         blind(bench, stream_id)
         assert bench.gate.registry.get(stream_id).cutting
         bench.server.gone = True

@@ -40,9 +40,6 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
         max_extradata_bytes=limits.max_extradata_bytes,
         max_queue_units=limits.max_queue_units,
         max_queue_bytes=limits.max_queue_bytes,
-        pull_schemes=limits.pull_schemes,
-        pull_open_ms=limits.pull_open_ms,
-        pull_stall_ms=limits.pull_stall_ms,
     )
     ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
     gate = Gate(settings, workers, ledger, Policy(), {}, Telemetry(), ManualClock())

@@ -17,6 +17,7 @@ from edge.telemetry.records import CutDecided, FailureModeUsed, Flagged, Watchin
 from edge.workers.closing import Closing
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
+URL = "rtmp://127.0.0.1/live/attached"
 LIMITED = LimitExceeded("extradata", 65_536, 70_000, "bytes")
 PUSHED = [LIMITED, BrokenMedia("h264: nothing decodable in 60 access units")]
 
@@ -47,17 +48,23 @@ async def on_record(bench: Bench) -> Incident:
     return incident
 
 
+@pytest.mark.parametrize("by", ["worker", "puller"])
 @pytest.mark.parametrize("error", PUSHED, ids=["limit", "broken"])
 async def test_a_pull_that_fails_for_its_media_is_cut_at_once_and_not_pulled_again(
-    tmp_path: Path, error: GateError
+    tmp_path: Path, error: GateError, by: str
 ) -> None:
     """``on_gate_degraded = allow`` is for failures of the gate."""
     async with gate_without_workers(tmp_path) as bench:
         stream_id = await bench.watched()
-        close(bench, stream_id, error)
+        if by == "worker":
+            close(bench, stream_id, error)
+        else:
+            await bench.pull_ends(stream_id, error)
         assert bench.gate.registry.get(stream_id).cutting
         await bench.until(lambda: bench.server.asked)
-        assert bench.workers.sent_to(stream_id).count("open_pull") == 1
+        assert bench.workers.sent_to(stream_id).count("open_push") == 1
+        [pull] = bench.pullers.pulls_of(stream_id)
+        assert pull.stopped
         assert not bench.recorded.of(FailureModeUsed)
         [failed] = bench.recorded.of(WatchingFailed)
         assert failed.reason == error.reason
@@ -130,7 +137,9 @@ async def test_media_that_ends_workers_is_cut(tmp_path: Path) -> None:
         [decided] = bench.recorded.of(CutDecided)
         assert decided.verdict.reason is VerdictReason.QUARANTINED
         assert not bench.recorded.of(FailureModeUsed)
-        assert bench.workers.sent_to(stream_id).count("open_pull") == 1
+        assert bench.workers.sent_to(stream_id).count("open_push") == 1
+        [pull] = bench.pullers.pulls_of(stream_id)
+        assert pull.stopped
         bench.server.gone = True
 
 
@@ -141,14 +150,15 @@ async def test_a_damaged_source_is_opened_anew_a_few_times_and_no_more(tmp_path:
         stream = bench.gate.router.attach_call(
             stream_id, "rtmp://127.0.0.1/live/attached", bench.caller(stream_id)
         )
-        for _ in range(PER_MINUTE):
-            close(bench, stream_id, BrokenSource("half a tag"))
+        for number in range(PER_MINUTE + 1):
             assert not stream.cutting
-        assert bench.workers.sent_to(stream_id).count("open_pull") == PER_MINUTE + 1
-        close(bench, stream_id, BrokenSource("half a tag"))
+            await bench.until(lambda: bench.workers.sent_to(stream_id)[-1:] == ["open_push"])
+            assert bench.workers.sent_to(stream_id).count("open_push") == number + 1
+            await bench.pull_ends(stream_id, BrokenSource("half a tag"))
         assert stream.cutting
+        assert len(bench.pullers.pulls_of(stream_id)) == PER_MINUTE + 1
         assert not bench.recorded.of(FailureModeUsed)
-        bench.gate.confirm_cut(stream_id, 0, bench.caller(stream_id))
+        bench.gate.confirm_cut(stream.id, 0, bench.caller(stream.id))
 
 
 @pytest.mark.parametrize("mode", list(FailureMode))
@@ -156,7 +166,7 @@ async def test_the_gates_own_faults_are_for_the_failure_mode(tmp_path: Path, mod
     policy = Policy(failure=FailurePolicy(on_gate_degraded=mode))
     async with gate_without_workers(tmp_path, policy) as bench:
         stream_id = await bench.watched()
-        close(bench, stream_id, SourceStalled("no video for 10000 ms"))
+        await bench.pull_ends(stream_id, SourceStalled("no video for 10000 ms"))
         assert bench.recorded.of(FailureModeUsed) == [FailureModeUsed("on_gate_degraded", mode.value)]
         assert bench.gate.registry.get(stream_id).cutting == (mode is FailureMode.DENY)
         bench.server.gone = True

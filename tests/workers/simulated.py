@@ -150,7 +150,6 @@ def play(
         "max_queue_units": 1000,
         "max_queue_bytes": 50_000_000,
         "spare_load": 0.0,
-        "pull_schemes": (),
         **settings,
     }
     loop = WorkerLoop(
@@ -159,8 +158,6 @@ def play(
             bank_dir=Path(),
             max_access_unit_bytes=1_000_000,
             max_extradata_bytes=65_536,
-            pull_open_ms=1000,
-            pull_stall_ms=1000,
             **values,
         ),
         detector,  # type: ignore[arg-type]

@@ -12,12 +12,11 @@ import pytest
 
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
-from edge.errors import SourceStalled
 from edge.policy import MatchPolicy, Policy, TierPolicy
-from edge.workers.inbox import PullEnded
 from edge.workers.ipc_framing import PushedUnit
 from edge.workers.loop import WorkerLoop
 from edge.workers.models import ModelArrived
+from edge.workers.worker_stream import WorkerStream
 from tests.workers.simulated import POLICY, START_MS, Message, SlowDetector, media, play
 
 Events = list[tuple[float, worker_pb2.FromWorker]]
@@ -31,12 +30,6 @@ def command(**fields: Any) -> worker_pb2.ToWorker:
 def opened(ident: str = "st0", *, policy_json: str = POLICY.model_dump_json(), **fields: Any) -> Message:
     opening = worker_pb2.OpenPush(stream_id=ident, codec="h264", policy_json=policy_json, opening=1, **fields)
     return START_MS, command(open_push=opening)
-
-
-def pulled(ident: str = "st0") -> worker_pb2.ToWorker:
-    """A stream whose source cannot be connected to."""
-    url, policy = "rtmp://127.0.0.1:9/live/x", POLICY.model_dump_json()
-    return command(open_pull=worker_pb2.OpenPull(stream_id=ident, url=url, policy_json=policy, opening=1))
 
 
 def closing(*, drain: bool, ident: str = "st0") -> worker_pb2.ToWorker:
@@ -202,47 +195,23 @@ def test_samples_that_wait_when_a_stream_is_closed_are_counted(anew: bool) -> No
     assert said(events)["closed"] == 1
 
 
-def test_nothing_more_is_read_of_a_pulled_stream_that_has_ended() -> None:
-    """Later media may be another publisher's, and the end of its connection says nothing of this stream."""
-    stopped: list[bool] = []
-
-    def look(loop: WorkerLoop) -> None:
-        pull = loop._streams["st0"].pull
-        assert pull is not None
-        stopped.append(pull._stopped.is_set())
-
-    messages: list[Message] = [
-        (START_MS, pulled()),
-        (START_MS, closing(drain=True)),
-        (START_MS, look),
-        (START_MS, PullEnded("st0", 1, SourceStalled("no video"))),
-    ]
-    events, _ = play(messages, pull_schemes=("rtmp",))
-    assert stopped == [True]
-    assert closed(events)[1].reason == "end"
-
-
 @pytest.mark.parametrize(
-    ("bad", "reason", "retryable"),
-    [
-        (opened("bad", policy_json="{")[1], "invalid_input", False),
-        (pulled("bad"), "internal", True),
-    ],
-    ids=["policy", "no-thread"],
+    ("policy_json", "reason", "retryable"),
+    [("{", "invalid_input", False), (POLICY.model_dump_json(), "internal", True)],
+    ids=["policy", "unforeseen"],
 )
 def test_a_command_that_fails_closes_the_stream_that_it_names_and_no_other(
-    bad: worker_pb2.ToWorker, reason: str, retryable: bool, monkeypatch: pytest.MonkeyPatch
+    policy_json: str, reason: str, retryable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = threading.Thread.start
+    def fail(ident: str, *rest: Any) -> WorkerStream:
+        if ident == "bad":
+            raise RuntimeError("out of something")
+        return WorkerStream(ident, *rest)
 
-    def at_the_limit(thread: threading.Thread) -> None:
-        if thread.name.startswith("pull"):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", at_the_limit)
+    monkeypatch.setattr("edge.workers.loop.WorkerStream", fail)
+    bad = opened("bad", policy_json=policy_json)[1]
     messages = [opened(), *live(media(3).units), (START_MS + 1000, bad)]
-    events, left = play(messages, pull_schemes=("rtmp",))
+    events, left = play(messages)
     _, end = closed(events, "bad")
     assert (end.reason, end.retryable, end.opening) == (reason, retryable, 1)
     assert set(left) == {"st0"}

@@ -9,7 +9,8 @@ import time
 
 from edge.contract.gen import worker_pb2
 from edge.workers import ipc_framing
-from edge.workers.inbox import Inbox, PullEnded, SupervisorGone
+from edge.workers.inbox import Inbox, SupervisorGone
+from edge.workers.models import ModelArrived
 
 LONG_MS = 30_000.0
 
@@ -18,15 +19,15 @@ def ping(sequence: int) -> worker_pb2.ToWorker:
     return worker_pb2.ToWorker(ping=worker_pb2.Ping(sequence=sequence))
 
 
-def pulled(opening: int) -> PullEnded:
-    return PullEnded("st", opening, None)
+def loaded(swap: int) -> ModelArrived:
+    return ModelArrived(swap, None, "", use=False)
 
 
 def test_a_thread_wakes_a_loop_that_waits() -> None:
     inbox = Inbox(8)
-    threading.Timer(0.1, inbox.put, [pulled(1)]).start()
+    threading.Timer(0.1, inbox.put, [loaded(1)]).start()
     start = time.monotonic()
-    assert inbox.get(LONG_MS) == pulled(1)
+    assert inbox.get(LONG_MS) == loaded(1)
     assert time.monotonic() - start < LONG_MS / 1000
     assert inbox.get() is None
 
@@ -37,13 +38,13 @@ def test_no_wake_up_is_lost_however_threads_and_loop_meet() -> None:
 
     def fill() -> None:
         for number in range(count):
-            inbox.put(pulled(number))
+            inbox.put(loaded(number))
 
     thread = threading.Thread(target=fill)
     thread.start()
     got = [inbox.get(LONG_MS) for _ in range(count)]
     thread.join()
-    assert got == [pulled(number) for number in range(count)]
+    assert got == [loaded(number) for number in range(count)]
 
 
 def test_the_supervisor_wakes_it_and_is_missed_when_it_is_gone() -> None:
@@ -70,7 +71,7 @@ def test_a_flood_of_one_side_does_not_shut_the_other_out() -> None:
         inbox = Inbox(64, theirs)
         for number in range(32):
             ours.sendall(ipc_framing.frame(ping(number)))
-            inbox.put(pulled(number))
+            inbox.put(loaded(number))
         first = [inbox.get() for _ in range(8)]
         assert ping(3) in first
-        assert pulled(3) in first
+        assert loaded(3) in first

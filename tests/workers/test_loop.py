@@ -58,9 +58,6 @@ class Bench:
             WorkerSettings(
                 model_dir=directory,
                 bank_dir=Path("/nonexistent"),
-                pull_schemes=("rtmp",),
-                pull_open_ms=1000,
-                pull_stall_ms=1000,
                 **values,
             ),
             Detector.load(directory),

@@ -8,8 +8,8 @@ from edge.detect import default_model_directory
 from edge.workers.settings import WorkerSettings
 
 
-def worker_settings(bank_dir: Path, pull_ms: int = 1000) -> WorkerSettings:
-    """With the shipped model. ``pull_ms`` is how long a pull may take to open, or stall."""
+def worker_settings(bank_dir: Path) -> WorkerSettings:
+    """With the shipped model."""
     return WorkerSettings(
         model_dir=default_model_directory(),
         bank_dir=bank_dir,
@@ -17,7 +17,4 @@ def worker_settings(bank_dir: Path, pull_ms: int = 1000) -> WorkerSettings:
         max_extradata_bytes=65_536,
         max_queue_units=400,
         max_queue_bytes=50_000_000,
-        pull_schemes=("rtmp",),
-        pull_open_ms=pull_ms,
-        pull_stall_ms=pull_ms,
     )

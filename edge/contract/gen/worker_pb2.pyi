@@ -3,8 +3,8 @@
 isort:skip_file
 Messages between the supervisor and its worker processes, over a socket pair, each behind a 4-byte
 little-endian length. Internal: not part of the public contract. Protobuf and not pickle, because a
-worker parses hostile media and must not be able to run code in the supervisor. Access units of push
-streams are frames of their own: see edge/workers/ipc_framing.py.
+worker parses hostile media and must not be able to run code in the supervisor. Pullers use the same
+framing. Access units are frames of their own: see edge/workers/ipc_framing.py.
 """
 
 from collections import abc as _abc
@@ -69,43 +69,6 @@ class OpenPush(_message.Message):
 Global___OpenPush: _TypeAlias = OpenPush  # noqa: Y015
 
 @_typing.final
-class OpenPull(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STREAM_ID_FIELD_NUMBER: _builtins.int
-    URL_FIELD_NUMBER: _builtins.int
-    POLICY_JSON_FIELD_NUMBER: _builtins.int
-    ALERT_FIELD_NUMBER: _builtins.int
-    OPENING_FIELD_NUMBER: _builtins.int
-    CALM_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    stream_id: _builtins.str
-    url: _builtins.str
-    policy_json: _builtins.str
-    alert: _builtins.bool
-    opening: _builtins.int
-    calm: _builtins.bool
-    seed: _builtins.bytes
-    def __init__(
-        self,
-        *,
-        stream_id: _builtins.str = ...,
-        url: _builtins.str = ...,
-        policy_json: _builtins.str = ...,
-        alert: _builtins.bool = ...,
-        opening: _builtins.int = ...,
-        calm: _builtins.bool = ...,
-        seed: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "opening", b"opening", "policy_json", b"policy_json", "seed", b"seed", "stream_id", b"stream_id", "url", b"url"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___OpenPull: _TypeAlias = OpenPull  # noqa: Y015
-
-@_typing.final
 class AskAlert(_message.Message):
     """Watches the stream in the alert tier from its next access unit on."""
 
@@ -168,7 +131,7 @@ Global___EvidenceMedia: _TypeAlias = EvidenceMedia  # noqa: Y015
 
 @_typing.final
 class PushedAudio(_message.Message):
-    """Audio of a push stream."""
+    """Audio of a stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -373,7 +336,6 @@ class ToWorker(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OPEN_PUSH_FIELD_NUMBER: _builtins.int
-    OPEN_PULL_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     SET_POLICY_FIELD_NUMBER: _builtins.int
     SAVE_EVIDENCE_FIELD_NUMBER: _builtins.int
@@ -387,8 +349,6 @@ class ToWorker(_message.Message):
     USE_MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open_push(self) -> Global___OpenPush: ...
-    @_builtins.property
-    def open_pull(self) -> Global___OpenPull: ...
     @_builtins.property
     def close(self) -> Global___Close: ...
     @_builtins.property
@@ -415,7 +375,6 @@ class ToWorker(_message.Message):
         self,
         *,
         open_push: Global___OpenPush | None = ...,
-        open_pull: Global___OpenPull | None = ...,
         close: Global___Close | None = ...,
         set_policy: Global___SetPolicy | None = ...,
         save_evidence: Global___SaveEvidence | None = ...,
@@ -428,11 +387,11 @@ class ToWorker(_message.Message):
         load_model: Global___LoadModel | None = ...,
         use_model: Global___UseModel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_pull", b"open_pull", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "open_pull", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "pushed_audio", "load_model", "use_model"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "pushed_audio", "load_model", "use_model"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -930,3 +889,117 @@ class FromWorker(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___FromWorker: _TypeAlias = FromWorker  # noqa: Y015
+
+@_typing.final
+class OpenPull(_message.Message):
+    """The first message to a puller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    URL_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    OPEN_MS_FIELD_NUMBER: _builtins.int
+    STALL_MS_FIELD_NUMBER: _builtins.int
+    MAX_ACCESS_UNIT_BYTES_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    open_ms: _builtins.int
+    """The first video must come within this."""
+    stall_ms: _builtins.int
+    """Longest later pause."""
+    max_access_unit_bytes: _builtins.int
+    @_builtins.property
+    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Options for FFmpeg's avformat_open_input."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        open_ms: _builtins.int = ...,
+        stall_ms: _builtins.int = ...,
+        max_access_unit_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_access_unit_bytes", b"max_access_unit_bytes", "open_ms", b"open_ms", "options", b"options", "stall_ms", b"stall_ms", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenPull: _TypeAlias = OpenPull  # noqa: Y015
+
+@_typing.final
+class PullOpened(_message.Message):
+    """A puller has found the stream's video. Its access units follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODEC_FIELD_NUMBER: _builtins.int
+    EXTRADATA_FIELD_NUMBER: _builtins.int
+    codec: _builtins.str
+    extradata: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        codec: _builtins.str = ...,
+        extradata: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "extradata", b"extradata"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PullOpened: _TypeAlias = PullOpened  # noqa: Y015
+
+@_typing.final
+class FromPuller(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENED_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def opened(self) -> Global___PullOpened: ...
+    @_builtins.property
+    def audio(self) -> _gate_pb2.AudioUnits: ...
+    @_builtins.property
+    def ended(self) -> Global___Closed:
+        """The last message. Its `stream_id` and `opening` are empty."""
+
+    def __init__(
+        self,
+        *,
+        opened: Global___PullOpened | None = ...,
+        audio: _gate_pb2.AudioUnits | None = ...,
+        ended: Global___Closed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "ended", b"ended", "event", b"event", "opened", b"opened"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "ended", b"ended", "event", b"event", "opened", b"opened"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["opened", "audio", "ended"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___FromPuller: _TypeAlias = FromPuller  # noqa: Y015

@@ -7,8 +7,7 @@ from typing import Any, Final
 import av
 from av.audio.stream import AudioStream
 
-from edge.domain import Audio
-from edge.stream.audio import AUDIO_CODECS, MAX_AUDIO_BYTES
+from edge.domain import AUDIO_CODECS, MAX_AUDIO_BYTES, Audio
 
 _SOME_UNITS: Final = 24
 _SOME_MS: Final = 500

@@ -1,0 +1,187 @@
+"""What runs in a puller process: opens one URL with libav and passes the stream on to the supervisor.
+
+It has one thread. Whatever it hangs in, it is killed from outside: see ``edge.pullers.pull``.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from edge.clock import Clock
+from edge.contract.gen import gate_pb2, worker_pb2
+from edge.domain import AccessUnit, Audio, Codec
+from edge.errors import BrokenSource, GateError, LimitExceeded, SourceStalled, UnsupportedCodec
+from edge.pullers.limits import PullLimits
+from edge.pullers.protocol import WANTS_AUDIO
+from edge.pullers.pulled_audio import PulledAudio, announced
+from edge.reasons import CloseReason
+from edge.reconfiguration import Reconfiguration
+from edge.workers import ipc_framing
+from edge.workers.closing import Closing
+
+_DEFAULT_STEP_MS: Final = 40
+_COMMANDS: Final = 64
+
+
+class _NotWanted(Exception):
+    """The supervisor wants no more of the stream, or is gone."""
+
+
+class Puller:
+    """One pull, from the supervisor's ``OpenPull`` to the end of the stream.
+
+    It sends ``opened`` once, then access units and audio, and ``ended`` last. A configuration that changes
+    in mid-stream comes in band with the units. Sending blocks while the supervisor does not read, which slows
+    the source down.
+    """
+
+    def __init__(self, connection: socket.socket, clock: Clock) -> None:
+        """Waits for ``OpenPull``. Raises EOFError when the supervisor is gone before."""
+        self._connection = connection
+        self._clock = clock
+        self._request = request = worker_pb2.OpenPull.FromString(ipc_framing.read_body(connection))
+        self._limits = PullLimits(request.open_ms, request.stall_ms, request.max_access_unit_bytes)
+        self._audio = PulledAudio()
+        self._wants_audio = False
+        self._opened = False
+        self._read_since_ms = 0.0
+
+    def run(self) -> None:
+        """Pulls until the stream has ended or is not wanted any more. Never raises GateError."""
+        try:
+            try:
+                with closing(self._connect()) as container:
+                    self._pass_on(container)
+                ended = Closing(CloseReason.END)
+            except GateError as error:
+                ended = Closing.by(error, retryable=False)
+            except (av.FFmpegError, OSError, ValueError) as error:
+                ended = Closing.by(self._translated(error), retryable=False)
+            except Exception as error:  # nothing here depends on more than the source's bytes
+                broken = BrokenSource(f"{type(error).__name__}: {error}")
+                ended = Closing.by(broken, retryable=False)
+            self._send(worker_pb2.FromPuller(ended=ended.to_proto("", 0)))
+            self._wait_until_read()
+        except _NotWanted:
+            return
+
+    def _wait_until_read(self) -> None:
+        """Waits until the supervisor closes its end. What it still writes would fail, and cost it what it has
+        not read yet."""
+        while True:
+            self._obey(wait=True)
+
+    def _connect(self) -> InputContainer:
+        limits = self._limits
+        longest_ms = max(limits.open_ms, limits.stall_ms)
+        options = {"rw_timeout": str(longest_ms * 1000), **self._request.options}
+        timeout = (limits.open_ms / 1000, limits.stall_ms / 1000)
+        self._read_since_ms = self._clock.monotonic_ms()
+        return av.open(self._request.url, mode="r", options=options, timeout=timeout)
+
+    def _pass_on(self, container: InputContainer) -> None:
+        reconfiguration: Reconfiguration | None = None
+        last_dts_ms = -_DEFAULT_STEP_MS
+        for packet in self._video_packets(container):
+            self._check_size(packet.size)
+            stream = packet.stream
+            record = announced(packet)
+            if reconfiguration is None:
+                codec, extradata = _codec_of(stream)
+                extradata = record or extradata
+                reconfiguration = Reconfiguration(codec, extradata)
+                opened = worker_pb2.PullOpened(codec=codec.value, extradata=extradata)
+                self._send(worker_pb2.FromPuller(opened=opened))
+                self._opened = True
+            base = stream.time_base
+            dts_ms = round(packet.dts * base * 1000) if packet.dts is not None and base else None
+            dts_ms = last_dts_ms + _DEFAULT_STEP_MS if dts_ms is None else dts_ms
+            pts_ms = round(packet.pts * base * 1000) if packet.pts is not None and base else dts_ms
+            last_dts_ms = dts_ms
+            keyframe = bool(packet.is_keyframe)
+            data = reconfiguration.apply(bytes(packet), record, keyframe=keyframe)
+            self._check_size(len(data))
+            unit = AccessUnit(pts_ms, dts_ms, keyframe, data, 0.0)  # the supervisor sets the arrival
+            self._write(ipc_framing.media_frame("", unit))
+        if reconfiguration is None:
+            audio = " (audio only)" if container.streams.audio else ""
+            raise SourceStalled(f"the stream ended without video{audio}")
+
+    def _check_size(self, size: int) -> None:
+        """Parameter sets in band count: with them a unit may pass the limit that it kept without."""
+        limit = self._limits.max_access_unit_bytes
+        if size > limit:
+            raise LimitExceeded("access_unit", limit, size, "bytes")
+
+    def _video_packets(self, container: InputContainer) -> Iterator[av.Packet[VideoStream]]:
+        """Yields packets of the first video stream. It may appear only after the first audio."""
+        chosen: int | None = None
+        audio_since_ms = self._clock.monotonic_ms()
+        for packet in container.demux():
+            self._obey()
+            stream = packet.stream
+            if isinstance(stream, VideoStream) and packet.size and chosen in (None, stream.index):
+                chosen = stream.index
+                yield packet  # type: ignore[misc]
+            elif isinstance(stream, AudioStream) and packet.size and self._wants_audio:
+                audio = self._audio.add_packet(packet)  # type: ignore[arg-type]
+                if audio is not None:
+                    self._send(worker_pb2.FromPuller(audio=_audio_to_proto(audio)))
+            self._read_since_ms = self._clock.monotonic_ms()
+            if chosen is None and self._read_since_ms - audio_since_ms > self._limits.open_ms:
+                raise SourceStalled(f"no video within {self._limits.open_ms} ms (audio only)")
+
+    def _obey(self, *, wait: bool = False) -> None:
+        """Takes the supervisor's newest wish for audio. Its end of the socket is open while it wants the
+        stream."""
+        try:
+            said = self._connection.recv(_COMMANDS, 0 if wait else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        if not said:
+            raise _NotWanted
+        self._wants_audio = said[-1:] == WANTS_AUDIO
+
+    def _send(self, message: worker_pb2.FromPuller) -> None:
+        self._write(ipc_framing.frame(message))
+
+    def _write(self, raw: bytes) -> None:
+        try:
+            self._connection.sendall(raw)
+        except OSError:
+            raise _NotWanted from None
+
+    def _translated(self, error: Exception) -> GateError:
+        limit_ms = self._limits.wait_ms(opened=self._opened)
+        waited_ms = self._clock.monotonic_ms() - self._read_since_ms
+        if isinstance(error, av.error.ExitError) or waited_ms >= 0.9 * limit_ms:
+            return self._limits.stalled(opened=self._opened)
+        reason = getattr(error, "strerror", None) or str(error)
+        damaged = self._opened and isinstance(error, av.error.InvalidDataError)
+        return BrokenSource(reason) if damaged else SourceStalled(reason)
+
+
+def _audio_to_proto(audio: Audio) -> gate_pb2.AudioUnits:
+    units = [gate_pb2.AudioUnit(pts_ms=pts_ms, data=data) for pts_ms, data in audio.units]
+    return gate_pb2.AudioUnits(codec=audio.codec, extradata=audio.extradata, units=units)
+
+
+def _codec_of(stream: VideoStream) -> tuple[Codec, bytes]:
+    context = stream.codec_context
+    if context is None:
+        raise UnsupportedCodec("codec", "the video's codec is unknown")
+    name = context.codec.canonical_name
+    try:
+        return Codec(name), context.extradata or b""
+    except ValueError:
+        raise UnsupportedCodec("codec", f"{name!r} is not decoded here") from None
