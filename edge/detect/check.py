@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from edge.detect.detector import Detector
-from edge.detect.recorded import missed_by
+from edge.detect.recorded import drawn_scores, missed_by
 from edge.domain import Tier
 
 FRAME = (720, 1280)
@@ -62,7 +62,7 @@ def check_model(directory: Path, budget_ms: float) -> ModelCheck:
         inference.append((inferred - scaled) * 1e3)
     p50, p95 = (float(value) for value in np.quantile(whole, (0.5, 0.95)))
     manifest = detector.manifest
-    distances = missed_by(manifest, detector.infer).values()
+    distances = missed_by(manifest, drawn_scores(manifest, detector.infer)).values()
     return ModelCheck(
         name=manifest.name,
         version=manifest.version,

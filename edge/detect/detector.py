@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.detect.focus import focus
 from edge.detect.manifest import ModelManifest, read_manifest
 from edge.detect.plane import PlaneScaler, picture_size
-from edge.detect.recorded import TOLERANCE, missed_by, scores_alike
+from edge.detect.recorded import TOLERANCE, DrawnScores, drawn_samples, missed_by, scores_alike
 from edge.detect.session import PRECISE, open_session
 from edge.detect.steady import steady
 from edge.detect.window import DetectWindow, SampleScore
@@ -50,9 +50,13 @@ class Detector:
         detector = cls(manifest, digest, session)
         detector._verify_run(path)
         usual = cls(manifest, digest, open_session(model, path, precise=False))
-        if scores_alike(manifest, usual.infer, detector.infer):
+        # Both get the same inputs, which are made once. One run of each serves both checks.
+        inputs = {name: detector.look(planes) for name, planes in drawn_samples(*detector.input_size).items()}
+        precise_scores = {name: detector._score(seen) for name, seen in inputs.items()}
+        usual_scores = {name: usual._score(seen) for name, seen in inputs.items()}
+        if scores_alike(usual_scores, precise_scores):
             detector = usual
-        detector._verify_recorded(path)
+        _verify_recorded(manifest, precise_scores, path)
         return detector
 
     @property
@@ -71,7 +75,10 @@ class Detector:
             raise InvalidInput(
                 "planes", f"{planes.dtype} {planes.shape} given, uint8 {(3, *self.input_size)} wanted"
             )
-        embedding, logits = self._run(self.look(planes))
+        return self._score(self.look(planes))
+
+    def _score(self, seen: NDArray[np.uint8]) -> SampleScore:
+        embedding, logits = self._run(seen)
         scores = [
             category.sample.probability(float(logit))
             for category, logit in zip(self.manifest.categories, logits[0], strict=True)
@@ -125,22 +132,23 @@ class Detector:
             if not np.isfinite(got).all():
                 raise ModelError(f"{path}: output {name!r} is not finite")
 
-    def _verify_recorded(self, path: Path) -> None:
-        import onnxruntime as ort
-
-        for sample, distance in missed_by(self.manifest, self.infer).items():
-            if not distance <= TOLERANCE:
-                raise ModelError(
-                    f"{path}: sample {sample!r} scores {distance:.3f} away from what the manifest recorded, "
-                    f"the limit is {TOLERANCE:g}: onnxruntime {ort.__version__} computes it differently "
-                    "on this processor; use another version of it or another processor"
-                )
-
 
 def default_model_directory() -> Path:
     """Returns the folder of the shipped model: package data in a wheel, ``models/`` in a source tree."""
     packaged = Path(__file__).with_name("_models")
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "models"
+
+
+def _verify_recorded(manifest: ModelManifest, scores: DrawnScores, path: Path) -> None:
+    import onnxruntime as ort
+
+    for sample, distance in missed_by(manifest, scores).items():
+        if not distance <= TOLERANCE:
+            raise ModelError(
+                f"{path}: sample {sample!r} scores {distance:.3f} away from what the manifest recorded, "
+                f"the limit is {TOLERANCE:g}: onnxruntime {ort.__version__} computes it differently "
+                "on this processor; use another version of it or another processor"
+            )
 
 
 def _verify_graph(manifest: ModelManifest, session: ort.InferenceSession, path: Path) -> None:

@@ -7,7 +7,7 @@ logits of these samples. A machine on which the model scores differently is foun
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ TOLERANCE = 0.01
 """Most distance from a recorded score, as a probability. Rounding alone causes up to 0.002."""
 
 Infer = Callable[[NDArray[np.uint8]], SampleScore]
+DrawnScores = Mapping[DrawnSample, SampleScore]
 
 
 def drawn_samples(height: int, width: int) -> dict[DrawnSample, NDArray[np.uint8]]:
@@ -41,39 +42,38 @@ def drawn_samples(height: int, width: int) -> dict[DrawnSample, NDArray[np.uint8
     return {"still": still, "pan": pan, "walker": walker, "brawl": brawl, "noise": noise}
 
 
-def recorded_logits(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, tuple[float, ...]]:
-    """Returns the model's logits of every drawn sample, for ``ModelManifest.recorded``."""
+def drawn_scores(manifest: ModelManifest, infer: Infer) -> DrawnScores:
+    """Returns the model's scores of every drawn sample."""
     samples = drawn_samples(manifest.input.height, manifest.input.width)
-    return {
-        name: tuple(round(float(logit), 4) for logit in infer(planes).logits)
-        for name, planes in samples.items()
-    }
+    return {name: infer(planes) for name, planes in samples.items()}
 
 
-def missed_by(manifest: ModelManifest, infer: Infer) -> dict[DrawnSample, float]:
+def recorded_logits(scores: DrawnScores) -> dict[DrawnSample, tuple[float, ...]]:
+    """Returns the logits of every drawn sample, for ``ModelManifest.recorded``."""
+    return {name: tuple(round(float(logit), 4) for logit in score.logits) for name, score in scores.items()}
+
+
+def missed_by(manifest: ModelManifest, scores: DrawnScores) -> dict[DrawnSample, float]:
     """Returns how far the scores of recorded samples are from the recorded ones, as probabilities.
 
     Each sample has one distance, the largest of its categories. Empty where the manifest records nothing.
     """
-    if not manifest.recorded:
-        return {}
-    samples = drawn_samples(manifest.input.height, manifest.input.width)
     distances = {}
     for name, logits in manifest.recorded.items():
         recorded = [
             category.sample.probability(logit)
             for category, logit in zip(manifest.categories, logits, strict=True)
         ]
-        distances[name] = float(np.abs(infer(samples[name]).scores - recorded).max())
+        distances[name] = float(np.abs(scores[name].scores - recorded).max())
     return distances
 
 
-def scores_alike(manifest: ModelManifest, one: Infer, other: Infer) -> bool:
-    """Whether both models give identical embeddings and logits for every drawn sample."""
-    samples = drawn_samples(manifest.input.height, manifest.input.width)
+def scores_alike(one: DrawnScores, other: DrawnScores) -> bool:
+    """Whether both have identical embeddings and logits for every drawn sample."""
     return all(
-        np.array_equal(first.embedding, second.embedding) and np.array_equal(first.logits, second.logits)
-        for first, second in ((one(planes), other(planes)) for planes in samples.values())
+        np.array_equal(first.embedding, other[name].embedding)
+        and np.array_equal(first.logits, other[name].logits)
+        for name, first in one.items()
     )
 
 

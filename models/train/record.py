@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge.detect import Detector, ModelManifest, default_model_directory, read_manifest
 from edge.detect.manifest import MANIFEST_NAME
-from edge.detect.recorded import recorded_logits
+from edge.detect.recorded import drawn_scores, recorded_logits
 
 
 def write_manifest_file(directory: Path, manifest: ModelManifest) -> None:
@@ -25,7 +25,7 @@ def record(directory: Path) -> None:
     manifest, _, _ = read_manifest(directory)
     write_manifest_file(directory, manifest.model_copy(update={"recorded": {}}))
     detector = Detector.load(directory)
-    recorded = recorded_logits(detector.manifest, detector.infer)
+    recorded = recorded_logits(drawn_scores(detector.manifest, detector.infer))
     write_manifest_file(directory, manifest.model_copy(update={"recorded": recorded}))
 
 
