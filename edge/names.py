@@ -72,6 +72,7 @@ def normal_text(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
+@lru_cache(maxsize=16_384)
 def compared(name: str, *, case_mapped: bool = False) -> str:
     """The form in which names are compared, without dots, slashes and blanks at its end.
 
@@ -85,7 +86,6 @@ def compared(name: str, *, case_mapped: bool = False) -> str:
     return form.rstrip(_ENDS) or form
 
 
-@lru_cache(maxsize=16_384)
 def _enforced(name: str, case_mapped: bool) -> str:
     try:
         return (_MAPPED if case_mapped else _PRESERVED).enforce(name)

@@ -146,6 +146,8 @@ class AdmissionView:
 
         It bars nobody: people may have names alike.
         """
+        if not self._by_skeleton and not self._loaded.broadcasters:
+            return None
         shape = skeleton(compared(publish.broadcaster))
         added = (self._by_id[block_id] for block_id in self._by_skeleton.get(shape, ()))
         loaded = (block for row, block in self._loaded.find_alike(shape) if self._stands[row])

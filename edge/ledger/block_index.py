@@ -76,6 +76,8 @@ class BlockIndex:
         self._words: list[_Words] = []
         """App, reason, category and creator, stored once for all blocks that share them."""
         self._data = bytearray()
+        self.broadcasters = 0
+        """Number of blocks of broadcasters."""
         starts, untils = array("Q"), array("q")
         subjects, ids, shapes = array("Q"), array("Q"), array("Q")
         data, pack = self._data, _Packer(self._words).pack
@@ -85,6 +87,7 @@ class BlockIndex:
             subjects.append(hash((row[1], subject_key(row[1], row[2]))) & _MASK)
             ids.append(hash(row[0]) & _MASK)
             named = row[1] == SubjectKind.BROADCASTER
+            self.broadcasters += named
             shapes.append(hash(skeleton(compared(row[2]))) & _MASK if named else 0)
             data += pack(row)
         self._starts = starts

@@ -97,6 +97,20 @@ async def test_a_name_that_looks_like_a_blocked_one_is_let_in_and_told_of(tmp_pa
         assert (await bench.admit("3", "third", name)).resembles_block_id == ""
 
 
+def test_no_likeness_is_sought_while_no_broadcaster_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cost each Admit more than the look-up itself."""
+    view = AdmissionView()
+    view.load_rows([row_of(dataclasses.replace(blocked("192.0.2.7"), subject_kind=SubjectKind.ADDRESS))])
+    publish = Publish("s", "c", "live", "n", "victim")
+    monkeypatch.setattr("edge.ledger.admission_view.skeleton", lambda name: pytest.fail(name))
+    assert view.resembling(publish, NOW) is None
+    monkeypatch.undo()
+    view.add_block(dataclasses.replace(blocked("vіctim"), id="bl_3"))
+    assert view.resembling(publish, NOW) is not None
+    view.remove("bl_3")
+    assert view.resembling(publish, NOW) is None
+
+
 def test_a_loaded_block_is_found_by_its_likeness() -> None:
     view = AdmissionView()
     view.load_rows([row_of(blocked("victim")), row_of(dataclasses.replace(blocked("k"), id="bl_2"))])
