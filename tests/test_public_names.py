@@ -235,3 +235,17 @@ def test_a_public_name_is_imported_from_its_room() -> None:
             taken = {alias.name for alias in node.names} & PUBLIC.get(room, set())
             behind += [f"{path.relative_to(ROOT)}:{node.lineno}: {room}.{name}" for name in sorted(taken)]
     assert not behind
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Generated code is the exception: its messages have the names of the contract."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "edge").rglob("*.py")):
+        if path.parent == ROOT / "edge" / "contract" / "gen":
+            continue
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+            if isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation):
+                found.setdefault(ast.unparse(node.target), []).append(str(path.relative_to(ROOT)))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}

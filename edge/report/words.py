@@ -13,7 +13,7 @@ NONE = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """A heading and a table. ``bars`` holds, for each row that has a bar, the share from 0 to 1 that it
     shows."""
 
@@ -23,11 +23,11 @@ class Section:
     bars: tuple[float | None, ...] = ()
 
 
-def sections(report: Report) -> tuple[Section, ...]:
+def sections(report: Report) -> tuple[ReportSection, ...]:
     usage, cuts, blocks, appeals = report.usage, report.cuts, report.blocks, report.appeals
     figures = ("figure", "value", "95 % interval", "of")
     return (
-        Section(
+        ReportSection(
             "What was watched",
             ("app", "streams", "stream-hours", "cuts per 1,000 h", "95 % interval"),
             (
@@ -43,7 +43,7 @@ def sections(report: Report) -> tuple[Section, ...]:
                 ),
             ),
         ),
-        Section(
+        ReportSection(
             "What was decided",
             figures,
             (
@@ -64,7 +64,7 @@ def sections(report: Report) -> tuple[Section, ...]:
                 ("changes of the policy", number(report.policy_changes), NONE, NONE),
             ),
         ),
-        Section(
+        ReportSection(
             "Was it right",
             figures,
             (
@@ -76,7 +76,7 @@ def sections(report: Report) -> tuple[Section, ...]:
                 *_times("time to review a flag", report.flag_reviews.time_to_review, "reviewed flags"),
             ),
         ),
-        Section(
+        ReportSection(
             "How cuts went",
             figures,
             (
@@ -85,7 +85,7 @@ def sections(report: Report) -> tuple[Section, ...]:
                 *_times("time from the verdict to the proof", cuts.time_to_cut, "proven cuts"),
             ),
         ),
-        Section(
+        ReportSection(
             "Blocks",
             figures,
             (
@@ -100,7 +100,7 @@ def sections(report: Report) -> tuple[Section, ...]:
         _counts("Blocks by category", "category", blocks.by_category),
         _counts("Streams cut without a verdict, by reason", "reason", cuts.without_verdict),
         _counts("Refused publishes by reason", "reason", usage.refused),
-        Section(
+        ReportSection(
             "Appeals",
             figures,
             (
@@ -194,9 +194,9 @@ def _quantile(value: Quantile | None) -> tuple[str, str]:
     return duration(value.value_ms), interval
 
 
-def _counts(title: str, column: str, counts: Mapping[str, int]) -> Section:
+def _counts(title: str, column: str, counts: Mapping[str, int]) -> ReportSection:
     most = max(counts.values(), default=0)
-    return Section(
+    return ReportSection(
         title,
         (column, "count"),
         tuple((name, number(count)) for name, count in counts.items()),
@@ -204,7 +204,7 @@ def _counts(title: str, column: str, counts: Mapping[str, int]) -> Section:
     )
 
 
-def _grouped(title: str, column: str, groups: Mapping[str, Group]) -> Section:
+def _grouped(title: str, column: str, groups: Mapping[str, Group]) -> ReportSection:
     rows: Sequence[tuple[str, ...]] = [
         (
             name,
@@ -219,4 +219,4 @@ def _grouped(title: str, column: str, groups: Mapping[str, Group]) -> Section:
         for name, group in groups.items()
     ]
     columns = (column, "flags", "cuts", "cuts overturned", "95 % interval", "of reviewed cuts")
-    return Section(title, columns, tuple(rows))
+    return ReportSection(title, columns, tuple(rows))

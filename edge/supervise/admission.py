@@ -16,7 +16,7 @@ from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.context import Context
 from edge.supervise.registry import MAX_STREAMS, PER_CLIENT, LiveStream
 from edge.supervise.usage_counter import UsageCounter
-from edge.telemetry.records import Admitted, FailureModeUsed, NameResembles, Refused
+from edge.telemetry.records import FailureModeUsed, NameResembles, PublishAdmitted, PublishRefused
 
 _REUSED_AFTER_MS: Final = 10_000.0
 """A server may reuse a connection reference once its stream has been unwatched for this long."""
@@ -101,7 +101,7 @@ class Admitter:
 
     def _let_in(self, stream: LiveStream) -> Admission:
         context = self._context
-        context.telemetry.report(Admitted(stream.id, stream.publish, len(context.registry)))
+        context.telemetry.report(PublishAdmitted(stream.id, stream.publish, len(context.registry)))
         alike = context.view.resembling(stream.publish, context.clock.wall_ms())
         if alike is not None:
             context.telemetry.report(NameResembles(stream.id, stream.publish, alike))
@@ -116,7 +116,7 @@ class Admitter:
         self, publish: Publish, reason: AdmissionReason, block: Block | None = None, detail: str = ""
     ) -> Admission:
         block_id = "" if block is None else block.id
-        self._context.telemetry.report(Refused(publish, reason, block_id, detail))
+        self._context.telemetry.report(PublishRefused(publish, reason, block_id, detail))
         self._usage.refused(publish.app, reason)
         wall_ms = self._context.clock.wall_ms()
         return Admission(

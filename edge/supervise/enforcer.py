@@ -42,9 +42,9 @@ from edge.supervise.stream_life import State
 from edge.telemetry.records import (
     GATE,
     BlockMade,
-    CutConfirmed,
     CutDecided,
     CutGivenUp,
+    CutProven,
     CutUnconfirmed,
     Flagged,
     ViolationRecorded,
@@ -396,7 +396,7 @@ class Enforcer:
         if stream.verdict_monotonic_ms is not None:
             time_to_cut_ms = self._clock.monotonic_ms() - stream.verdict_monotonic_ms
         self._telemetry.report(
-            CutConfirmed(
+            CutProven(
                 stream.id,
                 stream.publish,
                 outcome.by,

@@ -17,7 +17,7 @@ from edge.servers.connector import Connector, CutTarget
 from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
-from edge.telemetry.records import CutConfirmed, CutGivenUp, CutUnconfirmed
+from edge.telemetry.records import CutGivenUp, CutProven, CutUnconfirmed
 from edge.telemetry.telemetry import Telemetry
 
 _REMEMBERED = 4096
@@ -155,7 +155,7 @@ class OrphanedCuts:
         await self._progress.cut_confirmed(incident.id, self._clock.wall_ms(), outcome.by)
 
     def _report_confirmed(self, incident: Incident, proof: str, attempts: int | None = None) -> None:
-        confirmed = CutConfirmed(incident.stream_id, incident.publish, proof, incident.id, attempts)
+        confirmed = CutProven(incident.stream_id, incident.publish, proof, incident.id, attempts)
         self._telemetry.report(confirmed)
 
     def _report_unconfirmed(

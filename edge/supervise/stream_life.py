@@ -61,7 +61,7 @@ class State(StrEnum):
     """It is forgotten."""
 
 
-class Event(StrEnum):
+class LifeEvent(StrEnum):
     """An event in the life of a stream."""
 
     OPENED = "opened"
@@ -84,18 +84,21 @@ _UNWATCHED: Final = (State.ADMITTED, State.RELEASED, State.LEFT)
 _WATCHED: Final = (State.WATCHED, State.ENDING, State.LEAVING)
 _DONE: Final = {State.ADMITTED: State.RELEASED, State.WATCHED: State.ENDING}
 
-TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
-    {(state, Event.OPENED): State.WATCHED for state in (*_UNWATCHED, *_WATCHED)}
-    | {(without, Event.REOPENED): watched for without, watched in zip(_UNWATCHED, _WATCHED, strict=True)}
-    | {(watched, Event.REOPENED): watched for watched in _WATCHED}
-    | {(watched, Event.WORKER_LEFT): without for without, watched in zip(_UNWATCHED, _WATCHED, strict=True)}
-    | {(state, Event.CALLER_DONE): _DONE.get(state, state) for state in (*_UNWATCHED, *_WATCHED)}
-    | {(state, Event.CALLER_LEFT): State.LEFT for state in _UNWATCHED}
-    | {(state, Event.CALLER_LEFT): State.LEAVING for state in _WATCHED}
-    | {(state, Event.PUBLISHER_GONE): State.GONE for state in _WATCHED}
-    | {(state, Event.CUT): State.CUTTING for state in (*_WATCHED, State.GONE)}
-    | {(state, Event.CUT): State.CUTTING_UNWATCHED for state in _UNWATCHED}
-    | {(state, Event.FORGOTTEN): State.OVER for state in State if state is not State.OVER}
+TRANSITIONS: Final[Mapping[tuple[State, LifeEvent], State]] = MappingProxyType(
+    {(state, LifeEvent.OPENED): State.WATCHED for state in (*_UNWATCHED, *_WATCHED)}
+    | {(without, LifeEvent.REOPENED): watched for without, watched in zip(_UNWATCHED, _WATCHED, strict=True)}
+    | {(watched, LifeEvent.REOPENED): watched for watched in _WATCHED}
+    | {
+        (watched, LifeEvent.WORKER_LEFT): without
+        for without, watched in zip(_UNWATCHED, _WATCHED, strict=True)
+    }
+    | {(state, LifeEvent.CALLER_DONE): _DONE.get(state, state) for state in (*_UNWATCHED, *_WATCHED)}
+    | {(state, LifeEvent.CALLER_LEFT): State.LEFT for state in _UNWATCHED}
+    | {(state, LifeEvent.CALLER_LEFT): State.LEAVING for state in _WATCHED}
+    | {(state, LifeEvent.PUBLISHER_GONE): State.GONE for state in _WATCHED}
+    | {(state, LifeEvent.CUT): State.CUTTING for state in (*_WATCHED, State.GONE)}
+    | {(state, LifeEvent.CUT): State.CUTTING_UNWATCHED for state in _UNWATCHED}
+    | {(state, LifeEvent.FORGOTTEN): State.OVER for state in State if state is not State.OVER}
 )
 """The events that each state allows, and the state after each."""
 
@@ -142,30 +145,30 @@ class StreamLife:
         return self._state is State.OVER
 
     def opened(self) -> bool:
-        return self._after(Event.OPENED)
+        return self._after(LifeEvent.OPENED)
 
     def reopened(self) -> bool:
-        return self._after(Event.REOPENED)
+        return self._after(LifeEvent.REOPENED)
 
     def worker_left(self) -> bool:
-        return self._after(Event.WORKER_LEFT)
+        return self._after(LifeEvent.WORKER_LEFT)
 
     def caller_done(self) -> bool:
-        return self._after(Event.CALLER_DONE)
+        return self._after(LifeEvent.CALLER_DONE)
 
     def caller_left(self) -> bool:
-        return self._after(Event.CALLER_LEFT)
+        return self._after(LifeEvent.CALLER_LEFT)
 
     def publisher_gone(self) -> bool:
-        return self._after(Event.PUBLISHER_GONE)
+        return self._after(LifeEvent.PUBLISHER_GONE)
 
     def cut(self) -> bool:
-        return self._after(Event.CUT)
+        return self._after(LifeEvent.CUT)
 
     def forgotten(self) -> bool:
-        return self._after(Event.FORGOTTEN)
+        return self._after(LifeEvent.FORGOTTEN)
 
-    def _after(self, event: Event) -> bool:
+    def _after(self, event: LifeEvent) -> bool:
         state = TRANSITIONS.get((self._state, event))
         if state is None:
             return False

@@ -17,7 +17,7 @@ from edge.supervise.enforcer import Enforcer
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.stream_router import StreamRouter
-from edge.telemetry.records import Judged, JudgedTooLate, NotJudged, Passed, SourceOpened, WorkerMeasured
+from edge.telemetry.records import JudgedTooLate, NotJudged, NotPassed, Passed, SourceOpened, WorkerMeasured
 
 
 class WorkerEventHandler:
@@ -101,7 +101,7 @@ class WorkerEventHandler:
             trace = trace_from_proto(judged.trace, context.clock.wall_ms() - round(ago_ms))
             verdict = replace(verdict, trace=trace)
         reason = "shadow" if verdict.shadow else verdict.reason
-        self._report(Judged(verdict.action, reason, said.latency_ms))
+        self._report(NotPassed(verdict.action, reason, said.latency_ms))
         if verdict.action is Action.PASS:
             return
         if verdict.reason in (VerdictReason.MATCH, VerdictReason.AUDIO):

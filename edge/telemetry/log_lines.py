@@ -37,7 +37,7 @@ class LogBackend:
             "the name looks like that of a blocked broadcaster", level="info", first_at_once=True
         )
         self._on(records.NameResembles, self._note_alike)
-        self._on(records.Refused, self._note_refused)
+        self._on(records.PublishRefused, self._note_refused)
         self._on(records.TurnedAway, self._note_turned_away)
         self._on(records.CallBroken, lambda r: self._broken_calls.note(r.cause))
         self._on(records.NotJudged, lambda r: self._not_judged.note(r.reason, r.stream_id, r.count))
@@ -51,7 +51,7 @@ class LogBackend:
         self._on(records.AlarmCleared, _alarm_cleared)
         self._on(records.Flagged, _flagged)
         self._on(records.CutDecided, _cut_decided)
-        self._on(records.CutConfirmed, _cut_confirmed)
+        self._on(records.CutProven, _cut_confirmed)
         self._on(records.CutUnconfirmed, _cut_unconfirmed)
         self._on(records.CutGivenUp, _cut_given_up)
         self._on(records.ViolationRecorded, _violation_recorded)
@@ -92,7 +92,7 @@ class LogBackend:
             },
         )
 
-    def _note_refused(self, record: records.Refused) -> None:
+    def _note_refused(self, record: records.PublishRefused) -> None:
         self._note_refusal(record.publish, record.reason, record.detail, record.block_id)
 
     def _note_turned_away(self, record: records.TurnedAway) -> None:
@@ -229,7 +229,7 @@ def _cut_decided(record: records.CutDecided) -> None:
     )
 
 
-def _cut_confirmed(record: records.CutConfirmed) -> None:
+def _cut_confirmed(record: records.CutProven) -> None:
     ms = record.time_to_cut_ms
     log.info(
         "cut confirmed",

@@ -66,13 +66,13 @@ class PrometheusBackend:
         )
         closed = self._counter("edge_streams_closed", "Times that a worker closed a stream.", "reason")
 
-        def admitted(record: records.Admitted) -> None:
+        def admitted(record: records.PublishAdmitted) -> None:
             admissions.labels("admitted").inc()
             streams.set(record.live)
 
-        self._on(records.Admitted, admitted)
+        self._on(records.PublishAdmitted, admitted)
         self._on(records.NameResembles, lambda _: alike.inc())
-        self._on(records.Refused, lambda record: admissions.labels(record.reason).inc())
+        self._on(records.PublishRefused, lambda record: admissions.labels(record.reason).inc())
         self._on(records.StreamsRestored, lambda record: streams.set(record.live))
         self._on(records.StreamOver, lambda record: streams.set(record.live))
         self._on(records.StreamClosed, lambda record: closed.labels(record.reason).inc())
@@ -98,13 +98,13 @@ class PrometheusBackend:
                 latency.observe(latency_ms)
             self._passed_ms.clear()
 
-        def judged(record: records.Judged) -> None:
+        def judged(record: records.NotPassed) -> None:
             latency.observe(record.latency_ms)
             verdicts.labels(record.action.value, record.reason).inc()
 
         self._count_passed = count_passed
         self._on(records.Passed, lambda record: self._passed_ms.append(record.latency_ms))
-        self._on(records.Judged, judged)
+        self._on(records.NotPassed, judged)
         self._on(records.JudgedTooLate, lambda _: verdicts.labels(Action.CUT.value, "over").inc())
         self._on(records.NotJudged, lambda record: not_judged.labels(record.reason).inc(record.count))
         self._on(records.BankEntryRanAway, lambda record: quarantined.inc(record.quarantined))
@@ -122,7 +122,7 @@ class PrometheusBackend:
             _CUT_BUCKETS_MS,
         )
 
-        def confirmed(record: records.CutConfirmed) -> None:
+        def confirmed(record: records.CutProven) -> None:
             cuts.labels(record.proof).inc()
             if record.time_to_cut_ms is not None:
                 time_to_cut.observe(record.time_to_cut_ms)
@@ -130,7 +130,7 @@ class PrometheusBackend:
         self._on(records.ViolationRecorded, lambda record: violations.labels(record.durable_in).inc())
         self._on(records.EvidenceSaved, lambda _: clips.labels("saved").inc())
         self._on(records.EvidenceMissing, lambda _: clips.labels("missing").inc())
-        self._on(records.CutConfirmed, confirmed)
+        self._on(records.CutProven, confirmed)
         self._on(records.CutUnconfirmed, lambda record: unconfirmed.inc(not record.alarmed))
 
     def _count_failures(self) -> None:

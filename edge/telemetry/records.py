@@ -26,7 +26,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted(Record):
+class PublishAdmitted(Record):
     """A publish was admitted. The same connection may ask again, and each answer is reported."""
 
     stream_id: str
@@ -45,7 +45,7 @@ class NameResembles(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Record):
+class PublishRefused(Record):
     """The gate refused a publish that it was asked about."""
 
     publish: Publish
@@ -139,7 +139,7 @@ class Passed(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged(Record):
+class NotPassed(Record):
     """A sample was judged, and the verdict is not PASS or would not be without shadow mode."""
 
     action: Action
@@ -201,7 +201,7 @@ class CutDecided(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class CutConfirmed(Record):
+class CutProven(Record):
     """The publisher is proven gone."""
 
     stream_id: str

@@ -29,7 +29,7 @@ from edge.telemetry.records import WebhookDelivered, WebhookFailed, WebhookGiven
 from edge.telemetry.telemetry import Telemetry
 from edge.webhook import state as files
 from edge.webhook.endpoint import Endpoint
-from edge.webhook.events import Event
+from edge.webhook.events import WebhookEvent
 from edge.webhook.retry import REFUSALS, is_refusal, retry_after_ms
 from edge.webhook.settings import WebhookSection
 from edge.webhook.signing import key_of
@@ -82,7 +82,7 @@ class Delivery:
             connections=settings.concurrency,
         )
         self._state = DeliveryState(0)
-        self._events: dict[str, Event] = {}
+        self._events: dict[str, WebhookEvent] = {}
         """Contents of waiting events by id. Missing ones are read from the ledger again."""
         self._held: set[str] = set()
         """Events that failed when due, without a Retry-After. They are retried early once others are
@@ -202,7 +202,7 @@ class Delivery:
             self._give_up(waiting, f"over {_MAX_TRIED} events fail, and this one had most attempts")
         return len(given_up) >= over
 
-    def _wanted(self, event: Event) -> bool:
+    def _wanted(self, event: WebhookEvent) -> bool:
         return not self._settings.events or event.type in self._settings.events
 
     async def _send_due(self) -> None:
@@ -242,7 +242,7 @@ class Delivery:
         oldest = min((each.since_ms for each in waiting.values()), default=now)
         self._telemetry.report(WebhookQueue(len(waiting), (now - oldest) / 1000))
 
-    async def _send(self, waiting: Waiting, event: Event, early: bool) -> None:
+    async def _send(self, waiting: Waiting, event: WebhookEvent, early: bool) -> None:
         taken_before = self._taken
         try:
             attempt = await self._receiver.send(event)

@@ -14,7 +14,7 @@ import httpx
 
 from edge import __version__
 from edge.errors import ConfigError, EndpointNotPublic
-from edge.webhook.events import Event
+from edge.webhook.events import WebhookEvent
 from edge.webhook.resolver import Host
 from edge.webhook.retry import parse_retry_after
 from edge.webhook.signing import signed_headers
@@ -79,7 +79,7 @@ class Endpoint:
             limits=httpx.Limits(max_connections=connections),
         )
 
-    async def send(self, event: Event) -> Attempt:
+    async def send(self, event: WebhookEvent) -> Attempt:
         """Makes one attempt, signed with the present time."""
         started = time.monotonic()
 
@@ -100,7 +100,7 @@ class Endpoint:
         problem = "" if response.is_success else f"status {response.status_code}: {shown}"
         return ended(response.status_code, problem, after)
 
-    async def _post(self, event: Event) -> tuple[httpx.Response, str]:
+    async def _post(self, event: WebhookEvent) -> tuple[httpx.Response, str]:
         """Posts to the first address that accepts a connection. Returns the response and the start of its
         body."""
         headers = {

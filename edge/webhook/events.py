@@ -97,7 +97,7 @@ _TABLE: Final[Mapping[str, tuple[str, ...]]] = {"incidents": _INCIDENT, "blocks"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class WebhookEvent:
     """One request to the receiver."""
 
     id: str
@@ -108,16 +108,16 @@ class Event:
     body: bytes
 
 
-def events_of(decision: AuditedDecision) -> tuple[Event, ...]:
+def events_of(decision: AuditedDecision) -> tuple[WebhookEvent, ...]:
     """The events of one decision. Empty if the decision concerns only the gate."""
     return tuple(
         _event(decision, kind, subject, data) for kind, subject, data in _facts(decision) if kind in TYPES
     )
 
 
-def ping(ident: str, wall_ms: int) -> Event:
+def ping(ident: str, wall_ms: int) -> WebhookEvent:
     """A test event without decision or data."""
-    return Event(ident, PING, 0, _body(PING, wall_ms, {"gate": "", "sequence": 0}))
+    return WebhookEvent(ident, PING, 0, _body(PING, wall_ms, {"gate": "", "sequence": 0}))
 
 
 def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -204,12 +204,12 @@ def _picked(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _TABLE[table] if name in row}
 
 
-def _event(decision: AuditedDecision, kind: str, subject: str, data: dict[str, Any]) -> Event:
+def _event(decision: AuditedDecision, kind: str, subject: str, data: dict[str, Any]) -> WebhookEvent:
     number = decision.entry.number
     name = "\0".join((kind, subject, decision.entry.digest))
     ident = f"evt_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     about = {"gate": decision.gate, "sequence": number}
-    return Event(ident, kind, number, _body(kind, decision.entry.wall_ms, {**about, **data}))
+    return WebhookEvent(ident, kind, number, _body(kind, decision.entry.wall_ms, {**about, **data}))
 
 
 def _body(kind: str, wall_ms: int, data: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ import structlog
 
 from edge.errors import InvalidInput
 from edge.ledger import AuditedDecision, Decisions, LedgerBase
-from edge.webhook.events import Event, events_of
+from edge.webhook.events import WebhookEvent, events_of
 
 _UNREADABLE = (
     InvalidInput,
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 class Page:
     """The next events of the audit log."""
 
-    events: tuple[Event, ...]
+    events: tuple[WebhookEvent, ...]
     last: int
     """Number of the page's last audit entry. The next page begins after it."""
 
@@ -52,7 +52,7 @@ class Source:
             return self._one_after(number)
         return self._page(decisions)
 
-    def of(self, numbers: Collection[int]) -> dict[str, Event]:
+    def of(self, numbers: Collection[int]) -> dict[str, WebhookEvent]:
         """The events of those entries, by id. Leaves out unreadable ones."""
         try:
             decisions = self._decisions.of(numbers)
@@ -78,7 +78,7 @@ class Source:
         return Page(events, decisions[-1].entry.number)
 
 
-def _told(decision: AuditedDecision) -> tuple[Event, ...]:
+def _told(decision: AuditedDecision) -> tuple[WebhookEvent, ...]:
     try:
         return events_of(decision)
     except Exception:

@@ -95,7 +95,12 @@ def test_a_worker_draws_once_and_runs_each_sample_once_in_either_kernel(
 
     real = Detector._run
     monkeypatch.setattr("edge.detect.detector.drawn_samples", drawing)
-    monkeypatch.setattr(Detector, "_run", lambda detector, seen: (run.append(1), real(detector, seen))[1])
+
+    def running(detector: Detector, seen: Any) -> Any:
+        run.append(len(seen))
+        return real(detector, seen)
+
+    monkeypatch.setattr(Detector, "_run", running)
     Detector.load(default_model_directory())
     assert len(drawn) == 1
     assert len(run) == 1 + 2 * len(drawn_samples(64, 64))

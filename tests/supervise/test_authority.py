@@ -14,7 +14,7 @@ from edge.errors import ConfigError, NotFound
 from edge.reasons import EndReason
 from edge.supervise.authority import NOBODY, Authority, Caller, admission_key
 from edge.supervise.registry import LiveStream
-from edge.telemetry.records import CutConfirmed
+from edge.telemetry.records import CutProven
 from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
 
 OURS = Caller("ipv4:127.0.0.1", "ipv4:127.0.0.1:4001")
@@ -91,9 +91,9 @@ async def test_a_stranger_who_knows_the_id_neither_watches_nor_ends_nor_confirms
         await bench.until(lambda: cut_told(stream))
         with pytest.raises(NotFound):
             bench.gate.confirm_cut(stream_id, 0, STRANGER)
-        assert not bench.recorded.of(CutConfirmed)
+        assert not bench.recorded.of(CutProven)
         assert bench.gate.confirm_cut(stream_id, 0, OURS) >= 0
-        await bench.until(lambda: bench.recorded.of(CutConfirmed))
+        await bench.until(lambda: bench.recorded.of(CutProven))
 
 
 async def test_a_hook_s_stream_is_nobody_s_over_grpc(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ async def test_a_confirmation_ends_no_cut_while_the_server_has_the_publisher(tmp
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
         asked = len(bench.server.asked)
         await bench.until(lambda: len(bench.server.asked) > asked + 1)
-        assert not bench.recorded.of(CutConfirmed)
+        assert not bench.recorded.of(CutProven)
         bench.server.gone = True
         await bench.gate.publish_ended(SERVER, "7", "live", "show")
-        await bench.until(lambda: bench.recorded.of(CutConfirmed))
+        await bench.until(lambda: bench.recorded.of(CutProven))
 
 
 @pytest.mark.parametrize("opening", ["push", "pull"])

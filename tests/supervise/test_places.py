@@ -20,7 +20,7 @@ from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.registry import IDLE_MS, Registry
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.usage_counter import UsageCounter
-from edge.telemetry.records import Refused, StreamOver
+from edge.telemetry.records import PublishRefused, StreamOver
 from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
 
 PEER = Caller("peer", "peer:1")
@@ -98,7 +98,7 @@ async def test_a_flood_is_refused_and_nobody_else(
         assert last.notice is not None
         assert last.notice.en
         assert refusal_status(last.reason) == 503
-        refused = small.bench.recorded.of(Refused)
+        refused = small.bench.recorded.of(PublishRefused)
         assert {(record.reason, record.detail) for record in refused} == {("quota", limit)}
         assert (await small.admit("anna", "198.51.100.1")).allowed
 

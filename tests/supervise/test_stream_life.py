@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.supervise import stream_life
-from edge.supervise.stream_life import TRANSITIONS, Event, State, StreamLife
+from edge.supervise.stream_life import TRANSITIONS, LifeEvent, State, StreamLife
 
-EVENTS = st.lists(st.sampled_from(Event), max_size=40)
+EVENTS = st.lists(st.sampled_from(LifeEvent), max_size=40)
 CUT = {State.CUTTING, State.CUTTING_UNWATCHED}
 
 
-def happens(life: StreamLife, event: Event) -> bool:
+def happens(life: StreamLife, event: LifeEvent) -> bool:
     method = getattr(life, event.value)
     return bool(method())
 
 
-def after(*events: Event) -> StreamLife:
+def after(*events: LifeEvent) -> StreamLife:
     life = StreamLife()
     for event in events:
         assert happens(life, event), f"{event} is forbidden in {life.state}"
@@ -28,7 +28,7 @@ def after(*events: Event) -> StreamLife:
 
 
 @given(EVENTS)
-def test_only_drawn_transitions_happen(events: list[Event]) -> None:
+def test_only_drawn_transitions_happen(events: list[LifeEvent]) -> None:
     life = StreamLife()
     for event in events:
         before = life.state
@@ -38,11 +38,11 @@ def test_only_drawn_transitions_happen(events: list[Event]) -> None:
 
 
 @given(EVENTS)
-def test_nothing_is_decided_once_it_is_cut(events: list[Event]) -> None:
+def test_nothing_is_decided_once_it_is_cut(events: list[LifeEvent]) -> None:
     life, cuts = StreamLife(), 0
     for event in events:
         was_cut = life.cutting
-        cuts += happens(life, event) and event is Event.CUT
+        cuts += happens(life, event) and event is LifeEvent.CUT
         if was_cut:
             assert life.state in {*CUT, State.OVER}, "only its end comes after a cut"
             assert not life.watched
@@ -51,8 +51,8 @@ def test_nothing_is_decided_once_it_is_cut(events: list[Event]) -> None:
 
 
 @given(EVENTS)
-def test_nothing_comes_after_the_end(events: list[Event]) -> None:
-    life = after(Event.FORGOTTEN)
+def test_nothing_comes_after_the_end(events: list[LifeEvent]) -> None:
+    life = after(LifeEvent.FORGOTTEN)
     assert not any(happens(life, event) for event in events)
     assert life.over
     assert not any((life.watched, life.in_worker, life.waits, life.cutting, life.caller_is_done))
@@ -69,29 +69,29 @@ class Flags:
     cut: bool = False
     over: bool = False
 
-    def happens(self, event: Event) -> None:
+    def happens(self, event: LifeEvent) -> None:
         open_to_callers = not (self.cut or self.gone or self.over)
         match event:
-            case Event.FORGOTTEN:
+            case LifeEvent.FORGOTTEN:
                 self.over = True
-            case Event.CUT if not self.over:
+            case LifeEvent.CUT if not self.over:
                 self.cut = True
-            case Event.OPENED if open_to_callers:
+            case LifeEvent.OPENED if open_to_callers:
                 self.in_worker, self.done, self.left = True, False, False
-            case Event.REOPENED if open_to_callers:
+            case LifeEvent.REOPENED if open_to_callers:
                 self.in_worker = True
-            case Event.WORKER_LEFT if open_to_callers:
+            case LifeEvent.WORKER_LEFT if open_to_callers:
                 self.in_worker = False
-            case Event.CALLER_DONE if open_to_callers:
+            case LifeEvent.CALLER_DONE if open_to_callers:
                 self.done = True
-            case Event.CALLER_LEFT if open_to_callers:
+            case LifeEvent.CALLER_LEFT if open_to_callers:
                 self.done = self.left = True
-            case Event.PUBLISHER_GONE if open_to_callers and self.in_worker:
+            case LifeEvent.PUBLISHER_GONE if open_to_callers and self.in_worker:
                 self.gone = True
 
 
 @given(EVENTS)
-def test_a_state_says_what_flags_would_say(events: list[Event]) -> None:
+def test_a_state_says_what_flags_would_say(events: list[LifeEvent]) -> None:
     life, flags = StreamLife(), Flags()
     for event in events:
         happens(life, event)
@@ -123,30 +123,30 @@ def test_every_state_is_reached_and_drawn() -> None:
 @pytest.mark.parametrize(
     ("events", "state"),
     [
-        ((Event.OPENED, Event.CALLER_DONE, Event.WORKER_LEFT, Event.OPENED), State.WATCHED),
-        ((Event.OPENED, Event.CALLER_LEFT, Event.WORKER_LEFT), State.LEFT),
-        ((Event.OPENED, Event.WORKER_LEFT, Event.CALLER_LEFT), State.LEFT),
-        ((Event.OPENED, Event.CALLER_LEFT, Event.CALLER_DONE), State.LEAVING),
-        ((Event.OPENED, Event.CALLER_DONE, Event.WORKER_LEFT, Event.REOPENED), State.ENDING),
-        ((Event.OPENED, Event.PUBLISHER_GONE, Event.CUT), State.CUTTING),
-        ((Event.CUT,), State.CUTTING_UNWATCHED),
+        ((LifeEvent.OPENED, LifeEvent.CALLER_DONE, LifeEvent.WORKER_LEFT, LifeEvent.OPENED), State.WATCHED),
+        ((LifeEvent.OPENED, LifeEvent.CALLER_LEFT, LifeEvent.WORKER_LEFT), State.LEFT),
+        ((LifeEvent.OPENED, LifeEvent.WORKER_LEFT, LifeEvent.CALLER_LEFT), State.LEFT),
+        ((LifeEvent.OPENED, LifeEvent.CALLER_LEFT, LifeEvent.CALLER_DONE), State.LEAVING),
+        ((LifeEvent.OPENED, LifeEvent.CALLER_DONE, LifeEvent.WORKER_LEFT, LifeEvent.REOPENED), State.ENDING),
+        ((LifeEvent.OPENED, LifeEvent.PUBLISHER_GONE, LifeEvent.CUT), State.CUTTING),
+        ((LifeEvent.CUT,), State.CUTTING_UNWATCHED),
     ],
 )
-def test_lives(events: tuple[Event, ...], state: State) -> None:
+def test_lives(events: tuple[LifeEvent, ...], state: State) -> None:
     assert after(*events).state is state
 
 
 @pytest.mark.parametrize(
     ("events", "forbidden"),
     [
-        ((), Event.PUBLISHER_GONE),
-        ((Event.OPENED, Event.PUBLISHER_GONE), Event.OPENED),
-        ((Event.OPENED, Event.PUBLISHER_GONE), Event.REOPENED),
-        ((Event.OPENED, Event.CUT), Event.WORKER_LEFT),
-        ((Event.OPENED, Event.CUT), Event.CUT),
+        ((), LifeEvent.PUBLISHER_GONE),
+        ((LifeEvent.OPENED, LifeEvent.PUBLISHER_GONE), LifeEvent.OPENED),
+        ((LifeEvent.OPENED, LifeEvent.PUBLISHER_GONE), LifeEvent.REOPENED),
+        ((LifeEvent.OPENED, LifeEvent.CUT), LifeEvent.WORKER_LEFT),
+        ((LifeEvent.OPENED, LifeEvent.CUT), LifeEvent.CUT),
     ],
 )
-def test_what_is_forbidden_changes_nothing(events: tuple[Event, ...], forbidden: Event) -> None:
+def test_what_is_forbidden_changes_nothing(events: tuple[LifeEvent, ...], forbidden: LifeEvent) -> None:
     life = after(*events)
     before = life.state
     assert not happens(life, forbidden)

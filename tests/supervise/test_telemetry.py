@@ -11,15 +11,15 @@ from edge.domain import Action, IncidentState, Publish, SubjectKind
 from edge.policy import Policy
 from edge.telemetry.log_lines import LogBackend
 from edge.telemetry.records import (
-    Admitted,
     BlockLifted,
     BlockMade,
-    CutConfirmed,
     CutDecided,
+    CutProven,
     Flagged,
     IncidentReviewed,
+    PublishAdmitted,
+    PublishRefused,
     Record,
-    Refused,
     TurnedAway,
     ViolationRecorded,
 )
@@ -45,19 +45,19 @@ async def test_a_cut_is_reported_once_from_decision_to_proof(tmp_path: Path) -> 
         stream_id = await bench.watched()
         bench.judged(stream_id)
         bench.server.gone = True
-        await bench.until(lambda: bench.recorded.of(CutConfirmed))
+        await bench.until(lambda: bench.recorded.of(CutProven))
         refused = await bench.admit("8", "show")
         assert not refused.allowed
-    kinds = (Admitted, CutDecided, ViolationRecorded, BlockMade, CutConfirmed, Refused)
+    kinds = (PublishAdmitted, CutDecided, ViolationRecorded, BlockMade, CutProven, PublishRefused)
     assert times(bench, *kinds) == [1, 1, 1, 1, 1, 1]
     order = [type(record) for record in bench.recorded.records if isinstance(record, kinds)]
     assert order == list(kinds)
     (decided,) = bench.recorded.of(CutDecided)
-    (confirmed,) = bench.recorded.of(CutConfirmed)
+    (confirmed,) = bench.recorded.of(CutProven)
     assert decided.incident_id == confirmed.incident_id
     assert confirmed.time_to_cut_ms is not None
     (block,) = (made.block for made in bench.recorded.of(BlockMade))
-    assert bench.recorded.of(Refused)[0].block_id == block.id
+    assert bench.recorded.of(PublishRefused)[0].block_id == block.id
     said = [line["event"] for line in lines(bench) if line.get("broadcaster") == "anna"]
     assert sorted(said) == ["block made", "cut confirmed", "cut decided", "publish refused", "stream is over"]
 
@@ -95,7 +95,7 @@ async def test_what_a_hook_refuses_by_itself_is_no_admission(tmp_path: Path) -> 
     async with gate_without_workers(tmp_path) as bench:
         bench.gate.turned_away(publish, "second_publish", "twice")
     assert bench.recorded.of(TurnedAway) == [TurnedAway(publish, "second_publish", "twice")]
-    assert times(bench, Admitted, Refused) == [0, 0]
+    assert times(bench, PublishAdmitted, PublishRefused) == [0, 0]
 
 
 async def test_a_backend_that_fails_does_not_hurt_a_cut(tmp_path: Path) -> None:

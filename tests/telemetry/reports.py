@@ -37,9 +37,9 @@ BLOCK = Block(
 )
 
 ONE_OF_EACH: tuple[Record, ...] = (
-    records.Admitted("st_1", PUBLISH, 1),
+    records.PublishAdmitted("st_1", PUBLISH, 1),
     records.NameResembles("st_1", PUBLISH, BLOCK),
-    records.Refused(PUBLISH, "blocked", "bl_1"),
+    records.PublishRefused(PUBLISH, "blocked", "bl_1"),
     records.TurnedAway(PUBLISH, "cut"),
     records.CallBroken("DecodeError"),
     records.FailureModeUsed("on_capacity", "deny"),
@@ -49,7 +49,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.WatchingFailed("st_1", PUBLISH, "stalled", "no media for 5 s"),
     records.StreamOver("st_1", PUBLISH, "cut", 3),
     records.Passed(7.0),
-    records.Judged(Action.CUT, "detector", 30.0),
+    records.NotPassed(Action.CUT, "detector", 30.0),
     records.JudgedTooLate("st_1"),
     records.NotJudged("st_1", "late", 4),
     records.BankEntryRanAway("known", "card", 2, quarantined=True),
@@ -60,8 +60,8 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.MatchingFailed(2),
     records.Flagged(INCIDENT),
     records.CutDecided("st_1", PUBLISH, VERDICT, "in_1"),
-    records.CutConfirmed("st_1", PUBLISH, "hook", "in_1", 1, 42.0),
-    records.CutConfirmed("st_2", PUBLISH, "confirm_cut", "in_2"),
+    records.CutProven("st_1", PUBLISH, "hook", "in_1", 1, 42.0),
+    records.CutProven("st_2", PUBLISH, "confirm_cut", "in_2"),
     records.CutUnconfirmed("st_1", PUBLISH, UnconfirmedReason.LIMIT, "in_1", 9),
     records.CutUnconfirmed("st_1", PUBLISH, UnconfirmedReason.CALLER_GONE, "in_1", alarmed=True),
     records.CutGivenUp("st_1", PUBLISH, "the gate stops", "in_1"),

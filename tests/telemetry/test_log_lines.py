@@ -45,7 +45,7 @@ def lines_of(*reported: Record) -> list[EventDict]:
             {**WHO, "stream_id": "st_1", "block_id": "bl_1", "by": "rita"},
         ),
         (
-            records.CutConfirmed("st_1", PUBLISH, "hook", "in_1", 2, 41.7),
+            records.CutProven("st_1", PUBLISH, "hook", "in_1", 2, 41.7),
             "cut confirmed",
             {**WHO, "stream_id": "st_1", "proof": "hook", "attempts": 2, "time_to_cut_ms": 42},
         ),
@@ -61,7 +61,7 @@ def lines_of(*reported: Record) -> list[EventDict]:
             {**WHO, "stream_id": "st_1", "incident_id": "in_1", "state": "confirmed", "by": "rita"},
         ),
         (
-            records.Refused(PUBLISH, "blocked", "bl_1"),
+            records.PublishRefused(PUBLISH, "blocked", "bl_1"),
             "publish refused",
             {**WHO, "reason": "blocked", "block_id": "bl_1"},
         ),
@@ -95,7 +95,7 @@ def test_alarms_are_critical() -> None:
 
 
 def test_samples_and_snapshots_write_nothing() -> None:
-    quiet = (records.Passed, records.Judged, records.PoolSnapshot, records.WorkerMeasured)
+    quiet = (records.Passed, records.NotPassed, records.PoolSnapshot, records.WorkerMeasured)
     assert lines_of(*(record for record in ONE_OF_EACH if isinstance(record, quiet))) == []
 
 
@@ -106,7 +106,7 @@ def test_no_line_holds_a_key() -> None:
     blocked_token = dataclasses.replace(BLOCK, subject_kind=SubjectKind.ATTRIBUTE, subject="token=tok-secret")
     said = lines_of(
         *ONE_OF_EACH,
-        records.Refused(without_account, "blocked"),
+        records.PublishRefused(without_account, "blocked"),
         records.Flagged(dataclasses.replace(INCIDENT, publish=without_account)),
         records.BlockMade(blocked_key, "gate"),
         records.BlockMade(blocked_token, "gate"),
@@ -124,9 +124,9 @@ def test_a_loop_of_refusals_is_a_line_at_once_and_then_one_a_second() -> None:
     with capture_logs() as lines:
         for second in range(3):
             for _ in range(40):
-                backend.take(records.Refused(PUBLISH, "blocked", "bl_1"))
+                backend.take(records.PublishRefused(PUBLISH, "blocked", "bl_1"))
             if second == 1:
-                backend.take(records.Refused(other, "capacity"))
+                backend.take(records.PublishRefused(other, "capacity"))
             backend.flush()
     assert [(line["broadcaster"], line.get("count")) for line in lines] == [
         ("anna", None),
@@ -138,7 +138,7 @@ def test_a_loop_of_refusals_is_a_line_at_once_and_then_one_a_second() -> None:
     assert {line["event"] for line in lines} == {"publish refused"}
     with capture_logs() as lines:
         backend.flush()
-        backend.take(records.Refused(PUBLISH, "blocked", "bl_1"))
+        backend.take(records.PublishRefused(PUBLISH, "blocked", "bl_1"))
     assert [line.get("count") for line in lines] == [None]  # After a quiet second.
 
 
@@ -146,7 +146,9 @@ def test_refusals_of_thousands_are_a_bounded_number_of_lines() -> None:
     backend = LogBackend()
     with capture_logs() as lines:
         for number in range(5000):
-            backend.take(records.Refused(dataclasses.replace(PUBLISH, broadcaster=f"b{number}"), "capacity"))
+            backend.take(
+                records.PublishRefused(dataclasses.replace(PUBLISH, broadcaster=f"b{number}"), "capacity")
+            )
         backend.flush()
     assert len(lines) == 257
     assert lines[-1]["cause"] == "other"
