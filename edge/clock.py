@@ -18,6 +18,10 @@ class Clock(Protocol):
         """Milliseconds on a clock that never goes back. All processes of a machine share it."""
         ...
 
+    def thread_ms(self) -> float:
+        """Milliseconds of processor time that the calling thread has used."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -27,6 +31,9 @@ class SystemClock:
 
     def monotonic_ms(self) -> float:
         return time.monotonic_ns() / 1e6
+
+    def thread_ms(self) -> float:
+        return time.thread_time_ns() / 1e6
 
 
 @dataclass
@@ -40,6 +47,9 @@ class ManualClock:
         return self.now_wall_ms
 
     def monotonic_ms(self) -> float:
+        return self.now_monotonic_ms
+
+    def thread_ms(self) -> float:
         return self.now_monotonic_ms
 
     def advance_ms(self, ms: float) -> None:

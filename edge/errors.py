@@ -16,6 +16,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── ConfigError                 a settings or policy file cannot be used: names the key
 ├── MediaError                  the media cannot be decoded (publisher)
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates (publisher)
+│   ├── OverBudget              it costs so much that next to nothing of it can be judged (publisher)
 │   ├── BrokenSource            what a pull reads is damaged: opened anew (retryable) (publisher)
 │   └── SourceStalled           a pull delivered nothing for too long (retryable)
 ├── FingerprintFailed           the audio fingerprint library reported an error
@@ -167,6 +168,12 @@ class BrokenMedia(MediaError):
     """The media is damaged beyond what the decoder tolerates."""
 
     reason = "broken_media"
+
+
+class OverBudget(MediaError):
+    """Watching the stream costs so much that next to nothing of it can be judged."""
+
+    reason = "over_budget"
 
 
 class BrokenSource(MediaError):

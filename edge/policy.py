@@ -262,6 +262,32 @@ class FailurePolicy(_PolicyPart):
     )
 
 
+class DecodingPolicy(_PolicyPart):
+    """What watching one stream may cost. Its publisher chooses the cost: picture size, frame rate, codec."""
+
+    share: float = Field(
+        0.5,
+        ge=0.01,
+        le=1.0,
+        description="Share of a core that watching one stream may take. A stream over it is sampled less, "
+        "and goes to the worker for heavy streams (`workers.heavy`).",
+    )
+    window_ms: int = Field(
+        3000, ge=500, le=600_000, description="Time over which that share is a mean, milliseconds."
+    )
+    limit_ms: int = Field(
+        10_000,
+        ge=1000,
+        le=600_000,
+        description="How long next to nothing of such a stream can be judged before `action` applies, "
+        "milliseconds.",
+    )
+    action: Action = Field(
+        Action.CUT,
+        description="Action then: pass, flag, or cut without a strike.",
+    )
+
+
 class EvidencePolicy(_PolicyPart):
     ring_ms: int = Field(
         12_000, ge=1_000, le=120_000, description="Compressed media kept for evidence, milliseconds."
@@ -312,6 +338,7 @@ class Policy(_PolicyPart):
     ladder: LadderPolicy = LadderPolicy()
     review: ReviewPolicy = ReviewPolicy()
     failure: FailurePolicy = FailurePolicy()
+    decoding: DecodingPolicy = DecodingPolicy()
     evidence: EvidencePolicy = EvidencePolicy()
     names: NamesPolicy = NamesPolicy()
     apps: dict[Pattern, Patch] = Field(

@@ -66,6 +66,8 @@ class DegradedReason(OpenWord):
     UNDECODED = "undecoded"
     ACCESS_UNIT_TOO_LARGE = "access_unit_too_large"
     PICTURE_TOO_LARGE = "picture_too_large"
+    OVER_BUDGET = "over_budget"
+    """Watching the stream costs more than its share of a core."""
     CLOSED = "closed"
     """It was waiting when its stream closed."""
     GAVE_WAY = "gave_way"

@@ -73,13 +73,24 @@ class FailureResponse:
         word = DegradedReason.QUARANTINED if quarantined else DegradedReason(error.reason)
         self.degraded(stream, word, detail=detail)
         shadow = self._context.policy.for_publish(publish).mode is Mode.SHADOW
-        signal = Signal(SignalSource.MEDIA, error.reason, stream.cleared_pts_ms, 0.0, detail=detail)
-        verdict = Verdict(
-            Action.CUT, -1, stream.cleared_pts_ms, reason=reason, signals=(signal,), shadow=shadow
-        )
+        verdict = _verdict_on(stream, error, Action.CUT, reason, shadow=shadow)
         if shadow:
             self._enforcer.flag(stream, verdict, media_sent=True)
         elif not self._enforcer.cut_unwatchable(stream, verdict):
             self._enforcer.flag(stream, replace(verdict, action=Action.FLAG), media_sent=True)
         if stream.responses is not None:
             stream.responses.close(None if shadow else error)
+
+    def flag_unwatchable(self, stream: LiveStream, error: GateError) -> None:
+        """Opens an incident on a stream that cannot be watched, and lets it run."""
+        self._context.telemetry.report(WatchingFailed(stream.id, stream.publish, error.reason, str(error)))
+        shadow = self._context.policy.for_publish(stream.publish).mode is Mode.SHADOW
+        verdict = _verdict_on(stream, error, Action.FLAG, VerdictReason.UNWATCHABLE, shadow=shadow)
+        self._enforcer.flag(stream, verdict)
+
+
+def _verdict_on(
+    stream: LiveStream, error: GateError, action: Action, reason: VerdictReason, *, shadow: bool
+) -> Verdict:
+    signal = Signal(SignalSource.MEDIA, error.reason, stream.cleared_pts_ms, 0.0, detail=str(error))
+    return Verdict(action, -1, stream.cleared_pts_ms, reason=reason, signals=(signal,), shadow=shadow)

@@ -60,6 +60,8 @@ class LiveStream:
     """Its codec is known, so that a worker can open it."""
     pull_error: GateError | None = None
     """Why the last pull has ended while the worker still judges the rest."""
+    moves: int = 0
+    """How often it has changed the kind of its worker, for what it costs."""
     pulls: int = 0
     """Pulls in a row that ended without a verdict."""
     reopenings: Reopenings = field(default_factory=Reopenings)

@@ -13,7 +13,7 @@ from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.contract.gate import access_unit_to_proto, needed_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, AccessUnit, StreamId, Tier
+from edge.domain import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, AccessUnit, Action, StreamId, Tier
 from edge.errors import (
     AlreadyExists,
     BrokenMedia,
@@ -23,6 +23,7 @@ from edge.errors import (
     LedgerUnavailable,
     LimitExceeded,
     NotFound,
+    OverBudget,
     WorkerLost,
 )
 from edge.ladder import counts
@@ -37,14 +38,17 @@ from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.registry import LiveStream
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.stream_life import State
-from edge.telemetry.records import StreamClosed, StreamOver, WatchingFailed, WorkersRestarted
+from edge.telemetry.records import StreamClosed, StreamMoved, StreamOver, WatchingFailed, WorkersRestarted
 from edge.workers.closing import error_of
+from edge.workers.decoding_budget import Standing
 
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 600
 _TURN_MS = 150.0
 """After a worker is lost: longest wait for one stream's verdict before the next stream is reopened."""
+_MOST_MOVES = 4
+"""Moves between ordinary workers and the one for heavy streams after which a stream stays there."""
 _DRAIN_S = 1.0
 """How long a worker still judges the rest of a pulled stream after its publisher is gone."""
 MAX_CODEC_CHARS = 16
@@ -358,6 +362,7 @@ class StreamRouter:
             calm=calm,
             opening=stream.opening + 1,
             seed=stream.seed,
+            heavy=self._pool.is_heavy(stream.id),
         )
         self._pool.send(stream.id, worker_pb2.ToWorker(open_push=opening))
         stream.opening += 1
@@ -446,8 +451,10 @@ class StreamRouter:
 
     def _close_in_worker(self, stream: LiveStream, *, drain: bool) -> None:
         self._stop_pull(stream)
-        if not stream.life.in_worker:
-            return
+        if stream.life.in_worker:
+            self._take_from_worker(stream, drain=drain)
+
+    def _take_from_worker(self, stream: LiveStream, *, drain: bool) -> None:
         with contextlib.suppress(WorkerLost):
             self._pool.send(
                 stream.id,
@@ -585,6 +592,39 @@ class StreamRouter:
             for _ in self._evidence_messages(stream):
                 pass  # All at once: when the call has ended, the worker is released.
         self._failure_response.unwatchable(stream, error, reason)
+
+    def budget_reported(self, report: worker_pb2.BudgetReport) -> None:
+        """Moves a stream to a worker of its own kind. Ends it by policy where it cannot be watched at all."""
+        stream = self._context.registry.find(report.stream_id)
+        if stream is None or not stream.life.watched or report.opening != stream.opening:
+            return
+        match Standing(report.standing):
+            case Standing.OVER:
+                self._move(stream, heavy=True, share=report.share)
+            case Standing.LIGHT if stream.moves < _MOST_MOVES:
+                self._move(stream, heavy=False, share=report.share)
+            case Standing.UNPAYABLE:
+                self._unpayable(stream, report.share)
+
+    def _move(self, stream: LiveStream, *, heavy: bool, share: float) -> None:
+        if stream.life.state is State.GONE or not self._pool.set_heavy(stream.id, heavy):
+            return
+        stream.moves += 1
+        self._context.telemetry.report(StreamMoved(stream.id, heavy, share))
+        self._take_from_worker(stream, drain=False)
+        self._open_again(stream)
+
+    def _unpayable(self, stream: LiveStream, share: float) -> None:
+        decoding = self._context.in_force.for_publish(stream.publish).decoding
+        error = OverBudget(
+            f"watching it takes more than {decoding.share:g} of a core (decoding.share; {share:.2f} lately), "
+            "and next to nothing of it can be judged within that: send smaller pictures, fewer frames or a "
+            "simpler codec"
+        )
+        if decoding.action is Action.CUT:
+            self._unwatchable(stream, error)
+        elif decoding.action is Action.FLAG:
+            self._failure_response.flag_unwatchable(stream, error)
 
     def _open_after_gap(self, stream: LiveStream) -> None:
         """Reopens a stream from the GOP kept here. If no keyframe ever came, it would stay unwatched."""

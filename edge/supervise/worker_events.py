@@ -57,6 +57,8 @@ class WorkerEventHandler:
                     self._report(WorkerMeasured(one.name, tuple(one.counts), one.sum_ms))
             case "closed":
                 self._router.closed(event.closed)
+            case "budget":
+                self._router.budget_reported(event.budget)
             case "evidence_saved":
                 self._enforcer.evidence_saved(event.evidence_saved)
             case "source_opened":

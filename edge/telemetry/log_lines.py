@@ -29,6 +29,7 @@ class LogBackend:
         self._handlers: dict[type[Record], Callable[[Any], None]] = {}
         self._refused = LogAggregator("publish refused", level="info", first_at_once=True)
         self._failed = LogAggregator("watching failed", first_at_once=True)
+        self._moved = LogAggregator("stream changes the kind of its worker", level="info", first_at_once=True)
         self._over = LogAggregator("stream is over", level="info", first_at_once=True)
         self._broken_calls = LogAggregator("calls ended by their callers' doing")
         self._not_judged = LogAggregator("not judged")
@@ -44,6 +45,7 @@ class LogBackend:
         self._on(records.WebhookFailed, self._note_webhook_failed)
         self._on(records.SourceOpened, _source_opened)
         self._on(records.WatchingFailed, self._note_watching_failed)
+        self._on(records.StreamMoved, self._note_moved)
         self._on(records.StreamOver, self._note_stream_over)
         self._on(records.JudgedTooLate, _judged_too_late)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
@@ -120,6 +122,13 @@ class LogBackend:
                 "reason": record.reason,
                 "detail": record.detail,
             },
+        )
+
+    def _note_moved(self, record: records.StreamMoved) -> None:
+        """A publisher decides what its streams cost, and so how many lines there would be."""
+        self._moved.note(
+            record.heavy,
+            fields=lambda: {"stream_id": record.stream_id, "heavy": record.heavy, "share": record.share},
         )
 
     def _note_stream_over(self, record: records.StreamOver) -> None:

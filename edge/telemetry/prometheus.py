@@ -64,6 +64,9 @@ class PrometheusBackend:
         alike = self._counter(
             "edge_names_resembling_blocked", "Admitted under a name that looks like a blocked broadcaster's."
         )
+        moved = self._counter(
+            "edge_streams_moved", "Moves to the worker for heavy streams, and back.", "worker"
+        )
         closed = self._counter("edge_streams_closed", "Times that a worker closed a stream.", "reason")
 
         def admitted(record: records.PublishAdmitted) -> None:
@@ -74,6 +77,7 @@ class PrometheusBackend:
         self._on(records.NameResembles, lambda _: alike.inc())
         self._on(records.PublishRefused, lambda record: admissions.labels(record.reason).inc())
         self._on(records.StreamsRestored, lambda record: streams.set(record.live))
+        self._on(records.StreamMoved, lambda record: moved.labels("heavy" if record.heavy else "usual").inc())
         self._on(records.StreamOver, lambda record: streams.set(record.live))
         self._on(records.StreamClosed, lambda record: closed.labels(record.reason).inc())
 

@@ -117,6 +117,16 @@ class WatchingFailed(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class StreamMoved(Record):
+    """A stream went to the worker for heavy streams, or back, for what it costs."""
+
+    stream_id: str
+    heavy: bool
+    share: float
+    """Share of a core that it has cost lately."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamOver(Record):
     """A stream has ended, and the gate drops its state."""
 

@@ -26,6 +26,9 @@ class RecordingPool(WorkerPool):
         """Sources that wait until workers take more."""
         self._takes_more = asyncio.Event()
         self._takes_more.set()
+        self.heavy: set[str] = set()
+        self.heavy_up = True
+        """Whether the worker for heavy streams takes streams."""
 
     async def start(self, events: WorkerEvents) -> None:
         self._events = events
@@ -38,6 +41,16 @@ class RecordingPool(WorkerPool):
 
     def release(self, stream_id: str) -> None:
         self.streams.discard(stream_id)
+        self.heavy.discard(stream_id)
+
+    def is_heavy(self, stream_id: str) -> bool:
+        return stream_id in self.heavy
+
+    def set_heavy(self, stream_id: str, heavy: bool) -> bool:
+        if self.heavy_up and heavy is not (stream_id in self.heavy):
+            (self.heavy.add if heavy else self.heavy.discard)(stream_id)
+            return True
+        return False
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         if stream_id not in self.streams:

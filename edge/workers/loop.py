@@ -29,6 +29,7 @@ from edge.workers.banks import CHECK_MS, WorkerBanks
 from edge.workers.closing import Closing
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.deadline_queue import DeadlineQueue
+from edge.workers.decoding_budget import DecodingBudget, Standing
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.evidence_writer import EvidenceWriter
 from edge.workers.idle_capacity import IdleCapacity
@@ -46,6 +47,8 @@ _REST_SHARE: Final = 0.8
 """Share of the blind limit without media after which the loop asks the caller for the whole GOP."""
 _END_BUDGETS: Final = 2.0
 """Budgets that remain to judge an ended stream. What is judged later is late anyhow."""
+_SAY_OVER_MS: Final = 1000.0
+"""Interval of reports of a stream over its decoding budget: a worker for it may need time to start."""
 _LINGER_MS: Final = 10_000.0
 """How long a cut stream keeps its media for evidence after its end."""
 
@@ -119,7 +122,7 @@ class WorkerLoop:
                 continue
             self._current.enter(stream.id)
             self._video.urgency = Urgency.CALM
-            start_ms = self._clock.monotonic_ms()
+            start_ms, start_cpu_ms = self._clock.monotonic_ms(), self._clock.thread_ms()
             try:
                 job[2](stream)
             except GateError as error:
@@ -128,7 +131,10 @@ class WorkerLoop:
                 log.exception("job failed", stream_id=stream.id)
                 self._close(stream, Closing.by(error, retryable=False))
             finally:
-                passed_ms = self._clock.monotonic_ms() - start_ms
+                now_ms = self._clock.monotonic_ms()
+                cost_ms = self._clock.thread_ms() - start_cpu_ms
+                stream.budget.spend(cost_ms, now_ms, stream.policy.budget_ms)
+                passed_ms = now_ms - start_ms
                 self._busy_ms += passed_ms
                 if self._video.urgency is Urgency.OPPORTUNISTIC:
                     self._voluntary_ms += passed_ms
@@ -220,6 +226,7 @@ class WorkerLoop:
             case "set_policy":
                 if (stream := self._streams.get(command.set_policy.stream_id)) is not None:
                     stream.policy = parse_policy(command.set_policy.policy_json)
+                    stream.budget.set_policy(stream.policy.decoding)
                     if stream.pipeline is not None:
                         stream.pipeline.set_policy(stream.policy)
             case "save_evidence":
@@ -313,7 +320,10 @@ class WorkerLoop:
         if now - self._streams_checked_ms < _CHECK_STREAMS_MS:
             return
         self._streams_checked_ms = now
+        heavy = sum(stream.budget.heavy for stream in self._streams.values())
         for stream in list(self._streams.values()):
+            if stream.budget.heavy:
+                stream.budget.share_with(heavy)
             try:
                 self._check_stream(stream, now)
             except Exception as error:  # one stream's fault must not end the others
@@ -327,16 +337,33 @@ class WorkerLoop:
             self._close(stream, Closing(CloseReason.END))
         if stream.cut:
             return
+        self._check_budget(stream, now)
         if stream.pipeline is not None and stream.audio_wanted != (wanted := self._audio.wanted(stream)):
             stream.audio_wanted = wanted
             self._say_tier(stream)
         if not stream.blind:
             self._ask_rest_of_gop(stream, now)
             self._notices.count_if_blind(stream, now)
-        elif stream.has_gap:
+        elif stream.has_gap and not stream.budget.over:  # else it would begin the GOP anew, unpaid
             waits_ms = stream.unit_ms - stream.keyframe_ms
             detail = f"media is missing, and no keyframe has come for {waits_ms:.0f} ms"
             self._close(stream, Closing(CloseReason.GAP, detail, retryable=True))
+
+    def _check_budget(self, stream: WorkerStream, now: float) -> None:
+        """Tells the supervisor how the stream stands with its decoding budget, where that has changed."""
+        standing = stream.budget.assess(now, blind=stream.blind)
+        said, said_ms = stream.budget_said
+        repeated = standing is said and (standing is not Standing.OVER or now - said_ms < _SAY_OVER_MS)
+        if repeated or stream.pipeline is None:
+            return
+        stream.budget_said = (standing, now)
+        report = worker_pb2.BudgetReport(
+            stream_id=stream.id,
+            opening=stream.opening,
+            standing=standing.value,
+            share=stream.budget.mean_share,
+        )
+        self._send(worker_pb2.FromWorker(budget=report))
 
     def _ask_rest_of_gop(self, stream: WorkerStream, now: float) -> None:
         """Asks the caller for the rest of a GOP that lasts too long.
@@ -368,7 +395,8 @@ class WorkerLoop:
         stream = WorkerStream(
             opened.stream_id, opened.opening, policy, opened.alert, opened.calm, opened.seed or None
         )
-        stream.judged_ms = self._clock.monotonic_ms()
+        stream.judged_ms = now = self._clock.monotonic_ms()
+        stream.budget = DecodingBudget(policy.decoding, now, heavy=opened.heavy)
         self._streams[stream.id] = stream
         return stream
 

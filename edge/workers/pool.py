@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ _STOP_S = 5.0
 _SPARE_PAUSE_S = 5.0
 """Pause from a worker's death to the launch of the next standby. A launch takes seconds of a core, which
 the streams that have just moved need more."""
+_HEAVY_NICENESS = 5
+"""Its share of a busy core is a quarter to a third of what an ordinary worker gets."""
 _LOAD_S = 30.0
 """How long workers may take to load a model beside the one that judges."""
 
@@ -72,6 +75,9 @@ class WorkerPool:
         self._spare: WorkerHandle | None = None
         self._preparing = False
         self._owner: dict[str, WorkerHandle] = {}
+        self._heavy_streams: set[str] = set()
+        """Streams that belong to the worker for heavy streams while it is up."""
+        self._heavy_starting = False
         self._tasks = BackgroundTasks()
         self._deaths: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
@@ -116,7 +122,8 @@ class WorkerPool:
 
     def assign(self, stream_id: str) -> None:
         """Assigns a stream to the least loaded worker. Raises CapacityExceeded when no worker is up."""
-        up = [worker for worker in self._workers.values() if worker.up]
+        heavy = self._heavy_up if stream_id in self._heavy_streams else None
+        up = [worker for worker in self._ordinary if worker.up] if heavy is None else [heavy]
         if not up:
             raise CapacityExceeded("no worker is up")
         self._disown(stream_id)
@@ -128,6 +135,62 @@ class WorkerPool:
     def release(self, stream_id: str) -> None:
         self._disown(stream_id)
         self._deaths.pop(stream_id, None)
+        self._heavy_streams.discard(stream_id)
+
+    def is_heavy(self, stream_id: str) -> bool:
+        """Returns whether the stream's worker is the one for heavy streams."""
+        worker = self._owner.get(stream_id)
+        return worker is not None and self._is_for_heavy(worker)
+
+    def set_heavy(self, stream_id: str, heavy: bool) -> bool:
+        """Says which kind of worker the stream belongs to from its next ``assign`` on.
+
+        Returns whether a worker of that kind is up and has not got the stream. The worker for heavy streams
+        starts when the first stream needs it.
+        """
+        worker = self._owner.get(stream_id)
+        if worker is None or self._is_for_heavy(worker) is heavy:
+            return False
+        if heavy:
+            if self._heavy_up is None:
+                self._start_heavy()
+                return False
+            self._heavy_streams.add(stream_id)
+            return True
+        self._heavy_streams.discard(stream_id)
+        return any(worker.up for worker in self._ordinary)
+
+    @property
+    def _ordinary(self) -> list[WorkerHandle]:
+        return [worker for worker in self._workers.values() if not self._is_for_heavy(worker)]
+
+    @property
+    def _heavy_up(self) -> WorkerHandle | None:
+        worker = self._workers.get(self._section.count)
+        return worker if worker is not None and worker.up else None
+
+    def _is_for_heavy(self, worker: WorkerHandle) -> bool:
+        return worker.index >= self._section.count
+
+    def _start_heavy(self) -> None:
+        """Starts the worker for heavy streams: at once from the standby, where one waits."""
+        index = self._section.count
+        if not self._section.heavy or self._heavy_starting or index in self._workers or self._stopping:
+            return
+        self._heavy_starting = True
+        self._tasks.start(self._launch_heavy(index))
+
+    async def _launch_heavy(self, index: int) -> None:
+        try:
+            self._promote_spare(index)
+            if index not in self._workers:
+                await self._respawn(index)
+        finally:
+            self._heavy_starting = False
+        log.info("the worker for heavy streams is up", worker=index)
+        if self._section.spare and self._spare is None:
+            await asyncio.sleep(_SPARE_PAUSE_S)
+            await self._prepare_spare()
 
     def _disown(self, stream_id: str) -> None:
         worker = self._owner.pop(stream_id, None)
@@ -230,7 +293,14 @@ class WorkerPool:
         worker = await WorkerHandle.launch(self._settings)
         worker.index = index
         self._workers[index] = worker
+        self._set_priority(worker)
         await self._await_ready(worker)
+
+    def _set_priority(self, worker: WorkerHandle) -> None:
+        """Lets ordinary workers, and the ingest server beside the gate, go before this one."""
+        if self._is_for_heavy(worker):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, worker.process.pid, _HEAVY_NICENESS)
 
     async def _await_ready(self, worker: WorkerHandle) -> None:
         self._tasks.start(self._listen(worker))
@@ -361,6 +431,7 @@ class WorkerPool:
         if spare is not None and spare.up:
             self._spare, spare.index = None, index
             self._workers[index] = spare
+            self._set_priority(spare)
 
     async def _respawn(self, index: int) -> None:
         for attempt in itertools.count(1):
@@ -396,7 +467,7 @@ class WorkerPool:
     @property
     def full(self) -> bool:
         """Whether no worker can take a stream: each is over its limit, or none is up."""
-        return all(w.estimate.load > self._section.max_busy for w in self._workers.values() if w.up)
+        return all(w.estimate.load > self._section.max_busy for w in self._ordinary if w.up)
 
     def loads(self) -> tuple[WorkerLoad, ...]:
         """Returns each worker's load as last measured."""

@@ -37,6 +37,13 @@ class WorkersSection(Section):
         description="Standby processes with the model loaded. A standby takes the place of a dead worker at "
         "once. 0: its streams wait for a new process.",
     )
+    heavy: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="Worker processes beside `count` for streams over their `decoding.share`, at a lower "
+        "priority. It starts with the first such stream. 0: they stay where they are and are sampled less.",
+    )
     max_busy: float = Field(
         0.9, gt=0.0, le=1.0, description="No worker takes new streams while each is busier than this."
     )

@@ -21,7 +21,7 @@ from edge.stream import StageTimes, StreamPipeline
 from edge.telemetry.distributions import Distributions
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
-from edge.workers.recent_costs import RecentCosts
+from edge.workers.recent_costs import CostsByClass
 from edge.workers.settings import WorkerSettings
 from edge.workers.worker_stream import Urgency, WorkerStream
 
@@ -57,7 +57,7 @@ class VideoJobs:
         self._send = send
         self._clock = clock
         self._needs_changed = needs_changed
-        self._costs = RecentCosts()
+        self._costs = CostsByClass()
         self.urgency = Urgency.CALM
         """Urgency of the running job. The loop resets it before each job."""
         self.preempted = self.lost = 0
@@ -148,15 +148,21 @@ class VideoJobs:
         if stream.asked_alert_ms:
             pipeline.ask_alert(stream.asked_alert_ms)
             stream.asked_alert_ms = 0
-        late_ms = self._clock.monotonic_ms() - unit.arrival_ms - stream.policy.budget_ms
+        now_ms = self._clock.monotonic_ms()
+        late_ms = now_ms - unit.arrival_ms - stream.policy.budget_ms
         if unit.keyframe:
             stream.skipping = False
         in_burst = unit.keyframe or stream.bursting
         self.urgency = stream.urgency(in_burst=in_burst)
-        if self.urgency is Urgency.OPPORTUNISTIC and late_ms > -stream.policy.budget_ms / 2:
+        if self.urgency is Urgency.OPPORTUNISTIC and (
+            late_ms > -stream.policy.budget_ms / 2 or stream.budget.is_low(now_ms)
+        ):
             # Preempted before it is late. Decoding it in vain would take time from due work.
             self._preempt(pipeline)
         wanted = in_burst or pipeline.wants_all
+        if wanted and not stream.skipping and not self._can_pay(stream, unit, now_ms):
+            stream.skipping = True
+            self._count(stream, DegradedReason.OVER_BUDGET)
         if wanted:
             self._times.queue.observe(late_ms + stream.policy.budget_ms)
         if late_ms > 0 and wanted and not stream.skipping and not unit.deferred:
@@ -177,15 +183,18 @@ class VideoJobs:
             if not stream.cut:
                 self._count(stream, DegradedReason.UNDECODED)
             return True
-        begin_ms = self._clock.monotonic_ms()
+        begin_ms, begin_cpu_ms = self._clock.monotonic_ms(), self._clock.thread_ms()
         samples = _decoded(pipeline, unit)
         if pipeline.disorderly and not stream.disorder_said:
             stream.disorder_said = True
             self._count(stream, DegradedReason.TIMESTAMPS)
-        stream.burst_cost_ms = 0.0 if unit.keyframe else stream.burst_cost_ms
+        if unit.keyframe:
+            stream.burst_cost_ms = stream.burst_cpu_ms = 0.0
         stream.burst_cost_ms += self._clock.monotonic_ms() - begin_ms
+        stream.burst_cpu_ms += self._clock.thread_ms() - begin_cpu_ms
         if samples and stream.bursting:
-            self._costs.burst.add_cost(stream.burst_cost_ms, self._clock.monotonic_ms())
+            stream.learn_sample_cost()
+            self._costs.add_burst(stream.burst_cost_ms, stream.sample_cpu_ms, self._clock.monotonic_ms())
         self._take_samples(stream, samples)
         if unit.keyframe and stream.bursting:
             self._go_on(stream)
@@ -193,14 +202,26 @@ class VideoJobs:
             self._needs_changed(stream)
         return not wanted
 
+    @staticmethod
+    def _can_pay(stream: WorkerStream, unit: AccessUnit, now_ms: float) -> bool:
+        """Returns whether the stream can pay for a unit. A begun sample may be finished."""
+        if stream.bursting and not unit.keyframe:
+            return stream.budget.may_finish(now_ms)
+        return stream.budget.may_begin(now_ms)
+
     def _is_hopeless(self, stream: WorkerStream, pipeline: StreamPipeline, keyframe: AccessUnit) -> bool:
         """Returns whether a calm stream's sample would be late if its keyframe were decoded now."""
         if pipeline.wants_all:
             return False
-        begun = sum(other.bursting for other in self._streams.values() if other is not stream)
         now = self._clock.monotonic_ms()
+        begun_ms = sum(
+            self._costs.of(other.sample_cpu_ms).whole_ms(now)
+            for other in self._streams.values()
+            if other.bursting and other is not stream and not other.budget.is_low(now)
+        )
         deadline_ms = keyframe.arrival_ms + stream.policy.budget_ms
-        return self._costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun, stream.blind_share(now))
+        costs = self._costs.of(stream.sample_cpu_ms)
+        return costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun_ms, stream.blind_share(now))
 
     def _go_on(self, stream: WorkerStream) -> None:
         """Moves the queued units of a begun sample ahead of other streams' units."""
@@ -240,7 +261,7 @@ class VideoJobs:
 
     def _in_time(self, stream: WorkerStream, sample: Sample) -> bool:
         deadline_ms = sample.arrival_ms + stream.policy.budget_ms
-        return self._costs.in_time(self._clock.monotonic_ms(), deadline_ms)
+        return self._costs.of(stream.sample_cpu_ms).in_time(self._clock.monotonic_ms(), deadline_ms)
 
     def _judge(self, stream: WorkerStream, sample: Sample) -> None:
         assert stream.pipeline is not None
@@ -248,7 +269,7 @@ class VideoJobs:
         judgement = stream.pipeline.judge(sample)
         now = self._clock.monotonic_ms()
         stream.judged_at(now)
-        self._costs.judge.add_cost(now - start, now)
+        self._costs.of(stream.sample_cpu_ms).judge.add_cost(now - start, now)
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
         stream.cut = verdict.action is Action.CUT and not verdict.shadow

@@ -11,12 +11,17 @@ from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
 from edge.reasons import DegradedReason
 from edge.stream import StreamAudio, StreamPipeline
+from edge.workers.decoding_budget import DecodingBudget, Standing
 
 _RECOVERY: Final = 1.5
 """Speed at which media that comes in time makes up for a burst, as after a pause of the network."""
 _MOST_LEAD_MS: Final = 10_000.0
 _FAIRNESS: Final = 3.0
 """Most budgets by which a calm stream goes before another that was judged lately."""
+
+
+_LEARN: Final = 0.3
+"""Weight of the newest cost in a mean."""
 
 
 class Urgency(IntEnum):
@@ -62,6 +67,13 @@ class WorkerStream:
     """Pts of the newest queued keyframe, in the caller's own time."""
     keyframe_ms: float = -1.0
     """Monotonic time at which the newest keyframe arrived; -1 before the first."""
+    budget: DecodingBudget = field(default_factory=DecodingBudget)
+    budget_said: tuple[Standing, float] = (Standing.WITHIN, float("-inf"))
+    """The last report of how it stands with its budget, and when."""
+    burst_cpu_ms: float = 0.0
+    """Processor time since the newest keyframe."""
+    sample_cpu_ms: float = 0.0
+    """Mean processor time to decode one calm sample. 0 before the first."""
     asked_alert_ms: int = 0
     """How long the supervisor wants the next access units sampled densely; 0 if it does not."""
     newest_ms: tuple[float, int] | None = None
@@ -105,6 +117,11 @@ class WorkerStream:
             return Urgency.ALERT
         opportunistic = pipeline is not None and pipeline.opportunistic and not in_burst
         return Urgency.OPPORTUNISTIC if opportunistic else Urgency.CALM
+
+    def learn_sample_cost(self) -> None:
+        """Takes the processor time since the newest keyframe as the cost of a calm sample."""
+        first = not self.sample_cpu_ms
+        self.sample_cpu_ms += (1.0 if first else _LEARN) * (self.burst_cpu_ms - self.sample_cpu_ms)
 
     def judged_at(self, now_ms: float) -> None:
         """Records a verdict."""
@@ -174,6 +191,8 @@ class WorkerStream:
         offsets of a few budgets separate the classes.
         """
         budget_ms = self.policy.budget_ms
+        if self.budget.is_low(arrival_ms):  # due samples of its neighbours go first
+            return arrival_ms + budget_ms
         match urgency:
             case Urgency.ALERT:
                 return arrival_ms - 3 * _FAIRNESS * budget_ms

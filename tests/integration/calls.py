@@ -56,10 +56,15 @@ def read_units(path: Path) -> tuple[bytes, list[gate_pb2.AccessUnit]]:
 
 def give_time(gate: GateProcess, channel: grpc.Channel) -> None:
     """A budget of seconds, because a busy machine's lateness is not tested here."""
+    set_policy(gate, channel, {"budget_ms": 5000})
+
+
+def set_policy(gate: GateProcess, channel: grpc.Channel, fields: dict[str, Any]) -> None:
+    """Replaces these fields of the policy."""
     operator: Any = operator_pb2_grpc.OperatorStub(channel)
     metadata = (("authorization", f"Bearer {parse_tokens(gate.tokens)[0].token.get_secret_value()}"),)
     policy = json.loads(operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
-    policy["budget_ms"] = 5000
+    policy |= fields
     operator.SetPolicy(
         operator_pb2.SetPolicyRequest(json=json.dumps(policy), reason="test"), metadata=metadata
     )

@@ -20,10 +20,12 @@ from tests.integration.calls import (
     read_units,
     repeated,
     requests,
+    set_policy,
     until,
     workers_of,
     write_footage,
 )
+from tests.running_gate import metrics
 
 CONFIG = "[workers]\ncount = 1\nheartbeat_ms = 200\nhang_ms = 1500\n"
 
@@ -155,3 +157,29 @@ def test_the_spare_worker_takes_the_place_of_one_that_dies(number: signal.Signal
         after = until(lambda: set(workers_of(gate.pid)), lambda pids: len(pids) == 2 and worker not in pids)
         assert spare in after
         assert gate.log().count("worker died") == 1
+
+
+def test_a_stream_over_its_share_moves_to_a_worker_that_others_go_before(tmp_path: Path) -> None:
+    """A share of a hundredth of a core, which every stream exceeds. Its verdicts go on."""
+    write_footage(tmp_path / "moving.mp4", seconds=6)
+    extradata, units = read_units(tmp_path / "moving.mp4")
+    with (
+        GateProcess(tmp_path / "gate", config=CONFIG) as gate,
+        grpc.insecure_channel(gate.grpc) as channel,
+    ):
+        set_policy(gate, channel, {"decoding": {"share": 0.01, "window_ms": 500, "action": "pass"}})
+        stub: Any = gate_pb2_grpc.GateStub(channel)
+        stream_id = admit(stub).stream_id
+        ordinary = one_worker(gate)
+        moved, judged = False, 0
+        call = stub.Watch(requests(stream_id, extradata, repeated(units, 5), pace=0.04), timeout=TIMEOUT_S)
+        for answer in call:
+            moved = moved or 'edge_streams_moved_total{worker="heavy"} 1.0' in metrics(gate)
+            judged += moved and answer.HasField("verdict")
+            if judged >= 2:
+                break
+        call.cancel()
+        assert judged >= 2, (metrics(gate), gate.log()[-3000:])
+        priorities = {pid: os.getpriority(os.PRIO_PROCESS, pid) for pid in workers_of(gate.pid)}
+        assert priorities.pop(ordinary) == 0
+        assert max(priorities.values()) == 5

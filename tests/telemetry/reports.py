@@ -47,6 +47,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.SourceOpened("st_1", "h264"),
     records.StreamClosed("st_1", "end"),
     records.WatchingFailed("st_1", PUBLISH, "stalled", "no media for 5 s"),
+    records.StreamMoved("st_1", True, 0.71),
     records.StreamOver("st_1", PUBLISH, "cut", 3),
     records.Passed(7.0),
     records.NotPassed(Action.CUT, "detector", 30.0),

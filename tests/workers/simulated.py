@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from edge.clock import ManualClock
 from edge.contract.gen import worker_pb2
 from edge.detect.double import ScriptedDetector
-from edge.domain import AccessUnit
+from edge.domain import AccessUnit, Sample
 from edge.match import Matcher
-from edge.policy import MatchPolicy, Policy, TierPolicy
+from edge.policy import DecodingPolicy, MatchPolicy, Policy, TierPolicy
+from edge.stream import StreamPipeline
 from edge.stream.ports import Luma
 from edge.stream.synthetic import EncodedMedia, encode
+from edge.workers import video_jobs
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.inbox import Command, Inbox
 from edge.workers.ipc_framing import PushedUnit
@@ -27,7 +30,9 @@ START_MS = 10_000.0
 POLICY = Policy(
     match=MatchPolicy(enabled=False),
     tiers=TierPolicy(start_alert_ms=0, alert_hold_ms=600_000, bitrate_jump=0.0),
+    decoding=DecodingPolicy(share=1.0, window_ms=60_000),
 )
+"""Streams may cost what they want, so that only the worker's load decides."""
 
 
 @cache
@@ -117,7 +122,7 @@ def simulate(
         )
         messages.append((START_MS, worker_pb2.ToWorker(open_push=opening)))
         messages += [
-            (START_MS + 1 + unit.dts_ms + stream.phase_ms, _media(ident, unit, stream.phase_ms))
+            (START_MS + 1 + unit.dts_ms + stream.phase_ms, pushed(ident, unit, stream.phase_ms))
             for unit in media(seconds).units
         ]
     # At equal times the last stream's message comes first.
@@ -140,9 +145,17 @@ def simulate(
 
 
 def play(
-    messages: Sequence[Message], infer_ms: float = 5.0, *, plane_ms: float = 1.0, **settings: Any
+    messages: Sequence[Message],
+    infer_ms: float = 5.0,
+    *,
+    plane_ms: float = 1.0,
+    frame_ms: Mapping[str, float] | None = None,
+    **settings: Any,
 ) -> tuple[list[tuple[float, worker_pb2.FromWorker]], dict[str, Any]]:
-    """Runs one worker with these messages. Returns its events with their times, and its remaining streams."""
+    """Runs one worker with these messages. Returns its events with their times, and its remaining streams.
+
+    ``frame_ms`` is the cost of decoding a frame, by stream. It is 0 for all others.
+    """
     clock = ManualClock(now_monotonic_ms=START_MS)
     detector = SlowDetector(clock=clock, infer_ms=infer_ms, plane_ms=plane_ms)
     events: list[tuple[float, worker_pb2.FromWorker]] = []
@@ -168,9 +181,19 @@ def play(
     )
     arrivals = _Arrivals(clock, messages)
     arrivals.loop, loop.inbox = loop, arrivals
-    loop.run()
+    costs_ms = frame_ms or {}
+
+    def decoded(pipeline: StreamPipeline, unit: AccessUnit) -> tuple[Sample, ...]:
+        before = pipeline._decoder.decoded
+        samples = pipeline.decode(unit)
+        clock.advance_ms(costs_ms.get(pipeline.stream_id, 0.0) * (pipeline._decoder.decoded - before))
+        return samples
+
+    with patch.object(video_jobs, "_decoded", decoded):
+        loop.run()
     return events, arrivals.at_the_end
 
 
-def _media(ident: str, unit: AccessUnit, phase_ms: int) -> PushedUnit:
+def pushed(ident: str, unit: AccessUnit, phase_ms: int) -> PushedUnit:
+    """A unit that arrives ``phase_ms`` after its time."""
     return PushedUnit(ident, replace(unit, arrival_ms=START_MS + 1 + unit.dts_ms + phase_ms))

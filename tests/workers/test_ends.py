@@ -107,7 +107,7 @@ def test_a_stream_that_lost_media_goes_on_where_a_keyframe_comes() -> None:
     "limit", [{"max_queue_units": 20}, {"max_queue_bytes": 2_000}], ids=["units", "bytes"]
 )
 def test_media_that_passes_the_bounds_before_a_stream_is_started_does_not_keep_it_from_starting(
-    limit: dict[str, int],
+    limit: dict[str, Any],
 ) -> None:
     """A new worker finds the opening, and more media than it may queue, all at once."""
     units = media(6).units

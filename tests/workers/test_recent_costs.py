@@ -7,25 +7,25 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.workers.recent_costs import RecentCost, RecentCosts
+from edge.workers.recent_costs import CostsByClass, RecentCost, RecentCosts
 
 COST_MS = st.floats(0.1, 200)
 WORK = st.lists(st.tuples(st.floats(0, 60_000), st.floats(0, 10_000)), max_size=30)
 """The cost, and the pause after it."""
 
 
-@given(COST_MS, COST_MS, st.floats(-250, 250), st.integers(0, 40), st.floats(0, 1))
+@given(COST_MS, COST_MS, st.floats(-250, 250), st.floats(0, 4000), st.floats(0, 1))
 def test_what_has_no_hope_has_none_with_more_before_it_or_later(
-    burst_ms: float, judge_ms: float, late_ms: float, begun: int, blind_share: float
+    burst_ms: float, judge_ms: float, late_ms: float, begun_ms: float, blind_share: float
 ) -> None:
     costs = RecentCosts()
     costs.burst.add_cost(burst_ms, 1000)
     costs.judge.add_cost(judge_ms, 1000)
     deadline_ms = 1000 - late_ms
-    if costs.is_hopeless(1000, deadline_ms, 200, begun, blind_share):
-        assert costs.is_hopeless(1000, deadline_ms, 200, begun + 1, blind_share)
-        assert costs.is_hopeless(1000, deadline_ms - 10, 200, begun, blind_share)
-        assert costs.is_hopeless(1000, deadline_ms, 200, begun, blind_share / 2)
+    if costs.is_hopeless(1000, deadline_ms, 200, begun_ms, blind_share):
+        assert costs.is_hopeless(1000, deadline_ms, 200, begun_ms + 1, blind_share)
+        assert costs.is_hopeless(1000, deadline_ms - 10, 200, begun_ms, blind_share)
+        assert costs.is_hopeless(1000, deadline_ms, 200, begun_ms, blind_share / 2)
     else:
         assert late_ms + costs.burst.at(1000) + costs.judge.at(1000) <= 200, "alone it is in time"
 
@@ -73,3 +73,14 @@ def test_one_stop_of_the_machine_hides_nothing(stop_ms: float) -> None:
     now_ms = 2000 + stop_ms
     costs.judge.add_cost(stop_ms, now_ms)
     assert costs.in_time(now_ms, now_ms + 250)
+
+
+@given(COST_MS, st.floats(200, 5000))
+def test_what_a_heavy_stream_costs_says_nothing_of_light_ones(light_ms: float, heavy_ms: float) -> None:
+    costs = CostsByClass()
+    costs.add_burst(heavy_ms, heavy_ms, 1000)
+    costs.of(heavy_ms).judge.add_cost(heavy_ms, 1000)
+    light = costs.of(min(light_ms, 20.0))
+    assert light.burst.at(1000) == 0
+    assert light.in_time(1000, 1020)
+    assert costs.of(heavy_ms).whole_ms(1000) > 0

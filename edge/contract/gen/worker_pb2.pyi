@@ -35,6 +35,7 @@ class OpenPush(_message.Message):
     OPENING_FIELD_NUMBER: _builtins.int
     CALM_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    HEAVY_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -48,6 +49,8 @@ class OpenPush(_message.Message):
     """The stream is not new: it was calm in a worker that died."""
     seed: _builtins.bytes
     """The stream's secret: from it is drawn what the worker looks at. Empty: nothing is drawn."""
+    heavy: _builtins.bool
+    """The worker is the one for heavy streams."""
     def __init__(
         self,
         *,
@@ -59,10 +62,11 @@ class OpenPush(_message.Message):
         opening: _builtins.int = ...,
         calm: _builtins.bool = ...,
         seed: _builtins.bytes = ...,
+        heavy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "codec", b"codec", "extradata", b"extradata", "opening", b"opening", "policy_json", b"policy_json", "seed", b"seed", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "codec", b"codec", "extradata", b"extradata", "heavy", b"heavy", "opening", b"opening", "policy_json", b"policy_json", "seed", b"seed", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -614,6 +618,38 @@ class WrongInput(_message.Message):
 Global___WrongInput: _TypeAlias = WrongInput  # noqa: Y015
 
 @_typing.final
+class BudgetReport(_message.Message):
+    """How a stream stands with its decoding budget. Repeated every second while it is over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    opening: _builtins.int
+    standing: _builtins.str
+    """`within`, `over`, `unpayable` or `light`."""
+    share: _builtins.float
+    """Share of a core that it has cost lately."""
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        opening: _builtins.int = ...,
+        standing: _builtins.str = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["opening", b"opening", "share", b"share", "standing", b"standing", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetReport: _TypeAlias = BudgetReport  # noqa: Y015
+
+@_typing.final
 class EvidenceSaved(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -848,6 +884,7 @@ class FromWorker(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     EVIDENCE_SAVED_FIELD_NUMBER: _builtins.int
     PONG_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
     MODEL_LOADED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___Ready: ...
@@ -866,6 +903,8 @@ class FromWorker(_message.Message):
     @_builtins.property
     def pong(self) -> Global___Pong: ...
     @_builtins.property
+    def budget(self) -> Global___BudgetReport: ...
+    @_builtins.property
     def model_loaded(self) -> Global___ModelLoaded: ...
     def __init__(
         self,
@@ -878,13 +917,14 @@ class FromWorker(_message.Message):
         closed: Global___Closed | None = ...,
         evidence_saved: Global___EvidenceSaved | None = ...,
         pong: Global___Pong | None = ...,
+        budget: Global___BudgetReport | None = ...,
         model_loaded: Global___ModelLoaded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "source_opened", "judged", "tier_changed", "notice", "closed", "evidence_saved", "pong", "model_loaded"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "source_opened", "judged", "tier_changed", "notice", "closed", "evidence_saved", "pong", "budget", "model_loaded"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

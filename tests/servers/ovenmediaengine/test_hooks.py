@@ -60,6 +60,9 @@ class Clock:
     def monotonic_ms(self) -> float:
         return float(self.now_ms)
 
+    def thread_ms(self) -> float:
+        return float(self.now_ms)
+
 
 def changed(**request: Any) -> dict[str, Any]:
     body = copy.deepcopy(OPENING)
