@@ -41,6 +41,9 @@ def ingest(
     on_gate_down_stream: Annotated[
         str, typer.Option(help="Running streams that the gate cannot watch in time: allow or deny.")
     ] = "allow",
+    on_no_video: Annotated[
+        str, typer.Option(help="Streams without video for 10 s, which nobody watches: allow or deny.")
+    ] = "deny",
     gate_ca: Annotated[Path | None, typer.Option(help="CA file of the gate's certificate.")] = None,
     gate_cert: Annotated[Path | None, typer.Option(help="Client certificate for the gate.")] = None,
     gate_key: Annotated[Path | None, typer.Option(help="Private key of the client certificate.")] = None,
@@ -83,6 +86,7 @@ def ingest(
         "hold_back_max_ms": hold_back_max_ms,
         "on_gate_down_admission": on_gate_down_admission,
         "on_gate_down_stream": on_gate_down_stream,
+        "on_no_video": on_no_video,
         "gate_ca": gate_ca,
         "gate_cert": gate_cert,
         "gate_key": gate_key,

@@ -20,7 +20,7 @@ from edge.reasons import EndReason
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
-_FAULT = "edge-fault"
+_FAULT, _REASON = "edge-fault", "edge-reason"
 _BY_PUBLISHER = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -119,13 +119,16 @@ class FinalStatus:
         self.code: grpc.StatusCode | None = None
         self.details = ""
         self.fault = Fault.GATE
+        self.reason = ""
+        """The gate's word; empty where gRPC itself has ended the call."""
         call.add_done_callback(self._note)
 
     def _note(self, call: Any) -> None:
         code = _now(call.code())
         if self.code is None or self.code is grpc.StatusCode.INTERNAL:
             self.code, self.details = code, _now(call.details()) or ""
-            self.fault = fault_of(code, _now(call.trailing_metadata()))
+            trailing = _now(call.trailing_metadata())
+            self.fault, self.reason = fault_of(code, trailing), str(dict(trailing or ()).get(_REASON, ""))
 
 
 def fault_of(code: grpc.StatusCode, trailing: Iterable[Any] | None) -> Fault:

@@ -35,6 +35,14 @@ class IngestSettings(BaseModel):
     on_gate_down_stream: FailureMode = Field(
         FailureMode.ALLOW, description="Whether a stream goes on that the gate cannot watch, or not in time."
     )
+    on_no_video: FailureMode = Field(
+        FailureMode.DENY,
+        description="Whether a stream goes on that has brought no video within no_video_s. Its audio is not "
+        "watched then.",
+    )
+    no_video_s: Seconds = Field(
+        10.0, description="How long a stream may take to bring video. Its audio is held until then."
+    )
     token_secret: Path | None = Field(
         None, description="File with the secret of publish tokens; publishers then need one."
     )

@@ -16,7 +16,7 @@ from edge.backoff import backoff_ms
 from edge.clock import Clock
 from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit, Audio, Codec, Tier
-from edge.errors import Fault, GateUnavailable
+from edge.errors import Fault, GateUnavailable, InvalidInput, SourceStalled
 from edge.ingest.decoder_configuration import Change, DecoderConfiguration
 from edge.ingest.gate_client import (
     AdmittedStream,
@@ -29,6 +29,7 @@ from edge.ingest.gate_client import (
     unit_request,
 )
 from edge.ingest.gate_feed import GateFeed
+from edge.ingest.held_audio import HeldAudio
 from edge.ingest.relay import Relay, RelayedMessage
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import ITEM_BYTES, IngestSettings
@@ -91,6 +92,7 @@ class WatchClient:
         self._feed = GateFeed(settings.max_gop_bytes)
         self._clock = clock
         self._relay = relay
+        self._held_audio = HeldAudio(1000 * settings.no_video_s)
         self._configuration = DecoderConfiguration(settings.max_configurations_per_minute)
         self._configured = asyncio.Event()
         self._call: WatchCall | None = None
@@ -149,17 +151,46 @@ class WatchClient:
         the gate is slow."""
         if not self._over:
             await self._offer(self._configuration.apply(unit))
-        if self._over or self._feed.following or self._goes_on_unwatched:
-            self.pass_on(message)
+        if self._passes:
+            for held in self._held_audio.release():
+                self._relay_on(held)
+            self._relay_on(message)
         else:
             self._counters["unoffered_units"] += 1
+            self._goes_on_without_video()
 
     @property
     def _goes_on_unwatched(self) -> bool:
         return self._away and self._settings.on_gate_down_stream is FailureMode.ALLOW
 
+    @property
+    def _passes(self) -> bool:
+        """Whether media passes now: the gate has the newest picture, or needs none, or is away."""
+        return self._over or self._feed.following or self._goes_on_unwatched
+
     def pass_on(self, message: RelayedMessage) -> None:
-        """Passes what is no picture on to the relay: audio and metadata."""
+        """Passes what is no picture on to the relay: audio and metadata.
+
+        Audio waits for video that the gate is offered. Raises InvalidInput for a stream that never brings
+        any, unless ``on_no_video`` is allow.
+        """
+        if message.config or self._passes:
+            self._relay_on(message)
+        elif self._goes_on_without_video():
+            self._counters["audio_without_video"] += 1
+            self._relay_on(message)
+        else:
+            self._held_audio.hold(message)
+
+    def _goes_on_without_video(self) -> bool:
+        if not self._held_audio.waits_too_long(self._clock.monotonic_ms()):
+            return False
+        if self._settings.on_no_video is FailureMode.DENY:
+            limit = self._settings.no_video_s
+            raise InvalidInput("flv.video", f"none came within {limit} s, see on_no_video")
+        return True
+
+    def _relay_on(self, message: RelayedMessage) -> None:
         if self._relay is not None and (self._released or not self._over):
             self._relay.offer(message, self._clock.monotonic_ms())
 
@@ -270,6 +301,8 @@ class WatchClient:
             self.detail = f"Watch: {code.name}: {status.details}"
             if status.fault is Fault.PUBLISHER:
                 return Ending.UNWATCHABLE
+            if status.reason == SourceStalled.reason:
+                return None  # the publisher paused for too long: nothing has failed
             if code is grpc.StatusCode.NOT_FOUND:
                 self.stream = AdmittedStream()  # the gate was restarted: ask for admission again
             raise GateUnavailable(self.detail) from error

@@ -63,6 +63,11 @@ class PushBuffer:
         self._follows = True
         """The worker gets the rest of this GOP as it comes."""
 
+    @property
+    def has_video(self) -> bool:
+        """Whether a keyframe has come."""
+        return self._start_dts_ms is not None
+
     def set_policy(self, tiers: TierPolicy, evidence: EvidencePolicy) -> None:
         self._tiers = tiers
         self._ring.resize(evidence.ring_ms, evidence.ring_bytes)

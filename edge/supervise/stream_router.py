@@ -139,7 +139,8 @@ class StreamRouter:
 
         A message over the bounds ends the stream's audio, but not its video.
         """
-        stream.fed_ms = self._context.clock.monotonic_ms()
+        if stream.media is not None and stream.media.has_video:
+            stream.fed_ms = self._context.clock.monotonic_ms()
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
             self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)

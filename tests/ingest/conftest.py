@@ -45,6 +45,8 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         self.fail_with = grpc.StatusCode.UNAVAILABLE
         self.fault: str | None = None
         """What the gate says of whose fault it is; None for one that says nothing."""
+        self.reason: str | None = None
+        """The gate's word for the failure; None for one that says nothing."""
         self.admit_fails = False
         self.answers = True
         """Whether a Watch call is answered at all."""
@@ -78,7 +80,8 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         )
 
     def _trailing(self) -> tuple[tuple[str, str], ...]:
-        return () if self.fault is None else (("edge-fault", self.fault),)
+        said = {"edge-fault": self.fault, "edge-reason": self.reason}
+        return tuple((name, word) for name, word in said.items() if word is not None)
 
     async def ConfirmCut(
         self, request: gate_pb2.ConfirmCutRequest, context: Any

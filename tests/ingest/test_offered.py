@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+import grpc
 import pytest
 
 from edge.clock import SystemClock
 from edge.domain import AccessUnit, Codec
 from edge.errors import InvalidInput, LimitExceeded
-from edge.ingest import Closed
-from edge.ingest.chunks import Message, MessageType
+from edge.ingest import Closed, GateDown
+from edge.ingest.chunks import Message, MessageType, encode_message
 from edge.ingest.decoder_configuration import Change, DecoderConfiguration
 from edge.ingest.gate_client import AdmittedStream, GateClient
+from edge.ingest.held_audio import MOST_BYTES, HeldAudio
 from edge.ingest.relay import Relay, RelayedMessage
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
@@ -192,6 +194,89 @@ async def test_nothing_is_relayed_once_watching_has_ended_but_where_the_gate_nee
         watching.client._over, watching.client._released = True, released
         await watching.push([0, 1])
         assert await watching.relayed() == ([0, 1] if released else [])
+
+
+# audio
+
+
+def sound(number: int) -> RelayedMessage:
+    return RelayedMessage(Message(MessageType.AUDIO, 0, b"%d" % number), 40 * number, False, False)
+
+
+async def test_audio_waits_for_the_video_that_the_gate_is_offered() -> None:
+    watching = _Watching()
+    for number in (100, 101):
+        watching.client.pass_on(sound(number))
+    watching.configure(AVCC)
+    watching.client._connected.set()
+    watching.client.pass_on(sound(102))
+    await watching.push([1])  # no keyframe yet
+    assert not watching.relay._queue
+    await watching.push([0])
+    watching.client.pass_on(sound(103))
+    watching.configure(SHORT)
+    watching.client._connected.set()
+    watching.client.pass_on(sound(104))
+    await watching.push([3, 4], keyframes=[4])
+    # Viewers' output begins with a keyframe: the relay itself leaves out what comes before the first.
+    assert await watching.relayed() == [0, 103, 104, 4]
+
+
+async def test_held_audio_is_bounded_and_the_oldest_goes_first() -> None:
+    held, messages = HeldAudio(10_000), [sound(number) for number in range(1000, 9000)]
+    most = MOST_BYTES // messages[0].size
+    for message in messages[: most + 5]:
+        held.hold(message)
+    assert held.release() == messages[5 : most + 5]
+    assert held.dropped == 5
+    assert held.release() == []
+
+
+async def test_a_stream_that_never_brings_video_ends_unless_a_setting_lets_it_pass() -> None:
+    for mode in ("deny", "allow"):
+        watching = _Watching(on_no_video=mode, no_video_s=0.05)
+        watching.client.pass_on(sound(100))
+        await asyncio.sleep(0.06)
+        if mode == "deny":
+            with pytest.raises(InvalidInput, match="on_no_video"):
+                watching.client.pass_on(sound(101))
+        else:
+            watching.client.pass_on(sound(101))
+        assert await watching.relayed() == ([] if mode == "deny" else [101])
+
+
+async def test_a_stream_of_audio_alone_is_closed(
+    gate: ScriptedGate, run_ingest: StartIngest, tmp_path: Path
+) -> None:
+    running = await run_ingest(relay=str(tmp_path / "{name}.flv"), no_video_s=0.1)
+    audio = encode_message(Message(MessageType.AUDIO, 0, b"\x2f" + bytes(100), 1), 6, 128)
+    _, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
+    writer.write(HANDSHAKE + bytes(1536) + CONNECT + PUBLISH)
+    while not running.of(Closed):
+        writer.write(audio)
+        await asyncio.sleep(0.02)
+    writer.close()
+    assert "on_no_video" in running.of(Closed)[0].detail
+    with pytest.raises(FileNotFoundError):
+        frames(tmp_path / "cam.flv")
+
+
+async def test_a_pause_of_the_publisher_is_no_failure_of_the_gate(
+    gate: ScriptedGate, run_ingest: StartIngest, footage: Path
+) -> None:
+    sent = HANDSHAKE + bytes(1536) + CONNECT + PUBLISH
+    with av.open(str(footage)) as container:
+        sent += video(b"\x17\0\0\0\0" + bytes(container.streams.video[0].codec_context.extradata or b""))
+    for index, (_, dts_ms, payload) in enumerate(access_units(footage)[:11]):
+        sent += video((b"\x27" if index else b"\x17") + b"\1\0\0\0" + payload, dts_ms)
+    gate.fail_after, gate.fail_with, gate.reason = 10, grpc.StatusCode.DEADLINE_EXCEEDED, "source_stalled"
+    running = await run_ingest(on_gate_down_stream="deny")
+    _, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
+    writer.write(sent)
+    await running.until(lambda: len(gate.opens) == 2)
+    assert not running.of(GateDown)
+    assert not running.of(Closed)
+    writer.close()
 
 
 # over the wire
