@@ -148,7 +148,8 @@ def import_(
 ) -> None:
     """Import a hash list, whole or not at all.
 
-    Formats: vpdq, vpdq-json (python-threatexchange), pdq (a hash a line), csv, stopncii, jsonl.
+    Formats: vpdq, vpdq-json (python-threatexchange), pdq (a hash a line), csv, stopncii, jsonl. csv may be
+    separated by comma, semicolon or tab, with a header or as pdq-photo-hasher and tx dataset --csv write it.
 
     Withdrawals in the list remove entries. A wrong line ends the import with its number, and the bank stays
     as it was.
@@ -201,6 +202,7 @@ def import_(
         "removed": updated.removed,
         "low_quality_hashes": changes.low_quality,
         "other_kinds": changes.other_kinds,
+        "not_violating": changes.not_violating,
         "checkpoints": feed_checkpoints(target.manifest.checkpoints),
     }
     if as_json:

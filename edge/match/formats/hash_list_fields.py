@@ -83,6 +83,14 @@ def integer(name: str, value: Any) -> int:
     return number
 
 
+def quality_of(text: str) -> int:
+    """Parses a quality. Some tools write it with a decimal point; it is rounded down."""
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError):
+        raise InvalidInput("quality", f"wants a whole number, got {text!r:.80}") from None
+
+
 def milliseconds(text: str) -> int:
     try:
         seconds = float(text)

@@ -5,7 +5,7 @@
 | ``vpdq`` | vPDQ text of one video, one line per frame: ``frame,quality,hash,seconds`` |
 | ``vpdq-json`` | python-threatexchange vPDQ signals, one line per video: ``["hash,quality,seconds", …]`` |
 | ``pdq`` | one hash per line, as in plain lists and python-threatexchange PDQ signals; ``#`` comments |
-| ``csv`` | a header and one line per hash, grouped by entry; only the column ``hash`` is required |
+| ``csv`` | one line per hash, grouped by entry; the file ``csv_columns`` says with which columns |
 | ``stopncii`` | a page of StopNCII's FetchHashes, with withdrawals and its position in the feed |
 | ``jsonl`` | this project's own format: one object per line and entry, complete, sound included |
 """
@@ -17,19 +17,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from edge.errors import InvalidInput
 from edge.match.bank.bank_update import Change, Withdrawal
 from edge.match.bank.segment_builder import entry_key
 from edge.match.entry import Entry, EntryKind, Footage, HashRun
 from edge.match.fingerprint import MIN_QUALITY, printable
+from edge.match.formats.csv_columns import csv_columns
 from edge.match.formats.hash_list_fields import (
     integer,
     kind_of,
     milliseconds,
     parse_footage,
     parse_json,
+    quality_of,
     text_of,
     variant_of,
 )
@@ -38,13 +40,7 @@ from edge.match.pdq.hasher import parse_hex
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """Largest page of StopNCII, which is read whole."""
-_CSV_NAMES = {
-    "id": "entry",
-    "category": "label",
-    "timestamp_ms": "start_ms",
-    "pdq": "hash",
-    "pdq_hash": "hash",
-}
+_NOT_VIOLATING = ("NEGATIVE_CLASS", "DISPUTED")
 _NO_LONGER = ("withdrawn", "deleted")
 
 
@@ -77,6 +73,8 @@ class Import:
     """Number of hashes left out because their quality is under ``min_quality``."""
     other_kinds: int = 0
     """Number of records left out because they are no PDQ hashes."""
+    not_violating: int = 0
+    """Number of hashes left out because their list says that they are false positives or disputed."""
     checkpoints: dict[str, str] = field(default_factory=dict)
     """Position in the feed. Store it together with the entries that were read."""
     cursor: Cursor = START
@@ -104,7 +102,7 @@ class Import:
         except csv.Error as error:
             raise self._wrong(str(error)) from None
         except UnicodeDecodeError:
-            raise self._wrong("is not UTF-8 text") from None
+            raise self._wrong("is neither UTF-8 nor UTF-16 text") from None
         except InvalidInput as error:
             if error.field.startswith(f"{self.path}:"):
                 raise
@@ -146,7 +144,7 @@ class Import:
             fields = line.split(",")
             if len(fields) != 4:
                 raise self._wrong(f"wants frame,quality,hash,seconds; got {len(fields)} fields")
-            run = self._run(fields[2], integer("quality", fields[1]), milliseconds(fields[3]))
+            run = self._run(fields[2], quality_of(fields[1]), milliseconds(fields[3]))
             if run is not None:
                 runs.append(run)
         yield from self._video(self.entry_id or self.path.stem, runs)
@@ -161,7 +159,7 @@ class Import:
                 fields = feature.split(",")
                 if len(fields) != 3:
                     raise self._wrong(f"wants hash,quality,seconds; got {len(fields)} fields")
-                run = self._run(fields[0], integer("quality", fields[1]), milliseconds(fields[2]))
+                run = self._run(fields[0], quality_of(fields[1]), milliseconds(fields[2]))
                 if run is not None:
                     runs.append(run)
             name = self.entry_id or self.path.stem
@@ -177,12 +175,16 @@ class Import:
         return Footage(entry, (HashRun(bits),))
 
     def _csv(self, lines: Lines) -> Iterator[Change]:
-        start, rows = lines.at, csv.reader(lines)
+        start = lines.at
         lines.rewind()
-        header = [name.strip().lower() for name in next(rows, [])]
-        columns = [_CSV_NAMES.get(name, name) for name in header]
-        if "hash" not in columns or len(set(columns)) < len(columns):
-            raise self._wrong(f"wants a header with a column hash, and none twice; got {','.join(header)!r}")
+        first = next(lines, "")
+        found = csv_columns(first)
+        if found is None:
+            raise self._wrong(f"wants a header with a column hash, and none twice; got {first!r:.200}")
+        columns = found.names
+        if not found.has_header:
+            lines.rewind()
+        rows = csv.reader(lines, delimiter=found.separator)
         apart = _Apart()
         if start != START:
             for imported in rows:
@@ -197,8 +199,15 @@ class Import:
             if (row := next(rows, None)) is None:
                 break
             if len(row) != len(columns):
-                raise self._wrong(f"has {len(row)} fields, the header {len(columns)}")
+                model = "the header" if found.has_header else "the first line"
+                raise self._wrong(f"has {len(row)} fields, {model} {len(columns)}")
             values = {name: value.strip() for name, value in zip(columns, row, strict=True)}
+            if values.get("signal_type", "pdq").lower() != "pdq":
+                self.other_kinds += 1
+                continue
+            if values.get("opinion", "").upper() in _NOT_VIOLATING:
+                self.not_violating += 1
+                continue
             entry = self._csv_entry(values)
             if entry != open_entry:
                 apart.begin(values, entry, open_entry)
@@ -207,7 +216,7 @@ class Import:
                 open_entry, runs = entry, []
             run = self._run(
                 values["hash"],
-                integer("quality", values.get("quality") or "100"),
+                quality_of(values.get("quality") or "100"),
                 integer("start_ms", values.get("start_ms") or "0"),
                 span_ms=integer("span_ms", values.get("span_ms") or "0"),
                 variant=variant_of(values.get("variant") or "original"),
@@ -322,26 +331,21 @@ def _own_name(values: Mapping[str, str]) -> str:
 def sniff(path: Path) -> HashListFormat:
     """Guesses the format of a file. Raises InvalidInput when none fits."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = next((line.strip() for line in _some_lines(file) if not line.startswith("#")), "")
+        with path.open("rb") as file:
+            head = next((line for line in Lines(file, START) if not line.startswith("#")), "")
     except OSError as error:
         raise InvalidInput(str(path), error.strerror or str(error)) from None
-    fields = [name.strip().lower() for name in head.split(",")]
+    except UnicodeDecodeError:
+        raise InvalidInput(str(path), "is neither UTF-8 nor UTF-16 text") from None
     if head.startswith("["):
         return HashListFormat.VPDQ_JSON
     if head.startswith("{"):
         return HashListFormat.JSONL if head.startswith('{"id"') else HashListFormat.STOPNCII
-    if {"hash", "pdq", "pdq_hash"} & set(fields):
-        return HashListFormat.CSV
+    fields = head.split(",")
     if len(fields) == 4 and len(fields[2]) == 64:
         return HashListFormat.VPDQ
     if len(head) == 64:
         return HashListFormat.PDQ
+    if csv_columns(head) is not None:
+        return HashListFormat.CSV
     raise InvalidInput(f"{path}:1", "has no known format; name the format with --format")
-
-
-def _some_lines(file: TextIO) -> Iterator[str]:
-    for _ in range(1000):
-        line = file.readline(4096)
-        if line.strip():
-            yield line

@@ -57,6 +57,7 @@ class _Kept(BaseModel):
     updated: dict[str, int]
     low_quality: Count
     other_kinds: Count
+    not_violating: Count = 0
 
 
 class ImportStage:
@@ -105,6 +106,7 @@ class ImportStage:
                     if self._goes_on(kept.reached):
                         self._changes.low_quality = kept.low_quality
                         self._changes.other_kinds = kept.other_kinds
+                        self._changes.not_violating = kept.not_violating
                         return Staged(kept.names, kept.gone, Updated(**kept.updated)), segments
         self.clear()
         self._sweep(set())
@@ -124,6 +126,7 @@ class ImportStage:
             updated=asdict(staged.updated),
             low_quality=self._changes.low_quality,
             other_kinds=self._changes.other_kinds,
+            not_violating=self._changes.not_violating,
         )
         text = kept.model_dump_json().encode()
         replace_file(self._path, lambda out: out.write(text))

@@ -1,7 +1,11 @@
-"""Reads the lines of a file from any place on. Lines are bounded and counted, and reading can resume."""
+"""Reads the lines of a file from any place on. Lines are bounded and counted, and reading can resume.
+
+Text is UTF-8, or UTF-16 with its byte order mark, as some spreadsheets write it.
+"""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -35,6 +39,7 @@ class Lines:
         """The place from which the reader wants to resume, if it is not ``at``."""
         self._file = file
         self._progress = progress
+        self._encoding = _encoding_of(file)
         if start != START:
             self.go_to(start)
 
@@ -42,15 +47,13 @@ class Lines:
         return self
 
     def __next__(self) -> str:
-        while raw := self._file.readline(MAX_LINE_BYTES + 1):
+        while raw := self._read_line():
             self.at = Cursor(self.at.offset_bytes + len(raw), self.at.line + 1)
             if len(raw) > MAX_LINE_BYTES:
                 raise LimitExceeded("line", MAX_LINE_BYTES, len(raw), "bytes")
             if self._progress is not None and self.at.line % _PROGRESS_LINES == 0:
                 self._progress(self.at.offset_bytes)
-            # Spreadsheets write a byte order mark first.
-            line = raw.decode("utf-8-sig" if self.at.line == 1 else "utf-8").strip()
-            if line:
+            if line := raw.decode(self._encoding).removeprefix("\ufeff").strip():
                 return line
         raise StopIteration
 
@@ -62,7 +65,18 @@ class Lines:
         if len(raw) > limit_bytes:
             raise LimitExceeded("page", limit_bytes, len(raw), "bytes")
         self.at = Cursor(len(raw), self.at.line)
-        return raw.decode("utf-8-sig")
+        return raw.decode(self._encoding).removeprefix("\ufeff")
+
+    def _read_line(self) -> bytes:
+        """The next line with its end, or the first bytes of one that is too long."""
+        if self._encoding == "utf-8":
+            return self._file.readline(MAX_LINE_BYTES + 1)
+        raw, end = b"", "\n".encode(self._encoding)
+        while len(raw) <= MAX_LINE_BYTES and (part := self._file.readline(MAX_LINE_BYTES + 1)):
+            raw += part + self._file.read((len(raw) + len(part)) % 2)
+            if raw.endswith(end):
+                break
+        return raw
 
     def rewind(self) -> None:
         """Goes back to the start of the file."""
@@ -72,3 +86,9 @@ class Lines:
     def go_to(self, place: Cursor) -> None:
         self._file.seek(place.offset_bytes)
         self.at = place
+
+
+def _encoding_of(file: BinaryIO) -> str:
+    mark = file.read(2)
+    file.seek(0)
+    return {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}.get(mark, "utf-8")

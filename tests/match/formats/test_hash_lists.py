@@ -308,3 +308,49 @@ def test_a_csv_may_list_an_image_that_only_its_hash_names_again(tmp_path: Path, 
     assert bank.update(Import(path, HashListFormat.CSV), existing=Existing.SKIP) == Updated(
         added=2, skipped=1
     )
+
+
+IN_THE_WAY_OF_COMMON_TOOLS = {
+    "threatexchange": "collab,signal_type,signal_str,category,tags\n"
+    f"Sample,pdq,{H[0]},POSITIVE_CLASS,a\nSample,pdq,{H[1]},INVESTIGATION_SEED,\n",
+    "pdq-photo-hasher": f"{H[0]},100,a/b.jpg\n{H[1]},87,a/c.jpg\n",
+    "quoted header": f'"hash","quality"\n"{H[0]}","100"\n"{H[1]}","90"\n',
+    "semicolon": f"hash;quality\n{H[0]};100\n{H[1]};90\n",
+    "tab": f"hash\tquality\n{H[0]}\t100\n{H[1]}\t90\n",
+    "decimal quality": f"hash,quality\n{H[0]},100.0\n{H[1]},90.5\n",
+    "path before the hash": f"a b.jpg;{H[0]}\nc.jpg;{H[1]}\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-with-mark"])
+@pytest.mark.parametrize("text", IN_THE_WAY_OF_COMMON_TOOLS.values(), ids=IN_THE_WAY_OF_COMMON_TOOLS)
+def test_lists_of_common_tools_are_recognised(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "list"
+    marked = "\ufeff" + text
+    path.write_bytes(marked.encode("utf-16-be") if "mark" in encoding else text.encode(encoding))
+    assert sniff(path) is HashListFormat.CSV
+    assert [change.entry.id for change in footages(Import(path, HashListFormat.CSV))] == [H[0], H[1]]
+
+
+def test_a_plain_list_may_be_utf_16(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    odd = "0a" * 32  # no character of it is a newline, some of its bytes are
+    path.write_bytes(f"# \u0a0a\r\n{H[0]}\r\n\r\n{odd}".encode("utf-16"))
+    assert sniff(path) is HashListFormat.PDQ
+    assert [change.entry.id for change in footages(Import(path, HashListFormat.PDQ))] == [H[0], odd]
+
+
+def test_what_its_own_list_calls_a_false_positive_or_another_kind_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_text(
+        "signal_type,signal_str,collab,category,tags\n"
+        f"pdq,{H[0]},c,NEGATIVE_CLASS,\npdq,{H[1]},c,DISPUTED,\nvideo_md5,abc,c,POSITIVE_CLASS,\n"
+        f"pdq,{H[2]},c,POSITIVE_CLASS,\n"
+    )
+    changes = Import(path, HashListFormat.CSV)
+    assert [change.entry.id for change in footages(changes)] == [H[2]]
+    assert (changes.not_violating, changes.other_kinds) == (2, 1)
+
+
+def footages(changes: Import) -> list[Footage]:
+    return [change for change in changes if isinstance(change, Footage)]

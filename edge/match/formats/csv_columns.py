@@ -1,0 +1,60 @@
+"""Finds out how a CSV list separates its fields and which column each field is. Pure.
+
+Lists come with a header or without. Python-threatexchange (``tx dataset --csv``) names its columns in its own
+way, pdq-photo-hasher writes ``hash,quality,path`` without a header, and spreadsheets separate by semicolon or
+tab.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import Final, NamedTuple
+
+_SEPARATORS: Final = (",", ";", "\t")
+_NAMES: Final = {
+    "id": "entry",
+    "category": "label",
+    "timestamp_ms": "start_ms",
+    "pdq": "hash",
+    "pdq_hash": "hash",
+}
+_TX_NAMES: Final = {"signal_str": "hash", "collab": "source", "tags": "note", "category": "opinion"}
+_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+_QUALITY: Final = re.compile(r"\d{1,3}(\.\d*)?")
+_MAX_COLUMNS: Final = 64
+
+
+class CsvColumns(NamedTuple):
+    separator: str
+    names: tuple[str, ...]
+    has_header: bool
+
+
+def csv_columns(first_line: str) -> CsvColumns | None:
+    """The columns of a list that begins with this line. None if none of them is a hash, or two are."""
+    for separator in _SEPARATORS:
+        fields = [field.strip() for field in next(csv.reader([first_line], delimiter=separator), [])]
+        if len(fields) > _MAX_COLUMNS:
+            continue
+        words = [field.lower() for field in fields]
+        known = _TX_NAMES if "signal_str" in words else _NAMES
+        names = tuple(known.get(word, word) for word in words)
+        if "hash" in names:
+            return CsvColumns(separator, names, True) if len(set(names)) == len(names) else None
+        if sum(bool(_HASH.fullmatch(field)) for field in fields) == 1:
+            return CsvColumns(separator, _unnamed(fields), False)
+    return None
+
+
+def _unnamed(fields: list[str]) -> tuple[str, ...]:
+    """Columns by their content: the hash, the number after it as its quality, the first other text as its
+    source."""
+    hash_at = next(n for n, field in enumerate(fields) if _HASH.fullmatch(field))
+    names = {hash_at: "hash"}
+    if hash_at + 1 < len(fields) and _QUALITY.fullmatch(fields[hash_at + 1]):
+        names[hash_at + 1] = "quality"
+    source = next((n for n, field in enumerate(fields) if n not in names and field), None)
+    if source is not None:
+        names[source] = "source"
+    return tuple(names.get(n, f"#{n + 1}") for n in range(len(fields)))
