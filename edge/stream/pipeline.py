@@ -21,7 +21,6 @@ from edge.stream.draws import Draws
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
 from edge.stream.picture_limit import PictureLimit
 from edge.stream.ports import DetectorPort
-from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler
 from edge.stream.tiers import TierState
 from edge.telemetry.distributions import Distributions
@@ -111,7 +110,6 @@ class StreamPipeline:
         alert: bool = False,
         calm: bool = False,
         times: Distributions | None = None,
-        keeps_media: bool = True,
         largest: PictureLimit | None = None,
         seed: bytes | None = None,
     ) -> None:
@@ -120,11 +118,9 @@ class StreamPipeline:
         ``seed`` is the secret from which it is drawn which frames make a sample. With None the frames are the
         usual ones, which a publisher can foresee.
 
-        ``times`` collects the durations of the stages. ``keeps_media`` keeps the latest media in ``ring``.
+        ``times`` collects the durations of the stages.
         """
-        self._keeps_media = keeps_media
         self.stream_id = stream_id
-        self.ring = Ring(policy.evidence.ring_ms, policy.evidence.ring_bytes)
         self._policy = policy
         self._detector = detector
         self._matcher = matcher
@@ -443,10 +439,9 @@ class StreamPipeline:
         self._decider.set_policy(policy)
         self._tiers.set_policy(policy.tiers)
         self._sampler.set_policy(policy.tiers)
-        self.ring.resize(policy.evidence.ring_ms, policy.evidence.ring_bytes)
 
     def _take(self, unit: AccessUnit) -> AccessUnit:
-        """Converts a unit's stamps to media time and puts it into the ring."""
+        """Converts a unit's stamps to media time."""
         self._units += 1
         if unit.keyframe:
             self._rest_asked = False
@@ -454,8 +449,6 @@ class StreamPipeline:
         pts_ms = dts_ms if self.disorderly else pts_ms
         if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)
-        if self._keeps_media:
-            self.ring.append(unit)
         if self._first_pts_ms is None:
             self._first_pts_ms = pts_ms
         self._newest_pts_ms = max(self._newest_pts_ms, pts_ms)
@@ -504,8 +497,8 @@ class StreamPipeline:
         return samples
 
     def _put_in_backlog(self, unit: AccessUnit) -> None:
-        """Puts a unit into the backlog. It takes no more memory than the ring: the rest of a larger GOP is
-        skipped."""
+        """Puts a unit into the backlog. It takes no more memory than the stream's ring: the rest of a larger
+        GOP is skipped."""
         if unit.keyframe:
             self._backlog.clear()
         if not self._backlog.add_unit(unit, self._policy.evidence.ring_bytes):

@@ -597,7 +597,7 @@ class StreamRouter:
     def budget_reported(self, report: worker_pb2.BudgetReport) -> None:
         """Moves a stream to a worker of its own kind. Ends it by policy where it cannot be watched at all."""
         stream = self._context.registry.find(report.stream_id)
-        if stream is None or not stream.life.watched or report.opening != stream.opening:
+        if stream is None or not stream.life.watched or report.opening != stream.opening or _is_over(stream):
             return
         match Standing(report.standing):
             case Standing.OVER:

@@ -50,15 +50,14 @@ class EvidenceWriter:
     def save(self, command: worker_pb2.SaveEvidence, stream: WorkerStream | None) -> None:
         """Starts to write a clip and returns at once.
 
-        ``stream`` is the stream in this worker, whose ring serves when the supervisor has sent no media. A
-        cut stream need not be kept any longer after this.
+        The supervisor has sent its media before. ``stream`` is the stream in this worker.
         """
-        media = self._media.take(command.stream_id) or _kept(stream)
+        media = self._media.take(command.stream_id)
         size = self._sizes.get(command.stream_id)
         if stream is not None and stream.pipeline is not None:
             size = stream.pipeline.size
         if media is None:
-            self._failed(command, "the stream has no media left in this worker")
+            self._failed(command, "the stream has no media")
             return
         self._writers = [writer for writer in self._writers if writer.is_alive()]
         writer = threading.Thread(
@@ -73,8 +72,6 @@ class EvidenceWriter:
             self._failed(command, f"no thread to write it in: {error}")
             return
         self._writers.append(writer)
-        if stream is not None and stream.cut:
-            stream.evidence_kept = True
 
     def gone(self, stream: WorkerStream) -> None:
         """Remembers the frame size of a stream that leaves. Evidence of it may still be asked for."""
@@ -130,17 +127,3 @@ class EvidenceWriter:
                 )
             )
         )
-
-
-def _kept(stream: WorkerStream | None) -> Media | None:
-    """Returns the media in the stream's own ring. A pushed stream has none there."""
-    if stream is None or stream.pipeline is None or stream.codec is None:
-        return None
-    if stream.cut:
-        # Nothing of it is judged any more. What is queued still belongs in the clip.
-        for unit in stream.units:
-            stream.pipeline.skip(unit)
-        stream.units.clear()
-        stream.queued_bytes = 0
-    units = stream.pipeline.ring.units()
-    return Media(stream.codec, stream.extradata, units) if units else None

@@ -49,8 +49,6 @@ _END_BUDGETS: Final = 2.0
 """Budgets that remain to judge an ended stream. What is judged later is late anyhow."""
 _SAY_OVER_MS: Final = 1000.0
 """Interval of reports of a stream over its decoding budget: a worker for it may need time to start."""
-_LINGER_MS: Final = 10_000.0
-"""How long a cut stream keeps its media for evidence after its end."""
 
 log = structlog.get_logger(__name__)
 
@@ -232,8 +230,6 @@ class WorkerLoop:
             case "save_evidence":
                 stream = self._streams.get(command.save_evidence.stream_id)
                 self._evidence.save(command.save_evidence, stream)
-                if stream is not None and stream.evidence_kept and stream.lingers_until_ms is not None:
-                    self._drop(stream)
             case "load_model":
                 try:
                     self._models.load(command.load_model)
@@ -331,8 +327,6 @@ class WorkerLoop:
                 self._close(stream, Closing.by(error, retryable=True))
 
     def _check_stream(self, stream: WorkerStream, now: float) -> None:
-        if stream.lingers_until_ms is not None and now > stream.lingers_until_ms:
-            self._drop(stream)
         if stream.ended and now - stream.ended_ms > _END_BUDGETS * stream.policy.budget_ms:
             self._close(stream, Closing(CloseReason.END))
         if stream.cut:
@@ -417,7 +411,6 @@ class WorkerLoop:
             alert=stream.alert,
             calm=stream.calm,
             times=self._times,
-            keeps_media=False,  # the supervisor keeps it
             largest=PictureLimit(self._settings.max_picture_long_edge, self._settings.max_picture_short_edge),
             seed=stream.seed,
         )
@@ -465,15 +458,9 @@ class WorkerLoop:
         self._close(stream, Closing(CloseReason.END))
 
     def _close(self, stream: WorkerStream, closing: Closing) -> None:
-        if stream.lingers_until_ms is not None:
-            return
         self._video.leave(stream)
         self._notices.flush(stream)
-        if stream.cut and not stream.evidence_kept:
-            self._jobs.drop(stream.id)
-            stream.lingers_until_ms = self._clock.monotonic_ms() + _LINGER_MS
-        else:
-            self._drop(stream)
+        self._drop(stream)
         self._say_closed(stream.id, stream.opening, closing)
 
     def _say_closed(self, ident: str, opening: int, closing: Closing) -> None:

@@ -96,9 +96,6 @@ class WorkerStream:
     ended_ms: float = -1.0
     """Monotonic time of its end."""
     cut: bool = False
-    evidence_kept: bool = False
-    lingers_until_ms: float | None = None
-    """Monotonic time until which a cut stream waits for a request for evidence after its end; None before."""
     unsaid: Counter[DegradedReason] = field(default_factory=Counter)
     """Counts by reason of what was not judged and not yet reported."""
     said_ms: float = float("-inf")

@@ -14,7 +14,7 @@ import pytest
 
 from edge.clock import SystemClock
 from edge.detect import Detector, PlaneScaler, default_model_directory
-from edge.domain import AccessUnit, Action, Codec, Tier, new_stream_id
+from edge.domain import Action, Codec, Tier, new_stream_id
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
 from edge.policy import CategoryPolicy, EvidencePolicy, Policy, TierPolicy
 from edge.reasons import DegradedReason
@@ -201,22 +201,17 @@ def test_policy_change_takes_effect_on_the_running_stream(media: EncodedMedia, w
     watched = watch(media, score_at=lambda pts: 0.6).feed(media.units[:31])
     assert watched.judgements[-1].verdict.policy_version == 1
     strict = CategoryPolicy(flag_at=0.3, cut_at=0.5, cut_samples=1, cut_span_ms=0)
-    evidence = EvidencePolicy(ring_ms=1000)
-    watched.pipeline.set_policy(Policy(version=2, categories={"fight": strict}, evidence=evidence))
+    watched.pipeline.set_policy(Policy(version=2, categories={"fight": strict}))
     watched.feed(media.units[31:200])
     verdict = watched.judgements[5].verdict
     assert (verdict.action, verdict.policy_version) == (Action.CUT, 2)
-    assert watched.pipeline.ring.units()[0].pts_ms == 4000
 
 
-def test_skipped_media_is_kept_as_evidence_and_decoding_goes_on_at_a_keyframe(
-    media: EncodedMedia, watch: Watch
-) -> None:
+def test_decoding_goes_on_at_a_keyframe_behind_skipped_media(media: EncodedMedia, watch: Watch) -> None:
     watched = watch(media).feed(media.units[:30])
     for unit in media.units[30:60]:
         watched.pipeline.skip(unit)
     watched.feed(media.units[60:90])
-    assert watched.pipeline.ring.units() == media.units[:90]
     assert watched.pipeline.counters.errors == {}
     assert watched.times == [200, 400, 600, 800, 2200, 2400, 2600, 2800]
 
@@ -338,10 +333,3 @@ def test_without_banks_nothing_is_looked_for(watch: Watch, monkeypatch: pytest.M
     watched = watch(media).feed(media.units, end=True)
     assert len(watched.judgements) >= 5
     assert not looked
-
-
-def test_units_keep_their_bytes_in_the_ring(media: EncodedMedia, watch: Watch) -> None:
-    watched = watch(media).feed(media.units[:10])
-    held: tuple[AccessUnit, ...] = watched.pipeline.ring.units()
-    assert held == media.units[:10]
-    assert held[3].data is media.units[3].data

@@ -111,3 +111,15 @@ def test_a_new_worker_gets_the_running_gop_or_waits() -> None:
     assert due.unit is not None
     assert due.deferred == ()
     assert pushed.begin_again(max_units=5, max_bytes=10**6) == ()
+
+
+def test_media_is_kept_as_it_came_and_within_the_policy_of_now() -> None:
+    kept = media()
+    units = [unit(number, number % 25 == 0) for number in range(100)]
+    for one in units:
+        kept.add_unit(one)
+    assert kept.units() == tuple(units)
+    assert kept.units()[3].data is units[3].data
+    kept.set_policy(TierPolicy(), EvidencePolicy(ring_ms=1000))
+    kept.add_unit(unit(100, keyframe=True))
+    assert kept.units()[0].dts_ms == 75 * STEP_MS

@@ -1,4 +1,4 @@
-"""A worker's evidence: from media that it is sent, or has, without decoding any of it."""
+"""A worker's evidence: from media that it is sent, without decoding any of it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,6 @@ def watched(media: EncodedMedia) -> WorkerStream:
         ScriptedDetector(),
         Matcher.open(None),
         ManualClock(),
-        keeps_media=False,
     )
     for unit in media.units:
         stream.pipeline.decode(unit)

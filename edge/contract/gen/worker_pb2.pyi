@@ -98,9 +98,7 @@ Global___AskAlert: _TypeAlias = AskAlert  # noqa: Y015
 
 @_typing.final
 class EvidenceMedia(_message.Message):
-    """Media for the next SaveEvidence of the stream, in decoding order, in one message or several. Without
-    it the worker uses the media that it has kept itself.
-    """
+    """Media for the next SaveEvidence of the stream, in decoding order, in one message or several."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
