@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge.reasons import StampFault
 from edge.timestamps import Timestamps
 
 MAX_LEAD_MS: Final = 10_000
@@ -57,8 +58,8 @@ class MediaClock:
 
     def __init__(self, max_lead_ms: int = MAX_LEAD_MS, before: MediaClock | None = None) -> None:
         """``before`` is the clock of an earlier call for the same stream. Its lead goes on."""
-        self.fault = ""
-        """What is wrong with the newest stamps. Empty where nothing is."""
+        self.fault: StampFault | None = None
+        """What is wrong with the newest stamps. None where nothing is."""
         self.lead_ms: float = 0.0 if before is None else before.lead_ms
         """How far the newest unit came ahead of its time."""
         self._max_lead_ms = max_lead_ms
@@ -153,14 +154,14 @@ class MediaClock:
             self._step_ms -= over_ms
         self.lead_ms = lead_ms + max(self._step_ms, UNTIMED_STEP_MS if self._still else 0)
 
-    def _fault_of(self, elapsed_ms: float, behind_ms: float, *, jumped: bool) -> str:
+    def _fault_of(self, elapsed_ms: float, behind_ms: float, *, jumped: bool) -> StampFault | None:
         self._jumps = max(0.0, self._jumps - _JUMPS * elapsed_ms / _JUMP_PERIOD_MS) + jumped
         late = behind_ms > _BEHIND_MS
         self._behind_ms = self._behind_ms + min(elapsed_ms, _MOST_MS) if late else 0.0
         if self._still:
-            return "timestamps stand still"
+            return StampFault.STILL
         if self._fast:
-            return "timestamps run fast"
+            return StampFault.FAST
         if self._jumps > _JUMPS:
-            return "timestamps jump"
-        return "timestamps crawl" if self._behind_ms > _CONGESTED_MS else ""
+            return StampFault.JUMP
+        return StampFault.CRAWL if self._behind_ms > _CONGESTED_MS else None

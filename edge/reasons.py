@@ -92,6 +92,16 @@ class DegradedReason(OpenWord):
         return self not in _NO_LOSS
 
 
+class StampFault(OpenWord):
+    """What is wrong with a publisher's timestamps."""
+
+    STILL = "stand_still"
+    CRAWL = "crawl"
+    FAST = "run_fast"
+    JUMP = "jump"
+    DISORDER = "out_of_order"
+
+
 _NO_LOSS = frozenset(
     {
         DegradedReason.GAVE_WAY,

@@ -50,7 +50,7 @@ def test_honest_stamps_stay_as_they_are(fps: int, start: int, b_frames: int, cac
         clock,
     )
     assert [(p - start, d - start) for p, d in out] == list(zip(pts, times, strict=True))
-    assert (clock.fault, clock.ahead_ms) == ("", 0.0)
+    assert (clock.fault, clock.ahead_ms) == (None, 0.0)
 
 
 @given(fps, st.lists(st.floats(0, 150), min_size=1, max_size=50))
@@ -125,16 +125,16 @@ def test_lies_change_neither_the_speed_of_media_time_nor_hide_frames(lie: str, i
 @pytest.mark.parametrize(
     ("lie", "fault"),
     [
-        ("stand still", "timestamps stand still"),
-        ("crawl", "timestamps crawl"),
-        ("jump an hour", "timestamps jump"),
-        ("go back", "timestamps jump"),
-        ("run six times as fast", "timestamps run fast"),
+        ("stand still", "stand_still"),
+        ("crawl", "crawl"),
+        ("jump an hour", "jump"),
+        ("go back", "jump"),
+        ("run six times as fast", "run_fast"),
     ],
 )
 def test_a_lie_is_said(lie: str, fault: str) -> None:
     clock = MediaClock(LEAD_MS)
-    faults = {""}
+    faults: set[str | None] = {None}
     for n in range(900):
         clock.advance(LIES[lie](n), LIES[lie](n), 33.0 * n)
         faults.add(clock.fault)

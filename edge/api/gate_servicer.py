@@ -125,7 +125,8 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                         if router.push(stream, request.access_unit):
                             await router.drained(stream)
                     case "audio":
-                        router.push_audio(stream, request.audio)
+                        if router.push_audio(stream, request.audio):
+                            await router.drained(stream)
                     case "end":
                         reason = bounds.text("end.reason", request.end.reason, 64)
                         router.end_push(stream, EndReason(reason))

@@ -9,11 +9,11 @@ from edge.contract.gen import gate_pb2
 from edge.domain import Action, Signal, SignalSource, Verdict
 from edge.errors import Fault, GateError
 from edge.policy import FailureMode, Mode
-from edge.reasons import DegradedReason, VerdictReason
+from edge.reasons import DegradedReason, StampFault, VerdictReason
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.registry import LiveStream
-from edge.telemetry.records import FailureModeUsed, WatchingFailed
+from edge.telemetry.records import FailureModeUsed, TimestampsWrong, WatchingFailed
 
 
 class FailureResponse:
@@ -31,6 +31,12 @@ class FailureResponse:
             answer = stream.answer()
             answer.degraded.CopyFrom(gate_pb2.Degraded(reason=reason.value, count=count, detail=detail))
             stream.responses.put(answer)
+
+    def wrong_timestamps(self, stream: LiveStream, fault: StampFault) -> None:
+        """Tells the caller that the gate's own clock replaces the stamps."""
+        self._context.telemetry.report(TimestampsWrong(stream.id, stream.publish, fault))
+        detail = f"timestamps {fault.replace('_', ' ')}"
+        self.degraded(stream, DegradedReason.TIMESTAMPS, detail=detail)
 
     def unwatched(self, stream: LiveStream, reason: DegradedReason, detail: str) -> None:
         """Reports that the gate has failed the stream and applies ``on_gate_degraded``."""

@@ -15,6 +15,7 @@ from typing import Final
 from edge.domain import AccessUnit
 from edge.media_clock import MediaClock
 from edge.policy import EvidencePolicy, TierPolicy
+from edge.reasons import StampFault
 from edge.stream import BitrateJump, Ring
 from edge.supervise.watermark import Watermark
 
@@ -52,6 +53,7 @@ class PushBuffer:
         """``before`` held the stream's media in an earlier call. A new call gives no new lead."""
         self.clock: MediaClock = MediaClock(max_lead_ms, None if before is None else before.clock)
         self._told_ms: float = -_TELL_MS if before is None else before._told_ms
+        self.audio_clock: MediaClock = MediaClock(max_lead_ms, None if before is None else before.audio_clock)
         self.watermark = Watermark()
         self._tiers = tiers
         self._ring = Ring(evidence.ring_ms, evidence.ring_bytes)
@@ -98,12 +100,17 @@ class PushBuffer:
             return Release(self._take_deferred())
         return _NOTHING
 
-    def new_fault(self, now_ms: float) -> str:
-        """Returns what is wrong with the stamps, at most once a minute. Empty where nothing is."""
-        if not self.clock.fault or now_ms - self._told_ms < _TELL_MS:
-            return ""
+    def new_fault(self, now_ms: float) -> StampFault | None:
+        """Returns what is wrong with the stamps, at most once a minute. None where nothing is."""
+        if self.clock.fault is None or now_ms - self._told_ms < _TELL_MS:
+            return None
         self._told_ms = now_ms
         return self.clock.fault
+
+    @property
+    def ahead_ms(self) -> float:
+        """How long the reader of this stream must wait."""
+        return max(self.clock.ahead_ms, self.audio_clock.ahead_ms)
 
     def change(self, needed_after_keyframe_ms: int | None) -> tuple[AccessUnit, ...]:
         """Sets how much of each GOP the worker needs from now on, None for all. Returns what it lacks of

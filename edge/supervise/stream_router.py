@@ -123,39 +123,43 @@ class StreamRouter:
         stream.fed_ms = now = self._context.clock.monotonic_ms()
         due = media.add_unit(AccessUnit(unit.pts_ms, unit.dts_ms, unit.keyframe, data, now))
         if fault := media.new_fault(now):
-            self._failure_response.degraded(stream, DegradedReason.TIMESTAMPS, detail=fault)
+            self._failure_response.wrong_timestamps(stream, fault)
         if due.unit is None and not due.deferred:
-            return media.clock.ahead_ms > 0
+            return media.ahead_ms > 0
         with contextlib.suppress(WorkerLost):  # ``streams_lost`` opens it again.
             if due.jump:
                 self._ask_alert(stream, JUMP_HOLD_MS)
             self._send_units(stream.id, due.deferred)
             if due.unit is not None:
                 self._send_units(stream.id, (due.unit,))
-        return media.clock.ahead_ms > 0 or self._pool.is_slow(stream.id)
+        return media.ahead_ms > 0 or self._pool.is_slow(stream.id)
 
-    def push_audio(self, stream: LiveStream, message: gate_pb2.AudioUnits) -> None:
-        """Passes on audio of a stream, or drops it while the worker is slow.
+    def push_audio(self, stream: LiveStream, message: gate_pb2.AudioUnits) -> bool:
+        """Passes on audio of a stream, or drops it while the worker is slow. Returns as ``push`` does.
 
         A message over the bounds ends the stream's audio, but not its video.
         """
+        now = self._context.clock.monotonic_ms()
         if stream.media is not None and stream.media.has_video:
-            stream.fed_ms = self._context.clock.monotonic_ms()
+            stream.fed_ms = now
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
             self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)
-        if stream.audio_off or not stream.life.watched or stream.media is None:
-            return
-        if not self._pool.is_slow(stream.id):
+        if not stream.life.watched or stream.media is None:
+            return False
+        for unit in message.units[:MAX_AUDIO_UNITS] or (gate_pb2.AudioUnit(),):
+            stream.media.audio_clock.advance(unit.pts_ms, unit.pts_ms, now)
+        if not stream.audio_off and not self._pool.is_slow(stream.id):
             command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
             with contextlib.suppress(WorkerLost):  # The next message goes to another worker.
                 self._pool.send(stream.id, worker_pb2.ToWorker(pushed_audio=command))
+        return stream.media.ahead_ms > 0
 
     async def drained(self, stream: LiveStream) -> None:
         """Waits until the worker takes more, and until the media's own time has come. This puts
         back-pressure on the source."""
-        if stream.media is not None and stream.media.clock.ahead_ms > 0:
-            await asyncio.sleep(stream.media.clock.ahead_ms / 1000)
+        if stream.media is not None and stream.media.ahead_ms > 0:
+            await asyncio.sleep(stream.media.ahead_ms / 1000)
         await self._pool.drained(stream.id)
 
     def tier_changed(self, stream: LiveStream, tier: gate_pb2.TierChange) -> None:
@@ -300,7 +304,8 @@ class StreamRouter:
                         if self.push(stream, event):
                             await self.drained(stream)
                     case gate_pb2.AudioUnits():
-                        self.push_audio(stream, event)
+                        if self.push_audio(stream, event):
+                            await self.drained(stream)
                     case worker_pb2.PullOpened():
                         self._pull_opened(stream, event)
         except GateError as raised:

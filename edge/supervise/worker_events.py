@@ -9,7 +9,7 @@ from edge.contract.gate import tier_from_proto, verdict_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.contract.worker import trace_from_proto
 from edge.domain import Action
-from edge.reasons import DegradedReason, VerdictReason
+from edge.reasons import DegradedReason, StampFault, VerdictReason
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.context import Context
@@ -131,8 +131,12 @@ class WorkerEventHandler:
 
     def _noticed(self, event: worker_pb2.Notice) -> None:
         degraded = event.degraded
-        self._report(NotJudged(event.stream_id, degraded.reason, degraded.count))
         stream = self._context.registry.find(event.stream_id)
+        if degraded.reason == DegradedReason.TIMESTAMPS:
+            if stream is not None:
+                self._failure_response.wrong_timestamps(stream, StampFault.DISORDER)
+            return
+        self._report(NotJudged(event.stream_id, degraded.reason, degraded.count))
         if stream is not None:
             reason = DegradedReason(degraded.reason)
             stream.shed += degraded.count

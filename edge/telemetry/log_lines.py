@@ -33,6 +33,9 @@ class LogBackend:
         self._over = LogAggregator("stream is over", level="info", first_at_once=True)
         self._broken_calls = LogAggregator("calls ended by their callers' doing")
         self._not_judged = LogAggregator("not judged")
+        self._stamps = LogAggregator(
+            "timestamps are wrong, the gate's own clock replaces them", first_at_once=True
+        )
         self._webhooks = LogAggregator("webhook not delivered, it is tried again", first_at_once=True)
         self._alike = LogAggregator(
             "the name looks like that of a blocked broadcaster", level="info", first_at_once=True
@@ -46,6 +49,7 @@ class LogBackend:
         self._on(records.SourceOpened, _source_opened)
         self._on(records.WatchingFailed, self._note_watching_failed)
         self._on(records.StreamMoved, self._note_moved)
+        self._on(records.TimestampsWrong, self._note_timestamps_wrong)
         self._on(records.StreamOver, self._note_stream_over)
         self._on(records.JudgedTooLate, _judged_too_late)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
@@ -77,6 +81,7 @@ class LogBackend:
         self._over.flush()
         self._broken_calls.flush()
         self._not_judged.flush()
+        self._stamps.flush()
         self._webhooks.flush()
 
     def _on(self, kind: type[R], handler: Callable[[R], None]) -> None:
@@ -109,6 +114,16 @@ class LogBackend:
                 "reason": reason,
                 "detail": detail,
                 "block_id": block_id,
+            },
+        )
+
+    def _note_timestamps_wrong(self, record: records.TimestampsWrong) -> None:
+        self._stamps.note(
+            (record.how, record.publish.app, record.publish.broadcaster),
+            fields=lambda: {
+                "stream_id": record.stream_id,
+                **_publish(record.publish),
+                "how": record.how.value,
             },
         )
 

@@ -91,6 +91,9 @@ class PrometheusBackend:
         not_judged = self._counter(
             "edge_not_judged", "Samples or access units that got no verdict.", "reason"
         )
+        stamps = self._counter(
+            "edge_timestamps_wrong", "Streams found with wrong timestamps, once a minute each.", "how"
+        )
         quarantined = self._counter(
             "edge_bank_entries_quarantined", "Bank entries that matched too many streams."
         )
@@ -111,6 +114,7 @@ class PrometheusBackend:
         self._on(records.NotPassed, judged)
         self._on(records.JudgedTooLate, lambda _: verdicts.labels(Action.CUT.value, "over").inc())
         self._on(records.NotJudged, lambda record: not_judged.labels(record.reason).inc(record.count))
+        self._on(records.TimestampsWrong, lambda record: stamps.labels(record.how.value).inc())
         self._on(records.BankEntryRanAway, lambda record: quarantined.inc(record.quarantined))
 
     def _count_cuts(self) -> None:

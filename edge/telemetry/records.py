@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.domain import Action, Block, Incident, Publish, Verdict
-from edge.reasons import AlarmReason, UnconfirmedReason
+from edge.reasons import AlarmReason, StampFault, UnconfirmedReason
 
 GATE = "gate"
 """Actor of what no person did."""
@@ -124,6 +124,15 @@ class StreamMoved(Record):
     heavy: bool
     share: float
     """Share of a core that it has cost lately."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampsWrong(Record):
+    """A stream's timestamps do not count, and the gate's own clock does. At most once a minute."""
+
+    stream_id: str
+    publish: Publish
+    how: StampFault
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from edge.domain import (
     SubjectKind,
     Verdict,
 )
-from edge.reasons import AlarmReason, UnconfirmedReason, VerdictReason
+from edge.reasons import AlarmReason, StampFault, UnconfirmedReason, VerdictReason
 from edge.telemetry import records
 from edge.telemetry.records import Record
 
@@ -48,6 +48,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.StreamClosed("st_1", "end"),
     records.WatchingFailed("st_1", PUBLISH, "stalled", "no media for 5 s"),
     records.StreamMoved("st_1", True, 0.71),
+    records.TimestampsWrong("st_1", PUBLISH, StampFault.STILL),
     records.StreamOver("st_1", PUBLISH, "cut", 3),
     records.Passed(7.0),
     records.NotPassed(Action.CUT, "detector", 30.0),

@@ -1,0 +1,113 @@
+"""Nobody is read faster than the media plays, and lies about its time are told, recorded and harmless."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edge.clock import ManualClock
+from edge.contract.gen import gate_pb2, worker_pb2
+from edge.supervise.registry import LiveStream
+from edge.telemetry.records import TimestampsWrong
+from tests.supervise.gate_without_workers import Bench, gate_without_workers
+from tests.supervise.test_unwatchable_streams import pushed
+
+LEAD_MS = 10_000
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """Time that passes only while the gate waits for a publisher's media."""
+    clock = ManualClock()
+
+    async def sleep(seconds: float) -> None:
+        clock.advance_ms(1000 * seconds)
+
+    waiting = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
+    monkeypatch.setattr("edge.supervise.stream_router.asyncio", waiting)
+    return clock
+
+
+async def flooded(bench: Bench, clock: ManualClock, units: int, step_ms: int) -> LiveStream:
+    """A stream whose units come as fast as they are read."""
+    stream = await pushed(bench)
+    bench.gate.router._context.clock = clock
+    for number in range(units):
+        unit = gate_pb2.AccessUnit(
+            pts_ms=step_ms * number, dts_ms=step_ms * number, keyframe=number % 30 == 0, data=b"\0\0\0\1x"
+        )
+        if bench.gate.router.push(stream, unit):
+            await bench.gate.router.drained(stream)
+    return stream
+
+
+@pytest.mark.parametrize(("step_ms", "least_s"), [(33, 18), (0, 4)])
+async def test_media_is_read_no_faster_than_it_plays(
+    tmp_path: Path, clock: ManualClock, step_ms: int, least_s: int
+) -> None:
+    """30 s of media, after a lead of ten; 900 frames without stamps count as a camera's of 60 a second."""
+    async with gate_without_workers(tmp_path) as bench:
+        await flooded(bench, clock, 900, step_ms)
+    assert least_s <= clock.now_monotonic_ms / 1000 <= least_s + 2
+
+
+async def test_audio_is_read_no_faster_either(tmp_path: Path, clock: ManualClock) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream = await flooded(bench, clock, 1, 33)
+        for number in range(60):
+            units = [gate_pb2.AudioUnit(pts_ms=500 * number + 20 * n, data=b"x") for n in range(25)]
+            if bench.gate.router.push_audio(stream, gate_pb2.AudioUnits(codec="aac", units=units)):
+                await bench.gate.router.drained(stream)
+    assert 18 <= clock.now_monotonic_ms / 1000 <= 20
+
+
+async def test_a_new_call_begins_without_a_lead_of_its_own(tmp_path: Path, clock: ManualClock) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream = await flooded(bench, clock, 400, 33)
+        begun_ms = clock.now_monotonic_ms
+        assert stream.responses is not None
+        bench.gate.router.call_ended(stream, stream.responses)
+        stream = bench.gate.router.open_push(stream.id, "h264", b"", bench.caller(stream.id))
+        for number in range(90):
+            unit = gate_pb2.AccessUnit(
+                pts_ms=33 * number, dts_ms=33 * number, keyframe=not number, data=b"\0\0\0\1x"
+            )
+            if bench.gate.router.push(stream, unit):
+                await bench.gate.router.drained(stream)
+        assert clock.now_monotonic_ms - begun_ms > 2000
+
+
+async def test_a_lie_is_told_once_a_minute_and_recorded(tmp_path: Path, clock: ManualClock) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream = await flooded(bench, clock, 300, 0)
+        told = [a.degraded for a in stream.responses._queue if a.HasField("degraded")]  # type: ignore[union-attr]
+        assert [(d.reason, d.detail) for d in told] == [("timestamps", "timestamps stand still")]
+        assert [r.how for r in bench.recorded.of(TimestampsWrong)] == ["stand_still"]
+        notice = worker_pb2.Notice(
+            stream_id=stream.id, degraded=gate_pb2.Degraded(reason="timestamps", count=1)
+        )
+        bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(notice=notice))
+        assert [r.how for r in bench.recorded.of(TimestampsWrong)] == ["stand_still", "out_of_order"]
+
+
+async def test_a_watermark_covers_nothing_that_repeats_a_judged_stamp(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream = await flooded(bench, clock, 0, 0)
+        arrivals = []
+        for _ in range(20):
+            clock.advance_ms(33)
+            arrivals.append(clock.now_monotonic_ms)
+            bench.gate.router.push(stream, gate_pb2.AccessUnit(pts_ms=7, dts_ms=7, keyframe=True, data=b"x"))
+        media = [unit.pts_ms for unit in stream.media.units()]  # type: ignore[union-attr]
+        verdict = gate_pb2.Verdict(action=gate_pb2.ACTION_PASS, pts_ms=media[9])
+        judged = worker_pb2.Judged(
+            stream_id=stream.id, verdict=verdict, cleared_pts_ms=media[9], arrival_ms=arrivals[9]
+        )
+        bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(judged=judged))
+        answer = stream.responses._queue[-1]  # type: ignore[union-attr]
+        assert (answer.cleared_units, answer.cleared_pts_ms, answer.verdict.pts_ms) == (10, 6, 7)
