@@ -149,6 +149,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                     http.should_exit = True
                     await serving
     finally:
+        await servers.aclose()
         ledger.close()
 
 

@@ -55,6 +55,14 @@ class Connector(Protocol):
         ...
 
 
+class ServerConnector(Connector, Protocol):
+    """The connector of a kind of server. It holds connections to the server's API."""
+
+    async def aclose(self) -> None:
+        """Close them. Nothing is cut any more."""
+        ...
+
+
 class ApiConnector(Connector, Protocol):
     """A connector to a server whose API names the publisher of a stream."""
 

@@ -37,6 +37,10 @@ class ServerHooks(Protocol):
         """
         ...
 
+    async def aclose(self) -> None:
+        """Follow no publish any more, and close connections to others."""
+        ...
+
 
 def check_secret(request: Request, secret: str | None) -> None:
     """Raises Unauthenticated when ``?secret=`` is missing or wrong; compared in constant time."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edge.servers.connector import Connector
+import structlog
+
+from edge.servers.connector import Connector, ServerConnector
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_http import ServerHooks
 from edge.servers.kind import AnyKind
 from edge.servers.settings import ServerSection
 from edge.servers.upstream_hook import Chain, ChainedHooks, Upstream
+
+log = structlog.get_logger(__name__)
 
 
 class IngestServers:
@@ -23,7 +27,10 @@ class IngestServers:
         self, sections: Iterable[tuple[AnyKind, ServerSection]], hook_secret: str | None = None
     ) -> None:
         self._hook_secret = hook_secret
-        self._servers = [(kind, section, kind.connector(section)) for kind, section in sections]
+        self._servers: list[tuple[AnyKind, ServerSection, ServerConnector]] = [
+            (kind, section, kind.connector(section)) for kind, section in sections
+        ]
+        self._hooks: list[ServerHooks] = []
 
     def connectors(self) -> dict[str, Connector]:
         """By the kind of server, as in ``Publish.server``."""
@@ -39,4 +46,16 @@ class IngestServers:
             each.append(
                 hooks if upstream is None else ChainedHooks(hooks, Chain(upstream, kind.dialect, secret))
             )
+        self._hooks += each
         return each
+
+    async def aclose(self) -> None:
+        """Closes all hooks and connectors, once the gate has stopped. An error of one costs no other."""
+        everything: list[ServerHooks | ServerConnector] = [*self._hooks]
+        everything += [connector for _, _, connector in self._servers]
+        for each in everything:
+            try:
+                await each.aclose()
+            except Exception:
+                log.exception("not closed", what=type(each).__name__)
+        self._hooks.clear()

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from pydantic import SecretStr
@@ -31,11 +31,6 @@ class ApiAnswer:
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value
-
-
-def basic_auth(user: str, password: SecretStr) -> httpx.BasicAuth | None:
-    """HTTP basic authentication; None without a user."""
-    return httpx.BasicAuth(user, password.get_secret_value()) if user else None
 
 
 class JsonApi:
@@ -90,3 +85,38 @@ class JsonApi:
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+
+class ApiUserSection(Protocol):
+    """The settings of a server whose API takes a user and a password."""
+
+    @property
+    def api_url(self) -> str: ...
+
+    @property
+    def api_user(self) -> str: ...
+
+    @property
+    def api_password(self) -> SecretStr: ...
+
+
+class ApiUserConnector:
+    """Base of connectors to such a server."""
+
+    def __init__(
+        self,
+        settings: ApiUserSection,
+        *,
+        timeout_s: float = 1.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        user, password = settings.api_user, settings.api_password.get_secret_value()
+        self._api = JsonApi(
+            settings.api_url,
+            timeout_s=timeout_s,
+            transport=transport,
+            auth=httpx.BasicAuth(user, password) if user else None,
+        )
+
+    async def aclose(self) -> None:
+        await self._api.aclose()

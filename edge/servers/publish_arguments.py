@@ -10,7 +10,7 @@ from edge.domain import UNPROVEN_ATTRIBUTE, Publish
 from edge.errors import InvalidInput
 from edge.ledger import STREAM_KEY_ATTRIBUTE
 from edge.names import check_name, normal_text
-from edge.servers.hook_body import argument
+from edge.servers.hook_body import address_of, argument, parse_query, text_of
 from edge.servers.settings import ServerSection
 
 USER = "user"
@@ -33,6 +33,31 @@ class PublishArguments:
     def of(cls, section: ServerSection) -> PublishArguments:
         """Those that the section of a server names."""
         return cls(section.broadcaster_argument, section.attribute_arguments, section.identity_proven)
+
+    def publish_of(
+        self,
+        fields: Mapping[str, Any],
+        query: str,
+        *,
+        server: str,
+        connection: str,
+        app: str,
+        name: str,
+        user: str = "",
+    ) -> Publish:
+        """The publish of a JSON hook: ``query`` is the field with its arguments, ``ip`` that of its address.
+
+        Raises as ``publish`` does, and for a query or an address that is no text.
+        """
+        return self.publish(
+            parse_query(text_of(fields, query)),
+            server=server,
+            connection=connection,
+            app=app,
+            name=name,
+            address=address_of(text_of(fields, "ip", 128)),
+            user=user,
+        )
 
     def publish(
         self,

@@ -156,3 +156,7 @@ class ChainedHooks:
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
         self._hooks.resume(stream_id, publish)
+
+    async def aclose(self) -> None:
+        await self._hooks.aclose()
+        await self._chain.aclose()

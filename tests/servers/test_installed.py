@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from edge.config import load_settings
 from edge.servers import registry
@@ -36,3 +40,34 @@ async def test_all_of_them_together(gate: GatekeeperDouble, monkeypatch: pytest.
     servers = IngestServers(settings.servers())
     assert set(servers.connectors()) == names
     assert {hooks.server for hooks in servers.hooks(gate)} == names
+
+
+async def test_all_connections_are_closed_and_an_error_of_one_costs_no_other(
+    gate: GatekeeperDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each client of each server and of each platform, once the gate has stopped."""
+    opened = list[httpx.AsyncClient]()
+    real = httpx.AsyncClient.__init__
+
+    def opening(client: httpx.AsyncClient, **options: Any) -> None:
+        opened.append(client)
+        real(client, **options)
+
+    monkeypatch.setattr(httpx.AsyncClient, "__init__", opening)
+    monkeypatch.setattr(registry, "FOLDERS", FOLDERS)
+    sections = {kind.section: section_of(kind) for kind in registry.kinds()}
+    for section in sections.values():
+        section["upstream_url"] = "http://127.0.0.1:9/hook"
+    servers = IngestServers(load_settings(None, sections).servers())
+    hooks = servers.hooks(gate)
+
+    async def broken() -> None:
+        raise OSError("broken")
+
+    monkeypatch.setattr(hooks[0], "aclose", broken)
+    with capture_logs() as said:
+        await servers.aclose()
+    assert [line["event"] for line in said] == ["not closed"]
+    left = [client for client in opened if not client.is_closed]
+    assert len(opened) >= 2 * 7
+    assert len(left) == 1, "the platform's, of the one that raised"

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 
-import httpx
-
 from edge.servers.connector import CutAttempt, CutTarget
-from edge.servers.json_api import ApiAnswer, JsonApi, basic_auth
-from edge.servers.mediamtx.settings import SERVER, MediaMtxSection
+from edge.servers.json_api import ApiAnswer, ApiUserConnector
+from edge.servers.mediamtx.settings import SERVER
 
 COLLECTIONS = {
     # Whether the hook tells the encrypted variants apart depends on the version: both are asked.
@@ -26,24 +24,10 @@ COLLECTIONS = {
 CONNECTION = re.compile(r"(rtmps?|srt|webrtc)/([0-9A-Fa-f-]{1,64})")
 
 
-class MediaMtxConnector:
+class MediaMtxConnector(ApiUserConnector):
     """One MediaMTX with ``api: yes``. Its hook lets ``api_user`` into the API."""
 
     kind = SERVER
-
-    def __init__(
-        self,
-        settings: MediaMtxSection,
-        *,
-        timeout_s: float = 1.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._api = JsonApi(
-            settings.api_url,
-            timeout_s=timeout_s,
-            transport=transport,
-            auth=basic_auth(settings.api_user, settings.api_password),
-        )
 
     async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Kick the connection. ``closed=0``: no collection of its protocol has it."""
@@ -89,9 +73,6 @@ class MediaMtxConnector:
         if answer.status != 200 or answer.get("name") != path:
             return None
         return bool(answer.get("source", "id") == parts[2])
-
-    async def aclose(self) -> None:
-        await self._api.aclose()
 
     async def _call(self, method: str, path: str) -> ApiAnswer:
         return await self._api.call(method, f"/v3{path}")

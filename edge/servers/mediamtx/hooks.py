@@ -29,7 +29,6 @@ from edge.servers.hook_body import (
     address_of,
     argument,
     parse_object,
-    parse_query,
     plain,
     stream_name,
     text_of,
@@ -107,14 +106,13 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
     connection = f"{protocol}/{text_of(fields, 'id', 64)}"
     if not CONNECTION.fullmatch(connection):
         raise InvalidInput("id", "must be a UUID, of a protocol that can be cut")
-    query = parse_query(text_of(fields, "query"))
-    return arguments.publish(
-        query,
+    return arguments.publish_of(
+        fields,
+        "query",
         server=SERVER,
         connection=connection,
         app=app,
         name=name,
-        address=address_of(text_of(fields, "ip", 128)),
         user=argument(fields, "user"),
     )
 

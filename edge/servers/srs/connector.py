@@ -8,35 +8,19 @@ from __future__ import annotations
 
 import re
 
-import httpx
-
 from edge.servers.connector import CutAttempt, CutTarget
-from edge.servers.json_api import ApiAnswer, JsonApi, basic_auth
-from edge.servers.srs.settings import SERVER, SrsSection
+from edge.servers.json_api import ApiAnswer, ApiUserConnector
+from edge.servers.srs.settings import SERVER
 
 CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NOT_FOUND = frozenset({2048, 2049})
 """ERROR_RTMP_STREAM_NOT_FOUND, ERROR_RTMPCLIENT_NOT_FOUND."""
 
 
-class SrsConnector:
+class SrsConnector(ApiUserConnector):
     """One SRS. It asks for ``api_user`` since 5.0.152, where ``http_api { auth }`` is on."""
 
     kind = SERVER
-
-    def __init__(
-        self,
-        settings: SrsSection,
-        *,
-        timeout_s: float = 1.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._api = JsonApi(
-            settings.api_url,
-            timeout_s=timeout_s,
-            transport=transport,
-            auth=basic_auth(settings.api_user, settings.api_password),
-        )
 
     async def cut_publisher(self, target: CutTarget) -> CutAttempt:
         """Kick the client. ``closed=0``: the server knows no such client."""
@@ -77,9 +61,6 @@ class SrsConnector:
             return None
         named = (answer.get("stream", "app"), answer.get("stream", "name")) == (target.app, target.name)
         return active and named and answer.get("stream", "publish", "cid") == target.connection
-
-    async def aclose(self) -> None:
-        await self._api.aclose()
 
     async def _client(self, target: CutTarget) -> ApiAnswer:
         if not CLIENT.fullmatch(target.connection):

@@ -18,7 +18,7 @@ from edge.domain import Publish
 from edge.errors import InvalidInput
 from edge.servers.dialect import Dialect, hook_field, refuse_with_object, says_code_0
 from edge.servers.followed_hooks import FollowedHooks
-from edge.servers.hook_body import MAX_APP, address_of, parse_object, parse_query, plain, stream_name, text_of
+from edge.servers.hook_body import MAX_APP, parse_object, plain, stream_name, text_of
 from edge.servers.publish_arguments import PublishArguments
 from edge.servers.srs.connector import CLIENT
 from edge.servers.srs.settings import SERVER
@@ -58,12 +58,4 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
     connection = text_of(fields, "client_id")
     if not CLIENT.fullmatch(connection):
         raise InvalidInput("client_id", "must be 1 to 64 of A-Z a-z 0-9 -")
-    query = parse_query(text_of(fields, "param"))
-    return arguments.publish(
-        query,
-        server=SERVER,
-        connection=connection,
-        app=app,
-        name=name,
-        address=address_of(text_of(fields, "ip", 128)),
-    )
+    return arguments.publish_of(fields, "param", server=SERVER, connection=connection, app=app, name=name)

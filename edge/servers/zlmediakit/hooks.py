@@ -21,7 +21,7 @@ from edge.domain import Publish
 from edge.errors import InvalidInput
 from edge.servers.dialect import Dialect, refuse_with_object, says_code_0
 from edge.servers.followed_hooks import FollowedHooks
-from edge.servers.hook_body import MAX_APP, address_of, parse_object, parse_query, plain, stream_name, text_of
+from edge.servers.hook_body import MAX_APP, parse_object, plain, stream_name, text_of
 from edge.servers.hook_http import hook_route
 from edge.servers.publish_arguments import PublishArguments
 from edge.servers.zlmediakit.connector import SESSION
@@ -75,12 +75,4 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
     connection = text_of(fields, "id")
     if not SESSION.fullmatch(connection):
         raise InvalidInput("id", "must be 1 to 128 of A-Z a-z 0-9 . _ : -")
-    query = parse_query(text_of(fields, "params"))
-    return arguments.publish(
-        query,
-        server=SERVER,
-        connection=connection,
-        app=app,
-        name=name,
-        address=address_of(text_of(fields, "ip", 128)),
-    )
+    return arguments.publish_of(fields, "params", server=SERVER, connection=connection, app=app, name=name)

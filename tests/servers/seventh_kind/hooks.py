@@ -12,7 +12,7 @@ from edge.domain import Publish
 from edge.errors import InvalidInput
 from edge.servers.dialect import Dialect, hook_field, refuse_with_text
 from edge.servers.followed_hooks import FollowedHooks
-from edge.servers.hook_body import MAX_APP, address_of, parse_object, parse_query, plain, stream_name, text_of
+from edge.servers.hook_body import MAX_APP, parse_object, plain, stream_name, text_of
 from edge.servers.publish_arguments import PublishArguments
 from tests.servers.seventh_kind.connector import PUBLISHER
 from tests.servers.seventh_kind.settings import SERVER
@@ -43,11 +43,4 @@ def read_publish(fields: Mapping[str, Any], arguments: PublishArguments) -> Publ
     connection = text_of(fields, "id")
     if not PUBLISHER.fullmatch(connection):
         raise InvalidInput("id", "must be p- and digits")
-    return arguments.publish(
-        parse_query(text_of(fields, "query")),
-        server=SERVER,
-        connection=connection,
-        app=app,
-        name=name,
-        address=address_of(text_of(fields, "ip", 128)),
-    )
+    return arguments.publish_of(fields, "query", server=SERVER, connection=connection, app=app, name=name)
