@@ -107,6 +107,12 @@ class Outcome:
 class Stream:
     phase_ms: int
     alert: bool = False
+    at_once: bool = False
+    """All of it arrives at its beginning."""
+
+    def late_ms(self, unit: AccessUnit) -> float:
+        """How much later than its own time a unit arrives."""
+        return self.phase_ms - (0.999 * unit.dts_ms if self.at_once else 0.0)
 
 
 def simulate(
@@ -122,7 +128,7 @@ def simulate(
         )
         messages.append((START_MS, worker_pb2.ToWorker(open_push=opening)))
         messages += [
-            (START_MS + 1 + unit.dts_ms + stream.phase_ms, pushed(ident, unit, stream.phase_ms))
+            (START_MS + 1 + unit.dts_ms + stream.late_ms(unit), pushed(ident, unit, stream.late_ms(unit)))
             for unit in media(seconds).units
         ]
     # At equal times the last stream's message comes first.
@@ -194,6 +200,6 @@ def play(
     return events, arrivals.at_the_end
 
 
-def pushed(ident: str, unit: AccessUnit, phase_ms: int) -> PushedUnit:
+def pushed(ident: str, unit: AccessUnit, phase_ms: float) -> PushedUnit:
     """A unit that arrives ``phase_ms`` after its time."""
     return PushedUnit(ident, replace(unit, arrival_ms=START_MS + 1 + unit.dts_ms + phase_ms))

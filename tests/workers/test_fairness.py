@@ -64,6 +64,19 @@ def test_frames_of_calm_streams_that_come_too_late_cost_alert_ones_nothing(calm:
     assert len(later) >= 3 * ALERT_SAMPLES - 2
 
 
+@pytest.mark.parametrize("alert", [True, False])
+def test_a_stream_that_arrives_all_at_once_delays_no_other(alert: bool) -> None:
+    """Three seconds of work arrive in a moment, in the middle of what is due to others."""
+    usual = [Stream(137 * number) for number in range(5)]
+    flood = Stream(2500, alert=alert, at_once=True)
+    before = simulate(usual, 15.0, plane_ms=15.0)
+    with_flood = simulate([*usual, flood], 15.0, plane_ms=15.0)
+    for number in range(len(usual)):
+        assert shed(before, number) == 0
+        assert judged(with_flood, number) == judged(before, number)
+    assert judged(with_flood, 5)
+
+
 def test_what_is_begun_is_finished() -> None:
     """With twice its capacity in demand, the worker judges nearly as much as it can. It does not leave
     all jobs half done."""
