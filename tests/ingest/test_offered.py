@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ import grpc
 import pytest
 
 from edge.clock import SystemClock
-from edge.domain import AccessUnit, Codec
+from edge.contract.gen import gate_pb2
+from edge.domain import AccessUnit, Codec, Tier
 from edge.errors import InvalidInput, LimitExceeded
 from edge.ingest import Closed, GateDown
 from edge.ingest.chunks import Message, MessageType, encode_message
@@ -277,6 +279,44 @@ async def test_a_pause_of_the_publisher_is_no_failure_of_the_gate(
     assert not running.of(GateDown)
     assert not running.of(Closed)
     writer.close()
+
+
+async def test_hold_back_lets_nothing_go_for_a_pts_that_was_judged() -> None:
+    """The first frame claims to be a second later than it is. What follows claims times before that."""
+    watching = _Watching(hold_back=True)
+    watching.configure(AVCC)
+    watching.client._connected.set()
+    for number in range(20):
+        shown = replace(unit(number, keyframe=number == 0), pts_ms=1000 if number == 0 else 40 * number)
+        await watching.client.push(shown, relayed(number))
+    watching.client._note_cleared(gate_pb2.WatchResponse(cleared_pts_ms=39, cleared_units=1))
+    watching.client._note_cleared(gate_pb2.WatchResponse(cleared_pts_ms=1000, cleared_units=4))
+    assert await watching.relayed() == [0, 1, 2, 3]
+
+
+async def test_hold_back_follows_the_units_that_were_sent_from_a_call_to_the_next() -> None:
+    watching = _Watching(hold_back=True)
+    watching.configure(AVCC)
+    watching.client._connected.set()
+    feed = watching.client._feed
+    feed.change(Tier.CALM, 80)
+    await watching.push(range(10), keyframes=[0, 5])
+    assert watching.offered() == [0, 1, 2, 5, 6, 7]
+    watching.client._note_cleared(gate_pb2.WatchResponse(cleared_pts_ms=200, cleared_units=4))
+    watching.client._unjudged.clear()  # another call: the running GOP is sent again
+    watching.client._judged_units = 0
+    watching.client._enqueue(feed.restart())
+    watching.client._note_cleared(gate_pb2.WatchResponse(cleared_pts_ms=240, cleared_units=2))
+    assert await watching.relayed() == [0, 1, 2, 3, 4, 5, 6]
+
+
+async def test_hold_back_goes_by_pts_where_a_gate_counts_no_units() -> None:
+    watching = _Watching(hold_back=True)
+    watching.configure(AVCC)
+    watching.client._connected.set()
+    await watching.push(range(5))
+    watching.client._note_cleared(gate_pb2.WatchResponse(cleared_pts_ms=80))
+    assert await watching.relayed() == [0, 1, 2]
 
 
 # over the wire
