@@ -25,6 +25,10 @@ UNITS_AT_ONCE: Final = 2000
 """Most audio frames by which a stream may be ahead of that rate."""
 _OPENING_UNITS: Final = 100
 """Cost of a change of the codec, in frames."""
+_MOST_GAPS: Final = 4.0
+"""Most gaps in a row that are believed. More are no gaps: each would begin the fingerprint anew."""
+_FORGET: Final = 1 / 500
+"""Part of a gap that a frame without one makes up for."""
 _MOST_BROKEN: Final = 32
 """Consecutive undecodable frames after which decoding stops."""
 
@@ -43,6 +47,9 @@ class StreamAudio:
         self._hearing = AudioFingerprinter()
         self._listening = AudioMatcher(banks)
         self._timestamps = Timestamps()
+        self._gaps = 0.0
+        self._untimed = False
+        """The stamps say nothing: each frame follows the one before."""
         self._decoder: AudioCodecContext | None = None
         self._format: tuple[str, bytes] | None = None
         self._broken = 0
@@ -93,7 +100,7 @@ class StreamAudio:
         try:
             assert self._decoder is not None
             frames = self._decoder.decode(av.Packet(data)) if data else []
-            heard = [self._hearing.add_frame(frame, pts_ms) for frame in frames]
+            heard = [self._hearing.add_frame(frame, self._good_time(pts_ms)) for frame in frames]
         except (av.FFmpegError, ValueError, OSError, InvalidInput) as error:
             self._broken += 1
             if self._broken >= _MOST_BROKEN:
@@ -101,6 +108,18 @@ class StreamAudio:
             return []
         self._broken = 0
         return heard
+
+    def _good_time(self, pts_ms: float) -> float:
+        """Returns when a frame begins. Its samples say how long the sound is, whatever its stamps say."""
+        end_ms = self._hearing.end_ms
+        if end_ms is None:
+            return pts_ms
+        follows = self._hearing.follows(pts_ms)
+        self._gaps = self._gaps + 1 if not follows else max(0.0, self._gaps - _FORGET)
+        if self._gaps > _MOST_GAPS and not self._untimed:
+            self._untimed = True
+            self.problems[DegradedReason.TIMESTAMPS] += 1
+        return end_ms if self._untimed else pts_ms
 
     def _allows(self, audio: Audio, now_ms: float) -> bool:
         """Whether the rate limit allows these frames. It bounds decoding. No encoder makes 200 frames a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -79,6 +80,32 @@ def test_a_gap_begins_anew(aac: Audio) -> None:
     assert before
     stream.hear(Audio(aac.codec, aac.extradata, aac.units[400:460]), 0)
     assert len(heard.items) == before, "a second and a half after a gap is too little for an item"
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [lambda n, t: 7, lambda n, t: t // 4, lambda n, t: 20_000 * n, lambda n, t: t + 900 * (n // 20)],
+    ids=["stand still", "crawl", "jump", "a gap each half second"],
+)
+def test_stamps_that_lie_hide_no_sound(aac: Audio, lie: Callable[[int, int], int]) -> None:
+    heard, usual = RecordingLookup(), RecordingLookup()
+    lying, honest = StreamAudio(heard), StreamAudio(usual)
+    units = tuple((lie(n, t), data) for n, (t, data) in enumerate(aac.units))
+    for number, piece in enumerate(pieces(Audio(aac.codec, aac.extradata, units), 22)):
+        lying.hear(piece, 500.0 * number)
+    for number, piece in enumerate(pieces(aac, 22)):
+        honest.hear(piece, 500.0 * number)
+    assert len(heard.items) > 0.7 * len(usual.items)
+    assert lying.problems == {"timestamps": 1}
+    assert not honest.problems
+
+
+def test_a_few_gaps_are_believed(aac: Audio) -> None:
+    stream = StreamAudio(RecordingLookup())
+    for number, piece in enumerate(pieces(aac, 300)):
+        units = tuple((t + 900 * number, data) for t, data in piece.units)
+        stream.hear(Audio(piece.codec, piece.extradata, units), 0)
+    assert not stream.problems
 
 
 def test_sound_faster_than_any_encoder_is_left_out(aac: Audio) -> None:

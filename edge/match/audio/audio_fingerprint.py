@@ -65,6 +65,15 @@ class AudioFingerprinter:
         self._samples = self._items = 0
         self._begin_anew(None)
 
+    @property
+    def end_ms(self) -> float | None:
+        """Media time at which the sound so far ends. None before the first frame."""
+        return None if self._start_ms is None else self._start_ms + 1000 * self._samples / RATE
+
+    def follows(self, pts_ms: float) -> bool:
+        """Whether a frame that starts at ``pts_ms`` continues the sound so far."""
+        return self.end_ms is not None and abs(pts_ms - self.end_ms) <= GAP_MS
+
     def add_frame(self, frame: av.AudioFrame, pts_ms: float) -> AudioItems:
         """Takes the next frame. Returns the items that it completes.
 
@@ -74,14 +83,12 @@ class AudioFingerprinter:
         if frame.samples > MAX_FRAME_SAMPLES:
             raise LimitExceeded("audio frame", MAX_FRAME_SAMPLES, frame.samples, "samples")
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
-        restarted = self._start_ms is None or shape != self._shape
-        if self._start_ms is not None:
-            deviation_ms = pts_ms - self._start_ms - 1000 * self._samples / RATE
-            restarted = restarted or abs(deviation_ms) > GAP_MS
-            self._start_ms += deviation_ms * _FOLLOW
+        restarted = shape != self._shape or not self.follows(pts_ms)
         if restarted:
             self._begin_anew(shape)
             self._start_ms = pts_ms
+        elif self._start_ms is not None and self.end_ms is not None:
+            self._start_ms += (pts_ms - self.end_ms) * _FOLLOW
         frame.pts = None
         return self._feed(self._filtered(frame), restarted)
 
