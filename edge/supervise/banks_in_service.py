@@ -122,6 +122,9 @@ class BanksInService:
             self._wake.set()
 
     async def _first_check(self) -> None:
+        # Workers that are contained may read only folders that are there when they start.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._copies.mkdir, mode=0o700, parents=True, exist_ok=True)
         self._files = await asyncio.to_thread(files_of, self._source)
         large = sum(size for _, size, _ in self._files.values()) > LARGE_BYTES
         await self._check("copies" if large else "all")
@@ -156,7 +159,7 @@ class BanksInService:
             self._every_byte_ms = self._clock.monotonic_ms()
         try:
             problems = await self._refresh(extent)
-        except BankError as error:
+        except (BankError, OSError) as error:  # OSError: no process can be started now
             problems = [Alarm(AlarmReason.NOT_COPIED, "", str(error))]
         if self._must_exist and not await asyncio.to_thread(self._source.is_dir):
             problems.append(Alarm(AlarmReason.MISSING, "", f"{self._source}: no such folder"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
+from edge.detect import default_model_directory
 from edge.gate_process import GateProcess
 from edge.match import Bank, VariantSet, bank_info, fingerprint
 from tests.integration.calls import (
@@ -66,18 +68,24 @@ def health(gate: GateProcess) -> str:
 
 def test_a_restart_forgets_nothing(tmp_path: Path, clip: Path) -> None:
     data = tmp_path / "gate"
+    model = Path(shutil.copytree(default_model_directory(), tmp_path / "model"))
+    config = f"model_dir = {json.dumps(str(model))}\n{CONFIG}"
     bank = Bank.create(data / "banks" / "known", bank_info(label="attack"))
     bank.add_footage([fingerprint(clip, entry_id="known", variants=VariantSet.NONE)])
-    with GateProcess(data, config=CONFIG, environment=ENVIRONMENT) as gate:
+    with GateProcess(data, config=config, environment=ENVIRONMENT) as gate:
         assert health(gate) == "ok\n"
+        os.truncate(next(model.glob("*.onnx")), 1000)
         os.truncate(bank.segments[0].path, 200)
         until_metric(gate, 'edge_alarms{part="banks",reason="unreadable"} 1.0')
         until_metric(gate, "edge_banks_unreadable 1.0")
         assert health(gate) == "ok\nalarm: banks unreadable known\n"
         restart_worker(gate)
         assert is_cut(gate, clip, "anna")
-    with GateProcess(data, config=CONFIG, environment=ENVIRONMENT) as gate:
-        assert health(gate) == "ok\nalarm: banks unreadable known\n"
+    with GateProcess(data, config=config, environment=ENVIRONMENT) as gate:
+        until(
+            lambda: health(gate),
+            lambda said: said == "ok\nalarm: banks unreadable known\nalarm: model unreadable\n",
+        )
         assert is_cut(gate, clip, "berta")
         shutil.rmtree(data / "banks")
         until_metric(gate, 'edge_alarms{part="banks",reason="missing"} 1.0')

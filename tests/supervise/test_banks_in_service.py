@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -119,12 +120,15 @@ async def test_a_gate_without_banks_runs_no_process_and_has_no_alarm(
         assert service.alarms.lines() == []
 
 
-async def test_a_copying_process_that_dies_is_an_alarm_and_is_run_again(
+async def test_a_copying_process_that_dies_or_does_not_start_is_an_alarm_and_is_run_again(
     tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, killed = asyncio.create_subprocess_exec, list[int]()
 
     async def run(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
+        if len(killed) == 1:
+            killed.append(0)
+            raise OSError(errno.EAGAIN, "no process")
         process = await real(*arguments, **options)
         if not killed:
             killed.append(process.pid)
@@ -135,8 +139,12 @@ async def test_a_copying_process_that_dies_is_an_alarm_and_is_run_again(
     async with in_service(tmp_path, monkeypatch) as service:
         assert service.alarms.lines() == ["banks not_copied"]
         await asyncio.sleep(0.2)
-        assert service.alarms.lines() == ["banks not_copied"]
+        assert (service.alarms.lines(), len(killed)) == (["banks not_copied"], 1)
         service.clock.advance_ms(AGAIN_MS)
+        await service.until(lambda: len(killed) == 2)
+        await asyncio.sleep(0.2)
+        assert service.alarms.lines() == ["banks not_copied"]
+        service.clock.advance_ms(4 * AGAIN_MS)
         await service.until(lambda: not service.alarms.lines())
         assert service.served() == ["card"]
 
