@@ -171,6 +171,57 @@ class TierPolicy(_PolicyPart):
     )
 
 
+class LookPolicy(_PolicyPart):
+    """How often the gate looks into the GOPs of a calm stream, at random times between its keyframes.
+
+    A look decodes from the keyframe on. `edge-gate policy explain` shows what it costs and how soon it finds.
+    """
+
+    low_ms: int = Field(
+        9_000,
+        ge=0,
+        le=600_000,
+        description="Skipped media for which there is one look in a stream of low risk with GOPs of two "
+        "seconds; in shorter GOPs, where a look costs less, down to half as much; 0: none.",
+    )
+    raised_ms: int = Field(
+        4_000,
+        ge=0,
+        le=600_000,
+        description="The same at raised risk: the stream is younger than new_ms, its broadcaster has "
+        "counting strikes, it has many viewers, or its bitrate hides what it shows.",
+    )
+    high_ms: int = Field(
+        1_200,
+        ge=0,
+        le=600_000,
+        description="The same at high risk: the broadcaster is new, known footage was near, or there is a "
+        "crisis.",
+    )
+    new_ms: int = Field(
+        300_000,
+        ge=0,
+        le=86_400_000,
+        description="Media for which a stream is young, and for which a broadcaster whom this gate has not "
+        "watched is new.",
+    )
+    trusted_ms: int = Field(
+        7_200_000,
+        ge=0,
+        le=DAY_MS,
+        description="Clean media from which a bitrate that hides what it shows no longer raises the risk.",
+    )
+    viewers: int = Field(
+        1_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Viewers from which the risk is raised, if the server says how many there are; 0: never.",
+    )
+    crisis: bool = Field(
+        False, description="Every stream is of high risk. For the time of an attack that is shown live."
+    )
+
+
 Link = Annotated[str, Field(pattern=r"^(stream_key|address|attribute:[^=]{1,64})$")]
 
 
@@ -335,6 +386,7 @@ class Policy(_PolicyPart):
     )
     match: MatchPolicy = MatchPolicy()
     tiers: TierPolicy = TierPolicy()
+    looks: LookPolicy = LookPolicy()
     ladder: LadderPolicy = LadderPolicy()
     review: ReviewPolicy = ReviewPolicy()
     failure: FailurePolicy = FailurePolicy()

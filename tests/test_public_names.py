@@ -193,6 +193,8 @@ PUBLIC: dict[str, set[str]] = {
         "StreamPipeline",
         "Draws",
         "new_seed",
+        "Risk",
+        "RiskFactors",
         "TierState",
         "UnitPlan",
         "codec_named",

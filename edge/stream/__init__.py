@@ -7,6 +7,7 @@ from edge.stream.codecs import AnyCodec, FileCodec, codec_named
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
+from edge.stream.look_budget import Risk, RiskFactors
 from edge.stream.media_file import MediaFile, open_media_file
 from edge.stream.picture_limit import FILE_PICTURES, PictureLimit
 from edge.stream.pipeline import (
@@ -40,6 +41,8 @@ __all__ = [
     "PictureLimit",
     "PipelineCounters",
     "Ring",
+    "Risk",
+    "RiskFactors",
     "Sampler",
     "Schedule",
     "StageTimes",

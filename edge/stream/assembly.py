@@ -80,7 +80,10 @@ class SampleAssembly:
         for unit in units:
             self._arrival_ms = unit.arrival_ms
             start_ms = self._clock.monotonic_ms()
-            frames = self._decoder.decode(unit)
+            needed_ms = self._sampler.references_until_ms
+            frames = self._decoder.decode(
+                unit, for_reference=needed_ms is not None and unit.pts_ms < needed_ms
+            )
             self._decoded_ms = self._clock.monotonic_ms()
             self._times.decode.observe(self._decoded_ms - start_ms)
             samples.extend(self._use(frames, tier))

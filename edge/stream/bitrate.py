@@ -25,6 +25,8 @@ LARGEST_MS = 10_000
 Units that are large every few seconds, as in a periodic refresh, are no scene change."""
 MIN_PICTURE_BYTES = 1024
 """No unit smaller than this times the ratio is a scene change."""
+HIDES_RATIO = 1.5
+"""A bitrate hides what it shows while no recent unit is larger than this times the usual one."""
 _MAX_UNITS = 64
 
 
@@ -39,6 +41,12 @@ class BitrateJump:
         self._start_ms: int | None = None
         self._last_ms = 0
         self._told_ms: int | None = None
+
+    @property
+    def hides(self) -> bool:
+        """Whether all units are about as large. A new scene then makes them no larger, but only worse."""
+        settled = self._start_ms is not None and self._last_ms - self._start_ms >= SETTLE_MS
+        return settled and self._largest <= HIDES_RATIO * (self._usual or 0.0)
 
     def add_unit(self, dts_ms: int, size: int, ratio: float) -> bool:
         """Takes the next unit that is no keyframe. Returns whether the bitrate jumps.

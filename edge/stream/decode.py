@@ -66,6 +66,7 @@ class Decoder:
             self._check_coded_size(framing.parameter_sets, 0)
         self._context = _open(codec, extradata, self._largest)
         self._reformatter = VideoReformatter()
+        self._for_reference = False
         self._undecodable_units = 0
         self._undecodable_since_ms: int | None = None
         self.size: tuple[int, int] | None = None
@@ -76,9 +77,11 @@ class Decoder:
         """Whether the decoder returns frames later than their units go in."""
         return self._context.has_b_frames
 
-    def decode(self, unit: AccessUnit) -> list[VideoFrame]:
+    def decode(self, unit: AccessUnit, *, for_reference: bool = False) -> list[VideoFrame]:
         """Decodes one unit. Returns the frames that come out, in display order. ``frame.pts`` is media time
         in ms.
+
+        ``for_reference``: its frame is needed only if others refer to it, and otherwise left out.
 
         Damaged units are counted and tolerated. Raises BrokenMedia when 60 units or 5 s of media gave no
         frame except concealed ones, and PictureTooLarge for pictures over the limit.
@@ -91,8 +94,12 @@ class Decoder:
         packet = av.Packet(unit.data)
         packet.pts, packet.dts = unit.pts_ms, unit.dts_ms
         packet.is_keyframe = unit.keyframe
+        if for_reference != self._for_reference:
+            self._for_reference = for_reference
+            self._context.skip_frame = "NONREF" if for_reference else "DEFAULT"
         frames = self._send(packet)
-        self._undecodable(unit, frames)
+        if frames or not for_reference:
+            self._undecodable(unit, frames)
         return frames
 
     def drain(self) -> list[VideoFrame]:

@@ -87,18 +87,20 @@ class Schedule:
         """Pts of the oldest kept frame. Planes of earlier frames are no longer needed."""
         return self._kept[0] if self._kept else None
 
-    def start(self, start_ms: int, interval_ms: int | None, *, delta_ms: int | None = None) -> None:
+    def start(
+        self, start_ms: int, interval_ms: int | None, *, delta_ms: int | None = None, exact: bool = False
+    ) -> None:
         """Starts a new sequence of samples.
 
         The first sample covers ``start_ms`` to ``start_ms`` + 2δ. Others follow every ``interval_ms``, or
-        none with None.
+        none with None. ``exact``: the end of the first is not drawn, because its time was.
         """
         delta = self._delta_ms if delta_ms is None else delta_ms
         self._kept.clear()
         self._previous_kept = False
         self._last_end_ms = self._newest_ms = None
         self._interval_ms = interval_ms
-        self._want(self._drawn_end(start_ms + 2 * delta, delta // 3), delta)
+        self._want(self._drawn_end(start_ms + 2 * delta, 0 if exact else delta // 3), delta)
 
     def repeat(self, interval_ms: int, now_ms: int) -> None:
         """Continues with a sample every ``interval_ms``. Reuses kept frames where possible.

@@ -19,6 +19,7 @@ from edge.stream.codecs import AnyCodec
 from edge.stream.decode import UNDECODABLE_MS, Decoder
 from edge.stream.draws import Draws
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
+from edge.stream.look_budget import LookBudget, Risk, RiskFactors, interval_ms, risk_of
 from edge.stream.picture_limit import PictureLimit
 from edge.stream.ports import DetectorPort
 from edge.stream.sampling import Disposition, Sampler
@@ -36,6 +37,10 @@ MODEL_WAIT_MS = 10_000
 """Longest media time for which the old model still judges a suspicious stream after a change of models."""
 STEPS = 9
 """Number of recent distances between units. Their median is the usual distance."""
+LOOK_SLACK_MS = 300
+"""Media beyond a look that is asked for, so that it comes also where the caller learns of it late."""
+NEAR_MS = 30_000
+"""Media time after known footage was near in which a calm stream is looked at as one of high risk."""
 SLACK_MS = 10
 """Tolerance for stamps: they are rounded to milliseconds, and encoders are not exact."""
 JUMP_HOLD_MS = 400
@@ -115,8 +120,8 @@ class StreamPipeline:
     ) -> None:
         """``alert`` and ``calm`` set the first tier, instead of that of a new stream.
 
-        ``seed`` is the secret from which it is drawn which frames make a sample. With None the frames are the
-        usual ones, which a publisher can foresee.
+        ``seed`` is the secret from which it is drawn which frames make a sample, and when the gate looks into
+        a GOP. With None the frames are the usual ones, which a publisher can foresee, and there are no looks.
 
         ``times`` collects the durations of the stages.
         """
@@ -129,13 +134,21 @@ class StreamPipeline:
         self._decoder = Decoder(codec, extradata, largest)
         self._timestamps = Timestamps()
         self._draws = None if seed is None else Draws(seed)
-        self._sampler = Sampler(policy.tiers, detector.delta_ms, self._draws)
+        self._risk_factors = RiskFactors()
+        self._near_ms: int | None = None
+        self._bitrate = BitrateJump()
+        self._first_pts_ms: int | None = None
+        self._newest_pts_ms = 0
+        self._looks: LookBudget | None = None
+        if self._draws is not None:
+            self._looks = LookBudget(self._draws, interval_ms(policy.looks, self.risk))
+        self._sampler = Sampler(policy.tiers, detector.delta_ms, self._draws, self._looks)
         self._times = times or Distributions()
         self._assembly = SampleAssembly(
             self._decoder, self._sampler, detector, clock, self._times, self._draws
         )
         self._backlog = Backlog()
-        self._tiers = TierState(policy.tiers, alert=alert, calm=calm)
+        self._tiers = TierState(policy.tiers, self._draws, alert=alert, calm=calm)
         self._tier = Tier.ALERT if alert or self._tiers.starting else Tier.CALM
         self._said_needed = self.needed_after_keyframe_ms
         self._window = detector.new_window()
@@ -151,14 +164,11 @@ class StreamPipeline:
         self._steps_ms: deque[int] = deque(maxlen=STEPS)
         self._gap = False
         self._rest_asked = False
-        self._bitrate = BitrateJump()
         self._units = self._judged = self._jumps = 0
         self._shed: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._keyframeless_since_ms: int | None = None
         self._judged_pts_ms: int | None = None
-        self._first_pts_ms: int | None = None
-        self._newest_pts_ms = 0
         self._blind_ms_max = 0
 
     @property
@@ -185,7 +195,14 @@ class StreamPipeline:
     @property
     def wants_all(self) -> bool:
         """Whether every unit must be decoded at the moment."""
-        return self._tiers.dense or self._sampler.decodes_all
+        return self._tiers.dense or self._sampler.decodes_all or self._sampler.looking
+
+    @property
+    def risk(self) -> Risk:
+        """The risk of the stream, by which it is looked at while it is calm."""
+        age_ms = 0 if self._first_pts_ms is None else self._newest_pts_ms - self._first_pts_ms
+        near = self._near_ms is not None and self._newest_pts_ms - self._near_ms <= NEAR_MS
+        return risk_of(self._policy.looks, self._risk_factors, age_ms, hides=self._bitrate.hides, near=near)
 
     @property
     def gap(self) -> bool:
@@ -225,7 +242,10 @@ class StreamPipeline:
         needed."""
         if self._tiers.due or self._tiers.starting or self._sampler.decodes_all or self._rest_asked:
             return None
-        return max(self.burst_ms, self._tiers.spare_ms, 2 * self._interval_ms) + self._slack_ms
+        look_ms = self._sampler.look_after_keyframe_ms
+        # In steps, so that callers are told seldom.
+        look_ms = 0 if look_ms is None else -(-(look_ms + LOOK_SLACK_MS) // 100) * 100
+        return max(self.burst_ms, self._tiers.spare_ms, 2 * self._interval_ms, look_ms) + self._slack_ms
 
     @property
     def _interval_ms(self) -> int:
@@ -275,6 +295,9 @@ class StreamPipeline:
             return ()
         if not unit.keyframe:
             self._note_bitrate(unit)
+        elif self._looks is not None:
+            usual_ms = interval_ms(self._policy.looks, self.risk)
+            self._looks.interval_ms = round(usual_ms * self._sampler.look_cost)
         tier = self._tier = self._tiers.at(unit.pts_ms, unit.keyframe)
         plan = self._sampler.unit(unit.pts_ms, unit.keyframe, tier)
         match plan.feed:
@@ -353,6 +376,8 @@ class StreamPipeline:
             ]
             signals = (*signals, *self._vote.add_candidates(shown_ms, candidates))
             near = self._vote.near
+            if near:
+                self._near_ms = shown_ms
         signals, self._sounds = (*signals, *self._sounds.values()), {}
         hashed_ms = self._clock.monotonic_ms()
         decision = self._decider.decide(signals, sample.pts_ms, near_match=near)
@@ -416,6 +441,14 @@ class StreamPipeline:
     def preempt(self) -> None:
         """Ends voluntary alert until the next keyframe, because the worker has no time."""
         self._tiers.preempt()
+
+    def let_look(self, may_look: bool) -> None:
+        """Sets whether a look may begin. One that is due waits while the worker is late."""
+        self._sampler.may_look = may_look
+
+    def set_risk_factors(self, factors: RiskFactors) -> None:
+        """Notes what is known of the broadcaster and the audience."""
+        self._risk_factors = factors
 
     def ask_rest(self) -> bool:
         """Asks for the whole current GOP. Returns whether that is new.

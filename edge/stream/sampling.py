@@ -8,6 +8,8 @@ The skipped units of the current GOP are the backlog. It is decoded when alert b
 GOP would otherwise pass ``blind_limit_ms`` without a sample. At most ``CATCH_UP_UNITS`` are decoded for
 each unit that arrives. After such a long GOP the calm tier decodes every unit as it arrives. The whole GOP
 has to be decoded anyway, and a steady load is better than waves.
+
+A look takes one sample in mid-GOP. It decodes the backlog up to its time, and skips again.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from edge.domain import Tier
 from edge.policy import TierPolicy
 from edge.stream.draws import Draws, Purpose
 from edge.stream.frame_roles import FrameRoles, Schedule
+from edge.stream.look_budget import LookBudget
 
 BURST_UNITS = 32
 """Most access units that one calm burst decodes, whatever the frame rate."""
@@ -33,6 +36,9 @@ ALERT_FRAMES = 32
 """Most frames between two samples in alert. Without it, stamps that hardly advance would blind the gate."""
 BLIND_UNITS = 320
 """Most units between two samples in the calm tier, for the same reason."""
+LOOK_GOP_MS = 2_000
+"""Length of a GOP in which a look costs as much as the policy's intervals assume. In a shorter one it costs
+less."""
 SPREAD_FRAMES = 4
 """Distance in frames within a sample that such a frame limit forces."""
 
@@ -69,8 +75,11 @@ class Sampler:
     order.
     """
 
-    def __init__(self, tiers: TierPolicy, delta_ms: int, draws: Draws | None = None) -> None:
-        """Without ``draws`` each sample consists of the frames nearest to the usual times."""
+    def __init__(
+        self, tiers: TierPolicy, delta_ms: int, draws: Draws | None = None, looks: LookBudget | None = None
+    ) -> None:
+        """Without ``draws`` each sample consists of the frames nearest to the usual times. ``looks`` decides
+        on samples in mid-GOP."""
         self._tiers = tiers
         self._delta_ms = delta_ms
         self._draws = draws
@@ -78,6 +87,17 @@ class Sampler:
         self._tier: Tier | None = None
         self._backlog = 0
         self._catching_up = False
+        self._looks = looks
+        self._look_end_ms: int | None = None
+        """Where the look ends that is being taken."""
+        self._look_units = 0
+        self.may_look = True
+        """Whether a look may begin. The worker may have no time for it at the moment."""
+        self._newest_ms: int | None = None
+        self._gop_ms = 0
+        """Length of the GOP before."""
+        self._longer_gop_ms = 0
+        """Length of the longer of the two GOPs before."""
         self._gop_start_ms: int | None = None
         self._gop_units = 0
         self._unit_pts_ms = 0
@@ -93,7 +113,30 @@ class Sampler:
     @property
     def decodes_all(self) -> bool:
         """Whether every unit is needed at the moment, whatever the tier."""
-        return self._tier is None or self._long_gops or self._catching_up
+        return self._tier is None or self._long_gops or (self._catching_up and not self.looking)
+
+    @property
+    def looking(self) -> bool:
+        """Whether a look is being taken."""
+        return self._look_end_ms is not None
+
+    @property
+    def look_cost(self) -> float:
+        """Cost of a look in this stream's GOPs, as a share of one in a GOP of two seconds: a half to one."""
+        return min(max((self._longer_gop_ms or LOOK_GOP_MS) / LOOK_GOP_MS, 0.5), 1.0)
+
+    @property
+    def look_after_keyframe_ms(self) -> int | None:
+        """Media time from the newest keyframe to a look that comes in its GOP. None if none is expected."""
+        if self._gop_start_ms is None or self._newest_ms is None or self._looks is None:
+            return None
+        if self._look_end_ms is not None:
+            return self._look_end_ms - self._gop_start_ms
+        remaining_ms = self._looks.remaining_ms
+        if remaining_ms is None:
+            return None
+        after_ms = max(self._newest_ms - self._gop_start_ms, 2 * self._delta_ms) + round(remaining_ms)
+        return after_ms if after_ms <= (self._gop_ms or self._tiers.blind_limit_ms) else None
 
     @property
     def wants_samples(self) -> bool:
@@ -104,9 +147,21 @@ class Sampler:
     def matchable_after_ms(self) -> int | None:
         """Media time after which a decoded frame may be the one of the next sample that is matched.
 
-        None while no sample needs the frames that are decoded.
+        None while no sample needs the frames that are decoded. The time of a look was drawn, so its last
+        frame is matched. Otherwise the ends of GOPs would seldom be.
         """
-        return self._schedule.begin_ms
+        return (
+            self._schedule.begin_ms if self._look_end_ms is None else self._look_end_ms - round(self._unit_ms)
+        )
+
+    @property
+    def references_until_ms(self) -> int | None:
+        """Media time before which frames are decoded only because others refer to them, or None."""
+        return (
+            None
+            if self._look_end_ms is None
+            else self._look_end_ms - 2 * self._delta_ms - 2 * round(self._unit_ms)
+        )
 
     @property
     def oldest_kept_ms(self) -> int | None:
@@ -126,12 +181,14 @@ class Sampler:
         if self._gop_start_ms is None and not keyframe:
             return _DROP
         self._tier = tier
+        self._pass_time(pts_ms)
         self._unit_pts_ms = pts_ms
         self._units_unsampled += 1
         if self._sampled_ms is None:
             self._sampled_ms = pts_ms
         if tier is Tier.ALERT:
             self._burst_pts.clear()
+            self._look_end_ms = None
         if keyframe:
             return self._keyframe(pts_ms)
         self._gop_units += 1
@@ -139,11 +196,19 @@ class Sampler:
 
     def lacked(self, pts_ms: int) -> None:
         """Takes an access unit that comes late because it was not needed before. It joins the backlog."""
+        self._pass_time(pts_ms)
         self._unit_pts_ms = pts_ms
         self._units_unsampled += 1
         self._gop_units += 1
         self._burst_pts.clear()
         self._skip()
+
+    def _pass_time(self, pts_ms: int) -> None:
+        """Counts the media since the unit before as skipped, where nothing of it is decoded."""
+        step_ms = 0 if self._newest_ms is None else max(0, pts_ms - self._newest_ms)
+        self._newest_ms = (self._newest_ms or pts_ms) + step_ms
+        if self._looks is not None and self._backlog and not self._catching_up:
+            self._looks.skipped(step_ms)
 
     def frame(self, pts_ms: int) -> FrameRoles:
         """Returns the roles of the next decoded frame."""
@@ -158,6 +223,8 @@ class Sampler:
             self._units_unsampled = self._frames_unsampled = 0
             self._burst_pts.clear()
             self._samples += 1
+            if self.looking:
+                self._look_end_ms, self._catching_up = None, False
         return taps
 
     def follow(self, delta_ms: int, pts_ms: int) -> None:
@@ -212,6 +279,7 @@ class Sampler:
         """Notes that the rest of this GOP cannot be decoded. The next call of ``unit`` is for a keyframe."""
         self.drained(max(self._backlog, 1))
         self._catching_up = False
+        self._look_end_ms = None
 
     def finish(self) -> tuple[int, int, int] | None:
         """Returns the frames of a stream that ended before its first sample. None otherwise."""
@@ -227,11 +295,15 @@ class Sampler:
         in_step = self._backlog == 0
         if self._gop_start_ms is not None:
             gop_ms = pts_ms - self._gop_start_ms
+            self._longer_gop_ms, self._gop_ms = max(self._gop_ms, gop_ms), gop_ms
             self._long_gops = self._distrusted or gop_ms > self._tiers.blind_limit_ms
         first = self._gop_start_ms is None
         self._gop_start_ms, self._gop_units = pts_ms, 1
         calm = self._tier is not Tier.ALERT
         bursting = in_step and bool(self._burst_pts)
+        if self.looking:  # its GOP ended before it
+            self._look_end_ms = None
+            self._schedule.stop()
         if calm and not self._long_gops and not bursting and self._too_early(pts_ms):
             self._backlog, self._catching_up = 0, False
             return self._skip()
@@ -263,11 +335,19 @@ class Sampler:
         gop_ms = pts_ms - (self._gop_start_ms or 0)
         if self._backlog > 0:
             if not self._catching_up:
-                if not self._overdue(pts_ms):
+                if self._overdue(pts_ms):
+                    self._begin_catching_up(pts_ms, self._inner_interval_ms)
+                elif self._look_due:
+                    self._begin_look(pts_ms)
+                else:
                     return self._skip()
-                self._begin_catching_up(pts_ms, self._inner_interval_ms)
-            self._long_gops = True
+            self._long_gops |= not self.looking
             return self._catch_up()
+        if self.looking:
+            self._look_units += 1
+            if self._look_units <= BURST_UNITS:
+                return _DECODE
+            self._look_end_ms = None
         if gop_ms > self._tiers.blind_limit_ms:
             self._long_gops = True
         if self._burst_pts:
@@ -324,12 +404,45 @@ class Sampler:
         units_left = min((due_ms - pts_ms) / self._unit_ms, BLIND_UNITS - self._units_unsampled)
         return self._backlog + 1 >= units_left * (CATCH_UP_UNITS - 1)
 
-    def _begin_catching_up(self, pts_ms: int, interval_ms: int) -> None:
+    @property
+    def _look_due(self) -> bool:
+        """Whether to begin a look, so that the decoder is in step at its time.
+
+        A time after the usual end of the GOP is one in the next GOP.
+        """
+        if self._looks is None or not self.may_look:
+            return False
+        remaining_ms, catch_up_ms = self._looks.remaining_ms, self._catch_up_ms
+        if remaining_ms is None or remaining_ms > catch_up_ms:
+            return False
+        end_ms = (
+            self._unit_pts_ms - (self._gop_start_ms or 0) + max(remaining_ms, catch_up_ms - self._unit_ms)
+        )
+        usual_ms = self._gop_ms - self._unit_ms / 2
+        return end_ms <= usual_ms or self._unit_pts_ms - (self._gop_start_ms or 0) > usual_ms
+
+    def _begin_look(self, pts_ms: int) -> None:
+        assert self._looks is not None
+        self._looks.looked()
+        self._begin_catching_up(pts_ms, None)
+        self._look_end_ms, self._look_units = self._schedule.end_ms, 0
+        # Frames that are decoded for references do not count towards the limit.
+        self._frames_unsampled = (
+            BLIND_UNITS - BURST_FRAMES - self._backlog * CATCH_UP_UNITS // (CATCH_UP_UNITS - 1)
+        )
+
+    @property
+    def _catch_up_ms(self) -> int:
+        """Media time in which the backlog can be decoded while units arrive."""
+        return round(-(-self._backlog // (CATCH_UP_UNITS - 1)) * self._unit_ms)
+
+    def _begin_catching_up(self, pts_ms: int, interval_ms: int | None) -> None:
         """Starts to decode the backlog. The first sample is due when it is done: an earlier one would be
         late."""
         self._catching_up = True
-        units = -(-self._backlog // (CATCH_UP_UNITS - 1))
-        self._schedule.start(pts_ms + round(units * self._unit_ms) - 2 * self._delta_ms, interval_ms)
+        self._schedule.start(
+            pts_ms + self._catch_up_ms - 2 * self._delta_ms, interval_ms, exact=interval_ms is None
+        )
 
     def _catch_up(self) -> UnitPlan:
         self._backlog += 1

@@ -6,22 +6,31 @@ follows lasting evidence: scores that call for a FLAG, known footage, or a reque
 hold are due to the stream. All further alert is *voluntary*: the beginning of a stream, of which nothing is
 known yet (``start_alert_ms``), wishes beyond a request, and the start of each GOP while the worker has
 spare time. Voluntary alert gives way to everything else, until the next keyframe.
+
+How much of a GOP is sampled in spare time is drawn, so that no part of a GOP is safe for a publisher.
 """
 
 from __future__ import annotations
 
+import math
+
 from edge.decide import Suspicion
 from edge.domain import Tier
 from edge.policy import TierPolicy
+from edge.stream.draws import Draws, Purpose
 
 
 class TierState:
     """The tier of one stream. Call ``at`` for each access unit in decoding order, ``observe`` for each
     judgement."""
 
-    def __init__(self, tiers: TierPolicy, *, alert: bool = False, calm: bool = False) -> None:
-        """``calm``: the stream is not new, but was calm in another worker."""
+    def __init__(
+        self, tiers: TierPolicy, draws: Draws | None = None, *, alert: bool = False, calm: bool = False
+    ) -> None:
+        """``calm``: the stream is not new, but was calm in another worker. Without ``draws`` the same part of
+        each GOP is sampled in spare time."""
         self._tiers = tiers
+        self._draws = draws
         self._start_ms = 0 if calm else tiers.start_alert_ms
         self._asked_ms: int | None = 0 if alert else None
         self._asked_wish_ms = 0
@@ -30,7 +39,7 @@ class TierState:
         self._start_until_ms: int | None = None
         self._observed_ms: int | None = None
         self._keyframe_ms: int | None = None
-        self._spare_ms = 0
+        self._granted_ms = self._spare_ms = 0
         self._tier: Tier | None = None
         self._gave_way = False
         self._now_ms = 0
@@ -59,7 +68,7 @@ class TierState:
 
     @property
     def spare_ms(self) -> int:
-        """Media time after each keyframe that is sampled densely, because the worker has spare time."""
+        """Media time after the newest keyframe that is sampled densely, because the worker has spare time."""
         return self._spare_ms
 
     def at(self, pts_ms: int, keyframe: bool = False) -> Tier:
@@ -69,6 +78,7 @@ class TierState:
             self._start_until_ms = pts_ms + self._start_ms
         if keyframe:
             self._keyframe_ms, self._gave_way = pts_ms, False
+            self._spare_ms = self._drawn_ms(pts_ms)
         if self._asked_ms is not None:
             hold_ms, self._asked_ms = self._asked_ms, None
             self._hold(pts_ms, hold_ms or self._tiers.alert_hold_ms)
@@ -108,8 +118,10 @@ class TierState:
         self._asked_ms, self._asked_wish_ms = hold_ms or 0, wish_ms
 
     def spare(self, ms: int) -> None:
-        """Samples the first ``ms`` of each GOP densely, from the next keyframe on. 0 means none."""
-        self._spare_ms = ms
+        """Samples about the first ``ms`` of each GOP densely, from the next keyframe on. 0 means none."""
+        self._granted_ms = ms
+        if self._draws is None or self._keyframe_ms is None or not ms:
+            self._spare_ms = ms
 
     def preempt(self) -> None:
         """Ends voluntary alert until the next keyframe."""
@@ -118,6 +130,13 @@ class TierState:
 
     def set_policy(self, tiers: TierPolicy) -> None:
         self._tiers = tiers
+
+    def _drawn_ms(self, pts_ms: int) -> int:
+        """Draws how much of a GOP is sampled densely: on average what is granted, now and then all of it."""
+        if self._draws is None:
+            return self._granted_ms
+        share = self._draws.share(Purpose.SPARE, pts_ms)
+        return round(-self._granted_ms * math.log(1 - share))
 
     @property
     def _volunteers(self) -> bool:

@@ -79,6 +79,10 @@ class LiveStream:
     """The worker that has it open has judged some of it."""
     verdict_came: asyncio.Event | None = None
     """Set at the next verdict, if a task waits for it."""
+    watched_since_ms: float | None = None
+    """Monotonic time of its first verdict."""
+    struck: bool = False
+    """Whether its broadcaster is known to have strikes that count."""
     shed: int = 0
     cleared_pts_ms: int = -1
     """The watermark, in the caller's own stamps."""

@@ -32,6 +32,7 @@ from edge.pullers.pull import Pull
 from edge.reasons import CloseReason, DegradedReason, EndReason, VerdictReason
 from edge.stream import JUMP_HOLD_MS
 from edge.supervise.authority import Caller
+from edge.supervise.clean_records import CleanRecords, viewers_of
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.push_buffer import PushBuffer
@@ -69,6 +70,7 @@ class StreamRouter:
         self._failure_response = failure_response
         self._tasks = tasks
         self._restarts = 0
+        self._clean = CleanRecords()
 
     # Opening.
 
@@ -340,7 +342,7 @@ class StreamRouter:
         this."""
         policy = self._context.in_force.for_publish(stream.publish)
         hold_ms = policy.tiers.struck_alert_ms
-        if not hold_ms or self._context.executor.down:
+        if self._context.executor.down:
             return  # Many calls to a ledger that is away would delay noticing its return.
         try:
             strikes = await self._context.executor.call(
@@ -350,7 +352,24 @@ class StreamRouter:
             return  # The executor has reported it. The stream starts like any other.
         wall_ms = self._context.clock.wall_ms()
         if any(counts(strike, policy.ladder, wall_ms) for strike in strikes):
-            self._ask_alert(stream, hold_ms)
+            stream.struck = True
+            factors = worker_pb2.SetRiskFactors(stream_id=stream.id, risk_factors=self._risk_factors(stream))
+            with contextlib.suppress(WorkerLost):
+                self._pool.send(stream.id, worker_pb2.ToWorker(set_risk_factors=factors))
+            if hold_ms:
+                self._ask_alert(stream, hold_ms)
+
+    def _risk_factors(self, stream: LiveStream) -> worker_pb2.RiskFactors:
+        """What is known of a stream besides its media."""
+        return worker_pb2.RiskFactors(
+            clean_ms=self._clean.clean_ms(stream.publish) + self._watched_ms(stream),
+            struck=stream.struck,
+            viewers=viewers_of(stream.publish),
+        )
+
+    def _watched_ms(self, stream: LiveStream) -> int:
+        since_ms = stream.watched_since_ms
+        return 0 if since_ms is None else round(self._context.clock.monotonic_ms() - since_ms)
 
     def _ask_alert(self, stream: LiveStream, hold_ms: int) -> None:
         ask = worker_pb2.AskAlert(stream_id=stream.id, hold_ms=hold_ms)
@@ -369,6 +388,7 @@ class StreamRouter:
             opening=stream.opening + 1,
             seed=stream.seed,
             heavy=self._pool.is_heavy(stream.id),
+            risk_factors=self._risk_factors(stream),
         )
         self._pool.send(stream.id, worker_pb2.ToWorker(open_push=opening))
         stream.opening += 1
@@ -442,6 +462,10 @@ class StreamRouter:
         """Ends the stream and releases everything that it holds."""
         if stream.life.over:
             return
+        if stream.cutting:
+            self._clean.violated(stream.publish)
+        else:
+            self._clean.watched(stream.publish, self._watched_ms(stream))
         self._close_in_worker(stream, drain=False)
         self._pool.release(stream.id)
         stream.life.forgotten()

@@ -83,6 +83,8 @@ class WorkerEventHandler:
             return
         stream.samples += 1
         stream.judged = True
+        if stream.watched_since_ms is None:
+            stream.watched_since_ms = context.clock.monotonic_ms()
         if stream.verdict_came is not None:
             stream.verdict_came.set()
         stream.pulls = 0

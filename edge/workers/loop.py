@@ -22,7 +22,7 @@ from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
 from edge.policy import parse_policy
 from edge.reasons import CloseReason
-from edge.stream import PictureLimit, StreamPipeline
+from edge.stream import PictureLimit, RiskFactors, StreamPipeline
 from edge.telemetry.distributions import Distributions
 from edge.workers.audio_jobs import AudioJobs
 from edge.workers.banks import CHECK_MS, WorkerBanks
@@ -208,6 +208,9 @@ class WorkerLoop:
             case "ask_alert":
                 if (stream := self._streams.get(command.ask_alert.stream_id)) is not None:
                     stream.asked_alert_ms = command.ask_alert.hold_ms
+            case "set_risk_factors":
+                if (stream := self._streams.get(command.set_risk_factors.stream_id)) is not None:
+                    self._set_risk_factors(stream, command.set_risk_factors.risk_factors)
             case "pushed_audio":
                 if (stream := self._streams.get(command.pushed_audio.stream_id)) is not None:
                     self._audio.take(stream, audio_from_proto(command.pushed_audio.audio))
@@ -246,6 +249,11 @@ class WorkerLoop:
                 self._answer_ping(command.ping.sequence)
             case "shutdown":
                 self._running = False
+
+    def _set_risk_factors(self, stream: WorkerStream, said: worker_pb2.RiskFactors) -> None:
+        stream.risk_factors = RiskFactors(said.clean_ms, said.struck, said.viewers)
+        if stream.pipeline is not None:
+            stream.pipeline.set_risk_factors(stream.risk_factors)
 
     def _answer_ping(self, sequence: int) -> None:
         running = [s.pipeline.counters for s in self._streams.values() if s.pipeline is not None]
@@ -389,6 +397,7 @@ class WorkerLoop:
         stream = WorkerStream(
             opened.stream_id, opened.opening, policy, opened.alert, opened.calm, opened.seed or None
         )
+        self._set_risk_factors(stream, opened.risk_factors)
         stream.judged_ms = now = self._clock.monotonic_ms()
         stream.budget = DecodingBudget(policy.decoding, now, heavy=opened.heavy)
         self._streams[stream.id] = stream
@@ -414,6 +423,7 @@ class WorkerLoop:
             largest=PictureLimit(self._settings.max_picture_long_edge, self._settings.max_picture_short_edge),
             seed=stream.seed,
         )
+        stream.pipeline.set_risk_factors(stream.risk_factors)
         stream.pipeline.spare(self._spare.ms)
         stream.audio_wanted = self._audio.wanted(stream)
         self._said_opened(stream)

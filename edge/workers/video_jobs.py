@@ -159,6 +159,8 @@ class VideoJobs:
         ):
             # Preempted before it is late. Decoding it in vain would take time from due work.
             self._preempt(pipeline)
+        # A look costs much and can wait a moment. A burst cannot.
+        pipeline.let_look(late_ms <= -stream.policy.budget_ms / 2)
         wanted = in_burst or pipeline.wants_all
         if wanted and not stream.skipping and not self._can_pay(stream, unit, now_ms):
             stream.skipping = True

@@ -10,7 +10,7 @@ from typing import Final
 from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
 from edge.reasons import DegradedReason
-from edge.stream import StreamAudio, StreamPipeline
+from edge.stream import RiskFactors, StreamAudio, StreamPipeline
 from edge.workers.decoding_budget import DecodingBudget, Standing
 
 _RECOVERY: Final = 1.5
@@ -45,6 +45,7 @@ class WorkerStream:
     """Whether it was calm in another worker."""
     seed: bytes | None = field(default=None, repr=False)
     """Its secret, from which is drawn what is looked at."""
+    risk_factors: RiskFactors = field(default_factory=RiskFactors)
     codec: Codec | None = None
     extradata: bytes = b""
     pipeline: StreamPipeline | None = None

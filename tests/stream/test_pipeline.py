@@ -16,7 +16,7 @@ from edge.clock import SystemClock
 from edge.detect import Detector, PlaneScaler, default_model_directory
 from edge.domain import Action, Codec, Tier, new_stream_id
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
-from edge.policy import CategoryPolicy, EvidencePolicy, Policy, TierPolicy
+from edge.policy import CategoryPolicy, EvidencePolicy, LookPolicy, Policy, TierPolicy
 from edge.reasons import DegradedReason
 from edge.stream import Decoder, StreamPipeline, open_media_file
 from edge.stream.synthetic import EncodedMedia, encode
@@ -333,3 +333,60 @@ def test_without_banks_nothing_is_looked_for(watch: Watch, monkeypatch: pytest.M
     watched = watch(media).feed(media.units, end=True)
     assert len(watched.judgements) >= 5
     assert not looked
+
+
+def test_a_calm_stream_is_looked_at_between_its_keyframes(watch: Watch) -> None:
+    media = encode(frames=1800, gop=60, options=ZERO_LATENCY)
+    policy = CALM.model_copy(update={"looks": LookPolicy(new_ms=0)})
+    plain, looked = (watch(media, policy, seed=seed).feed(media.units) for seed in (None, b"secret"))
+    assert {time % 2000 for time in plain.times} == {200}
+    mid_gop = [time for time in looked.times if time % 2000 > 240]
+    assert 4 <= len(mid_gop) <= 7
+    assert len({time % 2000 // 200 for time in mid_gop}) >= 3
+    assert looked.pipeline.counters.errors == {}
+    decoded = looked.pipeline.counters.decoded - plain.pipeline.counters.decoded
+    assert abs(decoded - sum(time % 2000 - 200 for time in mid_gop) * 30 / 1000) < 60
+    again = watch(media, policy, seed=b"secret").feed(media.units)
+    assert again.times == looked.times
+
+
+@pytest.mark.parametrize("b_frames", [0, 3])
+def test_a_look_shows_the_picture_that_full_decoding_shows(b_frames: int, watch: Watch) -> None:
+    """Frames that nothing refers to are left out on the way, and none of the look's own."""
+    media = encode(frames=1200, gop=60, b_frames=b_frames, in_band=True)
+    policy = CALM.model_copy(update={"looks": LookPolicy(new_ms=0, low_ms=2000)})
+    watched = watch(media, policy, seed=b"secret").feed(media.units)
+    decoder, scaler = Decoder(media.codec), PlaneScaler(64, 64)
+    planes = {f.pts: scaler.plane(f) for u in media.units for f in decoder.decode(u)}
+    looks = [i for i, s in enumerate(watched.samples) if s.pts_ms % 2000 > 320]
+    assert len(looks) >= 10
+    assert watched.pipeline.counters.errors == {}
+    for index in looks:
+        sample, seen = watched.samples[index], watched.detector.planes[index]
+        assert np.array_equal(seen[2], planes[sample.pts_ms])
+        near = [plane for t, plane in planes.items() if t and 60 <= sample.pts_ms - t <= 260]
+        assert any(np.array_equal(seen[0], plane) for plane in near)
+
+
+def test_a_caller_is_asked_for_the_media_of_a_look(media: EncodedMedia, watch: Watch) -> None:
+    """A caller leaves out what is not needed, and the look still comes."""
+    policy = CALM.model_copy(update={"looks": LookPolicy(new_ms=0, low_ms=2000)})
+    watched = watch(media, policy, seed=b"secret")
+    keyframe_ms = sent = 0
+    for unit in media.units:
+        keyframe_ms = unit.pts_ms if unit.keyframe else keyframe_ms
+        needed_ms = watched.pipeline.needed_after_keyframe_ms
+        if needed_ms is None or unit.pts_ms - keyframe_ms <= needed_ms:
+            watched.feed([unit])
+            sent += 1
+    assert sum(time % 2000 > 240 for time in watched.times) >= 3
+    assert sent < 280
+    assert watched.pipeline.counters.errors == {}
+
+
+def test_a_look_waits_while_the_worker_is_late(media: EncodedMedia, watch: Watch) -> None:
+    policy = CALM.model_copy(update={"looks": LookPolicy(new_ms=0, low_ms=2000)})
+    watched = watch(media, policy, seed=b"secret")
+    watched.pipeline.let_look(False)
+    watched.feed(media.units)
+    assert all(time % 2000 <= 240 for time in watched.times)

@@ -36,6 +36,7 @@ class OpenPush(_message.Message):
     CALM_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     HEAVY_FIELD_NUMBER: _builtins.int
+    RISK_FACTORS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -51,6 +52,8 @@ class OpenPush(_message.Message):
     """The stream's secret: from it is drawn what the worker looks at. Empty: nothing is drawn."""
     heavy: _builtins.bool
     """The worker is the one for heavy streams."""
+    @_builtins.property
+    def risk_factors(self) -> Global___RiskFactors: ...
     def __init__(
         self,
         *,
@@ -63,14 +66,68 @@ class OpenPush(_message.Message):
         calm: _builtins.bool = ...,
         seed: _builtins.bytes = ...,
         heavy: _builtins.bool = ...,
+        risk_factors: Global___RiskFactors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["risk_factors", b"risk_factors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "codec", b"codec", "extradata", b"extradata", "heavy", b"heavy", "opening", b"opening", "policy_json", b"policy_json", "seed", b"seed", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "calm", b"calm", "codec", b"codec", "extradata", b"extradata", "heavy", b"heavy", "opening", b"opening", "policy_json", b"policy_json", "risk_factors", b"risk_factors", "seed", b"seed", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenPush: _TypeAlias = OpenPush  # noqa: Y015
+
+@_typing.final
+class RiskFactors(_message.Message):
+    """What is known of a stream besides its media. The worker looks at it accordingly."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLEAN_MS_FIELD_NUMBER: _builtins.int
+    STRUCK_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
+    clean_ms: _builtins.int
+    """How long this gate has watched the broadcaster without a violation, milliseconds."""
+    struck: _builtins.bool
+    """The broadcaster has strikes that count."""
+    viewers: _builtins.int
+    """Number of viewers, as the ingest server says; 0 if it says nothing."""
+    def __init__(
+        self,
+        *,
+        clean_ms: _builtins.int = ...,
+        struck: _builtins.bool = ...,
+        viewers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean_ms", b"clean_ms", "struck", b"struck", "viewers", b"viewers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RiskFactors: _TypeAlias = RiskFactors  # noqa: Y015
+
+@_typing.final
+class SetRiskFactors(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    RISK_FACTORS_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    @_builtins.property
+    def risk_factors(self) -> Global___RiskFactors: ...
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        risk_factors: Global___RiskFactors | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["risk_factors", b"risk_factors"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["risk_factors", b"risk_factors", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRiskFactors: _TypeAlias = SetRiskFactors  # noqa: Y015
 
 @_typing.final
 class AskAlert(_message.Message):
@@ -347,6 +404,7 @@ class ToWorker(_message.Message):
     ASK_ALERT_FIELD_NUMBER: _builtins.int
     EVIDENCE_MEDIA_FIELD_NUMBER: _builtins.int
     PUSHED_AUDIO_FIELD_NUMBER: _builtins.int
+    SET_RISK_FACTORS_FIELD_NUMBER: _builtins.int
     LOAD_MODEL_FIELD_NUMBER: _builtins.int
     USE_MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
@@ -370,6 +428,8 @@ class ToWorker(_message.Message):
     @_builtins.property
     def pushed_audio(self) -> Global___PushedAudio: ...
     @_builtins.property
+    def set_risk_factors(self) -> Global___SetRiskFactors: ...
+    @_builtins.property
     def load_model(self) -> Global___LoadModel: ...
     @_builtins.property
     def use_model(self) -> Global___UseModel: ...
@@ -386,14 +446,15 @@ class ToWorker(_message.Message):
         ask_alert: Global___AskAlert | None = ...,
         evidence_media: Global___EvidenceMedia | None = ...,
         pushed_audio: Global___PushedAudio | None = ...,
+        set_risk_factors: Global___SetRiskFactors | None = ...,
         load_model: Global___LoadModel | None = ...,
         use_model: Global___UseModel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "set_risk_factors", b"set_risk_factors", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_alert", b"ask_alert", "close", b"close", "command", b"command", "evidence_media", b"evidence_media", "load_model", b"load_model", "open_push", b"open_push", "ping", b"ping", "pushed_audio", b"pushed_audio", "reload_banks", b"reload_banks", "save_evidence", b"save_evidence", "set_policy", b"set_policy", "set_risk_factors", b"set_risk_factors", "shutdown", b"shutdown", "use_model", b"use_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "pushed_audio", "load_model", "use_model"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_push", "close", "set_policy", "save_evidence", "reload_banks", "ping", "shutdown", "ask_alert", "evidence_media", "pushed_audio", "set_risk_factors", "load_model", "use_model"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
