@@ -140,6 +140,8 @@ class EndReason(OpenWord):
     """Another publish has taken over its connection."""
     GAVE_WAY = "gave_way"
     """Nobody watched it, and another publish needed its place."""
+    UNWATCHABLE = "unwatchable"
+    """Its caller cannot pass on what its publisher sends."""
     UNWATCHED = "unwatched"
     """It was not watched for too long."""
     HALF_CLOSE = "half_close"

@@ -128,8 +128,12 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                         if router.push_audio(stream, request.audio):
                             await router.drained(stream)
                     case "end":
-                        reason = bounds.text("end.reason", request.end.reason, 64)
-                        router.end_push(stream, EndReason(reason))
+                        reason = EndReason(bounds.text("end.reason", request.end.reason, 64))
+                        if reason is EndReason.UNWATCHABLE:
+                            detail = bounds.text("end.detail", request.end.detail, 512)
+                            router.caller_cannot_pass_on(stream, detail)
+                        else:
+                            router.end_push(stream, reason)
                         return
                     case "open":
                         raise InvalidInput("open", "a Watch call has exactly one")

@@ -36,8 +36,9 @@ class GrpcServer:
         limits = settings.limits
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", limits.max_access_unit_bytes + _ENVELOPE_BYTES),
-                ("grpc.max_send_message_length", limits.max_access_unit_bytes + _ENVELOPE_BYTES),
+                # Above the gate's own limit, which opens an incident. gRPC's only ends the call.
+                ("grpc.max_receive_message_length", 2 * limits.max_access_unit_bytes + _ENVELOPE_BYTES),
+                ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", limits.max_streams + 64),
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_time_ms", 20_000),

@@ -29,6 +29,7 @@ _BY_PUBLISHER = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
+_DETAIL_CHARS = 512
 _SERVER_KIND = "reference"
 _PING_MS = 10_000
 """Silence after which the client pings the gate. The gate requires five seconds between two pings."""
@@ -172,14 +173,16 @@ def audio_request(audio: Audio) -> gate_pb2.WatchRequest:
     return gate_pb2.WatchRequest(audio=message)
 
 
-def end_request(reason: str) -> gate_pb2.WatchRequest:
-    return gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason=reason))
+def end_request(reason: str, detail: str = "") -> gate_pb2.WatchRequest:
+    return gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason=reason, detail=detail[:_DETAIL_CHARS]))
 
 
 def _channel(settings: IngestSettings) -> aio.Channel:
     """Opens a channel: plain text to loopback and unix sockets, TLS to everything else."""
     options = [
-        ("grpc.max_send_message_length", settings.max_message_bytes + 64 * 1024),
+        # The RTMP reader bounds what is sent, and the gate what it answers.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),

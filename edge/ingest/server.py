@@ -19,7 +19,7 @@ from edge.clock import Clock, SystemClock
 from edge.contract.gen import gate_pb2
 from edge.descriptors import most_connections, report_lack
 from edge.domain import new_id
-from edge.errors import GateError, GateUnavailable, InvalidInput, NoPlace
+from edge.errors import Fault, GateError, GateUnavailable, InvalidInput, NoPlace
 from edge.ingest.connection import Connection
 from edge.ingest.events import (
     Admitted,
@@ -42,6 +42,7 @@ from edge.ingest.settings import IngestSettings
 from edge.ingest.watch_client import Ending, WatchClient
 from edge.places import Places, network_of
 from edge.policy import FailureMode
+from edge.reasons import EndReason
 
 if TYPE_CHECKING:
     from edge.ingest.publish_hook import PublishHook
@@ -282,14 +283,19 @@ class _Connection:
         # The publisher is gone. Its last media may still be judged, and may still be a violation.
         error = receiving.exception()
         await self._close(str(error) if isinstance(error, GateError) else None)
+        fault = isinstance(error, GateError) and error.fault is Fault.PUBLISHER
         if watcher.configured and not watching.done():
-            watcher.finish("closed")
+            if fault:
+                watcher.finish(EndReason.UNWATCHABLE, str(error))
+            else:
+                watcher.finish(EndReason.PUBLISHER_GONE)
             await asyncio.wait({watching}, timeout=_AFTER_END_S)
         if watching.done() and watching.result() is Ending.CUT:
             if relay is not None:
                 relay.stop_viewing()
             await self._confirm(watcher)
-            return "cut", "after the publisher had left"
+            if not fault:  # else the error itself is the reason
+                return "cut", "after the publisher had left"
         if watching.done() and watching.result() is Ending.FINISHED and relay is not None:
             relay.clear_all(self._ingest.clock.monotonic_ms())
         receiving.result()

@@ -34,6 +34,7 @@ from edge.ingest.relay import Relay, RelayedMessage
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import ITEM_BYTES, IngestSettings
 from edge.policy import FailureMode
+from edge.reasons import EndReason
 
 _TIERS = {gate_pb2.TIER_KIND_CALM: Tier.CALM, gate_pb2.TIER_KIND_ALERT: Tier.ALERT}
 _FAREWELL_S = 2.0
@@ -105,6 +106,7 @@ class WatchClient:
         self._stalled = ""
         self._reopen = False
         self._finish_reason: str | None = None
+        self._finish_detail = ""
         self._outbox: deque[AccessUnit] = deque()
         self._unjudged: deque[tuple[int, int]] = deque()
         """dts and pts of the units of this call that the gate has not cleared, in the order of sending."""
@@ -212,9 +214,9 @@ class WatchClient:
             self._audio_queue.append(audio)
             self._work.set()
 
-    def finish(self, reason: str) -> None:
-        """The publisher is gone: sends the queue, then ``end``. ``run`` then returns."""
-        self._finish_reason = reason
+    def finish(self, reason: str, detail: str = "") -> None:
+        """The publisher is gone, or is ended: sends the queue, then ``end``. ``run`` then returns."""
+        self._finish_reason, self._finish_detail = reason, detail
         self._work.set()
 
     async def run(self) -> Ending:
@@ -300,7 +302,7 @@ class WatchClient:
                 return self._clean_close()
             self.detail = f"Watch: {code.name}: {status.details}"
             if status.fault is Fault.PUBLISHER:
-                return Ending.UNWATCHABLE
+                return Ending.UNWATCHABLE if status.reason else await self._report_unwatchable()
             if status.reason == SourceStalled.reason:
                 return None  # the publisher paused for too long: nothing has failed
             if code is grpc.StatusCode.NOT_FOUND:
@@ -315,6 +317,19 @@ class WatchClient:
             self._audio_wanted = False
             self._outbox_bytes = 0
             self._space.set()
+
+    async def _report_unwatchable(self) -> Ending:
+        """gRPC itself has ended the call for what the publisher sent, such as a message too large for it. The
+        gate learns that from another call, and opens the incident."""
+        if self._finish_reason != EndReason.UNWATCHABLE:
+            self._over = True
+            self._feed.forget()
+            self.finish(EndReason.UNWATCHABLE, self.detail)
+            with contextlib.suppress(GateUnavailable):
+                async with asyncio.timeout(_FAREWELL_S):
+                    if await self._watch() is Ending.CUT:
+                        return Ending.CUT
+        return Ending.UNWATCHABLE
 
     def _clean_close(self) -> Ending | None:
         if self._reopen:
@@ -342,7 +357,8 @@ class WatchClient:
                 if self._outbox:
                     continue
                 if self._reopen or self._finish_reason is not None:
-                    await call.write(end_request(self._finish_reason or "reconfigured"))
+                    reason = self._finish_reason or "reconfigured"
+                    await call.write(end_request(reason, self._finish_detail))
                     await call.done_writing()
                     return
                 self._work.clear()

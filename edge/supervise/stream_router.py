@@ -20,6 +20,7 @@ from edge.errors import (
     CapacityExceeded,
     Fault,
     GateError,
+    InvalidInput,
     LedgerUnavailable,
     LimitExceeded,
     NotFound,
@@ -401,6 +402,11 @@ class StreamRouter:
         log.info("stream ends", stream_id=stream.id, reason=reason)
         self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=True)
+
+    def caller_cannot_pass_on(self, stream: LiveStream, detail: str) -> None:
+        """Ends a push stream whose publisher sends what its caller cannot pass on."""
+        if not stream.cutting:
+            self._unwatchable(stream, InvalidInput("media", detail or "the caller cannot pass it on"))
 
     def detach(self, stream_id: str, reason: EndReason, caller: Caller) -> None:
         """Stops a caller's pull because the caller is done or its publisher is gone. Also gives back the

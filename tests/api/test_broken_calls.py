@@ -15,6 +15,7 @@ import pytest
 from edge.api.server import GrpcServer
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import StreamId
+from edge.ingest.gate_client import WatchCall
 from edge.reasons import EndReason
 from edge.telemetry.records import CallBroken
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
@@ -34,6 +35,7 @@ async def served(folder: Path, **limits: int) -> AsyncIterator[tuple[Bench, str]
         )
         settings.operator_tokens.touch(0o600)
         bench.gate.settings = settings
+        bench.gate.router._limits = settings.limits
         server = GrpcServer(settings, bench.gate)
         await server.start()
         try:
@@ -159,3 +161,41 @@ async def test_a_call_without_open_and_one_without_media_end(tmp_path: Path) -> 
         assert bench.gate.registry.get(answer.stream_id).responses is None, (
             "its place is free for another call"
         )
+
+
+async def told(call: WatchCall) -> tuple[list[int], grpc.StatusCode]:
+    """The actions of all verdicts of a call, and how it ends."""
+    actions: list[int] = []
+    try:
+        while isinstance(answer := await call.read(), gate_pb2.WatchResponse):
+            actions.append(answer.verdict.action)
+    except grpc.aio.AioRpcError as error:
+        return actions, error.code()
+    return actions, grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("by", ["gate", "caller"])
+async def test_an_access_unit_far_over_the_limit_opens_an_incident(tmp_path: Path, by: str) -> None:
+    """The gate answers before gRPC does; a caller that meets gRPC's own limit says so in another call."""
+    async with (
+        served(tmp_path, max_access_unit_bytes=100_000) as (bench, address),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub = gate_pb2_grpc.GateStub(channel)
+        answer = await stub.Admit(gate_pb2.AdmitRequest(server="grpc", connection="1", app="live", name="n"))
+        call = stub.Watch()  # type: ignore[call-arg]  # it writes by itself
+        await call.write(opening(answer.stream_id))
+        size = 200_000 if by == "gate" else 400_000
+        large = gate_pb2.AccessUnit(keyframe=True, data=bytes(size))
+        await call.write(gate_pb2.WatchRequest(access_unit=large))
+        if by == "caller":
+            assert await asyncio.wait_for(call.code(), 20) is grpc.StatusCode.RESOURCE_EXHAUSTED
+            await bench.until(lambda: bench.gate.registry.get(answer.stream_id).responses is None)
+            call = stub.Watch()  # type: ignore[call-arg]  # it writes by itself
+            await call.write(opening(answer.stream_id))
+            end = gate_pb2.WatchEnd(reason="unwatchable", detail="larger than gRPC takes")
+            await call.write(gate_pb2.WatchRequest(end=end))
+        actions, code = await asyncio.wait_for(told(call), 20)
+        assert (actions[-1], code) == (gate_pb2.ACTION_CUT, grpc.StatusCode.INVALID_ARGUMENT)
+        await bench.until(lambda: bench.ledger.incidents())
+        await stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=answer.stream_id))

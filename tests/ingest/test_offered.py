@@ -319,6 +319,17 @@ async def test_hold_back_goes_by_pts_where_a_gate_counts_no_units() -> None:
     assert await watching.relayed() == [0, 1, 2]
 
 
+async def test_what_the_ingest_takes_from_no_publisher_is_told_to_the_gate(
+    gate: ScriptedGate, run_ingest: StartIngest, footage: Path
+) -> None:
+    running = await run_ingest(max_message_bytes=64 * 1024)
+    data = publish_bytes(footage, [b""]) + video(b"\x27\1\0\0\0" + bytes(65 * 1024), 10_000)
+    await converse(running, data, hold=True)
+    await running.until(lambda: running.of(Closed))
+    assert running.of(Closed)[0].reason == "limit_exceeded"
+    assert gate.ends == ["unwatchable"]
+
+
 # over the wire
 
 

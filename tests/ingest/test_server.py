@@ -306,6 +306,7 @@ async def test_a_stream_that_the_gate_cannot_watch_is_closed(
 ) -> None:
     """Whatever ``on_gate_down_stream`` says: what the publisher sent is no failure of the gate."""
     gate.fail_after, gate.fail_with, gate.fault, gate.clears = 0, code, fault, False
+    gate.reason = None if fault is None else "limit_exceeded"
     relay = str(tmp_path / "{name}.flv")
     running = await run_ingest(
         relay=relay, hold_back=hold_back, on_gate_down_stream="allow", admit_timeout_s=20
@@ -316,7 +317,8 @@ async def test_a_stream_that_the_gate_cannot_watch_is_closed(
     assert publisher.error
     assert running.of(Closed)[0].reason == "unwatchable"
     assert not running.of(GateDown)
-    assert len(gate.opens) == 1
+    # A gate that has not ended the call itself learns why, and opens the incident.
+    assert (len(gate.opens), gate.ends) == ((1, []) if fault else (2, ["unwatchable"]))
     if hold_back:
         assert not (tmp_path / "cam.flv").exists() or not frames(tmp_path / "cam.flv")
 

@@ -112,6 +112,17 @@ async def test_an_access_unit_over_the_limit_ends_the_stream_with_what_came_befo
         bench.gate.confirm_cut(stream.id, 0, bench.caller(stream.id))
 
 
+async def test_what_a_caller_cannot_pass_on_ends_the_stream(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        stream = await pushed(bench)
+        for _ in range(2):
+            bench.gate.router.caller_cannot_pass_on(stream, "too large for gRPC")
+        answers = await told(stream)
+        assert [answer.verdict.action for answer in answers[-1:]] == [gate_pb2.ACTION_CUT]
+        assert "too large for gRPC" in (await on_record(bench)).verdict.signals[0].detail
+        bench.gate.confirm_cut(stream.id, 0, bench.caller(stream.id))
+
+
 @pytest.mark.parametrize(
     ("codec", "extradata", "field"),
     [("h264", bytes(65_537), "open.extradata"), ("x" * 17, b"", "open.codec")],

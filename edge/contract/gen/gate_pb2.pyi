@@ -451,18 +451,24 @@ class WatchEnd(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """`closed`: the publisher is gone and the stream is over. Any other word, such as `error`, is only
-    recorded, and another call may watch the stream again. At most 64 characters.
+    """`closed`: the publisher is gone and the stream is over. `unwatchable`: what the publisher sent cannot be
+    passed on, as over a limit of the caller or of gRPC; the gate answers a CUT, with an incident. Any other
+    word, such as `error`, is only recorded, and another call may watch the stream again. At most 64
+    characters.
     """
+    detail: _builtins.str
+    """With `unwatchable`: why, for people. At most 512 characters."""
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
