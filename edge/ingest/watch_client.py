@@ -104,7 +104,7 @@ class WatchClient:
         self._released = False
         """The gate needs no more media: all that follows may go to the relay."""
         self._stalled = ""
-        self._reopen = False
+        self._reopen = self._paused = False
         self._finish_reason: str | None = None
         self._finish_detail = ""
         self._outbox: deque[AccessUnit] = deque()
@@ -263,6 +263,9 @@ class WatchClient:
             if ending is not None:
                 return ending
             failures = 0
+            if self._paused:
+                self._paused = False
+                await asyncio.sleep(self._settings.retry_first_s)
 
     async def _readmit(self) -> bool:
         answer = await self._gate.admit(self._publish, self._connection)
@@ -304,6 +307,7 @@ class WatchClient:
             if status.fault is Fault.PUBLISHER:
                 return Ending.UNWATCHABLE if status.reason else await self._report_unwatchable()
             if status.reason == SourceStalled.reason:
+                self._paused = True
                 return None  # the publisher paused for too long: nothing has failed
             if code is grpc.StatusCode.NOT_FOUND:
                 self.stream = AdmittedStream()  # the gate was restarted: ask for admission again
