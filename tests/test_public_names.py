@@ -197,7 +197,6 @@ PUBLIC: dict[str, set[str]] = {
         "RiskFactors",
         "TierState",
         "UnitPlan",
-        "codec_named",
         "framing_of",
         "open_media_file",
     },

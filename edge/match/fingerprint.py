@@ -126,7 +126,12 @@ def _upright(luma: U8, frame: av.VideoFrame) -> U8:
 
     The matrix maps a pixel's column and row to the place of display: ``x' = a x + c y``, ``y' = b x + d y``.
     """
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV lists no side data of a frame with a kind that it does not know, such as EXIF
+        turns, rest = divmod(frame.rotation, 90)
+        # A mirrored picture stays mirrored. Live pictures are looked up both ways.
+        return luma if rest else np.rot90(luma, turns)
     if matrix is None:
         return luma
     a, b, _, c, d = np.sign(np.round(np.frombuffer(matrix, np.int32)[:5] / (1 << 16))).astype(int).tolist()

@@ -3,7 +3,7 @@
 from edge.annexb import framing_of
 from edge.stream.audio import StreamAudio
 from edge.stream.bitrate import BitrateJump
-from edge.stream.codecs import AnyCodec, FileCodec, codec_named
+from edge.stream.codecs import AnyCodec, FileCodec
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
@@ -50,7 +50,6 @@ __all__ = [
     "StreamPipeline",
     "TierState",
     "UnitPlan",
-    "codec_named",
     "framing_of",
     "new_seed",
     "open_media_file",

@@ -1,42 +1,61 @@
-"""Names of codecs, and the names of their decoders in the linked FFmpeg."""
+"""Codecs of streams and of recorded files, and the names of their decoders in the linked FFmpeg."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Final
+
+from av.video.codeccontext import VideoCodecContext
 
 from edge.domain import Codec
 
+# FFmpeg's own av1 decoder needs hardware.
+DECODERS: Final[dict[str, str]] = {Codec.AV1: "libdav1d"}
 
-class FileCodec(StrEnum):
-    """Codecs of recorded files that no ingest server sends. Only replay reads them."""
 
-    MPEG4 = "mpeg4"
-    MPEG2 = "mpeg2video"
-    MPEG1 = "mpeg1video"
-    MSMPEG4V2 = "msmpeg4v2"
-    MSMPEG4V3 = "msmpeg4v3"
-    H263 = "h263"
-    FLV1 = "flv1"
-    WMV2 = "wmv2"
-    WMV3 = "wmv3"
-    VC1 = "vc1"
-    MJPEG = "mjpeg"
-    VP8 = "vp8"
-    GIF = "gif"
-    THEORA = "theora"
-    PRORES = "prores"
+@dataclass(frozen=True, slots=True)
+class FileCodec:
+    """A codec that only recorded files have, with what its decoder must know from the container.
+
+    Codecs of streams say all of that in their parameter sets.
+    """
+
+    value: str
+    """FFmpeg's name of the decoder."""
+    width: int = 0
+    height: int = 0
+    tag: str = ""
+    """The container's code of four characters."""
+    coded_bits: int = 0
+    """Bits of a coded pixel."""
+    pixel_format: str | None = None
+
+    def __str__(self) -> str:
+        return self.value
+
+    def describe(self, decoder: VideoCodecContext) -> None:
+        """Tells a decoder that is not open yet. Raises ValueError for what it refuses."""
+        decoder.width, decoder.height = self.width, self.height
+        decoder.bits_per_coded_sample = self.coded_bits
+        if self.tag:
+            decoder.codec_tag = self.tag
+        if self.pixel_format is not None:
+            decoder.pix_fmt = self.pixel_format
 
 
 AnyCodec = Codec | FileCodec
 
-# FFmpeg's own av1 decoder needs hardware.
-DECODERS: Final[dict[str, str]] = {Codec.AV1: "libdav1d", FileCodec.FLV1: "flv"}
 
-
-def codec_named(name: str) -> AnyCodec | None:
-    """Returns the codec with this FFmpeg name, or None where the gate does not decode it."""
-    for kind in (Codec, FileCodec):
-        if name in {codec.value for codec in kind}:
-            return kind(name)
-    return None
+def codec_of(context: VideoCodecContext) -> AnyCodec:
+    """Returns the codec that a container names, whose ``context`` holds its parameters."""
+    name = context.codec.canonical_name
+    if name in {codec.value for codec in Codec}:
+        return Codec(name)
+    return FileCodec(
+        context.codec.name,
+        context.width,
+        context.height,
+        context.codec_tag,
+        context.bits_per_coded_sample or 0,
+        context.pix_fmt,
+    )

@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from edge.annexb import MAX_EXTRADATA_BYTES, framing_of
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
-from edge.stream.codecs import DECODERS, AnyCodec, codec_named
+from edge.stream.codecs import DECODERS, AnyCodec, FileCodec
 from edge.stream.picture_limit import PictureLimit, coded_sizes
 from edge.stream.ports import Luma
 
@@ -51,8 +51,6 @@ class Decoder:
     def __init__(self, codec: AnyCodec, extradata: bytes = b"", largest: PictureLimit | None = None) -> None:
         if len(extradata) > MAX_EXTRADATA_BYTES:
             raise LimitExceeded("extradata", MAX_EXTRADATA_BYTES, len(extradata), "bytes")
-        if codec_named(codec) is None:
-            raise UnsupportedCodec("codec", f"{str(codec)!r} is not decoded here")
         self.codec = codec
         self.errors: Counter[str] = Counter()
         """Number of tolerated units and frames, by reason: ``empty_unit``, ``invalid_data``,
@@ -193,7 +191,7 @@ class Decoder:
 
 def _open(codec: AnyCodec, extradata: bytes, largest: PictureLimit | None) -> VideoCodecContext:
     """Opens a decoder. Without ``largest`` it takes pictures of any size."""
-    name = DECODERS.get(codec, codec.value)
+    name = DECODERS.get(codec.value, codec.value)
     try:
         context = av.CodecContext.create(name, "r")
     except (av.FFmpegError, ValueError) as error:
@@ -208,6 +206,8 @@ def _open(codec: AnyCodec, extradata: bytes, largest: PictureLimit | None) -> Vi
     if extradata:
         context.extradata = extradata
     try:
+        if isinstance(codec, FileCodec):
+            codec.describe(context)
         context.open()
     except (av.FFmpegError, ValueError, OSError) as error:
         if largest is not None and extradata:

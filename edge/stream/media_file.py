@@ -13,8 +13,8 @@ from av.video.stream import VideoStream
 
 from edge.clock import Clock, SystemClock
 from edge.domain import AccessUnit
-from edge.errors import BrokenMedia, MediaError, UnsupportedCodec
-from edge.stream.codecs import AnyCodec, codec_named
+from edge.errors import BrokenMedia, MediaError
+from edge.stream.codecs import AnyCodec, codec_of
 
 MAX_DAMAGED_PACKETS = 60
 """Consecutive read errors after which the rest of a file is given up."""
@@ -86,7 +86,7 @@ def open_media_file(path: Path, clock: Clock | None = None) -> Iterator[MediaFil
     """Opens a recorded file with a video stream that the gate decodes.
 
     Raises OSError when the file cannot be read, MediaError when it is not media or has no video (an audio
-    file, for example), and UnsupportedCodec.
+    file, for example).
     """
     with path.open("rb"):
         pass  # raises the operating system's own error, before FFmpeg rewords it
@@ -107,14 +107,12 @@ def _media_file(path: Path, container: InputContainer, clock: Clock) -> MediaFil
     context = stream.codec_context
     if context is None:
         raise BrokenMedia(f"{path}: the video stream has no readable codec parameters")
-    codec = codec_named(context.codec.canonical_name)
-    if codec is None:
-        raise UnsupportedCodec("codec", f"{path}: {context.codec.canonical_name!r} is not decoded here")
     duration_s = 0.0
     if stream.duration and stream.time_base:
         duration_s = float(stream.duration * stream.time_base)
     elif container.duration:
         duration_s = container.duration / av.time_base
+    codec = codec_of(context)
     return MediaFile(path, codec, context.extradata or b"", max(duration_s, 0.0), container, stream, clock)
 
 

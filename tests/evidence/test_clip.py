@@ -83,7 +83,7 @@ def test_real_footage(fight_clip: Path, tmp_path: Path) -> None:
 
     with open_media_file(fight_clip) as media:
         units = list(media.units())
-        clip = write_clip(units, Codec(media.codec), media.extradata, tmp_path, "in_1")
+        clip = write_clip(units, Codec(media.codec.value), media.extradata, tmp_path, "in_1")
     assert len(decoded(clip.path)) == len(units)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -30,11 +31,12 @@ def picture() -> U8:
 
 
 def written(path: Path, luma: U8) -> Path:
+    jpeg = path.suffix == ".jpg"
     with av.open(str(path), "w") as image:
-        stream = image.add_stream("png", rate=1)
+        stream = image.add_stream("mjpeg" if jpeg else "png", rate=1, options={"qscale": "1"})
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = luma.shape
-        stream.pix_fmt = "gray"
+        stream.pix_fmt = "yuvj420p" if jpeg else "gray"
         image.mux(stream.encode(av.VideoFrame.from_ndarray(luma, format="gray")))
         image.mux(stream.encode())
     return path
@@ -86,6 +88,27 @@ def test_footage_is_hashed_as_a_player_shows_it(degrees: int, hflip: bool, tmp_p
     upright = fingerprint(written(tmp_path / "upright.png", shown), variants=VariantSet.NONE, sound=False)
     known = fingerprint(turned, variants=VariantSet.NONE, sound=False)
     assert distance(known.hashes[0].bits, upright.hashes[0].bits) <= 6
+
+
+def photo(path: Path, shown: U8, orientation: int) -> Path:
+    """A photo whose EXIF orientation turns it to ``shown``, mirrored for the even ones up to 4 and the odd
+    ones above (TIFF 6.0, tag 274)."""
+    turns = {1: 0, 2: 2, 3: 2, 4: 0, 5: 1, 6: 1, 7: -1, 8: -1}[orientation]
+    written(path, np.ascontiguousarray(np.rot90(shown, turns)))
+    ifd = struct.pack("<HHHIHHI", 1, 274, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0II" + struct.pack("<HI", 42, 8) + ifd
+    body = path.read_bytes()
+    path.write_bytes(body[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + body[2:])
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_with_exif_is_hashed_upright(orientation: int, tmp_path: Path) -> None:
+    """Up to a mirror, which live pictures are looked up with."""
+    shown = picture()
+    _, _, luma = next(iter(frames_of(photo(tmp_path / "photo.jpg", shown, orientation))))
+    assert luma.shape == shown.shape
+    assert min(np.abs(side.astype(int) - shown).max() for side in (luma, luma[:, ::-1])) < 40
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])

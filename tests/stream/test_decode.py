@@ -95,8 +95,8 @@ def test_resolution_change_in_mid_stream() -> None:
 
 def test_unknown_codec_is_refused() -> None:
     with pytest.raises(UnsupportedCodec, match="prorezzz"):
-        Decoder("prorezzz")  # type: ignore[arg-type]
-    Decoder(FileCodec.MPEG4)
+        Decoder(FileCodec("prorezzz"))
+    Decoder(FileCodec("mpeg4"))
 
 
 def test_extradata_is_bounded() -> None:
