@@ -135,6 +135,8 @@ class AccessUnit:
     """Monotonic time at which its last byte arrived."""
     deferred: bool = False
     """Whether the unit was not needed at its arrival, and waited until now."""
+    untimed: bool = False
+    """Whether its media time is a guess, because its stamps run fast. Footage in it may have any speed."""
 
 
 MAX_AUDIO_BYTES: Final = 64 * 1024

@@ -21,6 +21,8 @@ from edge.match.entry import Candidate
 
 MIN_SLOPE = 0.5
 MAX_SLOPE = 2.0
+ANY_SLOPE = 16.0
+"""The largest slope where live time is a guess. The smallest is its reciprocal."""
 TOLERANCE_MS = 300
 """Most time by which a hit may lie off the line. Footage looks alike for a while, and edits join cuts."""
 SPAN_MS = 20_000
@@ -69,8 +71,12 @@ class MatchVote:
         self._voters.clear()
         self._newest_ms = None
 
-    def add_candidates(self, pts_ms: int, candidates: Sequence[Candidate]) -> tuple[Signal, ...]:
+    def add_candidates(
+        self, pts_ms: int, candidates: Sequence[Candidate], *, any_speed: bool = False
+    ) -> tuple[Signal, ...]:
         """Takes the candidates of the newest sample. Returns the matches that count now, nearest first.
+
+        ``any_speed`` says that media time is a guess, so that it may run at any speed against the footage's.
 
         Media time that goes back starts the vote anew. Only an entry in the newest sample can count. The
         signal's ``detail`` is text for people: ``bank=… hits=3 within_ms=… offset_ms=… slope=… distances=…
@@ -85,12 +91,12 @@ class MatchVote:
             self._voters.append((pts_ms, tuple(candidates)))
         signals = []
         for key in dict.fromkeys((c.bank, c.entry) for c in candidates):
-            line = self._line(*key)
+            line = self._line(*key, any_speed=any_speed)
             if line is not None and len(line.on) >= self._k:
                 signals.append(self._signal(pts_ms, line))
         return tuple(sorted(signals, key=lambda s: -s.score))
 
-    def _line(self, bank: str, entry: str) -> _Line | None:
+    def _line(self, bank: str, entry: str, *, any_speed: bool) -> _Line | None:
         """Returns the line through the newest sample with the most samples on it."""
         hits = [
             (number, pts, c)
@@ -104,9 +110,10 @@ class MatchVote:
             nearest = {number: c for number, _, c in sorted(hits, key=lambda h: -h[2].distance)}
             span_ms = hits[-1][1] - hits[0][1]
             return _Line(1.0, 0.0, tuple(nearest[number] for number in sorted(nearest)), span_ms)
-        return self._best_line(hits)
+        least, most = (1 / ANY_SLOPE, ANY_SLOPE) if any_speed else (MIN_SLOPE, MAX_SLOPE)
+        return self._best_line(hits, least, most)
 
-    def _best_line(self, hits: list[tuple[int, int, Candidate]]) -> _Line:
+    def _best_line(self, hits: list[tuple[int, int, Candidate]], least: float, most: float) -> _Line:
         """Tries a line through every pair of a newest and an older hit. All hits vote on each line."""
         number = np.array([n for n, _, _ in hits])
         live = np.array([pts for _, pts, _ in hits], dtype=np.float64)
@@ -118,7 +125,7 @@ class MatchVote:
         older = back < 0
         slopes = [np.ones((len(newest), 1))]
         if older.any():
-            slopes.append(np.clip((middle[older] - middle[newest, None]) / back[older], MIN_SLOPE, MAX_SLOPE))
+            slopes.append(np.clip((middle[older] - middle[newest, None]) / back[older], least, most))
         slope = np.hstack(slopes)
         expected = middle[newest, None, None] + slope[:, :, None] * back
         off = np.maximum(np.maximum(first - expected, expected - last), 0)

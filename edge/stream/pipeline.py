@@ -165,6 +165,7 @@ class StreamPipeline:
         self._gap = False
         self._rest_asked = False
         self._units = self._judged = self._jumps = 0
+        self._untimed = False
         self._shed: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._keyframeless_since_ms: int | None = None
@@ -374,7 +375,7 @@ class StreamPipeline:
                 for c in self._lookup.query(shown_ms, sample.luma)
                 if c.distance <= match.radius and c.quality >= match.min_quality
             ]
-            signals = (*signals, *self._vote.add_candidates(shown_ms, candidates))
+            signals = (*signals, *self._vote.add_candidates(shown_ms, candidates, any_speed=self._untimed))
             near = self._vote.near
             if near:
                 self._near_ms = shown_ms
@@ -476,6 +477,7 @@ class StreamPipeline:
     def _take(self, unit: AccessUnit) -> AccessUnit:
         """Converts a unit's stamps to media time."""
         self._units += 1
+        self._untimed = unit.untimed
         if unit.keyframe:
             self._rest_asked = False
         pts_ms, dts_ms = self._timestamps.advance(unit.pts_ms, unit.dts_ms)

@@ -79,8 +79,9 @@ class PushBuffer:
         pts_ms, dts_ms = self.clock.advance(unit.pts_ms, unit.dts_ms, unit.arrival_ms)
         caller_pts_ms = self.clock.unwrapped_pts_ms(unit.pts_ms, unit.dts_ms)
         self.watermark.add_unit(caller_pts_ms, max(pts_ms, dts_ms), unit.arrival_ms)
-        if (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
-            unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms)
+        untimed = self.clock.fault is StampFault.FAST
+        if untimed or (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
+            unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms, untimed=untimed)
         self._ring.append(unit)
         calm = self._needed_ms is not None
         if unit.keyframe:

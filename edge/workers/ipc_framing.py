@@ -1,8 +1,8 @@
 """Framing between supervisor and worker or puller: a 4-byte little-endian length, then one protobuf message.
 
 When the highest bit of the length is set, one access unit follows instead: arrival in monotonic
-milliseconds (f64), pts, dts (i64), flags (u8: 1 keyframe, 2 deferred), length of the stream's id (u8), the
-id, the data.
+milliseconds (f64), pts, dts (i64), flags (u8: 1 keyframe, 2 deferred, 4 untimed), length of the stream's id
+(u8), the id, the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BUFFER_BYTES = 256 * 1024
 _LENGTH = struct.Struct("<I")
 _MEDIA = 0x8000_0000
 _MEDIA_HEAD = struct.Struct("<dqqBB")
-_KEYFRAME, _DEFERRED = 1, 2
+_KEYFRAME, _DEFERRED, _UNTIMED = 1, 2, 4
 
 
 def frame(message: Message) -> bytes:
@@ -42,7 +42,7 @@ class PushedUnit(NamedTuple):
 def media_frame(stream_id: str, unit: AccessUnit) -> bytes:
     """Returns one access unit as bytes on the wire. Not protobuf, because nearly all traffic is media."""
     ident = stream_id.encode()
-    flags = _KEYFRAME * unit.keyframe | _DEFERRED * unit.deferred
+    flags = _KEYFRAME * unit.keyframe | _DEFERRED * unit.deferred | _UNTIMED * unit.untimed
     head = _MEDIA_HEAD.pack(unit.arrival_ms, unit.pts_ms, unit.dts_ms, flags, len(ident))
     length = len(head) + len(ident) + len(unit.data)
     return b"".join((_LENGTH.pack(_MEDIA | length), head, ident, unit.data))
@@ -54,7 +54,13 @@ def _media(body: memoryview) -> PushedUnit:
     data = _MEDIA_HEAD.size + length
     ident = str(body[_MEDIA_HEAD.size : data], "utf-8")
     unit = AccessUnit(
-        pts_ms, dts_ms, bool(flags & _KEYFRAME), bytes(body[data:]), arrival_ms, bool(flags & _DEFERRED)
+        pts_ms,
+        dts_ms,
+        bool(flags & _KEYFRAME),
+        bytes(body[data:]),
+        arrival_ms,
+        bool(flags & _DEFERRED),
+        bool(flags & _UNTIMED),
     )
     return PushedUnit(ident, unit)
 

@@ -15,6 +15,7 @@ from edge.domain import AccessUnit, Action
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
 from edge.media_clock import MediaClock
 from edge.policy import Policy, TierPolicy
+from edge.reasons import StampFault
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.match.evasion.test_filmed_screen import picture
 
@@ -115,6 +116,25 @@ def test_known_footage_is_cut_within_as_many_samples_as_with_good_stamps(
 
     usual = samples(None)
     assert {name: count for name, lie in LIES.items() if (count := samples(lie)) > usual + 2} == {}
+
+
+def test_footage_of_few_frames_that_is_sent_fast_is_cut(bank: Path, watch: Watch) -> None:
+    """Five frames a second with honest stamps arrive at eight times their pace, after the lead is used up.
+    The reader does not wait for stamps that far apart, and media time is a guess."""
+    calm = 10 * FPS // FRAMES_A_PICTURE + 10
+
+    def shown(number: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+        known = number - calm
+        return np.full((height, width), 90, np.uint8) if known < 0 else picture(known, height, width)
+
+    media = encode(frames=calm + 40, fps=5, gop=5, size=(180, 320), picture=shown, options=ZERO_LATENCY)
+    clock, watched = MediaClock(), watch(media, alert=True, matcher=Matcher.open(bank), seed=b"secret")
+    for number, unit in enumerate(media.units):
+        pts_ms, dts_ms = clock.advance(unit.pts_ms, unit.dts_ms, 25.0 * number)
+        untimed = clock.fault is StampFault.FAST
+        watched.feed([replace(unit, pts_ms=pts_ms, dts_ms=dts_ms, arrival_ms=25.0 * number, untimed=untimed)])
+    assert clock.fault is StampFault.FAST
+    assert Action.CUT in {judgement.verdict.action for judgement in watched.judgements}
 
 
 def test_a_pts_ahead_of_its_time_hides_no_frame_behind_it(watch: Watch) -> None:

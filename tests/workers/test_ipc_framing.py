@@ -21,7 +21,9 @@ from edge.workers import ipc_framing
 
 def media(size: int, pts_ms: int = 5, *, deferred: bool = False) -> ipc_framing.PushedUnit:
     data = bytes(number % 251 for number in range(min(size, 1000))).ljust(size, b"x")
-    return ipc_framing.PushedUnit("st-é", AccessUnit(pts_ms, -4, not deferred, data, 1.5, deferred))
+    return ipc_framing.PushedUnit(
+        "st-é", AccessUnit(pts_ms, -4, not deferred, data, 1.5, deferred, not deferred)
+    )
 
 
 def raw_of(command: worker_pb2.ToWorker | ipc_framing.PushedUnit) -> bytes:
