@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge.printable import printable
 from edge.reasons import AlarmReason
 from edge.telemetry.records import AlarmCleared, AlarmRaised
 from edge.telemetry.telemetry import Telemetry
@@ -40,7 +41,7 @@ class Alarms:
     def lines(self) -> list[str]:
         """Returns one line an alarm, for a health check: part, reason and subject, without paths."""
         return sorted(
-            " ".join(filter(None, (part, reason.value, subject)))
+            printable(" ".join(filter(None, (part, reason.value, subject))))
             for part, alarms in self._standing.items()
             for reason, subject in alarms
         )

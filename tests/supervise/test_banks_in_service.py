@@ -186,3 +186,14 @@ async def test_a_bit_that_a_disk_flips_is_found_within_a_day(
         service.clock.advance_ms(EVERY_BYTE_MS)
         await service.until(lambda: service.alarms.lines() == ["banks unreadable known"])
         assert service.served() == ["card"]
+
+
+async def test_a_name_that_is_a_line_of_its_own_is_none_in_the_health_check(
+    tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "banks" / "x\nok.bank").write_text("torn")
+    async with in_service(tmp_path, monkeypatch) as service:
+        (line,) = service.alarms.lines()
+        assert line.isprintable()
+        assert line.startswith("banks lost x")
+        assert service.served() == ["card"]

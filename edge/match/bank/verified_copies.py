@@ -34,6 +34,7 @@ from edge.match.bank.manifest import (
 from edge.match.bank.segment import open_segment
 from edge.reasons import AlarmReason
 
+_TRIES = 5
 NICENESS = 10
 """Niceness of the copying process. Judging live streams has priority."""
 
@@ -95,10 +96,27 @@ class _Copy:
         self._path = folder / f"{name}{SUFFIX}"
         self._extent = extent
         self._good: dict[str, bool] = {}
+        self._read = ""
+        """Digest of the manifest that was read last."""
 
     def refresh(self, source: Path) -> BankProblem | None:
+        path = source / f"{self._name}{SUFFIX}"
+        for _ in range(_TRIES):
+            problem = self._refreshed(source, path)
+            if problem is None or not self._has_changed(path):
+                break  # A change, such as a compaction, may have replaced segments meanwhile.
+        return problem
+
+    def _has_changed(self, path: Path) -> bool:
+        """Whether the bank's manifest is another one than was read."""
         try:
-            manifest, _ = read_manifest(source / f"{self._name}{SUFFIX}")
+            return read_manifest(path)[1] != self._read
+        except GateError:
+            return False
+
+    def _refreshed(self, source: Path, manifest_path: Path) -> BankProblem | None:
+        try:
+            manifest, self._read = read_manifest(manifest_path)
             for segment in manifest.segments:
                 path = source / segment.file
                 if array_file.verify_file(path, every_byte=self._extent is Extent.ALL) != segment.digest:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun
+from edge.match.bank import manifest
 from edge.match.bank.manifest import bank_files
 from edge.match.bank.verified_copies import BankProblem, Extent, refresh_copies
 from edge.reasons import AlarmReason
@@ -207,6 +209,25 @@ def test_a_disk_that_fills_up_while_copying_leaves_the_last_good_copy(folders: F
     assert sorted(path.name for path in folders.copies.iterdir()) == before
     assert folders.served() == ALL
     assert folders.refresh() == []
+
+
+def test_a_bank_that_is_compacted_while_it_is_read_is_no_alarm(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders.bank.add_footage([image("new", 9)])
+    read = list[Path]()
+
+    def read_manifest(path: Path) -> Any:
+        found = manifest.read_manifest(path)
+        if path.parent == folders.source and not read:
+            read.append(path)
+            folders.bank.compact()
+        return found
+
+    monkeypatch.setattr("edge.match.bank.verified_copies.read_manifest", read_manifest)
+    assert folders.refresh(Extent.NEW) == []
+    assert folders.served() == [*ALL, "new"]
+    assert read
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
