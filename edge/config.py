@@ -266,8 +266,9 @@ class Settings(BaseSettings):
         ]
 
     @property
-    def ledger(self) -> str:
-        return self.ledger_url or f"sqlite:///{self.data_dir / 'edge.db'}"
+    def ledger(self) -> str | Path:
+        """The ledger's URL, or the path of its SQLite file. A URL cannot say every path."""
+        return self.ledger_url or self.data_dir / "edge.db"
 
     @property
     def banks(self) -> Path:

@@ -165,7 +165,8 @@ async def _open_ledger(settings: Settings) -> DurableLedger:
         try:
             return DurableLedger.open(settings.ledger, journal, gate=settings.gate_name)
         except LedgerUnavailable as error:
-            if settings.ledger.startswith("sqlite") or time.monotonic() > give_up_at:
+            in_file = (settings.ledger_url or "sqlite").startswith("sqlite")
+            if in_file or time.monotonic() > give_up_at:
                 raise
             log.warning("the ledger is unavailable; the gate waits for it before it starts", error=str(error))
         await asyncio.sleep(_LEDGER_PAUSE_S)

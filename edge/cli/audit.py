@@ -88,7 +88,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _verify_ledger(url: str, heads: list[Head], as_json: bool) -> Proof:
+def _verify_ledger(url: str | Path, heads: list[Head], as_json: bool) -> Proof:
     prover = Prover(heads)
     with snapshot(url) as connection:
         with reading(as_json, "audit entries", count(connection, audit)) as advance:

@@ -34,8 +34,8 @@ UntilOption = Annotated[
 ]
 
 
-def ledger_of(ledger: str | None, config: Path | None, data_dir: Path | None) -> str:
-    """Returns the ledger URL that the gate would use. Raises ConfigError."""
+def ledger_of(ledger: str | None, config: Path | None, data_dir: Path | None) -> str | Path:
+    """Returns the ledger URL or file that the gate would use. Raises ConfigError."""
     from edge.config import load_settings
 
     overrides: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ class LedgerBase:
         self._gate = gate
 
     @classmethod
-    def open(cls, url: str, *, gate: str = "", busy_timeout_ms: int = 500) -> Self:
+    def open(cls, url: str | Path, *, gate: str = "", busy_timeout_ms: int = 500) -> Self:
         """Opens the ledger and migrates it. Raises ConfigError for a wrong URL, LedgerUnavailable without a
         database.
 

@@ -51,7 +51,7 @@ class DurableLedger(Ledger):
 
     @classmethod
     def open(  # type: ignore[override]
-        cls, url: str, journal: Path, *, gate: str = "", busy_timeout_ms: int = 500
+        cls, url: str | Path, journal: Path, *, gate: str = "", busy_timeout_ms: int = 500
     ) -> Self:
         """Opens ledger and journal. Moves what an earlier process left in the journal to the ledger."""
         ledger = super().open(url, gate=gate, busy_timeout_ms=busy_timeout_ms)

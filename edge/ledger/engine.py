@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -91,15 +92,17 @@ class Database:
         self._reader.dispose()
 
 
-def ledger_url(url: str) -> sa.URL:
-    """The URL with the driver that the gate uses. Raises ArgumentError."""
+def ledger_url(url: str | Path) -> sa.URL:
+    """The URL with the driver that the gate uses; a path is one of SQLite. Raises ArgumentError."""
+    if isinstance(url, Path):
+        return sa.URL.create("sqlite", database=str(url))
     parsed = sa.make_url(url)
     if parsed.drivername in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
 
 
-def open_database(url: str, busy_timeout_ms: int) -> Database:
+def open_database(url: str | Path, busy_timeout_ms: int) -> Database:
     """Opens a database and migrates its schema to the newest version.
 
     SQLite: WAL with ``synchronous=FULL``, so a commit is on disk before it returns; writers take their lock

@@ -22,7 +22,7 @@ _BUFFER = 1000
 
 
 @contextmanager
-def snapshot(url: str) -> Iterator[sa.Connection]:
+def snapshot(url: str | Path) -> Iterator[sa.Connection]:
     """Yields a connection that sees what was committed when it opened, and cannot write.
 
     Results are streamed, so memory does not grow with the ledger. Raises ConfigError for a wrong URL or a

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge.cli.app import app
+from edge.config import load_settings
 from edge.domain import SubjectKind
 from edge.ledger import DurableLedger
 from tests.postgresql import Cluster, Store
@@ -85,6 +86,16 @@ def test_an_export_is_verified_without_the_ledger(
     part.write_text("\n".join(whole.read_text().splitlines()[:-2]) + "\n")
     assert audit("verify", "--file", part).exit_code == 0
     assert "cut short" in audit("verify", "--file", part, "--expect", head).stdout
+
+
+@pytest.mark.parametrize("name", ["a?b=c", "a%20b", "a#b", "a b", "ü'\""])
+def test_any_folder_may_hold_the_ledger(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    settings = load_settings(None, {"data_dir": folder})
+    DurableLedger.open(settings.ledger, tmp_path / "journal").close()
+    assert (folder / "edge.db").is_file()
+    assert audit("verify", "--data-dir", folder).exit_code == 0
 
 
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
