@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from edge.containment import Mode
 from edge.errors import ConfigError
 from edge.section import Section, is_local
 from edge.servers.kind import AnyKind
@@ -228,6 +229,11 @@ class Settings(BaseSettings):
         None,
         description="Folder with en.json and ar.json: your own texts for broadcasters, such as "
         '{"appeal": "Write to …", "rule.fight": "Rule 4: no violence"}.',
+    )
+    containment: Mode = Field(
+        Mode.TRY,
+        description="Processes that touch media drop what they do not need. `try`: log, `/healthz` and "
+        "metrics say what the kernel lacks. `require`: the gate does not start where it lacks something.",
     )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="Lowest level that is logged: debug, info, warning or error."

@@ -19,6 +19,7 @@ GateError                       what is wrong, where, and whether a retry can he
 │   ├── OverBudget              it costs so much that next to nothing of it can be judged (publisher)
 │   ├── BrokenSource            what a pull reads is damaged: opened anew (retryable) (publisher)
 │   └── SourceStalled           a pull delivered nothing for too long (retryable)
+├── NotContained                the kernel lacks what must contain a process that touches media
 ├── FingerprintFailed           the audio fingerprint library reported an error
 ├── ModelError                  a model file or its manifest breaks its contract
 ├── BankError                   a bank file or index is torn, foreign or of another version
@@ -39,6 +40,7 @@ GateError                       what is wrong, where, and whether a retry can he
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -190,6 +192,15 @@ class SourceStalled(MediaError):
     retryable = True
     fault = Fault.GATE
     reason = "source_stalled"
+
+
+class NotContained(GateError):
+    """The kernel lacks what must contain a process that touches media, and ``containment`` requires it."""
+
+    reason = "not_contained"
+
+    def __init__(self, process: str, problems: Iterable[str]) -> None:
+        super().__init__(f"containment = require: a {process} cannot be contained: {'; '.join(problems)}")
 
 
 class FingerprintFailed(GateError):

@@ -27,10 +27,11 @@ from edge.api.server import GrpcServer
 from edge.background import BackgroundTasks
 from edge.clock import SystemClock
 from edge.config import Settings
+from edge.containment import Mode, lacking, problems
 from edge.descriptors import most_connections, report_lack
 from edge.detect.default_policy import default_policy
-from edge.errors import ConfigError, LedgerUnavailable
-from edge.evidence import forget_unfinished
+from edge.errors import ConfigError, LedgerUnavailable, NotContained
+from edge.evidence import INCOMING, forget_unfinished
 from edge.ledger import DurableLedger
 from edge.notices import use_messages
 from edge.policy import Policy
@@ -86,13 +87,19 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     # Ledger, evidence and tokens name people, so only the owner may read what this process makes.
     os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    settings.evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (settings.evidence / INCOMING).mkdir(parents=True, exist_ok=True, mode=0o700)
     if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
         log.warning("removed unfinished evidence of a gate that was killed", files=unfinished)
     created = ensure_token_file(settings.operator_tokens)
-    model_dir, damage = model_store(settings).verified_copy()
+    if settings.containment is Mode.REQUIRE and (missing := lacking()):
+        raise NotContained("worker", problems(missing))
+    store = model_store(settings)
+    model_dir, damage = store.verified_copy()
     if damage:
         log.error("another copy of the model judges", model_dir=str(model_dir), error=damage)
+    # A contained worker may read these folders, and for that they have to exist.
+    for folder in (store.folder, settings.bank_copies):
+        folder.mkdir(exist_ok=True)
     use_messages(settings.messages_dir)
     secret = settings.http.hook_secret
     servers = IngestServers(settings.servers(), None if secret is None else secret.get_secret_value())
@@ -101,7 +108,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
         policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
         gate = Gate(
             settings,
-            _worker_settings(settings, model_dir),
+            _worker_settings(settings, model_dir, store.folder),
             ledger,
             policy,
             servers.connectors(),
@@ -207,10 +214,11 @@ def _webhooks(
     return Delivery(settings.webhook, settings.data_dir, ledger, telemetry, clock)
 
 
-def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
+def _worker_settings(settings: Settings, model_dir: Path, model_store: Path) -> WorkerSettings:
     limits = settings.limits
     return WorkerSettings(
         model_dir=model_dir,
+        model_store=model_store,
         bank_dir=settings.bank_copies,
         log_level=settings.log_level,
         max_access_unit_bytes=limits.max_access_unit_bytes,
@@ -221,6 +229,9 @@ def _worker_settings(settings: Settings, model_dir: Path) -> WorkerSettings:
         max_queue_bytes=limits.max_queue_bytes,
         spare_load=settings.workers.spare_load,
         evidence_min_free_mb=limits.evidence_min_free_mb,
+        evidence_incoming=settings.evidence / INCOMING,
+        max_resident_mb=settings.workers.max_resident_mb,
+        containment=settings.containment,
     )
 
 
@@ -250,7 +261,7 @@ def _http_server(
         return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
 
     resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
-    app: Starlette = create_app(servers.hooks(gate), resumed, gate.alarms.lines)
+    app: Starlette = create_app(servers.hooks(gate), resumed, gate.health)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     limits = settings.limits
     return HookServer(

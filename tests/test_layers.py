@@ -60,6 +60,7 @@ LAYERS = (
     "edge.names",  # how names are compared
     "edge.places",  # bounded, for strangers
     "edge.descriptors",  # of files
+    "edge.containment",  # what processes that touch media may do
     "edge.errors",
     "edge.printable",  # how untrusted text is shown
     "edge",  # the version

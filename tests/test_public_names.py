@@ -24,6 +24,18 @@ PUBLIC: dict[str, set[str]] = {
     "edge.cli": {
         "main",
     },
+    "edge.containment": {
+        "Containment",
+        "Measure",
+        "Mode",
+        "Role",
+        "contain",
+        "contained_environment",
+        "lacking",
+        "load_all_of",
+        "mode_of_environment",
+        "problems",
+    },
     "edge.contract": set(),
     "edge.decide": {
         "CategoryState",
@@ -45,11 +57,13 @@ PUBLIC: dict[str, set[str]] = {
     },
     "edge.evidence": {
         "EvidenceClip",
+        "INCOMING",
         "Sampling",
         "appearing",
         "forget_unfinished",
         "incident_record",
         "sampling_of",
+        "take_in",
         "write_clip",
         "write_incident_record",
     },

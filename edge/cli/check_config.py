@@ -59,9 +59,12 @@ def check_config(
     `{"apps": {"kids-*": {"tiers": {"blind_limit_ms": 1500}}}}` names only what differs. --app and --tenant
     print the policy of such a stream.
 
+    For settings it also says what this machine lacks to contain the processes that touch media.
+
     Exits with 1 and names the field when the file is not usable.
     """
     from edge.config import load_settings
+    from edge.containment import lacking, problems
     from edge.notices import own_messages
     from edge.policy import Policy, parse_policy
     from edge.servers.example import example_sections
@@ -84,6 +87,7 @@ def check_config(
             raise ConfigError(f"{path}: {error.strerror}") from None
         resolved = checked.for_app(app, tenant) if app or tenant else checked
         values = resolved.model_dump(mode="json")
+        lacks = None
     else:
         settings = load_settings(path)
         if settings.messages_dir is not None:
@@ -91,10 +95,14 @@ def check_config(
         values = settings.model_dump(mode="json")
         for warning in settings.warnings():
             print_warning(warning)
+        lacks = problems(lacking())
+    machine = {} if lacks is None else {"containment_lacks": list(lacks)}
     if as_json:
-        print_json({"ok": True, "path": None if path is None else str(path), "values": values})
+        print_json({"ok": True, "path": None if path is None else str(path), "values": values, **machine})
         return
     print_line(f"{path or 'defaults'}: ok")
+    if lacks is not None:
+        print_line(f"containment on this machine: {'lacks ' + '; '.join(lacks) if lacks else 'complete'}")
     for line in _lines(values, ""):
         print_line(line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.containment import Containment
 from edge.contract.gen import worker_pb2
 from edge.domain import (
     Trace,
@@ -19,4 +20,12 @@ def trace_from_proto(message: worker_pb2.Trace, arrival_wall_ms: int) -> Trace:
         detected_ms=message.detected_ms - start_ms,
         hashed_ms=message.hashed_ms - start_ms,
         decided_ms=message.decided_ms - start_ms,
+    )
+
+
+def containment_to_proto(contained: Containment) -> worker_pb2.Contained:
+    missing = contained.missing.items()
+    return worker_pb2.Contained(
+        in_force=contained.in_force,
+        missing=[worker_pb2.MissingMeasure(measure=measure, why=why) for measure, why in missing],
     )

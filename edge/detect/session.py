@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ from edge.errors import ModelError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+
+# From 1.2x on the library reports its use to its maker, from a thread of its own, unless this is set before
+# it is imported. No process of the gate talks to strangers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 PRECISE = "session.x64quantprecision"
 

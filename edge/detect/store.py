@@ -48,7 +48,7 @@ class ModelStore:
     """Keeps each model in ``folder/DIGEST/``, and which of them is in force."""
 
     def __init__(self, folder: Path, configured: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.configured = configured
 
     def take(self, directory: Path) -> tuple[Path, ModelManifest, str]:
@@ -59,12 +59,12 @@ class ModelStore:
             content = (directory / MANIFEST_NAME).read_bytes()
             if hashlib.sha256(content).hexdigest() != digest:
                 raise ModelError(f"{directory}: the manifest changed while it was read; try again")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            place = self._folder / digest
+            self.folder.mkdir(parents=True, exist_ok=True)
+            place = self.folder / digest
             with suppress(ModelError):
                 if read_manifest(place)[1] == digest:
                     return place, manifest, digest
-            partial = self._folder / f".{digest}.{os.getpid()}"
+            partial = self.folder / f".{digest}.{os.getpid()}"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             _write(partial / manifest.model.file, model)
@@ -72,7 +72,7 @@ class ModelStore:
             shutil.rmtree(place, ignore_errors=True)
             partial.replace(place)
         except OSError as error:
-            raise ModelError(f"{self._folder}: cannot keep a copy: {error.strerror or error}") from error
+            raise ModelError(f"{self.folder}: cannot keep a copy: {error.strerror or error}") from error
         return place, manifest, digest
 
     def verified_copy(self) -> tuple[Path, str]:
@@ -105,47 +105,47 @@ class ModelStore:
         last = self._last_good()
         if last is not None and last.configured == str(self.configured):
             with suppress(ModelError):
-                if read_manifest(self._folder / last.digest)[1] == last.digest:
-                    return self._folder / last.digest
+                if read_manifest(self.folder / last.digest)[1] == last.digest:
+                    return self.folder / last.digest
         read_manifest(self.configured)
         return self.configured
 
     def _last_good(self) -> _LastGood | None:
         try:
-            return _LastGood.model_validate_json((self._folder / _LAST_GOOD).read_bytes())
+            return _LastGood.model_validate_json((self.folder / _LAST_GOOD).read_bytes())
         except (OSError, ValidationError):
             return None
 
     def _note(self, name: str, content: BaseModel) -> None:
-        partial = self._folder / f".{name}"
+        partial = self.folder / f".{name}"
         _write(partial, content.model_dump_json(indent=1).encode())
-        partial.replace(self._folder / name)
-        _sync(self._folder)
+        partial.replace(self.folder / name)
+        _sync(self.folder)
 
     def choose(self, choice: Choice | None) -> None:
         """Stores the choice durably. None means the model of the settings. Raises ModelError."""
         try:
             if choice is None:
-                (self._folder / _CHOICE).unlink(missing_ok=True)
-                _sync(self._folder)
+                (self.folder / _CHOICE).unlink(missing_ok=True)
+                _sync(self.folder)
             else:
                 self._note(_CHOICE, choice)
         except OSError as error:
-            raise ModelError(f"{self._folder}: cannot note the model: {error.strerror or error}") from error
+            raise ModelError(f"{self.folder}: cannot note the model: {error.strerror or error}") from error
 
     def tidy(self, *digests: str) -> None:
         """Removes all copies except these and the last good one of the settings."""
         last = self._last_good()
         digests += () if last is None else (last.digest,)
         with suppress(OSError):
-            for place in self._folder.iterdir():
+            for place in self.folder.iterdir():
                 if place.is_dir() and place.name not in digests:
                     shutil.rmtree(place, ignore_errors=True)
 
     def choice(self) -> Choice | None:
         """Returns the choice. None means the model of the settings. Raises ModelError when the file is
         damaged."""
-        path = self._folder / _CHOICE
+        path = self.folder / _CHOICE
         try:
             choice = Choice.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -159,7 +159,7 @@ class ModelStore:
         choice = self.choice()
         if choice is None:
             return self.configured
-        place = self._folder / choice.digest
+        place = self.folder / choice.digest
         _, digest, _ = read_manifest(place)
         if digest != choice.digest:
             raise ModelError(f"{place}: digest {digest}, {choice.digest} was put in force")

@@ -72,7 +72,7 @@ class BackgroundReload:
             if not anew and stamp == self._matcher.banks.stamp:
                 return
             with contextlib.suppress(OSError, AttributeError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+                os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)  # of this thread alone
             with self._mark():
                 self._read = self._matcher.read_anew(stamp, strict=False)
         except Exception as error:  # after any error the banks in use stay, and ``take`` raises it

@@ -16,7 +16,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from edge.clock import Clock
+from edge.containment import Mode, contain
+from edge.containment.role import puller as role_of_puller
 from edge.contract.gen import gate_pb2, worker_pb2
+from edge.contract.worker import containment_to_proto
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import BrokenSource, GateError, LimitExceeded, SourceStalled, UnsupportedCodec
 from edge.pullers.limits import PullLimits
@@ -58,8 +61,9 @@ class Puller:
         """Pulls until the stream has ended or is not wanted any more. Never raises GateError."""
         try:
             try:
+                contained = contain(role_of_puller(self._request.url), Mode(self._request.containment))
                 with closing(self._connect()) as container:
-                    self._pass_on(container)
+                    self._pass_on(container, containment_to_proto(contained))
                 ended = Closing(CloseReason.END)
             except GateError as error:
                 ended = Closing.by(error, retryable=False)
@@ -87,7 +91,7 @@ class Puller:
         self._read_since_ms = self._clock.monotonic_ms()
         return av.open(self._request.url, mode="r", options=options, timeout=timeout)
 
-    def _pass_on(self, container: InputContainer) -> None:
+    def _pass_on(self, container: InputContainer, contained: worker_pb2.Contained) -> None:
         reconfiguration: Reconfiguration | None = None
         last_dts_ms = -_DEFAULT_STEP_MS
         for packet in self._video_packets(container):
@@ -98,7 +102,7 @@ class Puller:
                 codec, extradata = _codec_of(stream)
                 extradata = record or extradata
                 reconfiguration = Reconfiguration(codec, extradata)
-                opened = worker_pb2.PullOpened(codec=codec.value, extradata=extradata)
+                opened = worker_pb2.PullOpened(codec=codec.value, extradata=extradata, contained=contained)
                 self._send(worker_pb2.FromPuller(opened=opened))
                 self._opened = True
             base = stream.time_base

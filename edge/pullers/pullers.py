@@ -15,6 +15,7 @@ import structlog
 
 from edge.background import BackgroundTasks
 from edge.clock import Clock
+from edge.containment import Mode, contained_environment
 from edge.contract.gen import worker_pb2
 from edge.domain import StreamId, pull_token
 from edge.errors import SourceStalled
@@ -40,6 +41,7 @@ class PullSettings:
 
     schemes: tuple[str, ...] = ("rtmp", "rtmps")
     limits: PullLimits = field(default_factory=PullLimits)
+    containment: Mode = Mode.TRY
     options: dict[str, str] = field(default_factory=dict)
     """Further options for FFmpeg's ``avformat_open_input``."""
 
@@ -70,6 +72,7 @@ class Pullers:
             open_ms=settings.limits.open_ms,
             stall_ms=settings.limits.stall_ms,
             max_access_unit_bytes=settings.limits.max_access_unit_bytes,
+            containment=settings.containment,
         )
         pull = Pull(target.shown, request, settings.limits, self)
         self._pulls.add(pull)
@@ -157,6 +160,7 @@ class _Template:
                     str(os.getpid()),
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,
+                    env=contained_environment(),
                 )
             except BaseException:
                 ours.close()

@@ -18,7 +18,10 @@ import socket
 import sys
 from typing import Final
 
+import av
+
 from edge.clock import SystemClock
+from edge.containment import lacking, load_all_of
 from edge.pullers.protocol import ENDED, KILL, NOT_FORKED, REQUEST
 from edge.pullers.puller import Puller
 
@@ -112,6 +115,11 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
+    # Pullers are contained: they load no library, import no module and start no program.
+    load_all_of(av)
+    lacking()
+    with contextlib.suppress(OSError):
+        socket.getaddrinfo("localhost", 1)
     template = Template(control)
     # Pullers share these objects: a collection that visited them would copy their pages.
     gc.collect()

@@ -18,23 +18,22 @@ from edge.servers.registry import kinds
 def create_app(
     servers: Iterable[ServerHooks],
     resumed: Iterable[tuple[StreamId, Publish]] = (),
-    alarms: Callable[[], Iterable[str]] = tuple,
+    health: Callable[[], Iterable[str]] = tuple,
 ) -> Starlette:
-    """The hooks of ``servers``, and ``/healthz`` with a line for each of ``alarms``. The app needs no
-    lifespan.
+    """The hooks of ``servers``, and ``/healthz``. The app needs no lifespan.
 
     The hooks of a kind that is not among them answer 404 and name the section that is missing. ``resumed``:
-    streams that an earlier gate had let in. They are watched again.
+    streams that an earlier gate had let in. They are watched again. ``health`` yields what is not as it
+    should be, a line each, and ``/healthz`` shows it below its ``ok``.
     """
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("".join(f"{line}\n" for line in ("ok", *health())))
+
     installed = {hooks.server: hooks for hooks in servers}
     for stream_id, publish in resumed:
         if hooks := installed.get(publish.server):
             hooks.resume(stream_id, publish)
-
-    async def healthz(request: Request) -> Response:
-        lines = ("ok", *(f"alarm: {line}" for line in alarms()))
-        return PlainTextResponse("".join(f"{line}\n" for line in lines))
-
     routes = [Route("/healthz", healthz, methods=["GET"])]
     for hooks in installed.values():
         routes += hooks.routes()

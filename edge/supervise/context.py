@@ -11,6 +11,7 @@ from edge.names import compared
 from edge.policy import NameCase, Policy
 from edge.pullers.pullers import Pullers
 from edge.supervise.authority import Authority
+from edge.supervise.containment_report import ContainmentReport
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
@@ -34,6 +35,7 @@ class Context:
     registry: Registry
     pool: WorkerPool
     pullers: Pullers
+    containment: ContainmentReport
     in_force: PolicyInForce
     authority: Authority
     draining: bool = False

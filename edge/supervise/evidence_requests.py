@@ -12,8 +12,8 @@ import structlog
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
 from edge.domain import Incident
-from edge.errors import WorkerLost
-from edge.evidence import Sampling, write_incident_record
+from edge.errors import InvalidInput, WorkerLost
+from edge.evidence import INCOMING, Sampling, take_in, write_incident_record
 from edge.supervise.incident_progress import IncidentProgress
 from edge.telemetry.records import EvidenceMissing, EvidenceSaved
 from edge.telemetry.telemetry import Telemetry
@@ -25,9 +25,8 @@ log = structlog.get_logger(__name__)
 
 
 class SavedClip(NamedTuple):
-    path: str | None
     error: str
-    """Why there is no path."""
+    """Why there is none. Empty once the worker has written it."""
     sampling: Sampling | None = None
 
 
@@ -43,6 +42,7 @@ class EvidenceRequests:
         clock: Clock,
     ) -> None:
         self._directory = directory
+        self._incoming = directory / INCOMING
         self._telemetry = telemetry
         self._pool = pool
         self._progress = progress
@@ -60,22 +60,23 @@ class EvidenceRequests:
         self._saving[incident.id] = seed, future
         command = worker_pb2.ToWorker(
             save_evidence=worker_pb2.SaveEvidence(
-                stream_id=incident.stream_id, incident_id=incident.id, directory=str(self._directory)
+                stream_id=incident.stream_id, incident_id=incident.id, directory=str(self._incoming)
             )
         )
         try:
             self._pool.send(incident.stream_id, command)
         except WorkerLost:
             del self._saving[incident.id]
-            future.set_result(SavedClip(None, "no worker has the stream"))
+            future.set_result(SavedClip("no worker has the stream"))
         return future
 
     def clip_saved(self, event: worker_pb2.EvidenceSaved) -> None:
-        """Takes the worker's answer."""
+        """Takes the worker's answer. Of its path only that there is one counts: it knows hostile media, and
+        names no path here."""
         seed, future = self._saving.pop(event.incident_id, (b"", None))
         if future is not None and not future.done():
-            sampling = Sampling(seed, event.start_pts_ms)
-            future.set_result(SavedClip(event.path or None, event.error, sampling))
+            error = "" if event.path else event.error or "the worker gave no reason"
+            future.set_result(SavedClip(error, Sampling(seed, event.start_pts_ms)))
 
     async def clip(self, incident: Incident, saved: asyncio.Future[SavedClip]) -> Incident:
         """Returns the incident with its clip, once the ledger has it. Without a clip it returns the
@@ -84,15 +85,21 @@ class EvidenceRequests:
             clip = await asyncio.wait_for(saved, timeout=_CLIP_S)
         except TimeoutError:
             self._saving.pop(incident.id, None)
-            clip = SavedClip(None, f"the worker has not answered within {_CLIP_S:.0f} s")
-        if clip.path is None:
-            self._telemetry.report(EvidenceMissing(incident.id, clip.error))
+            clip = SavedClip(f"the worker has not answered within {_CLIP_S:.0f} s")
+        error = clip.error
+        if not error:
+            try:
+                path = await asyncio.to_thread(take_in, self._incoming, self._directory, incident.id)
+            except (OSError, InvalidInput) as failure:
+                error = str(failure)
+        if error:
+            self._telemetry.report(EvidenceMissing(incident.id, error))
             return incident
         self._telemetry.report(EvidenceSaved(incident.id))
-        await self._progress.evidence(incident.id, clip.path, self._clock.wall_ms())
+        await self._progress.evidence(incident.id, str(path), self._clock.wall_ms())
         if clip.sampling is not None:
             self._sampling[incident.id] = clip.sampling
-        return dataclasses.replace(incident, evidence_path=clip.path)
+        return dataclasses.replace(incident, evidence_path=str(path))
 
     async def rewrite_record(self, incident: Incident) -> None:
         """Rewrites the record beside the clip. It is a copy of the ledger's data, so an error is only

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import structlog
 
 from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.config import LimitsSection, Settings
+from edge.containment import Mode
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError, SourceStalled
@@ -28,6 +29,7 @@ from edge.supervise.alarms import Alarms
 from edge.supervise.authority import NOBODY, Authority, Caller, admission_key
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.banks_in_service import BanksInService
+from edge.supervise.containment_report import ContainmentReport
 from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
 from edge.supervise.enforcer import Enforcer
@@ -93,7 +95,7 @@ class Gate:
         self._usage = UsageCounter(clock)
         self.registry = Registry(settings.limits, self._stream_journal, self._usage, clock)
         self.pool = pool or WorkerPool(settings.workers, worker_settings, clock)
-        self._pullers = pullers or Pullers(_pull_settings(settings.limits), clock)
+        self._pullers = pullers or Pullers(_pull_settings(settings.limits, settings.containment), clock)
         self._context = context = Context(
             settings,
             telemetry,
@@ -105,6 +107,7 @@ class Gate:
             self.registry,
             self.pool,
             self._pullers,
+            ContainmentReport(telemetry),
             PolicyInForce(policy),
             Authority(admission_key(settings.data_dir / "admission.key"), settings.grpc.without_secret),
         )
@@ -385,6 +388,11 @@ class Gate:
             log.warning("usage waits for the ledger", error=str(error))
             self._usage.put_back(counted)
 
+    def health(self) -> Iterator[str]:
+        """Yields what is not as it should be, a line each."""
+        yield from (f"alarm: {line}" for line in self.alarms.lines())
+        yield from self._context.containment.lines()
+
     def _measure(self) -> None:
         pool = self.pool
         self._banks.workers_report(pool.banks_unreadable, pool.matching_failed)
@@ -402,6 +410,6 @@ class Gate:
         )
 
 
-def _pull_settings(limits: LimitsSection) -> PullSettings:
+def _pull_settings(limits: LimitsSection, containment: Mode) -> PullSettings:
     pull = PullLimits(limits.pull_open_ms, limits.pull_stall_ms, limits.max_access_unit_bytes)
-    return PullSettings(limits.pull_schemes, pull)
+    return PullSettings(limits.pull_schemes, pull, containment=containment)

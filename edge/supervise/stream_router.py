@@ -320,6 +320,7 @@ class StreamRouter:
             self._pull_ended(stream, error)
 
     def _pull_opened(self, stream: LiveStream, opened: worker_pb2.PullOpened) -> None:
+        self._context.containment.note("puller", opened.contained)
         if (refusal := self._take_source(stream, opened.codec, opened.extradata)) is not None:
             self._source_ended(stream, refusal)
             return

@@ -61,6 +61,8 @@ class WorkerEventHandler:
                 self._router.budget_reported(event.budget)
             case "evidence_saved":
                 self._enforcer.evidence_saved(event.evidence_saved)
+            case "contained":
+                self._context.containment.note("worker", event.contained)
             case "source_opened":
                 self._report(SourceOpened(event.source_opened.stream_id, event.source_opened.codec))
 

@@ -66,6 +66,7 @@ class LogBackend:
         self._on(records.BlockChanged, lambda r: log.info("block changed", **_block(r.block), by=r.by))
         self._on(records.BlockLifted, lambda r: log.info("block lifted", **_block(r.block), by=r.by))
         self._on(records.IncidentReviewed, _incident_reviewed)
+        self._on(records.ProcessContained, _process_contained)
         self._on(records.LedgerBack, lambda _: log.info("ledger is back"))
         self._on(records.WebhookGivenUp, _webhook_given_up)
 
@@ -200,6 +201,18 @@ def _block(block: Block) -> dict[str, object]:
     if block.subject_kind in (SubjectKind.BROADCASTER, SubjectKind.ADDRESS):
         fields[block.subject_kind.value] = block.subject
     return fields
+
+
+def _process_contained(record: records.ProcessContained) -> None:
+    if record.missing:
+        log.warning(
+            "a process is not fully contained",
+            process=record.process,
+            in_force=record.in_force,
+            missing=dict(record.missing),
+        )
+    else:
+        log.info("a process is contained", process=record.process, in_force=record.in_force)
 
 
 def _source_opened(record: records.SourceOpened) -> None:

@@ -145,6 +145,20 @@ class PrometheusBackend:
         modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")
         ledger_down = self._gauge("edge_ledger_down", "1 while the ledger cannot be written.")
         restarts = self._counter("edge_worker_restarts", "Workers replaced.")
+        contained = self._gauge(
+            "edge_contained",
+            "1 where a measure contains the newest process of a kind, 0 where it is missing.",
+            "process",
+            "measure",
+        )
+
+        def process_contained(record: records.ProcessContained) -> None:
+            for measure in record.in_force:
+                contained.labels(record.process, measure).set(1)
+            for measure in record.missing:
+                contained.labels(record.process, measure).set(0)
+
+        self._on(records.ProcessContained, process_contained)
         broken = self._counter(
             "edge_calls_broken", "Calls and connections ended by their callers' doing.", "cause"
         )

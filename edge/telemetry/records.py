@@ -360,6 +360,18 @@ class MatchingFailed(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessContained(Record):
+    """A process that touches media has started, and says what contains it."""
+
+    process: str
+    """Its role: ``worker`` or ``puller``."""
+    in_force: tuple[str, ...]
+    """Measures in force."""
+    missing: Mapping[str, str]
+    """Why each other measure of its role is not in force."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkersRestarted(Record):
     """Workers died and were replaced."""
 

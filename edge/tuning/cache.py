@@ -9,12 +9,12 @@ import os
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
 import numpy as np
-import onnxruntime
 
 from edge.policy import Policy
 from edge.replay import JudgeSetup
@@ -59,7 +59,7 @@ class ScoreCache:
                 "bitrate_jump": tiers.bitrate_jump,
                 "ring_bytes": policy.evidence.ring_bytes,
                 "av": av.__version__,
-                "onnxruntime": onnxruntime.__version__,
+                "onnxruntime": version("onnxruntime"),
             },
             sort_keys=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+from functools import cache
 from pathlib import Path
 
 GIVE_BACK_MS = 60_000.0
@@ -19,12 +20,19 @@ def resident_bytes(pid: int | None = None) -> int:
     Where the system does not tell, returns the peak of this process, and 0 for others.
     """
     try:
-        resident, shared = Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1:3]
+        raw = os.pread(_own_statm(), 256, 0) if pid is None else Path(f"/proc/{pid}/statm").read_bytes()
+        resident, shared = raw.split()[1:3]
         return (int(resident) - int(shared)) * _PAGE_BYTES
     except (OSError, IndexError, ValueError):
         if pid is not None:
             return 0
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@cache
+def _own_statm() -> int:
+    """Keeps the file open: a contained process cannot open it any more. Raises OSError."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def give_back() -> None:

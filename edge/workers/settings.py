@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.containment import Mode
 from edge.section import Section
 
 
@@ -83,3 +84,9 @@ class WorkerSettings(BaseModel):
     spare_load: float = 0.5
     evidence_min_free_mb: int = 0
     inbox_commands: int = 2048
+    model_store: Path | None = None
+    """Folder with the models that a swap may name."""
+    evidence_incoming: Path | None = None
+    """The only folder that the worker writes to."""
+    max_resident_mb: int = 4096
+    containment: Mode = Mode.TRY

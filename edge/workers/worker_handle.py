@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
+from edge.containment import contained_environment
 from edge.contract.gen import worker_pb2
 from edge.telemetry.records import WorkerLoad
 from edge.workers.crash_attribution import CurrentStreamPage
@@ -68,6 +69,7 @@ class WorkerHandle:
                 settings.model_dump_json(),
                 pass_fds=(theirs.fileno(), page),
                 stdin=asyncio.subprocess.DEVNULL,
+                env=contained_environment(),
             )
             handle = _handle_of(process.pid)
             current = CurrentStreamPage(page)

@@ -20,6 +20,7 @@ def check(*arguments: str) -> Result:
 def test_defaults_and_examples_are_usable(tmp_path: Path) -> None:
     assert json.loads(check("--json").stdout)["values"]["grpc"]["listen"] == "127.0.0.1:50051"
     assert "grpc.listen = 127.0.0.1:50051" in check().stdout
+    assert "containment on this machine: " in check().stdout
     settings, policy = tmp_path / "edge.toml", tmp_path / "policy.json"
     settings.write_text(check("--example").stdout)
     policy.write_text(check("--example", "--policy").stdout)

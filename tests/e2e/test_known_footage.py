@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from benchmarks.servers.publisher import Publisher
+from edge.containment import lacking
 from edge.gate_process import GateProcess
 from edge.match import Bank, BankInfo, VariantSet, available, fingerprint
 from tests.conftest import require
 from tests.match.audio.audio_clips import melody, write_clip
+from tests.running_gate import until_metric
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +49,12 @@ def events(ingest: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 @contextmanager
 def published(media: Path, data_dir: Path, *, sound: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
     """The lines of the reference ingest while a file is published to it, beside its own gate."""
-    with GateProcess(data_dir, config="[workers]\ncount = 1\n") as gate:
+    containment = "try" if lacking() else "require"
+    config = f'containment = "{containment}"\n[workers]\ncount = 1\n'
+    with GateProcess(data_dir, config=config) as gate:
+        if containment == "require":
+            until_metric(gate, 'edge_contained{measure="landlock",process="worker"} 1.0')
+            until_metric(gate, 'edge_contained{measure="seccomp",process="worker"} 1.0')
         command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--trust-user"]
         command += ["--gate", gate.grpc]
         with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as ingest:
@@ -58,6 +65,7 @@ def published(media: Path, data_dir: Path, *, sound: bool = False) -> Iterator[I
                     yield said
             finally:
                 ingest.terminate()
+        assert "cannot import" not in gate.log()
 
 
 def test_known_footage_is_cut_although_it_is_mirrored_and_letterboxed(known: Path, tmp_path: Path) -> None:

@@ -31,10 +31,12 @@ from edge.domain import (
 )
 from edge.errors import BrokenMedia, InvalidInput
 from edge.evidence import (
+    INCOMING,
     Sampling,
     forget_unfinished,
     incident_record,
     sampling_of,
+    take_in,
     write_clip,
     write_incident_record,
 )
@@ -251,5 +253,28 @@ def test_what_a_killed_process_left_unfinished_is_forgotten(tmp_path: Path) -> N
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (1_000_000, 1_000_000))
     os.utime(tmp_path / names[1], (1_000_500, 1_000_500))
-    assert forget_unfinished(tmp_path, 1_001_000.0) == 1
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    (tmp_path / INCOMING).mkdir()
+    (tmp_path / INCOMING / "inc_3.mp4").write_bytes(b"nobody took it in")
+    os.utime(tmp_path / INCOMING / "inc_3.mp4", (1_000_000, 1_000_000))
+    (tmp_path / INCOMING / "inc_4.mp4").write_bytes(b"x")
+    os.utime(tmp_path / INCOMING / "inc_4.mp4", (1_000_500, 1_000_500))
+    assert forget_unfinished(tmp_path, 1_001_000.0) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {*names[1:], INCOMING}
+    assert [path.name for path in (tmp_path / INCOMING).iterdir()] == ["inc_4.mp4"]
+
+
+def test_a_clip_is_taken_in_and_what_is_no_file_is_not(tmp_path: Path) -> None:
+    incoming = tmp_path / INCOMING
+    incoming.mkdir()
+    (incoming / "in_1.mp4").write_bytes(b"clip")
+    assert take_in(incoming, tmp_path, "in_1") == tmp_path / "in_1.mp4"
+    assert (tmp_path / "in_1.mp4").read_bytes() == b"clip"
+    (tmp_path / "secret").write_bytes(b"x")
+    (incoming / "in_2.mp4").symlink_to(tmp_path / "secret")
+    (incoming / "in_3.mp4").mkdir()
+    for ident in ("in_2", "in_3", "../secret"):
+        with pytest.raises(InvalidInput):
+            take_in(incoming, tmp_path, ident)
+    with pytest.raises(FileNotFoundError):
+        take_in(incoming, tmp_path, "in_4")
+    assert {path.name for path in tmp_path.iterdir()} == {"in_1.mp4", "secret", INCOMING}

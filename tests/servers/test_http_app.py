@@ -23,6 +23,13 @@ async def test_a_kind_that_is_not_configured_names_its_section(kind: AnyKind) ->
             assert response.text == f"{kind.name} is not configured: [{kind.section}] in the settings\n"
 
 
+async def test_health_says_what_is_not_as_it_should_be() -> None:
+    app = create_app([], health=lambda: ["not contained: worker: landlock: switched off"])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gate") as http:
+        answer = await http.get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "ok\nnot contained: worker: landlock: switched off\n")
+
+
 async def test_health_and_unknown_paths() -> None:
     async with client() as http:
         assert (await http.get("/healthz")).text == "ok\n"

@@ -78,6 +78,8 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.LedgerDown(),
     records.LedgerBack(),
     records.LedgerDown(),
+    records.ProcessContained("worker", ("no_new_privs", "seccomp"), {}),
+    records.ProcessContained("puller", ("seccomp",), {"landlock": "switched off at boot"}),
     records.WorkersRestarted(1),
     records.WorkerMeasured("decode", (1,) + 11 * (0,), 0.05),
     records.PoolSnapshot(

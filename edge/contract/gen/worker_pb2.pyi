@@ -461,6 +461,56 @@ class ToWorker(_message.Message):
 Global___ToWorker: _TypeAlias = ToWorker  # noqa: Y015
 
 @_typing.final
+class Contained(_message.Message):
+    """What contains a process. A worker sends it once, before Ready."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_FORCE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def in_force(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingMeasure]: ...
+    def __init__(
+        self,
+        *,
+        in_force: _abc.Iterable[_builtins.str] | None = ...,
+        missing: _abc.Iterable[Global___MissingMeasure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_force", b"in_force", "missing", b"missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contained: _TypeAlias = Contained  # noqa: Y015
+
+@_typing.final
+class MissingMeasure(_message.Message):
+    """A measure of its role that is not in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    measure: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        measure: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measure", b"measure", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MissingMeasure: _TypeAlias = MissingMeasure  # noqa: Y015
+
+@_typing.final
 class Ready(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -944,6 +994,7 @@ class FromWorker(_message.Message):
     EVIDENCE_SAVED_FIELD_NUMBER: _builtins.int
     PONG_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
+    CONTAINED_FIELD_NUMBER: _builtins.int
     MODEL_LOADED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___Ready: ...
@@ -964,6 +1015,8 @@ class FromWorker(_message.Message):
     @_builtins.property
     def budget(self) -> Global___BudgetReport: ...
     @_builtins.property
+    def contained(self) -> Global___Contained: ...
+    @_builtins.property
     def model_loaded(self) -> Global___ModelLoaded: ...
     def __init__(
         self,
@@ -977,13 +1030,14 @@ class FromWorker(_message.Message):
         evidence_saved: Global___EvidenceSaved | None = ...,
         pong: Global___Pong | None = ...,
         budget: Global___BudgetReport | None = ...,
+        contained: Global___Contained | None = ...,
         model_loaded: Global___ModelLoaded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "closed", b"closed", "contained", b"contained", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "closed", b"closed", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "closed", b"closed", "contained", b"contained", "event", b"event", "evidence_saved", b"evidence_saved", "judged", b"judged", "model_loaded", b"model_loaded", "notice", b"notice", "pong", b"pong", "ready", b"ready", "source_opened", b"source_opened", "tier_changed", b"tier_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "source_opened", "judged", "tier_changed", "notice", "closed", "evidence_saved", "pong", "budget", "model_loaded"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "source_opened", "judged", "tier_changed", "notice", "closed", "evidence_saved", "pong", "budget", "contained", "model_loaded"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1020,12 +1074,15 @@ class OpenPull(_message.Message):
     OPEN_MS_FIELD_NUMBER: _builtins.int
     STALL_MS_FIELD_NUMBER: _builtins.int
     MAX_ACCESS_UNIT_BYTES_FIELD_NUMBER: _builtins.int
+    CONTAINMENT_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     open_ms: _builtins.int
     """The first video must come within this."""
     stall_ms: _builtins.int
     """Longest later pause."""
     max_access_unit_bytes: _builtins.int
+    containment: _builtins.str
+    """`off`, `try` or `require`."""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Options for FFmpeg's avformat_open_input."""
@@ -1038,10 +1095,11 @@ class OpenPull(_message.Message):
         open_ms: _builtins.int = ...,
         stall_ms: _builtins.int = ...,
         max_access_unit_bytes: _builtins.int = ...,
+        containment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_access_unit_bytes", b"max_access_unit_bytes", "open_ms", b"open_ms", "options", b"options", "stall_ms", b"stall_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containment", b"containment", "max_access_unit_bytes", b"max_access_unit_bytes", "open_ms", b"open_ms", "options", b"options", "stall_ms", b"stall_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1055,17 +1113,23 @@ class PullOpened(_message.Message):
 
     CODEC_FIELD_NUMBER: _builtins.int
     EXTRADATA_FIELD_NUMBER: _builtins.int
+    CONTAINED_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
     extradata: _builtins.bytes
+    @_builtins.property
+    def contained(self) -> Global___Contained:
+        """What contains the puller."""
+
     def __init__(
         self,
         *,
         codec: _builtins.str = ...,
         extradata: _builtins.bytes = ...,
+        contained: Global___Contained | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contained", b"contained"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "extradata", b"extradata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "contained", b"contained", "extradata", b"extradata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.ctypeslib  # numpy would load it when it is first used, which a contained process cannot
 import numpy.typing as npt
 
 from edge.errors import ConfigError, FingerprintFailed
@@ -97,7 +98,7 @@ class Chromaprint:
         try:
             if not size.value:
                 return np.empty(0, np.uint32)
-            items = np.ctypeslib.as_array(data, (size.value,)).astype(np.uint32)
+            items = numpy.ctypeslib.as_array(data, (size.value,)).astype(np.uint32)
         finally:
             self._library.chromaprint_dealloc(data)
         self._call("clear_fingerprint")

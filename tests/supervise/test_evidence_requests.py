@@ -1,0 +1,59 @@
+"""The gate takes clips in from where workers may write. What a worker says names no path."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge.clock import SystemClock
+from edge.contract.gen import worker_pb2
+from edge.evidence import INCOMING
+from edge.supervise.evidence_requests import EvidenceRequests
+from edge.telemetry.recording import RecordingBackend
+from edge.telemetry.records import EvidenceMissing, EvidenceSaved
+from edge.telemetry.telemetry import Telemetry
+from tests.telemetry.reports import INCIDENT
+
+
+@dataclass
+class Around:
+    """The pool and the ledger's side of it."""
+
+    sent: list[worker_pb2.ToWorker] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
+        self.sent.append(command)
+
+    async def evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
+        self.kept.append(path)
+
+
+async def taken(directory: Path, path: str) -> tuple[Any, Around, RecordingBackend]:
+    """What becomes of the incident when a worker says that it has written ``path``."""
+    around, recorded = Around(), RecordingBackend()
+    requests = EvidenceRequests(directory, around, around, Telemetry(recorded), SystemClock())  # type: ignore[arg-type]
+    saved = requests.save_clip(INCIDENT, b"seed")
+    assert around.sent[0].save_evidence.directory == str(directory / INCOMING)
+    requests.clip_saved(worker_pb2.EvidenceSaved(incident_id=INCIDENT.id, path=path))
+    return await asyncio.wait_for(requests.clip(INCIDENT, saved), 30), around, recorded
+
+
+async def test_a_clip_becomes_evidence_where_the_worker_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / INCOMING).mkdir()
+    (tmp_path / INCOMING / f"{INCIDENT.id}.mp4").write_bytes(b"clip")
+    incident, around, recorded = await taken(tmp_path, "/etc/shadow")
+    assert incident.evidence_path == around.kept[0] == str(tmp_path / f"{INCIDENT.id}.mp4")
+    assert (tmp_path / f"{INCIDENT.id}.mp4").read_bytes() == b"clip"
+    assert EvidenceSaved(INCIDENT.id) in recorded.records
+
+
+async def test_a_path_that_a_worker_makes_up_is_no_evidence(tmp_path: Path) -> None:
+    (tmp_path / INCOMING).mkdir()
+    (tmp_path / "secret").write_bytes(b"x")
+    incident, around, recorded = await taken(tmp_path, str(tmp_path / "secret"))
+    assert incident.evidence_path is None
+    assert around.kept == []
+    assert [type(record) for record in recorded.records] == [EvidenceMissing]
