@@ -19,7 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from edge.containment import Mode
+from edge.containment import ContainmentMode
 from edge.errors import ConfigError
 from edge.section import Section, is_local
 from edge.servers.kind import AnyKind
@@ -230,8 +230,8 @@ class Settings(BaseSettings):
         description="Folder with en.json and ar.json: your own texts for broadcasters, such as "
         '{"appeal": "Write to …", "rule.fight": "Rule 4: no violence"}.',
     )
-    containment: Mode = Field(
-        Mode.TRY,
+    containment: ContainmentMode = Field(
+        ContainmentMode.TRY,
         description="Processes that touch media drop what they do not need. `try`: log, `/healthz` and "
         "metrics say what the kernel lacks. `require`: the gate does not start where it lacks something.",
     )

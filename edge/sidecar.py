@@ -27,7 +27,7 @@ from edge.api.server import GrpcServer
 from edge.background import BackgroundTasks
 from edge.clock import SystemClock
 from edge.config import Settings
-from edge.containment import Mode, lacking, problems
+from edge.containment import ContainmentMode, lacking, problems
 from edge.descriptors import most_connections, report_lack
 from edge.detect.default_policy import default_policy
 from edge.errors import ConfigError, LedgerUnavailable, NotContained
@@ -91,7 +91,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
         log.warning("removed unfinished evidence of a gate that was killed", files=unfinished)
     created = ensure_token_file(settings.operator_tokens)
-    if settings.containment is Mode.REQUIRE and (missing := lacking()):
+    if settings.containment is ContainmentMode.REQUIRE and (missing := lacking()):
         raise NotContained("worker", problems(missing))
     store = model_store(settings)
     model_dir, damage = store.verified_copy()

@@ -27,8 +27,8 @@ PUBLIC: dict[str, set[str]] = {
     "edge.containment": {
         "Containment",
         "Measure",
-        "Mode",
-        "Role",
+        "ContainmentMode",
+        "ProcessRole",
         "contain",
         "contained_environment",
         "lacking",

@@ -3,13 +3,13 @@
 from edge.containment.contain import Containment, contain, lacking, problems
 from edge.containment.environment import contained_environment, mode_of_environment
 from edge.containment.late_imports import load_all_of
-from edge.containment.role import Measure, Mode, Role
+from edge.containment.role import ContainmentMode, Measure, ProcessRole
 
 __all__ = [
     "Containment",
+    "ContainmentMode",
     "Measure",
-    "Mode",
-    "Role",
+    "ProcessRole",
     "contain",
     "contained_environment",
     "lacking",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edge.containment.kernel import Kernel, LinuxKernel
-from edge.containment.role import Measure, Mode, Role
+from edge.containment.role import ContainmentMode, Measure, ProcessRole
 from edge.errors import NotContained
 
 
@@ -25,24 +25,24 @@ def problems(missing: Mapping[Measure, str]) -> tuple[str, ...]:
     return tuple(f"{measure}: {why}" for measure, why in missing.items())
 
 
-def contain(role: Role, mode: Mode, kernel: Kernel | None = None) -> Containment:
+def contain(role: ProcessRole, mode: ContainmentMode, kernel: Kernel | None = None) -> Containment:
     """Contains this process for good.
 
     Call it after imports, because it cannot read modules any more, and before the first thread starts,
     because Landlock holds for the calling thread and those that it starts. Raises NotContained with
-    ``Mode.REQUIRE`` where the kernel lacks a measure. The process must end then.
+    ``ContainmentMode.REQUIRE`` where the kernel lacks a measure. The process must end then.
     """
-    if mode is Mode.OFF:
+    if mode is ContainmentMode.OFF:
         return Containment(role.name, (), dict.fromkeys(role.measures, "containment = off"))
     kernel = LinuxKernel() if kernel is None else kernel
     # All checks come first. They read files and load libraries, which no contained process can.
     missing = _tried(role.measures, kernel.check)
-    if not missing or mode is Mode.TRY:
+    if not missing or mode is ContainmentMode.TRY:
         missing |= _tried(
             (measure for measure in role.measures if measure not in missing),
             lambda measure: kernel.put_in_force(measure, role),
         )
-    if missing and mode is Mode.REQUIRE:
+    if missing and mode is ContainmentMode.REQUIRE:
         raise NotContained(role.name, problems(missing))
     in_force = (measure for measure in role.measures if measure not in missing)
     return Containment(role.name, tuple(in_force), missing)

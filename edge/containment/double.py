@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 
-from edge.containment.role import Measure, Role
+from edge.containment.role import Measure, ProcessRole
 
 
 class KernelDouble:
@@ -19,5 +19,5 @@ class KernelDouble:
         if measure in self._lacks:
             raise OSError(errno.ENOSYS, f"this kernel has no {measure}")
 
-    def put_in_force(self, measure: Measure, role: Role) -> None:
+    def put_in_force(self, measure: Measure, role: ProcessRole) -> None:
         self.in_force.append(measure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from edge.containment.role import Mode
+from edge.containment.role import ContainmentMode
 from edge.errors import ConfigError
 
 _ONE_THREAD: Final = {
@@ -20,13 +20,13 @@ def contained_environment() -> dict[str, str]:
     return {**os.environ, **_ONE_THREAD}
 
 
-def mode_of_environment() -> Mode:
+def mode_of_environment() -> ContainmentMode:
     """The mode for commands that read no settings file: ``EDGE_CONTAINMENT``, by default ``try``.
 
     Raises ConfigError.
     """
-    said = os.environ.get("EDGE_CONTAINMENT", Mode.TRY)
+    said = os.environ.get("EDGE_CONTAINMENT", ContainmentMode.TRY)
     try:
-        return Mode(said)
+        return ContainmentMode(said)
     except ValueError:
-        raise ConfigError(f"EDGE_CONTAINMENT: {said!r} is none of {', '.join(Mode)}") from None
+        raise ConfigError(f"EDGE_CONTAINMENT: {said!r} is none of {', '.join(ContainmentMode)}") from None

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edge.containment import landlock, seccomp, syscalls
 from edge.containment.late_imports import refuse_late_imports
-from edge.containment.role import Measure, Role
+from edge.containment.role import Measure, ProcessRole
 
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -23,7 +23,7 @@ class Kernel(Protocol):
         """Raises OSError where the measure is missing, and says why. Changes nothing."""
         ...
 
-    def put_in_force(self, measure: Measure, role: Role) -> None:
+    def put_in_force(self, measure: Measure, role: ProcessRole) -> None:
         """Puts in force what ``check`` has found. Raises OSError."""
         ...
 
@@ -43,7 +43,7 @@ class LinuxKernel:
             case Measure.NO_NEW_PRIVS | Measure.RLIMITS:
                 pass
 
-    def put_in_force(self, measure: Measure, role: Role) -> None:
+    def put_in_force(self, measure: Measure, role: ProcessRole) -> None:
         match measure:
             case Measure.NO_NEW_PRIVS:
                 _no_new_privileges()

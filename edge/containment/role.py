@@ -39,7 +39,7 @@ _AUTHORITIES: Final = tuple(
 )
 
 
-class Mode(StrEnum):
+class ContainmentMode(StrEnum):
     """What happens where the kernel lacks a measure."""
 
     OFF = "off"
@@ -63,7 +63,7 @@ class Measure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class ProcessRole:
     """What a process may do once it is contained. What is not named here fails."""
 
     name: str
@@ -101,13 +101,13 @@ class Role:
 
 def worker(
     models: Iterable[Path], banks: Iterable[Path], evidence: Iterable[Path], max_resident_mb: int
-) -> Role:
+) -> ProcessRole:
     """Decodes and judges streams. It reads models and banks, and writes clips into ``evidence``.
 
     The supervisor replaces a worker over ``max_resident_mb``. The limit here is twice as high: it stops what
     grows faster than the supervisor looks.
     """
-    return Role(
+    return ProcessRole(
         "worker",
         read=(*models, *banks),
         write=tuple(evidence),
@@ -115,11 +115,11 @@ def worker(
     )
 
 
-def puller(url: str) -> Role:
+def puller(url: str) -> ProcessRole:
     """Opens one URL and passes its access units on. It resolves names and reads certificate authorities.
 
     It connects to the URL's port and asks name servers, at any address: names resolve to what their owner
-    likes. Over http and https it also reaches 80 and 443, where redirects lead.
+    likes.
     """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
@@ -127,26 +127,25 @@ def puller(url: str) -> Role:
         port = parts.port or _DEFAULT_PORTS.get(scheme, 0)
     except ValueError:  # over 65535: whoever opens the URL says so
         port = 0
-    also = {80, 443} if scheme in ("http", "https") else set()
-    return Role(
+    return ProcessRole(
         "puller",
         read=(*_RESOLVER, *_AUTHORITIES),
         network=True,
-        tcp_ports=frozenset({_DNS, *also} | ({port} if port else set())),
+        tcp_ports=frozenset({_DNS, port} - {0}),
         memory_bytes=1024 * _MB,
     )
 
 
-def fingerprint(file: Path) -> Role:
+def fingerprint(file: Path) -> ProcessRole:
     """Turns one file into hashes. It writes nothing: its parent puts the hashes into the bank."""
-    return Role("fingerprint", read=(file,))
+    return ProcessRole("fingerprint", read=(file,))
 
 
-def replay(models: Iterable[Path], banks: Iterable[Path], files: Iterable[Path]) -> Role:
+def replay(models: Iterable[Path], banks: Iterable[Path], files: Iterable[Path]) -> ProcessRole:
     """Judges recorded files. It writes nothing: its parent gets the reports."""
-    return Role("replay", read=(*models, *banks, *files))
+    return ProcessRole("replay", read=(*models, *banks, *files))
 
 
-def tuning(models: Iterable[Path], files: Iterable[Path]) -> Role:
+def tuning(models: Iterable[Path], files: Iterable[Path]) -> ProcessRole:
     """Scores labelled files. It writes nothing: its parent keeps the scores."""
-    return Role("tuning", read=(*models, *files))
+    return ProcessRole("tuning", read=(*models, *files))

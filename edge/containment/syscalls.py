@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from edge.containment.role import Role
+from edge.containment.role import ProcessRole
 
 _ANY = 0xFFFF_FFFF_FFFF_FFFF
 _INT = 0xFFFF_FFFF
@@ -99,7 +99,7 @@ class Rule:
     conditions: tuple[Bits, ...] = ()
 
 
-def rules(role: Role, pid: int) -> Iterator[Rule]:
+def rules(role: ProcessRole, pid: int) -> Iterator[Rule]:
     """Yields the rules of a role for the process ``pid``. A call without a rule fails with ENOSYS."""
     allowed = [_MEMORY, _FILES, _THREADS, _TIME, _SIGNALS, _WAITING, _SOCKETS, _ABOUT_ITSELF]
     refused = [_ESCAPES]

@@ -6,7 +6,7 @@ It has one thread. Whatever it hangs in, it is killed from outside: see ``edge.p
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final
 
@@ -16,10 +16,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from edge.clock import Clock
-from edge.containment import Mode, contain
-from edge.containment.role import puller as role_of_puller
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.contract.worker import containment_to_proto
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import BrokenSource, GateError, LimitExceeded, SourceStalled, UnsupportedCodec
 from edge.pullers.limits import PullLimits
@@ -46,10 +43,19 @@ class Puller:
     the source down.
     """
 
-    def __init__(self, connection: socket.socket, clock: Clock) -> None:
-        """Waits for ``OpenPull``. Raises EOFError when the supervisor is gone before."""
+    def __init__(
+        self,
+        connection: socket.socket,
+        clock: Clock,
+        contain: Callable[[worker_pb2.OpenPull], worker_pb2.Contained],
+    ) -> None:
+        """Waits for ``OpenPull``. Raises EOFError when the supervisor is gone before.
+
+        ``contain`` contains the process before the URL is opened. It may raise NotContained.
+        """
         self._connection = connection
         self._clock = clock
+        self._contain = contain
         self._request = request = worker_pb2.OpenPull.FromString(ipc_framing.read_body(connection))
         self._limits = PullLimits(request.open_ms, request.stall_ms, request.max_access_unit_bytes)
         self._audio = PulledAudio()
@@ -61,9 +67,9 @@ class Puller:
         """Pulls until the stream has ended or is not wanted any more. Never raises GateError."""
         try:
             try:
-                contained = contain(role_of_puller(self._request.url), Mode(self._request.containment))
+                contained = self._contain(self._request)
                 with closing(self._connect()) as container:
-                    self._pass_on(container, containment_to_proto(contained))
+                    self._pass_on(container, contained)
                 ended = Closing(CloseReason.END)
             except GateError as error:
                 ended = Closing.by(error, retryable=False)

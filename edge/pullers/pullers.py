@@ -15,7 +15,7 @@ import structlog
 
 from edge.background import BackgroundTasks
 from edge.clock import Clock
-from edge.containment import Mode, contained_environment
+from edge.containment import ContainmentMode, contained_environment
 from edge.contract.gen import worker_pb2
 from edge.domain import StreamId, pull_token
 from edge.errors import SourceStalled
@@ -41,7 +41,7 @@ class PullSettings:
 
     schemes: tuple[str, ...] = ("rtmp", "rtmps")
     limits: PullLimits = field(default_factory=PullLimits)
-    containment: Mode = Mode.TRY
+    containment: ContainmentMode = ContainmentMode.TRY
     options: dict[str, str] = field(default_factory=dict)
     """Further options for FFmpeg's ``avformat_open_input``."""
 

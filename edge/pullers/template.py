@@ -21,7 +21,10 @@ from typing import Final
 import av
 
 from edge.clock import SystemClock
-from edge.containment import lacking, load_all_of
+from edge.containment import ContainmentMode, contain, lacking, load_all_of
+from edge.containment.role import puller
+from edge.contract.gen import worker_pb2
+from edge.contract.worker import containment_to_proto
 from edge.pullers.protocol import ENDED, KILL, NOT_FORKED, REQUEST
 from edge.pullers.puller import Puller
 
@@ -86,7 +89,7 @@ class Template:
         for end in (self._control, self._child_ended, self._wakeup):
             end.close()
         with contextlib.suppress(EOFError):
-            Puller(connection, SystemClock()).run()
+            Puller(connection, SystemClock(), _contained).run()
 
     def _reap(self) -> None:
         while self._numbers:
@@ -98,6 +101,11 @@ class Template:
     def _report(self, number: int, code: int) -> None:
         with contextlib.suppress(OSError):
             self._control.send(ENDED.pack(number, code))
+
+
+def _contained(request: worker_pb2.OpenPull) -> worker_pb2.Contained:
+    """Contains this puller. Raises NotContained."""
+    return containment_to_proto(contain(puller(request.url), ContainmentMode(request.containment)))
 
 
 def die_with(parent: int) -> None:

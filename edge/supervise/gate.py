@@ -11,7 +11,7 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.config import LimitsSection, Settings
-from edge.containment import Mode
+from edge.containment import ContainmentMode
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError, SourceStalled
@@ -410,6 +410,6 @@ class Gate:
         )
 
 
-def _pull_settings(limits: LimitsSection, containment: Mode) -> PullSettings:
+def _pull_settings(limits: LimitsSection, containment: ContainmentMode) -> PullSettings:
     pull = PullLimits(limits.pull_open_ms, limits.pull_stall_ms, limits.max_access_unit_bytes)
     return PullSettings(limits.pull_schemes, pull, containment=containment)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.containment import Mode
+from edge.containment import ContainmentMode
 from edge.section import Section
 
 
@@ -89,4 +89,4 @@ class WorkerSettings(BaseModel):
     evidence_incoming: Path | None = None
     """The only folder that the worker writes to."""
     max_resident_mb: int = 4096
-    containment: Mode = Mode.TRY
+    containment: ContainmentMode = ContainmentMode.TRY

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.containment import Mode, Role, contain
+from edge.containment import ContainmentMode, ProcessRole, contain
 from edge.containment.role import fingerprint, puller, replay, tuning, worker
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,7 +35,7 @@ _SYSCALLS = {
 }
 
 
-def role_of(name: str, folder: Path, port: int) -> Role:
+def role_of(name: str, folder: Path, port: int) -> ProcessRole:
     allowed = folder / "allowed"
     file = allowed / "file"
     match name:
@@ -183,7 +183,7 @@ def answer(attempt: Callable[[], object]) -> str:
 
 def main(name: str, folder: Path, port: int, other_port: int) -> None:
     faulthandler.enable()
-    contain(role_of(name, folder, port), Mode.REQUIRE)
+    contain(role_of(name, folder, port), ContainmentMode.REQUIRE)
     tried = {"duties": duties(folder), "escapes": escapes(folder, port, other_port)}
     said = {of: {what: answer(attempt) for what, attempt in all_.items()} for of, all_ in tried.items()}
     print(json.dumps(said), flush=True)

@@ -41,7 +41,7 @@ class PullerThread:
 
     def _run(self) -> None:
         with self._theirs, suppress(EOFError):
-            Puller(self._theirs, SystemClock()).run()
+            Puller(self._theirs, SystemClock(), lambda request: worker_pb2.Contained()).run()
 
 
 class PullInThread(Pull):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +20,15 @@ from typing import NamedTuple
 import pytest
 
 from edge.clock import SystemClock
-from edge.domain import StreamId
+from edge.containment import ContainmentMode, Measure, lacking
+from edge.contract.gen import worker_pb2
+from edge.domain import AccessUnit, StreamId
 from edge.errors import GateError, InvalidInput, SourceStalled
 from edge.pullers.limits import PullLimits
 from edge.pullers.pull import Pull, PullEvent
 from edge.pullers.pullers import Pullers, PullSettings
+from tests.conftest import require
+from tests.integration.calls import write_footage
 from tests.pullers.pulling import until_end
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -235,3 +242,29 @@ def test_a_puller_starts_without_what_it_does_not_need() -> None:
         "grpc",
         "sqlalchemy",
     }
+
+
+async def test_a_contained_puller_pulls(tmp_path: Path) -> None:
+    require(not lacking(), "a kernel with seccomp and Landlock for TCP, or libseccomp,")
+    write_footage(tmp_path / "moving.flv", seconds=2)
+    served = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        settings = PullSettings(("http",), LONG, containment=ContainmentMode.REQUIRE)
+        pullers = Pullers(settings, SystemClock())
+        try:
+            url = f"http://localhost:{server.server_address[1]}/moving.flv"
+            events, error = await until_end(pullers.pull(StreamId("st_1"), url))
+        finally:
+            await pullers.stop()
+            server.shutdown()
+    assert error is None
+    opened = events[0]
+    assert isinstance(opened, worker_pb2.PullOpened)
+    assert set(opened.contained.in_force) == set(Measure)
+    assert len([event for event in events if isinstance(event, AccessUnit)]) > 40
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
