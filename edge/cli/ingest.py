@@ -130,12 +130,17 @@ def token(
 async def _run(settings: Any, as_json: bool) -> None:
     from edge.ingest import Event, ReferenceIngest
     from edge.ingest.event_format import as_record, as_text
+    from edge.telemetry.line_limit import LineLimit
+
+    limit = LineLimit()
 
     def observe(event: Event) -> None:
         if as_json:
             print_json(as_record(event))
         elif (text := as_text(event)) is not None:
-            stderr.print(printable(text))
+            left_out = limit.left_out_before(type(event).__name__)
+            if left_out is not None:
+                stderr.print(printable(f"{text} ({left_out} lines left out before)" if left_out else text))
 
     server = ReferenceIngest(settings, observe)
     try:

@@ -400,7 +400,7 @@ class StreamRouter:
 
     def end_push(self, stream: LiveStream, reason: EndReason) -> None:
         """Ends the media of a push stream. The worker judges the rest."""
-        log.info("stream ends", stream_id=stream.id, reason=reason)
+        log.debug("stream ends", stream_id=stream.id, reason=reason)
         self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=True)
 

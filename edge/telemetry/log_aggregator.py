@@ -7,7 +7,7 @@ from typing import Literal
 
 import structlog
 
-MAX_CAUSES = 256
+MAX_CAUSES = 32
 """Most causes in one second. Further ones are counted as ``other``."""
 _OTHER = "other"
 

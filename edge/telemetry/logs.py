@@ -9,6 +9,7 @@ import sys
 import structlog
 
 from edge.printable import printable
+from edge.telemetry.line_limit import LineLimit
 from edge.telemetry.log_writer import LogWriter
 
 _FAREWELL_S = 2.0
@@ -35,6 +36,7 @@ def configure_logging(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            LineLimit(),
             structlog.processors.add_log_level,
             stamp,
             structlog.processors.format_exc_info,

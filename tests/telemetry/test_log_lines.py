@@ -11,6 +11,7 @@ from structlog.typing import EventDict
 
 from edge.domain import Publish, SubjectKind
 from edge.telemetry import records
+from edge.telemetry.log_aggregator import MAX_CAUSES
 from edge.telemetry.log_lines import LogBackend
 from edge.telemetry.records import Record
 from tests.telemetry.reports import BLOCK, INCIDENT, KEY, ONE_OF_EACH, PUBLISH, VERDICT
@@ -150,9 +151,9 @@ def test_refusals_of_thousands_are_a_bounded_number_of_lines() -> None:
                 records.PublishRefused(dataclasses.replace(PUBLISH, broadcaster=f"b{number}"), "capacity")
             )
         backend.flush()
-    assert len(lines) == 257
+    assert len(lines) == MAX_CAUSES + 1
     assert lines[-1]["cause"] == "other"
-    assert lines[-1]["count"] == 5000 - 256
+    assert lines[-1]["count"] == 5000 - MAX_CAUSES
 
 
 def test_webhooks_that_fail_alike_are_one_line_a_second() -> None:

@@ -15,7 +15,7 @@ from edge.telemetry.logs import configure_logging
 configure_logging("info")
 log = structlog.get_logger("x")
 for number in range(int(sys.argv[1])):
-    log.info("line", number=number)
+    log.info(f"line {number % 1000}", number=number)
 logging.getLogger("asyncio").warning("of a library")
 print("done", flush=True)
 sys.stdin.readline()
