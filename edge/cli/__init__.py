@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 
 from edge.grpc_listener import use_short_listener
 
 __all__ = ["main"]
 
 
+TRACEBACK = "EDGE_TRACEBACK"
+"""With this variable, an error that nobody expected is shown with its traceback."""
+_UNEXPECTED = 70
+"""Exit code of such an error: ``EX_SOFTWARE`` of sysexits."""
+
+
 def main() -> None:
-    """Entry point of the ``edge-gate`` command; Ctrl-C ends it with 130 and no traceback."""
+    """Entry point of the ``edge-gate`` command. No traceback reaches its user.
+
+    Ctrl-C ends it with 130, an error that no command expects with one line and 70.
+    """
     use_short_listener()
     try:
         from edge.cli.app import app
@@ -18,3 +29,10 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
+        from edge.cli.output import report_unexpected
+
+        report_unexpected(error, f"{TRACEBACK}=1 shows where", "--json" in sys.argv)
+        sys.exit(_UNEXPECTED)

@@ -25,6 +25,7 @@ R = TypeVar("R")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 _PIPE_COLUMNS = 240
+_UNEXPECTED_CHARACTERS = 400
 
 
 class PlainConsole(Console):
@@ -120,6 +121,12 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(1) from None
 
     return wrapped
+
+
+def report_unexpected(error: Exception, more: str, as_json: bool) -> None:
+    """Reports a fault of the program itself. ``more`` says how to learn more."""
+    said = f"unexpected {type(error).__name__}: {error}"
+    _report(GateError(f"{said[:_UNEXPECTED_CHARACTERS]}; this is a fault of edge-gate, {more}"), as_json)
 
 
 def _report(error: GateError | OSError, as_json: bool) -> None:
