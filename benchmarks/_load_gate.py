@@ -38,6 +38,11 @@ def workers_of(pid: int) -> list[int]:
     return [child for child in sorted(processes_of(pid)) if b"edge.workers.process" in _command(child)]
 
 
+def pullers_of(pid: int) -> list[int]:
+    """Returns the template of the puller processes and all that it has forked."""
+    return [child for child in processes_of(pid) if b"edge.pullers.template" in _command(child)]
+
+
 def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -45,13 +50,13 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def cpu_s(pid: int) -> float:
+def cpu_s(pid: int, *, ended_children: bool = False) -> float:
     """Returns the CPU seconds that a process has used; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return sum(map(int, fields[11 : 15 if ended_children else 13])) / TICKS
 
 
 def resident_mb(pid: int) -> float:
@@ -60,6 +65,15 @@ def resident_mb(pid: int) -> float:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 2**20
     except OSError:
         return 0.0
+
+
+def proportional_mb(pid: int) -> float:
+    """Returns resident memory in MiB. Of a page that processes share, each counts its part."""
+    try:
+        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +112,27 @@ class Usage:
 
     supervisor_cpu_s: float
     worker_cpu_s: dict[int, float]
+    puller_cpu_s: float
+    puller_mb: float
     resident_mb: float
     decoded: int
     judged: int
 
     @property
     def cpu_s(self) -> float:
-        return self.supervisor_cpu_s + sum(self.worker_cpu_s.values())
+        return self.supervisor_cpu_s + sum(self.worker_cpu_s.values()) + self.puller_cpu_s
 
     @staticmethod
     def of(pid: int, http: str) -> Usage:
-        workers = workers_of(pid)
+        workers, pullers = workers_of(pid), pullers_of(pid)
         counted = gauges(http)
+        puller_mb = sum(map(proportional_mb, pullers))
         return Usage(
             cpu_s(pid),
             {worker: cpu_s(worker) for worker in workers},
-            sum(map(resident_mb, processes_of(pid))),
+            sum(cpu_s(puller, ended_children=True) for puller in pullers),
+            puller_mb,
+            sum(map(resident_mb, (pid, *workers))) + puller_mb,
             counted["decoded"],
             counted["judged"],
         )

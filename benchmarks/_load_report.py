@@ -32,7 +32,8 @@ def figures(run: Run, seen: Observed) -> dict[str, Any]:
     workers = {
         pid: used - seen.before.worker_cpu_s.get(pid, 0.0) for pid, used in seen.after.worker_cpu_s.items()
     }
-    cpu_s = supervisor_s + sum(workers.values())
+    pullers_s = seen.after.puller_cpu_s - seen.before.puller_cpu_s
+    cpu_s = supervisor_s + sum(workers.values()) + pullers_s
     cores = cpu_s / seen.elapsed_s
     units = sum(tally["units"] for tally in tallies)
     refused = 0 if run.churn_s else sum(tally["failed"].startswith("REASON_CODE") for tally in tallies)
@@ -53,6 +54,8 @@ def figures(run: Run, seen: Observed) -> dict[str, Any]:
         "blind_ms_max": max((tally["blind_ms_max"] for tally in tallies), default=0),
         "cpu_s": round(cpu_s, 3),
         "supervisor_cpu_s": round(supervisor_s, 3),
+        "puller_cpu_s": round(pullers_s, 3),
+        "puller_mb": round(seen.after.puller_mb, 1),
         "units": units,
         "rss_mb": round(seen.after.resident_mb, 1),
         "workers": seen.loads,

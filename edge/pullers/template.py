@@ -1,7 +1,7 @@
 """Entry of the template of the pullers: ``python -m edge.pullers.template CONTROL_FD SUPERVISOR_PID``.
 
-It has libav loaded and forks one puller for each pull. A fork takes milliseconds and 2 MB, where a new
-process takes a tenth of a second of a core and 11 MB. The template itself has one thread and touches no
+It has libav loaded and forks one puller for each pull. A fork takes milliseconds and 7 MB, where a new
+process takes a tenth of a second of a core and 17 MB. The template itself has one thread and touches no
 media.
 """
 
