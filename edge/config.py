@@ -170,7 +170,18 @@ class LimitsSection(Section):
         le=120_000,
         description="A call over HTTP must be whole, and its answer read, within this.",
     )
-    max_grpc_connections: int = Field(1024, ge=1, le=100_000, description="Connections over gRPC.")
+    max_grpc_connections: int = Field(
+        1024,
+        ge=1,
+        le=100_000,
+        description="Connections over gRPC; the one that is idle longest goes first.",
+    )
+    max_grpc_connections_per_address: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="The same for a network (IPv4 /24, IPv6 /64) other than this machine.",
+    )
     max_http_connections: int = Field(
         1024,
         ge=1,

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from edge.api import bounds
 from edge.api.auth import Role, TokenFile
+from edge.api.connections import BusyPeers
 from edge.api.status import Context, abort_stream, answers_errors, authorization_of, streams_errors
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import UNPROVEN_ATTRIBUTE, Publish, StreamId
@@ -38,9 +39,11 @@ log = structlog.get_logger(__name__)
 
 
 class GateServicer(gate_pb2_grpc.GateServicer):
-    def __init__(self, gate: Gate, tokens: TokenFile) -> None:
+    def __init__(self, gate: Gate, tokens: TokenFile, busy: BusyPeers) -> None:
+        """``busy`` gets to know whose connections have a call that watches a stream."""
         self._gate = gate
         self._tokens = tokens
+        self._busy = busy
 
     @answers_errors
     async def Admit(self, request: gate_pb2.AdmitRequest, context: Context) -> gate_pb2.AdmitResponse:
@@ -166,8 +169,9 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         responses = stream.responses
         assert responses is not None
         try:
-            while (answer := await responses.get()) is not None:
-                yield answer
+            with self._busy.calling(context.peer()):
+                while (answer := await responses.get()) is not None:
+                    yield answer
         finally:
             try:
                 if reading is not None:

@@ -9,13 +9,16 @@ from grpc_reflection.v1alpha import reflection
 
 from edge.api.auth import TokenFile
 from edge.api.broken_calls import BrokenCalls
+from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections
 from edge.api.gate_servicer import GateServicer
 from edge.api.operator_servicer import OperatorServicer
+from edge.background import BackgroundTasks
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.descriptors import most_connections
 from edge.errors import ConfigError
 from edge.supervise import Gate
+from edge.telemetry.records import CallBroken
 
 SERVICES = (
     gate_pb2.DESCRIPTOR.services_by_name["Gate"].full_name,
@@ -24,6 +27,8 @@ SERVICES = (
 _ENVELOPE_BYTES = 64 * 1024
 _SHARE = 0.25
 """Of the process's file descriptors."""
+_ROOM = 4
+"""Until a connection that has no place is shut down, gRPC has this many times as many."""
 _IDLE_MS = 300_000
 """A connection without a call for this long is closed."""
 
@@ -49,9 +54,10 @@ class GrpcServer:
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.server_handshake_timeout_ms", 10_000),
                 ("grpc.max_connection_idle_ms", _IDLE_MS),
+                # Above the bound of GrpcConnections, which knows where they come from and who is idle.
                 (
                     "grpc.max_allowed_incoming_connections",
-                    most_connections(limits.max_grpc_connections, _SHARE),
+                    most_connections(_ROOM * limits.max_grpc_connections, _SHARE),
                 ),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
@@ -59,7 +65,10 @@ class GrpcServer:
         self._health = HealthServicer()
         self._broken_calls = BrokenCalls(gate.telemetry)
         tokens = TokenFile(settings.operator_tokens)
-        gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate, tokens), self._server)
+        self._telemetry = gate.telemetry
+        self._busy = BusyPeers()
+        self._tasks = BackgroundTasks()
+        gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate, tokens, self._busy), self._server)
         operator_pb2_grpc.add_OperatorServicer_to_server(OperatorServicer(gate, tokens), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
@@ -78,17 +87,25 @@ class GrpcServer:
                 port = self._server.add_secure_port(listen, credentials)
         except RuntimeError as error:
             raise ConfigError(f"grpc.listen: cannot listen on {listen}: {error}") from None
-        if not listen.startswith("unix:"):
-            self.address = f"{listen.rpartition(':')[0]}:{port}"
         self._broken_calls.install()
         await self._server.start()
+        if not listen.startswith("unix:"):
+            self.address = f"{listen.rpartition(':')[0]}:{port}"
+            self._tasks.start(self._connections(port).run())
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def draining(self) -> None:
         """Reports the drain to load balancers and health checks before any call is refused."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
 
+    def _connections(self, port: int) -> GrpcConnections:
+        limits = self._settings.limits
+        most = most_connections(limits.max_grpc_connections, _SHARE)
+        bound = ConnectionBound.of(most, limits.max_grpc_connections_per_address, self._busy)
+        return GrpcConnections(bound, port, most, lambda cause: self._telemetry.report(CallBroken(cause)))
+
     async def stop(self, grace_s: float) -> None:
+        self._tasks.cancel()
         await self._server.stop(grace_s)
         self._broken_calls.remove()
 

@@ -28,6 +28,7 @@ class LineLimit:
         self._counting = threading.Lock()
         self._seconds: dict[str, tuple[float, int]] = {}
         """By event: when its second began, and how many lines it has had since."""
+        self._cleared_s = now_s()
 
     def left_out_before(self, event: str) -> int | None:
         """How many lines were left out before this one. None: it is to be left out itself."""
@@ -43,12 +44,14 @@ class LineLimit:
         return left_out if lines < MOST_LINES else None
 
     def _make_room(self, event: str, now_s: float) -> str:
-        """Forgets events that are over. If there are none, further events share a name."""
-        self._seconds = {
-            name: (began_s, lines)
-            for name, (began_s, lines) in self._seconds.items()
-            if now_s - began_s < _SECOND_S
-        }
+        """Forgets events that are over, once a second. If there are none, further events share a name."""
+        if now_s - self._cleared_s >= _SECOND_S:
+            self._cleared_s = now_s
+            self._seconds = {
+                name: (began_s, lines)
+                for name, (began_s, lines) in self._seconds.items()
+                if now_s - began_s < _SECOND_S
+            }
         return event if len(self._seconds) < _MAX_EVENTS else _OTHER
 
     def __call__(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edge.api.auth import TokenFile
+from edge.api.connections import BusyPeers
 from edge.api.gate_servicer import GateServicer
 from edge.contract.gen import gate_pb2
 from edge.domain import SubjectKind
@@ -33,7 +34,7 @@ async def admitted(bench: Bench, connection: str, proven: bool | None, **changed
     if proven is not None:
         request.identity_proven = proven
     context: Any = SimpleNamespace(auth_context=dict, peer=lambda: "unix:")
-    return await GateServicer(bench.gate, TokenFile(bench.gate.settings.operator_tokens)).Admit(
+    return await GateServicer(bench.gate, TokenFile(bench.gate.settings.operator_tokens), BusyPeers()).Admit(
         request, context
     )
 
