@@ -5,6 +5,7 @@ It has one thread. Whatever it hangs in, it is killed from outside: see ``edge.p
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -28,6 +29,20 @@ from edge.workers import ipc_framing
 from edge.workers.closing import Closing
 
 _DEFAULT_STEP_MS: Final = 40
+_OF_THE_WAY: Final = (ConnectionError, TimeoutError, EOFError)
+_ERRNOS_OF_THE_WAY: Final = frozenset(
+    {
+        errno.EPERM,  # FFmpeg's for a status with which an RTMP server refuses
+        errno.EIO,
+        errno.EAGAIN,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENETRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    }
+)
+"""Errors of a connection. All others come from what was read."""
 _COMMANDS: Final = 64
 
 
@@ -60,7 +75,7 @@ class Puller:
         self._limits = PullLimits(request.open_ms, request.stall_ms, request.max_access_unit_bytes)
         self._audio = PulledAudio()
         self._wants_audio = False
-        self._opened = False
+        self._connected = self._opened = False
         self._read_since_ms = 0.0
 
     def run(self) -> None:
@@ -69,6 +84,7 @@ class Puller:
             try:
                 contained = self._contain(self._request)
                 with closing(self._connect()) as container:
+                    self._connected = True
                     self._pass_on(container, contained)
                 ended = Closing(CloseReason.END)
             except GateError as error:
@@ -95,7 +111,10 @@ class Puller:
         options = {"rw_timeout": str(longest_ms * 1000), **self._request.options}
         timeout = (limits.open_ms / 1000, limits.stall_ms / 1000)
         self._read_since_ms = self._clock.monotonic_ms()
-        return av.open(self._request.url, mode="r", options=options, timeout=timeout)
+        # Titles and the like are the publisher's, in any encoding or none.
+        return av.open(
+            self._request.url, mode="r", options=options, timeout=timeout, metadata_errors="replace"
+        )
 
     def _pass_on(self, container: InputContainer, contained: worker_pb2.Contained) -> None:
         reconfiguration: Reconfiguration | None = None
@@ -177,8 +196,18 @@ class Puller:
         if isinstance(error, av.error.ExitError) or waited_ms >= 0.9 * limit_ms:
             return self._limits.stalled(opened=self._opened)
         reason = getattr(error, "strerror", None) or str(error)
-        damaged = self._opened and isinstance(error, av.error.InvalidDataError)
-        return BrokenSource(reason) if damaged else SourceStalled(reason)
+        return BrokenSource(reason) if self._is_damage(error) else SourceStalled(reason)
+
+    def _is_damage(self, error: Exception) -> bool:
+        """Whether the publisher may have caused it: no publisher gets rid of the gate by it.
+
+        An RTMP server passes messages on before FFmpeg has opened the stream. Over HTTP only the server
+        speaks until then.
+        """
+        if not self._connected:
+            return self._request.url.startswith("rtmp") and isinstance(error, av.error.InvalidDataError)
+        number = error.errno if isinstance(error, OSError | av.FFmpegError) else None
+        return not isinstance(error, _OF_THE_WAY) and number not in _ERRNOS_OF_THE_WAY
 
 
 def _audio_to_proto(audio: Audio) -> gate_pb2.AudioUnits:

@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 
 from edge.contract.gen import worker_pb2
-from edge.domain import AccessUnit
+from edge.domain import AccessUnit, Codec
 from edge.errors import Fault, LimitExceeded, MediaError, SourceStalled
+from edge.ingest.chunks import Message, MessageType
+from edge.ingest.rtmp_client import RtmpPublisher
 from edge.pullers.limits import PullLimits
 from tests.pullers.pulling import PullInThread, until_end
+from tests.stream.flv import published, served
 
 SECRET = "s3cret"
 
@@ -121,6 +124,38 @@ async def test_a_stop_ends_a_wait(port: int) -> None:
         await asyncio.to_thread(server.accept)
         pull.stop()
         assert await asyncio.wait_for(waiting, 30) is None
+
+
+@pytest.mark.parametrize("known", [b"Lavf", b"encoder"], ids=["value", "name"])
+async def test_a_title_in_no_encoding_hides_no_picture(known: bytes) -> None:
+    data = published(Codec.H264, (96, 128), frames=10)
+    assert known in data
+    with served(data.replace(known, b"\xff" * len(known), 1)) as url:
+        events, error = await until_end(PullInThread(url, schemes=("http",)))
+    assert sum(isinstance(event, AccessUnit) for event in events) == 10
+    assert error is None
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00\x3f\xf0\x00\x00\x00\x00\x00\x00"], ids=["empty", "number"])
+async def test_a_message_that_ends_the_demuxer_is_the_publishers_fault(port: int, payload: bytes) -> None:
+    """Otherwise the publisher who sends it first is on air, and no failure mode ends that."""
+    pull = listening(port)
+    ending = asyncio.create_task(until_end(pull))
+    publisher = await connected(port)
+    await publisher.send(Message(MessageType.DATA, 0, payload), 0)
+    events, error = await ending
+    await publisher.close()
+    assert events == []
+    assert error is not None
+    assert (error.reason, error.fault) == ("broken_source", Fault.PUBLISHER)
+
+
+async def connected(port: int) -> RtmpPublisher:
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            return await RtmpPublisher.connect(f"rtmp://127.0.0.1:{port}/live/stream")
+        await asyncio.sleep(0.05)
+    raise AssertionError("nobody listens")
 
 
 class PointingElsewhere:
