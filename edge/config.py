@@ -25,6 +25,7 @@ from edge.section import Section, is_local
 from edge.servers.kind import AnyKind
 from edge.servers.registry import kinds
 from edge.servers.settings import ServerSection
+from edge.settings_file import read_settings_text
 from edge.webhook.settings import WebhookSection
 from edge.workers.settings import WorkersSection
 
@@ -323,13 +324,8 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
     if path is not None:
         where = str(path)
         try:
-            size = path.stat().st_size
-            if size > MAX_CONFIG_BYTES:
-                raise ConfigError(f"{where}: {size} bytes is over the limit of {MAX_CONFIG_BYTES} bytes")
-            tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{where}: {error.strerror or error}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            tomllib.loads(read_settings_text(path, MAX_CONFIG_BYTES))
+        except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{where}: {error}") from None
 
     try:

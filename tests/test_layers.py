@@ -60,6 +60,7 @@ LAYERS = (
     "edge.names",  # how names are compared
     "edge.places",  # bounded, for strangers
     "edge.descriptors",  # of files
+    "edge.settings_file",  # files that an operator names
     "edge.containment",  # what processes that touch media may do
     "edge.errors",
     "edge.printable",  # how untrusted text is shown

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from edge.errors import ConfigError
+from edge.settings_file import read_settings_text
 
 MAX_TOKENS = 1000
 MAX_FILE_BYTES = 256 * 1024
@@ -77,17 +78,7 @@ class TokenFile:
 
 def parse_tokens(path: Path) -> tuple[Person, ...]:
     """Reads a token file. Raises ConfigError when others can read it or a line is wrong."""
-    try:
-        status = path.stat()
-        if status.st_mode & 0o077:
-            raise ConfigError(f"{path}: others can read it; run `chmod 600 {path}`")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: {status.st_size} bytes is over the limit of {MAX_FILE_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
+    text = read_settings_text(path, MAX_FILE_BYTES, private=True)
     people: list[Person] = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()

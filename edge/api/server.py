@@ -17,6 +17,7 @@ from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.descriptors import most_connections
 from edge.errors import ConfigError
+from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 from edge.supervise import Gate
 from edge.telemetry.records import CallBroken
 
@@ -118,10 +119,10 @@ class GrpcServer:
         if section.tls_cert is None or section.tls_key is None:
             return None
         try:
-            chain, key = section.tls_cert.read_bytes(), section.tls_key.read_bytes()
-            ca = section.tls_client_ca.read_bytes() if section.tls_client_ca else None
-        except OSError as error:
-            raise ConfigError(f"grpc.tls: {error.filename}: {error.strerror}") from None
+            chain, key = (read_settings_file(p, MAX_KEY_BYTES) for p in (section.tls_cert, section.tls_key))
+            ca = read_settings_file(section.tls_client_ca, MAX_KEY_BYTES) if section.tls_client_ca else None
+        except ConfigError as error:
+            raise ConfigError(f"grpc.tls: {error}") from None
         return grpc.ssl_server_credentials(
             [(key, chain)], root_certificates=ca, require_client_auth=ca is not None
         )

@@ -10,6 +10,7 @@ import typer
 
 from edge.cli.output import JsonOption, print_json, print_line, print_warning, reports_errors
 from edge.errors import ConfigError
+from edge.settings_file import read_settings_file
 
 EXAMPLE = """\
 # edge-gate settings. Every field has a default; EDGE_GRPC__LISTEN=… in the environment wins.
@@ -66,7 +67,7 @@ def check_config(
     from edge.config import load_settings
     from edge.containment import lacking, problems
     from edge.notices import own_messages
-    from edge.policy import Policy, parse_policy
+    from edge.policy import MAX_POLICY_BYTES, Policy, parse_policy
     from edge.servers.example import example_sections
 
     settings_example = EXAMPLE + example_sections()
@@ -81,10 +82,7 @@ def check_config(
     if path is None and policy:
         raise ConfigError("PATH: name the policy file, or use --example")
     if policy and path is not None:
-        try:
-            checked = parse_policy(path.read_bytes())
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
+        checked = parse_policy(read_settings_file(path, MAX_POLICY_BYTES))
         resolved = checked.for_app(app, tenant) if app or tenant else checked
         values = resolved.model_dump(mode="json")
         lacks = None

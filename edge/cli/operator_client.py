@@ -14,6 +14,7 @@ from edge.api.auth import Role, parse_tokens
 from edge.api.status import REASON, RETRYABLE
 from edge.contract.gen import operator_pb2_grpc
 from edge.errors import CallFailed, ConfigError, InvalidInput
+from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 
 CALL_TIMEOUT_S = 10.0
 
@@ -58,7 +59,9 @@ def operator(
     if ca is None:
         channel = grpc.insecure_channel(gate)
     else:
-        channel = grpc.secure_channel(gate, grpc.ssl_channel_credentials(ca.read_bytes()))
+        channel = grpc.secure_channel(
+            gate, grpc.ssl_channel_credentials(read_settings_file(ca, MAX_KEY_BYTES))
+        )
     with channel:
         try:
             yield (

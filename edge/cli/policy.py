@@ -20,9 +20,10 @@ from edge.cli.operator_client import (
 )
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr, when
 from edge.contract.gen import operator_pb2
-from edge.errors import ConfigError, InvalidInput, LimitExceeded
+from edge.errors import InvalidInput
 from edge.policy import MAX_POLICY_BYTES, parse_policy
 from edge.printable import printable
+from edge.settings_file import read_settings_text
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -74,7 +75,7 @@ def set_policy(
 
     The gate refuses it when somebody else has changed the policy since the edited version. Get it again then.
     """
-    text = _read(file)
+    text = read_settings_text(file, MAX_POLICY_BYTES)
     if not force and expect is None:
         expect = _version_of(text, file)
     if not reason and not dry_run:
@@ -159,7 +160,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
     Warns of effects that the author may not have meant. `set` also knows which categories the gate's model
     judges.
     """
-    policy = parse_policy(_read(file))
+    policy = parse_policy(read_settings_text(file, MAX_POLICY_BYTES))
     warnings = _warnings_of(policy.model_dump_json())
     if as_json:
         print_json(
@@ -218,18 +219,6 @@ def _about(policy: operator_pb2.Policy) -> dict[str, Any]:
 def _line(policy: operator_pb2.Policy) -> str:
     why = f": {policy.reason}" if policy.reason else ""
     return f"version {policy.version} by {policy.created_by} at {when(policy.created_wall_ms)} UTC{why}"
-
-
-def _read(file: Path) -> str:
-    try:
-        size = file.stat().st_size
-        if size > MAX_POLICY_BYTES:
-            raise LimitExceeded(str(file), MAX_POLICY_BYTES, size, "bytes")
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 text: {error.reason}") from None
 
 
 def _version_of(text: str, file: Path) -> int:

@@ -10,7 +10,8 @@ from edge.api.auth import Role
 from edge.cli.operator_client import CALL_TIMEOUT_S, operator
 from edge.contract.gen import operator_pb2
 from edge.errors import ConfigError
-from edge.policy import Policy, parse_policy
+from edge.policy import MAX_POLICY_BYTES, Policy, parse_policy
+from edge.settings_file import read_settings_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,16 @@ class PolicyTarget:
 def file_target(path: Path) -> PolicyTarget:
     """Targets a file. Raises ConfigError when it cannot be read, and the errors of ``parse_policy``."""
     try:
-        before = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"--policy {path}: {error.strerror}") from None
+        before = read_settings_file(path, MAX_POLICY_BYTES)
+    except ConfigError as error:
+        raise ConfigError(f"--policy {error}") from None
 
     def write_policy(policy: Policy, reason: str) -> str:
         del reason
         partial = path.with_name(f".{path.name}.partial")
         version = policy.version + 1
         try:
-            if path.read_bytes() != before:
+            if read_settings_file(path, MAX_POLICY_BYTES) != before:
                 raise ConfigError(f"{path}: somebody changed it meanwhile; nothing was written")
             partial.write_text(
                 policy.model_copy(update={"version": version}).model_dump_json(indent=2) + "\n"

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr
-from edge.errors import ConfigError, InvalidInput
+from edge.errors import InvalidInput
+from edge.settings_file import read_settings_file
 
 
 @reports_errors
@@ -42,7 +43,7 @@ def replay(
 
     from edge.detect import default_model_directory
     from edge.detect.default_policy import default_policy
-    from edge.policy import parse_policy
+    from edge.policy import MAX_POLICY_BYTES, parse_policy
     from edge.replay import ReplayPool, ReplaySetup, expand_paths
 
     files = list(expand_paths(paths))
@@ -52,10 +53,7 @@ def replay(
     if policy_file is None:
         policy = default_policy(model)
     else:
-        try:
-            policy = parse_policy(policy_file.read_bytes())
-        except OSError as error:
-            raise ConfigError(f"{policy_file}: {error.strerror}") from None
+        policy = parse_policy(read_settings_file(policy_file, MAX_POLICY_BYTES))
     pool = ReplayPool(ReplaySetup(model, bank_dir, policy), jobs)
     reports: dict[int, dict[str, Any]] = {}
     printed = 0

@@ -17,7 +17,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.domain import Tier
-from edge.errors import ModelError
+from edge.errors import ConfigError, ModelError
+from edge.settings_file import read_settings_file
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -211,9 +212,7 @@ def read_manifest(directory: Path) -> tuple[ModelManifest, str, bytes]:
     if not path.is_file():
         raise ModelError(f"{directory}: a model is a folder with {MANIFEST_NAME} and the ONNX file it names")
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ModelError(f"{path}: over the limit of {MAX_MANIFEST_BYTES} bytes")
-        content = path.read_bytes()
+        content = read_settings_file(path, MAX_MANIFEST_BYTES)
         manifest = ModelManifest.model_validate_json(content)
         model_path = directory / manifest.model.file
         actual_bytes = model_path.stat().st_size
@@ -222,6 +221,8 @@ def read_manifest(directory: Path) -> tuple[ModelManifest, str, bytes]:
                 f"{model_path}: {actual_bytes} bytes, manifest model.bytes says {manifest.model.bytes}"
             )
         model = model_path.read_bytes()
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}: {error.filename or ''}") from error
     except ValidationError as error:

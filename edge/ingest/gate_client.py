@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -17,6 +18,7 @@ from edge.errors import Fault, GateUnavailable, InvalidInput
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
 from edge.reasons import EndReason
+from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
@@ -197,9 +199,9 @@ def _channel(settings: IngestSettings) -> aio.Channel:
     if settings.gate_ca is None and _is_local(settings.gate):
         return aio.insecure_channel(settings.gate, options=options)
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=settings.gate_ca.read_bytes() if settings.gate_ca else None,
-        private_key=settings.gate_key.read_bytes() if settings.gate_key else None,
-        certificate_chain=settings.gate_cert.read_bytes() if settings.gate_cert else None,
+        root_certificates=_read(settings.gate_ca),
+        private_key=_read(settings.gate_key),
+        certificate_chain=_read(settings.gate_cert),
     )
     return aio.secure_channel(settings.gate, credentials, options=options)
 
@@ -212,3 +214,7 @@ def _is_local(gate: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _read(path: Path | None) -> bytes | None:
+    return None if path is None else read_settings_file(path, MAX_KEY_BYTES)

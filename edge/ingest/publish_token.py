@@ -12,10 +12,12 @@ from typing import Final
 
 from edge.errors import ConfigError, InvalidInput
 from edge.names import check_name, normal_text
+from edge.settings_file import read_settings_file
 
 MIN_SECRET: Final = 32
 """In bytes: as many as HMAC-SHA256 puts out (RFC 7518, section 3.2)."""
 MAX_SECRET: Final = 4096
+_BLANKS: Final = 64
 MAX_LIFETIME_S: Final = 366 * 86_400
 _ALGORITHM: Final = "HS256"
 
@@ -58,13 +60,7 @@ class PublishTokens:
 
 def read_publish_tokens(path: Path) -> PublishTokens:
     """Reads the secret, without blanks around it. Raises ConfigError."""
-    try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigError(f"{path}: others can read it; run `chmod 600 {path}`")
-        with path.open("rb") as file:
-            secret = file.read(MAX_SECRET + 1).strip()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    secret = read_settings_file(path, MAX_SECRET + _BLANKS, private=True).strip()
     if not MIN_SECRET <= len(secret) <= MAX_SECRET:
         raise ConfigError(
             f"{path}: must hold {MIN_SECRET} to {MAX_SECRET} bytes, as of `openssl rand -hex 32`"

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from edge.errors import ConfigError
+from edge.settings_file import read_settings_file
 
 _MAX_TEXT = 1024
 _MAX_FILE_BYTES = 64 * 1024
@@ -55,13 +56,7 @@ _operators: dict[str, Mapping[str, str]] = {}
 
 def _own(path: Path) -> Mapping[str, str]:
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
-    if len(text) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: {len(text)} bytes is over the limit of {_MAX_FILE_BYTES} bytes")
-    try:
-        messages = json.loads(text)
+        messages = json.loads(read_settings_file(path, _MAX_FILE_BYTES))
     except (ValueError, RecursionError):
         raise ConfigError(f"{path}: is not JSON in UTF-8") from None
     if not isinstance(messages, dict):
@@ -70,8 +65,10 @@ def _own(path: Path) -> Mapping[str, str]:
     for key, value in messages.items():
         if not isinstance(value, str) or not value.strip() or len(value) > _MAX_TEXT:
             raise ConfigError(f"{path}: {key!r} must be a text of 1 to {_MAX_TEXT} characters")
-        if any(c in _REORDERING or unicodedata.category(c) == "Cc" for c in value):
-            raise ConfigError(f"{path}: {key!r} holds control characters, or such that reorder text")
+        if any(c in _REORDERING or unicodedata.category(c) in ("Cc", "Cs") for c in value):
+            raise ConfigError(
+                f"{path}: {key!r} holds control characters, half a character, or such that reorder text"
+            )
         if key not in shipped and not key.startswith(_NAMED):
             raise ConfigError(f"{path}: {key!r} is none of {', '.join(shipped)}, category.NAME, rule.NAME")
         if not key.startswith(_NAMED) and _fields(value) != _fields(shipped[key]):

@@ -11,6 +11,7 @@ from typing import Final
 
 from edge.config import WithoutSecret
 from edge.errors import ConfigError
+from edge.settings_file import read_settings_file
 
 _KEY_BYTES: Final = 32
 
@@ -73,9 +74,7 @@ def admission_key(path: Path) -> bytes:
 
 
 def _read_key(path: Path) -> bytes:
-    if path.stat().st_mode & 0o077:
-        raise ConfigError(f"{path}: others can read it; run `chmod 600 {path}`")
-    key = path.read_bytes()
+    key = read_settings_file(path, _KEY_BYTES + 1, private=True)
     if len(key) != _KEY_BYTES:
         raise ConfigError(f"{path}: must hold {_KEY_BYTES} bytes; remove it, and the gate makes a new one")
     return key

@@ -1,0 +1,49 @@
+"""Reads files that an operator names: settings, policies, tokens, keys and texts.
+
+A name may point at anything. A pipe would hang the reader, and a device would never end.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from edge.errors import ConfigError
+
+MAX_KEY_BYTES: Final = 1 << 20
+"""Largest file of TLS keys or certificates."""
+_OTHERS: Final = 0o077
+
+
+def read_settings_file(path: Path, max_bytes: int, *, private: bool = False) -> bytes:
+    """Reads a regular file whole. Raises ConfigError that names it.
+
+    With ``private`` nobody but its owner may have access to it.
+    """
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ConfigError(f"{path}: is not a regular file")
+            if private and status.st_mode & _OTHERS:
+                raise ConfigError(f"{path}: others can read it; run `chmod 600 {path}`")
+            content = file.read(max_bytes + 1)
+            size = max(status.st_size, len(content))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except ValueError:  # a name with a NUL character
+        raise ConfigError(f"{str(path)!r}: is no file name") from None
+    if size > max_bytes:
+        raise ConfigError(f"{path}: {size} bytes is over the limit of {max_bytes} bytes")
+    return content
+
+
+def read_settings_text(path: Path, max_bytes: int, *, private: bool = False) -> str:
+    """Reads UTF-8 text, as ``read_settings_file`` does."""
+    content = read_settings_file(path, max_bytes, private=private)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
