@@ -91,6 +91,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
         log.warning("removed unfinished evidence of a gate that was killed", files=unfinished)
     created = ensure_token_file(settings.operator_tokens)
+    os.environ["EDGE_CONTAINMENT"] = settings.containment  # for the commands that fingerprint incidents
     if settings.containment is ContainmentMode.REQUIRE and (missing := lacking()):
         raise NotContained("worker", problems(missing))
     store = model_store(settings)

@@ -92,11 +92,11 @@ def _run(footage: DemoFootage, directory: Path, view: DemoView) -> dict[str, Any
 
 
 def _register(path: Path, bank_path: Path) -> None:
-    from edge.match import Bank, BankInfo, VariantSet, fingerprint
+    from edge.match import Bank, BankInfo, VariantSet, fingerprint_contained
 
     bank = Bank.create(bank_path, BankInfo(label="known_footage"))
     # The demo publishes the footage unchanged. Variants would take longer than everything else.
-    known = fingerprint(
+    known = fingerprint_contained(
         path, entry_id=path.stem, added_ms=time.time_ns() // 1_000_000, variants=VariantSet.NONE
     )
     bank.add_footage([known])

@@ -3,6 +3,7 @@
 from edge.containment.contain import Containment, contain, lacking, problems
 from edge.containment.environment import contained_environment, mode_of_environment
 from edge.containment.late_imports import load_all_of
+from edge.containment.parent import die_with
 from edge.containment.role import ContainmentMode, Measure, ProcessRole
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ProcessRole",
     "contain",
     "contained_environment",
+    "die_with",
     "lacking",
     "load_all_of",
     "mode_of_environment",

@@ -11,6 +11,7 @@ from edge.match.bank.manifest import BankInfo, bank_files, bank_info, bank_path
 from edge.match.bank.privacy import exposed
 from edge.match.bank.runaway import RunawayGuard
 from edge.match.bank_reload import BackgroundReload
+from edge.match.contained_fingerprint import fingerprint_contained
 from edge.match.entry import (
     AudioPrint,
     BankPurpose,
@@ -85,6 +86,7 @@ __all__ = [
     "exposed",
     "feed_checkpoints",
     "fingerprint",
+    "fingerprint_contained",
     "frames_of",
     "look_up",
     "luma_of",

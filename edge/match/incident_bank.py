@@ -11,7 +11,7 @@ from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Withdrawal
 from edge.match.bank.manifest import BankInfo
-from edge.match.fingerprint import fingerprint
+from edge.match.contained_fingerprint import fingerprint_contained
 from edge.printable import printable
 
 INCIDENT_BANK = "incidents"
@@ -51,7 +51,7 @@ def bank_incident(
         bank = _create(path, info)
     if bank.has(incident_id):
         return 0
-    footage = fingerprint(
+    footage = fingerprint_contained(
         clip,
         entry_id=incident_id,
         label=category,

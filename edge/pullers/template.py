@@ -8,7 +8,6 @@ media.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import resource
@@ -16,19 +15,16 @@ import select
 import signal
 import socket
 import sys
-from typing import Final
 
 import av
 
 from edge.clock import SystemClock
-from edge.containment import ContainmentMode, contain, lacking, load_all_of
+from edge.containment import ContainmentMode, contain, die_with, lacking, load_all_of
 from edge.containment.role import puller
 from edge.contract.gen import worker_pb2
 from edge.contract.worker import containment_to_proto
 from edge.pullers.protocol import ENDED, KILL, NOT_FORKED, REQUEST
 from edge.pullers.puller import Puller
-
-_SET_PDEATHSIG: Final = 1
 
 
 class Template:
@@ -106,13 +102,6 @@ class Template:
 def _contained(request: worker_pb2.OpenPull) -> worker_pb2.Contained:
     """Contains this puller. Raises NotContained."""
     return containment_to_proto(contain(puller(request.url), ContainmentMode(request.containment)))
-
-
-def die_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent dies. Ends it at once if the parent is dead."""
-    ctypes.CDLL(None, use_errno=True).prctl(_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def main(argv: list[str]) -> int:

@@ -128,7 +128,7 @@ def test_only_what_is_banked_is_hashed(tmp_path: Path, monkeypatch: pytest.Monke
         yield from variants_of(luma, wanted)
 
     monkeypatch.setattr(fingerprinting, "variants_of", seen)
-    bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=400)
+    fingerprint(clip, entry_id="in_1", last_ms=400, as_coded=True)
     assert len(varied) == 11
 
 

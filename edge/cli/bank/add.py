@@ -31,7 +31,7 @@ from edge.match import (
     VariantSet,
     available,
     feed_checkpoints,
-    fingerprint,
+    fingerprint_contained,
     sniff,
 )
 from edge.printable import printable
@@ -224,7 +224,7 @@ def _fingerprint(
 ) -> Footage:
     task = bar.add_task(printable(path.name), total=None)
     try:
-        return fingerprint(
+        return fingerprint_contained(
             path,
             entry_id=entry_id,
             label=label,
