@@ -76,7 +76,10 @@ def footage_of_bytes(raw: bytes) -> tuple[Footage, int, dict[str, str]]:
         return (
             Footage(
                 Entry(**{**entry, "kind": EntryKind(entry["kind"])}),
-                tuple(HashRun(*run, Variant(number)) for *run, number in _RUN.iter_unpack(body[:size])),
+                tuple(
+                    HashRun(bits, start, span, quality, Variant(number))
+                    for bits, start, span, quality, number in _RUN.iter_unpack(body[:size])
+                ),
                 None if start_ms is None else AudioPrint(items, start_ms),
             ),
             int(header["damaged_packets"]),
