@@ -77,6 +77,8 @@ class MediaClock:
         """How long stamps have been behind."""
         self._jumps = 0.0
         self._fast = False
+        self._disturbed = False
+        """Something was wrong, and has not been made up for."""
 
     @property
     def ahead_ms(self) -> float:
@@ -108,10 +110,25 @@ class MediaClock:
             step_ms = self._own_step_ms
         if elapsed_ms < GAP_MS or step_ms < elapsed_ms / 2:
             self._note_usual(elapsed_ms, step_ms)
-        behind_ms = self._follow(stamp_ms)
-        self._lead(elapsed_ms)
-        self.fault = self._fault_of(elapsed_ms, behind_ms, jumped=jumped)
+        if jumped or self._disturbed or not self._goes_on(stamp_ms, elapsed_ms):
+            behind_ms = self._follow(stamp_ms)
+            self._lead(elapsed_ms)
+            self.fault = self._fault_of(elapsed_ms, behind_ms, jumped=jumped)
+            self._disturbed = bool(self.fault or self._pushed_ms or self._jumps or behind_ms)
         return self._dts_ms + stamp_pts_ms - stamp_ms, self._dts_ms
+
+    def _goes_on(self, stamp_ms: int, elapsed_ms: float) -> bool:
+        """Takes a unit of which nothing is wrong, as of nearly all. Returns False for any other."""
+        dts_ms = stamp_ms + self._base_ms
+        step_ms = dts_ms - self._dts_ms
+        lead_ms = self.lead_ms - DRIFT * elapsed_ms
+        lead_ms = step_ms if lead_ms < 0 else lead_ms + step_ms
+        least_ms = FOLLOW * self._usual_arrival_ms + 0.5
+        good = LEAST_STEP_MS <= step_ms >= least_ms and self._usual_stamp_ms >= LEAST_STEP_MS
+        if not good or lead_ms > self._max_lead_ms:
+            return False
+        self._dts_ms, self.lead_ms = dts_ms, lead_ms
+        return True
 
     @property
     def _own_step_ms(self) -> int:
@@ -124,8 +141,10 @@ class MediaClock:
         return self._usual_stamp_ms < LEAST_STEP_MS and self._count >= _FEW + _USUAL // 2
 
     def _note_usual(self, elapsed_ms: float, step_ms: int) -> None:
-        self._count = min(self._count + 1, _USUAL)
-        self._usual_arrival_ms += (min(elapsed_ms, _MOST_MS) - self._usual_arrival_ms) / self._count
+        if self._count < _USUAL:
+            self._count += 1
+        arrival_ms = elapsed_ms if elapsed_ms < _MOST_MS else _MOST_MS
+        self._usual_arrival_ms += (arrival_ms - self._usual_arrival_ms) / self._count
         self._usual_stamp_ms += (step_ms - self._usual_stamp_ms) / self._count
 
     def _follow(self, stamp_ms: int) -> float:

@@ -54,7 +54,9 @@ class MediaPath:
             if message.type_id == MessageType.VIDEO:
                 await self._video(message)
                 continue
-            await self._keep_pace(self._other_clock, message.timestamp, message.timestamp)
+            stamp, arrival_ms = message.timestamp, self._clock.monotonic_ms()
+            self._other_clock.advance(stamp, stamp, arrival_ms)
+            await self._keep_pace(self._other_clock)
             if message.type_id == MessageType.AUDIO:
                 config = is_audio_config(message.payload)
                 time_ms = 0 if config else self._timeline.media_ms(message.timestamp)
@@ -85,15 +87,18 @@ class MediaPath:
         if tag.codec is not self._watcher.codec:
             raise UnsupportedCodec("flv.video.codec", f"{tag.codec} without a configuration of its own")
         dts_ms = self._last_dts_ms = max(time_ms, self._last_dts_ms + 1)
-        pts_ms = presentation_ms(dts_ms, tag.composition_ms)
-        unit = AccessUnit(pts_ms, dts_ms, tag.keyframe, tag.data, self._clock.monotonic_ms())
+        arrival_ms = self._clock.monotonic_ms()
+        # What the gate needs of a GOP goes by this time, and viewers go by the publisher's.
+        pts_ms, gate_dts_ms = self._video_clock.advance(
+            presentation_ms(dts_ms, tag.composition_ms), dts_ms, arrival_ms
+        )
+        unit = AccessUnit(pts_ms, gate_dts_ms, tag.keyframe, tag.data, arrival_ms)
         self._counters["video_units"] += 1
         await self._watcher.push(unit, RelayedMessage(message, dts_ms, False, tag.keyframe))
-        await self._keep_pace(self._video_clock, pts_ms, dts_ms)
+        await self._keep_pace(self._video_clock)
 
-    async def _keep_pace(self, clock: MediaClock, pts_ms: int, dts_ms: int) -> None:
+    async def _keep_pace(self, clock: MediaClock) -> None:
         """Waits until the time of a message has come, or nearly. Meanwhile the publisher is not read."""
-        clock.advance(pts_ms, dts_ms, self._clock.monotonic_ms())
         if clock.ahead_ms > 0:
             self._counters["paced_messages"] += 1
             await asyncio.sleep(clock.ahead_ms / 1000)

@@ -146,16 +146,16 @@ class Relay:
         """Whether hold-back exceeded its bound and the settings say deny. Then the stream must end."""
         return self._hold is not None and self._hold.overrun
 
-    def offer(self, passed: RelayedMessage, now_ms: float) -> None:
-        """Takes a message from the publisher, in order."""
+    def offer(self, passed: RelayedMessage, time_ms: int, now_ms: float) -> None:
+        """Takes a message from the publisher, in order. It waits for the video up to ``time_ms``."""
         if self._hold is None:
             self._enqueue(passed)
             return
-        self._hold.push(passed, passed.timestamp_ms, passed.size, now_ms)
+        self._hold.push(passed, time_ms, passed.size, now_ms)
         self.release(now_ms)
 
     def clear(self, cleared_ms: int, now_ms: float) -> None:
-        """The gate has judged and passed everything up to a message's ``timestamp_ms``."""
+        """The gate has judged and passed the video up to ``cleared_ms``, decoding time."""
         if self._hold is not None:
             self._hold.clear(cleared_ms)
             self.release(now_ms)

@@ -111,6 +111,8 @@ class WatchClient:
         self._unjudged: deque[tuple[int, int]] = deque()
         """dts and pts of the units of this call that the gate has not cleared, in the order of sending."""
         self._judged_units = 0
+        self._video_ms = -1
+        """dts of the newest unit. Whatever else comes waits for it."""
         self._outbox_bytes = 0
         self._audio_wanted = False
         self._audio_queue: deque[Audio] = deque()
@@ -151,6 +153,7 @@ class WatchClient:
     async def push(self, unit: AccessUnit, message: RelayedMessage) -> None:
         """Shows one access unit to the gate, and its message to viewers. Waits up to ``gate_stall_s`` while
         the gate is slow."""
+        self._video_ms = unit.dts_ms
         if not self._over:
             await self._offer(self._configuration.apply(unit))
         if self._passes:
@@ -194,7 +197,7 @@ class WatchClient:
 
     def _relay_on(self, message: RelayedMessage) -> None:
         if self._relay is not None and (self._released or not self._over):
-            self._relay.offer(message, self._clock.monotonic_ms())
+            self._relay.offer(message, self._video_ms, self._clock.monotonic_ms())
 
     async def _offer(self, unit: AccessUnit) -> None:
         due = self._feed.push(unit)

@@ -7,19 +7,15 @@ what was not. So the watermark also counts units, and its stamp stays before eac
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
 MOST_WAITING: Final = 4096
 """Most units that wait one by one. Older ones wait together."""
 
 
-class _Waiting(NamedTuple):
-    end_ms: int
-    """Media time up to which a sample must reach to show it."""
-    arrival_ms: float
-    pts_ms: int
-    """As the caller counts it."""
-    units: int
+_Waiting = tuple[int, float, int, int]
+"""Media time up to which a sample must reach to show a unit, its arrival, its pts as the caller counts it,
+and the number of units. No class: there is one for each unit of each stream."""
 
 
 class Watermark:
@@ -38,22 +34,17 @@ class Watermark:
     def add_unit(self, pts_ms: int, end_ms: int, arrival_ms: float) -> None:
         """Takes the next unit in decoding order. ``end_ms`` is the later of its times on the gate's clock."""
         if len(self._waiting) >= MOST_WAITING:
-            first, second = self._waiting.popleft(), self._waiting.popleft()
-            self._waiting.appendleft(
-                _Waiting(
-                    max(first.end_ms, second.end_ms),
-                    max(first.arrival_ms, second.arrival_ms),
-                    min(first.pts_ms, second.pts_ms),
-                    first.units + second.units,
-                )
-            )
-        self._waiting.append(_Waiting(end_ms, arrival_ms, pts_ms, 1))
-        self.pts_ms = min(self.pts_ms, pts_ms - 1)
+            (end, arrival, pts, units), other = self._waiting.popleft(), self._waiting.popleft()
+            together = max(end, other[0]), max(arrival, other[1]), min(pts, other[2]), units + other[3]
+            self._waiting.appendleft(together)
+        self._waiting.append((end_ms, arrival_ms, pts_ms, 1))
+        if pts_ms <= self.pts_ms:
+            self.pts_ms = pts_ms - 1
 
     def caller_pts_ms(self, pts_ms: int) -> int:
         """Returns the caller's own pts of the unit at ``pts_ms`` on the gate's clock, not cleared yet."""
-        found = min((unit for unit in self._waiting if unit.end_ms >= pts_ms), default=None)
-        return pts_ms if found is None or found.pts_ms == _ANY_MS else found.pts_ms
+        found = min((unit for unit in self._waiting if unit[0] >= pts_ms), default=None)
+        return pts_ms if found is None or found[2] == _ANY_MS else found[2]
 
     def clear(self, cleared_ms: int, arrival_ms: float) -> None:
         """Takes a verdict: the gate's own watermark after it, and when the unit arrived that completed its
@@ -63,17 +54,16 @@ class Watermark:
         self._cleared_ms = cleared_ms
         waiting: deque[_Waiting] = deque()
         for unit in self._waiting:
-            shown = unit.end_ms <= cleared_ms and unit.arrival_ms <= arrival_ms
-            if shown and unit.pts_ms != _ANY_MS:
-                self._highest_ms = max(self._highest_ms, unit.pts_ms)
+            end, arrival, pts, units = unit
+            shown = end <= cleared_ms and arrival <= arrival_ms
+            if shown and pts != _ANY_MS:
+                self._highest_ms = max(self._highest_ms, pts)
             if shown and not waiting:
-                self.units += unit.units
-            elif shown:
-                waiting.append(unit._replace(pts_ms=_ANY_MS))
+                self.units += units
             else:
-                waiting.append(unit)
+                waiting.append((end, arrival, _ANY_MS, units) if shown else unit)
         self._waiting = waiting
-        lowest_ms = min((unit.pts_ms for unit in waiting), default=_ANY_MS)
+        lowest_ms = min((unit[2] for unit in waiting), default=_ANY_MS)
         self.pts_ms = min(self._highest_ms, lowest_ms - 1)
 
 

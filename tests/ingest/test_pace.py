@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -82,6 +83,23 @@ async def test_audio_and_metadata_are_read_at_theirs(
         messages = [Message(kind, step_ms * number, payload) for number in range(900)]
         took_s, _ = await read(messages, monkeypatch)
         assert least_s <= took_s <= least_s + 2
+
+
+async def test_what_the_gate_gets_has_good_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calm gate wants the start of each GOP. Stamps that jump must not make that one frame."""
+    clock, watcher = ManualClock(), _Watcher()
+
+    class Live(_Session):
+        async def media(self) -> AsyncIterator[Message]:
+            async for message in super().media():
+                clock.advance_ms(33)
+                yield message
+
+    messages = [video(number, 9000 * number & 0xFFFFFFFF) for number in range(300)]
+    path = MediaPath(Live(messages), watcher, Counter(), clock, 1000)  # type: ignore[arg-type]
+    await path.run()
+    steps = [after.dts_ms - before.dts_ms for before, after in pairwise(watcher.units[60:])]
+    assert max(steps) <= 50
 
 
 async def test_a_burst_of_a_few_seconds_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,7 @@ async def test_an_output_that_fails_starts_again_with_configuration_and_keyframe
 
     def offer(index: int, config: bool = False, keyframe: bool = False) -> None:
         message = Message(MessageType.VIDEO, index, bytes([index]))
-        relay.offer(RelayedMessage(message, index, config, keyframe), 0.0)
+        relay.offer(RelayedMessage(message, index, config, keyframe), index, 0.0)
 
     offer(0, config=True)
     offer(1, keyframe=True)
@@ -202,7 +202,7 @@ async def test_after_a_cut_nothing_follows_what_is_being_written() -> None:
     output, counters = _Stuck(), Counter[str]()
     relay = Relay(output, IngestSettings(relay="x.flv"), counters, lambda detail: None)
     for index in range(100):
-        relay.offer(audio(index, bytes(10_000)), 0.0)
+        relay.offer(audio(index, bytes(10_000)), index, 0.0)
     task = asyncio.create_task(relay.run())
     while not output.written:  # noqa: ASYNC110 (there is nothing to be told by)
         await asyncio.sleep(0)
@@ -220,8 +220,8 @@ def test_empty_messages_count_where_they_wait() -> None:
     held = IngestSettings.model_validate({**bounds, "hold_back": True, "on_gate_down_stream": "deny"})
     holding = Relay(_Recorder(0), held, counters, lambda detail: None)
     for index in range(1000):
-        relay.offer(audio(index), 0.0)
-        holding.offer(audio(index), 0.0)
+        relay.offer(audio(index), index, 0.0)
+        holding.offer(audio(index), index, 0.0)
     assert counters["relay_dropped"] > 500
     assert holding.overrun
 
@@ -230,14 +230,14 @@ async def test_configurations_that_change_all_the_time_are_bounded_and_the_last_
     output, counters = _Stuck(), Counter[str]()
     settings = IngestSettings(relay="x.flv", relay_max_bytes=65536)
     relay = Relay(output, settings, counters, lambda detail: None)
-    relay.offer(audio(0, b"sound"), 0.0)
+    relay.offer(audio(0, b"sound"), 0, 0.0)
     task = asyncio.create_task(relay.run())
     while not output.written:  # noqa: ASYNC110 (there is nothing to be told by)
         await asyncio.sleep(0)
     video = RelayedMessage(Message(MessageType.VIDEO, 1, b"of the video"), 1, True, True)
-    relay.offer(video, 0.0)
+    relay.offer(video, 1, 0.0)
     for index in range(2, 100):
-        relay.offer(audio(index, bytes([index]) * 10_000, config=True), 0.0)
+        relay.offer(audio(index, bytes([index]) * 10_000, config=True), index, 0.0)
     relay.end()
     output.goes_on.set()
     await task
