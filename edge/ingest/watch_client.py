@@ -331,6 +331,7 @@ class WatchClient:
         if self._finish_reason != EndReason.UNWATCHABLE:
             self._over = True
             self._feed.forget()
+            self._outbox.clear()  # it was for the call that has ended
             self.finish(EndReason.UNWATCHABLE, self.detail)
             with contextlib.suppress(GateUnavailable):
                 async with asyncio.timeout(_FAREWELL_S):
