@@ -226,6 +226,18 @@ def test_empty_messages_count_where_they_wait() -> None:
     assert holding.overrun
 
 
+async def test_what_is_held_waits_for_its_video_whatever_its_own_stamp_says() -> None:
+    output = _Recorder(0)
+    settings = IngestSettings.model_validate({"relay": "x.flv", "hold_back": True})
+    relay = Relay(output, settings, Counter(), lambda detail: None)
+    relay.offer(audio(0), 100, 0.0)
+    relay.offer(audio(1), 140, 0.0)
+    relay.clear(100, 0.0)
+    relay.end()
+    await relay.run()
+    assert [passed.timestamp_ms for passed in output.written] == [0]
+
+
 async def test_configurations_that_change_all_the_time_are_bounded_and_the_last_ones_arrive() -> None:
     output, counters = _Stuck(), Counter[str]()
     settings = IngestSettings(relay="x.flv", relay_max_bytes=65536)
