@@ -12,7 +12,6 @@ import structlog
 from edge import errors
 
 _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
-    (errors.LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.UnsupportedCodec, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
