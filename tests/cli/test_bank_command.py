@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from edge.cli.bank import app
 from edge.match import Bank, Matcher, frames_of
+from edge.match.bank.verified_copies import Extent, refresh_copies
+from edge.reasons import AlarmReason
 
 runner = CliRunner()
 
@@ -250,3 +252,18 @@ def test_output_that_nobody_can_take_ends_without_a_traceback(tmp_path: Path, de
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
     assert ("No space left on device" in result.stderr) == (device != "pipe")
+
+
+def test_accept_says_that_a_loss_is_meant_also_of_a_bank_that_is_gone(tmp_path: Path) -> None:
+    bank, copies = tmp_path / "banks" / "known", tmp_path / "copies"
+    run("add", make_video(tmp_path / "one.mp4"), "--bank", bank, "--variants", "none")
+    assert refresh_copies(bank.parent, copies, Extent.NEW) == ()
+    for path in bank.parent.glob("known*"):
+        path.unlink()
+    assert [p.reason for p in refresh_copies(bank.parent, copies, Extent.NEW)] == [AlarmReason.MISSING]
+    assert run("accept", bank) == {"bank": f"{bank}.bank", "entries": 0}
+    assert refresh_copies(bank.parent, copies, Extent.NEW) == ()
+    assert list(Bank.open(copies / "known").entries()) == []
+    bank.with_suffix(".bank").unlink()
+    assert refresh_copies(bank.parent, copies, Extent.NEW) == ()
+    assert not (copies / "known.bank").exists()
