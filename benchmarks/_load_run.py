@@ -60,6 +60,8 @@ class Run:
     starts_per_s: float = 8.0
     kill_worker: bool = False
     watch_leaks: bool = False
+    looks: bool = True
+    """Whether calm streams are looked at between keyframes, as streams of broadcasters that are not new."""
     bank: int = 100_000
     """Hashes in the gate's bank. With 0 there is no bank, and nothing is hashed."""
     record: Path | None = None
@@ -100,7 +102,7 @@ def run_load(run: Run, progress: Progress) -> dict[str, Any]:
         if run.bank:
             make_bank(folder / "gate" / "banks", run.bank)
         gate = stack.enter_context(GateProcess(folder / "gate", config=config))
-        _set_policy(gate, admit_all=run.admit_all)
+        _set_policy(gate, admit_all=run.admit_all, looks=run.looks)
         pull_url, ready_s = "", _START_S
         if run.pull:
             pull_url = stack.enter_context(_rtmp_server(folder / "nginx"))
@@ -285,8 +287,11 @@ def _rtmp_publishers(run: Run, folder: Path, url: str, end_at: float) -> Iterato
         publisher.wait()
 
 
-def _set_policy(gate: GateProcess, *, admit_all: bool) -> None:
-    """Sets a policy under which streams of the alert app stay in alert and are never flagged or cut."""
+def _set_policy(gate: GateProcess, *, admit_all: bool, looks: bool) -> None:
+    """Sets a policy under which streams of the alert app stay in alert and are never flagged or cut.
+
+    No broadcaster is new in it. Otherwise the first five minutes would say nothing of the hours after them.
+    """
     token = parse_tokens(gate.tokens)[0].token.get_secret_value()
     metadata = (("authorization", f"Bearer {token}"),)
     with grpc.insecure_channel(gate.grpc) as channel:
@@ -295,6 +300,9 @@ def _set_policy(gate: GateProcess, *, admit_all: bool) -> None:
         policy = json.loads(stored.json)
         always = {"release_at": 0.0, "raise_at": 0.0, "flag_at": 1.0, "cut_at": 1.0}
         policy["apps"] = {ALERT_APP: {"categories": dict.fromkeys(policy["categories"], always)}}
+        policy["looks"]["new_ms"] = 0
+        if not looks:
+            policy["looks"] |= {"low_ms": 0, "raised_ms": 0, "high_ms": 0}
         if admit_all:
             policy["failure"]["on_capacity"] = "allow"
         request = operator_pb2.SetPolicyRequest(json=json.dumps(policy), reason="benchmark")

@@ -65,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--mode", choices=("push", "pull"), default="push", help="pull: nginx-rtmp, the gate pulls (push)"
     )
+    made.add_argument(
+        "--no-looks", action="store_true", help="do not look at calm streams between their keyframes"
+    )
     made.add_argument("--publishers", type=int, default=1, help="processes of callers (1)")
     made.add_argument("--every-unit", action="store_true", help="push all media, whatever the gate needs")
     made.add_argument(
@@ -158,6 +161,7 @@ def _measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, 
         publishers=given.publishers,
         pull=given.mode == "pull",
         honour_tiers=not given.every_unit,
+        looks=not given.no_looks,
         warm_up_s=given.warm_up,
         starts_per_s=given.starts,
         alert_streams=alert,

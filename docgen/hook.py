@@ -18,6 +18,7 @@ from mkdocs.structure.files import File
 
 from docgen.commands import describe_commands
 from docgen.contract import describe_contract
+from docgen.looks import describe_looks
 from docgen.metrics import describe_metrics
 from docgen.settings import describe_policy, describe_section, describe_settings
 
@@ -25,6 +26,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 GENERATORS: Final[dict[str, Callable[..., str]]] = {
     "commands": describe_commands,
     "contract": describe_contract,
+    "looks": describe_looks,
     "metrics": describe_metrics,
     "policy": describe_policy,
     "section": describe_section,

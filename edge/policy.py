@@ -185,14 +185,14 @@ class LookPolicy(_PolicyPart):
         "seconds; in shorter GOPs, where a look costs less, down to half as much; 0: none.",
     )
     raised_ms: int = Field(
-        4_000,
+        5_000,
         ge=0,
         le=600_000,
         description="The same at raised risk: the stream is younger than new_ms, its broadcaster has "
         "counting strikes, it has many viewers, or its bitrate hides what it shows.",
     )
     high_ms: int = Field(
-        1_200,
+        3_000,
         ge=0,
         le=600_000,
         description="The same at high risk: the broadcaster is new, known footage was near, or there is a "

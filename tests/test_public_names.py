@@ -209,6 +209,8 @@ PUBLIC: dict[str, set[str]] = {
         "StreamPipeline",
         "Draws",
         "new_seed",
+        "Explained",
+        "explain_looks",
         "Risk",
         "RiskFactors",
         "TierState",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,6 +170,54 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
     else:
         _print_warnings(warnings)
         print_line(f"{file}: ok")
+
+
+@app.command()
+@reports_errors
+def explain(
+    file: Annotated[
+        Path | None, typer.Argument(help="A policy, JSON. Default: the one in force.", show_default=False)
+    ] = None,
+    gop_ms: Annotated[
+        int, typer.Option(min=100, max=60_000, help="Length of the streams' GOPs, milliseconds.")
+    ] = 2000,
+    gate: GateOption = DEFAULT_GATE,
+    tokens: TokensOption = DEFAULT_TOKENS,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what looks between keyframes cost, and how soon they find what is hidden there.
+
+    Times are those of known footage that is on screen for half or a quarter of the time, in any pattern that
+    its publisher chooses without seeing when the gate looks, on a worker without time to spare. GOPs over
+    `tiers.blind_limit_ms` need no looks.
+    """
+    from edge.stream import explain_looks
+
+    if file is not None:
+        policy = parse_policy(_read(file))
+    else:
+        with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+            request = operator_pb2.GetPolicyRequest()
+            policy = parse_policy(stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S).json)
+    explained = explain_looks(policy, gop_ms=gop_ms)
+    if as_json:
+        print_json([{**asdict(each), "risk": each.risk.name.lower()} for each in explained])
+        return
+    print_table(
+        ("risk", "one look every", "CPU", "on screen half of the time: p50, p95, p99", "a quarter"),
+        (
+            (
+                each.risk.name.lower(),
+                "no looks" if each.every_s is None else f"{each.every_s:.1f} s",
+                f"+{100 * each.cost:.0f} %",
+                *(f"{f.p50_s:.0f}, {f.p95_s:.0f}, {f.p99_s:.0f} s" for f in each.found),
+                *(("", "") if not each.found else ()),
+            )
+            for each in explained
+        ),
+        "No risks.",
+    )
 
 
 def _warnings_of(text: str) -> list[str]:

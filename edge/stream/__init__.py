@@ -8,6 +8,7 @@ from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
 from edge.stream.look_budget import Risk, RiskFactors
+from edge.stream.look_model import Explained, explain_looks
 from edge.stream.media_file import MediaFile, open_media_file
 from edge.stream.picture_limit import FILE_PICTURES, PictureLimit
 from edge.stream.pipeline import (
@@ -34,6 +35,7 @@ __all__ = [
     "DetectorPort",
     "Disposition",
     "Draws",
+    "Explained",
     "FileCodec",
     "FrameRoles",
     "Judgement",
@@ -50,6 +52,7 @@ __all__ = [
     "StreamPipeline",
     "TierState",
     "UnitPlan",
+    "explain_looks",
     "framing_of",
     "new_seed",
     "open_media_file",

@@ -89,3 +89,17 @@ def test_validate_needs_no_gate(tmp_path: Path) -> None:
     assert "ok" in run.invoke(app, ["policy", "validate", str(good)]).stdout
     result = run.invoke(app, ["policy", "validate", str(wrong)])
     assert (result.exit_code, "policy.budget_ms" in result.output) == (1, True)
+
+
+def test_explain_says_what_looks_cost_and_find(policy: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"looks": {"low_ms": 3000, "high_ms": 0}}')
+    low, _, high = said(policy("explain", file, "--json"))
+    in_force, _, _ = said(policy("explain", "--json"))
+    assert (low["risk"], high["risk"], high["every_s"]) == ("low", "high", None)
+    assert low["every_s"] < in_force["every_s"]
+    assert low["cost"] > in_force["cost"]
+    assert low["found"][0]["p99_s"] < in_force["found"][0]["p99_s"]
+    shown = policy("explain", file)
+    assert shown.exit_code == 0
+    assert "no looks" in shown.stdout

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.policy import LookPolicy
+from edge.policy import LookPolicy, Policy
+from edge.stream import explain_looks
 from edge.stream.draws import Draws
 from edge.stream.look_budget import LookBudget, Risk, RiskFactors, interval_ms, risk_of
+from edge.stream.look_model import FRAME_MS as INTER
+from edge.stream.look_model import JUDGE_MS as SAMPLE
+from edge.stream.look_model import KEYFRAME_MS as KEYFRAME
 from tests.stream.hidden_footage import TRUSTED, Shown, Watched
 
 NO_LOOKS = LookPolicy(low_ms=0, raised_ms=0, high_ms=0)
-KEYFRAME, INTER, SAMPLE = 12.0, 2.5, 15.0
-"""Milliseconds of CPU for a keyframe, another frame and a judged sample at 720p. Only ratios matter."""
 
 
 def times_to_cut_s(streams: int, fps: float, gop: int, shown: Shown, **watched: Any) -> list[float]:
@@ -166,4 +168,36 @@ def test_risk_rises_with_what_is_unknown_and_falls_with_a_clean_record() -> None
     assert risk(RiskFactors(clean_ms=TRUSTED.clean_ms, viewers=5000), hour_ms) is Risk.RAISED
     crisis = LookPolicy(crisis=True)
     assert risk_of(crisis, TRUSTED, hour_ms, hides=False, near=False) is Risk.HIGH
-    assert [interval_ms(looks, each) for each in Risk] == [9000, 4000, 1200]
+    assert [interval_ms(looks, each) for each in Risk] == [9000, 5000, 3000]
+
+
+@pytest.mark.parametrize("gop_ms", [1000, 2000])
+def test_the_model_says_what_a_simulation_shows(gop_ms: int) -> None:
+    """The late half of each GOP is as hard as half of the time gets."""
+    low = explain_looks(Policy(), gop_ms=gop_ms)[Risk.LOW]
+    assert low.every_s is not None
+    (half, quarter) = low.found
+    times = times_to_cut_s(200, 30, gop_ms * 30 // 1000, late_half(gop_ms))
+    assert abs(times[99] - half.p50_s) <= 0.35 * half.p50_s
+    assert abs(times[189] - half.p95_s) <= 0.35 * half.p95_s
+    assert half.p50_s < quarter.p50_s < quarter.p99_s
+    watched, plain = Watched(seed=b"cost"), Watched(seed=b"cost", looks=NO_LOOKS)
+    for each in (watched, plain):
+        each.cut_ms(30, gop_ms * 30 // 1000, lambda number, pts_ms: False, 600_000)
+
+    def cost(of: Watched) -> float:
+        return of.keyframes * KEYFRAME + of.inter * INTER + of.samples * SAMPLE
+
+    assert abs(cost(watched) / cost(plain) - 1 - low.cost) < 0.12
+
+
+def test_the_default_keeps_its_promise() -> None:
+    low, _, high = explain_looks(Policy())
+    assert low.found[0].p50_s <= 20
+    assert low.found[0].p99_s <= 62
+    assert high.found[0].p50_s <= 10
+
+
+def test_without_looks_nothing_is_promised() -> None:
+    for policy, gop_ms in ((Policy(looks=NO_LOOKS), 2000), (Policy(), 5000)):
+        assert all(not each.found and each.every_s is None for each in explain_looks(policy, gop_ms=gop_ms))
