@@ -195,7 +195,7 @@ def explain(
     from edge.stream import explain_looks
 
     if file is not None:
-        policy = parse_policy(_read(file))
+        policy = parse_policy(read_settings_text(file, MAX_POLICY_BYTES))
     else:
         with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
             request = operator_pb2.GetPolicyRequest()
