@@ -37,6 +37,9 @@ class FailureResponse:
         self._context.telemetry.report(TimestampsWrong(stream.id, stream.publish, fault))
         detail = f"timestamps {fault.replace('_', ' ')}"
         self.degraded(stream, DegradedReason.TIMESTAMPS, detail=detail)
+        if not stream.distrusted and stream.wanted is not None and stream.responses is not None:
+            stream.distrusted = True
+            stream.responses.put(stream.tier_answer())
 
     def unwatched(self, stream: LiveStream, reason: DegradedReason, detail: str) -> None:
         """Reports that the gate has failed the stream and applies ``on_gate_degraded``."""

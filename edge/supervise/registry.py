@@ -10,6 +10,7 @@ from typing import Final
 
 from edge.clock import Clock
 from edge.config import LimitsSection
+from edge.contract.gate import ALL_NEEDED_MS
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Block, Publish, StreamId, Tier
 from edge.errors import GateError, NotFound
@@ -86,6 +87,10 @@ class LiveStream:
     shed: int = 0
     cleared_pts_ms: int = -1
     """The watermark, in the caller's own stamps."""
+    wanted: gate_pb2.TierChange | None = None
+    """The media that its worker wants. None until it watches."""
+    distrusted: bool = False
+    """Its stamps lie, so its caller can leave nothing out by them."""
     stamps_shift_ms: int = 0
     """The caller's stamps less the gate's media time, at the newest verdict."""
     cleared_units: int = 0
@@ -109,6 +114,17 @@ class LiveStream:
         """Returns an answer to the caller that says only how far its media is cleared."""
         cleared_units = None if self.url is not None else self.cleared_units
         return gate_pb2.WatchResponse(cleared_pts_ms=self.cleared_pts_ms, cleared_units=cleared_units)
+
+    def tier_answer(self) -> gate_pb2.WatchResponse:
+        """Returns an answer that says which media is wanted, the first time as ``opened``."""
+        assert self.wanted is not None
+        answer = self.answer()
+        first = self.responses is not None and not self.responses.told_opened
+        change = answer.opened.tier if first else answer.tier
+        change.CopyFrom(self.wanted)
+        if self.distrusted and change.tier == gate_pb2.TIER_KIND_CALM:
+            change.needed_after_keyframe_ms = ALL_NEEDED_MS
+        return answer
 
     def verdict_answer(self, verdict: gate_pb2.Verdict) -> gate_pb2.WatchResponse:
         """Returns an answer with a verdict, whose times become the caller's own."""

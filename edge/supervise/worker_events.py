@@ -122,16 +122,11 @@ class WorkerEventHandler:
         stream = self._context.registry.find(event.stream_id)
         if stream is None:
             return
-        stream.tier = tier_from_proto(event.tier.tier)
+        stream.tier, stream.wanted = tier_from_proto(event.tier.tier), event.tier
         self._router.tier_changed(stream, event.tier)
         if stream.responses is not None:
-            answer = stream.answer()
-            if not stream.responses.told_opened:
-                stream.responses.told_opened = True
-                answer.opened.tier.CopyFrom(event.tier)
-            else:
-                answer.tier.CopyFrom(event.tier)
-            stream.responses.put(answer)
+            stream.responses.put(stream.tier_answer())
+            stream.responses.told_opened = True
 
     def _noticed(self, event: worker_pb2.Notice) -> None:
         degraded = event.degraded

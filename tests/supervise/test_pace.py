@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from edge.clock import ManualClock
+from edge.contract.gate import ALL_NEEDED_MS
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.supervise.registry import LiveStream
 from edge.telemetry.records import TimestampsWrong
@@ -91,6 +92,27 @@ async def test_a_lie_is_told_once_a_minute_and_recorded(tmp_path: Path, clock: M
         )
         bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(notice=notice))
         assert [r.how for r in bench.recorded.of(TimestampsWrong)] == ["stand_still", "out_of_order"]
+
+
+async def test_whose_stamps_lie_is_asked_for_all_of_its_media(tmp_path: Path, clock: ManualClock) -> None:
+    """A caller that leaves out what a calm stream does not need measures that by the stamps."""
+    async with gate_without_workers(tmp_path) as bench:
+        stream = await flooded(bench, clock, 1, 0)
+        calm = gate_pb2.TierChange(tier=gate_pb2.TIER_KIND_CALM, needed_after_keyframe_ms=220)
+        event = worker_pb2.FromWorker(tier_changed=worker_pb2.TierChanged(stream_id=stream.id, tier=calm))
+        bench.gate._worker_events.on_worker_event(event)
+        for number in range(60):
+            clock.advance_ms(33)
+            bench.gate.router.push(
+                stream, gate_pb2.AccessUnit(pts_ms=7, dts_ms=7, keyframe=not number, data=b"x")
+            )
+        bench.gate._worker_events.on_worker_event(event)
+        answers = list(stream.responses._queue)  # type: ignore[union-attr]
+        assert [a.WhichOneof("response") for a in answers] == ["opened", "degraded", "tier", "tier"]
+        asked = [
+            a.opened.tier if a.HasField("opened") else a.tier for a in answers if not a.HasField("degraded")
+        ]
+        assert [change.needed_after_keyframe_ms for change in asked] == [220, ALL_NEEDED_MS, ALL_NEEDED_MS]
 
 
 async def test_a_watermark_covers_nothing_that_repeats_a_judged_stamp(

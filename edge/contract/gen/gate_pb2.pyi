@@ -671,7 +671,7 @@ class TierChange(_message.Message):
     """Tier from now on."""
     needed_after_keyframe_ms: _builtins.int
     """In the calm tier the gate does not need media that starts later than this after a keyframe,
-    milliseconds.
+    milliseconds. 2^31 - 1: all is needed, as where timestamps lie and nothing can be left out by them.
     """
     audio_wanted: _builtins.bool
     """Whether AudioUnits are useful, because the gate looks for known audio. May change with any TierChange."""
