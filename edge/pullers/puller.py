@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final
@@ -46,10 +47,6 @@ _ERRNOS_OF_THE_WAY: Final = frozenset(
 _COMMANDS: Final = 64
 
 
-class _NotWanted(Exception):
-    """The supervisor wants no more of the stream, or is gone."""
-
-
 class Puller:
     """One pull, from the supervisor's ``OpenPull`` to the end of the stream.
 
@@ -79,25 +76,23 @@ class Puller:
         self._read_since_ms = 0.0
 
     def run(self) -> None:
-        """Pulls until the stream has ended or is not wanted any more. Never raises GateError."""
+        """Pulls the stream to its end. Raises SystemExit once the supervisor wants no more of it or is gone,
+        and never GateError."""
         try:
-            try:
-                contained = self._contain(self._request)
-                with closing(self._connect()) as container:
-                    self._connected = True
-                    self._pass_on(container, contained)
-                ended = Closing(CloseReason.END)
-            except GateError as error:
-                ended = Closing.by(error, retryable=False)
-            except (av.FFmpegError, OSError, ValueError) as error:
-                ended = Closing.by(self._translated(error), retryable=False)
-            except Exception as error:  # nothing here depends on more than the source's bytes
-                broken = BrokenSource(f"{type(error).__name__}: {error}")
-                ended = Closing.by(broken, retryable=False)
-            self._send(worker_pb2.FromPuller(ended=ended.to_proto("", 0)))
-            self._wait_until_read()
-        except _NotWanted:
-            return
+            contained = self._contain(self._request)
+            with closing(self._connect()) as container:
+                self._connected = True
+                self._pass_on(container, contained)
+            ended = Closing(CloseReason.END)
+        except GateError as error:
+            ended = Closing.by(error, retryable=False)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            ended = Closing.by(self._translated(error), retryable=False)
+        except Exception as error:  # nothing here depends on more than the source's bytes
+            broken = BrokenSource(f"{type(error).__name__}: {error}")
+            ended = Closing.by(broken, retryable=False)
+        self._send(worker_pb2.FromPuller(ended=ended.to_proto("", 0)))
+        self._wait_until_read()
 
     def _wait_until_read(self) -> None:
         """Waits until the supervisor closes its end. What it still writes would fail, and cost it what it has
@@ -178,7 +173,7 @@ class Puller:
         except OSError:
             said = b""
         if not said:
-            raise _NotWanted
+            sys.exit()
         self._wants_audio = said[-1:] == WANTS_AUDIO
 
     def _send(self, message: worker_pb2.FromPuller) -> None:
@@ -188,7 +183,7 @@ class Puller:
         try:
             self._connection.sendall(raw)
         except OSError:
-            raise _NotWanted from None
+            sys.exit()
 
     def _translated(self, error: Exception) -> GateError:
         limit_ms = self._limits.wait_ms(opened=self._opened)

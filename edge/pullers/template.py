@@ -42,7 +42,7 @@ class Template:
         signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
 
     def serve(self) -> None:
-        """Serves until the supervisor closes the socket. Returns then, and in each puller at its end."""
+        """Serves until the supervisor closes the socket. Raises SystemExit in each puller, at its end."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._child_ended, select.POLLIN)

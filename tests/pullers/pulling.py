@@ -40,7 +40,7 @@ class PullerThread:
         pass
 
     def _run(self) -> None:
-        with self._theirs, suppress(EOFError):
+        with self._theirs, suppress(EOFError, SystemExit):
             Puller(self._theirs, SystemClock(), lambda request: worker_pb2.Contained()).run()
 
 
