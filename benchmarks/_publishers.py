@@ -91,6 +91,8 @@ class Tally:
     gap_s_max: float = 0.0
     """Longest time without a verdict, in seconds."""
     last_at: float = 0.0
+    verdict_times: list[float] = field(default_factory=list)
+    """Time of each verdict."""
 
 
 class Caller:
@@ -210,6 +212,7 @@ class Caller:
         if not self._plan.measures(now):
             return
         tally.verdicts += 1
+        tally.verdict_times.append(round(now, 3))
         tally.latencies_ms.append(round(verdict.latency_ms, 3))
         if tally.last_pts_ms >= 0:
             tally.blind_ms_max = max(tally.blind_ms_max, verdict.pts_ms - tally.last_pts_ms)
