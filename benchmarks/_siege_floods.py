@@ -40,6 +40,7 @@ HALF_REQUESTS: Final = 300
 HELD_CONNECTIONS: Final = 400
 REFUSED_CALLERS: Final = 20
 OVERRIDES: Final = 32
+_END_AGAIN_S: Final = 0.2
 _OPENED_AT_ONCE: Final = 40
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _EXPECTED = (OSError, TimeoutError, GateError, grpc.RpcError, asyncio.InvalidStateError)
@@ -191,7 +192,8 @@ class Flood:
             host, _, port = addresses[number % len(addresses)].rpartition(":")
             while True:
                 with contextlib.suppress(*_EXPECTED):
-                    reader, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 5)
+                    async with asyncio.timeout(5):
+                        reader, writer = await asyncio.open_connection(host, int(port))
                     self.done["connections"] += 1
                     writer.write(first)
                     with contextlib.suppress(OSError):
@@ -241,12 +243,19 @@ FLOODS: Final[Mapping[str, Callable[[Flood], Awaitable[None]]]] = {
 
 
 async def run(plan: Plan) -> Counter[str]:
-    flood = Flood(plan)
+    flood, told = Flood(plan), asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     task = asyncio.ensure_future(FLOODS[plan.flood](flood))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await told.wait()
+    await end(task)
     return flood.done
+
+
+async def end(task: asyncio.Future[None]) -> None:
+    """Ends a flood. A call that fails in the same moment may swallow a cancellation, so it is repeated."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_END_AGAIN_S)
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -35,13 +36,15 @@ from edge.errors import ConfigError, GateError
 from edge.gate_process import GateProcess
 from edge.ingest.rtmp_client import RtmpPublisher
 
+GOP_S: Final = 2.0
+"""Of the innocent streams. In the calm tier each GOP gives a sample."""
 INNOCENT_APP: Final = "innocent"
 _START_S: Final = 2.0
 _RAMP_S: Final = 2.0
-_SETTLE_S: Final = 5.0
+_SETTLE_S: Final = 4.0
 _FLOOD_BEGINS_S: Final = 1.0
-_TRIAL_S: Final = 3.0
-"""Time that must be left in a window to begin another violation."""
+_TRIAL_S, _MORE_S = 4.5, 4.0
+"""Time that must be left in a window to begin another violation, and time that it has after the window."""
 _ADMIT_EVERY_S, _PUBLISH_EVERY_S = 0.25, 1.0
 _ANSWER_S: Final = 2.0
 _DESCRIPTORS_LEFT: Final = 150
@@ -88,6 +91,8 @@ class Window:
     """``time.time()`` seconds."""
     admits: list[float | None] = field(default_factory=list)
     """Latency of each innocent Admit in milliseconds; None when it was not let in in time."""
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Innocent Admits that were not let in, by reason."""
     publishes: list[bool] = field(default_factory=list)
     """Whether each innocent publish over RTMP was let in."""
     healthy: list[bool] = field(default_factory=list)
@@ -120,7 +125,8 @@ async def _measure(
 ) -> dict[str, Any]:
     start_at = time.time() + _START_S
     calm = Window(start_at + _RAMP_S + _SETTLE_S, start_at + _RAMP_S + _SETTLE_S + this.seconds)
-    flooded = Window(calm.ends + _FLOOD_BEGINS_S, calm.ends + _FLOOD_BEGINS_S + this.seconds)
+    flooded_at = calm.ends + _MORE_S + _FLOOD_BEGINS_S
+    flooded = Window(flooded_at, flooded_at + this.seconds)
     plan = Publishers(
         gate.grpc,
         this.media.innocent,
@@ -159,10 +165,12 @@ def figures(
     """Returns the figures of a round."""
     before, during = _median(calm.cut_ms), _median(flooded.cut_ms)
     return {
+        "samples_due": round(len(tallies) * (calm.ends - calm.begins) / GOP_S),
         "samples_without": calm.samples,
         "samples": flooded.samples,
         "samples_kept": round(flooded.samples / calm.samples, 3) if calm.samples else 0.0,
         "admits_answered": _share(latency is not None for latency in flooded.admits),
+        "admits_refused": dict(flooded.refusals),
         "admit_ms_max": max((ms for ms in flooded.admits if ms is not None), default=None),
         "publishes_let_in": _share(flooded.publishes),
         "health_answered": _share(flooded.healthy),
@@ -214,11 +222,14 @@ async def _admit(window: Window, channel: grpc.aio.Channel, name: str) -> None:
             gate_pb2.AdmitRequest(server="siege", connection=name, app="live", name=name, broadcaster=name),
             timeout=_ANSWER_S,
         )
-    except grpc.aio.AioRpcError:
+    except grpc.aio.AioRpcError as error:
         window.admits.append(None)
+        window.refusals[error.code().name] += 1
         return
     window.admits.append(round(1000 * (time.monotonic() - began), 1) if answer.allowed else None)
-    if answer.allowed:
+    if not answer.allowed:
+        window.refusals[gate_pb2.ReasonCode.Name(answer.reason)] += 1
+    else:
         over = gate_pb2.DetachRequest(
             stream_id=answer.stream_id, reason="closed", admission_secret=answer.admission_secret
         )
@@ -252,9 +263,9 @@ async def _violate(window: Window, media: Media, ingest: str, word: str) -> None
         name = f"violator-{word}{number}"
         number += 1
         try:
-            shown = await publish(
-                media.violating, f"rtmp://{ingest}/live/{name}?user={name}", media.violation_ms
-            )
+            async with asyncio.timeout(window.ends + _MORE_S - time.time()):
+                url = f"rtmp://{ingest}/live/{name}?user={name}"
+                shown = await publish(media.violating, url, media.violation_ms)
         except _EXPECTED:
             window.cut_ms.append(None)
             await asyncio.sleep(1.0)
