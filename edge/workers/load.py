@@ -29,8 +29,9 @@ class LoadEstimate:
         self.cost = _GUESS
         """Share of the worker's time that one more stream is expected to need."""
         self._busy: tuple[float, ...] = ()
-        self._arrived = [0, 0, 0]
-        """Streams that came since the last report, in the interval before it, and in the one before that."""
+        self._recent: list[set[str]] = [set(), set(), set()]
+        """Streams that came since the last report, in the interval before it, and in the one before that.
+        Those that have left are not among them: a publisher can come and go many times a second."""
 
     @property
     def load(self) -> float:
@@ -40,9 +41,18 @@ class LoadEstimate:
             return sum(self._busy) + self.cost * (now + (0.5 * last if self._busy else last + before))
         return sum(self._busy) / 2 + self.cost * (now + 0.75 * last + 0.25 * before)
 
-    def opened(self) -> None:
+    @property
+    def _arrived(self) -> list[int]:
+        return [len(streams) for streams in self._recent]
+
+    def opened(self, stream_id: str) -> None:
         """Counts a stream that was given to the worker."""
-        self._arrived[0] += 1
+        self._recent[0].add(stream_id)
+
+    def closed(self, stream_id: str) -> None:
+        """Counts a stream that has left the worker."""
+        for streams in self._recent:
+            streams.discard(stream_id)
 
     def measured(self, busy_share: float, streams: int) -> None:
         """Takes a report.
@@ -57,7 +67,7 @@ class LoadEstimate:
             # Attributes all work to the older streams, which gives an upper bound for the cost. Where
             # streams keep coming, nothing else corrects a cost that was learned in a bad moment.
             self._learn(sum(self._busy) / len(self._busy), streams - sum(self._arrived), rise=False)
-        self._arrived = [0, *self._arrived[:2]]
+        self._recent = [set(), *self._recent[:2]]
 
     def _learn(self, busy_share: float, streams: float, *, rise: bool = True) -> None:
         if streams >= _ENOUGH:

@@ -33,8 +33,8 @@ _STOP_S = 5.0
 _SPARE_PAUSE_S = 5.0
 """Pause from a worker's death to the launch of the next standby. A launch takes seconds of a core, which
 the streams that have just moved need more."""
-_HEAVY_NICENESS = 5
-"""Its share of a busy core is a quarter to a third of what an ordinary worker gets."""
+_HEAVY_NICENESS = 10
+"""On a busy core it gets about a tenth of what an ordinary worker gets."""
 _LOAD_S = 30.0
 """How long workers may take to load a model beside the one that judges."""
 
@@ -129,7 +129,7 @@ class WorkerPool:
         self._disown(stream_id)
         worker = min(up, key=lambda w: (round(w.estimate.load, 2), len(w.streams), w.index))
         worker.streams.add(stream_id)
-        worker.estimate.opened()
+        worker.estimate.opened(stream_id)
         self._owner[stream_id] = worker
 
     def release(self, stream_id: str) -> None:
@@ -196,6 +196,7 @@ class WorkerPool:
         worker = self._owner.pop(stream_id, None)
         if worker is not None:
             worker.streams.discard(stream_id)
+            worker.estimate.closed(stream_id)
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         """Queues a command to the stream's worker. Raises WorkerLost when the stream has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge.workers.load import LoadEstimate
 
+IDENTS = map(str, itertools.count())
 COST = 0.0155
 """A calm stream's share of a core."""
 
@@ -19,7 +21,7 @@ def grown(arrivals: list[int], cost: float, estimate: LoadEstimate) -> int:
     streams = 0
     for count in arrivals:
         for _ in range(count):
-            estimate.opened()
+            estimate.opened(next(IDENTS))
         # Streams that came in the interval have been there for half of it.
         estimate.measured((streams + count / 2) * cost, streams + count)
         streams += count
@@ -39,14 +41,14 @@ def test_a_crowd_that_comes_at_once_is_counted_before_it_shows() -> None:
     estimate = LoadEstimate()
     grown([10, 0, 0, 0, 0, 0, 0], COST, estimate)
     for _ in range(40):
-        estimate.opened()
+        estimate.opened(next(IDENTS))
     assert estimate.load == pytest.approx(50 * COST, rel=0.15)
 
 
 def test_the_first_streams_of_a_new_worker_are_counted() -> None:
     estimate = LoadEstimate()
     for number in range(1, 31):
-        estimate.opened()
+        estimate.opened(next(IDENTS))
         assert estimate.load == pytest.approx(0.017 * number)
 
 
@@ -57,7 +59,7 @@ def test_waves_of_keyframes_do_not_look_like_load(streams: int, seed: int) -> No
     estimate = LoadEstimate()
     share = random.Random(seed).uniform(0.2, 0.8)
     for _ in range(streams):
-        estimate.opened()
+        estimate.opened(next(IDENTS))
     for second in range(8):
         wave = 2 * (share if second % 2 else 1 - share)
         estimate.measured(streams * COST * wave, streams)
@@ -69,10 +71,10 @@ def test_a_start_that_costs_more_is_no_measure_of_those_that_come() -> None:
     estimate = LoadEstimate()
     for second in range(3):
         for _ in range(10):
-            estimate.opened()
+            estimate.opened(next(IDENTS))
         estimate.measured(0.3 + 0.1 * second, 10 * (second + 1))
     before = estimate.load
-    estimate.opened()
+    estimate.opened(next(IDENTS))
     assert estimate.load - before < 0.02
 
 
@@ -88,7 +90,7 @@ def test_a_stream_costs_what_streams_have_cost_here() -> None:
     estimate = LoadEstimate()
     grown([10, *[0] * 12], 0.05, estimate)
     before = estimate.load
-    estimate.opened()
+    estimate.opened(next(IDENTS))
     assert estimate.load - before == pytest.approx(0.05, rel=0.1)
 
 
@@ -104,7 +106,7 @@ def test_a_cost_learned_in_a_bad_moment_is_forgotten_though_streams_come_all_the
     assert estimate.cost > cost
     for _ in range(30):
         for _ in range(coming):
-            estimate.opened()
+            estimate.opened(next(IDENTS))
         estimate.measured(streams * cost, streams)
     assert estimate.cost <= 1.1 * cost * streams / (streams - 3 * coming) + 0.001
     assert estimate.cost >= min(cost, 0.017) * 0.9
@@ -116,3 +118,20 @@ def test_what_comes_is_not_taken_to_cost_less_than_it_does(arrivals: list[int], 
     estimate = LoadEstimate()
     grown([8, *[0] * 8, *arrivals], cost, estimate)
     assert estimate.cost >= 0.9 * min(cost, 0.017)
+
+
+@given(st.integers(0, 200), st.integers(0, 3))
+def test_streams_that_have_left_count_no_more(guests: int, reports: int) -> None:
+    """Publishes that end at once must not make a worker look full."""
+    estimate, host = LoadEstimate(), LoadEstimate()
+    for one in (estimate, host):
+        grown([8, 0, 0, 0, 0, 0], COST, one)
+    idents = [next(IDENTS) for _ in range(guests)]
+    for ident in idents:
+        estimate.opened(ident)
+    for _ in range(reports):
+        for one in (estimate, host):
+            one.measured(8 * COST, 8)
+    for ident in idents:
+        estimate.closed(ident)
+    assert estimate.load == pytest.approx(host.load, rel=0.2)
