@@ -7,9 +7,10 @@ access units arrive, and in which order. Where they do not, it goes on without t
    usual time between two arrivals. So stamps that stand still, crawl or bunch up hide no frame.
 2. Jumps. A step that is ``JUMP_MS`` longer than the time that passed, and each new base of ``Timestamps``, is
    the usual time between two arrivals.
-3. Lead. Media may arrive ahead of its time by ``max_lead_ms``, as the GOP cache of a server does. Beyond that
-   the reader waits (``ahead_ms``). Stamps that are further apart than frames of a live stream are, and than
-   arrivals, are not waited for: they run fast, and arrivals count.
+3. Lead. Media may arrive ahead of its time by ``max_lead_ms``, as the GOP cache of a server does. Beyond
+   that the reader waits (``ahead_ms``). Each unit takes at least as long as its bytes take at ``BYTES_A_MS``.
+   Stamps that are further apart than frames of a live stream are, and than arrivals, are not waited for: they
+   run fast, and arrivals count.
 
 Stamps that are only late or early keep their distances. A pause, a gap, a restart, a wrap and reordered
 frames change nothing. A pts keeps its distance from its dts.
@@ -30,6 +31,8 @@ FOLLOW: Final = 0.7
 """Least speed of media time against arrival. Footage at this speed, or stretched by it, still matches."""
 UNTIMED_STEP_MS: Final = 17
 """Least media time of a unit whose stamps say nothing: 60 frames a second."""
+BYTES_A_MS: Final = 12_500
+"""Most bytes of live video in a millisecond: 100 Mbit/s, twice what 4K at 60 frames a second needs."""
 SPARSE_MS: Final = 100
 """Live video has more frames than one in this time."""
 JUMP_MS: Final = 10_000
@@ -77,6 +80,8 @@ class MediaClock:
         """How long stamps have been behind."""
         self._jumps = 0.0
         self._fast = False
+        self._size_ms = 0.0
+        """Least time that the newest unit takes, by its size."""
         self._disturbed = False
         """Something was wrong, and has not been made up for."""
 
@@ -89,11 +94,12 @@ class MediaClock:
         """The newest unit's pts as its caller counts it: only the wraps of a 32-bit clock are undone."""
         return self._timestamps.unwrapped_pts_ms(pts_ms, dts_ms)
 
-    def advance(self, pts_ms: int, dts_ms: int, arrival_ms: float) -> tuple[int, int]:
+    def advance(self, pts_ms: int, dts_ms: int, arrival_ms: float, size: int = 0) -> tuple[int, int]:
         """Returns the media time ``(pts_ms, dts_ms)`` of the next access unit. dts is strictly increasing.
 
-        ``arrival_ms`` is monotonic. pts lies at most ``REORDER_MS`` from dts.
+        ``arrival_ms`` is monotonic, ``size`` in bytes. pts lies at most ``REORDER_MS`` from dts.
         """
+        self._size_ms = size / BYTES_A_MS
         rebased = self._timestamps.rebased
         stamp_pts_ms, stamp_ms = self._timestamps.advance(pts_ms, dts_ms)
         if not self._started:
@@ -122,7 +128,8 @@ class MediaClock:
         dts_ms = stamp_ms + self._base_ms
         step_ms = dts_ms - self._dts_ms
         lead_ms = self.lead_ms - DRIFT * elapsed_ms
-        lead_ms = step_ms if lead_ms < 0 else lead_ms + step_ms
+        cost_ms = step_ms if step_ms > self._size_ms else self._size_ms
+        lead_ms = cost_ms if lead_ms < 0 else lead_ms + cost_ms
         least_ms = FOLLOW * self._usual_arrival_ms + 0.5
         good = LEAST_STEP_MS <= step_ms >= least_ms and self._usual_stamp_ms >= LEAST_STEP_MS
         if not good or lead_ms > self._max_lead_ms:
@@ -171,7 +178,7 @@ class MediaClock:
             self._base_ms -= over_ms
             self._dts_ms -= over_ms
             self._step_ms -= over_ms
-        self.lead_ms = lead_ms + max(self._step_ms, UNTIMED_STEP_MS if self._still else 0)
+        self.lead_ms = lead_ms + max(self._step_ms, self._size_ms, UNTIMED_STEP_MS if self._still else 0)
 
     def _fault_of(self, elapsed_ms: float, behind_ms: float, *, jumped: bool) -> StampFault | None:
         self._jumps = max(0.0, self._jumps - _JUMPS * elapsed_ms / _JUMP_PERIOD_MS) + jumped

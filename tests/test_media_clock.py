@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.media_clock import DRIFT, JUMP_MS, UNTIMED_STEP_MS, MediaClock
+from edge.media_clock import BYTES_A_MS, DRIFT, JUMP_MS, UNTIMED_STEP_MS, MediaClock
 from edge.timestamps import REORDER_MS, WRAP_MS
 
 LEAD_MS = 2_000
@@ -168,6 +168,24 @@ def test_a_publisher_that_sends_at_once_is_read_at_the_pace_of_its_media(lie: st
         assert 30_000 <= 33 * count <= DRIFT * 30_000 + LEAD_MS + 100
     else:
         assert count <= (DRIFT * 30_000 + LEAD_MS) / 8 + 64
+
+
+@pytest.mark.parametrize("step_ms", [0, 33])
+def test_bytes_are_bounded_too(step_ms: int) -> None:
+    """Units of a megabyte, of which each has its time: 100 Mbit/s are read, and a lead of two seconds."""
+    clock, now_ms, count = MediaClock(LEAD_MS), 0.0, 0
+    while now_ms < 30_000:
+        clock.advance(step_ms * count, step_ms * count, now_ms, 10**6)
+        count += 1
+        now_ms += max(clock.ahead_ms, 0.17)
+    assert 30_000 <= count * 10**6 / BYTES_A_MS <= DRIFT * 30_000 + LEAD_MS + 100
+
+
+def test_a_large_keyframe_is_no_flood() -> None:
+    clock = MediaClock(LEAD_MS)
+    for n in range(600):
+        clock.advance(33 * n, 33 * n, 33.0 * n, 4 * 2**20 if n % 60 == 0 else 100_000)
+        assert not clock.ahead_ms
 
 
 def test_stamps_that_stand_still_are_read_at_sixty_frames_a_second() -> None:

@@ -55,7 +55,7 @@ class MediaPath:
                 await self._video(message)
                 continue
             stamp, arrival_ms = message.timestamp, self._clock.monotonic_ms()
-            self._other_clock.advance(stamp, stamp, arrival_ms)
+            self._other_clock.advance(stamp, stamp, arrival_ms, len(message.payload))
             await self._keep_pace(self._other_clock)
             if message.type_id == MessageType.AUDIO:
                 config = is_audio_config(message.payload)
@@ -90,7 +90,7 @@ class MediaPath:
         arrival_ms = self._clock.monotonic_ms()
         # What the gate needs of a GOP goes by this time, and viewers go by the publisher's.
         pts_ms, gate_dts_ms = self._video_clock.advance(
-            presentation_ms(dts_ms, tag.composition_ms), dts_ms, arrival_ms
+            presentation_ms(dts_ms, tag.composition_ms), dts_ms, arrival_ms, len(tag.data)
         )
         unit = AccessUnit(pts_ms, gate_dts_ms, tag.keyframe, tag.data, arrival_ms)
         self._counters["video_units"] += 1

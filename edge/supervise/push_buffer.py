@@ -76,7 +76,7 @@ class PushBuffer:
 
     def add_unit(self, unit: AccessUnit) -> Release:
         """Takes the next access unit in decoding order, with its times as the caller gave them."""
-        pts_ms, dts_ms = self.clock.advance(unit.pts_ms, unit.dts_ms, unit.arrival_ms)
+        pts_ms, dts_ms = self.clock.advance(unit.pts_ms, unit.dts_ms, unit.arrival_ms, len(unit.data))
         caller_pts_ms = self.clock.unwrapped_pts_ms(unit.pts_ms, unit.dts_ms)
         self.watermark.add_unit(caller_pts_ms, max(pts_ms, dts_ms), unit.arrival_ms)
         untimed = self.clock.fault is StampFault.FAST

@@ -151,7 +151,7 @@ class StreamRouter:
         if not stream.life.watched or stream.media is None:
             return False
         for unit in message.units[:MAX_AUDIO_UNITS] or (gate_pb2.AudioUnit(),):
-            stream.media.audio_clock.advance(unit.pts_ms, unit.pts_ms, now)
+            stream.media.audio_clock.advance(unit.pts_ms, unit.pts_ms, now, len(unit.data))
         if not stream.audio_off and not self._pool.is_slow(stream.id):
             command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
             with contextlib.suppress(WorkerLost):  # The next message goes to another worker.
