@@ -18,6 +18,7 @@ GateError                       what is wrong, where, and whether a retry can he
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates (publisher)
 │   ├── OverBudget              it costs so much that next to nothing of it can be judged (publisher)
 │   ├── BrokenSource            what a pull reads is damaged: opened anew (retryable) (publisher)
+│   ├── NoVideo                 a stream brings audio and no video (publisher)
 │   └── SourceStalled           a pull delivered nothing for too long (retryable)
 ├── NotContained                the kernel lacks what must contain a process that touches media
 ├── FingerprintFailed           the audio fingerprint library reported an error
@@ -184,6 +185,12 @@ class BrokenSource(MediaError):
 
     retryable = True
     reason = "broken_source"
+
+
+class NoVideo(MediaError):
+    """A stream brings audio and no video, for longer than it may take."""
+
+    reason = "no_video"
 
 
 class SourceStalled(MediaError):

@@ -304,6 +304,10 @@ class FailurePolicy(_PolicyPart):
     on_gate_degraded: FailureMode = Field(
         FailureMode.ALLOW, description="Whether running streams go on that the gate cannot watch."
     )
+    on_no_video: FailureMode = Field(
+        FailureMode.DENY,
+        description="Whether running streams go on that bring audio and no video: nobody watches them.",
+    )
     on_capacity: FailureMode = Field(
         FailureMode.DENY, description="Whether new streams are admitted while every worker is at its limit."
     )

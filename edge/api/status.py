@@ -21,6 +21,7 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ModelError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.BrokenMedia, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.NoVideo, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.CapacityExceeded, grpc.StatusCode.UNAVAILABLE),
     (errors.LedgerUnavailable, grpc.StatusCode.UNAVAILABLE),
     (errors.WorkerLost, grpc.StatusCode.UNAVAILABLE),

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from edge.clock import Clock
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import AccessUnit, Audio, Codec
-from edge.errors import BrokenSource, GateError, LimitExceeded, SourceStalled, UnsupportedCodec
+from edge.errors import BrokenSource, GateError, LimitExceeded, NoVideo, SourceStalled, UnsupportedCodec
 from edge.pullers.limits import PullLimits
 from edge.pullers.protocol import WANTS_AUDIO
 from edge.pullers.pulled_audio import PulledAudio, announced
@@ -45,6 +45,9 @@ _ERRNOS_OF_THE_WAY: Final = frozenset(
 )
 """Errors of a connection. All others come from what was read."""
 _COMMANDS: Final = 64
+_AUDIO_SHARE: Final = 0.5
+"""Of ``open_ms``, for audio without video. The supervisor, which hears of no audio, waits longer; and FFmpeg
+takes a while to say that there is audio."""
 
 
 class Puller:
@@ -148,20 +151,22 @@ class Puller:
     def _video_packets(self, container: InputContainer) -> Iterator[av.Packet[VideoStream]]:
         """Yields packets of the first video stream. It may appear only after the first audio."""
         chosen: int | None = None
-        audio_since_ms = self._clock.monotonic_ms()
+        audio_since_ms: float | None = None
+        most_ms = _AUDIO_SHARE * self._limits.open_ms
         for packet in container.demux():
             self._obey()
             stream = packet.stream
             if isinstance(stream, VideoStream) and packet.size and chosen in (None, stream.index):
                 chosen = stream.index
                 yield packet  # type: ignore[misc]
-            elif isinstance(stream, AudioStream) and packet.size and self._wants_audio:
-                audio = self._audio.add_packet(packet)  # type: ignore[arg-type]
+            elif isinstance(stream, AudioStream) and packet.size:
+                audio_since_ms = audio_since_ms or self._clock.monotonic_ms()
+                audio = self._audio.add_packet(packet) if self._wants_audio else None  # type: ignore[arg-type]
                 if audio is not None:
                     self._send(worker_pb2.FromPuller(audio=_audio_to_proto(audio)))
-            self._read_since_ms = self._clock.monotonic_ms()
-            if chosen is None and self._read_since_ms - audio_since_ms > self._limits.open_ms:
-                raise SourceStalled(f"no video within {self._limits.open_ms} ms (audio only)")
+            now_ms = self._read_since_ms = self._clock.monotonic_ms()
+            if chosen is None and audio_since_ms is not None and now_ms - audio_since_ms > most_ms:
+                raise NoVideo(f"no video within {most_ms:.0f} ms (audio only)")
 
     def _obey(self, *, wait: bool = False) -> None:
         """Takes the supervisor's newest wish for audio. Its end of the socket is open while it wants the

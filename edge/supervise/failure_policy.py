@@ -53,6 +53,12 @@ class FailureResponse:
         if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
             self._enforcer.cut_without_strike(stream, VerdictReason.DEGRADED)
 
+    def goes_on_without_video(self, stream: LiveStream) -> bool:
+        """Applies ``on_no_video`` to a stream that brings audio alone."""
+        mode = self._context.in_force.for_publish(stream.publish).failure.on_no_video
+        self._context.telemetry.report(FailureModeUsed("on_no_video", mode.value))
+        return mode is FailureMode.ALLOW
+
     def blind(self, stream: LiveStream) -> None:
         """Handles a blind time past its limit. If the worker has judged nothing at all, the gate has failed
         the stream as well."""

@@ -14,7 +14,7 @@ from edge.config import LimitsSection, Settings
 from edge.containment import ContainmentMode
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
-from edge.errors import CapacityExceeded, GateError, SourceStalled
+from edge.errors import CapacityExceeded, GateError
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import Policy
 from edge.pullers.limits import PullLimits
@@ -376,7 +376,7 @@ class Gate:
         if stream.url is not None or stream.cutting or responses.closed or silent_ms <= limit:
             return
         self.telemetry.report(CallBroken("no_media"))
-        responses.close(SourceStalled(f"access_unit: none came for {limit} ms, see limits.push_stall_ms"))
+        self.router.silent(stream)
 
     async def _write_usage(self) -> None:
         counted = self._usage.take()

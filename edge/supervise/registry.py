@@ -69,6 +69,8 @@ class LiveStream:
     """Those that the publisher's own media has made necessary."""
     opening: int = 0
     """How often a worker opened it. Events of an earlier opening are stale."""
+    has_audio: bool = False
+    """Audio of it has come."""
     audio_off: bool = False
     """An audio message exceeded its bounds, so no more audio is passed on."""
     responses: ResponseQueue | None = None

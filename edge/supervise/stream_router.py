@@ -24,7 +24,9 @@ from edge.errors import (
     LedgerUnavailable,
     LimitExceeded,
     NotFound,
+    NoVideo,
     OverBudget,
+    SourceStalled,
     WorkerLost,
 )
 from edge.ladder import counts
@@ -143,6 +145,7 @@ class StreamRouter:
         A message over the bounds ends the stream's audio, but not its video.
         """
         now = self._context.clock.monotonic_ms()
+        stream.has_audio = True
         if stream.media is not None and stream.media.has_video:
             stream.fed_ms = now
         if not stream.audio_off and (wrong := _over_bounds(message)):
@@ -404,6 +407,20 @@ class StreamRouter:
         self._caller_is_done(stream, reason)
         self._close_in_worker(stream, drain=True)
 
+    def silent(self, stream: LiveStream) -> None:
+        """No video of a push stream has come for ``limits.push_stall_ms``. Its call ends, so that it does not
+        hold its place for ever."""
+        limit_ms = self._limits.push_stall_ms
+        if stream.responses is None or stream.media is None:
+            return
+        if not stream.has_audio or stream.media.has_video:
+            error = f"access_unit: none came for {limit_ms} ms, see limits.push_stall_ms"
+            stream.responses.close(SourceStalled(error))
+        elif self._failure_response.goes_on_without_video(stream):
+            stream.fed_ms = self._context.clock.monotonic_ms()
+        else:
+            self._unwatchable(stream, NoVideo(f"no video within {limit_ms} ms (audio only)"))
+
     def caller_cannot_pass_on(self, stream: LiveStream, detail: str) -> None:
         """Ends a push stream whose publisher sends what its caller cannot pass on."""
         if not stream.cutting:
@@ -535,7 +552,10 @@ class StreamRouter:
             return
         responses = stream.responses
         detail = detail or str(error)
-        if error is not None and error.fault is Fault.PUBLISHER:
+        # A publisher's camera may be slow to start: only a second pull without video counts.
+        again = stream.pulls == 0 and stream.url is not None and responses is None
+        goes_on = _has_no_video(error) and (again or self._failure_response.goes_on_without_video(stream))
+        if error is not None and error.fault is Fault.PUBLISHER and not goes_on:
             if not (error.retryable and stream.reopenings.take(self._context.clock.monotonic_ms())):
                 self._unwatchable(stream, error)
                 return
@@ -543,7 +563,7 @@ class StreamRouter:
             if responses is not None:
                 self._open_again(stream)
                 return
-        elif error is not None:
+        elif error is not None and not goes_on:
             self._context.telemetry.report(WatchingFailed(stream.id, stream.publish, error.reason, detail))
             self._failure_response.unwatched(stream, DegradedReason(error.reason), detail)
             if stream.cutting:
@@ -695,6 +715,10 @@ class StreamRouter:
                 stream.responses.close(error)
             elif stream.url is not None and not stream.life.caller_is_done:
                 self._tasks.start(self._pull_again(stream))
+
+
+def _has_no_video(error: GateError | None) -> bool:
+    return error is not None and error.reason == NoVideo.reason
 
 
 def _is_over(stream: LiveStream) -> bool:

@@ -76,7 +76,7 @@ class FailureModeUsed(Record):
     """A failure mode of the policy was used, because a part of the gate did not work."""
 
     part: str
-    """``on_ledger_down``, ``on_capacity`` or ``on_gate_degraded``."""
+    """``on_ledger_down``, ``on_capacity``, ``on_gate_degraded`` or ``on_no_video``."""
     mode: str
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Incident
-from edge.errors import BrokenMedia, BrokenSource, Fault, GateError, LimitExceeded, SourceStalled
+from edge.errors import BrokenMedia, BrokenSource, Fault, GateError, LimitExceeded, NoVideo, SourceStalled
 from edge.policy import FailureMode, FailurePolicy, Mode, Policy
 from edge.reasons import VerdictReason
 from edge.reopenings import PER_MINUTE
@@ -205,3 +205,47 @@ async def test_no_publisher_that_has_left_is_cut(tmp_path: Path) -> None:
         await bench.until(lambda: bench.recorded.of(Flagged))
         [flagged] = bench.recorded.of(Flagged)
         assert flagged.incident.verdict.action is Action.FLAG
+
+
+@pytest.mark.parametrize("mode", FailureMode)
+async def test_a_pull_that_brings_audio_and_no_video_is_cut_unless_the_policy_lets_it_go_on(
+    tmp_path: Path, mode: FailureMode
+) -> None:
+    """``on_gate_degraded`` has no say: the publisher sends what it likes."""
+    policy = Policy(failure=FailurePolicy(on_no_video=mode))
+    async with gate_without_workers(tmp_path, policy) as bench:
+        stream_id = await bench.watched()
+        no_video = NoVideo("no video within 5000 ms (audio only)")
+        await bench.pull_ends(stream_id, no_video)
+        await bench.until(lambda: bench.workers.sent_to(stream_id).count("open_push") == 2)
+        assert not bench.recorded.of(FailureModeUsed), "the first video may be late"
+        await bench.pull_ends(stream_id, no_video)
+        await bench.until(lambda: bench.recorded.of(FailureModeUsed))
+        assert bench.gate.registry.get(stream_id).cutting is (mode is FailureMode.DENY)
+        assert bench.recorded.of(FailureModeUsed) == [FailureModeUsed("on_no_video", mode.value)]
+        if mode is FailureMode.DENY:
+            assert (await on_record(bench)).verdict.reason == VerdictReason.UNWATCHABLE
+        else:
+            await bench.until(lambda: len(bench.pullers.pulls_of(stream_id)) == 3)
+        bench.server.gone = True
+
+
+@pytest.mark.parametrize("mode", FailureMode)
+async def test_a_call_that_brings_audio_and_no_video_is_cut_unless_the_policy_lets_it_go_on(
+    tmp_path: Path, mode: FailureMode
+) -> None:
+    policy = Policy(failure=FailurePolicy(on_no_video=mode))
+    async with gate_without_workers(tmp_path, policy) as bench:
+        stream = await pushed(bench)
+        bench.gate.router.push_audio(stream, gate_pb2.AudioUnits(codec="aac"))
+        stream.fed_ms -= 2 * bench.gate.settings.limits.push_stall_ms
+        await bench.gate._forget_unwatched()
+        await bench.gate._forget_unwatched()
+        assert stream.cutting is (mode is FailureMode.DENY)
+        assert len(bench.recorded.of(FailureModeUsed)) == 1
+        if mode is FailureMode.DENY:
+            assert "audio only" in (await on_record(bench)).verdict.signals[0].detail
+            bench.gate.confirm_cut(stream.id, 0, bench.caller(stream.id))
+        else:
+            assert stream.responses is not None
+            assert not stream.responses.closed
