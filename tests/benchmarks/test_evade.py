@@ -51,7 +51,7 @@ def test_half_of_the_time_or_more_is_shown() -> None:
 
 def test_a_stream_that_is_not_cut_counts_with_its_limit() -> None:
     situation = SITUATIONS["idle"]
-    figures = report(situation, {"a": [1.0, None], "b": [2.0, 3.0]})
+    figures = report(situation, {"a": [1.0, None], "b": [2.0, 3.0]}, {"b-2": "QUOTA"})
     assert figures["not_cut"] == ["a"]
     assert figures["time_to_cut_s"]["max"] == situation.limit_s
     assert figures["patterns"]["b"]["max"] == 3.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,10 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.cli.app import app
-from edge.detect import default_model_directory
+from edge.clock import SystemClock
+from edge.detect import Detector, default_model_directory
 from edge.detect.default_policy import default_policy
-from edge.match import Bank, BankInfo, VariantSet, available, fingerprint
+from edge.domain import Action, Codec, Incident, Publish, Verdict, new_stream_id
+from edge.evidence import Sampling, write_incident_record
+from edge.evidence import write_clip as write_evidence
+from edge.match import Bank, BankInfo, Matcher, VariantSet, available, fingerprint
 from edge.replay import Replay, ReplaySetup, expand_paths
+from edge.stream import StreamPipeline
+from edge.stream.synthetic import encode
 from tests.conftest import require
 from tests.match.audio.audio_clips import melody
 from tests.match.audio.audio_clips import write_clip as write_audio_clip
@@ -163,3 +170,35 @@ def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
     (match,) = report["matches"]
     assert (match["entry"], match["by"], match["distance"]) == ("entry-1", "sound", -1)
     assert replay.run(write_audio_clip(tmp_path / "other.mp4", melody(2, 12), seed=2))["matches"] == []
+
+
+def test_the_clip_of_an_incident_is_replayed_with_the_gates_own_draws(tmp_path: Path) -> None:
+    """The worker draws for frames by their media time. The record beside the clip says how."""
+    units = encode(frames=150, fps=25, gop=25, in_band=True, options={"tune": "zerolatency"}).units
+    live = [replace(u, pts_ms=u.pts_ms + 90_000, dts_ms=u.dts_ms + 90_000) for u in units]
+    watched = setup()
+    pipeline = StreamPipeline(
+        new_stream_id(),
+        Codec.H264,
+        b"",
+        watched.policy,
+        Detector.load(watched.model_dir),
+        Matcher.open(None),
+        SystemClock(),
+        seed=b"the stream's",
+    )
+    judged = [pipeline.judge(s).verdict.pts_ms for u in live for s in pipeline.decode(u)]
+    judged += [pipeline.judge(s).verdict.pts_ms for s in pipeline.drain()]
+    clip = write_evidence(live, Codec.H264, b"", tmp_path, "in_1")
+    incident = Incident("in_1", "st_1", Publish("grpc", "1", "live", "a", "a"), Verdict(Action.CUT, 0, 0), 0)
+    replay = Replay(watched)
+
+    def times(record: Sampling | None) -> list[float]:
+        (tmp_path / "in_1.json").unlink(missing_ok=True)
+        write_incident_record(incident, tmp_path, record)
+        return [time_s for time_s, _ in replay.run(clip.path, windows=True)["windows"]]
+
+    recorded = Sampling(b"the stream's", clip.start_pts_ms)
+    assert times(recorded) == [round((pts_ms - 90_000) / 1000, 3) for pts_ms in judged]
+    assert times(recorded) != times(Sampling(b"another", clip.start_pts_ms))
+    assert times(None) == times(None)
