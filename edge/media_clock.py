@@ -6,7 +6,7 @@ access units arrive, and in which order. Where they do not, it goes on without t
 1. Steps. Each unit comes at least ``LEAST_STEP_MS`` after the one before, and at least ``FOLLOW`` of the
    usual time between two arrivals. So stamps that stand still, crawl or bunch up hide no frame.
 2. Jumps. A step that is ``JUMP_MS`` longer than the time that passed, and each new base of ``Timestamps``, is
-   the usual time between two arrivals.
+   that time, or the usual time between two arrivals.
 3. Lead. Media may arrive ahead of its time by ``max_lead_ms``, as the GOP cache of a server does. Beyond
    that the reader waits (``ahead_ms``). Each unit takes at least as long as its bytes take at ``BYTES_A_MS``.
    Stamps that are further apart than frames of a live stream are, and than arrivals, are not waited for: they
@@ -112,9 +112,10 @@ class MediaClock:
         self._arrival_ms, self._stamp_ms = self._arrival_ms + elapsed_ms, stamp_ms
         jumped = self._timestamps.rebased != rebased or step_ms - elapsed_ms > JUMP_MS
         if jumped:
-            self._base_ms -= step_ms - self._own_step_ms
-            step_ms = self._own_step_ms
-        if elapsed_ms < GAP_MS or step_ms < elapsed_ms / 2:
+            own_ms = self._own_step_ms(elapsed_ms)
+            self._base_ms -= step_ms - own_ms
+            step_ms = own_ms
+        if self._fast or elapsed_ms < GAP_MS or step_ms < elapsed_ms / 2:
             self._note_usual(elapsed_ms, step_ms)
         if jumped or self._disturbed or not self._goes_on(stamp_ms, elapsed_ms):
             behind_ms = self._follow(stamp_ms)
@@ -137,10 +138,9 @@ class MediaClock:
         self._dts_ms, self.lead_ms = dts_ms, lead_ms
         return True
 
-    @property
-    def _own_step_ms(self) -> int:
+    def _own_step_ms(self, elapsed_ms: float) -> int:
         """Media time of a unit whose stamp does not count."""
-        return max(round(self._usual_arrival_ms), UNTIMED_STEP_MS)
+        return max(round(self._usual_arrival_ms), round(elapsed_ms), UNTIMED_STEP_MS)
 
     @property
     def _still(self) -> bool:
@@ -173,8 +173,8 @@ class MediaClock:
         lead_ms = max(0.0, self.lead_ms - DRIFT * elapsed_ms)
         sparse = self._usual_stamp_ms > max(SPARSE_MS, 1.5 * self._usual_arrival_ms)
         self._fast = sparse and (self._fast or lead_ms + self._step_ms > self._max_lead_ms)
-        over_ms = self._step_ms - self._own_step_ms
-        if self._fast and over_ms > 0:
+        over_ms = self._step_ms - self._own_step_ms(elapsed_ms) if self._fast else 0
+        if over_ms > 0:
             self._base_ms -= over_ms
             self._dts_ms -= over_ms
             self._step_ms -= over_ms

@@ -148,6 +148,31 @@ def test_media_time_only_goes_forward_whatever_comes(units: list[tuple[int, int,
     assert all(abs(pts - dts) <= REORDER_MS + 1000 for pts, dts in out)
 
 
+def test_a_slide_show_behind_a_large_cache_goes_on_at_its_pace() -> None:
+    """One frame a second, of which 20 come at once: they are no lie of what follows."""
+    clock, times = MediaClock(), [1000 * n for n in range(120)]
+    out = [clock.advance(time, time, max(float(time), 20_000.0 + n))[1] for n, time in enumerate(times)]
+    assert all(after - before == 1000 for before, after in pairwise(out[22:]))
+    assert not clock.fault
+
+
+def test_an_encoder_that_starts_again_after_a_pause_was_away_for_so_long() -> None:
+    clock = MediaClock()
+    before = play([(t, t, float(t)) for t in range(0, 3300, 33)], clock)[-1][1]
+    assert clock.advance(0, 0, 8267.0)[1] - before == 5000
+    assert not clock.fault
+
+
+@given(st.lists(st.tuples(anything, anything, st.floats(0, 500)), min_size=1, max_size=200))
+def test_no_stamps_make_a_reader_wait_for_long(units: list[tuple[int, int, float]]) -> None:
+    clock, now_ms = MediaClock(LEAD_MS), 0.0
+    for pts, dts, later_ms in units:
+        now_ms += later_ms
+        clock.advance(pts, dts, now_ms)
+        assert clock.ahead_ms <= JUMP_MS
+        now_ms += clock.ahead_ms
+
+
 def read_at_most(lie: Lie, seconds: int) -> int:
     """Units that a reader takes within this time from a publisher that sends as fast as it can."""
     clock = MediaClock(LEAD_MS)
