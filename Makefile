@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.dev-stamp
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix check docs docs-serve format protos contract-baseline constraints notices hooks serve train model-eval bench-admit bench-cut bench-load clean
+.PHONY: help demo test fuzz test-matrix check docs docs-serve format protos contract-baseline constraints notices hooks serve train model-eval bench-admit bench-cut bench-load clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -41,6 +41,9 @@ serve: $(RUN_STAMP) ## Set up, then run the sidecar with its defaults
 
 test: $(DEV_STAMP) ## Set up, then all tests
 	$(BIN)/python -m pytest
+
+fuzz: $(DEV_STAMP) ## Fuzz every parser and a contained worker, for SECONDS (120)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),120)
 
 # The interpreters of pyenv go first: its shims answer for versions that are not switched on, and then fail.
 PYENV := $(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin))

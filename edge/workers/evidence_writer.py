@@ -13,6 +13,7 @@ import structlog
 from cachetools import FIFOCache
 
 from edge.contract.gen import worker_pb2
+from edge.errors import GateError
 from edge.evidence import write_clip
 from edge.workers.crash_attribution import CurrentStreamPage
 from edge.workers.evidence_media import EvidenceMedia, Media
@@ -103,6 +104,9 @@ class EvidenceWriter:
                 )
                 return
             clip = write_clip(media.units, media.codec, media.extradata, directory, command.incident_id, size)
+        except GateError as error:  # the media cannot be muxed
+            self._failed(command, str(error))
+            return
         except Exception as error:
             log.exception("no evidence clip", incident_id=command.incident_id)
             self._failed(command, f"{type(error).__name__}: {error}")

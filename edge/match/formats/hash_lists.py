@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -346,6 +347,7 @@ def sniff(path: Path) -> HashListFormat:
         return HashListFormat.VPDQ
     if len(head) == 64:
         return HashListFormat.PDQ
-    if csv_columns(head) is not None:
-        return HashListFormat.CSV
+    with contextlib.suppress(csv.Error):  # a carriage return within the line, for example
+        if csv_columns(head) is not None:
+            return HashListFormat.CSV
     raise InvalidInput(f"{path}:1", "has no known format; name the format with --format")

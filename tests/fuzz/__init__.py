@@ -1,0 +1,1 @@
+"""Fuzzing of everything that strangers' bytes reach: ``python -m tests.fuzz --help``."""
