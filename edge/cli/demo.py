@@ -181,6 +181,7 @@ def _passes(answer: Any) -> bool:
 
     return answer is None or answer.reason in (
         gate_pb2.REASON_CODE_CAPACITY,
+        gate_pb2.REASON_CODE_QUOTA,
         gate_pb2.REASON_CODE_LEDGER_DOWN,
     )
 
