@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import pickle
-import resource
 import shutil
 import signal
 import statistics
@@ -47,8 +46,8 @@ _TRIAL_S, _MORE_S = 4.5, 4.0
 """Time that must be left in a window to begin another violation, and time that it has after the window."""
 _ADMIT_EVERY_S, _PUBLISH_EVERY_S = 0.25, 1.0
 _ANSWER_S: Final = 2.0
-_DESCRIPTORS_LEFT: Final = 150
-"""File descriptors that the flood of connections leaves the gate, when it begins."""
+_DESCRIPTORS: Final = 256
+"""File descriptors of the gate in the flood of connections."""
 _PATIENCE_S: Final = 20.0
 _EXPECTED = (OSError, TimeoutError, GateError, grpc.RpcError, httpx.HTTPError)
 
@@ -109,10 +108,21 @@ def run_round(this: Round, progress: Callable[[str], None]) -> dict[str, Any]:
         data.mkdir()
         shutil.copytree(this.media.banks, data / "banks")
         config = 'log_level = "warning"\n[workers]\nspare_load = 0.0\n'
-        gate = stack.enter_context(GateProcess(data, config=config, environment=environment(this.code)))
+        variables = environment(this.code)
+        if this.flood == "descriptors":
+            variables = _few_descriptors(folder, variables)
+        gate = stack.enter_context(GateProcess(data, config=config, environment=variables))
         policy = _set_policy(gate)
         ingest = stack.enter_context(_ingest(this.code, gate.grpc, folder))
         return asyncio.run(_measure(this, gate, ingest, policy, progress))
+
+
+def _few_descriptors(folder: Path, variables: dict[str, str]) -> dict[str, str]:
+    """Returns variables with which a process limits its own file descriptors as Python starts."""
+    most = (_DESCRIPTORS, _DESCRIPTORS)
+    text = f"import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, {most})\n"
+    (folder / "sitecustomize.py").write_text(text)
+    return {**variables, "PYTHONPATH": f"{folder}{os.pathsep}{variables['PYTHONPATH']}"}
 
 
 def environment(code: Path) -> dict[str, str]:
@@ -284,9 +294,6 @@ async def _until(at: float) -> None:
 @asynccontextmanager
 async def _flood(this: Round, gate: GateProcess, ingest: str, policy: str) -> AsyncIterator[dict[str, int]]:
     """Runs the flood inside the context. Afterwards the dict says what it did."""
-    if this.flood == "descriptors":
-        files = len(os.listdir(f"/proc/{gate.pid}/fd")) + _DESCRIPTORS_LEFT
-        resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (files, files))
     loop = this.media.flood.get(this.flood, this.media.innocent)
     plan = FloodPlan(this.flood, gate.grpc, ingest, gate.http, gate.tokens, loop, this.media.calm, policy)
     did: dict[str, int] = {}
