@@ -322,6 +322,13 @@ class Strike:
     created_by: str = "gate"
     pardoned_by: str | None = None
     pardon_reason: str | None = None
+    admitted_ms: int | None = None
+    """Wall time at which its stream was admitted. None for a strike given by hand, and for one of an earlier
+    version: those always count by themselves."""
+    gate: str = ""
+    """The gate whose clock gave its times."""
+    part_of: str | None = None
+    """The strike that counts for the same occasion. Set: this violation is no further strike."""
 
 
 class IncidentState(StrEnum):
@@ -368,6 +375,8 @@ class Incident:
     """When the alarm was raised because nothing had proven the cut within its limit."""
     cut_unconfirmed_reason: UnconfirmedReason | None = None
     review: Review = Review()
+    admitted_ms: int | None = None
+    """Wall time at which the stream was admitted. None for incidents of an earlier version."""
 
 
 class AppealState(StrEnum):

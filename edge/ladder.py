@@ -11,6 +11,10 @@ from edge.domain import PERMANENT_MS, BankSeverity, Incident, Severity, SignalSo
 from edge.policy import LadderPolicy, Policy, ReviewPolicy, StrikeScope, UnreviewedOutcome
 from edge.reasons import VerdictReason
 
+CLOCKS_APART_MS = 1_000
+"""How far the clocks of two gates may be apart, and how late a gate may hear of another gate's block. No step
+of a ladder is shorter, so a stream that was admitted after a block is never taken for one before it."""
+
 
 class Sanction(BaseModel):
     """The rules for one violation: the parts of the policy that apply, and its severity."""
@@ -78,21 +82,61 @@ def counts(strike: Strike, ladder: LadderPolicy, wall_ms: int) -> bool:
 def block_until(earlier: Iterable[Strike], strike: Strike, ladder: LadderPolicy) -> int:
     """Wall time in milliseconds at which the block for ``strike`` ends.
 
-    ``earlier`` holds the broadcaster's other strikes, in any order. The n-th strike that counts takes the
+    ``earlier`` holds the broadcaster's other strikes, in any order. The n-th occasion that counts takes the
     n-th step, and further ones take the last step. The block is permanent (PERMANENT_MS) if this strike or
     one that counts is severe. The result never exceeds PERMANENT_MS.
     """
     weighing = [
         other
         for other in earlier
-        if counts(other, ladder, strike.created_ms)
-        and (not ladder.per_category or other.category == strike.category)
-        and (ladder.scope is StrikeScope.ALL or other.app == strike.app)
+        if counts(other, ladder, strike.created_ms) and _track(other, ladder) == _track(strike, ladder)
     ]
     if any(each.severity is Severity.SEVERE for each in (strike, *weighing)):
         return PERMANENT_MS
-    step_ms = ladder.steps_ms[min(len(weighing), len(ladder.steps_ms) - 1)]
+    occasions = sum(part_of is None for _, part_of in by_occasion((*weighing, strike), ladder))
+    step_ms = ladder.steps_ms[min(occasions, len(ladder.steps_ms)) - 1]
     return min(strike.created_ms + step_ms, PERMANENT_MS)
+
+
+def by_occasion(strikes: Iterable[Strike], ladder: LadderPolicy) -> list[tuple[Strike, Strike | None]]:
+    """Pairs each strike of a broadcaster with the strike that counts for the same occasion, or None for a
+    strike that counts itself.
+
+    A violation lasts from the admission of its stream to the decision. The first to end counts; each that
+    began before that end is of the same occasion. So the number of occasions is the largest number of
+    violations of which each one's stream was admitted after the decision before it. It does not depend on
+    the order of ``strikes``, and one violation more never lowers it. All ``strikes`` must stand.
+    """
+    pairs: list[tuple[Strike, Strike | None]] = []
+    for strike in sorted(strikes, key=lambda each: (_end_ms(each), each.id)):
+        mine = (
+            other
+            for other, part_of in reversed(pairs)
+            if part_of is None and _track(other, ladder) == _track(strike, ladder) and _joins(strike, other)
+        )
+        pairs.append((strike, next(mine, None)))
+    return pairs
+
+
+def _joins(strike: Strike, counting: Strike) -> bool:
+    """Whether a strike's stream was admitted before the decision that counts."""
+    if strike.admitted_ms is None:
+        return False
+    apart_ms = 0 if strike.gate == counting.gate else CLOCKS_APART_MS
+    return min(strike.admitted_ms, strike.created_ms) <= _end_ms(counting) + apart_ms
+
+
+def _end_ms(strike: Strike) -> int:
+    """When the violation was over. After its decision only if the clock was set back before the decision."""
+    return max(strike.created_ms, strike.admitted_ms or 0)
+
+
+def _track(strike: Strike, ladder: LadderPolicy) -> tuple[str, str]:
+    """What strikes must share to count together."""
+    return (
+        strike.category if ladder.per_category else "",
+        "" if ladder.scope is StrikeScope.ALL else strike.app,
+    )
 
 
 def term_of(

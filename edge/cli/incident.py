@@ -187,7 +187,7 @@ def show(
         ("claimed", f"{one['claimed_by']} until {when(one['claimed_until_wall_ms'] or 0)}"),
         ("first word", f"{one['first_confirmed_by']} at {when(one['first_confirmed_wall_ms'] or 0)}"),
         ("decided", f"{one['reviewed_by']} at {when(one['reviewed_wall_ms'] or 0)}: {one['review_reason']}"),
-        ("strike", None if given is None else f"{given['id']} ({given['severity']})"),
+        ("strike", None if given is None else _strike_of(given)),
     ):
         if value and not str(value).startswith("None "):
             print_line(f"{label:13} {value}")
@@ -283,6 +283,12 @@ def _cut_of(one: dict[str, Any]) -> str:
     if one["confirmed_by"]:
         return f"confirmed by {one['confirmed_by']}"
     return f"UNCONFIRMED ({one['cut_unconfirmed_reason']})" if one["cut_unconfirmed_reason"] else "asked"
+
+
+def _strike_of(given: dict[str, Any]) -> str:
+    if given["part_of_strike_id"]:
+        return f"none of its own: {given['part_of_strike_id']} counts for the same occasion"
+    return f"{given['id']} ({given['severity']})"
 
 
 def _say(incident: operator_pb2.Incident, as_json: bool, line: str) -> None:

@@ -43,6 +43,7 @@ def as_dict(strike: operator_pb2.Strike) -> dict[str, Any]:
         "pardoned_wall_ms": strike.pardoned_wall_ms or None,
         "pardoned_by": strike.pardoned_by or None,
         "pardon_reason": strike.pardon_reason or None,
+        "part_of_strike_id": strike.part_of_strike_id or None,
     }
 
 

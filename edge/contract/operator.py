@@ -120,6 +120,7 @@ def strike_to_proto(strike: Strike) -> operator_pb2.Strike:
         pardoned_wall_ms=strike.pardoned_ms or 0,
         pardoned_by=strike.pardoned_by or "",
         pardon_reason=strike.pardon_reason or "",
+        part_of_strike_id=strike.part_of or "",
     )
 
 

@@ -141,7 +141,7 @@ class DurableLedger(Ledger):
                 return again
             of_whom = struck_name(incident.publish)
             earlier = [v.strike for v in self._waiting.values() if compared(v.strike.broadcaster) == of_whom]
-            made = make_violation(incident, sanction, earlier, wall_ms)
+            made = make_violation(incident, sanction, earlier, wall_ms, self._gate)
             violation = dataclasses.replace(made, durable_in="journal")
             self._journal.append(Violated(violation, sanction))
             self._waiting[incident.stream_id] = violation

@@ -101,6 +101,7 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         "confirmed_by": incident.confirmed_by,
         "cut_unconfirmed_ms": incident.cut_unconfirmed_ms,
         "cut_unconfirmed_reason": incident.cut_unconfirmed_reason and incident.cut_unconfirmed_reason.value,
+        "admitted_ms": incident.admitted_ms,
         **dataclasses.asdict(incident.review),
     }
 
@@ -128,6 +129,7 @@ def incident_from_row(row: Any) -> Incident:
         confirmed_by=row.confirmed_by,
         cut_unconfirmed_ms=row.cut_unconfirmed_ms,
         cut_unconfirmed_reason=row.cut_unconfirmed_reason and UnconfirmedReason(row.cut_unconfirmed_reason),
+        admitted_ms=row.admitted_ms,
         review=Review(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Review)}),
     )
 
@@ -183,4 +185,5 @@ def block_from_json(values: dict[str, Any]) -> Block:
 
 
 def strike_from_json(values: dict[str, Any]) -> Strike:
-    return Strike(**{**values, "severity": Severity(values.get("severity", Severity.NORMAL.value))})
+    severity = Severity(values.get("severity", Severity.NORMAL.value))
+    return Strike(**{**_known(Strike, values), "severity": severity})

@@ -12,8 +12,8 @@ from edge.domain import Block, Incident, Strike
 from edge.ladder import block_until, by_match, stands, term_of
 from edge.ledger import records
 from edge.ledger.incidents import read_incident
+from edge.ledger.strike_rows import mark_occasions, strikes_of, update_strike
 from edge.ledger.tables import blocks, strikes
-from edge.names import compared
 from edge.policy import Policy
 
 
@@ -25,6 +25,8 @@ class Undone:
     pardoned: tuple[Strike, ...] = ()
     shortened: tuple[Block, ...] = ()
     """Blocks of other strikes, which the pardoned ones had lengthened."""
+    marked: tuple[Strike, ...] = ()
+    """Other strikes of the same occasions, for which another strike counts now, or which count themselves."""
 
     @property
     def changed(self) -> tuple[Block, ...]:
@@ -35,7 +37,7 @@ class Undone:
         """The changed rows by table, for the audit log."""
         return {
             blocks: [block.id for block in self.changed],
-            strikes: [strike.id for strike in self.pardoned],
+            strikes: [strike.id for strike in (*self.pardoned, *self.marked)],
         }
 
     @property
@@ -44,23 +46,8 @@ class Undone:
             "lifted": [block.id for block in self.lifted],
             "pardoned": [strike.id for strike in self.pardoned],
             "shortened": [block.id for block in self.shortened],
+            "counting": [strike.id for strike in self.marked if strike.part_of is None],
         }
-
-
-def spellings(broadcaster: str) -> list[str]:
-    """How the strikes of a broadcaster may be written: as names are compared, or as the name came."""
-    return list(dict.fromkeys((compared(broadcaster), broadcaster)))
-
-
-def strikes_of(connection: sa.Connection, broadcaster: str) -> list[Strike]:
-    """Every strike of a broadcaster, oldest first, those of earlier versions under the name as it was written
-    among them."""
-    query = (
-        sa.select(strikes)
-        .where(strikes.c.broadcaster.in_(spellings(broadcaster)))
-        .order_by(strikes.c.created_ms, strikes.c.id)
-    )
-    return [records.strike_from_row(row) for row in connection.execute(query)]
 
 
 def undo(
@@ -77,7 +64,8 @@ def undo(
     """Pardons strikes that stand, and lifts blocks that are not lifted.
 
     ``number`` is the number of the audit entry that the caller writes. ``policy`` is the whole policy. Its
-    ladder measures the other blocks of the same broadcasters again; none gets longer.
+    ladder measures the other blocks of the same broadcasters again; none gets longer. If other violations of
+    a pardoned strike's occasion stand, the first of them counts in its place.
     """
     gone = tuple(
         dataclasses.replace(strike, pardoned_ms=wall_ms, pardoned_by=by, pardon_reason=reason)
@@ -94,22 +82,18 @@ def undo(
     for block in free:
         update_block(connection, block, number)
     shortened: list[Block] = []
-    for broadcaster in dict.fromkeys(strike.broadcaster for strike in gone):
+    marked: list[Strike] = []
+    for broadcaster, app in {strike.broadcaster: strike.app for strike in gone}.items():
+        marked += mark_occasions(connection, broadcaster, policy.for_app(app).ladder, wall_ms)
         shortened += _measured_again(connection, broadcaster, policy, wall_ms)
     for block in shortened:
         update_block(connection, block, number)
-    return Undone(free, gone, tuple(shortened))
+    return Undone(free, gone, tuple(shortened), tuple(marked))
 
 
 def update_block(connection: sa.Connection, block: Block, number: int) -> None:
     values = records.block_to_row(block)
     connection.execute(blocks.update().where(blocks.c.id == block.id).values(**values, revision=number))
-
-
-def update_strike(connection: sa.Connection, strike: Strike) -> None:
-    values = records.strike_to_row(strike, None)
-    del values["stream_id"]
-    connection.execute(strikes.update().where(strikes.c.id == strike.id).values(**values))
 
 
 def blocks_of(connection: sa.Connection, strike: Strike) -> list[Block]:

@@ -17,7 +17,8 @@ from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident, update_incident
-from edge.ledger.reversal import blocks_of, undo, update_block, update_strike
+from edge.ledger.reversal import blocks_of, undo, update_block
+from edge.ledger.strike_rows import update_strike
 from edge.ledger.tables import appeals, blocks, incidents, strikes
 from edge.policy import Policy
 

@@ -15,7 +15,8 @@ from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident
-from edge.ledger.reversal import Undone, blocks_of, spellings, strikes_of, undo
+from edge.ledger.reversal import Undone, blocks_of, undo
+from edge.ledger.strike_rows import spellings, strikes_of
 from edge.ledger.subjects import struck_name
 from edge.ledger.tables import appeals, blocks, strikes
 from edge.ledger.violations import make_blocks
@@ -25,9 +26,9 @@ from edge.policy import Policy
 
 class Strikes(LedgerBase):
     def strikes_of(self, broadcaster: str) -> tuple[Strike, ...]:
-        """Every strike of a broadcaster, oldest first."""
+        """Every strike of a broadcaster, oldest first, without what is only part of another's occasion."""
         with self._database.read("read strikes") as connection:
-            return tuple(strikes_of(connection, broadcaster))
+            return tuple(each for each in strikes_of(connection, broadcaster) if each.part_of is None)
 
     def strikes(
         self,
@@ -37,8 +38,10 @@ class Strikes(LedgerBase):
         limit: int = 100,
         before_id: str | None = None,
     ) -> tuple[Strike, ...]:
-        """Strikes that match the filters, newest first."""
-        query = sa.select(strikes).order_by(strikes.c.id.desc()).limit(limit)
+        """Strikes that match the filters, newest first, without what is only part of another's occasion."""
+        query = (
+            sa.select(strikes).where(strikes.c.part_of.is_(None)).order_by(strikes.c.id.desc()).limit(limit)
+        )
         if broadcaster is not None:
             query = query.where(strikes.c.broadcaster.in_(spellings(broadcaster)))
         if not include_pardoned:

@@ -71,6 +71,7 @@ incidents = Table(
     Column("first_confirmed_ms", BigInteger),
     Column("cut_unconfirmed_ms", BigInteger),
     Column("cut_unconfirmed_reason", String(32)),
+    Column("admitted_ms", BigInteger),
     Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
     Index("ix_incidents_state", "state"),
 )
@@ -92,6 +93,9 @@ strikes = Table(
     Column("created_by", String(128), nullable=False, server_default="gate"),
     Column("pardoned_by", String(128)),
     Column("pardon_reason", String(512)),
+    Column("admitted_ms", BigInteger),
+    Column("gate", String(128), nullable=False, server_default=""),
+    Column("part_of", String(64)),
     Index("ix_strikes_broadcaster_created", "broadcaster", "created_ms"),
 )
 

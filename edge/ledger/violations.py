@@ -15,7 +15,7 @@ from edge.ledger.audit import next_number
 from edge.ledger.base import GATE, LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.incidents import read_incident, summary
-from edge.ledger.reversal import strikes_of
+from edge.ledger.strike_rows import mark_occasions, strikes_of
 from edge.ledger.subjects import linked_subjects, struck_name
 from edge.ledger.tables import blocks, incidents, strikes
 from edge.policy import LadderPolicy, StrikeScope
@@ -38,7 +38,7 @@ class Violations(LedgerBase):
         """Writes incident, strike and blocks in one transaction.
 
         Idempotent by incident and by stream: one stream gets one strike, whatever the number of causes and
-        retries.
+        retries. A violation of an occasion that has its strike is ``part_of`` that one and no further strike.
         """
         with self._database.write_transaction("record a violation") as connection:
             crash_point("ledger.begin")
@@ -46,8 +46,8 @@ class Violations(LedgerBase):
             if known is not None:
                 return known
             earlier = strikes_of(connection, struck_name(incident.publish))
-            violation = make_violation(incident, sanction, earlier, wall_ms)
-            self._insert_violation(connection, violation)
+            violation = make_violation(incident, sanction, earlier, wall_ms, self._gate)
+            violation = self._insert_violation(connection, violation, sanction)
             crash_point("ledger.inserted")
         crash_point("ledger.committed")
         return violation
@@ -72,14 +72,19 @@ class Violations(LedgerBase):
                 blocks=tuple(_with_term(block, term) for block in violation.blocks),
                 durable_in="ledger",
             )
-            self._insert_violation(connection, violation)
+            violation = self._insert_violation(connection, violation, sanction)
         return violation
 
-    def _insert_violation(self, connection: sa.Connection, violation: Violation) -> None:
+    def _insert_violation(
+        self, connection: sa.Connection, violation: Violation, sanction: Sanction
+    ) -> Violation:
+        """Returns the violation as it is stored: its strike may count, or be part of another's occasion."""
         incident, strike = violation.incident, violation.strike
         connection.execute(incidents.insert().values(**records.incident_to_row(incident), gate=self._gate))
         crash_point("ledger.incident")
         connection.execute(strikes.insert().values(records.strike_to_row(strike, incident.stream_id)))
+        marked = mark_occasions(connection, strike.broadcaster, sanction.ladder, strike.created_ms)
+        strike = next((each for each in marked if each.id == strike.id), strike)
         number = next_number(connection)
         for block in violation.blocks:
             connection.execute(blocks.insert().values(**records.block_to_row(block), revision=number))
@@ -87,18 +92,21 @@ class Violations(LedgerBase):
         detail = {
             **summary(incident),
             "strike": strike.id,
+            "part_of": strike.part_of,
             "severity": strike.severity.value,
             "blocks": ids,
             "until_ms": max((block.until_ms for block in violation.blocks), default=0),
             "provisional": any(block.provisional for block in violation.blocks),
         }
-        written: dict[sa.Table, list[str]] = {incidents: [incident.id], strikes: [strike.id], blocks: ids}
+        struck = list(dict.fromkeys([strike.id, *(each.id for each in marked)]))
+        written: dict[sa.Table, list[str]] = {incidents: [incident.id], strikes: struck, blocks: ids}
         self._audit(connection, violation.durable_ms, GATE, "violation", incident.id, detail, written)
         notify(connection)
+        return dataclasses.replace(violation, strike=strike)
 
 
 def make_violation(
-    incident: Incident, sanction: Sanction, earlier: Iterable[Strike], wall_ms: int
+    incident: Incident, sanction: Sanction, earlier: Iterable[Strike], wall_ms: int, gate: str = ""
 ) -> Violation:
     """Makes the strike and blocks of an incident. Pure. ``earlier`` holds the broadcaster's other strikes.
 
@@ -116,6 +124,8 @@ def make_violation(
         created_ms=incident.created_ms,
         severity=sanction.severity,
         reason=verdict.reason,
+        admitted_ms=incident.admitted_ms,
+        gate=gate,
     )
     term = _term(incident, block_until(earlier, strike, sanction.ladder), sanction)
     return Violation(

@@ -413,6 +413,7 @@ class Enforcer:
             publish=stream.publish,
             verdict=verdict,
             created_ms=self._clock.wall_ms(),
+            admitted_ms=stream.started_ms,
         )
 
     def _answer(

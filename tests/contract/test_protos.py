@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "5ce9f84240872b09d67a6f5f1463bfcad3dad82a13c5938c1b9865cce430fef5",
-    "operator": "5cc0646d36dd9b495d9acb04327b8374aba97e6efc880aa385578a0dd3be172a",
+    "operator": "f23f538db9b2f547350e91c0309b26c543e36fcc79dcdbcfd731240e5eafa499",
 }
 
 

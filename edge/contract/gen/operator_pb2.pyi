@@ -1074,6 +1074,7 @@ class Strike(_message.Message):
     PARDONED_WALL_MS_FIELD_NUMBER: _builtins.int
     PARDONED_BY_FIELD_NUMBER: _builtins.int
     PARDON_REASON_FIELD_NUMBER: _builtins.int
+    PART_OF_STRIKE_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the strike."""
     broadcaster: _builtins.str
@@ -1100,6 +1101,10 @@ class Strike(_message.Message):
     """Who pardoned it: `gate` if it lapsed without a review; empty while it stands."""
     pardon_reason: _builtins.str
     """Why it was pardoned; empty while it stands."""
+    part_of_strike_id: _builtins.str
+    """The strike that counts for the same occasion; empty: this one counts. Set only in the case of an incident,
+    because ListStrikes leaves out what is no further strike.
+    """
     def __init__(
         self,
         *,
@@ -1116,10 +1121,11 @@ class Strike(_message.Message):
         pardoned_wall_ms: _builtins.int = ...,
         pardoned_by: _builtins.str = ...,
         pardon_reason: _builtins.str = ...,
+        part_of_strike_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "broadcaster", b"broadcaster", "category", b"category", "created_by", b"created_by", "created_wall_ms", b"created_wall_ms", "id", b"id", "incident_id", b"incident_id", "pardon_reason", b"pardon_reason", "pardoned_by", b"pardoned_by", "pardoned_wall_ms", b"pardoned_wall_ms", "reason", b"reason", "review_by_wall_ms", b"review_by_wall_ms", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "broadcaster", b"broadcaster", "category", b"category", "created_by", b"created_by", "created_wall_ms", b"created_wall_ms", "id", b"id", "incident_id", b"incident_id", "pardon_reason", b"pardon_reason", "pardoned_by", b"pardoned_by", "pardoned_wall_ms", b"pardoned_wall_ms", "part_of_strike_id", b"part_of_strike_id", "reason", b"reason", "review_by_wall_ms", b"review_by_wall_ms", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
