@@ -153,8 +153,8 @@ class StreamRouter:
             self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)
         if not stream.life.watched or stream.media is None:
             return False
-        for unit in message.units[:MAX_AUDIO_UNITS] or (gate_pb2.AudioUnit(),):
-            stream.media.audio_clock.advance(unit.pts_ms, unit.pts_ms, now, len(unit.data))
+        # Sound has no say in how fast video is read, but a flood of messages has.
+        stream.media.audio_clock.advance(0, 0, now, message.ByteSize())
         if not stream.audio_off and not self._pool.is_slow(stream.id):
             command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
             with contextlib.suppress(WorkerLost):  # The next message goes to another worker.
