@@ -42,7 +42,7 @@ from benchmarks._siege_floods import FLOODS
 from benchmarks._siege_round import Media, Round, environment, run_round
 from edge.cli.demo_footage import demo_footage
 from edge.domain import Codec
-from edge.errors import GateError
+from edge.errors import ConfigError, GateError
 from edge.ingest.test_footage import Part, write_programme
 from edge.stream.synthetic import EncodedMedia, encode
 
@@ -58,12 +58,13 @@ import sys
 from pathlib import Path
 from edge.match import Bank, BankInfo, fingerprint
 bank = Bank.create(Path(sys.argv[2]), BankInfo(label="known_footage", runaway_streams=0))
-bank.add_footage([fingerprint(Path(sys.argv[1]), entry_id="known", added_ms=0)])
+add = getattr(bank, "add_footage", None) or bank.add  # its name before
+add([fingerprint(Path(sys.argv[1]), entry_id="known", added_ms=0)])
 """
 
 
 def prepare(folder: Path, code: Path) -> Media:
-    """Encodes what is sent. Raises GateError without footage, RuntimeError when the code makes no bank."""
+    """Encodes what is sent. Raises GateError without footage, and when the code makes no bank."""
     footage = demo_footage(None, None)
     assert footage.known is not None
     calm, violation = footage.calm[0].path, footage.violating[0]
@@ -81,7 +82,7 @@ def prepare(folder: Path, code: Path) -> Media:
         check=False,
     )
     if made.returncode:
-        raise RuntimeError(f"{code}: no bank: {made.stderr[-2000:]}")
+        raise ConfigError(f"{code}: it makes no bank: {made.stderr[-2000:]}")
     return Media(
         load_loop(calm, seconds=_INNOCENT_S),
         {"oversized": _oversized(), "costly": _costly()},
@@ -193,6 +194,9 @@ def main(argv: list[str]) -> int:
                     console.print(f"{flood}: {rounds[flood]}", markup=False, soft_wrap=True)
         except KeyboardInterrupt:
             stopped = True
+        except GateError as error:
+            print(error, file=sys.stderr)
+            return 2
     if given.json:
         print(json.dumps({"streams": given.streams, "seconds": given.seconds, "floods": rounds}))
     else:
