@@ -2,7 +2,7 @@
 
 The model is that of ``look_budget``: one look in each stretch of skipped media, at a time drawn evenly, and a
 publisher who knows everything but the draws and hides from the samples at keyframes. The costs were measured
-at 720p, 30 fps and 3.6 Mbit/s; only their ratios count.
+with a talking head at 720p, 30 fps and 3.5 Mbit/s; only their ratios count.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from edge.policy import Policy
 from edge.stream.look_budget import Risk, interval_ms
 from edge.stream.sampling import LOOK_GOP_MS
 
-KEYFRAME_MS: Final = 12.0
-FRAME_MS: Final = 2.5
+KEYFRAME_MS: Final = 14.0
+FRAME_MS: Final = 2.0
 """CPU for decoding a frame that is no keyframe."""
-JUDGE_MS: Final = 15.0
+JUDGE_MS: Final = 11.0
 """CPU for a sample: scaling, detector, hash, lookups, decision."""
 SEND_MS: Final = 0.25
 """CPU for passing an access unit to its worker."""
+REST_MS: Final = 9.0
+"""CPU a second for all else: calls, reports, and short alerts after jumps of the bitrate."""
 _FPS: Final = 30
 
 
@@ -68,7 +70,7 @@ def _explained(policy: Policy, risk: Risk, shares: tuple[float, ...], gop_ms: in
         Found(share, *(_found_s(policy, share, share / skipped, every_s, late) for late in (0.5, 0.05, 0.01)))
         for share in shares
     )
-    return Explained(risk, every_s, look_cost / every_s / (gop_cost / gop_ms * 1000), found)
+    return Explained(risk, every_s, look_cost / every_s / (gop_cost / gop_ms * 1000 + REST_MS), found)
 
 
 def _found_s(policy: Policy, share: float, hit: float, every_s: float, late: float) -> float:
