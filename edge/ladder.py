@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -108,22 +108,30 @@ def by_occasion(strikes: Iterable[Strike], ladder: LadderPolicy) -> list[tuple[S
     the order of ``strikes``, and one violation more never lowers it. All ``strikes`` must stand.
     """
     pairs: list[tuple[Strike, Strike | None]] = []
+    counting: dict[tuple[str, str], list[Strike]] = {}
     for strike in sorted(strikes, key=lambda each: (_end_ms(each), each.id)):
-        mine = (
-            other
-            for other, part_of in reversed(pairs)
-            if part_of is None and _track(other, ladder) == _track(strike, ladder) and _joins(strike, other)
-        )
-        pairs.append((strike, next(mine, None)))
+        before = counting.setdefault(_track(strike, ladder), [])
+        part_of = _same_occasion(strike, before)
+        if part_of is None:
+            before.append(strike)
+        pairs.append((strike, part_of))
     return pairs
 
 
-def _joins(strike: Strike, counting: Strike) -> bool:
-    """Whether a strike's stream was admitted before the decision that counts."""
+def _same_occasion(strike: Strike, counting: Sequence[Strike]) -> Strike | None:
+    """The newest strike that counts before whose end this strike's stream was admitted.
+
+    ``counting`` is in the order of ends.
+    """
     if strike.admitted_ms is None:
-        return False
-    apart_ms = 0 if strike.gate == counting.gate else CLOCKS_APART_MS
-    return min(strike.admitted_ms, strike.created_ms) <= _end_ms(counting) + apart_ms
+        return None
+    begin_ms = min(strike.admitted_ms, strike.created_ms)
+    for other in reversed(counting):
+        if begin_ms > _end_ms(other) + CLOCKS_APART_MS:
+            return None
+        if strike.gate != other.gate or begin_ms <= _end_ms(other):
+            return other
+    return None
 
 
 def _end_ms(strike: Strike) -> int:

@@ -67,3 +67,15 @@ def test_up_down_and_up_again(store: Store) -> None:
 
 def test_the_newest_version_is_the_head_of_the_migrations() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [NEWEST]
+
+
+def test_an_older_ledger_does_not_count_what_is_part_of_an_occasion(store: Store) -> None:
+    migrate(store, BEFORE)
+    store.execute(*ROWS)
+    migrate(store, "0004")
+    store.execute(
+        "INSERT INTO strikes (id, broadcaster, app, category, created_ms, part_of) "
+        "VALUES ('sk_2', 'anna', 'live', 'fight', 2, 'sk_1')"
+    )
+    migrate(store, "0003", down=True)
+    look(store)

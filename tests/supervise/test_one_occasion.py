@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edge.contract.operator import strike_to_proto
 from edge.policy import DAY_MS
 from tests.supervise.gate_without_workers import gate_without_workers
 
@@ -23,5 +24,7 @@ async def test_four_streams_that_show_a_clip_at_once_are_one_strike(tmp_path: Pa
         assert sorted(str(case.strike and case.strike.part_of) for case in cases) == sorted(
             ["None", *[counted.id] * (STREAMS - 1)]
         )
+        shown = {strike_to_proto(case.strike).part_of_strike_id for case in cases if case.strike}
+        assert shown == {"", counted.id}
         for block in ledger.blocks(wall_ms=0):
             assert (block.full_until_ms or block.until_ms) - block.created_ms == 30 * DAY_MS
