@@ -188,3 +188,35 @@ def test_a_cut_of_an_earlier_run_that_nobody_proves_ends(
     )
     assert shown["cut_unconfirmed_reason"] == "caller_gone"
     assert "UNCONFIRMED" in run("incident", "show", ids["berta"]).stdout
+
+
+def test_a_part_of_an_occasion_names_the_strike_that_counts(
+    gate: tuple[GateProcess, dict[str, str]], run: Callable[..., Result]
+) -> None:
+    now = SystemClock().wall_ms()
+    verdict = Verdict(Action.CUT, 0, -1, "fight", VerdictReason.DETECTOR, 0.9)
+    ledger = Ledger.open(f"sqlite:///{gate[0].tokens.parent / 'edge.db'}", busy_timeout_ms=10_000)
+    counted, part = (
+        ledger.record_violation(
+            Incident(
+                new_id("in"),
+                new_stream_id(),
+                Publish("test", f"c-{name}", "live", name, "dora"),
+                verdict,
+                now,
+                admitted_ms=now - 1000,
+            ),
+            Sanction(),
+            now,
+        )
+        for name in ("show", "show2")
+    )
+    ledger.close()
+    shown = said(run("incident", "show", part.incident.id, "--json"))
+    assert shown["strike"]["part_of_strike_id"] == counted.strike.id
+    text = run("incident", "show", part.incident.id).stdout
+    assert f"none of its own: {counted.strike.id} counts for the same occasion" in text
+    assert counted.strike.id in run("incident", "show", counted.incident.id).stdout
+    assert [one["id"] for one in said(run("strike", "list", "--broadcaster", "dora", "--json"))] == [
+        counted.strike.id
+    ]
