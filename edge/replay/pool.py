@@ -1,24 +1,50 @@
-"""Judges many files on all cores. A decoder that crashes fails only its own file."""
+"""Judges many files on all cores, in contained processes. A decoder that crashes fails only its own file.
+
+What a process answers is JSON and never pickle: it has touched hostile media and must not be able to run code
+in its parent.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import logging
 import multiprocessing
+import os
 import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-_judge: FileJudge | None = None
+import av
+
+from edge.containment import (
+    ContainmentMode,
+    ProcessRole,
+    contain,
+    contained_environment,
+    load_all_of,
+    mode_of_environment,
+    problems,
+)
+from edge.errors import BankError, ConfigError, GateError, ModelError
+from edge.match import available
+
+_ERRORS: Final = {kind.reason: kind for kind in (BankError, ModelError)}
+_MAX_BYTES: Final = 256 * 1024 * 1024
+"""Largest report of one file."""
+
+log = logging.getLogger(__name__)
 
 
 class FileJudge(Protocol):
     """Judges files one after the other in one process."""
 
     def run(self, path: Path, *, windows: bool) -> dict[str, Any]:
-        """Returns the report on one file. It holds ``path``, ``error`` and ``reason`` when the file cannot
-        be judged."""
+        """Returns the report on one file, plain JSON values. It holds ``path``, ``error`` and ``reason`` when
+        the file cannot be judged."""
         ...
 
 
@@ -27,16 +53,14 @@ class JudgeSetup(Protocol):
 
     def open_judge(self) -> FileJudge: ...
 
+    def role(self, paths: Sequence[Path]) -> ProcessRole:
+        """What a process may do that judges these files."""
+        ...
 
-def _start(setup: JudgeSetup) -> None:
-    global _judge
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process at once, without a traceback
-    _judge = setup.open_judge()
-
-
-def _run(path: Path, windows: bool) -> dict[str, Any]:
-    assert _judge is not None
-    return _judge.run(path, windows=windows)
+    def take(self, path: Path, report: dict[str, Any]) -> dict[str, Any]:
+        """Turns what a process has answered into the report, in the parent. Raises KeyError, TypeError or
+        ValueError for an answer of another form."""
+        ...
 
 
 class ReplayPool:
@@ -47,49 +71,121 @@ class ReplayPool:
         self._jobs = jobs
 
     def reports(self, paths: Sequence[Path], *, windows: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields pairs of a path's index and its report."""
-        if self._jobs == 1 and len(paths) == 1:
-            yield 0, self._setup.open_judge().run(paths[0], windows=windows)
-            return
-        left = dict(enumerate(paths))
-        for index, report in self._round(left, self._jobs, windows):
-            del left[index]
-            yield index, report
-        # A crash ends the whole pool. The remaining files then run one by one to find the culprit.
-        for index, path in list(left.items()):
-            reports = list(self._round({index: path}, 1, windows))
-            yield from reports or [
-                (
-                    index,
-                    {
-                        "path": str(path),
-                        "error": "the decoder crashed on this file",
-                        "reason": "broken_media",
-                    },
-                )
-            ]
+        """Yields pairs of a path's index and its report.
 
-    def _round(
-        self, paths: dict[int, Path], jobs: int, windows: bool
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        Raises ModelError, BankError or ConfigError where no file can be judged.
+        """
+        waiting = deque(enumerate(paths))
+        role, mode = self._setup.role(paths), mode_of_environment()
+        free: list[_Process] = []
+        busy: dict[Connection, _Process] = {}
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < self._jobs:
+                    process = free.pop() if free else _Process(self._setup, role, mode)
+                    process.send(*waiting.popleft(), windows)
+                    busy[process.connection] = process
+                for ready in wait(list(busy)):
+                    assert isinstance(ready, Connection)
+                    process = busy[ready]
+                    if not process.begun and process.begin():
+                        continue
+                    del busy[ready]
+                    answer = process.answer()
+                    if answer is None:
+                        yield process.index, _failed(process.path, "the decoder crashed on this file")
+                    else:
+                        free.append(process)
+                        yield process.index, self._taken(process.path, answer)
+        finally:
+            for process in (*free, *busy.values()):
+                process.end()
+
+    def _taken(self, path: Path, answer: dict[str, Any]) -> dict[str, Any]:
+        if "error" in answer:
+            return _failed(path, str(answer["error"]), str(answer.get("reason")))
+        try:
+            return {**self._setup.take(path, answer), "path": str(path)}
+        except (KeyError, TypeError, ValueError) as error:
+            return _failed(path, f"the process that judged it answered no report: {type(error).__name__}")
+
+
+class _Process:
+    """One process that judges one file after the other."""
+
+    def __init__(self, setup: JudgeSetup, role: ProcessRole, mode: ContainmentMode) -> None:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            max_workers=min(jobs, max(1, len(paths))),
-            mp_context=context,
-            initializer=_start,
-            initargs=(self._setup,),
-        ) as executor:
-            futures: dict[Future[dict[str, Any]], int] = {}
-            try:
-                for index, path in paths.items():
-                    futures[executor.submit(_run, path, windows)] = index
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            except BrokenProcessPool:
-                return
-            except BaseException:  # after Ctrl-C, or when the caller stops early, do not wait for a long file
-                for process in (executor._processes or {}).values():
-                    process.terminate()
-                raise
-            finally:
-                executor.shutdown(wait=True, cancel_futures=True)
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_judge_files, args=(theirs, setup, role, mode), daemon=True)
+        before = dict(os.environ)
+        os.environ.update(contained_environment())
+        try:
+            self._process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        theirs.close()
+        self.begun = False
+        self.index, self.path = -1, Path()
+
+    def send(self, index: int, path: Path, windows: bool) -> None:
+        self.index, self.path = index, path
+        with contextlib.suppress(OSError):  # it is dead, which ``answer`` says
+            self.connection.send_bytes(json.dumps([str(path), windows]).encode())
+
+    def begin(self) -> bool:
+        """Takes its first message, that it is contained. False when it has died. Raises the error by which it
+        cannot judge at all."""
+        self.begun = True
+        said = self._receive()
+        if said is None:
+            return False
+        if "failed" in said:
+            raise _ERRORS.get(said["reason"], ConfigError)(str(said["failed"]))
+        if said["missing"]:
+            log.warning("a process that judges files is not fully contained: %s", "; ".join(said["missing"]))
+        return True
+
+    def answer(self) -> dict[str, Any] | None:
+        """Returns its answer. None when it has died."""
+        answer = self._receive()
+        if answer is None:
+            self.end()
+        return answer
+
+    def _receive(self) -> dict[str, Any] | None:
+        try:
+            said = json.loads(self.connection.recv_bytes(_MAX_BYTES))
+        except (EOFError, OSError, ValueError):
+            return None
+        return said if isinstance(said, dict) else {}
+
+    def end(self) -> None:
+        self.connection.close()
+        self._process.kill()
+        self._process.join()
+
+
+def _failed(path: Path, error: str, reason: str = "broken_media") -> dict[str, Any]:
+    return {"path": str(path), "error": error, "reason": reason}
+
+
+def _judge_files(connection: Connection, setup: JudgeSetup, role: ProcessRole, mode: ContainmentMode) -> None:
+    """Runs in the process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process at once, without a traceback
+    try:
+        judge = setup.open_judge()
+        load_all_of(av)
+        available()
+        contained = contain(role, mode)
+    except GateError as error:
+        connection.send_bytes(json.dumps({"failed": str(error), "reason": error.reason}).encode())
+        return
+    missing = () if mode is ContainmentMode.OFF else problems(contained.missing)
+    connection.send_bytes(json.dumps({"missing": missing}).encode())
+    while True:
+        try:
+            path, windows = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        connection.send_bytes(json.dumps(judge.run(Path(path), windows=windows)).encode())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge.clock import SystemClock
+from edge.containment import ProcessRole
+from edge.containment import role as roles
 from edge.detect import Detector
 from edge.domain import Action, Signal, SignalSource, Verdict, new_stream_id
 from edge.errors import GateError
@@ -20,6 +22,12 @@ _NO_RECORD = Sampling(b"replay", 0)
 """Draws of a file that is no clip of an incident: the same in every replay."""
 
 
+_FIELDS = (
+    *("path", "duration_s", "samples", "score_max", "score_mean", "verdict"),
+    *("first_flag_s", "first_cut_s", "reason", "matches"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ReplaySetup:
     """The configuration for judging files. It is small enough to send to another process."""
@@ -30,6 +38,13 @@ class ReplaySetup:
 
     def open_judge(self) -> Replay:
         return Replay(self)
+
+    def role(self, paths: Sequence[Path]) -> ProcessRole:
+        return roles.replay([self.model_dir], [self.bank_dir] if self.bank_dir else [], paths)
+
+    def take(self, path: Path, report: dict[str, Any]) -> dict[str, Any]:
+        wanted = {name: report[name] for name in _FIELDS}
+        return {**wanted, "windows": report["windows"]} if "windows" in report else wanted
 
 
 @dataclass(slots=True)

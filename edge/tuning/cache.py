@@ -24,6 +24,23 @@ _FORMAT = 3
 _ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_reduced", "calm_logits", "jumps_ms")
 
 
+def track_to_bytes(track: Track) -> bytes:
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        allow_pickle=False,
+        duration_ms=np.int64(track.duration_ms),
+        **{name: getattr(track, name) for name in _ARRAYS},
+    )
+    return content.getvalue()
+
+
+def track_of_bytes(raw: bytes) -> Track:
+    """Raises OSError, KeyError, ValueError, EOFError or BadZipFile for other bytes."""
+    with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+        return Track(int(stored["duration_ms"]), *(stored[name] for name in _ARRAYS))
+
+
 class CachedSetup(JudgeSetup, Protocol):
     """A judging setup that also looks up stored reports."""
 
@@ -72,21 +89,13 @@ class ScoreCache:
 
     def load(self, key: str) -> Track | None:
         try:
-            with np.load(self._path(key), allow_pickle=False) as stored:
-                return Track(int(stored["duration_ms"]), *(stored[name] for name in _ARRAYS))
+            return track_of_bytes(self._path(key).read_bytes())
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
             return None
 
     def store(self, key: str, track: Track) -> None:
         """Writes the entry atomically. Raises OSError."""
-        content = io.BytesIO()
-        np.savez_compressed(
-            content,
-            allow_pickle=False,
-            duration_ms=np.int64(track.duration_ms),
-            **{name: getattr(track, name) for name in _ARRAYS},
-        )
-        self._write(self._path(key), content.getvalue())
+        self._write(self._path(key), track_to_bytes(track))
 
     def load_report(self, key: str) -> dict[str, Any] | None:
         try:

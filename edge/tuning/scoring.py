@@ -6,7 +6,9 @@ The samples and their scores do not depend on thresholds. The tier of a stream d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import zipfile
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.clock import SystemClock
+from edge.containment import ProcessRole
+from edge.containment import role as roles
 from edge.detect import Detector, SampleScore, read_manifest
 from edge.domain import Signal, Tier, new_stream_id
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy
 from edge.replay import spared
 from edge.stream import FILE_PICTURES, BitrateJump, StreamPipeline, open_media_file
-from edge.tuning.cache import ScoreCache
+from edge.tuning.cache import ScoreCache, track_of_bytes, track_to_bytes
 from edge.tuning.track import Track, TrackBuilder
 
 Note = Callable[[int, SampleScore], None]
@@ -40,9 +44,26 @@ class ScoringSetup:
     def open_judge(self) -> Scorer:
         return Scorer(self)
 
-    def cached(self) -> Callable[[Path], dict[str, Any] | None]:
+    def role(self, paths: Sequence[Path]) -> ProcessRole:
+        return roles.tuning([self.model_dir], paths)
+
+    def take(self, path: Path, report: dict[str, Any]) -> dict[str, Any]:
+        """Stores the track in the cache."""
+        try:
+            track = track_of_bytes(base64.b64decode(report["track"]))
+        except (OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(str(error)) from None
+        with suppress(OSError):
+            cache = self._cache()
+            cache.store(cache.key(path), track)
+        return {"track": track}
+
+    def _cache(self) -> ScoreCache:
         _, digest, _ = read_manifest(self.model_dir)
-        cache = ScoreCache(self.cache_dir, digest, self.policy)
+        return ScoreCache(self.cache_dir, digest, self.policy)
+
+    def cached(self) -> Callable[[Path], dict[str, Any] | None]:
+        cache = self._cache()
 
         def look_up(path: Path) -> dict[str, Any] | None:
             with suppress(OSError):
@@ -54,21 +75,18 @@ class ScoringSetup:
 
 
 class Scorer:
-    """Scores files one after another with one detector. Stores the tracks in the cache."""
+    """Scores files one after another with one detector."""
 
     def __init__(self, setup: ScoringSetup) -> None:
         self._detector = Detector.load(setup.model_dir)
         self._policy = setup.policy
-        self._cache = ScoreCache(setup.cache_dir, self._detector.digest, setup.policy)
 
     def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
-        """Returns ``{"path", "track"}``, or the error report of ``spared`` if the file cannot be judged."""
+        """Returns ``{"path", "track"}`` with the track in base64, or the error report of ``spared``."""
 
         def score() -> dict[str, Any]:
-            key = self._cache.key(path)
-            track = score_file(path, self._detector, self._policy)
-            self._cache.store(key, track)
-            return {"path": str(path), "track": track}
+            track = track_to_bytes(score_file(path, self._detector, self._policy))
+            return {"path": str(path), "track": base64.b64encode(track).decode()}
 
         return spared(path, score)
 

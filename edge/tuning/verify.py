@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.containment import ProcessRole
+from edge.containment import role as roles
 from edge.detect import read_manifest
 from edge.domain import Action
 from edge.policy import CategoryPolicy, MatchPolicy, Policy
-from edge.replay import Replay, ReplaySetup, spared
+from edge.replay import Replay, ReplaySetup
 from edge.tuning.cache import ScoreCache
 from edge.tuning.labels import printable
 from edge.tuning.study import Study
@@ -27,8 +29,20 @@ class VerifySetup:
     policy: Policy
     cache_dir: Path
 
-    def open_judge(self) -> Verifier:
-        return Verifier(self)
+    def open_judge(self) -> Replay:
+        policy = self.policy.model_copy(update={"match": MatchPolicy(enabled=False)})
+        return Replay(ReplaySetup(self.model_dir, None, policy))
+
+    def role(self, paths: Sequence[Path]) -> ProcessRole:
+        return roles.tuning([self.model_dir], paths)
+
+    def take(self, path: Path, report: dict[str, Any]) -> dict[str, Any]:
+        """Stores the report in the cache."""
+        taken = ReplaySetup(self.model_dir, None, self.policy).take(path, report)
+        cache, about = self.cache()
+        with suppress(OSError):
+            cache.store_report(cache.key(path, about), taken)
+        return taken
 
     def cached(self) -> Callable[[Path], dict[str, Any] | None]:
         cache, about = self.cache()
@@ -46,25 +60,6 @@ class VerifySetup:
         _, digest, _ = read_manifest(self.model_dir)
         about = self.policy.model_dump_json(include={"categories", "tiers"})
         return ScoreCache(self.cache_dir, digest, self.policy), about
-
-
-class Verifier:
-    """Replays files one after another, without banks. Stores the reports."""
-
-    def __init__(self, setup: VerifySetup) -> None:
-        policy = setup.policy.model_copy(update={"match": MatchPolicy(enabled=False)})
-        self._replay = Replay(ReplaySetup(setup.model_dir, None, policy))
-        self._cache, self._about = setup.cache()
-
-    def run(self, path: Path, *, windows: bool = False) -> dict[str, Any]:
-        def judge() -> dict[str, Any]:
-            key = self._cache.key(path, self._about)
-            report = self._replay.run(path)
-            if "error" not in report:
-                self._cache.store_report(key, report)
-            return report
-
-        return spared(path, judge)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ containment = "{containment}"
 [workers]
 count = 2
 restart_backoff_ms = 10
+# Slow because the machine is busy is no finding.
+ready_ms = 600_000
+hang_ms = 60_000
+job_ms = 60_000
 """
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from edge.cli.app import app
 from edge.clock import SystemClock
+from edge.containment import Measure, lacking
 from edge.detect import Detector, default_model_directory
 from edge.detect.default_policy import default_policy
 from edge.domain import Action, Codec, Incident, Publish, Verdict, new_stream_id
@@ -202,3 +203,48 @@ def test_the_clip_of_an_incident_is_replayed_with_the_gates_own_draws(tmp_path: 
     assert times(recorded) == [round((pts_ms - 90_000) / 1000, 3) for pts_ms in judged]
     assert times(recorded) != times(Sampling(b"another", clip.start_pts_ms))
     assert times(None) == times(None)
+
+
+def test_a_process_that_media_has_taken_over_can_only_lie(tmp_path: Path) -> None:
+    """It answers what is no report, or no JSON. It runs no code in its parent, and opens no other file."""
+    for name in ("lies.mp4", "pickles.mp4", "reads.mp4"):
+        write_clip(tmp_path / name, seconds=1)
+    (tmp_path / "secret").write_text("x")
+    script = tmp_path / "hostile.py"
+    script.write_text(
+        "import os, pickle, sys\n"
+        "from pathlib import Path\n"
+        "from edge.replay import ReplayPool, pool, report\n"
+        "class Bomb:\n"
+        "    def __reduce__(self):\n"
+        "        return (os.mkdir, (sys.argv[1] + '/exploded',))\n"
+        "def take_over(self, path, windows):\n"
+        "    if path.name == 'lies.mp4':\n"
+        "        return {'verdict': 'pass'}\n"
+        "    if path.name == 'reads.mp4':\n"
+        "        return {'error': (path.parent / 'secret').read_text()}\n"
+        "    import gc\n"
+        "    from multiprocessing.connection import Connection\n"
+        "    for each in gc.get_objects():\n"
+        "        if isinstance(each, Connection) and each.writable and each.readable:\n"
+        "            each.send_bytes(pickle.dumps(Bomb()))\n"
+        "    return {}\n"
+        "report.Replay._judge = take_over\n"
+        "if __name__ == '__main__':\n"
+        "    from edge.detect import default_model_directory\n"
+        "    from edge.detect.default_policy import default_policy\n"
+        "    model = default_model_directory()\n"
+        "    setup = report.ReplaySetup(model, None, default_policy(model))\n"
+        "    paths = sorted(Path(sys.argv[1]).glob('*.mp4'))\n"
+        "    for index, said in sorted(ReplayPool(setup, 1).reports(paths, windows=False)):\n"
+        "        print(paths[index].name, said.get('error', 'ok'))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=100, check=True
+    )
+    said = dict(line.split(" ", 1) for line in result.stdout.splitlines())
+    assert said["lies.mp4"] == "the process that judged it answered no report: KeyError"
+    assert said["pickles.mp4"] == "the decoder crashed on this file"
+    if Measure.LANDLOCK not in lacking():
+        assert "Permission" in said["reads.mp4"]
+    assert not (tmp_path / "exploded").exists()
