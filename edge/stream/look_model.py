@@ -27,7 +27,7 @@ _FPS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TimeToCut:
     """When footage is cut that is on screen for a share of the time, from the first time it is shown."""
 
     share: float
@@ -45,7 +45,7 @@ class Explained:
     """Time between two looks. None: there are none."""
     cost: float
     """CPU of a calm stream beyond that without looks, as a share of it."""
-    found: tuple[Found, ...]
+    found: tuple[TimeToCut, ...]
     """Nothing where there are no looks: then footage between keyframes is not found."""
 
 
@@ -67,7 +67,9 @@ def _explained(policy: Policy, risk: Risk, shares: tuple[float, ...], gop_ms: in
     gop_cost = KEYFRAME_MS + burst_frames * FRAME_MS + JUDGE_MS + (1 + burst_frames) * SEND_MS
     look_cost = (gop_ms - burst_ms) / 2 * _FPS / 1000 * (FRAME_MS + SEND_MS) + JUDGE_MS
     found = tuple(
-        Found(share, *(_found_s(policy, share, share / skipped, every_s, late) for late in (0.5, 0.05, 0.01)))
+        TimeToCut(
+            share, *(_found_s(policy, share, share / skipped, every_s, late) for late in (0.5, 0.05, 0.01))
+        )
         for share in shares
     )
     return Explained(risk, every_s, look_cost / every_s / (gop_cost / gop_ms * 1000 + REST_MS), found)
