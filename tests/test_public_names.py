@@ -177,6 +177,7 @@ PUBLIC: dict[str, set[str]] = {
     "edge.pullers": set(),
     "edge.replay": {
         "JudgeSetup",
+        "LookupSetup",
         "Replay",
         "ReplayPool",
         "ReplaySetup",

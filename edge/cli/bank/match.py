@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
-from edge.cli.bank.options import advance, progress
+from edge.cli.bank.options import progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
-from edge.domain import SignalSource
-from edge.match import MISSING, SPAN_MS, FileLookup, Matcher, MatchVote, available, look_up
+from edge.errors import BrokenMedia
+from edge.match import MISSING, SPAN_MS, Matcher, available
+from edge.replay import LookupSetup, ReplayPool
 
 _SHOWN = ("entry", "bank", "category", "by", "first_s", "distance", "samples")
 
@@ -35,13 +35,18 @@ def match(
     matcher = Matcher.open(banks, radius=radius)
     if matcher.has_audio and not available():
         stderr.print(MISSING, soft_wrap=True)
-    rows = []
+    found: dict[int, dict[str, Any]] = {}
     with progress(as_json) as bar:
-        for path in paths:
-            report = _looked_up(path, _look_up(path, matcher, MatchVote(k, span_ms), interval_ms, bar))
-            rows.append(report)
+        task = bar.add_task("match", total=len(paths))
+        setup = LookupSetup(banks, radius, interval_ms, k, span_ms)
+        for index, report in ReplayPool(setup, 1).reports(paths, windows=False):
+            if "error" in report:
+                raise BrokenMedia(report["error"])
+            found[index] = report
+            bar.advance(task)
             if as_json:
                 print_json(report)
+    rows = [found[index] for index in range(len(paths))]
     if not as_json:
         print_table(
             ("file", "entry", "bank", "category", "by", "first s", "distance", "samples"),
@@ -55,43 +60,3 @@ def match(
                     "the radius that only the nearest was looked at",
                     soft_wrap=True,
                 )
-
-
-def _look_up(path: Path, matcher: Matcher, vote: MatchVote, interval_ms: int, bar: Progress) -> FileLookup:
-    task = bar.add_task(path.name, total=None)
-    try:
-        return look_up(
-            path,
-            matcher,
-            vote,
-            interval_ms=interval_ms,
-            progress=lambda done_s, length_s: advance(bar, task, done_s, length_s),
-        )
-    finally:
-        bar.remove_task(task)
-
-
-def _looked_up(path: Path, looked: FileLookup) -> dict[str, Any]:
-    nearest = looked.nearest
-    return {
-        "path": str(path),
-        "samples": looked.samples,
-        "samples_cut_short": looked.cut_short,
-        "matches": [
-            {
-                "entry": one.entry,
-                "bank": one.bank,
-                "category": one.category,
-                "by": "sound" if one.by is SignalSource.AUDIO else "picture",
-                "first_s": one.first_ms / 1000,
-                "distance": one.distance,
-                "samples": one.samples,
-                "detail": one.detail,
-            }
-            for one in looked.found
-        ],
-        "nearest": None
-        if nearest is None
-        else {"entry": nearest.entry, "bank": nearest.bank, "distance": nearest.distance},
-        "near_samples": {f"{bank}/{entry}": count for (bank, entry), count in looked.near.most_common(16)},
-    }
