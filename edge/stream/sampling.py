@@ -204,11 +204,14 @@ class Sampler:
         self._skip()
 
     def _pass_time(self, pts_ms: int) -> None:
-        """Counts the media since the unit before as skipped, where nothing of it is decoded."""
+        """Counts the media since the unit before as skipped, where nothing of it is decoded.
+
+        A caller may leave out everything after a burst. Then only the gap to the next unit shows it.
+        """
         step_ms = 0 if self._newest_ms is None else max(0, pts_ms - self._newest_ms)
         self._newest_ms = (self._newest_ms or pts_ms) + step_ms
-        if self._looks is not None and self._backlog and not self._catching_up:
-            self._looks.skipped(step_ms)
+        if self._looks is not None and self._gop_units and not self._catching_up:
+            self._looks.skipped(step_ms if self._backlog else max(0, step_ms - 2 * round(self._unit_ms)))
 
     def frame(self, pts_ms: int) -> FrameRoles:
         """Returns the roles of the next decoded frame."""
