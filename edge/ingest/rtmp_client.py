@@ -105,7 +105,7 @@ class RtmpPublisher:
         self._command(0, "FCPublish", 3.0, None, name)
         self._command(0, "createStream", 4.0, None)
         created = await self._answer("_result", transaction=4.0)
-        if len(created) > 3 and isinstance(created[3], float):
+        if len(created) > 3 and isinstance(created[3], float) and 0 <= created[3] < 2**32:
             self._stream_id = int(created[3])
         self._command(self._stream_id, "publish", 5.0, None, name, "live")
         status = await self._answer("onStatus")

@@ -25,6 +25,10 @@ from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Var
 PROGRESS: Final = struct.Struct("<dd")
 """Seconds done and seconds in all, on a pipe of its own."""
 _LENGTH: Final = struct.Struct("<I")
+_WRONG: Final = (
+    *(struct.error, KeyError, TypeError, ValueError, AttributeError, IndexError),
+    *(OverflowError, RecursionError),
+)
 _RUN: Final = struct.Struct("<32sIIBB")
 _PLAIN: Final = {
     BrokenMedia.reason: BrokenMedia,
@@ -85,7 +89,7 @@ def footage_of_bytes(raw: bytes) -> tuple[Footage, int, dict[str, str]]:
             int(header["damaged_packets"]),
             {str(measure): str(why) for measure, why in header["missing"].items()},
         )
-    except (struct.error, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except _WRONG as error:
         raise BrokenMedia(f"the fingerprinting process answered no footage: {type(error).__name__}") from None
 
 

@@ -270,7 +270,7 @@ class _Hooks:
 
     async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> None:
         assert self._client is not None
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(60):
             response = await self._client.post(path, content=body, headers=headers)
         assert response.status_code < 500, f"status {response.status_code}"
 

@@ -30,6 +30,8 @@ MAX_HEADER_BYTES = 1 << 20
 _ALIGN = 64
 _PREFIX = struct.Struct("<8sII32s")
 _BLOCK = 1 << 24
+_WRONG_HEADER = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What a header raises that is JSON and no header. Its numbers may be infinite."""
 _DTYPES = {"|u1": np.uint8, "<u4": np.uint32, "<u8": np.uint64}
 
 Array = npt.NDArray[Any]
@@ -88,7 +90,7 @@ def read_arrays(path: Path, *, verify: bool = True) -> ArrayFile:
                 mapped = np.memmap(file, dtype=np.uint8, mode="r", offset=0, shape=(base + total,))
                 sections, meta = document["sections"], document["meta"]
                 arrays = {s["name"]: _section(path, mapped, base, total, s, verify) for s in sections}
-            except (KeyError, TypeError, ValueError) as error:
+            except _WRONG_HEADER as error:
                 raise BankError(f"{path}: header does not keep the format: {error!r}") from None
     except OSError as error:
         raise BankError(f"{path}: {error.strerror or error}") from None
@@ -115,7 +117,7 @@ def verify_file(path: Path, *, every_byte: bool) -> str:
                     raise BankError(f"{path}: section {section['name']} is damaged (checksum differs)")
     except OSError as error:
         raise BankError(f"{path}: {error.strerror or error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except _WRONG_HEADER as error:
         raise BankError(f"{path}: header does not keep the format: {error!r}") from None
     return digest
 
@@ -137,7 +139,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[int, int, Any, str]:
     try:
         document = json.loads(header)
         total = int(document["bytes"])
-    except (KeyError, TypeError, ValueError) as error:
+    except _WRONG_HEADER as error:
         raise BankError(f"{path}: header does not keep the format: {error!r}") from None
     if size != base + total:
         raise BankError(f"{path}: torn: {size} bytes instead of {base + total}")

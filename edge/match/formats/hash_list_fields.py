@@ -76,7 +76,7 @@ def integer(name: str, value: Any) -> int:
         if isinstance(value, bool):
             raise ValueError
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # JSON's 1e999 is infinite
         raise InvalidInput(name, f"wants a whole number, got {value!r:.80}") from None
     if not 0 <= number < 2**53:
         raise InvalidInput(name, f"{number} is out of range")
