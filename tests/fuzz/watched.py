@@ -157,6 +157,8 @@ def _call_raw(channel: grpc.Channel, random: Random, count: int) -> int:
 
 def _read_log(text: str, found: Watched) -> None:
     for line in text.splitlines():
+        if "a contained process cannot import" in line:
+            found.worker_tracebacks.append(line[-400:])
         if line.startswith("Traceback"):
             found.supervisor_tracebacks.append(line)
             continue
