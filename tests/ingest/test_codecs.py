@@ -10,10 +10,24 @@ import numpy as np
 import pytest
 
 from edge.ingest import Closed
-from edge.stream.synthetic import open_encoder
+from edge.stream.synthetic import in_child, open_encoder
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import ScriptedGate, StartIngest, StartPublisher
+
+
+def write_footage(path: Path, encoder: str) -> None:
+    with av.open(str(path), "w", format="flv") as out:
+        stream = out.add_stream(encoder, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.gop_size = 10
+        open_encoder(stream.codec_context)
+        for index in range(30):
+            frame = av.VideoFrame.from_ndarray(np.full((180, 160), index * 5, np.uint8), format="yuv420p")
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
 
 
 @pytest.mark.parametrize(
@@ -28,17 +42,7 @@ async def test_the_gate_can_decode_what_was_published(
     codec: str,
 ) -> None:
     path = tmp_path / "footage.flv"
-    with av.open(str(path), "w", format="flv") as out:
-        stream = out.add_stream(encoder, rate=25)
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        stream.codec_context.gop_size = 10
-        open_encoder(stream.codec_context)
-        for index in range(30):
-            frame = av.VideoFrame.from_ndarray(np.full((180, 160), index * 5, np.uint8), format="yuv420p")
-            frame.pts = index
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+    in_child(write_footage, path, encoder)
     running = await run_ingest()
     publisher = publish(path, running.url())
     await publisher.done()

@@ -13,7 +13,7 @@ from fractions import Fraction
 import av
 
 from edge.domain import Codec
-from edge.stream.synthetic import moving_square, open_encoder
+from edge.stream.synthetic import in_child, moving_square, open_encoder
 
 _HEADER_BYTES = 13
 _VIDEO = 9
@@ -46,6 +46,14 @@ def published(
     options: dict[str, str] | None = None,
 ) -> bytes:
     """A whole FLV of pictures of ``size`` (height, width) at 30 fps."""
+    if codec is Codec.AV1:
+        return in_child(_published, codec, size, frames, gop, options)
+    return _published(codec, size, frames, gop, options)
+
+
+def _published(
+    codec: Codec, size: tuple[int, int], frames: int, gop: int, options: dict[str, str] | None
+) -> bytes:
     name, defaults = _ENCODERS[codec]
     file = io.BytesIO()
     with av.open(file, "w", format="flv") as container:
