@@ -89,6 +89,8 @@ def read_arrays(path: Path, *, verify: bool = True) -> ArrayFile:
             try:
                 mapped = np.memmap(file, dtype=np.uint8, mode="r", offset=0, shape=(base + total,))
                 sections, meta = document["sections"], document["meta"]
+                if not isinstance(meta, dict):
+                    raise TypeError("meta is no object")
                 arrays = {s["name"]: _section(path, mapped, base, total, s, verify) for s in sections}
             except _WRONG_HEADER as error:
                 raise BankError(f"{path}: header does not keep the format: {error!r}") from None
