@@ -150,7 +150,7 @@ def test_only_the_streams_of_the_worker_that_is_hit_notice_and_they_go_on(
 
 @pytest.mark.parametrize(
     ("limit", "said"),
-    [("job_ms = 50", "in one job"), ("max_resident_mb = 200\njob_ms = 60000", "the limit is 200 MB")],
+    [("job_ms = 50", "in one job"), ("max_resident_mb = 160\njob_ms = 60000", "the limit is 160 MB")],
     ids=["endless-decode", "memory"],
 )
 def test_media_that_a_worker_cannot_bear_is_quarantined_and_takes_no_other_stream_with_it(
@@ -161,6 +161,7 @@ def test_media_that_a_worker_cannot_bear_is_quarantined_and_takes_no_other_strea
     tmp_path: Path,
 ) -> None:
     config = CONFIG.replace("job_ms = 3000\n", "") + f"{limit}\n[limits]\nmax_access_unit_bytes = 60000000\n"
+    config += "max_picture_short_edge = 4096\n"
     config = config.replace("heartbeat_ms = 200", "heartbeat_ms = 100")
     config = config.replace("hang_ms = 2000", "hang_ms = 60000")  # Only the limit under test ends the worker.
     with (

@@ -467,7 +467,7 @@ def test_a_late_end_of_an_old_call_does_not_touch_the_new_one(
         while not answers and time.monotonic() < deadline:
             try:
                 answers = watch(
-                    stub, requests(stream_id, extradata, units[:60], pace=0.01, reason="reconfigured")
+                    stub, requests(stream_id, extradata, units[:75], pace=0.01, reason="reconfigured")
                 )
             except grpc.RpcError as error:
                 assert error.code() is grpc.StatusCode.ALREADY_EXISTS  # noqa: PT017
@@ -485,7 +485,7 @@ def test_a_pull_is_attached_judged_and_detached(stub: Any, tmp_path: Path) -> No
         seen = []
         for answer in stub.Attach(gate_pb2.AttachRequest(stream_id=stream_id, url=url), timeout=TIMEOUT_S):
             seen.append(answer.WhichOneof("response"))
-            if seen.count("verdict") == 3:
+            if seen[-1] == "verdict" and seen.count("verdict") == 3:
                 over = gate_pb2.DetachRequest(stream_id=stream_id, reason="closed")
                 stub.Detach(over, timeout=TIMEOUT_S)
     assert seen.count("verdict") >= 3

@@ -56,8 +56,8 @@ def other_model(place: Path) -> Path:
 
 async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_model(tmp_path: Path) -> None:
     """A worker that started with the old model, too late for the command to load the new one."""
-    settings = worker_settings(tmp_path / "banks")
     directory = other_model(tmp_path / "model")
+    settings = worker_settings(tmp_path / "banks").model_copy(update={"model_store": tmp_path})
     digest = read_manifest(directory)[1]
     clock, heard = SystemClock(), RecordedEvents()
     pool = WorkerPool(WorkersSection(count=1, spare=0), settings, clock)
