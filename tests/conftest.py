@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,18 @@ def ordinary_priority() -> Iterator[None]:
     for task in real_time:  # The tests that follow are not to blame.
         os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
     assert not real_time, f"{len(real_time)} threads of this process run before all others on the machine"
+
+
+@pytest.fixture(autouse=True)
+def ordinary_logging() -> Iterator[None]:
+    """Checks that no test leaves loggers quieter than it found them, which would fail tests after it."""
+    yield
+    ours = [name for name in list(logging.root.manager.loggerDict) if name.split(".")[0] == "edge"]
+    changed = [name for name in ours if logging.getLogger(name).level]
+    for name in changed:  # The tests that follow are not to blame.
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    assert not changed, f"loggers with a level of their own: {', '.join(changed)}"
+    assert not logging.root.manager.disable, "logging is disabled"
 
 
 def _real_time(task: int) -> bool:

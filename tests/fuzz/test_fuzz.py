@@ -17,8 +17,8 @@ INPUTS = 100
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
-    logging.getLogger("edge.match").setLevel(logging.CRITICAL)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, logger="edge.match")
 
 
 @pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
