@@ -13,6 +13,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── StaleVersion                somebody else changed it first (retryable)
 ├── Conflict                    its state does not allow it: says which state
 ├── PermissionRefused           the caller's role does not allow it
+├── SignInUnavailable           the token file cannot be used, so nobody can sign in (retryable)
 ├── ConfigError                 a settings or policy file cannot be used: names the key
 ├── MediaError                  the media cannot be decoded (publisher)
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates (publisher)
@@ -152,6 +153,17 @@ class PermissionRefused(GateError):
     """The caller's role does not allow the call."""
 
     reason = "permission_refused"
+
+
+class SignInUnavailable(GateError):
+    """The token file cannot be used, so nobody can sign in. The message goes to those who have not signed in,
+    so it tells neither path nor content; the log does."""
+
+    retryable = True
+    reason = "sign_in_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("nobody can sign in now: the gate cannot use its token file, and its log says why")
 
 
 class ConfigError(GateError):

@@ -172,3 +172,5 @@ class AlarmReason(StrEnum):
     """A bank is in use nowhere: it cannot be read, and no good copy is left."""
     FAILED = "failed"
     """Matching crashed or raised an error. That is no stream's fault."""
+    REFUSED = "refused"
+    """The token file cannot be used, so nobody can sign in."""

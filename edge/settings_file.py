@@ -42,7 +42,11 @@ def read_settings_file(path: Path, max_bytes: int, *, private: bool = False) -> 
 
 def read_settings_text(path: Path, max_bytes: int, *, private: bool = False) -> str:
     """Reads UTF-8 text, as ``read_settings_file`` does."""
-    content = read_settings_file(path, max_bytes, private=private)
+    return settings_text(path, read_settings_file(path, max_bytes, private=private))
+
+
+def settings_text(path: Path, content: bytes) -> str:
+    """Returns the content of a file as UTF-8 text. Raises ConfigError that names the file."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

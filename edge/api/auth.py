@@ -5,15 +5,15 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from edge.errors import ConfigError
-from edge.settings_file import read_settings_text
+from edge.errors import ConfigError, SignInUnavailable
+from edge.settings_file import read_settings_file, settings_text
 
 MAX_TOKENS = 1000
 MAX_FILE_BYTES = 256 * 1024
@@ -41,46 +41,64 @@ class Person:
 
 
 class TokenFile:
-    """A file of lines ``ROLE NAME TOKEN``; ``#`` starts a comment line. Read again when it changes."""
+    """A file of lines ``ROLE NAME TOKEN``; ``#`` starts a comment line. It is read at each sign-in, so that a
+    change counts at once, whatever times and size the file has.
 
-    def __init__(self, path: Path) -> None:
+    ``refused`` is called with the problem when the file cannot be used, and with None when it can.
+    """
+
+    def __init__(self, path: Path, refused: Callable[[str | None], object] = lambda problem: None) -> None:
         self._path = path
-        self._stamp: tuple[int, int, int] | None = None
+        self._refused = refused
+        self._content: bytes | None = None
         self._people: Sequence[Person] = ()
 
     def identify(self, authorization: str) -> Person | None:
         """Returns the person of an ``Authorization`` value, or None. Compares every token in
-        constant time."""
+        constant time.
+
+        Raises SignInUnavailable where the file cannot be used. Callers have not signed in, so they do not
+        learn why.
+        """
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None
         given = authorization[len(_SCHEME) :].strip().encode()
+        try:
+            people = self.people()
+        except ConfigError as error:
+            self._refused(str(error))
+            raise SignInUnavailable from None
+        self._refused(None)
         found = None
-        for person in self.people():
+        for person in people:
             if hmac.compare_digest(person.token.get_secret_value().encode(), given):
                 found = person
         return found
 
     def people(self) -> Sequence[Person]:
-        """Returns all people. Raises ConfigError that names the line."""
-        try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            self._stamp, self._people = None, ()
+        """Returns all people. Raises ConfigError that names the file and the line."""
+        if not os.path.lexists(self._path):
+            self._content, self._people = None, ()
             return ()
-        except OSError as error:
-            raise ConfigError(f"{self._path}: {error.strerror or error}") from None
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp != self._stamp:
-            self._people = parse_tokens(self._path)
-            self._stamp = stamp
+        content = read_settings_file(self._path, MAX_FILE_BYTES, private=True)
+        if content != self._content:
+            # Not before it is parsed: a file that is wrong stays wrong when it is read again.
+            self._people = _parse(self._path, content)
+            self._content = content
         return self._people
 
 
 def parse_tokens(path: Path) -> tuple[Person, ...]:
     """Reads a token file. Raises ConfigError when others can read it or a line is wrong."""
-    text = read_settings_text(path, MAX_FILE_BYTES, private=True)
+    return _parse(path, read_settings_file(path, MAX_FILE_BYTES, private=True))
+
+
+def _parse(path: Path, content: bytes) -> tuple[Person, ...]:
+    """The people of a token file. No error quotes from it: where columns are swapped, any word may be a
+    token."""
     people: list[Person] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines: dict[str, int] = {}
+    for number, line in enumerate(settings_text(path, content).splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
@@ -89,12 +107,16 @@ def parse_tokens(path: Path) -> tuple[Person, ...]:
         role, name, token = words
         if role.upper() not in Role.__members__:
             known = ", ".join(member.lower() for member in Role.__members__)
-            raise ConfigError(f"{path}:{number}: role {role!r} is none of {known}")
+            raise ConfigError(
+                f"{path}:{number}: the first word must be a role ({known}): expected ROLE NAME TOKEN"
+            )
         if len(token) < MIN_TOKEN_CHARACTERS:
             raise ConfigError(
                 f"{path}:{number}: the token has {len(token)} characters, "
                 f"at least {MIN_TOKEN_CHARACTERS} are needed"
             )
+        if (before := lines.setdefault(token, number)) != number:
+            raise ConfigError(f"{path}:{number}: the token is that of line {before}: each needs its own")
         people.append(Person(name, Role[role.upper()], SecretStr(token)))
         if len(people) > MAX_TOKENS:
             raise ConfigError(f"{path}: more than {MAX_TOKENS} tokens")

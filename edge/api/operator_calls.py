@@ -6,9 +6,8 @@ import grpc
 
 from edge.api import bounds
 from edge.api.auth import Person, Role, TokenFile
-from edge.api.status import REASON, RETRYABLE, Context, authorization_of
+from edge.api.status import Context, authorization_of
 from edge.domain import beginning_of
-from edge.errors import ConfigError
 from edge.supervise import Gate
 
 MAX_SUBJECT_CHARS = 640
@@ -24,14 +23,9 @@ class OperatorCalls:
         self._tokens = tokens
 
     async def person(self, context: Context, needed: Role) -> Person:
-        """Returns the caller. Ends the call with UNAUTHENTICATED or PERMISSION_DENIED otherwise."""
-        try:
-            person = self._tokens.identify(authorization_of(context))
-        except ConfigError as error:
-            trailing = ((REASON, error.reason), (RETRYABLE, "false"))
-            details = f"token file: {error}"
-            await context.abort(grpc.StatusCode.UNAVAILABLE, details, trailing_metadata=trailing)
-            raise
+        """Returns the caller. Ends the call with UNAUTHENTICATED or PERMISSION_DENIED otherwise, or raises
+        SignInUnavailable."""
+        person = self._tokens.identify(authorization_of(context))
         if person is None:
             await context.abort(
                 grpc.StatusCode.UNAUTHENTICATED, "authorization: a valid `Bearer TOKEN` is needed"

@@ -17,8 +17,10 @@ from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.descriptors import most_connections
 from edge.errors import ConfigError
+from edge.reasons import AlarmReason
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 from edge.supervise import Gate
+from edge.supervise.alarms import Alarm, Alarms
 from edge.telemetry.records import CallBroken
 
 SERVICES = (
@@ -35,7 +37,10 @@ _IDLE_MS = 300_000
 
 
 class GrpcServer:
-    """The gRPC server, started once the gate is ready. ``address`` is what it actually listens on."""
+    """The gRPC server, started once the gate is ready. ``address`` is what it actually listens on.
+
+    Raises ConfigError for a token file that cannot be used.
+    """
 
     def __init__(self, settings: Settings, gate: Gate) -> None:
         self._settings = settings
@@ -65,7 +70,8 @@ class GrpcServer:
         )
         self._health = HealthServicer()
         self._broken_calls = BrokenCalls(gate.telemetry)
-        tokens = TokenFile(settings.operator_tokens)
+        tokens = TokenFile(settings.operator_tokens, lambda problem: _alarm(gate.alarms, problem))
+        tokens.people()
         self._telemetry = gate.telemetry
         self._busy = BusyPeers()
         self._tasks = BackgroundTasks()
@@ -126,3 +132,8 @@ class GrpcServer:
         return grpc.ssl_server_credentials(
             [(key, chain)], root_certificates=ca, require_client_auth=ca is not None
         )
+
+
+def _alarm(alarms: Alarms, problem: str | None) -> None:
+    refused = () if problem is None else (Alarm(AlarmReason.REFUSED, "", problem),)
+    alarms.set_alarms("tokens", refused)

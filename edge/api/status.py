@@ -24,10 +24,12 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.NoVideo, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.CapacityExceeded, grpc.StatusCode.UNAVAILABLE),
     (errors.LedgerUnavailable, grpc.StatusCode.UNAVAILABLE),
+    (errors.SignInUnavailable, grpc.StatusCode.UNAVAILABLE),
     (errors.WorkerLost, grpc.StatusCode.UNAVAILABLE),
     (errors.SourceStalled, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
+INTERNAL = "internal error"
 REASON, RETRYABLE, FAULT = "edge-reason", "edge-retryable", "edge-fault"
 """Trailing metadata of each error that the gate raises, unlike those of failed connections."""
 
@@ -54,13 +56,19 @@ def code_of(error: errors.GateError) -> grpc.StatusCode:
 
 async def abort(context: Context, error: errors.GateError, code: grpc.StatusCode | None = None) -> NoReturn:
     """End the call with the error's status, its reason word, whose fault it is, and whether a retry can help.
-    ``code``: instead of the error's own status."""
+    ``code``: instead of the error's own status. The message of an error that no caller should see goes to the
+    log alone."""
+    code = code or code_of(error)
+    message = str(error)
+    if code is grpc.StatusCode.INTERNAL:
+        log.error("call failed", error=message)
+        message = INTERNAL
     trailing = (
         (REASON, error.reason),
         (RETRYABLE, "true" if error.retryable else "false"),
         (FAULT, error.fault.value),
     )
-    await context.abort(code or code_of(error), str(error), trailing_metadata=trailing)
+    await context.abort(code, message, trailing_metadata=trailing)
     raise AssertionError("abort returns only by raising")
 
 
@@ -86,7 +94,7 @@ def answers_errors(
             raise
         except Exception:
             log.exception("call failed", method=method.__name__)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            await context.abort(grpc.StatusCode.INTERNAL, INTERNAL)
             raise
 
     return wrapped
@@ -108,6 +116,6 @@ def streams_errors(
             raise
         except Exception:
             log.exception("call failed", method=method.__name__)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            await context.abort(grpc.StatusCode.INTERNAL, INTERNAL)
 
     return wrapped

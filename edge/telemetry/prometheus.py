@@ -163,7 +163,10 @@ class PrometheusBackend:
             "edge_calls_broken", "Calls and connections ended by their callers' doing.", "cause"
         )
         alarms = self._gauge(
-            "edge_alarms", "Alarms that stand now, by part (`banks`, `model`) and reason.", "part", "reason"
+            "edge_alarms",
+            "Alarms that stand now, by part (`banks`, `model`, `tokens`) and reason.",
+            "part",
+            "reason",
         )
         matching = self._counter(
             "edge_matching_failed", "Crashes of workers in the matcher, and bank searches that failed."

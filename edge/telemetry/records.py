@@ -336,7 +336,7 @@ class AlarmRaised(Record):
     """Something is wrong with a part of the gate until a person mends it."""
 
     part: str
-    """The part: ``banks`` or ``model``."""
+    """The part: ``banks``, ``model`` or ``tokens``."""
     reason: AlarmReason
     subject: str
     """The bank, for example. Empty where the part has one thing only."""

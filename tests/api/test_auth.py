@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.api.auth import Role, TokenFile, ensure_token_file, parse_tokens
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SignInUnavailable
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -42,7 +46,12 @@ def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
     ("text", "mode", "problem"),
     [
         ("viewer vera aaaaaaaaaaaaaaaa\n", 0o644, "chmod 600"),
-        ("root vera aaaaaaaaaaaaaaaa\n", 0o600, "t:1: role 'root'"),
+        ("root vera aaaaaaaaaaaaaaaa\n", 0o600, "t:1: the first word must be a role"),
+        (
+            "viewer vera aaaaaaaaaaaaaaaa\n# two\nadmin anna aaaaaaaaaaaaaaaa\n",
+            0o600,
+            "t:3: the token is that of line 1",
+        ),
         ("viewer vera\n", 0o600, "t:1: expected"),
         ("\nviewer vera short\n", 0o600, "t:2: the token has 5"),
     ],
@@ -60,6 +69,67 @@ def test_the_first_token_is_made_once_and_private(tmp_path: Path) -> None:
     assert not ensure_token_file(path)
     assert path.read_text(encoding="utf-8") == before
     assert parse_tokens(path)[0].role is Role.ADMIN
+
+
+ANNA = "viewer vera aaaaaaaaaaaaaaaa\n"
+BEARER = "Bearer aaaaaaaaaaaaaaaa"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        (ANNA, 0o640),
+        (ANNA, 0o604),
+        (f"{ANNA}admin anna aaaaaaaaaaaaaaaa\n", 0o600),
+        ("aaaaaaaaaaaaaaaa vera viewer\n", 0o600),
+    ],
+)
+def test_a_file_that_goes_wrong_lets_nobody_in_until_it_is_right(
+    tmp_path: Path, text: str, mode: int
+) -> None:
+    problems: list[str | None] = []
+    path = write(tmp_path / "t", ANNA)
+    tokens = TokenFile(path, problems.append)
+    assert tokens.identify(BEARER) is not None
+    write(path, text, mode)
+    for _ in range(2):
+        with pytest.raises(SignInUnavailable) as caught:
+            tokens.identify(BEARER)
+        assert str(tmp_path) not in str(caught.value)
+        assert caught.value.__cause__ is None
+    assert str(path) in (problems[-1] or "")
+    write(path, ANNA)
+    assert tokens.identify(BEARER) is not None
+    assert problems[-1] is None
+
+
+def test_a_change_counts_whatever_the_clock_says(tmp_path: Path) -> None:
+    path = write(tmp_path / "t", ANNA)
+    tokens = TokenFile(path)
+    assert tokens.identify(BEARER) is not None
+    before = path.stat()
+    with path.open("r+", encoding="utf-8") as file:  # the same file, of the same size
+        file.write(ANNA.replace("a" * 16, "b" * 16))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert tokens.identify(BEARER) is None
+    assert tokens.identify("Bearer bbbbbbbbbbbbbbbb") is not None
+
+
+WORDS = st.sampled_from(["admin", "viewer", "anna", "S" * 32, "T" * 20, "short", "#", ""])
+
+
+@given(st.lists(st.lists(WORDS, max_size=4).map(" ".join), max_size=4).map("\n".join))
+def test_no_error_quotes_a_token(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "t", text)
+        said = ""
+        try:
+            parse_tokens(path)
+        except ConfigError as error:
+            said = str(error)
+        assert "SSSS" not in said
+        assert "TTTT" not in said
 
 
 def test_unreadable_and_large_files_are_config_errors(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -154,6 +155,40 @@ def test_operator_wants_a_token_and_a_role(gate: GateProcess, operator: Any) -> 
         operator.AddBlock(operator_pb2.AddBlockRequest(subject="x", reason="y"), metadata=viewer)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert "reviewer" in str(caught.value.details())
+
+
+def test_who_has_not_signed_in_learns_nothing_of_the_token_file(
+    gate: GateProcess, stub: Any, operator: Any, admin: Any
+) -> None:
+    """With swapped columns the word at fault is a token."""
+    right = gate.tokens.read_text(encoding="utf-8")
+    token = right.split()[-1]
+    stranger = (("authorization", "Bearer nobody-has-this-token"),)
+    try:
+        for wrong, mode in ((f"{token} local admin\n", 0o600), (right, 0o644)):
+            gate.tokens.write_text(wrong, encoding="utf-8")
+            gate.tokens.chmod(mode)
+            for metadata in (stranger, admin):
+                for call, request in (
+                    (operator.ListBlocks, operator_pb2.ListBlocksRequest()),
+                    (stub.ConfirmCut, gate_pb2.ConfirmCutRequest(stream_id="st_unknown")),
+                ):
+                    with pytest.raises(grpc.RpcError) as caught:
+                        call(request, metadata=metadata)
+                    said = f"{caught.value.details()} {caught.value.trailing_metadata()}"
+                    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+                    assert token not in said
+                    assert "tokens" not in said
+                    assert str(gate.tokens.parent) not in said
+            alarms = httpx.get(f"http://{gate.http}/healthz").text
+            assert "alarm: tokens refused" in alarms
+        assert str(gate.tokens) in gate.log()
+        assert token not in gate.log()
+    finally:
+        gate.tokens.write_text(right, encoding="utf-8")
+        gate.tokens.chmod(0o600)
+    operator.ListBlocks(operator_pb2.ListBlocksRequest(), metadata=admin)
+    assert "tokens" not in httpx.get(f"http://{gate.http}/healthz").text
 
 
 def test_an_error_says_what_it_is_and_whether_a_retry_can_help(operator: Any, admin: Any) -> None:

@@ -78,6 +78,7 @@ def test_mutual_tls(tmp_path: Path) -> None:
         ("[limits]\nmax_streams = 0\n", "127.0.0.1:0", "limits.max_streams"),
         ('[grpc]\ntls_cert = "/nowhere.pem"\ntls_key = "/nowhere.pem"\n', "127.0.0.1:0", "/nowhere.pem"),
         ('model_dir = "/nowhere"\n', "127.0.0.1:0", "/nowhere"),
+        ('[grpc]\noperator_tokens = "/etc/passwd"\n', "127.0.0.1:0", "/etc/passwd"),
         ('ledger_url = "nosuch://x"\n', "127.0.0.1:0", "ledger_url"),
     ],
 )
