@@ -18,7 +18,7 @@ from benchmarks._percentiles import percentiles
 from benchmarks.servers.flv_publisher import flv_messages
 from edge.errors import GateError, PublishRejected
 from edge.gate_process import GateProcess
-from edge.ingest.chunks import Message
+from edge.ingest.message import Message
 from edge.ingest.rtmp_client import RtmpPublisher
 
 _ENCODERS = 4

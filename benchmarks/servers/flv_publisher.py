@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.ingest.chunks import Message
+from edge.ingest.message import Message
 from edge.ingest.rtmp_client import RtmpPublisher
 
 _FLV_HEADER_BYTES = 13

@@ -7,10 +7,12 @@ Our own code, because the RTMP packages on PyPI have faults. They lose the strea
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from edge.errors import InvalidInput, LimitExceeded
+from edge.ingest.aggregate import unpack_aggregate
+from edge.ingest.message import Message, MessageType
 
 MAX_CHUNK_STREAMS = 32
 MAX_COMMAND_BYTES = 16 * 1024
@@ -21,34 +23,6 @@ MIN_CHUNK_BYTES = 128
 """The protocol's default and recommended minimum of the chunk size. Smaller chunks only cost work."""
 _EXTENDED = 0xFFFFFF
 _HEADER_BYTES = (11, 7, 3, 0)
-
-
-class MessageType(IntEnum):
-    """Message type ids that a publisher uses."""
-
-    SET_CHUNK_SIZE = 1
-    ABORT = 2
-    ACKNOWLEDGEMENT = 3
-    USER_CONTROL = 4
-    WINDOW_ACK_SIZE = 5
-    SET_PEER_BANDWIDTH = 6
-    AUDIO = 8
-    VIDEO = 9
-    DATA_AMF3 = 15
-    COMMAND_AMF3 = 17
-    DATA = 18
-    COMMAND = 20
-    AGGREGATE = 22
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One whole RTMP message. ``timestamp`` is in milliseconds, 32 bits, and wraps around."""
-
-    type_id: int
-    timestamp: int
-    payload: bytes
-    stream_id: int = 0
 
 
 @dataclass(slots=True)
@@ -66,12 +40,13 @@ class _ChunkStream:
 
 
 class ChunkReader:
-    """Turns bytes into messages. Obeys SET_CHUNK_SIZE and ABORT itself, and also returns them.
+    """Turns bytes into messages. Obeys SET_CHUNK_SIZE and ABORT itself, and also returns them. Unpacks
+    aggregates.
 
-    Holds at most ``2 * max_message_bytes`` of unfinished messages, whatever the publisher declares, plus the
-    fed bytes that are not read yet. A few bytes can hold as many messages, so ``read`` returns one at a
-    time. Raises LimitExceeded or InvalidInput for bytes that no real publisher sends. The connection is
-    unusable after that.
+    Holds at most ``2 * max_message_bytes`` of unfinished messages, whatever the publisher declares, plus one
+    aggregate and the fed bytes that are not read yet. A few bytes can hold as many messages, so ``read``
+    returns one at a time. Raises LimitExceeded or InvalidInput for bytes that no real publisher sends. The
+    connection is unusable after that.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -83,6 +58,7 @@ class ChunkReader:
         self._filling: _ChunkStream | None = None
         self._chunk_left = 0
         self._unfinished_bytes = 0
+        self._unpacking: Iterator[Message] = iter(())
         self._empty = 0
         """Count of empty messages less the others, at least 0."""
 
@@ -92,6 +68,19 @@ class ChunkReader:
 
     def read(self) -> Message | None:
         """Returns the next complete message, or None if more bytes are needed."""
+        while (message := next(self._unpacking, None)) is None:
+            if (message := self._whole()) is None:
+                return None
+            self._check_empty(message)
+            if message.type_id != MessageType.AGGREGATE:
+                return message
+            self._unpacking = unpack_aggregate(message)
+        self._check_length(message.type_id, len(message.payload))
+        self._check_empty(message)
+        return message
+
+    def _whole(self) -> Message | None:
+        """Returns the next message as it was sent."""
         at = 0
         while True:
             if self._filling is None:
@@ -122,11 +111,6 @@ class ChunkReader:
     def _complete(self, stream: _ChunkStream) -> Message:
         message = Message(stream.type_id, stream.timestamp, bytes(stream.parts), stream.stream_id)
         self._discard(stream)
-        # Some encoders send empty audio beside their video. A run of nothing but empty messages only costs
-        # work.
-        self._empty = max(0, self._empty + (-1 if message.payload else 1))
-        if self._empty > MAX_EMPTY_MESSAGES:
-            raise LimitExceeded("rtmp.empty_messages", MAX_EMPTY_MESSAGES, self._empty, "messages")
         if message.type_id == MessageType.SET_CHUNK_SIZE:
             size = control_value(message) & 0x7FFFFFFF
             if size < MIN_CHUNK_BYTES:
@@ -137,6 +121,13 @@ class ChunkReader:
             if aborted is not None:
                 self._discard(aborted)
         return message
+
+    def _check_empty(self, message: Message) -> None:
+        # Some encoders send empty audio beside their video. A run of nothing but empty messages only costs
+        # work.
+        self._empty = max(0, self._empty + (-1 if message.payload else 1))
+        if self._empty > MAX_EMPTY_MESSAGES:
+            raise LimitExceeded("rtmp.empty_messages", MAX_EMPTY_MESSAGES, self._empty, "messages")
 
     def _discard(self, stream: _ChunkStream) -> None:
         self._unfinished_bytes -= len(stream.parts)
@@ -206,6 +197,8 @@ class ChunkReader:
             name, limit = "rtmp.video", self._max_message_bytes
         elif type_id == MessageType.AUDIO:
             name, limit = "rtmp.audio", MAX_AUDIO_BYTES
+        elif type_id == MessageType.AGGREGATE:
+            name, limit = "rtmp.aggregate", self._max_message_bytes
         elif type_id <= MessageType.SET_PEER_BANDWIDTH:
             name, limit = "rtmp.control", MAX_CONTROL_BYTES
         else:

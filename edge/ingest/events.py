@@ -72,8 +72,8 @@ class RelayDown:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The publisher's socket is closed. ``reason`` is ``publisher``, ``cut``, ``refused`` or that of an
-    error."""
+    """The publisher's socket is closed. ``reason`` is ``publisher``, ``replaced`` (by a new connection of the
+    same publisher), ``cut``, ``refused`` or that of an error."""
 
     connection: str
     stream_id: str

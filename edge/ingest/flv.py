@@ -13,7 +13,7 @@ from enum import Enum
 
 from edge.domain import Codec
 from edge.errors import InvalidInput, UnsupportedCodec
-from edge.ingest.chunks import Message
+from edge.ingest.message import Message
 
 FLV_HEADER = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"
 

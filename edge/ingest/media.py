@@ -9,8 +9,8 @@ from edge.clock import Clock
 from edge.domain import AccessUnit
 from edge.errors import UnsupportedCodec
 from edge.ingest.audio_bundle import AudioBundle
-from edge.ingest.chunks import Message, MessageType
 from edge.ingest.flv import TagKind, VideoTag, is_audio_config, parse_video
+from edge.ingest.message import Message, MessageType
 from edge.ingest.relay import RelayedMessage
 from edge.ingest.rtmp import RtmpSession
 from edge.ingest.timeline import Timeline, presentation_ms

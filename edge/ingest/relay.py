@@ -16,9 +16,9 @@ from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 from edge.errors import GateError
-from edge.ingest.chunks import Message, MessageType
 from edge.ingest.flv import FLV_HEADER, flv_tag
 from edge.ingest.hold_back import HoldBack
+from edge.ingest.message import Message, MessageType
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.rtmp_client import RtmpPublisher
 from edge.ingest.settings import ITEM_BYTES, IngestSettings

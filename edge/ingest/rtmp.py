@@ -15,8 +15,9 @@ from urllib.parse import parse_qsl
 
 from edge.errors import InvalidInput, LimitExceeded
 from edge.ingest import amf
-from edge.ingest.chunks import ChunkReader, Message, MessageType, encode_message
+from edge.ingest.chunks import ChunkReader, encode_message
 from edge.ingest.connection import Connection
+from edge.ingest.message import Message, MessageType
 
 HANDSHAKE_BYTES = 1536
 MAX_APP_CHARS = 128
@@ -49,6 +50,15 @@ class PublishRequest:
     identity_proven: bool = False
     """Whether the ingest has checked that the publisher is ``broadcaster``, or is told to trust it."""
 
+    def takes_over(self, other: PublishRequest) -> bool:
+        """Whether this is the same publisher once more, who comes back before its old connection is gone.
+
+        The name alone proves nothing: whoever knows no secret of the other one ends nobody's stream.
+        """
+        same = ("app", "name", "broadcaster", "stream_key", "identity_proven")
+        known = self.identity_proven or self.stream_key != ""
+        return known and all(getattr(self, field) == getattr(other, field) for field in same)
+
 
 class RtmpSession:
     """The server side of one connection. Call ``accept``, then ``start`` or ``refuse``, then ``media``.
@@ -71,6 +81,7 @@ class RtmpSession:
         self._idle_timeout_s = idle_timeout_s
         self._until_turn = _TURN_MESSAGES
         self._app = ""
+        self._connected = False
         self._stream_id = 1
         self._received = 0
         self._acknowledged = 0
@@ -83,8 +94,16 @@ class RtmpSession:
     async def accept(self) -> PublishRequest | None:
         """Reads handshake and commands up to ``publish``. Returns None if the peer leaves before that.
 
-        Raises TimeoutError, InvalidInput or LimitExceeded.
+        Raises TimeoutError, InvalidInput or LimitExceeded. A peer that has connected is told of the last two.
         """
+        try:
+            return await self._accept()
+        except InvalidInput as error:
+            if self._connected:
+                await self.refuse("NetStream.Publish.BadName", str(error))
+            raise
+
+    async def _accept(self) -> PublishRequest | None:
         async with asyncio.timeout(self._handshake_timeout_s):
             if not await self._handshake():
                 return None
@@ -174,7 +193,12 @@ class RtmpSession:
     def _on_command(self, command: list[amf.AmfValue], stream_id: int) -> PublishRequest | None:
         match command:
             case ["connect", float(transaction), dict(properties), *_]:
-                self._app = _text(properties.get("app"), "rtmp.app", MAX_APP_CHARS + MAX_QUERY_CHARS)
+                try:
+                    self._app = _app_of(properties)
+                except InvalidInput as error:
+                    self._command(0, "_error", transaction, None, _rejection(error))
+                    raise
+                self._connected = True
                 self._control(MessageType.WINDOW_ACK_SIZE, struct.pack(">I", _WINDOW_BYTES))
                 self._control(MessageType.SET_PEER_BANDWIDTH, struct.pack(">IB", _WINDOW_BYTES, 2))
                 self._control(MessageType.SET_CHUNK_SIZE, struct.pack(">I", _WRITE_CHUNK))
@@ -219,7 +243,7 @@ class RtmpSession:
             return
         # The server's own SET_CHUNK_SIZE applies from the next message on. Earlier messages are shorter
         # anyway.
-        self._wire.write(encode_message(message, chunk_stream, _WRITE_CHUNK if self._app else 128))
+        self._wire.write(encode_message(message, chunk_stream, _WRITE_CHUNK if self._connected else 128))
         if self._wire.unsent_bytes > _MAX_UNSENT_BYTES:
             self._wire.abort()  # the peer never reads
 
@@ -237,14 +261,31 @@ def _text(value: amf.AmfValue, name: str, limit: int) -> str:
     return value
 
 
+def _app_of(properties: dict[str, amf.AmfValue]) -> str:
+    """The app of a connect command, with its query.
+
+    Raises InvalidInput without an app, as nginx-rtmp refuses it: blocks, policies and relays go by it.
+    """
+    app = _text(properties.get("app"), "rtmp.app", MAX_APP_CHARS + MAX_QUERY_CHARS)
+    if not app.partition("?")[0].strip("/"):
+        raise InvalidInput("rtmp.app", "must not be empty: publish to rtmp://HOST/APP/NAME")
+    return app
+
+
+def _rejection(error: InvalidInput) -> dict[str, amf.AmfValue]:
+    return {"level": "error", "code": "NetConnection.Connect.InvalidApp", "description": str(error)}
+
+
 def _request(app: str, name: str, address: str) -> PublishRequest:
     """Splits off the queries. If a publisher repeats a key, the first one counts."""
     app, _, app_query = app.partition("?")
     name, _, query = _text(name, "rtmp.name", MAX_NAME_CHARS + MAX_QUERY_CHARS).partition("?")
     app = _text(app.strip("/"), "rtmp.app", MAX_APP_CHARS)
     name = _text(name, "rtmp.name", MAX_NAME_CHARS)
+    if not app:
+        raise InvalidInput("rtmp.command", "publish before connect")
     if not name:
-        raise InvalidInput("rtmp.name", "must not be empty")
+        raise InvalidInput("rtmp.name", "must not be empty: publish to rtmp://HOST/APP/NAME")
     fields: dict[str, str] = {}
     try:
         for key, value in parse_qsl(f"{query}&{app_query}", max_num_fields=32):

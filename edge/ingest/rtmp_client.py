@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from edge.errors import InvalidInput, PublishRejected
 from edge.ingest import amf
-from edge.ingest.chunks import ChunkReader, Message, MessageType, encode_message
+from edge.ingest.chunks import ChunkReader, encode_message
+from edge.ingest.message import Message, MessageType
 from edge.ingest.rtmp import HANDSHAKE_BYTES
 
 _CHUNK_BYTES = 60_000

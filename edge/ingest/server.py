@@ -8,6 +8,7 @@ cut the ingest first closes the socket, then calls ConfirmCut.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from edge.ingest.events import (
 )
 from edge.ingest.gate_client import AdmittedStream, GateClient
 from edge.ingest.media import MediaPath
+from edge.ingest.on_air import OnAir, end_all
 from edge.ingest.publish_token import read_publish_tokens
 from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
@@ -52,8 +54,11 @@ _CONNECTIONS, _PER_ADDRESS = "max_connections", "max_connections_per_address"
 _SHARE = 0.4
 """Of the file descriptors: each publisher may need a second one for its relay."""
 _FAILED = "NetStream.Publish.Failed"
+_NO_PLACE = (gate_pb2.REASON_CODE_QUOTA, gate_pb2.REASON_CODE_CAPACITY)
 _CONFIRM_PAUSES_S = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
 _AFTER_END_S = 3.0
+_GIVE_WAY_S = 10.0
+"""How long a connection has to end for the one that takes over."""
 _TICK_S = 0.1
 
 log = structlog.get_logger(__name__)
@@ -83,6 +88,7 @@ class ReferenceIngest:
         )
         self._tokens = None if settings.token_secret is None else read_publish_tokens(settings.token_secret)
         self._upstream = _publish_hook(settings)
+        self.on_air = OnAir()
         self.gate: GateClient
 
     async def start(self) -> None:
@@ -175,6 +181,8 @@ class _Connection:
         self._counters = ingest.counters
         self._id = new_id("rc")
         self._admitted = AdmittedStream()
+        self._gives_way = False
+        self._gone = asyncio.Event()
         self._closed_ms: int | None = None
         self._session = RtmpSession(
             wire,
@@ -200,13 +208,18 @@ class _Connection:
             reason, detail = "timeout", "nothing was sent for too long"
         finally:
             closed_ms = await self._close()
+            if publish is not None:
+                self._ingest.on_air.leave(self, publish)
+            self._gone.set()
+            if self._gives_way and reason == "publisher":
+                reason = "replaced"
             self._counters[f"closed_{reason}"] += 1
             self._ingest.tell(Closed(self._id, self._admitted.id, reason, detail, closed_ms))
 
     async def _publish(self, publish: PublishRequest) -> tuple[str, str]:
         """Asks for admission, then runs the stream. Returns the reason for closing, and details."""
         try:
-            answer = await self._ingest.gate.admit(publish, self._id)
+            answer = await self._admit(publish)
         except GateUnavailable as error:
             self._gate_down(str(error))
             mode = self._settings.on_gate_down_admission
@@ -221,10 +234,30 @@ class _Connection:
             await self._close(_notice(answer.message), _BAD_NAME)
             return "refused", answer.message.en
         self._admitted = AdmittedStream.of(answer)
+        before = self._ingest.on_air.predecessors(publish)
+        self._ingest.on_air.enter(self, publish)
         self._ingest.keep_place(self._wire)
+        await end_all(before)
         self._session.start()
         self._ingest.tell(Admitted(self._id, answer.stream_id, publish, self._now()))
         return await self._stream(publish)
+
+    async def _admit(self, publish: PublishRequest) -> gate_pb2.AdmitResponse:
+        """Asks the gate. Where its own predecessors hold the place that it needs, they go first, and it asks
+        again. Raises GateUnavailable and InvalidInput."""
+        answer = await self._ingest.gate.admit(publish, self._id)
+        before = self._ingest.on_air.predecessors(publish)
+        if answer.allowed or answer.reason not in _NO_PLACE or not before:
+            return answer
+        await end_all(before)
+        return await self._ingest.gate.admit(publish, self._id)
+
+    async def give_way(self) -> None:
+        """Ends for a connection that takes over. Returns once the gate knows that its stream is over."""
+        self._gives_way = True
+        await self._close("another connection of the same publisher has taken over", _BAD_NAME)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), _GIVE_WAY_S)
 
     async def _stream(self, publish: PublishRequest) -> tuple[str, str]:
         relay = self._open_relay(publish)

@@ -12,7 +12,9 @@ import numpy as np
 
 from edge.domain import Codec
 from edge.ingest import amf
-from edge.ingest.chunks import Message, MessageType, encode_message
+from edge.ingest.chunks import encode_message
+from edge.ingest.flv import flv_tag
+from edge.ingest.message import Message, MessageType
 from edge.match import Bank, BankInfo, HashListFormat, write_hash_list
 from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.footage_message import footage_to_bytes
@@ -74,6 +76,9 @@ def chunks() -> list[bytes]:
         *((MessageType.VIDEO, payload) for payload in flv_video()[:6]),
         *((MessageType.AUDIO, payload) for payload in flv_audio()),
     ]
+
+    tags = (Message(kind, 40 * at, body) for at, (kind, body) in enumerate(bodies[2:]))
+    bodies.append((MessageType.AGGREGATE, b"".join(flv_tag(tag, tag.timestamp) for tag in tags)))
 
     def whole(size: int) -> bytes:
         messages = (Message(kind, 40 * at, body, 1) for at, (kind, body) in enumerate(bodies))

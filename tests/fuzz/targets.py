@@ -28,8 +28,9 @@ from edge.domain import Codec
 from edge.errors import GateError
 from edge.ingest import amf
 from edge.ingest.audio_bundle import AudioBundle
-from edge.ingest.chunks import ChunkReader, MessageType
+from edge.ingest.chunks import ChunkReader
 from edge.ingest.flv import parse_video
+from edge.ingest.message import MessageType
 from edge.match.bank.array_file import MAGIC, VERSION
 from edge.match.bank.manifest import read_manifest
 from edge.match.bank.segment import Segment

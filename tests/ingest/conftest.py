@@ -35,6 +35,8 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         self.detached: list[tuple[str, str]] = []
         self.watching = 0
         self.refuse: gate_pb2.AdmitResponse | None = None
+        self.one_place = False
+        """Whether a second stream is refused while one is watched."""
         self.cut_at_pts_ms: int | None = None
         self.clears = True
         """Whether the watermark follows the media."""
@@ -72,6 +74,8 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         self.admits.append(request)
         if self.admit_fails:
             await context.abort(self.fail_with, "as told", self._trailing())
+        if self.one_place and self.watching:
+            return gate_pb2.AdmitResponse(allowed=False, reason=gate_pb2.REASON_CODE_QUOTA)
         return self.refuse or gate_pb2.AdmitResponse(
             allowed=True,
             stream_id=f"st_{len(self.admits)}",

@@ -15,10 +15,9 @@ from edge.ingest.chunks import (
     MAX_EMPTY_MESSAGES,
     MIN_CHUNK_BYTES,
     ChunkReader,
-    Message,
-    MessageType,
     encode_message,
 )
+from edge.ingest.message import Message, MessageType
 
 LIMIT = 64 * 1024
 MESSAGES = st.lists(

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from edge.clock import SystemClock
 from edge.domain import AccessUnit, Codec
 from edge.ingest import Admitted, Closed, amf
-from edge.ingest.chunks import Message, MessageType, encode_message
+from edge.ingest.chunks import encode_message
 from edge.ingest.connection import Connection
 from edge.ingest.gate_client import AdmittedStream, GateClient
+from edge.ingest.message import Message, MessageType
 from edge.ingest.relay import RelayedMessage
 from edge.ingest.rtmp import MAX_OPENING_MESSAGES, PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings

@@ -18,10 +18,11 @@ from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit, Codec, Tier
 from edge.errors import InvalidInput, LimitExceeded
 from edge.ingest import Closed, GateDown
-from edge.ingest.chunks import Message, MessageType, encode_message
+from edge.ingest.chunks import encode_message
 from edge.ingest.decoder_configuration import Change, DecoderConfiguration
 from edge.ingest.gate_client import AdmittedStream, GateClient
 from edge.ingest.held_audio import MOST_BYTES, HeldAudio
+from edge.ingest.message import Message, MessageType
 from edge.ingest.relay import Relay, RelayedMessage
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings

@@ -12,8 +12,8 @@ import pytest
 
 from edge.clock import ManualClock
 from edge.domain import AccessUnit, Codec
-from edge.ingest.chunks import Message, MessageType
 from edge.ingest.media import MediaPath
+from edge.ingest.message import Message, MessageType
 
 LEAD_MS = 10_000
 AUDIO = b"\xaf\x01" + bytes(100)

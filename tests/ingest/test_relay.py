@@ -11,7 +11,7 @@ import av
 import pytest
 
 from edge.ingest import Admitted, Closed, RelayDown
-from edge.ingest.chunks import Message, MessageType
+from edge.ingest.message import Message, MessageType
 from edge.ingest.relay import Relay, RelayedMessage, open_output
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings

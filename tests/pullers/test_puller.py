@@ -18,7 +18,7 @@ import pytest
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Codec
 from edge.errors import Fault, LimitExceeded, SourceStalled
-from edge.ingest.chunks import Message, MessageType
+from edge.ingest.message import Message, MessageType
 from edge.ingest.rtmp_client import RtmpPublisher
 from edge.pullers.limits import PullLimits
 from tests.pullers.pulling import PullInThread, until_end
