@@ -30,6 +30,7 @@ _REASONS = {
     AdmissionReason.BLOCKED: gate_pb2.REASON_CODE_BLOCKED,
     AdmissionReason.CAPACITY: gate_pb2.REASON_CODE_CAPACITY,
     AdmissionReason.QUOTA: gate_pb2.REASON_CODE_QUOTA,
+    AdmissionReason.ALREADY_LIVE: gate_pb2.REASON_CODE_ALREADY_LIVE,
     AdmissionReason.LEDGER_DOWN: gate_pb2.REASON_CODE_LEDGER_DOWN,
     AdmissionReason.DRAINING: gate_pb2.REASON_CODE_DRAINING,
 }
@@ -192,6 +193,16 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             _caller(context, request.admission_secret),
         )
         return gate_pb2.DetachResponse()
+
+    @answers_errors
+    async def ReleaseStream(
+        self, request: gate_pb2.ReleaseStreamRequest, context: Context
+    ) -> gate_pb2.ReleaseStreamResponse:
+        self._gate.router.release(
+            bounds.text("stream_id", request.stream_id, 64, required=True),
+            _caller(context, request.admission_secret),
+        )
+        return gate_pb2.ReleaseStreamResponse()
 
     @answers_errors
     async def ConfirmCut(

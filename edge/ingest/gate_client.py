@@ -17,7 +17,6 @@ from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import Fault, GateUnavailable, InvalidInput
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
-from edge.reasons import EndReason
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
@@ -101,11 +100,9 @@ class GateClient:
     async def give_back(self, stream: AdmittedStream) -> None:
         """Reports that a publisher has left before its stream was watched. Never raises: the gate forgets the
         stream by itself, only later."""
-        request = gate_pb2.DetachRequest(
-            stream_id=stream.id, reason=EndReason.PUBLISHER_GONE, admission_secret=stream.secret
-        )
+        request = gate_pb2.ReleaseStreamRequest(stream_id=stream.id, admission_secret=stream.secret)
         with contextlib.suppress(aio.AioRpcError):
-            await self._gate.Detach(request, timeout=self._timeout_s)
+            await self._gate.ReleaseStream(request, timeout=self._timeout_s)
 
     async def close(self) -> None:
         await self._channel.close(grace=0)

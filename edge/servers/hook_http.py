@@ -16,7 +16,14 @@ from edge.notices import Notice
 from edge.reasons import AdmissionReason
 from edge.servers.hook_body import MAX_BODY_BYTES
 
-_NOT_NOW = frozenset({AdmissionReason.CAPACITY, AdmissionReason.QUOTA, AdmissionReason.DRAINING})
+_NOT_NOW = frozenset(
+    {
+        AdmissionReason.CAPACITY,
+        AdmissionReason.QUOTA,
+        AdmissionReason.ALREADY_LIVE,
+        AdmissionReason.DRAINING,
+    }
+)
 """Reasons of a refusal that says nothing about the broadcaster."""
 
 

@@ -71,9 +71,8 @@ class Admitter:
                 known.admitted_by = caller
                 return self._let_in(known)
             if known.cutting or self._is_on_air(known):
-                return self._refuse(
-                    publish, AdmissionReason.CAPACITY, detail=f"its connection is on air as {known.id}"
-                )
+                detail = f"its connection is live as {known.id}"
+                return self._refuse(publish, AdmissionReason.ALREADY_LIVE, detail=detail)
             # The server uses the reference again, so its old connection is gone.
             self._forget(known, EndReason.REPLACED)
         if context.pool.full:

@@ -37,7 +37,7 @@ from edge.supervise.evidence_requests import EvidenceRequests, SavedClip
 from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.orphaned_cuts import OrphanedCuts
-from edge.supervise.registry import LiveStream, Registry
+from edge.supervise.registry import LiveStream, Registry, WaitingCut
 from edge.supervise.stream_life import State
 from edge.telemetry.records import (
     GATE,
@@ -129,11 +129,24 @@ class Enforcer:
             self._tasks.start(self._follow(stream))
             return
         verdict = Verdict(Action.CUT, pts_ms=-1, cleared_pts_ms=stream.cleared_pts_ms, reason=reason)
+        if stream.was_watched or stream.publish.server in self._connectors:
+            self._cut_without_incident(stream, verdict, block)
+        else:
+            stream.waiting_cut = WaitingCut(verdict, block)
+
+    def cut_heard(self, stream: LiveStream) -> None:
+        """A call begins to watch a stream that is being cut. A cut that has waited for that begins."""
+        waiting, stream.waiting_cut = stream.waiting_cut, None
+        if waiting is not None:
+            stream.verdict_monotonic_ms = self._clock.monotonic_ms()
+            self._cut_without_incident(stream, waiting.verdict, waiting.block)
+
+    def _cut_without_incident(self, stream: LiveStream, verdict: Verdict, block: Block | None) -> None:
         block_id, by = ("", GATE) if block is None else (block.id, block.created_by)
         self._telemetry.report(CutDecided(stream.id, stream.publish, verdict, "", block_id, by))
         answer = self._answer(stream, verdict, "", block)
         self._tasks.start(self._close_publisher(stream, verdict, answer, None))
-        self._tasks.start(self._progress.stream_cut(stream, reason, block, self._clock.wall_ms()))
+        self._tasks.start(self._progress.stream_cut(stream, verdict.reason, block, self._clock.wall_ms()))
 
     def cut_unwatchable(self, stream: LiveStream, verdict: Verdict) -> bool:
         """Cut a stream whose own media has ended its watching: with an incident, without strike or block.

@@ -140,7 +140,7 @@ class Gate:
         )
         bank_updates = BankUpdates(settings.banks, telemetry, clock, self._banks.ask)
         failure_response = FailureResponse(context, self._enforcer)
-        self.router = StreamRouter(context, failure_response, tasks)
+        self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
         self.actions = OperatorActions(context, self._enforcer, tasks)
         self.model_swap = ModelSwap(context, self.alarms)
         self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
@@ -299,6 +299,9 @@ class Gate:
                 closed_ms = min(closed_wall_ms or self.clock.wall_ms(), self.clock.wall_ms())
                 return float(max(0, closed_ms - incident.created_ms))
         stream = self.router.of_caller(stream_id, caller)
+        if stream.waiting_cut is not None:
+            self.router.forget(stream, EndReason.PUBLISHER_GONE)
+            return -1.0
         if not stream.cutting or stream.verdict_monotonic_ms is None:
             return -1.0
         self._cutter.confirm(stream.id, "confirm_cut")
@@ -362,7 +365,7 @@ class Gate:
                 continue
             if now - stream.idle_since_ms <= limit:
                 continue
-            if stream.life.waits:
+            if stream.is_unused:
                 pulled = stream.url is not None and not stream.life.caller_is_done
                 if not pulled or now - stream.idle_since_ms > _PULLED_FACTOR * limit:
                     self.router.forget(stream, EndReason.UNWATCHED)

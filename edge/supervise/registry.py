@@ -12,7 +12,7 @@ from edge.clock import Clock
 from edge.config import LimitsSection
 from edge.contract.gate import ALL_NEEDED_MS
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import Action, Block, Publish, StreamId, Tier
+from edge.domain import Action, Block, Publish, StreamId, Tier, Verdict
 from edge.errors import GateError, NotFound
 from edge.ledger.subjects import names_account
 from edge.places import Places, network_of
@@ -31,6 +31,14 @@ MAX_STREAMS: Final = "limits.max_streams"
 PER_CLIENT: Final = "limits.max_streams_per_client"
 IDLE_MS: Final = 1_000.0
 """An admitted stream has this long to be watched before another may have its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCut:
+    """The cut of a stream that nobody has watched: only its caller knows whether it has a publisher."""
+
+    verdict: Verdict
+    block: Block | None
 
 
 @dataclass(slots=True)
@@ -100,6 +108,10 @@ class LiveStream:
     incident_id: str | None = None
     cut_answer: gate_pb2.WatchResponse | None = None
     """The CUT, for whoever opens its watching only now."""
+    was_watched: bool = False
+    """A call or a hook has it watched, or had."""
+    waiting_cut: WaitingCut | None = None
+    """Its cut, which begins with the first call that watches it."""
     verdict_monotonic_ms: float | None = None
     """When the CUT verdict was reached."""
     fed_ms: float = 0.0
@@ -111,6 +123,11 @@ class LiveStream:
     def cutting(self) -> bool:
         """A CUT is on its way or done, and nothing more is decided."""
         return self.life.cutting
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether no call and no worker has it, so that it may be given up without a word."""
+        return self.responses is None and (self.life.waits or self.waiting_cut is not None)
 
     def answer(self) -> gate_pb2.WatchResponse:
         """Returns an answer to the caller that says only how far its media is cleared."""
@@ -210,7 +227,7 @@ class Registry:
         """Whether an idle stream may lose its place. Its caller learns of that when it opens Watch."""
         stream = self._streams[stream_id]
         idle_ms = self._clock.monotonic_ms() - stream.idle_since_ms
-        return stream.pushed and stream.life.waits and stream.responses is None and idle_ms >= IDLE_MS
+        return stream.pushed and stream.is_unused and idle_ms >= IDLE_MS
 
     def remove(self, stream: LiveStream) -> None:
         if self._streams.pop(stream.id, None) is not None:

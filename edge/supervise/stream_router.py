@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -18,6 +18,7 @@ from edge.errors import (
     AlreadyExists,
     BrokenMedia,
     CapacityExceeded,
+    Conflict,
     Fault,
     GateError,
     InvalidInput,
@@ -65,13 +66,21 @@ log = structlog.get_logger(__name__)
 class StreamRouter:
     """Opens, feeds and closes streams in the workers. Reopens them after a worker is lost."""
 
-    def __init__(self, context: Context, failure_response: FailureResponse, tasks: BackgroundTasks) -> None:
+    def __init__(
+        self,
+        context: Context,
+        failure_response: FailureResponse,
+        tasks: BackgroundTasks,
+        cut_heard: Callable[[LiveStream], None],
+    ) -> None:
+        """``cut_heard`` is called when a call begins to watch a stream that is being cut."""
         self._context = context
         self._pool = context.pool
         self._pullers = context.pullers
         self._limits = context.settings.limits
         self._failure_response = failure_response
         self._tasks = tasks
+        self._cut_heard = cut_heard
         self._restarts = 0
         self._clean = CleanRecords()
 
@@ -85,7 +94,7 @@ class StreamRouter:
         stream.url = None
         if (refusal := self._take_source(stream, codec, extradata)) is not None:
             # The call gets its answers, and no worker has the stream.
-            stream.client, stream.responses = client, ResponseQueue(self._limits.max_answers)
+            self._give_call(stream, client)
             self._failure_response.unwatchable(stream, refusal)
             return stream
         self._pool.assign(stream.id)
@@ -243,10 +252,18 @@ class StreamRouter:
 
     def _answer_cut(self, stream: LiveStream, client: str) -> LiveStream:
         """A cut may come between Admit and Watch, or while a call is opened anew. No worker gets media."""
-        stream.client, stream.responses = client, ResponseQueue(self._limits.max_answers)
-        if stream.cut_answer is not None:
-            stream.responses.put(stream.cut_answer)
+        told = stream.cut_answer
+        responses = self._give_call(stream, client)
+        if told is not None:
+            responses.put(told)
+        self._cut_heard(stream)
         return stream
+
+    def _give_call(self, stream: LiveStream, client: str) -> ResponseQueue:
+        """The call of a client begins to get the stream's answers."""
+        stream.client, stream.responses = client, ResponseQueue(self._limits.max_answers)
+        stream.was_watched = True
+        return stream.responses
 
     def of_caller(self, stream_id: str, caller: Caller) -> LiveStream:
         """The stream, if the caller had it admitted. To others there is none: raises NotFound."""
@@ -271,8 +288,10 @@ class StreamRouter:
         return stream
 
     def _watch(self, stream: LiveStream, client: str, *, responses: bool = True) -> None:
-        stream.client = client
-        stream.responses = ResponseQueue(self._limits.max_answers) if responses else None
+        if responses:
+            self._give_call(stream, client)
+        else:
+            stream.client, stream.responses, stream.was_watched = client, None, True
         stream.life.opened()
 
     # Pulling: a puller passes media as the caller of Watch does.
@@ -430,8 +449,7 @@ class StreamRouter:
         """Stops a caller's pull because the caller is done or its publisher is gone. Also gives back the
         place of a stream that was never watched."""
         stream = self.of_caller(stream_id, caller)
-        unwatched = stream.life.waits and stream.responses is None
-        if unwatched and reason is EndReason.PUBLISHER_GONE:
+        if stream.is_unused and reason is EndReason.PUBLISHER_GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
         if stream.url is None or stream.responses is None:
@@ -441,6 +459,16 @@ class StreamRouter:
             self._source_ended(stream, None)
         else:
             self._close_in_worker(stream, drain=False)
+
+    def release(self, stream_id: str, caller: Caller) -> None:
+        """Takes an admission back that is not used. Raises Conflict for a stream that is watched or cut."""
+        stream = self.of_caller(stream_id, caller)
+        if stream.is_unused:
+            self.forget(stream, EndReason.RELEASED)
+        elif stream.cutting:
+            raise Conflict(f"stream_id: {stream_id} is being cut: close its publisher, then call ConfirmCut")
+        else:
+            raise Conflict(f"stream_id: {stream_id} is watched: end its Watch call, or call Detach")
 
     def _caller_is_done(self, stream: LiveStream, reason: EndReason) -> None:
         if reason is EndReason.PUBLISHER_GONE:
@@ -496,7 +524,7 @@ class StreamRouter:
         if stream.responses is not None:
             stream.responses.close(
                 None
-                if reason in (EndReason.CUT, EndReason.PUBLISHER_GONE)
+                if reason in (EndReason.CUT, EndReason.PUBLISHER_GONE, EndReason.RELEASED)
                 else WorkerLost(f"the stream is {reason}")
             )
         self._context.registry.remove(stream)

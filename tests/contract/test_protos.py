@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "5ce9f84240872b09d67a6f5f1463bfcad3dad82a13c5938c1b9865cce430fef5",
+    "gate": "18ff5f26dcc9253c3ef2c1d6006845965ced46049a810d7b17116f3c9ccb0d8b",
     "operator": "f23f538db9b2f547350e91c0309b26c543e36fcc79dcdbcfd731240e5eafa499",
 }
 

@@ -32,7 +32,7 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         self.units: list[gate_pb2.AccessUnit] = []
         self.ends: list[str] = []
         self.confirmed: list[gate_pb2.ConfirmCutRequest] = []
-        self.detached: list[tuple[str, str]] = []
+        self.released: list[str] = []
         self.watching = 0
         self.refuse: gate_pb2.AdmitResponse | None = None
         self.one_place = False
@@ -97,8 +97,13 @@ class ScriptedGate(gate_pb2_grpc.GateServicer):
         raise NotImplementedError("this ingest pushes")
 
     async def Detach(self, request: gate_pb2.DetachRequest, context: Any) -> gate_pb2.DetachResponse:
-        self.detached.append((request.stream_id, request.reason))
-        return gate_pb2.DetachResponse()
+        raise NotImplementedError("this ingest pushes")
+
+    async def ReleaseStream(
+        self, request: gate_pb2.ReleaseStreamRequest, context: Any
+    ) -> gate_pb2.ReleaseStreamResponse:
+        self.released.append(request.stream_id)
+        return gate_pb2.ReleaseStreamResponse()
 
     async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[gate_pb2.WatchResponse]:
         self.watching += 1

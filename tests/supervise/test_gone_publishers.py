@@ -110,10 +110,10 @@ async def test_a_call_that_no_worker_takes_leaves_the_stream_to_the_next(
 async def test_a_second_publish_on_a_connection_takes_nothing_from_the_first(tmp_path: Path) -> None:
     async with gate_without_workers(tmp_path) as bench:
         first = (await bench.admit("7", "show")).stream_id
-        assert (await bench.admit("7", "other")).reason == "capacity"
+        assert (await bench.admit("7", "other")).reason == "already_live"
         await bench.gate.attach(first, "rtmp://127.0.0.1/live/show")
-        assert (await bench.admit("7", "other")).reason == "capacity"
-        assert (await bench.admit("7", "show", "berta")).reason == "capacity"
+        assert (await bench.admit("7", "other")).reason == "already_live"
+        assert (await bench.admit("7", "show", "berta")).reason == "already_live"
         assert (await bench.admit("7", "show")).stream_id == first
         # A stream that can no longer be pulled is over, and the server has restarted its numbering.
         await bench.until(lambda: bench.workers.sent_to(first) == ["open_push"])

@@ -9,8 +9,8 @@ message names the field and the limit; those of the gate's own carry the trailin
 `edge-reason` (a stable word), `edge-retryable` (`true` or `false`) and `edge-fault`:
 `publisher` where what the publisher sent causes the error, else `gate`.
 
-A stream's id is no authority. Watch, Attach, Detach and ConfirmCut of a stream are for the caller that had it
-admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
+A stream's id is no authority. Watch, Attach, Detach, ReleaseStream and ConfirmCut of a stream are for the caller
+that had it admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
 same client certificate (setting `grpc.without_secret`). To anybody else the stream is NOT_FOUND; the one that
 had it admitted calls Admit again.
 """
@@ -52,6 +52,10 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     """The broadcaster, its network or its application has as many live streams as one may have. Older gates
     answer CAPACITY.
     """
+    REASON_CODE_ALREADY_LIVE: _ReasonCode.ValueType  # 7
+    """The connection is live as another publish, or that one is being cut. The publish may start when that one
+    has ended. Older gates answer CAPACITY.
+    """
 
 class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper):
     """Why a publish is admitted or refused."""
@@ -70,6 +74,10 @@ REASON_CODE_DRAINING: ReasonCode.ValueType  # 5
 REASON_CODE_QUOTA: ReasonCode.ValueType  # 6
 """The broadcaster, its network or its application has as many live streams as one may have. Older gates
 answer CAPACITY.
+"""
+REASON_CODE_ALREADY_LIVE: ReasonCode.ValueType  # 7
+"""The connection is live as another publish, or that one is being cut. The publish may start when that one
+has ended. Older gates answer CAPACITY.
 """
 Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
 
@@ -321,7 +329,7 @@ class WatchOpen(_message.Message):
     ADMISSION_SECRET_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """From AdmitResponse. A stream is watched by at most one call at a time. One that is being cut is answered
-    with its CUT.
+    with its CUT: also one that was blocked before any call watched it, whose cut begins only now.
     """
     codec: _builtins.str
     """`h264`, `hevc`, `vp9` or `av1`, where the linked FFmpeg decodes it; else the stream is unwatchable."""
@@ -890,6 +898,49 @@ class DetachResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DetachResponse: _TypeAlias = DetachResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseStreamRequest(_message.Message):
+    """Which admission to give back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    ADMISSION_SECRET_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    """Id of the stream, from AdmitResponse."""
+    admission_secret: _builtins.str
+    """From AdmitResponse."""
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        admission_secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_secret", b"admission_secret", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseStreamRequest: _TypeAlias = ReleaseStreamRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseStreamResponse(_message.Message):
+    """The admission was given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseStreamResponse: _TypeAlias = ReleaseStreamResponse  # noqa: Y015
 
 @_typing.final
 class ConfirmCutRequest(_message.Message):

@@ -55,6 +55,11 @@ class GateStub:
                 request_serializer=edge_dot_gate_dot_v1_dot_gate__pb2.DetachRequest.SerializeToString,
                 response_deserializer=edge_dot_gate_dot_v1_dot_gate__pb2.DetachResponse.FromString,
                 _registered_method=True)
+        self.ReleaseStream = channel.unary_unary(
+                '/edge.gate.v1.Gate/ReleaseStream',
+                request_serializer=edge_dot_gate_dot_v1_dot_gate__pb2.ReleaseStreamRequest.SerializeToString,
+                response_deserializer=edge_dot_gate_dot_v1_dot_gate__pb2.ReleaseStreamResponse.FromString,
+                _registered_method=True)
         self.ConfirmCut = channel.unary_unary(
                 '/edge.gate.v1.Gate/ConfirmCut',
                 request_serializer=edge_dot_gate_dot_v1_dot_gate__pb2.ConfirmCutRequest.SerializeToString,
@@ -68,7 +73,12 @@ class GateServicer:
 
     def Admit(self, request, context):
         """May this broadcaster go live now? Answered from memory. A refusal is a normal answer
-        (allowed = false), not an error.
+        (allowed = false), not an error. The same publish on the same connection gets the same answer again.
+
+        An admission is for use: the gate drops a stream that no call watches for `limits.unwatched_ms` (30 s by
+        default), before its first call and between two. Its id is NOT_FOUND then, and the caller calls Admit
+        again. While all places are taken, one that nobody has watched for a second gives its place to the next
+        publish. A caller whose publish does not start gives the admission back by ReleaseStream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +105,16 @@ class GateServicer:
 
     def Detach(self, request, context):
         """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseStream(self, request, context):
+        """Gives an admission back that is not used: the publish does not start, or its publisher has left before any
+        call watched it. Its place is free at once. FAILED_PRECONDITION for a stream that a call watches, which
+        ends with that call, and for one that is being cut, which ends with ConfirmCut. An id that is given back
+        already is NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +151,11 @@ def add_GateServicer_to_server(servicer, server):
                     servicer.Detach,
                     request_deserializer=edge_dot_gate_dot_v1_dot_gate__pb2.DetachRequest.FromString,
                     response_serializer=edge_dot_gate_dot_v1_dot_gate__pb2.DetachResponse.SerializeToString,
+            ),
+            'ReleaseStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseStream,
+                    request_deserializer=edge_dot_gate_dot_v1_dot_gate__pb2.ReleaseStreamRequest.FromString,
+                    response_serializer=edge_dot_gate_dot_v1_dot_gate__pb2.ReleaseStreamResponse.SerializeToString,
             ),
             'ConfirmCut': grpc.unary_unary_rpc_method_handler(
                     servicer.ConfirmCut,
@@ -247,6 +272,33 @@ class Gate:
             '/edge.gate.v1.Gate/Detach',
             edge_dot_gate_dot_v1_dot_gate__pb2.DetachRequest.SerializeToString,
             edge_dot_gate_dot_v1_dot_gate__pb2.DetachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.gate.v1.Gate/ReleaseStream',
+            edge_dot_gate_dot_v1_dot_gate__pb2.ReleaseStreamRequest.SerializeToString,
+            edge_dot_gate_dot_v1_dot_gate__pb2.ReleaseStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,8 +9,8 @@ message names the field and the limit; those of the gate's own carry the trailin
 `edge-reason` (a stable word), `edge-retryable` (`true` or `false`) and `edge-fault`:
 `publisher` where what the publisher sent causes the error, else `gate`.
 
-A stream's id is no authority. Watch, Attach, Detach and ConfirmCut of a stream are for the caller that had it
-admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
+A stream's id is no authority. Watch, Attach, Detach, ReleaseStream and ConfirmCut of a stream are for the caller
+that had it admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
 same client certificate (setting `grpc.without_secret`). To anybody else the stream is NOT_FOUND; the one that
 had it admitted calls Admit again.
 """
@@ -47,7 +47,12 @@ class GateStub:
     def __new__(cls, channel: _aio.Channel) -> GateAsyncStub: ...
     Admit: _grpc.UnaryUnaryMultiCallable[_gate_pb2.AdmitRequest, _gate_pb2.AdmitResponse]
     """May this broadcaster go live now? Answered from memory. A refusal is a normal answer
-    (allowed = false), not an error.
+    (allowed = false), not an error. The same publish on the same connection gets the same answer again.
+
+    An admission is for use: the gate drops a stream that no call watches for `limits.unwatched_ms` (30 s by
+    default), before its first call and between two. Its id is NOT_FOUND then, and the caller calls Admit
+    again. While all places are taken, one that nobody has watched for a second gives its place to the next
+    publish. A caller whose publish does not start gives the admission back by ReleaseStream.
     """
     Watch: _grpc.StreamStreamMultiCallable[_gate_pb2.WatchRequest, _gate_pb2.WatchResponse]
     """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
@@ -61,6 +66,12 @@ class GateStub:
     """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
     Detach: _grpc.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]
     """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
+    ReleaseStream: _grpc.UnaryUnaryMultiCallable[_gate_pb2.ReleaseStreamRequest, _gate_pb2.ReleaseStreamResponse]
+    """Gives an admission back that is not used: the publish does not start, or its publisher has left before any
+    call watched it. Its place is free at once. FAILED_PRECONDITION for a stream that a call watches, which
+    ends with that call, and for one that is being cut, which ends with ConfirmCut. An id that is given back
+    already is NOT_FOUND.
+    """
     ConfirmCut: _grpc.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]
     """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent. Where the gate can
     ask the ingest server, it looks there first, and goes on cutting a publisher that is still live. With
@@ -74,7 +85,12 @@ class GateAsyncStub(GateStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Admit: _aio.UnaryUnaryMultiCallable[_gate_pb2.AdmitRequest, _gate_pb2.AdmitResponse]  # type: ignore[assignment]
     """May this broadcaster go live now? Answered from memory. A refusal is a normal answer
-    (allowed = false), not an error.
+    (allowed = false), not an error. The same publish on the same connection gets the same answer again.
+
+    An admission is for use: the gate drops a stream that no call watches for `limits.unwatched_ms` (30 s by
+    default), before its first call and between two. Its id is NOT_FOUND then, and the caller calls Admit
+    again. While all places are taken, one that nobody has watched for a second gives its place to the next
+    publish. A caller whose publish does not start gives the admission back by ReleaseStream.
     """
     Watch: _aio.StreamStreamMultiCallable[_gate_pb2.WatchRequest, _gate_pb2.WatchResponse]  # type: ignore[assignment]
     """Push: media in, verdicts out, one call a stream. The first message is `open`, then access
@@ -88,6 +104,12 @@ class GateAsyncStub(GateStub):
     """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
     Detach: _aio.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]  # type: ignore[assignment]
     """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
+    ReleaseStream: _aio.UnaryUnaryMultiCallable[_gate_pb2.ReleaseStreamRequest, _gate_pb2.ReleaseStreamResponse]  # type: ignore[assignment]
+    """Gives an admission back that is not used: the publish does not start, or its publisher has left before any
+    call watched it. Its place is free at once. FAILED_PRECONDITION for a stream that a call watches, which
+    ends with that call, and for one that is being cut, which ends with ConfirmCut. An id that is given back
+    already is NOT_FOUND.
+    """
     ConfirmCut: _aio.UnaryUnaryMultiCallable[_gate_pb2.ConfirmCutRequest, _gate_pb2.ConfirmCutResponse]  # type: ignore[assignment]
     """Reports that the publisher's connection is closed. Time-to-cut ends there. Idempotent. Where the gate can
     ask the ingest server, it looks there first, and goes on cutting a publisher that is still live. With
@@ -104,7 +126,12 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gate_pb2.AdmitResponse, _abc.Awaitable[_gate_pb2.AdmitResponse]]:
         """May this broadcaster go live now? Answered from memory. A refusal is a normal answer
-        (allowed = false), not an error.
+        (allowed = false), not an error. The same publish on the same connection gets the same answer again.
+
+        An admission is for use: the gate drops a stream that no call watches for `limits.unwatched_ms` (30 s by
+        default), before its first call and between two. Its id is NOT_FOUND then, and the caller calls Admit
+        again. While all places are taken, one that nobody has watched for a second gives its place to the next
+        publish. A caller whose publish does not start gives the admission back by ReleaseStream.
         """
 
     @_abc_1.abstractmethod
@@ -136,6 +163,18 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gate_pb2.DetachResponse, _abc.Awaitable[_gate_pb2.DetachResponse]]:
         """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ReleaseStream(
+        self,
+        request: _gate_pb2.ReleaseStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gate_pb2.ReleaseStreamResponse, _abc.Awaitable[_gate_pb2.ReleaseStreamResponse]]:
+        """Gives an admission back that is not used: the publish does not start, or its publisher has left before any
+        call watched it. Its place is free at once. FAILED_PRECONDITION for a stream that a call watches, which
+        ends with that call, and for one that is being cut, which ends with ConfirmCut. An id that is given back
+        already is NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ConfirmCut(
