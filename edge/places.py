@@ -76,13 +76,17 @@ class Places(Generic[Holder]):
             if not idle:
                 self._idle.pop(key, None)
 
-    def give_back(self, holder: Holder) -> None:
-        """Nothing changes if it holds none."""
+    def give_back(self, holder: Holder, *, keep: str | None = None) -> None:
+        """Gives back what it holds, under all limits but ``keep``. Nothing changes if it holds nothing."""
         self.busy(holder)
-        for key in self._keys.pop(holder, ()):
+        keys = self._keys.pop(holder, frozenset())
+        kept = frozenset(key for key in keys if key[0] == keep)
+        for key in keys - kept:
             self._held[key] -= 1
             if not self._held[key]:
                 del self._held[key]
+        if kept:
+            self._keys[holder] = kept
 
 
 def network_of(address: str) -> str | None:

@@ -22,6 +22,7 @@ from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, Connector, CutA
 SETTLE_MS = 250.0
 """A publisher that was never seen counts as gone after this absence. It may be about to start."""
 _REMEMBERED = 4096
+_NOBODY_LEFT = "nobody is left who could confirm the cut"
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +65,7 @@ class Cutter:
         self._ended: FIFOCache[str, CutOutcome] = FIFOCache(_REMEMBERED)
         self._early: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
         self._gone: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
+        self._abandoned: FIFOCache[str, None] = FIFOCache(_REMEMBERED)
 
     async def cut_stream(self, target: CutTarget, connector: Connector, *, limit_ms: float) -> CutOutcome:
         """Asks until the publisher is proven gone. Returns then, or after ``limit_ms``.
@@ -75,6 +77,9 @@ class Cutter:
         stream_id = target.stream_id
         if (ended := self._ended.get(stream_id)) is not None:
             return ended
+        if stream_id in self._abandoned:
+            del self._abandoned[stream_id]
+            raise CallerGone(_NOBODY_LEFT)
         running = self._running.get(stream_id) or self._begin(target, connector)
         await asyncio.wait({running.done}, timeout=max(0.0, limit_ms - running.elapsed_ms()) / 1000)
         if running.done.done():
@@ -116,12 +121,14 @@ class Cutter:
         self._gone[stream_id] = "hook"
 
     def abandon(self, stream_id: str) -> bool:
-        """Ends a cut that nobody is left to confirm. Its waiters get CallerGone. Returns whether it was
-        running."""
+        """Ends a cut that nobody is left to confirm, also before it is asked for. Its waiters get CallerGone.
+        Returns whether it was running."""
         running = self._running.pop(stream_id, None)
         if running is None:
+            if stream_id not in self._ended:
+                self._abandoned[stream_id] = None
             return False
-        _fail(running, CallerGone("nobody is left who could confirm the cut"))
+        _fail(running, CallerGone(_NOBODY_LEFT))
         if running.task is not None:
             running.task.cancel()
         return True

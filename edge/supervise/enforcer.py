@@ -92,6 +92,7 @@ class Enforcer:
         self._clock = clock
         self._send_evidence_media = show_media
         self._ended = ended
+        self._pool = pool
         self._tasks = BackgroundTasks()
         self._progress = IncidentProgress(ledger, executor)
         self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock)
@@ -111,7 +112,7 @@ class Enforcer:
     def cut_stream(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Blocks, then cuts. Further causes for the same stream have no effect of their own."""
         gone = stream.life.state is State.GONE
-        if not stream.life.cut():
+        if not self._begins(stream):
             return
         if gone:
             self._cutter.gone_before(stream.id)
@@ -122,7 +123,7 @@ class Enforcer:
         self, stream: LiveStream, reason: VerdictReason, block: Block | None = None
     ) -> None:
         """Cuts a stream whose broadcaster was blocked elsewhere, or that cannot be watched."""
-        if stream.life.state is State.GONE or not stream.life.cut():
+        if stream.life.state is State.GONE or not self._begins(stream):
             return
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
         if self.orphans.pursues(stream.id):
@@ -151,7 +152,7 @@ class Enforcer:
     def cut_unwatchable(self, stream: LiveStream, verdict: Verdict) -> bool:
         """Cut a stream whose own media has ended its watching: with an incident, without strike or block.
         What is kept of its media is in a worker. Returns False where nothing can be cut any more."""
-        if stream.life.state in (State.GONE, State.LEFT) or not stream.life.cut():
+        if stream.life.state in (State.GONE, State.LEFT) or not self._begins(stream):
             return False
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
         incident = self._incident(stream, verdict)
@@ -196,6 +197,16 @@ class Enforcer:
         await self.orphans.settle(0)
 
     # how
+
+    def _begins(self, stream: LiveStream) -> bool:
+        """Begins the cut of a stream. What it has held is there for others at once: whether its cut gets
+        proven is up to its publisher and its server. Returns False where nothing can be cut any more."""
+        if not stream.life.cut():
+            return False
+        self._pool.rest(stream.id)
+        for loser in self._registry.ending(stream):
+            self.abandon(loser)
+        return True
 
     async def _flag(self, stream: LiveStream, verdict: Verdict, *, media_sent: bool) -> None:
         incident = self._incident(stream, verdict)

@@ -13,7 +13,7 @@ from edge.config import LimitsSection
 from edge.contract.gate import ALL_NEEDED_MS
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Block, Publish, StreamId, Tier, Verdict
-from edge.errors import GateError, NotFound
+from edge.errors import GateError, NoPlace, NotFound
 from edge.ledger.subjects import names_account
 from edge.places import Places, network_of
 from edge.pullers.pull import Pull
@@ -29,6 +29,7 @@ from edge.supervise.usage_counter import UsageCounter
 
 MAX_STREAMS: Final = "limits.max_streams"
 PER_CLIENT: Final = "limits.max_streams_per_client"
+PER_BROADCASTER: Final = "limits.max_streams_per_broadcaster"
 IDLE_MS: Final = 1_000.0
 """An admitted stream has this long to be watched before another may have its place."""
 
@@ -183,7 +184,7 @@ class Registry:
         # From the narrowest to the widest: whoever has too much loses its own first.
         self._places: Places[StreamId] = Places(
             {
-                "limits.max_streams_per_broadcaster": limits.max_streams_per_broadcaster,
+                PER_BROADCASTER: limits.max_streams_per_broadcaster,
                 "limits.max_streams_per_address": limits.max_streams_per_address,
                 "limits.max_streams_per_app": limits.max_streams_per_app or limits.max_streams,
                 PER_CLIENT: limits.max_streams_per_client,
@@ -191,6 +192,8 @@ class Registry:
             },
             self._is_expendable,
         )
+        self._ending: Places[StreamId] = Places({MAX_STREAMS: limits.max_streams}, self._is_unreachable)
+        """Streams that are being cut. They take places among themselves."""
 
     def add_stream(self, stream: LiveStream) -> list[LiveStream]:
         """Returns the idle streams that lose their places to it, for the caller to end.
@@ -202,7 +205,7 @@ class Registry:
             stream.id,
             {
                 # Under a name that nothing has proven nobody takes the places of whoever has it.
-                "limits.max_streams_per_broadcaster": (publish.broadcaster, publish.identity_proven),
+                PER_BROADCASTER: (publish.broadcaster, publish.identity_proven),
                 "limits.max_streams_per_address": network_of(publish.address),
                 "limits.max_streams_per_app": publish.app,
                 PER_CLIENT: stream.admitted_by.client or None,
@@ -223,6 +226,25 @@ class Registry:
         self._places.busy(stream.id)
         self._places.idle(stream.id)
 
+    def ending(self, stream: LiveStream) -> list[LiveStream]:
+        """Its cut has begun: of its places it keeps only that of its broadcaster until it is gone.
+
+        Returns the streams whose cuts can be waited for no longer, as too many wait and their callers are
+        gone. Where all waiting ones can still be reached, it keeps all of its places.
+        """
+        try:
+            losers = self._ending.take(stream.id, {MAX_STREAMS: ""})
+        except NoPlace:
+            return []
+        self._ending.idle(stream.id)
+        self._places.give_back(stream.id, keep=PER_BROADCASTER)
+        return [self._streams[loser] for loser in losers]
+
+    def _is_unreachable(self, stream_id: StreamId) -> bool:
+        """Whether the caller of a stream that is being cut is gone, so that nobody can be asked."""
+        stream = self._streams[stream_id]
+        return stream.pushed and stream.responses is None
+
     def _is_expendable(self, stream_id: StreamId) -> bool:
         """Whether an idle stream may lose its place. Its caller learns of that when it opens Watch."""
         stream = self._streams[stream_id]
@@ -232,6 +254,7 @@ class Registry:
     def remove(self, stream: LiveStream) -> None:
         if self._streams.pop(stream.id, None) is not None:
             self._places.give_back(stream.id)
+            self._ending.give_back(stream.id)
             self._subjects.remove(stream.id, stream.publish)
         self._usage.ended(stream.id)
         self.release_connection(stream)

@@ -673,10 +673,12 @@ class StreamRouter:
         self._stop_pull(stream)
         with contextlib.suppress(CapacityExceeded):
             if not stream.life.in_worker:
-                self._pool.assign(stream.id)
+                self._pool.assign(stream.id, to_watch=False)
             for _ in self._evidence_messages(stream):
                 pass  # All at once: when the call has ended, the worker is released.
         self._failure_response.unwatchable(stream, error, reason)
+        if stream.cutting:
+            stream.media = None  # The worker has it. Nothing more of it is judged.
 
     def budget_reported(self, report: worker_pb2.BudgetReport) -> None:
         """Moves a stream to a worker of its own kind. Ends it by policy where it cannot be watched at all."""

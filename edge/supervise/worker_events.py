@@ -84,7 +84,9 @@ class WorkerEventHandler:
         if stream is None or stream.cutting or context.stopped:
             return
         stream.samples += 1
-        stream.judged = True
+        if not stream.judged:
+            stream.judged = True
+            context.pool.shown(stream.id)
         if stream.watched_since_ms is None:
             stream.watched_since_ms = context.clock.monotonic_ms()
         if stream.verdict_came is not None:

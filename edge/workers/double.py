@@ -21,6 +21,8 @@ class RecordingPool(WorkerPool):
         """Commands with their stream, in order, without access units."""
         self.units: list[tuple[str, AccessUnit]] = []
         self.streams: set[str] = set()
+        self.watched: set[str] = set()
+        """Streams that take capacity of a worker."""
         self.is_full = False
         self.waiting = 0
         """Sources that wait until workers take more."""
@@ -36,11 +38,17 @@ class RecordingPool(WorkerPool):
     async def stop(self) -> None:
         pass
 
-    def assign(self, stream_id: str) -> None:
+    def assign(self, stream_id: str, *, to_watch: bool = True) -> None:
         self.streams.add(stream_id)
+        if to_watch:
+            self.watched.add(stream_id)
+
+    def rest(self, stream_id: str) -> None:
+        self.watched.discard(stream_id)
 
     def release(self, stream_id: str) -> None:
         self.streams.discard(stream_id)
+        self.watched.discard(stream_id)
         self.heavy.discard(stream_id)
 
     def is_heavy(self, stream_id: str) -> bool:

@@ -120,8 +120,11 @@ class WorkerPool:
 
     # streams
 
-    def assign(self, stream_id: str) -> None:
-        """Assigns a stream to the least loaded worker. Raises CapacityExceeded when no worker is up."""
+    def assign(self, stream_id: str, *, to_watch: bool = True) -> None:
+        """Assigns a stream to the least loaded worker. Raises CapacityExceeded when no worker is up.
+
+        Without ``to_watch`` the worker only writes its evidence, which takes no capacity.
+        """
         heavy = self._heavy_up if stream_id in self._heavy_streams else None
         up = [worker for worker in self._ordinary if worker.up] if heavy is None else [heavy]
         if not up:
@@ -129,8 +132,19 @@ class WorkerPool:
         self._disown(stream_id)
         worker = min(up, key=lambda w: (round(w.estimate.load, 2), len(w.streams), w.index))
         worker.streams.add(stream_id)
-        worker.estimate.opened(stream_id)
+        if to_watch:
+            worker.estimate.opened(stream_id)
         self._owner[stream_id] = worker
+
+    def shown(self, stream_id: str) -> None:
+        """Notes the first verdict on a stream that was assigned."""
+        if (worker := self._owner.get(stream_id)) is not None:
+            worker.estimate.shown(stream_id)
+
+    def rest(self, stream_id: str) -> None:
+        """Watches a stream no more. Its worker keeps it for its evidence, and has room for another."""
+        if (worker := self._owner.get(stream_id)) is not None:
+            worker.estimate.closed(stream_id)
 
     def release(self, stream_id: str) -> None:
         self._disown(stream_id)

@@ -132,7 +132,7 @@ class WorkerHandle:
                 voluntary_ms = pong.voluntary_ms - since.voluntary_ms
                 self.opportunistic_share = min(1.0, voluntary_ms / passed_ms)
                 self.busy_share = min(1.0, (pong.busy_ms - since.busy_ms - voluntary_ms) / passed_ms)
-                self.estimate.measured(self.busy_share, len(self.streams))
+                self.estimate.measured(self.busy_share)
             self._measured = (pong, now_ms)
         return Counter(
             decoded=pong.decoded - before.decoded,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from edge.clock import SystemClock
 from edge.config import LimitsSection
+from edge.contract.gen import worker_pb2
 from edge.domain import UNPROVEN_ATTRIBUTE, Publish, StreamId
-from edge.errors import NotFound
+from edge.errors import NotFound, PictureTooLarge
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.hook_http import refusal_status
@@ -20,7 +22,8 @@ from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.registry import IDLE_MS, Registry
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.usage_counter import UsageCounter
-from edge.telemetry.records import PublishRefused, StreamOver
+from edge.telemetry.records import CutUnconfirmed, PublishRefused, StreamOver
+from edge.workers.closing import Closing
 from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
 
 PEER = Caller("peer", "peer:1")
@@ -155,6 +158,48 @@ async def test_a_stream_that_is_being_cut_keeps_its_place(
         for admission in admitted:
             small.bench.gate.registry.get(admission.stream_id or "").life.cut()
         small.clock.ahead_ms = 10 * IDLE_MS
+        assert (await small.admit("anna")).reason is AdmissionReason.QUOTA
+
+
+@pytest.mark.parametrize("ended", ["by its media", "by a verdict"])
+async def test_streams_whose_cuts_nobody_confirms_take_no_places_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """Whether a cut gets confirmed is up to the one who is cut, and to his server."""
+    async with small_gate(tmp_path, monkeypatch) as small:
+        registry, workers = small.bench.gate.registry, small.bench.workers
+        for number in range(5 * LIMITS.max_streams):
+            admission = await small.admit(f"b{number}", f"203.0.113.{number}")
+            assert admission.allowed, number
+            small.watch(admission)
+            stream = registry.get(admission.stream_id or "")
+            if ended == "by its media":
+                error = PictureTooLarge(8192, 8192, 4096, 2304)
+                closed = Closing.by(error, retryable=False).to_proto(stream.id, stream.opening)
+                small.bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(closed=closed))
+            else:
+                small.bench.judged(stream.id)
+            assert stream.cutting
+            assert not workers.watched, "and no worker counts it"
+            assert stream.responses is not None
+            await small.bench.until(partial(getattr, stream, "cut_answer"))
+            small.bench.gate.router.call_ended(stream, stream.responses)
+        await small.bench.until(lambda: len(registry) <= LIMITS.max_streams)
+        assert small.bench.recorded.of(CutUnconfirmed), "too many wait: those that nobody can confirm end so"
+
+
+async def test_cuts_that_can_still_be_asked_for_wait_in_places_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server may still have on air is not forgotten. Where too many wait, they count like others."""
+    async with small_gate(tmp_path, monkeypatch) as small:
+        most = LIMITS.max_streams + (LIMITS.max_streams_per_app or 0)
+        for number in range(most):
+            admission = await small.admit(f"b{number}", server=SERVER, caller=NOBODY)
+            assert admission.allowed, number
+            await small.bench.gate.attach(StreamId(admission.stream_id or ""), "rtmp://127.0.0.1/live/name")
+            small.bench.judged(admission.stream_id or "")
+        assert len(small.bench.gate.registry) == most
         assert (await small.admit("anna")).reason is AdmissionReason.QUOTA
 
 
