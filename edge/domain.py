@@ -209,6 +209,8 @@ class Signal:
     at_most: Action = Action.CUT
     """The strongest action it may ask for. FLAG if its bank only asks for people, or its entry is
     quarantined."""
+    begin_pts_ms: int | None = None
+    """Media time of the oldest sample that voted for it (match). None: it is of one sample, or unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,9 @@ class Verdict:
     """From the arrival of the sample's last byte to the verdict."""
     trace: Trace | None = None
     """Trace of the deciding sample, if the verdict is FLAG or CUT and a sample led to it."""
+    begin_pts_ms: int | None = None
+    """Media time of the oldest sample that voted for a FLAG or CUT. With ``pts_ms`` it is the stretch that
+    the verdict rests on. None: no sample voted, or an earlier version decided."""
 
 
 class Severity(StrEnum):
@@ -365,6 +370,10 @@ class Incident:
     created_ms: int
     state: IncidentState = IncidentState.OPEN
     evidence_path: str | None = None
+    evidence_begin_pts_ms: int | None = None
+    """Media time of the clip's first frame. The clip's own time starts there. None for older clips."""
+    evidence_end_pts_ms: int | None = None
+    """Media time of the clip's last frame."""
     durable_ms: int | None = None
     """Wall time at which strike and block were committed."""
     cut_asked_ms: int | None = None
@@ -377,6 +386,19 @@ class Incident:
     review: Review = Review()
     admitted_ms: int | None = None
     """Wall time at which the stream was admitted. None for incidents of an earlier version."""
+
+    @property
+    def stretch_ms(self) -> tuple[int, int] | None:
+        """The stretch of the clip that the verdict rests on, in milliseconds of the clip's own time.
+
+        None where no sample voted, there is no clip, or an earlier version wrote either.
+        """
+        begin_ms, end_ms = self.evidence_begin_pts_ms, self.evidence_end_pts_ms
+        if self.verdict.begin_pts_ms is None or begin_ms is None or end_ms is None:
+            return None
+        first = max(self.verdict.begin_pts_ms, begin_ms)
+        last = min(self.verdict.pts_ms, end_ms)
+        return (first - begin_ms, last - begin_ms) if first <= last else None
 
 
 class AppealState(StrEnum):

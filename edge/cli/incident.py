@@ -78,6 +78,9 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         "state": _WORDS[incident.state],
         "created_wall_ms": incident.created_wall_ms,
         "evidence_path": incident.evidence_path or None,
+        "stretch": {"begin_ms": incident.stretch.begin_ms, "end_ms": incident.stretch.end_ms}
+        if incident.HasField("stretch")
+        else None,
         "durable_wall_ms": incident.durable_wall_ms or None,
         "cut_asked_wall_ms": incident.cut_asked_wall_ms or None,
         "cut_confirmed_wall_ms": incident.cut_confirmed_wall_ms or None,
@@ -182,6 +185,7 @@ def show(
         ("broadcaster", f"{one['broadcaster']} in {one['app']}/{one['name']}"),
         ("stream", f"{one['stream_id']} ({one['server']})"),
         ("evidence", one["evidence_path"] or "none"),
+        ("stretch", one["stretch"] and f"{_seconds_of(one['stretch'])} of the clip led to the verdict"),
         ("cut", _cut_of(one)),
         ("state", one["state"]),
         ("claimed", f"{one['claimed_by']} until {when(one['claimed_until_wall_ms'] or 0)}"),
@@ -283,6 +287,10 @@ def _cut_of(one: dict[str, Any]) -> str:
     if one["confirmed_by"]:
         return f"confirmed by {one['confirmed_by']}"
     return f"UNCONFIRMED ({one['cut_unconfirmed_reason']})" if one["cut_unconfirmed_reason"] else "asked"
+
+
+def _seconds_of(stretch: dict[str, int]) -> str:
+    return f"{stretch['begin_ms'] / 1000:.2f} to {stretch['end_ms'] / 1000:.2f} s"
 
 
 def _strike_of(given: dict[str, Any]) -> str:

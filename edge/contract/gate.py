@@ -95,6 +95,7 @@ def signal_to_proto(signal: Signal) -> gate_pb2.Signal:
         bank=signal.bank or "",
         severity=signal.severity or "",
         at_most=_ACTION[signal.at_most],
+        begin_pts_ms=signal.begin_pts_ms,
     )
 
 
@@ -110,6 +111,7 @@ def signal_from_proto(message: gate_pb2.Signal) -> Signal:
         bank=message.bank or None,
         severity=BankSeverity.of(message.severity),
         at_most=_at_most(message.at_most),
+        begin_pts_ms=message.begin_pts_ms if message.HasField("begin_pts_ms") else None,
     )
 
 
@@ -127,6 +129,7 @@ def verdict_to_proto(verdict: Verdict) -> gate_pb2.Verdict:
         model_digest=verdict.model_digest,
         latency_ms=verdict.latency_ms,
         shadow_action=_ACTION[verdict.action] if verdict.shadow else gate_pb2.ACTION_UNSPECIFIED,
+        begin_pts_ms=verdict.begin_pts_ms,
     )
 
 
@@ -144,4 +147,5 @@ def verdict_from_proto(message: gate_pb2.Verdict, cleared_pts_ms: int) -> Verdic
         model_digest=message.model_digest,
         shadow=shadow,
         latency_ms=message.latency_ms,
+        begin_pts_ms=message.begin_pts_ms if message.HasField("begin_pts_ms") else None,
     )

@@ -78,7 +78,14 @@ def incident_to_proto(incident: Incident, stream_id: str | None = None) -> opera
         reviewed_by=incident.review.reviewed_by or "",
         reviewed_wall_ms=incident.review.reviewed_ms or 0,
         review_reason=incident.review.review_reason or "",
+        stretch=_stretch_to_proto(incident.stretch_ms),
     )
+
+
+def _stretch_to_proto(stretch_ms: tuple[int, int] | None) -> operator_pb2.ClipStretch | None:
+    if stretch_ms is None:
+        return None
+    return operator_pb2.ClipStretch(begin_ms=stretch_ms[0], end_ms=stretch_ms[1])
 
 
 def block_to_proto(block: Block) -> operator_pb2.Block:

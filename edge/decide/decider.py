@@ -39,6 +39,8 @@ class Decision:
     signals: tuple[Signal, ...] = ()
     """For FLAG and CUT: the signals of the samples that led to it, oldest first, then this sample's other
     signals. For PASS: this sample's signals."""
+    begin_pts_ms: int | None = None
+    """For FLAG and CUT: media time of the oldest sample that voted. None for PASS."""
     shadow: bool = False
     suspicion: Suspicion = Suspicion.NONE
     """Suspicion of this sample, from which the next tier follows."""
@@ -81,7 +83,7 @@ class Decider:
             if (state := self._categories.get(signal.category)) is not None:
                 suspicion = max(suspicion, state.suspicion)
         shadow = self._policy.mode is Mode.SHADOW
-        action, led = self._action(now)
+        action, led, begin_pts_ms = self._action(now)
         if action is Action.CUT:
             self._cut = True
             self._cut_acted = self._cut_acted or not shadow
@@ -96,6 +98,7 @@ class Decider:
             category=deciding.category if deciding else "",
             reason=_REASONS[deciding.source] if deciding else VerdictReason.NONE,
             signals=(*led, *(s for s in now if s not in led)),
+            begin_pts_ms=begin_pts_ms,
             shadow=shadow,
             suspicion=suspicion,
         )
@@ -119,31 +122,32 @@ class Decider:
         self._categories = states
         self._policy = policy
 
-    def _action(self, now: tuple[Signal, ...]) -> tuple[Action, tuple[Signal, ...]]:
-        """Returns the action and its signals: CUT once per stream, FLAG once per episode.
+    def _action(self, now: tuple[Signal, ...]) -> tuple[Action, tuple[Signal, ...], int | None]:
+        """Returns the action, its signals and when the first of its samples was: CUT once per stream, FLAG
+        once per episode.
 
         A CUT also counts as the FLAG of its episode.
         """
         if self._cut:
-            return Action.PASS, ()
+            return _PASS
         for state in self._categories.values():
             if led := state.cut_due:
-                return Action.CUT, led
+                return Action.CUT, led, min(state.cut_run_begin_ms, led[0].pts_ms)
         matches = [s for s in now if s.source is SignalSource.MATCH] if self._policy.match.enabled else []
         matches += self._audio_signals(now)
         for signal in matches:
             if self._match_action(signal) is Action.CUT:
-                return Action.CUT, (signal,)
+                return Action.CUT, (signal,), _begin_of(signal)
         for state in self._categories.values():
             if led := state.flag_due:
                 state.flagged = True
-                return Action.FLAG, led
+                return Action.FLAG, led, led[0].pts_ms
         for signal in matches:
             flagged = self._flagged_audio if signal.source is SignalSource.AUDIO else self._flagged_entries
             if self._match_action(signal) is Action.FLAG and (signal.entry or "") not in flagged:
                 flagged.add(signal.entry or "")
-                return Action.FLAG, (signal,)
-        return Action.PASS, ()
+                return Action.FLAG, (signal,), _begin_of(signal)
+        return _PASS
 
     def _audio_signals(self, now: tuple[Signal, ...]) -> list[Signal]:
         """Returns the signals of known sound, if the policy acts on it.
@@ -172,6 +176,11 @@ class Decider:
         self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
 
 
+def _begin_of(signal: Signal) -> int:
+    return signal.pts_ms if signal.begin_pts_ms is None else signal.begin_pts_ms
+
+
+_PASS: tuple[Action, tuple[Signal, ...], int | None] = (Action.PASS, (), None)
 _REASONS = {
     SignalSource.DETECT: VerdictReason.DETECTOR,
     SignalSource.MATCH: VerdictReason.MATCH,

@@ -76,6 +76,11 @@ class CategoryState:
             return ()
         return tuple(self._cut_run)
 
+    @property
+    def cut_run_begin_ms(self) -> int:
+        """Media time of the first sample of the run that ``cut_due`` ends."""
+        return self._cut_run_start_ms
+
     def follow(self, policy: CategoryPolicy) -> None:
         """Applies a new policy. Episode and runs continue as far as its numbers allow."""
         self._policy = policy

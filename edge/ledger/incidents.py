@@ -70,8 +70,14 @@ class Incidents(LedgerBase):
         values: dict[str, object] = {"cut_unconfirmed_ms": wall_ms, "cut_unconfirmed_reason": reason.value}
         self._mark(incident_id, wall_ms, "cut_unconfirmed", values)
 
-    def set_evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
-        self._mark(incident_id, wall_ms, "evidence", {"evidence_path": path})
+    def set_evidence(
+        self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int] | None = None
+    ) -> None:
+        """``span_pts_ms`` is the media time of the clip's first and last frame. None: not known."""
+        values: dict[str, object] = {"evidence_path": path}
+        if span_pts_ms is not None:
+            values["evidence_begin_pts_ms"], values["evidence_end_pts_ms"] = span_pts_ms
+        self._mark(incident_id, wall_ms, "evidence", values)
 
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
         with self._database.write_transaction(what) as connection:

@@ -72,6 +72,8 @@ incidents = Table(
     Column("cut_unconfirmed_ms", BigInteger),
     Column("cut_unconfirmed_reason", String(32)),
     Column("admitted_ms", BigInteger),
+    Column("evidence_begin_pts_ms", BigInteger),
+    Column("evidence_end_pts_ms", BigInteger),
     Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
     Index("ix_incidents_state", "state"),
 )

@@ -169,4 +169,5 @@ class MatchVote:
             bank=newest.bank,
             severity=newest.severity,
             at_most=at_most,
+            begin_pts_ms=pts_ms - line.span_ms,
         )

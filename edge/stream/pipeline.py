@@ -410,6 +410,7 @@ class StreamPipeline:
             model_digest=self._detector.digest,
             shadow=decision.shadow,
             latency_ms=max(0.0, decided_ms - sample.arrival_ms),
+            begin_pts_ms=decision.begin_pts_ms,
         )
         self._tier = tier
         return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed)

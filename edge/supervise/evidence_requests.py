@@ -28,6 +28,8 @@ class SavedClip(NamedTuple):
     error: str
     """Why there is none. Empty once the worker has written it."""
     sampling: Sampling | None = None
+    span_pts_ms: tuple[int, int] = (0, 0)
+    """Media time of its first and last frame."""
 
 
 class EvidenceRequests:
@@ -76,7 +78,8 @@ class EvidenceRequests:
         seed, future = self._saving.pop(event.incident_id, (b"", None))
         if future is not None and not future.done():
             error = "" if event.path else event.error or "the worker gave no reason"
-            future.set_result(SavedClip(error, Sampling(seed, event.start_pts_ms)))
+            span_pts_ms = event.start_pts_ms, event.end_pts_ms
+            future.set_result(SavedClip(error, Sampling(seed, event.start_pts_ms), span_pts_ms))
 
     async def clip(self, incident: Incident, saved: asyncio.Future[SavedClip]) -> Incident:
         """Returns the incident with its clip, once the ledger has it. Without a clip it returns the
@@ -96,10 +99,17 @@ class EvidenceRequests:
             self._telemetry.report(EvidenceMissing(incident.id, error))
             return incident
         self._telemetry.report(EvidenceSaved(incident.id))
-        await self._progress.evidence(incident.id, str(path), self._clock.wall_ms())
+        now = self._clock.wall_ms()
+        await self._progress.evidence(incident.id, str(path), now, clip.span_pts_ms)
         if clip.sampling is not None:
             self._sampling[incident.id] = clip.sampling
-        return dataclasses.replace(incident, evidence_path=str(path))
+        begin_pts_ms, end_pts_ms = clip.span_pts_ms
+        return dataclasses.replace(
+            incident,
+            evidence_path=str(path),
+            evidence_begin_pts_ms=begin_pts_ms,
+            evidence_end_pts_ms=end_pts_ms,
+        )
 
     async def rewrite_record(self, incident: Incident) -> None:
         """Rewrites the record beside the clip. It is a copy of the ledger's data, so an error is only

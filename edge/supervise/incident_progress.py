@@ -48,8 +48,8 @@ class IncidentProgress:
     async def cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: UnconfirmedReason) -> None:
         await self._retried(self._ledger.mark_cut_unconfirmed, incident_id, wall_ms, reason)
 
-    async def evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
-        await self._retried(self._ledger.set_evidence, incident_id, path, wall_ms)
+    async def evidence(self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int]) -> None:
+        await self._retried(self._ledger.set_evidence, incident_id, path, wall_ms, span_pts_ms)
 
     async def _retried(self, mark: Callable[..., object], *args: object) -> None:
         for _ in range(RETRIES):

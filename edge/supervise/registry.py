@@ -152,8 +152,12 @@ class LiveStream:
         answer.verdict.CopyFrom(verdict)
         if self.stamps_shift_ms and verdict.pts_ms >= 0:
             answer.verdict.pts_ms += self.stamps_shift_ms
+            if answer.verdict.HasField("begin_pts_ms"):
+                answer.verdict.begin_pts_ms += self.stamps_shift_ms
             for signal in answer.verdict.signals:
                 signal.pts_ms += self.stamps_shift_ms
+                if signal.HasField("begin_pts_ms"):
+                    signal.begin_pts_ms += self.stamps_shift_ms
         return answer
 
     def note_judged(self, judged: worker_pb2.Judged) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edge.contract.gate import signal_from_proto, signal_to_proto
+from edge.contract.gate import signal_from_proto, signal_to_proto, verdict_from_proto, verdict_to_proto
 from edge.contract.gen import gate_pb2
-from edge.domain import Action, BankSeverity, Signal, SignalSource
+from edge.domain import Action, BankSeverity, Signal, SignalSource, Verdict
 
 MATCHED = Signal(
     SignalSource.MATCH,
@@ -19,6 +19,7 @@ MATCHED = Signal(
     bank="known",
     severity=BankSeverity.CRITICAL,
     at_most=Action.FLAG,
+    begin_pts_ms=0,
 )
 
 
@@ -26,6 +27,13 @@ MATCHED = Signal(
 def test_a_signal_comes_back_as_it_was(signal: Signal) -> None:
     sent = signal_to_proto(signal).SerializeToString()
     assert signal_from_proto(gate_pb2.Signal.FromString(sent)) == signal
+
+
+@pytest.mark.parametrize("begin_pts_ms", [None, 0, 3800])
+def test_the_stretch_of_a_verdict_comes_back_as_it_was(begin_pts_ms: int | None) -> None:
+    verdict = Verdict(Action.FLAG, 4200, 900, "fight", begin_pts_ms=begin_pts_ms)
+    sent = verdict_to_proto(verdict).SerializeToString()
+    assert verdict_from_proto(gate_pb2.Verdict.FromString(sent), 900) == verdict
 
 
 def test_the_fields_of_a_signal_that_an_earlier_gate_did_not_send_have_their_defaults() -> None:

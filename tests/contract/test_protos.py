@@ -12,8 +12,8 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "18ff5f26dcc9253c3ef2c1d6006845965ced46049a810d7b17116f3c9ccb0d8b",
-    "operator": "f23f538db9b2f547350e91c0309b26c543e36fcc79dcdbcfd731240e5eafa499",
+    "gate": "d6014da4b1a0a62f398b98212106d50b077c8742bb1373609b13198b44524d5d",
+    "operator": "565e9bd30443843d1d520c825a9e1fff5124155f9d988101ded4ac1ea8dafdd7",
 }
 
 

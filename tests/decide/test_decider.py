@@ -68,6 +68,26 @@ def test_cut_carries_the_samples_that_led_to_it() -> None:
     assert [s.score for s in cut.signals] == [0.9, 0.95, 0.99]
 
 
+def test_a_verdict_says_since_when_its_samples_voted() -> None:
+    decisions = run(Decider(policy()), [0.1, 0.3, 0.6, 0.9, 0.9, 0.9], start_ms=1000)
+    assert [(d.action.value[0], d.begin_pts_ms) for d in decisions if d.begin_pts_ms is not None] == [
+        ("f", 1400),
+        ("c", 1600),
+    ]
+
+
+def test_the_span_of_a_long_run_is_not_that_of_its_newest_samples() -> None:
+    cut = run(Decider(policy()), [0.9] * 5, step_ms=100)[-1]
+    assert (cut.action, cut.begin_pts_ms, len(cut.signals)) == (Action.CUT, 0, 3)
+
+
+def test_a_match_rests_on_all_samples_that_voted_for_it() -> None:
+    voted = replace(match(5000), begin_pts_ms=3800)
+    assert Decider(policy()).decide((voted,), 5000, near_match=True).begin_pts_ms == 3800
+    flags = policy(match=MatchPolicy(action=Action.FLAG))
+    assert Decider(flags).decide((voted,), 5000, near_match=True).begin_pts_ms == 3800
+
+
 def test_watermark_stops_before_a_raised_sample_and_moves_on_when_it_is_resolved() -> None:
     decisions = run(Decider(policy()), [0.1, 0.1, 0.3, 0.18, 0.14, 0.1])
     assert [d.cleared_pts_ms for d in decisions] == [0, 200, 200, 200, 800, 1000]

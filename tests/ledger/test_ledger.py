@@ -136,6 +136,23 @@ def test_marks_of_a_cut(ledger: DurableLedger, make_incident: MakeIncident) -> N
         ledger.mark_cut_asked("in_none", NOW)
 
 
+def test_the_span_of_a_clip_says_where_in_it_the_verdict_is(
+    ledger: DurableLedger, make_incident: MakeIncident
+) -> None:
+    made = make_incident(action=Action.FLAG)
+    verdict = dataclasses.replace(made.verdict, begin_pts_ms=20_400, pts_ms=21_000)
+    incident = dataclasses.replace(made, verdict=verdict)
+    ledger.record_incident(incident, NOW)
+    assert ledger.incident(incident.id).stretch_ms is None
+    for span_pts_ms, stretch_ms in (
+        ((9_500, 21_500), (10_900, 11_500)),
+        ((20_600, 20_900), (0, 300)),
+        ((0, 20_000), None),
+    ):
+        ledger.set_evidence(incident.id, "/evidence/clip.mp4", NOW + 1, span_pts_ms)
+        assert ledger.incident(incident.id).stretch_ms == stretch_ms
+
+
 def test_blocks_by_hand(ledger: DurableLedger) -> None:
     block = ledger.add_block(SubjectKind.ADDRESS, "192.0.2.0/24", "", None, "spam", "rita", NOW)
     assert block.until_ms == PERMANENT_MS

@@ -103,6 +103,7 @@ def test_gaps_and_wrong_candidates_are_tolerated() -> None:
     assert vote.add_candidates(600, []) == ()
     (signal,) = vote.add_candidates(800, [wrong, at("v", 10_800, distance=4)])
     assert "hits=3 within_ms=800 offset_ms=10000 slope=1.00 distances=10,10,4" in signal.detail
+    assert (signal.begin_pts_ms, signal.pts_ms) == (0, 800)
 
 
 def test_only_an_entry_that_the_newest_sample_shows_counts() -> None:

@@ -23,12 +23,14 @@ class Around:
 
     sent: list[worker_pb2.ToWorker] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    spans: list[tuple[int, int]] = field(default_factory=list)
 
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         self.sent.append(command)
 
-    async def evidence(self, incident_id: str, path: str, wall_ms: int) -> None:
+    async def evidence(self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int]) -> None:
         self.kept.append(path)
+        self.spans.append(span_pts_ms)
 
 
 async def taken(directory: Path, path: str) -> tuple[Any, Around, RecordingBackend]:
@@ -37,7 +39,9 @@ async def taken(directory: Path, path: str) -> tuple[Any, Around, RecordingBacke
     requests = EvidenceRequests(directory, around, around, Telemetry(recorded), SystemClock())  # type: ignore[arg-type]
     saved = requests.save_clip(INCIDENT, b"seed")
     assert around.sent[0].save_evidence.directory == str(directory / INCOMING)
-    requests.clip_saved(worker_pb2.EvidenceSaved(incident_id=INCIDENT.id, path=path))
+    requests.clip_saved(
+        worker_pb2.EvidenceSaved(incident_id=INCIDENT.id, path=path, start_pts_ms=9_500, end_pts_ms=21_500)
+    )
     return await asyncio.wait_for(requests.clip(INCIDENT, saved), 30), around, recorded
 
 
@@ -48,6 +52,9 @@ async def test_a_clip_becomes_evidence_where_the_worker_cannot_write(tmp_path: P
     assert incident.evidence_path == around.kept[0] == str(tmp_path / f"{INCIDENT.id}.mp4")
     assert (tmp_path / f"{INCIDENT.id}.mp4").read_bytes() == b"clip"
     assert EvidenceSaved(INCIDENT.id) in recorded.records
+    assert (
+        around.spans == [(incident.evidence_begin_pts_ms, incident.evidence_end_pts_ms)] == [(9_500, 21_500)]
+    )
 
 
 async def test_a_path_that_a_worker_makes_up_is_no_evidence(tmp_path: Path) -> None:

@@ -542,6 +542,7 @@ class Signal(_message.Message):
     BANK_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
     AT_MOST_FIELD_NUMBER: _builtins.int
+    BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`detect`, `match` (picture), `sound`, or `media`: it cannot be watched, and `detail` says why."""
     category: _builtins.str
@@ -566,6 +567,8 @@ class Signal(_message.Message):
     """The strongest action that the signal allows. FLAG when its bank is only for review or its entry
     is quarantined. UNSPECIFIED from a gate older than this field.
     """
+    begin_pts_ms: _builtins.int
+    """Media time of the oldest sample that voted for it (match), milliseconds. Unset where it is of one sample."""
     def __init__(
         self,
         *,
@@ -579,12 +582,15 @@ class Signal(_message.Message):
         bank: _builtins.str = ...,
         severity: _builtins.str = ...,
         at_most: Global___Action.ValueType = ...,
+        begin_pts_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "begin_pts_ms", b"begin_pts_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_most", b"at_most", "bank", b"bank", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "at_most", b"at_most", "bank", b"bank", "begin_pts_ms", b"begin_pts_ms", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
+    _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__begin_pts_ms) -> _WhichOneofReturnType__begin_pts_ms | None: ...
 
 Global___Signal: _TypeAlias = Signal  # noqa: Y015
 
@@ -608,6 +614,7 @@ class Verdict(_message.Message):
     BLOCKED_UNTIL_WALL_MS_FIELD_NUMBER: _builtins.int
     SHADOW_ACTION_FIELD_NUMBER: _builtins.int
     BLOCKED_PROVISIONALLY_FIELD_NUMBER: _builtins.int
+    BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """What to do with the stream."""
     pts_ms: _builtins.int
@@ -632,6 +639,10 @@ class Verdict(_message.Message):
     """The action that shadow mode withheld; UNSPECIFIED outside shadow mode."""
     blocked_provisionally: _builtins.bool
     """The block is provisional: a person has yet to review it. False unless CUT."""
+    begin_pts_ms: _builtins.int
+    """Media time of the oldest sample that voted for a FLAG or CUT, milliseconds. With `pts_ms` it is the stretch
+    that the verdict rests on. Unset for PASS, and where no sample voted.
+    """
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
         """All signals that led to it."""
@@ -657,12 +668,15 @@ class Verdict(_message.Message):
         blocked_until_wall_ms: _builtins.int = ...,
         shadow_action: Global___Action.ValueType = ...,
         blocked_provisionally: _builtins.bool = ...,
+        begin_pts_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "begin_pts_ms", b"begin_pts_ms", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "action", b"action", "begin_pts_ms", b"begin_pts_ms", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
+    _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__begin_pts_ms) -> _WhichOneofReturnType__begin_pts_ms | None: ...
 
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 

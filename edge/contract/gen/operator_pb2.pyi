@@ -492,6 +492,32 @@ class ListStreamsResponse(_message.Message):
 Global___ListStreamsResponse: _TypeAlias = ListStreamsResponse  # noqa: Y015
 
 @_typing.final
+class ClipStretch(_message.Message):
+    """A stretch of an evidence clip, in the clip's own time, which starts at 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_MS_FIELD_NUMBER: _builtins.int
+    END_MS_FIELD_NUMBER: _builtins.int
+    begin_ms: _builtins.int
+    """First moment, milliseconds."""
+    end_ms: _builtins.int
+    """Last moment, milliseconds."""
+    def __init__(
+        self,
+        *,
+        begin_ms: _builtins.int = ...,
+        end_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_ms", b"begin_ms", "end_ms", b"end_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClipStretch: _TypeAlias = ClipStretch  # noqa: Y015
+
+@_typing.final
 class Incident(_message.Message):
     """A FLAG or CUT, and what became of it."""
 
@@ -522,6 +548,7 @@ class Incident(_message.Message):
     REVIEWED_WALL_MS_FIELD_NUMBER: _builtins.int
     REVIEW_REASON_FIELD_NUMBER: _builtins.int
     IDENTITY_UNPROVEN_FIELD_NUMBER: _builtins.int
+    STRETCH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
@@ -576,6 +603,12 @@ class Incident(_message.Message):
     def verdict(self) -> _gate_pb2.Verdict:
         """The FLAG or CUT that opened it."""
 
+    @_builtins.property
+    def stretch(self) -> Global___ClipStretch:
+        """The stretch of the clip that the verdict rests on. Unset without a clip, where no sample led to the verdict,
+        and for incidents of an earlier version.
+        """
+
     def __init__(
         self,
         *,
@@ -604,10 +637,11 @@ class Incident(_message.Message):
         reviewed_wall_ms: _builtins.int = ...,
         review_reason: _builtins.str = ...,
         identity_unproven: _builtins.bool = ...,
+        stretch: Global___ClipStretch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
