@@ -21,8 +21,8 @@ from edge.workers.pool import WorkerPool
 
 @dataclass(slots=True)
 class Context:
-    """Shared objects of one gate, for one event loop. Only ``in_force``, ``draining`` and ``stopped``
-    change."""
+    """Shared objects of one gate, for one event loop. Only ``in_force``, ``draining``, ``media_over`` and
+    ``stopped`` change."""
 
     settings: Settings
     telemetry: Telemetry
@@ -40,6 +40,8 @@ class Context:
     authority: Authority
     draining: bool = False
     """The gate admits nothing more."""
+    media_over: bool = False
+    """The gate takes no more media. What has come is still judged."""
     stopped: bool = False
     """The gate decides nothing more."""
 

@@ -32,6 +32,7 @@ from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.containment_report import ContainmentReport
 from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
+from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
@@ -141,6 +142,7 @@ class Gate:
         bank_updates = BankUpdates(settings.banks, telemetry, clock, self._banks.ask)
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
+        self._drain = Drain(context, self.router.take_no_more)
         self.actions = OperatorActions(context, self._enforcer, tasks)
         self.model_swap = ModelSwap(context, self.alarms)
         self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
@@ -221,9 +223,9 @@ class Gate:
         self._enforcer.blocks_apply(blocks)
 
     async def stop(self) -> None:
-        """Stops the gate: admits nothing more, finishes running verdicts, ends every call, stops the
-        workers."""
-        self._context.draining = True
+        """Stops the gate: admits nothing more, judges what has come, enforces what is decided, ends every
+        call, stops the workers."""
+        await self._drain.judge_rest()
         if self._feed is not None:
             await asyncio.to_thread(self._feed.stop)
         await self._enforcer.settle(_SETTLE_S)

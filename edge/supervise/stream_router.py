@@ -127,7 +127,7 @@ class StreamRouter:
         A unit over the limit ends the stream.
         """
         media = stream.media
-        if not stream.life.watched or media is None:
+        if not stream.life.watched or media is None or self._context.media_over:
             return False
         limit = self._limits.max_access_unit_bytes
         data = unit.data
@@ -160,7 +160,7 @@ class StreamRouter:
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
             self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)
-        if not stream.life.watched or stream.media is None:
+        if not stream.life.watched or stream.media is None or self._context.media_over:
             return False
         # Sound has no say in how fast video is read, but a flood of messages has.
         stream.media.audio_clock.advance(0, 0, now, message.ByteSize())
@@ -233,7 +233,7 @@ class StreamRouter:
         stream = self._context.registry.get(stream_id)
         if stream.cutting:
             raise NotFound("stream to attach", stream_id)
-        if stream.life.in_worker:
+        if stream.life.in_worker or self._context.media_over:
             return
         self._pullers.check(url)
         stream.url = url
@@ -245,7 +245,7 @@ class StreamRouter:
         stream = self._context.registry.find(stream_id)
         if stream is None or stream.url is None or not stream.life.watched:
             return False
-        if stream.life.state is State.GONE:
+        if stream.life.state is State.GONE or self._context.media_over:
             return False
         self._start_pull(stream, stream.url)
         return True
@@ -281,6 +281,8 @@ class StreamRouter:
             return stream
         if stream.life.state is State.GONE:
             raise NotFound("stream", stream_id)
+        if self._context.media_over:
+            raise CapacityExceeded("the gate is stopping")
         limit = self._limits.max_streams_per_client
         watched = registry.watched_by(client)
         if watched >= limit:
@@ -440,6 +442,13 @@ class StreamRouter:
         else:
             self._unwatchable(stream, NoVideo(f"no video within {limit_ms} ms (audio only)"))
 
+    def take_no_more(self, stream: LiveStream) -> None:
+        """Takes no more media of a stream, since the gate stops. The worker judges the rest, and the caller
+        is not told yet."""
+        self._stop_pull(stream)
+        if stream.life.watched and stream.source_opened:
+            self._take_from_worker(stream, drain=True)
+
     def caller_cannot_pass_on(self, stream: LiveStream, detail: str) -> None:
         """Ends a push stream whose publisher sends what its caller cannot pass on."""
         if not stream.cutting:
@@ -578,6 +587,8 @@ class StreamRouter:
         if stream.life.state is State.GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
             return
+        if self._context.media_over and not _is_unwatchable(error):
+            return  # Whoever called is told that the gate stops, once all that has come is judged.
         responses = stream.responses
         detail = detail or str(error)
         # A publisher's camera may be slow to start: only a second pull without video counts.
@@ -613,7 +624,7 @@ class StreamRouter:
         pause_ms = backoff_ms(stream.pulls, _PULL_RETRY_MS, _PULL_PAUSE_MS)
         while stream.life.waits:
             await asyncio.sleep(pause_ms / 1000)
-            if not stream.life.waits:
+            if not stream.life.waits or self._context.media_over:
                 return
             try:
                 self._open_pull(stream)
@@ -735,7 +746,7 @@ class StreamRouter:
                 # The latency budget starts anew. The loss of earlier media has been reported.
                 now = self._context.clock.monotonic_ms()
                 self._send_units(stream.id, (replace(unit, arrival_ms=now) for unit in gop))
-            if stream.life.caller_is_done:  # It became done while no worker had the stream.
+            if stream.life.caller_is_done or self._context.media_over:  # while no worker had the stream
                 self._close_in_worker(stream, drain=True)
         except (CapacityExceeded, WorkerLost) as error:
             self._stop_pull(stream)
@@ -749,6 +760,12 @@ class StreamRouter:
 
 def _has_no_video(error: GateError | None) -> bool:
     return error is not None and error.reason == NoVideo.reason
+
+
+def _is_unwatchable(error: GateError | None) -> bool:
+    """Whether the publisher's media is such that no other attempt helps."""
+    no_video = _has_no_video(error)
+    return error is not None and error.fault is Fault.PUBLISHER and not error.retryable and not no_video
 
 
 def _is_over(stream: LiveStream) -> bool:

@@ -8,6 +8,7 @@ from edge.clock import Clock
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit
 from edge.errors import WorkerLost
+from edge.reasons import CloseReason
 from edge.workers.pool import WorkerEvents, WorkerPool
 from edge.workers.settings import WorkerSettings, WorkersSection
 
@@ -28,6 +29,9 @@ class RecordingPool(WorkerPool):
         """Sources that wait until workers take more."""
         self._takes_more = asyncio.Event()
         self._takes_more.set()
+        self.ends_streams = False
+        """Whether workers report the end of each stream that is told to end. Else the test does."""
+        self._openings: dict[str, int] = {}
         self.heavy: set[str] = set()
         self.heavy_up = True
         """Whether the worker for heavy streams takes streams."""
@@ -64,6 +68,15 @@ class RecordingPool(WorkerPool):
         if stream_id not in self.streams:
             raise WorkerLost(stream_id)
         self.sent.append((stream_id, command))
+        if command.HasField("open_push"):
+            self._openings[stream_id] = command.open_push.opening
+        if command.HasField("close") and self.ends_streams:
+            closed = worker_pb2.Closed(
+                stream_id=stream_id, reason=CloseReason.END, opening=self._openings.get(stream_id, 0)
+            )
+            asyncio.get_running_loop().call_soon(
+                self._events.on_worker_event, worker_pb2.FromWorker(closed=closed)
+            )
         if command.HasField("save_evidence"):
             incident_id = command.save_evidence.incident_id
             saved = worker_pb2.EvidenceSaved(stream_id=stream_id, incident_id=incident_id, error="a double")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -315,6 +317,35 @@ def test_sigterm_in_the_middle_of_verdicts_leaves_whole_records(tmp_path: Path, 
         assert len(ledger.strikes_of(name)) == 1
     assert ledger.audit_verify() > 0
     ledger.close()
+
+
+def test_media_around_sigterm_is_judged_and_its_broadcaster_is_refused_afterwards(
+    tmp_path: Path, footage: Footage
+) -> None:
+    extradata, units = footage
+    with running(tmp_path) as gate:
+        gate.cut_on_anything(budget_ms=5_000)
+        signalled = threading.Event()
+
+        def media(stream_id: str) -> Iterator[gate_pb2.WatchRequest]:
+            yield from requests(stream_id, extradata, units[:5], end=False)
+            signalled.wait(TIMEOUT_S)
+            for unit in units[5:75]:  # on its way while the signal is handled
+                yield gate_pb2.WatchRequest(access_unit=unit)
+            threading.Event().wait(TIMEOUT_S)  # The call stays open.
+
+        calls = [gate.stub.Watch(media(admit(gate.stub, name).stream_id)) for name in ("anna", "berta")]
+        for call in calls:
+            next(call)
+        os.kill(gate.process.pid, signal.SIGTERM)
+        signalled.set()
+        assert gate.process.stop() == 0
+        for call in calls:
+            with contextlib.suppress(grpc.RpcError):
+                assert gate_pb2.ACTION_CUT in [answer.verdict.action for answer in call]
+    with running(tmp_path) as gate:
+        for name in ("anna", "berta"):
+            assert admit(gate.stub, name).reason == gate_pb2.REASON_CODE_BLOCKED
 
 
 def test_who_has_a_strike_is_looked_at_densely_from_the_start(tmp_path: Path, footage: Footage) -> None:

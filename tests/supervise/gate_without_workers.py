@@ -145,6 +145,9 @@ async def gate_without_workers(
     try:
         yield Bench(gate, workers, server, recorded, ledger, pullers)
     finally:
-        server.gone = True  # a gate that stops waits for its cuts
-        await gate.stop()
+        # A gate that stops waits for its cuts and for its last verdicts.
+        server.gone = workers.ends_streams = True
+        gate._drain.hear_s = 0
+        if not gate._context.stopped:
+            await gate.stop()
         ledger.close()
