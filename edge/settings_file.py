@@ -5,8 +5,10 @@ A name may point at anything. A pipe would hang the reader, and a device would n
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
@@ -17,16 +19,23 @@ MAX_KEY_BYTES: Final = 1 << 20
 _OTHERS: Final = 0o077
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Opens a regular file to read. Never waits. Raises OSError, also for what is no regular file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
 def read_settings_file(path: Path, max_bytes: int, *, private: bool = False) -> bytes:
     """Reads a regular file whole. Raises ConfigError that names it.
 
     With ``private`` nobody but its owner may have access to it.
     """
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        with open_regular(path) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(f"{path}: is not a regular file")
             if private and status.st_mode & _OTHERS:
                 raise ConfigError(f"{path}: others can read it; run `chmod 600 {path}`")
             content = file.read(max_bytes + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +88,21 @@ def _real_time(task: int) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs tests of real servers in real time first, because they take longest."""
     items.sort(key=lambda item: not {"integration", "e2e"} & set(item.path.parts))
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What was synced, in order: ``file`` with its size then, or ``folder`` with its number of names."""
+    seen: list[tuple[str, int]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            seen.append(("folder", len(os.listdir(descriptor))))
+        else:
+            seen.append(("file", status.st_size))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return seen

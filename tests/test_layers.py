@@ -61,6 +61,7 @@ LAYERS = (
     "edge.places",  # bounded, for strangers
     "edge.descriptors",  # of files
     "edge.settings_file",  # files that an operator names
+    "edge.durable_files",  # written whole, or not at all
     "edge.containment",  # what processes that touch media may do
     "edge.errors",
     "edge.printable",  # how untrusted text is shown

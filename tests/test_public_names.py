@@ -60,7 +60,6 @@ PUBLIC: dict[str, set[str]] = {
         "EvidenceClip",
         "INCOMING",
         "Sampling",
-        "appearing",
         "forget_unfinished",
         "incident_record",
         "sampling_of",

@@ -10,10 +10,13 @@ import pytest
 
 from edge.api.auth import parse_tokens
 from edge.config import load_settings
-from edge.errors import ConfigError, ModelError
+from edge.errors import BrokenMedia, ConfigError, InvalidInput, ModelError
 from edge.ingest.publish_token import read_publish_tokens
+from edge.match.fingerprint import content_id, frames_of
 from edge.notices.catalogue import own_messages
 from edge.settings_file import read_settings_file, read_settings_text
+from edge.stream.media_file import open_media_file
+from edge.tuning.evaluation import read_rows
 
 
 def pipe(path: Path) -> None:
@@ -33,8 +36,12 @@ def endless(path: Path) -> None:
         parse_tokens,
         read_publish_tokens,
         lambda path: own_messages(path.parent),
+        lambda path: read_rows(path),
+        lambda path: open_media_file(path).__enter__(),
+        lambda path: next(frames_of(path)),
+        content_id,
     ],
-    ids=["file", "settings", "tokens", "publish tokens", "texts"],
+    ids=["file", "settings", "tokens", "publish tokens", "texts", "labels", "media", "frames", "content"],
 )
 @pytest.mark.timeout(20)
 def test_what_is_no_regular_file_neither_hangs_nor_runs_on(
@@ -42,7 +49,9 @@ def test_what_is_no_regular_file_neither_hangs_nor_runs_on(
 ) -> None:
     path = tmp_path / "en.json"
     make(path)
-    with pytest.raises(ConfigError, match=r"en\.json: (is not a regular file|Is a directory)"):
+    with pytest.raises(
+        (ConfigError, InvalidInput, BrokenMedia, OSError), match=r"(?i)is not a regular file|is a dir"
+    ):
         read(path)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from edge.durable_files import create_file
 from edge.errors import ConfigError, SignInUnavailable
 from edge.settings_file import read_settings_file, settings_text
 
@@ -124,13 +125,16 @@ def _parse(path: Path, content: bytes) -> tuple[Person, ...]:
 
 
 def ensure_token_file(path: Path) -> bool:
-    """Writes a file with one admin token when there is none. Returns whether it was written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a file with one admin token when there is none. Returns whether it was written.
+
+    Raises ConfigError.
+    """
+    lines = (
+        "# ROLE NAME TOKEN; roles: viewer, platform, reviewer, admin",
+        f"admin local {secrets.token_urlsafe(32)}",
+    )
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("# ROLE NAME TOKEN; roles: viewer, platform, reviewer, admin\n")
-        file.write(f"admin local {secrets.token_urlsafe(32)}\n")
-    return True
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return not path.exists() and create_file(path, "".join(f"{line}\n" for line in lines).encode())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None

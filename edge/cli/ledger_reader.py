@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
-import secrets
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.cli.block import parse_duration_ms
 from edge.cli.output import stderr
+from edge.durable_files import appearing
 from edge.errors import ConfigError, InvalidInput
 
 LedgerOption = Annotated[
@@ -66,19 +66,13 @@ def parse_when(field: str, text: str | None, now_ms: int) -> int | None:
 @contextlib.contextmanager
 def appearing_file(option: str, path: Path) -> Iterator[TextIO]:
     """Opens a file that appears whole and owner-readable, or not at all. Raises ConfigError."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with appearing(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            yield text
+            text.detach()
     except OSError as error:
         raise ConfigError(f"{option} {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -273,7 +273,7 @@ def _line(policy: operator_pb2.Policy) -> str:
 def _version_of(text: str, file: Path) -> int:
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(str(file), f"is no JSON: {error}") from None
     version = values.get("version") if isinstance(values, dict) else None
     if not isinstance(version, int) or version < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from edge.api.auth import Role
 from edge.cli.operator_client import CALL_TIMEOUT_S, operator
 from edge.contract.gen import operator_pb2
+from edge.durable_files import appearing
 from edge.errors import ConfigError
 from edge.policy import MAX_POLICY_BYTES, Policy, parse_policy
 from edge.settings_file import read_settings_file
@@ -32,20 +34,16 @@ def file_target(path: Path) -> PolicyTarget:
 
     def write_policy(policy: Policy, reason: str) -> str:
         del reason
-        partial = path.with_name(f".{path.name}.partial")
         version = policy.version + 1
         try:
             if read_settings_file(path, MAX_POLICY_BYTES) != before:
                 raise ConfigError(f"{path}: somebody changed it meanwhile; nothing was written")
-            partial.write_text(
-                policy.model_copy(update={"version": version}).model_dump_json(indent=2) + "\n"
-            )
-            partial.chmod(path.stat().st_mode & 0o777)
-            partial.replace(path)
+            text = policy.model_copy(update={"version": version}).model_dump_json(indent=2) + "\n"
+            with appearing(path) as file:
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+                file.write(text.encode())
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        finally:
-            partial.unlink(missing_ok=True)
         return f"{path}, version {version}"
 
     return PolicyTarget(parse_policy(before), write_policy)

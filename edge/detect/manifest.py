@@ -220,7 +220,7 @@ def read_manifest(directory: Path) -> tuple[ModelManifest, str, bytes]:
             raise ModelError(
                 f"{model_path}: {actual_bytes} bytes, manifest model.bytes says {manifest.model.bytes}"
             )
-        model = model_path.read_bytes()
+        model = read_settings_file(model_path, MAX_MODEL_BYTES)
     except ConfigError as error:
         raise ModelError(str(error)) from None
     except OSError as error:

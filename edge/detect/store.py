@@ -14,11 +14,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge.detect.manifest import MANIFEST_NAME, ModelManifest, read_manifest
-from edge.errors import ModelError
+from edge.detect.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, ModelManifest, read_manifest
+from edge.durable_files import sync_folder, write_file
+from edge.errors import ConfigError, ModelError
+from edge.settings_file import read_settings_file
 
 _CHOICE = "in-force.json"
 _LAST_GOOD = "configured.json"
+_MAX_NOTE_BYTES = 64 * 1024
 
 
 class Choice(BaseModel):
@@ -56,7 +59,7 @@ class ModelStore:
         ModelError."""
         manifest, digest, model = read_manifest(directory)
         try:
-            content = (directory / MANIFEST_NAME).read_bytes()
+            content = read_settings_file(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
             if hashlib.sha256(content).hexdigest() != digest:
                 raise ModelError(f"{directory}: the manifest changed while it was read; try again")
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -67,10 +70,13 @@ class ModelStore:
             partial = self.folder / f".{digest}.{os.getpid()}"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
-            _write(partial / manifest.model.file, model)
-            _write(partial / MANIFEST_NAME, content)
+            write_file(partial / manifest.model.file, model)
+            write_file(partial / MANIFEST_NAME, content)
             shutil.rmtree(place, ignore_errors=True)
             partial.replace(place)
+            sync_folder(self.folder)
+        except ConfigError as error:
+            raise ModelError(str(error)) from None
         except OSError as error:
             raise ModelError(f"{self.folder}: cannot keep a copy: {error.strerror or error}") from error
         return place, manifest, digest
@@ -112,22 +118,21 @@ class ModelStore:
 
     def _last_good(self) -> _LastGood | None:
         try:
-            return _LastGood.model_validate_json((self.folder / _LAST_GOOD).read_bytes())
-        except (OSError, ValidationError):
+            return _LastGood.model_validate_json(
+                read_settings_file(self.folder / _LAST_GOOD, _MAX_NOTE_BYTES)
+            )
+        except (ConfigError, ValidationError):
             return None
 
     def _note(self, name: str, content: BaseModel) -> None:
-        partial = self.folder / f".{name}"
-        _write(partial, content.model_dump_json(indent=1).encode())
-        partial.replace(self.folder / name)
-        _sync(self.folder)
+        write_file(self.folder / name, content.model_dump_json(indent=1).encode())
 
     def choose(self, choice: Choice | None) -> None:
         """Stores the choice durably. None means the model of the settings. Raises ModelError."""
         try:
             if choice is None:
                 (self.folder / _CHOICE).unlink(missing_ok=True)
-                _sync(self.folder)
+                sync_folder(self.folder)
             else:
                 self._note(_CHOICE, choice)
         except OSError as error:
@@ -147,10 +152,10 @@ class ModelStore:
         damaged."""
         path = self.folder / _CHOICE
         try:
-            choice = Choice.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValidationError) as error:
+            if not path.exists():
+                return None
+            choice = Choice.model_validate_json(read_settings_file(path, _MAX_NOTE_BYTES))
+        except (OSError, ConfigError, ValidationError) as error:
             raise ModelError(f"{path}: {error}; remove it to have the model of the settings judge") from error
         return choice if choice.configured == str(self.configured) else None
 
@@ -164,18 +169,3 @@ class ModelStore:
         if digest != choice.digest:
             raise ModelError(f"{place}: digest {digest}, {choice.digest} was put in force")
         return place
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

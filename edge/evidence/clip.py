@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import av
 from av.container import OutputContainer
 from av.stream import Stream
 
 from edge.domain import AccessUnit, Codec
+from edge.durable_files import appearing
 from edge.errors import BrokenMedia
-from edge.evidence.durable import appearing
+from edge.evidence.durable import evidence_file
 from edge.stream import framing_of
 
 _MILLISECONDS: Final = Fraction(1, 1000)
@@ -64,15 +66,16 @@ def write_clip(
     if first is None:
         raise BrokenMedia(f"evidence of {incident_id}: no keyframe in the {len(units)} access units held")
     kept = [unit for unit in units[first:] if unit.data]
-    with appearing(directory, incident_id, ".mp4") as (partial, path):
-        _mux(partial, kept, codec, extradata, size or _NO_SIZE, incident_id)
-        written = partial.stat().st_size
+    path = evidence_file(directory, incident_id, ".mp4")
+    with appearing(path) as file:
+        _mux(file, kept, codec, extradata, size or _NO_SIZE, incident_id)
+        written = os.stat(file.name).st_size
     shown = [unit.pts_ms for unit in kept]
     return EvidenceClip(path, min(shown), max(shown), written)
 
 
 def _mux(
-    path: Path,
+    file: BinaryIO,
     units: list[AccessUnit],
     codec: Codec,
     extradata: bytes,
@@ -83,12 +86,13 @@ def _mux(
     try:
         # A Python file releases the interpreter's lock (GIL) for each write, even at the end of the clip.
         # FFmpeg would write its own file under the lock.
-        with path.open("wb") as file, av.open(file, "w", format="mp4", options=_MP4) as container:
+        with av.open(file, "w", format="mp4", options=_MP4) as container:
             stream = _stream(container, codec, units[0], width, height)
             container.metadata["comment"] = f"edge-gate incident {incident_id}"
             for packet in _packets(units, codec, extradata):
                 packet.stream = stream
                 container.mux_one(packet)
+        file.flush()
     except (av.FFmpegError, ValueError) as error:
         raise BrokenMedia(f"evidence of {incident_id}: the muxer refuses the media: {error}") from error
 

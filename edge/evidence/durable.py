@@ -1,42 +1,27 @@
-"""Writes files that appear complete, synced and private, or not at all."""
+"""The folder of evidence: names of files, what workers hand in, and what killed processes leave behind."""
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from edge.durable_files import PARTIAL, sync_file, sync_folder
 from edge.errors import InvalidInput
 
 INCOMING: Final = "incoming"
 """Folder in the evidence that workers write to."""
 _UNFINISHED_S: Final = 600.0
+_EARLIER_PARTIAL: Final = ".partial"
 _IDENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
-@contextmanager
-def appearing(directory: Path, incident_id: str, suffix: str) -> Iterator[tuple[Path, Path]]:
-    """Yields ``(partial, final)``: an empty file of mode 0600 to fill, and its later name.
-
-    When the block ends without an exception, the file is synced and renamed, and the directory is synced.
-    Raises InvalidInput for an id that is no file name, and OSError.
-    """
-    final = directory / _name(incident_id, suffix)
-    partial = directory / f".{incident_id}.{secrets.token_hex(4)}.partial"
-    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        yield partial, final
-        _sync(partial)
-        partial.replace(final)
-        _sync(directory)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+def evidence_file(directory: Path, incident_id: str, suffix: str) -> Path:
+    """Returns the place of an incident's file. Raises InvalidInput for an id that is no file name."""
+    if not _IDENT.fullmatch(incident_id):
+        raise InvalidInput("incident_id", "wants letters, digits, '_', '.', '-', at most 128 characters")
+    return directory / f"{incident_id}{suffix}"
 
 
 def take_in(incoming: Path, directory: Path, incident_id: str) -> Path:
@@ -45,12 +30,12 @@ def take_in(incoming: Path, directory: Path, incident_id: str) -> Path:
     A worker may write to ``incoming`` alone, so that media which takes a worker over changes no evidence of
     others. Raises InvalidInput for an id that is no file name, and OSError.
     """
-    name = _name(incident_id, ".mp4")
-    source, final = incoming / name, directory / name
+    source, final = (evidence_file(folder, incident_id, ".mp4") for folder in (incoming, directory))
     if not stat.S_ISREG(source.lstat().st_mode):
-        raise InvalidInput("evidence", f"{name} is no plain file")
+        raise InvalidInput("evidence", f"{source.name} is no plain file")
+    sync_file(source)
     source.replace(final)
-    _sync(directory)
+    sync_folder(directory)
     return final
 
 
@@ -63,23 +48,13 @@ def forget_unfinished(directory: Path, now_s: float) -> int:
     """
     old = [
         path
-        for path in (*directory.glob(".*.partial"), *(directory / INCOMING).glob("*"))
+        for path in (
+            *directory.glob(f".*{PARTIAL}"),
+            *directory.glob(f".*{_EARLIER_PARTIAL}"),
+            *(directory / INCOMING).glob("*"),
+        )
         if path.is_file() and now_s - path.stat().st_mtime > _UNFINISHED_S
     ]
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
-
-
-def _name(incident_id: str, suffix: str) -> str:
-    if not _IDENT.fullmatch(incident_id):
-        raise InvalidInput("incident_id", "wants letters, digits, '_', '.', '-', at most 128 characters")
-    return f"{incident_id}{suffix}"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

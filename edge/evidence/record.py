@@ -28,7 +28,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.domain import Incident, Signal
-from edge.evidence.durable import appearing
+from edge.durable_files import write_file
+from edge.errors import ConfigError
+from edge.evidence.durable import evidence_file
+from edge.settings_file import read_settings_file
 
 SCHEMA: Final = "edge.incident/1"
 _SECRET: Final = re.compile(r"key|token|secret|pass|auth|sign|pwd|psk", re.IGNORECASE)
@@ -94,12 +97,11 @@ def incident_record(incident: Incident, sampling: Sampling | None = None) -> dic
 def sampling_of(clip: Path) -> Sampling | None:
     """Reads the sampling of a clip from the record beside it. None where there is no such record."""
     record = clip.with_suffix(".json")
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        if record.stat().st_size <= _MAX_RECORD_BYTES:
-            values = json.loads(record.read_text(encoding="utf-8"))
-            if values["schema"] == SCHEMA:
-                sampling = values["sampling"]
-                return Sampling(bytes.fromhex(sampling["seed"]), int(sampling["start_pts_ms"]))
+    with suppress(ConfigError, ValueError, KeyError, TypeError, RecursionError):
+        values = json.loads(read_settings_file(record, _MAX_RECORD_BYTES))
+        if values["schema"] == SCHEMA:
+            sampling = values["sampling"]
+            return Sampling(bytes.fromhex(sampling["seed"]), int(sampling["start_pts_ms"]))
     return None
 
 
@@ -109,10 +111,9 @@ def write_incident_record(incident: Incident, directory: Path, sampling: Samplin
     It replaces an earlier record of the same incident, and keeps its ``sampling`` if none is given. Raises
     OSError, and InvalidInput for an id that is no file name.
     """
-    with appearing(directory, incident.id, ".json") as (partial, path):
-        record = incident_record(incident, sampling or sampling_of(path))
-        text = json.dumps(record, ensure_ascii=False, indent=2) + "\n"
-        partial.write_text(text, encoding="utf-8")
+    path = evidence_file(directory, incident.id, ".json")
+    record = incident_record(incident, sampling or sampling_of(path))
+    write_file(path, (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode())
     return path
 
 

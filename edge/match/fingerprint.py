@@ -18,6 +18,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
@@ -28,6 +29,7 @@ from edge.match.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage
 from edge.match.evasion.variants import VariantSet, variants_of
 from edge.match.index.hamming import MAX_RADIUS
 from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
+from edge.settings_file import open_regular
 
 U8 = npt.NDArray[np.uint8]
 
@@ -83,7 +85,7 @@ def frames_of(
     last = decoded = in_a_row = 0
     reason = "has no frame that can be decoded"
     try:
-        with av.open(str(path)) as media:
+        with _opened(path) as media:
             if not media.streams.video:
                 raise BrokenMedia(f"{path}: has no video")
             video = media.streams.video[0]
@@ -149,7 +151,7 @@ def length_ms(path: Path) -> int:
     """
     first = last = None
     try:
-        with av.open(str(path)) as media:
+        with _opened(path) as media:
             for packet in media.demux([*media.streams.video, *media.streams.audio][:1]):
                 at = _stamp_ms(packet.dts, packet.time_base)
                 first = at if first is None else first
@@ -273,17 +275,23 @@ def _from(sound: AudioPrint, from_ms: int) -> AudioPrint | None:
 def has_video(path: Path) -> bool:
     """Whether a file has a video or image. The cover of a recording does not count. Raises BrokenMedia."""
     try:
-        with av.open(str(path)) as media:
+        with _opened(path) as media:
             cover = av.stream.Disposition.attached_pic
             return any(not stream.disposition & cover for stream in media.streams.video)
     except (FFmpegError, ValueError, OSError) as error:
         raise BrokenMedia(f"{path}: {_reason(error)}") from None
 
 
+def _opened(path: Path) -> InputContainer:
+    """Opens a file of media. What is no regular file would be waited for. Raises FFmpegError and OSError."""
+    open_regular(path).close()
+    return av.open(str(path))
+
+
 def content_id(path: Path) -> str:
     """Returns an id from the file's bytes: the first 24 hexadecimal digits of its SHA-256."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()[:24]

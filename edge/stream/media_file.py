@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from edge.clock import Clock, SystemClock
 from edge.domain import AccessUnit
 from edge.errors import BrokenMedia, MediaError
+from edge.settings_file import open_regular
 from edge.stream.codecs import AnyCodec, codec_of
 
 MAX_DAMAGED_PACKETS = 60
@@ -88,7 +89,7 @@ def open_media_file(path: Path, clock: Clock | None = None) -> Iterator[MediaFil
     Raises OSError when the file cannot be read, MediaError when it is not media or has no video (an audio
     file, for example).
     """
-    with path.open("rb"):
+    with open_regular(path):
         pass  # raises the operating system's own error, before FFmpeg rewords it
     try:
         container = av.open(str(path))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from edge.config import WithoutSecret
+from edge.durable_files import create_file
 from edge.errors import ConfigError
 from edge.settings_file import read_settings_file
 
@@ -61,14 +61,9 @@ def admission_key(path: Path) -> bytes:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return _read_key(path)
         key = secrets.token_bytes(_KEY_BYTES)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-        return key
+        made = not path.exists() and create_file(path, key)
+        return key if made else _read_key(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from None
 

@@ -8,7 +8,6 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +15,15 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
+from edge.durable_files import write_file
+from edge.errors import ConfigError
 from edge.policy import Policy
 from edge.replay import JudgeSetup
+from edge.settings_file import open_regular, read_settings_file
 from edge.tuning.track import Track
 
 _FORMAT = 3
+_MAX_ENTRY_BYTES = 256 * 1024 * 1024
 _ARRAYS = ("alert_ms", "alert_reduced", "alert_logits", "calm_ms", "calm_reduced", "calm_logits", "jumps_ms")
 
 
@@ -83,14 +86,14 @@ class ScoreCache:
 
     def key(self, video: Path, about: str = "") -> str:
         """Computes the key of a file, which it reads whole. ``about`` adds further inputs. Raises OSError."""
-        with video.open("rb") as content:
+        with open_regular(video) as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         return hashlib.sha256(f"{digest}\n{self._settings}\n{about}".encode()).hexdigest()
 
     def load(self, key: str) -> Track | None:
         try:
-            return track_of_bytes(self._path(key).read_bytes())
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            return track_of_bytes(read_settings_file(self._path(key), _MAX_ENTRY_BYTES))
+        except (ConfigError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
             return None
 
     def store(self, key: str, track: Track) -> None:
@@ -99,8 +102,8 @@ class ScoreCache:
 
     def load_report(self, key: str) -> dict[str, Any] | None:
         try:
-            report = json.loads(self._path(key, "json").read_bytes())
-        except (OSError, ValueError):
+            report = json.loads(read_settings_file(self._path(key, "json"), _MAX_ENTRY_BYTES))
+        except (ConfigError, ValueError, RecursionError):
             return None
         return report if isinstance(report, dict) else None
 
@@ -109,13 +112,7 @@ class ScoreCache:
 
     def _write(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+        write_file(path, content)
 
     def _path(self, key: str, suffix: str = "npz") -> Path:
         return self._directory / key[:2] / f"{key}.{suffix}"

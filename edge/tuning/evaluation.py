@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from edge.detect.measures import (
     recall_at_precision,
     roc_auc,
 )
-from edge.errors import InvalidInput, LimitExceeded
+from edge.errors import ConfigError, InvalidInput, LimitExceeded
 from edge.intervals import Interval, bootstrap, rate_upper_bound
+from edge.settings_file import read_settings_file
 
 MAX_ROWS = 100_000
+MAX_LABEL_BYTES = 64 * 1024 * 1024
 FEW_GROUPS = 10
 """With fewer groups of one label, resampling whole groups is unreliable."""
 PRECISIONS = (0.80, 0.90, 0.95, 0.99)
@@ -67,19 +70,21 @@ def read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     rows: list[tuple[str, dict[str, str]]] = []
     where = str(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if not row.get("path"):
-                    raise InvalidInput(where, "no column path")
-                if None in row:
-                    columns = len(reader.fieldnames or ())
-                    raise InvalidInput(where, f"more values than the {columns} columns of the first line")
-                rows.append((where, {name: (value or "").strip() for name, value in row.items()}))
-                if len(rows) > MAX_ROWS:
-                    raise LimitExceeded(str(path), MAX_ROWS, len(rows), "rows")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_settings_file(path, MAX_LABEL_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        for row in reader:
+            where = f"{path}:{reader.line_num}"
+            if not row.get("path"):
+                raise InvalidInput(where, "no column path")
+            if None in row:
+                columns = len(reader.fieldnames or ())
+                raise InvalidInput(where, f"more values than the {columns} columns of the first line")
+            rows.append((where, {name: (value or "").strip() for name, value in row.items()}))
+            if len(rows) > MAX_ROWS:
+                raise LimitExceeded(str(path), MAX_ROWS, len(rows), "rows")
+    except ConfigError as error:
+        raise InvalidInput(str(path), str(error).removeprefix(f"{path}: ")) from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(where, f"cannot be read: {error}") from None
     return rows
 

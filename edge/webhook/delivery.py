@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import heapq
 import json
-import os
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -95,6 +94,8 @@ class Delivery:
         self._unwanted: set[str] = set()
         """Events that the receiver refused, or that kept failing while it accepted others."""
         self._tasks = BackgroundTasks()
+        self._letters: list[str] = []
+        """Dead letters that are not on disk yet."""
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._changed = False
@@ -290,7 +291,7 @@ class Delivery:
         self._changed = True
 
     def _give_up(self, waiting: Waiting, problem: str) -> None:
-        """Counts and logs the event, and writes it to a dead-letter file for people."""
+        """Counts and logs the event. The next save writes it to a dead-letter file for people."""
         event = self._events.get(waiting.id)
         self._done(waiting.id)
         kind = "" if event is None else event.type
@@ -303,26 +304,22 @@ class Delivery:
             "problem": problem,
             "given_up_ms": self._clock.wall_ms(),
         }
-        try:
-            self._bury(json.dumps(line, ensure_ascii=False) + "\n")
-        except OSError as error:
-            log.error("no dead letter written", error=error.strerror)
-
-    def _bury(self, line: str) -> None:
-        path = self._directory / "webhook.dead.jsonl"
-        if path.exists() and path.stat().st_size > self._settings.max_dead_bytes // 2:
-            path.replace(path.with_suffix(".jsonl.1"))
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(line)
+        self._letters.append(json.dumps(line, ensure_ascii=False) + "\n")
 
     async def _save(self) -> None:
         due = self._stopping or time.monotonic() - self._saved >= _SAVE_S
         if self._changed and due:
             self._changed = False
             self._saved = time.monotonic()
+            letters, state = "".join(self._letters), files.copy_of(self._state)
+            buried = len(self._letters)
             try:
-                await asyncio.to_thread(files.save, self._directory, files.copy_of(self._state))
+                # The file forgets an event only once its dead letter is on disk.
+                if letters:
+                    most = self._settings.max_dead_bytes
+                    await asyncio.to_thread(files.bury, self._directory, letters, most)
+                    del self._letters[:buried]
+                await asyncio.to_thread(files.save, self._directory, state)
             except OSError:
                 self._changed = True
                 raise

@@ -14,6 +14,7 @@ import httpx
 
 from edge import __version__
 from edge.errors import ConfigError, EndpointNotPublic
+from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 from edge.webhook.events import WebhookEvent
 from edge.webhook.resolver import Host
 from edge.webhook.retry import parse_retry_after
@@ -60,8 +61,10 @@ class Endpoint:
         Raises ConfigError for a ``ca`` that cannot be read.
         """
         try:
-            trust = ssl.create_default_context(cafile=None if ca is None else str(ca))
-        except (OSError, ssl.SSLError) as error:
+            trust = ssl.create_default_context(cadata=None if ca is None else _authorities(ca))
+        except ConfigError as error:
+            raise ConfigError(f"webhook.ca: {error}") from None
+        except (ValueError, OSError) as error:  # OSError: of ssl
             raise ConfigError(f"webhook.ca: {ca}: {error}") from None
         self._url = httpx.URL(url)
         self._name = self._url.raw_host.decode("ascii")
@@ -150,3 +153,8 @@ async def _beginning(response: httpx.Response) -> str:
             break
     text = bytes(body[:_SHOWN_BYTES]).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _authorities(path: Path) -> str:
+    """Reads certificates, PEM. What people have written between them may be in any language."""
+    return read_settings_file(path, MAX_KEY_BYTES).decode("ascii", "ignore")

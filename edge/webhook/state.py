@@ -10,8 +10,9 @@ import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from edge.durable_files import append_durably, write_file
 from edge.errors import ConfigError
-from edge.evidence import appearing
+from edge.settings_file import read_settings_file
 
 NAME = "webhook"
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -46,16 +47,12 @@ def load(directory: Path) -> DeliveryState | None:
     """Loads the state. Returns None before the first start. Raises ConfigError for an unusable file."""
     path = directory / f"{NAME}.json"
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: is over the limit of {MAX_FILE_BYTES} bytes")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        if not path.exists():
+            return None
+        values = json.loads(read_settings_file(path, MAX_FILE_BYTES))
         waiting = (Waiting(**each) for each in values["waiting"])
         return DeliveryState(int(values["cursor"]), {each.id: each for each in waiting})
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ConfigError(
             f"{path}: is damaged; remove it, and deliveries begin with the next decision"
         ) from None
@@ -74,5 +71,13 @@ def save(directory: Path, state: DeliveryState) -> None:
     """Writes the state atomically; it is on disk on return. Raises OSError."""
     waiting = [{name: getattr(each, name) for name in _NAMES} for each in state.waiting.values()]
     text = json.dumps({"cursor": state.cursor, "waiting": waiting})
-    with appearing(directory, NAME, ".json") as (partial, _):
-        partial.write_text(text, encoding="utf-8")
+    write_file(directory / f"{NAME}.json", text.encode())
+
+
+def bury(directory: Path, letters: str, max_bytes: int) -> None:
+    """Appends dead letters to their file; they are on disk on return. ``max_bytes`` bounds it together with
+    the file before it. Raises OSError."""
+    path = directory / "webhook.dead.jsonl"
+    if path.exists() and path.stat().st_size > max_bytes // 2:
+        path.replace(path.with_suffix(".jsonl.1"))
+    append_durably(path, letters.encode())

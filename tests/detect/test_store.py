@@ -116,7 +116,35 @@ def test_a_damaged_copy_is_made_again_and_without_room_the_settings_model_judges
     def no_room(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store_module, "_write", no_room)
+    monkeypatch.setattr(store_module, "write_file", no_room)
     other, problem = ModelStore(tmp_path / "elsewhere", model).verified_copy()
     assert other == model
     assert "cannot keep a copy: No space left" in problem
+
+
+def test_a_copy_is_on_disk_under_its_name_before_it_is_used(
+    synced: list[tuple[str, int]], tmp_path: Path, model: Path
+) -> None:
+    place, _, _ = ModelStore(tmp_path / "models", model).take(model)
+    files = sorted(path.stat().st_size for path in place.iterdir())
+    assert sorted(size for kind, size in synced if kind == "file") == files
+    assert synced[-1] == ("folder", 1)  # of the store, which has got the copy
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "in-force.json", "configured.json", "fight-lite0-int8.onnx"]
+)
+@pytest.mark.timeout(20)
+def test_what_is_no_regular_file_neither_hangs_nor_runs_on(name: str, tmp_path: Path, model: Path) -> None:
+    store = ModelStore(tmp_path / "models", model)
+    store.verified_copy()
+    places = [folder / name for folder in (model, store.folder)]
+    (path,) = [path for path in places if path.exists()] or places[1:]
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    if name == "in-force.json":
+        with pytest.raises(ModelError, match="regular file"):
+            store.choice()
+        return
+    # The last good copy serves as long as it is known which one that is.
+    assert (store.verified_copy()[1] == "") is (name == "configured.json")

@@ -263,11 +263,13 @@ def test_what_a_killed_process_left_unfinished_is_forgotten(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / INCOMING).iterdir()] == ["inc_4.mp4"]
 
 
-def test_a_clip_is_taken_in_and_what_is_no_file_is_not(tmp_path: Path) -> None:
+def test_a_clip_is_taken_in_and_what_is_no_file_is_not(synced: list[tuple[str, int]], tmp_path: Path) -> None:
     incoming = tmp_path / INCOMING
     incoming.mkdir()
     (incoming / "in_1.mp4").write_bytes(b"clip")
     assert take_in(incoming, tmp_path, "in_1") == tmp_path / "in_1.mp4"
+    # A worker's word that it has synced the clip is not enough.
+    assert synced == [("file", 4), ("folder", 2)]
     assert (tmp_path / "in_1.mp4").read_bytes() == b"clip"
     (tmp_path / "secret").write_bytes(b"x")
     (incoming / "in_2.mp4").symlink_to(tmp_path / "secret")
@@ -278,3 +280,9 @@ def test_a_clip_is_taken_in_and_what_is_no_file_is_not(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         take_in(incoming, tmp_path, "in_4")
     assert {path.name for path in tmp_path.iterdir()} == {"in_1.mp4", "secret", INCOMING}
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_a_record_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "in_1.json")
+    assert sampling_of(tmp_path / "in_1.mp4") is None

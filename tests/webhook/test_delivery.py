@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
+from edge.errors import ConfigError
 from edge.ledger import DurableLedger
+from edge.webhook import state
 from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import ping
 from edge.webhook.signing import key_of
@@ -189,3 +193,43 @@ async def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path) -> None:
         assert attempt.delivered is delivered, attempt
     server.should_exit = True
     await serving
+
+
+async def test_the_state_forgets_an_event_only_once_its_dead_letter_is_on_disk(
+    gate: Gate, synced: list[tuple[str, int]]
+) -> None:
+    dead = gate.folder / "webhook.dead.jsonl"
+    dead.mkdir()  # as little can be written there as on a full disk
+    with Platform(SECRET, answer=lambda nth: 500) as platform:
+        settings = section(platform, events=("block.made",), max_age_ms=0)
+        delivery = gate.delivery(settings)
+        await delivery.start()
+        gate.block()
+        await until(lambda: gate.count("dead") == 1)
+        await delivery.stop()
+        state = json.loads((gate.folder / "webhook.json").read_text())
+        assert state["cursor"] == 0 or len(state["waiting"]) == 1
+        dead.rmdir()
+        again = gate.delivery(settings)
+        await again.start()
+        await until(lambda: gate.count("dead") == 2)
+        await again.stop()
+    assert [letter["id"] for letter in gate.letters()] == platform.ids[:1]
+    assert ("file", dead.stat().st_size) in synced
+    assert json.loads((gate.folder / "webhook.json").read_text())["waiting"] == []
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_state_or_certificates_does_not_hang(tmp_path: Path) -> None:
+    for name in ("webhook.json", "ca.pem"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigError, match="regular file"):
+        state.load(tmp_path)
+    with pytest.raises(ConfigError, match=r"webhook\.ca: .*regular file"):
+        Endpoint("https://127.0.0.1:1/", [key_of(SECRET)], timeout_ms=100, ca=tmp_path / "ca.pem")
+
+
+def test_certificates_may_stand_between_lines_in_any_language(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("# Größe\n" + Path(certifi.where()).read_text())
+    Endpoint("https://127.0.0.1:1/", [key_of(SECRET)], timeout_ms=100, ca=path)

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import struct
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from edge.durable_files import appearing
 from edge.errors import BankError
 from edge.match.bank.privacy import give_to_owner_of
+from edge.settings_file import open_regular
 
 MAGIC = b"EGBANK\r\n"
 VERSION = 1
@@ -83,7 +84,7 @@ def read_arrays(path: Path, *, verify: bool = True) -> ArrayFile:
     checked. Raises BankError when the file is missing, foreign, torn, damaged or of another version.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             base, total, document, digest = _read_header(path, file)
             inode = os.fstat(file.fileno()).st_ino
             try:
@@ -106,7 +107,7 @@ def verify_file(path: Path, *, every_byte: bool) -> str:
     process if somebody shortened the file meanwhile. Raises BankError as ``read_arrays`` does.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             base, _, document, digest = _read_header(path, file)
             for section in document["sections"] if every_byte else ():
                 file.seek(base + int(section["offset"]))
@@ -171,22 +172,9 @@ def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     ``fill`` gets a binary file to write to. Nothing is left behind when it raises or is interrupted. Only the
     owner can read the file.
     """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            give_to_owner_of(path.parent, out.fileno())
-            fill(out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with appearing(path) as out:
+        give_to_owner_of(path.parent, out.fileno())
+        fill(out)
 
 
 def _aligned(offset: int) -> int:

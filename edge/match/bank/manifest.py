@@ -18,6 +18,7 @@ from edge.domain import BankSeverity
 from edge.errors import BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.bank.array_file import replace_file
 from edge.match.entry import BankPurpose
+from edge.settings_file import open_regular
 
 SUFFIX = ".bank"
 FORMAT = 1
@@ -152,7 +153,7 @@ def read_manifest(path: Path) -> tuple[BankManifest, str]:
     Raises NotFound, and BankError when the manifest is torn, foreign or of another version.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError:
         raise NotFound("bank", str(path)) from None

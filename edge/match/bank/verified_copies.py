@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
+from edge.durable_files import PARTIAL, sync_folder
 from edge.errors import BankError, GateError, NotFound
 from edge.match.bank import array_file
 from edge.match.bank.manifest import (
@@ -33,6 +34,7 @@ from edge.match.bank.manifest import (
 )
 from edge.match.bank.segment import open_segment
 from edge.reasons import AlarmReason
+from edge.settings_file import open_regular
 
 _TRIES = 5
 NICENESS = 10
@@ -64,7 +66,7 @@ def refresh_copies(source: Path, copies: Path, extent: Extent) -> tuple[BankProb
     """Brings the copies up to date with the banks of ``source``. Returns what stands in the way."""
     copies.mkdir(parents=True, exist_ok=True, mode=0o700)
     copies.chmod(0o700)
-    for leftover in copies.glob(".*.part"):
+    for leftover in copies.glob(f".*{PARTIAL}"):
         leftover.unlink(missing_ok=True)
     problems = list(_refreshed(source, copies, extent))
     _tidy(copies)
@@ -166,15 +168,16 @@ class _Copy:
             raise OSError(f"{size} bytes are more than half of the {free} that are free")
 
         def fill(out: BinaryIO) -> None:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 shutil.copyfileobj(file, out, 1 << 20)
 
-        unchecked = self._folder / f".{name.digest}.part"
+        unchecked = self._folder / f".{name.digest}{PARTIAL}"
         try:
             array_file.replace_file(unchecked, fill)
             open_segment(unchecked, name)
             unchecked.chmod(0o400)
             os.replace(unchecked, self._folder / _file_of(name))
+            sync_folder(self._folder)
         finally:
             unchecked.unlink(missing_ok=True)
 

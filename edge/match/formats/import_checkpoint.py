@@ -25,6 +25,7 @@ from edge.match.bank.manifest import MAX_SEGMENTS, SUFFIX, Ids, SegmentName, rea
 from edge.match.bank.segment import Segment, open_segment
 from edge.match.formats.hash_lists import Import
 from edge.match.formats.resumable_lines import Cursor
+from edge.settings_file import open_regular
 
 MAX_STAGE_BYTES = 32 * 1024 * 1024
 _BLOCK_BYTES = 1 << 20
@@ -159,7 +160,7 @@ class ImportStage:
     def _read(self) -> _Kept | None:
         """Reads the kept progress. None where there is none, or it is unusable."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 return _Kept.model_validate_json(file.read(MAX_STAGE_BYTES))
         except (OSError, ValidationError):
             return None

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.errors import BankError
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun
 from edge.match.bank import manifest
 from edge.match.bank.manifest import bank_files
@@ -291,3 +292,26 @@ def test_whatever_happens_to_the_files_nothing_is_lost_without_a_removal_on_reco
     restore(good)
     assert made.refresh() == []
     assert set(made.served()) == expected
+
+
+def test_a_copy_that_replaces_another_is_named_on_disk(
+    synced: list[tuple[str, int]], folders: Folders
+) -> None:
+    """Its manifest is the same as before, so that nothing else syncs the folder."""
+    flip_a_bit(folders.copied_segment)
+    synced.clear()
+    assert folders.refresh() == []
+    names = len(os.listdir(folders.copies))
+    assert [size for kind, size in synced if kind == "folder"][-1] == names
+    assert [kind for kind, _ in synced] == ["file", "folder", "folder"]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_a_bank_file_does_not_hang(folders: Folders) -> None:
+    for path in (folders.segment, folders.source / "known.bank"):
+        path.unlink()
+        os.mkfifo(path)
+        assert folders.refresh() == [("known", "unreadable")]
+        with pytest.raises(BankError, match="regular file"):
+            Bank.open(folders.source / "known.bank")
+    assert folders.served() == ALL
