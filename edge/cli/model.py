@@ -26,6 +26,7 @@ from edge.cli.output import (
     print_error,
     print_json,
     print_table,
+    print_warning,
     reports_errors,
     stderr,
     when,
@@ -61,6 +62,7 @@ def check(
     """Load a model, verify it against its manifest, run it and time it. Exit with 1 when it is not usable."""
     from edge.detect import model_directory
     from edge.detect.check import check_model
+    from edge.detect.recorded import NOT_RECORDED
 
     found = check_model(model_directory(path), budget_ms)
     over = ModelError(f"{path}: {found.sample_ms_p50} ms a sample is over the budget of {budget_ms:g} ms")
@@ -73,6 +75,8 @@ def check(
             "input_size": "{} x {}".format(*found.input_size),
         }
         print_table(("what", "value"), shown.items(), empty="")
+    if found.recorded_missed_by is None:
+        print_warning(NOT_RECORDED)
     if found.within_budget:
         return
     if not as_json:

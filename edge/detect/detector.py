@@ -41,7 +41,7 @@ class Detector:
 
         The usual kernels are faster. They are used where they give the same numbers as the precise ones.
         Raises ModelError where digest, names, shapes or dtypes differ from the manifest, outputs are not
-        finite, or a score is more than 0.01 away from the recorded one.
+        finite, or a score of a sample or of a window is more than 0.01 away from the recorded one.
         """
         manifest, digest, model = read_manifest(directory)
         path = directory / manifest.model.file
@@ -142,12 +142,13 @@ def default_model_directory() -> Path:
 def _verify_recorded(manifest: ModelManifest, scores: DrawnScores, path: Path) -> None:
     import onnxruntime as ort
 
-    for sample, distance in missed_by(manifest, scores).items():
+    for what, distance in missed_by(manifest, scores).items():
         if not distance <= TOLERANCE:
             raise ModelError(
-                f"{path}: sample {sample!r} scores {distance:.3f} away from what the manifest recorded, "
+                f"{path}: {what} scores {distance:.3f} away from what the manifest recorded, "
                 f"the limit is {TOLERANCE:g}: onnxruntime {ort.__version__} computes it differently "
-                "on this processor; use another version of it or another processor"
+                "on this processor; use another version of it or another processor (or record the scores "
+                "anew, if the manifest was changed)"
             )
 
 

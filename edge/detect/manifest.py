@@ -173,17 +173,20 @@ class ModelManifest(_ManifestPart):
     recorded: dict[DrawnSample, tuple[Finite, ...]] = Field(default_factory=dict)
     """Logits of drawn samples on the exporting machine, one per category. Other machines must give the
     same."""
+    recorded_windows: dict[DrawnSample, tuple[Finite, ...]] = Field(default_factory=dict)
+    """The same for window logits of the alert tier: of the window of all drawn samples up to this one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelManifest:
         names = [category.name for category in self.categories]
         if len(set(names)) != len(names):
             raise ValueError("categories: names repeat")
-        for sample, logits in self.recorded.items():
-            if len(logits) != len(self.categories):
-                raise ValueError(
-                    f"recorded.{sample}: {len(logits)} logits, there are {len(self.categories)} categories"
-                )
+        for part in ("recorded", "recorded_windows"):
+            for sample, logits in getattr(self, part).items():
+                if len(logits) != len(self.categories):
+                    raise ValueError(
+                        f"{part}.{sample}: {len(logits)} logits, there are {len(self.categories)} categories"
+                    )
         for category in self.categories:
             for part in ("mean", "change"):
                 length = len(getattr(category.head, part))

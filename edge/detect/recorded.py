@@ -1,7 +1,8 @@
 """Checks with drawn samples that a model scores here as on the machine that exported it.
 
 8-bit kernels differ between processors and versions of onnxruntime. So a manifest records the model's
-logits of these samples. A machine on which the model scores differently is found before it judges anybody.
+logits of these samples, and those of their windows, by which the gate decides. A machine on which the model
+scores differently is found before it judges anybody.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.manifest import DrawnSample, ModelManifest
-from edge.detect.window import SampleScore
+from edge.detect.window import SampleScore, window_logit
 
 TOLERANCE = 0.01
-"""Most distance from a recorded score, as a probability. Rounding alone causes up to 0.002."""
+"""Most distance from a recorded score, as a probability. Rounding alone causes up to 0.003."""
+NOT_RECORDED = (
+    "the manifest records no scores, so nothing shows that this machine computes them right; "
+    "`python -m models.train.record DIR` records them where they are right"
+)
+_STEEPEST = 0.25
+"""Largest slope of the logistic function."""
 
 Infer = Callable[[NDArray[np.uint8]], SampleScore]
 DrawnScores = Mapping[DrawnSample, SampleScore]
@@ -53,18 +60,37 @@ def recorded_logits(scores: DrawnScores) -> dict[DrawnSample, tuple[float, ...]]
     return {name: tuple(round(float(logit), 4) for logit in score.logits) for name, score in scores.items()}
 
 
-def missed_by(manifest: ModelManifest, scores: DrawnScores) -> dict[DrawnSample, float]:
-    """Returns how far the scores of recorded samples are from the recorded ones, as probabilities.
+def window_logits(manifest: ModelManifest, scores: DrawnScores) -> dict[DrawnSample, tuple[float, ...]]:
+    """Returns the alert tier's window logits, for ``ModelManifest.recorded_windows``."""
+    found: dict[DrawnSample, tuple[float, ...]] = {}
+    for index, name in enumerate(scores, start=1):
+        window = list(scores.values())[:index]
+        embeddings = np.stack([score.embedding for score in window])
+        logits = np.stack([score.logits for score in window])
+        found[name] = tuple(
+            round(window_logit(category.head, embeddings, logits[:, column]), 4)
+            for column, category in enumerate(manifest.categories)
+        )
+    return found
 
-    Each sample has one distance, the largest of its categories. Empty where the manifest records nothing.
+
+def missed_by(manifest: ModelManifest, scores: DrawnScores) -> dict[str, float]:
+    """Returns how far the scores of samples and windows are from the recorded ones, as probabilities.
+
+    Each has one distance, the largest of its categories. That of a window is how far the same difference of
+    logits would move a score of 0.5, which it moves most. Empty where the manifest records nothing.
     """
-    distances = {}
+    distances: dict[str, float] = {}
     for name, logits in manifest.recorded.items():
         recorded = [
             category.sample.probability(logit)
             for category, logit in zip(manifest.categories, logits, strict=True)
         ]
-        distances[name] = float(np.abs(scores[name].scores - recorded).max())
+        distances[f"sample {name!r}"] = float(np.abs(scores[name].scores - recorded).max())
+    here = window_logits(manifest, scores) if manifest.recorded_windows else {}
+    for name, logits in manifest.recorded_windows.items():
+        slopes = [_STEEPEST * category.window.alert.slope for category in manifest.categories]
+        distances[f"window {name!r}"] = float((np.abs(np.subtract(here[name], logits)) * slopes).max())
     return distances
 
 

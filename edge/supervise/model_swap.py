@@ -16,6 +16,7 @@ import structlog
 from edge.config import Settings
 from edge.detect import ModelManifest, default_model_directory, read_manifest
 from edge.detect.default_policy import default_policy
+from edge.detect.recorded import NOT_RECORDED
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
 from edge.policy import Policy
@@ -183,8 +184,10 @@ def model_store(settings: Settings) -> ModelStore:
 
 
 def notes(manifest: ModelManifest, directory: Path, policy: Policy) -> Iterable[str]:
-    """Yields notes where a policy differs from a model. Thresholds come from the policy, not from the
-    model."""
+    """Yields notes where a policy differs from a model, and on what the model lacks. Thresholds come from the
+    policy, not from the model."""
+    if not manifest.recorded:
+        yield NOT_RECORDED
     suggested = default_policy(directory).categories
     for category in manifest.categories:
         part = policy.categories.get(category.name)

@@ -35,6 +35,8 @@ _SPARE_PAUSE_S = 5.0
 the streams that have just moved need more."""
 _HEAVY_NICENESS = 10
 """On a busy core it gets about a tenth of what an ordinary worker gets."""
+_LAST_WORDS_S = 1.0
+"""How long what a dead worker has said may take to be read."""
 _LOAD_S = 30.0
 """How long workers may take to load a model beside the one that judges."""
 
@@ -297,6 +299,8 @@ class WorkerPool:
         if self._swap is not None:
             self._swap.loaded(worker.process.pid, answer)
         if answer.use and answer.error:
+            worker.refusal = answer.error
+        if worker.refusal and worker.ready.is_set():
             log.error("worker cannot load the model in force", worker=worker.index, error=answer.error)
             worker.kill()
 
@@ -318,7 +322,7 @@ class WorkerPool:
                 os.setpriority(os.PRIO_PROCESS, worker.process.pid, _HEAVY_NICENESS)
 
     async def _await_ready(self, worker: WorkerHandle) -> None:
-        self._tasks.start(self._listen(worker))
+        listening = self._tasks.start(self._listen(worker))
         ready = asyncio.ensure_future(worker.ready.wait())
         ended = asyncio.ensure_future(worker.process.wait())
         await asyncio.wait(
@@ -329,6 +333,9 @@ class WorkerPool:
         if not worker.ready.is_set():
             worker.kill()
             code = await worker.process.wait()
+            await asyncio.wait({listening}, timeout=_LAST_WORDS_S)
+            if worker.refusal:
+                raise ConfigError(f"worker {worker.index} cannot judge: {worker.refusal}")
             raise ConfigError(
                 f"worker {worker.index} did not start (exit code {code}): see its message above on stderr"
             )

@@ -21,7 +21,7 @@ from edge.containment.role import worker
 from edge.contract.gen import worker_pb2
 from edge.contract.worker import containment_to_proto
 from edge.detect import Detector
-from edge.errors import NotContained
+from edge.errors import ModelError, NotContained
 from edge.match import available
 from edge.printable import printable
 from edge.telemetry.logs import configure_logging
@@ -54,7 +54,12 @@ def main(argv: list[str]) -> int:
         with sending, contextlib.suppress(OSError):  # the inbox notices that the supervisor is gone
             connection.sendall(ipc_framing.frame(event))
 
-    detector = Detector.load(settings.model_dir)
+    try:
+        detector = Detector.load(settings.model_dir)
+    except ModelError as error:
+        refusal = worker_pb2.ModelLoaded(error=str(error), use=True)
+        send(worker_pb2.FromWorker(model_loaded=refusal))
+        return 1
     try:
         contained = _contained(settings)
     except NotContained as error:

@@ -38,6 +38,8 @@ class WorkerHandle:
     index: int = -1
     """Place in the pool; -1 for the standby."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    refusal: str = ""
+    """Why it cannot judge at all."""
     streams: set[str] = field(default_factory=set)
     lost: bool = False
     condemned: bool = False

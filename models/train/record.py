@@ -1,13 +1,17 @@
-"""``python -m models.train.record``: records in the manifest the shipped model's logits on drawn samples."""
+"""``python -m models.train.record [DIR]``: records a model's scores of drawn samples in its manifest.
+
+Without a folder: those of the shipped model.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from edge.detect import Detector, ModelManifest, default_model_directory, read_manifest
 from edge.detect.manifest import MANIFEST_NAME
-from edge.detect.recorded import drawn_scores, recorded_logits
+from edge.detect.recorded import drawn_scores, recorded_logits, window_logits
 
 
 def write_manifest_file(directory: Path, manifest: ModelManifest) -> None:
@@ -21,13 +25,14 @@ def write_manifest_file(directory: Path, manifest: ModelManifest) -> None:
 
 
 def record(directory: Path) -> None:
-    """Replaces ``recorded`` in the manifest of a model. Raises ModelError if the model does not load."""
+    """Replaces the recorded scores in the manifest of a model. Raises ModelError if it does not load."""
     manifest, _, _ = read_manifest(directory)
-    write_manifest_file(directory, manifest.model_copy(update={"recorded": {}}))
+    write_manifest_file(directory, manifest.model_copy(update={"recorded": {}, "recorded_windows": {}}))
     detector = Detector.load(directory)
-    recorded = recorded_logits(drawn_scores(detector.manifest, detector.infer))
-    write_manifest_file(directory, manifest.model_copy(update={"recorded": recorded}))
+    scores = drawn_scores(detector.manifest, detector.infer)
+    recorded = {"recorded": recorded_logits(scores), "recorded_windows": window_logits(manifest, scores)}
+    write_manifest_file(directory, manifest.model_copy(update=recorded))
 
 
 if __name__ == "__main__":
-    record(default_model_directory())
+    record(Path(sys.argv[1]) if len(sys.argv) > 1 else default_model_directory())

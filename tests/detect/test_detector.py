@@ -138,7 +138,7 @@ def test_second_category_needs_a_second_logit(edit_manifest: Edit) -> None:
         other = json.loads(json.dumps(manifest["categories"][0]))
         other["name"] = "weapon"
         manifest["categories"].append(other)
-        manifest["recorded"] = {}
+        manifest["recorded"] = manifest["recorded_windows"] = {}
 
     with pytest.raises(ModelError, match="output 'logits'"):
         Detector.load(edit_manifest(change))

@@ -44,7 +44,9 @@ def recorded(model: Path) -> dict[str, list[float]]:
 def test_the_shipped_model_scores_as_recorded_to_a_hundredth() -> None:
     detector = Detector.load(default_model_directory())
     distances = missed_by(detector.manifest, drawn_scores(detector.manifest, detector.infer))
-    assert set(distances) == set(drawn_samples(64, 64)), "run python -m models.train.record"
+    names = drawn_samples(64, 64)
+    wanted = {f"{kind} {name!r}" for kind in ("sample", "window") for name in names}
+    assert set(distances) == wanted, "run python -m models.train.record"
     assert max(distances.values()) <= 0.01
     assert len(set(detector.manifest.recorded.values())) > 1
 
@@ -129,14 +131,46 @@ def test_a_model_that_scores_differently_here_is_refused(model: Path, shift: flo
         check_model(model, 1000.0)
 
 
+@pytest.mark.parametrize(("shift", "missed"), [(0.04, False), (0.05, True), (-0.05, True)])
+def test_a_model_whose_windows_score_differently_here_is_refused(
+    model: Path, shift: float, missed: bool
+) -> None:
+    """The gate decides by windows. Their embeddings can be off while the logits of the samples are right.
+
+    These windows score 0.02 to 0.1, which hides a difference that would move a score of 0.5 by 0.01.
+    """
+    there = json.loads((model / "manifest.json").read_text())["recorded_windows"]
+    change(model, recorded_windows=there | {"walker": [there["walker"][0] + shift]})
+    if not missed:
+        Detector.load(model)
+        return
+    with pytest.raises(ModelError, match=r"window 'walker' scores 0\.011 away .* limit is 0\.01"):
+        Detector.load(model)
+
+
+def test_embeddings_that_are_off_are_found_by_the_windows(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every kernel alike, and the logits of the samples as recorded."""
+    real = Detector._run
+
+    def running(detector: Detector, seen: Any) -> Any:
+        embedding, logits = real(detector, seen)
+        return embedding * np.float32(1.1), logits
+
+    monkeypatch.setattr(Detector, "_run", running)
+    with pytest.raises(ModelError, match="window '"):
+        Detector.load(model)
+
+
 def test_a_score_that_is_no_number_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.detect.detector.missed_by", lambda *_: {"still": float("nan")})
-    with pytest.raises(ModelError, match="'still' scores nan away"):
+    monkeypatch.setattr("edge.detect.detector.missed_by", lambda *_: {"sample 'still'": float("nan")})
+    with pytest.raises(ModelError, match="sample 'still' scores nan away"):
         Detector.load(model)
 
 
 def test_a_model_without_recorded_scores_is_not_compared(model: Path) -> None:
-    assert check_model(change(model, recorded={}), 1000.0).recorded_missed_by is None
+    assert check_model(change(model, recorded={}, recorded_windows={}), 1000.0).recorded_missed_by is None
 
 
 @pytest.mark.parametrize(
@@ -152,10 +186,10 @@ def test_a_record_that_fits_no_sample_or_category_is_refused(
 def test_recording_writes_what_the_model_says_and_nothing_else(model: Path) -> None:
     """Also over a record that no longer matches, as after new training."""
     before = json.loads((model / "manifest.json").read_text())
-    change(model, recorded={"noise": [9.0]})
+    change(model, recorded={"noise": [9.0]}, recorded_windows={"noise": [9.0]})
     record(model)
     after = json.loads((model / "manifest.json").read_text())
     detector = Detector.load(model)
     said = recorded_logits(drawn_scores(detector.manifest, detector.infer))
     assert detector.manifest.recorded == said
-    assert before | {"recorded": after["recorded"]} == after
+    assert before | {name: after[name] for name in ("recorded", "recorded_windows")} == after
