@@ -31,6 +31,8 @@ class AdmissionReason(StrEnum):
     """Its broadcaster, network or app has as many streams as one may have."""
     ALREADY_LIVE = "already_live"
     """Its connection is live as another publish."""
+    PAUSED = "paused"
+    """What the broadcaster published lately could not be watched, again and again."""
     LEDGER_DOWN = "ledger_down"
     DRAINING = "draining"
     """The gate drains before it stops."""

@@ -31,6 +31,7 @@ _REASONS = {
     AdmissionReason.CAPACITY: gate_pb2.REASON_CODE_CAPACITY,
     AdmissionReason.QUOTA: gate_pb2.REASON_CODE_QUOTA,
     AdmissionReason.ALREADY_LIVE: gate_pb2.REASON_CODE_ALREADY_LIVE,
+    AdmissionReason.PAUSED: gate_pb2.REASON_CODE_PAUSED,
     AdmissionReason.LEDGER_DOWN: gate_pb2.REASON_CODE_LEDGER_DOWN,
     AdmissionReason.DRAINING: gate_pb2.REASON_CODE_DRAINING,
 }

@@ -15,7 +15,7 @@ from edge.domain import PERMANENT_MS, Block
 from edge.errors import InvalidInput
 from edge.notices.catalogue import catalogue
 
-KEYS = ("blocked", "cut", "capacity", "already_live", "ledger_down", "draining")
+KEYS = ("blocked", "cut", "capacity", "already_live", "paused", "ledger_down", "draining")
 _WITH_APPEAL = frozenset({"blocked", "cut"})
 _MAX_CATEGORY = 64
 _MAX_RULE = 256

@@ -21,10 +21,11 @@ _NOT_NOW = frozenset(
         AdmissionReason.CAPACITY,
         AdmissionReason.QUOTA,
         AdmissionReason.ALREADY_LIVE,
+        AdmissionReason.PAUSED,
         AdmissionReason.DRAINING,
     }
 )
-"""Reasons of a refusal that says nothing about the broadcaster."""
+"""Reasons of a refusal that passes by itself."""
 
 
 class ServerHooks(Protocol):

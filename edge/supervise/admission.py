@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -75,6 +76,9 @@ class Admitter:
                 return self._refuse(publish, AdmissionReason.ALREADY_LIVE, detail=detail)
             # The server uses the reference again, so its old connection is gone.
             self._forget(known, EndReason.REPLACED)
+        if pause_ms := context.pauses.left_ms(publish, context.clock.monotonic_ms()):
+            until_ms = context.clock.wall_ms() + math.ceil(pause_ms)
+            return self._refuse(publish, AdmissionReason.PAUSED, until_ms=until_ms)
         if context.pool.full:
             mode = context.in_force.for_publish(publish).failure.on_capacity
             context.telemetry.report(FailureModeUsed("on_capacity", mode.value))
@@ -112,7 +116,13 @@ class Admitter:
         )
 
     def _refuse(
-        self, publish: Publish, reason: AdmissionReason, block: Block | None = None, detail: str = ""
+        self,
+        publish: Publish,
+        reason: AdmissionReason,
+        block: Block | None = None,
+        *,
+        detail: str = "",
+        until_ms: int = 0,
     ) -> Admission:
         block_id = "" if block is None else block.id
         self._context.telemetry.report(PublishRefused(publish, reason, block_id, detail))
@@ -122,7 +132,7 @@ class Admitter:
             allowed=False,
             stream_id=None,
             reason=reason,
-            until_ms=0 if block is None else block.until_ms,
+            until_ms=until_ms if block is None else block.until_ms,
             notice=block_notice(_NOTICE.get(reason, reason), block, wall_ms),
             block_id=block_id,
             provisional=block is not None and block.provisional_at(wall_ms),

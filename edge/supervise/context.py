@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.clock import Clock
 from edge.config import Settings
@@ -12,6 +12,7 @@ from edge.policy import NameCase, Policy
 from edge.pullers.pullers import Pullers
 from edge.supervise.authority import Authority
 from edge.supervise.containment_report import ContainmentReport
+from edge.supervise.fault_pauses import FaultPauses
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
@@ -38,6 +39,7 @@ class Context:
     containment: ContainmentReport
     in_force: PolicyInForce
     authority: Authority
+    pauses: FaultPauses = field(default_factory=FaultPauses)
     draining: bool = False
     """The gate admits nothing more."""
     media_over: bool = False

@@ -91,8 +91,10 @@ class FailureResponse:
         verdict = _verdict_on(stream, error, Action.CUT, reason, shadow=shadow)
         if shadow:
             self._enforcer.flag(stream, verdict, media_sent=True)
-        elif not self._enforcer.cut_unwatchable(stream, verdict):
-            self._enforcer.flag(stream, replace(verdict, action=Action.FLAG), media_sent=True)
+        else:
+            self._context.pauses.faulted(publish, self._context.clock.monotonic_ms())
+            if not self._enforcer.cut_unwatchable(stream, verdict):
+                self._enforcer.flag(stream, replace(verdict, action=Action.FLAG), media_sent=True)
         if stream.responses is not None:
             stream.responses.close(None if shadow else error)
 

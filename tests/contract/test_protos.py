@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "d6014da4b1a0a62f398b98212106d50b077c8742bb1373609b13198b44524d5d",
+    "gate": "d8933267c441250fa951a01e8637ca36303955ebeef9f52ee3c12fa06da34fc0",
     "operator": "565e9bd30443843d1d520c825a9e1fff5124155f9d988101ded4ac1ea8dafdd7",
 }
 

@@ -91,7 +91,9 @@ async def test_a_publish_is_admitted_and_pulled(
     assert asked.attributes == {"stream_key": "sek"}
 
 
-@pytest.mark.parametrize("reason", ["blocked", "capacity", "already_live", "ledger_down", "draining"])
+@pytest.mark.parametrize(
+    "reason", ["blocked", "capacity", "already_live", "paused", "ledger_down", "draining"]
+)
 async def test_who_is_refused_is_told_why_and_not_pulled(
     kind: AnyKind, server: ServerDouble, gate: GatekeeperDouble, http: httpx.AsyncClient, reason: str
 ) -> None:

@@ -56,6 +56,10 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     """The connection is live as another publish, or that one is being cut. The publish may start when that one
     has ended. Older gates answer CAPACITY.
     """
+    REASON_CODE_PAUSED: _ReasonCode.ValueType  # 8
+    """What the broadcaster published lately could not be watched, again and again, for its own fault. It may
+    publish again at `blocked_until_wall_ms`. Older gates admit it.
+    """
 
 class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper):
     """Why a publish is admitted or refused."""
@@ -78,6 +82,10 @@ answer CAPACITY.
 REASON_CODE_ALREADY_LIVE: ReasonCode.ValueType  # 7
 """The connection is live as another publish, or that one is being cut. The publish may start when that one
 has ended. Older gates answer CAPACITY.
+"""
+REASON_CODE_PAUSED: ReasonCode.ValueType  # 8
+"""What the broadcaster published lately could not be watched, again and again, for its own fault. It may
+publish again at `blocked_until_wall_ms`. Older gates admit it.
 """
 Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
 
@@ -276,7 +284,7 @@ class AdmitResponse(_message.Message):
     reason: Global___ReasonCode.ValueType
     """Why the publish is admitted or refused."""
     blocked_until_wall_ms: _builtins.int
-    """End of the refusal; 0 when allowed. A permanent block ends 9999-12-31."""
+    """End of the refusal: of a block or a pause. 0 when allowed, and where nobody knows. A permanent block ends 9999-12-31."""
     watch_mode: Global___WatchMode.ValueType
     """How the gate wants the media."""
     block_id: _builtins.str

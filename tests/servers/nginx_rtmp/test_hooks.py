@@ -48,7 +48,14 @@ async def test_admitted_and_pulled_before_the_answer(gate: GatekeeperDouble, htt
 
 @pytest.mark.parametrize(
     ("reason", "status"),
-    [("blocked", 403), ("ledger_down", 403), ("capacity", 503), ("already_live", 503), ("draining", 503)],
+    [
+        ("blocked", 403),
+        ("ledger_down", 403),
+        ("capacity", 503),
+        ("already_live", 503),
+        ("paused", 503),
+        ("draining", 503),
+    ],
 )
 async def test_refused_with_the_notice_in_both_languages(
     gate: GatekeeperDouble, http: httpx.AsyncClient, reason: str, status: int
