@@ -98,6 +98,8 @@ class BankSeverity(StrEnum):
         return next((severity for severity in cls if severity.value == word), None)
 
 
+INCIDENT_BANK: Final = "incidents"
+"""The gate's own bank: footage of incidents that reviewers confirmed."""
 UNPROVEN_ATTRIBUTE = "identity_unproven"
 """The attribute of a publish whose ingest server has not checked who publishes."""
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.domain import PERMANENT_MS, BankSeverity, Incident, Severity, SignalSource, Strike, Verdict
+from edge.domain import (
+    INCIDENT_BANK,
+    PERMANENT_MS,
+    Action,
+    BankSeverity,
+    Incident,
+    Severity,
+    SignalSource,
+    Strike,
+    Verdict,
+)
 from edge.policy import LadderPolicy, Policy, ReviewPolicy, StrikeScope, UnreviewedOutcome
 from edge.reasons import VerdictReason
 
@@ -63,6 +73,17 @@ def severity_of(verdict: Verdict, policy: Policy) -> Severity:
 def by_match(verdict: Verdict) -> bool:
     """Whether known footage led to the verdict. Otherwise only the detector did."""
     return verdict.reason is VerdictReason.MATCH
+
+
+def by_vouched_footage(verdict: Verdict) -> bool:
+    """Whether footage that people put into a bank led to the verdict.
+
+    What the gate banked by itself of a confirmed incident weighs as the detector does: its block is
+    provisional until a person has stood for this showing of it.
+    """
+    matches = [s for s in verdict.signals if s.source is SignalSource.MATCH and s.at_most is Action.CUT]
+    own = bool(matches) and all(signal.bank == INCIDENT_BANK for signal in matches)
+    return by_match(verdict) and not own
 
 
 def stands(strike: Strike, wall_ms: int) -> bool:
@@ -152,7 +173,8 @@ def term_of(
 ) -> Term:
     """The term of a block with full length up to ``full_until_ms``.
 
-    ``matched`` means that known footage or a person led to it; otherwise only the detector did.
+    ``matched`` means that known footage that people vouch for, or a person, led to it. Otherwise the
+    detector did, or footage that the gate banked by itself.
     ``confirmed`` is the number of people who confirmed it.
     """
     interim_ms = min(full_until_ms, created_ms + review.interim_ms)

@@ -267,7 +267,8 @@ class ReviewPolicy(_PolicyPart):
     )
     detector: UnreviewedOutcome = Field(
         UnreviewedOutcome.LAPSE,
-        description="What happens then to a block by the detector alone: lapse or stand.",
+        description="What happens then to a block by the detector alone, or by footage that the gate itself "
+        "banked of a confirmed incident: lapse or stand.",
     )
     match: UnreviewedOutcome = Field(
         UnreviewedOutcome.STAND, description="What happens then to a block by known footage: lapse or stand."

@@ -22,7 +22,8 @@ from edge.domain import (
     Strike,
     Verdict,
 )
-from edge.ladder import Term, block_until, counts, sanction_of, term_of
+from edge.ladder import Term, block_until, by_vouched_footage, counts, sanction_of, term_of
+from edge.ledger.violations import make_violation
 from edge.policy import (
     DAY_MS,
     CategoryPolicy,
@@ -269,6 +270,28 @@ def test_severity_of_the_bank_that_matched(bank: BankSeverity | None, severity: 
     assert sanction_of(Policy(), incident("known", "match", match, detect)).severity == severity
     # A bank's opinion on top does not make the detector's verdict heavier.
     assert sanction_of(Policy(), incident("fight", "detector", match)).severity is Severity.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("reason", "banks", "vouched"),
+    [
+        ("match", ("known",), True),
+        ("match", ("incidents",), False),
+        ("match", ("incidents", "known"), True),
+        ("match", (), True),
+        ("detector", ("known",), False),
+    ],
+)
+def test_footage_that_the_gate_banked_by_itself_weighs_as_the_detector_does(
+    reason: str, banks: tuple[str, ...], vouched: bool
+) -> None:
+    signals = [Signal(SignalSource.MATCH, "known", 1, 0.9, 3, "e1", bank=bank) for bank in banks]
+    found = incident("known", reason, *signals)
+    assert by_vouched_footage(found.verdict) is vouched
+    (block, *_) = make_violation(found, sanction_of(Policy(), found), (), NOW).blocks
+    assert block.provisional is not vouched
+    assert block.until_ms == NOW + (30 if vouched else 1) * DAY_MS
+    assert block.full_until_ms == (None if vouched else NOW + 30 * DAY_MS)
 
 
 def test_severity_and_ladder_of_the_app() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from edge.domain import Block, Incident, Strike
-from edge.ladder import block_until, by_match, stands, term_of
+from edge.ladder import block_until, by_vouched_footage, stands, term_of
 from edge.ledger import records
 from edge.ledger.incidents import read_incident
 from edge.ledger.strike_rows import mark_occasions, strikes_of, update_strike
@@ -121,7 +121,7 @@ def _measured_again(
                 full_ms,
                 block.created_ms,
                 applies.review,
-                matched=incident is not None and by_match(incident.verdict),
+                matched=incident is not None and by_vouched_footage(incident.verdict),
                 confirmed=_confirmed(block, incident),
             )
             yield dataclasses.replace(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from edge.domain import Appeal, AppealState, Block, Incident, IncidentState, Strike
 from edge.errors import Conflict, InvalidInput, PermissionRefused
-from edge.ladder import by_match, stands, term_of
+from edge.ladder import by_vouched_footage, stands, term_of
 from edge.ledger import records
 from edge.ledger.appeal_rows import decide_appeals, open_appeals
 from edge.ledger.audit import next_number
@@ -194,7 +194,7 @@ def _confirm(
             full_ms,
             block.created_ms,
             review,
-            matched=by_match(incident.verdict),
+            matched=by_vouched_footage(incident.verdict),
             confirmed=1 if first is None else 2,
         )
         changed.append(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from edge.crash_points import crash_point
 from edge.domain import Block, Incident, Publish, Strike, SubjectKind
-from edge.ladder import Sanction, Term, block_until, by_match, term_of
+from edge.ladder import Sanction, Term, block_until, by_vouched_footage, term_of
 from edge.ledger import records
 from edge.ledger.audit import next_number
 from edge.ledger.base import GATE, LedgerBase
@@ -163,7 +163,7 @@ def make_blocks(
 
 
 def _term(incident: Incident, full_until_ms: int, sanction: Sanction) -> Term:
-    matched = by_match(incident.verdict)
+    matched = by_vouched_footage(incident.verdict)
     return term_of(full_until_ms, incident.created_ms, sanction.review, matched=matched, confirmed=0)
 
 

@@ -1,6 +1,6 @@
 """Matches live streams with known footage: PDQ on luma, exact search over banks, temporal voting."""
 
-from edge.domain import BankSeverity
+from edge.domain import INCIDENT_BANK, BankSeverity
 from edge.match.audio.audio_fingerprint import AudioFingerprinter, AudioItems, audio_items_of
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioLookup, AudioMatcher
 from edge.match.audio.chromaprint import MISSING, Items, available
@@ -28,7 +28,7 @@ from edge.match.fingerprint import MIN_QUALITY, Damage, fingerprint, frames_of, 
 from edge.match.formats.hash_list_export import write_hash_list
 from edge.match.formats.hash_lists import HashListFormat, Import, sniff
 from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
-from edge.match.incident_bank import INCIDENT_BANK, bank_incident, withdraw_incident
+from edge.match.incident_bank import bank_incident, withdraw_incident
 from edge.match.matcher import Matcher
 from edge.match.pdq.hasher import Dihedral, PdqHash, PdqHasher
 from edge.match.stream_matcher import FramesLookup, StreamMatcher

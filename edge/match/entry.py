@@ -214,6 +214,8 @@ class Candidate:
     """PDQ quality of the live view, 0 to 100."""
     quarantined: bool = field(default=False, kw_only=True)
     """The entry is a runaway. It may ask for a review, not for a cut."""
+    view: bytes = field(default=b"", kw_only=True)
+    """PDQ hash of the live view. Empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from edge.domain import BankSeverity
+from edge.domain import INCIDENT_BANK, BankSeverity
 from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_update import Withdrawal
@@ -14,7 +14,6 @@ from edge.match.bank.manifest import BankInfo
 from edge.match.contained_fingerprint import fingerprint_contained
 from edge.printable import printable
 
-INCIDENT_BANK = "incidents"
 NICENESS = 10
 """Niceness of the process that banks an incident. Judging live streams has priority."""
 

@@ -221,7 +221,7 @@ class Matcher:
             if opened.usable(now):
                 for how, code in queries:
                     try:
-                        candidates, cut_short = opened.candidates(code, how, self.radius, found.quality)
+                        candidates, cut_short = opened.candidates(code, how, self.radius, found)
                     except Exception as error:
                         self.search_failed(opened.bank.name, error)
                         continue

@@ -5,6 +5,9 @@ measure either. A match counts when k samples within a span of media time show t
 them that show something else do not matter: a publisher who shows footage in pieces would only have to show
 enough of them. The samples of a known video must also be in its order: bank time is a linear function of live
 time, with a slope between a half and two. Media time comes in with the samples.
+
+A picture that stands still votes once for a video, however long it stands. A slide, a test card or a wall
+that a known video shows, too, is no showing of that video. A known image needs no motion.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 from edge.domain import Action, Signal, SignalSource
 from edge.errors import InvalidInput
 from edge.match.entry import Candidate
+from edge.match.pdq.hasher import distance
 
 MIN_SLOPE = 0.5
 MAX_SLOPE = 2.0
@@ -30,6 +34,9 @@ SPAN_MS = 20_000
 MAX_K = 64
 MAX_VOTES = 64
 """Most samples with candidates that vote. Older ones are forgotten."""
+SAME_VIEW_BITS = 12
+"""Two live views at most this many bits apart are the same picture. An encoder moves a still picture by less,
+and people who move before a fixed camera move it by more within a few samples."""
 NEAR_MS = 1_000
 """Media time after a sample with candidates during which known footage counts as near."""
 
@@ -56,12 +63,12 @@ class MatchVote:
         self._span_ms = span_ms
         self._tolerance_ms = tolerance_ms
         self._voters: deque[tuple[int, tuple[Candidate, ...]]] = deque(maxlen=MAX_VOTES)
-        """Samples with candidates, oldest first."""
+        """Samples that voted, oldest first."""
         self._newest_ms: int | None = None
 
     @property
     def near(self) -> bool:
-        """Whether a sample of the last ``NEAR_MS`` had a candidate. Such a stream is worth denser samples."""
+        """Whether a sample of the last ``NEAR_MS`` voted. Such a stream is worth denser samples."""
         if self._newest_ms is None or not self._voters:
             return False
         return self._newest_ms - self._voters[-1][0] <= NEAR_MS
@@ -87,6 +94,7 @@ class MatchVote:
         self._newest_ms = pts_ms
         while self._voters and pts_ms - self._voters[0][0] > self._span_ms:
             self._voters.popleft()
+        candidates = self._moved(candidates)
         if candidates:
             self._voters.append((pts_ms, tuple(candidates)))
         signals = []
@@ -95,6 +103,23 @@ class MatchVote:
             if line is not None and len(line.on) >= self._k:
                 signals.append(self._signal(pts_ms, line))
         return tuple(sorted(signals, key=lambda s: -s.score))
+
+    def _moved(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Leaves out what shows a picture of a video that has voted already."""
+        voted: dict[tuple[str, str], set[bytes]] = {}
+        for _, earlier in self._voters:
+            for c in earlier:
+                voted.setdefault((c.bank, c.entry), set()).add(c.view)
+        stands: dict[tuple[str, str, bytes], bool] = {}
+        moved = []
+        for c in candidates:
+            key = c.bank, c.entry, c.view
+            if key not in stands:
+                known = voted.get((c.bank, c.entry), set()) if c.view and c.timestamp_ms is not None else ()
+                stands[key] = any(view and distance(view, c.view) <= SAME_VIEW_BITS for view in known)
+            if not stands[key]:
+                moved.append(c)
+        return moved
 
     def _line(self, bank: str, entry: str, *, any_speed: bool) -> _Line | None:
         """Returns the line through the newest sample with the most samples on it."""

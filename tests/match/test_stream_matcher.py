@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, MatchVote, PdqHasher, StreamMatcher
+from edge.match import (
+    Bank,
+    Entry,
+    EntryKind,
+    Footage,
+    HashRun,
+    Matcher,
+    MatchVote,
+    PdqHasher,
+    StreamMatcher,
+    frames_of,
+)
 from edge.match.evasion.filmed_screen import Quad
 from edge.match.evasion.rescan_schedule import STILL_PAUSE_MS
 from edge.match.stream_matcher import (
@@ -30,7 +43,10 @@ EVERY_MS = 200
 def matcher(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
     banks: Path = tmp_path_factory.mktemp("banks")
     hasher = PdqHasher()
-    runs = tuple(HashRun(hasher.hash(picture(n)).bits, start_ms=n * EVERY_MS) for n in range(20))
+    runs = tuple(
+        HashRun(hasher.hash(picture(n)).bits, start_ms=n * EVERY_MS, span_ms=8000 if n == 7 else 0)
+        for n in range(20)
+    )
     Bank.create(banks / "known").add_footage([Footage(Entry("film", EntryKind.VIDEO), runs)])
     return Matcher.open(banks)
 
@@ -49,6 +65,29 @@ def test_known_footage_filmed_at_a_slant_counts_within_three_seconds(matcher: Ma
     assert plain == 0
     assert counted is not None
     assert counted <= 3000
+
+
+def frames(shown: Iterable[int], encoded_as: dict[str, str], path: Path) -> list[tuple[int, U8]]:
+    """Pictures at 25 frames a second through an encoder, one every fifth of a second."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"g": "50", "preset": "veryfast", **encoded_as})
+        video.height, video.width = picture(0).shape
+        video.pix_fmt = "yuv420p"
+        for number in shown:
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture(number), format="gray")))
+        out.mux(video.encode())
+    return [(at, luma.copy()) for at, _, luma in frames_of(path)][::5]
+
+
+@pytest.mark.parametrize("crf", ["23", "38"])
+def test_a_picture_of_a_known_video_that_stands_still_is_no_showing_of_it(
+    matcher: Matcher, tmp_path: Path, crf: str
+) -> None:
+    still = frames([7] * 150, {"crf": crf}, tmp_path / "still.mp4")
+    lookup, vote = StreamMatcher(matcher), MatchVote()
+    found = [(lookup.query(at, luma), at) for at, luma in still]
+    assert all(candidates for candidates, _ in found), "each picture is known"
+    assert not [at for candidates, at in found if vote.add_candidates(at, candidates)]
 
 
 def test_mirrored_on_the_screen_it_counts_too(matcher: Matcher) -> None:

@@ -79,10 +79,58 @@ def test_backwards_frozen_or_scattered_footage_does_not_count() -> None:
             assert vote.add_candidates(2000 * i, [at("v", bank)]) == (), times
 
 
-def test_a_still_picture_counts_where_the_known_video_stands_still() -> None:
+def view(*bits: int) -> bytes:
+    """The hash of a live view in which these bits are set."""
+    return sum(1 << bit for bit in bits).to_bytes(32)
+
+
+def test_a_still_picture_does_not_count_even_where_the_known_video_stands_still() -> None:
+    """A test card, a slide or a wall. An encoder moves its hash by some bits."""
     vote = MatchVote(3)
-    results = [vote.add_candidates(1000 * i, [at("v", 5000, span_ms=8000)]) for i in range(5)]
-    assert [bool(r) for r in results] == [False, False, True, True, True]
+    for i in range(50):
+        seen = view(*range(i % 13))
+        assert not vote.add_candidates(1000 * i, [at("v", 5000, span_ms=80_000, view=seen)])
+    assert not vote.near, "whoever shows nothing else is watched like anybody"
+
+
+def test_pictures_that_alternate_vote_once_each() -> None:
+    vote = MatchVote(3)
+    card, slide = view(), view(*range(100))
+    for i in range(20):
+        seen = (card, slide)[i % 2]
+        assert not vote.add_candidates(200 * i, [at("v", 5000, span_ms=8000, view=seen)])
+
+
+def test_what_moves_within_a_still_stretch_of_a_known_video_counts() -> None:
+    """People before a fixed camera move the hash by less than the radius, but they move it."""
+    vote = MatchVote(3)
+    results = [
+        vote.add_candidates(200 * i, [at("v", 5000, span_ms=8000, view=view(*range(13 * i)))])
+        for i in range(3)
+    ]
+    assert [bool(r) for r in results] == [False, False, True]
+
+
+@settings(deadline=None)
+@given(
+    views=st.lists(st.integers(0, 5), min_size=1, max_size=40),
+    k=st.integers(1, 6),
+)
+def test_as_many_votes_count_as_pictures_differ(views: list[int], k: int) -> None:
+    vote = MatchVote(k, 60_000)
+    shown: set[int] = set()
+    for i, number in enumerate(views):
+        new = number not in shown
+        shown.add(number)
+        seen = view(*range(20 * number, 20 * number + 20))
+        counted = vote.add_candidates(200 * i, [at("v", 0, span_ms=60_000, view=seen)])
+        assert bool(counted) == (new and len(shown) >= k)
+
+
+def test_a_known_image_needs_no_motion() -> None:
+    vote = MatchVote(3)
+    results = [vote.add_candidates(1000 * i, [at("i", None, view=view())]) for i in range(3)]
+    assert [bool(r) for r in results] == [False, False, True]
 
 
 def test_a_single_image_needs_no_order() -> None:

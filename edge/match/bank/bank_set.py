@@ -14,6 +14,7 @@ from edge.match.bank.bank import Bank
 from edge.match.bank.manifest import SUFFIX, bank_files
 from edge.match.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRun, Variant
 from edge.match.index.hamming import Codes
+from edge.match.pdq.hasher import PdqHash
 
 MAX_CANDIDATES = 64
 """Most references of one code, and most candidates of one frame."""
@@ -37,8 +38,11 @@ class OpenBank:
         info = self.bank.info
         return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
 
-    def candidates(self, code: Codes, change: str, radius: int, quality: int) -> tuple[list[Candidate], bool]:
-        """Returns the candidates within ``radius`` of one code (4,), and whether a bound was hit."""
+    def candidates(
+        self, code: Codes, change: str, radius: int, live: PdqHash
+    ) -> tuple[list[Candidate], bool]:
+        """Returns the candidates within ``radius`` of one code (4,), and whether a bound was hit. ``live`` is
+        the hash of the live view that the code is of."""
         found: list[Candidate] = []
         cut_short = False
         for segment, off in zip(self.bank.segments, self._off, strict=True):
@@ -50,8 +54,7 @@ class OpenBank:
                 references = list(islice(in_use, MAX_CANDIDATES + 1))
                 cut_short = cut_short or len(references) > MAX_CANDIDATES
                 found += [
-                    self._candidate(r.entry, r.run, bits, change, quality)
-                    for r in references[:MAX_CANDIDATES]
+                    self._candidate(r.entry, r.run, bits, change, live) for r in references[:MAX_CANDIDATES]
                 ]
         return found, cut_short
 
@@ -89,7 +92,7 @@ class OpenBank:
         ratio = self.bank.info.enabled_ratio
         return entry_id not in off and (ratio >= 1.0 or sampling_fraction(entry_id) < ratio)
 
-    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, quality: int) -> Candidate:
+    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, live: PdqHash) -> Candidate:
         info = self.bank.info
         return Candidate(
             entry=entry.id,
@@ -101,8 +104,9 @@ class OpenBank:
             variant=f"{run.variant.word}+{change}" if change else run.variant.word,
             purpose=info.opinion,
             severity=info.severity,
-            quality=quality,
+            quality=live.quality,
             quarantined=entry.id in self._quarantined,
+            view=live.bits,
         )
 
 
