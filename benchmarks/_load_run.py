@@ -96,6 +96,7 @@ def run_load(run: Run, progress: Progress) -> dict[str, Any]:
     seen = Observed()
     config = (
         f"[limits]\nmax_streams = {2 * run.streams + 8}\nmax_streams_per_client = {2 * run.streams + 8}\n"
+        'pull_from = ["rtmp://127.0.0.1:*"]\n'
     )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

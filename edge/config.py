@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from edge.containment import ContainmentMode
 from edge.errors import ConfigError
+from edge.pull_sources import LOOPBACK, Source, Sources
 from edge.section import Section, is_local
 from edge.servers.kind import AnyKind
 from edge.servers.registry import kinds
@@ -156,8 +157,13 @@ class LimitsSection(Section):
         description="Undecoded bytes of one stream.",
     )
     max_answers: int = Field(256, ge=8, le=10_000, description="Unread answers of one Watch or Attach call.")
-    pull_schemes: tuple[str, ...] = Field(
-        ("rtmp", "rtmps", "http", "https", "rtsp", "srt"), description="Schemes of URLs that may be pulled."
+    pull_from: tuple[str, ...] | None = Field(
+        None,
+        max_length=256,
+        description="Where `Attach` may pull from, beside the servers that have a section: "
+        "`SCHEME://HOST[:PORT]` with a name, an address or a network, and a port or `*`. The schemes are "
+        "`rtmp`, `rtmps`, `http` and `https`. "
+        "Default: RTMP of this machine, `rtmp://127.0.0.1` and the like.",
     )
     pull_open_ms: int = Field(
         10_000, ge=100, le=120_000, description="A pull must deliver media within this."
@@ -214,6 +220,14 @@ class LimitsSection(Section):
         le=600_000,
         description="The gate drops an admitted stream that is not watched for this long.",
     )
+
+    @model_validator(mode="after")
+    def _sources(self) -> Self:
+        try:
+            Sources.of(self.pull_from or ())
+        except ValueError as error:
+            raise ValueError(f"pull_from: {error}") from None
+        return self
 
 
 class Settings(BaseSettings):
@@ -272,6 +286,13 @@ class Settings(BaseSettings):
         """Returns the ingest servers that have a section: kind and section."""
         sections = ((kind, getattr(self, kind.section, None)) for kind in kinds())
         return [(kind, section) for kind, section in sections if section is not None]
+
+    @property
+    def pull_sources(self) -> Sources:
+        """The places that may be pulled: those of the ingest servers, and those that are named."""
+        own = self.limits.pull_from
+        servers = (Source.of_template(section.pull_url) for _, section in self.servers())
+        return Sources((*servers, *Sources.of(LOOPBACK if own is None else own).allowed))
 
     def warnings(self) -> list[str]:
         """Effects of what is left out, one text each."""

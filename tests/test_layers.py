@@ -63,6 +63,7 @@ LAYERS = (
     "edge.settings_file",  # files that an operator names
     "edge.durable_files",  # written whole, or not at all
     "edge.containment",  # what processes that touch media may do
+    "edge.pull_sources",  # where pulls may go
     "edge.errors",
     "edge.printable",  # how untrusted text is shown
     "edge",  # the version

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from edge.pull_sources import DEFAULT_PORTS, address_of
+
 _MB: Final = 2**20
-_DEFAULT_PORTS: Final = {"rtmp": 1935, "rtmps": 443, "http": 80, "https": 443, "rtsp": 554, "srt": 0}
 _DNS: Final = 53
 _RESOLVER: Final = tuple(
     Path(path)
@@ -74,6 +75,8 @@ class ProcessRole:
     """Folders in which it may create, write, rename and remove plain files."""
     network: bool = False
     """Whether it may open IPv4 and IPv6 sockets. It may never listen."""
+    datagrams: bool = False
+    """Whether these sockets may send datagrams, as to a name server."""
     tcp_ports: frozenset[int] = frozenset()
     """Remote TCP ports that it may connect to."""
     memory_bytes: int = 8192 * _MB
@@ -116,22 +119,25 @@ def worker(
 
 
 def puller(url: str) -> ProcessRole:
-    """Opens one URL and passes its access units on. It resolves names and reads certificate authorities.
+    """Opens one URL and passes its access units on. It connects to the URL's port, and over TLS it reads
+    certificate authorities.
 
-    It connects to the URL's port and asks name servers, at any address: names resolve to what their owner
-    likes.
+    It asks name servers only where the URL has a name. There is no limit to its addresses: the caller has
+    checked them.
     """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     try:
-        port = parts.port or _DEFAULT_PORTS.get(scheme, 0)
+        port = parts.port or DEFAULT_PORTS.get(scheme, 0)
     except ValueError:  # over 65535: whoever opens the URL says so
         port = 0
+    asks = address_of(parts.hostname or "") is None
     return ProcessRole(
         "puller",
-        read=(*_RESOLVER, *_AUTHORITIES),
+        read=(*(_RESOLVER if asks else ()), *(_AUTHORITIES if scheme in ("rtmps", "https") else ())),
         network=True,
-        tcp_ports=frozenset({_DNS, port} - {0}),
+        datagrams=asks,
+        tcp_ports=frozenset({port, _DNS if asks else 0} - {0}),
         memory_bytes=1024 * _MB,
     )
 

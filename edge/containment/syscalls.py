@@ -19,6 +19,8 @@ _ANY = 0xFFFF_FFFF_FFFF_FFFF
 _INT = 0xFFFF_FFFF
 _PROT_EXEC = 0x4
 _CLONE_THREAD = 0x0001_0000
+_SOCKET_KIND = 0xF
+"""Without the flags beside it."""
 
 _MEMORY = "brk madvise membarrier mincore mremap msync munmap"
 _FILES = (
@@ -105,7 +107,9 @@ def rules(role: ProcessRole, pid: int) -> Iterator[Rule]:
     refused = [_ESCAPES]
     if role.network:
         allowed.append(_NETWORK)
-        yield from _where("socket", 0, socket.AF_INET, socket.AF_INET6)
+        kind = () if role.datagrams else (Bits(1, _SOCKET_KIND, socket.SOCK_STREAM),)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            yield Rule("socket", True, (Bits(0, _INT, family), *kind))
     else:
         refused.append(_NETWORK_ESCAPES)
     for call in " ".join(allowed).split():

@@ -21,8 +21,10 @@ from edge.clock import Clock
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import BrokenSource, GateError, LimitExceeded, NoVideo, SourceStalled, UnsupportedCodec
+from edge.pull_sources import leads_astray
 from edge.pullers.limits import PullLimits
 from edge.pullers.protocol import WANTS_AUDIO
+from edge.pullers.pull_url import PullUrl, Way
 from edge.pullers.pulled_audio import PulledAudio, announced
 from edge.reasons import CloseReason
 from edge.reconfiguration import Reconfiguration
@@ -44,7 +46,13 @@ _ERRNOS_OF_THE_WAY: Final = frozenset(
     }
 )
 """Errors of a connection. All others come from what was read."""
+_ERRNOS_OF_AN_ADDRESS: Final = frozenset(
+    {errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL}
+)
+"""Errors that another address of the host may not have."""
 _COMMANDS: Final = 64
+_MOST_WAYS: Final = 4
+"""Addresses of a host that are tried in turn."""
 _AUDIO_SHARE: Final = 0.5
 """Of ``open_ms``, for audio without video. The supervisor, which hears of no audio, waits longer; and FFmpeg
 takes a while to say that there is audio."""
@@ -62,11 +70,12 @@ class Puller:
         self,
         connection: socket.socket,
         clock: Clock,
-        contain: Callable[[worker_pb2.OpenPull], worker_pb2.Contained],
+        contain: Callable[[worker_pb2.OpenPull, str], worker_pb2.Contained],
     ) -> None:
         """Waits for ``OpenPull``. Raises EOFError when the supervisor is gone before.
 
-        ``contain`` contains the process before the URL is opened. It may raise NotContained.
+        ``contain`` contains the process before the URL is opened, which is its second argument. It may raise
+        NotContained.
         """
         self._connection = connection
         self._clock = clock
@@ -82,8 +91,9 @@ class Puller:
         """Pulls the stream to its end. Raises SystemExit once the supervisor wants no more of it or is gone,
         and never GateError."""
         try:
-            contained = self._contain(self._request)
-            with closing(self._connect()) as container:
+            ways = self._ways()
+            contained = self._contain(self._request, ways[0][0])
+            with closing(self._connect(ways)) as container:
                 self._connected = True
                 self._pass_on(container, contained)
             ended = Closing(CloseReason.END)
@@ -103,16 +113,46 @@ class Puller:
         while True:
             self._obey(wait=True)
 
-    def _connect(self) -> InputContainer:
+    def _ways(self) -> list[Way]:
+        """The URL by each address of its host. The host is looked up once: what is checked is what FFmpeg
+        connects to, and a contained puller asks no name server.
+
+        Raises SourceStalled for a host without an address, or with one that may not be pulled.
+        """
+        target = PullUrl.parse(self._request.url)
+        if target.is_by_address:
+            return [target.at(target.host)]
+        try:
+            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "is no name of a host"
+            raise SourceStalled(f"{target.host}: {reason}") from None
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        for address in addresses:
+            if leads_astray(address, self._request.networks):
+                raise SourceStalled(
+                    f"{target.host} has the address {address}, which limits.pull_from does not name"
+                )
+        return list(dict.fromkeys(target.at(address) for address in addresses[:_MOST_WAYS]))
+
+    def _connect(self, ways: list[Way]) -> InputContainer:
+        self._read_since_ms = self._clock.monotonic_ms()
+        for way in ways[:-1]:
+            try:
+                return self._open(way)
+            except OSError as error:  # as where only one of both loopbacks listens
+                if error.errno not in _ERRNOS_OF_AN_ADDRESS:
+                    raise
+        return self._open(ways[-1])
+
+    def _open(self, way: Way) -> InputContainer:
         limits = self._limits
         longest_ms = max(limits.open_ms, limits.stall_ms)
-        options = {"rw_timeout": str(longest_ms * 1000), **self._request.options}
+        url, told = way
+        options = {"rw_timeout": str(longest_ms * 1000), **self._request.options, **dict(told)}
         timeout = (limits.open_ms / 1000, limits.stall_ms / 1000)
-        self._read_since_ms = self._clock.monotonic_ms()
         # Titles and the like are the publisher's, in any encoding or none.
-        return av.open(
-            self._request.url, mode="r", options=options, timeout=timeout, metadata_errors="replace"
-        )
+        return av.open(url, mode="r", options=options, timeout=timeout, metadata_errors="replace")
 
     def _pass_on(self, container: InputContainer, contained: worker_pb2.Contained) -> None:
         reconfiguration: Reconfiguration | None = None

@@ -19,6 +19,7 @@ from edge.containment import ContainmentMode, contained_environment
 from edge.contract.gen import worker_pb2
 from edge.domain import StreamId, pull_token
 from edge.errors import SourceStalled
+from edge.pull_sources import LOOPBACK, Sources
 from edge.pullers.limits import PullLimits
 from edge.pullers.protocol import ENDED, FORK, KILL, REQUEST
 from edge.pullers.pull import Pull
@@ -37,9 +38,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PullSettings:
-    """Which URLs may be pulled, and the limits of each pull."""
+    """Which places may be pulled, and the limits of each pull."""
 
-    schemes: tuple[str, ...] = ("rtmp", "rtmps")
+    sources: Sources = field(default_factory=lambda: Sources.of(LOOPBACK))
     limits: PullLimits = field(default_factory=PullLimits)
     containment: ContainmentMode = ContainmentMode.TRY
     options: dict[str, str] = field(default_factory=dict)
@@ -60,12 +61,12 @@ class Pullers:
 
     def check(self, url: str) -> None:
         """Raises InvalidInput for a URL that must not be pulled."""
-        PullUrl.parse(url, self._settings.schemes)
+        self._allowed(url)
 
     def pull(self, stream_id: StreamId, url: str) -> Pull:
         """Returns a pull, not yet started. Raises as ``check``."""
         settings = self._settings
-        target = PullUrl.parse(url, settings.schemes)
+        target = self._allowed(url)
         request = worker_pb2.OpenPull(
             url=target.url,
             options={**target.options(pull_token(stream_id)), **settings.options},
@@ -73,12 +74,18 @@ class Pullers:
             stall_ms=settings.limits.stall_ms,
             max_access_unit_bytes=settings.limits.max_access_unit_bytes,
             containment=settings.containment,
+            networks=settings.sources.networks(target.scheme, target.port),
         )
         pull = Pull(target.shown, request, settings.limits, self)
         self._pulls.add(pull)
         if self._watchdog is None:
             self._watchdog = self._tasks.start(self._watch())
         return pull
+
+    def _allowed(self, url: str) -> PullUrl:
+        target = PullUrl.parse(url)
+        self._settings.sources.check(target.scheme, target.host, target.port)
+        return target
 
     async def prepare(self) -> None:
         """Starts the template, so that the first pull need not wait for it."""

@@ -99,9 +99,9 @@ class Template:
             self._control.send(ENDED.pack(number, code))
 
 
-def _contained(request: worker_pb2.OpenPull) -> worker_pb2.Contained:
-    """Contains this puller. Raises NotContained."""
-    return containment_to_proto(contain(puller(request.url), ContainmentMode(request.containment)))
+def _contained(request: worker_pb2.OpenPull, url: str) -> worker_pb2.Contained:
+    """Contains this puller, which opens ``url`` next. Raises NotContained."""
+    return containment_to_proto(contain(puller(url), ContainmentMode(request.containment)))
 
 
 def main(argv: list[str]) -> int:

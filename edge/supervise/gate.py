@@ -10,8 +10,7 @@ import structlog
 
 from edge.background import BackgroundTasks
 from edge.clock import Clock
-from edge.config import LimitsSection, Settings
-from edge.containment import ContainmentMode
+from edge.config import Settings
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError
@@ -96,7 +95,7 @@ class Gate:
         self._usage = UsageCounter(clock)
         self.registry = Registry(settings.limits, self._stream_journal, self._usage, clock)
         self.pool = pool or WorkerPool(settings.workers, worker_settings, clock)
-        self._pullers = pullers or Pullers(_pull_settings(settings.limits, settings.containment), clock)
+        self._pullers = pullers or Pullers(_pull_settings(settings), clock)
         self._context = context = Context(
             settings,
             telemetry,
@@ -415,6 +414,7 @@ class Gate:
         )
 
 
-def _pull_settings(limits: LimitsSection, containment: ContainmentMode) -> PullSettings:
+def _pull_settings(settings: Settings) -> PullSettings:
+    limits = settings.limits
     pull = PullLimits(limits.pull_open_ms, limits.pull_stall_ms, limits.max_access_unit_bytes)
-    return PullSettings(limits.pull_schemes, pull, containment=containment)
+    return PullSettings(settings.pull_sources, pull, containment=settings.containment)

@@ -49,6 +49,8 @@ def role_of(name: str, folder: Path, port: int) -> ProcessRole:
             return tuning([allowed], [file])
         case "puller":
             return puller(f"rtmp://127.0.0.1:{port}/live/a")
+        case "puller by name":
+            return puller(f"rtmps://localhost:{port}/live/a")
     raise ValueError(name)
 
 

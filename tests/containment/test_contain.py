@@ -136,15 +136,21 @@ def test_no_role_may_start_a_process_or_reach_another(role: ProcessRole, pid: in
 @pytest.mark.parametrize(
     ("url", "ports"),
     [
-        ("rtmp://a.example/live/x", {53, 1935}),
-        ("rtmp://a.example:19350/live/x", {53, 19350}),
-        ("https://a.example:8443/x.m3u8", {53, 8443}),
-        ("rtsp://[2001:db8::1]:8554/x", {53, 8554}),
-        ("srt://a.example:9000", {53, 9000}),
+        ("rtmps://a.example/live/x", {53, 443}),
+        ("https://a.example:8443/x.flv", {53, 8443}),
+        ("rtmp://192.0.2.1/live/x", {1935}),
+        ("http://[2001:db8::1]:8080/x", {8080}),
     ],
 )
-def test_a_puller_reaches_its_own_port_and_name_servers(url: str, ports: set[int]) -> None:
-    assert puller(url).tcp_ports == frozenset(ports)
+def test_a_puller_reaches_its_own_port_and_name_servers_where_it_has_a_name(
+    url: str, ports: set[int]
+) -> None:
+    role = puller(url)
+    assert role.tcp_ports == frozenset(ports)
+    assert role.datagrams == (53 in ports)
+    files = {path.name for path in role.read}
+    assert ("resolv.conf" in files) == (53 in ports)
+    assert ("openssl.cnf" in files) == url.startswith(("https", "rtmps"))
 
 
 def test_commands_take_the_mode_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,14 @@ from edge.containment import contained_environment, lacking
 from tests.conftest import require
 
 ATTEMPTS = Path(__file__).with_name("escape_attempts.py")
-ROLES = ("worker", "puller", "fingerprint", "replay", "tuning")
-MAY = {"puller": {"connect", "send a datagram"}}
+ROLES = ("worker", "puller", "puller by name", "fingerprint", "replay", "tuning")
+MAY = {"puller": {"connect"}, "puller by name": {"connect", "send a datagram"}}
 """What is no escape for a role."""
 DUTIES = {"a thread", "memory", "its own niceness"}
 MUST = {
     "worker": {"read what it may", "write a clip"},
-    "puller": {"resolve a name"},
+    "puller": set(),
+    "puller by name": {"resolve a name"},
     "fingerprint": {"read what it may"},
     "replay": {"read what it may"},
     "tuning": {"read what it may"},

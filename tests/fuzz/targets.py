@@ -156,9 +156,9 @@ def _query(data: bytes) -> None:
 
 
 def _url(data: bytes) -> None:
-    PullUrl.parse(data.decode(errors="replace"), ("rtmp", "rtmps", "http", "https", "rtsp", "srt")).options(
-        "p"
-    )
+    url = PullUrl.parse(data.decode(errors="replace"))
+    url.options("p")
+    url.at("192.0.2.1")
 
 
 def _frames(units: Sequence[bytes]) -> list[bytes]:

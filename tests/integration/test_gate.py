@@ -44,6 +44,7 @@ max_access_unit_bytes = 1000000
 max_streams = 40
 max_streams_per_client = 30
 max_connection_chars = 40
+pull_from = ["rtmp://127.0.0.1:*", "http://127.0.0.1:*"]
 [workers]
 count = 2
 """
@@ -530,6 +531,26 @@ def test_a_pull_is_attached_judged_and_detached(stub: Any, tmp_path: Path) -> No
     with pytest.raises(grpc.RpcError) as caught:
         list(stub.Attach(gate_pb2.AttachRequest(stream_id=stream_id, url=url), timeout=TIMEOUT_S))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_gate_pulls_nothing_that_nobody_has_named(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        GateProcess(tmp_path, config="[workers]\ncount = 1\n") as gate,
+        grpc.insecure_channel(gate.grpc) as channel,
+    ):
+        stub: Any = gate_pb2_grpc.GateStub(channel)
+        stream_id = admit(stub).stream_id
+        port = listener.getsockname()[1]
+        for scheme in ("http", "rtmp", "rtsp", "tcp"):
+            request = gate_pb2.AttachRequest(stream_id=stream_id, url=f"{scheme}://127.0.0.1:{port}/latest/")
+            with pytest.raises(grpc.RpcError) as caught:
+                list(stub.Attach(request, timeout=TIMEOUT_S))
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert "url: " in str(caught.value.details())
+        listener.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 def serve_live(listener: socket.socket, media: bytes, seconds: float) -> None:

@@ -45,7 +45,9 @@ def gate(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("gate")
     bank = Bank.create(folder / "data" / "banks" / "known", bank_info(label="attack"))
     bank.add_footage([fingerprint(clips["known"], entry_id="known", variants=VariantSet.NONE)])
-    with GateProcess(folder / "data", config="[workers]\ncount = 1\n") as process:
+    with GateProcess(
+        folder / "data", config='[workers]\ncount = 1\n[limits]\npull_from = ["http://127.0.0.1:*"]\n'
+    ) as process:
         yield process
 
 

@@ -41,7 +41,7 @@ class PullerThread:
 
     def _run(self) -> None:
         with self._theirs, suppress(EOFError, SystemExit):
-            Puller(self._theirs, SystemClock(), lambda request: worker_pb2.Contained()).run()
+            Puller(self._theirs, SystemClock(), lambda request, url: worker_pb2.Contained()).run()
 
 
 class PullInThread(Pull):
@@ -49,17 +49,17 @@ class PullInThread(Pull):
         self,
         url: str,
         limits: PullLimits = LIMITS,
-        *,
-        schemes: tuple[str, ...] = ("rtmp", "rtmps"),
+        networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128"),
         **options: str,
     ) -> None:
-        target = PullUrl.parse(url, schemes)
+        target = PullUrl.parse(url)
         request = worker_pb2.OpenPull(
             url=target.url,
             options={**target.options("page"), **options},
             open_ms=limits.open_ms,
             stall_ms=limits.stall_ms,
             max_access_unit_bytes=limits.max_access_unit_bytes,
+            networks=networks,
         )
         self.puller = PullerThread()
         super().__init__(target.shown, request, limits, self.puller)
@@ -76,9 +76,9 @@ async def until_end(pull: Pull) -> tuple[list[PullEvent], GateError | None]:
     return events, None
 
 
-def pulled(url: str, *, schemes: tuple[str, ...]) -> tuple[EncodedMedia, int, GateError | None]:
+def pulled(url: str) -> tuple[EncodedMedia, int, GateError | None]:
     """The units of a whole pull, how often it reported that it was open, and how it ended."""
-    pull = PullInThread(url, schemes=schemes)
+    pull = PullInThread(url)
     events, error = asyncio.run(until_end(pull))
     pull.puller.thread.join(10)
     assert not pull.puller.thread.is_alive()

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,7 @@ async def test_a_title_in_no_encoding_hides_no_picture(known: bytes) -> None:
     data = published(Codec.H264, (96, 128), frames=10)
     assert known in data
     with served(data.replace(known, b"\xff" * len(known), 1)) as url:
-        events, error = await until_end(PullInThread(url, schemes=("http",)))
+        events, error = await until_end(PullInThread(url))
     assert sum(isinstance(event, AccessUnit) for event in events) == 10
     assert error is None
 
@@ -166,6 +167,7 @@ class PointingElsewhere:
     def __init__(self) -> None:
         self.visits = visits = list[str]()
         self.misled = misled = list[str]()
+        self.hosts = hosts = list[str]()
 
         class Elsewhere(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -181,6 +183,7 @@ class PointingElsewhere:
         class Pointing(Elsewhere):
             def do_GET(self) -> None:
                 misled.append(self.path)
+                hosts.append(self.headers["Host"])
                 if self.path == "/redirect":
                     self.send_response(302)
                     self.send_header("Location", f"{other}/stream.flv")
@@ -202,6 +205,56 @@ class PointingElsewhere:
             server.server_close()
 
 
+def named(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Gives one host addresses. Returns who is asked for, as it is asked."""
+    asked = list[str]()
+    known = socket.getaddrinfo
+
+    def look_up(host: Any, *given: Any, **more: Any) -> Any:
+        if host != "ingest.test":
+            return known(host, *given, **more)
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+async def test_a_host_is_looked_up_once_and_reached_where_it_was_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FFmpeg cannot look this host up: it is told the address, and the server the name."""
+    asked = named(monkeypatch, "127.0.0.9", "127.0.0.1")  # nobody listens at the first
+    servers = PointingElsewhere()
+    try:
+        port = servers.pointing.server_address[1]
+        limits = PullLimits(open_ms=3000, stall_ms=3000)
+        _, error = await until_end(PullInThread(f"http://ingest.test:{port}/redirect", limits))
+    finally:
+        servers.close()
+    assert asked == ["ingest.test"]
+    assert servers.misled == ["/redirect"]
+    assert servers.hosts == [f"ingest.test:{port}"]
+    assert isinstance(error, SourceStalled)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1"])
+async def test_a_host_that_turns_to_this_machine_is_not_reached(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    named(monkeypatch, "192.0.2.1", address)
+    servers = PointingElsewhere()
+    try:
+        url = f"http://ingest.test:{servers.pointing.server_address[1]}/redirect"
+        events, error = await until_end(PullInThread(url, networks=("10.0.0.0/8",)))
+    finally:
+        servers.close()
+    assert servers.misled == []
+    assert events == []
+    assert isinstance(error, SourceStalled)
+    assert address in str(error)
+
+
 @pytest.mark.parametrize("path", ["redirect", "list.m3u8"])
 async def test_what_a_server_points_to_is_not_opened(path: str) -> None:
     """Whoever can have a URL pulled could otherwise reach what only this machine can reach."""
@@ -209,7 +262,7 @@ async def test_what_a_server_points_to_is_not_opened(path: str) -> None:
     try:
         url = f"http://127.0.0.1:{servers.pointing.server_address[1]}/{path}"
         limits = PullLimits(open_ms=3000, stall_ms=3000)
-        events, error = await until_end(PullInThread(url, limits, schemes=("http",)))
+        events, error = await until_end(PullInThread(url, limits))
     finally:
         servers.close()
     assert servers.misled

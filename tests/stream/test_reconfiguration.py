@@ -30,7 +30,7 @@ UPRIGHT, LYING = (128, 96), (96, 128)
 def pulled(data: bytes) -> tuple[EncodedMedia, int, GateError | None]:
     """The units of a pulled FLV, how often it reported that it was open, and how it ended."""
     with served(data) as url:
-        return pulling.pulled(url, schemes=("http",))
+        return pulling.pulled(url)
 
 
 @pytest.fixture(scope="module")

@@ -852,8 +852,8 @@ class AttachRequest(_message.Message):
     stream_id: _builtins.str
     """From AdmitResponse."""
     url: _builtins.str
-    """`rtmp://`, `http://` … as the linked FFmpeg opens it. The settings limit the schemes.
-    At most 2048 characters.
+    """`rtmp`, `rtmps`, `http` or `https`, from a place that the settings name (`limits.pull_from`); any other is
+    INVALID_ARGUMENT. At most 2048 characters.
     """
     admission_secret: _builtins.str
     """From AdmitResponse."""

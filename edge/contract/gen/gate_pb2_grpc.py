@@ -97,7 +97,8 @@ class GateServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Attach(self, request, context):
-        """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached.
+        """Pull: the gate opens the URL itself, and nothing that it redirects to. Answers like Watch until the stream
+        ends or is detached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,7 +63,9 @@ class GateStub:
     Any other status is the gate's own failure, and the caller applies its failure mode.
     """
     Attach: _grpc.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]
-    """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
+    """Pull: the gate opens the URL itself, and nothing that it redirects to. Answers like Watch until the stream
+    ends or is detached.
+    """
     Detach: _grpc.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]
     """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
     ReleaseStream: _grpc.UnaryUnaryMultiCallable[_gate_pb2.ReleaseStreamRequest, _gate_pb2.ReleaseStreamResponse]
@@ -101,7 +103,9 @@ class GateAsyncStub(GateStub):
     Any other status is the gate's own failure, and the caller applies its failure mode.
     """
     Attach: _aio.UnaryStreamMultiCallable[_gate_pb2.AttachRequest, _gate_pb2.WatchResponse]  # type: ignore[assignment]
-    """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
+    """Pull: the gate opens the URL itself, and nothing that it redirects to. Answers like Watch until the stream
+    ends or is detached.
+    """
     Detach: _aio.UnaryUnaryMultiCallable[_gate_pb2.DetachRequest, _gate_pb2.DetachResponse]  # type: ignore[assignment]
     """Ends a pull, or with `closed` an admitted stream that nobody watches yet. Unknown ids answer NOT_FOUND."""
     ReleaseStream: _aio.UnaryUnaryMultiCallable[_gate_pb2.ReleaseStreamRequest, _gate_pb2.ReleaseStreamResponse]  # type: ignore[assignment]
@@ -154,7 +158,9 @@ class GateServicer(metaclass=_abc_1.ABCMeta):
         request: _gate_pb2.AttachRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gate_pb2.WatchResponse], _abc.AsyncIterator[_gate_pb2.WatchResponse]]:
-        """Pull: the gate opens the URL itself. Answers like Watch until the stream ends or is detached."""
+        """Pull: the gate opens the URL itself, and nothing that it redirects to. Answers like Watch until the stream
+        ends or is detached.
+        """
 
     @_abc_1.abstractmethod
     def Detach(

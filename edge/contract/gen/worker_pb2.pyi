@@ -1075,6 +1075,7 @@ class OpenPull(_message.Message):
     STALL_MS_FIELD_NUMBER: _builtins.int
     MAX_ACCESS_UNIT_BYTES_FIELD_NUMBER: _builtins.int
     CONTAINMENT_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     open_ms: _builtins.int
     """The first video must come within this."""
@@ -1087,6 +1088,10 @@ class OpenPull(_message.Message):
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Options for FFmpeg's avformat_open_input."""
 
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Networks that the host's addresses may lie in, although they are of this machine or its link."""
+
     def __init__(
         self,
         *,
@@ -1096,10 +1101,11 @@ class OpenPull(_message.Message):
         stall_ms: _builtins.int = ...,
         max_access_unit_bytes: _builtins.int = ...,
         containment: _builtins.str = ...,
+        networks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["containment", b"containment", "max_access_unit_bytes", b"max_access_unit_bytes", "open_ms", b"open_ms", "options", b"options", "stall_ms", b"stall_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containment", b"containment", "max_access_unit_bytes", b"max_access_unit_bytes", "networks", b"networks", "open_ms", b"open_ms", "options", b"options", "stall_ms", b"stall_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
