@@ -1,21 +1,60 @@
-"""All commands together."""
+"""All commands together. A command's module is imported when the command is used."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from edge import __version__
-from edge.cli import appeal, audit, bank, block, incident, ingest, model, policy, strike, webhook
-from edge.cli.check_config import check_config
-from edge.cli.demo import demo
-from edge.cli.replay import replay
-from edge.cli.report import report
-from edge.cli.serve import serve
-from edge.cli.tune import tune
+
+_COMMANDS: Final = (
+    "serve",
+    "demo",
+    "replay",
+    "tune",
+    "report",
+    "check-config",
+    "ingest",
+    "bank",
+    "incident",
+    "appeal",
+    "strike",
+    "block",
+    "model",
+    "policy",
+    "audit",
+    "webhook",
+)
+"""In the order of ``--help``. The module of the same name has an ``app`` or a function of that name."""
+
+
+class _LazyGroup(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = _command(cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _command(name: str) -> Any:
+    attribute = name.replace("-", "_")
+    module = import_module(f"edge.cli.{attribute}")
+    if hasattr(module, "app"):
+        command: Any = typer.main.get_group(module.app)
+        command.name = name
+        return command
+    alone = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+    alone.command(name)(getattr(module, attribute))
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
+    cls=_LazyGroup,
     rich_markup_mode="markdown",
     name="edge-gate",
     no_args_is_help=True,
@@ -24,22 +63,6 @@ app = typer.Typer(
     help="The gate beside live-stream ingest: admits, watches, blocks and cuts in a fixed latency budget.",
     epilog="Start with `edge-gate demo`. Every command has --help and --json.",
 )
-app.command()(serve)
-app.command()(demo)
-app.command()(replay)
-app.command()(tune)
-app.command()(report)
-app.add_typer(ingest.app, name="ingest")
-app.add_typer(bank.app, name="bank")
-app.add_typer(incident.app, name="incident")
-app.add_typer(appeal.app, name="appeal")
-app.add_typer(strike.app, name="strike")
-app.add_typer(block.app, name="block")
-app.add_typer(model.app, name="model")
-app.add_typer(policy.app, name="policy")
-app.add_typer(audit.app, name="audit")
-app.add_typer(webhook.app, name="webhook")
-app.command("check-config")(check_config)
 
 
 def _version(wanted: bool) -> None:

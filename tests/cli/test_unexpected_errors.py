@@ -17,8 +17,9 @@ from edge.cli.app import app
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     if isinstance(command, TyperGroup):
-        for name, each in command.commands.items():
-            yield from leaves(each, (*path, name))
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            yield from leaves(command.get_command(context, name), (*path, name))
     else:
         yield path
 
