@@ -16,10 +16,11 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── SignInUnavailable           the token file cannot be used, so nobody can sign in (retryable)
 ├── ConfigError                 a settings or policy file cannot be used: names the key
 ├── MediaError                  the media cannot be decoded (publisher)
+│   ├── NotMedia                a file is something else: text, an archive … (publisher)
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates (publisher)
 │   ├── OverBudget              it costs so much that next to nothing of it can be judged (publisher)
 │   ├── BrokenSource            what a pull reads is damaged: opened anew (retryable) (publisher)
-│   ├── NoVideo                 a stream brings audio and no video (publisher)
+│   ├── NoVideo                 a stream or a file brings no video (publisher)
 │   └── SourceStalled           a pull delivered nothing for too long (retryable)
 ├── NotContained                the kernel lacks what must contain a process that touches media
 ├── FingerprintFailed           the audio fingerprint library reported an error
@@ -185,6 +186,12 @@ class BrokenMedia(MediaError):
     reason = "broken_media"
 
 
+class NotMedia(MediaError):
+    """A file is something else than media."""
+
+    reason = "not_media"
+
+
 class OverBudget(MediaError):
     """Watching the stream costs so much that next to nothing of it can be judged."""
 
@@ -200,7 +207,7 @@ class BrokenSource(MediaError):
 
 
 class NoVideo(MediaError):
-    """A stream brings audio and no video, for longer than it may take."""
+    """A stream brings audio and no video, for longer than it may take, or a file holds none."""
 
     reason = "no_video"
 

@@ -60,6 +60,7 @@ LAYERS = (
     "edge.names",  # how names are compared
     "edge.places",  # bounded, for strangers
     "edge.descriptors",  # of files
+    "edge.recorded_media",  # files of media
     "edge.settings_file",  # files that an operator names
     "edge.durable_files",  # written whole, or not at all
     "edge.containment",  # what processes that touch media may do

@@ -6,10 +6,9 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
 from edge.errors import BrokenMedia, NotFound
 from edge.ingest.test_footage import Part
+from edge.recorded_media import open_media
 
 CALM_MS = 6_000
 VIOLATING_MS = 24_000
@@ -78,12 +77,12 @@ def shared_data() -> Path | None:
 def _duration_ms(path: Path) -> int:
     """Length of a video file, milliseconds. Raises BrokenMedia for other files."""
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             if not container.streams.video:
                 raise BrokenMedia(f"{path}: no video in it")
             return (container.duration or VIOLATING_MS * 1000) // 1000
-    except av.error.FFmpegError as error:
-        raise BrokenMedia(f"{path}: {error}") from None
+    except OSError as error:
+        raise BrokenMedia(f"{path}: {error.strerror or error}") from None
 
 
 def _shipped(name: str) -> Path:

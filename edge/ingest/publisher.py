@@ -17,6 +17,9 @@ from typing import Any, Self
 
 import av
 
+from edge.errors import GateError
+from edge.recorded_media import open_media
+
 
 class PublisherProcess:
     """Starts and follows a publisher process. Use it as an async context manager; leaving kills the process.
@@ -76,7 +79,7 @@ def publish(path: Path, url: str, marks_ms: list[int]) -> int:
     marks = sorted(marks_ms)
     sent = 0
     try:
-        with av.open(str(path)) as source, av.open(url, "w", format="flv") as out:
+        with open_media(path) as source, av.open(url, "w", format="flv") as out:
             video = source.streams.video[0]
             stream = out.add_stream_from_template(video)
             started = None
@@ -94,7 +97,7 @@ def publish(path: Path, url: str, marks_ms: list[int]) -> int:
                     _say("live")
                 while marks and at_s * 1000 >= marks[0]:
                     _say("mark", mark_ms=marks.pop(0))
-    except (av.error.FFmpegError, OSError) as error:
+    except (GateError, av.error.FFmpegError, OSError) as error:
         _say("ended", sent=sent, error=str(error))
         return 1
     _say("ended", sent=sent, error="")

@@ -16,6 +16,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from edge.errors import BrokenMedia
+from edge.recorded_media import media_url, open_media
 
 WIDTH, HEIGHT, RATE = 640, 360, 25
 
@@ -39,7 +40,7 @@ def write_programme(
     """
     starts: list[int] = []
     index = 0
-    with av.open(str(out), "w", format="flv") as container:
+    with av.open(media_url(out), "w", format="flv") as container:
         options = {"preset": "veryfast", "tune": "zerolatency", "crf": "23", "sc_threshold": "0"}
         stream = container.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -65,7 +66,7 @@ def _frames(part: Part) -> Iterator[av.VideoFrame]:
         before = made
         first: float | None = None
         try:
-            with av.open(str(part.path)) as container:
+            with open_media(part.path) as container:
                 for frame in container.decode(video=0):
                     at = frame.time or 0.0
                     if at * 1000 < part.start_ms:
@@ -77,8 +78,8 @@ def _frames(part: Part) -> Iterator[av.VideoFrame]:
                         made += 1
                     if made >= wanted:
                         return
-        except av.error.FFmpegError as error:
-            raise BrokenMedia(f"{part.path}: {error}") from error
+        except (av.error.FFmpegError, OSError) as error:
+            raise BrokenMedia(f"{part.path}: {error.strerror or error}") from error
         if made == before:
             raise BrokenMedia(f"{part.path}: no frame from {part.start_ms} ms on")
 

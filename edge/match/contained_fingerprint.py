@@ -43,7 +43,8 @@ def fingerprint_contained(
     file crashes its decoder, and ConfigError where the process must be contained and cannot be.
     """
     if not path.is_file():
-        raise InvalidInput("path", f"no such file: {path}")
+        problem = "is not a regular file" if path.exists() else "no such file"
+        raise InvalidInput("path", f"{problem}: {path}")
     reading, writing = os.pipe()
     request = {
         "parent": os.getpid(),

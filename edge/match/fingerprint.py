@@ -18,7 +18,6 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
 from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
@@ -29,6 +28,7 @@ from edge.match.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage
 from edge.match.evasion.variants import VariantSet, variants_of
 from edge.match.index.hamming import MAX_RADIUS
 from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
+from edge.recorded_media import open_media
 from edge.settings_file import open_regular
 
 U8 = npt.NDArray[np.uint8]
@@ -85,10 +85,12 @@ def frames_of(
     last = decoded = in_a_row = 0
     reason = "has no frame that can be decoded"
     try:
-        with _opened(path) as media:
+        with open_media(path) as media:
             if not media.streams.video:
                 raise BrokenMedia(f"{path}: has no video")
             video = media.streams.video[0]
+            if video.codec_context is None:
+                raise BrokenMedia(f"{path}: FFmpeg has no decoder for its picture")
             # Frame threads lose good frames next to a damaged one, and sometimes the error.
             video.thread_type = "SLICE"
             length = float(media.duration or 0) / av.time_base
@@ -151,7 +153,7 @@ def length_ms(path: Path) -> int:
     """
     first = last = None
     try:
-        with _opened(path) as media:
+        with open_media(path) as media:
             for packet in media.demux([*media.streams.video, *media.streams.audio][:1]):
                 at = _stamp_ms(packet.dts, packet.time_base)
                 first = at if first is None else first
@@ -206,7 +208,7 @@ def fingerprint(
     reaches ``min_quality``. Raises LimitExceeded for over eight million hashes. Raises ConfigError when
     sound is asked for and libchromaprint is missing.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InvalidInput("path", f"no such file: {path}")
     from_ms = 0 if last_ms is None else max(0, length_ms(path) - last_ms)
     heard = audio_print_of(path) if (available() if sound is None else sound) else None
@@ -275,17 +277,11 @@ def _from(sound: AudioPrint, from_ms: int) -> AudioPrint | None:
 def has_video(path: Path) -> bool:
     """Whether a file has a video or image. The cover of a recording does not count. Raises BrokenMedia."""
     try:
-        with _opened(path) as media:
+        with open_media(path) as media:
             cover = av.stream.Disposition.attached_pic
             return any(not stream.disposition & cover for stream in media.streams.video)
     except (FFmpegError, ValueError, OSError) as error:
         raise BrokenMedia(f"{path}: {_reason(error)}") from None
-
-
-def _opened(path: Path) -> InputContainer:
-    """Opens a file of media. What is no regular file would be waited for. Raises FFmpegError and OSError."""
-    open_regular(path).close()
-    return av.open(str(path))
 
 
 def content_id(path: Path) -> str:

@@ -16,11 +16,12 @@ import av
 
 from edge.containment import ContainmentMode, contain, die_with, load_all_of
 from edge.containment import role as roles
-from edge.errors import GateError
+from edge.errors import BrokenMedia, GateError
 from edge.match.audio.chromaprint import available
 from edge.match.evasion.variants import VariantSet
 from edge.match.fingerprint import Damage, fingerprint
 from edge.match.footage_message import PROGRESS, error_to_bytes, footage_to_bytes
+from edge.recorded_media import unexpected
 
 
 def main(argv: list[str]) -> int:
@@ -45,6 +46,8 @@ def main(argv: list[str]) -> int:
         answer = footage_to_bytes(footage, damage.packets, missing)
     except GateError as error:
         answer = error_to_bytes(error)
+    except Exception as error:  # of a library, and this file's own: others go on
+        answer = error_to_bytes(BrokenMedia(f"{path}: {unexpected(error)}"))
     sys.stdout.buffer.write(answer)
     sys.stdout.flush()
     return 0

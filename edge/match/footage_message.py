@@ -19,6 +19,7 @@ from edge.errors import (
     InvalidInput,
     LimitExceeded,
     NotContained,
+    NotMedia,
 )
 from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 
@@ -35,6 +36,7 @@ _PLAIN: Final = {
     ConfigError.reason: ConfigError,
     FingerprintFailed.reason: FingerprintFailed,
     NotContained.reason: ConfigError,
+    NotMedia.reason: NotMedia,
 }
 
 

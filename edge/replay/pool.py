@@ -31,6 +31,7 @@ from edge.containment import (
 )
 from edge.errors import BankError, ConfigError, GateError, ModelError
 from edge.match import available
+from edge.recorded_media import unexpected
 
 _ERRORS: Final = {kind.reason: kind for kind in (BankError, ModelError)}
 _MAX_BYTES: Final = 256 * 1024 * 1024
@@ -180,6 +181,9 @@ def _judge_files(connection: Connection, setup: JudgeSetup, role: ProcessRole, m
         contained = contain(role, mode)
     except GateError as error:
         connection.send_bytes(json.dumps({"failed": str(error), "reason": error.reason}).encode())
+        return
+    except Exception as error:  # of a library
+        connection.send_bytes(json.dumps({"failed": unexpected(error), "reason": ""}).encode())
         return
     missing = () if mode is ContainmentMode.OFF else problems(contained.missing)
     connection.send_bytes(json.dumps({"missing": missing}).encode())

@@ -12,10 +12,11 @@ from edge.containment import ProcessRole
 from edge.containment import role as roles
 from edge.detect import Detector
 from edge.domain import Action, Signal, SignalSource, Verdict, new_stream_id
-from edge.errors import GateError
+from edge.errors import BrokenMedia, GateError
 from edge.evidence import Sampling, sampling_of
 from edge.match import ITEM_SPAN_MS, AudioItems, AudioMatcher, Matcher, audio_items_of, available
 from edge.policy import Policy
+from edge.recorded_media import unexpected
 from edge.stream import FILE_PICTURES, StreamPipeline, open_media_file
 
 _NO_RECORD = Sampling(b"replay", 0)
@@ -196,6 +197,8 @@ def spared(path: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"path": str(path), "error": str(error), "reason": error.reason}
     except OSError as error:
         return {"path": str(path), "error": error.strerror or str(error), "reason": "unreadable"}
+    except Exception as error:  # of a library, on this file
+        return {"path": str(path), "error": unexpected(error), "reason": BrokenMedia.reason}
 
 
 def _note_matches(matches: dict[str, Match], verdict: Verdict, at_s: float) -> None:

@@ -13,8 +13,8 @@ from av.video.stream import VideoStream
 
 from edge.clock import Clock, SystemClock
 from edge.domain import AccessUnit
-from edge.errors import BrokenMedia, MediaError
-from edge.settings_file import open_regular
+from edge.errors import BrokenMedia, NoVideo
+from edge.recorded_media import open_media
 from edge.stream.codecs import AnyCodec, codec_of
 
 MAX_DAMAGED_PACKETS = 60
@@ -86,15 +86,10 @@ class MediaFile:
 def open_media_file(path: Path, clock: Clock | None = None) -> Iterator[MediaFile]:
     """Opens a recorded file with a video stream that the gate decodes.
 
-    Raises OSError when the file cannot be read, MediaError when it is not media or has no video (an audio
-    file, for example).
+    Raises OSError when the file cannot be read, NotMedia or BrokenMedia when it is not media or damaged, and
+    NoVideo for an audio file, for example.
     """
-    with open_regular(path):
-        pass  # raises the operating system's own error, before FFmpeg rewords it
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, ValueError, UnicodeError) as error:
-        raise BrokenMedia(f"{path}: not readable as media: {_brief(error)}") from error
+    container = open_media(path)
     try:
         yield _media_file(path, container, clock or SystemClock())
     finally:
@@ -104,7 +99,7 @@ def open_media_file(path: Path, clock: Clock | None = None) -> Iterator[MediaFil
 def _media_file(path: Path, container: InputContainer, clock: Clock) -> MediaFile:
     stream = next((s for s in container.streams.video if not _is_cover(s)), None)
     if stream is None:
-        raise MediaError(f"{path}: no video stream{' (audio only)' if container.streams.audio else ''}")
+        raise NoVideo(f"{path}: no video stream{' (audio only)' if container.streams.audio else ''}")
     context = stream.codec_context
     if context is None:
         raise BrokenMedia(f"{path}: the video stream has no readable codec parameters")
@@ -120,7 +115,3 @@ def _media_file(path: Path, container: InputContainer, clock: Clock) -> MediaFil
 def _is_cover(stream: VideoStream) -> bool:
     """Whether the stream is a cover picture in an audio file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _brief(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

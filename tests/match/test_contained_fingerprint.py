@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import BrokenMedia, ConfigError, GateError, InvalidInput, LimitExceeded
+from edge.errors import BrokenMedia, ConfigError, GateError, InvalidInput, LimitExceeded, NotMedia
 from edge.match import Damage, VariantSet, fingerprint, fingerprint_contained
 from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.footage_message import error_to_bytes, footage_of_bytes, footage_to_bytes
@@ -55,6 +58,7 @@ def test_bytes_of_a_process_that_media_has_taken_over_are_an_error(
     ("error", "comes_as"),
     [
         (BrokenMedia("no frame"), BrokenMedia),
+        (NotMedia("text"), NotMedia),
         (InvalidInput("path", "no such file"), InvalidInput),
         (LimitExceeded("x", 8, 9, "hashes"), LimitExceeded),
         (ConfigError("libchromaprint is missing"), ConfigError),
@@ -89,9 +93,28 @@ def test_it_is_the_same_as_without_containment(tmp_path: Path) -> None:
 
 
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
-    """FFmpeg would open what a list names."""
+    """FFmpeg would open what a list names. It is refused before, and could not where it is contained."""
     write_footage(tmp_path / "other.mp4", seconds=1)
     (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile other.mp4\n")
-    assert fingerprint(tmp_path / "list.ffconcat", variants=VariantSet.NONE).hashes
-    with pytest.raises(BrokenMedia):
-        fingerprint_contained(tmp_path / "list.ffconcat")
+    for take in (fingerprint, fingerprint_contained):
+        with pytest.raises(NotMedia):
+            take(tmp_path / "list.ffconcat")
+
+
+def test_an_error_of_a_library_is_this_files_own(tmp_path: Path) -> None:
+    """It was said to be a crash of the decoder, below a traceback."""
+    program = (
+        "import sys, edge.match.fingerprint_process as process\n"
+        "def fingerprint(*args, **options): raise KeyError('nobody knows')\n"
+        "process.fingerprint = fingerprint\n"
+        "process.die_with = lambda parent: None\n"
+        "process.main(sys.argv[1:])\n"
+    )
+    request = {"parent": 0, "path": str(tmp_path / "a.mp4"), "progress": 1, "containment": "off"}
+    request["variants"] = VariantSet.LIGHT
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(request)], capture_output=True, check=True
+    )
+    with pytest.raises(BrokenMedia, match=r"a\.mp4: unexpected KeyError: 'nobody knows'"):
+        footage_of_bytes(done.stdout)
+    assert b"Traceback" not in done.stderr

@@ -158,6 +158,21 @@ def test_a_decoder_that_crashes_costs_only_its_own_file(tmp_path: Path) -> None:
     ]
 
 
+def test_an_error_of_a_library_costs_only_its_own_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    replay = Replay(setup())
+
+    def judge(path: Path, windows: bool) -> dict[str, object]:
+        raise KeyError("a side data type that nobody knows")
+
+    replay._judge = judge  # type: ignore[method-assign]
+    report = replay.run(tmp_path / "a.mp4")
+    assert report["error"] == "unexpected KeyError: 'a side data type that nobody knows'"
+    assert report["reason"] == "broken_media"
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
     require(available(), "libchromaprint1")
     known = write_audio_clip(tmp_path / "known.mp4", melody(1, 12), seed=1)
@@ -212,7 +227,8 @@ def test_a_process_that_media_has_taken_over_can_only_lie(tmp_path: Path) -> Non
     (tmp_path / "secret").write_text("x")
     script = tmp_path / "hostile.py"
     script.write_text(
-        "import os, pickle, sys\n"
+        "import gc, os, pickle, sys\n"
+        "from multiprocessing.connection import Connection\n"
         "from pathlib import Path\n"
         "from edge.replay import ReplayPool, pool, report\n"
         "class Bomb:\n"
@@ -223,8 +239,6 @@ def test_a_process_that_media_has_taken_over_can_only_lie(tmp_path: Path) -> Non
         "        return {'verdict': 'pass'}\n"
         "    if path.name == 'reads.mp4':\n"
         "        return {'error': (path.parent / 'secret').read_text()}\n"
-        "    import gc\n"
-        "    from multiprocessing.connection import Connection\n"
         "    for each in gc.get_objects():\n"
         "        if isinstance(each, Connection) and each.writable and each.readable:\n"
         "            each.send_bytes(pickle.dumps(Bomb()))\n"

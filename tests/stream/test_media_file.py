@@ -162,4 +162,4 @@ def test_broken_media_says_what_was_wrong(tmp_path: Path) -> None:
     with pytest.raises(BrokenMedia) as raised, open_media_file(path):
         pass
     assert raised.value.reason == "broken_media"
-    assert "not readable as media" in str(raised.value)
+    assert "cannot be read as media" in str(raised.value)

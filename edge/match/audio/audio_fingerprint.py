@@ -19,6 +19,7 @@ from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import HOP, RATE, Chromaprint, Items
 from edge.match.entry import MAX_SOUND_ITEMS, AudioPrint
+from edge.recorded_media import open_media
 
 GAP_MS = 300.0
 """A frame continues the sound before it when it starts at most this far from that sound's end."""
@@ -130,14 +131,14 @@ def audio_items_of(path: Path) -> Iterator[AudioItems]:
     """Yields the sound of a file in order. Times count from the start of its picture, if it has one.
 
     Yields nothing for a file without sound, or where no sound can be decoded. Raises InvalidInput when the
-    file does not exist, and BrokenMedia when it is not media.
+    file does not exist, and NotMedia or BrokenMedia when it cannot be opened.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InvalidInput("path", f"no such file: {path}")
     try:
-        media = av.open(str(path))
-    except (FFmpegError, ValueError, OSError) as error:
-        raise BrokenMedia(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        media = open_media(path)
+    except OSError as error:
+        raise BrokenMedia(f"{path}: {error.strerror or error}") from None
     with media:
         if not media.streams.audio:
             return

@@ -1,0 +1,70 @@
+"""Opens recorded files with FFmpeg, as the files that they are and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+
+from edge.errors import BrokenMedia, NotMedia
+from edge.printable import printable
+from edge.settings_file import open_regular
+
+_NO_MEDIA: Final = frozenset(
+    (
+        *("tty", "bin", "xbin", "adf", "idf"),  # text, which FFmpeg draws as pictures
+        *("concat", "hls", "hls,applehttp", "dash", "imf", "sdp"),  # lists of other places to read from
+    )
+)
+"""Formats that hold no media of their own."""
+_PROMISES: Final = re.compile(
+    r"\.(3gp|aac|asf|avi|avif|bmp|flac|flv|gif|h264|heic|jpe?g|m2ts|m4a|m4v|mkv|mov|mp3|mp4|mpe?g|mts|mxf|oga|ogg|"
+    r"ogv|opus|png|tiff?|ts|vob|wav|webm|webp|wma|wmv)",
+    re.IGNORECASE,
+)
+"""Endings of names that promise media. A file with one of them that FFmpeg does not know is damaged."""
+_UNEXPECTED_CHARACTERS: Final = 400
+_OPTIONS: Final = {
+    "pattern_type": "none",  # ``shot%03d.png`` is the name of a file, not of many
+    "protocol_whitelist": "file",
+}
+
+
+def unexpected(error: Exception) -> str:
+    """Says what a library raised on one file. With ``EDGE_TRACEBACK`` the traceback goes to stderr."""
+    if os.environ.get("EDGE_TRACEBACK"):
+        traceback.print_exception(error)
+    return printable(f"unexpected {type(error).__name__}: {error}"[:_UNEXPECTED_CHARACTERS])
+
+
+def media_url(path: Path) -> str:
+    """Returns how FFmpeg is told a file's name, so that it takes ``clip:1.mp4`` for no protocol."""
+    return f"file:{path}"
+
+
+def open_media(path: Path) -> InputContainer:
+    """Opens a recorded file.
+
+    Raises OSError where it cannot be read or is no regular file, which would be waited for; NotMedia where it
+    is something else than media, and BrokenMedia where it seems to be media and cannot be opened.
+    """
+    open_regular(path).close()
+    try:
+        container = av.open(media_url(path), options=_OPTIONS)
+    except FFmpegError as error:
+        said = printable(error.strerror or type(error).__name__)
+        if _PROMISES.fullmatch(path.suffix):
+            raise BrokenMedia(f"{path}: cannot be read as media: {said}") from None
+        raise NotMedia(f"{path}: is no media") from None
+    except ValueError as error:  # titles in no encoding, names with a NUL
+        raise BrokenMedia(f"{path}: cannot be read as media: {printable(str(error))}") from None
+    if container.format.name in _NO_MEDIA:
+        container.close()
+        raise NotMedia(f"{path}: is no media")
+    return container
