@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -125,7 +126,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
             await gate.start()
             server = GrpcServer(settings, gate)
             http = _http_server(settings, gate, servers, prometheus, telemetry)
-            serving = None
+            serving = listener = None
             try:
                 await server.start()
                 address = None
@@ -133,7 +134,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                     listener = _listener(settings.http.listen or "")
                     host, port = listener.getsockname()[:2]
                     address = f"{host}:{port}"
-                    serving = BackgroundTasks().start(http.serve(sockets=[listener]))
+                    serving = BackgroundTasks().keep(partial(_serve, http, listener))
                 _settle_memory()
                 announce(
                     Ready(
@@ -156,9 +157,17 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                 if http is not None and serving is not None:
                     http.should_exit = True
                     await serving
+                if listener is not None:
+                    listener.close()
     finally:
         await servers.aclose()
         ledger.close()
+
+
+async def _serve(http: HookServer, listener: socket.socket) -> None:
+    """Serves until ``http.should_exit``. Leaves the listener open, so that a server that failed can be begun
+    again."""
+    await http.serve(sockets=[listener.dup()])
 
 
 async def _open_ledger(settings: Settings) -> DurableLedger:
@@ -262,7 +271,7 @@ def _http_server(
         return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
 
     resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
-    app: Starlette = create_app(servers.hooks(gate), resumed, gate.health)
+    app: Starlette = create_app(servers.hooks(gate), resumed, gate.health, gate.unready)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     limits = settings.limits
     return HookServer(

@@ -15,6 +15,7 @@ from edge.api import bounds
 from edge.api.auth import Role, TokenFile
 from edge.api.connections import BusyPeers
 from edge.api.status import Context, abort_stream, answers_errors, authorization_of, streams_errors
+from edge.background import BackgroundTasks, task_health
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import UNPROVEN_ATTRIBUTE, Publish, StreamId
 from edge.errors import GateError, InvalidInput, SourceStalled, WorkerLost
@@ -46,6 +47,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         self._gate = gate
         self._tokens = tokens
         self._busy = busy
+        self._tasks = BackgroundTasks()
 
     @answers_errors
     async def Admit(self, request: gate_pb2.AdmitRequest, context: Context) -> gate_pb2.AdmitResponse:
@@ -115,7 +117,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             first.open.extradata,
             _caller(context, first.open.admission_secret),
         )
-        reading = asyncio.create_task(self._read(stream, context))
+        reading = self._tasks.start(self._read(stream, context))
         async for answer in self._answer(stream, context, reading):
             yield answer
 
@@ -149,8 +151,8 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             responses.close(error)
         except (grpc.RpcError, grpc.aio.BaseError):
             responses.close()  # the call is over
-        except Exception:
-            log.exception("reading a Watch call failed", stream_id=stream.id)
+        except Exception as error:
+            task_health().failed("GateServicer._read", error, stream_id=stream.id)
             responses.close(WorkerLost("the gate failed to read the call"))
 
     @streams_errors

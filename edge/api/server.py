@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -32,6 +34,7 @@ _SHARE = 0.25
 """Of the process's file descriptors."""
 _ROOM = 4
 """Until a connection that has no place is shut down, gRPC has this many times as many."""
+_HEALTH_S = 0.5
 _IDLE_MS = 300_000
 """A connection without a call for this long is closed."""
 
@@ -69,6 +72,9 @@ class GrpcServer:
             ]
         )
         self._health = HealthServicer()
+        self._unready = gate.unready
+        self._draining = False
+        self._said: bool | None = None
         self._broken_calls = BrokenCalls(gate.telemetry)
         tokens = TokenFile(settings.operator_tokens, lambda problem: _alarm(gate.alarms, problem))
         tokens.people()
@@ -98,12 +104,20 @@ class GrpcServer:
         await self._server.start()
         if not listen.startswith("unix:"):
             self.address = f"{listen.rpartition(':')[0]}:{port}"
-            self._tasks.start(self._connections(port).run())
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+            self._tasks.keep(self._connections(port).run, needed=False)
+        await self._say_health()
+        self._tasks.keep(self._follow_health)
 
     async def draining(self) -> None:
         """Reports the drain to load balancers and health checks before any call is refused."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._draining = True
+        await self._say_health()
+
+    async def _follow_health(self) -> None:
+        """Reports what the gate is not ready for, and when it is ready again."""
+        while True:
+            await asyncio.sleep(_HEALTH_S)
+            await self._say_health()
 
     def _connections(self, port: int) -> GrpcConnections:
         limits = self._settings.limits
@@ -116,9 +130,13 @@ class GrpcServer:
         await self._server.stop(grace_s)
         self._broken_calls.remove()
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", *SERVICES):
-            await self._health.set(service, status)
+    async def _say_health(self) -> None:
+        ready = not self._draining and not any(self._unready())
+        if ready is not self._said:
+            self._said = ready
+            answer = health_pb2.HealthCheckResponse
+            for service in ("", *SERVICES):
+                await self._health.set(service, answer.SERVING if ready else answer.NOT_SERVING)
 
     def _credentials(self) -> grpc.ServerCredentials | None:
         section = self._settings.grpc

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import av
 
+from edge.background import BackgroundTasks
 from edge.errors import GateError
 from edge.recorded_media import open_media
 
@@ -28,6 +29,7 @@ class PublisherProcess:
     """
 
     def __init__(self, path: Path, url: str, marks_ms: Sequence[int] = ()) -> None:
+        self._tasks = BackgroundTasks()
         self._arguments = [str(path), url, *(str(mark) for mark in marks_ms)]
         self.live_wall_ms: int | None = None
         """When the first frame was sent."""
@@ -47,7 +49,7 @@ class PublisherProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        self._reading = asyncio.create_task(self._read())
+        self._reading = self._tasks.start(self._read(), awaited=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:

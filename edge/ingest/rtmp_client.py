@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Self
 from urllib.parse import urlsplit
 
+from edge.background import BackgroundTasks
 from edge.errors import InvalidInput, PublishRejected
 from edge.ingest import amf
 from edge.ingest.chunks import ChunkReader, encode_message
@@ -31,6 +32,7 @@ class RtmpPublisher:
         self._chunks = ChunkReader(_MAX_ANSWER_BYTES)
         self._stream_id = 1
         self._chunk_bytes = 128
+        self._tasks = BackgroundTasks()
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
@@ -53,7 +55,7 @@ class RtmpPublisher:
             except BaseException:
                 writer.transport.abort()
                 raise
-        publisher._listener = asyncio.create_task(publisher._listen())
+        publisher._listener = publisher._tasks.start(publisher._listen())
         return publisher
 
     async def send(self, message: Message, timestamp_ms: int) -> None:

@@ -181,6 +181,7 @@ class _Connection:
         self._counters = ingest.counters
         self._id = new_id("rc")
         self._admitted = AdmittedStream()
+        self._tasks = BackgroundTasks()
         self._gives_way = False
         self._gone = asyncio.Event()
         self._closed_ms: int | None = None
@@ -276,9 +277,9 @@ class _Connection:
         media = MediaPath(
             self._session, watcher, self._counters, self._ingest.clock, self._settings.max_lead_ms
         )
-        receiving = asyncio.create_task(media.run())
-        watching = asyncio.create_task(watcher.run())
-        relaying = asyncio.create_task(relay.run()) if relay else None
+        receiving = self._tasks.start(media.run(), awaited=True)
+        watching = self._tasks.start(watcher.run(), awaited=True)
+        relaying = self._tasks.start(relay.run()) if relay else None
         try:
             return await self._until_closed(receiving, watching, watcher, relay)
         finally:

@@ -17,6 +17,7 @@ import structlog
 from edge.domain import Block
 from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger.blocks import Revision
+from edge.ledger.change_listener import ChangeListener
 from edge.ledger.ledger import Ledger
 from edge.policy import Policy
 
@@ -31,7 +32,8 @@ class FleetFeed:
 
     The thread calls ``on_change`` at least once for each change, in order. ``since`` is
     ``Ledger.revision()`` from before the blocks were loaded. It calls ``on_policy`` for each policy that
-    comes into force, other than ``policy_version``. It skips versions that were replaced meanwhile.
+    comes into force, other than ``policy_version``. It skips versions that were replaced meanwhile. It calls
+    ``on_failure`` for each error that is not the loss of the database, and tries again.
 
     After a loss of commits it hands over every block of the ledger again, ended ones included. It also hands
     over the policy in force, possibly an earlier version. It does not withdraw blocks that the ledger lost.
@@ -45,6 +47,7 @@ class FleetFeed:
         since: Revision,
         on_policy: Callable[[Policy], None],
         policy_version: int,
+        on_failure: Callable[[Exception], None],
         poll_ms: int = 500,
     ) -> None:
         self._ledger = ledger
@@ -52,6 +55,9 @@ class FleetFeed:
         self._on_policy = on_policy
         self._revision = since
         self._policy_version = policy_version
+        self._on_failure = on_failure
+        self.down = False
+        """What others commit does not arrive here, for an error that is no loss of the database."""
         self._poll_s = poll_ms / 1000
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet-feed", daemon=True)
@@ -66,21 +72,28 @@ class FleetFeed:
         self._thread.join()
 
     def _run(self) -> None:
-        with self._ledger.change_listener() as changes:
-            while not self._stopping.is_set():
-                try:
-                    # Listen first: then a commit after the catch-up wakes the wait.
-                    changes.listen()
-                    self._catch_up()
-                    self._report_availability(away=False)
-                    changes.wait(self._poll_s, self._stopping)
-                except LedgerUnavailable as error:
-                    self._report_availability(away=True, why=str(error))
-                    self._stopping.wait(self._poll_s)
-                except Exception:
-                    # An error of the receiver must not end the feed.
-                    log.exception("a change of the fleet failed to apply; it is retried")
-                    self._stopping.wait(self._poll_s)
+        while not self._stopping.is_set():
+            try:
+                with self._ledger.change_listener() as changes:
+                    self._follow(changes)
+            except Exception as error:
+                # No error, of the receiver or of the listener, may end the feed. It is retried.
+                self.down = True
+                self._on_failure(error)
+                self._stopping.wait(self._poll_s)
+
+    def _follow(self, changes: ChangeListener) -> None:
+        while not self._stopping.is_set():
+            try:
+                # Listen first: then a commit after the catch-up wakes the wait.
+                changes.listen()
+                self._catch_up()
+                self.down = False
+                self._report_availability(away=False)
+                changes.wait(self._poll_s, self._stopping)
+            except LedgerUnavailable as error:
+                self._report_availability(away=True, why=str(error))
+                self._stopping.wait(self._poll_s)
 
     def _catch_up(self) -> None:
         while not self._stopping.is_set():

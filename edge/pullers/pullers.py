@@ -79,7 +79,7 @@ class Pullers:
         pull = Pull(target.shown, request, settings.limits, self)
         self._pulls.add(pull)
         if self._watchdog is None:
-            self._watchdog = self._tasks.start(self._watch())
+            self._watchdog = self._tasks.keep(self._watch)
         return pull
 
     def _allowed(self, url: str) -> PullUrl:

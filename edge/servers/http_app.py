@@ -1,4 +1,4 @@
-"""The hooks as a Starlette app, and ``GET /healthz``."""
+"""The hooks as a Starlette app, and ``GET /healthz`` and ``GET /readyz``."""
 
 from __future__ import annotations
 
@@ -19,22 +19,28 @@ def create_app(
     servers: Iterable[ServerHooks],
     resumed: Iterable[tuple[StreamId, Publish]] = (),
     health: Callable[[], Iterable[str]] = tuple,
+    unready: Callable[[], Iterable[str]] = tuple,
 ) -> Starlette:
-    """The hooks of ``servers``, and ``/healthz``. The app needs no lifespan.
+    """The hooks of ``servers``, ``/healthz`` and ``/readyz``. The app needs no lifespan.
 
     The hooks of a kind that is not among them answer 404 and name the section that is missing. ``resumed``:
     streams that an earlier gate had let in. They are watched again. ``health`` yields what is not as it
-    should be, a line each, and ``/healthz`` shows it below its ``ok``.
+    should be, a line each, and ``/healthz`` shows it below its ``ok``. ``unready`` yields why nothing more
+    should be sent here, and ``/readyz`` answers 503 with it.
     """
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("".join(f"{line}\n" for line in ("ok", *health())))
 
+    async def readyz(request: Request) -> Response:
+        why = tuple(unready())
+        return PlainTextResponse("".join(f"{line}\n" for line in why or ("ready",)), 503 if why else 200)
+
     installed = {hooks.server: hooks for hooks in servers}
     for stream_id, publish in resumed:
         if hooks := installed.get(publish.server):
             hooks.resume(stream_id, publish)
-    routes = [Route("/healthz", healthz, methods=["GET"])]
+    routes = [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
     for hooks in installed.values():
         routes += hooks.routes()
     for kind in kinds():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 
 import structlog
 from cachetools import FIFOCache
@@ -86,7 +87,8 @@ class Follower:
         """
         if stream_id in self._followed:
             return
-        task = self._following.start(self._follow(stream_id, publish, resumed))
+        work = partial(self._follow, stream_id, publish, resumed)
+        task = self._following.keep(work, needed=False)
         self._followed[stream_id] = task
         self._let_in[publish.connection] = stream_id
         task.add_done_callback(lambda _: self._followed_to_its_end(stream_id, publish))
@@ -98,7 +100,7 @@ class Follower:
 
     def expel(self, publish: Publish) -> None:
         """Cut a publisher that was refused, until the server says that it is gone; in the background."""
-        self._expelled.start(self._expel(publish))
+        self._expelled.keep(partial(self._expel, publish), needed=False)
 
     async def aclose(self) -> None:
         await self._following.aclose()

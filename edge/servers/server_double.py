@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edge.background import BackgroundTasks
 from edge.servers.connector import Connector
 from edge.servers.settings import ServerSection
 
@@ -117,7 +118,7 @@ class ServerDouble(ABC):
         server = uvicorn.Server(
             uvicorn.Config(app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
         )
-        task = asyncio.create_task(server.serve())
+        task = BackgroundTasks().start(server.serve(), awaited=True)
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -87,7 +88,7 @@ class BanksInService:
         done, _ = await asyncio.wait({first}, timeout=_START_S)
         if not done:
             log.error("the banks are still being checked; the gate starts with the copies that it has")
-        tasks.start(self._run(first))
+        tasks.keep(partial(self._run, first))
 
     def ask(self) -> None:
         """Takes in a change of the gate's own at once."""

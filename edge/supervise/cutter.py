@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 from cachetools import FIFOCache
 
-from edge.background import BackgroundTasks
+from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
 from edge.crash_points import crash_point
 from edge.errors import CallerGone, CutFailed, NotFound
@@ -228,13 +228,13 @@ async def _ask(target: CutTarget, connector: Connector) -> CutAttempt:
         return await connector.cut_publisher(target)
     except Exception as error:
         # A connector's failure must not end the cut.
-        log.exception("connector failed to ask", server=connector.kind)
+        task_health().failed("Connector.cut_publisher", error, server=connector.kind)
         return CutAttempt(False, None, str(error))
 
 
 async def _look(target: CutTarget, connector: Connector) -> bool | None:
     try:
         return await connector.is_live(target)
-    except Exception:
-        log.exception("connector failed to look", server=connector.kind)
+    except Exception as error:
+        task_health().failed("Connector.is_live", error, server=connector.kind)
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from edge.background import BackgroundTasks
+from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
 from edge.contract.gate import action_from_proto, verdict_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
@@ -94,6 +94,8 @@ class Enforcer:
         self._ended = ended
         self._pool = pool
         self._tasks = BackgroundTasks()
+        self._recording = BackgroundTasks()
+        """Of violations. They are never cancelled."""
         self._progress = IncidentProgress(ledger, executor)
         self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock)
         self.orphans = OrphanedCuts(cutter, connectors, self._progress, telemetry, clock, cut_limit_ms)
@@ -228,15 +230,16 @@ class Enforcer:
         violation: Violation | None = None
         blocks: tuple[Block, ...]
         sanction = sanction_of(policy, incident)
-        recording = asyncio.ensure_future(
-            self._executor.urgent(self._ledger.record_violation, incident, sanction, incident.created_ms)
+        recording = self._recording.start(
+            self._executor.urgent(self._ledger.record_violation, incident, sanction, incident.created_ms),
+            awaited=True,
         )
         try:
             # A decision gets on record even if the gate stops meanwhile.
             violation = await asyncio.shield(recording)
         except Exception as error:  # No error keeps the violation from being blocked and cut.
             if not isinstance(error, LedgerUnavailable):
-                log.exception("a violation cannot be recorded", incident_id=incident.id)
+                task_health().failed("Enforcer.record_violation", error, incident_id=incident.id)
             # The blocks get the ids that they will have on disk.
             blocks = make_violation(incident, sanction, (), incident.created_ms).blocks
             self._telemetry.report(ViolationRecorded(incident, "memory", str(error)))
@@ -254,17 +257,19 @@ class Enforcer:
             incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
         longest = max(blocks, key=lambda block: block.until_ms, default=None)
         answer = self._answer(stream, verdict, incident.id, longest)
-        self.blocks_apply(blocks)
         asked = asyncio.Event()
-        closing = asyncio.ensure_future(self._close_publisher(stream, verdict, answer, incident, asked))
+        closing = self._tasks.start(self._close_publisher(stream, verdict, answer, incident, asked))
+        self.blocks_apply(blocks)
         try:
             # The CUT goes out first, since sending much media takes a while. The stream is kept until after
             # it.
             await asyncio.sleep(0)
-            await self._send_evidence_media(stream)
-            saved = self._evidence.save_clip(incident, stream.seed)
-            crash_point("cut.evidence")
-            asked.set()
+            try:
+                await self._send_evidence_media(stream)
+                saved = self._evidence.save_clip(incident, stream.seed)
+                crash_point("cut.evidence")
+            finally:
+                asked.set()  # Whatever becomes of the evidence, the stream ends.
             incident = await self._evidence.clip(incident, saved)
             # The clip is on record whether or not the cut is ever confirmed.
             done, _ = await asyncio.wait({closing}, timeout=_RECORD_S)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import structlog
 
-from edge.background import BackgroundTasks
+from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
 from edge.config import Settings
 from edge.contract.gen import worker_pb2
@@ -45,7 +45,7 @@ from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
-from edge.telemetry.records import CallBroken, PoolSnapshot, StreamsRestored, TurnedAway
+from edge.telemetry.records import CallBroken, PoolSnapshot, StreamsRestored, TaskFailed, TurnedAway
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.pool import WorkerPool
@@ -163,6 +163,8 @@ class Gate:
             tasks,
         )
         self._feed: FleetFeed | None = None
+        self._task_health = task_health()
+        self._task_health.listen(lambda name: telemetry.report(TaskFailed(name)))
 
     async def start(self) -> None:
         """Loads the blocks, starts the workers and resumes unproven cuts. Returns when the gate is ready."""
@@ -178,9 +180,9 @@ class Gate:
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
         self._restore()
-        self._tasks.start(self._sweep())
-        self._tasks.start(self._keep_ledger())
-        self._tasks.start(self._look_after_model())
+        self._tasks.keep(self._sweep)
+        self._tasks.keep(self._keep_ledger)
+        self._tasks.keep(self._look_after_model, needed=False)
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
 
@@ -190,12 +192,16 @@ class Gate:
             def take_policy(policy: Policy) -> None:
                 loop.call_soon_threadsafe(self.actions.apply_policy, policy)
 
+            def failed(error: Exception) -> None:
+                loop.call_soon_threadsafe(self._task_health.failed, "FleetFeed", error)
+
             self._feed = FleetFeed(
                 self.ledger,
                 take,
                 since=known,
                 on_policy=take_policy,
                 policy_version=context.policy.version,
+                on_failure=failed,
             )
             self._feed.start()
 
@@ -396,6 +402,23 @@ class Gate:
         """Yields what is not as it should be, a line each."""
         yield from (f"alarm: {line}" for line in self.alarms.lines())
         yield from self._context.containment.lines()
+        yield from self._task_health.lines()
+        if self._feed is not None and self._feed.down:
+            yield "task: FleetFeed is down, it is begun again"
+        up, wanted = self.pool.places
+        if up < wanted:
+            yield f"workers: {up} of {wanted} are up"
+
+    def unready(self) -> Iterator[str]:
+        """Yields why nothing more should be sent to this gate, a line each. Nothing where it is ready."""
+        if self._context.draining:
+            yield "the gate is stopping"
+        for name in self._task_health.needed_down():
+            yield f"task: {name} is down"
+        if self._feed is not None and self._feed.down:
+            yield "task: FleetFeed is down"
+        if not self.pool.places[0]:
+            yield "workers: none is up"
 
     def _measure(self) -> None:
         pool = self.pool

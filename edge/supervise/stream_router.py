@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from edge.background import BackgroundTasks
+from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
 from edge.contract.gate import access_unit_to_proto, needed_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
@@ -337,8 +337,8 @@ class StreamRouter:
                         self._pull_opened(stream, event)
         except GateError as raised:
             error = raised
-        except Exception:
-            log.exception("reading a pull failed", stream_id=stream.id)
+        except Exception as raised:
+            task_health().failed("StreamRouter._read_pull", raised, stream_id=stream.id)
             error = WorkerLost("the gate failed to read the pull")
         if stream.pull is pull:
             self._pull_ended(stream, error)
@@ -632,6 +632,8 @@ class StreamRouter:
                 return
             except (CapacityExceeded, WorkerLost) as error:
                 log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
+            except Exception as error:  # The stream is on air, and nobody else would look.
+                task_health().failed("StreamRouter._pull_again", error)
 
     def streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         """Moves the streams of a dead worker to others, and quarantines the one that must not return."""
@@ -664,7 +666,10 @@ class StreamRouter:
             if not stream.life.watched or stream.life.state is State.GONE or stream.opening != opening:
                 continue
             stream.verdict_came = asyncio.Event()
-            self._open_again(stream)
+            try:
+                self._open_again(stream)
+            except Exception as error:  # The others have to be reopened, whatever is wrong with this one.
+                task_health().failed("StreamRouter._open_again", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stream.verdict_came.wait(), _TURN_MS / 1000)
             stream.verdict_came = None

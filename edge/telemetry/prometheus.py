@@ -171,6 +171,8 @@ class PrometheusBackend:
         matching = self._counter(
             "edge_matching_failed", "Crashes of workers in the matcher, and bank searches that failed."
         )
+        tasks = self._counter("edge_tasks_failed", "Background tasks that raised an error.", "task")
+        self._on(records.TaskFailed, lambda record: tasks.labels(record.task).inc())
         self._on(records.AlarmRaised, lambda record: alarms.labels(record.part, record.reason).inc())
         self._on(records.AlarmCleared, lambda record: alarms.labels(record.part, record.reason).dec())
         self._on(records.MatchingFailed, lambda record: matching.inc(record.count))

@@ -353,6 +353,13 @@ class AlarmCleared(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskFailed(Record):
+    """A background task raised. The log has its traceback."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class MatchingFailed(Record):
     """Workers crashed in the matcher, or bank searches raised errors. No stream is at fault."""
 

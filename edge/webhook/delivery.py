@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from edge.background import BackgroundTasks
+from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
 from edge.errors import GateError, LedgerUnavailable
 from edge.ledger import LedgerBase
@@ -115,7 +115,7 @@ class Delivery:
             await asyncio.to_thread(files.save, self._directory, known)
         self._state = known
         self._held = {each.id for each in known.waiting.values() if each.attempts}
-        self._task = self._tasks.start(self._run())
+        self._task = self._tasks.keep(self._run, needed=False)
 
     async def stop(self) -> None:
         """Takes up the last decisions and sends them within a short grace period. The rest waits on disk."""
@@ -146,9 +146,9 @@ class Delivery:
                 self._report_availability(away=False)
             except LedgerUnavailable as error:
                 self._report_availability(away=True, why=str(error))
-            except Exception:
+            except Exception as error:
                 # An error of one decision or of the disk must not end the deliveries.
-                log.exception("webhooks: a turn failed; it is retried")
+                task_health().failed("Delivery.turn", error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_S):
                     await self._wake.wait()

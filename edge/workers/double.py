@@ -25,6 +25,8 @@ class RecordingPool(WorkerPool):
         self.watched: set[str] = set()
         """Streams that take capacity of a worker."""
         self.is_full = False
+        self.up = 1
+        """Workers that are up."""
         self.waiting = 0
         """Sources that wait until workers take more."""
         self._takes_more = asyncio.Event()
@@ -106,6 +108,10 @@ class RecordingPool(WorkerPool):
     def sent_to(self, stream_id: str) -> list[str]:
         """Returns the names of the commands that were sent to a stream's worker, in order."""
         return [str(command.WhichOneof("command")) for to, command in self.sent if to == stream_id]
+
+    @property
+    def places(self) -> tuple[int, int]:
+        return self.up, 1
 
     @property
     def full(self) -> bool:

@@ -7,14 +7,14 @@ import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV
 from typing import Protocol
 
 import structlog
 
-from edge.background import BackgroundTasks
+from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
@@ -98,7 +98,7 @@ class WorkerPool:
         """Starts all workers. Returns when each has loaded its model. Raises ConfigError when one cannot."""
         self._events = events
         await asyncio.gather(*(self._spawn(index) for index in range(self._section.count)))
-        self._tasks.start(self._heartbeat())
+        self._tasks.keep(self._heartbeat)
         if self._section.spare:
             self._tasks.start(self._prepare_spare())
 
@@ -323,8 +323,8 @@ class WorkerPool:
 
     async def _await_ready(self, worker: WorkerHandle) -> None:
         listening = self._tasks.start(self._listen(worker))
-        ready = asyncio.ensure_future(worker.ready.wait())
-        ended = asyncio.ensure_future(worker.process.wait())
+        ready = self._tasks.start(worker.ready.wait(), awaited=True)
+        ended = self._tasks.start(worker.process.wait(), awaited=True)
         await asyncio.wait(
             {ready, ended}, timeout=self._section.ready_ms / 1000, return_when=asyncio.FIRST_COMPLETED
         )
@@ -358,7 +358,7 @@ class WorkerPool:
                 await self._await_ready(worker)
                 log.info("a spare worker waits")
                 return
-            except (ConfigError, OSError) as error:
+            except Exception as error:
                 self._spare = None
                 log.error("no spare worker", attempt=attempt, error=str(error))
                 await self._pause(attempt)
@@ -384,8 +384,8 @@ class WorkerPool:
                         self._events.on_worker_event(event)
         except WorkerLost as error:
             log.error("worker sent an invalid message", worker=worker.index, error=str(error))
-        except Exception:
-            log.exception("event of a worker failed", worker=worker.index)
+        except Exception as error:
+            task_health().failed("WorkerPool.event", error)
         await self._bury(worker)
 
     async def _bury(self, worker: WorkerHandle) -> None:
@@ -408,7 +408,7 @@ class WorkerPool:
         culprit, in_matcher = worker.current.culprit(), worker.current.in_matcher
         if in_matcher:
             self._totals["matching_crashes"] += 1
-            self._events.on_matching_failed()
+            self._tell(self._events.on_matching_failed)
         streams = tuple(sorted(worker.streams))
         quarantined = suspect = None
         if culprit in worker.streams:
@@ -436,16 +436,27 @@ class WorkerPool:
         others = any(other.up for other in self._workers.values())
         waiting = tuple(stream for stream in streams if stream == suspect or not others)
         if others:
-            self._events.on_streams_lost(tuple(s for s in streams if s not in waiting), quarantined)
+            self._tell(
+                self._events.on_streams_lost, tuple(s for s in streams if s not in waiting), quarantined
+            )
         if suspect is not None:
             self._promote_spare(worker.index)
         if self._workers[worker.index] is worker:
             await self._respawn(worker.index)
         if waiting:
-            self._events.on_streams_lost(waiting, quarantined)
+            self._tell(self._events.on_streams_lost, waiting, quarantined)
         if self._section.spare and self._spare is None:
             await asyncio.sleep(_SPARE_PAUSE_S)
             await self._prepare_spare()
+
+    @staticmethod
+    def _tell(event: Callable[..., None], *said: object) -> None:
+        """Tells the owner of a worker's death. An error of the owner must not keep the worker from being
+        replaced."""
+        try:
+            event(*said)
+        except Exception as error:
+            task_health().failed(event.__qualname__, error)
 
     def _promote_spare(self, index: int) -> None:
         """Puts the standby in this place, if one is ready."""
@@ -460,9 +471,9 @@ class WorkerPool:
             try:
                 await self._spawn(index)
                 return
-            except (ConfigError, OSError) as error:
+            except Exception as error:  # Whatever it is, the gate needs the worker.
                 log.critical("worker not restarted", worker=index, attempt=attempt, error=str(error))
-                self._events.on_not_restarted()
+                self._tell(self._events.on_not_restarted)
                 await self._pause(attempt)
 
     async def _heartbeat(self) -> None:
@@ -490,6 +501,11 @@ class WorkerPool:
     def full(self) -> bool:
         """Whether no worker can take a stream: each is over its limit, or none is up."""
         return all(w.estimate.load > self._section.max_busy for w in self._ordinary if w.up)
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """How many workers are up, and how many there should be, without the one for heavy streams."""
+        return sum(worker.up for worker in self._ordinary), self._section.count
 
     def loads(self) -> tuple[WorkerLoad, ...]:
         """Returns each worker's load as last measured."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from edge.api.auth import parse_tokens
 from edge.contract.gen import gate_pb2_grpc, operator_pb2, operator_pb2_grpc
@@ -38,6 +40,27 @@ def one_worker(gate: GateProcess, other_than: int = 0) -> int:
                 return pid
         time.sleep(0.05)
     raise AssertionError("no worker came back")
+
+
+def test_a_gate_without_a_worker_is_alive_and_not_ready(tmp_path: Path) -> None:
+    config = "[workers]\ncount = 1\nspare = 0\n"
+    with (
+        GateProcess(tmp_path / "gate", config=config) as gate,
+        grpc.insecure_channel(gate.grpc) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        serving = health_pb2.HealthCheckResponse.SERVING
+
+        def seen() -> tuple[int, int, bool]:
+            answer = health.Check(health_pb2.HealthCheckRequest(service="edge.gate.v1.Gate"))
+            paths = ("healthz", "readyz")
+            alive, ready = (httpx.get(f"http://{gate.http}/{path}", timeout=TIMEOUT_S) for path in paths)
+            return alive.status_code, ready.status_code, answer.status == serving
+
+        until(seen, lambda now: now == (200, 200, True))
+        os.kill(one_worker(gate), signal.SIGKILL)
+        until(seen, lambda now: now == (200, 503, False))
+        until(seen, lambda now: now == (200, 200, True))
 
 
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edge.domain import Block, IncidentState, SubjectKind
 from edge.ladder import Sanction
 from edge.ledger import AdmissionView, FleetFeed, Ledger
 from edge.ledger.blocks import Revision
+from edge.ledger.change_listener import ChangeListener
 from edge.policy import Policy, ReviewPolicy, UnreviewedOutcome
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Edge:
         self.batches: list[tuple[Block, ...]] = []
         self.changed = threading.Condition()
         self.fail = 0
+        self.failures: list[Exception] = []
         since = self.ledger.revision()
         self.view.load(self.ledger.active_blocks(NOW))
         self.policies: list[int] = []
@@ -45,6 +47,7 @@ class Edge:
             since=since,
             on_policy=self.take_policy,
             policy_version=0 if current is None else current.version,
+            on_failure=self.failures.append,
             poll_ms=poll_ms,
         )
 
@@ -98,6 +101,35 @@ def test_a_receiver_that_fails_is_offered_the_change_again(store: Store, ledger:
         edge.fail = 2
         block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
         edge.until(lambda: edge.batches == [(block,)])
+        assert [str(failure) for failure in edge.failures] == 2 * ["not now"]
+
+
+def test_a_listener_that_fails_in_whatever_way_does_not_end_the_feed(
+    store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge, tried = Edge(store, poll_ms=20), threading.Event()
+    change_listener = edge.ledger.change_listener
+
+    def broken() -> ChangeListener:
+        if tried.is_set():
+            return change_listener()
+        tried.set()
+        raise RuntimeError("can't start a listener")
+
+    monkeypatch.setattr(edge.ledger, "change_listener", broken)
+    with running(edge):
+        assert tried.wait(PATIENCE_S)
+        block = ledger.add_block(SubjectKind.BROADCASTER, "anna", "", None, "spam", "rita", NOW)
+        edge.until(lambda: edge.batches == [(block,)])
+        assert len(edge.failures) == 1
+        until(lambda: not edge.feed.down)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_new_policy_arrives_and_one_that_cannot_be_used_holds_up_nothing(

@@ -30,6 +30,17 @@ async def test_health_says_what_is_not_as_it_should_be() -> None:
     assert (answer.status_code, answer.text) == (200, "ok\nnot contained: worker: landlock: switched off\n")
 
 
+async def test_readiness_fails_and_says_why() -> None:
+    why: list[str] = []
+    app = create_app([], unready=lambda: why)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gate") as http:
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.text) == (200, "ready\n")
+        why.append("task: Gate._sweep is down")
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "task: Gate._sweep is down\n")
+
+
 async def test_health_and_unknown_paths() -> None:
     async with client() as http:
         assert (await http.get("/healthz")).text == "ok\n"

@@ -56,6 +56,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.NotJudged("st_1", "late", 4),
     records.BankEntryRanAway("known", "card", 2, quarantined=True),
     records.BankEntryRanAway("known", "song", 2, quarantined=False),
+    records.TaskFailed("Gate._sweep"),
     records.AlarmRaised("banks", AlarmReason.FEWER, "known", "3 hashes fewer"),
     records.AlarmRaised("banks", AlarmReason.MISSING, "old", "its file is gone"),
     records.AlarmCleared("banks", AlarmReason.MISSING, "old"),

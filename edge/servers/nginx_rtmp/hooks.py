@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -87,7 +88,7 @@ class NginxRtmpHooks:
         ]
 
     def resume(self, stream_id: StreamId, publish: Publish) -> None:
-        self._tasks.start(self._resume(stream_id, publish))
+        self._tasks.keep(partial(self._resume, stream_id, publish), needed=False)
 
     async def aclose(self) -> None:
         await self._tasks.aclose()
@@ -141,7 +142,8 @@ class NginxRtmpHooks:
             return self.refuse(403, words(notice("cut")))
         self._roll.add_stream(admission.stream_id, publish)
         if several:
-            self._tasks.start(find_place(self._gatekeeper, self._stat, admission.stream_id, publish))
+            place = partial(find_place, self._gatekeeper, self._stat, admission.stream_id, publish)
+            self._tasks.keep(place, needed=False)
         return Response(status_code=200, headers=_CLOSE)
 
     async def on_publish_done(self, request: Request, body: bytes) -> Response:

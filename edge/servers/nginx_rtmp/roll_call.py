@@ -79,7 +79,7 @@ class RollCall:
         if known is None or known.stream_id != stream_id:
             self._publishers[publish.connection] = _Publisher(stream_id, publish)
         if self._task is None or self._task.done():
-            self._task = self._tasks.start(self._run())
+            self._task = self._tasks.keep(self._run, needed=False)
 
     def remove(self, connection: str) -> None:
         """nginx has said that its publish ended."""
