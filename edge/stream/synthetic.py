@@ -27,8 +27,8 @@ _ENCODERS: Final = {
     Codec.AV1: ("libsvtav1", {"preset": "12", "svtav1-params": "pred-struct=1:lookahead=0"}),
 }
 
-_ENCODE_S: Final = 40.0
-_TRIES: Final = 3
+_ENCODE_S: Final = 15.0
+_TRIES: Final = 5
 _CHILD: Final = "from edge.stream.synthetic import answer_parent; answer_parent()"
 
 Picture = Callable[[int, int, int], npt.NDArray[np.uint8]]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import av
 import grpc
@@ -21,10 +21,6 @@ from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.ingest import Event, IngestSettings, ReferenceIngest
 
 T = TypeVar("T")
-
-
-PATIENT: Final = {"admit_timeout_s": 30.0, "watch_open_timeout_s": 30.0, "gate_stall_s": 30.0}
-"""On a busy machine a gate that answers late is not down. Tests of such a gate set times of their own."""
 
 
 class ScriptedGate(gate_pb2_grpc.GateServicer):
@@ -240,7 +236,7 @@ async def run_ingest(gate: ScriptedGate) -> AsyncIterator[StartIngest]:
     started: list[Running] = []
 
     async def start(**settings: Any) -> Running:
-        values = {"port": 0, "gate": gate.address, "retry_first_s": 0.05, **PATIENT, **settings}
+        values = {"port": 0, "gate": gate.address, "retry_first_s": 0.05, **settings}
         running = Running(ReferenceIngest(IngestSettings.model_validate(values)))
         running.ingest._observer = running.events.append
         await running.ingest.start()

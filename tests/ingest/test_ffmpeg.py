@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import av
 import pytest
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tests.ingest.conftest import ScriptedGate, StartIngest
 
 pytestmark = pytest.mark.integration
+
+
+PATIENT: Final = {"admit_timeout_s": 20.0, "watch_open_timeout_s": 20.0, "gate_stall_s": 20.0}
+"""On a busy machine a gate that answers late is not down."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,14 +53,14 @@ def encoded(path: Path) -> list[bytes]:
 
 
 async def test_a_burst_arrives_whole(gate: ScriptedGate, run_ingest: StartIngest, heavy: Path) -> None:
-    running = await run_ingest()
+    running = await run_ingest(**PATIENT)
     await run_ffmpeg("-i", str(heavy), "-c", "copy", "-f", "flv", running.url())
     await running.until(lambda: running.of(Closed))
     assert [unit.data for unit in gate.units] == encoded(heavy)
 
 
 async def test_a_stream_beyond_4_6_hours(gate: ScriptedGate, run_ingest: StartIngest, heavy: Path) -> None:
-    running = await run_ingest()
+    running = await run_ingest(**PATIENT)
     offset = ("-output_ts_offset", "20000")
     await run_ffmpeg("-i", str(heavy), "-c", "copy", *offset, "-f", "flv", running.url())
     await running.until(lambda: running.of(Closed))
@@ -67,7 +71,7 @@ async def test_a_stream_beyond_4_6_hours(gate: ScriptedGate, run_ingest: StartIn
 
 
 async def test_ten_at_once(gate: ScriptedGate, run_ingest: StartIngest, heavy: Path) -> None:
-    running = await run_ingest()
+    running = await run_ingest(**PATIENT)
     urls = [running.url(f"cam{index}", f"user=u{index}") for index in range(10)]
     await asyncio.gather(*(run_ffmpeg("-i", str(heavy), "-c", "copy", "-f", "flv", url) for url in urls))
     await running.until(lambda: len(running.of(Closed)) == 10)

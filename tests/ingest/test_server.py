@@ -228,7 +228,7 @@ async def test_admission_without_a_gate_is_a_setting(
     reason: str,
 ) -> None:
     await gate.stop()
-    running = await run_ingest(on_gate_down_admission=mode, admit_timeout_s=0.5, watch_open_timeout_s=0.5)
+    running = await run_ingest(on_gate_down_admission=mode, admit_timeout_s=0.5)
     publisher = publish(footage, running.url())
     await publisher.done()
     await running.until(lambda: running.of(Closed))
