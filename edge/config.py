@@ -49,14 +49,22 @@ class GrpcSection(Section):
         "127.0.0.1:50051",
         description="host:port (0: any free port) or unix:/path, which only the gate's own user may open.",
     )
-    insecure: bool = Field(False, description="Allow an address beyond this machine without TLS.")
+    insecure: bool = Field(
+        False,
+        description="Allow an address beyond this machine without TLS: tokens and media pass in clear text.",
+    )
     tls_cert: Path | None = Field(None, description="Server certificate chain, PEM.")
     tls_key: Path | None = Field(None, description="Server key, PEM.")
     tls_client_ca: Path | None = Field(
-        None, description="CA certificates, PEM. If set, clients must present a certificate of one of them."
+        None,
+        description="CA certificates, PEM. If set, clients must present a certificate of one of them. "
+        "Without, calls of the Gate service need a token of the role `ingest` where `listen` is beyond this "
+        "machine.",
     )
     operator_tokens: Path | None = Field(
-        None, description="File with one line `ROLE NAME TOKEN` a person. Default: DATA_DIR/operator.tokens."
+        None,
+        description="File with one line `ROLE NAME TOKEN` a person or ingest server. "
+        "Default: DATA_DIR/operator.tokens.",
     )
 
     without_secret: WithoutSecret = Field(
@@ -65,6 +73,11 @@ class GrpcSection(Section):
         "`connection` that it was admitted over, of that `address`, or nobody's (`deny`). The name in a "
         "client certificate counts instead of either.",
     )
+
+    @property
+    def gate_wants_token(self) -> bool:
+        """Whether a call of the Gate service needs a token: others can reach it, and show no certificate."""
+        return not is_local(self.listen) and self.tls_client_ca is None
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -81,9 +94,18 @@ class GrpcSection(Section):
 
 
 class HttpSection(Section):
-    listen: str | None = Field("127.0.0.1:8085", description="Hooks, /metrics and /healthz; empty: none.")
+    listen: str | None = Field(
+        "127.0.0.1:8085",
+        description="Hooks, /metrics and /healthz; empty: none. Beyond this machine /metrics and the details "
+        "of /healthz need `authorization: Bearer TOKEN` of a viewer.",
+    )
     hook_secret: SecretStr | None = Field(None, description="Hooks must carry ?secret=…")
     insecure: bool = Field(False, description="Allow an address beyond this machine without a hook_secret.")
+
+    @property
+    def wants_token(self) -> bool:
+        """Whether whoever reads metrics needs a token."""
+        return self.listen is not None and not is_local(self.listen)
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

@@ -13,6 +13,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── StaleVersion                somebody else changed it first (retryable)
 ├── Conflict                    its state does not allow it: says which state
 ├── PermissionRefused           the caller's role does not allow it
+├── NotSignedIn                 the call needs a token that is known
 ├── SignInUnavailable           the token file cannot be used, so nobody can sign in (retryable)
 ├── ConfigError                 a settings or policy file cannot be used: names the key
 ├── MediaError                  the media cannot be decoded (publisher)
@@ -154,6 +155,15 @@ class PermissionRefused(GateError):
     """The caller's role does not allow the call."""
 
     reason = "permission_refused"
+
+
+class NotSignedIn(GateError):
+    """The call needs a token, and shows none or one that is not known."""
+
+    reason = "not_signed_in"
+
+    def __init__(self) -> None:
+        super().__init__("authorization: a valid `Bearer TOKEN` is needed")
 
 
 class SignInUnavailable(GateError):

@@ -20,10 +20,10 @@ from pathlib import Path
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from edge.api.auth import ensure_token_file
+from edge.api.auth import Role, TokenFile, ensure_token_file, parse_tokens
 from edge.api.server import GrpcServer
 from edge.background import BackgroundTasks
 from edge.clock import SystemClock
@@ -31,7 +31,7 @@ from edge.config import Settings
 from edge.containment import ContainmentMode, lacking, problems
 from edge.descriptors import most_connections, report_lack
 from edge.detect.default_policy import default_policy
-from edge.errors import ConfigError, LedgerUnavailable, NotContained
+from edge.errors import ConfigError, LedgerUnavailable, NotContained, NotSignedIn, SignInUnavailable
 from edge.evidence import INCOMING, forget_unfinished
 from edge.ledger import DurableLedger
 from edge.notices import use_messages
@@ -92,6 +92,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
         log.warning("removed unfinished evidence of a gate that was killed", files=unfinished)
     created = ensure_token_file(settings.operator_tokens)
+    parse_tokens(settings.operator_tokens)
     os.environ["EDGE_CONTAINMENT"] = settings.containment  # for the commands that fingerprint incidents
     if settings.containment is ContainmentMode.REQUIRE and (missing := lacking()):
         raise NotContained("worker", problems(missing))
@@ -124,8 +125,9 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                 # Started before anything is decided, so that every decision is delivered.
                 await webhooks.start()
             await gate.start()
-            server = GrpcServer(settings, gate)
-            http = _http_server(settings, gate, servers, prometheus, telemetry)
+            tokens = TokenFile(settings.operator_tokens, gate.alarms.token_file_refused)
+            server = GrpcServer(settings, gate, tokens)
+            http = _http_server(settings, gate, tokens, servers, prometheus, telemetry)
             serving = listener = None
             try:
                 await server.start()
@@ -260,6 +262,7 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 def _http_server(
     settings: Settings,
     gate: Gate,
+    tokens: TokenFile,
     servers: IngestServers,
     prometheus: PrometheusBackend,
     telemetry: Telemetry,
@@ -267,11 +270,27 @@ def _http_server(
     if not settings.http.listen:
         return None
 
+    def may_look(request: Request) -> bool:
+        if not settings.http.wants_token:
+            return True
+        person = tokens.identify(request.headers.get("authorization", ""))
+        return person is not None and person.role >= Role.VIEWER
+
     async def exposition(request: Request) -> Response:
-        return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
+        try:
+            if may_look(request):
+                return Response(prometheus.exposition(), media_type="text/plain; version=0.0.4")
+        except SignInUnavailable as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        return PlainTextResponse(f"{NotSignedIn()}\n", 401, {"www-authenticate": "Bearer"})
+
+    def health(request: Request) -> Iterator[str]:
+        with contextlib.suppress(SignInUnavailable):
+            if may_look(request):
+                yield from gate.health()
 
     resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
-    app: Starlette = create_app(servers.hooks(gate), resumed, gate.health, gate.unready)
+    app: Starlette = create_app(servers.hooks(gate), resumed, health, gate.unready)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     limits = settings.limits
     return HookServer(

@@ -26,6 +26,27 @@ def test_other_addresses_need_tls_or_insecure(listen: str, tmp_path: Path) -> No
     load_settings(None, {"grpc": {"listen": listen, "tls_cert": pem, "tls_key": pem}})
 
 
+@pytest.mark.parametrize(
+    ("listen", "certificates", "wanted"),
+    [
+        ("127.0.0.1:1", False, False),
+        ("unix:/run/gate", False, False),
+        ("0.0.0.0:1", False, True),
+        ("example.org:1", False, True),
+        ("0.0.0.0:1", True, False),
+    ],
+)
+def test_beyond_this_machine_callers_show_a_token_or_a_certificate(
+    listen: str, certificates: bool, wanted: bool
+) -> None:
+    section = {"listen": listen, "tls_cert": "x.pem", "tls_key": "x.pem", "insecure": True}
+    if certificates:
+        section["tls_client_ca"] = "ca.pem"
+    assert load_settings(None, {"grpc": section}).grpc.gate_wants_token == wanted
+    http = {"listen": listen, "insecure": True}
+    assert load_settings(None, {"http": http}).http.wants_token == listen.startswith(("0.", "example"))
+
+
 def test_hooks_beyond_this_machine_need_a_secret() -> None:
     with pytest.raises(ConfigError, match="hook_secret"):
         load_settings(None, {"http": {"listen": "0.0.0.0:80"}})

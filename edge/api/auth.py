@@ -1,4 +1,4 @@
-"""Authentication of the Operator service: bearer tokens from a file, compared in constant time."""
+"""Authentication of callers: bearer tokens from a file, compared in constant time."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ _SCHEME = "bearer "
 
 
 class Role(IntEnum):
-    """A caller's role. Each includes the rights of the lower ones."""
+    """A caller's role. For the Operator service each includes the rights of the lower ones."""
 
+    INGEST = 0
+    """An ingest server: calls the Gate service, and nothing of the Operator service."""
     VIEWER = 1
     PLATFORM = 2
     """Files appeals for broadcasters."""
@@ -130,7 +132,7 @@ def ensure_token_file(path: Path) -> bool:
     Raises ConfigError.
     """
     lines = (
-        "# ROLE NAME TOKEN; roles: viewer, platform, reviewer, admin",
+        "# ROLE NAME TOKEN; roles: ingest, viewer, platform, reviewer, admin",
         f"admin local {secrets.token_urlsafe(32)}",
     )
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import grpc
-
 from edge.api import bounds
 from edge.api.auth import Person, Role, TokenFile
 from edge.api.status import Context, authorization_of
 from edge.domain import beginning_of
+from edge.errors import NotSignedIn, PermissionRefused
 from edge.supervise import Gate
 
 MAX_SUBJECT_CHARS = 640
@@ -23,18 +22,13 @@ class OperatorCalls:
         self._tokens = tokens
 
     async def person(self, context: Context, needed: Role) -> Person:
-        """Returns the caller. Ends the call with UNAUTHENTICATED or PERMISSION_DENIED otherwise, or raises
-        SignInUnavailable."""
+        """Returns the caller. Raises NotSignedIn, PermissionRefused or SignInUnavailable."""
         person = self._tokens.identify(authorization_of(context))
         if person is None:
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED, "authorization: a valid `Bearer TOKEN` is needed"
-            )
-            raise AssertionError
+            raise NotSignedIn
         if person.role < needed:
-            await context.abort(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"role {person.role.name.lower()} may not do this: {needed.name.lower()} is needed",
+            raise PermissionRefused(
+                f"role {person.role.name.lower()} may not do this: {needed.name.lower()} is needed"
             )
         return person
 

@@ -14,15 +14,14 @@ from edge.api.broken_calls import BrokenCalls
 from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections
 from edge.api.gate_servicer import GateServicer
 from edge.api.operator_servicer import OperatorServicer
+from edge.api.sign_in import GateSignIn
 from edge.background import BackgroundTasks
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.descriptors import most_connections
 from edge.errors import ConfigError
-from edge.reasons import AlarmReason
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 from edge.supervise import Gate
-from edge.supervise.alarms import Alarm, Alarms
 from edge.telemetry.records import CallBroken
 
 SERVICES = (
@@ -40,15 +39,14 @@ _IDLE_MS = 300_000
 
 
 class GrpcServer:
-    """The gRPC server, started once the gate is ready. ``address`` is what it actually listens on.
+    """The gRPC server, started once the gate is ready. ``address`` is what it actually listens on."""
 
-    Raises ConfigError for a token file that cannot be used.
-    """
-
-    def __init__(self, settings: Settings, gate: Gate) -> None:
+    def __init__(self, settings: Settings, gate: Gate, tokens: TokenFile) -> None:
         self._settings = settings
         limits = settings.limits
+        sign_in = [GateSignIn(SERVICES[0], tokens)] if settings.grpc.gate_wants_token else []
         self._server = grpc.aio.server(
+            interceptors=sign_in,
             options=[
                 # Above the gate's own limit, which opens an incident. gRPC's only ends the call.
                 ("grpc.max_receive_message_length", 2 * limits.max_access_unit_bytes + _ENVELOPE_BYTES),
@@ -69,15 +67,13 @@ class GrpcServer:
                     most_connections(_ROOM * limits.max_grpc_connections, _SHARE),
                 ),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-            ]
+            ],
         )
         self._health = HealthServicer()
         self._unready = gate.unready
         self._draining = False
         self._said: bool | None = None
         self._broken_calls = BrokenCalls(gate.telemetry)
-        tokens = TokenFile(settings.operator_tokens, lambda problem: _alarm(gate.alarms, problem))
-        tokens.people()
         self._telemetry = gate.telemetry
         self._busy = BusyPeers()
         self._tasks = BackgroundTasks()
@@ -150,8 +146,3 @@ class GrpcServer:
         return grpc.ssl_server_credentials(
             [(key, chain)], root_certificates=ca, require_client_auth=ca is not None
         )
-
-
-def _alarm(alarms: Alarms, problem: str | None) -> None:
-    refused = () if problem is None else (Alarm(AlarmReason.REFUSED, "", problem),)
-    alarms.set_alarms("tokens", refused)

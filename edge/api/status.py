@@ -16,6 +16,7 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
     (errors.AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
+    (errors.NotSignedIn, grpc.StatusCode.UNAUTHENTICATED),
     (errors.PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
     (errors.StaleVersion, grpc.StatusCode.ABORTED),
     (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION),

@@ -15,6 +15,7 @@ from edge.cli.operator_client import (
     AsOption,
     CaOption,
     GateOption,
+    InsecureOption,
     TokensOption,
     operator,
 )
@@ -81,10 +82,11 @@ def list_blocks(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List blocks, newest first."""
-    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ListBlocksRequest(include_ended=ended, subject=subject, limit=limit)
         blocks = stub.ListBlocks(request, metadata=metadata, timeout=CALL_TIMEOUT_S).blocks
     if as_json:
@@ -124,6 +126,7 @@ def add(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Deny live access from now on and cut the subject's running streams."""
@@ -134,7 +137,7 @@ def add(
         duration_ms=parse_duration_ms(duration),
         reason=reason,
     )
-    with operator(gate, tokens, ca, Role.REVIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, insecure=insecure) as (stub, metadata):
         block = stub.AddBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")
 
@@ -147,10 +150,11 @@ def lift(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Restore live access."""
-    with operator(gate, tokens, ca, Role.REVIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, insecure=insecure) as (stub, metadata):
         request = operator_pb2.LiftBlockRequest(block_id=block_id, reason=reason)
         block = stub.LiftBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} may go live again ({block.id})")
@@ -165,10 +169,11 @@ def confirm(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Confirm a permanent manual block as the second person, where the policy wants two."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ConfirmBlockRequest(block_id=block_id, reason=reason)
         block = stub.ConfirmBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")

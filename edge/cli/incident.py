@@ -16,6 +16,7 @@ from edge.cli.operator_client import (
     AsOption,
     CaOption,
     GateOption,
+    InsecureOption,
     TokensOption,
     operator,
 )
@@ -112,6 +113,7 @@ def list_incidents(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List incidents, newest first."""
@@ -130,7 +132,7 @@ def list_incidents(
     )
     if state:
         request.state = _STATES[state]
-    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
         incidents = stub.ListIncidents(request, metadata=metadata, timeout=CALL_TIMEOUT_S).incidents
     found = [as_dict(incident) for incident in incidents]
     if as_json:
@@ -160,10 +162,11 @@ def show(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show an incident: its causes, evidence, strike, blocks and appeals."""
-    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
         request = operator_pb2.GetIncidentRequest(incident_id=incident_id)
         case = stub.GetIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     one = as_dict(case.incident)
@@ -211,10 +214,11 @@ def claim(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Reserve an incident for yourself while you review it. The claim expires by itself."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=release)
         incident = stub.ClaimIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     until = when(incident.claimed_until_wall_ms)
@@ -231,10 +235,11 @@ def confirm(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Confirm the violation. A provisional block becomes the ladder's full block, and appeals are denied."""
-    _review(incident_id, "confirmed", reason, name, (gate, tokens, ca), as_json)
+    _review(incident_id, "confirmed", reason, name, (gate, tokens, ca), insecure, as_json)
 
 
 @app.command()
@@ -246,11 +251,12 @@ def overturn(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Overturn the decision. Its blocks are lifted, its strike is pardoned, and appeals are granted, at
     once."""
-    _review(incident_id, "overturned", reason, name, (gate, tokens, ca), as_json)
+    _review(incident_id, "overturned", reason, name, (gate, tokens, ca), insecure, as_json)
 
 
 @app.command()
@@ -262,19 +268,26 @@ def escalate(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Hand the decision to somebody else. Only the incident's state changes."""
-    _review(incident_id, "escalated", reason, name, (gate, tokens, ca), as_json)
+    _review(incident_id, "escalated", reason, name, (gate, tokens, ca), insecure, as_json)
 
 
 def _review(
-    incident_id: str, decision: str, reason: str, name: str, where: tuple[Any, Any, Any], as_json: bool
+    incident_id: str,
+    decision: str,
+    reason: str,
+    name: str,
+    where: tuple[Any, Any, Any],
+    insecure: bool,
+    as_json: bool,
 ) -> None:
     request = operator_pb2.ReviewIncidentRequest(
         incident_id=incident_id, decision=_STATES[decision], reason=reason
     )
-    with operator(*where, Role.REVIEWER, name) as (stub, metadata):
+    with operator(*where, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
         incident = stub.ReviewIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     state = _WORDS[incident.state]
     more = ": a permanent block needs the word of another person" if state == "confirmed_once" else ""

@@ -47,6 +47,10 @@ def ingest(
     gate_ca: Annotated[Path | None, typer.Option(help="CA file of the gate's certificate.")] = None,
     gate_cert: Annotated[Path | None, typer.Option(help="Client certificate for the gate.")] = None,
     gate_key: Annotated[Path | None, typer.Option(help="Private key of the client certificate.")] = None,
+    gate_token: Annotated[
+        Path | None,
+        typer.Option(help="File with a token of the role `ingest`, for a gate on another machine."),
+    ] = None,
     token_secret: Annotated[
         Path | None,
         typer.Option(help="File with the secret of publish tokens. Publishers then need one."),
@@ -90,6 +94,7 @@ def ingest(
         "gate_ca": gate_ca,
         "gate_cert": gate_cert,
         "gate_key": gate_key,
+        "gate_token": gate_token,
         "token_secret": token_secret,
         "upstream_url": upstream_url,
         "trust_user": trust_user,

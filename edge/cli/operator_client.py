@@ -14,6 +14,7 @@ from edge.api.auth import Role, parse_tokens
 from edge.api.status import REASON, RETRYABLE
 from edge.contract.gen import operator_pb2_grpc
 from edge.errors import CallFailed, ConfigError, InvalidInput
+from edge.section import is_local
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 
 CALL_TIMEOUT_S = 10.0
@@ -34,7 +35,19 @@ AsOption = Annotated[
     ),
 ]
 CaOption = Annotated[
-    Path | None, typer.Option("--ca", help="Certificate authority of the gate, PEM. Switches TLS on.")
+    Path | None,
+    typer.Option(
+        "--ca",
+        envvar="EDGE_CA",
+        help="Certificate authority of the gate, PEM. Default: those of the system. Beyond this machine "
+        "commands always use TLS.",
+    ),
+]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure", help="Send the token in clear text to a gate on another machine, without TLS."
+    ),
 ]
 DEFAULT_GATE = "127.0.0.1:50051"
 DEFAULT_TOKENS = Path("edge-data/operator.tokens")
@@ -42,11 +55,12 @@ DEFAULT_TOKENS = Path("edge-data/operator.tokens")
 
 @contextmanager
 def operator(
-    gate: str, tokens: Path, ca: Path | None, role: Role, name: str = ""
+    gate: str, tokens: Path, ca: Path | None, role: Role, name: str = "", *, insecure: bool = False
 ) -> Iterator[tuple[operator_pb2_grpc.OperatorStub, tuple[tuple[str, str], ...]]]:
     """Yields a stub and its metadata for the first person of the token file with the role, or for ``name``.
 
-    Raises CallFailed with the gate's message for an error status.
+    The token goes to another machine over TLS alone, unless ``insecure``. Raises CallFailed with the gate's
+    message for an error status.
     """
     try:
         people = [person for person in parse_tokens(tokens) if person.role >= role]
@@ -56,27 +70,30 @@ def operator(
     if token is None:
         whose = f" of {name}" if name else ""
         raise InvalidInput("--tokens", f"{tokens} has no token{whose} with role {role.name.lower()}")
-    if ca is None:
-        channel = grpc.insecure_channel(gate)
-    else:
-        channel = grpc.secure_channel(
-            gate, grpc.ssl_channel_credentials(read_settings_file(ca, MAX_KEY_BYTES))
-        )
-    with channel:
+    with _channel(gate, ca, insecure=insecure) as channel:
         try:
             yield (
                 operator_pb2_grpc.OperatorStub(channel),
                 (("authorization", f"Bearer {token.get_secret_value()}"),),
             )
         except grpc.RpcError as error:
-            raise _call_failed(error, gate) from None
+            raise _call_failed(error, gate, ca) from None
 
 
-def _call_failed(error: Any, gate: str) -> CallFailed:
+def _channel(gate: str, ca: Path | None, *, insecure: bool) -> grpc.Channel:
+    if ca is None and (insecure or is_local(gate)):
+        # A proxy of the environment is another machine.
+        return grpc.insecure_channel(gate, [("grpc.enable_http_proxy", 0)])
+    authority = None if ca is None else read_settings_file(ca, MAX_KEY_BYTES)
+    return grpc.secure_channel(gate, grpc.ssl_channel_credentials(authority))
+
+
+def _call_failed(error: Any, gate: str, ca: Path | None) -> CallFailed:
     """Takes the gate's message and whether a retry can help."""
     code, details, trailing = error.code(), error.details(), dict(error.trailing_metadata() or ())
     if REASON in trailing:
         return CallFailed(details or code.name, retryable=trailing.get(RETRYABLE) == "true")
     if code is grpc.StatusCode.UNAVAILABLE:
-        return CallFailed(f"no gate answers at {gate} ({details})", retryable=True)
+        over = "" if ca is not None or is_local(gate) else " over TLS; --ca names its authority"
+        return CallFailed(f"no gate answers at {gate}{over} ({details})", retryable=True)
     return CallFailed(details or code.name, retryable=False)

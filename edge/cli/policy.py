@@ -16,6 +16,7 @@ from edge.cli.operator_client import (
     DEFAULT_TOKENS,
     CaOption,
     GateOption,
+    InsecureOption,
     TokensOption,
     operator,
 )
@@ -43,10 +44,11 @@ def get(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a policy for editing: `policy get > policy.json`, then `policy set policy.json`."""
-    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
         request = operator_pb2.GetPolicyRequest(version=version)
         policy = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:
@@ -70,6 +72,7 @@ def set_policy(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put a policy in force and show what it changes.
@@ -82,7 +85,7 @@ def set_policy(
     if not reason and not dry_run:
         raise InvalidInput("--reason", "say why, for the record")
     role = Role.VIEWER if dry_run else Role.ADMIN
-    with operator(gate, tokens, ca, role) as (stub, metadata):
+    with operator(gate, tokens, ca, role, insecure=insecure) as (stub, metadata):
         before = stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
         if dry_run:
             after = operator_pb2.Policy(version=before.version, json=parse_policy(text).model_dump_json())
@@ -122,10 +125,11 @@ def history(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List every version, newest first: when, by whom, why and what it changed."""
-    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
         # One more than is shown, because the oldest is compared with the version before it.
         request = operator_pb2.ListPoliciesRequest(limit=min(limit + 1, 100), before_version=before)
         policies = list(stub.ListPolicies(request, metadata=metadata, timeout=CALL_TIMEOUT_S).policies)
@@ -184,6 +188,7 @@ def explain(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what looks between keyframes cost, and how soon they find what is hidden there.
@@ -197,7 +202,7 @@ def explain(
     if file is not None:
         policy = parse_policy(read_settings_text(file, MAX_POLICY_BYTES))
     else:
-        with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+        with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
             request = operator_pb2.GetPolicyRequest()
             policy = parse_policy(stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S).json)
     explained = explain_looks(policy, gop_ms=gop_ms)

@@ -31,7 +31,8 @@ def serve(
     insecure: Annotated[
         bool,
         typer.Option(
-            "--insecure", help="Allow a gRPC address beyond this machine without TLS: anybody there may call."
+            "--insecure",
+            help="Allow a gRPC address beyond this machine without TLS: tokens and media pass in clear text.",
         ),
     ] = False,
     as_json: JsonOption = False,

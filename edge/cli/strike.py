@@ -15,6 +15,7 @@ from edge.cli.operator_client import (
     AsOption,
     CaOption,
     GateOption,
+    InsecureOption,
     TokensOption,
     operator,
 )
@@ -56,10 +57,11 @@ def list_strikes(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List strikes, newest first."""
-    with operator(gate, tokens, ca, Role.VIEWER) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ListStrikesRequest(
             broadcaster=broadcaster, include_pardoned=pardoned, limit=limit
         )
@@ -114,6 +116,7 @@ def add(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Give a strike. The ladder's block holds at once, and running streams are cut."""
@@ -125,7 +128,7 @@ def add(
         reason=reason,
         incident_id=incident,
     )
-    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
         given = stub.AddStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:
         blocks = [block.as_dict(made) for made in given.blocks]
@@ -145,10 +148,11 @@ def pardon(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take a strike back as if it had never happened. Its blocks are lifted, and later blocks get shorter."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
         request = operator_pb2.PardonStrikeRequest(strike_id=strike_id, reason=reason)
         strike = stub.PardonStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge.cli.operator_client import DEFAULT_GATE, DEFAULT_TOKENS, CaOption, GateOption, TokensOption
+from edge.cli.operator_client import (
+    DEFAULT_GATE,
+    DEFAULT_TOKENS,
+    CaOption,
+    GateOption,
+    InsecureOption,
+    TokensOption,
+)
 from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
 from edge.cli.policy_target import file_target, gate_target, model_target
 from edge.errors import ConfigError, InvalidInput
@@ -73,6 +80,7 @@ def tune(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Propose thresholds and persistence for your own footage, and measure them.
@@ -107,7 +115,7 @@ def tune(
     if policy_file is not None:
         target = file_target(policy_file)
     elif apply:
-        target = gate_target(gate, tokens, ca)
+        target = gate_target(gate, tokens, ca, insecure=insecure)
     else:
         target = model_target(directory)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,11 @@ from grpc import aio
 
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit, Audio, Codec
-from edge.errors import Fault, GateUnavailable, InvalidInput
+from edge.errors import ConfigError, Fault, GateUnavailable, InvalidInput
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
-from edge.settings_file import MAX_KEY_BYTES, read_settings_file
+from edge.section import is_local
+from edge.settings_file import MAX_KEY_BYTES, read_settings_file, read_settings_text
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class GateClient:
     def __init__(self, settings: IngestSettings) -> None:
         self._timeout_s = settings.admit_timeout_s
         self._channel = _channel(settings)
+        self._metadata = _metadata(settings.gate_token)
         self._gate = gate_pb2_grpc.GateStub(self._channel)
 
     async def admit(self, publish: PublishRequest, connection: str) -> gate_pb2.AdmitResponse:
@@ -72,7 +73,7 @@ class GateClient:
             identity_proven=publish.identity_proven,
         )
         try:
-            return await self._gate.Admit(request, timeout=self._timeout_s)
+            return await self._gate.Admit(request, timeout=self._timeout_s, metadata=self._metadata)
         except aio.AioRpcError as error:
             if fault_of(error.code(), error.trailing_metadata()) is Fault.PUBLISHER:
                 raise InvalidInput("publish", error.details() or error.code().name) from error
@@ -80,7 +81,7 @@ class GateClient:
 
     def watch(self) -> WatchCall:
         """Opens a Watch call. Errors appear when the call is read."""
-        call: WatchCall = self._gate.Watch()  # type: ignore[call-arg]  # the stub wants an iterator
+        call: WatchCall = self._gate.Watch(metadata=self._metadata)  # type: ignore[call-arg]  # the stub wants an iterator
         return call
 
     async def confirm_cut(self, stream: AdmittedStream, closed_wall_ms: int) -> float:
@@ -90,7 +91,7 @@ class GateClient:
             stream_id=stream.id, closed_wall_ms=closed_wall_ms, admission_secret=stream.secret
         )
         try:
-            answer = await self._gate.ConfirmCut(request, timeout=self._timeout_s)
+            answer = await self._gate.ConfirmCut(request, timeout=self._timeout_s, metadata=self._metadata)
         except aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return -1.0  # the gate was restarted
@@ -102,7 +103,7 @@ class GateClient:
         stream by itself, only later."""
         request = gate_pb2.ReleaseStreamRequest(stream_id=stream.id, admission_secret=stream.secret)
         with contextlib.suppress(aio.AioRpcError):
-            await self._gate.ReleaseStream(request, timeout=self._timeout_s)
+            await self._gate.ReleaseStream(request, timeout=self._timeout_s, metadata=self._metadata)
 
     async def close(self) -> None:
         await self._channel.close(grace=0)
@@ -193,8 +194,9 @@ def _channel(settings: IngestSettings) -> aio.Channel:
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.http2.max_pings_without_data", 0),
     ]
-    if settings.gate_ca is None and _is_local(settings.gate):
-        return aio.insecure_channel(settings.gate, options=options)
+    if settings.gate_ca is None and is_local(settings.gate):
+        # A proxy of the environment is another machine.
+        return aio.insecure_channel(settings.gate, options=[*options, ("grpc.enable_http_proxy", 0)])
     credentials = grpc.ssl_channel_credentials(
         root_certificates=_read(settings.gate_ca),
         private_key=_read(settings.gate_key),
@@ -203,15 +205,15 @@ def _channel(settings: IngestSettings) -> aio.Channel:
     return aio.secure_channel(settings.gate, credentials, options=options)
 
 
-def _is_local(gate: str) -> bool:
-    if gate.startswith("unix:"):
-        return True
-    host = gate.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _read(path: Path | None) -> bytes | None:
     return None if path is None else read_settings_file(path, MAX_KEY_BYTES)
+
+
+def _metadata(token: Path | None) -> tuple[tuple[str, str], ...]:
+    """What each call shows. Raises ConfigError for a token file that others can read, or without one word."""
+    if token is None:
+        return ()
+    words = read_settings_text(token, MAX_KEY_BYTES, private=True).split()
+    if len(words) != 1 or not words[0].isascii() or not words[0].isprintable():
+        raise ConfigError(f"{token}: must hold one token and nothing else")
+    return (("authorization", f"Bearer {words[0]}"),)

@@ -28,6 +28,9 @@ class IngestSettings(BaseModel):
     gate_ca: Path | None = Field(None, description="CA file that signed the gate's certificate.")
     gate_cert: Path | None = Field(None, description="Client certificate, if the gate requires one.")
     gate_key: Path | None = Field(None, description="Its private key.")
+    gate_token: Path | None = Field(
+        None, description="File with the token of the role `ingest`, if the gate wants one."
+    )
 
     on_gate_down_admission: FailureMode = Field(
         FailureMode.DENY, description="Whether a publish is admitted while the gate is away."

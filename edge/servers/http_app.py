@@ -18,19 +18,19 @@ from edge.servers.registry import kinds
 def create_app(
     servers: Iterable[ServerHooks],
     resumed: Iterable[tuple[StreamId, Publish]] = (),
-    health: Callable[[], Iterable[str]] = tuple,
+    health: Callable[[Request], Iterable[str]] = lambda request: (),
     unready: Callable[[], Iterable[str]] = tuple,
 ) -> Starlette:
     """The hooks of ``servers``, ``/healthz`` and ``/readyz``. The app needs no lifespan.
 
     The hooks of a kind that is not among them answer 404 and name the section that is missing. ``resumed``:
     streams that an earlier gate had let in. They are watched again. ``health`` yields what is not as it
-    should be, a line each, and ``/healthz`` shows it below its ``ok``. ``unready`` yields why nothing more
-    should be sent here, and ``/readyz`` answers 503 with it.
+    should be to whoever asks, a line each, and ``/healthz`` shows it below its ``ok``. ``unready`` yields why
+    nothing more should be sent here, and ``/readyz`` answers 503 with it.
     """
 
     async def healthz(request: Request) -> Response:
-        return PlainTextResponse("".join(f"{line}\n" for line in ("ok", *health())))
+        return PlainTextResponse("".join(f"{line}\n" for line in ("ok", *health(request))))
 
     async def readyz(request: Request) -> Response:
         why = tuple(unready())

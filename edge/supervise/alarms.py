@@ -38,6 +38,11 @@ class Alarms:
         for key in now.keys() - before.keys():
             self._telemetry.report(AlarmRaised(part, *key, now[key].detail))
 
+    def token_file_refused(self, problem: str | None) -> None:
+        """Says that nobody can sign in, and why; None: people can again."""
+        refused = () if problem is None else (Alarm(AlarmReason.REFUSED, "", problem),)
+        self.set_alarms("tokens", refused)
+
     def lines(self) -> list[str]:
         """Returns one line an alarm, for a health check: part, reason and subject, without paths."""
         return sorted(

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from edge.api.auth import TokenFile
 from edge.api.server import GrpcServer
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import StreamId
@@ -36,7 +37,7 @@ async def served(folder: Path, **limits: int) -> AsyncIterator[tuple[Bench, str]
         settings.operator_tokens.touch(0o600)
         bench.gate.settings = settings
         bench.gate.router._limits = settings.limits
-        server = GrpcServer(settings, bench.gate)
+        server = GrpcServer(settings, bench.gate, TokenFile(settings.operator_tokens))
         await server.start()
         try:
             yield bench, server.address

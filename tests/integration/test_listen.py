@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import pytest
 import trustme
 
-from edge.contract.gen import gate_pb2_grpc
-from edge.errors import ConfigError
+from edge.api.auth import Role
+from edge.cli.operator_client import operator
+from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
+from edge.errors import CallFailed, ConfigError, GateUnavailable
 from edge.gate_process import GateProcess
-from tests.integration.calls import admit
+from edge.ingest.gate_client import AdmittedStream, GateClient
+from edge.ingest.rtmp import PublishRequest
+from edge.ingest.settings import ingest_settings
+from tests.integration.calls import TIMEOUT_S, admit
 
 ONE_WORKER = "[workers]\ncount = 1\n"
+INGEST, VIEWER, REVIEWER, ADMIN = (
+    f"a-token-of-{role}-1" for role in ("ingest", "viewer", "reviewer", "admin")
+)
+Metadata = tuple[tuple[str, str], ...]
 
 
 def test_unix_socket(tmp_path: Path) -> None:
@@ -25,12 +39,169 @@ def test_unix_socket(tmp_path: Path) -> None:
             assert admit(gate_pb2_grpc.GateStub(channel)).allowed
 
 
-def test_insecure_must_be_said(tmp_path: Path) -> None:
-    config = ONE_WORKER + "[grpc]\ninsecure = true\n"
-    with GateProcess(tmp_path, config=config, listen="0.0.0.0:0") as gate:
-        port = gate.grpc.rpartition(":")[2]
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+@pytest.fixture(scope="module")
+def beyond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    """A gate that other machines can reach, without TLS."""
+    folder = tmp_path_factory.mktemp("beyond")
+    tokens = folder / "tokens"
+    tokens.write_text(
+        f"ingest edge-1 {INGEST}\nviewer vera {VIEWER}\nreviewer rosa {REVIEWER}\nadmin anna {ADMIN}\n"
+    )
+    tokens.chmod(0o600)
+    config = ONE_WORKER + f'[grpc]\ninsecure = true\noperator_tokens = "{tokens}"\n[http]\ninsecure = true\n'
+    with GateProcess(folder / "data", config=config, listen="0.0.0.0:0", http="0.0.0.0:0") as gate:
+        yield gate
+
+
+def calls_of(channel: grpc.Channel) -> dict[str, Callable[[Metadata], object]]:
+    """Every call of the Gate service."""
+    stub: Any = gate_pb2_grpc.GateStub(channel)
+    requests: dict[str, Any] = {
+        "Admit": gate_pb2.AdmitRequest(server="own", connection="c", app="live", name="x"),
+        "Watch": iter([gate_pb2.WatchRequest(open=gate_pb2.WatchOpen(stream_id="st_none"))]),
+        "Attach": gate_pb2.AttachRequest(stream_id="st_none", url="rtmp://127.0.0.1/live/x"),
+        "Detach": gate_pb2.DetachRequest(stream_id="st_none"),
+        "ReleaseStream": gate_pb2.ReleaseStreamRequest(stream_id="st_none"),
+        "ConfirmCut": gate_pb2.ConfirmCutRequest(stream_id="st_none"),
+    }
+    service = gate_pb2.DESCRIPTOR.services_by_name["Gate"]
+    assert set(requests) == {method.name for method in service.methods}
+
+    def call(name: str) -> Callable[[Metadata], object]:
+        def made(metadata: Metadata) -> object:
+            answer = getattr(stub, name)(requests[name], metadata=metadata, timeout=TIMEOUT_S)
+            return list(answer) if name in ("Watch", "Attach") else answer
+
+        return made
+
+    return {name: call(name) for name in requests}
+
+
+@pytest.mark.parametrize(
+    "name", [method.name for method in gate_pb2.DESCRIPTOR.services_by_name["Gate"].methods]
+)
+def test_beyond_this_machine_each_call_needs_a_token(beyond: GateProcess, name: str) -> None:
+    port = beyond.grpc.rpartition(":")[2]
+
+    def code(metadata: Metadata) -> grpc.StatusCode:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            assert admit(gate_pb2_grpc.GateStub(channel)).allowed
+            try:
+                calls_of(channel)[name](metadata)
+            except grpc.RpcError as error:
+                answered: grpc.StatusCode = error.code()
+                return answered
+        return grpc.StatusCode.OK
+
+    for metadata in ((), bearer("nobody-has-this-token"), (("authorization", INGEST),)):
+        assert code(metadata) is grpc.StatusCode.UNAUTHENTICATED
+    assert code(bearer(VIEWER)) is grpc.StatusCode.PERMISSION_DENIED
+    for token in (INGEST, REVIEWER, ADMIN):
+        assert code(bearer(token)) is (grpc.StatusCode.OK if name == "Admit" else grpc.StatusCode.NOT_FOUND)
+
+
+def test_an_ingest_server_is_no_operator(beyond: GateProcess) -> None:
+    port = beyond.grpc.rpartition(":")[2]
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        operator: Any = operator_pb2_grpc.OperatorStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            operator.ListStreams(
+                operator_pb2.ListStreamsRequest(), metadata=bearer(INGEST), timeout=TIMEOUT_S
+            )
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_beyond_this_machine_metrics_need_a_token(beyond: GateProcess) -> None:
+    url = f"http://127.0.0.1:{beyond.http.rpartition(':')[2]}"
+    for headers in (
+        {},
+        {"authorization": "Bearer nobody-has-this-token"},
+        {"authorization": f"Bearer {INGEST}"},
+    ):
+        refused = httpx.get(f"{url}/metrics", headers=headers)
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert "edge_" not in refused.text
+        assert httpx.get(f"{url}/healthz", headers=headers).text == "ok\n"
+    answer = httpx.get(f"{url}/metrics", headers={"authorization": f"Bearer {VIEWER}"})
+    assert "edge_admissions" in answer.text
+
+
+async def test_the_reference_ingest_shows_its_token(beyond: GateProcess, tmp_path: Path) -> None:
+    """The address is of this machine, so the way there is in clear text."""
+    token = tmp_path / "token"
+    token.write_text(f"{INGEST}\n")
+    token.chmod(0o600)
+    gate = f"127.0.0.1:{beyond.grpc.rpartition(':')[2]}"
+    client = GateClient(ingest_settings(gate=gate, gate_token=str(token)))
+    try:
+        answer = await client.admit(PublishRequest("live", "x", "anna", "192.0.2.1"), "rc_1")
+        assert answer.allowed
+        assert await client.confirm_cut(AdmittedStream.of(answer), 0) == -1.0
+    finally:
+        await client.close()
+    stranger = GateClient(ingest_settings(gate=gate))
+    try:
+        with pytest.raises(GateUnavailable, match="UNAUTHENTICATED"):
+            await stranger.admit(PublishRequest("live", "x", "anna", "192.0.2.1"), "rc_2")
+    finally:
+        await stranger.close()
+
+
+def test_a_token_goes_to_another_machine_over_tls_alone(tmp_path: Path) -> None:
+    """0.0.0.0 is this machine, and the command cannot know that."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"viewer vera {VIEWER}\n")
+    tokens.chmod(0o600)
+
+    def first_bytes(*, insecure: bool) -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            gate = f"0.0.0.0:{listener.getsockname()[1]}"
+
+            def ask() -> None:
+                with (
+                    contextlib.suppress(CallFailed),
+                    operator(gate, tokens, None, Role.VIEWER, insecure=insecure) as (stub, metadata),
+                ):
+                    stub.ListStreams(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=5)
+
+            asking = threading.Thread(target=ask, daemon=True)
+            asking.start()
+            listener.settimeout(TIMEOUT_S)
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(TIMEOUT_S)
+                said = connection.recv(3)
+            asking.join(TIMEOUT_S)
+            return said
+
+    assert first_bytes(insecure=False)[:2] == b"\x16\x03"  # a TLS handshake
+    assert first_bytes(insecure=True) == b"PRI"
+
+
+def test_no_proxy_learns_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"viewer vera {VIEWER}\n")
+    tokens.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as proxy, socket.create_server(("127.0.0.1", 0)) as gate:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("no_grpc_proxy", raising=False)
+        address = f"127.0.0.1:{gate.getsockname()[1]}"
+        gate.settimeout(TIMEOUT_S)
+        with (
+            contextlib.suppress(CallFailed),
+            operator(address, tokens, None, Role.VIEWER) as (stub, metadata),
+        ):
+            call = stub.ListStreams.future(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=5)
+            gate.accept()[0].close()
+            call.cancel()  # type: ignore[no-untyped-call]
+        proxy.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            proxy.accept()
 
 
 def test_mutual_tls(tmp_path: Path) -> None:

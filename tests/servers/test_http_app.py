@@ -24,7 +24,7 @@ async def test_a_kind_that_is_not_configured_names_its_section(kind: AnyKind) ->
 
 
 async def test_health_says_what_is_not_as_it_should_be() -> None:
-    app = create_app([], health=lambda: ["not contained: worker: landlock: switched off"])
+    app = create_app([], health=lambda request: ["not contained: worker: landlock: switched off"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gate") as http:
         answer = await http.get("/healthz")
     assert (answer.status_code, answer.text) == (200, "ok\nnot contained: worker: landlock: switched off\n")

@@ -13,6 +13,9 @@ A stream's id is no authority. Watch, Attach, Detach, ReleaseStream and ConfirmC
 that had it admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
 same client certificate (setting `grpc.without_secret`). To anybody else the stream is NOT_FOUND; the one that
 had it admitted calls Admit again.
+
+Where the gate listens beyond its machine, every call carries `authorization: Bearer TOKEN` of the role `ingest`,
+or the caller has a client certificate (setting `grpc.tls_client_ca`). Others are UNAUTHENTICATED.
 """
 
 from collections import abc as _abc

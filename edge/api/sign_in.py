@@ -1,0 +1,62 @@
+"""Who may call the Gate service beyond this machine: ingest servers that show a token, or a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from edge.api.auth import Role, TokenFile
+from edge.api.status import Context, abort
+from edge.errors import GateError, NotSignedIn, PermissionRefused
+
+if TYPE_CHECKING:
+    _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:
+    _Interceptor = grpc.aio.ServerInterceptor
+
+_CALLS_GATE = frozenset({Role.INGEST, Role.REVIEWER, Role.ADMIN})
+"""A reviewer confirms cuts of streams that hooks had admitted."""
+
+
+class GateSignIn(_Interceptor):
+    """Wants ``authorization: Bearer TOKEN`` of an ingest server for each call of one service."""
+
+    def __init__(self, service: str, tokens: TokenFile) -> None:
+        self._prefix = f"/{service}/"
+        self._tokens = tokens
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        if handler_call_details.method.startswith(self._prefix):
+            given = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
+            try:
+                check_ingest(self._tokens, given if isinstance(given, str) else "")
+            except GateError as error:
+                return _refusal(error)
+        return await continuation(handler_call_details)
+
+
+def check_ingest(tokens: TokenFile, authorization: str) -> None:
+    """Raises NotSignedIn without a token, PermissionRefused with one that is not for the Gate service, and
+    SignInUnavailable."""
+    person = tokens.identify(authorization)
+    if person is None:
+        raise NotSignedIn
+    if person.role not in _CALLS_GATE:
+        role = person.role.name.lower()
+        raise PermissionRefused(f"role {role} may not call the Gate service: ingest is needed")
+
+
+def _refusal(error: GateError) -> Any:
+    """Ends a call of any shape before it sends a message."""
+
+    async def refuse(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        await abort(context, error)
+        yield b""  # never reached: it makes this a stream
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
