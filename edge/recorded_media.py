@@ -43,6 +43,11 @@ def unexpected(error: Exception) -> str:
     return printable(f"unexpected {type(error).__name__}: {error}"[:_UNEXPECTED_CHARACTERS])
 
 
+def promises_media(path: Path) -> bool:
+    """Whether a file's name says that it is media."""
+    return _PROMISES.fullmatch(path.suffix) is not None
+
+
 def media_url(path: Path) -> str:
     """Returns how FFmpeg is told a file's name, so that it takes ``clip:1.mp4`` for no protocol."""
     return f"file:{path}"
@@ -59,7 +64,7 @@ def open_media(path: Path) -> InputContainer:
         container = av.open(media_url(path), options=_OPTIONS)
     except FFmpegError as error:
         said = printable(error.strerror or type(error).__name__)
-        if _PROMISES.fullmatch(path.suffix):
+        if promises_media(path):
             raise BrokenMedia(f"{path}: cannot be read as media: {said}") from None
         raise NotMedia(f"{path}: is no media") from None
     except ValueError as error:  # titles in no encoding, names with a NUL

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
+from edge.cli.left_out import print_left_out
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
     DEFAULT_GATE,
@@ -194,17 +195,20 @@ def evaluate(
     """
     from edge.detect import default_model_directory, model_directory, read_manifest
     from edge.intervals import require_scipy
-    from edge.replay import expand_paths
-    from edge.tuning.evaluation import calm_rates, figures, read_labels, warnings
+    from edge.replay import FoundFiles, LeftOut, left_out_of
+    from edge.tuning.evaluation import calm_rates, figures, labelled_by_folders, read_labels, warnings
 
     require_scipy()
     if score not in ("score_mean", "score_max"):
         raise InvalidInput("--score", f"{score!r} is neither score_mean nor score_max")
-    clips = read_labels(data)
+    left_out: list[LeftOut] = []
+    clips = read_labels(data, left_out)
     directory = default_model_directory() if model is None else model_directory(model)
-    calm_files = list(expand_paths(calm or []))
+    calm_found = FoundFiles.of(calm or [])
+    calm_files = calm_found.files
+    left_out += calm_found.left_out
     if calm and not calm_files:
-        raise InvalidInput("--calm", "no video file in there")
+        raise InvalidInput("--calm", "no file in there")
     if missing := next((file for file in calm_files if not file.is_file()), None):
         raise InvalidInput("--calm", f"{missing} is no file")
     if against is not None:
@@ -215,12 +219,19 @@ def evaluate(
 
         prepare(plots)
     reports = _replay([clip.path for clip in clips], directory, jobs, "clips")
+    if labelled_by_folders(data):
+        others = [left_out_of(clip.path, report) for clip, report in zip(clips, reports, strict=True)]
+        left_out += filter(None, others)
+        reports = [report for report, other in zip(reports, others, strict=True) if other is None]
+        clips = [clip for clip, other in zip(clips, others, strict=True) if other is None]
     manifest, digest, _ = read_manifest(directory)
     result: dict[str, Any] = {"model": manifest.name, "version": manifest.version, "digest": digest}
     if all("error" in report for report in reports):
-        raise InvalidInput(str(data), f"no clip could be judged; the first: {reports[0]['error']}")
+        said = [report["error"] for report in reports] + [f"{one.path}: {one.why}" for one in left_out]
+        raise InvalidInput(str(data), f"no clip could be judged; the first: {said[0]}")
     result |= figures(clips, reports, score)
     calm_reports = _replay(calm_files, directory, jobs, "calm footage")
+    left_out += filter(None, map(calm_found.left_out_for, range(len(calm_files)), calm_reports))
     calm_clips = [report for clip, report in zip(clips, reports, strict=True) if not clip.violent]
     result["calm_clips"] = calm_rates(calm_clips)
     if calm_files:
@@ -228,6 +239,7 @@ def evaluate(
     if against is not None:
         other = figures(clips, _replay([clip.path for clip in clips], against, jobs, "against"), score)
         result["against"] = {"directory": str(against), "all": other["all"]}
+    result["left_out"] = [each.as_json() for each in left_out]
     result["warnings"] = warnings(result)
     if plots is not None:
         kept = [(clip, report) for clip, report in zip(clips, reports, strict=True) if "error" not in report]
@@ -241,6 +253,7 @@ def evaluate(
         print_json(result)
     else:
         _print(result)
+        print_left_out(left_out)
 
 
 def _replay(paths: Sequence[Path], directory: Path, jobs: int, title: str) -> list[dict[str, Any]]:

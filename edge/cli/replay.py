@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.cli.left_out import print_left_out
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr
 from edge.errors import InvalidInput
 from edge.settings_file import read_settings_file
@@ -15,7 +16,7 @@ from edge.settings_file import read_settings_file
 
 @reports_errors
 def replay(
-    paths: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="PATH")],
+    paths: Annotated[list[Path], typer.Argument(help="Recorded files, or folders of them.", metavar="PATH")],
     windows: Annotated[
         bool, typer.Option("--windows", help="Also print every window's time and score.")
     ] = False,
@@ -36,19 +37,24 @@ def replay(
     verdict, first_flag_s, first_cut_s, reason, matches. --windows adds windows, a list of pairs of time and
     score.
 
+    Of a folder, whatever is media is judged, also in folders below it. What is something else (text, sound
+    alone, a pipe, a link to a folder) is left out and listed. With --json it gives an object with `left_out`.
+
     Nothing is blocked or recorded. A file that cannot be judged gives an object with `error`. The other files
-    are judged, and the exit code is 1.
+    are judged, and the exit code is 1. What is something else than media does not change the exit code.
     """
     from rich.progress import MofNCompleteColumn, Progress
 
     from edge.detect import default_model_directory
     from edge.detect.default_policy import default_policy
     from edge.policy import MAX_POLICY_BYTES, parse_policy
-    from edge.replay import ReplayPool, ReplaySetup, expand_paths
+    from edge.replay import FoundFiles, LeftOut, ReplayPool, ReplaySetup
 
-    files = list(expand_paths(paths))
+    found = FoundFiles.of(paths)
+    files = found.files
     if not files:
-        raise InvalidInput("PATH", "no video file in there")
+        print_left_out(found.left_out)
+        raise InvalidInput("PATH", "no file in there")
     model = model_dir or default_model_directory()
     if policy_file is None:
         policy = default_policy(model)
@@ -56,6 +62,7 @@ def replay(
         policy = parse_policy(read_settings_file(policy_file, MAX_POLICY_BYTES))
     pool = ReplayPool(ReplaySetup(model, bank_dir, policy), jobs)
     reports: dict[int, dict[str, Any]] = {}
+    left_out: dict[int, LeftOut] = {}
     printed = 0
     with Progress(
         *Progress.get_default_columns(),
@@ -66,16 +73,24 @@ def replay(
     ) as progress:
         task = progress.add_task("replay", total=len(files))
         for index, report in pool.reports(files, windows=windows):
+            if (other := found.left_out_for(index, report)) is not None:
+                left_out[index] = other
             reports[index] = report
             progress.advance(task)
             while as_json and printed in reports:
-                print_json(reports[printed])
+                print_json(left_out[printed].as_json() if printed in left_out else reports[printed])
                 printed += 1
-    if not as_json:
-        _print_table([reports[index] for index in range(len(files))], windows)
-    failed = sum("error" in report for report in reports.values())
+    judged = [reports[index] for index in range(len(files)) if index not in left_out]
+    if as_json:
+        for each in found.left_out:
+            print_json(each.as_json())
+    else:
+        _print_table(judged, windows)
+        print_left_out([*(left_out[index] for index in sorted(left_out)), *found.left_out])
+    failed = sum("error" in report for report in judged) + sum(each.failed for each in found.left_out)
     if failed:
-        stderr.print(f"{failed} of {len(files)} files could not be judged")
+        stderr.print(f"{failed} of {len(judged)} files could not be judged")
+    if failed or not judged:
         raise typer.Exit(1)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge.cli.left_out import print_left_out
 from edge.cli.operator_client import (
     DEFAULT_GATE,
     DEFAULT_TOKENS,
@@ -18,12 +19,21 @@ from edge.cli.operator_client import (
     InsecureOption,
     TokensOption,
 )
-from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.cli.output import (
+    JsonOption,
+    console,
+    print_json,
+    print_table,
+    print_warning,
+    reports_errors,
+    stderr,
+)
 from edge.cli.policy_target import file_target, gate_target, model_target
 from edge.errors import ConfigError, InvalidInput
 from edge.policy import Policy
 
 if TYPE_CHECKING:
+    from edge.replay import LeftOut
     from edge.tuning.cache import CachedSetup
 
 NOT_SHOWN = 3
@@ -95,8 +105,12 @@ def tune(
     no row counts neither way. `group` names what shares a camera, a scene or a broadcaster. Figures are
     cross-validated by group: each file is judged by what was chosen without its group.
 
+    Of a labelled folder, whatever is media is judged. What is something else (text, sound alone, a pipe, a
+    link to a folder, or in no folder named violent or calm) is left out and listed.
+
     Exit code 3 means that the data cannot show the promise. --apply then needs --force. --apply needs a
-    promise, an admin's token, and a policy that nobody has changed meanwhile.
+    promise, an admin's token, and a policy that nobody has changed meanwhile. Exit code 1 beside a result
+    means that media could not be read: the proposal rests on the rest.
     """
     if precision is not None and rate is not None:
         raise InvalidInput("--target-precision", "not together with --max-false-cuts-per-hour")
@@ -118,9 +132,11 @@ def tune(
         target = gate_target(gate, tokens, ca, insecure=insecure)
     else:
         target = model_target(directory)
+    left_out: list[LeftOut] = []
     try:
         result, part = _tune(
             data,
+            left_out,
             Guarantee(precision, rate),
             flag_recall,
             target.policy,
@@ -144,14 +160,20 @@ def tune(
         print_json(result)
     else:
         _print(result)
+        print_left_out(left_out)
+        for one in result["data"]["failed"]:
+            print_warning(f"{one['path']}: {one['error']}")
         if apply and result["applied"] is None:
             stderr.print("not applied: the promise is not shown to be kept; --force applies it all the same")
     if not shown:
         raise typer.Exit(NOT_SHOWN)
+    if result["data"]["failed"] or any(each.failed for each in left_out):
+        raise typer.Exit(1)
 
 
 def _tune(
     data: Path,
+    left_out: list[LeftOut],
     promise: Any,
     flag_recall: float,
     base: Policy,
@@ -162,11 +184,13 @@ def _tune(
     check: bool,
     report: Path | None,
 ) -> tuple[dict[str, Any], Policy]:
-    """Returns the result as plain values, and the proposed policy."""
+    """Returns the result as plain values, and the proposed policy. Fills ``left_out``."""
     from rich.progress import Progress
 
     from edge.detect import read_manifest
+    from edge.replay import left_out_of
     from edge.tuning.cache import default_cache
+    from edge.tuning.evaluation import labelled_by_folders
     from edge.tuning.labels import read_footage
     from edge.tuning.result import result
     from edge.tuning.scoring import ScoringSetup
@@ -177,7 +201,7 @@ def _tune(
 
     manifest, digest, _ = read_manifest(directory)
     name = _category(category, [part.name for part in manifest.categories], base)
-    footage = read_footage(data)
+    footage = read_footage(data, left_out)
     paths = [one.path for one in footage]
     scores = cache or default_cache()
     try:
@@ -190,6 +214,10 @@ def _tune(
         found = _run(ScoringSetup(directory, base, scores), paths, jobs, progress, "scores")
         kept = [index for index in range(len(paths)) if "track" in found[index]]
         failed = [found[index] for index in range(len(paths)) if "track" not in found[index]]
+        if labelled_by_folders(data):
+            others = {one["path"]: left_out_of(Path(one["path"]), one) for one in failed}
+            left_out += [other for other in others.values() if other is not None]
+            failed = [one for one in failed if others[one["path"]] is None]
         study = Study(Simulator(manifest, name, base.tiers), [(footage[i], found[i]["track"]) for i in kept])
         task = progress.add_task("candidates", total=STEPS)
         tuning = tune(study, promise, base.categories[name], flag_recall, lambda _: progress.advance(task))
@@ -199,7 +227,7 @@ def _tune(
         if check:
             setup = VerifySetup(directory, policy, scores)
             live = compare(study, part, _run(setup, [paths[i] for i in kept], jobs, progress, "live check"))
-    values = result(study, tuning, base.categories[name], live, failed)
+    values = result(study, tuning, base.categories[name], live, failed, left_out)
     values["data"] = {"path": str(data)} | values["data"]
     values["model"] = {"name": manifest.name, "version": manifest.version, "digest": digest}
     if report is not None:

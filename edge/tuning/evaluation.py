@@ -20,6 +20,7 @@ from edge.detect.measures import (
 )
 from edge.errors import ConfigError, InvalidInput, LimitExceeded
 from edge.intervals import Interval, bootstrap, rate_upper_bound
+from edge.replay import FoundFiles, LeftOut
 from edge.settings_file import read_settings_file
 
 MAX_ROWS = 100_000
@@ -41,15 +42,21 @@ class LabelledClip:
     source: str
 
 
-def read_labels(path: Path) -> list[LabelledClip]:
+def labelled_by_folders(path: Path) -> bool:
+    """Whether the names of folders are the labels, so that nobody has named the files."""
+    return path.is_dir() and not (path / "clips.csv").is_file()
+
+
+def read_labels(path: Path, left_out: list[LeftOut] | None = None) -> list[LabelledClip]:
     """Reads labelled clips.
 
     ``path`` is a CSV ``path,label[,group][,source]``, a folder with such a ``clips.csv``, or a folder whose
-    subfolders are named by label. Paths in a CSV are relative to it. Raises InvalidInput and LimitExceeded.
+    subfolders are named by label. Paths in a CSV are relative to it. What is in a folder and no clip is added
+    to ``left_out``. Raises InvalidInput and LimitExceeded.
     """
-    if path.is_dir() and (path / "clips.csv").is_file():
-        path = path / "clips.csv"
-    return _from_folders(path) if path.is_dir() else _from_csv(path)
+    if labelled_by_folders(path):
+        return _from_folders(path, [] if left_out is None else left_out)
+    return _from_csv(path / "clips.csv" if path.is_dir() else path)
 
 
 def _from_csv(path: Path) -> list[LabelledClip]:
@@ -89,16 +96,18 @@ def read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     return rows
 
 
-def _from_folders(path: Path) -> list[LabelledClip]:
-    from edge.replay import expand_paths
-
+def _from_folders(path: Path, left_out: list[LeftOut]) -> list[LabelledClip]:
     clips = []
-    for file in expand_paths([path]):
+    found = FoundFiles.of([path])
+    left_out += found.left_out
+    for file in found.files:
         parts = file.relative_to(path).parts[:-1]
         named = [part for part in parts if part.lower() in VIOLENT | CALM]
         if named:
             source = "/".join(part for part in parts if part not in named) or path.name
             clips.append(LabelledClip(file, is_violent(named[-1], str(file)), file.stem, source))
+        else:
+            left_out.append(LeftOut(file, "is in no folder named violent or calm", "no_label"))
     if not clips:
         raise InvalidInput(str(path), "neither clips.csv nor folders named violent and calm are in there")
     return clips

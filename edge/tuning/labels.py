@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InvalidInput
-from edge.tuning.evaluation import is_violent, read_labels, read_rows, source_of
+from edge.replay import LeftOut
+from edge.tuning.evaluation import is_violent, labelled_by_folders, read_labels, read_rows, source_of
 
 Stretch = tuple[int, int]
 """Start and end, milliseconds of media time from the file's first frame."""
@@ -45,21 +46,19 @@ class Truth:
         return sum(end - start for start, end in self.calm)
 
 
-def read_footage(path: Path) -> list[LabelledFile]:
+def read_footage(path: Path, left_out: list[LeftOut] | None = None) -> list[LabelledFile]:
     """Reads whatever ``edge-gate model evaluate`` reads, and CSV files with the columns ``start_s`` and
     ``end_s``.
 
-    Several rows may name one file. An empty time means the file's beginning or end. Raises InvalidInput,
-    which names file and line.
+    Several rows may name one file. An empty time means the file's beginning or end. What is in a folder and
+    no clip is added to ``left_out``. Raises InvalidInput, which names file and line.
     """
-    if path.is_dir() and (path / "clips.csv").is_file():
-        path = path / "clips.csv"
-    if path.is_dir():
+    if labelled_by_folders(path):
         return [
             LabelledFile(clip.path, clip.group, clip.source, (Span(0, None, clip.violent),))
-            for clip in read_labels(path)
+            for clip in read_labels(path, left_out)
         ]
-    return _from_csv(path)
+    return _from_csv(path / "clips.csv" if path.is_dir() else path)
 
 
 def _from_csv(path: Path) -> list[LabelledFile]:

@@ -11,6 +11,7 @@ from typing import Any
 from edge.detect.measures import spell_rate
 from edge.intervals import Interval
 from edge.policy import CategoryPolicy, TierPolicy
+from edge.replay import LeftOut
 from edge.tuning.figures import Figures, counts
 from edge.tuning.labels import printable
 from edge.tuning.outcome import Outcome
@@ -42,6 +43,7 @@ def result(
     current: CategoryPolicy,
     check: LiveCheck | None,
     failed: Sequence[Mapping[str, Any]],
+    left_out: Sequence[LeftOut] = (),
 ) -> dict[str, Any]:
     """Collects everything about a tuning.
 
@@ -51,7 +53,7 @@ def result(
     part = tuning.proposal.part
     return {
         "category": study.simulator.category,
-        "data": _data(study, failed),
+        "data": _data(study, failed, left_out),
         "proposal": tuned(part),
         "current": tuned(current),
         "basis": "cross_validated" if tuning.unseen else "fitted",
@@ -76,12 +78,13 @@ def tuned(part: CategoryPolicy) -> dict[str, Any]:
     return {name: getattr(part, name) for name in TUNED}
 
 
-def _data(study: Study, failed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _data(study: Study, failed: Sequence[Mapping[str, Any]], left_out: Sequence[LeftOut]) -> dict[str, Any]:
     files = study.files
     sources = Counter(one.footage.source for one in files)
     return {
         "files": len(files) + len(failed),
         "failed": [{"path": printable(one["path"]), "error": printable(one["error"])} for one in failed],
+        "left_out": [each.as_json() for each in left_out],
         "groups": len(study.groups),
         "violent_groups": len({one.footage.group for one in files if one.truth.violent}),
         "calm_groups": len({one.footage.group for one in files if one.truth.calm}),

@@ -148,7 +148,7 @@ def test_evaluate_fails_before_the_clips_are_judged(labelled: Path, tmp_path: Pa
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     for arguments, named in (
-        (["--calm", str(tmp_path / "empty")], "no video file"),
+        (["--calm", str(tmp_path / "empty")], "no file in there"),
         (["--calm", str(tmp_path / "absent.mp4")], "is no file"),
         (["--against", str(tmp_path / "empty")], "a folder with manifest.json"),
         (["--plots", str(tmp_path / "file")], "--plots"),

@@ -22,7 +22,7 @@ from edge.domain import Action, Codec, Incident, Publish, Verdict, new_stream_id
 from edge.evidence import Sampling, write_incident_record
 from edge.evidence import write_clip as write_evidence
 from edge.match import Bank, BankInfo, Matcher, VariantSet, available, fingerprint
-from edge.replay import Replay, ReplaySetup, expand_paths
+from edge.replay import Replay, ReplaySetup
 from edge.stream import StreamPipeline
 from edge.stream.synthetic import encode
 from tests.conftest import require
@@ -102,26 +102,13 @@ def test_what_cannot_be_judged_spares_the_rest(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["replay", "--json", "-j", "2", str(tmp_path), str(absent)])
     assert result.exit_code == 1
     reports = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [Path(report["path"]).name for report in reports] == ["a.mp4", "b.mp4", "c.mp4", "absent.mp4"]
-    assert ["error" in report for report in reports] == [True, False, True, True]
+    names = ["a.mp4", "b.mp4", "c.mp4", "notes.txt", "absent.mp4"]
+    assert [Path(report["path"]).name for report in reports] == names
+    assert ["error" in report for report in reports] == [True, False, True, False, True]
+    assert (reports[3]["left_out"], reports[3]["reason"]) == ("is no media", "not_media")
     for report in reports:
         if "error" in report:
             assert report["reason"]
-
-
-def test_folders_are_searched_for_videos(tmp_path: Path) -> None:
-    for name in ("b.mp4", "a.MKV", "deep/c.flv", "notes.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    found = [path.name for path in expand_paths([tmp_path, tmp_path / "notes.txt"])]
-    assert found == ["a.MKV", "b.mp4", "c.flv", "notes.txt"]
-
-
-def test_a_link_to_what_is_gone_is_not_left_out_in_silence(tmp_path: Path) -> None:
-    (tmp_path / "gone.mp4").symlink_to(tmp_path / "absent.mp4")
-    (tmp_path / "folder.mp4").mkdir()
-    assert [path.name for path in expand_paths([tmp_path])] == ["gone.mp4"]
 
 
 def test_a_decoder_that_crashes_costs_only_its_own_file(tmp_path: Path) -> None:
