@@ -236,6 +236,13 @@ class LimitsSection(Section):
         le=1_048_576,
         description="Disk space that evidence clips leave free. The ledger may be on the same disk.",
     )
+    journal_reserve_mb: int = Field(
+        8,
+        ge=0,
+        le=65_536,
+        description="Disk space that the journal takes at the start, for decisions that a full disk would "
+        "refuse. About 200 violations a MB. 0: none.",
+    )
     unwatched_ms: int = Field(
         30_000,
         ge=100,

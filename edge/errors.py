@@ -29,6 +29,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── BankError                   a bank file or index is torn, foreign or of another version
 ├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
 ├── AuditBroken                 a row of the audit log was changed: names the row
+├── DecisionsLost               a gate stops with decisions that it could not write
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
 │   └── NoPlace                 all places under a limit are taken, and none is idle (retryable)
 ├── WorkerLost                  the worker that owned the stream died (retryable)
@@ -69,6 +70,8 @@ class GateError(Exception):
     retryable: bool = False
     fault: Fault = Fault.GATE
     reason: str = "error"
+    exit_code: int = 1
+    """Of a command that ends with this error."""
 
 
 class InvalidInput(GateError):
@@ -262,6 +265,17 @@ class LedgerUnavailable(GateError):
 
     retryable = True
     reason = "ledger_unavailable"
+
+
+class DecisionsLost(GateError):
+    """A gate stops with decisions that neither the ledger nor the journal has taken. The log names each."""
+
+    reason = "decisions_lost"
+    exit_code = 3
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} decisions could not be written and are lost; the log names each")
+        self.count = count
 
 
 class AuditBroken(GateError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import os
 import resource
@@ -11,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -31,9 +32,16 @@ from edge.config import Settings
 from edge.containment import ContainmentMode, lacking, problems
 from edge.descriptors import most_connections, report_lack
 from edge.detect.default_policy import default_policy
-from edge.errors import ConfigError, LedgerUnavailable, NotContained, NotSignedIn, SignInUnavailable
+from edge.errors import (
+    ConfigError,
+    DecisionsLost,
+    LedgerUnavailable,
+    NotContained,
+    NotSignedIn,
+    SignInUnavailable,
+)
 from edge.evidence import INCOMING, forget_unfinished
-from edge.ledger import DurableLedger
+from edge.ledger import DurableLedger, UnwrittenDecision
 from edge.notices import use_messages
 from edge.policy import Policy
 from edge.servers.http_app import create_app
@@ -43,7 +51,7 @@ from edge.supervise import Gate
 from edge.supervise.model_swap import model_store
 from edge.telemetry.log_lines import LogBackend
 from edge.telemetry.prometheus import PrometheusBackend
-from edge.telemetry.records import CallBroken
+from edge.telemetry.records import CallBroken, DecisionLost
 from edge.telemetry.telemetry import Telemetry
 from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings
@@ -107,6 +115,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     secret = settings.http.hook_secret
     servers = IngestServers(settings.servers(), None if secret is None else secret.get_secret_value())
     ledger = await _open_ledger(settings)
+    _report_lost(telemetry, ledger.unwritten.missing, earlier_run=True)
     try:
         policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
         gate = Gate(
@@ -163,7 +172,16 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                     listener.close()
     finally:
         await servers.aclose()
+        lost = await asyncio.to_thread(ledger.write_unwritten)
+        _report_lost(telemetry, lost, earlier_run=False)
         ledger.close()
+    if lost:
+        raise DecisionsLost(len(lost))
+
+
+def _report_lost(telemetry: Telemetry, decisions: Iterable[UnwrittenDecision], *, earlier_run: bool) -> None:
+    for decision in decisions:
+        telemetry.report(DecisionLost(**dataclasses.asdict(decision), earlier_run=earlier_run))
 
 
 async def _serve(http: HookServer, listener: socket.socket) -> None:
@@ -182,7 +200,12 @@ async def _open_ledger(settings: Settings) -> DurableLedger:
     give_up_at = time.monotonic() + _LEDGER_WAIT_S
     while True:
         try:
-            return DurableLedger.open(settings.ledger, journal, gate=settings.gate_name)
+            return DurableLedger.open(
+                settings.ledger,
+                journal,
+                gate=settings.gate_name,
+                reserve_bytes=settings.limits.journal_reserve_mb << 20,
+            )
         except LedgerUnavailable as error:
             in_file = (settings.ledger_url or "sqlite").startswith("sqlite")
             if in_file or time.monotonic() > give_up_at:

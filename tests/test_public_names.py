@@ -98,6 +98,7 @@ PUBLIC: dict[str, set[str]] = {
         "Prover",
         "STREAM_KEY_ATTRIBUTE",
         "StoredPolicy",
+        "UnwrittenDecision",
         "Violation",
         "attribute_subject",
         "make_violation",

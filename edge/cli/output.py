@@ -105,7 +105,9 @@ def when(wall_ms: int) -> str:
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Ends a command with exit code 1 and one line, or one JSON document, on a GateError or a system error.
+    """Ends a command on a GateError or a system error with one line, or one JSON document.
+
+    The exit code is the error's own: 1 but for few.
 
     System errors are those such as a full disk or a folder that cannot be written.
     """
@@ -118,7 +120,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise  # The reader has closed the pipe, as `| head` does. Typer ends silently.
         except (GateError, OSError) as error:
             _report(error, bool(kwargs.get("as_json")))
-            raise typer.Exit(1) from None
+            raise typer.Exit(error.exit_code if isinstance(error, GateError) else 1) from None
 
     return wrapped
 

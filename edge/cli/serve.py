@@ -41,7 +41,7 @@ def serve(
 
     Listens on loopback by default. Port 0 takes any free port, and the line that the gate prints when it is
     ready names it. SIGTERM or Ctrl-C drains: the gate admits nothing more, finishes verdicts under way and
-    ends with 0.
+    ends with 0. It ends with 3 when it could not write decisions, as on a full disk; the log names them.
     """
     from edge.config import load_settings
     from edge.sidecar import Ready, run_sidecar

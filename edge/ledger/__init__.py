@@ -17,6 +17,7 @@ from edge.ledger.subjects import (
     parse_address,
     parse_network,
 )
+from edge.ledger.unwritten import UnwrittenDecision
 from edge.ledger.violations import Violation, make_violation
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Proof",
     "Prover",
     "StoredPolicy",
+    "UnwrittenDecision",
     "Violation",
     "attribute_subject",
     "make_violation",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, Self
+from typing import Self
 
 import structlog
 
@@ -15,17 +18,18 @@ from edge.crash_points import crash_point
 from edge.domain import Block, Incident, Publish
 from edge.errors import GateError, InvalidInput, LedgerUnavailable, NotFound
 from edge.ladder import Sanction
-from edge.ledger.journal import Journal
+from edge.ledger.journal import Journal, Reserve
 from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
 from edge.ledger.ledger import Ledger
 from edge.ledger.subjects import struck_name
+from edge.ledger.unwritten import UnwrittenDecision, UnwrittenDecisions, described
 from edge.ledger.violations import Violation, make_violation
 from edge.names import compared
 
+_ROOM_BYTES = 1024 * 1024
+"""A disk with less free is full. A ledger in a file can be opened with that much."""
 _PAUSE_S = 0.002
 """Pause between two entries that are moved to the ledger. It leaves time to answer Admit in this process."""
-
-P = ParamSpec("P")
 
 log = structlog.get_logger(__name__)
 
@@ -48,22 +52,79 @@ class DurableLedger(Ledger):
     """The journal's violations by stream id. None: not read yet."""
     _adopted: list[Block]
     """Blocks moved to the ledger that ``reconcile`` has not returned yet."""
+    unwritten: UnwrittenDecisions
+    """Decisions in memory alone. They are tried again."""
 
     @classmethod
     def open(  # type: ignore[override]
-        cls, url: str | Path, journal: Path, *, gate: str = "", busy_timeout_ms: int = 500
+        cls,
+        url: str | Path,
+        journal: Path,
+        *,
+        gate: str = "",
+        busy_timeout_ms: int = 500,
+        reserve_bytes: int = 0,
     ) -> Self:
-        """Opens ledger and journal. Moves what an earlier process left in the journal to the ledger."""
+        """Opens ledger and journal. Moves what an earlier process left in the journal to the ledger.
+
+        ``reserve_bytes`` is disk space that the journal keeps for itself. A database file that has no room to
+        be opened in gets it for that moment.
+        """
+        kept = Journal(journal, reserve_bytes)
+        try:
+            return cls._opened(url, kept, journal, gate, busy_timeout_ms)
+        except LedgerUnavailable as error:
+            if kept.keep_reserve().left_bytes < _ROOM_BYTES or not _is_full(journal.parent):
+                raise
+            log.warning("the disk is full; the journal's reserve opens the ledger", error=str(error))
+            kept.release_reserve()
+            return cls._opened(url, kept, journal, gate, busy_timeout_ms)
+
+    @classmethod
+    def _opened(cls, url: str | Path, kept: Journal, path: Path, gate: str, busy_timeout_ms: int) -> Self:
         ledger = super().open(url, gate=gate, busy_timeout_ms=busy_timeout_ms)
-        ledger._journal = Journal(journal)
+        ledger._journal = kept
         ledger._journal_lock = threading.Lock()
         ledger._away = False
         ledger._home = 0
         ledger._refused = []
         ledger._waiting = None
         ledger._adopted = []
-        ledger.reconcile()
+        ledger.unwritten = UnwrittenDecisions(path.with_suffix(".unwritten"))
+        try:
+            ledger.reconcile()
+            ledger.unwritten.take_note(ledger._is_missing)
+        except BaseException:
+            ledger.close()
+            raise
+        ledger._journal.keep_reserve(or_less=True)
         return ledger
+
+    def _is_missing(self, decision: UnwrittenDecision) -> bool:
+        try:
+            self.incident(decision.subject)
+        except NotFound:
+            return True
+        return False
+
+    def keep_reserve(self) -> Reserve:
+        """Keeps the journal's disk space, and the note of what was never written."""
+        self.unwritten.keep_note()
+        with self._journal_lock:
+            return self._journal.keep_reserve()
+
+    def write_unwritten(self) -> tuple[UnwrittenDecision, ...]:
+        """Tries for the last time to write what is in memory alone. Returns what cannot be written."""
+        for entry in self.unwritten.entries():
+            try:
+                self._append(entry)
+            except LedgerUnavailable:
+                refused = len(self._refused)
+                with contextlib.suppress(GateError):
+                    self._adopt(entry)
+                    if len(self._refused) == refused:
+                        self.unwritten.written(entry)
+        return tuple(described(entry) for entry in self.unwritten.entries())
 
     @property
     def away(self) -> bool:
@@ -77,8 +138,19 @@ class DurableLedger(Ledger):
         Only the first cut waits for a ledger that is away. Later ones go straight to the journal until
         ``reconcile`` or ``probe`` succeeds. The journal counts only its own strikes. ``reconcile`` then
         lengthens the block to the ladder's term for all strikes. Raises LedgerUnavailable when both are
-        away.
+        away, and holds the violation in memory until a later call or ``write_unwritten`` writes it.
         """
+        made = make_violation(incident, sanction, (), wall_ms, self._gate)
+        entry = Violated(dataclasses.replace(made, durable_in="journal"), sanction)
+        try:
+            violation = self._recorded(incident, sanction, wall_ms)
+        except Exception:
+            self.unwritten.hold(entry)
+            raise
+        self.unwritten.written(entry)
+        return violation
+
+    def _recorded(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
         if self._away:
             try:
                 return self._record_in_journal(incident, sanction, wall_ms)
@@ -95,25 +167,41 @@ class DurableLedger(Ledger):
         return self._record_in_journal(incident, sanction, wall_ms)
 
     def record_incident(self, incident: Incident, wall_ms: int) -> None:
-        if not self._takes(super().record_incident, incident, wall_ms):
-            self._append(Opened(incident, wall_ms))
+        self._taken_or_journalled(
+            Opened(incident, wall_ms), functools.partial(super().record_incident, incident, wall_ms)
+        )
 
     def record_stream_cut(
         self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
     ) -> None:
-        if not self._takes(super().record_stream_cut, stream_id, publish, reason, block_id, wall_ms):
-            self._append(StreamCut(stream_id, publish, reason, block_id, wall_ms))
+        self._taken_or_journalled(
+            StreamCut(stream_id, publish, reason, block_id, wall_ms),
+            functools.partial(super().record_stream_cut, stream_id, publish, reason, block_id, wall_ms),
+        )
 
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
-        if not self._takes(super()._mark, incident_id, wall_ms, what, values):
-            self._append(Marked(incident_id, wall_ms, what, values))
+        entry = Marked(incident_id, wall_ms, what, values)
+        try:
+            self._taken_or_journalled(
+                entry, functools.partial(super()._mark, incident_id, wall_ms, what, values)
+            )
+        except NotFound:
+            if self.unwritten.holds_incident(incident_id):
+                self.unwritten.hold(entry)
+            raise
 
-    def _takes(self, write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+    def _taken_or_journalled(self, entry: Entry, write: Callable[[], None]) -> None:
+        if self._takes(write):
+            self.unwritten.written(entry)
+        else:
+            self._append(entry)
+
+    def _takes(self, write: Callable[[], None]) -> bool:
         """Whether the ledger took the write. Raises the error of a ledger that refuses it."""
         if self._away:
             return False
         try:
-            write(*args, **kwargs)
+            write()
         except Exception as error:
             if _is_refusal(error):
                 raise
@@ -129,8 +217,13 @@ class DurableLedger(Ledger):
             log.warning("ledger is away; decisions go to the journal", error=str(error))
 
     def _append(self, entry: Entry) -> None:
-        with self._journal_lock:
-            self._journal.append(entry)
+        try:
+            with self._journal_lock:
+                self._journal.append(entry)
+        except LedgerUnavailable:
+            self.unwritten.hold(entry)
+            raise
+        self.unwritten.written(entry)
 
     def _record_in_journal(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
         with self._journal_lock:
@@ -213,3 +306,7 @@ class DurableLedger(Ledger):
 def _is_refusal(error: Exception) -> bool:
     """Whether the ledger answers and refuses the write."""
     return isinstance(error, GateError) and not isinstance(error, LedgerUnavailable)
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < _ROOM_BYTES

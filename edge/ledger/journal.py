@@ -2,27 +2,44 @@
 
 Each line is written and fsynced before ``append`` returns. A torn last line, after a power loss during a
 write, is ignored: ``append`` had not returned.
+
+The file has disk space for more lines than it holds, taken while there was some: its reserve. A full disk
+refuses no line until the reserve is used up.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge import crash_points
 from edge.crash_points import crash_point
+from edge.durable_files import append_durably, reserve, sync_folder
 from edge.errors import LedgerUnavailable
 from edge.ledger.journal_entries import Entry, Violated, decode, encode
 
 MAX_LINE_BYTES = 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Disk space that the journal has for further lines."""
+
+    wanted_bytes: int = 0
+    left_bytes: int = 0
+    problem: str = ""
+    """Why it is smaller than wanted. Empty if it is whole."""
+
+
 class Journal:
     """An append-only file. ``clear`` empties it once the ledger holds everything."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve_bytes: int = 0) -> None:
         self._path = path
+        self._reserve_bytes = reserve_bytes
 
     def append(self, entry: Entry) -> None:
         """Appends one entry; it is on disk on return. Raises LedgerUnavailable if the disk refuses it."""
@@ -34,7 +51,7 @@ class Journal:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             new = not self._path.exists()
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = self._opened()
             try:
                 if _ends_within_a_line(descriptor):
                     line = b"\n" + line
@@ -50,7 +67,7 @@ class Journal:
             finally:
                 os.close(descriptor)
             if new:
-                sync_directory(self._path.parent)
+                sync_folder(self._path.parent)
             if violated:
                 crash_point("journal.synced")
         except OSError as error:
@@ -89,10 +106,10 @@ class Journal:
             raise self._unavailable(error) from None
 
     def clear(self, position: int, refused: Iterable[Entry] = ()) -> bool:
-        """Removes the file. Call it only when the ledger holds everything up to ``position``.
+        """Empties the file. Call it only when the ledger holds everything up to ``position``.
 
-        Keeps damaged and refused entries in a file beside it, for people. Returns False and does nothing if
-        whole lines follow the position. Nothing may be appended meanwhile.
+        Keeps damaged and refused entries in a file beside it, for people, which is on disk first. Returns
+        False and does nothing if whole lines follow the position. Nothing may be appended meanwhile.
         """
         if any(True for _ in self.entries_after(position)):
             return False
@@ -101,13 +118,56 @@ class Journal:
             damaged = [line for line in lines if line.strip() and decode(line) is None]
             damaged += [encode(entry) for entry in refused]
             if damaged:
-                with self._path.with_suffix(".damaged").open("ab") as file:
-                    file.writelines(damaged)
-            self._path.unlink()
-            sync_directory(self._path.parent)
+                append_durably(self._path.with_suffix(".damaged"), b"".join(damaged))
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.ftruncate(descriptor, 0)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise self._unavailable(error) from None
+        self.keep_reserve(or_less=True)
         return True
+
+    def keep_reserve(self, *, or_less: bool = False) -> Reserve:
+        """Takes disk space until the reserve is whole. Never raises.
+
+        ``or_less`` takes most of what is free where that is less. Otherwise a reserve that cannot be whole
+        stays as it is, so that what is freed goes to others.
+        """
+        wanted = self._reserve_bytes
+        if not wanted:
+            return Reserve()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = self._opened()
+            try:
+                problem = _reserved(descriptor, wanted)
+                free = shutil.disk_usage(self._path.parent).free
+                part = _left(descriptor) + free - free // 8
+                if problem and or_less and part < wanted:
+                    _reserved(descriptor, part)
+                left = _left(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return Reserve(wanted, 0, error.strerror or str(error))
+        return Reserve(wanted, left, "" if left >= wanted else problem or "not reserved")
+
+    def release_reserve(self) -> None:
+        """Gives the reserve back. What the journal holds stays. Raises LedgerUnavailable."""
+        try:
+            descriptor = self._opened()
+            try:
+                os.ftruncate(descriptor, os.fstat(descriptor).st_size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._unavailable(error) from None
+
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def _unavailable(self, error: OSError) -> LedgerUnavailable:
         return LedgerUnavailable(f"journal {self._path}: {error.strerror or error}")
@@ -119,10 +179,18 @@ def _ends_within_a_line(descriptor: int) -> bool:
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
-def sync_directory(path: Path) -> None:
-    """Makes a created or removed file name durable."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _left(descriptor: int) -> int:
+    """Bytes that the file has space for behind its end."""
+    status = os.fstat(descriptor)
+    return max(0, status.st_blocks * 512 - status.st_size)
+
+
+def _reserved(descriptor: int, wanted: int) -> str:
+    """Takes space for ``wanted`` bytes behind the end of the file. Returns what stands in the way."""
+    if _left(descriptor) >= wanted:
+        return ""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        reserve(descriptor, os.fstat(descriptor).st_size + wanted)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if _left(descriptor) >= wanted else "the file system reserves no space"

@@ -35,6 +35,7 @@ from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.journal_care import JournalCare
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
@@ -162,6 +163,7 @@ class Gate:
             self.model_swap,
             tasks,
         )
+        self._journal_care = JournalCare(ledger, self.executor, self._stream_journal, self.alarms, telemetry)
         self._feed: FleetFeed | None = None
         self._task_health = task_health()
         self._task_health.listen(lambda name: telemetry.report(TaskFailed(name)))
@@ -180,6 +182,7 @@ class Gate:
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
         self._restore()
+        await self._journal_care.look()
         self._tasks.keep(self._sweep)
         self._tasks.keep(self._keep_ledger)
         self._tasks.keep(self._look_after_model, needed=False)
@@ -354,6 +357,7 @@ class Gate:
                     self._context.view.update(block)
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
+            await self._journal_care.look()
 
     async def _look_after_model(self) -> None:
         while True:

@@ -11,15 +11,19 @@ import dataclasses
 import io
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from edge.domain import Publish, StreamId
+from edge.durable_files import reserve
 
 MAX_LINE_BYTES = 256 * 1024
 _COMPACT_LINES = 4096
+_RESERVE_BYTES = 1024 * 1024
+"""Disk space that the file takes for further lines, for a disk that is full later."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +49,8 @@ class StreamJournal:
         self._file: io.FileIO | None = None
         self._partial_line = False
         self._lines = 0
+        self.problem = ""
+        """Why the last change is not on disk. Empty if it is."""
 
     def load(self) -> tuple[JournalledStream, ...]:
         """Returns the streams that an earlier gate left, oldest first."""
@@ -89,8 +95,7 @@ class StreamJournal:
 
     def _append(self, values: Mapping[str, Any]) -> None:
         self._lines += 1
-        if self._lines > _COMPACT_LINES + 2 * len(self._live):
-            self._rewrite()
+        if self._lines > _COMPACT_LINES + 2 * len(self._live) and self._rewrite():
             return
         if self._file is None:
             return
@@ -98,15 +103,15 @@ class StreamJournal:
         try:
             written = self._file.write(line) or 0
             if written == len(line):
-                self._partial_line = False
+                self._partial_line, self.problem = False, ""
                 return
             why = f"{written} of {len(line)} bytes were written"
         except OSError as error:
             why = str(error)
-        self._partial_line = True
+        self._partial_line, self.problem = True, why
         log.warning("a stream will not outlive the gate", error=why)
 
-    def _rewrite(self) -> None:
+    def _rewrite(self) -> bool:
         """Replaces the file by a new one with live streams only. If that fails, the old file stays in use."""
         fresh = self._path.with_suffix(".new")
         try:
@@ -114,12 +119,23 @@ class StreamJournal:
             fresh.write_bytes(b"".join(_line(_encoded(stream)) for stream in self._live.values()))
             fresh.chmod(0o600)
             file = io.FileIO(fresh, "ab")  # Unbuffered: a failing write must fail here.
+            with suppress(OSError):  # Not every file system can. Later lines then need free space.
+                reserve(file.fileno(), file.tell() + _RESERVE_BYTES)
             fresh.replace(self._path)
             self.close()
-            self._file, self._partial_line = file, False
+            self._file, self._partial_line, self.problem = file, False, ""
         except OSError as error:
+            self.problem = str(error)
             log.warning("streams will not outlive the gate", error=str(error))
+            self._reopen()
         self._lines = len(self._live)
+        return not self.problem
+
+    def _reopen(self) -> None:
+        """Goes on with the file of an earlier gate, where no new one can be made."""
+        if self._file is None:
+            with suppress(OSError):
+                self._file, self._partial_line = io.FileIO(self._path, "ab"), True
 
 
 def _encoded(stream: JournalledStream) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class LogBackend:
         self._on(records.JudgedTooLate, _judged_too_late)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
         self._on(records.AlarmRaised, _alarm_raised)
+        self._on(records.DecisionLost, _decision_lost)
         self._on(records.AlarmCleared, _alarm_cleared)
         self._on(records.Flagged, _flagged)
         self._on(records.CutDecided, _cut_decided)
@@ -234,6 +235,23 @@ def _bank_entry_ran_away(record: records.BankEntryRanAway) -> None:
 def _alarm_raised(record: records.AlarmRaised) -> None:
     log.critical(
         "alarm", part=record.part, reason=record.reason, subject=record.subject, detail=record.detail
+    )
+
+
+def _decision_lost(record: records.DecisionLost) -> None:
+    if record.earlier_run:
+        event = "an earlier run took a decision that it never wrote: make it again"
+    else:
+        event = "a decision was in memory alone, and is lost"
+    log.critical(
+        event,
+        what=record.what,
+        subject=record.subject,
+        broadcaster=record.broadcaster,
+        app=record.app,
+        category=record.category,
+        blocked_until_ms=record.blocked_until_ms,
+        wall_ms=record.wall_ms,
     )
 
 

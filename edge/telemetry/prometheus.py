@@ -144,6 +144,18 @@ class PrometheusBackend:
     def _count_failures(self) -> None:
         modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")
         ledger_down = self._gauge("edge_ledger_down", "1 while the ledger cannot be written.")
+        reserve = self._gauge(
+            "edge_journal_reserve_bytes", "Disk space that the journal has for further decisions."
+        )
+        in_memory = self._gauge(
+            "edge_decisions_in_memory", "Decisions that neither ledger nor journal has taken yet."
+        )
+
+        def journal(record: records.JournalMeasured) -> None:
+            reserve.set(record.reserve_bytes)
+            in_memory.set(record.in_memory)
+
+        self._on(records.JournalMeasured, journal)
         restarts = self._counter("edge_worker_restarts", "Workers replaced.")
         contained = self._gauge(
             "edge_contained",
@@ -164,7 +176,7 @@ class PrometheusBackend:
         )
         alarms = self._gauge(
             "edge_alarms",
-            "Alarms that stand now, by part (`banks`, `model`, `tokens`) and reason.",
+            "Alarms that stand now, by part (`banks`, `model`, `tokens`, `journal`, `streams`) and reason.",
             "part",
             "reason",
         )

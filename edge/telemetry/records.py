@@ -332,6 +332,32 @@ class LedgerBack(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalMeasured(Record):
+    """What the journal has, reported once a second."""
+
+    reserve_bytes: int
+    """Disk space that is its own, for further decisions."""
+    in_memory: int
+    """Decisions that neither ledger nor journal has taken yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLost(Record):
+    """A decision that was in memory alone when the gate stopped, or that an earlier run never wrote."""
+
+    what: str
+    """``violation``, ``incident``, ``mark`` or ``stream_cut``."""
+    subject: str
+    """Id of the incident, or of the stream."""
+    broadcaster: str
+    app: str
+    category: str
+    blocked_until_ms: int
+    wall_ms: int
+    earlier_run: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AlarmRaised(Record):
     """Something is wrong with a part of the gate until a person mends it."""
 

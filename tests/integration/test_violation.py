@@ -194,7 +194,7 @@ def test_a_locked_ledger_delays_no_cut_and_loses_no_block(tmp_path: Path, footag
             locker.execute("ROLLBACK")
             locker.close()
         deadline = time.monotonic() + TIMEOUT_S
-        while (tmp_path / "journal.jsonl").exists() and time.monotonic() < deadline:
+        while (tmp_path / "journal.jsonl").stat().st_size and time.monotonic() < deadline:
             time.sleep(0.1)
         incident = gate.wait_for_incident(verdict.incident_id, "cut_confirmed_wall_ms")
         assert incident.confirmed_by == "confirm_cut"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edge.domain import Publish, StreamId
 from edge.supervise import stream_journal as module
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
+from tests.small_disk import fill, small_disk
 
 SERVERS = {"nginx-rtmp", "srs"}
 
@@ -118,3 +119,36 @@ def test_a_disk_that_is_full_for_a_while_costs_what_came_meanwhile(
     }
     found = [one.id for one in opened(path).load()]
     assert [f"st_{number}" for number in (0, *range(20, 40))] == [one for one in found if one in wanted]
+
+
+def test_a_full_disk_takes_changes_of_a_started_gate_and_of_the_next(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "ext4", 4) as disk:
+        path = disk / "streams.jsonl"
+        carried = opened(path)
+        ballast = fill(disk)
+        for number in range(500):
+            carried.admitted(stream(number))
+            if number >= 8:
+                carried.over(StreamId(f"st_{number - 8}"))
+        assert carried.problem == ""
+        carried.close()
+        carried = StreamJournal(path, SERVERS)
+        assert len(carried.load()) == 8
+        assert "No space left" in carried.problem  # no new file can be made; the old one goes on
+        carried.admitted(stream(500))
+        assert carried.problem == ""
+        ballast.unlink()
+        assert [one.id for one in opened(path).load()][-1] == "st_500"
+
+
+def test_a_change_is_kept_where_the_file_cannot_be_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_COMPACT_LINES", 0)
+    path = tmp_path / "streams.jsonl"
+    carried = opened(path)
+    (tmp_path / "streams.new").mkdir()
+    for number in range(20):
+        carried.admitted(stream(number))
+    (tmp_path / "streams.new").rmdir()
+    assert len(opened(path).load()) == 20

@@ -57,6 +57,13 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.BankEntryRanAway("known", "card", 2, quarantined=True),
     records.BankEntryRanAway("known", "song", 2, quarantined=False),
     records.TaskFailed("Gate._sweep"),
+    records.JournalMeasured(8_388_608, 2),
+    records.DecisionLost(
+        "violation", "in_1", "anna", "live", "fight", 1_700_000_600_000, 1_700_000_000_000, False
+    ),
+    records.DecisionLost(
+        "violation", "in_2", "anna", "live", "fight", 1_700_000_600_000, 1_700_000_000_000, True
+    ),
     records.AlarmRaised("banks", AlarmReason.FEWER, "known", "3 hashes fewer"),
     records.AlarmRaised("banks", AlarmReason.MISSING, "old", "its file is gone"),
     records.AlarmCleared("banks", AlarmReason.MISSING, "old"),

@@ -91,6 +91,8 @@ def test_alarms_are_critical() -> None:
         "a cut is not confirmed, and its caller is gone",
         "cut was never confirmed",
         "block is not durable: held in memory and retried",
+        "a decision was in memory alone, and is lost",
+        "an earlier run took a decision that it never wrote: make it again",
         "alarm",
     }
 
