@@ -243,6 +243,13 @@ class LimitsSection(Section):
         description="Disk space that the journal takes at the start, for decisions that a full disk would "
         "refuse. About 200 violations a MB. 0: none.",
     )
+    recording_mb: int = Field(
+        256,
+        ge=16,
+        le=65_536,
+        description="Memory for media after verdicts, of all clips that are being recorded. Over it the "
+        "largest clip ends.",
+    )
     unwatched_ms: int = Field(
         30_000,
         ge=100,

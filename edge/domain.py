@@ -362,6 +362,21 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """How long what an incident shows has gone on, and how strongly."""
+
+    verdicts: int
+    """Number of FLAGs, and of CUTs that shadow mode withheld, that belong to the incident."""
+    peak_score: float
+    start_pts_ms: int
+    """Media time of its first sign; -1 for what has none."""
+    end_pts_ms: int
+    """Media time of its newest sign; -1 for what has none."""
+    seen_ms: int
+    """Wall time of its newest sign."""
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """A FLAG or CUT on one stream, with its evidence, for review by people."""
 
@@ -388,6 +403,8 @@ class Incident:
     review: Review = Review()
     admitted_ms: int | None = None
     """Wall time at which the stream was admitted. None for incidents of an earlier version."""
+    activity: Activity | None = None
+    """None for incidents of an earlier version."""
 
     @property
     def stretch_ms(self) -> tuple[int, int] | None:

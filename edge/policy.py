@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from edge.domain import PERMANENT_MS, Action, Publish, Severity
+from edge.domain import PERMANENT_MS, Action, Publish, Severity, SignalSource
 from edge.errors import InvalidInput, LimitExceeded
 
 MAX_POLICY_BYTES = 64 * 1024
@@ -29,15 +29,26 @@ MAX_OVERRIDES = 32
 TENANT_ATTRIBUTE: Final = "tenant"
 """The attribute of a publish that names its tenant."""
 DAY_MS = 86_400_000
+MAX_REOPEN_MS: Final = 3_600_000
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Mode(StrEnum):
-    """``enforce`` acts. ``shadow`` decides and records, but never acts."""
+    """What the gate acts on. It decides and records all of it in every mode."""
 
     ENFORCE = "enforce"
+    """Known footage, and what the detector says."""
+    KNOWN_FOOTAGE = "known_footage"
+    """Known footage. What the detector says is only recorded."""
     SHADOW = "shadow"
+    """Nothing."""
+
+    def acts_on(self, source: SignalSource) -> bool:
+        """Whether the gate acts on what this source says."""
+        if self is Mode.KNOWN_FOOTAGE:
+            return source is not SignalSource.DETECT
+        return self is Mode.ENFORCE
 
 
 class FailureMode(StrEnum):
@@ -285,6 +296,19 @@ class ReviewPolicy(_PolicyPart):
     claim_ms: int = Field(
         30 * 60_000, ge=1_000, le=7 * DAY_MS, description="How long a claim on an incident lasts."
     )
+    reopen_ms: int = Field(
+        5 * 60_000,
+        ge=0,
+        le=MAX_REOPEN_MS,
+        description="A FLAG of the same kind on the same stream within this time after the last sign of a "
+        "flagged activity belongs to its incident; 0: each FLAG is an incident. A review ends the incident.",
+    )
+    incident_ms: int = Field(
+        30 * 60_000,
+        ge=1_000,
+        le=DAY_MS,
+        description="How long an incident takes further FLAGs; the next one then opens another.",
+    )
     appeal_ms: int = Field(
         180 * DAY_MS,
         ge=1_000,
@@ -345,6 +369,8 @@ class DecodingPolicy(_PolicyPart):
 
 
 class EvidencePolicy(_PolicyPart):
+    """What is kept of a stream's media: always the newest, and more once something is found."""
+
     ring_ms: int = Field(
         12_000, ge=1_000, le=120_000, description="Compressed media kept for evidence, milliseconds."
     )
@@ -353,6 +379,23 @@ class EvidencePolicy(_PolicyPart):
         ge=1024 * 1024,
         le=1024 * 1024 * 1024,
         description="Upper limit of that media in bytes.",
+    )
+    after_ms: int = Field(
+        10_000,
+        ge=0,
+        le=120_000,
+        description="How long a clip goes on after a FLAG, and after the newest sign that what was flagged "
+        "goes on; 0: clips end at the verdict. A clip of a CUT goes on until the stream is closed.",
+    )
+    longest_ms: int = Field(
+        120_000, ge=0, le=600_000, description="How long a clip goes on after its verdict at most."
+    )
+    clip_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024,
+        description="Upper limit of a clip in bytes. All that are being recorded share "
+        "`limits.recording_mb`.",
     )
 
 
@@ -380,7 +423,11 @@ class Policy(_PolicyPart):
     """The whole policy, as stored. ``for_app`` gives the policy of one stream, which goes to its worker."""
 
     version: int = Field(1, ge=1, description="Number of this version; the gate sets it.")
-    mode: Mode = Field(Mode.ENFORCE, description="enforce acts; shadow only decides and records.")
+    mode: Mode = Field(
+        Mode.ENFORCE,
+        description="What the gate acts on. known_footage: on known footage alone; what the detector says is "
+        "recorded for review (shadow). enforce: on both. shadow: on nothing.",
+    )
     budget_ms: int = Field(
         250, ge=20, le=10_000, description="Latency budget from the arrival of a sample to its verdict."
     )

@@ -39,10 +39,13 @@ PUBLIC: dict[str, set[str]] = {
     },
     "edge.contract": set(),
     "edge.decide": {
+        "Activities",
         "CategoryState",
         "Decider",
         "Decision",
+        "Progress",
         "Suspicion",
+        "activity_of",
     },
     "edge.detect": {
         "DetectWindow",

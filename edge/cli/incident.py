@@ -76,6 +76,7 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         ],
         "policy_version": verdict.policy_version,
         "model_digest": verdict.model_digest,
+        "activity": _activity_of(incident),
         "state": _WORDS[incident.state],
         "created_wall_ms": incident.created_wall_ms,
         "evidence_path": incident.evidence_path or None,
@@ -95,6 +96,19 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         "reviewed_by": incident.reviewed_by or None,
         "reviewed_wall_ms": incident.reviewed_wall_ms or None,
         "review_reason": incident.review_reason or None,
+    }
+
+
+def _activity_of(incident: operator_pb2.Incident) -> dict[str, Any] | None:
+    if not incident.HasField("activity"):
+        return None
+    activity = incident.activity
+    return {
+        "verdicts": activity.verdicts,
+        "peak_score": activity.peak_score,
+        "start_pts_ms": activity.start_pts_ms,
+        "end_pts_ms": activity.end_pts_ms,
+        "seen_wall_ms": activity.seen_wall_ms,
     }
 
 
@@ -139,12 +153,13 @@ def list_incidents(
         print_json(found)
         return
     print_table(
-        ("id", "opened (UTC)", "what", "broadcaster", "state", "cut"),
+        ("id", "opened (UTC)", "what", "flags", "peak", "span", "broadcaster", "state", "cut"),
         (
             (
                 one["id"],
                 when(one["created_wall_ms"]),
                 f"{'shadow ' if one['shadow'] else ''}{one['action']} {one['category'] or one['reason']}",
+                *_columns_of(one["activity"]),
                 one["broadcaster"],
                 f"{one['state']}, {one['claimed_by']}'s" if one["claimed_by"] else one["state"],
                 _cut_of(one),
@@ -185,6 +200,7 @@ def show(
         ("incident", one["id"]),
         ("opened (UTC)", when(one["created_wall_ms"])),
         ("verdict", f"{one['action']}: {one['category'] or ''} {one['reason']} {one['score']:.3f}"),
+        ("activity", _activity_line(one["activity"])),
         ("broadcaster", f"{one['broadcaster']} in {one['app']}/{one['name']}"),
         ("stream", f"{one['stream_id']} ({one['server']})"),
         ("evidence", one["evidence_path"] or "none"),
@@ -310,6 +326,30 @@ def _strike_of(given: dict[str, Any]) -> str:
     if given["part_of_strike_id"]:
         return f"none of its own: {given['part_of_strike_id']} counts for the same occasion"
     return f"{given['id']} ({given['severity']})"
+
+
+def _columns_of(activity: dict[str, Any] | None) -> tuple[str, str, str]:
+    """Columns of the list: how often, how strongly and how long it was flagged."""
+    if activity is None:
+        return "", "", ""
+    return str(activity["verdicts"]), f"{activity['peak_score']:.2f}", _span_of(activity)
+
+
+def _span_of(activity: dict[str, Any]) -> str:
+    """How long it went on, in the stream's own time."""
+    if activity["end_pts_ms"] < 0:
+        return ""
+    return f"{(activity['end_pts_ms'] - activity['start_pts_ms']) / 1000:.1f} s"
+
+
+def _activity_line(activity: dict[str, Any] | None) -> str | None:
+    if activity is None or activity["end_pts_ms"] < 0:
+        return None
+    times = "once" if activity["verdicts"] == 1 else f"{activity['verdicts']} times"
+    return (
+        f"flagged {times} over {_span_of(activity)} of media, peak {activity['peak_score']:.3f}, "
+        f"newest sign at {when(activity['seen_wall_ms'])}"
+    )
 
 
 def _say(incident: operator_pb2.Incident, as_json: bool, line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge.contract.gate import verdict_to_proto
 from edge.contract.gen import operator_pb2
 from edge.domain import (
+    Activity,
     Appeal,
     AppealState,
     Block,
@@ -79,6 +80,17 @@ def incident_to_proto(incident: Incident, stream_id: str | None = None) -> opera
         reviewed_wall_ms=incident.review.reviewed_ms or 0,
         review_reason=incident.review.review_reason or "",
         stretch=_stretch_to_proto(incident.stretch_ms),
+        activity=None if incident.activity is None else _activity_to_proto(incident.activity),
+    )
+
+
+def _activity_to_proto(activity: Activity) -> operator_pb2.Activity:
+    return operator_pb2.Activity(
+        verdicts=activity.verdicts,
+        peak_score=activity.peak_score,
+        start_pts_ms=activity.start_pts_ms,
+        end_pts_ms=activity.end_pts_ms,
+        seen_wall_ms=activity.seen_ms,
     )
 
 

@@ -1,7 +1,16 @@
 """Decides from signals on PASS, FLAG or CUT. Pure."""
 
+from edge.decide.activities import Activities, Progress, activity_of
 from edge.decide.decider import Decider, Decision
 from edge.decide.persistence import CategoryState
 from edge.decide.suspicion import Suspicion
 
-__all__ = ["CategoryState", "Decider", "Decision", "Suspicion"]
+__all__ = [
+    "Activities",
+    "CategoryState",
+    "Decider",
+    "Decision",
+    "Progress",
+    "Suspicion",
+    "activity_of",
+]

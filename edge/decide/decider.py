@@ -6,19 +6,21 @@ it. A raised category, or a near match that could cut, freezes it at the last cl
 again when the suspicion is resolved, and never after a CUT. It never goes back. So an ingest server that
 only releases media behind the watermark shows nothing that is cut later.
 
-Shadow mode makes the same decisions and acts on none. It never freezes the watermark either, because
-holding media back is an act.
+What the policy's mode does not act on (shadow) is decided all the same, and changes nothing for the stream.
+It never freezes the watermark either, because holding media back is an act. It keeps nothing that is acted
+on from being said.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge.decide.persistence import CategoryState
 from edge.decide.suspicion import Suspicion
 from edge.domain import Action, Signal, SignalSource
-from edge.policy import Mode, Policy
+from edge.policy import Policy
 from edge.reasons import VerdictReason
 
 
@@ -42,8 +44,15 @@ class Decision:
     begin_pts_ms: int | None = None
     """For FLAG and CUT: media time of the oldest sample that voted. None for PASS."""
     shadow: bool = False
+    """Whether the policy's mode withholds the action."""
     suspicion: Suspicion = Suspicion.NONE
     """Suspicion of this sample, from which the next tier follows."""
+    going_on: tuple[Signal, ...] = ()
+    """This sample's signals of what had its FLAG or CUT before and goes on."""
+
+
+_Found = tuple[Action, tuple[Signal, ...], int | None]
+"""An action, its signals, and when the first of its samples was."""
 
 
 class Decider:
@@ -52,10 +61,11 @@ class Decider:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._categories = {name: CategoryState(part) for name, part in policy.categories.items()}
-        self._flagged_entries: set[str] = set()
-        self._flagged_audio: set[str] = set()
+        self._said_entries: dict[str, Action] = {}
+        """The strongest action said of each entry that is near."""
+        self._said_audio: dict[str, Action] = {}
         self._cut = False
-        self._cut_acted = False
+        """Whether a CUT that is acted on has been said."""
         self._cleared_pts_ms = -1
 
     @property
@@ -73,7 +83,7 @@ class Decider:
             if (state := self._categories.get(signal.category)) is not None:
                 state.add_signal(signal)
         if not near_match:
-            self._flagged_entries.clear()
+            self._said_entries.clear()
         near_match = near_match and self._policy.match.enabled
         suspicious = near_match or any(state.raised for state in self._categories.values())
         suspicion = Suspicion.STANDING if near_match else Suspicion.NONE
@@ -82,13 +92,12 @@ class Decider:
         for signal in detected:
             if (state := self._categories.get(signal.category)) is not None:
                 suspicion = max(suspicion, state.suspicion)
-        shadow = self._policy.mode is Mode.SHADOW
+        going_on = self._going_on(now)
         action, led, begin_pts_ms = self._action(now)
-        if action is Action.CUT:
-            self._cut = True
-            self._cut_acted = self._cut_acted or not shadow
-        self._advance(pts_ms, near_match, shadow)
         deciding = led[-1] if led else None
+        acts = self._policy.mode.acts_on(SignalSource.MATCH if deciding is None else deciding.source)
+        self._cut = self._cut or (action is Action.CUT and acts)
+        self._advance(pts_ms, near_match)
         return Decision(
             action=action,
             pts_ms=pts_ms,
@@ -96,58 +105,86 @@ class Decider:
             suspicious=suspicious,
             score=deciding.score if deciding else max((s.score for s in detected), default=0.0),
             category=deciding.category if deciding else "",
-            reason=_REASONS[deciding.source] if deciding else VerdictReason.NONE,
+            reason=reason_of(deciding.source) if deciding else VerdictReason.NONE,
             signals=(*led, *(s for s in now if s not in led)),
             begin_pts_ms=begin_pts_ms,
-            shadow=shadow,
+            shadow=not acts,
             suspicion=suspicion,
+            going_on=() if self._cut else going_on,
         )
 
     def set_policy(self, policy: Policy) -> None:
         """Applies a new policy. Episodes, runs and the watermark of the stream continue.
 
-        Findings in shadow mode had no effect. An enforcing policy acts on them as soon as they are seen
-        again.
+        Findings that the old mode withheld had no effect. A mode that acts on them does so as soon as they
+        are seen again.
         """
         states = {}
         for name, part in policy.categories.items():
             states[name] = self._categories.get(name) or CategoryState(part)
             states[name].follow(part)
-        if self._policy.mode is Mode.SHADOW and policy.mode is Mode.ENFORCE:
-            self._cut = self._cut_acted
-            self._flagged_entries.clear()
-            self._flagged_audio.clear()
+        before, mode = self._policy.mode, policy.mode
+        if mode.acts_on(SignalSource.MATCH) and not before.acts_on(SignalSource.MATCH):
+            self._said_entries.clear()
+            self._said_audio.clear()
+        if mode.acts_on(SignalSource.DETECT) and not before.acts_on(SignalSource.DETECT):
             for state in states.values():
-                state.flagged = False
+                state.flagged = state.cut_withheld = False
         self._categories = states
         self._policy = policy
 
-    def _action(self, now: tuple[Signal, ...]) -> tuple[Action, tuple[Signal, ...], int | None]:
+    def _action(self, now: tuple[Signal, ...]) -> _Found:
         """Returns the action, its signals and when the first of its samples was: CUT once per stream, FLAG
-        once per episode.
+        once per episode. A CUT in shadow comes once per episode.
 
-        A CUT also counts as the FLAG of its episode.
+        A CUT also counts as the FLAG of its episode. What is acted on goes before what is not.
         """
         if self._cut:
             return _PASS
-        for state in self._categories.values():
-            if led := state.cut_due:
-                return Action.CUT, led, min(state.cut_run_begin_ms, led[0].pts_ms)
-        matches = [s for s in now if s.source is SignalSource.MATCH] if self._policy.match.enabled else []
-        matches += self._audio_signals(now)
-        for signal in matches:
-            if self._match_action(signal) is Action.CUT:
-                return Action.CUT, (signal,), _begin_of(signal)
+        acts = self._policy.mode.acts_on(SignalSource.DETECT)
+        if acts and (found := self._detected_cut()):
+            return found
+        if found := self._matched(now, Action.CUT):
+            return found
+        if not acts and (found := self._detected_cut()):
+            return found
         for state in self._categories.values():
             if led := state.flag_due:
                 state.flagged = True
                 return Action.FLAG, led, led[0].pts_ms
-        for signal in matches:
-            flagged = self._flagged_audio if signal.source is SignalSource.AUDIO else self._flagged_entries
-            if self._match_action(signal) is Action.FLAG and (signal.entry or "") not in flagged:
-                flagged.add(signal.entry or "")
-                return Action.FLAG, (signal,), _begin_of(signal)
-        return _PASS
+        return self._matched(now, Action.FLAG) or _PASS
+
+    def _detected_cut(self) -> _Found | None:
+        for state in self._categories.values():
+            if led := state.cut_due:
+                state.flagged = state.cut_withheld = True
+                return Action.CUT, led, min(state.cut_run_begin_ms, led[0].pts_ms)
+        return None
+
+    def _matched(self, now: tuple[Signal, ...], action: Action) -> _Found | None:
+        """Returns the first match that asks for this action and has not had it."""
+        for signal in self._match_signals(now):
+            said = self._said_of(signal)
+            entry = signal.entry or ""
+            if self._match_action(signal) is action and said.get(entry) not in (action, Action.CUT):
+                said[entry] = action
+                return action, (signal,), _begin_of(signal)
+        return None
+
+    def _said_of(self, signal: Signal) -> dict[str, Action]:
+        return self._said_audio if signal.source is SignalSource.AUDIO else self._said_entries
+
+    def _match_signals(self, now: tuple[Signal, ...]) -> list[Signal]:
+        matches = [s for s in now if s.source is SignalSource.MATCH] if self._policy.match.enabled else []
+        return matches + self._audio_signals(now)
+
+    def _going_on(self, now: tuple[Signal, ...]) -> tuple[Signal, ...]:
+        found = [s for s in self._match_signals(now) if (s.entry or "") in self._said_of(s)]
+        for signal in now:
+            state = self._categories.get(signal.category) if signal.source is SignalSource.DETECT else None
+            if state is not None and state.flagged and not math.isnan(signal.score):
+                found.append(signal)
+        return tuple(found)
 
     def _audio_signals(self, now: tuple[Signal, ...]) -> list[Signal]:
         """Returns the signals of known sound, if the policy acts on it.
@@ -165,22 +202,27 @@ class Decider:
             return Action.FLAG
         return action
 
-    def _advance(self, pts_ms: int, near_match: bool, shadow: bool) -> None:
-        frozen = (
-            any(state.raised for state in self._categories.values())
-            or (near_match and self._policy.match.action is Action.CUT)
-            or self._cut
+    def _advance(self, pts_ms: int, near_match: bool) -> None:
+        mode = self._policy.mode
+        detected = any(state.raised for state in self._categories.values())
+        matched = near_match and self._policy.match.action is Action.CUT
+        frozen = (detected and mode.acts_on(SignalSource.DETECT)) or (
+            matched and mode.acts_on(SignalSource.MATCH)
         )
-        if self._cut_acted or (frozen and not shadow):
-            return
-        self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
+        if not self._cut and not frozen:
+            self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
+
+
+def reason_of(source: SignalSource) -> VerdictReason:
+    """The reason of a verdict that rests on this source."""
+    return _REASONS.get(source, VerdictReason.NONE)
 
 
 def _begin_of(signal: Signal) -> int:
     return signal.pts_ms if signal.begin_pts_ms is None else signal.begin_pts_ms
 
 
-_PASS: tuple[Action, tuple[Signal, ...], int | None] = (Action.PASS, (), None)
+_PASS: _Found = (Action.PASS, (), None)
 _REASONS = {
     SignalSource.DETECT: VerdictReason.DETECTOR,
     SignalSource.MATCH: VerdictReason.MATCH,

@@ -23,6 +23,8 @@ class CategoryState:
         """Whether an episode is running."""
         self.flagged = False
         """Whether this episode has had its FLAG."""
+        self.cut_withheld = False
+        """Whether this episode has had its CUT, in shadow."""
         self.suspicion = Suspicion.NONE
         """Suspicion of the newest score."""
         self._policy = policy
@@ -39,7 +41,7 @@ class CategoryState:
         if score >= policy.raise_at:
             self.raised = True
         elif score < policy.release_at:
-            self.raised = self.flagged = False
+            self.raised = self.flagged = self.cut_withheld = False
         if score >= policy.flag_at:
             self._flag_run.append(signal)
         else:
@@ -69,8 +71,9 @@ class CategoryState:
 
     @property
     def cut_due(self) -> tuple[Signal, ...]:
-        """The newest signals of a run that is long enough to cut. Empty when there is none."""
-        if self._cut_run_samples < self._policy.cut_samples:
+        """The newest signals of a run that is long enough to cut. Empty when there is none, or the episode
+        has had its CUT."""
+        if self.cut_withheld or self._cut_run_samples < self._policy.cut_samples:
             return ()
         if self._cut_run[-1].pts_ms - self._cut_run_start_ms < self._policy.cut_span_ms:
             return ()

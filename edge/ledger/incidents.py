@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from edge.domain import Action, Incident, IncidentState, Publish
+from edge.domain import Action, Activity, Incident, IncidentState, Publish, Verdict
 from edge.errors import NotFound
 from edge.ledger import records
 from edge.ledger.base import GATE, PAGE, LedgerBase
@@ -14,6 +15,8 @@ from edge.ledger.tables import audit, incidents
 from edge.reasons import UnconfirmedReason
 
 STREAM_CUT = "stream_cut"
+ACTIVITY = "activity"
+UNDECIDED = (IncidentState.OPEN, IncidentState.CONFIRMED_ONCE, IncidentState.ESCALATED)
 
 
 class Incidents(LedgerBase):
@@ -79,6 +82,15 @@ class Incidents(LedgerBase):
             values["evidence_begin_pts_ms"], values["evidence_end_pts_ms"] = span_pts_ms
         self._mark(incident_id, wall_ms, "evidence", values)
 
+    def note_activity(
+        self, incident_id: str, activity: Activity, verdict: Verdict | None, wall_ms: int
+    ) -> None:
+        """Notes how an incident has gone on. ``verdict`` is what it rests on now, None the same as before."""
+        values: dict[str, object] = dataclasses.asdict(activity)
+        if verdict is not None:
+            values |= records.verdict_to_columns(verdict)
+        self._mark(incident_id, wall_ms, ACTIVITY, values)
+
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
         with self._database.write_transaction(what) as connection:
             update_incident(connection, incident_id, values)
@@ -110,6 +122,24 @@ class Incidents(LedgerBase):
             .limit(PAGE)
         )
         with self._database.read("read pending cuts") as connection:
+            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+
+    def going_on(self, since_ms: int) -> tuple[Incident, ...]:
+        """This gate's flagged incidents that nobody has decided and whose newest sign came since then.
+
+        Oldest first.
+        """
+        query = (
+            sa.select(incidents)
+            .where(
+                incidents.c.gate == self._gate,
+                incidents.c.seen_ms >= since_ms,
+                sa.or_(incidents.c.action == Action.FLAG.value, incidents.c.shadow),
+                incidents.c.state.in_([state.value for state in UNDECIDED]),
+            )
+            .order_by(incidents.c.id)
+        )
+        with self._database.read("read what goes on") as connection:
             return tuple(records.incident_from_row(row) for row in connection.execute(query))
 
     def incident(self, incident_id: str) -> Incident:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge.domain import (
     Action,
+    Activity,
     Appeal,
     AppealState,
     BankSeverity,
@@ -75,7 +76,7 @@ def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def incident_to_row(incident: Incident) -> dict[str, Any]:
-    publish, verdict = incident.publish, incident.verdict
+    publish = incident.publish
     return {
         "id": incident.id,
         "stream_id": incident.stream_id,
@@ -86,12 +87,7 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         "broadcaster": publish.broadcaster,
         "address": publish.address,
         "attributes": json.dumps(dict(publish.attributes), ensure_ascii=False, sort_keys=True),
-        "action": verdict.action.value,
-        "category": verdict.category,
-        "reason": verdict.reason.value,
-        "score": verdict.score,
-        "shadow": verdict.shadow,
-        "verdict": verdict_to_json(verdict),
+        **verdict_to_columns(incident.verdict),
         "created_ms": incident.created_ms,
         "state": incident.state.value,
         "evidence_path": incident.evidence_path,
@@ -104,7 +100,20 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         "cut_unconfirmed_ms": incident.cut_unconfirmed_ms,
         "cut_unconfirmed_reason": incident.cut_unconfirmed_reason and incident.cut_unconfirmed_reason.value,
         "admitted_ms": incident.admitted_ms,
+        **({} if incident.activity is None else dataclasses.asdict(incident.activity)),
         **dataclasses.asdict(incident.review),
+    }
+
+
+def verdict_to_columns(verdict: Verdict) -> dict[str, Any]:
+    """The columns of an incident that follow from its verdict."""
+    return {
+        "action": verdict.action.value,
+        "category": verdict.category,
+        "reason": verdict.reason.value,
+        "score": verdict.score,
+        "shadow": verdict.shadow,
+        "verdict": verdict_to_json(verdict),
     }
 
 
@@ -134,6 +143,9 @@ def incident_from_row(row: Any) -> Incident:
         cut_unconfirmed_ms=row.cut_unconfirmed_ms,
         cut_unconfirmed_reason=row.cut_unconfirmed_reason and UnconfirmedReason(row.cut_unconfirmed_reason),
         admitted_ms=row.admitted_ms,
+        activity=None
+        if row.seen_ms is None
+        else Activity(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Activity)}),
         review=Review(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Review)}),
     )
 

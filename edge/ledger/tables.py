@@ -74,6 +74,11 @@ incidents = Table(
     Column("admitted_ms", BigInteger),
     Column("evidence_begin_pts_ms", BigInteger),
     Column("evidence_end_pts_ms", BigInteger),
+    Column("verdicts", Integer),
+    Column("peak_score", Float),
+    Column("start_pts_ms", BigInteger),
+    Column("end_pts_ms", BigInteger),
+    Column("seen_ms", BigInteger, index=True),
     Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
     Index("ix_incidents_state", "state"),
 )

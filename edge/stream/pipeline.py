@@ -61,6 +61,8 @@ class Judgement:
     """Highest window score of all categories."""
     near_match: bool
     passed: StageTimes
+    going_on: tuple[Signal, ...] = ()
+    """The sample's signals of what had its FLAG or CUT before and goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +415,7 @@ class StreamPipeline:
             begin_pts_ms=decision.begin_pts_ms,
         )
         self._tier = tier
-        return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed)
+        return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed, decision.going_on)
 
     def shed(self, sample: Sample, reason: DegradedReason) -> None:
         """Counts a sample that will not be judged.

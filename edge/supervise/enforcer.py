@@ -8,23 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
 
 from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
+from edge.config import LimitsSection
 from edge.contract.gate import action_from_proto, verdict_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.crash_points import crash_point
-from edge.domain import (
-    Action,
-    Block,
-    Incident,
-    Verdict,
-    new_id,
-)
+from edge.decide import activity_of
+from edge.domain import Action, Block, Incident, Signal, Verdict, new_id
 from edge.errors import CallerGone, CutFailed, LedgerUnavailable
 from edge.ladder import Sanction, sanction_of
 from edge.ledger import AdmissionView, DurableLedger, Violation, make_violation
@@ -34,9 +30,11 @@ from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.servers.connector import Connector, CutTarget
 from edge.supervise.cutter import CutOutcome, Cutter
 from edge.supervise.evidence_requests import EvidenceRequests, SavedClip
+from edge.supervise.going_on import OngoingIncidents
 from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.orphaned_cuts import OrphanedCuts
+from edge.supervise.recordings import Recordings, SendMedia
 from edge.supervise.registry import LiveStream, Registry, WaitingCut
 from edge.supervise.stream_life import State
 from edge.telemetry.records import (
@@ -47,6 +45,7 @@ from edge.telemetry.records import (
     CutProven,
     CutUnconfirmed,
     Flagged,
+    FlaggedAgain,
     ViolationRecorded,
 )
 from edge.telemetry.telemetry import Telemetry
@@ -72,13 +71,13 @@ class Enforcer:
         caller: Connector,
         pool: WorkerPool,
         evidence_dir: Path,
-        cut_limit_ms: int,
+        limits: LimitsSection,
         telemetry: Telemetry,
         clock: Clock,
-        show_media: Callable[[LiveStream], Awaitable[None]],
+        show_media: SendMedia,
         ended: Callable[[LiveStream], None],
     ) -> None:
-        """``show_media`` sends all kept media of a stream to its worker, before evidence is requested.
+        """``show_media`` sends media of a stream to its worker, before evidence is requested.
         ``ended`` is called when a cut stream is gone."""
         self._registry = registry
         self._ledger = ledger
@@ -87,7 +86,7 @@ class Enforcer:
         self._cutter = cutter
         self._connectors = connectors
         self._caller = caller
-        self._cut_limit_ms = cut_limit_ms
+        self._cut_limit_ms = limits.cut_limit_ms
         self._telemetry = telemetry
         self._clock = clock
         self._send_evidence_media = show_media
@@ -98,18 +97,55 @@ class Enforcer:
         """Of violations. They are never cancelled."""
         self._progress = IncidentProgress(ledger, executor)
         self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock)
-        self.orphans = OrphanedCuts(cutter, connectors, self._progress, telemetry, clock, cut_limit_ms)
+        self.ongoing = OngoingIncidents(
+            ledger,
+            executor,
+            self._progress,
+            clock,
+            lambda stream_id: registry.find(stream_id) is not None,
+            self._tasks,
+        )
+        self._recordings = Recordings(
+            self._evidence,
+            show_media,
+            pool,
+            ledger,
+            executor,
+            clock,
+            self._tasks,
+            limits.recording_mb * 2**20,
+        )
+        self.orphans = OrphanedCuts(cutter, connectors, self._progress, telemetry, clock, limits.cut_limit_ms)
         """Cuts of an earlier run, and cuts whose caller is gone."""
 
     # what the gate asks for
 
-    def flag(self, stream: LiveStream, verdict: Verdict, *, media_sent: bool = False) -> None:
-        """Opens an incident for reviewers. The stream goes on. Verdicts withheld by shadow mode come here
-        too.
+    def flag(self, stream: LiveStream, verdict: Verdict, policy: Policy, *, media_sent: bool = False) -> None:
+        """Opens an incident for reviewers, or goes on with that of the same activity. The stream goes on.
+        Verdicts withheld by shadow mode come here too.
 
         ``media_sent`` says that the media for the evidence is in the worker already.
         """
-        self._tasks.start(self._flag(stream, verdict, media_sent=media_sent))
+        known = self.ongoing.incident_of(stream.id, verdict, policy.review)
+        if known is not None:
+            self._tasks.start(self._flag_again(stream, verdict, policy, known))
+            return
+        incident = self._incident(stream, verdict)
+        self.ongoing.opened(incident)
+        if not media_sent:
+            self._recordings.begin(stream, incident, policy.evidence)
+        self._tasks.start(self._flag(stream, incident, media_sent=media_sent))
+
+    def goes_on(self, stream: LiveStream, signal: Signal) -> None:
+        """What was flagged goes on, without a verdict."""
+        incident_id = self.ongoing.sign(stream.id, signal)
+        if incident_id is not None:
+            self._recordings.goes_on(incident_id)
+
+    def sweep(self) -> None:
+        """Notes what has gone on, and ends recordings that are over. Called once a second."""
+        self.ongoing.sweep()
+        self._recordings.sweep()
 
     def cut_stream(self, stream: LiveStream, verdict: Verdict, judged_ms: float, policy: Policy) -> None:
         """Blocks, then cuts. Further causes for the same stream have no effect of their own."""
@@ -195,6 +231,8 @@ class Enforcer:
 
     async def settle(self, timeout_s: float) -> None:
         """Waits for tasks in progress, before the process stops."""
+        self.ongoing.finish()
+        self._recordings.finish()
         await self._tasks.settle(timeout_s)
         await self.orphans.settle(0)
 
@@ -210,22 +248,43 @@ class Enforcer:
             self.abandon(loser)
         return True
 
-    async def _flag(self, stream: LiveStream, verdict: Verdict, *, media_sent: bool) -> None:
-        incident = self._incident(stream, verdict)
+    async def _flag_again(
+        self, stream: LiveStream, verdict: Verdict, policy: Policy, incident_id: str
+    ) -> None:
+        if await self.ongoing.is_decided(stream.id, incident_id):
+            self.flag(stream, verdict, policy)
+            return
+        self.ongoing.add_verdict(stream.id, verdict)
+        self._recordings.goes_on(incident_id)
+        self._telemetry.report(FlaggedAgain(stream.id, stream.publish, verdict, incident_id))
+        if not verdict.shadow and not stream.cutting:
+            self._tell(stream, self._answer(stream, verdict, incident_id, None))
+
+    async def _flag(self, stream: LiveStream, incident: Incident, *, media_sent: bool) -> None:
+        verdict = incident.verdict
         self._telemetry.report(Flagged(incident))
         if not verdict.shadow:
             self._tell(stream, self._answer(stream, verdict, incident.id, None))
-        if not media_sent:
-            await self._send_evidence_media(stream)
-        saved = self._evidence.save_clip(incident, stream.seed)
+        if media_sent:
+            saved = self._evidence.save_clip(incident, stream.seed)
+        else:
+            saved = await self._request_clip(stream, incident)
         if not await self._recorded(incident):
             await self._record_again(incident)
-        await self._evidence.rewrite_record(await self._evidence.clip(incident, saved))
+        incident = await self._evidence.clip(incident, saved)
+        await self._evidence.rewrite_record(incident)
+        self._recordings.first_clip_done(incident.id)
+
+    async def _request_clip(self, stream: LiveStream, incident: Incident) -> asyncio.Future[SavedClip]:
+        async with stream.evidence_lock:
+            await self._send_evidence_media(stream, None)
+            return self._evidence.save_clip(incident, stream.seed)
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
         crash_point("cut.verdict")
         incident = self._incident(stream, verdict)
         stream.incident_id = incident.id
+        self._recordings.begin(stream, incident, policy.evidence, to_the_end=True)
         self._telemetry.report(CutDecided(stream.id, stream.publish, verdict, incident.id))
         violation: Violation | None = None
         blocks: tuple[Block, ...]
@@ -265,12 +324,12 @@ class Enforcer:
             # it.
             await asyncio.sleep(0)
             try:
-                await self._send_evidence_media(stream)
-                saved = self._evidence.save_clip(incident, stream.seed)
+                saved = await self._request_clip(stream, incident)
                 crash_point("cut.evidence")
             finally:
                 asked.set()  # Whatever becomes of the evidence, the stream ends.
             incident = await self._evidence.clip(incident, saved)
+            self._recordings.first_clip_done(incident.id)
             # The clip is on record whether or not the cut is ever confirmed.
             done, _ = await asyncio.wait({closing}, timeout=_RECORD_S)
             if not done:
@@ -436,13 +495,15 @@ class Enforcer:
         )
 
     def _incident(self, stream: LiveStream, verdict: Verdict) -> Incident:
+        now = self._clock.wall_ms()
         return Incident(
             id=new_id("in"),
             stream_id=stream.id,
             publish=stream.publish,
             verdict=verdict,
-            created_ms=self._clock.wall_ms(),
+            created_ms=now,
             admitted_ms=stream.started_ms,
+            activity=activity_of(verdict, now),
         )
 
     def _answer(

@@ -19,7 +19,7 @@ from edge.telemetry.records import EvidenceMissing, EvidenceSaved
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
-_CLIP_S = 10.0
+_CLIP_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -81,9 +81,11 @@ class EvidenceRequests:
             span_pts_ms = event.start_pts_ms, event.end_pts_ms
             future.set_result(SavedClip(error, Sampling(seed, event.start_pts_ms), span_pts_ms))
 
-    async def clip(self, incident: Incident, saved: asyncio.Future[SavedClip]) -> Incident:
+    async def clip(
+        self, incident: Incident, saved: asyncio.Future[SavedClip], *, longer: bool = False
+    ) -> Incident:
         """Returns the incident with its clip, once the ledger has it. Without a clip it returns the
-        incident as is."""
+        incident as is. ``longer``: the clip replaces an earlier one."""
         try:
             clip = await asyncio.wait_for(saved, timeout=_CLIP_S)
         except TimeoutError:
@@ -95,10 +97,14 @@ class EvidenceRequests:
                 path = await asyncio.to_thread(take_in, self._incoming, self._directory, incident.id)
             except (OSError, InvalidInput) as failure:
                 error = str(failure)
+        if error and longer:
+            log.warning("the clip ends at the verdict", incident_id=incident.id, error=error)
+            return incident
         if error:
             self._telemetry.report(EvidenceMissing(incident.id, error))
             return incident
-        self._telemetry.report(EvidenceSaved(incident.id))
+        if not longer:
+            self._telemetry.report(EvidenceSaved(incident.id))
         now = self._clock.wall_ms()
         await self._progress.evidence(incident.id, str(path), now, clip.span_pts_ms)
         if clip.sampling is not None:

@@ -50,7 +50,7 @@ class FailureResponse:
         policy = self._context.in_force.for_publish(stream.publish)
         mode = policy.failure.on_gate_degraded
         self._context.telemetry.report(FailureModeUsed("on_gate_degraded", mode.value))
-        if mode is FailureMode.DENY and policy.mode is Mode.ENFORCE:
+        if mode is FailureMode.DENY and policy.mode is not Mode.SHADOW:
             self._enforcer.cut_without_strike(stream, VerdictReason.DEGRADED)
 
     def goes_on_without_video(self, stream: LiveStream) -> bool:
@@ -69,7 +69,7 @@ class FailureResponse:
             self._enforcer.cut_without_strike(stream, VerdictReason.BLIND)
         elif action is not Action.PASS:
             verdict = Verdict(action, -1, stream.cleared_pts_ms, reason=VerdictReason.BLIND, shadow=shadow)
-            self._enforcer.flag(stream, verdict)
+            self._flag(stream, verdict)
         if not stream.judged and not stream.cutting:
             self._apply_failure_mode(stream)
 
@@ -90,11 +90,11 @@ class FailureResponse:
         shadow = self._context.policy.for_publish(publish).mode is Mode.SHADOW
         verdict = _verdict_on(stream, error, Action.CUT, reason, shadow=shadow)
         if shadow:
-            self._enforcer.flag(stream, verdict, media_sent=True)
+            self._flag(stream, verdict, media_sent=True)
         else:
             self._context.pauses.faulted(publish, self._context.clock.monotonic_ms())
             if not self._enforcer.cut_unwatchable(stream, verdict):
-                self._enforcer.flag(stream, replace(verdict, action=Action.FLAG), media_sent=True)
+                self._flag(stream, replace(verdict, action=Action.FLAG), media_sent=True)
         if stream.responses is not None:
             stream.responses.close(None if shadow else error)
 
@@ -103,7 +103,11 @@ class FailureResponse:
         self._context.telemetry.report(WatchingFailed(stream.id, stream.publish, error.reason, str(error)))
         shadow = self._context.policy.for_publish(stream.publish).mode is Mode.SHADOW
         verdict = _verdict_on(stream, error, Action.FLAG, VerdictReason.UNWATCHABLE, shadow=shadow)
-        self._enforcer.flag(stream, verdict)
+        self._flag(stream, verdict)
+
+    def _flag(self, stream: LiveStream, verdict: Verdict, *, media_sent: bool = False) -> None:
+        policy = self._context.in_force.for_publish(stream.publish)
+        self._enforcer.flag(stream, verdict, policy, media_sent=media_sent)
 
 
 def _verdict_on(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
@@ -12,10 +12,10 @@ from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
 from edge.config import Settings
 from edge.contract.gen import worker_pb2
-from edge.domain import Block, Publish, StreamId
+from edge.domain import AccessUnit, Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
-from edge.policy import Policy
+from edge.policy import MAX_REOPEN_MS, Policy
 from edge.pullers.limits import PullLimits
 from edge.pullers.pullers import Pullers, PullSettings
 from edge.reasons import EndReason
@@ -125,7 +125,7 @@ class Gate:
             CallerConnector(self._ask_caller),
             self.pool,
             settings.evidence,
-            settings.limits.cut_limit_ms,
+            settings.limits,
             telemetry,
             clock,
             self._show_media,
@@ -183,6 +183,7 @@ class Gate:
             self._enforcer.orphans.resume(incident)
         self._restore()
         await self._journal_care.look()
+        self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
         self._tasks.keep(self._sweep)
         self._tasks.keep(self._keep_ledger)
         self._tasks.keep(self._look_after_model, needed=False)
@@ -295,6 +296,7 @@ class Gate:
                 log.info("an unknown publish ended", server=server, connection=connection)
             return
         if stream.cutting:
+            self.router.cut_publisher_gone(stream)
             self._cutter.confirm(stream.id, "hook")
         else:
             self.router.publisher_gone(stream)
@@ -319,8 +321,8 @@ class Gate:
         ago = now_wall - min(max(closed_wall_ms, stream.started_ms), now_wall) if closed_wall_ms else 0
         return max(0.0, self.clock.monotonic_ms() - ago - stream.verdict_monotonic_ms)
 
-    async def _show_media(self, stream: LiveStream) -> None:
-        await self.router.send_evidence_media(stream)
+    async def _show_media(self, stream: LiveStream, units: Sequence[AccessUnit] | None) -> None:
+        await self.router.send_evidence_media(stream, units)
 
     def _cut_done(self, stream: LiveStream) -> None:
         self.router.forget(stream, EndReason.CUT)
@@ -339,6 +341,7 @@ class Gate:
             if number % _GIVE_BACK_SWEEPS == 0:
                 give_back()
             self._measure()
+            self._enforcer.sweep()
             self._context.telemetry.flush()
             await self._forget_unwatched()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from edge.domain import Block
+from edge.domain import Activity, Block, Verdict
 from edge.errors import LedgerUnavailable, NotFound
 from edge.ledger import DurableLedger
 from edge.reasons import UnconfirmedReason, VerdictReason
@@ -50,6 +50,12 @@ class IncidentProgress:
 
     async def evidence(self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int]) -> None:
         await self._retried(self._ledger.set_evidence, incident_id, path, wall_ms, span_pts_ms)
+
+    async def activity(
+        self, incident_id: str, activity: Activity, verdict: Verdict | None, wall_ms: int
+    ) -> None:
+        """Records how an incident has gone on."""
+        await self._retried(self._ledger.note_activity, incident_id, activity, verdict, wall_ms)
 
     async def _retried(self, mark: Callable[..., object], *args: object) -> None:
         for _ in range(RETRIES):

@@ -17,6 +17,7 @@ from edge.media_clock import MediaClock
 from edge.policy import EvidencePolicy, TierPolicy
 from edge.reasons import StampFault
 from edge.stream import BitrateJump, Ring
+from edge.supervise.recording import Recording
 from edge.supervise.watermark import Watermark
 
 MAX_DEFERRED_UNITS: Final = 160
@@ -55,6 +56,8 @@ class PushBuffer:
         self._told_ms: float = -_TELL_MS if before is None else before._told_ms
         self.audio_clock: MediaClock = MediaClock(max_lead_ms, None if before is None else before.audio_clock)
         self.watermark = Watermark()
+        self.recordings: dict[str, Recording] = {}
+        """Recordings of evidence that are running, by incident. They get each unit."""
         self._tiers = tiers
         self._ring = Ring(evidence.ring_ms, evidence.ring_bytes)
         self._bitrate = BitrateJump()
@@ -83,6 +86,8 @@ class PushBuffer:
         if untimed or (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms, untimed=untimed)
         self._ring.append(unit)
+        for recording in self.recordings.values():
+            recording.add_unit(unit)
         calm = self._needed_ms is not None
         if unit.keyframe:
             self._deferred, self._deferred_bytes = [], 0

@@ -119,6 +119,8 @@ class LiveStream:
     """Monotonic time of the last media, or of the caller's ``open``."""
     media: PushBuffer | None = None
     """The media kept outside the worker. None before the first source has opened."""
+    evidence_lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """Held while media of one clip is sent to the worker."""
 
     @property
     def cutting(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import structlog
@@ -127,10 +127,16 @@ class StreamRouter:
         A unit over the limit ends the stream.
         """
         media = stream.media
-        if not stream.life.watched or media is None or self._context.media_over:
+        watched = stream.life.watched and not self._context.media_over
+        if media is None or not (watched or _is_recorded(stream)):
             return False
         limit = self._limits.max_access_unit_bytes
         data = unit.data
+        if stream.cutting:
+            if len(data) <= limit:  # It is evidence, and no worker looks at it.
+                now = self._context.clock.monotonic_ms()
+                media.add_unit(AccessUnit(unit.pts_ms, unit.dts_ms, unit.keyframe, data, now))
+            return media.ahead_ms > 0
         if len(data) > limit:
             self._unwatchable(stream, LimitExceeded("access_unit.data", limit, len(data), "bytes"))
             return False
@@ -190,24 +196,30 @@ class StreamRouter:
         for unit in units:
             self._pool.send_unit(stream_id, unit)
 
-    async def send_evidence_media(self, stream: LiveStream) -> None:
-        """Sends all kept media of a stream to its worker, before evidence is requested.
+    async def send_evidence_media(
+        self, stream: LiveStream, units: Sequence[AccessUnit] | None = None
+    ) -> None:
+        """Sends media of a stream to its worker, before evidence is requested. None: all that is kept.
 
         Much media takes a while, so other tasks run between the messages.
         """
-        for _ in self._evidence_messages(stream):
+        for _ in self._evidence_messages(stream, units):
             await asyncio.sleep(0)
+            if units is not None:
+                await self._pool.drained(stream.id)
 
-    def _evidence_messages(self, stream: LiveStream) -> Iterator[None]:
-        """Sends the kept media. Yields after each message."""
-        if stream.media is None:
-            return
+    def _evidence_messages(
+        self, stream: LiveStream, units: Sequence[AccessUnit] | None = None
+    ) -> Iterator[None]:
+        """Sends the media. Yields after each message."""
+        if units is None:
+            units = () if stream.media is None else stream.media.units()
         message = worker_pb2.EvidenceMedia(
             stream_id=stream.id, codec=stream.codec, extradata=stream.extradata, first=True
         )
         size = 0
         with contextlib.suppress(WorkerLost):
-            for unit in stream.media.units():
+            for unit in units:
                 message.units.append(access_unit_to_proto(unit))
                 size += len(unit.data)
                 if size >= _SHOWN_BYTES:
@@ -323,7 +335,7 @@ class StreamRouter:
         error: GateError | None = None
         try:
             while (event := await pull.next()) is not None:
-                if stream.cutting:
+                if stream.cutting and not (isinstance(event, AccessUnit) and _is_recorded(stream)):
                     self._stop_pull(stream)
                     return
                 match event:
@@ -496,6 +508,11 @@ class StreamRouter:
         self._idle(stream)
         if stream.life.state is State.LEFT:
             self.forget(stream, EndReason.PUBLISHER_GONE)
+
+    def cut_publisher_gone(self, stream: LiveStream) -> None:
+        """Handles the server's hook that the publisher of a stream that is being cut is gone. What follows in
+        a pull may be another's."""
+        self._stop_pull(stream)
 
     def publisher_gone(self, stream: LiveStream) -> None:
         """Handles the server's hook that the publisher is gone. The worker still judges the rest of a
@@ -761,6 +778,11 @@ class StreamRouter:
                 stream.responses.close(error)
             elif stream.url is not None and not stream.life.caller_is_done:
                 self._tasks.start(self._pull_again(stream))
+
+
+def _is_recorded(stream: LiveStream) -> bool:
+    """Whether media of a stream that is being cut is evidence still."""
+    return stream.cutting and stream.media is not None and bool(stream.media.recordings)
 
 
 def _has_no_video(error: GateError | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge.background import BackgroundTasks
-from edge.contract.gate import tier_from_proto, verdict_from_proto
+from edge.contract.gate import signal_from_proto, tier_from_proto, verdict_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.contract.worker import trace_from_proto
 from edge.domain import Action
@@ -95,6 +95,8 @@ class WorkerEventHandler:
         stream.score = judged.score
         stream.tier = tier_from_proto(judged.tier)
         stream.note_judged(judged)
+        for going_on in judged.going_on:
+            self._enforcer.goes_on(stream, signal_from_proto(going_on))
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
             stream.action = Action.PASS
@@ -114,10 +116,10 @@ class WorkerEventHandler:
             return
         if verdict.reason in (VerdictReason.MATCH, VerdictReason.AUDIO):
             self._tasks.start(self._bank_updates.matched(stream.id, verdict.signals))
+        policy = context.in_force.for_publish(stream.publish)
         if verdict.action is Action.FLAG or verdict.shadow:
-            self._enforcer.flag(stream, verdict)
+            self._enforcer.flag(stream, verdict, policy)
         else:
-            policy = context.in_force.for_publish(stream.publish)
             self._enforcer.cut_stream(stream, verdict, judged.judged_ms, policy)
 
     def _tier_changed(self, event: worker_pb2.TierChanged) -> None:

@@ -57,6 +57,7 @@ class LogBackend:
         self._on(records.DecisionLost, _decision_lost)
         self._on(records.AlarmCleared, _alarm_cleared)
         self._on(records.Flagged, _flagged)
+        self._on(records.FlaggedAgain, _flagged_again)
         self._on(records.CutDecided, _cut_decided)
         self._on(records.CutProven, _cut_confirmed)
         self._on(records.CutUnconfirmed, _cut_unconfirmed)
@@ -268,6 +269,18 @@ def _flagged(record: records.Flagged) -> None:
         incident_id=incident.id,
         **_verdict(incident.verdict),
         shadow=incident.verdict.shadow,
+        by=record.by,
+    )
+
+
+def _flagged_again(record: records.FlaggedAgain) -> None:
+    log.info(
+        "flagged again",
+        stream_id=record.stream_id,
+        **_publish(record.publish),
+        incident_id=record.incident_id,
+        **_verdict(record.verdict),
+        shadow=record.verdict.shadow,
         by=record.by,
     )
 

@@ -97,6 +97,11 @@ class PrometheusBackend:
         quarantined = self._counter(
             "edge_bank_entries_quarantined", "Bank entries that matched too many streams."
         )
+        incidents = self._counter(
+            "edge_flags",
+            "FLAGs and withheld CUTs, by whether they opened an incident or went on one.",
+            "incident",
+        )
         passes = verdicts.labels(Action.PASS.value, "")
 
         def count_passed() -> None:
@@ -112,6 +117,8 @@ class PrometheusBackend:
         self._count_passed = count_passed
         self._on(records.Passed, lambda record: self._passed_ms.append(record.latency_ms))
         self._on(records.NotPassed, judged)
+        self._on(records.Flagged, lambda _: incidents.labels("opened").inc())
+        self._on(records.FlaggedAgain, lambda _: incidents.labels("went_on").inc())
         self._on(records.JudgedTooLate, lambda _: verdicts.labels(Action.CUT.value, "over").inc())
         self._on(records.NotJudged, lambda record: not_judged.labels(record.reason).inc(record.count))
         self._on(records.TimestampsWrong, lambda record: stamps.labels(record.how.value).inc())

@@ -207,6 +207,17 @@ class Flagged(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class FlaggedAgain(Record):
+    """A FLAG that belongs to an incident of the same activity. It opens none."""
+
+    stream_id: str
+    publish: Publish
+    verdict: Verdict
+    incident_id: str
+    by: str = GATE
+
+
+@dataclass(frozen=True, slots=True)
 class CutDecided(Record):
     """A stream is to be cut. The gate asks its ingest server from now on."""
 

@@ -3,6 +3,7 @@
 | Event | When |
 |---|---|
 | `verdict.flag` | a person should look at a stream; also an action that shadow mode withheld |
+| `incident.continued` | what was flagged goes on: count, peak and span so far, at most every 30 s |
 | `stream.cut` | the gate asked for a cut: strike and block are on disk, or it has a reason but no verdict |
 | `cut.confirmed`, `cut.unconfirmed` | the publisher is proven gone; nothing proved it within the limit |
 | `block.made`, `block.changed`, `block.lifted` | live access is denied; its term changed; it is given back |
@@ -23,12 +24,13 @@ from typing import Any, Final
 
 from edge.domain import UNPROVEN_ATTRIBUTE, Action, Block, SubjectKind
 from edge.ledger import AuditedDecision, records
-from edge.ledger.incidents import STREAM_CUT
+from edge.ledger.incidents import ACTIVITY, STREAM_CUT
 from edge.notices import block_notice
 from edge.notices.notice import notice
 
 TYPES: Final = (
     "verdict.flag",
+    "incident.continued",
     "stream.cut",
     "cut.confirmed",
     "cut.unconfirmed",
@@ -62,6 +64,11 @@ _INCIDENT = (
     "cut_asked_ms",
     "cut_confirmed_ms",
     "confirmed_by",
+    "verdicts",
+    "peak_score",
+    "start_pts_ms",
+    "end_pts_ms",
+    "seen_ms",
 )
 _BLOCK = (
     "id",
@@ -176,6 +183,8 @@ def _incident_kind(what: str, row: Mapping[str, Any]) -> str:
         case "incident":
             # A CUT here rests on no violation. Another audit entry reports its result.
             return "verdict.flag" if row["action"] == Action.FLAG or row["shadow"] else ""
+        case _ if what == ACTIVITY:
+            return "incident.continued"
         case "cut_confirmed":
             return "cut.confirmed"
         case "cut_unconfirmed":

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from edge.clock import Clock
-from edge.contract.gate import tier_to_proto, verdict_to_proto
+from edge.contract.gate import signal_to_proto, tier_to_proto, verdict_to_proto
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Action, Sample
 from edge.errors import BrokenMedia, GateError, LimitExceeded
@@ -287,6 +287,7 @@ class VideoJobs:
                     judged_ms=now,
                     shadow=verdict.shadow,
                     trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
+                    going_on=[signal_to_proto(signal) for signal in judgement.going_on],
                 )
             )
         )

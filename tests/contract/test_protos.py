@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "d8933267c441250fa951a01e8637ca36303955ebeef9f52ee3c12fa06da34fc0",
-    "operator": "565e9bd30443843d1d520c825a9e1fff5124155f9d988101ded4ac1ea8dafdd7",
+    "operator": "cfdbc0014c86b5264051968766c062f88810516082c538554150ac7b067a4839",
 }
 
 

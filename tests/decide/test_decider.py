@@ -19,7 +19,7 @@ FIGHT = CategoryPolicy(
 
 
 def policy(**changes: object) -> Policy:
-    return Policy.model_validate({"categories": {"fight": FIGHT}, **changes})
+    return Policy.model_validate({"categories": {"fight": FIGHT}, "mode": Mode.ENFORCE, **changes})
 
 
 def detect(score: float, pts_ms: int, category: str = "fight") -> Signal:
@@ -152,7 +152,54 @@ def test_shadow_decides_the_same_and_holds_nothing() -> None:
     acting, shadow = run(Decider(policy()), scores), run(Decider(policy(mode=Mode.SHADOW)), scores)
     assert actions(acting) == actions(shadow)
     assert all(d.shadow for d in shadow)
+    assert not any(d.shadow for d in acting)
     assert [d.cleared_pts_ms for d in shadow] == [d.pts_ms for d in shadow]
+
+
+def test_the_detector_in_shadow_never_keeps_known_footage_from_being_cut() -> None:
+    decider = Decider(policy(mode=Mode.KNOWN_FOOTAGE))
+    withheld = run(decider, [0.9] * 6)
+    assert actions(withheld) == "pfcppp"
+    assert all(d.shadow for d in withheld if d.action is not Action.PASS)
+    assert [d.cleared_pts_ms for d in withheld] == [d.pts_ms for d in withheld], "shadow holds nothing back"
+    both = decider.decide((detect(0.9, 1200), match(1200)), 1200, near_match=True)
+    assert (both.action, both.reason, both.shadow) == (Action.CUT, "match", False)
+    assert both.cleared_pts_ms == 1000
+    assert actions(run(decider, [0.1, 0.9, 0.9, 0.9], start_ms=1400)) == "pppp"
+
+
+def test_known_footage_is_cut_before_the_detector_says_in_shadow_what_it_would_cut() -> None:
+    decider = Decider(policy(mode=Mode.KNOWN_FOOTAGE))
+    run(decider, [0.9, 0.9])
+    at_once = decider.decide((detect(0.9, 400), match(400)), 400, near_match=True)
+    assert (at_once.action, at_once.reason, at_once.shadow) == (Action.CUT, "match", False)
+
+
+def test_known_footage_holds_the_watermark_and_the_detector_in_shadow_does_not() -> None:
+    decider = Decider(policy(mode=Mode.KNOWN_FOOTAGE))
+    assert [d.cleared_pts_ms for d in run(decider, [0.3, 0.3])] == [0, 200]
+    assert decider.decide((detect(0.3, 400),), 400, near_match=True).cleared_pts_ms == 200
+
+
+def test_shadow_says_each_episode_that_it_would_cut() -> None:
+    scores = [0.9] * 4 + [0.1] + [0.9] * 4
+    assert actions(run(Decider(policy(mode=Mode.SHADOW)), scores)) == "pfcpppfcp"
+
+
+def test_what_goes_on_after_its_flag_is_said_with_each_sample() -> None:
+    decisions = run(Decider(policy()), [0.6, 0.6, 0.7, 0.3, 0.1, 0.6, 0.6, 0.6])
+    assert actions(decisions) == "pfppppfp"
+    assert [[s.score for s in d.going_on] for d in decisions] == [[], [], [0.7], [0.3], [], [], [], [0.6]]
+
+
+def test_known_sound_and_footage_that_only_flag_go_on() -> None:
+    decider = Decider(policy())
+    heard = [decider.decide((sound(t),), t).going_on for t in range(3)]
+    assert [len(each) for each in heard] == [0, 1, 1]
+    seen = [
+        decider.decide((match(t, at_most=Action.FLAG),), t, near_match=True).going_on for t in range(3, 6)
+    ]
+    assert [len(each) for each in seen] == [0, 1, 1]
 
 
 def test_a_score_that_is_no_number_holds_and_does_not_cut() -> None:
@@ -234,6 +281,19 @@ def test_watermark_rules(case: list[tuple[float, int, bool, bool]]) -> None:
         # Nothing that led to the cut was passed. It is held back from the first suspicious sample on.
         led = decisions[cuts[0]].signals[0].pts_ms
         assert decisions[-1].cleared_pts_ms < led
+
+
+@given(samples)
+def test_the_detector_in_shadow_changes_nothing_of_known_footage(
+    case: list[tuple[float, int, bool, bool]],
+) -> None:
+    quiet = [(0.0, *rest) for _, *rest in case]
+    both = play(Decider(policy(mode=Mode.KNOWN_FOOTAGE)), case)
+    alone = play(Decider(policy(mode=Mode.KNOWN_FOOTAGE)), quiet)  # type: ignore[arg-type]
+    assert [d.cleared_pts_ms for d in both] == [d.cleared_pts_ms for d in alone]
+    cuts = [[i for i, d in enumerate(ds) if d.action is Action.CUT and not d.shadow] for ds in (both, alone)]
+    assert cuts[0] == cuts[1]
+    assert all(d.reason == "match" for d in both if d.action is not Action.PASS and not d.shadow)
 
 
 @given(samples)

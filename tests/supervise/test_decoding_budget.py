@@ -58,7 +58,7 @@ async def test_one_that_cannot_be_watched_for_its_cost_ends_without_a_strike(
     async with gate_without_workers(tmp_path, Policy(mode=mode)) as bench:
         stream_id = await bench.watched()
         report(bench, stream_id, "unpayable")
-        assert bench.gate.registry.get(stream_id).cutting is (mode is Mode.ENFORCE)
+        assert bench.gate.registry.get(stream_id).cutting is (mode is not Mode.SHADOW)
         await bench.until(lambda: bench.ledger.incidents())
         [incident] = bench.ledger.incidents()
         assert (incident.verdict.action, incident.verdict.reason) == (Action.CUT, "unwatchable")

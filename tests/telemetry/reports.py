@@ -69,6 +69,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.AlarmCleared("banks", AlarmReason.MISSING, "old"),
     records.MatchingFailed(2),
     records.Flagged(INCIDENT),
+    records.FlaggedAgain("st_1", PUBLISH, VERDICT, "in_1"),
     records.CutDecided("st_1", PUBLISH, VERDICT, "in_1"),
     records.CutProven("st_1", PUBLISH, "hook", "in_1", 1, 42.0),
     records.CutProven("st_2", PUBLISH, "confirm_cut", "in_2"),

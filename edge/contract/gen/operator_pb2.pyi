@@ -549,6 +549,7 @@ class Incident(_message.Message):
     REVIEW_REASON_FIELD_NUMBER: _builtins.int
     IDENTITY_UNPROVEN_FIELD_NUMBER: _builtins.int
     STRETCH_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
@@ -609,6 +610,10 @@ class Incident(_message.Message):
         and for incidents of an earlier version.
         """
 
+    @_builtins.property
+    def activity(self) -> Global___Activity:
+        """How long what it shows has gone on, and how strongly. Not set for incidents of an earlier version."""
+
     def __init__(
         self,
         *,
@@ -638,14 +643,53 @@ class Incident(_message.Message):
         review_reason: _builtins.str = ...,
         identity_unproven: _builtins.bool = ...,
         stretch: Global___ClipStretch | None = ...,
+        activity: Global___Activity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Incident: _TypeAlias = Incident  # noqa: Y015
+
+@_typing.final
+class Activity(_message.Message):
+    """What belongs to one incident: everything of one kind on one stream, until it has been quiet for a while."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    PEAK_SCORE_FIELD_NUMBER: _builtins.int
+    START_PTS_MS_FIELD_NUMBER: _builtins.int
+    END_PTS_MS_FIELD_NUMBER: _builtins.int
+    SEEN_WALL_MS_FIELD_NUMBER: _builtins.int
+    verdicts: _builtins.int
+    """FLAGs, and CUTs that shadow mode withheld."""
+    peak_score: _builtins.float
+    """Highest score of it, 0 to 1."""
+    start_pts_ms: _builtins.int
+    """Media time of its first sign, milliseconds; -1 where no sample is behind it."""
+    end_pts_ms: _builtins.int
+    """Media time of its newest sign, milliseconds; -1 where no sample is behind it."""
+    seen_wall_ms: _builtins.int
+    """When its newest sign was seen, milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        verdicts: _builtins.int = ...,
+        peak_score: _builtins.float = ...,
+        start_pts_ms: _builtins.int = ...,
+        end_pts_ms: _builtins.int = ...,
+        seen_wall_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_pts_ms", b"end_pts_ms", "peak_score", b"peak_score", "seen_wall_ms", b"seen_wall_ms", "start_pts_ms", b"start_pts_ms", "verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Activity: _TypeAlias = Activity  # noqa: Y015
 
 @_typing.final
 class ListIncidentsRequest(_message.Message):

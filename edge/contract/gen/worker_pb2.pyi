@@ -569,6 +569,7 @@ class Judged(_message.Message):
     JUDGED_MS_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
+    GOING_ON_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     cleared_pts_ms: _builtins.int
     tier: _gate_pb2.TierKind.ValueType
@@ -584,6 +585,10 @@ class Judged(_message.Message):
     def trace(self) -> Global___Trace:
         """Set when the verdict is FLAG or CUT."""
 
+    @_builtins.property
+    def going_on(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Signal]:
+        """The sample's signals of what had its FLAG or CUT before and goes on."""
+
     def __init__(
         self,
         *,
@@ -596,10 +601,11 @@ class Judged(_message.Message):
         judged_ms: _builtins.float = ...,
         shadow: _builtins.bool = ...,
         trace: Global___Trace | None = ...,
+        going_on: _abc.Iterable[_gate_pb2.Signal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "cleared_pts_ms", b"cleared_pts_ms", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "cleared_pts_ms", b"cleared_pts_ms", "going_on", b"going_on", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
