@@ -160,6 +160,7 @@ PUBLIC: dict[str, set[str]] = {
         "bank_incident",
         "bank_info",
         "bank_path",
+        "content_id",
         "exposed",
         "feed_checkpoints",
         "fingerprint",

@@ -24,7 +24,7 @@ from edge.match.entry import (
 )
 from edge.match.evasion.variants import VariantSet
 from edge.match.file_matcher import FileLookup, Found, look_up
-from edge.match.fingerprint import MIN_QUALITY, Damage, fingerprint, frames_of, luma_of
+from edge.match.fingerprint import MIN_QUALITY, Damage, content_id, fingerprint, frames_of, luma_of
 from edge.match.formats.hash_list_export import write_hash_list
 from edge.match.formats.hash_lists import HashListFormat, Import, sniff
 from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
@@ -83,6 +83,7 @@ __all__ = [
     "bank_incident",
     "bank_info",
     "bank_path",
+    "content_id",
     "exposed",
     "feed_checkpoints",
     "fingerprint",

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from av.error import FFmpegError
 
-from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
+from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, NoVideo
 from edge.match.audio.audio_fingerprint import audio_print_of
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import ITEM_MS, available
@@ -87,7 +87,7 @@ def frames_of(
     try:
         with open_media(path) as media:
             if not media.streams.video:
-                raise BrokenMedia(f"{path}: has no video")
+                raise NoVideo(f"{path}: has no picture, and no sound that is fingerprinted")
             video = media.streams.video[0]
             if video.codec_context is None:
                 raise BrokenMedia(f"{path}: FFmpeg has no decoder for its picture")

@@ -20,6 +20,7 @@ from edge.errors import (
     LimitExceeded,
     NotContained,
     NotMedia,
+    NoVideo,
 )
 from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 
@@ -37,6 +38,7 @@ _PLAIN: Final = {
     FingerprintFailed.reason: FingerprintFailed,
     NotContained.reason: ConfigError,
     NotMedia.reason: NotMedia,
+    NoVideo.reason: NoVideo,
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from edge.errors import LimitExceeded, NotMedia, NoVideo
+from edge.errors import GateError, LimitExceeded, NotMedia, NoVideo
 from edge.recorded_media import promises_media
 
 MAX_FILES: Final = 100_000
@@ -29,6 +29,14 @@ class LeftOut:
     """A stable word."""
     failed: bool = False
     """It may be media, which could not be read."""
+
+    @classmethod
+    def by_error(cls, path: Path, error: GateError | OSError) -> Self:
+        """Why a file is left out that raised an error. It failed, unless it is something else."""
+        if isinstance(error, OSError):
+            return cls(path, error.strerror or str(error), "unreadable", failed=True)
+        why = str(error).removeprefix(f"{path}: ")
+        return cls(path, why, error.reason, failed=error.reason not in _SOMETHING_ELSE)
 
     def as_json(self) -> dict[str, Any]:
         return {"path": str(self.path), "left_out": self.why, "reason": self.reason}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 from rich.progress import Progress
@@ -19,9 +20,12 @@ from edge.cli.bank.options import (
     progress,
     say_size,
 )
+from edge.cli.left_out import print_left_out
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
+from edge.errors import AlreadyExists, ConfigError, GateError
 from edge.match import (
     MISSING,
+    Bank,
     Damage,
     Existing,
     Footage,
@@ -30,18 +34,26 @@ from edge.match import (
     ImportStage,
     VariantSet,
     available,
+    bank_path,
+    content_id,
     feed_checkpoints,
     fingerprint_contained,
     sniff,
 )
 from edge.printable import printable
+from edge.replay import FoundFiles, LeftOut
+
+_BATCH_HASHES: Final = 500_000
+"""Hashes of a folder that are kept in memory before they go into the bank: over a hundred megabytes."""
+_Taken: TypeAlias = tuple[Footage, dict[str, Any]]
+"""A fingerprinted file, and what is told of it."""
 
 
 @reports_errors
 def add(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Videos, images or sound.", metavar="VIDEO|IMAGE|SOUND..."),
+        typer.Argument(help="Videos, images or sound, or folders of them.", metavar="FILE|FOLDER..."),
     ],
     bank: BankOption,
     label: LabelOption = "",
@@ -75,45 +87,57 @@ def add(
 
     Damaged video packets are left out and counted. More than sixty in a row are an error.
 
-    Either all files are added or none. A file that the bank has is refused. Running gates pick the change up
-    by themselves.
+    Either all named files are added or none. A named file that the bank has is refused. Running gates pick
+    the change up by themselves.
+
+    Of a folder, whatever is media is added, also from folders below it. What the bank has, and what is
+    something else (text, a pipe, a link to a folder), is left out and listed. Media that cannot be read or
+    recognised by its pictures is listed, too, and makes the exit code 1. The rest is added.
     """
-    if entry_id is not None and len(paths) > 1:
+    found = FoundFiles.of(paths)
+    named = [path for index, path in enumerate(found.files) if index not in found.in_folders]
+    others = [path for index, path in enumerate(found.files) if index in found.in_folders]
+    if entry_id is not None and (others or len(named) != 1):
         raise typer.BadParameter("wants a single file", param_hint="--id")
-    damages = [Damage() for _ in paths]
+    added: list[dict[str, Any]] = []
     with progress(as_json) as bar:
-        items = [
-            _fingerprint(path, bar, entry_id, label, note, variants, sound, damage)
-            for path, damage in zip(paths, damages, strict=True)
-        ]
-        with open_or_create(bank, label, severity, opinion) as target:
-            target.add_footage(items)
-    added = [
-        {
-            "id": item.entry.id,
-            "kind": item.entry.kind,
-            "path": str(path),
-            "hashes": len(item.hashes),
-            "sound_items": 0 if item.audio is None else len(item.audio),
-            "duration_ms": item.entry.duration_ms,
-            "damaged_packets": damage.packets,
-        }
-        for path, item, damage in zip(paths, items, damages, strict=True)
-    ]
+
+        def take(path: Path) -> _Taken:
+            damage = Damage()
+            item = _fingerprint(path, bar, entry_id, label, note, variants, sound, damage)
+            return item, _row(path, item, damage)
+
+        def add_all(taken: list[_Taken]) -> None:
+            if taken:
+                with open_or_create(bank, label, severity, opinion) as target:
+                    target.add_footage([item for item, _ in taken])
+                added.extend(row for _, row in taken)
+
+        add_all([take(path) for path in named])
+        left_out = found.left_out + _add_folder(others, bank, take, add_all)
     if as_json:
-        print_json({"bank": str(target.path), "added": added})
-        return
-    columns = ("id", "hashes", "sound_items", "path")
-    print_table(("entry", "hashes", "sound items", "file"), [[a[c] for c in columns] for a in added], "")
-    for path, damage in zip(paths, damages, strict=True):
-        if damage.packets:
-            stderr.print(
-                f"{path}: {damage.packets} damaged packets are left out: what they show is not known footage",
-                soft_wrap=True,
-            )
-    if sound is None and not available():
-        stderr.print(MISSING, soft_wrap=True)
-    say_size(target)
+        print_json(
+            {"bank": str(bank_path(bank)), "added": added, "left_out": [each.as_json() for each in left_out]}
+        )
+    else:
+        columns = ("id", "hashes", "sound_items", "path")
+        rows = [[a[c] for c in columns] for a in added]
+        print_table(("entry", "hashes", "sound items", "file"), rows, "nothing was added")
+        for row in added:
+            if row["damaged_packets"]:
+                stderr.print(
+                    f"{row['path']}: {row['damaged_packets']} damaged packets are left out: what they show "
+                    "is not known footage",
+                    soft_wrap=True,
+                )
+        print_left_out(left_out)
+        if sound is None and not available():
+            stderr.print(MISSING, soft_wrap=True)
+        if added:
+            say_size(Bank.open(bank))
+    there = any(each.reason == AlreadyExists.reason for each in left_out)
+    if any(each.failed for each in left_out) or not (added or there):
+        raise typer.Exit(1)
 
 
 @reports_errors
@@ -210,6 +234,52 @@ def import_(
         return
     print_table(("", ""), [(k.replace("_", " "), v) for k, v in said.items() if k != "checkpoints"], "")
     say_size(target)
+
+
+def _add_folder(
+    paths: Sequence[Path],
+    bank: Path,
+    take: Callable[[Path], _Taken],
+    add_all: Callable[[list[_Taken]], None],
+) -> list[LeftOut]:
+    """Adds what nobody has named, a batch at a time, so that a second call goes on after an interruption.
+    Returns what is left out."""
+    left_out: list[LeftOut] = []
+    there = Bank.open(bank) if bank_path(bank).exists() else None
+    seen: dict[str, Path] = {}
+    batch: list[_Taken] = []
+    for path in paths:
+        try:
+            entry_id = content_id(path)
+            if entry_id in seen:
+                left_out.append(LeftOut(path, f"is the same as {seen[entry_id]}", AlreadyExists.reason))
+                continue
+            seen[entry_id] = path
+            if there is not None and there.has(entry_id):
+                left_out.append(LeftOut(path, "is in the bank", AlreadyExists.reason))
+                continue
+            batch.append(take(path))
+        except ConfigError:
+            raise
+        except (GateError, OSError) as error:
+            left_out.append(LeftOut.by_error(path, error))
+        if sum(len(item.hashes) for item, _ in batch) >= _BATCH_HASHES:
+            add_all(batch)
+            batch = []
+    add_all(batch)
+    return left_out
+
+
+def _row(path: Path, item: Footage, damage: Damage) -> dict[str, Any]:
+    return {
+        "id": item.entry.id,
+        "kind": item.entry.kind,
+        "path": str(path),
+        "hashes": len(item.hashes),
+        "sound_items": 0 if item.audio is None else len(item.audio),
+        "duration_ms": item.entry.duration_ms,
+        "damaged_packets": damage.packets,
+    }
 
 
 def _fingerprint(
