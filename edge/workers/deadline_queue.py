@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
 
 
 class DeadlineQueue(Generic[Job]):
-    """A heap of jobs. Equal deadlines leave in order of arrival. A key's jobs can be dropped, all or some."""
+    """A heap of jobs. Equal deadlines leave in order of arrival. A key's jobs can be dropped."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str, Job]] = []
@@ -27,12 +26,12 @@ class DeadlineQueue(Generic[Job]):
         deadline_ms, _, key, job = heapq.heappop(self._heap)
         return key, deadline_ms, job
 
-    def drop(self, key: str, jobs: Collection[Job] | None = None) -> int:
-        """Drops all jobs of a key, or those of them in ``jobs``. Returns how many.
+    def drop(self, key: str) -> int:
+        """Drops all jobs of a key. Returns how many.
 
         Takes linear time, because streams end rarely.
         """
-        kept = [item for item in self._heap if item[2] != key or (jobs is not None and item[3] not in jobs)]
+        kept = [item for item in self._heap if item[2] != key]
         dropped = len(self._heap) - len(kept)
         if dropped:
             heapq.heapify(kept)

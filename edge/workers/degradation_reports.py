@@ -22,7 +22,8 @@ class DegradationReports:
     def count(self, stream: WorkerStream, reason: DegradedReason, now_ms: float, count: int = 1) -> None:
         """Counts media or samples of the stream that were not judged, and reports them when it is time."""
         stream.unsaid[reason] += count
-        stream.lost = stream.lost or reason.is_loss
+        if stream.lost_ms is None and reason.is_loss:
+            stream.lost_ms = now_ms
         self.say(stream, now_ms)
 
     def count_if_blind(self, stream: WorkerStream, now_ms: float) -> None:

@@ -57,19 +57,14 @@ class RecentCosts:
         """Returns whether a sample that is judged now gets its verdict before its deadline."""
         return now_ms + self.judge.at(now_ms) + _MARGIN_MS <= deadline_ms
 
-    def is_hopeless(
-        self, now_ms: float, deadline_ms: float, length_ms: float, begun_ms: float, blind_share: float
-    ) -> bool:
+    def is_hopeless(self, now_ms: float, deadline_ms: float, length_ms: float, begun_ms: float) -> bool:
         """Returns whether a calm stream's sample would be late if its keyframe were decoded now.
 
         ``deadline_ms`` is that of the keyframe. ``length_ms`` is the media from the keyframe to the end of
         the sample, whose deadline is so much later. ``begun_ms`` is the cost of other samples that have
-        begun and go first. ``blind_share`` says how long nothing was judged of the stream, with a half at
-        its blind limit. Past the limit the stream may hope for more. Otherwise the order of keyframes would
-        settle which stream is never seen.
+        begun and go first.
         """
-        hope = max(0.0, blind_share - 0.5)
-        return now_ms + begun_ms * (1 - hope) + self.whole_ms(now_ms) > deadline_ms + length_ms
+        return now_ms + begun_ms + self.whole_ms(now_ms) > deadline_ms + length_ms
 
     def whole_ms(self, now_ms: float) -> float:
         """Returns the expected cost of a calm sample, decoded and judged."""

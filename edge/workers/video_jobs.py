@@ -75,8 +75,6 @@ class VideoJobs:
         full = len(stream.units) >= limits.max_queue_units
         if full or stream.queued_bytes + len(unit.data) > limits.max_queue_bytes:
             self._count(stream, DegradedReason.QUEUE_FULL, len(stream.units))
-            # Drops only jobs for the lost media. A stream that has not started, or has ended, goes on.
-            self._jobs.drop(stream.id, (self._decode_next, self._decode_due, self._judge_next))
             stream.units.clear()
             stream.queued_bytes = 0
             stream.skipping = True
@@ -86,11 +84,12 @@ class VideoJobs:
         stream.append(unit)
         # Checked at once: the end of its blindness may be judged before the next check of all streams.
         self._notices.count_if_blind(stream, unit.arrival_ms)
+        if unit.keyframe:
+            self._promote(stream, unit.arrival_ms)
         urgency = stream.urgency(in_burst=stream.in_burst(unit))
-        decode = self._decode_next if urgency is Urgency.OPPORTUNISTIC else self._decode_due
         begun = stream.bursting and not unit.keyframe
         due_ms = stream.due_ms(stream.pace(unit), urgency, begun=begun)
-        self._jobs.push(stream.id, due_ms, decode)
+        self._push_unit(stream, stream.appended, due_ms, urgency)
 
     def finish(self, stream: WorkerStream) -> None:
         """Judges what is left of an ended stream, as far as it is in time.
@@ -118,6 +117,24 @@ class VideoJobs:
         stream.samples.clear()
         stream.units.clear()
         stream.queued_bytes = 0
+
+    def _push_unit(self, stream: WorkerStream, number: int, due_ms: float, urgency: Urgency) -> None:
+        """Queues the job for the stream's access unit of this number, from 1 on.
+
+        It takes the units before that, too, one that costs something at a time. It does nothing once its unit
+        is taken. If it took those that have come since, streams that wait for long would go before what has
+        begun.
+        """
+        decode = self._decode_next if urgency is Urgency.OPPORTUNISTIC else self._decode_due
+
+        def job(stream: WorkerStream) -> None:
+            taken = stream.taken
+            if taken < number:
+                decode(stream)
+                if taken < stream.taken < number:
+                    self._jobs.push(stream.id, due_ms, job)
+
+        self._jobs.push(stream.id, due_ms, job)
 
     def _decode_next(self, stream: WorkerStream) -> None:
         """Decodes up to the first unit that costs something."""
@@ -216,23 +233,48 @@ class VideoJobs:
         if pipeline.wants_all:
             return False
         now = self._clock.monotonic_ms()
-        begun_ms = sum(
-            self._costs.of(other.sample_cpu_ms).whole_ms(now)
-            for other in self._streams.values()
-            if other.bursting and other is not stream and not other.budget.is_low(now)
+        begun_ms = (
+            0.0
+            if stream.promoted
+            else sum(
+                self._costs.of(other.sample_cpu_ms).whole_ms(now)
+                for other in self._streams.values()
+                if other.bursting and other is not stream and not other.budget.is_low(now)
+            )
         )
         deadline_ms = keyframe.arrival_ms + stream.policy.budget_ms
         costs = self._costs.of(stream.sample_cpu_ms)
-        return costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun_ms, stream.blind_share(now))
+        return costs.is_hopeless(now, deadline_ms, pipeline.burst_ms, begun_ms)
+
+    def _promote(self, stream: WorkerStream, now_ms: float) -> None:
+        """Lets the sample of a keyframe that comes go first, if its stream has lost samples for longest.
+
+        Its keyframes may always come while begun samples of others fill the time that there is. Where a
+        sample is late even so, it is the turn of others.
+        """
+        if stream.promoted:
+            stream.lost_ms = now_ms
+        since_ms = self._unlucky_since_ms(stream, now_ms)
+        stream.promoted = since_ms is not None and all(
+            (other_ms := self._unlucky_since_ms(other, now_ms)) is None or other_ms >= since_ms
+            for other in self._streams.values()
+            if other is not stream
+        )
+
+    def _unlucky_since_ms(self, stream: WorkerStream, now_ms: float) -> float | None:
+        """Returns since when a stream that pays for itself has lost samples. None where it has lost none, or
+        sends no more."""
+        sends = now_ms - stream.unit_ms <= stream.policy.tiers.blind_limit_ms
+        waits = sends and not stream.cut and not stream.budget.is_low(now_ms)
+        return stream.lost_ms if waits else None
 
     def _go_on(self, stream: WorkerStream) -> None:
         """Moves the queued units of a begun sample ahead of other streams' units."""
-        for unit in stream.units:
+        for number, unit in enumerate(stream.units, stream.taken + 1):
             if unit.keyframe or not stream.in_burst(unit):
                 return
-            urgency = stream.urgency(in_burst=True)
-            due_ms = stream.due_ms(unit.arrival_ms, urgency, begun=True)
-            self._jobs.push(stream.id, due_ms, self._decode_due)
+            due_ms = stream.due_ms(unit.arrival_ms, stream.urgency(in_burst=True), begun=True)
+            self._push_unit(stream, number, due_ms, Urgency.CALM)
 
     def _take_samples(self, stream: WorkerStream, samples: tuple[Sample, ...]) -> None:
         for sample in samples:

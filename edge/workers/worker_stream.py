@@ -50,6 +50,8 @@ class WorkerStream:
     extradata: bytes = b""
     pipeline: StreamPipeline | None = None
     units: deque[AccessUnit] = field(default_factory=deque)
+    appended: int = 0
+    """Number of access units that were queued so far."""
     queued_bytes: int = 0
     samples: deque[Sample] = field(default_factory=deque)
     audio: StreamAudio | None = None
@@ -68,6 +70,8 @@ class WorkerStream:
     """Pts of the newest queued keyframe, in the caller's own time."""
     keyframe_ms: float = -1.0
     """Monotonic time at which the newest keyframe arrived; -1 before the first."""
+    gop_ms: float | None = None
+    """Time between the two newest keyframes. None before the second."""
     budget: DecodingBudget = field(default_factory=DecodingBudget)
     budget_said: tuple[Standing, float] = (Standing.WITHIN, float("-inf"))
     """The last report of how it stands with its budget, and when."""
@@ -87,8 +91,10 @@ class WorkerStream:
     """Monotonic time at which the newest access unit arrived."""
     judged_ms: float = -1.0
     """Monotonic time of the newest verdict. Before the first: of the opening."""
-    lost: bool = False
-    """Media or a sample was lost since the newest verdict."""
+    promoted: bool = False
+    """It has lost samples for longer than any other stream of the worker, so its next one goes first."""
+    lost_ms: float | None = None
+    """Monotonic time at which media or a sample was first lost since the newest verdict. None: none was."""
     stalled_until_ms: float = -1.0
     """Monotonic time at which media resumed after a pause over the blind limit."""
     blind: bool = False
@@ -124,19 +130,28 @@ class WorkerStream:
     def judged_at(self, now_ms: float) -> None:
         """Records a verdict."""
         self.judged_ms = now_ms
-        self.blind = self.lost = False
+        self.blind = self.promoted = False
+        self.lost_ms = None
 
     def append(self, unit: AccessUnit) -> None:
         """Appends the next access unit to the queue."""
         # A publisher whose connection was down has shown nothing that could be judged.
-        if not self.lost and unit.arrival_ms - self.unit_ms > self.policy.tiers.blind_limit_ms:
+        if self.lost_ms is None and unit.arrival_ms - self.unit_ms > self.policy.tiers.blind_limit_ms:
             self.stalled_until_ms = unit.arrival_ms
         self.units.append(unit)
+        self.appended += 1
         self.queued_bytes += len(unit.data)
         self.unit_ms = unit.arrival_ms
         if unit.keyframe:
             self.keyframe_pts_ms = unit.pts_ms
+            if self.keyframe_ms >= 0:
+                self.gop_ms = unit.arrival_ms - self.keyframe_ms
             self.keyframe_ms = unit.arrival_ms
+
+    @property
+    def taken(self) -> int:
+        """Number of access units that were queued and are no more."""
+        return self.appended - len(self.units)
 
     def is_blind(self, now_ms: float) -> bool:
         """Returns whether nothing was judged for more than the blind limit while media came.
@@ -147,7 +162,7 @@ class WorkerStream:
         if self.cut:
             return False
         runs = now_ms - self.unit_ms <= self.policy.tiers.blind_limit_ms
-        seen_ms = now_ms if self.lost and runs else self.unit_ms
+        seen_ms = now_ms if self.lost_ms is not None and runs else self.unit_ms
         limit_ms = self.policy.tiers.blind_limit_ms + self.policy.budget_ms
         return seen_ms - max(self.judged_ms, self.stalled_until_ms) > limit_ms
 
@@ -185,7 +200,8 @@ class WorkerStream:
         Alert streams go first: under load calm streams lose samples before any alert stream does, and
         opportunistic work is lost before either. Among calm streams those that were judged longest ago go
         first, so that all lose alike. A sample that has ``begun`` goes before them: where time is short, as
-        many samples as possible are judged, and none half. What waits for two budgets is passed over, so
+        many samples as possible are judged, and none half. Only a stream that is ``promoted`` goes before
+        those, and of these there is one. What waits for two budgets is passed over, so
         offsets of a few budgets separate the classes.
         """
         budget_ms = self.policy.budget_ms
@@ -195,6 +211,8 @@ class WorkerStream:
             case Urgency.ALERT:
                 return arrival_ms - 3 * _FAIRNESS * budget_ms
             case Urgency.CALM:
+                if self.promoted:
+                    return arrival_ms + budget_ms * (1 - 2 * _FAIRNESS)
                 return arrival_ms + budget_ms * (1 - _FAIRNESS * (self.blind_share(arrival_ms) + begun))
             case Urgency.OPPORTUNISTIC:
                 return arrival_ms + budget_ms

@@ -116,10 +116,15 @@ class Stream:
 
 
 def simulate(
-    streams: Sequence[Stream], infer_ms: float, *, seconds: int = 6, plane_ms: float = 1.0
+    streams: Sequence[Stream],
+    infer_ms: float,
+    *,
+    seconds: int = 6,
+    plane_ms: float = 1.0,
+    frame_ms: Mapping[str, float] | None = None,
 ) -> Outcome:
     """Live streams of ``seconds`` at one worker. ``plane_ms`` is the cost of each of a sample's three
-    frames."""
+    frames, ``frame_ms`` that of decoding a frame, by stream."""
     messages: list[Message] = []
     for number, stream in enumerate(streams):
         ident = f"st{number}"
@@ -132,7 +137,7 @@ def simulate(
             for unit in media(seconds).units
         ]
     # At equal times the last stream's message comes first.
-    events, found = play(messages[::-1], infer_ms, plane_ms=plane_ms)
+    events, found = play(messages[::-1], infer_ms, plane_ms=plane_ms, frame_ms=frame_ms)
     judged: dict[str, list[worker_pb2.Judged]] = {f"st{number}": [] for number in range(len(streams))}
     said: Counter[str] = Counter()
     for _, event in events:

@@ -31,16 +31,3 @@ def test_dropping_a_key_leaves_the_others(jobs: list[tuple[str, int]], key: str)
     while (job := queue.pop()) is not None:
         kept.add(job[2])
     assert kept == {index for index, (owner, _) in enumerate(jobs) if owner != key}
-
-
-@given(Jobs, st.sampled_from("abc"), st.sets(st.integers(0, 40)))
-def test_some_jobs_of_a_key_can_be_dropped(jobs: list[tuple[str, int]], key: str, some: set[int]) -> None:
-    queue: DeadlineQueue[int] = DeadlineQueue()
-    for index, (owner, deadline) in enumerate(jobs):
-        queue.push(owner, deadline, index)
-    gone = {index for index, (owner, _) in enumerate(jobs) if owner == key and index in some}
-    assert queue.drop(key, some) == len(gone)
-    kept = set()
-    while (job := queue.pop()) is not None:
-        kept.add(job[2])
-    assert kept == set(range(len(jobs))) - gone

@@ -14,18 +14,17 @@ WORK = st.lists(st.tuples(st.floats(0, 60_000), st.floats(0, 10_000)), max_size=
 """The cost, and the pause after it."""
 
 
-@given(COST_MS, COST_MS, st.floats(-250, 250), st.floats(0, 4000), st.floats(0, 1))
+@given(COST_MS, COST_MS, st.floats(-250, 250), st.floats(0, 4000))
 def test_what_has_no_hope_has_none_with_more_before_it_or_later(
-    burst_ms: float, judge_ms: float, late_ms: float, begun_ms: float, blind_share: float
+    burst_ms: float, judge_ms: float, late_ms: float, begun_ms: float
 ) -> None:
     costs = RecentCosts()
     costs.burst.add_cost(burst_ms, 1000)
     costs.judge.add_cost(judge_ms, 1000)
     deadline_ms = 1000 - late_ms
-    if costs.is_hopeless(1000, deadline_ms, 200, begun_ms, blind_share):
-        assert costs.is_hopeless(1000, deadline_ms, 200, begun_ms + 1, blind_share)
-        assert costs.is_hopeless(1000, deadline_ms - 10, 200, begun_ms, blind_share)
-        assert costs.is_hopeless(1000, deadline_ms, 200, begun_ms, blind_share / 2)
+    if costs.is_hopeless(1000, deadline_ms, 200, begun_ms):
+        assert costs.is_hopeless(1000, deadline_ms, 200, begun_ms + 1)
+        assert costs.is_hopeless(1000, deadline_ms - 10, 200, begun_ms)
     else:
         assert late_ms + costs.burst.at(1000) + costs.judge.at(1000) <= 200, "alone it is in time"
 
@@ -62,7 +61,7 @@ def test_whatever_it_has_cost_a_sample_that_comes_in_time_is_tried_again_soon(
         costs.burst.add_cost(cost_ms, now_ms)
     now_ms += 20_000
     assert costs.in_time(now_ms, now_ms + 100)
-    assert not costs.is_hopeless(now_ms, now_ms + 100, 200, 0, 0.0)
+    assert not costs.is_hopeless(now_ms, now_ms + 100, 200, 0)
 
 
 @given(st.floats(300, 60_000))

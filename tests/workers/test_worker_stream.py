@@ -51,7 +51,7 @@ def test_after_a_loss_time_stands_for_media_as_long_as_the_stream_ran_lately() -
     came(watched, 0, 200)
     watched.judged_at(250)
     came(watched, 2000, 2200)
-    watched.lost = True
+    watched.lost_ms = 0.0
     assert not watched.is_blind(250 + LIMIT_MS)
     assert watched.is_blind(250 + LIMIT_MS + 1)
     assert not watched.is_blind(2200 + POLICY.tiers.blind_limit_ms + 1), "nobody knows whether it goes on"
@@ -64,6 +64,6 @@ def test_a_stream_that_is_never_started_is_blind_like_any_other() -> None:
     watched = WorkerStream("st", 1, POLICY, False, judged_ms=100.0)
     for time_ms in range(150, 100 + LIMIT_MS + 1, 50):
         came(watched, time_ms)
-        watched.lost = True
+        watched.lost_ms = 0.0
     assert not watched.is_blind(100 + LIMIT_MS)
     assert watched.is_blind(100 + LIMIT_MS + 1)
