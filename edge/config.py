@@ -21,7 +21,7 @@ from pydantic_settings import (
 
 from edge.containment import ContainmentMode
 from edge.errors import ConfigError
-from edge.pull_sources import LOOPBACK, Source, Sources
+from edge.pull_sources import LOOPBACK, PullSource, PullSources
 from edge.section import Section, is_local
 from edge.servers.kind import AnyKind
 from edge.servers.registry import kinds
@@ -260,7 +260,7 @@ class LimitsSection(Section):
     @model_validator(mode="after")
     def _sources(self) -> Self:
         try:
-            Sources.of(self.pull_from or ())
+            PullSources.of(self.pull_from or ())
         except ValueError as error:
             raise ValueError(f"pull_from: {error}") from None
         return self
@@ -324,11 +324,11 @@ class Settings(BaseSettings):
         return [(kind, section) for kind, section in sections if section is not None]
 
     @property
-    def pull_sources(self) -> Sources:
+    def pull_sources(self) -> PullSources:
         """The places that may be pulled: those of the ingest servers, and those that are named."""
         own = self.limits.pull_from
-        servers = (Source.of_template(section.pull_url) for _, section in self.servers())
-        return Sources((*servers, *Sources.of(LOOPBACK if own is None else own).allowed))
+        servers = (PullSource.of_template(section.pull_url) for _, section in self.servers())
+        return PullSources((*servers, *PullSources.of(LOOPBACK if own is None else own).allowed))
 
     def warnings(self) -> list[str]:
         """Effects of what is left out, one text each."""

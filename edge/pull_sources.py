@@ -29,7 +29,7 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PullSource:
     """One place, or those of a network."""
 
     scheme: str
@@ -81,15 +81,15 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class PullSources:
     """All places that may be pulled."""
 
-    allowed: tuple[Source, ...]
+    allowed: tuple[PullSource, ...]
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> Self:
         """Raises ValueError."""
-        return cls(tuple(Source.parse(entry) for entry in entries))
+        return cls(tuple(PullSource.parse(entry) for entry in entries))
 
     def check(self, scheme: str, host: str, port: int) -> None:
         """Raises InvalidInput for a place that is not among them."""

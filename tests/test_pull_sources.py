@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge.config import load_settings
 from edge.errors import ConfigError, InvalidInput
-from edge.pull_sources import LOOPBACK, Source, Sources, leads_astray
+from edge.pull_sources import LOOPBACK, PullSource, PullSources, leads_astray
 from edge.pullers.pull_url import PullUrl
 
 NAMED = ("rtmp://ingest.example:*", "http://10.0.0.0/8:8080", "https://[2001:db8::]/32", "rtmp://192.0.2.7")
@@ -20,7 +20,7 @@ NAMED = ("rtmp://ingest.example:*", "http://10.0.0.0/8:8080", "https://[2001:db8
 def allows(entries: tuple[str, ...], url: str) -> bool:
     target = PullUrl.parse(url)
     try:
-        Sources.of(entries).check(target.scheme, target.host, target.port)
+        PullSources.of(entries).check(target.scheme, target.host, target.port)
     except InvalidInput:
         return False
     return True
@@ -113,7 +113,7 @@ def test_what_is_no_place_is_refused(entry: str, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"must be SCHEME|is no address|the port must|has host bits|does not appear"
     ):
-        Source.parse(entry)
+        PullSource.parse(entry)
     config = tmp_path / "edge.toml"
     config.write_text(f'[limits]\npull_from = ["rtmp://a.example", "{entry}"]\n')
     with pytest.raises(ConfigError, match="limits: pull_from: "):

@@ -13,6 +13,7 @@ from edge.api.auth import TokenFile
 from edge.api.broken_calls import BrokenCalls
 from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections
 from edge.api.gate_servicer import GateServicer
+from edge.api.grpc_options import server_options
 from edge.api.operator_servicer import OperatorServicer
 from edge.api.sign_in import GateSignIn
 from edge.background import BackgroundTasks
@@ -28,14 +29,9 @@ SERVICES = (
     gate_pb2.DESCRIPTOR.services_by_name["Gate"].full_name,
     operator_pb2.DESCRIPTOR.services_by_name["Operator"].full_name,
 )
-_ENVELOPE_BYTES = 64 * 1024
 _SHARE = 0.25
 """Of the process's file descriptors."""
-_ROOM = 4
-"""Until a connection that has no place is shut down, gRPC has this many times as many."""
 _HEALTH_S = 0.5
-_IDLE_MS = 300_000
-"""A connection without a call for this long is closed."""
 
 
 class GrpcServer:
@@ -47,27 +43,7 @@ class GrpcServer:
         sign_in = [GateSignIn(SERVICES[0], tokens)] if settings.grpc.gate_wants_token else []
         self._server = grpc.aio.server(
             interceptors=sign_in,
-            options=[
-                # Above the gate's own limit, which opens an incident. gRPC's only ends the call.
-                ("grpc.max_receive_message_length", 2 * limits.max_access_unit_bytes + _ENVELOPE_BYTES),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_concurrent_streams", limits.max_streams + 64),
-                ("grpc.so_reuseport", 0),
-                ("grpc.keepalive_time_ms", 20_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                # gRPC's own pings may take the place of keepalive pings, and would wait a minute for an
-                # answer.
-                ("grpc.http2.ping_timeout_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.server_handshake_timeout_ms", 10_000),
-                ("grpc.max_connection_idle_ms", _IDLE_MS),
-                # Above the bound of GrpcConnections, which knows where they come from and who is idle.
-                (
-                    "grpc.max_allowed_incoming_connections",
-                    most_connections(_ROOM * limits.max_grpc_connections, _SHARE),
-                ),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-            ],
+            options=server_options(limits, _SHARE),
         )
         self._health = HealthServicer()
         self._unready = gate.unready

@@ -14,10 +14,10 @@ from grpc import aio
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import ConfigError, Fault, GateUnavailable, InvalidInput
+from edge.ingest.gate_channel import gate_channel
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import IngestSettings
-from edge.section import is_local
-from edge.settings_file import MAX_KEY_BYTES, read_settings_file, read_settings_text
+from edge.settings_file import MAX_KEY_BYTES, read_settings_text
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
@@ -32,9 +32,6 @@ _BY_PUBLISHER = frozenset(
 )
 _DETAIL_CHARS = 512
 _SERVER_KIND = "reference"
-_PING_MS = 10_000
-"""Silence after which the client pings the gate. The gate requires five seconds between two pings."""
-_PING_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class GateClient:
 
     def __init__(self, settings: IngestSettings) -> None:
         self._timeout_s = settings.admit_timeout_s
-        self._channel = _channel(settings)
+        self._channel = gate_channel(settings)
         self._metadata = _metadata(settings.gate_token)
         self._gate = gate_pb2_grpc.GateStub(self._channel)
 
@@ -175,38 +172,6 @@ def audio_request(audio: Audio) -> gate_pb2.WatchRequest:
 
 def end_request(reason: str, detail: str = "") -> gate_pb2.WatchRequest:
     return gate_pb2.WatchRequest(end=gate_pb2.WatchEnd(reason=reason, detail=detail[:_DETAIL_CHARS]))
-
-
-def _channel(settings: IngestSettings) -> aio.Channel:
-    """Opens a channel: plain text to loopback and unix sockets, TLS to everything else."""
-    options = [
-        # The RTMP reader bounds what is sent, and the gate what it answers.
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2000),
-        # Without pings a cut cable shows only when nothing more can be queued.
-        ("grpc.keepalive_time_ms", _PING_MS),
-        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
-        # Most streams have a bandwidth probe ping in flight, which then stands in for this one.
-        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
-        ("grpc.keepalive_permit_without_calls", 0),
-        ("grpc.http2.max_pings_without_data", 0),
-    ]
-    if settings.gate_ca is None and is_local(settings.gate):
-        # A proxy of the environment is another machine.
-        return aio.insecure_channel(settings.gate, options=[*options, ("grpc.enable_http_proxy", 0)])
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=_read(settings.gate_ca),
-        private_key=_read(settings.gate_key),
-        certificate_chain=_read(settings.gate_cert),
-    )
-    return aio.secure_channel(settings.gate, credentials, options=options)
-
-
-def _read(path: Path | None) -> bytes | None:
-    return None if path is None else read_settings_file(path, MAX_KEY_BYTES)
 
 
 def _metadata(token: Path | None) -> tuple[tuple[str, str], ...]:

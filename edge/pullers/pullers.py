@@ -19,7 +19,7 @@ from edge.containment import ContainmentMode, contained_environment
 from edge.contract.gen import worker_pb2
 from edge.domain import StreamId, pull_token
 from edge.errors import SourceStalled
-from edge.pull_sources import LOOPBACK, Sources
+from edge.pull_sources import LOOPBACK, PullSources
 from edge.pullers.limits import PullLimits
 from edge.pullers.protocol import ENDED, FORK, KILL, REQUEST
 from edge.pullers.pull import Pull
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 class PullSettings:
     """Which places may be pulled, and the limits of each pull."""
 
-    sources: Sources = field(default_factory=lambda: Sources.of(LOOPBACK))
+    sources: PullSources = field(default_factory=lambda: PullSources.of(LOOPBACK))
     limits: PullLimits = field(default_factory=PullLimits)
     containment: ContainmentMode = ContainmentMode.TRY
     options: dict[str, str] = field(default_factory=dict)

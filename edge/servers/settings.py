@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edge.pull_sources import Source
+from edge.pull_sources import PullSource
 from edge.section import Section, check_http_url
 
 Argument = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -56,7 +56,7 @@ class ServerSection(Section):
     @model_validator(mode="after")
     def _urls(self) -> Self:
         try:
-            Source.of_template(self.pull_url)
+            PullSource.of_template(self.pull_url)
         except ValueError as error:
             raise ValueError(f"pull_url: {error}") from None
         if self.upstream_url:

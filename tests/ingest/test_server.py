@@ -23,7 +23,7 @@ from edge.ingest import (
     Judged,
     Refused,
     TierChanged,
-    gate_client,
+    gate_channel,
 )
 
 if TYPE_CHECKING:
@@ -271,8 +271,8 @@ async def test_a_gate_behind_a_cut_cable_can_end_the_stream(
     footage: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gate_client, "_PING_MS", 300)
-    monkeypatch.setattr(gate_client, "_PING_TIMEOUT_MS", 300)
+    quick = gate_channel.channel_options(300, 300)
+    monkeypatch.setattr(gate_channel, "channel_options", lambda: quick)
     async with Cable(gate.address) as cable:
         running = await run_ingest(gate=cable.address, on_gate_down_stream="deny")
         publisher = publish(footage, running.url(), pace=0.02)

@@ -24,7 +24,7 @@ from edge.containment import ContainmentMode, Measure, lacking
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, StreamId
 from edge.errors import GateError, InvalidInput, SourceStalled
-from edge.pull_sources import Sources
+from edge.pull_sources import PullSources
 from edge.pullers.limits import PullLimits
 from edge.pullers.pull import Pull, PullEvent
 from edge.pullers.pullers import Pullers, PullSettings
@@ -40,11 +40,11 @@ import asyncio, sys
 from edge.clock import SystemClock
 from edge.domain import StreamId
 from edge.pullers.limits import PullLimits
-from edge.pull_sources import Sources
+from edge.pull_sources import PullSources
 from edge.pullers.pullers import Pullers, PullSettings
 
 async def main():
-    sources = Sources.of(("rtmp://127.0.0.1:*",))
+    sources = PullSources.of(("rtmp://127.0.0.1:*",))
     pullers = Pullers(PullSettings(sources, PullLimits(120_000, 120_000)), SystemClock())
     pulls = [pullers.pull(StreamId(f"st_{n}"), sys.argv[1]) for n in range(3)]
     await asyncio.gather(*(pull.next() for pull in pulls))
@@ -75,7 +75,7 @@ class SilentServer:
 
 @contextlib.asynccontextmanager
 async def pulling(limits: PullLimits = LONG) -> AsyncIterator[Pullers]:
-    pullers = Pullers(PullSettings(Sources.of(("rtmp://127.0.0.1:*",)), limits), SystemClock())
+    pullers = Pullers(PullSettings(PullSources.of(("rtmp://127.0.0.1:*",)), limits), SystemClock())
     try:
         yield pullers
     finally:
@@ -253,7 +253,7 @@ async def test_a_contained_puller_pulls(tmp_path: Path) -> None:
     served = functools.partial(Quiet, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        sources = Sources.of(("http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"))
+        sources = PullSources.of(("http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"))
         settings = PullSettings(sources, LONG, containment=ContainmentMode.REQUIRE)
         pullers = Pullers(settings, SystemClock())
         try:
