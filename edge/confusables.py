@@ -11,6 +11,11 @@ _MARK: Final = "\u200e"
 _JOINERS: Final = dict.fromkeys(map(ord, "\u200c\u200d"))
 
 
+def load_tables() -> None:
+    """Builds the tables of ``skeleton``, which takes a tenth of a second. Else the first name pays for it."""
+    _ascii_prototypes()
+
+
 def skeleton(name: str) -> str:
     """What names that look alike have in common, in lower case. It is for comparison, never for showing."""
     if name.isascii():

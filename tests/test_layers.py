@@ -50,6 +50,7 @@ LAYERS = (
     "edge.annexb",
     "edge.domain",
     "edge.background",
+    "edge.turns",  # of the event loop
     "edge.backoff",
     "edge.reopenings",
     "edge.section",

@@ -12,6 +12,8 @@ import httpx
 from pydantic import SecretStr
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_AT_ONCE_BYTES = 64 * 1024
+"""A larger answer is parsed in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ class JsonApi:
         if not body:
             return ApiAnswer(status, empty=True)
         try:
-            return ApiAnswer(status, json.loads(bytes(body)))
+            if len(body) <= _AT_ONCE_BYTES:
+                return ApiAnswer(status, json.loads(bytes(body)))
+            return ApiAnswer(status, await asyncio.to_thread(json.loads, bytes(body)))
         except (ValueError, RecursionError):
             return ApiAnswer(status)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
 
 import structlog
 
@@ -17,8 +16,7 @@ from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.telemetry.records import BlockChanged, BlockLifted, BlockMade
-
-_TOLD_AT_ONCE: Final = 8
+from edge.turns import in_turns
 
 log = structlog.get_logger(__name__)
 
@@ -59,16 +57,14 @@ class OperatorActions:
         log.info("policy in force", version=policy.version, before=context.policy.version)
         recased = policy.names != context.policy.names
         context.take_policy(PolicyInForce(policy))
-        if recased:
-            self._enforcer.every_block_applies()
-        return self._tasks.start(self._tell_streams(context.in_force))
+        return self._tasks.start(self._tell_streams(context.in_force, recased=recased))
 
-    async def _tell_streams(self, in_force: PolicyInForce) -> None:
-        """Sends the policy to a few streams at a time, so that Admit gets its turns in between."""
+    async def _tell_streams(self, in_force: PolicyInForce, *, recased: bool) -> None:
+        """Sends the policy to the live streams, so that Admit gets its turns in between."""
         context = self._context
-        for number, stream in enumerate(context.registry):
-            if number % _TOLD_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        if recased:
+            await self._enforcer.every_block_applies()
+        async for stream in in_turns(context.registry):
             if context.in_force is not in_force:
                 return  # A newer policy reaches every stream by its own task.
             if not stream.life.in_worker:

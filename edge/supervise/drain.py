@@ -13,6 +13,7 @@ import structlog
 
 from edge.supervise.context import Context
 from edge.supervise.registry import LiveStream
+from edge.turns import in_turns
 
 HEAR_S: Final = 1.0
 """How long a gate that stops still takes media. What came before the signal may wait in sockets and pipes."""
@@ -39,10 +40,8 @@ class Drain:
         self._context.draining = True
         await self._until_judged(self.hear_s)
         self._context.media_over = True
-        for number, stream in enumerate(self._context.registry):
+        async for stream in in_turns(self._context.registry):
             self._take_no_more(stream)
-            if number % 64 == 0:
-                await asyncio.sleep(0)  # Verdicts have their turns in between.
         left = await self._until_judged(self._longest_s())
         if left:
             log.error("the gate stops before all that has come is judged", streams=left)

@@ -49,6 +49,7 @@ from edge.telemetry.records import (
     ViolationRecorded,
 )
 from edge.telemetry.telemetry import Telemetry
+from edge.turns import in_turns
 from edge.workers.pool import WorkerPool
 
 _RECORD_S = 1.0
@@ -211,11 +212,11 @@ class Enforcer:
                 for stream in self._registry.named_by(block):
                     self.cut_without_strike(stream, VerdictReason.BLOCKED, block)
 
-    def every_block_applies(self) -> None:
+    async def every_block_applies(self) -> None:
         """Cuts every live stream that any block names. A block may have been made while no gate ran."""
         now = self._clock.wall_ms()
-        for stream in self._registry:
-            block = None if stream.cutting else self._view.check(stream.publish, now)
+        async for stream in in_turns(self._registry):
+            block = None if stream.cutting or stream.life.over else self._view.check(stream.publish, now)
             if block is not None:
                 self.cut_without_strike(stream, VerdictReason.BLOCKED, block)
 

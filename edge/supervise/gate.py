@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
+from edge import confusables
 from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
 from edge.config import Settings
@@ -48,6 +49,7 @@ from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
 from edge.telemetry.records import CallBroken, PoolSnapshot, StreamsRestored, TaskFailed, TurnedAway
 from edge.telemetry.telemetry import Telemetry
+from edge.turns import in_turns
 from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkerSettings
@@ -56,7 +58,6 @@ _SWEEP_S = 1.0
 _GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
 _USAGE_SWEEPS = 600
 _MODEL_S = 600.0
-_FORGOTTEN_AT_ONCE = 16
 _PULLED_FACTOR = 20
 """Factor by which a hooked stream that cannot be pulled is kept longer. Its server has not said that it
 ended."""
@@ -178,10 +179,11 @@ class Gate:
             self.executor.call(lambda: context.view.load_rows(self.ledger.active_block_rows(now), now)),
             self.pool.start(self._worker_events),
             self._prepare_pullers(),
+            asyncio.to_thread(confusables.load_tables),
         )
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
-        self._restore()
+        await self._restore()
         await self._journal_care.look()
         self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
         self._tasks.keep(self._sweep)
@@ -213,9 +215,9 @@ class Gate:
         if self._pulled_servers:
             await self._pullers.prepare()
 
-    def _restore(self) -> None:
+    async def _restore(self) -> None:
         """Restores the streams that an earlier gate admitted, and cuts those that were blocked meanwhile."""
-        for kept in self._stream_journal.load():
+        async for kept in in_turns(await asyncio.to_thread(self._stream_journal.load)):
             stream = LiveStream(kept.id, kept.publish, kept.started_ms, self.clock.monotonic_ms())
             stream.pushed = not self.wants_pull(kept.publish.server)
             try:
@@ -223,7 +225,7 @@ class Gate:
             except CapacityExceeded as error:
                 log.error("a stream of an earlier run is not watched", stream_id=stream.id, error=str(error))
         self._context.telemetry.report(StreamsRestored(len(self.registry)))
-        self._enforcer.every_block_applies()
+        await self._enforcer.every_block_applies()
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
         """Applies blocks that a gate of the fleet, perhaps this one, has made or lifted."""
@@ -370,10 +372,7 @@ class Gate:
     async def _forget_unwatched(self) -> None:
         limit = self.settings.limits.unwatched_ms
         now = self.clock.monotonic_ms()
-        for number, stream in enumerate(self.registry):
-            if number % _FORGOTTEN_AT_ONCE == 0:
-                # Gives Admit its turns in between.
-                await asyncio.sleep(0)
+        async for stream in in_turns(self.registry):
             if stream.responses is not None:
                 self._end_if_silent(stream, stream.responses)
                 continue

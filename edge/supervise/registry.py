@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -306,8 +305,9 @@ class Registry:
         """The next streams in order of their ids, which is the order of admission. ``after_id`` may be the
         beginning of an id."""
         shown = len(after_id) or None
-        after = (stream for stream in self._streams.values() if stream.id[:shown] > after_id)
-        return heapq.nsmallest(limit, after, key=lambda stream: stream.id)
+        # Nearly in order already, so that sorting takes linear time.
+        after = sorted(stream_id for stream_id in self._streams if stream_id[:shown] > after_id)
+        return [self._streams[stream_id] for stream_id in after[:limit]]
 
     def watched_by(self, client: str) -> int:
         """Number of streams that a peer watches now."""

@@ -45,7 +45,8 @@ class StreamJournal:
         """``servers`` are the kinds of servers whose streams are kept, as in ``Publish.server``."""
         self._path = path
         self._servers = servers
-        self._live: dict[StreamId, JournalledStream] = {}
+        self._live: dict[StreamId, bytes] = {}
+        """Their lines, so that the file can be written anew without a pause for all other streams."""
         self._file: io.FileIO | None = None
         self._partial_line = False
         self._lines = 0
@@ -54,25 +55,27 @@ class StreamJournal:
 
     def load(self) -> tuple[JournalledStream, ...]:
         """Returns the streams that an earlier gate left, oldest first."""
+        left: dict[StreamId, JournalledStream] = {}
         try:
             with self._path.open("rb") as file:
                 while line := file.readline(MAX_LINE_BYTES):
-                    self._take(line)
+                    self._take(line, left)
         except FileNotFoundError:
             pass
         except OSError as error:
             log.warning("streams of an earlier run are not known", error=str(error))
+        self._live = {stream.id: _line(_encoded(stream)) for stream in left.values()}
         self._rewrite()
-        return tuple(self._live.values())
+        return tuple(left.values())
 
     def admitted(self, stream: JournalledStream) -> None:
         if stream.publish.server in self._servers:
-            self._live[stream.id] = stream
-            self._append(_encoded(stream))
+            self._live[stream.id] = line = _line(_encoded(stream))
+            self._append(line)
 
     def over(self, stream_id: StreamId) -> None:
         if self._live.pop(stream_id, None) is not None:
-            self._append({"over": stream_id})
+            self._append(_line({"over": stream_id}))
 
     def close(self) -> None:
         """Closes the file. The streams stay on disk for the next gate."""
@@ -80,26 +83,26 @@ class StreamJournal:
             self._file.close()
             self._file = None
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes, left: dict[StreamId, JournalledStream]) -> None:
         try:
             values: Mapping[str, Any] = json.loads(line)
             if "over" in values:
-                self._live.pop(StreamId(values["over"]), None)
+                left.pop(StreamId(values["over"]), None)
                 return
             publish = Publish(**values["publish"])
             stream = JournalledStream(StreamId(values["id"]), publish, int(values["started_ms"]))
         except (ValueError, TypeError, KeyError):
             return  # Torn by a crash, or written by a newer version.
         if publish.server in self._servers:
-            self._live[stream.id] = stream
+            left[stream.id] = stream
 
-    def _append(self, values: Mapping[str, Any]) -> None:
+    def _append(self, line: bytes) -> None:
         self._lines += 1
         if self._lines > _COMPACT_LINES + 2 * len(self._live) and self._rewrite():
             return
         if self._file is None:
             return
-        line = b"\n" * self._partial_line + _line(values)
+        line = b"\n" * self._partial_line + line
         try:
             written = self._file.write(line) or 0
             if written == len(line):
@@ -116,7 +119,7 @@ class StreamJournal:
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(b"".join(_line(_encoded(stream)) for stream in self._live.values()))
+            fresh.write_bytes(b"".join(self._live.values()))
             fresh.chmod(0o600)
             file = io.FileIO(fresh, "ab")  # Unbuffered: a failing write must fail here.
             with suppress(OSError):  # Not every file system can. Later lines then need free space.

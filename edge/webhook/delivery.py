@@ -311,8 +311,9 @@ class Delivery:
         if self._changed and due:
             self._changed = False
             self._saved = time.monotonic()
-            letters, state = "".join(self._letters), files.copy_of(self._state)
-            buried = len(self._letters)
+            state = await files.copy_of(self._state)
+            # After the copy: it lacks no event whose letter is not among these.
+            letters, buried = "".join(self._letters), len(self._letters)
             try:
                 # The file forgets an event only once its dead letter is on disk.
                 if letters:

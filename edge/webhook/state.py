@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.durable_files import append_durably, write_file
 from edge.errors import ConfigError
 from edge.settings_file import read_settings_file
+from edge.turns import in_turns
 
 NAME = "webhook"
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -58,13 +59,16 @@ def load(directory: Path) -> DeliveryState | None:
         ) from None
 
 
-def copy_of(state: DeliveryState) -> DeliveryState:
-    """A copy that another thread can ``save`` while the original changes."""
-    waiting = {
-        key: Waiting(each.id, each.number, each.since_ms, each.attempts, each.next_ms)
-        for key, each in state.waiting.items()
-    }
-    return DeliveryState(state.cursor, waiting)
+async def copy_of(state: DeliveryState) -> DeliveryState:
+    """A copy that another thread can ``save`` while the original changes.
+
+    It is made in slices. An event that is taken up meanwhile may be missing, since ``cursor`` is read first:
+    it is taken up again under its id.
+    """
+    copy = DeliveryState(state.cursor)
+    async for each in in_turns(tuple(state.waiting.values())):
+        copy.waiting[each.id] = Waiting(each.id, each.number, each.since_ms, each.attempts, each.next_ms)
+    return copy
 
 
 def save(directory: Path, state: DeliveryState) -> None:

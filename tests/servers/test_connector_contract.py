@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from edge.errors import CutFailed
 from edge.servers.connector import Connector, CutTarget
@@ -120,6 +120,23 @@ async def test_nothing_is_concluded_from_nonsense(server: ServerDouble) -> None:
         assert await getattr(hasty, "publishes", hasty.is_live)(mine) is None, what
         assert len(server.sessions) == 2, what
         await closed(hasty)
+
+
+async def test_a_server_that_sends_byte_by_byte_holds_up_no_cut(server: ServerDouble) -> None:
+    """Each byte comes in time, and their sum never does."""
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    mine, hasty = target(server.ids[0]), server.connector(timeout_s=0.3)
+    async with asyncio.timeout(30):
+        for ask in (hasty.cut_publisher, hasty.is_live, getattr(hasty, "publishes", hasty.is_live)):
+            server.always = StreamingResponse(drip())
+            answer = await ask(mine)
+            assert not getattr(answer, "closed", answer), ask
+    await closed(hasty)
 
 
 async def test_an_answer_over_the_bound_is_not_used_however_right_it_is(

@@ -15,10 +15,12 @@ import pytest
 
 from edge.errors import ConfigError
 from edge.ledger import DurableLedger
+from edge.webhook import delivery as delivery_module
 from edge.webhook import state
 from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import ping
 from edge.webhook.signing import key_of
+from tests.slow_callbacks import slow_callbacks
 from tests.webhook.gate import NOW, SECRET, Gate, section, until
 from tests.webhook.platform import Platform
 
@@ -233,3 +235,22 @@ def test_certificates_may_stand_between_lines_in_any_language(tmp_path: Path) ->
     path = tmp_path / "ca.pem"
     path.write_text("# Größe\n" + Path(certifi.where()).read_text())
     Endpoint("https://127.0.0.1:1/", [key_of(SECRET)], timeout_ms=100, ca=path)
+
+
+async def test_20000_waiting_events_and_their_dead_letters_do_not_hold_up_the_event_loop(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Platform(SECRET, answer=lambda nth: 404) as platform:
+        delivery = gate.delivery(section(platform, max_waiting=10_000, concurrency=64))
+        waiting = [state.Waiting(f"ev_{n}", n + 1, NOW, attempts=n % 2) for n in range(20_000)]
+        await asyncio.to_thread(
+            state.save, gate.folder, state.DeliveryState(0, {each.id: each for each in waiting})
+        )
+        monkeypatch.setattr(delivery_module, "_MAX_TRIED", 2_000)
+        with slow_callbacks(monkeypatch) as slow:
+            await asyncio.get_running_loop().create_task(delivery.start())
+            gate.block()
+            await until(lambda: gate.count("dead") >= 1_000)
+            await asyncio.get_running_loop().create_task(delivery.stop())
+    assert len(gate.letters()) >= 1_000
+    assert not slow

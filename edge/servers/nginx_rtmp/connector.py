@@ -51,6 +51,7 @@ class NginxRtmpConnector:
         self._pids: deque[str] = deque(maxlen=_LOOKS)
         self._owners: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
         """Stream id to the pid of the worker that has the connection, or _DROPPED."""
+        self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
             timeout=timeout_s,
             trust_env=False,
@@ -122,13 +123,18 @@ class NginxRtmpConnector:
     async def _drop(self, query: str) -> CutAttempt:
         body = bytearray()
         try:
-            async with self._client.stream("GET", f"{self._drop_url}?{query}") as response:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.stream("GET", f"{self._drop_url}?{query}") as response,
+            ):
                 if response.status_code != 200:
                     return CutAttempt(False, None, f"control answered {response.status_code}")
                 async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > _MAX_ANSWER_BYTES:
                         break
+        except TimeoutError:
+            return CutAttempt(False, None, f"control: no answer within {self._timeout_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return CutAttempt(False, None, f"control: {type(error).__name__}: {error}")
         text = body.decode("ascii", errors="replace").strip()

@@ -6,6 +6,8 @@ are only HTML-escaped there, so a client can put bytes into the page that XML fo
 
 from __future__ import annotations
 
+import asyncio
+import codecs
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 import httpx
 
 MAX_STAT_BYTES = 16 * 1024 * 1024
+_SLICE_BYTES = 64 * 1024
+"""A page up to this size is parsed at once, a larger one in a thread."""
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -57,13 +61,24 @@ class Stat:
 def parse_stat(page: bytes) -> Stat | None:
     """The page as a Stat, or None when it is not one.
 
-    Bytes that XML forbids are dropped and a document type (entities) is refused.
+    Bytes that XML forbids are dropped and a document type (entities) is refused. The page is taken in slices,
+    so that other threads run meanwhile.
     """
-    text = _FORBIDDEN.sub("", page.decode("utf-8", errors="replace"))
+    # The declaration may name another encoding, and what is parsed here is text.
+    start = page.find(b"?>") + 2 if page.startswith(b"<?xml") else 0
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+    slices = [
+        _FORBIDDEN.sub("", decode(page[begin : begin + _SLICE_BYTES], begin + _SLICE_BYTES >= len(page)))
+        for begin in range(start, len(page), _SLICE_BYTES)
+    ]
+    text = "".join(slices)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return None
+    parser = ElementTree.XMLParser()
     try:
-        root = ElementTree.fromstring(text.partition("?>")[2] if text.startswith("<?xml") else text)
+        for piece in slices:
+            parser.feed(piece)
+        root = parser.close()
     except ElementTree.ParseError:
         return None
     if root.tag != "rtmp":
@@ -93,6 +108,7 @@ class StatPage:
         self, url: str, *, timeout_s: float = 1.0, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._url = url
+        self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
             timeout=timeout_s,
             trust_env=False,
@@ -104,16 +120,19 @@ class StatPage:
         """What the answering worker sees; None when nginx is away or its answer unusable."""
         page = bytearray()
         try:
-            async with self._client.stream("GET", self._url) as response:
+            # httpx bounds each read, not their sum. An nginx that sends byte by byte must not delay a cut.
+            async with asyncio.timeout(self._timeout_s), self._client.stream("GET", self._url) as response:
                 if response.status_code != 200:
                     return None
                 async for chunk in response.aiter_bytes():
                     page += chunk
                     if len(page) > MAX_STAT_BYTES:
                         return None
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL):
             return None
-        return parse_stat(bytes(page))
+        if len(page) <= _SLICE_BYTES:
+            return parse_stat(bytes(page))
+        return await asyncio.to_thread(parse_stat, bytes(page))
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -13,8 +14,9 @@ from edge.domain import StreamId, pull_token
 from edge.servers.connector import CutTarget
 from edge.servers.nginx_rtmp.connector import NginxRtmpConnector
 from edge.servers.nginx_rtmp.settings import NginxRtmpSection
-from edge.servers.nginx_rtmp.stat_page import StatClient, parse_stat
+from edge.servers.nginx_rtmp.stat_page import StatClient, StatPage, parse_stat
 from edge.servers.nginx_rtmp.worker_processes import worker_count
+from tests.slow_callbacks import slow_callbacks
 
 TARGET = CutTarget("st1", "live", "show", "7")
 
@@ -45,6 +47,47 @@ def test_publisher_and_players() -> None:
     assert stat.players("live", "show", pull_token(StreamId("st1"))) == {"8"}
     assert not stat.players("live", "show", pull_token(StreamId("st2")))
     assert StatClient("live", "show", "9", publishing=False) in stat.clients
+
+
+def wide_page(streams: int, player: str = "<client><id>8</id><active/></client>") -> bytes:
+    """A page with many streams, each with many players. Names are of several bytes a character."""
+    one = (
+        "<stream><name>show{0}é</name><client><id>{0}</id><publishing/><active/></client>{1}</stream>".format
+    )
+    head, _, tail = page().partition(b"<stream>")
+    body = "".join(one(number, 20 * player) for number in range(streams)).encode()
+    return head + body + tail.partition(b"</stream>")[2]
+
+
+def test_a_page_is_read_in_slices_that_split_what_they_like() -> None:
+    stat = parse_stat(wide_page(3_000))
+    assert stat is not None
+    assert len(stat.clients) == 21 * 3_000
+    assert stat.publishes("live", "show2999é", "2999")
+
+
+@pytest.mark.parametrize("hidden", ["<!DOCTYPE r>", "<!DOC\x01TYPE r>", "<!ENT\x0bITY a 'b'>"])
+def test_entities_are_refused_wherever_they_are(hidden: str) -> None:
+    assert parse_stat(page(name=hidden)) is None
+    for padding in range(65_300, 65_560, 7):
+        assert parse_stat(page(flashver="x" * padding, name=hidden)) is None
+
+
+async def test_a_page_of_1000_streams_does_not_hold_up_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = wide_page(1_000)
+    pages = StatPage("http://nginx/stat", transport=httpx.MockTransport(lambda _: answer(content)))
+    with slow_callbacks(monkeypatch) as slow:
+        stat = await asyncio.get_running_loop().create_task(pages.read())
+    assert stat is not None
+    assert len(stat.clients) == 21_000
+    assert not slow
+    await pages.aclose()
+
+
+def answer(content: bytes) -> httpx.Response:
+    return httpx.Response(200, content=content)
 
 
 @pytest.mark.parametrize("flashver", ["\x01\x02", "\x0b", "\ufffe", "a\x00b"])
