@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from edge.errors import InvalidInput, LimitExceeded
+
+EnumT = TypeVar("EnumT", bound=int)
 
 
 def text(field: str, value: str, limit: int, *, required: bool = False, lines: bool = False) -> str:
@@ -33,6 +36,13 @@ def attributes(
         text(f"{field} key", key, 64, required=True): text(f"{field}[{key}]", value, max_characters)
         for key, value in values.items()
     }
+
+
+def member(field: str, value: EnumT, known: Iterable[EnumT]) -> EnumT:
+    """Returns the value if it is one of an enum's, UNSPECIFIED included."""
+    if value not in known:
+        raise InvalidInput(field, f"{value} is none of its values")
+    return value
 
 
 def number(field: str, value: int, low: int, high: int) -> int:

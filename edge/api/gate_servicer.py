@@ -136,8 +136,8 @@ class GateServicer(gate_pb2_grpc.GateServicer):
                             await router.drained(stream)
                     case "end":
                         reason = EndReason(bounds.text("end.reason", request.end.reason, 64))
+                        detail = bounds.text("end.detail", request.end.detail, 512)
                         if reason is EndReason.UNWATCHABLE:
-                            detail = bounds.text("end.detail", request.end.detail, 512)
                             router.caller_cannot_pass_on(stream, detail)
                         else:
                             router.end_push(stream, reason)

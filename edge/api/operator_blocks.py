@@ -34,7 +34,7 @@ class BlockCalls(OperatorCalls):
     @answers_errors
     async def AddBlock(self, request: operator_pb2.AddBlockRequest, context: Context) -> operator_pb2.Block:
         person = await self.person(context, Role.REVIEWER)
-        kind = request.subject_kind or SubjectKind.BROADCASTER.value
+        kind = bounds.text("subject_kind", request.subject_kind, 64) or SubjectKind.BROADCASTER.value
         if kind not in {member.value for member in SubjectKind}:
             known = ", ".join(member.value for member in SubjectKind)
             raise InvalidInput("subject_kind", f"{kind!r} is none of {known}")
@@ -89,7 +89,7 @@ class BlockCalls(OperatorCalls):
             bounds.text("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
             bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
             bounds.text("category", request.category, 64),
-            severity_from_proto(request.severity),
+            severity_from_proto(bounds.member("severity", request.severity, operator_pb2.Severity.values())),
             self.reason(request.reason),
             person.name,
             optional("incident_id", request.incident_id),

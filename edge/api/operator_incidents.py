@@ -31,7 +31,9 @@ class IncidentCalls(OperatorCalls):
         incidents = await self._gate.executor.call(
             self._gate.ledger.incidents,
             broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
-            state=state_from_proto(request.state),
+            state=state_from_proto(
+                bounds.member("state", request.state, operator_pb2.IncidentState.values())
+            ),
             category=optional("category", request.category),
             app=optional("app", request.app, self._gate.settings.limits.max_app_chars),
             claimed_by=optional("claimed_by", request.claimed_by, 128),
@@ -103,7 +105,9 @@ class IncidentCalls(OperatorCalls):
         await self.person(context, Role.VIEWER)
         appeals = await self._gate.executor.call(
             self._gate.ledger.appeals,
-            state=appeal_state_from_proto(request.state),
+            state=appeal_state_from_proto(
+                bounds.member("state", request.state, operator_pb2.AppealState.values())
+            ),
             broadcaster=optional("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS),
             incident_id=optional("incident_id", request.incident_id),
             limit=limit(request.limit),

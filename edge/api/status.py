@@ -31,6 +31,8 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
 )
 
 INTERNAL = "internal error"
+_MOST_CHARS = 1000
+"""A character takes up to twelve bytes in a header, of which gRPC takes 16 KiB at most."""
 REASON, RETRYABLE, FAULT = "edge-reason", "edge-retryable", "edge-fault"
 """Trailing metadata of each error that the gate raises, unlike those of failed connections."""
 
@@ -60,7 +62,7 @@ async def abort(context: Context, error: errors.GateError, code: grpc.StatusCode
     ``code``: instead of the error's own status. The message of an error that no caller should see goes to the
     log alone."""
     code = code or code_of(error)
-    message = str(error)
+    message = _shortened(str(error))
     if code is grpc.StatusCode.INTERNAL:
         log.error("call failed", error=message)
         message = INTERNAL
@@ -71,6 +73,12 @@ async def abort(context: Context, error: errors.GateError, code: grpc.StatusCode
     )
     await context.abort(code, message, trailing_metadata=trailing)
     raise AssertionError("abort returns only by raising")
+
+
+def _shortened(message: str) -> str:
+    """gRPC sends a message as a header, and refuses a long one as RESOURCE_EXHAUSTED. One may quote the
+    caller."""
+    return message if len(message) <= _MOST_CHARS else f"{message[:_MOST_CHARS]} …"
 
 
 async def abort_stream(context: Context, error: errors.GateError) -> NoReturn:

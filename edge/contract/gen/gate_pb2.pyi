@@ -9,6 +9,10 @@ message names the field and the limit; those of the gate's own carry the trailin
 `edge-reason` (a stable word), `edge-retryable` (`true` or `false`) and `edge-fault`:
 `publisher` where what the publisher sent causes the error, else `gate`.
 
+A field that is wrong or over its limit is INVALID_ARGUMENT. A gate without a place for a stream answers Admit with
+a reason, and other calls with UNAVAILABLE. gRPC itself ends a call whose message is over twice
+`limits.max_access_unit_bytes` with RESOURCE_EXHAUSTED, and without `edge-reason`.
+
 A stream's id is no authority. Watch, Attach, Detach, ReleaseStream and ConfirmCut of a stream are for the caller
 that had it admitted: they carry `admission_secret`. A call without it is taken from the same connection, or from the
 same client certificate (setting `grpc.without_secret`). To anybody else the stream is NOT_FOUND; the one that
