@@ -18,6 +18,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── ConfigError                 a settings or policy file cannot be used: names the key
 ├── MediaError                  the media cannot be decoded (publisher)
 │   ├── NotMedia                a file is something else: text, an archive … (publisher)
+│   ├── TooShort                a file has too few pictures for one sample (publisher)
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates (publisher)
 │   ├── OverBudget              it costs so much that next to nothing of it can be judged (publisher)
 │   ├── BrokenSource            what a pull reads is damaged: opened anew (retryable) (publisher)
@@ -203,6 +204,12 @@ class NotMedia(MediaError):
     """A file is something else than media."""
 
     reason = "not_media"
+
+
+class TooShort(MediaError):
+    """A file has too few pictures for one sample, as a still picture has."""
+
+    reason = "too_short"
 
 
 class OverBudget(MediaError):

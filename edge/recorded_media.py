@@ -30,6 +30,7 @@ _PROMISES: Final = re.compile(
 )
 """Endings of names that promise media. A file with one of them that FFmpeg does not know is damaged."""
 _UNEXPECTED_CHARACTERS: Final = 400
+_HEAD_BYTES: Final = 21
 _OPTIONS: Final = {
     "pattern_type": "none",  # ``shot%03d.png`` is the name of a file, not of many
     "protocol_whitelist": "file",
@@ -59,7 +60,10 @@ def open_media(path: Path) -> InputContainer:
     Raises OSError where it cannot be read or is no regular file, which would be waited for; NotMedia where it
     is something else than media, and BrokenMedia where it seems to be media and cannot be opened.
     """
-    open_regular(path).close()
+    with open_regular(path) as file:
+        head = file.read(_HEAD_BYTES)
+    if _is_animated_webp(head):
+        raise BrokenMedia(f"{path}: FFmpeg decodes no animated WebP; convert it to GIF, APNG or a video")
     try:
         container = av.open(media_url(path), options=_OPTIONS)
     except FFmpegError as error:
@@ -73,3 +77,9 @@ def open_media(path: Path) -> InputContainer:
         container.close()
         raise NotMedia(f"{path}: is no media")
     return container
+
+
+def _is_animated_webp(head: bytes) -> bool:
+    """Whether a file's first bytes are of a WebP with the flag for animation in its VP8X chunk."""
+    extended = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X"
+    return extended and bool(head[20:] and head[20] & 0x02)

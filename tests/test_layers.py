@@ -84,6 +84,7 @@ MATCH_LAYERS = (
     "edge.match.fingerprint_process",
     "edge.match.footage_message",
     "edge.match.fingerprint",
+    "edge.match.display_matrix",
     "edge.match.bank",
     "edge.match.evasion",
     "edge.match.audio",

@@ -92,6 +92,14 @@ def test_a_name_that_promises_media_makes_it_damaged(tmp_path: Path, content: by
         open_media(tmp_path / "clip.MP4")
 
 
+def test_an_animated_webp_is_said_to_be_one(tmp_path: Path) -> None:
+    """FFmpeg says of it that it is invalid data."""
+    chunk = b"VP8X" + (10).to_bytes(4, "little") + b"\x02" + bytes(9)
+    (tmp_path / "moving.webp").write_bytes(b"RIFF" + (22).to_bytes(4, "little") + b"WEBP" + chunk)
+    with pytest.raises(BrokenMedia, match="no animated WebP; convert it"):
+        open_media(tmp_path / "moving.webp")
+
+
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.mp4")
     for path in (tmp_path / "fifo.mp4", tmp_path, tmp_path / "absent.mp4"):

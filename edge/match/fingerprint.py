@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -24,6 +23,7 @@ from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, NoVideo
 from edge.match.audio.audio_fingerprint import audio_print_of
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import ITEM_MS, available
+from edge.match.display_matrix import display_matrix_of
 from edge.match.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.evasion.variants import VariantSet, variants_of
 from edge.match.index.hamming import MAX_RADIUS
@@ -130,15 +130,10 @@ def _upright(luma: U8, frame: av.VideoFrame) -> U8:
 
     The matrix maps a pixel's column and row to the place of display: ``x' = a x + c y``, ``y' = b x + d y``.
     """
-    try:
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV lists no side data of a frame with a kind that it does not know, such as EXIF
-        turns, rest = divmod(frame.rotation, 90)
-        # A mirrored picture stays mirrored. Live pictures are looked up both ways.
-        return luma if rest else np.rot90(luma, turns)
+    matrix = display_matrix_of(frame)
     if matrix is None:
         return luma
-    a, b, _, c, d = np.sign(np.round(np.frombuffer(matrix, np.int32)[:5] / (1 << 16))).astype(int).tolist()
+    a, b, _, c, d = np.sign(np.round(matrix[:5] / (1 << 16))).astype(int).tolist()
     if a and d and not b and not c:
         return luma[::d, ::a]
     if b and c and not a and not d:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from edge.errors import GateError, LimitExceeded, NotMedia, NoVideo
+from edge.errors import GateError, LimitExceeded, NotMedia, NoVideo, TooShort
 from edge.recorded_media import promises_media
 
 MAX_FILES: Final = 100_000
 """Most files and folders that one command looks at."""
-_SOMETHING_ELSE: Final = (NotMedia.reason, NoVideo.reason)
+_SOMETHING_ELSE: Final = (NotMedia.reason, NoVideo.reason, TooShort.reason)
 """What a file of a folder may be without being a failure."""
 
 

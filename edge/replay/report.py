@@ -12,7 +12,7 @@ from edge.containment import ProcessRole
 from edge.containment import role as roles
 from edge.detect import Detector
 from edge.domain import Action, Signal, SignalSource, Verdict, new_stream_id
-from edge.errors import BrokenMedia, GateError
+from edge.errors import BrokenMedia, GateError, TooShort
 from edge.evidence import Sampling, sampling_of
 from edge.match import ITEM_SPAN_MS, AudioItems, AudioMatcher, Matcher, audio_items_of, available
 from edge.policy import Policy
@@ -134,13 +134,15 @@ class Replay:
             pipeline.hear(sound.until(None))
             judge(pipeline.drain())
             duration_s = media.duration_s or (last_ms - (start_ms or 0)) / 1000
+        if not scores:
+            raise TooShort(f"{path}: too short for one sample; `edge-gate bank match` looks pictures up")
         values = [score for _, score in scores]
         report: dict[str, Any] = {
             "path": str(path),
             "duration_s": round(duration_s, 3),
             "samples": len(scores),
-            "score_max": max(values, default=0.0),
-            "score_mean": round(sum(values) / len(values), 5) if values else 0.0,
+            "score_max": max(values),
+            "score_mean": round(sum(values) / len(values), 5),
             "verdict": (decided.action if decided is not None else Action.PASS).value,
             "first_flag_s": first.get(Action.FLAG),
             "first_cut_s": first.get(Action.CUT),

@@ -23,6 +23,7 @@ from edge.containment import ProcessRole
 from edge.containment import role as roles
 from edge.detect import Detector, SampleScore, read_manifest
 from edge.domain import Signal, Tier, new_stream_id
+from edge.errors import TooShort
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy
 from edge.replay import spared
@@ -161,4 +162,7 @@ def score_file(path: Path, detector: Detector, policy: Policy) -> Track:
             for sample in stream.drain():
                 stream.judge(sample)
         duration_ms = round(media.duration_s * 1000) or last_ms - (start_ms or 0)
-    return builder.build(start_ms or 0, duration_ms)
+    track = builder.build(start_ms or 0, duration_ms)
+    if not len(track.alert_ms):
+        raise TooShort(f"{path}: too short for one sample")
+    return track

@@ -132,6 +132,21 @@ def test_replay_judges_a_mixed_folder_and_ends_with_success(tmp_path: Path, clip
     assert "notes.txt" not in people.stdout
 
 
+def test_a_still_picture_is_not_said_to_have_passed(tmp_path: Path, clip: Path) -> None:
+    """Its verdict was ``pass`` after no sample."""
+    with av.open(str(clip)) as media:
+        next(media.decode(video=0)).save(tmp_path / "still.png")
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    result = CliRunner().invoke(app, ["replay", "--json", "-j", "1", str(tmp_path)])
+    assert result.exit_code == 0
+    moving, still = [json.loads(line) for line in result.stdout.splitlines()]
+    assert "verdict" in moving
+    assert (still["reason"], "verdict" in still) == ("too_short", False)
+    named = CliRunner().invoke(app, ["replay", "--json", "-j", "1", str(tmp_path / "still.png")])
+    assert named.exit_code == 1
+    assert "bank match" in json.loads(named.stdout)["error"]
+
+
 def test_replay_of_a_folder_without_media_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a video\n")
     result = CliRunner().invoke(app, ["replay", "-j", "1", str(tmp_path)])
