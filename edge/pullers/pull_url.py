@@ -17,10 +17,16 @@ _OVER: Final = {"rtmp": "tcp", "rtmps": "tls,tcp", "http": "tcp", "https": "tls,
 """What a scheme runs over. FFmpeg opens nothing else, wherever a server or its media points."""
 _FILE_FORMATS: Final = "flv,mpegts,matroska,mov"
 """Formats that name no other place to read from, as playlists do."""
+_PLAYLIST: Final = {
+    "format_whitelist": "hls,mpegts,mov",
+    # FFmpeg's own connections would leave out ``PlaylistPlace``.
+    "http_persistent": "0",
+    "http_multiple": "0",
+}
 _FORMATS: Final = {"rtmp": "flv", "rtmps": "flv"}
 
-Way: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
-"""A URL by an address, and FFmpeg's further options for it."""
+Way: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
+"""A URL by an address, the address, and FFmpeg's further options for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,16 @@ class PullUrl:
     def is_by_address(self) -> bool:
         return address_of(self.host) is not None
 
+    @property
+    def is_playlist(self) -> bool:
+        """Whether it names an HLS playlist, which is opened by ``PlaylistPlace``."""
+        return self.scheme in ("http", "https") and urlsplit(self.url).path.lower().endswith(".m3u8")
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Scheme, host and port."""
+        return self.scheme, self.host, self.port
+
     def options(self, page_url: str) -> dict[str, str]:
         """Returns FFmpeg's options for it. An RTMP server is told ``page_url``."""
         scheme = self.scheme
@@ -68,22 +84,27 @@ class PullUrl:
             "protocol_whitelist": f"{scheme},{_OVER[scheme]}",
             "format_whitelist": _FORMATS.get(scheme, _FILE_FORMATS),
             **({"max_redirects": "0"} if http else {"rtmp_pageurl": page_url}),
+            **(_PLAYLIST if self.is_playlist else {}),
         }
 
     def at(self, address: str) -> Way:
         """The URL by an address of its host, and options by which the server still learns the host's name.
 
-        Over TLS it stays as it is: the library shows the name of a certificate to ask for only by the URL.
+        Over TLS it stays as it is: the library shows the name of a certificate to ask for only by the URL. A
+        playlist is not opened by the library.
         """
-        if self.is_by_address or self.scheme not in ("rtmp", "http"):
-            return self.url, ()
+        if self.is_by_address or not (self.scheme in ("rtmp", "http") or self.is_playlist):
+            return self.url, address, ()
         parts = urlsplit(self.url)
         user, mark, place = parts.netloc.rpartition("@")
         reached = f"{user}{mark}{_bracketed(address)}{'' if parts.port is None else f':{self.port}'}"
         url = f"{self.scheme}://{reached}{self.url.partition(parts.netloc)[2]}"
+        if self.is_playlist:
+            return url, address, ()
         if self.scheme == "http":
-            return url, (("headers", f"Host: {place}\r\n"),)
-        return url, (("rtmp_tcurl", f"rtmp://{_bracketed(self.host)}:{self.port}/{_app(parts)}"),)
+            return url, address, (("headers", f"Host: {place}\r\n"),)
+        tc_url = f"rtmp://{_bracketed(self.host)}:{self.port}/{_app(parts)}"
+        return url, address, (("rtmp_tcurl", tc_url),)
 
 
 def _bracketed(host: str) -> str:

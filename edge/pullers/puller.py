@@ -23,6 +23,7 @@ from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import BrokenSource, GateError, LimitExceeded, NoVideo, SourceStalled, UnsupportedCodec
 from edge.pull_sources import leads_astray
 from edge.pullers.limits import PullLimits
+from edge.pullers.playlist import PlaylistPlace
 from edge.pullers.protocol import WANTS_AUDIO
 from edge.pullers.pull_url import PullUrl, Way
 from edge.pullers.pulled_audio import PulledAudio, announced
@@ -148,11 +149,17 @@ class Puller:
     def _open(self, way: Way) -> InputContainer:
         limits = self._limits
         longest_ms = max(limits.open_ms, limits.stall_ms)
-        url, told = way
+        url, address, told = way
         options = {"rw_timeout": str(longest_ms * 1000), **self._request.options, **dict(told)}
         timeout = (limits.open_ms / 1000, limits.stall_ms / 1000)
+        opens = None
+        target = PullUrl.parse(self._request.url)
+        if target.is_playlist:
+            url, opens = target.url, PlaylistPlace(target, address, longest_ms / 1000).open
         # Titles and the like are the publisher's, in any encoding or none.
-        return av.open(url, mode="r", options=options, timeout=timeout, metadata_errors="replace")
+        return av.open(
+            url, mode="r", options=options, timeout=timeout, metadata_errors="replace", io_open=opens
+        )
 
     def _pass_on(self, container: InputContainer, contained: worker_pb2.Contained) -> None:
         reconfiguration: Reconfiguration | None = None

@@ -100,14 +100,15 @@ def test_ffmpeg_may_use_what_the_scheme_runs_over_and_no_more(scheme: str) -> No
     ],
 )
 def test_a_server_that_is_reached_by_its_address_learns_the_name(url: str, reached: str, told: str) -> None:
-    at, options = PullUrl.parse(url).at("192.0.2.1")
+    at, address, options = PullUrl.parse(url).at("192.0.2.1")
+    assert address == "192.0.2.1"
     assert at == reached
     assert [value for _, value in options] == [told]
 
 
 @pytest.mark.parametrize("url", ["rtmp://192.0.2.9/x", "http://[2001:db8::1]/x", "https://a.example/x"])
 def test_an_address_stays_and_a_name_for_a_certificate_too(url: str) -> None:
-    assert PullUrl.parse(url).at("192.0.2.1") == (url, ())
+    assert PullUrl.parse(url).at("192.0.2.1") == (url, "192.0.2.1", ())
 
 
 @given(

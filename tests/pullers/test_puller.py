@@ -161,6 +161,18 @@ async def connected(port: int) -> RtmpPublisher:
     raise AssertionError("nobody listens")
 
 
+PLAYLISTS = {
+    "/list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nOTHER/segment.ts\n",
+    "/list": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nOTHER/segment.ts\n",
+    "/variant.m3u8": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\nOTHER/list.m3u8\n",
+    "/key.m3u8": '#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-KEY:METHOD=AES-128,URI="OTHER/key"\n'
+    "#EXTINF:4,\nlist.ts\n",
+    "/map.m3u8": '#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MAP:URI="OTHER/init.mp4"\n#EXTINF:4,\nlist.mp4\n',
+    "/moved.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nredirect.ts\n",
+    "/file.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nfile:///etc/passwd\n",
+}
+
+
 class PointingElsewhere:
     """A web server whose answers point to another place, which counts who comes."""
 
@@ -184,12 +196,12 @@ class PointingElsewhere:
             def do_GET(self) -> None:
                 misled.append(self.path)
                 hosts.append(self.headers["Host"])
-                if self.path == "/redirect":
+                if self.path.startswith("/redirect"):
                     self.send_response(302)
                     self.send_header("Location", f"{other}/stream.flv")
                     self.end_headers()
                     return
-                body = f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{other}/segment.ts\n".encode()
+                body = PLAYLISTS[self.path].replace("OTHER", other).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -255,7 +267,7 @@ async def test_a_host_that_turns_to_this_machine_is_not_reached(
     assert address in str(error)
 
 
-@pytest.mark.parametrize("path", ["redirect", "list.m3u8"])
+@pytest.mark.parametrize("path", ["redirect", "redirect.m3u8", *(path[1:] for path in PLAYLISTS)])
 async def test_what_a_server_points_to_is_not_opened(path: str) -> None:
     """Whoever can have a URL pulled could otherwise reach what only this machine can reach."""
     servers = PointingElsewhere()

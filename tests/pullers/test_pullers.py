@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import av
 import pytest
 
 from edge.clock import SystemClock
@@ -247,9 +248,11 @@ def test_a_puller_starts_without_what_it_does_not_need() -> None:
     }
 
 
-async def test_a_contained_puller_pulls(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["moving.flv", "list.m3u8"])
+async def test_a_contained_puller_pulls(tmp_path: Path, name: str) -> None:
     require(not lacking(), "a kernel with seccomp and Landlock for TCP, or libseccomp,")
     write_footage(tmp_path / "moving.flv", seconds=2)
+    write_playlist(tmp_path / "moving.flv", tmp_path / "list.m3u8")
     served = functools.partial(Quiet, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -257,7 +260,7 @@ async def test_a_contained_puller_pulls(tmp_path: Path) -> None:
         settings = PullSettings(sources, LONG, containment=ContainmentMode.REQUIRE)
         pullers = Pullers(settings, SystemClock())
         try:
-            url = f"http://localhost:{server.server_address[1]}/moving.flv"
+            url = f"http://localhost:{server.server_address[1]}/{name}"
             events, error = await until_end(pullers.pull(StreamId("st_1"), url))
         finally:
             await pullers.stop()
@@ -267,6 +270,18 @@ async def test_a_contained_puller_pulls(tmp_path: Path) -> None:
     assert isinstance(opened, worker_pb2.PullOpened)
     assert set(opened.contained.in_force) == set(Measure)
     assert len([event for event in events if isinstance(event, AccessUnit)]) > 40
+
+
+def write_playlist(source: Path, target: Path) -> None:
+    """Cuts a file into the segments of an HLS playlist."""
+    options = {"hls_time": "1", "hls_list_size": "0"}
+    with av.open(str(source)) as read, av.open(str(target), "w", format="hls", options=options) as written:
+        [video] = read.streams.video
+        stream = written.add_stream_from_template(video)
+        for packet in read.demux(video):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
