@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 
@@ -20,8 +21,10 @@ _UNEXPECTED = 70
 def main() -> None:
     """Entry point of the ``edge-gate`` command. No traceback reaches its user.
 
-    Ctrl-C ends it with 130, an error that no command expects with one line and 70.
+    Ctrl-C ends it with 130, SIGTERM with 143, an error that no command expects with one line and 70. Either
+    signal lets a command clean up: the processes that it started end with it.
     """
+    signal.signal(signal.SIGTERM, _terminated)
     use_short_listener()
     try:
         from edge.cli.app import app
@@ -36,3 +39,9 @@ def main() -> None:
 
         report_unexpected(error, f"{TRACEBACK}=1 shows where", "--json" in sys.argv)
         sys.exit(_UNEXPECTED)
+
+
+def _terminated(number: int, frame: object) -> None:
+    """``serve`` and ``ingest`` drain instead."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # A second one must not end the clean-up.
+    sys.exit(128 + number)

@@ -25,6 +25,7 @@ from edge.containment import (
     ProcessRole,
     contain,
     contained_environment,
+    die_with,
     load_all_of,
     mode_of_environment,
     problems,
@@ -117,7 +118,9 @@ class _Process:
     def __init__(self, setup: JudgeSetup, role: ProcessRole, mode: ContainmentMode) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_judge_files, args=(theirs, setup, role, mode), daemon=True)
+        self._process = context.Process(
+            target=_judge_files, args=(theirs, setup, role, mode, os.getpid()), daemon=True
+        )
         before = dict(os.environ)
         os.environ.update(contained_environment())
         try:
@@ -171,9 +174,13 @@ def _failed(path: Path, error: str, reason: str = "broken_media") -> dict[str, A
     return {"path": str(path), "error": error, "reason": reason}
 
 
-def _judge_files(connection: Connection, setup: JudgeSetup, role: ProcessRole, mode: ContainmentMode) -> None:
+def _judge_files(
+    connection: Connection, setup: JudgeSetup, role: ProcessRole, mode: ContainmentMode, parent: int
+) -> None:
     """Runs in the process."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process at once, without a traceback
+    die_with(parent)  # However the command ends, also by SIGKILL, nothing goes on judging.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # either ends the process at once, without a traceback
     try:
         judge = setup.open_judge()
         load_all_of(av)
