@@ -236,6 +236,12 @@ class LimitsSection(Section):
         le=1_048_576,
         description="Disk space that evidence clips leave free. The ledger may be on the same disk.",
     )
+    evidence_incoming_mb: int = Field(
+        2048,
+        ge=1,
+        le=1_048_576,
+        description="Evidence that workers have written and the gate has not taken in. More is removed.",
+    )
     journal_reserve_mb: int = Field(
         8,
         ge=0,
@@ -353,6 +359,11 @@ class Settings(BaseSettings):
     def bank_copies(self) -> Path:
         """The verified copies that workers read."""
         return self.data_dir / "bank-copies"
+
+    @property
+    def models(self) -> Path:
+        """The verified copies of models that workers read."""
+        return self.data_dir / "models"
 
     @property
     def evidence(self) -> Path:

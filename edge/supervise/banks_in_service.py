@@ -72,9 +72,12 @@ class BanksInService:
         self._clock = clock
         self._changed = changed
         self._wake = asyncio.Event()
+        self._checked = asyncio.Event()
         self._every_byte = False
         self._files: Files = {}
         """The files as the last check found them."""
+        self._copied: Files = {}
+        """The copies as the last check left them."""
         self._problems: list[Alarm] = []
         self._failed = 0
         self._failed_ms = self._rechecked_ms = float("-inf")
@@ -89,6 +92,13 @@ class BanksInService:
         if not done:
             log.error("the banks are still being checked; the gate starts with the copies that it has")
         tasks.keep(partial(self._run, first))
+
+    async def copy_again(self) -> None:
+        """Checks every byte and makes copies that are gone. Returns once that is done."""
+        self._checked.clear()
+        self._every_byte = True
+        self._wake.set()
+        await self._checked.wait()
 
     def ask(self) -> None:
         """Takes in a change of the gate's own at once."""
@@ -142,6 +152,8 @@ class BanksInService:
             now = self._clock.monotonic_ms()
             self._every_byte |= now - self._every_byte_ms >= EVERY_BYTE_MS
             before, seen = seen, await asyncio.to_thread(files_of, self._source)
+            # Nobody else changes the copies. What somebody deletes is copied again.
+            self._every_byte |= await asyncio.to_thread(files_of, self._copies) != self._copied
             changed = seen != self._files
             looks = looks + 1 if changed else 0
             # A file that still changes is being written. Its turn comes when it rests.
@@ -167,8 +179,10 @@ class BanksInService:
         self._problems = problems
         pause_ms = backoff_ms(self._tries + 1, AGAIN_MS, MOST_AGAIN_MS)
         self._again_ms = self._clock.monotonic_ms() + pause_ms if problems else float("inf")
+        self._copied = await asyncio.to_thread(files_of, self._copies)
         self._say()
         self._changed()
+        self._checked.set()
 
     def _say(self) -> None:
         alarms = list(self._problems)

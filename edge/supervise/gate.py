@@ -15,6 +15,7 @@ from edge.config import Settings
 from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError
+from edge.evidence import INCOMING
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.policy import MAX_REOPEN_MS, Policy
 from edge.pullers.limits import PullLimits
@@ -47,6 +48,7 @@ from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
+from edge.supervise.worker_folders import WorkerFolders
 from edge.telemetry.records import CallBroken, PoolSnapshot, StreamsRestored, TaskFailed, TurnedAway
 from edge.telemetry.telemetry import Telemetry
 from edge.turns import in_turns
@@ -165,6 +167,14 @@ class Gate:
             tasks,
         )
         self._journal_care = JournalCare(ledger, self.executor, self._stream_journal, self.alarms, telemetry)
+        self._folders = WorkerFolders(
+            {settings.bank_copies: self._banks.copy_again, settings.models: self.model_swap.look_after},
+            settings.evidence / INCOMING,
+            settings.limits.evidence_incoming_mb << 20,
+            self.pool,
+            self.alarms,
+            clock,
+        )
         self._feed: FleetFeed | None = None
         self._task_health = task_health()
         self._task_health.listen(lambda name: telemetry.report(TaskFailed(name)))
@@ -175,6 +185,7 @@ class Gate:
         now = self.clock.wall_ms()
         known = await self.executor.call(self.ledger.revision)
         await self._banks.start(self._tasks)
+        await asyncio.to_thread(self._folders.note)
         await asyncio.gather(
             self.executor.call(lambda: context.view.load_rows(self.ledger.active_block_rows(now), now)),
             self.pool.start(self._worker_events),
@@ -189,6 +200,7 @@ class Gate:
         self._tasks.keep(self._sweep)
         self._tasks.keep(self._keep_ledger)
         self._tasks.keep(self._look_after_model, needed=False)
+        self._tasks.keep(self._folders.watch, needed=False)
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
 

@@ -180,7 +180,7 @@ def over_budget(cost_ms: float, budget_ms: float, in_force_ms: float) -> str:
 
 def model_store(settings: Settings) -> ModelStore:
     """The model store of a gate with these settings."""
-    return ModelStore(settings.data_dir / "models", settings.model_dir or default_model_directory())
+    return ModelStore(settings.models, settings.model_dir or default_model_directory())
 
 
 def notes(manifest: ModelManifest, directory: Path, policy: Policy) -> Iterable[str]:

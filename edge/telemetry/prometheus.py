@@ -183,7 +183,8 @@ class PrometheusBackend:
         )
         alarms = self._gauge(
             "edge_alarms",
-            "Alarms that stand now, by part (`banks`, `model`, `tokens`, `journal`, `streams`) and reason.",
+            "Alarms that stand now, by part (`banks`, `model`, `tokens`, `journal`, `streams`, `workers`) "
+            "and reason.",
             "part",
             "reason",
         )

@@ -38,6 +38,21 @@ class RecordingPool(WorkerPool):
         self.heavy_up = True
         """Whether the worker for heavy streams takes streams."""
 
+        self.pids: tuple[int, ...] = ()
+        """Processes that the test calls workers."""
+        self.condemned: list[int] = []
+        self.replaced = 0
+        """How often all workers were replaced."""
+
+    def every_process(self) -> tuple[int, ...]:
+        return self.pids
+
+    def condemn(self, pid: int, why: str) -> None:
+        self.condemned.append(pid)
+
+    async def replace_workers(self) -> None:
+        self.replaced += 1
+
     async def start(self, events: WorkerEvents) -> None:
         self._events = events
 

@@ -18,6 +18,7 @@ from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
+from edge.detect import read_manifest
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.telemetry.records import WorkerLoad
@@ -33,6 +34,7 @@ _STOP_S = 5.0
 _SPARE_PAUSE_S = 5.0
 """Pause from a worker's death to the launch of the next standby. A launch takes seconds of a core, which
 the streams that have just moved need more."""
+_LOOK_S = 0.1
 _HEAVY_NICENESS = 10
 """On a busy core it gets about a tenth of what an ordinary worker gets."""
 _LAST_WORDS_S = 1.0
@@ -114,6 +116,43 @@ class WorkerPool:
     def processes(self) -> tuple[int, ...]:
         """Returns the process ids of the live workers, without the standby."""
         return tuple(worker.process.pid for worker in self._workers.values())
+
+    def every_process(self) -> tuple[int, ...]:
+        """Returns the process ids of all live workers and of the standby."""
+        return tuple(worker.process.pid for worker in self._everyone() if not worker.lost)
+
+    def condemn(self, pid: int, why: str) -> None:
+        """Kills a worker for what its media made it do. It is replaced."""
+        for worker in self._everyone():
+            if worker.process.pid == pid and not worker.lost:
+                log.error(why, worker=worker.index, in_work=worker.current.read())
+                worker.condemned = True
+                worker.kill()
+
+    async def replace_workers(self) -> None:
+        """Replaces the standby, and then every worker, one after the other. Streams go on in others.
+
+        Raises ModelError, and replaces none, where the model that they would load is damaged.
+        """
+        await asyncio.to_thread(read_manifest, self._settings.model_dir)
+        old, spare = list(self._workers.values()), self._spare
+        if spare is not None:
+            spare.kill()
+            await self._until(lambda: self._spare is not spare)
+        for worker in old:
+            await self._replace(worker)
+
+    async def _replace(self, worker: WorkerHandle) -> None:
+        if self._section.spare:
+            await self._until(lambda: self._spare is not None and self._spare.up)
+        worker.retired = True
+        worker.kill()
+        await self._until(lambda: self._workers[worker.index] is not worker)
+        await self._until(lambda: self._workers[worker.index].up)
+
+    async def _until(self, happened: Callable[[], bool]) -> None:
+        while not happened() and not self._stopping:  # noqa: ASYNC110 (a place has no event)
+            await asyncio.sleep(_LOOK_S)
 
     def _everyone(self) -> Iterator[WorkerHandle]:
         yield from self._workers.values()
@@ -405,7 +444,9 @@ class WorkerPool:
             await self._pause(0)
             await self._prepare_spare()
             return
-        culprit, in_matcher = worker.current.culprit(), worker.current.in_matcher
+        # What a retired worker was at is not why it ended.
+        culprit = "" if worker.retired else worker.current.culprit()
+        in_matcher = worker.current.in_matcher and not worker.retired
         if in_matcher:
             self._totals["matching_crashes"] += 1
             self._tell(self._events.on_matching_failed)

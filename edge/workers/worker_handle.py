@@ -44,6 +44,8 @@ class WorkerHandle:
     lost: bool = False
     condemned: bool = False
     """The supervisor killed it for what it did with its media."""
+    retired: bool = False
+    """The supervisor ended it for no fault of its own or of its streams."""
     estimate: LoadEstimate = field(default_factory=LoadEstimate)
     busy_share: float = 0.0
     """Share of the time between the last two measured pongs that went into due jobs."""

@@ -129,3 +129,29 @@ def test_a_crash_in_the_banks_is_no_streams_fault(tmp_path: Path, clip: Path) ->
         until(lambda: metrics(gate), lambda said: "edge_matching_failed_total 0.0" not in said)
         assert "alarm: banks failed" in health(gate)
         until(lambda: copy.path.stat().st_size, lambda size: size == copy.size_bytes)
+
+
+def test_folders_of_workers_that_are_deleted_are_made_again_and_workers_replaced(
+    tmp_path: Path, clip: Path
+) -> None:
+    """A contained worker cannot use another folder of the same name."""
+    data = tmp_path / "gate"
+    bank = Bank.create(data / "banks" / "known", bank_info(label="attack"))
+    bank.add_footage([fingerprint(clip, entry_id="known", variants=VariantSet.NONE)])
+    with GateProcess(data, config=CONFIG, environment=ENVIRONMENT) as gate:
+        (before,) = workers_of(gate.pid)
+        gone = ("bank-copies", "models", "evidence/incoming")
+        for folder in gone:
+            shutil.rmtree((data / folder).rename(tmp_path / "away"))
+        until(lambda: workers_of(gate.pid), lambda pids: len(pids) == 1 and before not in pids)
+        said = health(gate)
+        assert [f"alarm: workers folder_gone {Path(folder).name}" in said for folder in gone] == [True] * 3
+        until(lambda: metrics(gate), lambda said: "edge_bank_hashes 0.0" not in said)
+        assert is_cut(gate, clip, "anna")
+        until(lambda: list((data / "evidence").glob("*.mp4")), bool)
+        # Without the folder itself: what was in it is copied again.
+        for path in (data / "bank-copies").iterdir():
+            path.unlink()
+        until(lambda: list((data / "bank-copies").glob("*.bank")), bool)
+        assert is_cut(gate, clip, "berta")
+        assert "quarantined" not in gate.log()
