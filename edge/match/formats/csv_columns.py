@@ -2,7 +2,7 @@
 
 Lists come with a header or without. Python-threatexchange (``tx dataset --csv``) names its columns in its own
 way, pdq-photo-hasher writes ``hash,quality,path`` without a header, and spreadsheets separate by semicolon or
-tab.
+tab. A spreadsheet's first line may be ``sep=;`` alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import csv
 import re
 from typing import Final, NamedTuple
 
-_SEPARATORS: Final = (",", ";", "\t")
+_SEPARATORS: Final = (",", ";", "\t", "|")
+_DECLARED: Final = re.compile(r'"?sep=(.?)"?', re.IGNORECASE)
 _NAMES: Final = {
     "id": "entry",
     "category": "label",
@@ -31,8 +32,16 @@ class CsvColumns(NamedTuple):
     has_header: bool
 
 
+def declares_separator(line: str) -> bool:
+    """Whether a line does nothing but name the separator. The one of a tab has lost it."""
+    return _DECLARED.fullmatch(line) is not None
+
+
 def csv_columns(first_line: str) -> CsvColumns | None:
-    """The columns of a list that begins with this line. None if none of them is a hash, or two are."""
+    """The columns of a list that begins with this line. None if none of them is a hash, or two are.
+
+    The separator is the one by which one of them is, so a line that names it can be left out.
+    """
     for separator in _SEPARATORS:
         fields = [field.strip() for field in next(csv.reader([first_line], delimiter=separator), [])]
         if len(fields) > _MAX_COLUMNS:

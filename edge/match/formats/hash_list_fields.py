@@ -84,9 +84,9 @@ def integer(name: str, value: Any) -> int:
 
 
 def quality_of(text: str) -> int:
-    """Parses a quality. Some tools write it with a decimal point; it is rounded down."""
+    """Parses a quality. Some tools write it with a decimal point, or a comma; it is rounded down."""
     try:
-        return int(float(text))
+        return int(float(text.replace(",", ".")))
     except (ValueError, OverflowError):
         raise InvalidInput("quality", f"wants a whole number, got {text!r:.80}") from None
 

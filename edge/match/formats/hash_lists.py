@@ -25,7 +25,7 @@ from edge.match.bank.bank_update import Change, Withdrawal
 from edge.match.bank.segment_builder import entry_key
 from edge.match.entry import Entry, EntryKind, Footage, HashRun
 from edge.match.fingerprint import MIN_QUALITY, printable
-from edge.match.formats.csv_columns import csv_columns
+from edge.match.formats.csv_columns import csv_columns, declares_separator
 from edge.match.formats.hash_list_fields import (
     integer,
     kind_of,
@@ -38,6 +38,7 @@ from edge.match.formats.hash_list_fields import (
 )
 from edge.match.formats.resumable_lines import START, Cursor, Lines
 from edge.match.pdq.hasher import parse_hex
+from edge.settings_file import open_regular
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """Largest page of StopNCII, which is read whole."""
@@ -92,7 +93,7 @@ class Import:
             HashListFormat.JSONL: self._jsonl,
         }
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 lines = self._lines = Lines(file, self.cursor, self.progress)
                 for change in readers[self.format](lines):
                     self.cursor = lines.resume_at or lines.at
@@ -103,7 +104,7 @@ class Import:
         except csv.Error as error:
             raise self._wrong(str(error)) from None
         except UnicodeDecodeError:
-            raise self._wrong("is neither UTF-8 nor UTF-16 text") from None
+            raise self._wrong(_not_text(self.path)) from None
         except InvalidInput as error:
             if error.field.startswith(f"{self.path}:"):
                 raise
@@ -178,13 +179,16 @@ class Import:
     def _csv(self, lines: Lines) -> Iterator[Change]:
         start = lines.at
         lines.rewind()
-        first = next(lines, "")
+        first, begin = next(lines, ""), START
+        if declares_separator(first):
+            begin = lines.at
+            first = next(lines, "")
         found = csv_columns(first)
         if found is None:
             raise self._wrong(f"wants a header with a column hash, and none twice; got {first!r:.200}")
         columns = found.names
         if not found.has_header:
-            lines.rewind()
+            lines.go_to(begin)
         rows = csv.reader(lines, delimiter=found.separator)
         apart = _Apart()
         if start != START:
@@ -199,6 +203,8 @@ class Import:
             lines.resume_at = lines.at
             if (row := next(rows, None)) is None:
                 break
+            if not any(map(str.strip, row)):
+                continue
             if len(row) != len(columns):
                 model = "the header" if found.has_header else "the first line"
                 raise self._wrong(f"has {len(row)} fields, {model} {len(columns)}")
@@ -332,12 +338,13 @@ def _own_name(values: Mapping[str, str]) -> str:
 def sniff(path: Path) -> HashListFormat:
     """Guesses the format of a file. Raises InvalidInput when none fits."""
     try:
-        with path.open("rb") as file:
-            head = next((line for line in Lines(file, START) if not line.startswith("#")), "")
+        with open_regular(path) as file:
+            lines = Lines(file, START)
+            head = next((x for x in lines if not x.startswith("#") and not declares_separator(x)), "")
     except OSError as error:
         raise InvalidInput(str(path), error.strerror or str(error)) from None
     except UnicodeDecodeError:
-        raise InvalidInput(str(path), "is neither UTF-8 nor UTF-16 text") from None
+        raise InvalidInput(str(path), _not_text(path)) from None
     if head.startswith("["):
         return HashListFormat.VPDQ_JSON
     if head.startswith("{"):
@@ -351,3 +358,13 @@ def sniff(path: Path) -> HashListFormat:
         if csv_columns(head) is not None:
             return HashListFormat.CSV
     raise InvalidInput(f"{path}:1", "has no known format; name the format with --format")
+
+
+def _not_text(path: Path) -> str:
+    with open_regular(path) as file:
+        head = file.read(4)
+    if head.startswith(b"\x1f\x8b"):
+        return "is compressed by gzip; unpack it first"
+    if head.startswith(b"PK"):
+        return "is a ZIP archive or a workbook; unpack it, or save its sheet as CSV UTF-8"
+    return "is neither UTF-8 nor UTF-16 text; save it as CSV UTF-8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -28,6 +29,7 @@ from edge.match import (
     sniff,
     write_hash_list,
 )
+from edge.match.formats.resumable_lines import START, Lines
 
 H = [f"{n:064x}" for n in range(1, 20)]
 
@@ -319,13 +321,23 @@ IN_THE_WAY_OF_COMMON_TOOLS = {
     "tab": f"hash\tquality\n{H[0]}\t100\n{H[1]}\t90\n",
     "decimal quality": f"hash,quality\n{H[0]},100.0\n{H[1]},90.5\n",
     "path before the hash": f"a b.jpg;{H[0]}\nc.jpg;{H[1]}\n",
+    "separator named": f"sep=;\nhash;quality\n{H[0]};100\n{H[1]};90\n",
+    "separator named in quotes": f'"sep=,"\n{H[0]},100\n{H[1]},90\n',
+    "tab named": f"sep=\t\nhash\tquality\n{H[0]}\t100\n{H[1]}\t90\n",
+    "bar": f"hash|quality\n{H[0]}|100\n{H[1]}|90\n",
+    "decimal comma": f"hash;quality\n{H[0]};100,0\n{H[1]};90,5\n",
+    "empty rows": f"hash,quality\n,\n{H[0]},100\n,,,\n{H[1]},90\n,\n",
+    "newlines in quotes": f'hash,quality,note\n{H[0]},100,"a\nb, ""c"""\n{H[1]},90,"\n"\n',
+    "end of text": f"hash,quality\n{H[0]},100\n{H[1]},90\n\x1a",
 }
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-with-mark"])
 @pytest.mark.parametrize("text", IN_THE_WAY_OF_COMMON_TOOLS.values(), ids=IN_THE_WAY_OF_COMMON_TOOLS)
-def test_lists_of_common_tools_are_recognised(tmp_path: Path, text: str, encoding: str) -> None:
+def test_lists_of_common_tools_are_recognised(tmp_path: Path, text: str, encoding: str, end: str) -> None:
     path = tmp_path / "list"
+    text = text.replace("\n", end)
     marked = "\ufeff" + text
     path.write_bytes(marked.encode("utf-16-be") if "mark" in encoding else text.encode(encoding))
     assert sniff(path) is HashListFormat.CSV
@@ -338,6 +350,35 @@ def test_a_plain_list_may_be_utf_16(tmp_path: Path) -> None:
     path.write_bytes(f"# \u0a0a\r\n{H[0]}\r\n\r\n{odd}".encode("utf-16"))
     assert sniff(path) is HashListFormat.PDQ
     assert [change.entry.id for change in footages(Import(path, HashListFormat.PDQ))] == [H[0], odd]
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\r\n\x1a", categories=["L", "N"])), max_size=6),
+    st.sampled_from(["utf-8", "utf-16"]),
+    st.integers(0, 6),
+)
+def test_lines_that_end_by_carriage_return_alone(lines: list[str], encoding: str, resume_after: int) -> None:
+    """As older spreadsheets end them. No half of a character of UTF-16 ends one."""
+    text = "\r".join([*lines, ""]).encode(encoding)
+    wanted = [line for line in lines if line.strip()]
+    reading = Lines(io.BytesIO(text), START)
+    found = [next(reading) for _ in wanted[:resume_after]]
+    resumed = Lines(io.BytesIO(text), reading.at)
+    assert [*found, *resumed] == [line.strip() for line in wanted]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(b"hash\n"), "compressed by gzip; unpack it first"),
+        (b"PK\3\4\xff\xfe", "save its sheet as CSV UTF-8"),
+        (b"hash,note\n\xe9", "save it as CSV UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_text_says_what_to_do(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "list").write_bytes(content)
+    with pytest.raises(InvalidInput, match=told):
+        list(Import(tmp_path / "list", sniff(tmp_path / "list")))
 
 
 def test_what_its_own_list_calls_a_false_positive_or_another_kind_is_left_out(tmp_path: Path) -> None:
