@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NewType
 
+from edge.banking import Banking
 from edge.reasons import OpenWord, UnconfirmedReason, VerdictReason
 
 if TYPE_CHECKING:  # pullers and commands that look at no picture start without numpy
@@ -405,6 +406,9 @@ class Incident:
     """Wall time at which the stream was admitted. None for incidents of an earlier version."""
     activity: Activity | None = None
     """None for incidents of an earlier version."""
+
+    banking: Banking | None = None
+    """What of it became known footage. None before it is confirmed, and for an earlier version's."""
 
     @property
     def stretch_ms(self) -> tuple[int, int] | None:

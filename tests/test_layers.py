@@ -49,6 +49,7 @@ LAYERS = (
     "edge.reconfiguration",  # decoder configurations that change in mid-stream
     "edge.annexb",
     "edge.domain",
+    "edge.banking",  # what of an incident becomes known footage
     "edge.background",
     "edge.turns",  # of the event loop
     "edge.backoff",
@@ -80,6 +81,8 @@ MATCH_LAYERS = (
     "edge.match.matcher",
     "edge.match.formats",
     "edge.match.incident_bank",
+    "edge.match.recent_footage",
+    "edge.match.bankable",
     "edge.match.contained_fingerprint",
     "edge.match.fingerprint_process",
     "edge.match.footage_message",
@@ -91,6 +94,7 @@ MATCH_LAYERS = (
     "edge.match.index",
     "edge.match.vote",
     "edge.match.entry",
+    "edge.match.stillness",
     "edge.match.pdq",
 )
 """The same for the parts of the largest room."""

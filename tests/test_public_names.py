@@ -136,6 +136,8 @@ PUBLIC: dict[str, set[str]] = {
         "HashListFormat",
         "HashRun",
         "INCIDENT_BANK",
+        "LEAST_PAUSE_MS",
+        "RecentFootage",
         "ITEM_SPAN_MS",
         "Import",
         "ImportStage",

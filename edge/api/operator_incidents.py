@@ -19,6 +19,8 @@ from edge.domain import PERMANENT_MS, IncidentState
 from edge.errors import InvalidInput
 from edge.ledger.appeals import MAX_TEXT_BYTES
 
+_BANKING_S = 4.0
+"""How long an answer waits for what was banked. Callers have deadlines of ten seconds."""
 _DECISIONS = (IncidentState.CONFIRMED, IncidentState.OVERTURNED, IncidentState.ESCALATED)
 
 
@@ -44,7 +46,10 @@ class IncidentCalls(OperatorCalls):
         )
         return operator_pb2.ListIncidentsResponse(
             incidents=[
-                incident_to_proto(incident, self.shown_stream_id(person, incident.stream_id))
+                incident_to_proto(
+                    self._gate.reviews.with_pending(incident),
+                    self.shown_stream_id(person, incident.stream_id),
+                )
                 for incident in incidents
             ]
         )
@@ -80,8 +85,17 @@ class IncidentCalls(OperatorCalls):
         decision = state_from_proto(request.decision)
         if decision not in _DECISIONS:
             raise InvalidInput("decision", "must be CONFIRMED, OVERTURNED or ESCALATED")
+        asked_ms = None
+        if request.HasField("stretch"):
+            asked_ms = request.stretch.begin_ms, request.stretch.end_ms
         incident = await self._gate.reviews.review(
-            ident("incident_id", request.incident_id), decision, self.reason(request.reason), person.name
+            ident("incident_id", request.incident_id),
+            decision,
+            self.reason(request.reason),
+            person.name,
+            stretch_ms=asked_ms,
+            bank_nothing=request.bank_nothing,
+            wait_s=_BANKING_S,
         )
         return incident_to_proto(incident)
 

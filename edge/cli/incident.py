@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +38,34 @@ _STATES = {
     "overturned": operator_pb2.INCIDENT_STATE_OVERTURNED,
     "escalated": operator_pb2.INCIDENT_STATE_ESCALATED,
 }
+_BANKING = {
+    operator_pb2.BANKING_STATE_PENDING: "pending",
+    operator_pb2.BANKING_STATE_BANKED: "banked",
+    operator_pb2.BANKING_STATE_NOTHING: "nothing",
+    operator_pb2.BANKING_STATE_FAILED: "failed",
+    operator_pb2.BANKING_STATE_WITHDRAWN: "withdrawn",
+    operator_pb2.BANKING_STATE_CHOSEN: "chosen",
+}
+_LEFT_OUT = {
+    "low_quality": "show too little",
+    "still": "stand still",
+    "seen_in_stream": "are in the calm part of the stream, too",
+    "seen_elsewhere": "were passed in another stream of the last day",
+    "benign": "are in a benign bank",
+}
+_NOTHING = {
+    "shadow": "it was decided in shadow mode",
+    "known_already": "known footage led to the verdict; --from and --to name a stretch to bank all the same",
+    "no_evidence": "its clip is not on this gate",
+    "no_stretch": "nobody knows which part of the clip led to the verdict; --from and --to name it",
+    "declined": "as asked",
+    "nothing_left": "every frame was left out",
+}
+_SHORT_MS = 1000
+"""A stretch under this has too few samples for a match where it is shown again."""
+_POLL_S = 1.0
+_BANKED_S = 600.0
+"""How long `confirm` waits for what was banked."""
 _WORDS = {number: word for word, number in _STATES.items()}
 _ACTIONS = {gate_pb2.ACTION_PASS: "pass", gate_pb2.ACTION_FLAG: "flag", gate_pb2.ACTION_CUT: "cut"}
 
@@ -79,10 +108,9 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         "activity": _activity_of(incident),
         "state": _WORDS[incident.state],
         "created_wall_ms": incident.created_wall_ms,
+        "banking": _banking_dict(incident.banking) if incident.HasField("banking") else None,
         "evidence_path": incident.evidence_path or None,
-        "stretch": {"begin_ms": incident.stretch.begin_ms, "end_ms": incident.stretch.end_ms}
-        if incident.HasField("stretch")
-        else None,
+        "stretch": _stretch_dict(incident.stretch) if incident.HasField("stretch") else None,
         "durable_wall_ms": incident.durable_wall_ms or None,
         "cut_asked_wall_ms": incident.cut_asked_wall_ms or None,
         "cut_confirmed_wall_ms": incident.cut_confirmed_wall_ms or None,
@@ -109,6 +137,21 @@ def _activity_of(incident: operator_pb2.Incident) -> dict[str, Any] | None:
         "start_pts_ms": activity.start_pts_ms,
         "end_pts_ms": activity.end_pts_ms,
         "seen_wall_ms": activity.seen_wall_ms,
+    }
+
+
+def _stretch_dict(stretch: operator_pb2.ClipStretch) -> dict[str, int]:
+    return {"begin_ms": stretch.begin_ms, "end_ms": stretch.end_ms}
+
+
+def _banking_dict(banking: operator_pb2.Banking) -> dict[str, Any]:
+    return {
+        "state": _BANKING.get(banking.state, ""),
+        "reason": banking.reason or None,
+        "stretch": _stretch_dict(banking.stretch) if banking.HasField("stretch") else None,
+        "banked_frames": banking.banked_frames,
+        "left_out": {reason: getattr(banking.left_out, reason) for reason in _LEFT_OUT},
+        "detail": banking.detail or None,
     }
 
 
@@ -207,6 +250,7 @@ def show(
         ("stretch", one["stretch"] and f"{_seconds_of(one['stretch'])} of the clip led to the verdict"),
         ("cut", _cut_of(one)),
         ("state", one["state"]),
+        ("banked", one["banking"] and "; ".join(_banking_lines(one["banking"]))),
         ("claimed", f"{one['claimed_by']} until {when(one['claimed_until_wall_ms'] or 0)}"),
         ("first word", f"{one['first_confirmed_by']} at {when(one['first_confirmed_wall_ms'] or 0)}"),
         ("decided", f"{one['reviewed_by']} at {when(one['reviewed_wall_ms'] or 0)}: {one['review_reason']}"),
@@ -247,6 +291,19 @@ def claim(
 def confirm(
     incident_id: IdArgument,
     reason: ReasonOption,
+    from_s: Annotated[
+        float | None,
+        typer.Option("--from", min=0, help="Where the violation begins in the clip, in seconds."),
+    ] = None,
+    to_s: Annotated[
+        float | None, typer.Option("--to", min=0, help="Where it ends in the clip, in seconds.")
+    ] = None,
+    bank: Annotated[
+        bool, typer.Option("--bank/--no-bank", help="Make the stretch known footage, or nothing of it.")
+    ] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until the gate has said what was banked.")
+    ] = True,
     name: AsOption = "",
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
@@ -254,8 +311,20 @@ def confirm(
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Confirm the violation. A provisional block becomes the ladder's full block, and appeals are denied."""
-    _review(incident_id, "confirmed", reason, name, (gate, tokens, ca), insecure, as_json)
+    """Confirm the violation. A provisional block becomes the ladder's full block, and appeals are denied.
+
+    The stretch of the clip that the verdict rests on becomes known footage: see `incident show`. Name the
+    violation with --from and --to where it is another one. What was also seen in a calm stream, or stands
+    still, is left out.
+    """
+    if (from_s is None) != (to_s is None):
+        raise InvalidInput("--from", "wants --to, too, and --to wants --from")
+    asked = operator_pb2.ReviewIncidentRequest(
+        incident_id=incident_id, decision=_STATES["confirmed"], reason=reason, bank_nothing=not bank
+    )
+    if from_s is not None and to_s is not None:
+        asked.stretch.begin_ms, asked.stretch.end_ms = round(1000 * from_s), round(1000 * to_s)
+    _review(asked, name, (gate, tokens, ca), insecure, as_json, wait=wait)
 
 
 @app.command()
@@ -272,7 +341,7 @@ def overturn(
 ) -> None:
     """Overturn the decision. Its blocks are lifted, its strike is pardoned, and appeals are granted, at
     once."""
-    _review(incident_id, "overturned", reason, name, (gate, tokens, ca), insecure, as_json)
+    _review(_asked(incident_id, "overturned", reason), name, (gate, tokens, ca), insecure, as_json)
 
 
 @app.command()
@@ -288,26 +357,61 @@ def escalate(
     as_json: JsonOption = False,
 ) -> None:
     """Hand the decision to somebody else. Only the incident's state changes."""
-    _review(incident_id, "escalated", reason, name, (gate, tokens, ca), insecure, as_json)
+    _review(_asked(incident_id, "escalated", reason), name, (gate, tokens, ca), insecure, as_json)
+
+
+def _asked(incident_id: str, decision: str, reason: str) -> operator_pb2.ReviewIncidentRequest:
+    return operator_pb2.ReviewIncidentRequest(
+        incident_id=incident_id, decision=_STATES[decision], reason=reason
+    )
 
 
 def _review(
-    incident_id: str,
-    decision: str,
-    reason: str,
+    request: operator_pb2.ReviewIncidentRequest,
     name: str,
     where: tuple[Any, Any, Any],
     insecure: bool,
     as_json: bool,
+    *,
+    wait: bool = False,
 ) -> None:
-    request = operator_pb2.ReviewIncidentRequest(
-        incident_id=incident_id, decision=_STATES[decision], reason=reason
-    )
     with operator(*where, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
         incident = stub.ReviewIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+        end = time.monotonic() + _BANKED_S
+        while wait and incident.banking.state == operator_pb2.BANKING_STATE_PENDING:
+            if time.monotonic() > end:
+                break
+            time.sleep(_POLL_S)
+            again = operator_pb2.GetIncidentRequest(incident_id=incident.id)
+            incident = stub.GetIncident(again, metadata=metadata, timeout=CALL_TIMEOUT_S).incident
     state = _WORDS[incident.state]
     more = ": a permanent block needs the word of another person" if state == "confirmed_once" else ""
-    _say(incident, as_json, f"{incident.id} is {state}{more}")
+    lines = [f"{incident.id} is {state}{more}"]
+    if incident.HasField("banking"):
+        lines += _banking_lines(_banking_dict(incident.banking))
+    _say(incident, as_json, "\n".join(lines))
+
+
+def _banking_lines(banking: dict[str, Any]) -> list[str]:
+    """Says for people what of an incident is known footage, and what was left out."""
+    where = f" of {_seconds_of(banking['stretch'])} of the clip" if banking["stretch"] else ""
+    match banking["state"]:
+        case "banked":
+            lines = [f"known footage now: {banking['banked_frames']} frames{where}"]
+            if banking["stretch"]["end_ms"] - banking["stretch"]["begin_ms"] < _SHORT_MS:
+                lines.append("a stretch this short is seldom recognised: --from and --to name a longer one")
+        case "nothing":
+            lines = [f"nothing{where} is known footage: {_NOTHING.get(banking['reason'], banking['reason'])}"]
+        case "failed":
+            lines = [f"nothing{where} is known footage: {banking['detail']}"]
+        case "pending":
+            lines = [f"being banked{where}: `incident show` tells the rest"]
+        case "chosen":
+            lines = [f"chosen{where}: to be banked once a second person confirms"]
+        case state:
+            lines = [f"{state}: nothing of it is known footage"]
+    left_out = [(frames, _LEFT_OUT[reason]) for reason, frames in banking["left_out"].items() if frames]
+    return lines + [f"left out: {frames} frames that {why}" for frames, why in left_out]
 
 
 def _cut_of(one: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.banking import Banking, BankingState
 from edge.contract.gate import verdict_to_proto
 from edge.contract.gen import operator_pb2
 from edge.domain import (
@@ -32,6 +33,14 @@ _APPEAL = {
     AppealState.OPEN: operator_pb2.APPEAL_STATE_OPEN,
     AppealState.GRANTED: operator_pb2.APPEAL_STATE_GRANTED,
     AppealState.DENIED: operator_pb2.APPEAL_STATE_DENIED,
+}
+_BANKING = {
+    BankingState.CHOSEN: operator_pb2.BANKING_STATE_CHOSEN,
+    BankingState.PENDING: operator_pb2.BANKING_STATE_PENDING,
+    BankingState.BANKED: operator_pb2.BANKING_STATE_BANKED,
+    BankingState.NOTHING: operator_pb2.BANKING_STATE_NOTHING,
+    BankingState.FAILED: operator_pb2.BANKING_STATE_FAILED,
+    BankingState.WITHDRAWN: operator_pb2.BANKING_STATE_WITHDRAWN,
 }
 _FROM_APPEAL = {number: state for state, number in _APPEAL.items()}
 
@@ -81,6 +90,7 @@ def incident_to_proto(incident: Incident, stream_id: str | None = None) -> opera
         review_reason=incident.review.review_reason or "",
         stretch=_stretch_to_proto(incident.stretch_ms),
         activity=None if incident.activity is None else _activity_to_proto(incident.activity),
+        banking=None if incident.banking is None else _banking_to_proto(incident.banking),
     )
 
 
@@ -91,6 +101,19 @@ def _activity_to_proto(activity: Activity) -> operator_pb2.Activity:
         start_pts_ms=activity.start_pts_ms,
         end_pts_ms=activity.end_pts_ms,
         seen_wall_ms=activity.seen_ms,
+    )
+
+
+def _banking_to_proto(banking: Banking) -> operator_pb2.Banking:
+    return operator_pb2.Banking(
+        state=_BANKING[banking.state],
+        reason=banking.reason or "",
+        stretch=_stretch_to_proto(banking.stretch_ms),
+        banked_frames=banking.frames,
+        left_out=operator_pb2.LeftOutFrames(
+            **{reason.value: frames for reason, frames in banking.left_out.items()}
+        ),
+        detail=banking.detail,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from edge.banking import Banking
 from edge.domain import Action, Activity, Incident, IncidentState, Publish, Verdict
 from edge.errors import NotFound
 from edge.ledger import records
@@ -90,6 +91,10 @@ class Incidents(LedgerBase):
         if verdict is not None:
             values |= records.verdict_to_columns(verdict)
         self._mark(incident_id, wall_ms, ACTIVITY, values)
+
+    def set_banking(self, incident_id: str, banking: Banking, wall_ms: int) -> None:
+        """Records what of an incident became known footage."""
+        self._mark(incident_id, wall_ms, "banking", {"banking": records.banking_to_json(banking)})
 
     def _mark(self, incident_id: str, wall_ms: int, what: str, values: dict[str, object]) -> None:
         with self._database.write_transaction(what) as connection:

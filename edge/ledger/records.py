@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
+from edge.banking import Banking, BankingState, LeftOut, NothingBanked
 from edge.domain import (
     Action,
     Activity,
@@ -75,6 +76,29 @@ def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
     return {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
 
 
+def banking_to_json(banking: Banking) -> str:
+    return json.dumps(dataclasses.asdict(banking), ensure_ascii=False, sort_keys=True)
+
+
+def banking_from_json(text: str) -> Banking | None:
+    """Reads JSON of any version. Returns None for a state that only a newer gate knows."""
+    values = _known(Banking, json.loads(text))
+    if values["state"] not in set(BankingState):
+        return None
+    known = set(LeftOut)
+    left_out = values.get("left_out", {}).items()
+    stretch_ms = values.get("stretch_ms")
+    return Banking(
+        **{
+            **values,
+            "state": BankingState(values["state"]),
+            "reason": NothingBanked(values["reason"]) if values.get("reason") else None,
+            "stretch_ms": None if stretch_ms is None else (stretch_ms[0], stretch_ms[1]),
+            "left_out": {LeftOut(reason): frames for reason, frames in left_out if reason in known},
+        }
+    )
+
+
 def incident_to_row(incident: Incident) -> dict[str, Any]:
     publish = incident.publish
     return {
@@ -101,6 +125,7 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         "cut_unconfirmed_reason": incident.cut_unconfirmed_reason and incident.cut_unconfirmed_reason.value,
         "admitted_ms": incident.admitted_ms,
         **({} if incident.activity is None else dataclasses.asdict(incident.activity)),
+        "banking": incident.banking and banking_to_json(incident.banking),
         **dataclasses.asdict(incident.review),
     }
 
@@ -146,6 +171,7 @@ def incident_from_row(row: Any) -> Incident:
         activity=None
         if row.seen_ms is None
         else Activity(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Activity)}),
+        banking=row.banking and banking_from_json(row.banking),
         review=Review(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Review)}),
     )
 

@@ -79,6 +79,7 @@ incidents = Table(
     Column("start_pts_ms", BigInteger),
     Column("end_pts_ms", BigInteger),
     Column("seen_ms", BigInteger, index=True),
+    Column("banking", Text),
     Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
     Index("ix_incidents_state", "state"),
 )

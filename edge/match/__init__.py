@@ -31,12 +31,14 @@ from edge.match.formats.import_checkpoint import ImportStage, feed_checkpoints
 from edge.match.incident_bank import bank_incident, withdraw_incident
 from edge.match.matcher import Matcher
 from edge.match.pdq.hasher import Dihedral, PdqHash, PdqHasher
+from edge.match.recent_footage import LEAST_PAUSE_MS, RecentFootage
 from edge.match.stream_matcher import FramesLookup, StreamMatcher
 from edge.match.vote import MAX_K, SPAN_MS, MatchVote
 
 __all__ = [
     "INCIDENT_BANK",
     "ITEM_SPAN_MS",
+    "LEAST_PAUSE_MS",
     "MAX_K",
     "MIN_QUALITY",
     "MISSING",
@@ -71,6 +73,7 @@ __all__ = [
     "Matcher",
     "PdqHash",
     "PdqHasher",
+    "RecentFootage",
     "RunawayGuard",
     "StreamMatcher",
     "Updated",

@@ -15,7 +15,7 @@ from edge.containment import contained_environment, mode_of_environment
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.entry import Footage
 from edge.match.evasion.variants import VariantSet
-from edge.match.fingerprint import MAX_HASHES, Damage, Progress
+from edge.match.fingerprint import MAX_HASHES, MIN_QUALITY, STILL_BITS, Damage, Progress
 from edge.match.footage_message import PROGRESS, footage_of_bytes
 
 _MAX_BYTES = 64 * MAX_HASHES
@@ -32,7 +32,9 @@ def fingerprint_contained(
     added_ms: int = 0,
     variants: VariantSet = VariantSet.WIDE,
     sound: bool | None = None,
-    last_ms: int | None = None,
+    stretch_ms: tuple[int, int] | None = None,
+    min_quality: int = MIN_QUALITY,
+    still_bits: int = STILL_BITS,
     as_coded: bool = False,
     progress: Progress | None = None,
     damage: Damage | None = None,
@@ -57,7 +59,9 @@ def fingerprint_contained(
         "added_ms": added_ms,
         "variants": variants,
         "sound": sound,
-        "last_ms": last_ms,
+        "stretch_ms": stretch_ms,
+        "min_quality": min_quality,
+        "still_bits": still_bits,
         "as_coded": as_coded,
     }
     try:

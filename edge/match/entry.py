@@ -191,6 +191,8 @@ class Footage:
     entry: Entry
     hashes: tuple[HashRun, ...]
     audio: AudioPrint | None = None
+    still_ms: tuple[int, ...] = ()
+    """Times of the frames at which the picture stands still, if that was asked for. Not kept in banks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,8 @@ class Candidate:
     """The entry is a runaway. It may ask for a review, not for a cut."""
     view: bytes = field(default=b"", kw_only=True)
     """PDQ hash of the live view. Empty: not known."""
+    picture: int | None = field(default=None, kw_only=True)
+    """Number of the live picture. The same picture has the same number. None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

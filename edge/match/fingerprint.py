@@ -8,7 +8,6 @@ So a hash is left out only where the picture stands still.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,13 +20,13 @@ from av.error import FFmpegError
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, NoVideo
 from edge.match.audio.audio_fingerprint import audio_print_of
-from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import ITEM_MS, available
 from edge.match.display_matrix import display_matrix_of
-from edge.match.entry import MAX_MEDIA_MS, AudioPrint, Entry, EntryKind, Footage, HashRun, Variant
+from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, Variant
 from edge.match.evasion.variants import VariantSet, variants_of
 from edge.match.index.hamming import MAX_RADIUS
 from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
+from edge.match.stillness import F32, fields_of, still_times
 from edge.recorded_media import open_media
 from edge.settings_file import open_regular
 
@@ -44,6 +43,8 @@ variants."""
 MAX_DAMAGED_IN_A_ROW = 60
 """Consecutive packets without a picture after which a file counts as broken. Live streams have the same
 limit."""
+MAX_STRAY_MS = 2000
+"""Most time between the pts of a frame and its decoding time. Reordering takes less."""
 _BLOCK = 1 << 20
 _UNCHANGED = {Variant.ORIGINAL, Variant.INSIDE}
 _PLANAR_LUMA = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray")
@@ -70,15 +71,15 @@ class Damage:
 
 
 def frames_of(
-    path: Path, *, from_ms: int = 0, as_coded: bool = False, damage: Damage | None = None
+    path: Path, *, as_coded: bool = False, damage: Damage | None = None
 ) -> Iterator[tuple[int, float, U8]]:
     """Decodes a video or image. Yields each frame's time in ms, the file's length in seconds and the luma.
 
     Times start at 0 and never go back. The luma, uint8 ``(h, w)``, is only valid until the next frame. It
-    is rotated as a player shows it, unless ``as_coded``. Frames before ``from_ms`` are decoded but not
-    yielded. ``from_ms`` counts from the file's start by decoding time, which pts cannot shift. Damaged
-    packets are skipped and counted in ``damage``. Raises BrokenMedia when no frame can be decoded, and
-    after over sixty damaged packets in a row.
+    is rotated as a player shows it, unless ``as_coded``. A frame whose pts is over two seconds away from its
+    decoding time has the latter, so that one wrong stamp shifts no other frame. Damaged packets are skipped
+    and counted in ``damage``. Raises BrokenMedia when no frame can be decoded, and after over sixty damaged
+    packets in a row.
     """
     damage = Damage() if damage is None else damage
     first = begin = None
@@ -113,11 +114,13 @@ def frames_of(
                     seconds = frame.time
                     at = last if seconds is None else round(seconds * 1000)
                     first = at if first is None else first
-                    last = max(last, at - first)
-                    decoded += 1
+                    at -= first
                     came = _stamp_ms(frame.dts, frame.time_base)
-                    if came is None or begin is None or came - begin >= from_ms:
-                        yield last, length, luma if as_coded else _upright(luma, frame)
+                    if came is not None and begin is not None and abs(came - begin - at) > MAX_STRAY_MS:
+                        at = came - begin
+                    last = max(last, at)
+                    decoded += 1
+                    yield last, length, luma if as_coded else _upright(luma, frame)
     except (FFmpegError, OSError) as error:
         reason = _reason(error)
         damage.packets += 1
@@ -139,24 +142,6 @@ def _upright(luma: U8, frame: av.VideoFrame) -> U8:
     if b and c and not a and not d:
         return luma.T[::b, ::c]
     return luma
-
-
-def length_ms(path: Path) -> int:
-    """Returns the time from a file's first to its last video packet, by decoding time.
-
-    A file without video is measured by its audio packets. Nothing is decoded. Raises BrokenMedia.
-    """
-    first = last = None
-    try:
-        with open_media(path) as media:
-            for packet in media.demux([*media.streams.video, *media.streams.audio][:1]):
-                at = _stamp_ms(packet.dts, packet.time_base)
-                first = at if first is None else first
-                last = at if at is not None else last
-    except (FFmpegError, ValueError, OSError) as error:
-        if first is None:
-            raise BrokenMedia(f"{path}: {_reason(error)}") from None
-    return 0 if first is None or last is None else max(0, last - first)
 
 
 def _stamp_ms(stamp: int | None, base: Fraction | None) -> int | None:
@@ -186,7 +171,7 @@ def fingerprint(
     min_quality: int = MIN_QUALITY,
     still_bits: int = STILL_BITS,
     sound: bool | None = None,
-    last_ms: int | None = None,
+    stretch_ms: tuple[int, int] | None = None,
     as_coded: bool = False,
     progress: Progress | None = None,
     damage: Damage | None = None,
@@ -194,9 +179,11 @@ def fingerprint(
     """Decodes a file and fingerprints every frame and the sound.
 
     ``sound`` says whether to fingerprint the sound. None means: where libchromaprint is installed. A file
-    with sound and no picture becomes an entry of sound alone. ``last_ms`` limits picture and sound to that
-    much of the file's end. ``as_coded`` keeps the picture as coded, without the rotation of a player. Live
-    streams are looked up so. Damaged packets of the picture are left out and counted in ``damage``.
+    with sound and no picture becomes an entry of sound alone. ``stretch_ms`` is the first and last moment
+    that get variants: of all other frames only the picture itself is hashed. It also asks for ``still_ms``.
+    ``as_coded`` keeps the picture as coded, without the rotation of a player. Live streams are looked up so.
+    Frames at most ``still_bits`` apart become one run of hashes; with -1 each frame has its own. Damaged
+    packets of the picture are left out and counted in ``damage``.
 
     ``entry_id`` defaults to the start of the file's SHA-256. Raises BrokenMedia when nothing can be decoded
     or over sixty packets in a row are damaged. Raises InvalidInput when the file does not exist or no frame
@@ -205,9 +192,7 @@ def fingerprint(
     """
     if not path.exists():
         raise InvalidInput("path", f"no such file: {path}")
-    from_ms = 0 if last_ms is None else max(0, length_ms(path) - last_ms)
     heard = audio_print_of(path) if (available() if sound is None else sound) else None
-    heard = None if heard is None else _from(heard, from_ms)
     if heard is not None and not has_video(path):
         entry = Entry(
             id=entry_id or content_id(path),
@@ -222,14 +207,20 @@ def fingerprint(
     hasher = PdqHasher(contrast=LIMITED_RANGE)
     runs: list[HashRun] = []
     latest: dict[Variant, int] = {}
+    times: list[int] = []
+    fields: list[F32] = []
     end = frames = 0
-    for at, length, luma in frames_of(path, from_ms=from_ms, as_coded=as_coded, damage=damage):
+    for at, length, luma in frames_of(path, as_coded=as_coded, damage=damage):
         frames += 1
         end = min(at, MAX_MEDIA_MS)
         if progress is not None:
             progress(at / 1000, length)
+        if stretch_ms is not None:
+            times.append(end)
+            fields.append(fields_of(luma))
         here: list[bytes] = []
-        for variant, picture in variants_of(luma, variants):
+        varied = stretch_ms is None or stretch_ms[0] <= at <= stretch_ms[1]
+        for variant, picture in variants_of(luma, variants if varied else VariantSet.NONE):
             found = hasher.hash(picture)
             if found.quality < min_quality or any(distance(h, found.bits) <= SAME_BITS for h in here):
                 continue
@@ -248,7 +239,7 @@ def fingerprint(
             runs.append(HashRun(found.bits, start_ms=end, quality=found.quality, variant=variant))
     if not runs and heard is None:
         raise InvalidInput(str(path), f"none of {frames} frames has a PDQ quality of {min_quality} or more")
-    kind = EntryKind.IMAGE if frames == 1 and not from_ms else EntryKind.VIDEO
+    kind = EntryKind.IMAGE if frames == 1 else EntryKind.VIDEO
     entry = Entry(
         id=entry_id or content_id(path),
         kind=kind,
@@ -258,15 +249,7 @@ def fingerprint(
         duration_ms=0 if kind is EntryKind.IMAGE else end,
         added_ms=added_ms,
     )
-    return Footage(entry, tuple(runs), heard)
-
-
-def _from(sound: AudioPrint, from_ms: int) -> AudioPrint | None:
-    """Returns the items that begin at ``from_ms`` or later. None where they are too few to be distinctive."""
-    skipped = max(0, math.ceil((from_ms - sound.start_ms) / ITEM_MS))
-    if len(sound) - skipped < SHORTEST:
-        return None
-    return AudioPrint(sound.items[4 * skipped :], sound.start_ms + round(skipped * ITEM_MS))
+    return Footage(entry, tuple(runs), heard, still_times(times, fields))
 
 
 def has_video(path: Path) -> bool:

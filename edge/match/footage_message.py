@@ -50,6 +50,7 @@ def footage_to_bytes(footage: Footage, damaged_packets: int, missing: dict[str, 
         "entry": asdict(footage.entry),
         "runs": len(footage.hashes),
         "sound_start_ms": None if sound is None else sound.start_ms,
+        "still_ms": footage.still_ms,
         "damaged_packets": damaged_packets,
         "missing": missing,
     }
@@ -89,6 +90,7 @@ def footage_of_bytes(raw: bytes) -> tuple[Footage, int, dict[str, str]]:
                     for bits, start, span, quality, number in _RUN.iter_unpack(body[:size])
                 ),
                 None if start_ms is None else AudioPrint(items, start_ms),
+                tuple(int(at) for at in header["still_ms"]),
             ),
             int(header["damaged_packets"]),
             {str(measure): str(why) for measure, why in header["missing"].items()},

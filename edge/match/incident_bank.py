@@ -1,21 +1,40 @@
-"""The edge's own bank. An incident that a reviewer confirmed becomes known footage."""
+"""The gate's own bank: the stretch of a confirmed incident that the verdict rests on is known footage."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge.banking import LeftOut
 from edge.domain import INCIDENT_BANK, BankSeverity
 from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank.bank import Bank
+from edge.match.bank.bank_set import BankSet
 from edge.match.bank.bank_update import Withdrawal
 from edge.match.bank.manifest import BankInfo
+from edge.match.bankable import SEEN_BITS, Seen, choose_frames
 from edge.match.contained_fingerprint import fingerprint_contained
+from edge.match.entry import BankPurpose, EntryKind, HashRun
+from edge.match.index.hamming import MAX_RADIUS, Codes, codes_of, distances
+from edge.match.index.multi_index import SCAN_UP_TO, ChunkIndex, build
+from edge.match.pdq.hasher import PdqHash
+from edge.match.recent_footage import RecentFootage
 from edge.printable import printable
 
 NICENESS = 10
 """Niceness of the process that banks an incident. Judging live streams has priority."""
+
+
+@dataclass(frozen=True, slots=True)
+class Banked:
+    """What of an incident is known footage now."""
+
+    frames: int
+    left_out: Mapping[LeftOut, int]
 
 
 def bank_incident(
@@ -24,46 +43,58 @@ def bank_incident(
     clip: Path,
     category: str,
     *,
+    stretch_ms: tuple[int, int],
+    calm_until_ms: int,
     added_ms: int,
+    stream_id: str = "",
+    begin_pts_ms: int = 0,
+    recent: RecentFootage | None = None,
     note: str = "",
-    last_ms: int | None = None,
-) -> int:
-    """Adds a confirmed incident's evidence clip to the bank ``incidents`` of a directory of banks.
+) -> Banked:
+    """Adds a stretch of a confirmed incident's clip to the bank ``incidents`` of a directory of banks.
 
-    ``last_ms`` limits the entry to that much of the clip's end. The time before a violation is not known
-    footage. If it were banked, it would cut whoever shows the same calm scene again. The picture is banked
-    as it is coded, because live streams are looked up as they are coded, without rotation.
+    ``stretch_ms`` and ``calm_until_ms`` are in the clip's own time, which begins at the media time
+    ``begin_pts_ms`` of the stream. Nothing outside the stretch is banked, nor what ``choose_frames`` leaves
+    out: still pictures, and what the calm part of the clip, ``recent`` or a benign bank shows. The picture is
+    banked as it is coded, because live streams are looked up as they are coded, without rotation. Sound is
+    not banked: nobody remembers which sound was heard elsewhere.
 
-    The entry has the incident's id. Returns the number of hashes, 0 when the incident is already banked.
-    Raises BrokenMedia or InvalidInput when nothing of the clip can be hashed. It decodes the whole clip and
-    hashes its end. So do not call it in the thread that serves streams.
+    The entry has the incident's id. Nothing changes where no frame is left. Raises AlreadyExists when the
+    incident is banked, and BrokenMedia or InvalidInput when nothing of the clip can be hashed. It decodes the
+    whole clip. So do not call it in the thread that serves streams.
     """
     path = directory / INCIDENT_BANK
-    try:
-        bank = Bank.open(path)
-    except NotFound:
-        info = BankInfo(
-            label=category or "known_footage",
-            severity=BankSeverity.HIGH,
-            source="confirmed incidents of this edge",
-        )
-        bank = _create(path, info)
-    if bank.has(incident_id):
-        return 0
+    if path.with_name(f"{INCIDENT_BANK}.bank").exists() and Bank.open(path).has(incident_id):
+        raise AlreadyExists(f"bank {INCIDENT_BANK} has {incident_id} already")
     footage = fingerprint_contained(
         clip,
         entry_id=incident_id,
         label=category,
         note=note,
         added_ms=added_ms,
-        last_ms=last_ms,
+        stretch_ms=stretch_ms,
+        min_quality=0,
+        still_bits=-1,
+        sound=False,
         as_coded=True,
     )
-    try:
-        bank.add_footage([footage])
-    except AlreadyExists:
-        return 0
-    return len(footage.hashes)
+    others = own = codes_of(b"")
+    if recent is not None:
+        shown_ms = begin_pts_ms + stretch_ms[0], begin_pts_ms + stretch_ms[1]
+        others, own = recent.of_others(stream_id, added_ms), recent.of_stream(stream_id, shown_ms)
+    chosen = choose_frames(
+        footage.hashes,
+        stretch_ms,
+        calm_until_ms,
+        still_ms=footage.still_ms,
+        elsewhere=_near(others),
+        benign=_benign(directory, added_ms),
+        in_stream=lambda run: bool((distances(own, codes_of(run.bits)[0]) <= SEEN_BITS).any()),
+    )
+    if chosen.hashes:
+        entry = replace(footage.entry, kind=EntryKind.VIDEO)
+        _bank(path, category).add_footage([replace(footage, entry=entry, hashes=chosen.hashes)])
+    return Banked(chosen.frames, chosen.left_out)
 
 
 def withdraw_incident(directory: Path, incident_id: str) -> bool:
@@ -75,7 +106,39 @@ def withdraw_incident(directory: Path, incident_id: str) -> bool:
     return bank.update([Withdrawal(incident_id)]).removed == 1
 
 
-def _create(path: Path, info: BankInfo) -> Bank:
+def _near(codes: Codes) -> Seen:
+    """Searches hashes that were seen elsewhere."""
+    if len(codes) <= SCAN_UP_TO:
+        return lambda run: bool((distances(codes, codes_of(run.bits)[0]) <= MAX_RADIUS).any())
+    index = ChunkIndex(codes, *build(codes))
+    return lambda run: bool(len(index.search(codes_of(run.bits)[0]).positions))
+
+
+def _benign(directory: Path, wall_ms: int) -> Seen:
+    """Searches the benign banks of a directory."""
+    banks = [
+        opened
+        for opened in BankSet().read_anew(directory, (), strict=False, verify=False).banks
+        if opened.bank.info.opinion is BankPurpose.BENIGN and opened.usable(wall_ms)
+    ]
+
+    def seen(run: HashRun) -> bool:
+        live = PdqHash(run.bits, run.bits, run.quality)
+        code = codes_of(run.bits)[0]
+        return any(opened.candidates(code, "", MAX_RADIUS, live)[0] for opened in banks)
+
+    return seen
+
+
+def _bank(path: Path, category: str) -> Bank:
+    try:
+        return Bank.open(path)
+    except NotFound:
+        info = BankInfo(
+            label=category or "known_footage",
+            severity=BankSeverity.HIGH,
+            source="confirmed incidents of this edge",
+        )
     try:
         return Bank.create(path, info)
     except AlreadyExists:
@@ -85,25 +148,22 @@ def _create(path: Path, info: BankInfo) -> Bank:
 def main(argv: list[str]) -> int:
     """Banks or withdraws one incident at a lower priority than the parent process.
 
-    ``python -m edge.match.incident_bank add BANKS INCIDENT CLIP CATEGORY LAST_MS ADDED_MS``
+    ``python -m edge.match.incident_bank add REQUEST``: prints what was banked as JSON
     ``python -m edge.match.incident_bank withdraw BANKS INCIDENT``: prints a line where it was banked
     """
     os.nice(NICENESS)
-    command, directory, incident_id, *rest = argv
+    command, *rest = argv
     try:
         if command == "withdraw":
-            if withdraw_incident(Path(directory), incident_id):
+            if withdraw_incident(Path(rest[0]), rest[1]):
                 print("withdrawn")
             return 0
-        clip, category, last_ms, added_ms = rest
-        bank_incident(
-            Path(directory),
-            incident_id,
-            Path(clip),
-            category,
-            added_ms=int(added_ms),
-            last_ms=int(last_ms),
-        )
+        request = json.loads(rest[0])
+        recent = RecentFootage.load(Path(request.pop("recent")))
+        directory, clip = Path(request.pop("directory")), Path(request.pop("clip"))
+        begin_ms, end_ms = request.pop("stretch_ms")
+        banked = bank_incident(directory, clip=clip, stretch_ms=(begin_ms, end_ms), recent=recent, **request)
+        print(json.dumps({"frames": banked.frames, "left_out": banked.left_out}))
     except (GateError, OSError) as error:
         print(printable(error), file=sys.stderr)
         return 1

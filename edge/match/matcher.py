@@ -173,6 +173,10 @@ class Matcher:
                 break
         return _bounded(_without_benign(found))
 
+    def hash_of(self, luma: npt.NDArray[np.uint8]) -> PdqHash:
+        """Hashes a frame's luma, uint8 ``(h, w)``."""
+        return self._hasher.hash(luma)
+
     def query_hash(self, found: PdqHash) -> tuple[Candidate, ...]:
         """Returns the known footage for the hash of a frame. It cannot rescan the frame."""
         return _bounded(_without_benign(self._look_up("", found)))

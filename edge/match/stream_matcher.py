@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from edge.match.entry import Candidate
 from edge.match.evasion.filmed_screen import POINTS, Quad, points_of, quads
 from edge.match.evasion.rescan_schedule import NEW_MS, STILL_PAUSE_MS, Pause, RescanSchedule, is_still
 from edge.match.pdq.hasher import PdqHash
+from edge.match.stillness import Pictures
 
 U8 = npt.NDArray[np.uint8]
 
@@ -55,6 +57,7 @@ class StreamMatcher:
         self._frames = frames
         self._rescans = RescanSchedule()
         self._screens = ScreenWatch()
+        self._pictures = Pictures()
 
     def query(self, pts_ms: int, luma: U8) -> tuple[Candidate, ...]:
         """Returns the known footage that a frame, uint8 ``(h, w)``, may show, directly or on a screen.
@@ -73,7 +76,10 @@ class StreamMatcher:
         if not found and unknown is not None:
             found = self._query_screens(pts_ms, luma, unknown)
         self._rescans.judged(pts_ms, looked=looked, found=bool(found))
-        return found
+        if not found:
+            return ()
+        number = self._pictures.number_of(luma)
+        return tuple(replace(candidate, picture=number) for candidate in found)
 
     def _query_screens(self, pts_ms: int, luma: U8, bits: bytes) -> tuple[Candidate, ...]:
         """Returns the known footage on the screens of an unknown frame."""

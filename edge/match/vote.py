@@ -35,8 +35,8 @@ MAX_K = 64
 MAX_VOTES = 64
 """Most samples with candidates that vote. Older ones are forgotten."""
 SAME_VIEW_BITS = 12
-"""Two live views at most this many bits apart are the same picture. An encoder moves a still picture by less,
-and people who move before a fixed camera move it by more within a few samples."""
+"""Two live views at most this many bits apart are the same, whatever moves around them: a slide beside a
+speaker. People who move before a fixed camera move a view by more within a few samples."""
 NEAR_MS = 1_000
 """Media time after a sample with candidates during which known footage counts as near."""
 
@@ -106,18 +106,17 @@ class MatchVote:
 
     def _moved(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Leaves out what shows a picture of a video that has voted already."""
-        voted: dict[tuple[str, str], set[bytes]] = {}
+        voted: dict[tuple[str, str], set[tuple[int | None, bytes]]] = {}
         for _, earlier in self._voters:
             for c in earlier:
-                voted.setdefault((c.bank, c.entry), set()).add(c.view)
+                voted.setdefault((c.bank, c.entry), set()).add((c.picture, c.view))
         stands: dict[tuple[str, str, bytes], bool] = {}
         moved = []
         for c in candidates:
             key = c.bank, c.entry, c.view
             if key not in stands:
-                known = voted.get((c.bank, c.entry), set()) if c.view and c.timestamp_ms is not None else ()
-                stands[key] = any(view and distance(view, c.view) <= SAME_VIEW_BITS for view in known)
-            if not stands[key]:
+                stands[key] = any(_is_same(c, *known) for known in voted.get((c.bank, c.entry), ()))
+            if c.timestamp_ms is None or not stands[key]:
                 moved.append(c)
         return moved
 
@@ -196,3 +195,10 @@ class MatchVote:
             at_most=at_most,
             begin_pts_ms=pts_ms - line.span_ms,
         )
+
+
+def _is_same(candidate: Candidate, picture: int | None, view: bytes) -> bool:
+    """Whether a candidate is of the same live picture, or of the same view in it."""
+    if picture is not None and candidate.picture == picture:
+        return True
+    return bool(view and candidate.view) and distance(view, candidate.view) <= SAME_VIEW_BITS

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from edge.clock import Clock
 from edge.decide import Decider
-from edge.domain import AccessUnit, Sample, Signal, StreamId, Tier, Verdict
+from edge.domain import AccessUnit, Action, Sample, Signal, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
-from edge.match import Matcher, MatchVote, StreamMatcher
+from edge.match import LEAST_PAUSE_MS, MIN_QUALITY, Matcher, MatchVote, StreamMatcher
 from edge.policy import Policy
 from edge.reasons import DegradedReason
 from edge.stream.assembly import SampleAssembly
@@ -63,6 +63,8 @@ class Judgement:
     passed: StageTimes
     going_on: tuple[Signal, ...] = ()
     """The sample's signals of what had its FLAG or CUT before and goes on."""
+    calm_view: bytes = b""
+    """PDQ hash of a picture that is to be remembered as one that was passed. Empty: of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,8 @@ class StreamPipeline:
         self._errors: Counter[str] = Counter()
         self._keyframeless_since_ms: int | None = None
         self._judged_pts_ms: int | None = None
+        self._view_pts_ms: int | None = None
+        """Media time of the newest picture that is to be remembered."""
         self._blind_ms_max = 0
 
     @property
@@ -415,7 +419,20 @@ class StreamPipeline:
             begin_pts_ms=decision.begin_pts_ms,
         )
         self._tier = tier
-        return Judgement(verdict, self.tier, self.needs_changed(), score, near, passed, decision.going_on)
+        calm = decision.action is Action.PASS and not decision.suspicious
+        view = self._view_of(sample) if calm else b""
+        return Judgement(
+            verdict, self.tier, self.needs_changed(), score, near, passed, decision.going_on, view
+        )
+
+    def _view_of(self, sample: Sample) -> bytes:
+        """Hashes a picture of a calm stream, if it is time for one."""
+        before_ms = self._view_pts_ms
+        if before_ms is not None and 0 <= sample.pts_ms - before_ms < LEAST_PAUSE_MS:
+            return b""
+        self._view_pts_ms = sample.pts_ms
+        found = self._matcher.hash_of(sample.luma)
+        return found.bits if found.quality >= MIN_QUALITY else b""
 
     def shed(self, sample: Sample, reason: DegradedReason) -> None:
         """Counts a sample that will not be judged.

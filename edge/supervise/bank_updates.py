@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
 
+from edge.banking import Banking, BankingState, LeftOut, NothingBanked
 from edge.clock import Clock
 from edge.domain import Incident, Signal, SignalSource
 from edge.errors import BankError, GateError
@@ -24,10 +26,6 @@ from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
 """Wall time limit for one change. Beside fully busy workers a few seconds of work take minutes."""
-BEFORE_MS = 1000
-"""Footage that is banked before the first sample that led to the verdict."""
-MAX_SPAN_MS = 5000
-"""Longest part of a clip's end that is banked. Hashing takes up to ten seconds per incident."""
 MAX_WAITING = 1024
 """Most confirmed incidents that may wait to be banked."""
 
@@ -41,9 +39,19 @@ class BankUpdates:
     """Updates banks. Calls ``changed`` so that the workers reload them."""
 
     def __init__(
-        self, directory: Path, telemetry: Telemetry, clock: Clock, changed: Callable[[], None]
+        self,
+        directory: Path,
+        recent: Path,
+        telemetry: Telemetry,
+        clock: Clock,
+        changed: Callable[[], None],
+        save_recent: Callable[[], None] = lambda: None,
     ) -> None:
+        """``recent`` is the file of recent footage, which ``save_recent`` brings up to date. It may raise
+        OSError."""
         self._directory = directory
+        self._recent = recent
+        self._save_recent = save_recent
         self._telemetry = telemetry
         self._clock = clock
         self._changed = changed
@@ -51,51 +59,59 @@ class BankUpdates:
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
 
-    async def confirmed(self, incident: Incident, stands: Stands) -> bool:
-        """Banks the violating part of a confirmed incident's evidence. Returns whether it is banked now.
+    async def confirmed(self, incident: Incident, stretch_ms: tuple[int, int], stands: Stands) -> Banking:
+        """Banks a stretch of a confirmed incident's clip, in the clip's own time. Returns what is banked now.
 
         Incidents are banked one at a time. ``stands`` is asked before and after. If the incident was
         overturned meanwhile, or its state is unknown, it is not banked or it is withdrawn.
         """
-        if incident.evidence_path is None:
-            log.warning("a confirmed incident has no evidence to bank", incident_id=incident.id)
-            return False
+        withdrawn = Banking(BankingState.WITHDRAWN, stretch_ms=stretch_ms)
         if self._waiting >= MAX_WAITING:
-            log.error(
-                "incident not banked", incident_id=incident.id, error=f"{MAX_WAITING} others wait already"
-            )
-            return False
+            return _failed(incident, stretch_ms, f"{MAX_WAITING} others wait already")
         self._waiting += 1
         try:
             async with self._one_at_a_time:
                 if not await _asked(incident, stands):
-                    return False
-                error = await self._bank(incident, incident.evidence_path)
+                    return withdrawn
+                error, said = await self._bank(incident, stretch_ms)
                 if not await _asked(incident, stands):
                     await self.overturned(incident)
-                    return False
+                    return withdrawn
         finally:
             self._waiting -= 1
         if error is not None:
-            log.error("incident not banked", incident_id=incident.id, error=error)
-            return False
-        log.info("incident is known footage now", incident_id=incident.id)
-        self._changed()
-        return True
-
-    async def _bank(self, incident: Incident, clip: str) -> str | None:
-        """Runs the fingerprinting process. Returns what went wrong, or None."""
-        error, _ = await _run(
-            "edge.match.incident_bank",
-            "add",
-            str(self._directory),
-            incident.id,
-            clip,
-            incident.verdict.category,
-            str(violation_span_ms(incident)),
-            str(self._clock.wall_ms()),
+            return _failed(incident, stretch_ms, error)
+        banked = _banked(stretch_ms, said)
+        log.info(
+            "incident is known footage now" if banked.frames else "nothing of an incident is known footage",
+            incident_id=incident.id,
+            frames=banked.frames,
+            left_out={reason.value: frames for reason, frames in banked.left_out.items()},
         )
-        return error
+        if banked.frames:
+            self._changed()
+        return banked
+
+    async def _bank(self, incident: Incident, stretch_ms: tuple[int, int]) -> tuple[str | None, str]:
+        """Runs the fingerprinting process. Returns what went wrong, or None, and what it printed."""
+        try:
+            await asyncio.to_thread(self._save_recent)
+        except OSError as error:  # what is on disk already has to do
+            log.error("recent footage not saved", error=str(error))
+        begin_pts_ms = incident.evidence_begin_pts_ms or 0
+        request = {
+            "directory": str(self._directory),
+            "recent": str(self._recent),
+            "incident_id": incident.id,
+            "clip": incident.evidence_path,
+            "category": incident.verdict.category,
+            "stretch_ms": stretch_ms,
+            "calm_until_ms": incident.verdict.cleared_pts_ms - begin_pts_ms,
+            "added_ms": self._clock.wall_ms(),
+            "stream_id": incident.stream_id,
+            "begin_pts_ms": begin_pts_ms,
+        }
+        return await _run("edge.match.incident_bank", "add", json.dumps(request))
 
     async def overturned(self, incident: Incident) -> None:
         """Withdraws an overturned incident from known footage."""
@@ -134,14 +150,19 @@ class BankUpdates:
                 log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))
 
 
-def violation_span_ms(incident: Incident) -> int:
-    """Length of the end of the evidence that shows the violation, in milliseconds.
+def _failed(incident: Incident, stretch_ms: tuple[int, int], error: str) -> Banking:
+    log.error("incident not banked", incident_id=incident.id, error=error)
+    return Banking(BankingState.FAILED, stretch_ms=stretch_ms, detail=error)
 
-    It starts a second before the first sample that led to the verdict, and it is five seconds at most.
-    """
-    times = [signal.pts_ms for signal in incident.verdict.signals]
-    span_ms = incident.verdict.pts_ms - min(times, default=incident.verdict.pts_ms) + BEFORE_MS
-    return min(span_ms, MAX_SPAN_MS)
+
+def _banked(stretch_ms: tuple[int, int], said: str) -> Banking:
+    """Reads what the fingerprinting process has printed."""
+    answer = json.loads(said)
+    left_out = {LeftOut(reason): int(frames) for reason, frames in answer["left_out"].items()}
+    if not answer["frames"]:
+        nothing = NothingBanked.NOTHING_LEFT
+        return Banking(BankingState.NOTHING, nothing, stretch_ms, left_out=left_out)
+    return Banking(BankingState.BANKED, None, stretch_ms, int(answer["frames"]), left_out)
 
 
 async def _asked(incident: Incident, stands: Stands) -> bool:

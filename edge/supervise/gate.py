@@ -17,6 +17,7 @@ from edge.domain import AccessUnit, Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError
 from edge.evidence import INCOMING
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
+from edge.match import RecentFootage
 from edge.policy import MAX_REOPEN_MS, Policy
 from edge.pullers.limits import PullLimits
 from edge.pullers.pullers import Pullers, PullSettings
@@ -60,6 +61,9 @@ _SWEEP_S = 1.0
 _GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
 _USAGE_SWEEPS = 600
 _MODEL_S = 600.0
+_RECENT_S = 60.0
+RECENT_FOOTAGE = "recent-footage.bin"
+"""File in the data directory: what streams of the last day showed."""
 _PULLED_FACTOR = 20
 """Factor by which a hooked stream that cannot be pulled is kept longer. Its server has not said that it
 ended."""
@@ -142,7 +146,15 @@ class Gate:
             clock,
             lambda: self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks())),
         )
-        bank_updates = BankUpdates(settings.banks, telemetry, clock, self._banks.ask)
+        self._recent = RecentFootage.load(settings.data_dir / RECENT_FOOTAGE)
+        bank_updates = BankUpdates(
+            settings.banks,
+            settings.data_dir / RECENT_FOOTAGE,
+            telemetry,
+            clock,
+            self._banks.ask,
+            self._recent.save,
+        )
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
         self._drain = Drain(context, self.router.take_no_more)
@@ -165,6 +177,7 @@ class Gate:
             self._banks,
             self.model_swap,
             tasks,
+            self._recent,
         )
         self._journal_care = JournalCare(ledger, self.executor, self._stream_journal, self.alarms, telemetry)
         self._folders = WorkerFolders(
@@ -201,6 +214,7 @@ class Gate:
         self._tasks.keep(self._keep_ledger)
         self._tasks.keep(self._look_after_model, needed=False)
         self._tasks.keep(self._folders.watch, needed=False)
+        self._tasks.keep(self._keep_recent, needed=False)
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
 
@@ -262,6 +276,7 @@ class Gate:
         await self._pullers.stop()
         await self.pool.stop()
         await self._write_usage()
+        await self._save_recent()
         self._stream_journal.close()
         self.executor.close()
         self._context.telemetry.flush()
@@ -375,6 +390,17 @@ class Gate:
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
             await self._journal_care.look()
+
+    async def _keep_recent(self) -> None:
+        while True:
+            await asyncio.sleep(_RECENT_S)
+            await self._save_recent()
+
+    async def _save_recent(self) -> None:
+        try:
+            await asyncio.to_thread(self._recent.save)
+        except OSError as error:
+            log.warning("recent footage waits for the disk", error=str(error))
 
     async def _look_after_model(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from edge.banking import Banking
 from edge.domain import Activity, Block, Verdict
 from edge.errors import LedgerUnavailable, NotFound
 from edge.ledger import DurableLedger
@@ -56,6 +57,9 @@ class IncidentProgress:
     ) -> None:
         """Records how an incident has gone on."""
         await self._retried(self._ledger.note_activity, incident_id, activity, verdict, wall_ms)
+
+    async def banking(self, incident_id: str, banking: Banking, wall_ms: int) -> None:
+        await self._retried(self._ledger.set_banking, incident_id, banking, wall_ms)
 
     async def _retried(self, mark: Callable[..., object], *args: object) -> None:
         for _ in range(RETRIES):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import functools
+from pathlib import Path
 
 from edge.background import BackgroundTasks
+from edge.banking import Banking, BankingState
 from edge.domain import Appeal, AppealState, Incident, IncidentState
-from edge.errors import Conflict
+from edge.errors import Conflict, InvalidInput
 from edge.ledger import Case
 from edge.supervise.actions import OperatorActions
 from edge.supervise.bank_updates import BankUpdates
+from edge.supervise.bankings import banking_of, check_stretch
 from edge.supervise.context import Context
+from edge.supervise.incident_progress import IncidentProgress
 from edge.telemetry.records import GATE, IncidentReviewed
 
 
@@ -24,10 +30,14 @@ class ReviewActions:
         self._actions = actions
         self._bank_updates = bank_updates
         self._tasks = tasks
+        self._progress = IncidentProgress(context.ledger, context.executor)
+        self._pending: dict[str, Banking] = {}
+        """Bankings of this run that are not done yet, by incident."""
 
     async def case(self, incident_id: str) -> Case:
         """Returns an incident with everything that depends on it."""
-        return await self._context.executor.person(self._context.operator_ledger.case, incident_id)
+        case = await self._context.executor.person(self._context.operator_ledger.case, incident_id)
+        return dataclasses.replace(case, incident=self.with_pending(case.incident))
 
     async def claim(self, incident_id: str, by: str) -> Incident:
         """Reserves an incident for one reviewer, for as long as the policy says."""
@@ -41,9 +51,33 @@ class ReviewActions:
             context.operator_ledger.release, incident_id, by, context.clock.wall_ms()
         )
 
-    async def review(self, incident_id: str, decision: IncidentState, reason: str, by: str) -> Incident:
-        """Records a reviewer's decision and applies what follows for blocks and for known footage."""
+    async def review(
+        self,
+        incident_id: str,
+        decision: IncidentState,
+        reason: str,
+        by: str,
+        *,
+        stretch_ms: tuple[int, int] | None = None,
+        bank_nothing: bool = False,
+        wait_s: float = 0.0,
+    ) -> Incident:
+        """Records a reviewer's decision and applies what follows for blocks and for known footage.
+
+        A confirmed incident's stretch is banked: the one that the verdict rests on, or ``stretch_ms`` of the
+        clip. The answer waits ``wait_s`` for what was banked. Then it says that the banking is pending, and
+        ``case`` tells the rest. Raises InvalidInput and LimitExceeded for a wrong stretch, before anything is
+        decided.
+        """
         context = self._context
+        if stretch_ms is not None or bank_nothing:
+            if decision is not IncidentState.CONFIRMED:
+                raise InvalidInput("stretch", "only what is confirmed is banked")
+            if stretch_ms is not None and bank_nothing:
+                raise InvalidInput("bank_nothing", "contradicts the stretch")
+            before = (await self.case(incident_id)).incident
+            if stretch_ms is not None:
+                check_stretch(before, stretch_ms)
         incident, blocks = await context.executor.person(
             context.operator_ledger.review,
             incident_id,
@@ -56,11 +90,51 @@ class ReviewActions:
         self._context.telemetry.report(IncidentReviewed(incident, by))
         self._actions.blocks_changed(*blocks, by=by)
         if incident.state is IncidentState.CONFIRMED:
-            stands = functools.partial(self._stands, incident.id)
-            self._tasks.start(self._bank_updates.confirmed(incident, stands))
-        elif incident.state is IncidentState.OVERTURNED:
+            return await self._bank(incident, stretch_ms, declined=bank_nothing, wait_s=wait_s)
+        if incident.state is IncidentState.CONFIRMED_ONCE and stretch_ms is not None:
+            return await self._banked(incident, Banking(BankingState.CHOSEN, stretch_ms=stretch_ms))
+        if incident.state is IncidentState.OVERTURNED:
             self._tasks.start(self._bank_updates.overturned(incident))
+            if incident.banking is not None and incident.banking.state is not BankingState.NOTHING:
+                withdrawn = dataclasses.replace(incident.banking, state=BankingState.WITHDRAWN)
+                return await self._banked(incident, withdrawn)
         return incident
+
+    async def _bank(
+        self, incident: Incident, asked_ms: tuple[int, int] | None, *, declined: bool, wait_s: float
+    ) -> Incident:
+        """Banks a confirmed incident, unless an earlier confirmation has decided that."""
+        before = None if incident.banking is None else incident.banking.state
+        decided = before not in (None, BankingState.CHOSEN) and asked_ms is None
+        if incident.id in self._pending or before is BankingState.BANKED or decided:
+            return self.with_pending(incident)
+        clip = incident.evidence_path
+        has_clip = clip is not None and await asyncio.to_thread(Path(clip).is_file)
+        banking = banking_of(incident, asked_ms, declined=declined, has_clip=has_clip)
+        if banking.state is BankingState.NOTHING:
+            return await self._banked(incident, banking)
+        self._pending[incident.id] = banking
+        banked = self._tasks.start(self._bank_stretch(incident, banking.stretch_ms or (0, 0)))
+        done, _ = await asyncio.wait({banked}, timeout=wait_s)
+        return banked.result() if done else self.with_pending(incident)
+
+    async def _bank_stretch(self, incident: Incident, stretch_ms: tuple[int, int]) -> Incident:
+        try:
+            stands = functools.partial(self._stands, incident.id)
+            banking = await self._bank_updates.confirmed(incident, stretch_ms, stands)
+            return await self._banked(incident, banking)
+        finally:
+            del self._pending[incident.id]
+
+    async def _banked(self, incident: Incident, banking: Banking) -> Incident:
+        """Puts on record what was banked."""
+        await self._progress.banking(incident.id, banking, self._context.clock.wall_ms())
+        return dataclasses.replace(incident, banking=banking)
+
+    def with_pending(self, incident: Incident) -> Incident:
+        """Returns the incident with its banking, also while that is pending."""
+        pending = self._pending.get(incident.id)
+        return incident if pending is None else dataclasses.replace(incident, banking=pending)
 
     async def _stands(self, incident_id: str) -> bool:
         return (await self.case(incident_id)).incident.state is not IncidentState.OVERTURNED

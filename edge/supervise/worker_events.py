@@ -9,6 +9,8 @@ from edge.contract.gate import signal_from_proto, tier_from_proto, verdict_from_
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.contract.worker import trace_from_proto
 from edge.domain import Action
+from edge.match import RecentFootage
+from edge.match.pdq.hasher import HASH_BYTES
 from edge.reasons import DegradedReason, StampFault, VerdictReason
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.banks_in_service import BanksInService
@@ -16,6 +18,7 @@ from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.model_swap import ModelSwap
+from edge.supervise.registry import LiveStream
 from edge.supervise.stream_router import StreamRouter
 from edge.telemetry.records import JudgedTooLate, NotJudged, NotPassed, Passed, SourceOpened, WorkerMeasured
 
@@ -33,6 +36,7 @@ class WorkerEventHandler:
         banks: BanksInService,
         model_swap: ModelSwap,
         tasks: BackgroundTasks,
+        recent: RecentFootage,
     ) -> None:
         self._context = context
         self._router = router
@@ -42,6 +46,7 @@ class WorkerEventHandler:
         self._banks = banks
         self._model_swap = model_swap
         self._tasks = tasks
+        self._recent = recent
         self._report = context.telemetry.report
 
     def on_worker_event(self, event: worker_pb2.FromWorker) -> None:
@@ -97,6 +102,7 @@ class WorkerEventHandler:
         stream.note_judged(judged)
         for going_on in judged.going_on:
             self._enforcer.goes_on(stream, signal_from_proto(going_on))
+        self._remember(stream, judged)
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
             stream.action = Action.PASS
@@ -121,6 +127,18 @@ class WorkerEventHandler:
             self._enforcer.flag(stream, verdict, policy)
         else:
             self._enforcer.cut_stream(stream, verdict, judged.judged_ms, policy)
+
+    def _remember(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
+        """Remembers a picture that a stream showed and that was passed."""
+        if len(judged.calm_view) == HASH_BYTES:
+            context = self._context
+            self._recent.remember(
+                stream.id,
+                judged.calm_view,
+                judged.verdict.pts_ms,
+                context.clock.wall_ms(),
+                len(context.registry),
+            )
 
     def _tier_changed(self, event: worker_pb2.TierChanged) -> None:
         stream = self._context.registry.find(event.stream_id)

@@ -330,6 +330,7 @@ class VideoJobs:
                     shadow=verdict.shadow,
                     trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
                     going_on=[signal_to_proto(signal) for signal in judgement.going_on],
+                    calm_view=judgement.calm_view,
                 )
             )
         )

@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "d8933267c441250fa951a01e8637ca36303955ebeef9f52ee3c12fa06da34fc0",
-    "operator": "cfdbc0014c86b5264051968766c062f88810516082c538554150ac7b067a4839",
+    "operator": "03a42d49fd93c24768e8515fda443c6edfe0aab126fa28eb704cb1215f0347ac",
 }
 
 

@@ -1,4 +1,4 @@
-"""Which part of a confirmed incident's clip becomes known footage: its end, whatever the encoder."""
+"""Which part of a confirmed incident's clip becomes known footage: the stretch, whatever the encoder."""
 
 from __future__ import annotations
 
@@ -6,24 +6,39 @@ import dataclasses
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge.banking import LeftOut
 from edge.domain import AccessUnit, Codec
-from edge.errors import BrokenMedia, InvalidInput
+from edge.errors import AlreadyExists, BrokenMedia
 from edge.evidence import write_clip
-from edge.match import INCIDENT_BANK, Bank, Footage, Matcher, available, bank_incident, frames_of
-from edge.match.audio.audio_similarity import SHORTEST
-from edge.match.audio.chromaprint import ITEM_MS, RATE
+from edge.match import (
+    INCIDENT_BANK,
+    Bank,
+    BankInfo,
+    BankPurpose,
+    Footage,
+    Matcher,
+    MatchVote,
+    PdqHasher,
+    RecentFootage,
+    bank_incident,
+    frames_of,
+)
+from edge.match.audio.chromaprint import RATE
+from edge.match.bankable import SEEN_BITS
 from edge.match.entry import Variant
 from edge.match.evasion.variants import VariantSet
-from edge.match.fingerprint import MAX_DAMAGED_IN_A_ROW, Damage, fingerprint, length_ms
+from edge.match.fingerprint import MAX_DAMAGED_IN_A_ROW, Damage, fingerprint
+from edge.match.incident_bank import Banked
+from edge.match.pdq.hasher import LIMITED_RANGE, distance
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.match.audio.audio_clips import melody
-from tests.match.audio.audio_clips import write_clip as write_audio_clip
 
 U8 = npt.NDArray[np.uint8]
 FPS = 25
@@ -53,6 +68,11 @@ def banked(directory: Path) -> Footage:
     return footage
 
 
+def add(directory: Path, clip: Path, stretch_ms: tuple[int, int] = (0, 60_000), **more: Any) -> Banked:
+    more = {"incident_id": "in_1", "calm_until_ms": -1, **more}
+    return bank_incident(directory, clip=clip, category="fight", added_ms=0, stretch_ms=stretch_ms, **more)
+
+
 def times_of(footage: Footage) -> tuple[int, int]:
     return min(run.start_ms for run in footage.hashes), max(
         run.start_ms + run.span_ms for run in footage.hashes
@@ -65,9 +85,8 @@ def test_a_unit_of_rubbish_does_not_make_the_calm_scene_before_it_known_footage(
     damage = Damage()
     assert len(list(frames_of(clip, damage=damage))) == 149
     assert damage.packets == 1
-    assert length_ms(clip) == 5960
-    assert bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=1200) > 0
-    assert times_of(banked(tmp_path)) == (4760, 5960)
+    assert add(tmp_path, clip, (4760, 5400)).frames == 17
+    assert times_of(banked(tmp_path)) == (4760, 5400)
 
 
 @pytest.mark.parametrize("frames", [[148], [149], [147, 148, 149]])
@@ -77,7 +96,7 @@ def test_rubbish_at_the_end_costs_no_good_frame_and_moves_nothing(frames: list[i
     damage = Damage()
     assert len(list(frames_of(clip, damage=damage))) == 150 - len(frames)
     assert damage.packets == len(frames)
-    bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=1000)
+    add(tmp_path, clip, (4960, 6000))
     last = max(set(range(150)) - set(frames)) * 40
     assert times_of(banked(tmp_path)) == (4960, last)
 
@@ -88,10 +107,8 @@ def test_rubbish_at_the_end_costs_no_good_frame_and_moves_nothing(frames: list[i
 def test_the_end_of_a_clip_of_every_codec(codec: Codec, b_frames: int, tmp_path: Path) -> None:
     media = stream(codec, frames=50, b_frames=b_frames)
     clip = write_clip(media.units, codec, media.extradata, tmp_path, "in_1").path
-    bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=400)
-    first, last = times_of(banked(tmp_path))
-    assert last == 1960
-    assert first == pytest.approx(1560, abs=120), "B-frames come out some units later than they go in"
+    add(tmp_path, clip, (1560, 1800))
+    assert times_of(banked(tmp_path)) == (1560, 1800)
 
 
 def test_a_picture_from_the_future_does_not_move_the_end(tmp_path: Path) -> None:
@@ -99,7 +116,7 @@ def test_a_picture_from_the_future_does_not_move_the_end(tmp_path: Path) -> None
     units = list(media.units)
     units[10] = dataclasses.replace(units[10], pts_ms=units[10].pts_ms + 50_000)
     clip = write_clip(units, Codec.H264, media.extradata, tmp_path, "in_1").path
-    assert bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=400) > 0
+    assert add(tmp_path, clip, (2560, 2960)).frames > 0
     last = [luma.copy() for _, _, luma in frames_of(clip)]
     matcher = Matcher.open(tmp_path)
     assert matcher.query(last[-1])
@@ -111,12 +128,12 @@ def test_more_rubbish_in_a_row_than_a_live_stream_may_have_is_refused(tmp_path: 
     many = range(30, 31 + MAX_DAMAGED_IN_A_ROW)
     clip = write_clip(junk_at(media.units, *many), Codec.H264, media.extradata, tmp_path, "in_1").path
     with pytest.raises(BrokenMedia, match=r"over 60 packets in a row after 1\.2 s"):
-        bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0)
+        add(tmp_path, clip)
     clip = write_clip(junk_at(media.units, *many[:-1]), Codec.H264, media.extradata, tmp_path, "in_2").path
-    assert bank_incident(tmp_path, "in_2", clip, "fight", added_ms=0, last_ms=400) > 0
+    assert add(tmp_path, clip, (5500, 6000), incident_id="in_2").frames > 0
 
 
-def test_only_what_is_banked_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_is_banked_gets_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     media = stream()
     clip = write_clip(media.units, Codec.H264, media.extradata, tmp_path, "in_1").path
     fingerprinting = importlib.import_module("edge.match.fingerprint")
@@ -124,16 +141,17 @@ def test_only_what_is_banked_is_hashed(tmp_path: Path, monkeypatch: pytest.Monke
     variants_of = fingerprinting.variants_of
 
     def seen(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
-        varied.append(luma)
+        if wanted is not VariantSet.NONE:
+            varied.append(luma)
         yield from variants_of(luma, wanted)
 
     monkeypatch.setattr(fingerprinting, "variants_of", seen)
-    fingerprint(clip, entry_id="in_1", last_ms=400, as_coded=True)
+    fingerprint(clip, entry_id="in_1", stretch_ms=(5000, 5400), as_coded=True)
     assert len(varied) == 11
 
 
 def test_a_stream_that_asks_to_be_turned_is_banked_as_it_is_looked_up(tmp_path: Path) -> None:
-    media = stream(frames=5)
+    media = stream(frames=30)
     plain = write_clip(media.units, Codec.H264, media.extradata, tmp_path, "in_1").path
     turned = tmp_path / "turned.mp4"
     with av.open(str(plain)) as source, av.open(str(turned), "w") as out:
@@ -148,41 +166,170 @@ def test_a_stream_that_asks_to_be_turned_is_banked_as_it_is_looked_up(tmp_path: 
                 out.mux(changed)
     with av.open(str(turned)) as media_file:
         assert any(frame.rotation for frame in media_file.decode(video=0))
-    bank_incident(tmp_path, "in_1", turned, "fight", added_ms=0)
-    coded = fingerprint(plain, entry_id="in_1", sound=False)
+    assert add(tmp_path, turned).frames == 30
+    coded = fingerprint(plain, entry_id="in_1", sound=False, still_bits=-1)
     assert {run.bits for run in banked(tmp_path).hashes} == {run.bits for run in coded.hashes}
 
 
-@pytest.mark.skipif(not available(), reason="needs libchromaprint: apt-get install libchromaprint1")
-def test_the_sound_of_a_clip_is_banked_as_far_as_its_picture(tmp_path: Path) -> None:
-    clip = write_audio_clip(tmp_path / "clip.mp4", melody(1, 12))
-    whole = fingerprint(clip, entry_id="in_1", variants=VariantSet.NONE).audio
-    bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=7000)
-    end = banked(tmp_path).audio
-    assert whole is not None
-    assert end is not None
-    assert whole.items.endswith(end.items)
-    assert end.start_ms == pytest.approx(4900, abs=ITEM_MS)
-    assert len(end) >= SHORTEST
-    bank_incident(tmp_path / "short", "in_1", clip, "fight", added_ms=0, last_ms=2000)
-    assert banked(tmp_path / "short").audio is None, "no three seconds of it are after the start"
+def drift(index: int, height: int, width: int) -> U8:
+    """Waves that never come back."""
+    y, x = np.mgrid[0:height, 0:width]
+    pace = [0.37 * np.sqrt(n + 2) for n in range(5)]
+    total = 128 + sum(25 * np.sin(x / (6 + 3 * n) + y / (9 + 2 * n) + index * pace[n]) for n in range(5))
+    return np.asarray(np.clip(total, 0, 255), np.uint8)
 
 
-@pytest.mark.skipif(not available(), reason="needs libchromaprint: apt-get install libchromaprint1")
-def test_sound_without_a_picture_that_says_anything_is_an_error_that_says_so(tmp_path: Path) -> None:
-    clip = tmp_path / "black.mp4"
+def clip_of(directory: Path, picture: Any = drift, frames: int = 150, crf: int = 10) -> Path:
+    media = encode(
+        frames=frames, fps=FPS, gop=FPS, size=(96, 128), picture=picture, options={"crf": str(crf)}
+    )
+    return write_clip(media.units, Codec.H264, media.extradata, directory, "in_1").path
+
+
+def shown_in(clip: Path, stretch_ms: tuple[int, int]) -> list[tuple[int, bytes]]:
+    """The hashes of a clip's frames in a stretch."""
+    hasher = PdqHasher(contrast=LIMITED_RANGE)
+    begin_ms, end_ms = stretch_ms
+    return [(at, hasher.hash(luma).bits) for at, _, luma in frames_of(clip) if begin_ms <= at <= end_ms]
+
+
+def votes(directory: Path, clip: Path, stretch_ms: tuple[int, int]) -> int:
+    """How many samples of a showing of a stretch count as a match."""
+    matcher, vote = Matcher.open(directory), MatchVote()
+    begin_ms, end_ms = stretch_ms
+    return sum(
+        bool(vote.add_candidates(at, matcher.query(luma)))
+        for at, _, luma in frames_of(clip)
+        if begin_ms <= at <= end_ms
+    )
+
+
+def test_nothing_outside_the_stretch_is_known_footage(tmp_path: Path) -> None:
+    clip = clip_of(tmp_path)
+    banked_now = add(tmp_path / "banks", clip, (3000, 3600), calm_until_ms=2960)
+    assert banked_now == Banked(16, {})
+    assert votes(tmp_path / "banks", clip, (0, 2960)) == 0
+    assert votes(tmp_path / "banks", clip, (3640, 6000)) == 0
+    assert votes(tmp_path / "banks", clip, (3000, 3600)) > 0
+    with pytest.raises(AlreadyExists):
+        add(tmp_path / "banks", clip, (0, 3600))
+
+
+def test_a_picture_of_the_calm_part_is_not_banked_when_it_comes_back(tmp_path: Path) -> None:
+    """The camera swings back for a moment."""
+    clip = clip_of(tmp_path, lambda index, h, w: drift(index - 50 if 75 <= index < 80 else index, h, w))
+    result = add(tmp_path / "banks", clip, (2880, 3400), calm_until_ms=2840)
+    assert result == Banked(9, {LeftOut.SEEN_IN_STREAM: 5})
+    calm = shown_in(clip, (0, 2840))
+    runs = banked(tmp_path / "banks").hashes
+    assert min(distance(run.bits, bits) for run in runs for _, bits in calm) > SEEN_BITS
+    assert add(tmp_path / "all", clip, (2880, 3400)).frames == 14, "nobody has passed what came before"
+
+
+def test_a_clip_that_is_calm_throughout_leaves_nothing(tmp_path: Path) -> None:
+    """A camera that looks at one street: the end is as the beginning."""
+
+    def street(index: int, height: int, width: int) -> U8:
+        scene = drift(0, height, width).copy()
+        scene[60:80, 10 + index % 90 : 24 + index % 90] = 235
+        return scene
+
+    clip = clip_of(tmp_path, street)
+    result = add(tmp_path / "banks", clip, (5000, 5900), calm_until_ms=4600)
+    assert result.frames == 0
+    assert sum(result.left_out.values()) == 23
+    assert not (tmp_path / "banks" / f"{INCIDENT_BANK}.bank").exists()
+
+
+def test_what_stands_still_is_not_banked(tmp_path: Path) -> None:
+    def card(index: int, height: int, width: int) -> U8:
+        return drift(7, height, width)
+
+    assert add(tmp_path, clip_of(tmp_path, card), (1000, 2000)) == Banked(0, {LeftOut.STILL: 26})
+    (tmp_path / "in_1.mp4").unlink()
+
+    def slides(index: int, height: int, width: int) -> U8:
+        return drift(40 * (index // 50), height, width)
+
+    assert add(tmp_path, clip_of(tmp_path, slides), (1000, 3000)) == Banked(0, {LeftOut.STILL: 51})
+    (tmp_path / "in_1.mp4").unlink()
+    assert add(tmp_path, clip_of(tmp_path, drift, frames=1)) == Banked(0, {LeftOut.STILL: 1})
+
+
+def test_what_shows_nothing_is_not_banked(tmp_path: Path) -> None:
+    def black_at_first(index: int, height: int, width: int) -> U8:
+        return drift(index, height, width) if index >= 20 else np.full((height, width), 16, np.uint8)
+
+    result = add(tmp_path, clip_of(tmp_path, black_at_first), (400, 1200))
+    assert result == Banked(11, {LeftOut.LOW_QUALITY: 10})
+
+
+def test_what_a_benign_bank_has_is_not_banked(tmp_path: Path) -> None:
+    clip, banks = clip_of(tmp_path), tmp_path / "banks"
+    intro = fingerprint(clip, entry_id="intro", sound=False, still_bits=-1)
+    runs = tuple(run for run in intro.hashes if 3200 <= run.start_ms <= 3400)
+    benign = Bank.create(banks / "intros", BankInfo(opinion=BankPurpose.BENIGN))
+    benign.add_footage([dataclasses.replace(intro, hashes=runs)])
+    assert add(banks, clip, (3000, 3600)) == Banked(10, {LeftOut.BENIGN: 6})
+    # A bank that is switched off has no say.
+    benign.change(BankInfo(opinion=BankPurpose.BENIGN, enabled=False))
+    assert add(banks, clip, (3000, 3600), incident_id="in_2").left_out == {}
+
+
+DAY_MS = 86_400_000
+
+
+def test_what_another_stream_of_the_last_day_showed_is_not_banked(tmp_path: Path) -> None:
+    clip = clip_of(tmp_path)
+    ((_, bits),) = shown_in(clip, (3200, 3200))
+    now = 40 * DAY_MS
+    for number, (stream, age_ms, left_out) in enumerate(
+        [
+            ("st_2", DAY_MS - 2000, {LeftOut.SEEN_ELSEWHERE: 1}),
+            ("st_2", DAY_MS + 2000, {}),
+            # Its own stream's showing of it is part of the stretch.
+            ("st_1", 1000, {}),
+        ]
+    ):
+        recent = RecentFootage(tmp_path / f"recent{number}", 64)
+        assert recent.remember(stream, bits, 23_200, now - age_ms)
+        result = bank_incident(
+            tmp_path / f"banks{number}",
+            "in_1",
+            clip,
+            "fight",
+            added_ms=now,
+            stretch_ms=(3000, 3600),
+            calm_until_ms=-1,
+            stream_id="st_1",
+            begin_pts_ms=20_000,
+            recent=recent,
+        )
+        assert result == Banked(16 - sum(left_out.values()), left_out), number
+
+
+def test_what_its_own_stream_showed_long_before_the_clip_is_not_banked(tmp_path: Path) -> None:
+    clip = clip_of(tmp_path)
+    ((_, bits),) = shown_in(clip, (3200, 3200))
+    recent = RecentFootage(tmp_path / "recent", 64)
+    recent.remember("st_1", bits, 5_000, DAY_MS)
+    result = add(tmp_path / "banks", clip, (3000, 3600), stream_id="st_1", begin_pts_ms=20_000, recent=recent)
+    assert result.left_out == {LeftOut.SEEN_IN_STREAM: 1}
+
+
+def test_the_sound_of_a_clip_is_not_banked(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
     with av.open(str(clip), "w") as out:
-        video = out.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
-        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
         sound = out.add_stream("aac", rate=RATE, layout="mono")
-        for _ in range(100):
-            black = av.VideoFrame.from_ndarray(np.zeros((64, 64), np.uint8), format="gray")
-            out.mux(video.encode(black))
-        heard = av.AudioFrame.from_ndarray(melody(1, 10)[None], format="s16", layout="mono")
+        for index in range(150):
+            frame = av.VideoFrame.from_ndarray(drift(index, 96, 128), format="gray")
+            out.mux(video.encode(frame))
+        heard = av.AudioFrame.from_ndarray(melody(1, 6)[None], format="s16", layout="mono")
         heard.sample_rate = RATE
         out.mux(sound.encode(heard))
         out.mux(video.encode())
         out.mux(sound.encode())
-    assert fingerprint(clip).audio is not None
-    with pytest.raises(InvalidInput, match="PDQ quality"):
-        bank_incident(tmp_path, "in_1", clip, "fight", added_ms=0, last_ms=2000)
+    assert add(tmp_path, clip, (1000, 1400)).frames == 11
+    assert banked(tmp_path).audio is None

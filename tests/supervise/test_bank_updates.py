@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge.background import BackgroundTasks
+from edge.banking import Banking, BankingState, NothingBanked
 from edge.clock import ManualClock, SystemClock
 from edge.domain import (
     Action,
@@ -27,7 +28,7 @@ from edge.domain import (
     new_id,
     new_stream_id,
 )
-from edge.errors import LedgerUnavailable
+from edge.errors import InvalidInput, LedgerUnavailable
 from edge.evidence import write_clip
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger
@@ -36,7 +37,8 @@ from edge.match.incident_bank import NICENESS
 from edge.policy import Policy
 from edge.reasons import VerdictReason
 from edge.stream.synthetic import encode
-from edge.supervise.bank_updates import MAX_SPAN_MS, BankUpdates, violation_span_ms
+from edge.supervise.bank_updates import BankUpdates
+from edge.supervise.bankings import banking_of
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.reviews import ReviewActions
 from edge.telemetry.log_lines import LogBackend
@@ -58,7 +60,11 @@ def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(
     )
     recorded, changed = RecordingBackend(), list[None]()
     known = BankUpdates(
-        tmp_path, Telemetry(recorded, LogBackend()), ManualClock(), lambda: changed.append(None)
+        tmp_path,
+        tmp_path / "recent",
+        Telemetry(recorded, LogBackend()),
+        ManualClock(),
+        lambda: changed.append(None),
     )
 
     async def matched(*streams: str) -> None:
@@ -79,7 +85,9 @@ def test_an_entry_that_matches_too_many_streams_is_quarantined_counted_and_said(
 def test_what_is_no_match_of_a_bank_that_is_there_is_not_counted(tmp_path: Path) -> None:
     Bank.create(tmp_path / "known", BankInfo(runaway_streams=1))
     changed = list[None]()
-    known = BankUpdates(tmp_path, Telemetry(), ManualClock(), lambda: changed.append(None))
+    known = BankUpdates(
+        tmp_path, tmp_path / "recent", Telemetry(), ManualClock(), lambda: changed.append(None)
+    )
     detected = Signal(SignalSource.DETECT, "fight", 0, 0.9)
     gone = Signal(SignalSource.MATCH, "known_footage", 0, 0.9, entry="card", bank="gone")
 
@@ -93,16 +101,22 @@ def test_what_is_no_match_of_a_bank_that_is_there_is_not_counted(tmp_path: Path)
     assert {line["event"] for line in said} == {"match not counted"}
 
 
-def incident_with(evidence: Path | None, span_ms: int = 200) -> Incident:
-    signals = tuple(Signal(SignalSource.DETECT, "fight", at, 0.9) for at in (5000 - span_ms, 5000))
+def incident_with(evidence: Path | None, **verdict: Any) -> Incident:
+    signals = tuple(Signal(SignalSource.DETECT, "fight", at, 0.9) for at in (5400, 5800))
+    said = Verdict(Action.CUT, 5800, -1, "fight", VerdictReason.DETECTOR, signals=signals, begin_pts_ms=5400)
     return Incident(
         new_id("in"),
         new_stream_id(),
         Publish("grpc", "c7", "live", "show", "anna"),
-        Verdict(Action.CUT, 5000, 0, "fight", VerdictReason.DETECTOR, signals=signals),
+        dataclasses.replace(said, **verdict),
         1,
         evidence_path=None if evidence is None else str(evidence),
+        evidence_begin_pts_ms=None if evidence is None else 5000,
+        evidence_end_pts_ms=None if evidence is None else 5950,
     )
+
+
+STRETCH = (400, 800)
 
 
 @pytest.fixture
@@ -143,16 +157,17 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
     tmp_path: Path, evidence: Path
 ) -> None:
     banks, changed = tmp_path / "banks", list[None]()
-    known = BankUpdates(banks, Telemetry(), ManualClock(), lambda: changed.append(None))
+    known = BankUpdates(banks, tmp_path / "recent", Telemetry(), ManualClock(), lambda: changed.append(None))
     incidents = [incident_with(evidence) for _ in range(3)]
     niceness: dict[int, int] = {}
-    work = asyncio.gather(*(known.confirmed(incident, stands) for incident in incidents))
+    work = asyncio.gather(*(known.confirmed(incident, STRETCH, stands) for incident in incidents))
     while not work.done():
         now = banking_now()
         assert len(now) <= 1
         niceness |= now
         await asyncio.sleep(0.005)
-    assert await work == [True] * 3
+    assert [banking.state for banking in await work] == [BankingState.BANKED] * 3
+    assert {banking.frames for banking in await work} == {9}
     assert all(is_banked(banks, incident) for incident in incidents)
     assert len(changed) == len(niceness) == 3
     assert set(niceness.values()) == {min(os.nice(0) + NICENESS, 19)}
@@ -161,21 +176,21 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
 async def test_what_cannot_be_banked_is_said_and_holds_nobody_up(tmp_path: Path, evidence: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\0" * 1000)
-    known = BankUpdates(tmp_path / "banks", Telemetry(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", Telemetry(), ManualClock(), lambda: None)
     with capture_logs() as said:
-        assert not await known.confirmed(incident_with(None), stands)
         incidents = incident_with(broken), incident_with(evidence)
-        banked = await asyncio.gather(*(known.confirmed(incident, stands) for incident in incidents))
-    assert banked == [False, True]
-    assert [line["log_level"] for line in said] == ["warning", "error", "info"]
-    assert "broken.mp4" in said[1]["error"]
+        banked = await asyncio.gather(*(known.confirmed(incident, STRETCH, stands) for incident in incidents))
+    assert [banking.state for banking in banked] == [BankingState.FAILED, BankingState.BANKED]
+    assert [line["log_level"] for line in said] == ["error", "info"]
+    assert "broken.mp4" in said[0]["error"]
+    assert banked[0].detail == said[0]["error"]
 
 
 async def test_more_than_may_wait_are_not_banked(
     tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.supervise.bank_updates.MAX_WAITING", 2)
-    known = BankUpdates(tmp_path / "banks", Telemetry(), ManualClock(), lambda: None)
+    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", Telemetry(), ManualClock(), lambda: None)
     released = asyncio.Event()
 
     async def overturned_in_the_end() -> bool:
@@ -183,20 +198,23 @@ async def test_more_than_may_wait_are_not_banked(
         return False
 
     waiting = [
-        asyncio.create_task(known.confirmed(incident_with(evidence), overturned_in_the_end)) for _ in range(2)
+        asyncio.create_task(known.confirmed(incident_with(evidence), STRETCH, overturned_in_the_end))
+        for _ in range(2)
     ]
     await asyncio.sleep(0)
     with capture_logs() as said:
-        assert not await known.confirmed(incident_with(evidence), stands)
+        late = await known.confirmed(incident_with(evidence), STRETCH, stands)
+    assert late == Banking(BankingState.FAILED, stretch_ms=STRETCH, detail="2 others wait already")
     assert [line["error"] for line in said] == ["2 others wait already"]
     released.set()
-    assert set(await asyncio.gather(*waiting)) == {False}
-    assert await known.confirmed(incident_with(evidence), stands)
+    assert {banking.state for banking in await asyncio.gather(*waiting)} == {BankingState.WITHDRAWN}
+    again = await known.confirmed(incident_with(evidence), STRETCH, stands)
+    assert again.state is BankingState.BANKED
 
 
 async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path, evidence: Path) -> None:
     banks = tmp_path / "banks"
-    known = BankUpdates(banks, Telemetry(), ManualClock(), lambda: None)
+    known = BankUpdates(banks, tmp_path / "recent", Telemetry(), ManualClock(), lambda: None)
     incident = incident_with(evidence)
 
     async def away_once_it_is_banked() -> bool:
@@ -205,24 +223,20 @@ async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path
         return True
 
     with capture_logs() as said:
-        assert not await known.confirmed(incident, away_once_it_is_banked)
+        banking = await known.confirmed(incident, STRETCH, away_once_it_is_banked)
+    assert banking.state is BankingState.WITHDRAWN
     assert not is_banked(banks, incident)
     assert [line["log_level"] for line in said] == ["error"]
 
 
 async def test_a_banking_that_is_given_up_ends_its_process(tmp_path: Path, evidence: Path) -> None:
-    known = BankUpdates(tmp_path / "banks", Telemetry(), ManualClock(), lambda: None)
-    work = asyncio.create_task(known.confirmed(incident_with(evidence), stands))
+    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", Telemetry(), ManualClock(), lambda: None)
+    work = asyncio.create_task(known.confirmed(incident_with(evidence), STRETCH, stands))
     await banking_begins()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
     assert not banking_now()
-
-
-def test_the_span_of_a_violation_is_bounded(evidence: Path) -> None:
-    assert violation_span_ms(incident_with(evidence, span_ms=1500)) == 2500
-    assert violation_span_ms(incident_with(evidence, span_ms=4900)) == MAX_SPAN_MS
 
 
 @pytest.fixture
@@ -240,7 +254,7 @@ async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableL
         telemetry=telemetry,
     )
     operating: Any = SimpleNamespace(blocks_changed=lambda *blocks, by: None)
-    known = BankUpdates(tmp_path / "banks", telemetry, clock, lambda: None)
+    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", telemetry, clock, lambda: None)
     yield ReviewActions(state, operating, known, tasks), ledger, tasks
     tasks.cancel()
     executor.close()
@@ -258,7 +272,7 @@ async def test_an_incident_that_is_overturned_before_it_is_banked_is_not_known_f
     kept, taken_back = (dataclasses.replace(incident_with(None), id=name) for name in ("in_kept", "in_back"))
     for incident in (kept, taken_back):
         stored = ledger.record_violation(incident, Sanction(), SystemClock().wall_ms()).incident
-        ledger.set_evidence(stored.id, str(evidence), SystemClock().wall_ms())
+        ledger.set_evidence(stored.id, str(evidence), SystemClock().wall_ms(), (5000, 5950))
     await actions.review(taken_back.id, IncidentState.CONFIRMED, "seen", "rita")
     if while_it_is_banked:
         await banking_begins()
@@ -267,3 +281,125 @@ async def test_an_incident_that_is_overturned_before_it_is_banked_is_not_known_f
     await tasks.settle(timeout_s=60)
     assert not is_banked(tmp_path / "banks", taken_back)
     assert is_banked(tmp_path / "banks", kept)
+    assert ledger.incident(kept.id).banking == Banking(BankingState.BANKED, None, STRETCH, 9)
+    banking = ledger.incident(taken_back.id).banking
+    assert banking is None or banking.state is BankingState.WITHDRAWN
+
+
+def on_record(ledger: DurableLedger, evidence: Path | None, **verdict: Any) -> Incident:
+    incident = incident_with(None, **verdict)
+    ledger.record_incident(incident, SystemClock().wall_ms())
+    if evidence is not None:
+        ledger.set_evidence(incident.id, str(evidence), SystemClock().wall_ms(), (5000, 5950))
+    return incident
+
+
+async def test_the_answer_says_what_was_banked_and_what_was_left_out(
+    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], evidence: Path
+) -> None:
+    actions, ledger, _ = reviews
+    incident = on_record(ledger, evidence, cleared_pts_ms=5700)
+    answer = await actions.review(
+        incident.id, IncidentState.CONFIRMED, "seen", "rita", stretch_ms=(200, 700), wait_s=60
+    )
+    assert answer.banking == Banking(BankingState.BANKED, None, (200, 700), 11)
+    assert (await actions.case(incident.id)).incident.banking == answer.banking
+    overturned = await actions.review(incident.id, IncidentState.OVERTURNED, "a film", "rita")
+    assert overturned.banking is not None
+    assert overturned.banking.state is BankingState.WITHDRAWN
+
+
+async def test_an_answer_that_cannot_wait_says_that_it_is_pending_and_the_case_tells_the_rest(
+    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], evidence: Path
+) -> None:
+    actions, ledger, tasks = reviews
+    incident = on_record(ledger, evidence)
+    answer = await actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=0)
+    assert answer.banking == Banking(BankingState.PENDING, stretch_ms=STRETCH)
+    assert (await actions.case(incident.id)).incident.banking == answer.banking
+    await tasks.settle(timeout_s=60)
+    assert (await actions.case(incident.id)).incident.banking == Banking(
+        BankingState.BANKED, None, STRETCH, 9
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "clip", "reason"),
+    [
+        ({"shadow": True}, True, NothingBanked.SHADOW),
+        ({"reason": VerdictReason.MATCH}, True, NothingBanked.KNOWN_ALREADY),
+        ({"begin_pts_ms": None}, True, NothingBanked.NO_STRETCH),
+        ({}, False, NothingBanked.NO_EVIDENCE),
+    ],
+)
+async def test_what_nothing_can_be_banked_of_says_why(
+    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks],
+    tmp_path: Path,
+    evidence: Path,
+    verdict: dict[str, Any],
+    clip: bool,
+    reason: NothingBanked,
+) -> None:
+    actions, ledger, tasks = reviews
+    incident = on_record(ledger, evidence if clip else None, **verdict)
+    answer = await actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=60)
+    assert answer.banking == ledger.incident(incident.id).banking == Banking(BankingState.NOTHING, reason)
+    await tasks.settle(timeout_s=60)
+    assert not (tmp_path / "banks").exists()
+
+
+async def test_a_reviewer_may_decline_and_the_second_of_two_takes_the_stretch_of_the_first(
+    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], evidence: Path
+) -> None:
+    actions, ledger, _ = reviews
+    declined = on_record(ledger, evidence)
+    answer = await actions.review(
+        declined.id, IncidentState.CONFIRMED, "seen", "rita", bank_nothing=True, wait_s=60
+    )
+    assert answer.banking == Banking(BankingState.NOTHING, NothingBanked.DECLINED)
+    chosen = dataclasses.replace(
+        incident_with(evidence), banking=Banking(BankingState.CHOSEN, stretch_ms=(100, 300))
+    )
+    planned = banking_of(chosen, None, declined=False, has_clip=True)
+    assert planned == Banking(BankingState.PENDING, stretch_ms=(100, 300))
+    planned = banking_of(chosen, (0, 200), declined=False, has_clip=True)
+    assert planned.stretch_ms == (0, 200)
+
+
+def test_a_long_stretch_is_banked_from_its_end() -> None:
+    incident = dataclasses.replace(
+        incident_with(Path("/clip.mp4"), begin_pts_ms=1_000, pts_ms=19_000), evidence_end_pts_ms=20_000
+    )
+    assert banking_of(incident, None, declined=False, has_clip=True).stretch_ms == (9_000, 14_000)
+
+
+@pytest.mark.parametrize(
+    ("stretch_ms", "field"),
+    [
+        ((-1, 500), "stretch.begin_ms"),
+        ((500, 500), "stretch.begin_ms"),
+        ((950, 1200), "stretch.begin_ms"),
+        ((0, 10_001), "stretch"),
+    ],
+)
+async def test_a_wrong_stretch_is_refused_before_anything_is_decided(
+    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks],
+    evidence: Path,
+    stretch_ms: tuple[int, int],
+    field: str,
+) -> None:
+    actions, ledger, _ = reviews
+    incident = on_record(ledger, evidence)
+    with pytest.raises(InvalidInput) as refused:
+        await actions.review(incident.id, IncidentState.CONFIRMED, "x", "rita", stretch_ms=stretch_ms)
+    assert refused.value.field == field
+    for wrong in (on_record(ledger, evidence, shadow=True), on_record(ledger, None)):
+        with pytest.raises(InvalidInput):
+            await actions.review(wrong.id, IncidentState.CONFIRMED, "x", "rita", stretch_ms=(0, 500))
+    with pytest.raises(InvalidInput, match="only what is confirmed"):
+        await actions.review(incident.id, IncidentState.OVERTURNED, "x", "rita", stretch_ms=(0, 500))
+    with pytest.raises(InvalidInput, match="contradicts"):
+        await actions.review(
+            incident.id, IncidentState.CONFIRMED, "x", "rita", stretch_ms=(0, 500), bank_nothing=True
+        )
+    assert ledger.incident(incident.id).state is IncidentState.OPEN

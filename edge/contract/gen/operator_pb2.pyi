@@ -50,6 +50,44 @@ INCIDENT_STATE_CONFIRMED_ONCE: IncidentState.ValueType  # 5
 """One person has confirmed it. Its permanent block needs a second one."""
 Global___IncidentState: _TypeAlias = IncidentState  # noqa: Y015
 
+class _BankingState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BankingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BankingState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BANKING_STATE_UNSPECIFIED: _BankingState.ValueType  # 0
+    BANKING_STATE_PENDING: _BankingState.ValueType  # 1
+    """The clip is being hashed. GetIncident tells the rest."""
+    BANKING_STATE_BANKED: _BankingState.ValueType  # 2
+    """Frames of it are known footage."""
+    BANKING_STATE_NOTHING: _BankingState.ValueType  # 3
+    """Nothing of it is known footage; `reason` says why."""
+    BANKING_STATE_FAILED: _BankingState.ValueType  # 4
+    """It could not be banked; `detail` says why."""
+    BANKING_STATE_WITHDRAWN: _BankingState.ValueType  # 5
+    """The incident was overturned. Nothing of it is known footage."""
+    BANKING_STATE_CHOSEN: _BankingState.ValueType  # 6
+    """A reviewer has chosen the stretch, and a second person has yet to confirm the incident."""
+
+class BankingState(_BankingState, metaclass=_BankingStateEnumTypeWrapper):
+    """How the banking of a confirmed incident stands."""
+
+BANKING_STATE_UNSPECIFIED: BankingState.ValueType  # 0
+BANKING_STATE_PENDING: BankingState.ValueType  # 1
+"""The clip is being hashed. GetIncident tells the rest."""
+BANKING_STATE_BANKED: BankingState.ValueType  # 2
+"""Frames of it are known footage."""
+BANKING_STATE_NOTHING: BankingState.ValueType  # 3
+"""Nothing of it is known footage; `reason` says why."""
+BANKING_STATE_FAILED: BankingState.ValueType  # 4
+"""It could not be banked; `detail` says why."""
+BANKING_STATE_WITHDRAWN: BankingState.ValueType  # 5
+"""The incident was overturned. Nothing of it is known footage."""
+BANKING_STATE_CHOSEN: BankingState.ValueType  # 6
+"""A reviewer has chosen the stretch, and a second person has yet to confirm the incident."""
+Global___BankingState: _TypeAlias = BankingState  # noqa: Y015
+
 class _Severity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -518,6 +556,93 @@ class ClipStretch(_message.Message):
 Global___ClipStretch: _TypeAlias = ClipStretch  # noqa: Y015
 
 @_typing.final
+class LeftOutFrames(_message.Message):
+    """Frames of a stretch that were not banked, by the first reason that holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_QUALITY_FIELD_NUMBER: _builtins.int
+    STILL_FIELD_NUMBER: _builtins.int
+    SEEN_IN_STREAM_FIELD_NUMBER: _builtins.int
+    SEEN_ELSEWHERE_FIELD_NUMBER: _builtins.int
+    BENIGN_FIELD_NUMBER: _builtins.int
+    low_quality: _builtins.int
+    """They show too little to be recognised by."""
+    still: _builtins.int
+    """The picture stands still: a slide, a test card, a wall."""
+    seen_in_stream: _builtins.int
+    """The calm part of the same stream shows them, too."""
+    seen_elsewhere: _builtins.int
+    """Another stream of the last day showed them and was passed, as far as this gate remembers."""
+    benign: _builtins.int
+    """A benign bank has them."""
+    def __init__(
+        self,
+        *,
+        low_quality: _builtins.int = ...,
+        still: _builtins.int = ...,
+        seen_in_stream: _builtins.int = ...,
+        seen_elsewhere: _builtins.int = ...,
+        benign: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benign", b"benign", "low_quality", b"low_quality", "seen_elsewhere", b"seen_elsewhere", "seen_in_stream", b"seen_in_stream", "still", b"still"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOutFrames: _TypeAlias = LeftOutFrames  # noqa: Y015
+
+@_typing.final
+class Banking(_message.Message):
+    """What of a confirmed incident became known footage, in the bank `incidents`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STRETCH_FIELD_NUMBER: _builtins.int
+    BANKED_FRAMES_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    state: Global___BankingState.ValueType
+    """How it stands."""
+    reason: _builtins.str
+    """Why it is NOTHING, a stable word: `shadow`, `known_already` (known footage led to the verdict),
+    `no_evidence` (no clip on this gate), `no_stretch`, `declined`, `nothing_left` (every frame was left out).
+    Empty in other states.
+    """
+    banked_frames: _builtins.int
+    """Number of frames that are known footage now."""
+    detail: _builtins.str
+    """Free text for people: what went wrong."""
+    @_builtins.property
+    def stretch(self) -> Global___ClipStretch:
+        """The stretch of the clip that could be banked. Unset where there was none."""
+
+    @_builtins.property
+    def left_out(self) -> Global___LeftOutFrames:
+        """Number of frames of the stretch that were left out."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___BankingState.ValueType = ...,
+        reason: _builtins.str = ...,
+        stretch: Global___ClipStretch | None = ...,
+        banked_frames: _builtins.int = ...,
+        left_out: Global___LeftOutFrames | None = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out", "stretch", b"stretch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banked_frames", b"banked_frames", "detail", b"detail", "left_out", b"left_out", "reason", b"reason", "state", b"state", "stretch", b"stretch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Banking: _TypeAlias = Banking  # noqa: Y015
+
+@_typing.final
 class Incident(_message.Message):
     """A FLAG or CUT, and what became of it."""
 
@@ -550,6 +675,7 @@ class Incident(_message.Message):
     IDENTITY_UNPROVEN_FIELD_NUMBER: _builtins.int
     STRETCH_FIELD_NUMBER: _builtins.int
     ACTIVITY_FIELD_NUMBER: _builtins.int
+    BANKING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
@@ -614,6 +740,10 @@ class Incident(_message.Message):
     def activity(self) -> Global___Activity:
         """How long what it shows has gone on, and how strongly. Not set for incidents of an earlier version."""
 
+    @_builtins.property
+    def banking(self) -> Global___Banking:
+        """What of it became known footage. Unset before it is confirmed, and for incidents of an earlier version."""
+
     def __init__(
         self,
         *,
@@ -644,10 +774,11 @@ class Incident(_message.Message):
         identity_unproven: _builtins.bool = ...,
         stretch: Global___ClipStretch | None = ...,
         activity: Global___Activity | None = ...,
+        banking: Global___Banking | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "banking", b"banking", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -778,22 +909,32 @@ class ReviewIncidentRequest(_message.Message):
     INCIDENT_ID_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    STRETCH_FIELD_NUMBER: _builtins.int
+    BANK_NOTHING_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     """Id of the incident."""
     decision: Global___IncidentState.ValueType
     """CONFIRMED, OVERTURNED or ESCALATED."""
     reason: _builtins.str
     """Why, for the record. Required; at most 512 characters."""
+    bank_nothing: _builtins.bool
+    """With CONFIRMED: bank nothing."""
+    @_builtins.property
+    def stretch(self) -> Global___ClipStretch:
+        """With CONFIRMED: bank this stretch of the clip, at most ten seconds, in place of `Incident.stretch`."""
+
     def __init__(
         self,
         *,
         incident_id: _builtins.str = ...,
         decision: Global___IncidentState.ValueType = ...,
         reason: _builtins.str = ...,
+        stretch: Global___ClipStretch | None = ...,
+        bank_nothing: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stretch", b"stretch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "incident_id", b"incident_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_nothing", b"bank_nothing", "decision", b"decision", "incident_id", b"incident_id", "reason", b"reason", "stretch", b"stretch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -214,7 +214,8 @@ class OperatorServicer:
 
     def ReviewIncident(self, request, context):
         """reviewer. Confirming turns a provisional block into the ladder's full one. Overturning lifts the
-        incident's blocks and pardons its strike. Both decide the appeals against it. FAILED_PRECONDITION while
+        incident's blocks and pardons its strike. Both decide the appeals against it. Confirming makes a stretch of
+        the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
         somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -66,7 +66,8 @@ class OperatorStub:
     """
     ReviewIncident: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReviewIncidentRequest, _operator_pb2.Incident]
     """reviewer. Confirming turns a provisional block into the ladder's full one. Overturning lifts the
-    incident's blocks and pardons its strike. Both decide the appeals against it. FAILED_PRECONDITION while
+    incident's blocks and pardons its strike. Both decide the appeals against it. Confirming makes a stretch of
+    the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
     somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
     """
     ListBlocks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListBlocksRequest, _operator_pb2.ListBlocksResponse]
@@ -128,7 +129,8 @@ class OperatorAsyncStub(OperatorStub):
     """
     ReviewIncident: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReviewIncidentRequest, _operator_pb2.Incident]  # type: ignore[assignment]
     """reviewer. Confirming turns a provisional block into the ladder's full one. Overturning lifts the
-    incident's blocks and pardons its strike. Both decide the appeals against it. FAILED_PRECONDITION while
+    incident's blocks and pardons its strike. Both decide the appeals against it. Confirming makes a stretch of
+    the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
     somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
     """
     ListBlocks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListBlocksRequest, _operator_pb2.ListBlocksResponse]  # type: ignore[assignment]
@@ -247,7 +249,8 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Incident, _abc.Awaitable[_operator_pb2.Incident]]:
         """reviewer. Confirming turns a provisional block into the ladder's full one. Overturning lifts the
-        incident's blocks and pardons its strike. Both decide the appeals against it. FAILED_PRECONDITION while
+        incident's blocks and pardons its strike. Both decide the appeals against it. Confirming makes a stretch of
+        the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
         somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
         """
 

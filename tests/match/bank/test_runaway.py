@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.domain import Action
-from edge.errors import BrokenMedia
+from edge.errors import AlreadyExists, BrokenMedia
 from edge.match import (
     INCIDENT_BANK,
     Bank,
@@ -96,8 +97,10 @@ def test_a_confirmed_incident_is_known_footage_until_it_is_overturned(tmp_path: 
     frame = next(luma.copy() for _, _, luma in frames_of(evidence))
     assert matcher.query(frame) == ()
 
-    assert bank_incident(banks, "in_1", evidence, "fight", added_ms=5) >= 8
-    assert bank_incident(banks, "in_1", evidence, "fight", added_ms=6) == 0
+    whole: dict[str, Any] = {"stretch_ms": (0, 60_000), "calm_until_ms": -1}
+    assert bank_incident(banks, "in_1", evidence, "fight", added_ms=5, **whole).frames >= 8
+    with pytest.raises(AlreadyExists):
+        bank_incident(banks, "in_1", evidence, "fight", added_ms=6, **whole)
     assert matcher.reload()
     found = matcher.query(frame)[0]
     assert (found.entry, found.bank, found.label) == ("in_1", INCIDENT_BANK, "fight")
@@ -113,4 +116,4 @@ def test_evidence_that_cannot_be_decoded_is_an_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\0" * 1000)
     with pytest.raises(BrokenMedia):
-        bank_incident(tmp_path, "in_1", broken, "fight", added_ms=0)
+        bank_incident(tmp_path, "in_1", broken, "fight", added_ms=0, stretch_ms=(0, 60_000), calm_until_ms=-1)

@@ -1,0 +1,69 @@
+"""What of a confirmed incident becomes known footage: how it stands, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edge.reasons import OpenWord
+
+
+class BankingState(StrEnum):
+    CHOSEN = "chosen"
+    """A reviewer has chosen the stretch. A second person has yet to confirm the incident."""
+    PENDING = "pending"
+    BANKED = "banked"
+    NOTHING = "nothing"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+    """The incident was overturned."""
+
+
+class NothingBanked(OpenWord):
+    """Why nothing of an incident was banked."""
+
+    SHADOW = "shadow"
+    """Decided in shadow mode."""
+    KNOWN_ALREADY = "known_already"
+    """Known footage led to the verdict, and the reviewer named no stretch."""
+    NO_EVIDENCE = "no_evidence"
+    """There is no clip on this gate."""
+    NO_STRETCH = "no_stretch"
+    """No sample led to the verdict, or an earlier version decided; the reviewer named no stretch."""
+    DECLINED = "declined"
+    """The reviewer asked for that."""
+    NOTHING_LEFT = "nothing_left"
+    """Every frame was left out."""
+
+
+class LeftOut(StrEnum):
+    """Why a frame was left out."""
+
+    LOW_QUALITY = "low_quality"
+    """It shows too little to be recognised by."""
+    STILL = "still"
+    """The picture stands still."""
+    SEEN_IN_STREAM = "seen_in_stream"
+    """The calm part of the same stream shows it, too."""
+    SEEN_ELSEWHERE = "seen_elsewhere"
+    """Another stream of the last day showed it and was passed."""
+    BENIGN = "benign"
+    """A benign bank has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Banking:
+    """How the banking of one incident stands."""
+
+    state: BankingState
+    reason: NothingBanked | None = None
+    """Set if the state is NOTHING."""
+    stretch_ms: tuple[int, int] | None = None
+    """First and last moment of the clip that could be banked, in the clip's own time."""
+    frames: int = 0
+    """Frames that are known footage now."""
+    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
+    """Frames of the stretch that were left out, by reason."""
+    detail: str = ""
+    """Free text for people: what went wrong."""
