@@ -37,7 +37,7 @@ class NothingBanked(OpenWord):
     """Every frame was left out."""
 
 
-class LeftOut(StrEnum):
+class LeftOutReason(StrEnum):
     """Why a frame was left out."""
 
     LOW_QUALITY = "low_quality"
@@ -63,7 +63,7 @@ class Banking:
     """First and last moment of the clip that could be banked, in the clip's own time."""
     frames: int = 0
     """Frames that are known footage now."""
-    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
+    left_out: Mapping[LeftOutReason, int] = field(default_factory=dict)
     """Frames of the stretch that were left out, by reason."""
     detail: str = ""
     """Free text for people: what went wrong."""

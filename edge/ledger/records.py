@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from edge.banking import Banking, BankingState, LeftOut, NothingBanked
+from edge.banking import Banking, BankingState, LeftOutReason, NothingBanked
 from edge.domain import (
     Action,
     Activity,
@@ -85,7 +85,7 @@ def banking_from_json(text: str) -> Banking | None:
     values = _known(Banking, json.loads(text))
     if values["state"] not in set(BankingState):
         return None
-    known = set(LeftOut)
+    known = set(LeftOutReason)
     left_out = values.get("left_out", {}).items()
     stretch_ms = values.get("stretch_ms")
     return Banking(
@@ -94,7 +94,7 @@ def banking_from_json(text: str) -> Banking | None:
             "state": BankingState(values["state"]),
             "reason": NothingBanked(values["reason"]) if values.get("reason") else None,
             "stretch_ms": None if stretch_ms is None else (stretch_ms[0], stretch_ms[1]),
-            "left_out": {LeftOut(reason): frames for reason, frames in left_out if reason in known},
+            "left_out": {LeftOutReason(reason): frames for reason, frames in left_out if reason in known},
         }
     )
 

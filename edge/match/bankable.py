@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from edge.banking import LeftOut
+from edge.banking import LeftOutReason
 from edge.match.entry import HashRun, Variant
 from edge.match.fingerprint import MIN_QUALITY
 from edge.match.index.hamming import MAX_RADIUS, Codes, codes_of, distances
@@ -31,7 +31,7 @@ class ChosenFrames:
 
     hashes: tuple[HashRun, ...]
     frames: int
-    left_out: Mapping[LeftOut, int]
+    left_out: Mapping[LeftOutReason, int]
     """Frames of the stretch that were left out, by the first reason that holds."""
 
 
@@ -64,20 +64,20 @@ def choose_frames(
         )
     )
 
-    def reason_against(at: int, runs: Sequence[HashRun]) -> LeftOut | None:
+    def reason_against(at: int, runs: Sequence[HashRun]) -> LeftOutReason | None:
         plain = [run for run in runs if run.variant in _UNCHANGED]
         if not plain:
-            return LeftOut.LOW_QUALITY
+            return LeftOutReason.LOW_QUALITY
         if at in still:
-            return LeftOut.STILL
+            return LeftOutReason.STILL
         if any(_is_near(run, calm) or in_stream(run) for run in plain):
-            return LeftOut.SEEN_IN_STREAM
+            return LeftOutReason.SEEN_IN_STREAM
         if any(map(elsewhere, plain)):
-            return LeftOut.SEEN_ELSEWHERE
-        return LeftOut.BENIGN if any(map(benign, plain)) else None
+            return LeftOutReason.SEEN_ELSEWHERE
+        return LeftOutReason.BENIGN if any(map(benign, plain)) else None
 
     kept: list[HashRun] = []
-    left_out: Counter[LeftOut] = Counter()
+    left_out: Counter[LeftOutReason] = Counter()
     banked = 0
     for at, all_runs in frames:
         if not begin_ms <= at <= end_ms:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.banking import LeftOut
+from edge.banking import LeftOutReason
 from edge.domain import INCIDENT_BANK, BankSeverity
 from edge.errors import AlreadyExists, GateError, NotFound
 from edge.match.bank.bank import Bank
@@ -34,7 +34,7 @@ class Banked:
     """What of an incident is known footage now."""
 
     frames: int
-    left_out: Mapping[LeftOut, int]
+    left_out: Mapping[LeftOutReason, int]
 
 
 def bank_incident(

@@ -94,7 +94,8 @@ class RecentFootage:
             new = self._records[places]
         if not len(new):
             return
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        anew = 0 if self._saved else os.O_TRUNC  # a foreign file may lie there
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | anew, 0o600)
         try:
             turn = int(np.argmin(places))  # after it the ring begins again
             for part, place in ((new[:turn], places[0]), (new[turn:], places[turn])):

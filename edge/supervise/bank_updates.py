@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from edge.banking import Banking, BankingState, LeftOut, NothingBanked
+from edge.banking import Banking, BankingState, LeftOutReason, NothingBanked
 from edge.clock import Clock
 from edge.domain import Incident, Signal, SignalSource
 from edge.errors import BankError, GateError
@@ -158,7 +158,7 @@ def _failed(incident: Incident, stretch_ms: tuple[int, int], error: str) -> Bank
 def _banked(stretch_ms: tuple[int, int], said: str) -> Banking:
     """Reads what the fingerprinting process has printed."""
     answer = json.loads(said)
-    left_out = {LeftOut(reason): int(frames) for reason, frames in answer["left_out"].items()}
+    left_out = {LeftOutReason(reason): int(frames) for reason, frames in answer["left_out"].items()}
     if not answer["frames"]:
         nothing = NothingBanked.NOTHING_LEFT
         return Banking(BankingState.NOTHING, nothing, stretch_ms, left_out=left_out)

@@ -400,10 +400,10 @@ def test_what_nobody_reviews_in_time_lapses_by_itself(tmp_path: Path, footage: F
 
 
 def test_what_a_reviewer_confirms_is_known_footage_for_every_stream(tmp_path: Path, footage: Footage) -> None:
-    def review(decision: operator_pb2.IncidentState.ValueType) -> None:
+    def review(decision: operator_pb2.IncidentState.ValueType, **fields: Any) -> None:
         gate.operator.ReviewIncident(
             operator_pb2.ReviewIncidentRequest(
-                incident_id=verdict.incident_id, decision=decision, reason="seen"
+                incident_id=verdict.incident_id, decision=decision, reason="seen", **fields
             ),
             metadata=gate.admin,
         )
@@ -430,7 +430,8 @@ def test_what_a_reviewer_confirms_is_known_footage_for_every_stream(tmp_path: Pa
         gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))
         gate.wait_for_incident(verdict.incident_id, "evidence_path")
         gate.set_policy(categories={})
-        review(operator_pb2.INCIDENT_STATE_CONFIRMED)
+        whole = operator_pb2.ClipStretch(begin_ms=0, end_ms=10_000)
+        review(operator_pb2.INCIDENT_STATE_CONFIRMED, stretch=whole)
         deadline = time.monotonic() + TIMEOUT_S
         while not banked(verdict.incident_id) and time.monotonic() < deadline:
             time.sleep(0.1)

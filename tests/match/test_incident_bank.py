@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.banking import LeftOut
+from edge.banking import LeftOutReason
 from edge.domain import AccessUnit, Codec
 from edge.errors import AlreadyExists, BrokenMedia
 from edge.evidence import write_clip
@@ -219,7 +219,7 @@ def test_a_picture_of_the_calm_part_is_not_banked_when_it_comes_back(tmp_path: P
     """The camera swings back for a moment."""
     clip = clip_of(tmp_path, lambda index, h, w: drift(index - 50 if 75 <= index < 80 else index, h, w))
     result = add(tmp_path / "banks", clip, (2880, 3400), calm_until_ms=2840)
-    assert result == Banked(9, {LeftOut.SEEN_IN_STREAM: 5})
+    assert result == Banked(9, {LeftOutReason.SEEN_IN_STREAM: 5})
     calm = shown_in(clip, (0, 2840))
     runs = banked(tmp_path / "banks").hashes
     assert min(distance(run.bits, bits) for run in runs for _, bits in calm) > SEEN_BITS
@@ -245,15 +245,15 @@ def test_what_stands_still_is_not_banked(tmp_path: Path) -> None:
     def card(index: int, height: int, width: int) -> U8:
         return drift(7, height, width)
 
-    assert add(tmp_path, clip_of(tmp_path, card), (1000, 2000)) == Banked(0, {LeftOut.STILL: 26})
+    assert add(tmp_path, clip_of(tmp_path, card), (1000, 2000)) == Banked(0, {LeftOutReason.STILL: 26})
     (tmp_path / "in_1.mp4").unlink()
 
     def slides(index: int, height: int, width: int) -> U8:
         return drift(40 * (index // 50), height, width)
 
-    assert add(tmp_path, clip_of(tmp_path, slides), (1000, 3000)) == Banked(0, {LeftOut.STILL: 51})
+    assert add(tmp_path, clip_of(tmp_path, slides), (1000, 3000)) == Banked(0, {LeftOutReason.STILL: 51})
     (tmp_path / "in_1.mp4").unlink()
-    assert add(tmp_path, clip_of(tmp_path, drift, frames=1)) == Banked(0, {LeftOut.STILL: 1})
+    assert add(tmp_path, clip_of(tmp_path, drift, frames=1)) == Banked(0, {LeftOutReason.STILL: 1})
 
 
 def test_what_shows_nothing_is_not_banked(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_what_shows_nothing_is_not_banked(tmp_path: Path) -> None:
         return drift(index, height, width) if index >= 20 else np.full((height, width), 16, np.uint8)
 
     result = add(tmp_path, clip_of(tmp_path, black_at_first), (400, 1200))
-    assert result == Banked(11, {LeftOut.LOW_QUALITY: 10})
+    assert result == Banked(11, {LeftOutReason.LOW_QUALITY: 10})
 
 
 def test_what_a_benign_bank_has_is_not_banked(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_what_a_benign_bank_has_is_not_banked(tmp_path: Path) -> None:
     runs = tuple(run for run in intro.hashes if 3200 <= run.start_ms <= 3400)
     benign = Bank.create(banks / "intros", BankInfo(opinion=BankPurpose.BENIGN))
     benign.add_footage([dataclasses.replace(intro, hashes=runs)])
-    assert add(banks, clip, (3000, 3600)) == Banked(10, {LeftOut.BENIGN: 6})
+    assert add(banks, clip, (3000, 3600)) == Banked(10, {LeftOutReason.BENIGN: 6})
     # A bank that is switched off has no say.
     benign.change(BankInfo(opinion=BankPurpose.BENIGN, enabled=False))
     assert add(banks, clip, (3000, 3600), incident_id="in_2").left_out == {}
@@ -285,7 +285,7 @@ def test_what_another_stream_of_the_last_day_showed_is_not_banked(tmp_path: Path
     now = 40 * DAY_MS
     for number, (stream, age_ms, left_out) in enumerate(
         [
-            ("st_2", DAY_MS - 2000, {LeftOut.SEEN_ELSEWHERE: 1}),
+            ("st_2", DAY_MS - 2000, {LeftOutReason.SEEN_ELSEWHERE: 1}),
             ("st_2", DAY_MS + 2000, {}),
             # Its own stream's showing of it is part of the stretch.
             ("st_1", 1000, {}),
@@ -314,7 +314,7 @@ def test_what_its_own_stream_showed_long_before_the_clip_is_not_banked(tmp_path:
     recent = RecentFootage(tmp_path / "recent", 64)
     recent.remember("st_1", bits, 5_000, DAY_MS)
     result = add(tmp_path / "banks", clip, (3000, 3600), stream_id="st_1", begin_pts_ms=20_000, recent=recent)
-    assert result.left_out == {LeftOut.SEEN_IN_STREAM: 1}
+    assert result.left_out == {LeftOutReason.SEEN_IN_STREAM: 1}
 
 
 def test_the_sound_of_a_clip_is_not_banked(tmp_path: Path) -> None:
