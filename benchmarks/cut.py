@@ -40,7 +40,7 @@ from edge.cli.demo_footage import demo_footage, shared_data
 from edge.cli.operator_client import operator
 from edge.contract.gen import operator_pb2
 from edge.errors import GateError, NotFound, PublishRejected
-from edge.gate_process import GateProcess
+from edge.gate_process import ENFORCING, GateProcess
 from edge.ingest.test_footage import RATE, Part, write_programme
 from edge.match import Bank, BankInfo, fingerprint
 
@@ -272,7 +272,9 @@ def main(argv: list[str]) -> int:
         except NotFound as error:
             print(error, file=sys.stderr)
             return 2
-        with GateProcess(directory / "gate", config='log_level = "warning"\n' + server.config()) as gate:
+        with GateProcess(
+            directory / "gate", config='log_level = "warning"\n' + server.config(), policy=ENFORCING
+        ) as gate:
             if given.budget_ms is not None:
                 _set_budget(gate, given.budget_ms)
             result = {

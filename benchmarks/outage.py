@@ -33,7 +33,7 @@ from benchmarks._media import Loop, Unit
 from benchmarks._percentiles import percentiles
 from benchmarks.servers.postgresql import PostgreSql, available
 from edge.contract.gen import gate_pb2, operator_pb2
-from edge.gate_process import GateProcess
+from edge.gate_process import ENFORCING, GateProcess
 from edge.ledger import Ledger
 from edge.stream.synthetic import encode
 
@@ -178,7 +178,7 @@ def run(
             "max_busy = 1.0\n[limits]\nmax_streams = 100000\nmax_streams_per_client = 100000\n"
             "unwatched_ms = 2000\n"
         )
-        with GateProcess(directory, config=config) as process:
+        with GateProcess(directory, config=config, policy=ENFORCING) as process:
             result, violators = asyncio.run(
                 measure(process, postgresql, seconds, around_s, rate, how, progress)
             )

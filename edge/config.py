@@ -287,6 +287,11 @@ class Settings(BaseSettings):
     )
     ledger_url: str | None = Field(None, description="SQLAlchemy URL. Default: sqlite in DATA_DIR.")
     model_dir: Path | None = Field(None, description="Folder with manifest.json. Default: the shipped model.")
+    first_policy: Path | None = Field(
+        None,
+        description="JSON file with the fields in which the policy of a first start differs from the "
+        'default, such as {"mode": "enforce"}. It has no effect once the ledger has a policy.',
+    )
     bank_dir: Path | None = Field(
         None,
         description="Folder of banks. Default: DATA_DIR/banks. Copy a bank elsewhere and rename it into the "

@@ -6,6 +6,7 @@ are monotonic milliseconds. ``pts_ms`` and ``dts_ms`` are the stream's own media
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ StreamId = NewType("StreamId", str)
 """Id of one publish connection. Never reused."""
 
 _RANDOM_CHARS = 16
+_SECRET: Final = re.compile(r"key|token|secret|pass|auth|sign|pwd|psk", re.IGNORECASE)
+_LONG_SECRET: Final = 16
+_SHOWN_CHARS: Final = 4
 
 PERMANENT_MS = 253_402_300_799_000
 """``until_ms`` of a permanent block: 9999-12-31T23:59:59Z."""
@@ -105,6 +109,16 @@ UNPROVEN_ATTRIBUTE = "identity_unproven"
 """The attribute of a publish whose ingest server has not checked who publishes."""
 
 
+def is_secret(name: str) -> bool:
+    """Whether the name of a value suggests that it is a secret."""
+    return _SECRET.search(name) is not None
+
+
+def masked(secret: str) -> str:
+    """A secret as people and logs may see it: the end of a long one, by which its owner knows it."""
+    return f"***{secret[-_SHOWN_CHARS:]}" if len(secret) >= _LONG_SECRET else "***"
+
+
 @dataclass(frozen=True, slots=True)
 class Publish:
     """One attempt to go live, as the ingest server reports it."""
@@ -118,7 +132,13 @@ class Publish:
     broadcaster: str
     """Account id. The gate uses ``app/name`` if the server has no accounts."""
     address: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """As the server states them. One may be the stream key, and others may be secrets too."""
+
+    @property
+    def shown_attributes(self) -> dict[str, str]:
+        """The attributes as people and logs may see them: what its name calls a secret is masked."""
+        return {name: masked(value) if is_secret(name) else value for name, value in self.attributes.items()}
 
     @property
     def identity_proven(self) -> bool:
@@ -240,7 +260,7 @@ class Verdict:
     action: Action
     pts_ms: int
     cleared_pts_ms: int
-    """Media time up to which the stream is judged and passed; -1 before the first."""
+    """Media time up to which the stream is judged and leads to no cut; -1 before the first."""
     category: str = ""
     reason: VerdictReason = VerdictReason.NONE
     score: float = 0.0
@@ -276,13 +296,24 @@ class SubjectKind(StrEnum):
     """``NAME=VALUE`` of an attribute that the ingest server passes."""
 
 
+def shown_subject(kind: str, subject: str) -> str:
+    """The subject of a block as people and logs may see it: a stream key, or an attribute whose name suggests
+    a secret, is masked."""
+    if kind == SubjectKind.STREAM_KEY:
+        return masked(subject)
+    name, equals, value = subject.partition("=")
+    secret = kind == SubjectKind.ATTRIBUTE and is_secret(name)
+    return f"{name}{equals}{masked(value)}" if secret else subject
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Live access denied until a time."""
 
     id: str
     subject_kind: SubjectKind
-    subject: str
+    subject: str = field(repr=False)
+    """It may be a stream key. People and logs see ``shown_subject``."""
     app: str
     """Empty means every app."""
     reason: str
@@ -303,6 +334,11 @@ class Block:
     """For a provisional block: when the wait ends. The block may end then too (``until_ms``)."""
     strike_id: str | None = None
     """Strike given by hand. A violation's strike is found by ``incident_id``."""
+
+    @property
+    def shown_subject(self) -> str:
+        """The subject as people and logs may see it."""
+        return shown_subject(self.subject_kind, self.subject)
 
     def active_at(self, wall_ms: int) -> bool:
         return self.lifted_ms is None and wall_ms < self.until_ms

@@ -10,19 +10,22 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from edge.errors import ConfigError
 
 STOP_S = 20.0
+ENFORCING: Final[Mapping[str, Any]] = {"mode": "enforce"}
+"""Fields of a first policy that acts on what the detector says, too."""
 _LAST_WORDS = 8000
 
 
 class GateProcess:
     """``edge-gate serve`` on free loopback ports. Drains it at the end.
 
-    ``config`` holds TOML settings, ``http`` the address for hooks, ``environment`` further variables. Raises
-    ConfigError with the gate's own message if it does not start.
+    ``config`` holds TOML settings, ``http`` the address for hooks, ``environment`` further variables,
+    ``policy`` the fields in which its first policy differs from the default: here it acts on what the
+    detector says. Raises ConfigError with the gate's own message if it does not start.
     """
 
     def __init__(
@@ -33,12 +36,17 @@ class GateProcess:
         listen: str = "127.0.0.1:0",
         http: str = "127.0.0.1:0",
         environment: Mapping[str, str] | None = None,
+        policy: Mapping[str, Any] = ENFORCING,
     ) -> None:
         self._data_dir = data_dir
         self._listen = listen
         self._http = http
         self._environment = {**os.environ, **(environment or {})}
         data_dir.mkdir(parents=True, exist_ok=True)
+        if policy:
+            first = data_dir / "first-policy.json"
+            first.write_text(json.dumps(dict(policy)), encoding="utf-8")
+            self._environment.setdefault("EDGE_FIRST_POLICY", str(first))
         self._config = data_dir / "edge.toml"
         self._config.write_text(config, encoding="utf-8")
         self.ready: dict[str, Any] = {}

@@ -51,6 +51,18 @@ class Mode(StrEnum):
         return self is Mode.ENFORCE
 
 
+_ACTS: Final = {
+    Mode.ENFORCE: "the gate acts on known footage and on what the detector says",
+    Mode.KNOWN_FOOTAGE: "the gate acts on known footage; what the detector says is only recorded (shadow)",
+    Mode.SHADOW: "the gate acts on nothing; all that it finds is only recorded (shadow)",
+}
+
+
+def explain_mode(mode: Mode) -> str:
+    """What a mode means, in words for people."""
+    return f"mode {mode}: {_ACTS[mode]}"
+
+
 class FailureMode(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
@@ -424,7 +436,7 @@ class Policy(_PolicyPart):
 
     version: int = Field(1, ge=1, description="Number of this version; the gate sets it.")
     mode: Mode = Field(
-        Mode.ENFORCE,
+        Mode.KNOWN_FOOTAGE,
         description="What the gate acts on. known_footage: on known footage alone; what the detector says is "
         "recorded for review (shadow). enforce: on both. shadow: on nothing.",
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from edge.domain import Action
 from edge.match import MIN_QUALITY
-from edge.policy import Policy
+from edge.policy import Mode, Policy
 
 
 def policy_warnings(policy: Policy, judged: Collection[str] | None) -> tuple[str, ...]:
@@ -41,8 +41,13 @@ def _of_one(policy: Policy, judged: Collection[str] | None) -> list[str]:
         ]
     match = policy.match
     cutting = policy.categories.keys() if judged is None else policy.categories.keys() & set(judged)
-    if not cutting and not (match.enabled and match.action is Action.CUT):
+    by_match = match.enabled and match.action is Action.CUT
+    if not cutting and not by_match:
         texts.append("nothing is ever cut: no category is judged, and match.action is not cut")
+    elif policy.mode is Mode.KNOWN_FOOTAGE and not by_match:
+        texts.append(
+            "nothing is ever cut: mode known_footage acts on known footage alone, and match.action is not cut"
+        )
     if match.enabled and match.min_quality < MIN_QUALITY:
         texts.append(
             f"match.min_quality: {match.min_quality} has no effect: frames under {MIN_QUALITY} never match"

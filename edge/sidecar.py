@@ -31,7 +31,7 @@ from edge.clock import SystemClock
 from edge.config import Settings
 from edge.containment import ContainmentMode, lacking, problems
 from edge.descriptors import most_connections, report_lack
-from edge.detect.default_policy import default_policy
+from edge.detect.default_policy import first_policy
 from edge.errors import (
     ConfigError,
     DecisionsLost,
@@ -43,7 +43,7 @@ from edge.errors import (
 from edge.evidence import INCOMING, forget_unfinished
 from edge.ledger import DurableLedger, UnwrittenDecision
 from edge.notices import use_messages
-from edge.policy import Policy
+from edge.policy import Mode, Policy
 from edge.servers.http_app import create_app
 from edge.servers.http_server import HookServer
 from edge.servers.installed import IngestServers
@@ -76,6 +76,8 @@ class Ready:
     grpc: str
     http: str | None
     policy_version: int
+    mode: Mode
+    """What the policy of most streams lets the gate act on."""
     model_digest: str
     operator_tokens: str
     tokens_created: bool
@@ -117,7 +119,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
     ledger = await _open_ledger(settings)
     _report_lost(telemetry, ledger.unwritten.missing, earlier_run=True)
     try:
-        policy = _policy_in_force(ledger, model_dir, clock.wall_ms())
+        policy = _policy_in_force(ledger, model_dir, settings.first_policy, clock.wall_ms())
         gate = Gate(
             settings,
             _worker_settings(settings, model_dir, store.folder),
@@ -152,6 +154,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                         grpc=server.address,
                         http=address,
                         policy_version=policy.version,
+                        mode=policy.mode,
                         model_digest=gate.pool.model_digest,
                         operator_tokens=str(settings.operator_tokens),
                         tokens_created=created,
@@ -233,12 +236,12 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def _policy_in_force(ledger: DurableLedger, model_dir: Path, wall_ms: int) -> Policy:
+def _policy_in_force(ledger: DurableLedger, model_dir: Path, patch: Path | None, wall_ms: int) -> Policy:
     """Returns the stored policy, or on the first start a default one with the model's own thresholds."""
     stored = ledger.policy_current()
     if stored is not None:
         return stored.parse()
-    return ledger.policy_put(default_policy(model_dir), "gate", "first start", wall_ms, None)
+    return ledger.policy_put(first_policy(model_dir, patch), "gate", "first start", wall_ms, None)
 
 
 def _webhooks(

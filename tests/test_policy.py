@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.domain import Publish
+from edge.domain import Publish, SignalSource
 from edge.errors import InvalidInput, LimitExceeded
-from edge.policy import MAX_OVERRIDES, MAX_POLICY_BYTES, CategoryPolicy, Policy, parse_policy
+from edge.policy import MAX_OVERRIDES, MAX_POLICY_BYTES, CategoryPolicy, Mode, Policy, parse_policy
 
 
 def test_default_policy_survives_its_own_json() -> None:
@@ -138,3 +138,16 @@ def test_policies_stored_before_votes_went_by_time_are_read() -> None:
     policy = parse_policy('{"match": {"k": 4, "n": 6}, "apps": {"a": {"match": {"n": 9}}}}')
     assert (policy.match.k, policy.match.span_ms) == (4, 20_000)
     assert policy.for_app("a").match == policy.match
+
+
+def test_a_policy_acts_on_the_detector_only_if_it_says_so() -> None:
+    assert Policy().mode is Mode.KNOWN_FOOTAGE
+    assert [Mode.KNOWN_FOOTAGE.acts_on(source) for source in SignalSource] == [
+        source is not SignalSource.DETECT for source in SignalSource
+    ]
+    assert all(Mode.ENFORCE.acts_on(source) for source in SignalSource)
+    assert not any(Mode.SHADOW.acts_on(source) for source in SignalSource)
+
+
+def test_a_stored_policy_of_an_earlier_version_keeps_its_mode() -> None:
+    assert parse_policy('{"mode": "enforce"}').mode is Mode.ENFORCE

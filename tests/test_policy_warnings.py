@@ -41,8 +41,14 @@ def test_categories_are_compared_with_the_model() -> None:
 def test_what_has_no_effect_is_named(fields: dict[str, Any], field: str) -> None:
     (text,) = warned(**fields)
     assert text.startswith(f"{field}: ")
-    off = {**fields, "match": {**fields["match"], "enabled": False}}
+    off = {**fields, "mode": "enforce", "match": {**fields["match"], "enabled": False}}
     assert warned(**off) == ()
+
+
+def test_a_policy_that_acts_on_known_footage_alone_and_does_not_cut_for_it_never_cuts() -> None:
+    (text,) = warned(match={"action": "flag"})
+    assert text.startswith("nothing is ever cut: mode known_footage")
+    assert warned(mode="enforce", match={"action": "flag"}) == ()
 
 
 def test_an_override_is_said_with_its_place_and_what_the_whole_says_once() -> None:

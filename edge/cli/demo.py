@@ -75,7 +75,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _run(footage: DemoFootage, directory: Path, view: DemoView) -> dict[str, Any]:
-    from edge.gate_process import GateProcess
+    from edge.gate_process import ENFORCING, GateProcess
     from edge.ingest.test_footage import write_programme
 
     view.step(f"preparing footage: {footage.description}")
@@ -85,7 +85,7 @@ def _run(footage: DemoFootage, directory: Path, view: DemoView) -> dict[str, Any
         view.step(f"registering {footage.known.name} in a bank of known footage")
         _register(footage.known, directory / "gate" / "banks" / "demo")
     view.step("starting the gate")
-    with GateProcess(directory / "gate", config='log_level = "warning"\n') as gate:
+    with GateProcess(directory / "gate", config='log_level = "warning"\n', policy=ENFORCING) as gate:
         result = asyncio.run(_publish(footage, programme, gate, view))
     programme.unlink()
     return result

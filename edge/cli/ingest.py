@@ -32,7 +32,7 @@ def ingest(
         ),
     ] = None,
     hold_back: Annotated[
-        bool, typer.Option("--hold-back", help="Relay only media that the gate has judged and passed.")
+        bool, typer.Option("--hold-back", help="Relay only media that the gate has judged and will not cut.")
     ] = False,
     hold_back_max_ms: Annotated[int, typer.Option(help="Longest hold-back, milliseconds.")] = 8000,
     on_gate_down_admission: Annotated[

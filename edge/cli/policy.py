@@ -22,8 +22,9 @@ from edge.cli.operator_client import (
 )
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr, when
 from edge.contract.gen import operator_pb2
+from edge.domain import SignalSource
 from edge.errors import InvalidInput
-from edge.policy import MAX_POLICY_BYTES, parse_policy
+from edge.policy import MAX_POLICY_BYTES, Mode, Policy, explain_mode, parse_policy
 from edge.printable import printable
 from edge.settings_file import read_settings_text
 
@@ -191,7 +192,10 @@ def explain(
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what looks between keyframes cost, and how soon they find what is hidden there.
+    """Show what the gate acts on, and what looks between keyframes cost and find.
+
+    The first lines say what the gate acts on: in general, and for each application and tenant with a mode of
+    its own.
 
     Times are those of known footage that is on screen for half or a quarter of the time, in any pattern that
     its publisher chooses without seeing when the gate looks, on a worker without time to spare. GOPs over
@@ -206,9 +210,18 @@ def explain(
             request = operator_pb2.GetPolicyRequest()
             policy = parse_policy(stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S).json)
     explained = explain_looks(policy, gop_ms=gop_ms)
+    acting = modes_of(policy)
     if as_json:
-        print_json([{**asdict(each), "risk": each.risk.name.lower()} for each in explained])
+        print_json(
+            {
+                "modes": [{"app": app, "tenant": tenant, **acts_on(mode)} for app, tenant, mode in acting],
+                "looks": [{**asdict(each), "risk": each.risk.name.lower()} for each in explained],
+            }
+        )
         return
+    for app, tenant, mode in acting:
+        where = ", ".join(f"{word} {name}" for word, name in (("app", app), ("tenant", tenant)) if name)
+        print_line(f"{where}: {explain_mode(mode)}" if where else explain_mode(mode))
     print_table(
         ("risk", "one look every", "CPU", "on screen half of the time: p50, p95, p99", "a quarter"),
         (
@@ -223,6 +236,25 @@ def explain(
         ),
         "No risks.",
     )
+
+
+def modes_of(policy: Policy) -> list[tuple[str | None, str | None, Mode]]:
+    """The mode of most streams, then that of each override with another one: app, tenant, mode."""
+    found: list[tuple[str | None, str | None, Mode]] = [(None, None, policy.mode)]
+    for app in (None, *policy.apps):
+        for tenant in (None, *policy.tenants):
+            mode = policy.for_patterns(app, tenant).mode
+            if mode is not policy.mode:
+                found.append((app, tenant, mode))
+    return found
+
+
+def acts_on(mode: Mode) -> dict[str, Any]:
+    return {
+        "mode": mode.value,
+        "acts_on_known_footage": mode.acts_on(SignalSource.MATCH),
+        "acts_on_detector": mode.acts_on(SignalSource.DETECT),
+    }
 
 
 def _warnings_of(text: str) -> list[str]:

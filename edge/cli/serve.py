@@ -44,6 +44,7 @@ def serve(
     ends with 0. It ends with 3 when it could not write decisions, as on a full disk; the log names them.
     """
     from edge.config import load_settings
+    from edge.policy import explain_mode
     from edge.sidecar import Ready, run_sidecar
     from edge.telemetry.logs import configure_logging
 
@@ -67,6 +68,7 @@ def serve(
             print_json({"event": "ready", **dataclasses.asdict(ready)})
             return
         stderr.print(f"edge-gate is ready: gRPC on {ready.grpc}, HTTP on {ready.http or 'nothing'}")
+        stderr.print(f"Policy version {ready.policy_version}: {explain_mode(ready.mode)}")
         if ready.tokens_created:
             stderr.print(f"A first operator token was written to {ready.operator_tokens}")
 

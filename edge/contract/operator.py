@@ -127,7 +127,7 @@ def block_to_proto(block: Block) -> operator_pb2.Block:
     return operator_pb2.Block(
         id=block.id,
         subject_kind=block.subject_kind.value,
-        subject=block.subject,
+        subject=block.shown_subject,
         app=block.app,
         reason=block.reason,
         category=block.category,

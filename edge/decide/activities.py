@@ -107,14 +107,15 @@ class Activities:
             one.verdict = replace(one.verdict, signals=(*one.verdict.signals, *more[:1]))
             one.new_verdict = True
 
-    def add_sign(self, signal: Signal, wall_ms: int) -> str | None:
-        """Adds a sample on which what was flagged goes on. Returns its incident, None where it has none."""
+    def add_sign(self, signal: Signal, wall_ms: int) -> tuple[str, bool] | None:
+        """Adds a sample on which what was flagged goes on. Returns its incident and whether that is shadow,
+        None where it has none."""
         one = self._open.get((signal.category, reason_of(signal.source)))
         if one is None:
             return None
         sign = Activity(one.activity.verdicts, signal.score, signal.pts_ms, signal.pts_ms, wall_ms)
         one.activity, one.changed = _joined(one.activity, sign), True
-        return one.incident_id
+        return one.incident_id, one.verdict.shadow
 
     def ended(self, incident_id: str) -> None:
         """The incident takes no more: the next FLAG opens another."""

@@ -20,8 +20,6 @@ gate did. The seed is of no use to anybody once the stream is over.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +32,6 @@ from edge.evidence.durable import evidence_file
 from edge.settings_file import read_settings_file
 
 SCHEMA: Final = "edge.incident/1"
-_SECRET: Final = re.compile(r"key|token|secret|pass|auth|sign|pwd|psk", re.IGNORECASE)
 
 _MAX_RECORD_BYTES: Final = 1 << 20
 
@@ -64,7 +61,7 @@ def incident_record(incident: Incident, sampling: Sampling | None = None) -> dic
             "name": publish.name,
             "broadcaster": publish.broadcaster,
             "address": publish.address,
-            "attributes": _masked(publish.attributes),
+            "attributes": publish.shown_attributes,
         },
         "verdict": {
             "action": verdict.action.value,
@@ -115,10 +112,6 @@ def write_incident_record(incident: Incident, directory: Path, sampling: Samplin
     record = incident_record(incident, sampling or sampling_of(path))
     write_file(path, (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode())
     return path
-
-
-def _masked(attributes: Mapping[str, str]) -> dict[str, str]:
-    return {name: "***" if _SECRET.search(name) else value for name, value in attributes.items()}
 
 
 def _signal(signal: Signal) -> dict[str, Any]:

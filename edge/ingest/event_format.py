@@ -42,6 +42,7 @@ def as_record(event: Event) -> dict[str, Any]:
             record["reason"] = gate_pb2.ReasonCode.Name(reason).removeprefix("REASON_CODE_").lower()
             if answer is not None:
                 record |= {"blocked_until_wall_ms": answer.blocked_until_wall_ms}
+                record |= {"provisional": answer.provisional}
                 record |= {"message_en": answer.message.en, "message_ar": answer.message.ar}
         case Judged(verdict=verdict):
             record |= {
@@ -54,6 +55,10 @@ def as_record(event: Event) -> dict[str, Any]:
                 "score": round(verdict.score, 4),
                 "latency_ms": round(verdict.latency_ms, 2),
                 "incident_id": verdict.incident_id,
+                "going_on_incident_id": verdict.going_on_incident_id,
+                "shadow_action": _ACTIONS.get(verdict.shadow_action),
+                "blocked_until_wall_ms": verdict.blocked_until_wall_ms,
+                "provisional": verdict.blocked_provisionally,
             }
         case TierChanged(tier=tier):
             record |= {"stream_id": event.stream_id, "tier": tier.value}

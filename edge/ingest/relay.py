@@ -155,7 +155,7 @@ class Relay:
         self.release(now_ms)
 
     def clear(self, cleared_ms: int, now_ms: float) -> None:
-        """The gate has judged and passed the video up to ``cleared_ms``, decoding time."""
+        """The gate has cleared the video up to ``cleared_ms``, decoding time."""
         if self._hold is not None:
             self._hold.clear(cleared_ms)
             self.release(now_ms)
@@ -179,7 +179,7 @@ class Relay:
         """Drops everything held or queued. Viewers get only what is being written now."""
         if self._hold is not None:
             self._counters["hold_back_dropped"] += self._hold.drop_all()
-            # Released media was judged and passed, so the queue still goes out.
+            # Released media was cleared, so the queue still goes out.
         else:
             self._drop_queue()
         self.end()

@@ -105,7 +105,7 @@ class IngestSettings(BaseModel):
     relay_max_bytes: int = Field(
         16 * MIB, ge=64 * 1024, le=1024 * MIB, description="Most media queued for the relay."
     )
-    hold_back: bool = Field(False, description="Relay only what the gate has judged and passed.")
+    hold_back: bool = Field(False, description="Relay only what the gate has judged and will not cut.")
     hold_back_max_ms: int = Field(8000, ge=100, le=120_000)
     hold_back_max_bytes: int = Field(32 * MIB, ge=64 * 1024, le=1024 * MIB)
 

@@ -396,7 +396,7 @@ class WatchClient:
             self._enqueue(due)
 
     def _note_cleared(self, answer: gate_pb2.WatchResponse) -> None:
-        """Releases what the gate has judged and passed, in the order of sending. An older gate says no number
+        """Releases what the gate has cleared, in the order of sending. An older gate says no number
         of units."""
         cleared_ms = None
         while self._unjudged:

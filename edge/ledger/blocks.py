@@ -138,7 +138,8 @@ class Blocks(LedgerBase):
         with self._database.write_transaction("add a block") as connection:
             row = records.block_to_row(block)
             connection.execute(blocks.insert().values(**row, revision=next_number(connection)))
-            self._audit(connection, wall_ms, by, "block", block.id, row, {blocks: [block.id]})
+            detail = {**row, "subject": block.shown_subject}
+            self._audit(connection, wall_ms, by, "block", block.id, detail, {blocks: [block.id]})
             notify(connection)
         return block
 

@@ -127,7 +127,10 @@ def open_database(url: str | Path, busy_timeout_ms: int) -> Database:
 
 
 def _engine(url: sa.URL, busy_timeout_ms: int) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args=_connect_arguments(url, busy_timeout_ms))
+    # An error must not quote a row: it may hold a stream key.
+    engine = sa.create_engine(
+        url, connect_args=_connect_arguments(url, busy_timeout_ms), hide_parameters=True
+    )
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings(busy_timeout_ms))
         sa.event.listen(engine, "begin", _sqlite_begin(busy_timeout_ms))

@@ -137,11 +137,15 @@ class Enforcer:
             self._recordings.begin(stream, incident, policy.evidence)
         self._tasks.start(self._flag(stream, incident, media_sent=media_sent))
 
-    def goes_on(self, stream: LiveStream, signal: Signal) -> None:
-        """What was flagged goes on, without a verdict."""
-        incident_id = self.ongoing.sign(stream.id, signal)
-        if incident_id is not None:
-            self._recordings.goes_on(incident_id)
+    def goes_on(self, stream: LiveStream, signal: Signal) -> str:
+        """What was flagged goes on, without a verdict. Returns its incident; empty where nobody was told of
+        one."""
+        known = self.ongoing.sign(stream.id, signal)
+        if known is None:
+            return ""
+        incident_id, shadow = known
+        self._recordings.goes_on(incident_id)
+        return "" if shadow else incident_id
 
     def sweep(self) -> None:
         """Notes what has gone on, and ends recordings that are over. Called once a second."""

@@ -71,8 +71,8 @@ class OngoingIncidents:
             known.ended(incident_id)
         return decided
 
-    def sign(self, stream_id: str, signal: Signal) -> str | None:
-        """What was flagged goes on. Returns its incident."""
+    def sign(self, stream_id: str, signal: Signal) -> tuple[str, bool] | None:
+        """What was flagged goes on. Returns its incident, and whether that is shadow."""
         known = self._of_stream.get(stream_id)
         return None if known is None else known.add_sign(signal, self._clock.wall_ms())
 

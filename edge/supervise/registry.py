@@ -104,7 +104,7 @@ class LiveStream:
     stamps_shift_ms: int = 0
     """The caller's stamps less the gate's media time, at the newest verdict."""
     cleared_units: int = 0
-    """Access units of the call, from the first one on, that are judged and passed."""
+    """Access units of the call, from the first one on, that are cleared."""
     incident_id: str | None = None
     cut_answer: gate_pb2.WatchResponse | None = None
     """The CUT, for whoever opens its watching only now."""

@@ -19,13 +19,13 @@ and the number of units. No class: there is one for each unit of each stream."""
 
 
 class Watermark:
-    """What of one call's media is judged and passed."""
+    """What of one call's media is cleared: judged, and leads to no cut. It may have been flagged."""
 
     def __init__(self) -> None:
         self.units = 0
-        """Number of units, from the first one on, that are judged and passed."""
+        """Number of units, from the first one on, that are cleared."""
         self.pts_ms = -1
-        """All units of the call up to this pts of the caller's are judged and passed. It goes back where a
+        """All units of the call up to this pts of the caller's are cleared. It goes back where a
         pts does. -1 before the first."""
         self._waiting: deque[_Waiting] = deque()
         self._highest_ms = -1

@@ -101,11 +101,12 @@ class WorkerEventHandler:
         stream.tier = tier_from_proto(judged.tier)
         stream.note_judged(judged)
         for going_on in judged.going_on:
-            self._enforcer.goes_on(stream, signal_from_proto(going_on))
+            incident_id = self._enforcer.goes_on(stream, signal_from_proto(going_on))
+            said.going_on_incident_id = said.going_on_incident_id or incident_id
         self._remember(stream, judged)
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
-            stream.action = Action.PASS
+            stream.action = Action.FLAG if said.going_on_incident_id else Action.PASS
             if stream.responses is not None:
                 stream.responses.put(stream.verdict_answer(said))
         if passes:

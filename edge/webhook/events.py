@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge.domain import UNPROVEN_ATTRIBUTE, Action, Block, SubjectKind
+from edge.domain import UNPROVEN_ATTRIBUTE, Action, Block, SubjectKind, shown_subject
 from edge.ledger import AuditedDecision, records
 from edge.ledger.incidents import ACTIVITY, STREAM_CUT
 from edge.notices import block_notice
@@ -210,7 +210,10 @@ def _notice(decision: AuditedDecision, block: Block) -> dict[str, Any]:
 
 
 def _picked(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in _TABLE[table] if name in row}
+    picked = {name: row[name] for name in _TABLE[table] if name in row}
+    if table == "blocks":
+        picked["subject"] = shown_subject(row["subject_kind"], row["subject"])
+    return picked
 
 
 def _event(decision: AuditedDecision, kind: str, subject: str, data: dict[str, Any]) -> WebhookEvent:

@@ -94,8 +94,8 @@ def test_validate_needs_no_gate(tmp_path: Path) -> None:
 def test_explain_says_what_looks_cost_and_find(policy: Callable[..., Result], tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text('{"looks": {"low_ms": 3000, "high_ms": 0}}')
-    low, _, high = said(policy("explain", file, "--json"))
-    in_force, _, _ = said(policy("explain", "--json"))
+    low, _, high = said(policy("explain", file, "--json"))["looks"]
+    in_force, _, _ = said(policy("explain", "--json"))["looks"]
     assert (low["risk"], high["risk"], high["every_s"]) == ("low", "high", None)
     assert low["every_s"] < in_force["every_s"]
     assert low["cost"] > in_force["cost"]
@@ -103,3 +103,26 @@ def test_explain_says_what_looks_cost_and_find(policy: Callable[..., Result], tm
     shown = policy("explain", file)
     assert shown.exit_code == 0
     assert "no looks" in shown.stdout
+
+
+def test_explain_says_what_the_gate_acts_on(policy: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"apps": {"live": {"mode": "enforce"}}, "tenants": {"acme": {"mode": "shadow"}}}')
+    modes = said(policy("explain", file, "--json"))["modes"]
+    assert [(one["app"], one["tenant"], one["mode"]) for one in modes] == [
+        (None, None, "known_footage"),
+        (None, "acme", "shadow"),
+        ("live", None, "enforce"),
+        ("live", "acme", "shadow"),
+    ]
+    assert (modes[0]["acts_on_known_footage"], modes[0]["acts_on_detector"]) == (True, False)
+    shown = policy("explain", file).stdout
+    assert "mode known_footage: the gate acts on known footage; what the detector says is only" in shown
+    assert "app live: mode enforce" in shown
+
+
+def test_a_first_start_cuts_nobody_for_what_the_detector_says(tmp_path: Path) -> None:
+    with GateProcess(tmp_path, config="[workers]\ncount = 1\n", policy={}) as gate:
+        where = ["--gate", gate.grpc, "--tokens", str(gate.tokens)]
+        assert said(CliRunner().invoke(app, ["policy", "get", *where]))["mode"] == "known_footage"
+        assert gate.ready["mode"] == "known_footage"

@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "d8933267c441250fa951a01e8637ca36303955ebeef9f52ee3c12fa06da34fc0",
+    "gate": "4103d89b4a3f9b26fed8eabb3b0d8901263e9664005d193b602f740c1e802dc9",
     "operator": "03a42d49fd93c24768e8515fda443c6edfe0aab126fa28eb704cb1215f0347ac",
 }
 

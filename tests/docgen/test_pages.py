@@ -157,3 +157,13 @@ def test_nothing_is_left_to_fill_in(site: Path) -> None:
         text = page.read_text(encoding="utf-8")
         assert "<!-- generate:" not in text
         assert "<!-- include:" not in text
+
+
+def test_every_deploy_page_says_first_what_a_first_start_acts_on() -> None:
+    pages = [*(ROOT / "docs" / "integrate").glob("*.md"), *(ROOT / "deploy").glob("*/README.md")]
+    assert len(pages) > 12
+    for page in (*pages, ROOT / "docs" / "operate" / "index.md"):
+        title, first, *_ = page.read_text(encoding="utf-8").split("\n\n")
+        assert title.startswith("# "), page
+        assert "First start: nobody is cut for what the detector says" in first, page
+        assert '"mode": "known_footage"' in first, page

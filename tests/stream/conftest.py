@@ -11,7 +11,7 @@ from edge.clock import ManualClock
 from edge.detect.double import ScriptedDetector
 from edge.domain import AccessUnit, Sample, StreamId
 from edge.match import Matcher
-from edge.policy import Policy
+from edge.policy import Mode, Policy
 from edge.stream import Judgement, StreamPipeline
 from edge.stream.synthetic import EncodedMedia
 
@@ -62,7 +62,7 @@ class Watch:
             StreamId("st_test"),
             media.codec,
             media.extradata if extradata is None else extradata,
-            policy or Policy(),
+            policy or Policy(mode=Mode.ENFORCE),
             detector,
             matcher or Matcher.open(None),
             ManualClock(now_monotonic_ms=1000.0),

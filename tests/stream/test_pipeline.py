@@ -16,7 +16,7 @@ from edge.clock import SystemClock
 from edge.detect import Detector, PlaneScaler, default_model_directory
 from edge.domain import Action, Codec, Tier, new_stream_id
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
-from edge.policy import CategoryPolicy, EvidencePolicy, LookPolicy, Policy, TierPolicy
+from edge.policy import CategoryPolicy, EvidencePolicy, LookPolicy, Mode, Policy, TierPolicy
 from edge.reasons import DegradedReason
 from edge.stream import Decoder, StreamPipeline, open_media_file
 from edge.stream.synthetic import EncodedMedia, encode
@@ -25,7 +25,7 @@ from tests.match.evasion.test_filmed_screen import SLANTED, filmed, picture
 if TYPE_CHECKING:
     from tests.stream.conftest import Watch
 
-CALM = Policy(tiers=TierPolicy(start_alert_ms=0))
+CALM = Policy(mode=Mode.ENFORCE, tiers=TierPolicy(start_alert_ms=0))
 ZERO_LATENCY = {"tune": "zerolatency"}
 
 
@@ -201,7 +201,7 @@ def test_policy_change_takes_effect_on_the_running_stream(media: EncodedMedia, w
     watched = watch(media, score_at=lambda pts: 0.6).feed(media.units[:31])
     assert watched.judgements[-1].verdict.policy_version == 1
     strict = CategoryPolicy(flag_at=0.3, cut_at=0.5, cut_samples=1, cut_span_ms=0)
-    watched.pipeline.set_policy(Policy(version=2, categories={"fight": strict}))
+    watched.pipeline.set_policy(Policy(version=2, mode=Mode.ENFORCE, categories={"fight": strict}))
     watched.feed(media.units[31:200])
     verdict = watched.judgements[5].verdict
     assert (verdict.action, verdict.policy_version) == (Action.CUT, 2)

@@ -14,7 +14,7 @@ from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Publish, StreamId, SubjectKind
 from edge.errors import GateError
 from edge.ledger.double import FailingLedger
-from edge.policy import Policy
+from edge.policy import Mode, Policy
 from edge.pullers.double import RecordingPullers
 from edge.pullers.pullers import PullSettings
 from edge.servers.connector import CutAttempt, CutTarget
@@ -134,7 +134,7 @@ async def gate_without_workers(
         settings,
         wanted,
         ledger,
-        policy or Policy(),
+        policy or Policy(mode=Mode.ENFORCE),
         {SERVER: server},
         telemetry or Telemetry(recorded),
         clock,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Incident, IncidentState
 from edge.policy import Mode, Policy
+from edge.supervise.response_queue import ResponseQueue
 from edge.telemetry.records import Flagged, FlaggedAgain
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
@@ -117,3 +119,35 @@ async def test_withheld_verdicts_are_one_incident_too(tmp_path: Path) -> None:
         await bench.until(lambda: on_record(bench))
         [incident] = on_record(bench)
         assert (incident.verdict.action, incident.verdict.shadow) == (Action.FLAG, True)
+
+
+async def test_what_goes_on_after_its_flag_is_not_called_passed(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path, ENFORCE) as bench:
+        stream_id = await bench.watched()
+        stream = bench.gate.registry.get(stream_id)
+        stream.responses = ResponseQueue(10)
+        goes_on(bench, stream_id, 0, 0.9)
+        before = await stream.responses.get()
+        assert before is not None
+        assert before.verdict.going_on_incident_id == ""
+        flagged(bench, stream_id, 400, 0.6)
+        flag = await asyncio.wait_for(stream.responses.get(), 30)
+        assert flag is not None
+        assert stream.action is Action.FLAG
+        goes_on(bench, stream_id, 800, 0.4)
+        after = await stream.responses.get()
+        assert after is not None
+        assert after.verdict.action == gate_pb2.ACTION_PASS
+        assert after.verdict.going_on_incident_id == flag.verdict.incident_id != ""
+        assert stream.action is Action.FLAG, "as operators see it, the stream is flagged still"
+
+
+async def test_shadow_tells_no_caller_what_goes_on(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path, ENFORCE) as bench:
+        stream_id = await bench.watched()
+        stream = bench.gate.registry.get(stream_id)
+        stream.responses = ResponseQueue(10)
+        flagged(bench, stream_id, 0, 0.6, shadow=True)
+        goes_on(bench, stream_id, 400, 0.6)
+        answers = [await stream.responses.get() for _ in range(2)]
+        assert [answer and answer.verdict.going_on_incident_id for answer in answers] == ["", ""]

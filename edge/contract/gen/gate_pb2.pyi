@@ -630,8 +630,11 @@ class Verdict(_message.Message):
     SHADOW_ACTION_FIELD_NUMBER: _builtins.int
     BLOCKED_PROVISIONALLY_FIELD_NUMBER: _builtins.int
     BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
+    GOING_ON_INCIDENT_ID_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
-    """What to do with the stream."""
+    """What to do with the stream because of this sample. PASS also where something goes on that had its FLAG
+    before: see `going_on_incident_id`.
+    """
     pts_ms: _builtins.int
     """Media time of the judged sample, milliseconds."""
     category: _builtins.str
@@ -657,6 +660,10 @@ class Verdict(_message.Message):
     begin_pts_ms: _builtins.int
     """Media time of the oldest sample that voted for a FLAG or CUT, milliseconds. With `pts_ms` it is the stretch
     that the verdict rests on. Unset for PASS, and where no sample voted.
+    """
+    going_on_incident_id: _builtins.str
+    """Incident of what was flagged before and goes on in this sample, which is judged then, and not passed. Empty
+    where nothing goes on, and in shadow mode.
     """
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
@@ -684,10 +691,11 @@ class Verdict(_message.Message):
         shadow_action: Global___Action.ValueType = ...,
         blocked_provisionally: _builtins.bool = ...,
         begin_pts_ms: _builtins.int | None = ...,
+        going_on_incident_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "begin_pts_ms", b"begin_pts_ms", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "action", b"action", "begin_pts_ms", b"begin_pts_ms", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "action", b"action", "begin_pts_ms", b"begin_pts_ms", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "going_on_incident_id", b"going_on_incident_id", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
     _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015
@@ -797,13 +805,13 @@ class WatchResponse(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     cleared_pts_ms: _builtins.int
-    """Watermark: each access unit of the call whose own pts is at or before this was judged and passed,
-    milliseconds; -1 before the first. Wraps at 32 bits are undone. An ingest server that releases media only
+    """Watermark: each access unit of the call whose own pts is at or before this is cleared: it was judged, and
+    leads to no cut. It may have been flagged. Milliseconds; -1 before the first. Wraps at 32 bits are undone. An ingest server that releases media only
     behind it shows viewers no frame that is cut. Stamps belong to the publisher: where they go back, so does
     this, and where they stand still, it stays before them. `cleared_units` does neither.
     """
     cleared_units: _builtins.int
-    """The same as a number: so many access units of the call, from the first one sent, were judged and passed.
+    """The same as a number: so many access units of the call, from the first one sent, are cleared.
     No stamp can make it wrong, so hold back by it. Absent where the gate pulls.
     """
     @_builtins.property

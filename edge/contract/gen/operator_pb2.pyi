@@ -476,7 +476,7 @@ class Stream(_message.Message):
     shed: _builtins.int
     """Number of samples shed so far."""
     cleared_pts_ms: _builtins.int
-    """Watermark: media time up to which it was judged and passed, milliseconds; -1 before the first."""
+    """Watermark: media time up to which it was judged and leads to no cut, milliseconds; -1 before the first."""
     def __init__(
         self,
         *,
@@ -1058,7 +1058,9 @@ class Block(_message.Message):
     subject_kind: _builtins.str
     """`broadcaster`, `stream_key`, `address` or `attribute`."""
     subject: _builtins.str
-    """The broadcaster, key, address, network (`192.0.2.0/24`) or attribute (`NAME=VALUE`) that is blocked."""
+    """The broadcaster, key, address, network (`192.0.2.0/24`) or attribute (`NAME=VALUE`) that is blocked. Of a
+    stream key, and of an attribute whose name suggests a secret, the end alone: `***op77`.
+    """
     app: _builtins.str
     """Empty: every app."""
     reason: _builtins.str
