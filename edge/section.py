@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +25,15 @@ def is_local(listen: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def grpc_target(address: str) -> str:
+    """Returns how gRPC is told an address.
+
+    It takes the path of a unix socket for part of a URI: it would decode ``%20`` in it and end it at ``#``.
+    """
+    scheme, path = address[:5], address[5:]
+    return scheme + quote(path) if scheme == "unix:" else address
 
 
 def check_http_url(field: str, url: str) -> None:

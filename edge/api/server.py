@@ -21,6 +21,7 @@ from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.descriptors import most_connections
 from edge.errors import ConfigError
+from edge.section import grpc_target
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 from edge.supervise import Gate
 from edge.telemetry.records import CallBroken
@@ -67,9 +68,9 @@ class GrpcServer:
         credentials = self._credentials()
         try:
             if credentials is None:
-                port = self._server.add_insecure_port(listen)
+                port = self._server.add_insecure_port(grpc_target(listen))
             else:
-                port = self._server.add_secure_port(listen, credentials)
+                port = self._server.add_secure_port(grpc_target(listen), credentials)
         except RuntimeError as error:
             raise ConfigError(f"grpc.listen: cannot listen on {listen}: {error}") from None
         self._broken_calls.install()

@@ -14,7 +14,7 @@ from edge.api.auth import Role, parse_tokens
 from edge.api.status import REASON, RETRYABLE
 from edge.contract.gen import operator_pb2_grpc
 from edge.errors import CallFailed, ConfigError, InvalidInput
-from edge.section import is_local
+from edge.section import grpc_target, is_local
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 
 CALL_TIMEOUT_S = 10.0
@@ -83,9 +83,9 @@ def operator(
 def _channel(gate: str, ca: Path | None, *, insecure: bool) -> grpc.Channel:
     if ca is None and (insecure or is_local(gate)):
         # A proxy of the environment is another machine.
-        return grpc.insecure_channel(gate, [("grpc.enable_http_proxy", 0)])
+        return grpc.insecure_channel(grpc_target(gate), [("grpc.enable_http_proxy", 0)])
     authority = None if ca is None else read_settings_file(ca, MAX_KEY_BYTES)
-    return grpc.secure_channel(gate, grpc.ssl_channel_credentials(authority))
+    return grpc.secure_channel(grpc_target(gate), grpc.ssl_channel_credentials(authority))
 
 
 def _call_failed(error: Any, gate: str, ca: Path | None) -> CallFailed:

@@ -8,7 +8,7 @@ import grpc
 from grpc import aio
 
 from edge.ingest.settings import IngestSettings
-from edge.section import is_local
+from edge.section import grpc_target, is_local
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 
 
@@ -32,16 +32,16 @@ def channel_options(
 
 def gate_channel(settings: IngestSettings) -> aio.Channel:
     """Opens a channel. Raises ConfigError for a certificate or key that cannot be read."""
-    options = channel_options()
+    options, target = channel_options(), grpc_target(settings.gate)
     if settings.gate_ca is None and is_local(settings.gate):
         # A proxy of the environment is another machine.
-        return aio.insecure_channel(settings.gate, options=[*options, ("grpc.enable_http_proxy", 0)])
+        return aio.insecure_channel(target, options=[*options, ("grpc.enable_http_proxy", 0)])
     credentials = grpc.ssl_channel_credentials(
         root_certificates=_read(settings.gate_ca),
         private_key=_read(settings.gate_key),
         certificate_chain=_read(settings.gate_cert),
     )
-    return aio.secure_channel(settings.gate, credentials, options=options)
+    return aio.secure_channel(target, credentials, options=options)
 
 
 def _read(path: Path | None) -> bytes | None:

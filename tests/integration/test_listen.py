@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import httpx
 import pytest
 import trustme
+from typer.testing import CliRunner
 
 from edge.api.auth import Role
+from edge.cli.app import app
 from edge.cli.operator_client import operator
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.errors import CallFailed, ConfigError, GateUnavailable
@@ -23,6 +27,7 @@ from edge.ingest.gate_client import AdmittedStream, GateClient
 from edge.ingest.rtmp import PublishRequest
 from edge.ingest.settings import ingest_settings
 from tests.integration.calls import TIMEOUT_S, admit
+from tests.running_gate import block
 
 ONE_WORKER = "[workers]\ncount = 1\n"
 INGEST, VIEWER, REVIEWER, ADMIN = (
@@ -31,12 +36,29 @@ INGEST, VIEWER, REVIEWER, ADMIN = (
 Metadata = tuple[tuple[str, str], ...]
 
 
-def test_unix_socket(tmp_path: Path) -> None:
-    address = f"unix:{tmp_path / 'gate.sock'}"
-    with GateProcess(tmp_path / "data", config=ONE_WORKER, listen=address) as gate:
+def test_unix_socket_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    """gRPC decodes ``%20`` in the path of a socket, and ends it at ``#`` or ``?``, as SQLite in a URI."""
+    folder = tmp_path / "a%20b#c?d %03d"
+    folder.mkdir()
+    address = f"unix:{folder}/gate.sock"
+    with GateProcess(folder / "data", config=ONE_WORKER, listen=address) as gate:
         assert gate.grpc == address
-        with grpc.insecure_channel(address) as channel:
+        assert (folder / "gate.sock").is_socket()
+        with grpc.insecure_channel(f"unix:{quote(str(folder))}/gate.sock") as channel:
             assert admit(gate_pb2_grpc.GateStub(channel)).allowed
+        block(gate, "anna")
+
+        async def admit_as_the_ingest() -> bool:
+            client = GateClient(ingest_settings(gate=address))
+            try:
+                publish = PublishRequest("live", "cam", "anna", "203.0.113.7")
+                return (await client.admit(publish, "c")).allowed
+            finally:
+                await client.close()
+
+        assert not asyncio.run(admit_as_the_ingest())
+        command = ["audit", "verify", "--data-dir", str(folder / "data"), "--json"]
+        assert CliRunner().invoke(app, command).exit_code == 0
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:
