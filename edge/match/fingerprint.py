@@ -23,7 +23,7 @@ from edge.match.audio.audio_fingerprint import audio_print_of
 from edge.match.audio.chromaprint import ITEM_MS, available
 from edge.match.display_matrix import display_matrix_of
 from edge.match.entry import MAX_MEDIA_MS, Entry, EntryKind, Footage, HashRun, Variant
-from edge.match.evasion.variants import VariantSet, variants_of
+from edge.match.evasion.variants import VariantSet, variants_of, views_of
 from edge.match.index.hamming import MAX_RADIUS
 from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
 from edge.match.stillness import F32, fields_of, still_times
@@ -180,7 +180,7 @@ def fingerprint(
 
     ``sound`` says whether to fingerprint the sound. None means: where libchromaprint is installed. A file
     with sound and no picture becomes an entry of sound alone. ``stretch_ms`` is the first and last moment
-    that get variants: of all other frames only the picture itself is hashed. It also asks for ``still_ms``.
+    that get variants: all other frames are hashed as live ones are looked up. It also asks for ``still_ms``.
     ``as_coded`` keeps the picture as coded, without the rotation of a player. Live streams are looked up so.
     Frames at most ``still_bits`` apart become one run of hashes; with -1 each frame has its own. Damaged
     packets of the picture are left out and counted in ``damage``.
@@ -220,7 +220,7 @@ def fingerprint(
             fields.append(fields_of(luma))
         here: list[bytes] = []
         varied = stretch_ms is None or stretch_ms[0] <= at <= stretch_ms[1]
-        for variant, picture in variants_of(luma, variants if varied else VariantSet.NONE):
+        for variant, picture in variants_of(luma, variants) if varied else views_of(luma):
             found = hasher.hash(picture)
             if found.quality < min_quality or any(distance(h, found.bits) <= SAME_BITS for h in here):
                 continue

@@ -19,6 +19,7 @@ from edge.ledger import Ledger
 from edge.policy import Policy, ReviewPolicy
 from edge.reasons import VerdictReason
 from tests.integration.calls import until
+from tests.match.test_incident_bank import clip_of
 
 PEOPLE = """
 platform shop shop-token-of-the-platform
@@ -30,7 +31,7 @@ viewer vera vera-token-of-the-viewer
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess, dict[str, str]]]:
-    """A gate whose ledger holds two violations, one of them severe, and a FLAG."""
+    """A gate whose ledger holds two violations, one of them severe, and FLAGs, two of them with a clip."""
     folder: Path = tmp_path_factory.mktemp("gate")
     now = SystemClock().wall_ms()
     ledger = Ledger.open(f"sqlite:///{folder / 'edge.db'}")
@@ -41,12 +42,14 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess
         ("anna", Action.CUT, Severity.NORMAL),
         ("berta", Action.CUT, Severity.SEVERE),
         ("carla", Action.FLAG, Severity.NORMAL),
+        ("dora", Action.FLAG, Severity.NORMAL),
+        ("emma", Action.FLAG, Severity.NORMAL),
     ):
         incident = Incident(
             new_id("in"),
             new_stream_id(),
             Publish("test", f"c-{who}", "live", "show", who),
-            Verdict(action, 0, -1, "fight", VerdictReason.DETECTOR, 0.9),
+            Verdict(action, 43_400, 42_960, "fight", VerdictReason.DETECTOR, 0.9, begin_pts_ms=43_000),
             now,
         )
         if action is Action.CUT:
@@ -54,6 +57,9 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess
         else:
             ledger.record_incident(incident, now)
         ids[who] = incident.id
+    clip = str(clip_of(folder))
+    for who in ("dora", "emma"):
+        ledger.set_evidence(ids[who], clip, now, (40_000, 45_960))
     ledger.close()
     tokens = folder / "operator.tokens"
     tokens.write_text(PEOPLE)
@@ -105,6 +111,40 @@ def test_two_reviewers_do_not_collide_and_both_words_count(
     text = run("incident", "show", berta).stdout
     assert "permanent" in text
     assert "rolf" in text
+
+
+def test_a_reviewer_sees_and_changes_what_becomes_known_footage(
+    run: Callable[..., Result], ids: dict[str, str]
+) -> None:
+    dora = ids["dora"]
+    assert "3.00 to 3.40 s of the clip led to the verdict" in run("incident", "show", dora).stdout
+    assert said(run("incident", "show", dora, "--json"))["stretch"] == {"begin_ms": 3000, "end_ms": 3400}
+    for wrong, complaint in (
+        (("--from", "2"), "--to"),
+        (("--from", "4", "--to", "3"), "stretch.begin_ms"),
+        (("--from", "7", "--to", "9"), "the clip is 5960 ms long"),
+        (("--from", "0", "--to", "11"), "10000"),
+        (("--from", "3", "--to", "4", "--no-bank"), "bank_nothing"),
+    ):
+        refused = run("incident", "confirm", dora, "--reason", "seen", *wrong)
+        assert (refused.exit_code, complaint in refused.output) == (1, True), refused.output
+    assert said(run("incident", "show", dora, "--json"))["state"] == "open"
+    text = run("incident", "confirm", dora, "--reason", "seen", "--from", "3", "--to", "3.6").stdout
+    assert "known footage now: 16 frames of 3.00 to 3.60 s of the clip" in text
+    assert "a stretch this short is seldom recognised" in text
+    assert "known footage now: 16 frames" in run("incident", "show", dora).stdout
+    banking = said(run("incident", "show", dora, "--json"))["banking"]
+    assert (banking["state"], banking["banked_frames"]) == ("banked", 16)
+    assert banking["left_out"] == dict.fromkeys(
+        ("low_quality", "still", "seen_in_stream", "seen_elsewhere", "benign"), 0
+    )
+
+
+def test_a_reviewer_may_bank_nothing(run: Callable[..., Result], ids: dict[str, str]) -> None:
+    text = run("incident", "confirm", ids["emma"], "--reason", "seen", "--no-bank").stdout
+    assert "nothing is known footage: as asked" in text
+    text = run("incident", "confirm", ids["carla"], "--reason", "seen").stdout
+    assert "nothing is known footage: its clip is not on this gate" in text
 
 
 def test_an_appeal_is_filed_listed_and_granted(run: Callable[..., Result], ids: dict[str, str]) -> None:

@@ -226,6 +226,21 @@ def test_a_picture_of_the_calm_part_is_not_banked_when_it_comes_back(tmp_path: P
     assert add(tmp_path / "all", clip, (2880, 3400)).frames == 14, "nobody has passed what came before"
 
 
+def test_a_calm_picture_is_not_known_by_a_part_of_it_either(tmp_path: Path) -> None:
+    """Live frames are looked up without their left fifth, too, and there nothing has changed."""
+
+    def moves_at_the_left(index: int, height: int, width: int) -> U8:
+        picture = drift(0, height, width).copy()
+        fifth = width // 5
+        picture[:, :fifth] = np.where(drift(index, height, fifth) > 128, 235, 16)
+        return picture
+
+    clip = clip_of(tmp_path, moves_at_the_left)
+    result = add(tmp_path / "banks", clip, (3000, 3600), calm_until_ms=2960)
+    assert result.frames > 0
+    assert votes(tmp_path / "banks", clip, (0, 2960)) == 0
+
+
 def test_a_clip_that_is_calm_throughout_leaves_nothing(tmp_path: Path) -> None:
     """A camera that looks at one street: the end is as the beginning."""
 

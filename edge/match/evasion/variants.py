@@ -86,6 +86,14 @@ def _keystones(percent: str) -> dict[Variant, _Corners]:
 _KEYSTONES = {VariantSet.FULL: _keystones("5"), VariantSet.WIDE: _keystones("7_5") | _keystones("10")}
 
 
+def views_of(luma: U8) -> Iterator[tuple[Variant, U8]]:
+    """Yields the views of a luma plane ``(h, w)`` by which a live frame is looked up, itself first."""
+    yield from variants_of(luma, VariantSet.NONE)
+    if min(luma.shape) >= MIN_VARIED:
+        for variant in (Variant.LEFT_20, Variant.RIGHT_20):
+            yield variant, cropped(luma, *_SIDES[variant])
+
+
 def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
     """Yields variants of a luma plane ``(h, w)``, the picture itself first. They are views where possible.
 
