@@ -139,18 +139,20 @@ def status_of(stub: Any, messages: Iterator[gate_pb2.WatchRequest]) -> grpc.RpcE
 
 
 def workers_of(pid: int) -> list[int]:
+    """Returns the pids of a gate's workers, the oldest first."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
+        parent, started = int(stat[1]), int(stat[19])
         if parent == pid and b"edge.workers.process" in command:
-            found.append(int(entry.name))
-    return found
+            found.append((started, int(entry.name)))
+    return [worker for _, worker in sorted(found)]
 
 
 def until(look: Callable[[], _Seen], condition: Callable[[_Seen], bool]) -> _Seen:
