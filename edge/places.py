@@ -28,6 +28,10 @@ class Places(Generic[Holder]):
         self._idle: dict[tuple[str, Hashable], dict[Holder, None]] = {}
         """For each key those that may be sent away; the one that is idle longest comes first."""
 
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Changes the limits, under the same names. Nobody loses a place by that."""
+        self._limits = limits
+
     def __len__(self) -> int:
         return len(self._keys)
 

@@ -189,4 +189,4 @@ class AlarmReason(StrEnum):
     FAILED = "failed"
     """Matching crashed or raised an error. That is no stream's fault."""
     REFUSED = "refused"
-    """The token file cannot be used, so nobody can sign in."""
+    """The token file cannot be used, so nobody can sign in. Or settings or certificates were not reloaded."""

@@ -44,6 +44,7 @@ from edge.evidence import INCOMING, forget_unfinished
 from edge.ledger import DurableLedger, UnwrittenDecision
 from edge.notices import use_messages
 from edge.policy import Mode, Policy
+from edge.reloading import Reloading
 from edge.servers.http_app import create_app
 from edge.servers.http_server import HookServer
 from edge.servers.installed import IngestServers
@@ -83,13 +84,20 @@ class Ready:
     tokens_created: bool
 
 
-async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Raises ConfigError when it cannot start."""
+async def run_sidecar(
+    settings: Settings, announce: Callable[[Ready], None], read: Callable[[], Settings]
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. Raises ConfigError when it cannot start.
+
+    At SIGHUP ``read`` returns the settings anew, or raises ConfigError.
+    """
     # Admit must not wait while a ledger thread replays the journal. Python's own interval of 5 ms is paid
     # at every turn of the event loop.
     sys.setswitchinterval(_SWITCH_S)
     # These threads resolve host names. A name server that hangs must not keep a cut from resolving its own.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="waits"))
+    # Until the gate serves, its files are being read anyway. By default the signal would end it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     clock = SystemClock()
     prometheus = PrometheusBackend()
     telemetry = Telemetry(prometheus, LogBackend())
@@ -140,8 +148,12 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
             server = GrpcServer(settings, gate, tokens)
             http = _http_server(settings, gate, tokens, servers, prometheus, telemetry)
             serving = listener = None
+            reloads = BackgroundTasks()
             try:
                 await server.start()
+                reloading = Reloading(gate, tokens, server.certificates, read)
+                reloads.keep(reloading.run, needed=False)
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.asked.set)
                 address = None
                 if http is not None:
                     listener = _listener(settings.http.listen or "")
@@ -164,6 +176,7 @@ async def run_sidecar(settings: Settings, announce: Callable[[Ready], None]) -> 
                 log.info("draining")
                 await server.draining()
             finally:
+                await reloads.aclose()
                 await gate.stop()
                 if webhooks is not None:
                     await webhooks.stop()
@@ -281,7 +294,7 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

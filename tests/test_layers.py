@@ -18,6 +18,7 @@ LAYERS = (
     "edge.cli",  # the commands
     "edge.gate_process",
     "edge.sidecar",  # the composition root
+    "edge.reloading",  # of settings, tokens and certificates
     "edge.api",  # the servicers
     "edge.supervise",
     "edge.config",  # puts together the sections that rooms own

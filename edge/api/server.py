@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from edge.api.auth import TokenFile
 from edge.api.broken_calls import BrokenCalls
+from edge.api.certificates import Certificates
 from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections
 from edge.api.gate_servicer import GateServicer
 from edge.api.grpc_options import server_options
@@ -22,7 +23,6 @@ from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb
 from edge.descriptors import most_connections
 from edge.errors import ConfigError
 from edge.section import grpc_target
-from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 from edge.supervise import Gate
 from edge.telemetry.records import CallBroken
 
@@ -61,16 +61,19 @@ class GrpcServer:
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         self.address = settings.grpc.listen
+        self.certificates: Certificates | None = None
+        """None without TLS, and before the start."""
 
     async def start(self) -> None:
         """Binds and serves. Raises ConfigError when the address or the certificates cannot be used."""
         listen = self._settings.grpc.listen
-        credentials = self._credentials()
+        section = self._settings.grpc
+        self.certificates = None if section.tls_cert is None else Certificates(section)
         try:
-            if credentials is None:
+            if self.certificates is None:
                 port = self._server.add_insecure_port(grpc_target(listen))
             else:
-                port = self._server.add_secure_port(grpc_target(listen), credentials)
+                port = self._server.add_secure_port(grpc_target(listen), self.certificates.credentials())
         except RuntimeError as error:
             raise ConfigError(f"grpc.listen: cannot listen on {listen}: {error}") from None
         self._broken_calls.install()
@@ -110,16 +113,3 @@ class GrpcServer:
             answer = health_pb2.HealthCheckResponse
             for service in ("", *SERVICES):
                 await self._health.set(service, answer.SERVING if ready else answer.NOT_SERVING)
-
-    def _credentials(self) -> grpc.ServerCredentials | None:
-        section = self._settings.grpc
-        if section.tls_cert is None or section.tls_key is None:
-            return None
-        try:
-            chain, key = (read_settings_file(p, MAX_KEY_BYTES) for p in (section.tls_cert, section.tls_key))
-            ca = read_settings_file(section.tls_client_ca, MAX_KEY_BYTES) if section.tls_client_ca else None
-        except ConfigError as error:
-            raise ConfigError(f"grpc.tls: {error}") from None
-        return grpc.ssl_server_credentials(
-            [(key, chain)], root_certificates=ca, require_client_auth=ca is not None
-        )

@@ -42,6 +42,7 @@ def serve(
     Listens on loopback by default. Port 0 takes any free port, and the line that the gate prints when it is
     ready names it. SIGTERM or Ctrl-C drains: the gate admits nothing more, finishes verdicts under way and
     ends with 0. It ends with 3 when it could not write decisions, as on a full disk; the log names them.
+    SIGHUP reads settings, tokens, certificates and texts again.
     """
     from edge.config import load_settings
     from edge.policy import explain_mode
@@ -72,4 +73,4 @@ def serve(
         if ready.tokens_created:
             stderr.print(f"A first operator token was written to {ready.operator_tokens}")
 
-    asyncio.run(run_sidecar(settings, announce))
+    asyncio.run(run_sidecar(settings, announce, lambda: load_settings(config, overrides)))

@@ -59,6 +59,10 @@ class Pullers:
         self._pulls: weakref.WeakSet[Pull] = weakref.WeakSet()
         self._watchdog: asyncio.Task[None] | None = None
 
+    def set_settings(self, settings: PullSettings) -> None:
+        """For the pulls that begin from now on."""
+        self._settings = settings
+
     def check(self, url: str) -> None:
         """Raises InvalidInput for a URL that must not be pulled."""
         self._allowed(url)

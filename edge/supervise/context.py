@@ -22,8 +22,8 @@ from edge.workers.pool import WorkerPool
 
 @dataclass(slots=True)
 class Context:
-    """Shared objects of one gate, for one event loop. Only ``in_force``, ``draining``, ``media_over`` and
-    ``stopped`` change."""
+    """Shared objects of one gate, for one event loop. Only ``settings``, ``in_force``, ``draining``,
+    ``media_over`` and ``stopped`` change."""
 
     settings: Settings
     telemetry: Telemetry

@@ -94,7 +94,6 @@ class Gate:
         pullers: Pullers | None = None,
     ) -> None:
         """``pool`` and ``pullers`` None start processes."""
-        self.settings = settings
         self.clock = clock
         self.ledger = ledger
         self.telemetry = telemetry
@@ -191,6 +190,16 @@ class Gate:
         self._feed: FleetFeed | None = None
         self._task_health = task_health()
         self._task_health.listen(lambda name: telemetry.report(TaskFailed(name)))
+
+    @property
+    def settings(self) -> Settings:
+        return self._context.settings
+
+    def take_settings(self, settings: Settings) -> None:
+        """Puts settings in force that differ in what may change while the gate runs (``edge.reloading``)."""
+        self._context.settings = settings
+        self.registry.set_limits(settings.limits)
+        self._pullers.set_settings(_pull_settings(settings))
 
     async def start(self) -> None:
         """Loads the blocks, starts the workers and resumes unproven cuts. Returns when the gate is ready."""

@@ -187,18 +187,14 @@ class Registry:
         self.case_mapped = False
         """As in ``AdmissionView``."""
         # From the narrowest to the widest: whoever has too much loses its own first.
-        self._places: Places[StreamId] = Places(
-            {
-                PER_BROADCASTER: limits.max_streams_per_broadcaster,
-                "limits.max_streams_per_address": limits.max_streams_per_address,
-                "limits.max_streams_per_app": limits.max_streams_per_app or limits.max_streams,
-                PER_CLIENT: limits.max_streams_per_client,
-                MAX_STREAMS: limits.max_streams,
-            },
-            self._is_expendable,
-        )
+        self._places: Places[StreamId] = Places(_most(limits), self._is_expendable)
         self._ending: Places[StreamId] = Places({MAX_STREAMS: limits.max_streams}, self._is_unreachable)
         """Streams that are being cut. They take places among themselves."""
+
+    def set_limits(self, limits: LimitsSection) -> None:
+        """For streams that are admitted from now on."""
+        self._places.set_limits(_most(limits))
+        self._ending.set_limits({MAX_STREAMS: limits.max_streams})
 
     def add_stream(self, stream: LiveStream) -> list[LiveStream]:
         """Returns the idle streams that lose their places to it, for the caller to end.
@@ -318,6 +314,16 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._streams)
+
+
+def _most(limits: LimitsSection) -> dict[str, int]:
+    return {
+        PER_BROADCASTER: limits.max_streams_per_broadcaster,
+        "limits.max_streams_per_address": limits.max_streams_per_address,
+        "limits.max_streams_per_app": limits.max_streams_per_app or limits.max_streams,
+        PER_CLIENT: limits.max_streams_per_client,
+        MAX_STREAMS: limits.max_streams,
+    }
 
 
 def _connection_key(stream: LiveStream) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ import structlog
 
 from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
+from edge.config import LimitsSection
 from edge.contract.gate import access_unit_to_proto, needed_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, AccessUnit, Action, StreamId, Tier
@@ -77,12 +78,16 @@ class StreamRouter:
         self._context = context
         self._pool = context.pool
         self._pullers = context.pullers
-        self._limits = context.settings.limits
         self._failure_response = failure_response
         self._tasks = tasks
         self._cut_heard = cut_heard
         self._restarts = 0
         self._clean = CleanRecords()
+
+    @property
+    def _limits(self) -> LimitsSection:
+        """They may change while the gate runs."""
+        return self._context.settings.limits
 
     # Opening.
 

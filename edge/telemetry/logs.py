@@ -16,12 +16,35 @@ _FAREWELL_S = 2.0
 """How long the exit of the process waits for the last lines."""
 
 
+class _LeastLevel:
+    """Drops lines below a level that may change: a logger keeps what it was made with."""
+
+    number = logging.INFO
+
+    def __call__(
+        self, logger: structlog.typing.WrappedLogger, method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        if structlog.processors.NAME_TO_LEVEL[method] < self.number:
+            raise structlog.DropEvent
+        return event
+
+
+_least = _LeastLevel()
+
+
+def set_log_level(level: str) -> None:
+    """Shows lines from this level on: debug, info, warning or error."""
+    _least.number = logging.getLevelNamesMapping()[level.upper()]
+    # Libraries say too much below warnings.
+    logging.getLogger().setLevel(max(_least.number, logging.WARNING))
+
+
 def configure_logging(level: str) -> None:
     """Sends structlog and the standard library to stderr at ``level`` (debug, info, warning, error).
 
     Logging never waits for a reader of stderr.
     """
-    number = logging.getLevelNamesMapping()[level.upper()]
+    set_log_level(level)
     renderer: structlog.typing.Processor
     renderer = _on_terminal if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
@@ -32,9 +55,10 @@ def configure_logging(level: str) -> None:
 
     writer = LogWriter(sys.stderr.fileno(), lost)
     atexit.register(writer.close, _FAREWELL_S)
-    logging.basicConfig(level=max(number, logging.WARNING), stream=writer, force=True)
+    logging.basicConfig(level=logging.getLogger().level, stream=writer, force=True)
     structlog.configure(
         processors=[
+            _least,
             structlog.contextvars.merge_contextvars,
             LineLimit(),
             structlog.processors.add_log_level,
@@ -42,7 +66,7 @@ def configure_logging(level: str) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]  # a file's two methods
         cache_logger_on_first_use=True,
     )

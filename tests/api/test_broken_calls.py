@@ -35,8 +35,7 @@ async def served(folder: Path, **limits: int) -> AsyncIterator[tuple[Bench, str]
             }
         )
         settings.operator_tokens.touch(0o600)
-        bench.gate.settings = settings
-        bench.gate.router._limits = settings.limits
+        bench.gate.take_settings(settings)
         server = GrpcServer(settings, bench.gate, TokenFile(settings.operator_tokens))
         await server.start()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,9 +10,14 @@ import sys
 from pathlib import Path
 
 import av
+import grpc
 import pytest
+import trustme
 
-from tests.integration.calls import TIMEOUT_S, until, write_footage
+from edge.contract.gen import gate_pb2, gate_pb2_grpc
+from edge.gate_process import GateProcess
+from tests.integration.calls import TIMEOUT_S, admit, until, write_footage
+from tests.running_gate import metrics
 
 LAPS = 600
 
@@ -86,3 +92,72 @@ def test_what_a_command_has_started_ends_with_it(
             assert b"Traceback" not in process.stderr.read()
         finally:
             process.kill()
+
+
+def said(gate: GateProcess, event: str) -> list[dict[str, object]]:
+    lines = (json.loads(line) for line in gate.log().splitlines() if line.startswith("{"))
+    return [line for line in lines if line["event"] == event]
+
+
+def write_certificate(folder: Path, authority: trustme.CA) -> None:
+    made = authority.issue_cert("localhost")
+    (folder / "server.pem").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    made.private_key_pem.write_to_path(str(folder / "server.key"))
+
+
+def test_sighup_reloads_settings_tokens_and_certificates_each_whole_or_not_at_all(tmp_path: Path) -> None:
+    before, after = trustme.CA(), trustme.CA()
+    write_certificate(tmp_path, before)
+    fixed = f'[grpc]\ntls_cert = "{tmp_path}/server.pem"\ntls_key = "{tmp_path}/server.key"\n'
+    fixed += "[workers]\ncount = 1\nspare = 0\n"
+    with GateProcess(tmp_path / "data", config=fixed + "[limits]\nmax_broadcaster_chars = 4\n") as gate:
+        config, reloads = tmp_path / "data" / "edge.toml", 0
+
+        def reload() -> None:
+            nonlocal reloads
+            reloads += 3
+            os.kill(gate.pid, signal.SIGHUP)
+            both = ("reloaded", "not reloaded, what was in force stays")
+            until(lambda: sum(len(said(gate, event)) for event in both), lambda count: count == reloads)
+
+        def channel(trusted: trustme.CA) -> grpc.Channel:
+            credentials = grpc.ssl_channel_credentials(trusted.cert_pem.bytes())
+            return grpc.secure_channel(f"localhost:{gate.grpc.rpartition(':')[2]}", credentials)
+
+        with channel(before) as open_before:
+            stub = gate_pb2_grpc.GateStub(open_before)
+            assert admit(stub, "anna").allowed
+            with pytest.raises(grpc.RpcError, match="broadcaster"):
+                admit(stub, "berta")
+            wrong = "[limits]\nmax_broadcaster_chars = 5\njob_ms = 1\n"
+            config.write_text('log_level = "debug"\n' + fixed + wrong)
+            reload()
+            [refused] = said(gate, "not reloaded, what was in force stays")
+            assert "limits.job_ms" in str(refused["error"])
+            assert 'edge_alarms{part="settings",reason="refused"} 1.0' in metrics(gate)
+            with pytest.raises(grpc.RpcError, match="broadcaster"):
+                admit(stub, "berta")
+            config.write_text(
+                'log_level = "debug"\ngate_name = "two"\n' + fixed + "[limits]\nmax_broadcaster_chars = 5\n"
+            )
+            write_certificate(tmp_path, after)
+            gate.tokens.write_text("nonsense\n")
+            reload()
+            assert said(gate, "reloaded")[-2]["changed"] == ["limits.max_broadcaster_chars", "log_level"]
+            [restart] = said(gate, "settings have changed that need a restart")
+            assert restart["settings"] == ["gate_name"]
+            assert 'edge_alarms{part="settings",reason="refused"} 0.0' in metrics(gate)
+            assert 'edge_alarms{part="tokens",reason="refused"} 1.0' in metrics(gate)
+            # Who is connected stays so, and who connects gets the new certificate.
+            assert admit(stub, "berta").allowed
+            with channel(after) as opened:
+                assert gate_pb2_grpc.GateStub(opened).Admit(
+                    gate_pb2.AdmitRequest(server="test", app="live", name="x"), timeout=TIMEOUT_S
+                )
+            (tmp_path / "server.key").write_text("no key")
+            reload()
+            assert "server.key" in str(said(gate, "not reloaded, what was in force stays")[-1]["error"])
+            with channel(after) as opened:
+                assert gate_pb2_grpc.GateStub(opened).Admit(
+                    gate_pb2.AdmitRequest(server="test", app="live", name="x"), timeout=TIMEOUT_S
+                )
