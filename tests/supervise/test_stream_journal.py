@@ -145,10 +145,13 @@ def test_a_change_is_kept_where_the_file_cannot_be_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_COMPACT_LINES", 0)
-    path = tmp_path / "streams.jsonl"
+    path, copy = tmp_path / "streams.jsonl", tmp_path / "copy.jsonl"
     carried = opened(path)
     (tmp_path / "streams.new").mkdir()
     for number in range(20):
         carried.admitted(stream(number))
-    (tmp_path / "streams.new").rmdir()
-    assert len(opened(path).load()) == 20
+        copy.write_bytes(path.read_bytes())
+        assert [one.id for one in opened(copy).load()] == [f"st_{number}"]
+        carried.over(StreamId(f"st_{number}"))
+        copy.write_bytes(path.read_bytes())
+        assert opened(copy).load() == ()
