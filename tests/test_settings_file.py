@@ -13,6 +13,7 @@ from edge.config import load_settings
 from edge.errors import BrokenMedia, ConfigError, InvalidInput, ModelError
 from edge.ingest.publish_token import read_publish_tokens
 from edge.match.fingerprint import content_id, frames_of
+from edge.match.formats.hash_lists import HashListFormat, Import, sniff
 from edge.notices.catalogue import own_messages
 from edge.settings_file import read_settings_file, read_settings_text
 from edge.stream.media_file import open_media_file
@@ -40,8 +41,13 @@ def endless(path: Path) -> None:
         lambda path: open_media_file(path).__enter__(),
         lambda path: next(frames_of(path)),
         content_id,
+        sniff,
+        lambda path: next(iter(Import(path, HashListFormat.PDQ))),
     ],
-    ids=["file", "settings", "tokens", "publish tokens", "texts", "labels", "media", "frames", "content"],
+    ids=[
+        *("file", "settings", "tokens", "publish tokens", "texts", "labels"),
+        *("media", "frames", "content", "list", "import"),
+    ],
 )
 @pytest.mark.timeout(20)
 def test_what_is_no_regular_file_neither_hangs_nor_runs_on(
