@@ -39,6 +39,7 @@ PUBLISHES_OF_ONE: Final = 60
 HALF_REQUESTS: Final = 300
 HELD_CONNECTIONS: Final = 400
 REFUSED_CALLERS: Final = 20
+ADMITTERS: Final = 8
 OVERRIDES: Final = 32
 _END_AGAIN_S: Final = 0.2
 _OPENED_AT_ONCE: Final = 40
@@ -78,18 +79,36 @@ class Flood:
             stub = gate_pb2_grpc.GateStub(channel)
             await asyncio.gather(*(self._attack(stub, paced=paced) for _ in range(attackers)))
 
+    async def admits(self) -> None:
+        """Asks for admission and watches nothing."""
+        async with grpc.aio.insecure_channel(self.plan.gate) as channel:
+            stub = gate_pb2_grpc.GateStub(channel)
+
+            async def caller() -> None:
+                while True:
+                    try:
+                        await self._admit(stub)
+                    except _EXPECTED:
+                        await asyncio.sleep(PAUSE_S)
+
+            await asyncio.gather(*(caller() for _ in range(ADMITTERS)))
+
     async def _attack(self, stub: gate_pb2_grpc.GateAsyncStub, *, paced: bool) -> None:
         while True:
             with contextlib.suppress(*_EXPECTED):
                 await self._push(stub, paced=paced)
             await asyncio.sleep(PAUSE_S)
 
-    async def _push(self, stub: gate_pb2_grpc.GateAsyncStub, *, paced: bool) -> None:
+    async def _admit(self, stub: gate_pb2_grpc.GateAsyncStub) -> gate_pb2.AdmitResponse:
         name = f"flood{next(self._numbers)}"
         admitted = await stub.Admit(
             gate_pb2.AdmitRequest(server="siege", connection=name, app="live", name=name, broadcaster=name)
         )
         self.done["admitted" if admitted.allowed else "refused"] += 1
+        return admitted
+
+    async def _push(self, stub: gate_pb2_grpc.GateAsyncStub, *, paced: bool) -> None:
+        admitted = await self._admit(stub)
         if not admitted.allowed:
             return
         answers = stub.Watch(self._requests(AdmittedStream.of(admitted), paced=paced))
@@ -228,6 +247,7 @@ class Flood:
 
 FLOODS: Final[Mapping[str, Callable[[Flood], Awaitable[None]]]] = {
     "oversized": lambda flood: flood.pushes(4, paced=True),
+    "admits": Flood.admits,
     "costly": lambda flood: flood.pushes(2, paced=True),
     "fast_rtmp": Flood.fast_rtmp,
     "fast_watch": lambda flood: flood.pushes(1, paced=False),

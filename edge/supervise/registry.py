@@ -29,8 +29,10 @@ from edge.supervise.usage_counter import UsageCounter
 MAX_STREAMS: Final = "limits.max_streams"
 PER_CLIENT: Final = "limits.max_streams_per_client"
 PER_BROADCASTER: Final = "limits.max_streams_per_broadcaster"
-IDLE_MS: Final = 1_000.0
+IDLE_MS: Final = 250.0
 """An admitted stream has this long to be watched before another may have its place."""
+SILENT_MS: Final = 5_000.0
+"""A call that watches a stream has this long to bring its first picture before another may have its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,12 @@ class LiveStream:
     def is_unused(self) -> bool:
         """Whether no call and no worker has it, so that it may be given up without a word."""
         return self.responses is None and (self.life.waits or self.waiting_cut is not None)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a call watches it that has brought no picture yet."""
+        watched = self.pushed and self.url is None and self.responses is not None and not self.cutting
+        return watched and self.media is not None and not self.media.has_video
 
     def answer(self) -> gate_pb2.WatchResponse:
         """Returns an answer to the caller that says only how far its media is cleared."""
@@ -247,10 +255,12 @@ class Registry:
         return stream.pushed and stream.responses is None
 
     def _is_expendable(self, stream_id: StreamId) -> bool:
-        """Whether an idle stream may lose its place. Its caller learns of that when it opens Watch."""
-        stream = self._streams[stream_id]
-        idle_ms = self._clock.monotonic_ms() - stream.idle_since_ms
-        return stream.pushed and stream.is_unused and idle_ms >= IDLE_MS
+        """Whether a stream may lose its place: nobody watches it, or its call brings no picture. Its caller
+        learns of that when it opens Watch, and then."""
+        stream, now = self._streams[stream_id], self._clock.monotonic_ms()
+        if stream.is_silent:
+            return now - stream.fed_ms >= SILENT_MS
+        return stream.pushed and stream.is_unused and now - stream.idle_since_ms >= IDLE_MS
 
     def remove(self, stream: LiveStream) -> None:
         if self._streams.pop(stream.id, None) is not None:

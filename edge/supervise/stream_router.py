@@ -553,11 +553,7 @@ class StreamRouter:
         self._pool.release(stream.id)
         stream.life.forgotten()
         if stream.responses is not None:
-            stream.responses.close(
-                None
-                if reason in (EndReason.CUT, EndReason.PUBLISHER_GONE, EndReason.RELEASED)
-                else WorkerLost(f"the stream is {reason}")
-            )
+            stream.responses.close(_ending(reason))
         self._context.registry.remove(stream)
         live = len(self._context.registry)
         self._context.telemetry.report(StreamOver(stream.id, stream.publish, reason, live))
@@ -788,6 +784,15 @@ class StreamRouter:
 def _is_recorded(stream: LiveStream) -> bool:
     """Whether media of a stream that is being cut is evidence still."""
     return stream.cutting and stream.media is not None and bool(stream.media.recordings)
+
+
+def _ending(reason: EndReason) -> GateError | None:
+    """Returns the error with which the call of a stream ends that is over. None if that is in order."""
+    if reason in (EndReason.CUT, EndReason.PUBLISHER_GONE, EndReason.RELEASED):
+        return None
+    if reason is EndReason.GAVE_WAY:
+        return SourceStalled("access_unit: none has come, and another publish needed the place")
+    return WorkerLost(f"the stream is {reason}")
 
 
 def _has_no_video(error: GateError | None) -> bool:

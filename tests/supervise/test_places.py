@@ -12,14 +12,14 @@ import pytest
 from edge.clock import SystemClock
 from edge.config import LimitsSection
 from edge.contract.gen import worker_pb2
-from edge.domain import UNPROVEN_ATTRIBUTE, Publish, StreamId
-from edge.errors import NotFound, PictureTooLarge
+from edge.domain import UNPROVEN_ATTRIBUTE, AccessUnit, Publish, StreamId
+from edge.errors import NotFound, PictureTooLarge, SourceStalled
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.hook_http import refusal_status
 from edge.supervise import gate as gate_module
 from edge.supervise.authority import NOBODY, Caller
-from edge.supervise.registry import IDLE_MS, Registry
+from edge.supervise.registry import IDLE_MS, SILENT_MS, Registry
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.usage_counter import UsageCounter
 from edge.telemetry.records import CutUnconfirmed, PublishRefused, StreamOver
@@ -138,6 +138,42 @@ async def test_an_unproven_name_takes_no_place_of_whoever_has_it(
             )
             await small.bench.gate.admit(stranger, PEER)
         assert (await small.admit("anna")).allowed
+
+
+async def test_who_watches_and_sends_nothing_keeps_no_neighbour_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many publish from behind one address."""
+    async with small_gate(tmp_path, monkeypatch) as small:
+        gate = small.bench.gate
+        silent = [await small.admit(f"s{number}", "203.0.113.7") for number in range(6)]
+        for admission in silent:
+            small.watch(admission)
+        streams = [gate.registry.get(admission.stream_id or "") for admission in silent]
+        gate.router.push(streams[0], AccessUnit(0, 0, True, b"picture", 0.0))
+        small.clock.ahead_ms = SILENT_MS / 2
+        assert (await small.admit("anna", "203.0.113.8")).reason is AdmissionReason.QUOTA, "it may be slow"
+        small.clock.ahead_ms = SILENT_MS
+        for number in range(5):
+            assert (await small.admit(f"n{number}", "203.0.113.8")).allowed
+        assert (await small.admit("n5", "203.0.113.8")).reason is AdmissionReason.QUOTA
+        assert [stream.life.over for stream in streams] == [False, *[True] * 5], "one has brought a picture"
+        for stream in streams[1:]:
+            assert stream.responses is not None
+            assert isinstance(stream.responses.error, SourceStalled), "it asks again when media comes"
+        assert small.bench.workers.watched == {streams[0].id}
+
+
+async def test_a_flood_of_admissions_takes_no_place_for_longer_than_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as there are places, four times a second."""
+    async with small_gate(tmp_path, monkeypatch) as small:
+        for lap in range(8):
+            small.clock.ahead_ms = 251.0 * lap
+            for number in range(LIMITS.max_streams):
+                app = "a" if number % 2 else "b"
+                assert (await small.admit(f"b{lap}.{number}", app=app)).allowed
 
 
 async def test_a_stream_that_its_server_goes_on_with_keeps_its_place(
