@@ -11,6 +11,8 @@ from typing import Final
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
 
 from edge.errors import BrokenMedia, NotMedia
 from edge.printable import printable
@@ -77,6 +79,19 @@ def open_media(path: Path) -> InputContainer:
         container.close()
         raise NotMedia(f"{path}: is no media")
     return container
+
+
+def picture_of(container: InputContainer, path: Path) -> VideoStream | None:
+    """Returns the stream of a file's picture. None where it has none but the cover of a recording.
+
+    Of a HEIC photo of tiles, as telephones make them, that is the small copy beside the tiles: PyAV does not
+    say how tiles are joined. Raises BrokenMedia where there is no such copy.
+    """
+    pictures = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+    whole = [each for each in pictures if not each.disposition & Disposition.dependent]
+    if pictures and not whole:
+        raise BrokenMedia(f"{path}: a photo of tiles, which cannot be joined; convert it to JPEG or PNG")
+    return whole[0] if whole else None
 
 
 def _is_animated_webp(head: bytes) -> bool:

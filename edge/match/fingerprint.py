@@ -27,7 +27,7 @@ from edge.match.evasion.variants import VariantSet, variants_of, views_of
 from edge.match.index.hamming import MAX_RADIUS
 from edge.match.pdq.hasher import LIMITED_RANGE, PdqHash, PdqHasher, distance
 from edge.match.stillness import F32, fields_of, still_times
-from edge.recorded_media import open_media
+from edge.recorded_media import open_media, picture_of
 from edge.settings_file import open_regular
 
 U8 = npt.NDArray[np.uint8]
@@ -87,9 +87,9 @@ def frames_of(
     reason = "has no frame that can be decoded"
     try:
         with open_media(path) as media:
-            if not media.streams.video:
+            video = picture_of(media, path)
+            if video is None:
                 raise NoVideo(f"{path}: has no picture, and no sound that is fingerprinted")
-            video = media.streams.video[0]
             if video.codec_context is None:
                 raise BrokenMedia(f"{path}: FFmpeg has no decoder for its picture")
             # Frame threads lose good frames next to a damaged one, and sometimes the error.
@@ -256,8 +256,7 @@ def has_video(path: Path) -> bool:
     """Whether a file has a video or image. The cover of a recording does not count. Raises BrokenMedia."""
     try:
         with open_media(path) as media:
-            cover = av.stream.Disposition.attached_pic
-            return any(not stream.disposition & cover for stream in media.streams.video)
+            return picture_of(media, path) is not None
     except (FFmpegError, ValueError, OSError) as error:
         raise BrokenMedia(f"{path}: {_reason(error)}") from None
 

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from edge.clock import Clock, SystemClock
 from edge.domain import AccessUnit
 from edge.errors import BrokenMedia, NoVideo
-from edge.recorded_media import open_media
+from edge.recorded_media import open_media, picture_of
 from edge.stream.codecs import AnyCodec, codec_of
 
 MAX_DAMAGED_PACKETS = 60
@@ -97,7 +97,7 @@ def open_media_file(path: Path, clock: Clock | None = None) -> Iterator[MediaFil
 
 
 def _media_file(path: Path, container: InputContainer, clock: Clock) -> MediaFile:
-    stream = next((s for s in container.streams.video if not _is_cover(s)), None)
+    stream = picture_of(container, path)
     if stream is None:
         raise NoVideo(f"{path}: no video stream{' (audio only)' if container.streams.audio else ''}")
     context = stream.codec_context
@@ -110,8 +110,3 @@ def _media_file(path: Path, container: InputContainer, clock: Clock) -> MediaFil
         duration_s = container.duration / av.time_base
     codec = codec_of(context)
     return MediaFile(path, codec, context.extradata or b"", max(duration_s, 0.0), container, stream, clock)
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    """Whether the stream is a cover picture in an audio file."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)

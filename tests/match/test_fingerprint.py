@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge.errors import BrokenMedia
 from edge.match import VariantSet, fingerprint, frames_of
 from edge.match.entry import Variant
 from edge.match.pdq.hasher import distance
 from tests.conftest import require
+from tests.heic import write_tiles
 
 U8 = npt.NDArray[np.uint8]
 
@@ -117,6 +119,19 @@ def test_a_photo_with_exif_is_hashed_upright(orientation: int, tmp_path: Path) -
     _, _, luma = next(iter(frames_of(photo(tmp_path / "photo.jpg", shown, orientation))))
     assert luma.shape == shown.shape
     assert np.abs(luma.astype(int) - shown).max() < 40
+
+
+def test_a_photo_of_tiles_is_known_by_its_small_copy(tmp_path: Path) -> None:
+    """FFmpeg gives each tile as a stream of its own. The first one was banked as if it were the photo."""
+    shown = picture()
+    small = np.ascontiguousarray(shown[::2, ::2])
+    tiled = write_tiles(tmp_path / "photo.heic", shown, 2, 2, thumbnail=small)
+    upright = fingerprint(written(tmp_path / "upright.png", shown), variants=VariantSet.NONE, sound=False)
+    known = fingerprint(tiled, variants=VariantSet.NONE, sound=False)
+    assert len(known.hashes) == 1
+    assert distance(known.hashes[0].bits, upright.hashes[0].bits) <= 16
+    with pytest.raises(BrokenMedia, match=r"photo of tiles.*convert it to JPEG"):
+        fingerprint(write_tiles(tmp_path / "tiles.heic", shown, 2, 2), sound=False)
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])
