@@ -374,6 +374,16 @@ class Strike:
     part_of: str | None = None
     """The strike that counts for the same occasion. Set: this violation is no further strike."""
 
+    @property
+    def pardoned(self) -> bool:
+        """Whether it was taken back by a person, or has lapsed without a review."""
+        return self.pardoned_ms is not None
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it waits for a review."""
+        return self.review_by_ms is not None and not self.pardoned
+
 
 class IncidentState(StrEnum):
     OPEN = "open"
@@ -458,6 +468,16 @@ class Incident:
         first = max(self.verdict.begin_pts_ms, begin_ms)
         last = min(self.verdict.pts_ms, end_ms)
         return (first - begin_ms, last - begin_ms) if first <= last else None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseStanding:
+    """How it stands with what an incident led to."""
+
+    provisional: bool = False
+    """Whether its strike or a block of it waits for a review."""
+    pardoned: bool = False
+    """Whether its strike was pardoned."""
 
 
 class AppealState(StrEnum):

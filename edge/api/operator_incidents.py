@@ -15,7 +15,7 @@ from edge.contract.operator import (
     state_from_proto,
     strike_to_proto,
 )
-from edge.domain import PERMANENT_MS, IncidentState
+from edge.domain import PERMANENT_MS, CaseStanding, Incident, IncidentState
 from edge.errors import InvalidInput
 from edge.ledger.appeals import MAX_TEXT_BYTES
 
@@ -44,10 +44,12 @@ class IncidentCalls(OperatorCalls):
             limit=limit(request.limit),
             before_id=optional("before_id", request.before_id),
         )
+        standings = await self._standings(*incidents)
         return operator_pb2.ListIncidentsResponse(
             incidents=[
                 incident_to_proto(
                     self._gate.reviews.with_pending(incident),
+                    standings[incident.id],
                     self.shown_stream_id(person, incident.stream_id),
                 )
                 for incident in incidents
@@ -61,7 +63,11 @@ class IncidentCalls(OperatorCalls):
         person = await self.person(context, Role.VIEWER)
         case = await self._gate.reviews.case(ident("incident_id", request.incident_id))
         return operator_pb2.GetIncidentResponse(
-            incident=incident_to_proto(case.incident, self.shown_stream_id(person, case.incident.stream_id)),
+            incident=incident_to_proto(
+                case.incident,
+                (await self._standings(case.incident))[case.incident.id],
+                self.shown_stream_id(person, case.incident.stream_id),
+            ),
             strike=None if case.strike is None else strike_to_proto(case.strike),
             blocks=[block_to_proto(block) for block in case.blocks],
             appeals=[appeal_to_proto(appeal) for appeal in case.appeals],
@@ -75,7 +81,7 @@ class IncidentCalls(OperatorCalls):
         incident_id = ident("incident_id", request.incident_id)
         reviews = self._gate.reviews
         act = reviews.release if request.release else reviews.claim
-        return incident_to_proto(await act(incident_id, person.name))
+        return await self._answer(await act(incident_id, person.name))
 
     @answers_errors
     async def ReviewIncident(
@@ -97,7 +103,15 @@ class IncidentCalls(OperatorCalls):
             bank_nothing=request.bank_nothing,
             wait_s=_BANKING_S,
         )
-        return incident_to_proto(incident)
+        return await self._answer(incident)
+
+    async def _answer(self, incident: Incident) -> operator_pb2.Incident:
+        return incident_to_proto(incident, (await self._standings(incident))[incident.id])
+
+    async def _standings(self, *incidents: Incident) -> dict[str, CaseStanding]:
+        ids = [incident.id for incident in incidents]
+        now = self._gate.clock.wall_ms()
+        return await self._gate.executor.call(self._gate.ledger.standings, ids, now)
 
     @answers_errors
     async def FileAppeal(

@@ -85,6 +85,8 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         "broadcaster": incident.broadcaster,
         "action": _ACTIONS.get(action, ""),
         "shadow": incident.shadow,
+        "provisional": incident.provisional,
+        "pardoned": incident.pardoned,
         "category": verdict.category or None,
         "reason": verdict.reason,
         "score": verdict.score,
@@ -201,10 +203,10 @@ def list_incidents(
             (
                 one["id"],
                 when(one["created_wall_ms"]),
-                f"{'shadow ' if one['shadow'] else ''}{one['action']} {one['category'] or one['reason']}",
+                f"{_action_of(one)} {one['category'] or one['reason']}",
                 *_columns_of(one["activity"]),
                 one["broadcaster"],
-                f"{one['state']}, {one['claimed_by']}'s" if one["claimed_by"] else one["state"],
+                _state_of(one),
                 _cut_of(one),
             )
             for one in found
@@ -242,7 +244,10 @@ def show(
     for label, value in (
         ("incident", one["id"]),
         ("opened (UTC)", when(one["created_wall_ms"])),
-        ("verdict", f"{one['action']}: {one['category'] or ''} {one['reason']} {one['score']:.3f}"),
+        (
+            "verdict",
+            f"{_action_of(one)}: {one['category'] or ''} {one['reason']} {one['score']:.3f}",
+        ),
         ("activity", _activity_line(one["activity"])),
         ("broadcaster", f"{one['broadcaster']} in {one['app']}/{one['name']}"),
         ("stream", f"{one['stream_id']} ({one['server']})"),
@@ -429,7 +434,22 @@ def _seconds_of(stretch: dict[str, int]) -> str:
 def _strike_of(given: dict[str, Any]) -> str:
     if given["part_of_strike_id"]:
         return f"none of its own: {given['part_of_strike_id']} counts for the same occasion"
-    return f"{given['id']} ({given['severity']})"
+    words = [given["severity"]]
+    if given["provisional"]:
+        words.append(f"provisional until {when(given['review_by_wall_ms'])}")
+    if given["pardoned"]:
+        words.append(f"pardoned by {given['pardoned_by']}: {given['pardon_reason']}")
+    return f"{given['id']} ({', '.join(words)})"
+
+
+def _action_of(one: dict[str, Any]) -> str:
+    return f"shadow {one['action']}" if one["shadow"] else str(one["action"])
+
+
+def _state_of(one: dict[str, Any]) -> str:
+    """Where its review stands, and what holds until then."""
+    words = [one["state"], *(word for word in ("provisional", "pardoned") if one[word])]
+    return ", ".join([*words, *([f"{one['claimed_by']}'s"] if one["claimed_by"] else [])])
 
 
 def _columns_of(activity: dict[str, Any] | None) -> tuple[str, str, str]:

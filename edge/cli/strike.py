@@ -45,7 +45,15 @@ def as_dict(strike: operator_pb2.Strike) -> dict[str, Any]:
         "pardoned_by": strike.pardoned_by or None,
         "pardon_reason": strike.pardon_reason or None,
         "part_of_strike_id": strike.part_of_strike_id or None,
+        "provisional": strike.provisional,
+        "pardoned": strike.pardoned,
     }
+
+
+def _state_of(strike: operator_pb2.Strike) -> str:
+    if strike.pardoned:
+        return f"pardoned {when(strike.pardoned_wall_ms)}"
+    return f"provisional until {when(strike.review_by_wall_ms)}" if strike.provisional else "counts"
 
 
 @app.command("list")
@@ -77,8 +85,7 @@ def list_strikes(
             "by",
             "category",
             "severity",
-            "review by",
-            "pardoned",
+            "state",
         ),
         (
             (
@@ -88,8 +95,7 @@ def list_strikes(
                 strike.created_by,
                 strike.category or strike.reason,
                 as_dict(strike)["severity"],
-                when(strike.review_by_wall_ms),
-                when(strike.pardoned_wall_ms),
+                _state_of(strike),
             )
             for strike in strikes
         ),

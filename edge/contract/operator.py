@@ -10,6 +10,7 @@ from edge.domain import (
     Appeal,
     AppealState,
     Block,
+    CaseStanding,
     Incident,
     IncidentState,
     Severity,
@@ -60,7 +61,9 @@ def appeal_state_from_proto(number: operator_pb2.AppealState.ValueType) -> Appea
     return _FROM_APPEAL.get(number)
 
 
-def incident_to_proto(incident: Incident, stream_id: str | None = None) -> operator_pb2.Incident:
+def incident_to_proto(
+    incident: Incident, standing: CaseStanding, stream_id: str | None = None
+) -> operator_pb2.Incident:
     """``stream_id`` is shown in place of the incident's own."""
     return operator_pb2.Incident(
         id=incident.id,
@@ -72,6 +75,8 @@ def incident_to_proto(incident: Incident, stream_id: str | None = None) -> opera
         identity_unproven=not incident.publish.identity_proven,
         verdict=verdict_to_proto(incident.verdict),
         shadow=incident.verdict.shadow,
+        provisional=standing.provisional,
+        pardoned=standing.pardoned,
         state=_STATE[incident.state],
         evidence_path=incident.evidence_path or "",
         created_wall_ms=incident.created_ms,
@@ -163,6 +168,8 @@ def strike_to_proto(strike: Strike) -> operator_pb2.Strike:
         pardoned_by=strike.pardoned_by or "",
         pardon_reason=strike.pardon_reason or "",
         part_of_strike_id=strike.part_of or "",
+        provisional=strike.provisional,
+        pardoned=strike.pardoned,
     )
 
 

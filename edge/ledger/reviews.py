@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from edge.domain import Appeal, AppealState, Block, Incident, IncidentState, Strike
+from edge.domain import Appeal, AppealState, Block, CaseStanding, Incident, IncidentState, Strike
 from edge.errors import Conflict, InvalidInput, PermissionRefused
 from edge.ladder import by_vouched_footage, stands, term_of
 from edge.ledger import records
@@ -55,6 +56,24 @@ class Reviews(LedgerBase):
             about = appeals.c.incident_id == incident_id
             filed = connection.execute(sa.select(appeals).where(about).order_by(appeals.c.id))
             return Case(incident, strike, resting, tuple(records.appeal_from_row(row) for row in filed))
+
+    def standings(self, incident_ids: Collection[str], wall_ms: int) -> dict[str, CaseStanding]:
+        """How it stands with what these incidents led to: one entry for each."""
+        provisional: set[str] = set()
+        pardoned: set[str] = set()
+        with self._database.read("read how incidents stand") as connection:
+            for row in connection.execute(sa.select(strikes).where(strikes.c.incident_id.in_(incident_ids))):
+                strike = records.strike_from_row(row)
+                incident_id = strike.incident_id or ""
+                if strike.pardoned:
+                    pardoned.add(incident_id)
+                elif strike.provisional and stands(strike, wall_ms):
+                    provisional.add(incident_id)
+            for row in connection.execute(sa.select(blocks).where(blocks.c.incident_id.in_(incident_ids))):
+                block = records.block_from_row(row)
+                if block.active_at(wall_ms) and block.provisional_at(wall_ms):
+                    provisional.add(block.incident_id or "")
+        return {each: CaseStanding(each in provisional, each in pardoned) for each in incident_ids}
 
     def claim(self, incident_id: str, by: str, wall_ms: int, claim_ms: int) -> Incident:
         """Reserves an incident for one reviewer. A second claim by the same reviewer extends it.

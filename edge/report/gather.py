@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from edge.ledger.incidents import STREAM_CUT
 from edge.ledger.snapshot import count
-from edge.ledger.tables import appeals, audit, blocks, incidents, policies
+from edge.ledger.tables import appeals, audit, blocks, incidents, policies, strikes
 from edge.ledger.usage import USAGE
 from edge.report.report import Counting, Report
 
@@ -34,6 +34,7 @@ def gather(
         advance(1)
     for table, begun, take in (
         (incidents, incidents.c.created_ms, counting.incident),
+        (strikes, strikes.c.created_ms, counting.strike),
         (blocks, blocks.c.created_ms, counting.block),
         (appeals, appeals.c.filed_ms, counting.appeal),
     ):
@@ -49,7 +50,7 @@ def gather(
 
 def rows_at_most(connection: sa.Connection) -> int:
     """The most rows that ``gather`` may read, for a progress bar."""
-    return sum(count(connection, table) for table in (incidents, blocks, appeals))
+    return sum(count(connection, table) for table in (incidents, strikes, blocks, appeals))
 
 
 def _within(column: sa.Column[int], since_ms: int, until_ms: int) -> tuple[sa.ColumnElement[bool], ...]:

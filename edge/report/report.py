@@ -89,6 +89,16 @@ class BlockFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class StrikeFigures:
+    made: int
+    """Violations that count. What is part of another's occasion is none."""
+    pardoned: Share
+    """Share of them that a person took back, or that lapsed without a review."""
+    provisional: int
+    """Those that wait for a review."""
+
+
+@dataclass(frozen=True, slots=True)
 class AppealFigures:
     filed: int
     granted: Share
@@ -112,6 +122,9 @@ class Report:
     shadow_flags: int
     """Flags decided in shadow mode: recorded, but not enforced."""
     shadow_cuts: int
+    shadow_reviews: Reviewed
+    """Of shadow flags and cuts together. How often they were overturned says whether to act on them."""
+    strikes: StrikeFigures
     blocks: BlockFigures
     appeals: AppealFigures
     policy_changes: int
@@ -167,6 +180,8 @@ class Counting:
         self._refused: dict[str, int] = {}
         self._groups: dict[str, dict[str, _Group]] = {"category": {}, "reason": {}, "app": {}}
         self._all = _Group()
+        self._shadow_reviews = _Reviews()
+        self._strikes = self._pardoned = self._provisional = 0
         self._shadow = {Action.FLAG.value: 0, Action.CUT.value: 0}
         self._confirmed = 0
         self._alarms = 0
@@ -193,6 +208,7 @@ class Counting:
     def incident(self, row: Mapping[str, Any]) -> None:
         if row["shadow"]:
             self._shadow[row["action"]] = self._shadow.get(row["action"], 0) + 1
+            self._shadow_reviews.count_review(row)
             return
         cut = row["action"] == Action.CUT
         groups = [self._all]
@@ -205,6 +221,13 @@ class Counting:
             if row["cut_confirmed_ms"] is not None:
                 self._confirmed += 1
                 self._cut_ms.append(max(0, row["cut_confirmed_ms"] - row["created_ms"]))
+
+    def strike(self, row: Mapping[str, Any]) -> None:
+        if row["part_of"] is not None:
+            return
+        self._strikes += 1
+        self._pardoned += row["pardoned_ms"] is not None
+        self._provisional += row["pardoned_ms"] is None and row["review_by_ms"] is not None
 
     def block(self, row: Mapping[str, Any]) -> None:
         key = row["incident_id"] or row["strike_id"] or row["id"]
@@ -260,6 +283,8 @@ class Counting:
             ),
             shadow_flags=self._shadow[Action.FLAG.value],
             shadow_cuts=self._shadow[Action.CUT.value],
+            shadow_reviews=self._shadow_reviews.done(),
+            strikes=StrikeFigures(self._strikes, share(self._pardoned, self._strikes), self._provisional),
             blocks=self._blocks(),
             appeals=self._appeals_done(),
             policy_changes=self._policies,

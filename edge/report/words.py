@@ -72,6 +72,8 @@ def sections(report: Report) -> tuple[ReportSection, ...]:
                 _share("cuts overturned", cuts.reviews.overturned, "reviewed cuts"),
                 _share("flags reviewed by a person", report.flag_reviews.reviewed, "flags"),
                 _share("flags overturned", report.flag_reviews.overturned, "reviewed flags"),
+                _share("shadow decisions reviewed", report.shadow_reviews.reviewed, "shadow decisions"),
+                _share("shadow decisions overturned", report.shadow_reviews.overturned, "reviewed ones"),
                 *_times("time to review a cut", cuts.reviews.time_to_review, "reviewed cuts"),
                 *_times("time to review a flag", report.flag_reviews.time_to_review, "reviewed flags"),
             ),
@@ -83,6 +85,15 @@ def sections(report: Report) -> tuple[ReportSection, ...]:
                 _share("cuts proven by now", cuts.confirmed, "cuts"),
                 _share("cuts not proven within the limit", cuts.alarms, "cuts"),
                 *_times("time from the verdict to the proof", cuts.time_to_cut, "proven cuts"),
+            ),
+        ),
+        ReportSection(
+            "Strikes",
+            figures,
+            (
+                ("strikes", number(report.strikes.made), NONE, NONE),
+                ("provisional: they wait for a review", number(report.strikes.provisional), NONE, NONE),
+                _share("pardoned", report.strikes.pardoned, "strikes"),
             ),
         ),
         ReportSection(

@@ -356,6 +356,7 @@ def _incident_reviewed(record: records.IncidentReviewed) -> None:
         **_publish(incident.publish),
         incident_id=incident.id,
         state=incident.state.value,
+        shadow=incident.verdict.shadow,
         by=record.by,
     )
 

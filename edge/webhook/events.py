@@ -7,6 +7,7 @@
 | `stream.cut` | the gate asked for a cut: strike and block are on disk, or it has a reason but no verdict |
 | `cut.confirmed`, `cut.unconfirmed` | the publisher is proven gone; nothing proved it within the limit |
 | `block.made`, `block.changed`, `block.lifted` | live access is denied; its term changed; it is given back |
+| `strike.made`, `strike.pardoned` | a violation counts; it counts no more, or has lapsed without a review |
 | `incident.reviewed` | a person decided |
 | `appeal.filed`, `appeal.decided` | a broadcaster objected to a block; a person decided |
 | `notice` | the text for the broadcaster, in English and Arabic |
@@ -37,6 +38,8 @@ TYPES: Final = (
     "block.made",
     "block.changed",
     "block.lifted",
+    "strike.made",
+    "strike.pardoned",
     "incident.reviewed",
     "appeal.filed",
     "appeal.decided",
@@ -87,6 +90,22 @@ _BLOCK = (
     "lifted_by",
     "lift_reason",
 )
+_STRIKE = (
+    "id",
+    "broadcaster",
+    "app",
+    "category",
+    "severity",
+    "incident_id",
+    "created_ms",
+    "created_by",
+    "reason",
+    "review_by_ms",
+    "pardoned_ms",
+    "pardoned_by",
+    "pardon_reason",
+    "part_of",
+)
 _APPEAL = (
     "id",
     "incident_id",
@@ -100,7 +119,12 @@ _APPEAL = (
     "decided_by",
     "decision_reason",
 )
-_TABLE: Final[Mapping[str, tuple[str, ...]]] = {"incidents": _INCIDENT, "blocks": _BLOCK, "appeals": _APPEAL}
+_TABLE: Final[Mapping[str, tuple[str, ...]]] = {
+    "incidents": _INCIDENT,
+    "blocks": _BLOCK,
+    "strikes": _STRIKE,
+    "appeals": _APPEAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +181,9 @@ def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]
         yield kind, key, {"block": _picked("blocks", row), "by": who}
         if kind != "block.lifted" and row["subject_kind"] == SubjectKind.BROADCASTER:
             yield "notice", key, _notice(decision, records.block_from_row(_AuditRow(row)))
+    for key, row in decision.rows.get("strikes", {}).items():
+        if kind := _strike_kind(decision, row):
+            yield kind, key, {"strike": _picked("strikes", row), "by": who}
     for key, row in decision.rows.get("appeals", {}).items():
         kind = "appeal.filed" if what == "appeal" else "appeal.decided"
         yield kind, key, {"appeal": _picked("appeals", row), "by": who}
@@ -194,6 +221,14 @@ def _incident_kind(what: str, row: Mapping[str, Any]) -> str:
     return ""
 
 
+def _strike_kind(decision: AuditedDecision, row: Mapping[str, Any]) -> str:
+    """Empty where the decision changed only what the strike is counted with, or its term."""
+    if row["pardoned_ms"] == decision.entry.wall_ms:
+        return "strike.pardoned"
+    made = decision.detail.get("strike", decision.entry.subject) == row["id"]
+    return "strike.made" if made and decision.entry.what in ("violation", "strike") else ""
+
+
 def _notice(decision: AuditedDecision, block: Block) -> dict[str, Any]:
     key = "cut" if decision.entry.what == "violation" else "blocked"
     text = block_notice(key, block, decision.entry.wall_ms)
@@ -213,6 +248,9 @@ def _picked(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     picked = {name: row[name] for name in _TABLE[table] if name in row}
     if table == "blocks":
         picked["subject"] = shown_subject(row["subject_kind"], row["subject"])
+    elif table == "strikes":
+        picked["pardoned"] = row["pardoned_ms"] is not None
+        picked["provisional"] = row["review_by_ms"] is not None and not picked["pardoned"]
     return picked
 
 

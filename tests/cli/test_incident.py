@@ -149,7 +149,12 @@ def test_a_reviewer_may_bank_nothing(run: Callable[..., Result], ids: dict[str, 
 
 def test_an_appeal_is_filed_listed_and_granted(run: Callable[..., Result], ids: dict[str, str]) -> None:
     anna = ids["anna"]
-    (block,) = said(run("incident", "show", anna, "--json"))["blocks"]
+    case = said(run("incident", "show", anna, "--json"))
+    assert (case["provisional"], case["pardoned"], case["strike"]["provisional"]) == (True, False, True)
+    assert "provisional" in run("incident", "list").stdout
+    assert "provisional until" in run("incident", "show", anna).stdout
+    assert "provisional until" in run("strike", "list", "--broadcaster", "anna").stdout
+    (block,) = case["blocks"]
     assert block["provisional"]
     assert "provisional" in run("block", "list").stdout
     filed = said(run("appeal", "file", "We play.\nNobody was hurt.", "--block", block["id"], "--json"))
@@ -158,7 +163,11 @@ def test_an_appeal_is_filed_listed_and_granted(run: Callable[..., Result], ids: 
     assert filed["id"] in run("appeal", "list").stdout
     granted = run("appeal", "decide", filed["id"], "--grant", "--reason", "a play", "--as", "rita", "--json")
     assert said(granted)["state"] == "granted"
-    assert said(run("incident", "show", anna, "--json"))["state"] == "overturned"
+    granted_case = said(run("incident", "show", anna, "--json"))
+    assert granted_case["state"] == "overturned"
+    assert (granted_case["provisional"], granted_case["pardoned"]) == (False, True)
+    assert granted_case["strike"]["pardoned"]
+    assert "pardoned by rita" in run("incident", "show", anna).stdout
     assert anna not in [one["incident_id"] for one in said(run("strike", "list", "--json"))]
 
 
@@ -172,6 +181,8 @@ def test_strikes_by_hand_are_given_and_pardoned(run: Callable[..., Result], ids:
     assert "carla" in run("strike", "list").stdout
     pardoned = said(run("strike", "pardon", given["strike"]["id"], "--reason", "grace", "--json"))
     assert pardoned["pardoned_by"] == "rita"
+    assert (pardoned["pardoned"], pardoned["provisional"]) == (True, False)
+    assert "pardoned" in run("strike", "list", "--pardoned").stdout
     assert said(run("strike", "list", "--broadcaster", "carla", "--json")) == []
 
 

@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "4103d89b4a3f9b26fed8eabb3b0d8901263e9664005d193b602f740c1e802dc9",
-    "operator": "03a42d49fd93c24768e8515fda443c6edfe0aab126fa28eb704cb1215f0347ac",
+    "operator": "3eb666ff227bcb57a0b349e6ccc196ecbcdda2c9f706fd5ba068cbfdc136eaef",
 }
 
 

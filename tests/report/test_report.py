@@ -117,6 +117,10 @@ def test_figures_are_what_happened(store: Store, ledger: DurableLedger) -> None:
     assert (reviews["reviewed"]["count"], reviews["overturned"]["count"]) == (2, 1)
     assert reviews["overturned"]["value"] == 0.5
     assert reviews["time_to_review"]["p95"]["value_ms"] == 2 * HOUR_MS - 2
+    strikes = found["strikes"]
+    assert (strikes["made"], strikes["pardoned"]["count"]) == (4, 1)
+    assert strikes["provisional"] == 1, "one by the detector alone has no review yet; known footage stands"
+    assert found["shadow_reviews"]["reviewed"]["of"] == 1
     blocks = found["blocks"]
     assert blocks["made"] == 5
     assert blocks["by_source"] == {"detector": 3, "manual": 1, "match": 1}

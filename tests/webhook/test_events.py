@@ -32,6 +32,8 @@ def test_every_event_of_a_life_and_the_same_ids_when_read_again(lived: DurableLe
         "cut.confirmed",
         "block.made",
         "block.lifted",
+        "strike.made",
+        "strike.pardoned",
         "incident.reviewed",
         "notice",
         "block.changed",
@@ -40,6 +42,14 @@ def test_every_event_of_a_life_and_the_same_ids_when_read_again(lived: DurableLe
     } <= told.keys()
     assert {"confirmed", "overturned"} <= {data["decision"] for data in told["incident.reviewed"]}
     assert {"anna", "berta"} <= {data["incident"]["broadcaster"] for data in told["stream.cut"]}
+    # Events tell the present state of what they are about.
+    made, pardoned = (
+        {data["strike"]["id"] for data in told[f"strike.{word}"]} for word in ("made", "pardoned")
+    )
+    assert pardoned <= made
+    for data in (*told["strike.made"], *told["strike.pardoned"]):
+        assert data["strike"]["pardoned"] is (data["strike"]["id"] in pardoned)
+        assert not (data["strike"]["pardoned"] and data["strike"]["provisional"])
     assert all(data["block"]["lifted_by"] for data in told["block.lifted"])
     assert any("provisional" in data["en"] for data in told["notice"] if data["provisional"])
     assert any("stopped" in data["en"] for data in told["notice"] if data["incident_id"])

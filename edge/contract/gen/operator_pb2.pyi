@@ -676,6 +676,8 @@ class Incident(_message.Message):
     STRETCH_FIELD_NUMBER: _builtins.int
     ACTIVITY_FIELD_NUMBER: _builtins.int
     BANKING_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FIELD_NUMBER: _builtins.int
+    PARDONED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
@@ -726,6 +728,10 @@ class Incident(_message.Message):
     """Reason that this person gave; empty until then."""
     identity_unproven: _builtins.bool
     """The ingest server had not checked that the publisher is the broadcaster: the strike is not the account's."""
+    provisional: _builtins.bool
+    """Its strike or a block of it is provisional: a person has yet to review it."""
+    pardoned: _builtins.bool
+    """Its strike was pardoned: taken back by a person, or lapsed without a review."""
     @_builtins.property
     def verdict(self) -> _gate_pb2.Verdict:
         """The FLAG or CUT that opened it."""
@@ -775,10 +781,12 @@ class Incident(_message.Message):
         stretch: Global___ClipStretch | None = ...,
         activity: Global___Activity | None = ...,
         banking: Global___Banking | None = ...,
+        provisional: _builtins.bool = ...,
+        pardoned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "banking", b"banking", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "pardoned", b"pardoned", "provisional", b"provisional", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1296,6 +1304,8 @@ class Strike(_message.Message):
     PARDONED_BY_FIELD_NUMBER: _builtins.int
     PARDON_REASON_FIELD_NUMBER: _builtins.int
     PART_OF_STRIKE_ID_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FIELD_NUMBER: _builtins.int
+    PARDONED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the strike."""
     broadcaster: _builtins.str
@@ -1326,6 +1336,10 @@ class Strike(_message.Message):
     """The strike that counts for the same occasion; empty: this one counts. Set only in the case of an incident,
     because ListStrikes leaves out what is no further strike.
     """
+    provisional: _builtins.bool
+    """It is provisional: it lapses at `review_by_wall_ms` unless a person confirms it."""
+    pardoned: _builtins.bool
+    """It was pardoned: taken back by a person, or lapsed without a review."""
     def __init__(
         self,
         *,
@@ -1343,10 +1357,12 @@ class Strike(_message.Message):
         pardoned_by: _builtins.str = ...,
         pardon_reason: _builtins.str = ...,
         part_of_strike_id: _builtins.str = ...,
+        provisional: _builtins.bool = ...,
+        pardoned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "broadcaster", b"broadcaster", "category", b"category", "created_by", b"created_by", "created_wall_ms", b"created_wall_ms", "id", b"id", "incident_id", b"incident_id", "pardon_reason", b"pardon_reason", "pardoned_by", b"pardoned_by", "pardoned_wall_ms", b"pardoned_wall_ms", "part_of_strike_id", b"part_of_strike_id", "reason", b"reason", "review_by_wall_ms", b"review_by_wall_ms", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "broadcaster", b"broadcaster", "category", b"category", "created_by", b"created_by", "created_wall_ms", b"created_wall_ms", "id", b"id", "incident_id", b"incident_id", "pardon_reason", b"pardon_reason", "pardoned", b"pardoned", "pardoned_by", b"pardoned_by", "pardoned_wall_ms", b"pardoned_wall_ms", "part_of_strike_id", b"part_of_strike_id", "provisional", b"provisional", "reason", b"reason", "review_by_wall_ms", b"review_by_wall_ms", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
