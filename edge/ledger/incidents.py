@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from edge.banking import Banking
+from edge.banking import Banking, BankingState
 from edge.domain import Action, Activity, Incident, IncidentState, Publish, Verdict
 from edge.errors import NotFound
 from edge.ledger import records
@@ -109,6 +109,26 @@ class Incidents(LedgerBase):
             if known is None or any(known[name] != value for name, value in values.items()):
                 update_incident(connection, incident_id, values)
                 self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
+
+    def pending_bankings(self) -> tuple[Incident, ...]:
+        """This gate's incidents whose banking has not ended. The gate resumes it after a restart."""
+        query = (
+            sa.select(incidents)
+            .where(
+                incidents.c.gate == self._gate,
+                incidents.c.state == IncidentState.CONFIRMED.value,
+                incidents.c.banking.contains(f'"{BankingState.PENDING}"', autoescape=True),
+            )
+            .order_by(incidents.c.id.desc())
+            .limit(PAGE)
+        )
+        with self._database.read("read pending bankings") as connection:
+            found = [records.incident_from_row(row) for row in connection.execute(query)]
+        return tuple(
+            incident
+            for incident in found
+            if incident.banking is not None and incident.banking.state is BankingState.PENDING
+        )
 
     def pending_cuts(self) -> tuple[Incident, ...]:
         """This gate's durable cuts without proof. The gate resumes them after a restart."""

@@ -217,6 +217,7 @@ class Gate:
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
         await self._restore()
+        await self.reviews.resume_bankings()
         await self._journal_care.look()
         self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
         self._tasks.keep(self._sweep)

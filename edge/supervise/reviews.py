@@ -113,10 +113,21 @@ class ReviewActions:
         banking = banking_of(incident, asked_ms, declined=declined, has_clip=has_clip)
         if banking.state is BankingState.NOTHING:
             return await self._banked(incident, banking)
-        self._pending[incident.id] = banking
-        banked = self._tasks.start(self._bank_stretch(incident, banking.stretch_ms or (0, 0)))
+        incident = await self._banked(incident, banking)
+        banked = self._start_banking(incident, banking)
         done, _ = await asyncio.wait({banked}, timeout=wait_s)
         return banked.result() if done else self.with_pending(incident)
+
+    async def resume_bankings(self) -> None:
+        """Goes on with what an earlier run was to bank. Raises LedgerUnavailable."""
+        context = self._context
+        for incident in await context.executor.call(context.ledger.pending_bankings):
+            if incident.banking is not None and incident.id not in self._pending:
+                self._start_banking(incident, incident.banking)
+
+    def _start_banking(self, incident: Incident, banking: Banking) -> asyncio.Task[Incident]:
+        self._pending[incident.id] = banking
+        return self._tasks.start(self._bank_stretch(incident, banking.stretch_ms or (0, 0)))
 
     async def _bank_stretch(self, incident: Incident, stretch_ms: tuple[int, int]) -> Incident:
         try:

@@ -323,6 +323,23 @@ async def test_an_answer_that_cannot_wait_says_that_it_is_pending_and_the_case_t
     )
 
 
+async def test_a_banking_that_a_restart_has_ended_is_resumed(
+    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], tmp_path: Path, evidence: Path
+) -> None:
+    actions, ledger, tasks = reviews
+    waits, overturned = on_record(ledger, evidence), on_record(ledger, evidence)
+    pending = Banking(BankingState.PENDING, stretch_ms=STRETCH)
+    for incident, decision in ((waits, IncidentState.CONFIRMED), (overturned, IncidentState.OVERTURNED)):
+        ledger.review(incident.id, decision, "seen", "rita", SystemClock().wall_ms(), Policy())
+        ledger.set_banking(incident.id, pending, SystemClock().wall_ms())
+    await actions.resume_bankings()
+    assert len(tasks) == 1
+    await tasks.settle(timeout_s=60)
+    assert ledger.incident(waits.id).banking == Banking(BankingState.BANKED, None, STRETCH, 9)
+    assert is_banked(tmp_path / "banks", waits)
+    assert ledger.pending_bankings() == ()
+
+
 @pytest.mark.parametrize(
     ("verdict", "clip", "reason"),
     [
