@@ -91,8 +91,11 @@ def test_check_refuses_a_damaged_model(tmp_path: Path) -> None:
 
 def test_evaluate_a_labelled_folder(labelled: Path) -> None:
     calm = labelled / "made" / "calm"
+    (labelled / "made" / "notes.txt").write_text("not a video\n")
+    (calm / "notes.txt").write_text("not a video\n")
     code, found = run("evaluate", str(labelled), "-j", "1", "--calm", str(calm))
     assert code == 0
+    assert [one["reason"] for one in found["left_out"]] == ["no_label", "not_media", "not_media"]
     assert (found["clips"], found["failed"]) == (4, 0)
     assert (found["all"]["violent"], found["all"]["calm"]) == (2, 2)
     value, low, high = found["all"]["auc"]

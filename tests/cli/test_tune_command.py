@@ -101,6 +101,32 @@ def test_a_table_for_people(tuned: Any, listed: Path, cache: Path) -> None:
         assert word in result.output
 
 
+def test_a_mixed_folder_is_tuned_on_and_says_what_is_left_out(
+    tuned: Any, listed: Path, cache: Path, tmp_path: Path
+) -> None:
+    for row in csv.DictReader(listed.open()):
+        folder = tmp_path / row["label"]
+        folder.mkdir(exist_ok=True)
+        (folder / Path(row["path"]).name).symlink_to(row["path"])
+    (tmp_path / "calm" / "notes.txt").write_text("not a video\n")
+    (tmp_path / "readme.mp4").touch()
+    os.mkfifo(tmp_path / "violent" / "pipe.mp4")
+    code, found = run(tmp_path, cache, "--no-check")
+    assert code == 0
+    assert (found["data"]["files"], found["data"]["failed"]) == (2 * CLIPS, [])
+    assert {(Path(one["path"]).name, one["reason"]) for one in found["data"]["left_out"]} == {
+        ("notes.txt", "not_media"),
+        ("pipe.mp4", "not_a_file"),
+        ("readme.mp4", "no_label"),
+    }
+    (tmp_path / "violent" / "torn.mp4").write_bytes(b"torn")
+    people = CliRunner().invoke(app, ["tune", str(tmp_path), "--cache", str(cache), "--no-check"])
+    assert people.exit_code == 1, "media could not be read"
+    assert "cut_at" in people.stdout
+    assert "torn.mp4: " in people.stderr
+    assert "left out" in people.stderr
+
+
 def test_apply_writes_a_new_version_of_a_file(tuned: Any, listed: Path, cache: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     before = default_policy(default_model_directory()).model_copy(update={"version": 7, "budget_ms": 300})
