@@ -95,8 +95,8 @@ async def measure(
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(process.grpc))
         loading = await stack.enter_async_context(grpc.aio.insecure_channel(process.grpc))
         edge = Edge(process, channel)
-        await _cut_on_anything(edge)
-        violators = Violators(edge, _moving(), pause_s=1.0)
+        await cut_on_anything(edge)
+        violators = Violators(edge, moving(), pause_s=1.0)
         stop = asyncio.Event()
         load = Load()
         admitting = asyncio.create_task(
@@ -200,7 +200,7 @@ def good(result: dict[str, Any]) -> bool:
     )
 
 
-async def _cut_on_anything(edge: Edge) -> None:
+async def cut_on_anything(edge: Edge) -> None:
     before = await edge.operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=edge.metadata)
     policy = {**json.loads(before.json), "categories": {"fight": _ANY_SCORE}, "budget_ms": 10_000}
     await edge.operator.SetPolicy(
@@ -208,7 +208,7 @@ async def _cut_on_anything(edge: Edge) -> None:
     )
 
 
-def _moving() -> Loop:
+def moving() -> Loop:
     media = encode(frames=25 * int(WAIT_S), fps=25, gop=25)
     units = tuple(Unit(unit.pts_ms, unit.dts_ms, unit.keyframe, unit.data) for unit in media.units)
     return Loop(media.codec.value, media.extradata, units, 40 * len(units))

@@ -36,6 +36,20 @@ class SystemClock:
         return time.thread_time_ns() / 1e6
 
 
+class EventTimes:
+    """Wall times of one course of events, for records. Only the first is read from the wall clock. So the
+    others keep their order and distances when it is set meanwhile."""
+
+    def __init__(self, clock: Clock, begun_ms: int) -> None:
+        """``begun_ms`` is the wall time that counts as now."""
+        self._clock = clock
+        self._ahead_ms = begun_ms - clock.monotonic_ms()
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch, by the wall clock of the begin."""
+        return round(self._clock.monotonic_ms() + self._ahead_ms)
+
+
 @dataclass
 class ManualClock:
     """A clock that a test moves by hand."""

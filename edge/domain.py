@@ -285,8 +285,9 @@ class Severity(StrEnum):
     SEVERE = "severe"
 
 
-class SubjectKind(StrEnum):
-    """What a block can name."""
+class SubjectKind(OpenWord):
+    """What a block can name. A block of a kind that only a newer gate knows bars whoever states its subject
+    in any way."""
 
     BROADCASTER = "broadcaster"
     STREAM_KEY = "stream_key"
@@ -385,7 +386,7 @@ class Strike:
         return self.review_by_ms is not None and not self.pardoned
 
 
-class IncidentState(StrEnum):
+class IncidentState(OpenWord):
     OPEN = "open"
     CONFIRMED_ONCE = "confirmed_once"
     """One person has confirmed it, but a permanent block needs two."""
@@ -480,7 +481,7 @@ class CaseStanding:
     """Whether its strike was pardoned."""
 
 
-class AppealState(StrEnum):
+class AppealState(OpenWord):
     OPEN = "open"
     GRANTED = "granted"
     DENIED = "denied"

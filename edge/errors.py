@@ -29,6 +29,8 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── ModelError                  a model file or its manifest breaks its contract
 ├── BankError                   a bank file or index is torn, foreign or of another version
 ├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
+│   └── NotPrimary              its server answers and is not the primary (retryable)
+├── UnknownRow                  a row is of a newer gate or was edited by hand: names table, key and column
 ├── AuditBroken                 a row of the audit log was changed: names the row
 ├── DecisionsLost               a gate stops with decisions that it could not write
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
@@ -283,6 +285,25 @@ class DecisionsLost(GateError):
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} decisions could not be written and are lost; the log names each")
         self.count = count
+
+
+class NotPrimary(LedgerUnavailable):
+    """The database server answers, but it is read-only: it is not, or no longer, the primary."""
+
+    reason = "not_primary"
+
+
+class UnknownRow(GateError):
+    """A row of the ledger that this gate cannot read: a newer gate wrote it, or somebody edited it by
+    hand."""
+
+    reason = "unknown_row"
+
+    def __init__(self, table: str, key: str, problem: str) -> None:
+        super().__init__(f"{table} {key}: {problem}; a newer gate wrote it, or it was edited by hand")
+        self.table = table
+        self.key = key
+        self.problem = problem
 
 
 class AuditBroken(GateError):

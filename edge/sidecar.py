@@ -250,10 +250,15 @@ def _allow_files() -> None:
 
 
 def _policy_in_force(ledger: DurableLedger, model_dir: Path, patch: Path | None, wall_ms: int) -> Policy:
-    """Returns the stored policy, or on the first start a default one with the model's own thresholds."""
-    stored = ledger.policy_current()
+    """Returns the stored policy, or on the first start a default one with the model's own thresholds.
+
+    A newer gate's policy stays the fleet's. This gate uses the newest that it can read, or its default.
+    """
+    stored = ledger.policy_readable()
     if stored is not None:
-        return stored.parse()
+        return stored
+    if ledger.policy_current() is not None:
+        return first_policy(model_dir, patch)
     return ledger.policy_put(first_policy(model_dir, patch), "gate", "first start", wall_ms, None)
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 
 from edge.grpc_listener import use_short_listener
 from tests.footage import footage, programme
-from tests.postgresql import postgresql
+from tests.postgresql import pair, postgresql, two_servers
 
-__all__ = ["footage", "postgresql", "programme"]
+__all__ = ["footage", "pair", "postgresql", "programme", "two_servers"]
 
 use_short_listener()
 

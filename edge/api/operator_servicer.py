@@ -103,8 +103,15 @@ class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.
 def _policy(stored: StoredPolicy) -> operator_pb2.Policy:
     return operator_pb2.Policy(
         version=stored.version,
-        json=json.dumps(json.loads(stored.json), ensure_ascii=False, indent=2),
+        json=_indented(stored.json),
         created_wall_ms=stored.created_ms,
         created_by=stored.created_by,
         reason=stored.reason,
     )
+
+
+def _indented(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return text

@@ -20,6 +20,7 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
     (errors.StaleVersion, grpc.StatusCode.ABORTED),
     (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.UnknownRow, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ModelError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.BrokenMedia, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NoVideo, grpc.StatusCode.INVALID_ARGUMENT),

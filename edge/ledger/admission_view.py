@@ -11,19 +11,22 @@ import numpy.typing as npt
 
 from edge.confusables import skeleton
 from edge.domain import Block, Publish, SubjectKind
-from edge.ledger.block_index import BlockIndex, BlockRow, row_of
+from edge.ledger.block_index import BlockIndex, BlockRow, Unknown, row_of
 from edge.ledger.subjects import (
     STREAM_KEY_ATTRIBUTE,
+    UNLISTED_KIND,
     attribute_subject,
+    lookup_key,
     names_account,
     parse_address,
     subject_key,
+    unlisted_keys,
 )
 from edge.names import compared
 
 _BITS = {4: 32, 6: 128}
-_Key = tuple[SubjectKind, str]
-_NOTED = frozenset({SubjectKind.ADDRESS.value, SubjectKind.ATTRIBUTE.value})
+_Key = tuple[str, str]
+_UNNOTED = frozenset({SubjectKind.BROADCASTER.value, SubjectKind.STREAM_KEY.value})
 _LACKING_MS = 60_000
 """A clock that ran ahead by less than this may hide ended blocks; that is not worth a reload of all
 blocks."""
@@ -50,10 +53,13 @@ class AdmissionView:
         """Replaces everything. ``blocks`` holds each id once."""
         self.load_rows(row_of(block) for block in blocks if block.lifted_ms is None)
 
-    def load_rows(self, rows: Iterable[BlockRow], wall_ms: int = 0) -> None:
+    def load_rows(
+        self, rows: Iterable[BlockRow], wall_ms: int = 0, unknown: Unknown = lambda row, why: None
+    ) -> None:
         """Replaces everything with active blocks as the ledger stores them.
 
         ``wall_ms`` is the time of the query: blocks that had ended by then are not among the rows.
+        ``unknown`` is told of each row that this gate does not know.
         """
         self._by_subject: dict[_Key, tuple[Block, ...]] = {}
         self._by_id: dict[str, Block] = {}
@@ -63,27 +69,34 @@ class AdmissionView:
         """Prefix lengths by IP version. They and ``_attributes`` only grow: a stale entry costs one look
         into an empty bucket."""
         self._attributes: set[str] = set()
+        self._unlisted: bool = False
+        """Whether a block may be of a kind that only a newer gate knows."""
         self._forgotten_ms = wall_ms
         """The view holds every block that ends later than this."""
         self._loaded = BlockIndex(())
         self._stands: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         """By row of ``_loaded``: true while the block is neither removed nor expired."""
-        loaded = BlockIndex(self._noted(rows))
+        loaded = BlockIndex(self._noted(rows), unknown)
         self._stands = np.ones(len(loaded), dtype=np.bool_)
         self._loaded = loaded
 
     def _noted(self, rows: Iterable[BlockRow]) -> Iterator[BlockRow]:
         for row in rows:
-            if row[1] in _NOTED:
+            if row[1] not in _UNNOTED:
                 self._note(row[1], row[2])
             yield row
 
     def _note(self, kind: str, subject: str) -> None:
+        if not isinstance(subject, str) or kind in _UNNOTED:
+            return
         if kind == SubjectKind.ATTRIBUTE:
             self._attributes.add(subject.partition("=")[0])
-        elif kind == SubjectKind.ADDRESS and "/" in subject:
+            return
+        if kind != SubjectKind.ADDRESS:
+            self._unlisted = True
+        if "/" in subject:
             prefix = subject.rpartition("/")[2]
-            if prefix.isascii() and prefix.isdigit():
+            if prefix.isascii() and prefix.isdigit() and len(prefix) < 4:
                 self._prefixes[6 if ":" in subject else 4].add(min(int(prefix), 128))
 
     def add_block(self, block: Block) -> None:
@@ -91,7 +104,7 @@ class AdmissionView:
         self.remove(block.id)
         if block.lifted_ms is not None:
             return
-        key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
+        key = lookup_key(block.subject_kind, block.subject)
         self._by_id[block.id] = block
         self._by_subject[key] = (*self._by_subject.get(key, ()), block)
         if block.subject_kind is SubjectKind.BROADCASTER:
@@ -112,7 +125,7 @@ class AdmissionView:
         block = self._by_id.pop(block_id, None)
         if block is None:
             return
-        key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
+        key = lookup_key(block.subject_kind, block.subject)
         if block.subject_kind is SubjectKind.BROADCASTER:
             shape = skeleton(compared(block.subject))
             self._by_skeleton[shape].discard(block_id)
@@ -134,7 +147,7 @@ class AdmissionView:
         standing = (
             block
             for kind, subject in self._keys(publish)
-            for block in self._named(kind, subject_key(kind, subject))
+            for block in self._named(kind, subject)
             if block.active_at(wall_ms)
             and block.app in ("", publish.app)
             and names_account(block, publish.broadcaster, case_mapped=self.case_mapped)
@@ -203,16 +216,25 @@ class AdmissionView:
         for version, lengths in fresh._prefixes.items():
             self._prefixes[version] |= lengths
         self._attributes |= fresh._attributes
+        self._unlisted |= fresh._unlisted
         for block_id in changed:
             self._remove_loaded(block_id)
 
-    def _named(self, kind: SubjectKind, subject: str) -> Iterator[Block]:
-        yield from self._by_subject.get((kind, subject), ())
-        for row, block in self._loaded.find(kind, subject):
+    def _named(self, kind: str, key: str) -> Iterator[Block]:
+        yield from self._by_subject.get((kind, key), ())
+        for row, block in self._loaded.find(kind, key):
             if self._stands[row]:
                 yield block
 
     def _keys(self, publish: Publish) -> Iterator[_Key]:
+        """Every ``lookup_key`` by which a block may name the publish."""
+        for kind, subject in self._subjects(publish):
+            yield kind.value, subject_key(kind, subject)
+        if self._unlisted:
+            yield from ((UNLISTED_KIND, key) for key in unlisted_keys(publish))
+            yield from ((UNLISTED_KIND, network) for network in self._networks(publish.address))
+
+    def _subjects(self, publish: Publish) -> Iterator[tuple[SubjectKind, str]]:
         yield SubjectKind.BROADCASTER, publish.broadcaster
         stream_key = publish.attributes.get(STREAM_KEY_ATTRIBUTE)
         if stream_key:
@@ -222,18 +244,18 @@ class AdmissionView:
                 if name in self._attributes:
                     yield SubjectKind.ATTRIBUTE, attribute_subject(name, value)
         if publish.address:
-            yield from self._address_keys(publish.address)
+            yield SubjectKind.ADDRESS, publish.address
+            address = parse_address(publish.address)
+            if address is not None and str(address) != publish.address:
+                yield SubjectKind.ADDRESS, str(address)
+            yield from ((SubjectKind.ADDRESS, network) for network in self._networks(publish.address))
 
-    def _address_keys(self, text: str) -> Iterator[_Key]:
-        yield SubjectKind.ADDRESS, text
+    def _networks(self, text: str) -> Iterator[str]:
         address = parse_address(text)
         if address is None:
             return
-        written = str(address)
-        if written != text:
-            yield SubjectKind.ADDRESS, written
         number, bits = int(address), _BITS[address.version]
         kind = ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address
         for prefix in self._prefixes[address.version]:
             host = max(0, bits - prefix)
-            yield SubjectKind.ADDRESS, f"{kind(number >> host << host)}/{prefix}"
+            yield f"{kind(number >> host << host)}/{prefix}"

@@ -44,7 +44,8 @@ def decide_appeals(
     """Decides every open appeal against an incident or blocks. Returns their ids for the audit log."""
     ids = open_appeals(connection, incident_id=incident_id, block_ids=block_ids)
     if ids:
-        decision = {"decided_ms": wall_ms, "decided_by": by, "decision_reason": reason}
+        decided_ms = sa.case((appeals.c.filed_ms > wall_ms, appeals.c.filed_ms), else_=wall_ms)
+        decision = {"decided_ms": decided_ms, "decided_by": by, "decision_reason": reason}
         connection.execute(
             appeals.update().where(appeals.c.id.in_(ids)).values(state=state.value, **decision)
         )

@@ -14,6 +14,7 @@ from edge.ledger.base import LedgerBase
 from edge.ledger.blocks import read_block
 from edge.ledger.incidents import read_incident
 from edge.ledger.tables import appeals, blocks
+from edge.ledger.unknown_rows import readable
 from edge.policy import Policy, ReviewPolicy
 
 MAX_TEXT_BYTES = 4096
@@ -81,7 +82,7 @@ class Appeals(LedgerBase):
         if before_id is not None:
             query = query.where(appeals.c.id < before_id)
         with self._database.read("read appeals") as connection:
-            return tuple(records.appeal_from_row(row) for row in connection.execute(query))
+            return tuple(readable(connection, connection.execute(query), records.appeal_from_row))
 
     def appeal(self, appeal_id: str) -> Appeal:
         """Reads one appeal. Raises NotFound."""

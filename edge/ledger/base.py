@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from edge.ledger.audit import append
 from edge.ledger.engine import Database, open_database
+from edge.ledger.unknown_rows import UnknownRows
 
 GATE = "gate"
 """The actor that the audit log names when the gate acts by itself."""
@@ -42,6 +43,11 @@ class LedgerBase:
     def gate(self) -> str:
         """This gate's name in its fleet. Empty where there is only one gate."""
         return self._gate
+
+    @property
+    def unknown_rows(self) -> UnknownRows:
+        """Rows met that this gate cannot read."""
+        return self._database.unknown_rows
 
     def close(self) -> None:
         self._database.close()

@@ -10,7 +10,7 @@ import re
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.confusables import skeleton
-from edge.domain import Block, SubjectKind
-from edge.ledger.subjects import subject_key
+from edge.domain import PERMANENT_MS, Block, SubjectKind
+from edge.ledger.subjects import BARS_WHOEVER, UNLISTED_KIND, lookup_key
 from edge.names import compared
 
 BLOCK_COLUMNS = (
@@ -59,8 +59,10 @@ _OUR_ID = 32
 _INCIDENT, _STRIKE = 64, 128
 _ID = re.compile(r"bl_([0-9a-f]{32})([0-9]?)")
 _MASK = (1 << 64) - 1
-_KINDS = tuple(SubjectKind)
-_KIND_NUMBERS = {kind.value: number for number, kind in enumerate(_KINDS)}
+_MOST_KINDS = 256
+_UNKNOWN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, struct.error)
+"""What a row of other types, or over the bounds, raises."""
+Unknown = Callable[[BlockRow, str], None]
 row_of = attrgetter(*BLOCK_COLUMNS)
 """Makes a ``BlockRow`` of a ``Block``."""
 _Words = tuple[str, str, str, str]
@@ -72,7 +74,9 @@ class BlockIndex:
     ``rows`` are active blocks, each id once. A row's number is its position among them.
     """
 
-    def __init__(self, rows: Iterable[BlockRow]) -> None:
+    def __init__(self, rows: Iterable[BlockRow], unknown: Unknown = lambda row, why: None) -> None:
+        """``unknown`` is told of each row that is left out because it cannot be read, and of each block of an
+        unknown kind."""
         self._words: list[_Words] = []
         """App, reason, category and creator, stored once for all blocks that share them."""
         self._data = bytearray()
@@ -80,16 +84,31 @@ class BlockIndex:
         """Number of blocks of broadcasters."""
         starts, untils = array("Q"), array("q")
         subjects, ids, shapes = array("Q"), array("Q"), array("Q")
-        data, pack = self._data, _Packer(self._words).pack
+        self._kinds = list(SubjectKind)
+        """The listed kinds, then those of newer gates."""
+        self.unlisted = 0
+        """Number of blocks of kinds that only a newer gate knows."""
+        data, pack = self._data, _Packer(self._words, self._kinds).pack
         for row in rows:
+            try:
+                packed = pack(row)
+                until_ms = min(row[7], PERMANENT_MS)
+                kind, key = lookup_key(row[1], row[2])
+                named = kind == SubjectKind.BROADCASTER
+                shape = hash(skeleton(compared(row[2]))) & _MASK if named else 0
+                untils.append(until_ms)
+            except _UNKNOWN as error:
+                unknown(row, f"{type(error).__name__}: {error}; it is skipped")
+                continue
+            if kind == UNLISTED_KIND:
+                self.unlisted += 1
+                unknown(row, f"subject_kind {row[1]!r} is not known here; {BARS_WHOEVER}")
             starts.append(len(data))
-            untils.append(row[7])
-            subjects.append(hash((row[1], subject_key(row[1], row[2]))) & _MASK)
+            subjects.append(hash((kind, key)) & _MASK)
             ids.append(hash(row[0]) & _MASK)
-            named = row[1] == SubjectKind.BROADCASTER
             self.broadcasters += named
-            shapes.append(hash(skeleton(compared(row[2]))) & _MASK if named else 0)
-            data += pack(row)
+            shapes.append(shape)
+            data += packed
         self._starts = starts
         self.until_ms: npt.NDArray[np.int64] = np.frombuffer(untils, dtype=np.int64)
         """End of each block by row, int64 milliseconds."""
@@ -100,11 +119,11 @@ class BlockIndex:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def find(self, kind: SubjectKind, subject: str) -> Iterator[tuple[int, Block]]:
-        """Yields row number and block for each block whose subject has this ``subject_key``."""
-        for row in self._by_subject.rows(_subject_hash(kind, subject)):
+    def find(self, kind: str, key: str) -> Iterator[tuple[int, Block]]:
+        """Yields row number and block for each block with this ``lookup_key``."""
+        for row in self._by_subject.rows(hash((kind, key)) & _MASK):
             block = self._unpack(row)
-            if block.subject_kind is kind and subject_key(kind, block.subject) == subject:
+            if lookup_key(block.subject_kind, block.subject) == (kind, key):
                 yield row, block
 
     def find_alike(self, shape: str) -> Iterator[tuple[int, Block]]:
@@ -142,7 +161,7 @@ class BlockIndex:
         app, reason, category, created_by = self._words[number]
         return Block(
             id=ident,
-            subject_kind=_KINDS[kind],
+            subject_kind=self._kinds[kind],
             subject=subject,
             app=app,
             reason=reason,
@@ -165,10 +184,13 @@ class BlockIndex:
 
 
 class _Packer:
-    """Packs rows into bytes. Appends shared texts to ``words``."""
+    """Packs rows into bytes. Raises one of ``_UNKNOWN`` for a row that is not as the gate writes them."""
 
-    def __init__(self, words: list[_Words]) -> None:
+    def __init__(self, words: list[_Words], kinds: list[SubjectKind]) -> None:
+        """Appends to both what is new."""
         self._words = words
+        self._kinds = kinds
+        self._kind_numbers = {kind.value: number for number, kind in enumerate(kinds)}
         self._numbers: dict[_Words, int] = {}
 
     def pack(self, row: BlockRow) -> bytes:
@@ -188,6 +210,9 @@ class _Packer:
             review_by_ms,
             strike_id,
         ) = row
+        for text in (ident, kind, subject, app, reason, category, created_by):
+            if type(text) is not str and not isinstance(text, str):
+                raise TypeError(f"{text!r} is no text"[:80])
         words = (app, reason, category, created_by)
         number = self._numbers.get(words)
         if number is None:
@@ -220,7 +245,17 @@ class _Packer:
             flags |= _STRIKE
             rest += _counted(strike_id)
         name: bytes = subject.encode("utf-8", "surrogatepass")
-        return _HEAD.pack(created_ms, _KIND_NUMBERS[kind], flags, number, len(name)) + name + rest
+        return _HEAD.pack(created_ms, self._number_of(kind), flags, number, len(name)) + name + rest
+
+    def _number_of(self, kind: str) -> int:
+        number = self._kind_numbers.get(kind)
+        if number is None:
+            number = len(self._kinds)
+            if number == _MOST_KINDS:
+                raise ValueError(f"subject_kind {kind[:32]!r}: one unknown kind more than {_MOST_KINDS}")
+            self._kinds.append(SubjectKind(kind))
+            self._kind_numbers[kind] = number
+        return number
 
 
 def _counted(text: str) -> bytes:
@@ -248,7 +283,3 @@ class _Index:
         while position < len(self._hashes) and self._hashes[position] == wanted:
             yield self._rows[position]
             position += 1
-
-
-def _subject_hash(kind: SubjectKind, subject: str) -> int:
-    return hash((kind.value, subject)) & _MASK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from edge.domain import PERMANENT_MS, AppealState, Block, SubjectKind, new_id
 from edge.errors import Conflict, InvalidInput, NotFound, PermissionRefused
 from edge.ladder import term_of
 from edge.ledger import records
+from edge.ledger.admission_view import AdmissionView
 from edge.ledger.appeal_rows import decide_appeals
 from edge.ledger.audit import GENESIS, next_number
 from edge.ledger.base import PAGE, LedgerBase
@@ -21,6 +22,7 @@ from edge.ledger.change_listener import ChangeListener, notify
 from edge.ledger.reversal import update_block
 from edge.ledger.subjects import normal_subject
 from edge.ledger.tables import appeals, audit, blocks, policies
+from edge.ledger.unknown_rows import readable
 from edge.policy import ReviewPolicy
 
 _LOADED_PAGE = 5000
@@ -44,7 +46,9 @@ class Changes:
 
     revision: Revision
     blocks: tuple[Block, ...]
-    """Their present state, lifted and ended ones included. Empty: nothing is left to read."""
+    """Their present state, lifted and ended ones included, without those that this gate does not know."""
+    more: bool
+    """Whether more may be left to read."""
     policy_version: int
     """Version of the policy in force; 0 before the first."""
 
@@ -71,7 +75,7 @@ class Blocks(LedgerBase):
         if before_id is not None:
             query = query.where(blocks.c.id < before_id)
         with self._database.read("read blocks") as connection:
-            return tuple(records.block_from_row(row) for row in connection.execute(query))
+            return tuple(readable(connection, connection.execute(query), records.block_from_row))
 
     def block(self, block_id: str) -> Block:
         """Reads one block. Raises NotFound."""
@@ -80,7 +84,16 @@ class Blocks(LedgerBase):
 
     def active_blocks(self, wall_ms: int) -> Iterator[Block]:
         """Yields every active block, page by page."""
-        return map(records.block_from_row, self._active(wall_ms, tuple(blocks.c), PAGE))
+        rows = self._active(wall_ms, tuple(blocks.c), PAGE)
+        return self._database.unknown_rows.readable(rows, records.block_from_row)
+
+    def load_blocks(self, view: AdmissionView, wall_ms: int, without: Collection[str] = ()) -> None:
+        """Replaces everything in a view by the active blocks, except those with the ids of ``without``."""
+        rows = self.active_block_rows(wall_ms)
+        view.load_rows((row for row in rows if row[0] not in without), wall_ms, self._unknown_block)
+
+    def _unknown_block(self, row: BlockRow, problem: str) -> None:
+        self._database.unknown_rows.note(blocks.name, str(row[0]), problem)
 
     def active_block_rows(self, wall_ms: int) -> Iterator[BlockRow]:
         """Yields every active block as a plain row, for the admission view."""
@@ -180,7 +193,8 @@ class Blocks(LedgerBase):
             block = read_block(connection, block_id)
             if block.lifted_ms is not None:
                 raise InvalidInput("block_id", f"{block_id} was lifted already by {block.lifted_by}")
-            block = dataclasses.replace(block, lifted_ms=wall_ms, lifted_by=by, lift_reason=reason)
+            lifted_ms = max(wall_ms, block.created_ms)
+            block = dataclasses.replace(block, lifted_ms=lifted_ms, lifted_by=by, lift_reason=reason)
             update_block(connection, block, next_number(connection))
             granted = decide_appeals(
                 connection, AppealState.GRANTED, reason, by, wall_ms, block_ids=(block_id,)
@@ -218,13 +232,15 @@ class Blocks(LedgerBase):
                 .order_by(blocks.c.revision, blocks.c.id)
             )
             rows = connection.execute(query.limit(limit)).all()
+            more = bool(rows)
             if len(rows) == limit:
                 last = rows[-1].revision
                 rows = [row for row in rows if row.revision != last]
                 whole = sa.select(blocks).where(blocks.c.revision == last).order_by(blocks.c.id)
                 rows += connection.execute(whole).all()
                 reached = Revision(last, _digest(connection, last))
-        return Changes(reached, tuple(records.block_from_row(row) for row in rows), version)
+            known = tuple(readable(connection, rows, records.block_from_row))
+        return Changes(reached, known, more, version)
 
     def change_listener(self) -> ChangeListener:
         """Wakes up when a gate changes a block."""
@@ -248,7 +264,9 @@ def _others_of_its_strike(connection: sa.Connection, block: Block) -> list[Block
     if block.strike_id is None:
         return []
     others = sa.select(blocks).where(blocks.c.strike_id == block.strike_id, blocks.c.id != block.id)
-    return [records.block_from_row(row) for row in connection.execute(others.order_by(blocks.c.id))]
+    return list(
+        readable(connection, connection.execute(others.order_by(blocks.c.id)), records.block_from_row)
+    )
 
 
 def read_block(connection: sa.Connection, block_id: str) -> Block:

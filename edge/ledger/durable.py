@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ import structlog
 
 from edge.crash_points import crash_point
 from edge.domain import Block, Incident, Publish
-from edge.errors import GateError, InvalidInput, LedgerUnavailable, NotFound
+from edge.errors import GateError, LedgerUnavailable, NotFound
 from edge.ladder import Sanction
 from edge.ledger.journal import Journal, Reserve
 from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
@@ -30,6 +31,9 @@ _ROOM_BYTES = 1024 * 1024
 """A disk with less free is full. A ledger in a file can be opened with that much."""
 _PAUSE_S = 0.002
 """Pause between two entries that are moved to the ledger. It leaves time to answer Admit in this process."""
+
+_CUT_MARGIN_S = 0.25
+"""How much longer than the database's patience a cut waits, so that the database's own error comes first."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +54,8 @@ class DurableLedger(Ledger):
     _refused: list[Entry]
     _waiting: dict[str, Violation] | None
     """The journal's violations by stream id. None: not read yet."""
+    _cuts: ThreadPoolExecutor
+    """Writes the violations that cuts wait for."""
     _adopted: list[Block]
     """Blocks moved to the ledger that ``reconcile`` has not returned yet."""
     unwritten: UnwrittenDecisions
@@ -90,6 +96,7 @@ class DurableLedger(Ledger):
         ledger._refused = []
         ledger._waiting = None
         ledger._adopted = []
+        ledger._cuts = ThreadPoolExecutor(1, thread_name_prefix="ledger-cut")
         ledger.unwritten = UnwrittenDecisions(path.with_suffix(".unwritten"))
         try:
             ledger.reconcile()
@@ -157,7 +164,7 @@ class DurableLedger(Ledger):
             except LedgerUnavailable:
                 return super().record_violation(incident, sanction, wall_ms)
         try:
-            return super().record_violation(incident, sanction, wall_ms)
+            return self._record_in_ledger(incident, sanction, wall_ms)
         except Exception as error:
             # A cut must not depend on the ledger.
             if _is_refusal(error):
@@ -165,6 +172,24 @@ class DurableLedger(Ledger):
             else:
                 self._goes_away(error)
         return self._record_in_journal(incident, sanction, wall_ms)
+
+    def _record_in_ledger(self, incident: Incident, sanction: Sanction, wall_ms: int) -> Violation:
+        """Waits no longer than a cut may. A write that ends later gives the same violation as the journal."""
+        record = functools.partial(super().record_violation, incident, sanction, wall_ms)
+        if not self.shared:
+            return record()
+        # A time limit inside the connection covers neither the name server nor a server that takes
+        # connections and answers nothing.
+        recording = self._cuts.submit(record)
+        try:
+            return recording.result(self._database.patience_ms / 1000 + _CUT_MARGIN_S)
+        except TimeoutError:
+            recording.cancel()
+            raise LedgerUnavailable("ledger, record a violation: no answer in time") from None
+
+    def close(self) -> None:
+        super().close()
+        self._cuts.shutdown(wait=False, cancel_futures=True)
 
     def record_incident(self, incident: Incident, wall_ms: int) -> None:
         self._taken_or_journalled(
@@ -272,7 +297,9 @@ class DurableLedger(Ledger):
         if self._journal.size():
             crash_point("reconcile.begin")
             for entry, end in self._journal.entries_after(self._home):
-                if entry is not None:
+                if entry is None:
+                    self.unknown_rows.note("journal", f"until byte {end}", "the entry is kept and skipped")
+                else:
                     self._adopt(entry)
                     crash_point("reconcile.adopted")
                     time.sleep(_PAUSE_S)
@@ -298,7 +325,10 @@ class DurableLedger(Ledger):
                     self.adopt_stream_cut(
                         entry.stream_id, entry.publish, entry.reason, entry.block_id, entry.wall_ms
                     )
-        except (InvalidInput, NotFound) as error:
+        except LedgerUnavailable:
+            raise
+        except (GateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            # What one entry says must not hold up the others.
             log.critical("ledger refuses an entry of the journal", error=str(error))
             self._refused.append(entry)
 

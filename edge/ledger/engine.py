@@ -1,7 +1,7 @@
 """The ledger's database: durability, one writer at a time, bounded waits, migrations.
 
-SQLite is the embedded default; PostgreSQL serves a fleet of gates. Only this file, the migrations and the
-tests know which of the two it is.
+SQLite is the embedded default; PostgreSQL serves a fleet of gates. Only this file, those of PostgreSQL, the
+migrations and the tests know which of the two it is.
 """
 
 from __future__ import annotations
@@ -11,25 +11,21 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from edge.errors import ConfigError, InvalidInput, LedgerUnavailable
+from edge.errors import ConfigError, InvalidInput, LedgerUnavailable, NotPrimary
+from edge.ledger import postgresql
 from edge.ledger.schema import upgrade
+from edge.ledger.unknown_rows import UnknownRows, noting, unknown_rows
 
 _WRITES = "edge_gate_writes"
 _LOCK_MS = "edge_gate_lock_ms"
-_ADVISORY_KEY = 0x65646765_67617465
-"""``edgegate`` in ASCII: the PostgreSQL advisory lock that every writing gate of a fleet takes."""
-_LOCK_NOT_AVAILABLE = "55P03"
-_CONNECT_S = 2
-_IDLE_MS = 5_000
-"""A gate that hangs inside a transaction loses its lock after this time."""
 _READ_PATIENCE = 10
 _OPENING_MS = 30_000
 
@@ -54,30 +50,34 @@ class Database:
         """The same database for people, who rather wait for another writer than try again."""
         return Database(self._reader, self._patience_ms, lock_ms)
 
-    @contextmanager
-    def read(self, doing: str) -> Iterator[sa.Connection]:
-        with (
-            unavailable(doing),
-            self._reader.connect() as connection,
-            deadline(connection, self._patience_ms * _READ_PATIENCE),
-            connection.begin(),
-        ):
-            yield connection
+    def read(self, doing: str) -> AbstractContextManager[sa.Connection]:
+        return self._transaction(self._reader, doing, self._patience_ms * _READ_PATIENCE)
+
+    def write_transaction(self, doing: str) -> AbstractContextManager[sa.Connection]:
+        return self._transaction(self._writer, doing, self._write_ms)
 
     @contextmanager
-    def write_transaction(self, doing: str) -> Iterator[sa.Connection]:
-        with (
-            unavailable(doing),
-            self._writer.connect() as connection,
-            deadline(connection, self._write_ms),
-            connection.begin(),
-        ):
-            yield connection
+    def _transaction(self, engine: sa.Engine, doing: str, limit_ms: int) -> Iterator[sa.Connection]:
+        with unavailable(doing), engine.connect() as connection:
+            try:
+                with deadline(connection, limit_ms), connection.begin():
+                    yield connection
+            except Exception as error:
+                if isinstance(error, NotPrimary) or _sqlstate(error) == postgresql.READ_ONLY:
+                    # All our connections are to that server. The next ones find the primary.
+                    connection.invalidate()
+                    self._reader.dispose()
+                raise
 
     @property
     def shared(self) -> bool:
         """Whether gates on other machines may use it too."""
         return self._reader.dialect.name != "sqlite"
+
+    @property
+    def unknown_rows(self) -> UnknownRows:
+        """The rows that could not be read."""
+        return unknown_rows(self._reader)
 
     @property
     def engine(self) -> sa.Engine:
@@ -96,7 +96,7 @@ def ledger_url(url: str | Path) -> sa.URL:
     """The URL with the driver that the gate uses; a path is one of SQLite. Raises ArgumentError."""
     if isinstance(url, Path):
         return sa.URL.create("sqlite", database=str(url))
-    parsed = sa.make_url(url)
+    parsed = postgresql.parse_hosts(url)
     if parsed.drivername in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
@@ -123,51 +123,30 @@ def open_database(url: str | Path, busy_timeout_ms: int) -> Database:
             upgrade(connection)
     finally:
         opening.dispose()
-    return Database(engine, busy_timeout_ms)
+    return Database(noting(engine, UnknownRows()), busy_timeout_ms)
 
 
 def _engine(url: sa.URL, busy_timeout_ms: int) -> sa.Engine:
-    # An error must not quote a row: it may hold a stream key.
-    engine = sa.create_engine(
-        url, connect_args=_connect_arguments(url, busy_timeout_ms), hide_parameters=True
-    )
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _sqlite_settings(busy_timeout_ms))
-        sa.event.listen(engine, "begin", _sqlite_begin(busy_timeout_ms))
-    elif engine.dialect.name == "postgresql":
-        sa.event.listen(engine, "begin", _postgresql_begin)
-    else:
-        raise ConfigError(f"ledger_url: sqlite or postgresql, not {engine.dialect.name}")
+    match url.get_backend_name():
+        case "sqlite":
+            # An error must not quote a row: it may hold a stream key.
+            engine = sa.create_engine(url, hide_parameters=True)
+            sa.event.listen(engine, "connect", _sqlite_settings(busy_timeout_ms))
+            sa.event.listen(engine, "begin", _sqlite_begin(busy_timeout_ms))
+        case "postgresql":
+            engine = postgresql.create_engine(url)
+            sa.event.listen(engine, "begin", _postgresql_begin(busy_timeout_ms))
+        case other:
+            raise ConfigError(f"ledger_url: sqlite or postgresql, not {other}")
     return engine
-
-
-def _connect_arguments(url: sa.URL, busy_timeout_ms: int) -> dict[str, Any]:
-    if not url.drivername.startswith("postgresql"):
-        return {}
-    settings = {
-        "synchronous_commit": "on",
-        "default_transaction_isolation": r"read\ committed",
-        # Shorter than the deadline, so waiting for another writer does not cost the connection.
-        "lock_timeout": max(1, busy_timeout_ms // 2),
-        "idle_in_transaction_session_timeout": _IDLE_MS,
-    }
-    ours = [f"-c {name}={value}" for name, value in settings.items()]
-    theirs = url.query.get("options", ())
-    return {
-        "connect_timeout": _CONNECT_S,
-        # A listener only waits. Without keepalives it would never notice a cut cable.
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        "application_name": "edge-gate",
-        "options": " ".join([*((theirs,) if isinstance(theirs, str) else theirs), *ours]),
-    }
 
 
 def _sqlite_settings(busy_timeout_ms: int) -> Any:
     def set_pragmas(connection: Any, record: object) -> None:
         # The driver would begin its transactions late and deferred, so SQLAlchemy's events begin them.
         connection.isolation_level = None
+        # Text edited by hand may be no UTF-8. One such row must not hide the others.
+        connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout={int(busy_timeout_ms)}",
@@ -195,12 +174,16 @@ def _sqlite_begin(busy_timeout_ms: int) -> Any:
     return begin
 
 
-def _postgresql_begin(connection: sa.Connection) -> None:
-    options = connection.get_execution_options()
-    if lock_ms := options.get(_LOCK_MS):
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(lock_ms)}")
-    if options.get(_WRITES):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
+def _postgresql_begin(busy_timeout_ms: int) -> Any:
+    # Shorter than the deadline, so waiting for another writer does not cost the connection.
+    shortest_ms = max(1, busy_timeout_ms // 2)
+
+    def begin(connection: sa.Connection) -> None:
+        options = connection.get_execution_options()
+        lock_ms = options.get(_LOCK_MS) or shortest_ms
+        postgresql.begin(connection, lock_ms, writes=bool(options.get(_WRITES)))
+
+    return begin
 
 
 @contextmanager
@@ -239,11 +222,14 @@ def unavailable(doing: str) -> Iterator[None]:
     """Turns database errors into LedgerUnavailable, without the statement's values.
 
     Covers missing resources of the process too: descriptors, threads, a pooled connection. Raises
-    InvalidInput for values that the database can never store: too long, or with a NUL.
+    InvalidInput for values that the database can never store: too long, with a NUL, or in conflict with a row
+    that is there.
     """
     try:
         yield
-    except DataError as error:
+    except NotPrimary as error:
+        raise NotPrimary(f"ledger, {doing}: {error}") from None
+    except (DataError, IntegrityError) as error:
         raise InvalidInput(f"ledger, {doing}", str(error.orig)) from None
     except DBAPIError as error:
         if _is_locked(error.orig):
@@ -263,4 +249,10 @@ def _is_locked(error: BaseException | None) -> bool:
     """Whether the driver's error means that another writer held the lock too long."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
-    return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+    return _sqlstate(error) == postgresql.LOCK_NOT_AVAILABLE
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's code of a driver's error, or of SQLAlchemy's around it."""
+    state: str | None = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return state

@@ -49,7 +49,9 @@ class FleetFeed:
         policy_version: int,
         on_failure: Callable[[Exception], None],
         poll_ms: int = 500,
+        on_away: Callable[[bool], None] = lambda away: None,
     ) -> None:
+        """``on_away`` is told when news stop coming (True), and when everything is up to date again."""
         self._ledger = ledger
         self._on_change = on_change
         self._on_policy = on_policy
@@ -62,6 +64,7 @@ class FleetFeed:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet-feed", daemon=True)
         self._away = False
+        self._on_away = on_away
 
     def start(self) -> None:
         self._thread.start()
@@ -109,7 +112,7 @@ class FleetFeed:
             if changes.blocks:
                 self._on_change(changes.blocks)
             self._revision = changes.revision
-            if not changes.blocks:
+            if not changes.more:
                 self._take_policy(changes.policy_version)
                 return
 
@@ -121,6 +124,7 @@ class FleetFeed:
             policy = None if stored is None else stored.parse()
         except InvalidInput as error:
             # A gate of a later version may have stored a policy that this one cannot read.
+            self._ledger.unknown_rows.note("policies", str(version), str(error))
             log.critical("the fleet's policy cannot be used here", version=version, error=str(error))
         else:
             if policy is not None:
@@ -130,6 +134,7 @@ class FleetFeed:
     def _report_availability(self, *, away: bool, why: str = "") -> None:
         if away != self._away:
             self._away = away
+            self._on_away(away)
             if away:
                 log.warning("no news from the fleet", error=why)
             else:

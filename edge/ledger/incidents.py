@@ -13,6 +13,7 @@ from edge.errors import NotFound
 from edge.ledger import records
 from edge.ledger.base import GATE, PAGE, LedgerBase
 from edge.ledger.tables import audit, incidents
+from edge.ledger.unknown_rows import readable
 from edge.reasons import UnconfirmedReason
 
 STREAM_CUT = "stream_cut"
@@ -147,7 +148,7 @@ class Incidents(LedgerBase):
             .limit(PAGE)
         )
         with self._database.read("read pending cuts") as connection:
-            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+            return tuple(readable(connection, connection.execute(query), records.incident_from_row))
 
     def going_on(self, since_ms: int) -> tuple[Incident, ...]:
         """This gate's flagged incidents that nobody has decided and whose newest sign came since then.
@@ -165,7 +166,7 @@ class Incidents(LedgerBase):
             .order_by(incidents.c.id)
         )
         with self._database.read("read what goes on") as connection:
-            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+            return tuple(readable(connection, connection.execute(query), records.incident_from_row))
 
     def incident(self, incident_id: str) -> Incident:
         with self._database.read("read an incident") as connection:
@@ -202,7 +203,7 @@ class Incidents(LedgerBase):
         if before_id is not None:
             query = query.where(incidents.c.id < before_id)
         with self._database.read("read incidents") as connection:
-            return tuple(records.incident_from_row(row) for row in connection.execute(query))
+            return tuple(readable(connection, connection.execute(query), records.incident_from_row))
 
 
 def read_incident(connection: sa.Connection, incident_id: str) -> Incident:

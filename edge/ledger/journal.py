@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from edge import crash_points
 from edge.crash_points import crash_point
 from edge.durable_files import append_durably, reserve, sync_folder
@@ -22,6 +24,8 @@ from edge.errors import LedgerUnavailable
 from edge.ledger.journal_entries import Entry, Violated, decode, encode
 
 MAX_LINE_BYTES = 1024 * 1024
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,11 @@ class Journal:
             damaged = [line for line in lines if line.strip() and decode(line) is None]
             damaged += [encode(entry) for entry in refused]
             if damaged:
+                log.error(
+                    "the journal holds entries that this gate does not know; they are kept beside it",
+                    entries=len(damaged),
+                    file=str(self._path.with_suffix(".damaged")),
+                )
                 append_durably(self._path.with_suffix(".damaged"), b"".join(damaged))
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
             try:

@@ -10,11 +10,15 @@ import json
 import zlib
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+from pydantic import ConfigDict, TypeAdapter, with_config
 
 from edge.domain import Incident, Publish
+from edge.errors import UnknownRow
 from edge.ladder import Sanction
 from edge.ledger import records
+from edge.ledger.tables import incidents
 from edge.ledger.violations import Violation
 from edge.policy import LadderPolicy, ReviewPolicy, UnreviewedOutcome
 
@@ -48,7 +52,7 @@ class Marked:
     incident_id: str
     wall_ms: int
     what: str
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +65,12 @@ class StreamCut:
     block_id: str | None
     wall_ms: int
 
+
+_STRICT: Final = with_config(ConfigDict(extra="forbid"))
+"""A field that only a later version knows may change what the entry means."""
+_MARKED: Final = TypeAdapter(_STRICT(Marked))
+_STREAM_CUT: Final = TypeAdapter(_STRICT(StreamCut))
+_WALL_MS: Final = TypeAdapter(int).validate_python
 
 Entry = Violated | Opened | Marked | StreamCut
 
@@ -81,7 +91,7 @@ def decode(line: bytes) -> Entry | None:
         return None
     try:
         return _entry(json.loads(body.decode("utf-8", "surrogatepass")))
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except (UnknownRow, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 
 
@@ -90,11 +100,14 @@ def _entry(values: dict[str, Any]) -> Entry | None:
         case None:
             return _violated(values)
         case _Kind.OPENED:
-            return Opened(records.incident_from_json(values["incident"]), values["wall_ms"])
+            return Opened(records.incident_from_json(values["incident"]), _WALL_MS(values["wall_ms"]))
         case _Kind.MARKED:
-            return Marked(**values)
+            marked = _MARKED.validate_python(values)
+            if any(not isinstance(value, str | int | float | None) for value in marked.values.values()):
+                return None
+            return marked if marked.values.keys() <= set(incidents.columns.keys()) else None
         case _Kind.STREAM_CUT:
-            return StreamCut(**{**values, "publish": Publish(**values["publish"])})
+            return _STREAM_CUT.validate_python(values)
     return None
 
 
@@ -124,7 +137,7 @@ def _violated(values: dict[str, Any]) -> Violated:
         incident=records.incident_from_json(values["incident"]),
         strike=records.strike_from_json(values["strike"]),
         blocks=tuple(records.block_from_json(block) for block in values["blocks"]),
-        durable_ms=values["durable_ms"],
+        durable_ms=_WALL_MS(values["durable_ms"]),
         durable_in="journal",
     )
     if "sanction" in values:

@@ -6,11 +6,13 @@ import dataclasses
 
 import sqlalchemy as sa
 
-from edge.errors import StaleVersion
+from edge.errors import InvalidInput, StaleVersion
 from edge.ledger.base import LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.tables import policies
 from edge.policy import Policy, parse_policy
+
+_PAGE = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,14 +27,30 @@ class StoredPolicy:
     reason: str
 
     def parse(self) -> Policy:
-        """Parses the policy. Raises InvalidInput for a format version that this gate does not know."""
-        return parse_policy(self.json)
+        """Parses the policy. Raises InvalidInput for one that this gate does not know."""
+        try:
+            return parse_policy(self.json)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InvalidInput("policy", str(error)) from None
 
 
 class Policies(LedgerBase):
     def policy_current(self) -> StoredPolicy | None:
         """The policy in force; None before the first."""
         return next(iter(self.policy_history(limit=1)), None)
+
+    def policy_readable(self) -> Policy | None:
+        """The policy in force, or the newest before it that this gate can read. None without any."""
+        before = None
+        while page := self.policy_history(limit=_PAGE, before_version=before):
+            for stored in page:
+                try:
+                    return stored.parse()
+                except InvalidInput as error:
+                    problem = f"{error}; an earlier version is in force at this gate"
+                    self.unknown_rows.note(policies.name, str(stored.version), problem)
+            before = page[-1].version
+        return None
 
     def policy_version(self, version: int) -> StoredPolicy | None:
         return next(iter(self.policy_history(limit=1, version=version)), None)

@@ -1,13 +1,21 @@
-"""Converts database rows and JSON to the domain's frozen types, and back."""
+"""Converts database rows and JSON to the domain's frozen types, and back.
+
+What comes back has the types and bounds of the domain, whoever wrote the row. Raises UnknownRow for others.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from edge.banking import Banking, BankingState, LeftOutReason, NothingBanked
 from edge.domain import (
+    PERMANENT_MS,
     Action,
     Activity,
     Appeal,
@@ -16,7 +24,6 @@ from edge.domain import (
     Block,
     Incident,
     IncidentState,
-    Publish,
     Review,
     Severity,
     Signal,
@@ -26,8 +33,17 @@ from edge.domain import (
     Trace,
     Verdict,
 )
+from edge.errors import UnknownRow
 from edge.reasons import UnconfirmedReason, VerdictReason
 
+Kind = TypeVar("Kind")
+_INCIDENT: Final = TypeAdapter(Incident)
+_BLOCK: Final = TypeAdapter(Block)
+_STRIKE: Final = TypeAdapter(Strike)
+_APPEAL: Final = TypeAdapter(Appeal)
+_MOST: Final = 2**31 - 1
+"""Of a number that is no time."""
+_SEVERITIES: Final = {severity.value: severity for severity in Severity}
 _ACTIONS = frozenset(action.value for action in Action)
 
 
@@ -143,37 +159,38 @@ def verdict_to_columns(verdict: Verdict) -> dict[str, Any]:
 
 
 def incident_from_row(row: Any) -> Incident:
-    return Incident(
-        id=row.id,
-        stream_id=row.stream_id,
-        publish=Publish(
-            server=row.server,
-            connection=row.connection,
-            app=row.app,
-            name=row.name,
-            broadcaster=row.broadcaster,
-            address=row.address,
-            attributes=json.loads(row.attributes),
-        ),
-        verdict=verdict_from_json(row.verdict),
-        created_ms=row.created_ms,
-        state=IncidentState(row.state),
-        evidence_path=row.evidence_path,
-        evidence_begin_pts_ms=row.evidence_begin_pts_ms,
-        evidence_end_pts_ms=row.evidence_end_pts_ms,
-        durable_ms=row.durable_ms,
-        cut_asked_ms=row.cut_asked_ms,
-        cut_confirmed_ms=row.cut_confirmed_ms,
-        confirmed_by=row.confirmed_by,
-        cut_unconfirmed_ms=row.cut_unconfirmed_ms,
-        cut_unconfirmed_reason=row.cut_unconfirmed_reason and UnconfirmedReason(row.cut_unconfirmed_reason),
-        admitted_ms=row.admitted_ms,
-        activity=None
-        if row.seen_ms is None
-        else Activity(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Activity)}),
-        banking=row.banking and banking_from_json(row.banking),
-        review=Review(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Review)}),
-    )
+    with _known_row("incidents", row):
+        return _made(
+            _INCIDENT,
+            id=row.id,
+            stream_id=row.stream_id,
+            publish={
+                "server": row.server,
+                "connection": row.connection,
+                "app": row.app,
+                "name": row.name,
+                "broadcaster": row.broadcaster,
+                "address": row.address,
+                "attributes": json.loads(row.attributes),
+            },
+            verdict=dataclasses.asdict(verdict_from_json(row.verdict)),
+            created_ms=row.created_ms,
+            state=IncidentState(row.state),
+            evidence_path=row.evidence_path,
+            evidence_begin_pts_ms=row.evidence_begin_pts_ms,
+            evidence_end_pts_ms=row.evidence_end_pts_ms,
+            durable_ms=row.durable_ms,
+            cut_asked_ms=row.cut_asked_ms,
+            cut_confirmed_ms=row.cut_confirmed_ms,
+            confirmed_by=row.confirmed_by,
+            cut_unconfirmed_ms=row.cut_unconfirmed_ms,
+            cut_unconfirmed_reason=row.cut_unconfirmed_reason
+            and UnconfirmedReason(row.cut_unconfirmed_reason),
+            admitted_ms=row.admitted_ms,
+            activity=None if row.seen_ms is None else _fields(Activity, row),
+            banking=row.banking and banking_from_json(row.banking),
+            review=_fields(Review, row),
+        )
 
 
 def block_to_row(block: Block) -> dict[str, Any]:
@@ -181,8 +198,15 @@ def block_to_row(block: Block) -> dict[str, Any]:
 
 
 def block_from_row(row: Any) -> Block:
-    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Block)}
-    return Block(**{**values, "subject_kind": SubjectKind(row.subject_kind)})
+    with _known_row("blocks", row):
+        values = _fields(Block, row)
+        ends = {name: _end_of(values[name]) for name in ("until_ms", "full_until_ms")}
+        return _made(_BLOCK, **{**values, **ends, "subject_kind": SubjectKind(row.subject_kind)})
+
+
+def _end_of(wall_ms: Any) -> Any:
+    """A block that ends after the end of time is permanent."""
+    return min(wall_ms, PERMANENT_MS) if isinstance(wall_ms, int) else wall_ms
 
 
 def strike_to_row(strike: Strike, stream_id: str | None) -> dict[str, Any]:
@@ -190,8 +214,10 @@ def strike_to_row(strike: Strike, stream_id: str | None) -> dict[str, Any]:
 
 
 def strike_from_row(row: Any) -> Strike:
-    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Strike)}
-    return Strike(**{**values, "severity": Severity(row.severity)})
+    """A strike of a severity that only a newer gate knows counts as a normal one."""
+    with _known_row("strikes", row):
+        severity = _SEVERITIES.get(row.severity, Severity.NORMAL)
+        return _made(_STRIKE, **{**_fields(Strike, row), "severity": severity})
 
 
 def appeal_to_row(appeal: Appeal) -> dict[str, Any]:
@@ -199,8 +225,51 @@ def appeal_to_row(appeal: Appeal) -> dict[str, Any]:
 
 
 def appeal_from_row(row: Any) -> Appeal:
-    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Appeal)}
-    return Appeal(**{**values, "state": AppealState(row.state)})
+    with _known_row("appeals", row):
+        return _made(_APPEAL, **{**_fields(Appeal, row), "state": AppealState(row.state)})
+
+
+@contextmanager
+def _known_row(table: str, row: Any) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UnknownRow(table, str(row.id), f"{where}: {first['msg']}") from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise UnknownRow(table, str(row.id), f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _fields(kind: type[Any], row: Any) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(kind)}
+
+
+def _made(kind: TypeAdapter[Kind], **values: Any) -> Kind:
+    """Raises ValueError for values that the domain does not take."""
+    made = kind.validate_python(values)
+    _check_bounds("", made)
+    return made
+
+
+def _check_bounds(name: str, value: Any) -> None:
+    """Raises ValueError for text that is no Unicode, and for numbers that nothing can show."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, int):
+        most = PERMANENT_MS if name.endswith("_ms") else _MOST
+        if not -most <= value <= most:
+            raise ValueError(f"{name}: {value} is out of range")
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_bounds(name, key)
+            _check_bounds(name, each)
+    elif isinstance(value, tuple):
+        for each in value:
+            _check_bounds(name, each)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            _check_bounds(field.name, getattr(value, field.name))
 
 
 def incident_to_json(incident: Incident) -> dict[str, Any]:
@@ -223,9 +292,17 @@ def incident_from_json(values: dict[str, Any]) -> Incident:
 
 
 def block_from_json(values: dict[str, Any]) -> Block:
-    return Block(**{**values, "subject_kind": SubjectKind(values["subject_kind"])})
+    return block_from_row(_Row({**_defaults(Block), **values}))
 
 
 def strike_from_json(values: dict[str, Any]) -> Strike:
-    severity = Severity(values.get("severity", Severity.NORMAL.value))
-    return Strike(**{**_known(Strike, values), "severity": severity})
+    return strike_from_row(_Row({**_defaults(Strike), **values}))
+
+
+def _defaults(kind: type[Any]) -> dict[str, Any]:
+    """Of fields that an earlier version did not write."""
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(kind)
+        if field.default is not dataclasses.MISSING
+    }

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from edge.domain import Block, Incident, Strike
+from edge.errors import UnknownRow
 from edge.ladder import block_until, by_vouched_footage, stands, term_of
 from edge.ledger import records
 from edge.ledger.incidents import read_incident
 from edge.ledger.strike_rows import mark_occasions, strikes_of, update_strike
 from edge.ledger.tables import blocks, strikes
+from edge.ledger.unknown_rows import readable, unknown_rows
 from edge.policy import Policy
 
 
@@ -63,17 +65,20 @@ def undo(
 ) -> Undone:
     """Pardons strikes that stand, and lifts blocks that are not lifted.
 
-    ``number`` is the number of the audit entry that the caller writes. ``policy`` is the whole policy. Its
-    ladder measures the other blocks of the same broadcasters again; none gets longer. If other violations of
-    a pardoned strike's occasion stand, the first of them counts in its place.
+    Neither is dated before what it takes back, whatever a clock that was set back says. ``number`` is the
+    number of the audit entry that the caller writes. ``policy`` is the whole policy. Its ladder measures the
+    other blocks of the same broadcasters again; none gets longer. If other violations of a pardoned strike's
+    occasion stand, the first of them counts in its place.
     """
     gone = tuple(
-        dataclasses.replace(strike, pardoned_ms=wall_ms, pardoned_by=by, pardon_reason=reason)
+        dataclasses.replace(
+            strike, pardoned_ms=max(wall_ms, strike.created_ms), pardoned_by=by, pardon_reason=reason
+        )
         for strike in pardoned
         if strike.pardoned_ms is None
     )
     free = tuple(
-        dataclasses.replace(block, lifted_ms=wall_ms, lifted_by=by, lift_reason=reason)
+        dataclasses.replace(block, lifted_ms=max(wall_ms, block.created_ms), lifted_by=by, lift_reason=reason)
         for block in lifted
         if block.lifted_ms is None
     )
@@ -102,7 +107,7 @@ def blocks_of(connection: sa.Connection, strike: Strike) -> list[Block]:
     if strike.incident_id is not None:
         rests = sa.or_(rests, blocks.c.incident_id == strike.incident_id)
     query = sa.select(blocks).where(rests).order_by(blocks.c.id)
-    return [records.block_from_row(row) for row in connection.execute(query)]
+    return list(readable(connection, connection.execute(query), records.block_from_row))
 
 
 def _measured_again(
@@ -111,7 +116,12 @@ def _measured_again(
     """Yields a broadcaster's active blocks that become shorter under the remaining strikes."""
     left = [strike for strike in strikes_of(connection, broadcaster) if stands(strike, wall_ms)]
     for position, strike in enumerate(left):
-        incident = None if strike.incident_id is None else read_incident(connection, strike.incident_id)
+        try:
+            incident = None if strike.incident_id is None else read_incident(connection, strike.incident_id)
+        except UnknownRow as error:
+            # Nothing says which policy applies: its blocks keep their term.
+            unknown_rows(connection).note(error.table, error.key, error.problem)
+            continue
         applies = policy.for_app(strike.app) if incident is None else policy.for_publish(incident.publish)
         full_ms = block_until(left[:position], strike, applies.ladder)
         for block in blocks_of(connection, strike):

@@ -21,6 +21,7 @@ from edge.ledger.incidents import read_incident, update_incident
 from edge.ledger.reversal import blocks_of, undo, update_block
 from edge.ledger.strike_rows import update_strike
 from edge.ledger.tables import appeals, blocks, incidents, strikes
+from edge.ledger.unknown_rows import readable
 from edge.policy import Policy
 
 _UNCLAIMED: dict[str, object] = {"claimed_by": None, "claimed_until_ms": None}
@@ -55,7 +56,9 @@ class Reviews(LedgerBase):
             strike, resting = _resting_on(connection, incident_id)
             about = appeals.c.incident_id == incident_id
             filed = connection.execute(sa.select(appeals).where(about).order_by(appeals.c.id))
-            return Case(incident, strike, resting, tuple(records.appeal_from_row(row) for row in filed))
+            return Case(
+                incident, strike, resting, tuple(readable(connection, filed, records.appeal_from_row))
+            )
 
     def standings(self, incident_ids: Collection[str], wall_ms: int) -> dict[str, CaseStanding]:
         """How it stands with what these incidents led to: one entry for each."""
@@ -123,6 +126,8 @@ class Reviews(LedgerBase):
             before = read_incident(connection, incident_id)
             if before.state is IncidentState.OVERTURNED:
                 raise InvalidInput("incident_id", f"{incident_id} is overturned already")
+            if before.state not in tuple(IncidentState):
+                raise Conflict(f"incident_id: {incident_id} is {before.state}, which only a newer gate knows")
             _free_for(before, by, wall_ms)
             number = next_number(connection)
             if decision is IncidentState.CONFIRMED:
@@ -136,12 +141,12 @@ class Reviews(LedgerBase):
             values: dict[str, object] = {
                 **_UNCLAIMED,
                 "state": outcome.state.value,
-                "reviewed_ms": wall_ms,
+                "reviewed_ms": max(wall_ms, before.created_ms),
                 "reviewed_by": by,
                 "review_reason": reason,
             }
             if decision is IncidentState.CONFIRMED and before.review.first_confirmed_by is None:
-                values |= {"first_confirmed_ms": wall_ms, "first_confirmed_by": by}
+                values |= {"first_confirmed_ms": max(wall_ms, before.created_ms), "first_confirmed_by": by}
             update_incident(connection, incident_id, values)
             detail = {
                 **outcome.detail,
@@ -174,10 +179,10 @@ def _free_for(incident: Incident, by: str, wall_ms: int) -> None:
 
 
 def _resting_on(connection: sa.Connection, incident_id: str) -> tuple[Strike | None, tuple[Block, ...]]:
-    row = connection.execute(sa.select(strikes).where(strikes.c.incident_id == incident_id)).first()
-    if row is None:
+    found = connection.execute(sa.select(strikes).where(strikes.c.incident_id == incident_id))
+    strike = next(readable(connection, found, records.strike_from_row), None)
+    if strike is None:
         return None, ()
-    strike = records.strike_from_row(row)
     return strike, tuple(blocks_of(connection, strike))
 
 

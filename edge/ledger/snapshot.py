@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from edge.errors import ConfigError
 from edge.ledger.engine import ledger_url, unavailable
+from edge.ledger.postgresql import connect_arguments
 from edge.ledger.schema import NEWEST, version_of
 
 _CONNECT_S = 10
@@ -51,7 +52,8 @@ def _engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url,
         poolclass=sa.NullPool,
-        connect_args={"connect_timeout": _CONNECT_S, "application_name": "edge-gate-reader"},
+        connect_args=connect_arguments("edge-gate-reader", connect_timeout=_CONNECT_S),
+        use_native_hstore=False,
     )
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -63,6 +65,7 @@ def _open_file(path: Path) -> sqlite3.Connection:
         mode = "immutable=1"
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True, timeout=_CONNECT_S)
     connection.isolation_level = None
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     return connection
 
 

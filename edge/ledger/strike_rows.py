@@ -10,6 +10,7 @@ from edge.domain import Strike
 from edge.ladder import by_occasion, stands
 from edge.ledger import records
 from edge.ledger.tables import strikes
+from edge.ledger.unknown_rows import readable
 from edge.names import compared
 from edge.policy import LadderPolicy
 
@@ -27,12 +28,13 @@ def strikes_of(connection: sa.Connection, broadcaster: str) -> list[Strike]:
         .where(strikes.c.broadcaster.in_(spellings(broadcaster)))
         .order_by(strikes.c.created_ms, strikes.c.id)
     )
-    return [records.strike_from_row(row) for row in connection.execute(query)]
+    return list(readable(connection, connection.execute(query), records.strike_from_row))
 
 
 def update_strike(connection: sa.Connection, strike: Strike) -> None:
     values = records.strike_to_row(strike, None)
-    del values["stream_id"]
+    # Neither ever changes. The severity may be a word that only a newer gate knows.
+    del values["stream_id"], values["severity"]
     connection.execute(strikes.update().where(strikes.c.id == strike.id).values(**values))
 
 

@@ -19,6 +19,7 @@ from edge.ledger.reversal import Undone, blocks_of, undo
 from edge.ledger.strike_rows import spellings, strikes_of
 from edge.ledger.subjects import struck_name
 from edge.ledger.tables import appeals, blocks, strikes
+from edge.ledger.unknown_rows import readable
 from edge.ledger.violations import make_blocks
 from edge.names import check_name, compared, normal_text
 from edge.policy import Policy
@@ -49,7 +50,7 @@ class Strikes(LedgerBase):
         if before_id is not None:
             query = query.where(strikes.c.id < before_id)
         with self._database.read("read strikes") as connection:
-            return tuple(records.strike_from_row(row) for row in connection.execute(query))
+            return tuple(readable(connection, connection.execute(query), records.strike_from_row))
 
     def add_strike(
         self,

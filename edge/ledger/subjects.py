@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from edge.domain import Block, Publish, SubjectKind
 from edge.errors import InvalidInput, LimitExceeded
@@ -80,6 +80,31 @@ def subject_key(kind: str, subject: str) -> str:
         name, _, value = subject.partition("=")
         return f"{name}={compared(value)}"
     return compared(subject, case_mapped=kind == SubjectKind.BROADCASTER)
+
+
+UNLISTED_KIND = ""
+"""Stands for every kind that this gate does not know, wherever subjects are looked up."""
+BARS_WHOEVER = "it bars whoever states its subject"
+_LISTED = frozenset(kind.value for kind in SubjectKind)
+
+
+def lookup_key(kind: str, subject: str) -> tuple[str, str]:
+    """Under which kind and key a block is found. A kind that only a newer gate knows says nothing about what
+    its subject is. So the block is found by everything that a publish states."""
+    if kind in _LISTED:
+        return kind, subject_key(kind, subject)
+    return UNLISTED_KIND, compared(subject, case_mapped=True)
+
+
+def unlisted_keys(publish: Publish) -> Iterator[str]:
+    """The keys by which a block of an unknown kind may name a publish: broadcaster, address, and each
+    attribute as VALUE and as NAME=VALUE."""
+    stated = [publish.broadcaster, publish.address]
+    for name, value in publish.attributes.items():
+        stated += [value, attribute_subject(name, value)]
+    if (address := parse_address(publish.address)) is not None:
+        stated.append(str(address))
+    yield from dict.fromkeys(compared(text, case_mapped=True) for text in stated if text)
 
 
 def names_account(block: Block, broadcaster: str, *, case_mapped: bool) -> bool:

@@ -18,6 +18,7 @@ from edge.ledger.base import GATE, LedgerBase
 from edge.ledger.change_listener import notify
 from edge.ledger.reversal import undo, update_block
 from edge.ledger.tables import blocks, strikes
+from edge.ledger.unknown_rows import readable, unknown_rows
 from edge.policy import Policy
 
 NOBODY = "lapsed: nobody has reviewed it in time"
@@ -103,10 +104,12 @@ def _due(connection: sa.Connection, due_ms: int) -> tuple[dict[str, list[Block]]
     due: dict[str, list[Block]] = {}
     gone: dict[str, list[Strike]] = {}
     of_blocks, of_strikes = _queries(due_ms)
-    for row in connection.execute(of_blocks.limit(_BATCH)):
-        block = records.block_from_row(row)
+    # Rows that are skipped must not take the places of others.
+    unknown = unknown_rows(connection).counts()
+    found = connection.execute(of_blocks.limit(_BATCH + unknown.get(blocks.name, 0)))
+    for block in readable(connection, found, records.block_from_row):
         due.setdefault(block.incident_id or block.strike_id or block.id, []).append(block)
-    for row in connection.execute(of_strikes.limit(_BATCH)):
-        strike = records.strike_from_row(row)
+    found = connection.execute(of_strikes.limit(_BATCH + unknown.get(strikes.name, 0)))
+    for strike in readable(connection, found, records.strike_from_row):
         gone.setdefault(strike.incident_id or strike.id, []).append(strike)
     return due, gone

@@ -18,6 +18,7 @@ from edge.ledger.incidents import read_incident, summary
 from edge.ledger.strike_rows import mark_occasions, strikes_of
 from edge.ledger.subjects import linked_subjects, struck_name
 from edge.ledger.tables import blocks, incidents, strikes
+from edge.ledger.unknown_rows import readable
 from edge.policy import LadderPolicy, StrikeScope
 
 
@@ -192,6 +193,6 @@ def _violation_of(connection: sa.Connection, incident: Incident) -> Violation | 
     return Violation(
         incident=stored,
         strike=records.strike_from_row(row),
-        blocks=tuple(records.block_from_row(block) for block in standing),
+        blocks=tuple(readable(connection, standing, records.block_from_row)),
         durable_ms=stored.durable_ms or stored.created_ms,
     )

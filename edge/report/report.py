@@ -194,16 +194,21 @@ class Counting:
 
     def usage(self, detail: Mapping[str, Any]) -> None:
         """Adds a gate's usage figures of a few minutes."""
-        for app, values in detail["apps"].items():
+        apps = [
+            (str(app), int(values["streams"]), int(values["stream_ms"]), dict(values["refused"]))
+            for app, values in detail["apps"].items()
+        ]
+        for app, streams, stream_ms, refused in apps:
             used = self._apps.setdefault(app, [0, 0])
-            used[0] += values["streams"]
-            used[1] += values["stream_ms"]
-            for reason, count in values["refused"].items():
-                self._refused[reason] = self._refused.get(reason, 0) + count
+            used[0] += streams
+            used[1] += stream_ms
+            for reason, count in refused.items():
+                self._refused[reason] = self._refused.get(reason, 0) + int(count)
 
     def stream_cut(self, detail: Mapping[str, Any]) -> None:
         """Adds a cut without a verdict."""
-        self._without_verdict[detail["reason"]] = self._without_verdict.get(detail["reason"], 0) + 1
+        reason = str(detail["reason"])
+        self._without_verdict[reason] = self._without_verdict.get(reason, 0) + 1
 
     def incident(self, row: Mapping[str, Any]) -> None:
         if row["shadow"]:
@@ -242,7 +247,7 @@ class Counting:
         known.lapsed |= row["lift_reason"] == NOBODY
 
     def appeal(self, row: Mapping[str, Any]) -> None:
-        self._appeals[row["state"]] += 1
+        self._appeals[row["state"]] = self._appeals.get(row["state"], 0) + 1
         if row["decided_ms"] is not None:
             self._appeal_ms.append(max(0, row["decided_ms"] - row["filed_ms"]))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from edge.background import BackgroundTasks, task_health
-from edge.clock import Clock
+from edge.clock import Clock, EventTimes
 from edge.config import LimitsSection
 from edge.contract.gate import action_from_proto, verdict_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
@@ -198,7 +198,7 @@ class Enforcer:
         if stream.life.state in (State.GONE, State.LEFT) or not self._begins(stream):
             return False
         stream.verdict_monotonic_ms = self._clock.monotonic_ms()
-        incident = self._incident(stream, verdict)
+        incident = self._cut_incident(stream, verdict)
         stream.incident_id = incident.id
         self._telemetry.report(CutDecided(stream.id, stream.publish, verdict, incident.id))
         answer = self._answer(stream, verdict, incident.id, None)
@@ -287,7 +287,7 @@ class Enforcer:
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
         crash_point("cut.verdict")
-        incident = self._incident(stream, verdict)
+        incident = self._cut_incident(stream, verdict)
         stream.incident_id = incident.id
         self._recordings.begin(stream, incident, policy.evidence, to_the_end=True)
         self._telemetry.report(CutDecided(stream.id, stream.publish, verdict, incident.id))
@@ -318,7 +318,7 @@ class Enforcer:
         for block in blocks:
             self._telemetry.report(BlockMade(block, block.created_by))
         if violation is not None:
-            incident = dataclasses.replace(incident, durable_ms=self._clock.wall_ms())
+            incident = dataclasses.replace(incident, durable_ms=self._now_ms(stream))
         longest = max(blocks, key=lambda block: block.until_ms, default=None)
         answer = self._answer(stream, verdict, incident.id, longest)
         asked = asyncio.Event()
@@ -372,7 +372,7 @@ class Enforcer:
     ) -> Incident | None:
         """Cuts the publisher. Waits for the proof, or until nobody is left to give it, and for
         ``evidence_asked``."""
-        asked_ms = self._clock.wall_ms()
+        asked_ms = self._now_ms(stream)
         self._tell(stream, answer)
         crash_point("cut.told")
         if incident is not None:
@@ -389,9 +389,9 @@ class Enforcer:
                 outcome = await self._cutter.wait(stream.id)
         except CallerGone:
             if incident is None:
-                incident = self._incident(stream, verdict)
+                incident = self._cut_incident(stream, verdict)
                 await self._put_on_record(incident)
-            await self.orphans.caller_gone(incident, stream.admitted_by, alarmed=alarmed)
+            await self.orphans.caller_gone(incident, stream.admitted_by, stream.decided, alarmed=alarmed)
             await self._over(stream, evidence_asked)
             return incident
         except CutFailed as error:
@@ -399,7 +399,7 @@ class Enforcer:
             self._telemetry.report(CutGivenUp(stream.id, stream.publish, str(error), incident_id))
             await self._over(stream, evidence_asked)
             return incident
-        confirmed_ms = self._clock.wall_ms()
+        confirmed_ms = self._now_ms(stream)
         crash_point("cut.confirmed")
         self._report_confirmed(stream, incident, outcome)
         if incident is not None:
@@ -427,13 +427,13 @@ class Enforcer:
         self, stream: LiveStream, verdict: Verdict, incident: Incident | None, attempts: int
     ) -> Incident:
         """Raises the alarm for an unproven cut at its limit. Asking goes on."""
-        opened = incident or self._incident(stream, verdict)
+        opened = incident or self._cut_incident(stream, verdict)
         self._telemetry.report(
             CutUnconfirmed(stream.id, stream.publish, UnconfirmedReason.LIMIT, opened.id, attempts)
         )
         if incident is None:
             await self._put_on_record(opened)
-        now = self._clock.wall_ms()
+        now = self._now_ms(stream)
         limit = UnconfirmedReason.LIMIT
         self._tasks.start(self._progress.cut_unconfirmed(opened.id, now, limit))
         return dataclasses.replace(opened, cut_unconfirmed_ms=now, cut_unconfirmed_reason=limit)
@@ -498,6 +498,15 @@ class Enforcer:
                 time_to_cut_ms,
             )
         )
+
+    def _cut_incident(self, stream: LiveStream, verdict: Verdict) -> Incident:
+        """What follows is dated from this decision on."""
+        incident = self._incident(stream, verdict)
+        stream.decided = EventTimes(self._clock, incident.created_ms)
+        return incident
+
+    def _now_ms(self, stream: LiveStream) -> int:
+        return self._clock.wall_ms() if stream.decided is None else stream.decided.wall_ms()
 
     def _incident(self, stream: LiveStream, verdict: Verdict) -> Incident:
         now = self._clock.wall_ms()

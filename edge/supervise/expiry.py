@@ -86,7 +86,7 @@ class Expiry:
 
         def read() -> AdmissionView:
             fresh = AdmissionView()
-            fresh.load_rows((row for row in ledger.active_block_rows(now) if row[0] not in added), now)
+            ledger.load_blocks(fresh, now, without=added)
             return fresh
 
         with view.changes() as changed:

@@ -50,7 +50,14 @@ from edge.supervise.stream_router import StreamRouter
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
 from edge.supervise.worker_folders import WorkerFolders
-from edge.telemetry.records import CallBroken, PoolSnapshot, StreamsRestored, TaskFailed, TurnedAway
+from edge.telemetry.records import (
+    CallBroken,
+    LedgerRowsUnknown,
+    PoolSnapshot,
+    StreamsRestored,
+    TaskFailed,
+    TurnedAway,
+)
 from edge.telemetry.telemetry import Telemetry
 from edge.turns import in_turns
 from edge.workers.memory import GIVE_BACK_MS, give_back
@@ -209,7 +216,7 @@ class Gate:
         await self._banks.start(self._tasks)
         await asyncio.to_thread(self._folders.note)
         await asyncio.gather(
-            self.executor.call(lambda: context.view.load_rows(self.ledger.active_block_rows(now), now)),
+            self.executor.call(lambda: self.ledger.load_blocks(context.view, now)),
             self.pool.start(self._worker_events),
             self._prepare_pullers(),
             asyncio.to_thread(confusables.load_tables),
@@ -222,6 +229,7 @@ class Gate:
         self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
         self._tasks.keep(self._sweep)
         self._tasks.keep(self._keep_ledger)
+        self._tasks.keep(self._end_what_is_due)
         self._tasks.keep(self._look_after_model, needed=False)
         self._tasks.keep(self._folders.watch, needed=False)
         self._tasks.keep(self._keep_recent, needed=False)
@@ -237,6 +245,9 @@ class Gate:
             def failed(error: Exception) -> None:
                 loop.call_soon_threadsafe(self._task_health.failed, "FleetFeed", error)
 
+            def news_away(away: bool) -> None:
+                loop.call_soon_threadsafe(self.executor.news_away, away)
+
             self._feed = FleetFeed(
                 self.ledger,
                 take,
@@ -244,6 +255,7 @@ class Gate:
                 on_policy=take_policy,
                 policy_version=context.policy.version,
                 on_failure=failed,
+                on_away=news_away,
             )
             self._feed.start()
 
@@ -387,12 +399,8 @@ class Gate:
     async def _keep_ledger(self) -> None:
         """Moves the journal into the ledger when the ledger is back. It may wait for the ledger; a sweep
         may not."""
-        endings = Expiry(self._context, self.reviews.settle_unreviewed)
-        for number in itertools.count(1):
+        while True:
             await asyncio.sleep(_SWEEP_S)
-            if number % _USAGE_SWEEPS == 0:
-                await self._write_usage()
-            await endings.sweep()
             try:
                 probe = self.ledger.probe if self.executor.down else self.ledger.reconcile
                 for block in await self.executor.call(probe):
@@ -400,6 +408,15 @@ class Gate:
             except GateError as error:
                 log.warning("the journal waits for the ledger", error=str(error))
             await self._journal_care.look()
+
+    async def _end_what_is_due(self) -> None:
+        """A service of its own, so that nothing here keeps the journal from the ledger."""
+        endings = Expiry(self._context, self.reviews.settle_unreviewed)
+        for number in itertools.count(1):
+            await asyncio.sleep(_SWEEP_S)
+            if number % _USAGE_SWEEPS == 0:
+                await self._write_usage()
+            await endings.sweep()
 
     async def _keep_recent(self) -> None:
         while True:
@@ -476,6 +493,8 @@ class Gate:
 
     def _measure(self) -> None:
         pool = self.pool
+        for table, rows in self.ledger.unknown_rows.counts().items():
+            self.telemetry.report(LedgerRowsUnknown(table, rows))
         self._banks.workers_report(pool.banks_unreadable, pool.matching_failed)
         self._context.telemetry.report(
             PoolSnapshot(

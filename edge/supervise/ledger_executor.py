@@ -30,6 +30,8 @@ class LedgerExecutor:
         self._away = away
         self._back = asyncio.Event()
         self._back.set()
+        self._unwritten = False
+        self._no_news = False
 
     @property
     def down(self) -> bool:
@@ -38,6 +40,12 @@ class LedgerExecutor:
     async def back(self) -> None:
         """Waits until the ledger takes writes, as far as is known."""
         await self._back.wait()
+
+    def news_away(self, away: bool) -> None:
+        """Notes whether the changes of other gates arrive. Without them, what is in memory is out of
+        date."""
+        self._no_news = away
+        self._refresh()
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs a ledger method. Passes its errors on."""
@@ -62,6 +70,11 @@ class LedgerExecutor:
         return result
 
     def _mark(self, *, down: bool) -> None:
+        self._unwritten = down
+        self._refresh()
+
+    def _refresh(self) -> None:
+        down = self._unwritten or self._no_news
         if down == self.down:
             return
         if down:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.clock import Clock
+from edge.clock import Clock, EventTimes
 from edge.config import LimitsSection
 from edge.contract.gate import ALL_NEEDED_MS
 from edge.contract.gen import gate_pb2, worker_pb2
@@ -87,6 +87,8 @@ class LiveStream:
     tier: Tier = Tier.CALM
     score: float = 0.0
     action: Action = Action.PASS
+    decided: EventTimes | None = None
+    """The times of its cut, from the decision on."""
     samples: int = 0
     judged: bool = False
     """The worker that has it open has judged some of it."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
+from pydantic import TypeAdapter
 
 from edge.domain import Publish, StreamId
 from edge.durable_files import reserve
@@ -37,6 +39,10 @@ class JournalledStream:
     started_ms: int
 
 
+_ID: Final = TypeAdapter(str)
+_STREAM: Final = TypeAdapter(JournalledStream)
+
+
 class StreamJournal:
     """One file with one line a change. If the disk fails, the stream is not restored later, but it goes
     on."""
@@ -52,6 +58,8 @@ class StreamJournal:
         self._lines = 0
         self.problem = ""
         """Why the last change is not on disk. Empty if it is."""
+        self._unknown: deque[bytes] = deque(maxlen=_COMPACT_LINES)
+        """Lines that a newer gate wrote, or that were edited by hand. The newest are kept."""
 
     def load(self) -> tuple[JournalledStream, ...]:
         """Returns the streams that an earlier gate left, oldest first."""
@@ -64,6 +72,12 @@ class StreamJournal:
             pass
         except OSError as error:
             log.warning("streams of an earlier run are not known", error=str(error))
+        if self._unknown:
+            log.error(
+                "streams of an earlier run that this gate does not know are kept and skipped",
+                lines=len(self._unknown),
+                file=str(self._path),
+            )
         self._live = {stream.id: _line(_encoded(stream)) for stream in left.values()}
         self._rewrite()
         return tuple(left.values())
@@ -86,14 +100,17 @@ class StreamJournal:
     def _take(self, line: bytes, left: dict[StreamId, JournalledStream]) -> None:
         try:
             values: Mapping[str, Any] = json.loads(line)
+        except (ValueError, RecursionError):
+            return  # Torn by a crash.
+        try:
             if "over" in values:
-                left.pop(StreamId(values["over"]), None)
+                left.pop(StreamId(_ID.validate_python(values["over"])), None)
                 return
-            publish = Publish(**values["publish"])
-            stream = JournalledStream(StreamId(values["id"]), publish, int(values["started_ms"]))
-        except (ValueError, TypeError, KeyError):
-            return  # Torn by a crash, or written by a newer version.
-        if publish.server in self._servers:
+            stream = _STREAM.validate_python(values)
+        except (ValueError, TypeError):
+            self._unknown.append(line.rstrip(b"\n") + b"\n")
+            return
+        if stream.publish.server in self._servers:
             left[stream.id] = stream
 
     def _append(self, line: bytes) -> None:
@@ -119,7 +136,7 @@ class StreamJournal:
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(b"".join(self._live.values()))
+            fresh.write_bytes(b"".join((*self._unknown, *self._live.values())))
             fresh.chmod(0o600)
             file = io.FileIO(fresh, "ab")  # Unbuffered: a failing write must fail here.
             with suppress(OSError):  # Not every file system can. Later lines then need free space.

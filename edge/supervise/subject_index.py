@@ -10,8 +10,9 @@ from collections.abc import Hashable, Iterator
 from typing import TypeVar
 
 from edge.domain import Block, Publish, StreamId, SubjectKind
+from edge.errors import InvalidInput
 from edge.ledger import STREAM_KEY_ATTRIBUTE, attribute_subject, parse_address, parse_network
-from edge.ledger.subjects import subject_key
+from edge.ledger.subjects import UNLISTED_KIND, lookup_key, subject_key, unlisted_keys
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Address = tuple[int, int]
@@ -22,7 +23,7 @@ class SubjectIndex:
     """Streams by each of their subjects. A block takes one lookup, a network one scan of all addresses."""
 
     def __init__(self) -> None:
-        self._exact: dict[tuple[SubjectKind, str], set[StreamId]] = {}
+        self._exact: dict[tuple[str, str], set[StreamId]] = {}
         self._addresses: dict[_Address, set[StreamId]] = {}
 
     def add_stream(self, stream_id: StreamId, publish: Publish) -> None:
@@ -41,14 +42,21 @@ class SubjectIndex:
 
     def named_by(self, block: Block) -> set[StreamId]:
         """Streams whose publish has the block's subject, in any app."""
-        if block.subject_kind is not SubjectKind.ADDRESS:
-            key = (block.subject_kind, subject_key(block.subject_kind, block.subject))
-            return set(self._exact.get(key, ()))
-        if "/" not in block.subject:
-            address = parse_address(block.subject)
+        kind, key = lookup_key(block.subject_kind, block.subject)
+        named = set(self._exact.get((kind, key), ()))
+        if kind in (SubjectKind.ADDRESS, UNLISTED_KIND):
+            named |= self._addressed_by(block.subject)
+        return named
+
+    def _addressed_by(self, subject: str) -> set[StreamId]:
+        if "/" not in subject:
+            address = parse_address(subject)
             place = None if address is None else (address.version, int(address))
             return set() if place is None else set(self._addresses.get(place, ()))
-        network = parse_network(block.subject)
+        try:
+            network = parse_network(subject)
+        except InvalidInput:
+            return set()
         first, last = int(network.network_address), int(network.broadcast_address)
         return {
             stream_id
@@ -58,15 +66,17 @@ class SubjectIndex:
         }
 
 
-def _subjects(publish: Publish) -> Iterator[tuple[SubjectKind, str]]:
-    """All subjects of a publish except its address."""
+def _subjects(publish: Publish) -> Iterator[tuple[str, str]]:
+    """Every ``lookup_key`` of a publish except those of its address."""
     named = [(SubjectKind.BROADCASTER, publish.broadcaster)]
     for name, value in publish.attributes.items():
         if name == STREAM_KEY_ATTRIBUTE:
             named.append((SubjectKind.STREAM_KEY, value))
         named.append((SubjectKind.ATTRIBUTE, attribute_subject(name, value)))
     for kind, subject in named:
-        yield kind, subject_key(kind, subject)
+        yield kind.value, subject_key(kind, subject)
+    for key in unlisted_keys(publish):
+        yield UNLISTED_KIND, key
 
 
 def _address(publish: Publish) -> _Address | None:

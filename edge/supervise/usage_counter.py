@@ -24,27 +24,27 @@ class _App:
 
 
 class UsageCounter:
-    """Counts in wall milliseconds of ``clock``. If the clock steps back, nothing is counted twice."""
+    """Counts time by the monotonic clock, so that a step of the wall clock neither adds nor hides any."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since_ms = clock.wall_ms()
         self._begun_ms = self._since_ms
         self._apps: dict[str, _App] = {}
-        self._live: dict[str, tuple[str, int]] = {}
-        """By stream: its app and the time up to which it is counted."""
+        self._live: dict[str, tuple[str, float]] = {}
+        """By stream: its app and the monotonic time up to which it is counted."""
 
     def started(self, stream_id: str, app: str, started_ms: int) -> None:
         """Starts a stream's time. A stream that an earlier run of the gate counted is not counted again."""
         if started_ms >= self._begun_ms:
             self._app(app).streams += 1
-        self._live[stream_id] = (app, max(started_ms, self._begun_ms))
+        self._live[stream_id] = (app, self._clock.monotonic_ms())
 
     def ended(self, stream_id: str) -> None:
         """Ends a stream's time. Idempotent."""
         if (live := self._live.pop(stream_id, None)) is not None:
             app, counted_ms = live
-            self._app(app).stream_ms += max(0, self._clock.wall_ms() - counted_ms)
+            self._app(app).stream_ms += round(self._clock.monotonic_ms() - counted_ms)
 
     def refused(self, app: str, reason: str) -> None:
         counts = self._app(app).refused
@@ -55,17 +55,17 @@ class UsageCounter:
 
         ``{"from_ms", "to_ms", "apps": {APP: {"streams", "stream_ms", "refused": {REASON: count}}}}``
         """
-        now = self._clock.wall_ms()
+        now, monotonic_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
         for stream_id, (app, counted_ms) in self._live.items():
-            self._app(app).stream_ms += max(0, now - counted_ms)
-            self._live[stream_id] = (app, max(now, counted_ms))
+            self._app(app).stream_ms += round(monotonic_ms - counted_ms)
+            self._live[stream_id] = (app, monotonic_ms)
         apps = {
             name: {"streams": each.streams, "stream_ms": each.stream_ms, "refused": each.refused}
             for name, each in sorted(self._apps.items())
         }
         since_ms, self._since_ms = self._since_ms, now
         self._apps = {}
-        return {"from_ms": since_ms, "to_ms": now, "apps": apps} if apps else None
+        return {"from_ms": min(since_ms, now), "to_ms": now, "apps": apps} if apps else None
 
     def put_back(self, taken: dict[str, Any]) -> None:
         """Adds counts back that could not be written. They become part of the next interval."""

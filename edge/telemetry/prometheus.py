@@ -150,7 +150,15 @@ class PrometheusBackend:
 
     def _count_failures(self) -> None:
         modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")
-        ledger_down = self._gauge("edge_ledger_down", "1 while the ledger cannot be written.")
+        unknown = self._gauge(
+            "edge_ledger_rows_unknown",
+            "Rows of the ledger and its journal that this gate does not know.",
+            "table",
+        )
+        self._on(records.LedgerRowsUnknown, lambda record: unknown.labels(record.table).set(record.rows))
+        ledger_down = self._gauge(
+            "edge_ledger_down", "1 while the ledger cannot be written, or no news of other gates arrive."
+        )
         reserve = self._gauge(
             "edge_journal_reserve_bytes", "Disk space that the journal has for further decisions."
         )

@@ -333,13 +333,21 @@ class IncidentReviewed(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerRowsUnknown(Record):
+    """How many rows of a table the gate has met since its start that it does not know."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerDown(Record):
-    """The ledger cannot be written."""
+    """The ledger cannot be written, or no news of other gates arrive from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerBack(Record):
-    """The ledger can be written again."""
+    """The ledger can be written again, and news arrive."""
 
 
 @dataclass(frozen=True, slots=True)

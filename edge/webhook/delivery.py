@@ -210,10 +210,10 @@ class Delivery:
         now = self._clock.wall_ms()
         idle = [each for each in self._state.waiting.values() if each.id not in self._sending]
         free = self._settings.concurrency - len(self._sending)
-        due = _least_tried(free, (each for each in idle if each.next_ms <= now))
+        due = _least_tried(free, (each for each in idle if self._is_due(each, now)))
         early = _least_tried(
             min(free - len(due), self._early),
-            (each for each in idle if each.next_ms > now and each.id in self._held),
+            (each for each in idle if not self._is_due(each, now) and each.id in self._held),
         )
         unread = []
         for waiting in (*due, *early):
@@ -231,8 +231,12 @@ class Delivery:
             else:
                 self._give_up(waiting, "the ledger no longer has its decision")
 
+    def _is_due(self, waiting: Waiting, now: int) -> bool:
+        """A pause beyond the longest is one of a clock that was set back."""
+        return not 0 < waiting.next_ms - now <= self._settings.max_retry_ms
+
     def _begin(self, waiting: Waiting, now: int) -> None:
-        early = waiting.next_ms > now
+        early = not self._is_due(waiting, now)
         self._early -= early
         self._held.discard(waiting.id)
         sending = self._send(waiting, self._events[waiting.id], early)
@@ -241,7 +245,7 @@ class Delivery:
     def _measure(self) -> None:
         waiting, now = self._state.waiting, self._clock.wall_ms()
         oldest = min((each.since_ms for each in waiting.values()), default=now)
-        self._telemetry.report(WebhookQueue(len(waiting), (now - oldest) / 1000))
+        self._telemetry.report(WebhookQueue(len(waiting), max(0, now - oldest) / 1000))
 
     async def _send(self, waiting: Waiting, event: WebhookEvent, early: bool) -> None:
         taken_before = self._taken

@@ -30,7 +30,9 @@ SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 class Edge:
     """The view of another gate, kept current by its feed."""
 
-    def __init__(self, store: Store, poll_ms: int) -> None:
+    def __init__(
+        self, store: Store, poll_ms: int, on_away: Callable[[bool], None] = lambda away: None
+    ) -> None:
         self.ledger = Ledger.open(store.url, gate="other")
         self.view = AdmissionView()
         self.batches: list[tuple[Block, ...]] = []
@@ -49,6 +51,7 @@ class Edge:
             policy_version=0 if current is None else current.version,
             on_failure=self.failures.append,
             poll_ms=poll_ms,
+            on_away=on_away,
         )
 
     def take_policy(self, policy: Policy) -> None:

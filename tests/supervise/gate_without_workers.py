@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.clock import SystemClock
+from edge.clock import Clock, SystemClock
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, Publish, StreamId, SubjectKind
@@ -122,12 +122,13 @@ async def gate_without_workers(
     folder: Path,
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Bench]:
     settings = Settings(data_dir=folder)
     settings.evidence.mkdir(parents=True)
     server, recorded = Server(), RecordingBackend()
     ledger = FailingLedger.open(f"sqlite:///{folder / 'ledger.db'}", folder / "journal")
-    clock, wanted = SystemClock(), worker_settings(settings.banks)
+    clock, wanted = clock or SystemClock(), worker_settings(settings.banks)
     workers = RecordingPool(settings.workers, wanted, clock)
     pullers = RecordingPullers(PullSettings(), clock)
     gate = Gate(

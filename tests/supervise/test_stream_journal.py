@@ -155,3 +155,29 @@ def test_a_change_is_kept_where_the_file_cannot_be_made_anew(
         carried.over(StreamId(f"st_{number}"))
         copy.write_bytes(path.read_bytes())
         assert opened(copy).load() == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":"st_9","publish":{"of_a_newer_gate":1},"started_ms":1}',
+        b'{"id":"st_9","publish":{"server":"srs","connection":"1","app":"a","name":"n","broadcaster":"b",'
+        b'"attributes":["k"]},"started_ms":1}',
+        b'{"paused":"st_1"}',
+        b'{"over":["st_1"]}',
+        b"5",
+    ],
+)
+def test_a_line_that_is_not_known_is_kept_and_costs_no_other_stream(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "streams.jsonl"
+    carried = opened(path)
+    carried.admitted(stream(1))
+    carried.close()
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    for _ in range(2):
+        again = StreamJournal(path, SERVERS)
+        with structlog.testing.capture_logs() as logs:
+            assert again.load() == (stream(1),)
+        again.close()
+        assert [entry["lines"] for entry in logs] == [1]
+        assert line in path.read_bytes()

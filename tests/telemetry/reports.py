@@ -84,6 +84,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.BlockChanged(BLOCK, "rita"),
     records.BlockLifted(BLOCK, "rita"),
     records.IncidentReviewed(INCIDENT, "rita"),
+    records.LedgerRowsUnknown("blocks", 2),
     records.LedgerDown(),
     records.LedgerBack(),
     records.LedgerDown(),
