@@ -30,6 +30,7 @@ from edge.domain import (
 from edge.errors import AuditBroken, ConfigError, InvalidInput, LedgerUnavailable, NotFound, StaleVersion
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger, Ledger
+from edge.ledger.journal import Journal
 from edge.ledger.tables import metadata
 from edge.policy import DAY_MS, Policy, ReviewPolicy, UnreviewedOutcome
 
@@ -229,7 +230,7 @@ def test_a_locked_database_is_unavailable_and_then_not(
     assert ledger.probe() == violation.blocks
     assert list(ledger.active_blocks(NOW)) == list(violation.blocks)
     assert ledger.strikes_of("anna") == (violation.strike,)
-    assert not store.journal.exists()
+    assert not Journal(store.journal).size()
     assert ledger.record_violation(make_incident("berta"), SANCTION, NOW).durable_in == "ledger"
 
 

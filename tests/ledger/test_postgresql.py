@@ -176,7 +176,7 @@ def test_a_value_that_the_database_never_takes_holds_up_nothing_else(
     with store.locked():
         waiting = ledger.record_violation(make_incident("berta"), SANCTION, NOW)
     assert ledger.probe() == waiting.blocks
-    assert not store.journal.exists()
+    assert not Journal(store.journal).size()
     kept = Journal(store.journal.with_suffix(".damaged"))
     assert [entry.violation.strike for entry in kept.entries() if isinstance(entry, Violated)] == [
         refused.strike

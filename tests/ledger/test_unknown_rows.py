@@ -18,6 +18,7 @@ from edge.errors import LedgerUnavailable, UnknownRow
 from edge.ladder import Sanction
 from edge.ledger import AdmissionView, DurableLedger
 from edge.ledger.blocks import Revision
+from edge.ledger.journal import Journal
 from edge.ledger.snapshot import snapshot
 from edge.ledger.tables import metadata
 from edge.policy import Policy, ReviewPolicy, UnreviewedOutcome
@@ -153,7 +154,7 @@ def check_everything(filled: Filled) -> None:
     # A cut is on record, or its journal is brought home at once.
     ledger.record_violation(filled.make_incident("anna"), SANCTION, NOW + 2)
     ledger.probe()
-    assert not filled.store.journal.exists()
+    assert not Journal(filled.store.journal).size()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
