@@ -188,7 +188,7 @@ def incident_from_row(row: Any) -> Incident:
             and UnconfirmedReason(row.cut_unconfirmed_reason),
             admitted_ms=row.admitted_ms,
             activity=None if row.seen_ms is None else _fields(Activity, row),
-            banking=row.banking and banking_from_json(row.banking),
+            banking=_values_of(banking_from_json(row.banking)) if row.banking else None,
             review=_fields(Review, row),
         )
 
@@ -239,6 +239,11 @@ def _known_row(table: str, row: Any) -> Iterator[None]:
         raise UnknownRow(table, str(row.id), f"{where}: {first['msg']}") from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise UnknownRow(table, str(row.id), f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _values_of(known: Any) -> dict[str, Any] | None:
+    """The fields of a dataclass, so that they are checked with those around it."""
+    return None if known is None else dataclasses.asdict(known)
 
 
 def _fields(kind: type[Any], row: Any) -> dict[str, Any]:
