@@ -6,13 +6,16 @@ import asyncio
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge.cli.output import JsonOption, print_json, print_line, reports_errors, stderr
+from edge.cli.output import JsonOption, print_error, print_json, print_line, reports_errors, stderr
 from edge.errors import ConfigError
 from edge.printable import printable
+
+if TYPE_CHECKING:
+    from edge.ingest import ReferenceIngest
 
 app = typer.Typer(rich_markup_mode="markdown", invoke_without_command=True)
 
@@ -74,7 +77,7 @@ def ingest(
     Say what checks publishers: --token-secret, --upstream-url or --trust-user. Publish to
     rtmp://HOST:PORT/APP/NAME?user=ACCOUNT&key=SECRET. With --token-secret publish to
     rtmp://HOST:PORT/APP/NAME?token=TOKEN with a token of `edge-gate ingest token`. Each event prints one
-    line. Ctrl-C or SIGTERM closes every publisher and ends the server.
+    line. Ctrl-C or SIGTERM closes every publisher and ends the server. SIGHUP reads the secret again.
     """
     if context.invoked_subcommand is not None:
         return
@@ -132,6 +135,21 @@ def token(
         print_line(made)
 
 
+def _reload(server: ReferenceIngest, as_json: bool) -> None:
+    try:
+        server.read_tokens()
+    except ConfigError as error:
+        if as_json:
+            print_json({"event": "not_reloaded", "error": str(error)})
+        else:
+            print_error(error)
+        return
+    if as_json:
+        print_json({"event": "reloaded"})
+    else:
+        stderr.print("the secret of publish tokens was read again")
+
+
 async def _run(settings: Any, as_json: bool) -> None:
     from edge.ingest import Event, ReferenceIngest
     from edge.ingest.event_format import as_record, as_text
@@ -156,6 +174,7 @@ async def _run(settings: Any, as_json: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, server, as_json)
     address = f"{settings.host}:{server.port}"
     if as_json:
         print_json({"event": "ready", "rtmp": address, "gate": settings.gate})

@@ -37,7 +37,7 @@ from edge.ingest.events import (
 from edge.ingest.gate_client import AdmittedStream, GateClient
 from edge.ingest.media import MediaPath
 from edge.ingest.on_air import OnAir, end_all
-from edge.ingest.publish_token import read_publish_tokens
+from edge.ingest.publish_token import PublishTokens, read_publish_tokens
 from edge.ingest.relay import Relay, open_output
 from edge.ingest.rtmp import PublishRequest, RtmpSession
 from edge.ingest.settings import IngestSettings
@@ -86,7 +86,8 @@ class ReferenceIngest:
                 _CONNECTIONS: most_connections(self.settings.max_connections, _SHARE),
             }
         )
-        self._tokens = None if settings.token_secret is None else read_publish_tokens(settings.token_secret)
+        self._tokens: PublishTokens | None = None
+        self.read_tokens()
         self._upstream = _publish_hook(settings)
         self.on_air = OnAir()
         self.gate: GateClient
@@ -134,6 +135,11 @@ class ReferenceIngest:
         if publish.broadcaster not in (user, f"{publish.app}/{publish.name}"):
             raise InvalidInput("user", "must name whom the token names, or be left out")
         return dataclasses.replace(publish, broadcaster=user, identity_proven=True)
+
+    def read_tokens(self) -> None:
+        """Reads the secret of publish tokens again. Raises ConfigError, and the one before stays in force."""
+        if self.settings.token_secret is not None:
+            self._tokens = read_publish_tokens(self.settings.token_secret)
 
     def tell(self, event: Event) -> None:
         """Passes an event to the observer. An error of the observer must not end a stream."""

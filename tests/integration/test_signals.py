@@ -161,3 +161,28 @@ def test_sighup_reloads_settings_tokens_and_certificates_each_whole_or_not_at_al
                 assert gate_pb2_grpc.GateStub(opened).Admit(
                     gate_pb2.AdmitRequest(server="test", app="live", name="x"), timeout=TIMEOUT_S
                 )
+
+
+def test_sighup_has_the_ingest_read_its_secret_again(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 40)
+    secret.chmod(0o600)
+    command = [sys.executable, "-m", "edge.cli", "ingest", "--listen", "127.0.0.1:0", "--json"]
+    with subprocess.Popen([*command, "--token-secret", str(secret)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+
+        def event() -> str:
+            assert process.stdout is not None
+            return str(json.loads(process.stdout.readline())["event"])
+
+        try:
+            assert event() == "ready"
+            for content, answer in (("t" * 40, "reloaded"), ("short", "not_reloaded")):
+                secret.write_text(content)
+                process.send_signal(signal.SIGHUP)
+                assert event() == answer
+            process.send_signal(signal.SIGTERM)
+            assert event() == "stopped"
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            process.kill()
