@@ -14,6 +14,7 @@ from edge.cli.operator_client import (
     DEFAULT_TOKENS,
     AsOption,
     CaOption,
+    CertOption,
     GateOption,
     InsecureOption,
     TokensOption,
@@ -65,6 +66,7 @@ def file_appeal(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +74,7 @@ def file_appeal(
     if text == "-":
         text = sys.stdin.read(64 * 1024)
     request = operator_pb2.FileAppealRequest(incident_id=incident, block_id=block, text=text)
-    with operator(gate, tokens, ca, Role.PLATFORM, name, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.PLATFORM, name, cert=cert, insecure=insecure) as (stub, metadata):
         appeal = stub.FileAppeal(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(appeal, as_json, f"filed as {appeal.id}")
 
@@ -87,6 +89,7 @@ def list_appeals(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,7 +99,7 @@ def list_appeals(
     request = operator_pb2.ListAppealsRequest(broadcaster=broadcaster, incident_id=incident, limit=limit)
     if state:
         request.state = _STATES[state]
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         appeals = stub.ListAppeals(request, metadata=metadata, timeout=CALL_TIMEOUT_S).appeals
     if as_json:
         print_json([as_dict(appeal) for appeal in appeals])
@@ -129,12 +132,13 @@ def decide(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Decide an appeal. A grant overturns the incident or lifts the block. A denial confirms it."""
     request = operator_pb2.DecideAppealRequest(appeal_id=appeal_id, grant=grant, reason=reason)
-    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
         appeal = stub.DecideAppeal(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     word = _WORDS[appeal.state]
     _show(appeal, as_json, f"{appeal.id} is {word if word != 'open' else 'open: a second person is needed'}")

@@ -14,6 +14,7 @@ from edge.cli.operator_client import (
     DEFAULT_TOKENS,
     AsOption,
     CaOption,
+    CertOption,
     GateOption,
     InsecureOption,
     TokensOption,
@@ -82,11 +83,12 @@ def list_blocks(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List blocks, newest first."""
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ListBlocksRequest(include_ended=ended, subject=subject, limit=limit)
         blocks = stub.ListBlocks(request, metadata=metadata, timeout=CALL_TIMEOUT_S).blocks
     if as_json:
@@ -126,6 +128,7 @@ def add(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -137,7 +140,7 @@ def add(
         duration_ms=parse_duration_ms(duration),
         reason=reason,
     )
-    with operator(gate, tokens, ca, Role.REVIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         block = stub.AddBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")
 
@@ -150,11 +153,12 @@ def lift(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Restore live access."""
-    with operator(gate, tokens, ca, Role.REVIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.LiftBlockRequest(block_id=block_id, reason=reason)
         block = stub.LiftBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} may go live again ({block.id})")
@@ -169,11 +173,12 @@ def confirm(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Confirm a permanent manual block as the second person, where the policy wants two."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ConfirmBlockRequest(block_id=block_id, reason=reason)
         block = stub.ConfirmBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")

@@ -16,6 +16,7 @@ from edge.cli.operator_client import (
     DEFAULT_TOKENS,
     AsOption,
     CaOption,
+    CertOption,
     GateOption,
     InsecureOption,
     TokensOption,
@@ -172,6 +173,7 @@ def list_incidents(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -191,7 +193,7 @@ def list_incidents(
     )
     if state:
         request.state = _STATES[state]
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         incidents = stub.ListIncidents(request, metadata=metadata, timeout=CALL_TIMEOUT_S).incidents
     found = [as_dict(incident) for incident in incidents]
     if as_json:
@@ -222,11 +224,12 @@ def show(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show an incident: its causes, evidence, strike, blocks and appeals."""
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.GetIncidentRequest(incident_id=incident_id)
         case = stub.GetIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     one = as_dict(case.incident)
@@ -279,11 +282,12 @@ def claim(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Reserve an incident for yourself while you review it. The claim expires by itself."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=release)
         incident = stub.ClaimIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     until = when(incident.claimed_until_wall_ms)
@@ -313,6 +317,7 @@ def confirm(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -329,7 +334,7 @@ def confirm(
     )
     if from_s is not None and to_s is not None:
         asked.stretch.begin_ms, asked.stretch.end_ms = round(1000 * from_s), round(1000 * to_s)
-    _review(asked, name, (gate, tokens, ca), insecure, as_json, wait=wait)
+    _review(asked, name, (gate, tokens, ca), cert, insecure, as_json, wait=wait)
 
 
 @app.command()
@@ -341,12 +346,13 @@ def overturn(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Overturn the decision. Its blocks are lifted, its strike is pardoned, and appeals are granted, at
     once."""
-    _review(_asked(incident_id, "overturned", reason), name, (gate, tokens, ca), insecure, as_json)
+    _review(_asked(incident_id, "overturned", reason), name, (gate, tokens, ca), cert, insecure, as_json)
 
 
 @app.command()
@@ -358,11 +364,12 @@ def escalate(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Hand the decision to somebody else. Only the incident's state changes."""
-    _review(_asked(incident_id, "escalated", reason), name, (gate, tokens, ca), insecure, as_json)
+    _review(_asked(incident_id, "escalated", reason), name, (gate, tokens, ca), cert, insecure, as_json)
 
 
 def _asked(incident_id: str, decision: str, reason: str) -> operator_pb2.ReviewIncidentRequest:
@@ -375,12 +382,13 @@ def _review(
     request: operator_pb2.ReviewIncidentRequest,
     name: str,
     where: tuple[Any, Any, Any],
+    cert: Any,
     insecure: bool,
     as_json: bool,
     *,
     wait: bool = False,
 ) -> None:
-    with operator(*where, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
+    with operator(*where, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
         incident = stub.ReviewIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
         end = time.monotonic() + _BANKED_S
         while wait and incident.banking.state == operator_pb2.BANKING_STATE_PENDING:

@@ -17,6 +17,7 @@ from edge.cli.operator_client import (
     DEFAULT_GATE,
     DEFAULT_TOKENS,
     CaOption,
+    CertOption,
     GateOption,
     InsecureOption,
     TokensOption,
@@ -92,11 +93,12 @@ def show(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the model in force on a running gate and who put it there."""
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         found = stub.GetModel(operator_pb2.GetModelRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
     _print_model(found, as_json)
 
@@ -120,6 +122,7 @@ def swap(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -138,7 +141,7 @@ def swap(
         budget_ms=budget_ms or 0.0,
         reason=reason,
     )
-    with operator(gate, tokens, ca, Role.ADMIN, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.ADMIN, cert=cert, insecure=insecure) as (stub, metadata):
         found = stub.SetModel(request, metadata=metadata, timeout=SWAP_TIMEOUT_S)
     _print_model(found, as_json)
 

@@ -43,6 +43,14 @@ CaOption = Annotated[
         "commands always use TLS.",
     ),
 ]
+CertOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cert",
+        envvar="EDGE_CERT",
+        help="Your client certificate and its key in one PEM file, for a gate with `grpc.tls_client_ca`.",
+    ),
+]
 InsecureOption = Annotated[
     bool,
     typer.Option(
@@ -55,12 +63,19 @@ DEFAULT_TOKENS = Path("edge-data/operator.tokens")
 
 @contextmanager
 def operator(
-    gate: str, tokens: Path, ca: Path | None, role: Role, name: str = "", *, insecure: bool = False
+    gate: str,
+    tokens: Path,
+    ca: Path | None,
+    role: Role,
+    name: str = "",
+    *,
+    cert: Path | None = None,
+    insecure: bool = False,
 ) -> Iterator[tuple[operator_pb2_grpc.OperatorStub, tuple[tuple[str, str], ...]]]:
     """Yields a stub and its metadata for the first person of the token file with the role, or for ``name``.
 
-    The token goes to another machine over TLS alone, unless ``insecure``. Raises CallFailed with the gate's
-    message for an error status.
+    The token goes to another machine over TLS alone, unless ``insecure``. ``cert`` holds a client certificate
+    and its key. Raises CallFailed with the gate's message for an error status.
     """
     try:
         people = [person for person in parse_tokens(tokens) if person.role >= role]
@@ -70,7 +85,7 @@ def operator(
     if token is None:
         whose = f" of {name}" if name else ""
         raise InvalidInput("--tokens", f"{tokens} has no token{whose} with role {role.name.lower()}")
-    with _channel(gate, ca, insecure=insecure) as channel:
+    with _channel(gate, ca, cert, insecure=insecure) as channel:
         try:
             yield (
                 operator_pb2_grpc.OperatorStub(channel),
@@ -80,12 +95,14 @@ def operator(
             raise _call_failed(error, gate, ca) from None
 
 
-def _channel(gate: str, ca: Path | None, *, insecure: bool) -> grpc.Channel:
-    if ca is None and (insecure or is_local(gate)):
+def _channel(gate: str, ca: Path | None, cert: Path | None, *, insecure: bool) -> grpc.Channel:
+    if ca is None and cert is None and (insecure or is_local(gate)):
         # A proxy of the environment is another machine.
         return grpc.insecure_channel(grpc_target(gate), [("grpc.enable_http_proxy", 0)])
     authority = None if ca is None else read_settings_file(ca, MAX_KEY_BYTES)
-    return grpc.secure_channel(grpc_target(gate), grpc.ssl_channel_credentials(authority))
+    # gRPC takes from a file what it looks for, so one may hold both.
+    own = None if cert is None else read_settings_file(cert, MAX_KEY_BYTES, private=True)
+    return grpc.secure_channel(grpc_target(gate), grpc.ssl_channel_credentials(authority, own, own))
 
 
 def _call_failed(error: Any, gate: str, ca: Path | None) -> CallFailed:

@@ -15,6 +15,7 @@ from edge.cli.operator_client import (
     DEFAULT_GATE,
     DEFAULT_TOKENS,
     CaOption,
+    CertOption,
     GateOption,
     InsecureOption,
     TokensOption,
@@ -45,11 +46,12 @@ def get(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a policy for editing: `policy get > policy.json`, then `policy set policy.json`."""
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.GetPolicyRequest(version=version)
         policy = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:
@@ -73,6 +75,7 @@ def set_policy(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,7 +89,7 @@ def set_policy(
     if not reason and not dry_run:
         raise InvalidInput("--reason", "say why, for the record")
     role = Role.VIEWER if dry_run else Role.ADMIN
-    with operator(gate, tokens, ca, role, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, role, cert=cert, insecure=insecure) as (stub, metadata):
         before = stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
         if dry_run:
             after = operator_pb2.Policy(version=before.version, json=parse_policy(text).model_dump_json())
@@ -126,11 +129,12 @@ def history(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List every version, newest first: when, by whom, why and what it changed."""
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         # One more than is shown, because the oldest is compared with the version before it.
         request = operator_pb2.ListPoliciesRequest(limit=min(limit + 1, 100), before_version=before)
         policies = list(stub.ListPolicies(request, metadata=metadata, timeout=CALL_TIMEOUT_S).policies)
@@ -189,6 +193,7 @@ def explain(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -206,7 +211,7 @@ def explain(
     if file is not None:
         policy = parse_policy(read_settings_text(file, MAX_POLICY_BYTES))
     else:
-        with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+        with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
             request = operator_pb2.GetPolicyRequest()
             policy = parse_policy(stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S).json)
     explained = explain_looks(policy, gop_ms=gop_ms)

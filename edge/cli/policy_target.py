@@ -49,14 +49,16 @@ def file_target(path: Path) -> PolicyTarget:
     return PolicyTarget(parse_policy(before), write_policy)
 
 
-def gate_target(gate: str, tokens: Path, ca: Path | None, *, insecure: bool = False) -> PolicyTarget:
+def gate_target(
+    gate: str, tokens: Path, ca: Path | None, *, cert: Path | None = None, insecure: bool = False
+) -> PolicyTarget:
     """Targets a running gate. Raises the errors of ``operator``."""
-    with operator(gate, tokens, ca, Role.ADMIN, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.ADMIN, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.GetPolicyRequest()
         stored = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
 
     def write_policy(policy: Policy, reason: str) -> str:
-        with operator(gate, tokens, ca, Role.ADMIN, insecure=insecure) as (stub, metadata):
+        with operator(gate, tokens, ca, Role.ADMIN, cert=cert, insecure=insecure) as (stub, metadata):
             request = operator_pb2.SetPolicyRequest(
                 json=policy.model_dump_json(), expected_version=stored.version, reason=reason[:512]
             )

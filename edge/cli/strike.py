@@ -14,6 +14,7 @@ from edge.cli.operator_client import (
     DEFAULT_TOKENS,
     AsOption,
     CaOption,
+    CertOption,
     GateOption,
     InsecureOption,
     TokensOption,
@@ -65,11 +66,12 @@ def list_strikes(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List strikes, newest first."""
-    with operator(gate, tokens, ca, Role.VIEWER, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.ListStrikesRequest(
             broadcaster=broadcaster, include_pardoned=pardoned, limit=limit
         )
@@ -122,6 +124,7 @@ def add(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -134,7 +137,7 @@ def add(
         reason=reason,
         incident_id=incident,
     )
-    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
         given = stub.AddStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:
         blocks = [block.as_dict(made) for made in given.blocks]
@@ -154,11 +157,12 @@ def pardon(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take a strike back as if it had never happened. Its blocks are lifted, and later blocks get shorter."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name, insecure=insecure) as (stub, metadata):
+    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
         request = operator_pb2.PardonStrikeRequest(strike_id=strike_id, reason=reason)
         strike = stub.PardonStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:

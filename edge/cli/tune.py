@@ -15,6 +15,7 @@ from edge.cli.operator_client import (
     DEFAULT_GATE,
     DEFAULT_TOKENS,
     CaOption,
+    CertOption,
     GateOption,
     InsecureOption,
     TokensOption,
@@ -90,6 +91,7 @@ def tune(
     gate: GateOption = DEFAULT_GATE,
     tokens: TokensOption = DEFAULT_TOKENS,
     ca: CaOption = None,
+    cert: CertOption = None,
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,7 +131,7 @@ def tune(
     if policy_file is not None:
         target = file_target(policy_file)
     elif apply:
-        target = gate_target(gate, tokens, ca, insecure=insecure)
+        target = gate_target(gate, tokens, ca, cert=cert, insecure=insecure)
     else:
         target = model_target(directory)
     left_out: list[LeftOut] = []

@@ -255,6 +255,17 @@ def test_mutual_tls(tmp_path: Path) -> None:
 
         with channel(client) as trusted:
             assert admit(gate_pb2_grpc.GateStub(trusted)).allowed
+        person = tmp_path / "person.pem"
+        client.private_key_and_cert_chain_pem.write_to_path(str(person))
+        person.chmod(0o644)
+        where = (f"localhost:{port}", gate.tokens, tmp_path / "ca.pem", Role.VIEWER)
+        with pytest.raises(ConfigError, match="chmod 600"), operator(*where, cert=person):
+            pass
+        person.chmod(0o600)
+        with operator(*where, cert=person) as (stub, metadata):
+            stub.ListStreams(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=TIMEOUT_S)
+        with pytest.raises(CallFailed), operator(*where) as (stub, metadata):
+            stub.ListStreams(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=TIMEOUT_S)
         for cert in (None, stranger):
             with channel(cert) as untrusted, pytest.raises(grpc.RpcError) as caught:
                 admit(gate_pb2_grpc.GateStub(untrusted))
