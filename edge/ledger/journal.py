@@ -118,8 +118,9 @@ class Journal:
         if any(True for _ in self.entries_after(position)):
             return False
         try:
-            lines = self._path.read_bytes().splitlines(keepends=True)
-            damaged = [line for line in lines if line.strip() and decode(line) is None]
+            with self._path.open("rb") as file:
+                lines = iter(lambda: file.readline(MAX_LINE_BYTES), b"")
+                damaged = [line for line in lines if line.strip() and decode(line) is None]
             damaged += [encode(entry) for entry in refused]
             if damaged:
                 log.error(

@@ -22,6 +22,7 @@ from cachetools import LRUCache
 
 from edge.match.index.hamming import Codes
 from edge.match.pdq.hasher import HASH_BYTES, distance
+from edge.settings_file import open_regular
 
 CAPACITY: Final = 1 << 20
 LEAST_PAUSE_MS: Final = 2_000
@@ -56,7 +57,7 @@ class RecentFootage:
         """Reads the copy on disk. A file that is missing, foreign or cannot be read is an empty memory."""
         memory = cls(path, capacity)
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 magic, count = _HEADER.unpack(file.read(_HEADER.size))
                 raw = file.read(capacity * _RECORD.itemsize)
         except (OSError, struct.error):

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from edge.domain import Publish, StreamId
 from edge.durable_files import reserve
+from edge.settings_file import open_regular
 
 MAX_LINE_BYTES = 256 * 1024
 _COMPACT_LINES = 4096
@@ -65,7 +66,7 @@ class StreamJournal:
         """Returns the streams that an earlier gate left, oldest first."""
         left: dict[StreamId, JournalledStream] = {}
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 while line := file.readline(MAX_LINE_BYTES):
                     self._take(line, left)
         except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,9 @@ def test_a_disk_that_refuses_loses_nothing_of_the_memory(tmp_path: Path) -> None
     (tmp_path / "gone").mkdir()
     memory.save()
     assert known(RecentFootage.load(tmp_path / "gone" / "recent.bin", 16)) == [bits(1)]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_file_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "recent")
+    assert len(RecentFootage.load(tmp_path / "recent", 8).of_others("st", 0)) == 0

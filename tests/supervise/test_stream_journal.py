@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import stat
 from pathlib import Path
@@ -181,3 +182,11 @@ def test_a_line_that_is_not_known_is_kept_and_costs_no_other_stream(tmp_path: Pa
         again.close()
         assert [entry["lines"] for entry in logs] == [1]
         assert line in path.read_bytes()
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_file_does_not_hang(tmp_path: Path) -> None:
+    path = tmp_path / "streams.jsonl"
+    os.mkfifo(path)
+    assert opened(path).load() == ()
+    assert path.is_file()
