@@ -47,8 +47,8 @@ def unexpected(error: Exception) -> str:
 
 
 def promises_media(path: Path) -> bool:
-    """Whether a file's name says that it is media."""
-    return _PROMISES.fullmatch(path.suffix) is not None
+    """Whether a file's name says that it is media. Hidden ones, such as ``._clip.mp4``, stand beside it."""
+    return _PROMISES.fullmatch(path.suffix) is not None and not path.name.startswith(".")
 
 
 def media_url(path: Path) -> str:

@@ -39,6 +39,7 @@ def drop(folder: Path, clip: Path) -> Path:
     (folder / "notes.txt").write_text("not a video\n")
     (folder / "list.csv").write_text("a,b\n")
     (folder / "empty").touch()
+    (folder / "._a.mp4").write_bytes(b"\0\5\x16\7Mac OS X        ")
     os.mkfifo(folder / "pipe.mp4")
     return folder
 
@@ -46,7 +47,7 @@ def drop(folder: Path, clip: Path) -> Path:
 def test_a_folder_gives_all_that_may_be_media_and_says_what_is_not(tmp_path: Path, clip: Path) -> None:
     folder = drop(tmp_path, clip)
     found = FoundFiles.of([folder])
-    names = ["a.mp4", "deep/er/B.MKV", "empty", "link.mp4", "list.csv", "no-ending", "notes.txt"]
+    names = ["._a.mp4", "a.mp4", "deep/er/B.MKV", "empty", "link.mp4", "list.csv", "no-ending", "notes.txt"]
     assert [str(path.relative_to(folder)) for path in found.files] == names
     said = {each.path.name: (each.reason, each.failed) for each in found.left_out}
     assert said == {
@@ -119,7 +120,7 @@ def test_replay_judges_a_mixed_folder_and_ends_with_success(tmp_path: Path, clip
     assert judged == ["a.mp4", "B.MKV", "link.mp4", "no-ending"]
     others = {Path(line["path"]).name: line["reason"] for line in lines if "left_out" in line}
     assert others == {
-        **dict.fromkeys(("empty", "list.csv", "notes.txt"), "not_media"),
+        **dict.fromkeys(("._a.mp4", "empty", "list.csv", "notes.txt"), "not_media"),
         "song.wav": "no_video",
         "pipe.mp4": "not_a_file",
         "loop": "linked_folder",
