@@ -34,8 +34,8 @@ def replay(
     """Judge recorded files as if they were live, as fast as the machine allows.
 
     --json prints one object a file, in the order of PATH…: path, duration_s, samples, score_max, score_mean,
-    verdict, first_flag_s, first_cut_s, reason, matches. --windows adds windows, a list of pairs of time and
-    score.
+    verdict, shadow, first_flag_s, first_cut_s, reason, matches. `shadow` says that the policy's mode would
+    only record it. --windows adds windows, a list of pairs of time and score.
 
     Of a folder, whatever is media is judged, also in folders below it. What is something else (text, sound
     alone, a pipe, a link to a folder) is left out and listed. With --json it gives an object with `left_out`.
@@ -111,7 +111,7 @@ def _print_table(reports: list[dict[str, Any]], windows: bool) -> None:
                 f"{report['duration_s']:.1f}",
                 report["samples"],
                 f"{report['score_max']:.2f}",
-                report["verdict"],
+                f"shadow {report['verdict']}" if report["shadow"] else report["verdict"],
                 ", ".join([*times, *(f"match {m['entry']}" for m in report["matches"])]),
             )
         )

@@ -10,6 +10,7 @@ at_most, detail}],
 ``trace`` (null, or the times at which the deciding sample passed each stage: arrival_wall_ms, and in
 milliseconds since then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by},
+``activity`` (null, or {verdicts, peak_score, start_pts_ms, end_pts_ms, seen_ms}: how long it went on),
 ``clip`` (file name, or null), and
 ``sampling`` (null, or {seed: hexadecimal, start_pts_ms: media time of the clip's first frame}).
 ``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time. Attributes whose names suggest a
@@ -84,6 +85,7 @@ def incident_record(incident: Incident, sampling: Sampling | None = None) -> dic
             "cut_confirmed_wall_ms": incident.cut_confirmed_ms,
             "confirmed_by": incident.confirmed_by,
         },
+        "activity": None if incident.activity is None else asdict(incident.activity),
         "clip": Path(incident.evidence_path).name if incident.evidence_path else None,
         "sampling": None
         if sampling is None

@@ -24,7 +24,7 @@ _NO_RECORD = Sampling(b"replay", 0)
 
 
 _FIELDS = (
-    *("path", "duration_s", "samples", "score_max", "score_mean", "verdict"),
+    *("path", "duration_s", "samples", "score_max", "score_mean", "verdict", "shadow"),
     *("first_flag_s", "first_cut_s", "reason", "matches"),
 )
 
@@ -113,9 +113,9 @@ class Replay:
                     verdict = judgement.verdict
                     at_s = max(0, verdict.pts_ms - (start_ms or 0)) / 1000
                     scores.append((round(at_s, 3), round(judgement.score, 5)))
-                    if verdict.action is not Action.PASS and verdict.action not in first:
-                        first[verdict.action] = at_s
-                        if decided is None or verdict.action is Action.CUT:
+                    if verdict.action is not Action.PASS:
+                        first.setdefault(verdict.action, at_s)
+                        if decided is None or _weight(verdict) > _weight(decided):
                             decided = verdict
                     _note_matches(matches, verdict, at_s)
 
@@ -144,6 +144,7 @@ class Replay:
             "score_max": max(values),
             "score_mean": round(sum(values) / len(values), 5),
             "verdict": (decided.action if decided is not None else Action.PASS).value,
+            "shadow": decided is not None and decided.shadow,
             "first_flag_s": first.get(Action.FLAG),
             "first_cut_s": first.get(Action.CUT),
             "reason": decided.reason if decided is not None else "",
@@ -201,6 +202,11 @@ def spared(path: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"path": str(path), "error": error.strerror or str(error), "reason": "unreadable"}
     except Exception as error:  # of a library, on this file
         return {"path": str(path), "error": unexpected(error), "reason": BrokenMedia.reason}
+
+
+def _weight(verdict: Verdict) -> tuple[bool, bool]:
+    """A CUT weighs more than a FLAG, and of two alike the one that is acted on."""
+    return verdict.action is Action.CUT, not verdict.shadow
 
 
 def _note_matches(matches: dict[str, Match], verdict: Verdict, at_s: float) -> None:

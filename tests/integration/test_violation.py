@@ -369,6 +369,34 @@ def test_who_has_a_strike_is_looked_at_densely_from_the_start(tmp_path: Path, fo
         assert verdicts("anna") > 2 * verdicts("boris")
 
 
+def clip_seconds(incident: operator_pb2.Incident) -> float:
+    """Length of the clip; 0 before there is one."""
+    if not incident.evidence_path:
+        return 0.0
+    with av.open(incident.evidence_path) as clip:
+        return float((clip.duration or 0) / av.time_base)
+
+
+def test_a_flag_is_one_incident_whose_clip_shows_the_whole_activity(tmp_path: Path, footage: Footage) -> None:
+    with running(tmp_path) as gate:
+        always = {**ANY_SCORE, "cut_at": 1, "cut_samples": 100}
+        gate.set_policy(categories={"fight": always})
+        answers = list(gate.watch(admit(gate.stub, "anna").stream_id, footage))
+        verdicts = [a.verdict for a in answers if a.WhichOneof("response") == "verdict"]
+        [flag] = [verdict for verdict in verdicts if verdict.action == gate_pb2.ACTION_FLAG]
+        later = verdicts[verdicts.index(flag) + 1 :]
+        named = [verdict.going_on_incident_id for verdict in later]
+        assert named.count(flag.incident_id) > len(later) / 2, "a sample may be on its way with the FLAG"
+        whole = until(lambda: gate.incident(flag.incident_id), lambda one: clip_seconds(one) > 4.0)
+        assert whole.activity.end_pts_ms - whole.activity.start_pts_ms > 3000
+        found = gate.operator.ListIncidents(
+            operator_pb2.ListIncidentsRequest(), metadata=gate.admin
+        ).incidents
+        assert [incident.id for incident in found] == [flag.incident_id]
+        record = json.loads(Path(whole.evidence_path).with_suffix(".json").read_text())
+        assert record["id"] == flag.incident_id
+
+
 def test_shadow_mode_records_and_never_acts(tmp_path: Path, footage: Footage) -> None:
     with running(tmp_path) as gate:
         gate.cut_on_anything(mode="shadow")

@@ -36,6 +36,7 @@ FIELDS = {
     "score_max",
     "score_mean",
     "verdict",
+    "shadow",
     "first_flag_s",
     "first_cut_s",
     "reason",
