@@ -124,7 +124,7 @@ class Incidents(LedgerBase):
             .limit(PAGE)
         )
         with self._database.read("read pending bankings") as connection:
-            found = [records.incident_from_row(row) for row in connection.execute(query)]
+            found = list(readable(connection, connection.execute(query), records.incident_from_row))
         return tuple(
             incident
             for incident in found

@@ -65,15 +65,15 @@ class Reviews(LedgerBase):
         provisional: set[str] = set()
         pardoned: set[str] = set()
         with self._database.read("read how incidents stand") as connection:
-            for row in connection.execute(sa.select(strikes).where(strikes.c.incident_id.in_(incident_ids))):
-                strike = records.strike_from_row(row)
+            given = connection.execute(sa.select(strikes).where(strikes.c.incident_id.in_(incident_ids)))
+            for strike in readable(connection, given, records.strike_from_row):
                 incident_id = strike.incident_id or ""
                 if strike.pardoned:
                     pardoned.add(incident_id)
                 elif strike.provisional and stands(strike, wall_ms):
                     provisional.add(incident_id)
-            for row in connection.execute(sa.select(blocks).where(blocks.c.incident_id.in_(incident_ids))):
-                block = records.block_from_row(row)
+            made = connection.execute(sa.select(blocks).where(blocks.c.incident_id.in_(incident_ids)))
+            for block in readable(connection, made, records.block_from_row):
                 if block.active_at(wall_ms) and block.provisional_at(wall_ms):
                     provisional.add(block.incident_id or "")
         return {each: CaseStanding(each in provisional, each in pardoned) for each in incident_ids}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
     from tests.postgresql import Store
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_700_000_000_000
 HOUR_MS = 3_600_000
 MANY = 10_000
@@ -146,6 +149,9 @@ def check_everything(filled: Filled) -> None:
     assert "berta" in {strike.broadcaster for strike in ledger.strikes(limit=MANY)}
     assert beside.id in {block.id for block in ledger.case(beside.incident_id or "").blocks}
     ledger.appeals()
+    assert ledger.standings([filled.own["incidents"], beside.incident_id or ""], NOW)
+    ledger.going_on(NOW)
+    ledger.pending_bankings()
     assert ledger.policy_readable() is not None
     ledger.settle_unreviewed(Policy(), NOW + 365 * 24 * HOUR_MS)
     Source(ledger).after(0)
@@ -286,3 +292,22 @@ def test_an_unknown_entry_of_the_journal_holds_up_no_other(
     assert filled.ledger.strikes_of("dora") == (after.strike,)
     assert filled.store.journal.with_suffix(".damaged").exists()
     assert filled.ledger.unknown_rows.counts().get("journal") == 1
+
+
+ALONE = {"read_appeal", "read_block", "read_incident", "pardon_strike", "_violation_of"}
+"""Who reads one row that somebody has named, and is told when it is not known."""
+
+
+def test_whoever_reads_many_rows_skips_those_that_are_not_known() -> None:
+    bare = {
+        f"{path.name}: {function.name}"
+        for path in sorted((ROOT / "edge" / "ledger").glob("*.py"))
+        if path.name not in ("records.py", "journal_entries.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef) and function.name not in ALONE
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr.endswith("_from_row")
+    }
+    assert not bare, "read rows by `readable`"
