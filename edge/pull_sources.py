@@ -20,6 +20,7 @@ LOOPBACK: Final = tuple(
     f"{scheme}://{host}" for scheme in ("rtmp", "rtmps") for host in ("localhost", "127.0.0.0/8", "[::1]")
 )
 """The RTMP ports of this machine."""
+_LOOPBACKS: Final = ("127.0.0.0/8", "::1/128")
 _ENTRY: Final = re.compile(
     r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?P<prefix>/\d{1,3})?"
     r"(?::(?P<port>\d{1,5}|\*))?/?"
@@ -100,12 +101,15 @@ class PullSources:
             )
 
     def networks(self, scheme: str, port: int) -> tuple[str, ...]:
-        """The networks that may be pulled by their addresses."""
-        return tuple(
-            str(source.host)
-            for source in self.allowed
-            if not isinstance(source.host, str) and source.scheme == scheme and source.port in (None, port)
-        )
+        """The networks that may be pulled by their addresses, and those that `localhost` stands for."""
+        found: list[str] = []
+        for source in self.allowed:
+            if source.scheme == scheme and source.port in (None, port):
+                if isinstance(source.host, str):
+                    found += _LOOPBACKS if source.host == "localhost" else ()
+                else:
+                    found.append(str(source.host))
+        return tuple(found)
 
 
 def leads_astray(address: str, networks: Iterable[str]) -> bool:

@@ -134,6 +134,22 @@ def test_servers_with_a_section_may_be_pulled(tmp_path: Path) -> None:
             sources.check(scheme, host, port)
 
 
+def test_a_server_on_localhost_may_have_any_port(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    config.write_text(
+        '[ovenmediaengine]\naccess_token = "a"\nsecret_key = "b"\n'
+        'pull_url = "http://localhost:3333/{app}/{name}/ts:playlist.m3u8"\n'
+        '[limits]\npull_from = ["http://b.example:3333"]\n'
+    )
+    sources = load_settings(config).pull_sources
+    sources.check("http", "localhost", 3333)
+    networks = sources.networks("http", 3333)
+    assert not leads_astray("127.0.0.1", networks)
+    assert not leads_astray("::1", networks)
+    assert leads_astray("127.0.0.1", sources.networks("http", 80))
+    assert leads_astray("169.254.169.254", networks)
+
+
 @pytest.mark.parametrize(
     "url", ["rtmp://{app}.example/{name}", "rtsp://a.example/{path}", "/live", "rtmp://"]
 )
