@@ -47,7 +47,7 @@ def as_dict(appeal: operator_pb2.Appeal) -> dict[str, Any]:
         "text": appeal.text,
         "filed_wall_ms": appeal.filed_wall_ms,
         "filed_by": appeal.filed_by,
-        "state": _WORDS[appeal.state],
+        "state": _WORDS.get(appeal.state, "unknown"),
         "decided_wall_ms": appeal.decided_wall_ms or None,
         "decided_by": appeal.decided_by or None,
         "decision_reason": appeal.decision_reason or None,
@@ -109,7 +109,7 @@ def list_appeals(
         (
             (
                 appeal.id,
-                _WORDS[appeal.state],
+                _WORDS.get(appeal.state, "unknown"),
                 appeal.broadcaster,
                 appeal.incident_id or appeal.block_id,
                 when(appeal.filed_wall_ms),
@@ -140,7 +140,7 @@ def decide(
     request = operator_pb2.DecideAppealRequest(appeal_id=appeal_id, grant=grant, reason=reason)
     with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
         appeal = stub.DecideAppeal(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
-    word = _WORDS[appeal.state]
+    word = _WORDS.get(appeal.state, "unknown")
     _show(appeal, as_json, f"{appeal.id} is {word if word != 'open' else 'open: a second person is needed'}")
 
 

@@ -109,7 +109,7 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         "policy_version": verdict.policy_version,
         "model_digest": verdict.model_digest,
         "activity": _activity_of(incident),
-        "state": _WORDS[incident.state],
+        "state": _WORDS.get(incident.state, "unknown"),
         "created_wall_ms": incident.created_wall_ms,
         "banking": _banking_dict(incident.banking) if incident.HasField("banking") else None,
         "evidence_path": incident.evidence_path or None,
@@ -397,7 +397,7 @@ def _review(
             time.sleep(_POLL_S)
             again = operator_pb2.GetIncidentRequest(incident_id=incident.id)
             incident = stub.GetIncident(again, metadata=metadata, timeout=CALL_TIMEOUT_S).incident
-    state = _WORDS[incident.state]
+    state = _WORDS.get(incident.state, "unknown")
     more = ": a permanent block needs the word of another person" if state == "confirmed_once" else ""
     lines = [f"{incident.id} is {state}{more}"]
     if incident.HasField("banking"):
