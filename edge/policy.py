@@ -215,7 +215,7 @@ class LookPolicy(_PolicyPart):
         "counting strikes, it has many viewers, or its bitrate hides what it shows.",
     )
     high_ms: int = Field(
-        3_000,
+        2_000,
         ge=0,
         le=600_000,
         description="The same at high risk: the broadcaster is new, known footage was near, or there is a "

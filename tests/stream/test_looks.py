@@ -176,7 +176,7 @@ def test_risk_rises_with_what_is_unknown_and_falls_with_a_clean_record() -> None
     assert risk(RiskFactors(clean_ms=TRUSTED.clean_ms, viewers=5000), hour_ms) is Risk.RAISED
     crisis = LookPolicy(crisis=True)
     assert risk_of(crisis, TRUSTED, hour_ms, hides=False, near=False) is Risk.HIGH
-    assert [interval_ms(looks, each) for each in Risk] == [9000, 5000, 3000]
+    assert [interval_ms(looks, each) for each in Risk] == [9000, 5000, 2000]
 
 
 @pytest.mark.parametrize("gop_ms", [1000, 2000])
