@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from edge.clock import EventTimes, ManualClock, SystemClock
+from edge.clock import EventTimes, ManualClock
 from edge.domain import (
     Action,
     Incident,
@@ -22,20 +22,12 @@ from edge.policy import Policy
 from edge.reasons import VerdictReason
 from edge.supervise.authority import NOBODY
 from edge.supervise.usage_counter import UsageCounter
+from tests.set_clock import SetClock
 from tests.supervise.gate_without_workers import gate_without_workers
 
 HOUR_MS = 3_600_000
 LITTLE_MS = 60_000
 NOW = 1_700_000_000_000
-
-
-class SetClock(SystemClock):
-    """The machine's clocks, of which somebody sets one."""
-
-    ahead_ms = 0
-
-    def wall_ms(self) -> int:
-        return super().wall_ms() + self.ahead_ms
 
 
 def test_times_of_events_keep_their_distances() -> None:

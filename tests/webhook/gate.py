@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from edge.clock import SystemClock
+from edge.clock import Clock, SystemClock
 from edge.domain import Publish, SubjectKind
 from edge.ledger import DurableLedger
 from edge.telemetry.prometheus import PrometheusBackend
@@ -44,8 +44,9 @@ class Gate:
     folder: Path
     prometheus: PrometheusBackend = dataclasses.field(default_factory=PrometheusBackend)
 
-    def delivery(self, settings: WebhookSection) -> Delivery:
-        return Delivery(settings, self.folder, self.ledger, Telemetry(self.prometheus), SystemClock())
+    def delivery(self, settings: WebhookSection, clock: Clock | None = None) -> Delivery:
+        telemetry = Telemetry(self.prometheus)
+        return Delivery(settings, self.folder, self.ledger, telemetry, clock or SystemClock())
 
     def block(self, subject: str = "anna") -> str:
         return self.ledger.add_block(SubjectKind.BROADCASTER, subject, "", None, "spam", "rita", NOW).id

@@ -20,6 +20,7 @@ from edge.webhook import state
 from edge.webhook.endpoint import Endpoint
 from edge.webhook.events import ping
 from edge.webhook.signing import key_of
+from tests.set_clock import SetClock
 from tests.slow_callbacks import slow_callbacks
 from tests.webhook.gate import NOW, SECRET, Gate, section, until
 from tests.webhook.platform import Platform
@@ -57,6 +58,20 @@ async def test_a_receiver_that_fails_hears_the_same_event_again(gate: Gate, fail
     assert len(platform.ids) == 4
     assert len(set(platform.ids)) == 1
     assert gate.count("failed") == 3
+
+
+async def test_a_clock_that_is_set_back_holds_no_event_back(gate: Gate) -> None:
+    clock = SetClock()
+    clock.ahead_ms = 24 * 3_600_000
+    with Platform(SECRET, answer=lambda nth: 200 if nth else 500) as platform:
+        settings = section(platform, events=("block.made",), first_retry_ms=60_000, max_retry_ms=60_000)
+        delivery = gate.delivery(settings, clock)
+        await delivery.start()
+        gate.block()
+        await until(lambda: gate.count("failed") == 1)
+        clock.ahead_ms = 0
+        await asyncio.to_thread(platform.until, lambda seen: bool(seen.taken))
+        await delivery.stop()
 
 
 async def test_what_was_durable_before_the_end_is_sent_after_it(gate: Gate) -> None:
