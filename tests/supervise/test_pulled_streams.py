@@ -134,8 +134,13 @@ async def test_its_media_is_the_evidence(tmp_path: Path) -> None:
         [shown] = [c.evidence_media for _, c in bench.workers.sent if c.HasField("evidence_media")]
         assert len(shown.units) == 12
         pull.brings(unit(12))
-        await bench.until(lambda: pull.stopped)  # nothing more is decided on it
+        media = bench.gate.registry.get(stream_id).media
+        assert media is not None
+        await bench.until(lambda: len(media.units()) == 13)  # evidence, until the close
+        assert len([to for to, _ in bench.workers.units if to == stream_id]) == 12, "nothing is decided on it"
+        assert not pull.stopped
         bench.server.gone = True
+        await bench.until(lambda: pull.stopped)
 
 
 async def test_a_configuration_over_the_limit_is_cut(tmp_path: Path) -> None:
