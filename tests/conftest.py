@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,9 @@ if not os.environ.get("CI"):
 
 # Without a spare worker a test's gate starts in half the time. Tests of the spare worker ask for one.
 os.environ.setdefault("EDGE_WORKERS__SPARE", "0")
-# The many processes of the tests share compiled bytecode, unless the environment forbids it.
+# The many processes share compiled bytecode, those of pytest also the tests with their assertions.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

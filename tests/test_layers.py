@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -101,6 +102,7 @@ MATCH_LAYERS = (
 """The same for the parts of the largest room."""
 
 
+@cache
 def _modules() -> dict[str, ast.Module]:
     found = {}
     for path in sorted((ROOT / "edge").rglob("*.py")):
@@ -132,15 +134,17 @@ def _layer(module: str, layers: tuple[str, ...]) -> str:
     return max(holding, key=len)
 
 
-MODULES = _modules()
-IMPORTS = {name: sorted(set(_imports(name, tree, MODULES))) for name, tree in MODULES.items()}
+@cache
+def _graph() -> dict[str, list[tuple[str, int]]]:
+    modules = _modules()
+    return {name: sorted(set(_imports(name, tree, modules))) for name, tree in modules.items()}
 
 
 def _upward(layers: tuple[str, ...], inside: str) -> dict[str, list[str]]:
     """Imports that do not go down: layer -> layer, with their places."""
     depth = {layer: index for index, layer in enumerate(layers)}
     wrong: dict[str, list[str]] = {}
-    for module, imported in IMPORTS.items():
+    for module, imported in _graph().items():
         if module != inside and not module.startswith(f"{inside}."):
             continue
         here = _layer(module, layers)
@@ -165,13 +169,13 @@ def test_imports_inside_of_match_go_down() -> None:
 def test_every_room_is_a_layer_and_every_layer_a_room(layers: tuple[str, ...], package: str) -> None:
     depth = package.count(".") + 2
     rooms = {
-        ".".join(name.split(".")[:depth]) for name in MODULES if _layer(name, (package, "edge")) == package
+        ".".join(name.split(".")[:depth]) for name in _modules() if _layer(name, (package, "edge")) == package
     }
     assert rooms == set(layers)
 
 
 def test_no_modules_import_each_other() -> None:
-    graph = {name: {other for other, _ in imported if other != name} for name, imported in IMPORTS.items()}
+    graph = {name: {other for other, _ in imported if other != name} for name, imported in _graph().items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
