@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -41,7 +42,7 @@ class Http2:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         self._unread = b""
         if greets:
-            self._socket.sendall(PREFACE)
+            self._write(PREFACE)
             self.send(SETTINGS)
 
     def __enter__(self) -> Self:
@@ -53,9 +54,12 @@ class Http2:
         self._socket.close()
 
     def send(self, kind: int, body: bytes = b"", flags: int = 0, stream: int = 0) -> None:
-        self._socket.sendall(
-            struct.pack(">I", len(body))[1:] + struct.pack(">BBI", kind, flags, stream) + body
-        )
+        self._write(struct.pack(">I", len(body))[1:] + struct.pack(">BBI", kind, flags, stream) + body)
+
+    def _write(self, data: bytes) -> None:
+        """A server may close a connection at any time: ``frames`` tells, and writing does not fail."""
+        with contextlib.suppress(ConnectionError):
+            self._socket.sendall(data)
 
     def call(self, path: str) -> None:
         """Opens a call and sends nothing more."""
