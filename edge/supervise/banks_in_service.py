@@ -152,8 +152,11 @@ class BanksInService:
             now = self._clock.monotonic_ms()
             self._every_byte |= now - self._every_byte_ms >= EVERY_BYTE_MS
             before, seen = seen, await asyncio.to_thread(files_of, self._source)
-            # Nobody else changes the copies. What somebody deletes is copied again.
-            self._every_byte |= await asyncio.to_thread(files_of, self._copies) != self._copied
+            # Nobody else changes the copies. What somebody deletes is copied again, also while a check
+            # goes on: each bank has a copy, or a problem.
+            copies = await asyncio.to_thread(files_of, self._copies)
+            lacking = not self._problems and _banks(self._files) - _banks(copies)
+            self._every_byte |= bool(lacking) or copies != self._copied
             changed = seen != self._files
             looks = looks + 1 if changed else 0
             # A file that still changes is being written. Its turn comes when it rests.
@@ -239,6 +242,10 @@ def files_of(folder: Path) -> Files:
     except OSError as error:
         return {str(error): (0, 0, 0)}
     return found
+
+
+def _banks(files: Files) -> set[str]:
+    return {name for name in files if name.endswith(".bank")}
 
 
 def _any_rewritten(before: Files, now: Files) -> bool:

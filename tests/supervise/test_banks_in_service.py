@@ -20,7 +20,7 @@ from edge.config import Settings
 from edge.match import Bank, Entry, EntryKind, Footage, HashRun
 from edge.reasons import AlarmReason
 from edge.supervise import banks_in_service
-from edge.supervise.alarms import Alarms
+from edge.supervise.alarms import Alarm, Alarms
 from edge.supervise.banks_in_service import AGAIN_MS, EVERY_BYTE_MS, FAILED_MS, BanksInService
 from edge.telemetry.recording import RecordingBackend
 from edge.telemetry.records import AlarmCleared, AlarmRaised, MatchingFailed
@@ -105,6 +105,28 @@ async def test_a_folder_that_is_deleted_by_hand_is_an_alarm_and_serves_on(
         assert service.alarms.lines() == ["banks missing", "banks missing known"]
         assert service.served() == ["card"]
         assert service.banks.unreadable == 0
+
+
+async def test_copies_that_are_deleted_while_a_check_ends_are_made_again(
+    tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with in_service(tmp_path, monkeypatch) as service:
+        refresh, deleted = service.banks._refresh, list[str]()
+
+        async def refreshed(extent: str) -> list[Alarm]:
+            problems = await refresh(extent)
+            if not deleted:
+                for path in service.settings.bank_copies.iterdir():
+                    deleted.append(path.name)
+                    path.unlink()
+            return problems
+
+        monkeypatch.setattr(service.banks, "_refresh", refreshed)
+        service.banks.ask()
+        await service.until(lambda: len(deleted) == 2)
+        await service.until(lambda: list(service.settings.bank_copies.glob("*.bank")))
+        assert service.served() == ["card"]
+        assert service.alarms.lines() == []
 
 
 async def test_a_gate_without_banks_runs_no_process_and_has_no_alarm(
