@@ -16,7 +16,7 @@ from edge.match.bank.bank_set import BankSet, stamp_of
 from edge.match.matcher import Matcher
 
 _NICENESS = 10
-"""Niceness of the reading thread. The thread that judges streams has priority."""
+"""Added to the worker's for the reading thread. The thread that judges streams has priority."""
 
 
 class BackgroundReload:
@@ -72,7 +72,8 @@ class BackgroundReload:
             if not anew and stamp == self._matcher.banks.stamp:
                 return
             with contextlib.suppress(OSError, AttributeError):
-                os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)  # of this thread alone
+                ours = os.getpriority(os.PRIO_PROCESS, 0)  # of this thread alone
+                os.setpriority(os.PRIO_PROCESS, 0, ours + _NICENESS)
             with self._mark():
                 self._read = self._matcher.read_anew(stamp, strict=False)
         except Exception as error:  # after any error the banks in use stay, and ``take`` raises it

@@ -36,7 +36,7 @@ _SPARE_PAUSE_S = 5.0
 the streams that have just moved need more."""
 _LOOK_S = 0.1
 _HEAVY_NICENESS = 10
-"""On a busy core it gets about a tenth of what an ordinary worker gets."""
+"""Added to the gate's own. On a busy core it gets about a tenth of what an ordinary worker gets."""
 _LAST_WORDS_S = 1.0
 """How long what a dead worker has said may take to be read."""
 _LOAD_S = 30.0
@@ -358,7 +358,8 @@ class WorkerPool:
         """Lets ordinary workers, and the ingest server beside the gate, go before this one."""
         if self._is_for_heavy(worker):
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, worker.process.pid, _HEAVY_NICENESS)
+                ours = os.getpriority(os.PRIO_PROCESS, 0)
+                os.setpriority(os.PRIO_PROCESS, worker.process.pid, ours + _HEAVY_NICENESS)
 
     async def _await_ready(self, worker: WorkerHandle) -> None:
         listening = self._tasks.start(self._listen(worker))
