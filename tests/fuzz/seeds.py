@@ -20,6 +20,7 @@ from edge.match.entry import AudioPrint, Entry, EntryKind, Footage, HashRun, Var
 from edge.match.footage_message import footage_to_bytes
 from edge.policy import Policy
 from edge.stream.synthetic import EncodedMedia, encode
+from tests.detect.importing.tiny_tflite import TinyOperator, TinyTensor, tiny_tflite
 
 _CONNECT: Final = amf.encode("connect", 1.0, {"app": "live", "fourCcList": ["hvc1"], "tcUrl": "rtmp://a"})
 _PUBLISH: Final = amf.encode("publish", 3.0, None, "cam?user=u&key=k", "live")
@@ -32,6 +33,33 @@ def media() -> tuple[EncodedMedia, ...]:
     framed = [encode(codec, frames=12, gop=6, size=(64, 96)) for codec in Codec]
     in_band = [encode(codec, frames=12, gop=6, size=(64, 96), in_band=True) for codec in Codec]
     return (*framed, *in_band, encode(Codec.H264, frames=12, gop=6, size=(64, 96), b_frames=2))
+
+
+def tflite_files() -> tuple[bytes, ...]:
+    """A convolution with 8-bit weights, and a small classifier."""
+    window = {"StrideH": 2, "StrideW": 2, "DilationHFactor": 1, "DilationWFactor": 1}
+    weights = np.ones((4, 3, 3, 1), np.int8)
+    tensors = [
+        TinyTensor((1, 8, 8, 1)),
+        TinyTensor((4, 3, 3, 1), weights, [0.1] * 4),
+        TinyTensor((1, 4, 4, 4)),
+    ]
+    convolution = TinyOperator("CONV_2D", (0, 1, -1), (2,), window)
+    rest = [
+        TinyTensor((2,), np.array([1, 2], np.int32)),
+        TinyTensor((1, 4)),
+        TinyTensor((3, 4), np.ones((3, 4), np.float32)),
+        TinyTensor((1, 3)),
+    ]
+    classifier = [
+        convolution,
+        TinyOperator("MEAN", (2, 3), (4,), {"KeepDims": 1}),
+        TinyOperator("FULLY_CONNECTED", (4, 5, -1), (6,), {"FusedActivationFunction": 0}),
+    ]
+    return (
+        tiny_tflite(tensors, [convolution], [0], [2]),
+        tiny_tflite([*tensors, *rest], classifier, [0], [6]),
+    )
 
 
 def units() -> list[bytes]:

@@ -10,12 +10,14 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
@@ -24,6 +26,7 @@ from typing import Any, Final
 import httpx
 
 from edge.annexb import framing_of
+from edge.detect.importing.tflite_file import read_tflite
 from edge.domain import Codec
 from edge.errors import GateError
 from edge.ingest import amf
@@ -96,6 +99,7 @@ def targets() -> tuple[Target, ...]:
         Target("footage-message", tuple(seeds.footage_messages()), footage_of_bytes),
         Target("pulled", tuple(_frames(units)), _pulled),
         Target("bank-manifest", (manifest,), _file(scratch / "x.bank", read_manifest)),
+        *_importing_models(scratch / "x.tflite"),
         Target("bank-segment", tuple(segments), _file(scratch / "x.seg", _segment), _resigned),
         *(
             Target(f"hash-list-{form}", tuple(found), _file(scratch / f"x.{form}", _importing(form)))
@@ -103,6 +107,12 @@ def targets() -> tuple[Target, ...]:
         ),
         *(_hooks(folder) for folder in FOLDERS),
     )
+
+
+def _importing_models(path: Path) -> tuple[Target, ...]:
+    if find_spec("tflite") is None and not os.environ.get("CI"):
+        return ()  # an extra that is not installed
+    return (Target("tflite", seeds.tflite_files(), _file(path, read_tflite)),)
 
 
 def _rtmp(data: bytes) -> None:

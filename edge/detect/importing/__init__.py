@@ -1,0 +1,1 @@
+"""Turns model files that others publish into models of the gate."""
