@@ -112,6 +112,8 @@ PUBLIC: dict[str, set[str]] = {
         "write_rows",
     },
     "edge.match": {
+        "GAP_MS",
+        "MAX_FRAME_SAMPLES",
         "AudioFingerprinter",
         "AudioItems",
         "AudioLookup",
@@ -207,6 +209,8 @@ PUBLIC: dict[str, set[str]] = {
         "JUMP_HOLD_MS",
         "JUMP_WISH_MS",
         "Judgement",
+        "KnownSound",
+        "MonoSound",
         "MediaFile",
         "PictureLimit",
         "PipelineCounters",
@@ -226,6 +230,7 @@ PUBLIC: dict[str, set[str]] = {
         "UnitPlan",
         "framing_of",
         "open_media_file",
+        "resampler",
     },
     "edge.supervise": {
         "Gate",

@@ -1,7 +1,13 @@
 """Matches live streams with known footage: PDQ on luma, exact search over banks, temporal voting."""
 
 from edge.domain import INCIDENT_BANK, BankSeverity
-from edge.match.audio.audio_fingerprint import AudioFingerprinter, AudioItems, audio_items_of
+from edge.match.audio.audio_fingerprint import (
+    GAP_MS,
+    MAX_FRAME_SAMPLES,
+    AudioFingerprinter,
+    AudioItems,
+    audio_items_of,
+)
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioLookup, AudioMatcher
 from edge.match.audio.chromaprint import MISSING, Items, available
 from edge.match.bank.bank import Bank
@@ -36,9 +42,11 @@ from edge.match.stream_matcher import FramesLookup, StreamMatcher
 from edge.match.vote import MAX_K, SPAN_MS, MatchVote
 
 __all__ = [
+    "GAP_MS",
     "INCIDENT_BANK",
     "ITEM_SPAN_MS",
     "LEAST_PAUSE_MS",
+    "MAX_FRAME_SAMPLES",
     "MAX_K",
     "MIN_QUALITY",
     "MISSING",

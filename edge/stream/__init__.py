@@ -7,9 +7,11 @@ from edge.stream.codecs import AnyCodec, FileCodec
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
+from edge.stream.known_sound import KnownSound
 from edge.stream.look_budget import Risk, RiskFactors
 from edge.stream.look_model import Explained, explain_looks
 from edge.stream.media_file import MediaFile, open_media_file
+from edge.stream.mono_sound import MonoSound, resampler
 from edge.stream.picture_limit import FILE_PICTURES, PictureLimit
 from edge.stream.pipeline import (
     JUMP_HOLD_MS,
@@ -39,7 +41,9 @@ __all__ = [
     "FileCodec",
     "FrameRoles",
     "Judgement",
+    "KnownSound",
     "MediaFile",
+    "MonoSound",
     "PictureLimit",
     "PipelineCounters",
     "Ring",
@@ -56,4 +60,5 @@ __all__ = [
     "framing_of",
     "new_seed",
     "open_media_file",
+    "resampler",
 ]

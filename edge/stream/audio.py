@@ -1,4 +1,4 @@
-"""Finds known sound in the encoded audio frames of one stream.
+"""Decodes the audio of one stream once, for all that listens to it.
 
 It runs next to the video and never holds it up. Faults of the sound end here, and their reason is counted
 once.
@@ -10,14 +10,16 @@ from collections import Counter
 from typing import Final
 
 import av
-import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from edge.domain import AUDIO_CODECS, Audio, Signal
-from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
-from edge.match import AudioFingerprinter, AudioItems, AudioLookup, AudioMatcher, Items
+from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
+from edge.match import MAX_FRAME_SAMPLES, AudioItems
 from edge.reasons import DegradedReason
-from edge.timestamps import Timestamps
+from edge.stream.known_sound import KnownSound
+from edge.stream.mono_sound import MonoSound
+from edge.stream.ports import SoundListener
+from edge.stream.sound_clock import SoundClock
 
 UNITS_A_SECOND: Final = 200
 """Most audio frames a second of wall time, on average."""
@@ -25,31 +27,25 @@ UNITS_AT_ONCE: Final = 2000
 """Most audio frames by which a stream may be ahead of that rate."""
 _OPENING_UNITS: Final = 100
 """Cost of a change of the codec, in frames."""
-_MOST_GAPS: Final = 4.0
-"""Most gaps in a row that are believed. More are no gaps: each would begin the fingerprint anew."""
-_FORGET: Final = 1 / 500
-"""Part of a gap that a frame without one makes up for."""
 _MOST_BROKEN: Final = 32
 """Consecutive undecodable frames after which decoding stops."""
 
 
 class StreamAudio:
-    """Decodes and matches the sound of one stream. Not thread-safe.
+    """Decodes the sound of one stream and hands it to what is set. Not thread-safe."""
 
-    Raises ConfigError where libchromaprint is missing.
-    """
-
-    def __init__(self, banks: AudioLookup) -> None:
+    def __init__(self, known: KnownSound | None = None, listener: SoundListener | None = None) -> None:
+        self.known = known
+        """Looks for known sound. None: nothing does."""
+        self.listener = listener
+        """Gets all sound as mono samples at 16 kHz, with its lowest tones. None: nothing does."""
         self.problems: Counter[DegradedReason] = Counter()
         """Number of faults by reason since the caller last cleared it."""
         self.off = False
         """Whether the sound of this stream is no longer decoded."""
-        self._hearing = AudioFingerprinter()
-        self._listening = AudioMatcher(banks)
-        self._timestamps = Timestamps()
-        self._gaps = 0.0
-        self._untimed = False
-        """The stamps say nothing: each frame follows the one before."""
+        self._clock = SoundClock()
+        self._mono: MonoSound | None = None
+        self._untimed_said = False
         self._decoder: AudioCodecContext | None = None
         self._format: tuple[str, bytes] | None = None
         self._broken = 0
@@ -63,44 +59,27 @@ class StreamAudio:
             return ()
         if not self._allows(audio, now_ms):
             self.problems[DegradedReason.AUDIO_TOO_MUCH] += 1
-            self._listening.restart()
+            if self.known is not None:
+                self.known.restart()
             return ()
         try:
             if (audio.codec, audio.extradata) != self._format:
                 self._decoder = _open(audio.codec, audio.extradata)
                 self._format = audio.codec, audio.extradata
             heard = [each for unit in audio.units for each in self._unit(*unit)]
-            return self._look_up(heard)
+            return () if self.known is None else self.known.look_up(heard)
         except UnsupportedCodec:
             self._end(DegradedReason.AUDIO_UNSUPPORTED)
         except Exception:  # no fault of the sound may stop the video
             self._end(DegradedReason.AUDIO_BROKEN)
         return ()
 
-    def _look_up(self, heard: list[AudioItems]) -> tuple[Signal, ...]:
-        """Looks up consecutive items together. A lookup costs about the same for one item as for eight."""
-        signals: tuple[Signal, ...] = ()
-        run: list[Items] = []
-        start_ms = 0.0
-        for each in heard:
-            if each.restarted:
-                signals += self._listen(run, start_ms)
-                run = []
-                self._listening.restart()
-            if len(each.items):
-                start_ms = start_ms if run else each.start_ms
-                run.append(each.items)
-        return signals + self._listen(run, start_ms)
-
-    def _listen(self, run: list[Items], start_ms: float) -> tuple[Signal, ...]:
-        return self._listening.add_items(np.concatenate(run), start_ms) if run else ()
-
     def _unit(self, pts_ms: int, data: bytes) -> list[AudioItems]:
-        pts_ms, _ = self._timestamps.advance(pts_ms, pts_ms)
+        pts_ms = self._clock.unit_time(pts_ms)
         try:
             assert self._decoder is not None
             frames = self._decoder.decode(av.Packet(data)) if data else []
-            heard = [self._hearing.add_frame(frame, self._good_time(pts_ms)) for frame in frames]
+            heard = [each for frame in frames for each in self._frame(frame, pts_ms)]
         except (av.FFmpegError, ValueError, OSError, InvalidInput) as error:
             self._broken += 1
             if self._broken >= _MOST_BROKEN:
@@ -109,17 +88,23 @@ class StreamAudio:
         self._broken = 0
         return heard
 
-    def _good_time(self, pts_ms: float) -> float:
-        """Returns when a frame begins. Its samples say how long the sound is, whatever its stamps say."""
-        end_ms = self._hearing.end_ms
-        if end_ms is None:
-            return pts_ms
-        follows = self._hearing.follows(pts_ms)
-        self._gaps = self._gaps + 1 if not follows else max(0.0, self._gaps - _FORGET)
-        if self._gaps > _MOST_GAPS and not self._untimed:
-            self._untimed = True
+    def _frame(self, frame: av.AudioFrame, pts_ms: int) -> list[AudioItems]:
+        if frame.samples > MAX_FRAME_SAMPLES:
+            raise LimitExceeded("audio frame", MAX_FRAME_SAMPLES, frame.samples, "samples")
+        if not frame.samples or frame.sample_rate < 1:
+            return []
+        start_ms, restarted = self._clock.frame_time(pts_ms, 1000 * frame.samples / frame.sample_rate)
+        if self._clock.untimed and not self._untimed_said:
+            self._untimed_said = True
             self.problems[DegradedReason.TIMESTAMPS] += 1
-        return end_ms if self._untimed else pts_ms
+        if self.listener is None:
+            self._mono = None
+        else:
+            restarted = restarted or self._mono is None
+            self._mono = self._mono or MonoSound()
+            mono = self._mono.add_frame(frame, start_ms, restarted=restarted)
+            self.listener.add_samples(mono.samples, mono.start_ms, restarted=mono.restarted)
+        return [] if self.known is None else [self.known.add_frame(frame, start_ms)]
 
     def _allows(self, audio: Audio, now_ms: float) -> bool:
         """Whether the rate limit allows these frames. It bounds decoding. No encoder makes 200 frames a
@@ -136,7 +121,7 @@ class StreamAudio:
     def _end(self, reason: DegradedReason) -> None:
         self.problems[reason] += 1
         self.off = True
-        self._decoder = None
+        self._decoder = self._mono = None
 
 
 def _open(codec: str, extradata: bytes) -> AudioCodecContext:

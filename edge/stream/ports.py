@@ -13,6 +13,17 @@ from edge.domain import Signal, Tier
 Luma = npt.NDArray[np.uint8]
 
 
+class SoundListener(Protocol):
+    """What listens to the sound of one stream."""
+
+    def add_samples(self, samples: npt.NDArray[np.float32], start_ms: float, *, restarted: bool) -> None:
+        """Takes the next mono samples ``(n,)`` at 16 kHz, of which the first is at ``start_ms``.
+
+        ``restarted``: they do not continue the samples before.
+        """
+        ...
+
+
 class DetectWindowPort(Protocol):
     """The detector's window of one stream."""
 

@@ -12,7 +12,7 @@ from edge.clock import Clock
 from edge.domain import Action, Audio
 from edge.match import Matcher, available
 from edge.reasons import DegradedReason
-from edge.stream import StreamAudio
+from edge.stream import KnownSound, StreamAudio
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.worker_stream import WorkerStream
@@ -69,7 +69,7 @@ class AudioJobs:
             stream.audio_queue.clear()
             return
         if stream.audio is None:
-            stream.audio = StreamAudio(self._matcher)
+            stream.audio = StreamAudio(KnownSound(self._matcher))
         now = self._clock.monotonic_ms()
         stream.pipeline.hear(stream.audio.hear(stream.audio_queue.popleft(), now))
         for reason, count in stream.audio.problems.items():
