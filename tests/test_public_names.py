@@ -211,6 +211,7 @@ PUBLIC: dict[str, set[str]] = {
         "Judgement",
         "KnownSound",
         "MonoSound",
+        "SoundClock",
         "MediaFile",
         "PictureLimit",
         "PipelineCounters",

@@ -69,6 +69,11 @@ def access_unit_from_proto(message: gate_pb2.AccessUnit, arrival_ms: float) -> A
     return AccessUnit(message.pts_ms, message.dts_ms, message.keyframe, message.data, arrival_ms)
 
 
+def audio_to_proto(audio: Audio) -> gate_pb2.AudioUnits:
+    units = [gate_pb2.AudioUnit(pts_ms=pts_ms, data=data) for pts_ms, data in audio.units]
+    return gate_pb2.AudioUnits(codec=audio.codec, extradata=audio.extradata, units=units)
+
+
 def audio_from_proto(message: gate_pb2.AudioUnits) -> Audio:
     return Audio(message.codec, message.extradata, tuple((unit.pts_ms, unit.data) for unit in message.units))
 

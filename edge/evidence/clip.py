@@ -1,4 +1,4 @@
-"""Writes the evidence clip: the ring's content as an MP4, without re-encoding."""
+"""Writes the evidence clip: the ring's content as an MP4 with its sound, without re-encoding."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import av
 from av.container import OutputContainer
 from av.stream import Stream
 
-from edge.domain import AccessUnit, Codec
+from edge.domain import AccessUnit, Audio, Codec
 from edge.durable_files import appearing
-from edge.errors import BrokenMedia
+from edge.errors import BrokenMedia, GateError
+from edge.evidence.audio_track import AudioTrack
 from edge.evidence.durable import evidence_file
 from edge.stream import framing_of
 
@@ -28,6 +29,8 @@ _MP4: Final = {"use_editlist": "0"}
 _VP9_TAG: Final = int.from_bytes(b"VP90", "little")
 _MAX_STEP_MS: Final = 60_000
 _LAST_FRAME_MS: Final = 40
+_MOST_AFTER_MS: Final = 500
+"""Sound after the last frame's time that a clip still has."""
 _NO_SIZE: Final = (2, 2)
 """Size in the header of a clip with unknown frame size. Players take the size from the media itself."""
 _VP9_FORMATS: Final = ("yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le")
@@ -51,11 +54,14 @@ def write_clip(
     directory: Path,
     incident_id: str,
     size: tuple[int, int] | None = None,
+    *,
+    audio: Sequence[Audio] = (),
 ) -> EvidenceClip:
     """Writes ``directory/INCIDENT.mp4`` from access units in decoding order.
 
-    ``size`` is the height and width of the frames, if known. Nothing is decoded, because the media may be
-    evidence of a decoder crash.
+    ``size`` is the height and width of the frames, if known. ``audio`` is the sound in the media time of the
+    units. The clip has it where an MP4 can hold it, and is written without it where not. Nothing is decoded,
+    because the media may be evidence of a decoder crash.
 
     The clip starts at the first keyframe. It appears under its name only when it is complete and synced to
     disk. Only the owner can read it. Other threads continue while the disk is slow. Raises BrokenMedia
@@ -67,8 +73,14 @@ def write_clip(
         raise BrokenMedia(f"evidence of {incident_id}: no keyframe in the {len(units)} access units held")
     kept = [unit for unit in units[first:] if unit.data]
     path = evidence_file(directory, incident_id, ".mp4")
+    size = size or _NO_SIZE
     with appearing(path) as file:
-        _mux(file, kept, codec, extradata, size or _NO_SIZE, incident_id)
+        try:
+            _mux(file, kept, codec, extradata, size, incident_id, AudioTrack(audio))
+        except GateError:  # of the sound, or of the picture: then it fails again
+            file.seek(0)
+            file.truncate()
+            _mux(file, kept, codec, extradata, size, incident_id, None)
         written = os.stat(file.name).st_size
     shown = [unit.pts_ms for unit in kept]
     return EvidenceClip(path, min(shown), max(shown), written)
@@ -81,6 +93,7 @@ def _mux(
     extradata: bytes,
     size: tuple[int, int],
     incident_id: str,
+    track: AudioTrack | None,
 ) -> None:
     height, width = size
     try:
@@ -88,9 +101,20 @@ def _mux(
         # FFmpeg would write its own file under the lock.
         with av.open(file, "w", format="mp4", options=_MP4) as container:
             stream = _stream(container, codec, units[0], width, height)
+            sound = None if track is None else track.add_to(container)
             container.metadata["comment"] = f"edge-gate incident {incident_id}"
+            heard: Iterator[av.Packet[Stream]] = iter(())
+            if track is not None and sound is not None:
+                shown = [unit.dts_ms for unit in units]
+                heard = track.packets(sound, shown[0], shown[-1] + _MOST_AFTER_MS)
+            waiting = next(heard, None)
             for packet in _packets(units, codec, extradata):
+                while waiting is not None and (waiting.dts or 0) <= (packet.dts or 0):
+                    container.mux_one(waiting)
+                    waiting = next(heard, None)
                 packet.stream = stream
+                container.mux_one(packet)
+            for packet in heard if waiting is None else (waiting, *heard):
                 container.mux_one(packet)
         file.flush()
     except (av.FFmpegError, ValueError) as error:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc import aio
 
+from edge.contract.gate import audio_to_proto
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import ConfigError, Fault, GateUnavailable, InvalidInput
@@ -165,9 +166,7 @@ def unit_request(unit: AccessUnit) -> gate_pb2.WatchRequest:
 
 
 def audio_request(audio: Audio) -> gate_pb2.WatchRequest:
-    units = [gate_pb2.AudioUnit(pts_ms=pts_ms, data=data) for pts_ms, data in audio.units]
-    message = gate_pb2.AudioUnits(codec=audio.codec, extradata=audio.extradata, units=units)
-    return gate_pb2.WatchRequest(audio=message)
+    return gate_pb2.WatchRequest(audio=audio_to_proto(audio))
 
 
 def end_request(reason: str, detail: str = "") -> gate_pb2.WatchRequest:

@@ -18,8 +18,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from edge.clock import Clock
-from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import AccessUnit, Audio, Codec
+from edge.contract.gate import audio_to_proto
+from edge.contract.gen import worker_pb2
+from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenSource, GateError, LimitExceeded, NoVideo, SourceStalled, UnsupportedCodec
 from edge.pull_sources import leads_astray
 from edge.pullers.limits import PullLimits
@@ -210,7 +211,7 @@ class Puller:
                 audio_since_ms = audio_since_ms or self._clock.monotonic_ms()
                 audio = self._audio.add_packet(packet) if self._wants_audio else None  # type: ignore[arg-type]
                 if audio is not None:
-                    self._send(worker_pb2.FromPuller(audio=_audio_to_proto(audio)))
+                    self._send(worker_pb2.FromPuller(audio=audio_to_proto(audio)))
             now_ms = self._read_since_ms = self._clock.monotonic_ms()
             if chosen is None and audio_since_ms is not None and now_ms - audio_since_ms > most_ms:
                 raise NoVideo(f"no video within {most_ms:.0f} ms (audio only)")
@@ -255,11 +256,6 @@ class Puller:
             return self._request.url.startswith("rtmp") and isinstance(error, av.error.InvalidDataError)
         number = error.errno if isinstance(error, OSError | av.FFmpegError) else None
         return not isinstance(error, _OF_THE_WAY) and number not in _ERRNOS_OF_THE_WAY
-
-
-def _audio_to_proto(audio: Audio) -> gate_pb2.AudioUnits:
-    units = [gate_pb2.AudioUnit(pts_ms=pts_ms, data=data) for pts_ms, data in audio.units]
-    return gate_pb2.AudioUnits(codec=audio.codec, extradata=audio.extradata, units=units)
 
 
 def _codec_of(stream: VideoStream) -> tuple[Codec, bytes]:

@@ -24,6 +24,7 @@ from edge.stream.pipeline import (
 from edge.stream.ports import DetectorPort, DetectWindowPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler, UnitPlan
+from edge.stream.sound_clock import SoundClock
 from edge.stream.tiers import TierState
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "RiskFactors",
     "Sampler",
     "Schedule",
+    "SoundClock",
     "StageTimes",
     "StreamAudio",
     "StreamPipeline",

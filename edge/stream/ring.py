@@ -46,6 +46,11 @@ class Ring:
         """Returns the units from the newest keyframe on."""
         return tuple(self._gops[-1]) if self._gops else ()
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Dts of the oldest unit. None while there is none."""
+        return self._gops[0][0].dts_ms if self._gops else None
+
     def resize(self, ring_ms: int, ring_bytes: int) -> None:
         """Sets new bounds, which apply from the next unit on."""
         self._ring_ms = ring_ms

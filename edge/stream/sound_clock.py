@@ -50,7 +50,7 @@ class SoundClock:
         follows = abs(pts_ms - self._end_ms) <= GAP_MS
         self._gaps = self._gaps + 1 if not follows else max(0.0, self._gaps - _FORGET)
         self.untimed = self.untimed or self._gaps > _MOST_GAPS
-        if self.untimed:
+        if self.untimed or pts_ms < self._end_ms - GAP_MS:  # what was heard before cannot be heard again
             start_ms, restarted = self._end_ms, False
         elif follows:
             start_ms, restarted = self._end_ms + (pts_ms - self._end_ms) * _FOLLOW, False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import structlog
 
@@ -13,7 +13,7 @@ from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
 from edge.config import Settings
 from edge.contract.gen import worker_pb2
-from edge.domain import AccessUnit, Block, Publish, StreamId
+from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError
 from edge.evidence import INCOMING
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
@@ -39,6 +39,7 @@ from edge.supervise.enforcer import Enforcer
 from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.journal_care import JournalCare
+from edge.supervise.kept_media import KeptMedia
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
@@ -372,8 +373,8 @@ class Gate:
         ago = now_wall - min(max(closed_wall_ms, stream.started_ms), now_wall) if closed_wall_ms else 0
         return max(0.0, self.clock.monotonic_ms() - ago - stream.verdict_monotonic_ms)
 
-    async def _show_media(self, stream: LiveStream, units: Sequence[AccessUnit] | None) -> None:
-        await self.router.send_evidence_media(stream, units)
+    async def _show_media(self, stream: LiveStream, kept: KeptMedia | None) -> None:
+        await self.router.send_evidence_media(stream, kept)
 
     def _cut_done(self, stream: LiveStream) -> None:
         self.router.forget(stream, EndReason.CUT)

@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edge.domain import AccessUnit
+from edge.domain import AccessUnit, Audio
 from edge.media_clock import MediaClock
 from edge.policy import EvidencePolicy, TierPolicy
 from edge.reasons import StampFault
 from edge.stream import BitrateJump, Ring
+from edge.supervise.kept_media import AudioAlignment, KeptAudio, KeptMedia
 from edge.supervise.recording import Recording
 from edge.supervise.watermark import Watermark
 
@@ -60,6 +61,8 @@ class PushBuffer:
         """Recordings of evidence that are running, by incident. They get each unit."""
         self._tiers = tiers
         self._ring = Ring(evidence.ring_ms, evidence.ring_bytes)
+        self._audio = KeptAudio()
+        self._alignment = AudioAlignment()
         self._bitrate = BitrateJump()
         self._needed_ms: int | None = None
         self._start_dts_ms: int | None = None
@@ -85,6 +88,7 @@ class PushBuffer:
         untimed = self.clock.fault is StampFault.FAST
         if untimed or (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms, untimed=untimed)
+        self._alignment.picture(caller_pts_ms, pts_ms)
         self._ring.append(unit)
         for recording in self.recordings.values():
             recording.add_unit(unit)
@@ -105,6 +109,15 @@ class PushBuffer:
             self._follows = True
             return Release(self._take_deferred())
         return _NOTHING
+
+    def add_audio(self, audio: Audio) -> Audio:
+        """Takes the next sound, with its times as the caller gave them. Returns it in media time."""
+        audio = self._alignment.aligned(audio)
+        if (oldest_ms := self._ring.oldest_ms) is not None:
+            self._audio.add_audio(audio, oldest_ms)
+            for recording in self.recordings.values():
+                recording.add_audio(audio)
+        return audio
 
     def new_fault(self, now_ms: float) -> StampFault | None:
         """Returns what is wrong with the stamps, at most once a minute. None where nothing is."""
@@ -138,6 +151,10 @@ class PushBuffer:
     def units(self) -> tuple[AccessUnit, ...]:
         """All units in the ring from a keyframe on, for evidence."""
         return self._ring.units()
+
+    def kept(self) -> KeptMedia:
+        """All that is kept for evidence: the units of the ring, and the sound with them."""
+        return KeptMedia(self._ring.units(), self._audio.audio())
 
     def _is_needed(self, dts_ms: int) -> bool:
         start_ms = self._start_dts_ms

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from edge.domain import AccessUnit
+from edge.domain import AccessUnit, Audio
 from edge.policy import EvidencePolicy
+from edge.supervise.kept_media import KeptMedia, size_of, total_size
 
 
 class Recording:
-    """Access units in decoding order, bounded in time and in bytes.
+    """Access units in decoding order and the sound with them, bounded in time and in bytes.
 
     It ends ``after_ms`` after the newest sign of the activity, ``longest_ms`` after the verdict, or before
     the unit that would make it larger than ``clip_bytes``. Times are monotonic milliseconds.
     """
 
-    def __init__(self, units: Iterable[AccessUnit], policy: EvidencePolicy, now_ms: float) -> None:
-        """``units`` is what is kept of the media before the verdict."""
-        self._units = list(units)
+    def __init__(self, kept: KeptMedia, policy: EvidencePolicy, now_ms: float) -> None:
+        """``kept`` is what is kept of the media before the verdict."""
+        self._units = list(kept.units)
+        self._audio = list(kept.audio)
         self._after_ms = policy.after_ms
         self._max_bytes = policy.clip_bytes
         self._latest_ms = now_ms + policy.longest_ms
         self._until_ms = min(now_ms + policy.after_ms, self._latest_ms)
         self._full = False
-        self.bytes = sum(len(unit.data) for unit in self._units)
+        self.bytes = sum(len(unit.data) for unit in self._units) + total_size(self._audio)
         self.grown = False
         """Whether media came after the verdict."""
 
@@ -35,6 +35,13 @@ class Recording:
         self._units.append(unit)
         self.bytes += len(unit.data)
         self.grown = True
+
+    def add_audio(self, audio: Audio) -> None:
+        """Adds the next sound, while the recording goes on. Sound that does not fit is left out: the picture
+        goes on."""
+        if not self._full and self.bytes + size_of(audio) <= self._max_bytes:
+            self._audio.append(audio)
+            self.bytes += size_of(audio)
 
     def prolong(self, now_ms: float) -> None:
         """What is recorded goes on."""
@@ -49,3 +56,6 @@ class Recording:
 
     def units(self) -> tuple[AccessUnit, ...]:
         return tuple(self._units)
+
+    def kept(self) -> KeptMedia:
+        return KeptMedia(tuple(self._units), tuple(self._audio))

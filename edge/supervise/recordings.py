@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,11 +13,12 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
-from edge.domain import AccessUnit, Incident
+from edge.domain import Incident
 from edge.errors import CapacityExceeded, GateError, WorkerLost
 from edge.ledger import DurableLedger
 from edge.policy import EvidencePolicy
 from edge.supervise.evidence_requests import EvidenceRequests
+from edge.supervise.kept_media import KeptMedia
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.recording import Recording
@@ -26,7 +27,7 @@ from edge.workers.pool import WorkerPool
 
 log = structlog.get_logger(__name__)
 
-SendMedia = Callable[[LiveStream, Sequence[AccessUnit] | None], Awaitable[None]]
+SendMedia = Callable[[LiveStream, KeptMedia | None], Awaitable[None]]
 """Sends media of a stream to its worker, before a clip of it is requested. None: all that is kept of it."""
 
 _AT_ONCE: Final = 2
@@ -78,7 +79,7 @@ class Recordings:
         cut."""
         if stream.media is None or not policy.after_ms:
             return
-        recording = Recording(stream.media.units(), policy, self._clock.monotonic_ms())
+        recording = Recording(stream.media.kept(), policy, self._clock.monotonic_ms())
         if to_the_end:
             recording.goes_on_to_the_end()
         elif stream.url is None:
@@ -141,7 +142,7 @@ class Recordings:
             try:
                 if lent:
                     self._pool.assign(stream.id)
-                await self._send_media(stream, running.recording.units())
+                await self._send_media(stream, running.recording.kept())
                 saved = self._evidence.save_clip(incident, stream.seed)
                 longer = await self._evidence.clip(incident, saved, longer=True)
             except CapacityExceeded as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -12,9 +12,9 @@ import structlog
 from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
 from edge.config import LimitsSection
-from edge.contract.gate import access_unit_to_proto, needed_from_proto
+from edge.contract.gate import access_unit_to_proto, audio_from_proto, audio_to_proto, needed_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, AccessUnit, Action, StreamId, Tier
+from edge.domain import MAX_AUDIO_BYTES, MAX_AUDIO_UNITS, AccessUnit, Action, Audio, StreamId, Tier
 from edge.errors import (
     AlreadyExists,
     BrokenMedia,
@@ -40,6 +40,7 @@ from edge.supervise.authority import Caller
 from edge.supervise.clean_records import CleanRecords, viewers_of
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.kept_media import KeptMedia, size_of
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.registry import LiveStream
 from edge.supervise.response_queue import ResponseQueue
@@ -171,12 +172,17 @@ class StreamRouter:
         if not stream.audio_off and (wrong := _over_bounds(message)):
             stream.audio_off = True
             self._failure_response.degraded(stream, DegradedReason.AUDIO_TOO_LARGE, detail=wrong)
-        if not stream.life.watched or stream.media is None or self._context.media_over:
+        if stream.media is None or self._context.media_over:
+            return False
+        if stream.cutting and not stream.audio_off:  # It is evidence, and no worker looks at it.
+            stream.media.add_audio(audio_from_proto(message))
+        if not stream.life.watched:
             return False
         # Sound has no say in how fast video is read, but a flood of messages has.
         stream.media.audio_clock.advance(0, 0, now, message.ByteSize())
         if not stream.audio_off and not self._pool.is_slow(stream.id):
-            command = worker_pb2.PushedAudio(stream_id=stream.id, audio=message)
+            audio = audio_to_proto(stream.media.add_audio(audio_from_proto(message)))
+            command = worker_pb2.PushedAudio(stream_id=stream.id, audio=audio)
             with contextlib.suppress(WorkerLost):  # The next message goes to another worker.
                 self._pool.send(stream.id, worker_pb2.ToWorker(pushed_audio=command))
         return stream.media.ahead_ms > 0
@@ -201,37 +207,38 @@ class StreamRouter:
         for unit in units:
             self._pool.send_unit(stream_id, unit)
 
-    async def send_evidence_media(
-        self, stream: LiveStream, units: Sequence[AccessUnit] | None = None
-    ) -> None:
+    async def send_evidence_media(self, stream: LiveStream, kept: KeptMedia | None = None) -> None:
         """Sends media of a stream to its worker, before evidence is requested. None: all that is kept.
 
         Much media takes a while, so other tasks run between the messages.
         """
-        for _ in self._evidence_messages(stream, units):
+        for _ in self._evidence_messages(stream, kept):
             await asyncio.sleep(0)
-            if units is not None:
+            if kept is not None:
                 await self._pool.drained(stream.id)
 
-    def _evidence_messages(
-        self, stream: LiveStream, units: Sequence[AccessUnit] | None = None
-    ) -> Iterator[None]:
+    def _evidence_messages(self, stream: LiveStream, kept: KeptMedia | None = None) -> Iterator[None]:
         """Sends the media. Yields after each message."""
-        if units is None:
-            units = () if stream.media is None else stream.media.units()
+        if kept is None:
+            kept = KeptMedia() if stream.media is None else stream.media.kept()
         message = worker_pb2.EvidenceMedia(
             stream_id=stream.id, codec=stream.codec, extradata=stream.extradata, first=True
         )
         size = 0
         with contextlib.suppress(WorkerLost):
-            for unit in units:
-                message.units.append(access_unit_to_proto(unit))
-                size += len(unit.data)
+            media: tuple[AccessUnit | Audio, ...] = (*kept.units, *kept.audio)
+            for one in media:
+                if isinstance(one, Audio):
+                    message.audio.append(audio_to_proto(one))
+                    size += size_of(one)
+                else:
+                    message.units.append(access_unit_to_proto(one))
+                    size += len(one.data)
                 if size >= _SHOWN_BYTES:
                     self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
                     message, size = worker_pb2.EvidenceMedia(stream_id=stream.id), 0
                     yield
-            if message.units:
+            if message.units or message.audio:
                 self._pool.send(stream.id, worker_pb2.ToWorker(evidence_media=message))
 
     def attach_call(self, stream_id: str, url: str, caller: Caller) -> LiveStream:

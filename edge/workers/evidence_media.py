@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from edge.contract.gate import access_unit_from_proto
+from edge.contract.gate import access_unit_from_proto, audio_from_proto
 from edge.contract.gen import worker_pb2
-from edge.domain import AccessUnit, Codec
+from edge.domain import AccessUnit, Audio, Codec
 
 _MAX_BYTES = 256 * 2**20
 """Bound on the media of all streams whose evidence is in transit. The oldest is dropped, but never the only
@@ -24,6 +24,7 @@ class Media:
     codec: Codec
     extradata: bytes
     units: tuple[AccessUnit, ...]
+    audio: tuple[Audio, ...] = ()
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class _Shown:
     codec: Codec
     extradata: bytes
     units: list[AccessUnit] = field(default_factory=list)
+    audio: list[Audio] = field(default_factory=list)
     bytes: int = 0
 
 
@@ -60,13 +62,19 @@ class EvidenceMedia:
             shown.units.append(access_unit_from_proto(unit, 0.0))
             shown.bytes += len(unit.data)
             self._bytes += len(unit.data)
+        for sound in message.audio:
+            shown.audio.append(audio_from_proto(sound))
+            shown.bytes += sound.ByteSize()
+            self._bytes += sound.ByteSize()
         while self._bytes > _MAX_BYTES and len(self._media) > 1:
             self._drop(next(iter(self._media)))
 
     def take(self, stream_id: str) -> Media | None:
         """Removes and returns a stream's media, or None when there is none."""
         shown = self._drop(stream_id)
-        return Media(shown.codec, shown.extradata, tuple(shown.units)) if shown and shown.units else None
+        if shown is None or not shown.units:
+            return None
+        return Media(shown.codec, shown.extradata, tuple(shown.units), tuple(shown.audio))
 
     def _drop(self, stream_id: str) -> _Shown | None:
         shown = self._media.pop(stream_id, None)

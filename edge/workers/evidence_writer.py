@@ -103,7 +103,15 @@ class EvidenceWriter:
                     f"{self._min_free_bytes // 2**20} for the ledger",
                 )
                 return
-            clip = write_clip(media.units, media.codec, media.extradata, directory, command.incident_id, size)
+            clip = write_clip(
+                media.units,
+                media.codec,
+                media.extradata,
+                directory,
+                command.incident_id,
+                size,
+                audio=media.audio,
+            )
         except GateError as error:  # the media cannot be muxed
             self._failed(command, str(error))
             return

@@ -34,6 +34,14 @@ def test_gaps_all_the_time_are_none() -> None:
     assert found[-1].start_ms == found[-2].start_ms + 20
 
 
+def test_stamps_that_fall_back_are_no_gap() -> None:
+    clock = SoundClock()
+    found = [clock.frame_time(1000, 100) for _ in range(50)]
+    assert [time.restarted for time in found] == [True] + [False] * 49
+    assert found[-1].start_ms > 1000 + 48 * 95
+    assert clock.untimed
+
+
 @given(st.lists(st.tuples(st.integers(-(2**62), 2**62), st.floats(0.1, 5000)), min_size=1, max_size=60))
 def test_time_only_goes_forward(frames: list[tuple[int, float]]) -> None:
     clock = SoundClock()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge.domain import AccessUnit, Action, StreamId
 from edge.policy import EvidencePolicy, Mode, Policy
+from edge.supervise.kept_media import KeptMedia
 from edge.supervise.recording import Recording
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 from tests.supervise.test_ongoing_incidents import flagged, goes_on
@@ -22,7 +23,7 @@ def unit(pts_ms: int, size: int = 10, *, keyframe: bool = False) -> AccessUnit:
 
 
 def test_it_ends_after_the_newest_sign() -> None:
-    recording = Recording((), EVIDENCE, 0)
+    recording = Recording(KeptMedia(), EVIDENCE, 0)
     assert not recording.is_over(9_999)
     recording.prolong(9_000)
     assert not recording.is_over(18_999)
@@ -30,7 +31,7 @@ def test_it_ends_after_the_newest_sign() -> None:
 
 
 def test_signs_prolong_it_to_its_bound_only() -> None:
-    recording = Recording((), EVIDENCE, 0)
+    recording = Recording(KeptMedia(), EVIDENCE, 0)
     for now in range(0, 100_000, 1_000):
         recording.prolong(now)
     assert not recording.is_over(59_999)
@@ -38,7 +39,7 @@ def test_signs_prolong_it_to_its_bound_only() -> None:
 
 
 def test_that_of_a_cut_goes_on_to_the_end() -> None:
-    recording = Recording((), EVIDENCE, 0)
+    recording = Recording(KeptMedia(), EVIDENCE, 0)
     recording.goes_on_to_the_end()
     assert not recording.is_over(59_999)
 
@@ -46,7 +47,7 @@ def test_that_of_a_cut_goes_on_to_the_end() -> None:
 @given(st.lists(st.integers(8, 400_000), max_size=12))
 def test_it_holds_a_whole_beginning_of_what_came(sizes: list[int]) -> None:
     came = [unit(number, size) for number, size in enumerate(sizes)]
-    recording = Recording(came[:2], EVIDENCE, 0)
+    recording = Recording(KeptMedia(tuple(came[:2])), EVIDENCE, 0)
     for one in came[2:]:
         recording.add_unit(one)
     kept = recording.units()

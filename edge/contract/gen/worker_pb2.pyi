@@ -164,6 +164,7 @@ class EvidenceMedia(_message.Message):
     EXTRADATA_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -171,6 +172,10 @@ class EvidenceMedia(_message.Message):
     """Drop earlier media of the stream."""
     @_builtins.property
     def units(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.AccessUnit]: ...
+    @_builtins.property
+    def audio(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.AudioUnits]:
+        """Its sound, in order, in the media time of the units."""
+
     def __init__(
         self,
         *,
@@ -179,10 +184,11 @@ class EvidenceMedia(_message.Message):
         extradata: _builtins.bytes = ...,
         units: _abc.Iterable[_gate_pb2.AccessUnit] | None = ...,
         first: _builtins.bool = ...,
+        audio: _abc.Iterable[_gate_pb2.AudioUnits] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "extradata", b"extradata", "first", b"first", "stream_id", b"stream_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "codec", b"codec", "extradata", b"extradata", "first", b"first", "stream_id", b"stream_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
