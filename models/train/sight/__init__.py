@@ -1,0 +1,1 @@
+"""Trains the model that sees firearms in single pictures."""

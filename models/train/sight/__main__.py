@@ -1,0 +1,159 @@
+"""``python -m models.train.sight``: trains the model that sees firearms in single pictures.
+
+On one core: ``prepare`` takes 4 minutes of processor time for its four passes, ``train`` about one minute
+for 100 batches. Each step goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from models.train.index import DATA
+from models.train.sight import cache
+from models.train.sight.calm import watch
+from models.train.sight.export import Seer, write_model
+from models.train.sight.fit import Epoch, Recipe, fit, scores
+from models.train.sight.index import Picture, read_pictures
+from models.train.sight.measures import summary
+from models.train.sight.network import Pooling, Sight
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+
+Art = Annotated[
+    Path | None, typer.Option(help="Folder with pictures of games (icons, menus, scenes), as negatives.")
+]
+Name = Annotated[str, typer.Option(help="Names the checkpoint and what is written.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
+
+
+class Learns(StrEnum):
+    """What a network learns from."""
+
+    TRAIN = "train"
+    """Training sources: to compare designs on the validation sources."""
+    REPORT = "report"
+    """Training and validation sources: for the figures on the test sources."""
+    SHIP = "ship"
+    """All but the validation clips, on which thresholds are chosen."""
+
+    def __call__(self, picture: Picture) -> bool:
+        if self is Learns.TRAIN:
+            return picture.role == "train"
+        threshold_clip = picture.role == "validation" and picture.frame_s is not None
+        return not threshold_clip and (self is Learns.SHIP or picture.role != "test")
+
+
+def judged(learns: Learns) -> Callable[[Picture], bool]:
+    """The pictures that a network of this kind is measured on."""
+    role = "validation" if learns is Learns.TRAIN else "test"
+    return lambda picture: picture.role == role
+
+
+@app.command()
+def prepare(
+    art: Art = None, passes: Annotated[int, typer.Option(min=1, max=cache.PASSES)] = cache.PASSES
+) -> None:
+    """Computes the frozen blocks' output of every view. Resumes."""
+    torch.set_num_threads(1)
+    cache.prepare(read_pictures(art=art), passes)
+
+
+@app.command()
+def train(
+    name: Name = "sight",
+    learns: Learns = Learns.TRAIN,
+    pooling: Annotated[str, typer.Option(help="mean or peak.")] = "mean",
+    epochs: Annotated[int, typer.Option(min=1)] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of an epoch.")] = 100,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Learning rate of the blocks. 0: the head alone.")
+    ] = 4e-4,
+    whole: Annotated[bool, typer.Option("--whole", help="Learn from whole pictures alone.")] = False,
+    art: Art = None,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Fits a network, keeps a checkpoint after every epoch, and measures the last one."""
+    torch.set_num_threads(threads)
+    pictures = read_pictures(art=art)
+    recipe = Recipe(_pooling(pooling), epochs, steps, rate, altered=not whole)
+    views = cache.load(pictures)
+
+    def told(epoch: Epoch) -> None:
+        if not as_json:
+            print(
+                f"epoch {epoch.number} of {epochs}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s", flush=True
+            )
+
+    net = fit(recipe, pictures, views, learns, _checkpoint(name), device, told)
+    indices, logits = scores(net, pictures, views, judged(learns), device)
+    figures = summary([pictures[at] for at in indices], logits.astype(np.float64))
+    _print({"name": name, "learns": learns, "recipe": asdict(recipe), **figures}, as_json)
+
+
+@app.command()
+def export(name: Name = "sight", output: Path = Path("firearm-lite0-int8.onnx"), art: Art = None) -> None:
+    """Writes a checkpoint's network as the int8 file that ships."""
+    torch.set_num_threads(1)
+    kept = torch.load(_checkpoint(name), map_location="cpu", weights_only=True)
+    net = Sight(_pooling(json.loads(kept["recipe"])["pooling"]))
+    net.load_state_dict(kept["mean"])
+    write_model(net.eval(), output, cache.calibration_samples(read_pictures(art=art)))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="The int8 file.")],
+    learns: Annotated[Learns, typer.Option(help="What its network learnt from.")] = Learns.REPORT,
+    art: Art = None,
+    calm: Annotated[
+        Path, typer.Option(help="Folder with long calm footage, which no network learns from.")
+    ] = DATA / "long-calm",
+    as_json: Json = False,
+) -> None:
+    """Measures an int8 file on pictures it did not learn from, and on calm footage, one frame a second."""
+    seer = Seer(model)
+    wanted = judged(learns)
+    pictures = [picture for picture in read_pictures(art=art) if wanted(picture)]
+    figures = summary(pictures, seer.logits(pictures))
+    figures["calm"] = {
+        path.name: _tail(watch(seer, path).logits) for path in sorted(calm.iterdir()) if path.suffix == ".mp4"
+    }
+    _print(figures, as_json)
+
+
+def _tail(logits: Any) -> dict[str, float]:
+    high = np.sort(logits)[::-1]
+    return {
+        "frames": len(high),
+        **{f"highest_{at}": float(high[at - 1]) for at in (1, 3, 10) if at <= len(high)},
+    }
+
+
+def _pooling(name: str) -> Pooling:
+    if name not in ("mean", "peak"):
+        raise typer.BadParameter(f"{name!r} is not a pooling: mean, peak")
+    return name  # type: ignore[return-value]
+
+
+def _checkpoint(name: str) -> Path:
+    return cache.CACHE / f"{name}.pt"
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    print(json.dumps(figures, indent=None if as_json else 1))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,46 @@
+"""Writes a fitted network as the int8 ONNX file that ships, and runs such a file on pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.progress import track
+
+from models.train.quantise import quantise
+from models.train.sight.cache import INPUT, export, one_thread
+from models.train.sight.index import Picture
+from models.train.sight.network import Sight
+from models.train.sight.views import Pixels, shape_for, whole
+
+LOGITS = "logits"
+
+
+def write_model(net: Sight, target: Path, samples: Sequence[Pixels]) -> None:
+    """Writes the graph: ``pixels``, uint8 ``(1, 3, H, W)`` → ``logits``, float32 ``(1, 1)``.
+
+    Height and width are multiples of 32. Weights have seven bits, so that every processor gives the same
+    scores. Normalisation and pooling stay in float.
+    """
+    source = target.with_suffix(".fp32.onnx")
+    export(net.cpu(), source, LOGITS)
+    quantise(source, target, INPUT, samples, in_float="/normalise/", reduced=True)
+    source.unlink()
+
+
+class Seer:
+    """A graph on one thread."""
+
+    def __init__(self, graph: Path) -> None:
+        self._session = one_thread(graph)
+
+    def logit(self, picture: Image.Image) -> float:
+        shape = shape_for(picture)
+        pixels = whole(picture, shape).transpose(2, 0, 1)[None]
+        return float(self._session.run(None, {INPUT: pixels})[0][0, 0])
+
+    def logits(self, pictures: Sequence[Picture]) -> NDArray[np.float64]:
+        return np.array([self.logit(picture.open()) for picture in track(pictures, description="pictures")])
