@@ -30,7 +30,7 @@ from edge.background import BackgroundTasks
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.containment import ContainmentMode, lacking, problems
-from edge.descriptors import most_connections, report_lack
+from edge.descriptors import accept_only_who_sends, most_connections, report_lack
 from edge.detect.default_policy import first_policy
 from edge.errors import (
     ConfigError,
@@ -358,6 +358,7 @@ def _listener(listen: str) -> socket.socket:
         # Listens before "ready" is announced. What connects from then on waits for the server instead of
         # failing.
         listener.listen(1024)
+        accept_only_who_sends(listener)
     except (OSError, ValueError) as error:
         raise ConfigError(f"http.listen: cannot listen on {listen!r}: {error}") from None
     return listener

@@ -63,6 +63,7 @@ LAYERS = (
     "edge.confusables",  # names that look alike
     "edge.names",  # how names are compared
     "edge.places",  # bounded, for strangers
+    "edge.allowance",  # how often, for strangers
     "edge.descriptors",  # of files
     "edge.recorded_media",  # files of media
     "edge.settings_file",  # files that an operator names

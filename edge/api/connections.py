@@ -24,6 +24,7 @@ from edge.places import Places, network_of
 
 PER_ADDRESS: Final = "grpc_per_address"
 ALL: Final = "grpc_connections"
+FAILING: Final = "failing"
 _LOOK_S: Final = 1.0
 _HURRY_S: Final = 0.1
 """The pause while a good part of all places is taken."""
@@ -67,11 +68,16 @@ class ConnectionBound:
 
     places: Places[Peer]
     busy: BusyPeers
+    ended: set[Peer] = field(default_factory=set)
+    """Those whose calls fail too often. One that has a call keeps its connection."""
     _held: set[Peer] = field(default_factory=set)
 
     @classmethod
-    def of(cls, most: int, most_per_address: int, busy: BusyPeers) -> ConnectionBound:
-        return cls(Places({PER_ADDRESS: most_per_address, ALL: most}), busy)
+    def of(
+        cls, most: int, most_per_address: int, busy: BusyPeers, ended: set[Peer] | None = None
+    ) -> ConnectionBound:
+        places: Places[Peer] = Places({PER_ADDRESS: most_per_address, ALL: most})
+        return cls(places, busy, set() if ended is None else ended)
 
     def surplus(self, connected: Mapping[Peer, int]) -> dict[Peer, str]:
         """Those without a place, with the limit. An idle one goes before one that has a call."""
@@ -92,6 +98,10 @@ class ConnectionBound:
             for loser in losers:
                 self._held.discard(loser)
                 gone[loser] = "idle"
+        for peer in self.ended & connected.keys():
+            if peer not in self.busy:
+                gone.setdefault(peer, FAILING)
+        self.ended.clear()
         return gone
 
     def _note(self, peer: Peer) -> None:
@@ -155,6 +165,19 @@ class GrpcConnections:
             connection.shutdown(socket.SHUT_RDWR)
             return True
         return False
+
+
+def listeners(port: int) -> Iterator[socket.socket]:
+    """Yields this process's sockets that listen on a port. They belong to gRPC."""
+    for descriptor in _descriptors():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                with _borrowed(descriptor) as found:
+                    if found.family in (socket.AF_INET, socket.AF_INET6) and (
+                        found.getsockname()[1] == port
+                        and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                    ):
+                        yield found
 
 
 def _descriptors() -> Iterable[int]:

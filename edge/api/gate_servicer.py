@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from edge.api import bounds
 from edge.api.auth import Role, TokenFile
 from edge.api.connections import BusyPeers
+from edge.api.failed_calls import Turnstile
 from edge.api.status import Context, abort_stream, answers_errors, authorization_of, streams_errors
 from edge.background import BackgroundTasks, task_health
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
@@ -42,8 +43,9 @@ log = structlog.get_logger(__name__)
 
 
 class GateServicer(gate_pb2_grpc.GateServicer):
-    def __init__(self, gate: Gate, tokens: TokenFile, busy: BusyPeers) -> None:
+    def __init__(self, gate: Gate, tokens: TokenFile, busy: BusyPeers, turnstile: Turnstile) -> None:
         """``busy`` gets to know whose connections have a call that watches a stream."""
+        self.turnstile = turnstile
         self._gate = gate
         self._tokens = tokens
         self._busy = busy
@@ -77,7 +79,11 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             address=bounds.text("address", request.address, 64),
             attributes=attributes,
         )
+        peer = context.peer()
+        await self.turnstile.hold_admit(peer)
         admission = await self._gate.admit(publish, _caller(context))
+        if admission.crowded:
+            self.turnstile.crowded(peer)
         response = gate_pb2.AdmitResponse(
             allowed=admission.allowed,
             stream_id=admission.stream_id or "",
@@ -172,8 +178,10 @@ class GateServicer(gate_pb2_grpc.GateServicer):
     ) -> AsyncIterator[gate_pb2.WatchResponse]:
         responses = stream.responses
         assert responses is not None
+        peer = context.peer()
+        self.turnstile.calls.used(peer)
         try:
-            with self._busy.calling(context.peer()):
+            with self._busy.calling(peer):
                 while (answer := await responses.get()) is not None:
                     yield answer
         finally:
@@ -195,6 +203,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             EndReason(bounds.text("reason", request.reason, 64)),
             _caller(context, request.admission_secret),
         )
+        self.turnstile.calls.used(context.peer())
         return gate_pb2.DetachResponse()
 
     @answers_errors

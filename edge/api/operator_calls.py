@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge.api import bounds
 from edge.api.auth import Person, Role, TokenFile
+from edge.api.failed_calls import Turnstile
 from edge.api.status import Context, authorization_of
 from edge.domain import beginning_of
 from edge.errors import NotSignedIn, PermissionRefused
@@ -17,7 +18,8 @@ MAX_LIMIT = 1000
 
 
 class OperatorCalls:
-    def __init__(self, gate: Gate, tokens: TokenFile) -> None:
+    def __init__(self, gate: Gate, tokens: TokenFile, turnstile: Turnstile) -> None:
+        self.turnstile = turnstile
         self._gate = gate
         self._tokens = tokens
 

@@ -12,7 +12,8 @@ from grpc_reflection.v1alpha import reflection
 from edge.api.auth import TokenFile
 from edge.api.broken_calls import BrokenCalls
 from edge.api.certificates import Certificates
-from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections
+from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections, listeners
+from edge.api.failed_calls import FailedCalls, Turnstile
 from edge.api.gate_servicer import GateServicer
 from edge.api.grpc_options import server_options
 from edge.api.operator_servicer import OperatorServicer
@@ -20,7 +21,7 @@ from edge.api.sign_in import GateSignIn
 from edge.background import BackgroundTasks
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
-from edge.descriptors import most_connections
+from edge.descriptors import accept_only_who_sends, most_connections
 from edge.errors import ConfigError
 from edge.section import grpc_target
 from edge.supervise import Gate
@@ -41,7 +42,9 @@ class GrpcServer:
     def __init__(self, settings: Settings, gate: Gate, tokens: TokenFile) -> None:
         self._settings = settings
         limits = settings.limits
-        sign_in = [GateSignIn(SERVICES[0], tokens)] if settings.grpc.gate_wants_token else []
+        self._failed = FailedCalls()
+        turnstile = Turnstile(self._failed, gate.clock)
+        sign_in = [GateSignIn(SERVICES[0], tokens, turnstile)] if settings.grpc.gate_wants_token else []
         self._server = grpc.aio.server(
             interceptors=sign_in,
             options=server_options(limits, _SHARE),
@@ -54,8 +57,12 @@ class GrpcServer:
         self._telemetry = gate.telemetry
         self._busy = BusyPeers()
         self._tasks = BackgroundTasks()
-        gate_pb2_grpc.add_GateServicer_to_server(GateServicer(gate, tokens, self._busy), self._server)
-        operator_pb2_grpc.add_OperatorServicer_to_server(OperatorServicer(gate, tokens), self._server)
+        gate_pb2_grpc.add_GateServicer_to_server(
+            GateServicer(gate, tokens, self._busy, turnstile), self._server
+        )
+        operator_pb2_grpc.add_OperatorServicer_to_server(
+            OperatorServicer(gate, tokens, turnstile), self._server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
@@ -79,6 +86,8 @@ class GrpcServer:
         self._broken_calls.install()
         await self._server.start()
         if not listen.startswith("unix:"):
+            for listener in listeners(port):
+                accept_only_who_sends(listener)
             self.address = f"{listen.rpartition(':')[0]}:{port}"
             self._tasks.keep(self._connections(port).run, needed=False)
         await self._say_health()
@@ -98,7 +107,9 @@ class GrpcServer:
     def _connections(self, port: int) -> GrpcConnections:
         limits = self._settings.limits
         most = most_connections(limits.max_grpc_connections, _SHARE)
-        bound = ConnectionBound.of(most, limits.max_grpc_connections_per_address, self._busy)
+        bound = ConnectionBound.of(
+            most, limits.max_grpc_connections_per_address, self._busy, self._failed.ended
+        )
         return GrpcConnections(bound, port, most, lambda cause: self._telemetry.report(CallBroken(cause)))
 
     async def stop(self, grace_s: float) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from edge.api.auth import Role, TokenFile
+from edge.api.failed_calls import Turnstile
 from edge.api.status import Context, abort
 from edge.errors import GateError, NotSignedIn, PermissionRefused
 
@@ -23,7 +24,8 @@ _CALLS_GATE = frozenset({Role.INGEST, Role.REVIEWER, Role.ADMIN})
 class GateSignIn(_Interceptor):
     """Wants ``authorization: Bearer TOKEN`` of an ingest server for each call of one service."""
 
-    def __init__(self, service: str, tokens: TokenFile) -> None:
+    def __init__(self, service: str, tokens: TokenFile, turnstile: Turnstile) -> None:
+        self._turnstile = turnstile
         self._prefix = f"/{service}/"
         self._tokens = tokens
 
@@ -37,7 +39,7 @@ class GateSignIn(_Interceptor):
             try:
                 check_ingest(self._tokens, given if isinstance(given, str) else "")
             except GateError as error:
-                return _refusal(error)
+                return _refusal(error, self._turnstile)
         return await continuation(handler_call_details)
 
 
@@ -52,10 +54,12 @@ def check_ingest(tokens: TokenFile, authorization: str) -> None:
         raise PermissionRefused(f"role {role} may not call the Gate service: ingest is needed")
 
 
-def _refusal(error: GateError) -> Any:
+def _refusal(error: GateError, turnstile: Turnstile) -> Any:
     """Ends a call of any shape before it sends a message."""
 
     async def refuse(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        if not error.retryable:
+            await turnstile.hold_failed(context.peer(), urgent=False)
         await abort(context, error)
         yield b""  # never reached: it makes this a stream
 

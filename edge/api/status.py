@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
 import structlog
@@ -36,6 +36,19 @@ _MOST_CHARS = 1000
 """A character takes up to twelve bytes in a header, of which gRPC takes 16 KiB at most."""
 REASON, RETRYABLE, FAULT = "edge-reason", "edge-retryable", "edge-fault"
 """Trailing metadata of each error that the gate raises, unlike those of failed connections."""
+
+_CALLERS_DOING: Final = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
+)
+"""Who is answered so waits for the answer, once it has had many."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Request = TypeVar("Request")
@@ -92,13 +105,16 @@ async def abort_stream(context: Context, error: errors.GateError) -> NoReturn:
 def answers_errors(
     method: Callable[[Any, Request, Context], Awaitable[Response]],
 ) -> Callable[[Any, Request, Context], Awaitable[Response]]:
-    """Wraps a unary method so that the gate's errors become statuses."""
+    """Wraps a unary method so that the gate's errors become statuses. ``self.turnstile`` makes callers wait
+    whose calls fail again and again."""
 
     @functools.wraps(method)
     async def wrapped(self: Any, request: Request, context: Context) -> Response:
         try:
-            return await method(self, request, context)
+            answer = await method(self, request, context)
         except errors.GateError as error:
+            if code_of(error) in _CALLERS_DOING:
+                await self.turnstile.hold_failed(context.peer(), urgent=True)
             await abort(context, error)
         except grpc.aio.AbortError:
             raise
@@ -106,6 +122,8 @@ def answers_errors(
             log.exception("call failed", method=method.__name__)
             await context.abort(grpc.StatusCode.INTERNAL, INTERNAL)
             raise
+        self.turnstile.calls.succeeded(context.peer())
+        return answer
 
     return wrapped
 
@@ -121,6 +139,9 @@ def streams_errors(
             async for response in method(self, request, context):
                 yield response
         except errors.GateError as error:
+            # The stream was not opened. What ends an open one is answered at once, and does not come here.
+            if code_of(error) in _CALLERS_DOING:
+                await self.turnstile.hold_failed(context.peer(), urgent=False)
             await abort_stream(context, error)
         except grpc.aio.AbortError:
             raise

@@ -26,6 +26,8 @@ class Admission:
     """The block waits for a person's review."""
     resembles_block_id: str = ""
     """Allowed, under a name that looks like that of another broadcaster, whom this block bars."""
+    crowded: bool = False
+    """There was no free place: a stream that nobody watches has lost its own, or none was found."""
 
 
 class Gatekeeper(Protocol):

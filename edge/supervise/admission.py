@@ -97,10 +97,10 @@ class Admitter:
         except NoPlace as error:
             shared = error.limit in (MAX_STREAMS, PER_CLIENT)
             reason = AdmissionReason.CAPACITY if shared else AdmissionReason.QUOTA
-            return self._refuse(publish, reason, detail=str(error))
+            return dataclasses.replace(self._refuse(publish, reason, detail=str(error)), crowded=shared)
         for loser in losers:
             self._forget(loser, EndReason.GAVE_WAY)
-        return self._let_in(stream)
+        return dataclasses.replace(self._let_in(stream), crowded=bool(losers))
 
     def _let_in(self, stream: LiveStream) -> Admission:
         context = self._context

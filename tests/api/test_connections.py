@@ -21,9 +21,11 @@ from edge.api.connections import (
     BusyPeers,
     ConnectionBound,
     GrpcConnections,
+    listeners,
     peer_of,
 )
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
+from edge.descriptors import accept_only_who_sends
 from edge.places import network_of
 from edge.telemetry.records import CallBroken
 from tests.api.test_broken_calls import opening, served
@@ -98,6 +100,8 @@ async def test_idle_connections_give_way_and_a_watched_stream_goes_on(
         await bench.until(lambda: bench.gate.registry.get(stream_id).responses is not None)
         host, _, port = address.rpartition(":")
         idle = [await asyncio.open_connection(host, int(port)) for _ in range(30)]
+        for _, writer in idle:
+            writer.write(b"PRI")  # who sends nothing is not even accepted
         try:
             ended = [CallBroken("idle")] * (30 + 1 - 8)
             await bench.until(lambda: len(bench.recorded.of(CallBroken)) >= len(ended))
@@ -133,3 +137,31 @@ def test_connections_are_found_and_shut_down_where_no_descriptor_is_left() -> No
         assert peer in connected
         assert looked._shut_down(connected[peer], peer)
         assert stranger.recv(1) == b""
+
+
+def test_a_connection_waits_in_the_kernel_until_its_peer_sends() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as early,
+        contextlib.ExitStack() as strangers,
+    ):
+        accept_only_who_sends(listener)
+        accepted, who = listener.accept()
+        accepted.close()
+        assert who == early.getsockname()
+        for _ in range(20):
+            strangers.enter_context(socket.create_connection(listener.getsockname()))
+        caller = strangers.enter_context(socket.create_connection(listener.getsockname()))
+        caller.sendall(b"P")
+        listener.settimeout(10)
+        accepted, who = listener.accept()
+        accepted.close()
+        assert who == caller.getsockname(), "and not one of those that came before and send nothing"
+
+
+async def test_grpc_accepts_only_who_sends(tmp_path: Path) -> None:
+    async with served(tmp_path) as (_, address):
+        port = int(address.rpartition(":")[2])
+        waits = [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) > 0 for each in listeners(port)]
+    assert waits
+    assert all(waits)

@@ -10,6 +10,7 @@ import pytest
 
 from edge.api.auth import TokenFile
 from edge.api.connections import BusyPeers
+from edge.api.failed_calls import FailedCalls, Turnstile
 from edge.api.gate_servicer import GateServicer
 from edge.contract.gen import gate_pb2
 from edge.domain import SubjectKind
@@ -34,9 +35,12 @@ async def admitted(bench: Bench, connection: str, proven: bool | None, **changed
     if proven is not None:
         request.identity_proven = proven
     context: Any = SimpleNamespace(auth_context=dict, peer=lambda: "unix:")
-    return await GateServicer(bench.gate, TokenFile(bench.gate.settings.operator_tokens), BusyPeers()).Admit(
-        request, context
-    )
+    return await GateServicer(
+        bench.gate,
+        TokenFile(bench.gate.settings.operator_tokens),
+        BusyPeers(),
+        Turnstile(FailedCalls(), bench.gate.clock),
+    ).Admit(request, context)
 
 
 async def violated(bench: Bench, proven: bool | None, **changed: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from edge.api.auth import TokenFile
 from edge.api.connections import BusyPeers
+from edge.api.failed_calls import FailedCalls, Turnstile
 from edge.api.gate_servicer import GateServicer
 from edge.contract.gen import gate_pb2
 from edge.domain import Publish, StreamId
@@ -139,7 +140,12 @@ class Context:
 
 async def test_admit_says_that_the_connection_is_live(tmp_path: Path) -> None:
     async with gate_without_workers(tmp_path) as bench:
-        servicer = GateServicer(bench.gate, TokenFile(tmp_path / "no.tokens"), BusyPeers())
+        servicer = GateServicer(
+            bench.gate,
+            TokenFile(tmp_path / "no.tokens"),
+            BusyPeers(),
+            Turnstile(FailedCalls(), bench.gate.clock),
+        )
 
         async def ask(name: str) -> gate_pb2.AdmitResponse:
             request = gate_pb2.AdmitRequest(server="own", connection="c1", app="live", name=name)

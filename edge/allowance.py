@@ -1,0 +1,39 @@
+"""How often somebody may do what costs others, and how long it waits beyond that. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Final
+
+MAX_KEYS: Final = 4096
+"""Most whose debts are kept. The one that was charged longest ago goes first."""
+
+
+class Allowance:
+    """A token bucket for each key: ``burst`` at once, then ``per_s`` a second.
+
+    Whoever takes more is in debt. Times are monotonic milliseconds.
+    """
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._each_ms: Final = 1000.0 / per_s
+        self._burst_ms: Final = burst * self._each_ms
+        self._full_ms: OrderedDict[Hashable, float] = OrderedDict()
+        """When each bucket is full again."""
+
+    def charge(self, key: Hashable, now_ms: float) -> None:
+        """Takes one token, also where none is left."""
+        self._full_ms[key] = max(now_ms, self._full_ms.get(key, now_ms)) + self._each_ms
+        self._full_ms.move_to_end(key)
+        while len(self._full_ms) > MAX_KEYS:
+            self._full_ms.popitem(last=False)
+
+    def give_back(self, key: Hashable) -> None:
+        """Gives one token back. A full bucket takes none."""
+        if key in self._full_ms:
+            self._full_ms[key] -= self._each_ms
+
+    def debt_ms(self, key: Hashable, now_ms: float) -> float:
+        """How long it takes until nothing is owed any more. 0 while there are tokens."""
+        return max(0.0, self._full_ms.get(key, now_ms) - self._burst_ms - now_ms)
