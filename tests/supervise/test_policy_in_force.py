@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edge import turns
+from edge.api.failed_calls import FailedCalls, Turnstile
 from edge.api.operator_servicer import OperatorServicer
 from edge.contract.gen import operator_pb2
 from edge.domain import Publish, StreamId
@@ -89,9 +91,11 @@ async def test_a_new_policy_is_checked_and_applied_between_admissions(
                 most = max(most, resolved_by.count(threading.get_ident()) - before)
 
         admitting = asyncio.create_task(admissions())
-        servicer = _Admin(bench.gate, None)  # type: ignore[arg-type]  # the person is given
+        turnstile = Turnstile(FailedCalls(), bench.gate.clock)
+        servicer = _Admin(bench.gate, None, turnstile)  # type: ignore[arg-type]  # the person is given
+        context = SimpleNamespace(peer=lambda: "unix:")
         request = operator_pb2.SetPolicyRequest(json=WIDEST.model_dump_json(), reason="test")
-        answer = await servicer.SetPolicy(request, None)  # type: ignore[arg-type]
+        answer = await servicer.SetPolicy(request, context)  # type: ignore[arg-type]
         ended = True
         await admitting
         assert answer.version == bench.gate._context.policy.version
