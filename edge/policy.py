@@ -5,7 +5,7 @@ A policy is one whole, validated and versioned document. Its defaults are define
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final, Self
@@ -471,10 +471,23 @@ class Policy(_PolicyPart):
 
     @model_validator(mode="after")
     def _overrides_are_whole(self) -> Self:
-        for app in (None, *self.apps):
-            for tenant in (None, *self.tenants):
+        checked: set[tuple[str, str]] = set()
+        for app, tenant, alike in self.pairs():
+            if alike not in checked:
                 self._resolved(app, tenant)
+                checked.add(alike)
         return self
+
+    def pairs(self) -> Iterator[tuple[str | None, str | None, tuple[str, str]]]:
+        """Yields each pair of patterns of ``apps`` and ``tenants``, and a key. Pairs with the same key have
+        the same overrides, so they resolve to the same policy. None means no override."""
+        apps, tenants = (
+            {None: "", **{pattern: repr(patch) for pattern, patch in patches.items()}}
+            for patches in (self.apps, self.tenants)
+        )
+        for app, of_app in apps.items():
+            for tenant, of_tenant in tenants.items():
+                yield app, tenant, (of_app, of_tenant)
 
     def for_app(self, app: str, tenant: str = "") -> Policy:
         """The policy for a stream of ``app`` whose publish has the attribute ``tenant``.

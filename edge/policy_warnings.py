@@ -16,14 +16,14 @@ def policy_warnings(policy: Policy, judged: Collection[str] | None) -> tuple[str
     """
     said = _of_one(policy.for_patterns(None, None), judged)
     found = dict.fromkeys(said)
-    for app in (None, *policy.apps):
-        for tenant in (None, *policy.tenants):
-            place = ", ".join(
-                f"{field}.{name}" for field, name in (("apps", app), ("tenants", tenant)) if name
-            )
-            for text in _of_one(policy.for_patterns(app, tenant), judged):
-                if text not in said:
-                    found[f"{place}: {text}"] = None
+    texts: dict[tuple[str, str], list[str]] = {}
+    for app, tenant, alike in policy.pairs():
+        place = ", ".join(f"{field}.{name}" for field, name in (("apps", app), ("tenants", tenant)) if name)
+        if alike not in texts:
+            texts[alike] = _of_one(policy.for_patterns(app, tenant), judged)
+        for text in texts[alike]:
+            if text not in said:
+                found[f"{place}: {text}"] = None
     return tuple(found)
 
 

@@ -56,3 +56,28 @@ def test_an_override_is_said_with_its_place_and_what_the_whole_says_once() -> No
     assert [text[:24] for text in warned(apps={"kids": kids})] == ["apps.kids: match.min_qua"]
     texts = warned(match={"min_quality": 20}, apps={"kids": {"budget_ms": 300}}, tenants={"t": {}})
     assert len(texts) == 1
+
+
+def test_overrides_that_are_the_same_are_resolved_once_and_named_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolved: list[tuple[str | None, str | None]] = []
+    resolve = Policy._resolved
+
+    def counted(self: Policy, app: str | None, tenant: str | None) -> Policy:
+        resolved.append((app, tenant))
+        return resolve(self, app, tenant)
+
+    monkeypatch.setattr(Policy, "_resolved", counted)
+    never = {"match": {"enabled": False}, "categories": {"fight": None}}
+    policy = Policy.model_validate(
+        {
+            "apps": {f"app{number}": never for number in range(32)},
+            "tenants": {f"tenant{number}": {"tiers": {"burst_ms": 200}} for number in range(31)},
+        }
+    )
+    assert len(resolved) <= 8, "four, and each is whole by itself"
+    resolved.clear()
+    texts = policy_warnings(policy, {"fight"})
+    assert len(resolved) <= 9
+    assert sum("nothing is ever cut" in text for text in texts) == 32 * 32
