@@ -89,6 +89,8 @@ class DegradedReason(OpenWord):
     AUDIO_UNSUPPORTED = "audio_unsupported"
     AUDIO_TOO_MUCH = "audio_too_much"
     AUDIO_TOO_LARGE = "audio_too_large"
+    AUDIO_LATE = "audio_late"
+    """The worker had no time to judge it."""
 
     @property
     def is_loss(self) -> bool:
@@ -114,6 +116,7 @@ _NO_LOSS = frozenset(
         DegradedReason.AUDIO_UNSUPPORTED,
         DegradedReason.AUDIO_TOO_MUCH,
         DegradedReason.AUDIO_TOO_LARGE,
+        DegradedReason.AUDIO_LATE,
     }
 )
 

@@ -38,6 +38,7 @@ def test_what_was_not_due_and_audio_are_no_loss_of_video() -> None:
         "audio_unsupported",
         "audio_too_much",
         "audio_too_large",
+        "audio_late",
     }
     assert {reason.value for reason in DegradedReason if not reason.is_loss} == kept
     assert DegradedReason("broken_media").is_loss

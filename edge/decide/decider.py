@@ -72,8 +72,11 @@ class Decider:
     def cleared_pts_ms(self) -> int:
         return self._cleared_pts_ms
 
-    def decide(self, signals: Iterable[Signal], pts_ms: int, *, near_match: bool = False) -> Decision:
+    def decide(
+        self, signals: Iterable[Signal], pts_ms: int, *, near_match: bool = False, clears: bool = True
+    ) -> Decision:
         """Decides on one sample. ``near_match``: a bank entry has votes, whether or not they count yet.
+        Without ``clears`` the watermark stays, as for sound, which says nothing of the picture.
 
         Signals of categories that the policy does not name are recorded but decide nothing.
         """
@@ -97,7 +100,8 @@ class Decider:
         deciding = led[-1] if led else None
         acts = self._policy.mode.acts_on(SignalSource.MATCH if deciding is None else deciding.source)
         self._cut = self._cut or (action is Action.CUT and acts)
-        self._advance(pts_ms, near_match)
+        if clears:
+            self._advance(pts_ms, near_match)
         return Decision(
             action=action,
             pts_ms=pts_ms,
@@ -151,14 +155,14 @@ class Decider:
         for state in self._categories.values():
             if led := state.flag_due:
                 state.flagged = True
-                return Action.FLAG, led, led[0].pts_ms
+                return Action.FLAG, led, _begin_of(led[0])
         return self._matched(now, Action.FLAG) or _PASS
 
     def _detected_cut(self) -> _Found | None:
         for state in self._categories.values():
             if led := state.cut_due:
                 state.flagged = state.cut_withheld = True
-                return Action.CUT, led, min(state.cut_run_begin_ms, led[0].pts_ms)
+                return Action.CUT, led, min(state.cut_run_begin_ms, _begin_of(led[0]))
         return None
 
     def _matched(self, now: tuple[Signal, ...], action: Action) -> _Found | None:

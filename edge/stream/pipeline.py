@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 from edge.clock import Clock
-from edge.decide import Decider
+from edge.decide import Decider, Decision, Suspicion
 from edge.domain import AccessUnit, Action, Sample, Signal, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
 from edge.match import LEAST_PAUSE_MS, MIN_QUALITY, Matcher, MatchVote, StreamMatcher
@@ -238,6 +238,11 @@ class StreamPipeline:
         return self._decider.cleared_pts_ms
 
     @property
+    def newest_pts_ms(self) -> int:
+        """Media time of the newest unit."""
+        return self._newest_pts_ms
+
+    @property
     def blind_ms(self) -> int:
         """Media time since the newest judged sample, or since the start if there is none."""
         since_ms = self._first_pts_ms if self._judged_pts_ms is None else self._judged_pts_ms
@@ -365,6 +370,27 @@ class StreamPipeline:
         for signal in signals:
             self._sounds[signal.bank, signal.entry] = signal
 
+    def judge_sound(self, signals: tuple[Signal, ...], arrival_ms: float) -> Judgement | None:
+        """Decides on what was heard, at once: the next picture of a calm stream may be seconds away.
+
+        Returns None where nothing follows. The watermark stays, because no picture was judged. Suspicion asks
+        for alert.
+        """
+        begun_ms = self._clock.monotonic_ms()
+        pts_ms = max((signal.pts_ms for signal in signals), default=self._newest_pts_ms)
+        decision = self._decider.decide(signals, pts_ms, near_match=self._vote.near, clears=False)
+        self._suspicious = decision.suspicious
+        if decision.suspicion is Suspicion.STANDING:
+            self._tiers.ask()
+        elif decision.suspicion is Suspicion.RAISED:
+            self._tiers.ask(self._policy.tiers.probe_ms)
+        if decision.action is Action.PASS and not decision.going_on:
+            return None
+        decided_ms = self._clock.monotonic_ms()
+        passed = StageTimes(arrival_ms, begun_ms, begun_ms, begun_ms, begun_ms, begun_ms, decided_ms)
+        verdict = self._verdict(decision, max(0.0, decided_ms - arrival_ms))
+        return Judgement(verdict, self.tier, False, decision.score, False, passed, decision.going_on)
+
     def judge(self, sample: Sample) -> Judgement:
         """Judges one sample: detects, matches and decides."""
         taken_ms = self._clock.monotonic_ms()
@@ -404,7 +430,16 @@ class StreamPipeline:
             hashed_ms,
             decided_ms,
         )
-        verdict = Verdict(
+        verdict = self._verdict(decision, max(0.0, decided_ms - sample.arrival_ms))
+        self._tier = tier
+        calm = decision.action is Action.PASS and not decision.suspicious
+        view = self._view_of(sample) if calm else b""
+        return Judgement(
+            verdict, self.tier, self.needs_changed(), score, near, passed, decision.going_on, view
+        )
+
+    def _verdict(self, decision: Decision, latency_ms: float) -> Verdict:
+        return Verdict(
             action=decision.action,
             pts_ms=decision.pts_ms,
             cleared_pts_ms=decision.cleared_pts_ms,
@@ -415,14 +450,8 @@ class StreamPipeline:
             policy_version=self._policy.version,
             model_digest=self._detector.digest,
             shadow=decision.shadow,
-            latency_ms=max(0.0, decided_ms - sample.arrival_ms),
+            latency_ms=latency_ms,
             begin_pts_ms=decision.begin_pts_ms,
-        )
-        self._tier = tier
-        calm = decision.action is Action.PASS and not decision.suspicious
-        view = self._view_of(sample) if calm else b""
-        return Judgement(
-            verdict, self.tier, self.needs_changed(), score, near, passed, decision.going_on, view
         )
 
     def _view_of(self, sample: Sample) -> bytes:

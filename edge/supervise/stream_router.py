@@ -182,7 +182,7 @@ class StreamRouter:
         stream.media.audio_clock.advance(0, 0, now, message.ByteSize())
         if not stream.audio_off and not self._pool.is_slow(stream.id):
             audio = audio_to_proto(stream.media.add_audio(audio_from_proto(message)))
-            command = worker_pb2.PushedAudio(stream_id=stream.id, audio=audio)
+            command = worker_pb2.PushedAudio(stream_id=stream.id, audio=audio, arrival_ms=now)
             with contextlib.suppress(WorkerLost):  # The next message goes to another worker.
                 self._pool.send(stream.id, worker_pb2.ToWorker(pushed_audio=command))
         return stream.media.ahead_ms > 0

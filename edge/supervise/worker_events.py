@@ -88,18 +88,8 @@ class WorkerEventHandler:
             self._report(JudgedTooLate(judged.stream_id))
         if stream is None or stream.cutting or context.stopped:
             return
-        stream.samples += 1
-        if not stream.judged:
-            stream.judged = True
-            context.pool.shown(stream.id)
-        if stream.watched_since_ms is None:
-            stream.watched_since_ms = context.clock.monotonic_ms()
-        if stream.verdict_came is not None:
-            stream.verdict_came.set()
-        stream.pulls = 0
-        stream.score = judged.score
-        stream.tier = tier_from_proto(judged.tier)
-        stream.note_judged(judged)
+        if not judged.by_sound:
+            self._note_sample(stream, judged)
         for going_on in judged.going_on:
             incident_id = self._enforcer.goes_on(stream, signal_from_proto(going_on))
             said.going_on_incident_id = said.going_on_incident_id or incident_id
@@ -107,10 +97,11 @@ class WorkerEventHandler:
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
             stream.action = Action.FLAG if said.going_on_incident_id else Action.PASS
-            if stream.responses is not None:
+            if stream.responses is not None and not (passes and judged.by_sound):
                 stream.responses.put(stream.verdict_answer(said))
         if passes:
-            self._report(Passed(said.latency_ms))
+            if not judged.by_sound:
+                self._report(Passed(said.latency_ms))
             return
         verdict = verdict_from_proto(said, judged.cleared_pts_ms)
         if judged.HasField("trace"):
@@ -128,6 +119,21 @@ class WorkerEventHandler:
             self._enforcer.flag(stream, verdict, policy)
         else:
             self._enforcer.cut_stream(stream, verdict, judged.judged_ms, policy)
+
+    def _note_sample(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
+        """Notes that a picture of the stream was judged."""
+        stream.samples += 1
+        if not stream.judged:
+            stream.judged = True
+            self._context.pool.shown(stream.id)
+        if stream.watched_since_ms is None:
+            stream.watched_since_ms = self._context.clock.monotonic_ms()
+        if stream.verdict_came is not None:
+            stream.verdict_came.set()
+        stream.pulls = 0
+        stream.score = judged.score
+        stream.tier = tier_from_proto(judged.tier)
+        stream.note_judged(judged)
 
     def _remember(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
         """Remembers a picture that a stream showed and that was passed."""

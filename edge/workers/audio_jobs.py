@@ -1,25 +1,44 @@
-"""Queues the audio of a worker's streams and fingerprints it when no video job is due.
+"""Queues the audio of a worker's streams and listens to it when no video job is due.
 
-The queue of each stream is bounded. What the audio matches goes to the stream's pipeline, which decides.
+It is decoded once: for known sound, and for the audio model. The queue of each stream is bounded. Known sound
+goes to the stream's pipeline, which decides with its next sample. What the model hears is decided at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge.clock import Clock
-from edge.domain import Action, Audio
+from edge.detect.sound.hearing import StreamHearing
+from edge.detect.sound.sound_model import SoundModel
+from edge.domain import Action, Audio, Signal
 from edge.match import Matcher, available
+from edge.policy import Policy
 from edge.reasons import DegradedReason
-from edge.stream import KnownSound, StreamAudio
+from edge.stream import Judgement, KnownSound, StreamAudio, resampler
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
-from edge.workers.worker_stream import WorkerStream
+from edge.workers.recent_costs import RecentCost
+from edge.workers.worker_stream import WaitingAudio, WorkerStream
 
 _MOST_WAITING: Final = 8
 """Most audio messages that one stream may queue. Each holds half a second."""
 _BUDGETS: Final = 2
+_LATEST_BUDGETS: Final = 6
+"""Budgets after its arrival until which a window of sound is still judged. A person is asked, who takes
+longer than that."""
+_SILENT_MS: Final = 2_500.0
+"""Without audio for so long, nothing that was heard goes on."""
+
+
+class _Wanted(NamedTuple):
+    known: bool
+    heard: frozenset[str]
+    """Categories of the model."""
+
+    def __bool__(self) -> bool:
+        return self.known or bool(self.heard)
 
 
 class AudioJobs:
@@ -31,47 +50,109 @@ class AudioJobs:
         jobs: DeadlineQueue[Callable[[WorkerStream], None]],
         notices: DegradationReports,
         clock: Clock,
+        say: Callable[[WorkerStream, Judgement, float], None],
     ) -> None:
+        """``say`` tells the supervisor of a judgement by sound, and takes the arrival of the sound."""
+        self.model: SoundModel | None = None
+        """The audio model in force. None: there is none."""
         self._matcher = matcher
         self._jobs = jobs
         self._notices = notices
         self._clock = clock
+        self._say = say
+        self._cost = RecentCost()
 
     def wanted(self, stream: WorkerStream) -> bool:
-        """Returns whether the stream's audio could lead to a match."""
-        match = stream.policy.match
-        wanted = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_audio
-        return wanted and available() and not (stream.audio is not None and stream.audio.off)
+        """Returns whether the stream's audio is of use."""
+        return bool(self._wants(stream.policy)) and not (stream.audio is not None and stream.audio.off)
 
-    def take(self, stream: WorkerStream, audio: Audio) -> None:
+    def take(self, stream: WorkerStream, audio: Audio, arrival_ms: float) -> None:
         """Queues the next audio of a stream."""
         if not stream.audio_wanted or stream.pipeline is None or stream.cut:
             return
+        stream.heard_ms = now = self._clock.monotonic_ms()
         if len(stream.audio_queue) >= _MOST_WAITING:
-            self._notices.count(stream, DegradedReason.AUDIO_TOO_MUCH, self._clock.monotonic_ms())
+            self._notices.count(stream, DegradedReason.AUDIO_TOO_MUCH, now)
             return
-        stream.audio_queue.append(audio)
-        self._later(stream)
+        stream.audio_queue.append(WaitingAudio(audio, arrival_ms))
+        # Behind all that is due. Sound takes a second and more to recognise, so a budget more is nothing.
+        self._jobs.push(stream.id, now + _BUDGETS * stream.policy.budget_ms, self._hear)
+
+    def check(self, stream: WorkerStream, now_ms: float) -> None:
+        """Ends what was heard where no audio comes any more, or nobody listens."""
+        if stream.hearing is not None and not stream.hearing.settled and not stream.cut:
+            gone = now_ms - stream.heard_ms > _SILENT_MS and not stream.audio_queue
+            if gone or not self.wanted(stream):
+                self._settle(stream, now_ms)
 
     def finish(self, stream: WorkerStream) -> None:
-        """Matches the queued audio of a stream that has ended."""
+        """Listens to the queued audio of a stream that has ended."""
         while stream.audio_queue:
             self._hear(stream)
 
-    def _later(self, stream: WorkerStream) -> None:
-        """Schedules a job behind all that is due. Known audio takes seconds to recognise, so one budget
-        more does not matter."""
-        now = self._clock.monotonic_ms()
-        self._jobs.push(stream.id, now + _BUDGETS * stream.policy.budget_ms, self._hear)
+    def _wants(self, policy: Policy) -> _Wanted:
+        match = policy.match
+        known = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_audio
+        heard = frozenset[str]()
+        if self.model is not None and resampler() is not None:
+            heard = frozenset(self.model.categories).intersection(policy.categories)
+        return _Wanted(known and available(), heard)
+
+    def _listener(self, stream: WorkerStream) -> StreamAudio:
+        """Returns what decodes the stream's audio, for those that want it now."""
+        wanted = self._wants(stream.policy)
+        audio = stream.audio = stream.audio or StreamAudio()
+        if not wanted.known:
+            audio.known = None
+        elif audio.known is None:
+            audio.known = KnownSound(self._matcher)
+        if self.model is None or not wanted.heard:
+            audio.listener = None
+        elif stream.hearing is None or not stream.hearing.fits(self.model, wanted.heard):
+            if stream.hearing is not None:
+                self._settle(stream, self._clock.monotonic_ms())
+            stream.hearing = audio.listener = StreamHearing(self.model, wanted.heard)
+        else:
+            audio.listener = stream.hearing
+        return audio
 
     def _hear(self, stream: WorkerStream) -> None:
         if not stream.audio_queue or stream.pipeline is None or stream.cut:
             stream.audio_queue.clear()
             return
-        if stream.audio is None:
-            stream.audio = StreamAudio(KnownSound(self._matcher))
+        audio, arrival_ms = stream.audio_queue.popleft()
+        decoder = self._listener(stream)
+        stream.pipeline.hear(decoder.hear(audio, self._clock.monotonic_ms()))
+        if stream.hearing is not None and decoder.listener is not None:
+            self._judge_windows(stream, stream.hearing, arrival_ms)
         now = self._clock.monotonic_ms()
-        stream.pipeline.hear(stream.audio.hear(stream.audio_queue.popleft(), now))
-        for reason, count in stream.audio.problems.items():
+        for reason, count in decoder.problems.items():
             self._notices.count(stream, reason, now, count)
-        stream.audio.problems.clear()
+        decoder.problems.clear()
+
+    def _judge_windows(self, stream: WorkerStream, hearing: StreamHearing, arrival_ms: float) -> None:
+        latest_ms = arrival_ms + _LATEST_BUDGETS * stream.policy.budget_ms
+        for window in hearing.waiting():
+            begun_ms = self._clock.monotonic_ms()
+            if window.patch is not None and begun_ms + self._cost.at(begun_ms) > latest_ms:
+                hearing.pass_over(window)
+                continue
+            signals = hearing.judge(window)
+            if window.patch is not None:
+                now = self._clock.monotonic_ms()
+                self._cost.add_cost(now - begun_ms, now)
+            self._decide(stream, signals, arrival_ms)
+        if hearing.lost:
+            self._notices.count(stream, DegradedReason.AUDIO_LATE, self._clock.monotonic_ms(), hearing.lost)
+            hearing.lost = 0
+
+    def _settle(self, stream: WorkerStream, now_ms: float) -> None:
+        if stream.hearing is not None and stream.pipeline is not None:
+            self._decide(stream, stream.hearing.settle(stream.pipeline.newest_pts_ms), now_ms)
+
+    def _decide(self, stream: WorkerStream, signals: tuple[Signal, ...], arrival_ms: float) -> None:
+        if not signals or stream.pipeline is None or stream.cut:
+            return
+        judgement = stream.pipeline.judge_sound(signals, arrival_ms)
+        if judgement is not None:
+            self._say(stream, judgement, arrival_ms)

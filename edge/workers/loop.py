@@ -96,7 +96,9 @@ class WorkerLoop:
             clock,
             needs_changed=self._say_tier,
         )
-        self._audio = AudioJobs(matcher, self._jobs, self._notices, clock)
+        self._audio = AudioJobs(
+            matcher, self._jobs, self._notices, clock, functools.partial(self._video.say, by_sound=True)
+        )
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -212,8 +214,9 @@ class WorkerLoop:
                 if (stream := self._streams.get(command.set_risk_factors.stream_id)) is not None:
                     self._set_risk_factors(stream, command.set_risk_factors.risk_factors)
             case "pushed_audio":
-                if (stream := self._streams.get(command.pushed_audio.stream_id)) is not None:
-                    self._audio.take(stream, audio_from_proto(command.pushed_audio.audio))
+                came = command.pushed_audio
+                if (stream := self._streams.get(came.stream_id)) is not None:
+                    self._audio.take(stream, audio_from_proto(came.audio), came.arrival_ms)
             case "evidence_media":
                 self._evidence.show(command.evidence_media)
             case "open_push":
@@ -340,6 +343,7 @@ class WorkerLoop:
         if stream.cut:
             return
         self._check_budget(stream, now)
+        self._audio.check(stream, now)
         if stream.pipeline is not None and stream.audio_wanted != (wanted := self._audio.wanted(stream)):
             stream.audio_wanted = wanted
             self._say_tier(stream)

@@ -17,7 +17,7 @@ from edge.contract.gen import worker_pb2
 from edge.domain import AccessUnit, Action, Sample
 from edge.errors import BrokenMedia, GateError, LimitExceeded
 from edge.reasons import DegradedReason
-from edge.stream import StageTimes, StreamPipeline
+from edge.stream import Judgement, StageTimes, StreamPipeline
 from edge.telemetry.distributions import Distributions
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
@@ -314,6 +314,14 @@ class VideoJobs:
         now = self._clock.monotonic_ms()
         stream.judged_at(now)
         self._costs.of(stream.sample_cpu_ms).judge.add_cost(now - start, now)
+        self.say(stream, judgement, sample.arrival_ms)
+        if judgement.tier_changed:
+            self._needs_changed(stream)
+
+    def say(
+        self, stream: WorkerStream, judgement: Judgement, arrival_ms: float, *, by_sound: bool = False
+    ) -> None:
+        """Tells the supervisor of a judgement."""
         verdict = judgement.verdict
         stream.cleared_pts_ms = max(stream.cleared_pts_ms, verdict.cleared_pts_ms)
         stream.cut = verdict.action is Action.CUT and not verdict.shadow
@@ -325,17 +333,16 @@ class VideoJobs:
                     cleared_pts_ms=stream.cleared_pts_ms,
                     tier=tier_to_proto(judgement.tier),
                     score=judgement.score,
-                    arrival_ms=sample.arrival_ms,
-                    judged_ms=now,
+                    arrival_ms=arrival_ms,
+                    judged_ms=self._clock.monotonic_ms(),
                     shadow=verdict.shadow,
                     trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
                     going_on=[signal_to_proto(signal) for signal in judgement.going_on],
                     calm_view=judgement.calm_view,
+                    by_sound=by_sound,
                 )
             )
         )
-        if judgement.tier_changed:
-            self._needs_changed(stream)
 
     # what was not judged
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
+from edge.detect.sound.hearing import StreamHearing
 from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
 from edge.reasons import DegradedReason
@@ -33,6 +34,13 @@ class Urgency(IntEnum):
     """Work beyond what is due to a stream. Preempted when it would be late."""
 
 
+class WaitingAudio(NamedTuple):
+    """Audio of a stream, and the monotonic time at which it came."""
+
+    audio: Audio
+    arrival_ms: float
+
+
 @dataclass(slots=True)
 class WorkerStream:
     """State of one stream that a worker owns."""
@@ -55,11 +63,15 @@ class WorkerStream:
     queued_bytes: int = 0
     samples: deque[Sample] = field(default_factory=deque)
     audio: StreamAudio | None = None
-    """Matches its audio; None until the first wanted audio comes."""
+    """Decodes its audio; None until the first wanted audio comes."""
+    hearing: StreamHearing | None = None
+    """Hears it with the audio model; None while no model does."""
+    heard_ms: float = -1.0
+    """Monotonic time at which the newest audio came."""
     audio_wanted: bool = False
     """Whether its audio is wanted. The source has been told so."""
-    audio_queue: deque[Audio] = field(default_factory=deque)
-    """Queue of audio to match."""
+    audio_queue: deque[WaitingAudio] = field(default_factory=deque)
+    """Queue of audio to listen to."""
     skipping: bool = False
     """Media was lost. Nothing is decoded before the next keyframe."""
     bursting: bool = False

@@ -435,8 +435,9 @@ Global___AudioUnit: _TypeAlias = AudioUnit  # noqa: Y015
 @_typing.final
 class AudioUnits(_message.Message):
     """Some of the stream's audio, about half a second at a time. Optional, and useful only while
-    TierChange.audio_wanted is set: the gate looks for known audio in it. Audio never delays video. The gate
-    drops audio that it cannot decode or that is too much, and reports it as `degraded`.
+    TierChange.audio_wanted is set: the gate looks for known audio in it, and for gunfire and the like. Audio
+    never delays video. The gate drops audio that it cannot decode or that is too much, and reports it as
+    `degraded`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -719,7 +720,9 @@ class TierChange(_message.Message):
     milliseconds. 2^31 - 1: all is needed, as where timestamps lie and nothing can be left out by them.
     """
     audio_wanted: _builtins.bool
-    """Whether AudioUnits are useful, because the gate looks for known audio. May change with any TierChange."""
+    """Whether AudioUnits are useful, because the gate looks for known audio, or listens for gunfire and the
+    like. Evidence clips then have the stream's sound. May change with any TierChange.
+    """
     def __init__(
         self,
         *,
@@ -747,7 +750,8 @@ class Degraded(_message.Message):
     reason: _builtins.str
     """Stable word: `late`, `superseded`, `queue_full`, `undecoded`, `access_unit_too_large`, `blind`,
     `worker_lost`, `broken_media`, `quarantined`, `timestamps` (they stand still, crawl, jump or run fast, and
-    the stream is judged by the gate's own clock), `audio_broken`, `audio_unsupported`, `audio_too_much` …
+    the stream is judged by the gate's own clock), `audio_broken`, `audio_unsupported`, `audio_too_much`,
+    `audio_late` …
     """
     count: _builtins.int
     """Number of samples or access units."""

@@ -7,8 +7,9 @@ that was not due, or that a gap has swallowed, counts as 0.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edge.detect.sound.sound_windows import STEP_MS, SoundWindow
@@ -65,9 +66,9 @@ class SoundPersistence:
     def _signal(self, category: str, rule: PersistenceRule, newest: SoundWindow) -> Signal:
         since_ms = newest.end_ms - (rule.n - 0.5) * STEP_MS
         last = [one for one in self._windows if one[0].end_ms > since_ms]
-        best = sorted(last, key=lambda one: one[1].get(category, 0.0), reverse=True)[: rule.k]
+        best = sorted(last, key=lambda one: _rank(one[1].get(category, 0.0)), reverse=True)[: rule.k]
         score = best[-1][1].get(category, 0.0) if len(best) == rule.k else 0.0
-        heard = [window.begin_ms for window, scores in best if scores.get(category, 0.0) >= score > 0]
+        heard = [window.begin_ms for window, scores in best if scores.get(category)]
         begin_ms = min(heard, default=newest.begin_ms)
         detail = f"{rule.k} of {len(last)} windows of sound"
         return _signal(category, begin_ms, newest.end_ms, score, detail)
@@ -84,6 +85,6 @@ def _signal(category: str, begin_ms: float, end_ms: float, score: float, detail:
     )
 
 
-def highest(signals: Sequence[Signal]) -> float:
-    """Returns the highest score, 0 without a signal."""
-    return max((signal.score for signal in signals), default=0.0)
+def _rank(score: float) -> float:
+    """Not a number goes first: unknown is not harmless."""
+    return math.inf if math.isnan(score) else score

@@ -1,0 +1,88 @@
+"""What hears one stream: its windows of sound, their scores over time, and the signals that follow."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.detect.sound.log_mel import Mel
+from edge.detect.sound.persistence import PersistenceRule, SoundPersistence
+from edge.detect.sound.sound_windows import ListeningRules, SoundWindow, SoundWindows
+from edge.domain import Signal
+
+MOST_WAITING: Final = 32
+"""Most windows that wait to be judged: 15 s. The oldest goes first."""
+
+
+class ScoresSound(Protocol):
+    """The audio model, as far as a stream needs it."""
+
+    @property
+    def rules(self) -> ListeningRules: ...
+
+    def infer(self, patch: Mel) -> Mapping[str, float]: ...
+
+    def persistence(self, on: Collection[str]) -> dict[str, PersistenceRule]: ...
+
+    def goes_on(self, scores: Mapping[str, float]) -> bool: ...
+
+
+class StreamHearing:
+    """Hears one stream with one model, for the categories that are on. Not thread-safe."""
+
+    def __init__(self, model: ScoresSound, on: Collection[str]) -> None:
+        self.lost = 0
+        """Number of due windows that were not judged since the caller last cleared it."""
+        self._model = model
+        self._on = frozenset(on)
+        self._windows = SoundWindows(model.rules)
+        self._persistence = SoundPersistence(model.persistence(on))
+        self._waiting: deque[SoundWindow] = deque()
+
+    def fits(self, model: object, on: Collection[str]) -> bool:
+        """Whether it hears with this model, for these categories."""
+        return model is self._model and frozenset(on) == self._on
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is going on."""
+        return self._persistence.settled
+
+    def add_samples(self, samples: npt.NDArray[np.float32], start_ms: float, *, restarted: bool) -> None:
+        """Takes the next mono samples ``(n,)`` at 16 kHz, of which the first is at ``start_ms``. Windows that
+        end in them wait for ``waiting``."""
+        for window in self._windows.add_samples(samples, start_ms, restarted=restarted):
+            if len(self._waiting) >= MOST_WAITING:
+                self.lost += self._waiting.popleft().patch is not None
+            if window.patch is not None or self._waiting or not self.settled:
+                self._waiting.append(window)
+
+    def waiting(self) -> Iterator[SoundWindow]:
+        """Yields and removes the windows that wait, oldest first."""
+        while self._waiting:
+            yield self._waiting.popleft()
+
+    def judge(self, window: SoundWindow) -> tuple[Signal, ...]:
+        """Judges a window. Returns one signal for each category that is on, nothing once all have settled."""
+        if window.patch is None:
+            self._windows.go_on = False
+            return self._persistence.add_window(window, {})
+        found = self._model.infer(window.patch)
+        scores = {name: score for name, score in found.items() if name in self._on}
+        self._windows.go_on = self._model.goes_on(scores)
+        return self._persistence.add_window(window, scores)
+
+    def pass_over(self, window: SoundWindow) -> None:
+        """Counts a window that there is no time for. What was heard before it stands until it is out of
+        date."""
+        self.lost += window.patch is not None
+
+    def settle(self, pts_ms: float) -> tuple[Signal, ...]:
+        """Ends what is going on, because no sound comes any more. Returns the last signals."""
+        self._waiting.clear()
+        self._windows.go_on = False
+        return self._persistence.settle(pts_ms)
