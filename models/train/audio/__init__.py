@@ -1,0 +1,1 @@
+"""Training of the model that hears gunfire, explosions and screams."""
