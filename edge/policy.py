@@ -94,8 +94,16 @@ class _PolicyPart(BaseModel):
 
 
 class CategoryPolicy(_PolicyPart):
-    """Thresholds on the calibrated window score of one category, with persistence and hysteresis."""
+    """Thresholds on the calibrated score of one category, with persistence and hysteresis."""
 
+    enabled: bool = Field(
+        True, description="Whether it is judged. Where no category of a model is, the model costs nothing."
+    )
+    alone: Action = Field(
+        Action.CUT,
+        description="The strongest action that it may ask for alone: cut, flag or pass. Rules count it as a "
+        "witness all the same.",
+    )
     raise_at: Probability = Field(0.2, description="Score from which a stream is sampled densely.")
     flag_at: Probability = Field(0.5, description="Score from which a person should look.")
     cut_at: Probability = Field(0.85, description="Score from which the stream is cut.")
@@ -488,6 +496,11 @@ class Policy(_PolicyPart):
         for app, of_app in apps.items():
             for tenant, of_tenant in tenants.items():
                 yield app, tenant, (of_app, of_tenant)
+
+    @property
+    def judged(self) -> frozenset[str]:
+        """The categories that are enabled."""
+        return frozenset(name for name, part in self.categories.items() if part.enabled)
 
     def for_app(self, app: str, tenant: str = "") -> Policy:
         """The policy for a stream of ``app`` whose publish has the attribute ``tenant``.

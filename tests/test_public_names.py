@@ -50,14 +50,15 @@ PUBLIC: dict[str, set[str]] = {
     "edge.detect": {
         "DetectWindow",
         "Detector",
-        "ModelManifest",
+        "MotionSpec",
+        "PackFiles",
         "PlaneScaler",
         "SampleScore",
         "Thresholds",
         "WindowHead",
         "default_model_directory",
         "model_directory",
-        "read_manifest",
+        "read_pack",
     },
     "edge.evidence": {
         "EvidenceClip",

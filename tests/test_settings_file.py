@@ -62,11 +62,11 @@ def test_what_is_no_regular_file_neither_hangs_nor_runs_on(
 
 
 def test_a_model_manifest_is_a_regular_file(tmp_path: Path) -> None:
-    from edge.detect.manifest import MANIFEST_NAME, read_manifest
+    from edge.detect.pack_files import MANIFEST_NAME, read_pack
 
     (tmp_path / MANIFEST_NAME).symlink_to("/dev/zero")
     with pytest.raises(ModelError):
-        read_manifest(tmp_path)
+        read_pack(tmp_path)
 
 
 def test_size_text_and_mode(tmp_path: Path) -> None:

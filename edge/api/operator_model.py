@@ -40,11 +40,11 @@ class ModelCalls(OperatorCalls):
 def _model(found: ModelInForce) -> operator_pb2.Model:
     choice = found.choice
     return operator_pb2.Model(
-        name=found.manifest.name,
-        version=found.manifest.version,
-        digest=found.digest,
-        directory=str(found.directory),
-        categories=[category.name for category in found.manifest.categories],
+        name=found.pack.manifest.name,
+        version=found.pack.manifest.version,
+        digest=found.pack.digest,
+        directory=str(found.pack.directory),
+        categories=found.pack.manifest.categories,
         set_wall_ms=choice.set_wall_ms if choice else 0,
         set_by=choice.set_by if choice else "",
         reason=choice.reason if choice else "",

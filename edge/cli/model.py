@@ -196,7 +196,7 @@ def evaluate(
     Every figure has a 95 % interval, which resamples whole groups. JSON gives it as a list of value, low and
     high. Clips from the training data flatter the model. Its card has the figures for unseen clips.
     """
-    from edge.detect import default_model_directory, model_directory, read_manifest
+    from edge.detect import default_model_directory, model_directory, read_pack
     from edge.intervals import require_scipy
     from edge.replay import FoundFiles, LeftOut, left_out_of
     from edge.tuning.evaluation import calm_rates, figures, labelled_by_folders, read_labels, warnings
@@ -216,7 +216,7 @@ def evaluate(
         raise InvalidInput("--calm", f"{missing} is no file")
     if against is not None:
         against = model_directory(against)
-        read_manifest(against)
+        read_pack(against)
     if plots is not None:
         from edge.tuning.plots import draw, prepare
 
@@ -227,8 +227,12 @@ def evaluate(
         left_out += filter(None, others)
         reports = [report for report, other in zip(reports, others, strict=True) if other is None]
         clips = [clip for clip, other in zip(clips, others, strict=True) if other is None]
-    manifest, digest, _ = read_manifest(directory)
-    result: dict[str, Any] = {"model": manifest.name, "version": manifest.version, "digest": digest}
+    pack = read_pack(directory)
+    result: dict[str, Any] = {
+        "model": pack.manifest.name,
+        "version": pack.manifest.version,
+        "digest": pack.digest,
+    }
     if all("error" in report for report in reports):
         said = [report["error"] for report in reports] + [f"{one.path}: {one.why}" for one in left_out]
         raise InvalidInput(str(data), f"no clip could be judged; the first: {said[0]}")

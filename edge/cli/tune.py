@@ -189,7 +189,7 @@ def _tune(
     """Returns the result as plain values, and the proposed policy. Fills ``left_out``."""
     from rich.progress import Progress
 
-    from edge.detect import read_manifest
+    from edge.detect import read_pack
     from edge.replay import left_out_of
     from edge.tuning.cache import default_cache
     from edge.tuning.evaluation import labelled_by_folders
@@ -201,7 +201,8 @@ def _tune(
     from edge.tuning.tuning import STEPS, tune
     from edge.tuning.verify import VerifySetup, compare
 
-    manifest, digest, _ = read_manifest(directory)
+    pack = read_pack(directory)
+    manifest, digest = pack.motion, pack.digest
     name = _category(category, [part.name for part in manifest.categories], base)
     footage = read_footage(data, left_out)
     paths = [one.path for one in footage]

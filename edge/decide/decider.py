@@ -60,7 +60,9 @@ class Decider:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._categories = {name: CategoryState(part) for name, part in policy.categories.items()}
+        self._categories = {
+            name: CategoryState(part) for name, part in policy.categories.items() if part.enabled
+        }
         self._said_entries: dict[str, Action] = {}
         """The strongest action said of each entry that is near."""
         self._said_audio: dict[str, Action] = {}
@@ -125,6 +127,8 @@ class Decider:
         """
         states = {}
         for name, part in policy.categories.items():
+            if not part.enabled:
+                continue
             states[name] = self._categories.get(name) or CategoryState(part)
             states[name].follow(part)
         before, mode = self._policy.mode, policy.mode

@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 from edge.decide.suspicion import Suspicion
-from edge.domain import Signal
+from edge.domain import Action, Signal
 from edge.policy import CategoryPolicy
 
 
@@ -65,7 +65,9 @@ class CategoryState:
     @property
     def flag_due(self) -> tuple[Signal, ...]:
         """The signals that call for a FLAG now. Empty when none is due, or the episode has had its FLAG."""
-        if self.flagged or len(self._flag_run) < self._policy.flag_samples:
+        if self.flagged or self._policy.alone is Action.PASS:
+            return ()
+        if len(self._flag_run) < self._policy.flag_samples:
             return ()
         return tuple(self._flag_run)
 
@@ -73,7 +75,9 @@ class CategoryState:
     def cut_due(self) -> tuple[Signal, ...]:
         """The newest signals of a run that is long enough to cut. Empty when there is none, or the episode
         has had its CUT."""
-        if self.cut_withheld or self._cut_run_samples < self._policy.cut_samples:
+        if self.cut_withheld or self._policy.alone is not Action.CUT:
+            return ()
+        if self._cut_run_samples < self._policy.cut_samples:
             return ()
         if self._cut_run[-1].pts_ms - self._cut_run_start_ms < self._policy.cut_span_ms:
             return ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edge.detect.manifest import read_manifest
+from edge.detect.pack_files import PackManifest, read_pack
+from edge.detect.witness_specs import AloneThresholds, WitnessCategory
+from edge.domain import Action
 from edge.errors import ConfigError, InvalidInput
 from edge.policy import MAX_POLICY_BYTES, CategoryPolicy, Policy, merge_patch, parse_policy
 from edge.settings_file import read_settings_text
@@ -14,18 +16,40 @@ _RELEASE_OF_RAISE = 0.75
 
 
 def default_policy(model_dir: Path) -> Policy:
-    """Returns the default policy with the thresholds from the model's manifest."""
-    manifest, _, _ = read_manifest(model_dir)
-    return Policy(
-        categories={
-            category.name: CategoryPolicy(
-                raise_at=category.thresholds.raise_tier,
-                release_at=_RELEASE_OF_RAISE * category.thresholds.raise_tier,
-                flag_at=category.thresholds.flag,
-                cut_at=category.thresholds.cut,
-            )
-            for category in manifest.categories
-        }
+    """Returns the default policy with the thresholds from the manifest of a model pack."""
+    return policy_for(read_pack(model_dir).manifest)
+
+
+def policy_for(pack: PackManifest) -> Policy:
+    """Returns the default policy with the thresholds from a manifest."""
+    found: dict[str, CategoryPolicy] = {}
+    for model in pack.models:
+        for category in model.categories:
+            if isinstance(category, WitnessCategory):
+                found[category.name] = _of_witness(category.thresholds)
+            else:
+                at = category.thresholds
+                found[category.name] = CategoryPolicy(
+                    raise_at=at.raise_tier,
+                    release_at=_RELEASE_OF_RAISE * at.raise_tier,
+                    flag_at=at.flag,
+                    cut_at=at.cut,
+                )
+    return Policy(categories=found)
+
+
+def _of_witness(at: AloneThresholds) -> CategoryPolicy:
+    """The model's own persistence has counted the pictures or windows already, so one score is enough."""
+    alone = Action.PASS if at.flag is None else Action.FLAG if at.cut is None else Action.CUT
+    return CategoryPolicy(
+        alone=alone,
+        raise_at=at.raise_tier,
+        release_at=_RELEASE_OF_RAISE * at.raise_tier,
+        flag_at=1.0 if at.flag is None else at.flag,
+        cut_at=1.0 if at.cut is None else at.cut,
+        flag_samples=1,
+        cut_samples=1,
+        cut_span_ms=0,
     )
 
 

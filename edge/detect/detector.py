@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.focus import focus
-from edge.detect.manifest import ModelManifest, read_manifest
+from edge.detect.manifest import MotionSpec
+from edge.detect.pack_files import PackFiles, read_pack
 from edge.detect.plane import PlaneScaler, picture_size
 from edge.detect.recorded import TOLERANCE, DrawnScores, drawn_samples, missed_by, scores_alike
 from edge.detect.session import PRECISE, open_session
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Detector:
     """A loaded model that keeps its manifest's contract. Each worker thread has its own instance."""
 
-    def __init__(self, manifest: ModelManifest, digest: str, session: ort.InferenceSession) -> None:
+    def __init__(self, manifest: MotionSpec, digest: str, session: ort.InferenceSession) -> None:
         self.manifest = manifest
         self.digest: str = digest
         self.categories: tuple[str, ...] = tuple(category.name for category in manifest.categories)
@@ -37,14 +38,19 @@ class Detector:
 
     @classmethod
     def load(cls, directory: Path) -> Detector:
-        """Reads ``directory/manifest.json`` and its ONNX file, and runs the model on drawn samples.
+        """Reads a pack and loads its motion model. Raises as ``of``."""
+        return cls.of(read_pack(directory))
+
+    @classmethod
+    def of(cls, pack: PackFiles) -> Detector:
+        """Loads the motion model of a pack, and runs it on drawn samples.
 
         The usual kernels are faster. They are used where they give the same numbers as the precise ones.
         Raises ModelError where digest, names, shapes or dtypes differ from the manifest, outputs are not
         finite, or a score of a sample or of a window is more than 0.01 away from the recorded one.
         """
-        manifest, digest, model = read_manifest(directory)
-        path = directory / manifest.model.file
+        manifest, digest = pack.motion, pack.digest
+        path, model = pack.path_of(manifest.model), pack.models[manifest.model.file]
         session = open_session(model, path, precise=True)
         _verify_graph(manifest, session, path)
         detector = cls(manifest, digest, session)
@@ -139,7 +145,7 @@ def default_model_directory() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "models"
 
 
-def _verify_recorded(manifest: ModelManifest, scores: DrawnScores, path: Path) -> None:
+def _verify_recorded(manifest: MotionSpec, scores: DrawnScores, path: Path) -> None:
     import onnxruntime as ort
 
     for what, distance in missed_by(manifest, scores).items():
@@ -152,7 +158,7 @@ def _verify_recorded(manifest: ModelManifest, scores: DrawnScores, path: Path) -
             )
 
 
-def _verify_graph(manifest: ModelManifest, session: ort.InferenceSession, path: Path) -> None:
+def _verify_graph(manifest: MotionSpec, session: ort.InferenceSession, path: Path) -> None:
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].name != manifest.input.name:
         names = [entry.name for entry in inputs]

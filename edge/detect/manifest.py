@@ -1,6 +1,6 @@
-"""``manifest.json``: the contract between the gate and any model that it loads.
+"""What a manifest says of a motion model, and the parts that every kind of model shares.
 
-A model is one ONNX file. It takes uint8 luma ``(1, 3, H, W)``: planes of the frames at t-δ, t and t+δ, or
+A motion model takes uint8 luma ``(1, 3, H, W)``: planes of the frames at t-δ, t and t+δ, or
 their crop with the most motion. It returns a float32 embedding ``(1, D)`` and float32 logits ``(1, C)``,
 one per category. Differencing and normalisation are part of the graph. The manifest also says, in plain
 numbers, how a window's embeddings become one probability per category. So a model brings its own window
@@ -9,20 +9,16 @@ head without code.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.domain import Tier
-from edge.errors import ConfigError, ModelError
-from edge.settings_file import read_settings_file
 
-MANIFEST_NAME = "manifest.json"
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_MODEL_BYTES = 256 * 1024 * 1024
+CATEGORY = r"^[a-z][a-z0-9_]{0,31}$"
+"""Form of a category's name."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 DrawnSample = Literal["still", "pan", "walker", "brawl", "noise"]
@@ -30,11 +26,13 @@ DrawnSample = Literal["still", "pan", "walker", "brawl", "noise"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _ManifestPart(BaseModel):
+class ManifestPart(BaseModel):
+    """A part of a manifest. Unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelFile(_ManifestPart):
+class ModelFile(ManifestPart):
     """The ONNX file next to the manifest."""
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
@@ -42,7 +40,7 @@ class ModelFile(_ManifestPart):
     bytes: int = Field(gt=0, le=MAX_MODEL_BYTES)
 
 
-class InputSpec(_ManifestPart):
+class InputSpec(ManifestPart):
     """The graph's input: uint8 luma, full range.
 
     A frame is scaled to a plane of ``height`` × ``width``. It fills the plane, or keeps its aspect with
@@ -80,7 +78,7 @@ class InputSpec(_ManifestPart):
         return self
 
 
-class OutputSpec(_ManifestPart):
+class OutputSpec(ManifestPart):
     """Names of the graph's outputs, and the size of the embedding."""
 
     embedding: str = Field(min_length=1, max_length=128)
@@ -88,7 +86,7 @@ class OutputSpec(_ManifestPart):
     logits: str = Field(min_length=1, max_length=128)
 
 
-class Calibration(_ManifestPart):
+class Calibration(ManifestPart):
     """Platt scaling: probability = sigmoid(slope * logit + offset). It keeps the order of scores."""
 
     slope: float = Field(gt=0.0, le=1000.0, allow_inf_nan=False)
@@ -100,7 +98,7 @@ class Calibration(_ManifestPart):
         return 1.0 / (1.0 + math.exp(-x))
 
 
-class TierCalibration(_ManifestPart):
+class TierCalibration(ManifestPart):
     """The calibration of each tier. Sparse and dense windows hold different evidence.
 
     ``calm`` is for mean sample logits, ``alert`` for window logits.
@@ -113,7 +111,7 @@ class TierCalibration(_ManifestPart):
         return self.calm if tier is Tier.CALM else self.alert
 
 
-class WindowHead(_ManifestPart):
+class WindowHead(ManifestPart):
     """Weights of the window logit in the alert tier.
 
     The logit is bias + mean · mean(e) + change · mean(|e[i+1] - e[i]|) + logit_mean · mean(z), over the
@@ -127,7 +125,7 @@ class WindowHead(_ManifestPart):
     bias: Finite = 0.0
 
 
-class Thresholds(_ManifestPart):
+class Thresholds(ManifestPart):
     """Default thresholds for policies.
 
     A window at or over ``raise_tier`` asks for the alert tier. ``flag`` asks for a review. ``cut`` means a
@@ -145,31 +143,40 @@ class Thresholds(_ManifestPart):
         return self
 
 
-class Category(_ManifestPart):
+class Category(ManifestPart):
     """One category of the model. Its index in the list is its column in the logits."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    name: str = Field(pattern=CATEGORY)
     sample: Calibration
     head: WindowHead
     window: TierCalibration
     thresholds: Thresholds
 
 
-class ModelManifest(_ManifestPart):
-    """The whole content of ``manifest.json``."""
+class ModelSpec(ManifestPart):
+    """What a manifest says of every kind of model."""
 
-    schema_version: Literal[1]
-    name: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: str = Field(min_length=1, max_length=32)
     model: ModelFile
-    input: InputSpec
-    output: OutputSpec
-    window_ms: int = Field(ge=100, le=60_000)
-    categories: tuple[Category, ...] = Field(min_length=1, max_length=16)
+    licence: str = Field(default="", max_length=256)
+    """SPDX expression of the file."""
+    card: str = Field(default="", max_length=512)
+    """Path or URL of the page that says what the model is for, what it saw and what it cannot do."""
     data_digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """Digest of the training data."""
     measured: dict[str, float] = Field(default_factory=dict, max_length=64)
     """Measurements of the shipped file, for people."""
+
+
+class MotionSpec(ModelSpec):
+    """A motion model: three luma planes a sample, and a window over seconds."""
+
+    kind: Literal["motion"] = "motion"
+    input: InputSpec
+    output: OutputSpec
+    window_ms: int = Field(ge=100, le=60_000)
+    categories: tuple[Category, ...] = Field(min_length=1, max_length=16)
     recorded: dict[DrawnSample, tuple[Finite, ...]] = Field(default_factory=dict)
     """Logits of drawn samples on the exporting machine, one per category. Other machines must give the
     same."""
@@ -177,7 +184,7 @@ class ModelManifest(_ManifestPart):
     """The same for window logits of the alert tier: of the window of all drawn samples up to this one."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> ModelManifest:
+    def _consistent(self) -> MotionSpec:
         names = [category.name for category in self.categories]
         if len(set(names)) != len(names):
             raise ValueError("categories: names repeat")
@@ -196,43 +203,3 @@ class ModelManifest(_ManifestPart):
                         f"embedding_size is {self.output.embedding_size}"
                     )
         return self
-
-
-def model_directory(path: Path) -> Path:
-    """Returns a model's folder, given the folder itself, its manifest or its ONNX file."""
-    return path.parent if path.name == MANIFEST_NAME or path.suffix == ".onnx" else path
-
-
-def read_manifest(directory: Path) -> tuple[ModelManifest, str, bytes]:
-    """Returns manifest, digest and model bytes of a model directory. Verifies the model's size and SHA-256.
-
-    Load the returned bytes, because the file may change after the check.
-
-    The digest is the SHA-256 of the manifest's bytes. They hold the model file's SHA-256. So the digest
-    identifies graph, window head, calibration and thresholds together. Raises ModelError.
-    """
-    path = directory / MANIFEST_NAME
-    if not path.is_file():
-        raise ModelError(f"{directory}: a model is a folder with {MANIFEST_NAME} and the ONNX file it names")
-    try:
-        content = read_settings_file(path, MAX_MANIFEST_BYTES)
-        manifest = ModelManifest.model_validate_json(content)
-        model_path = directory / manifest.model.file
-        actual_bytes = model_path.stat().st_size
-        if actual_bytes != manifest.model.bytes:
-            raise ModelError(
-                f"{model_path}: {actual_bytes} bytes, manifest model.bytes says {manifest.model.bytes}"
-            )
-        model = read_settings_file(model_path, MAX_MODEL_BYTES)
-    except ConfigError as error:
-        raise ModelError(str(error)) from None
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}: {error.filename or ''}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise ModelError(f"{path}: {where}: {first['msg']}") from error
-    actual = hashlib.sha256(model).hexdigest()
-    if actual != manifest.model.sha256:
-        raise ModelError(f"{model_path}: sha256 {actual} is not the manifest's {manifest.model.sha256}")
-    return manifest, hashlib.sha256(content).hexdigest(), model

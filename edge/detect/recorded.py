@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.manifest import DrawnSample, ModelManifest
+from edge.detect.manifest import DrawnSample, MotionSpec
 from edge.detect.window import SampleScore, window_logit
 
 TOLERANCE = 0.01
@@ -49,19 +49,19 @@ def drawn_samples(height: int, width: int) -> dict[DrawnSample, NDArray[np.uint8
     return {"still": still, "pan": pan, "walker": walker, "brawl": brawl, "noise": noise}
 
 
-def drawn_scores(manifest: ModelManifest, infer: Infer) -> DrawnScores:
+def drawn_scores(manifest: MotionSpec, infer: Infer) -> DrawnScores:
     """Returns the model's scores of every drawn sample."""
     samples = drawn_samples(manifest.input.height, manifest.input.width)
     return {name: infer(planes) for name, planes in samples.items()}
 
 
 def recorded_logits(scores: DrawnScores) -> dict[DrawnSample, tuple[float, ...]]:
-    """Returns the logits of every drawn sample, for ``ModelManifest.recorded``."""
+    """Returns the logits of every drawn sample, for ``MotionSpec.recorded``."""
     return {name: tuple(round(float(logit), 4) for logit in score.logits) for name, score in scores.items()}
 
 
-def window_logits(manifest: ModelManifest, scores: DrawnScores) -> dict[DrawnSample, tuple[float, ...]]:
-    """Returns the alert tier's window logits, for ``ModelManifest.recorded_windows``."""
+def window_logits(manifest: MotionSpec, scores: DrawnScores) -> dict[DrawnSample, tuple[float, ...]]:
+    """Returns the alert tier's window logits, for ``MotionSpec.recorded_windows``."""
     found: dict[DrawnSample, tuple[float, ...]] = {}
     for index, name in enumerate(scores, start=1):
         window = list(scores.values())[:index]
@@ -74,7 +74,7 @@ def window_logits(manifest: ModelManifest, scores: DrawnScores) -> dict[DrawnSam
     return found
 
 
-def missed_by(manifest: ModelManifest, scores: DrawnScores) -> dict[str, float]:
+def missed_by(manifest: MotionSpec, scores: DrawnScores) -> dict[str, float]:
     """Returns how far the scores of samples and windows are from the recorded ones, as probabilities.
 
     Each has one distance, the largest of its categories. That of a window is how far the same difference of

@@ -6,15 +6,15 @@ under a running gate changes nothing. While it is damaged, the last good copy ju
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge.detect.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, ModelManifest, read_manifest
+from edge.detect.pack_files import MANIFEST_NAME, PackFiles, read_pack
 from edge.durable_files import sync_folder, write_file
 from edge.errors import ConfigError, ModelError
 from edge.settings_file import read_settings_file
@@ -54,32 +54,27 @@ class ModelStore:
         self.folder = folder
         self.configured = configured
 
-    def take(self, directory: Path) -> tuple[Path, ModelManifest, str]:
-        """Verifies a model and copies it into the store. Returns folder, manifest and digest. Raises
-        ModelError."""
-        manifest, digest, model = read_manifest(directory)
+    def take(self, directory: Path) -> PackFiles:
+        """Verifies a pack and copies it into the store. Returns the copy. Raises ModelError."""
+        pack = read_pack(directory)
+        digest, place = pack.digest, self.folder / pack.digest
         try:
-            content = read_settings_file(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
-            if hashlib.sha256(content).hexdigest() != digest:
-                raise ModelError(f"{directory}: the manifest changed while it was read; try again")
             self.folder.mkdir(parents=True, exist_ok=True)
-            place = self.folder / digest
             with suppress(ModelError):
-                if read_manifest(place)[1] == digest:
-                    return place, manifest, digest
+                if read_pack(place).digest == digest:
+                    return replace(pack, directory=place)
             partial = self.folder / f".{digest}.{os.getpid()}"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
-            write_file(partial / manifest.model.file, model)
-            write_file(partial / MANIFEST_NAME, content)
+            for name, model in pack.models.items():
+                write_file(partial / name, model)
+            write_file(partial / MANIFEST_NAME, pack.content)
             shutil.rmtree(place, ignore_errors=True)
             partial.replace(place)
             sync_folder(self.folder)
-        except ConfigError as error:
-            raise ModelError(str(error)) from None
         except OSError as error:
             raise ModelError(f"{self.folder}: cannot keep a copy: {error.strerror or error}") from error
-        return place, manifest, digest
+        return replace(pack, directory=place)
 
     def verified_copy(self) -> tuple[Path, str]:
         """Returns a folder with a verified copy of the model in force, and what is wrong with its original.
@@ -90,19 +85,19 @@ class ModelStore:
         if self.choice() is not None:
             return self.in_force(), ""
         try:
-            place, _, digest = self.take(self.configured)
+            pack = self.take(self.configured)
         except ModelError as error:
             return self._other_than_taken(), str(error)
-        noted = _LastGood(digest=digest, configured=str(self.configured))
+        noted = _LastGood(digest=pack.digest, configured=str(self.configured))
         with suppress(OSError):
             if noted != self._last_good():
                 self._note(_LAST_GOOD, noted)
-        return place, ""
+        return pack.directory, ""
 
     def damage(self) -> str:
         """Says what is wrong with the files of the model in force. Empty if nothing."""
         try:
-            read_manifest(self.in_force())
+            read_pack(self.in_force())
         except ModelError as error:
             return str(error)
         return ""
@@ -111,9 +106,9 @@ class ModelStore:
         last = self._last_good()
         if last is not None and last.configured == str(self.configured):
             with suppress(ModelError):
-                if read_manifest(self.folder / last.digest)[1] == last.digest:
+                if read_pack(self.folder / last.digest).digest == last.digest:
                     return self.folder / last.digest
-        read_manifest(self.configured)
+        read_pack(self.configured)
         return self.configured
 
     def _last_good(self) -> _LastGood | None:
@@ -165,7 +160,7 @@ class ModelStore:
         if choice is None:
             return self.configured
         place = self.folder / choice.digest
-        _, digest, _ = read_manifest(place)
+        digest = read_pack(place).digest
         if digest != choice.digest:
             raise ModelError(f"{place}: digest {digest}, {choice.digest} was put in force")
         return place

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.manifest import Category, ModelManifest, WindowHead
+from edge.detect.manifest import Category, MotionSpec, WindowHead
 from edge.domain import Signal, SignalSource, Tier
 
 MAX_SAMPLES = 256
@@ -39,7 +39,7 @@ class _Entry(NamedTuple):
 class DetectWindow:
     """The samples of one stream in the last ``window_ms``. Pure: time comes in as ``pts_ms``."""
 
-    def __init__(self, manifest: ModelManifest) -> None:
+    def __init__(self, manifest: MotionSpec) -> None:
         self._window_ms = manifest.window_ms
         self._categories = manifest.categories
         self._entries: deque[_Entry] = deque(maxlen=MAX_SAMPLES)

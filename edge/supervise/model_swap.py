@@ -14,8 +14,8 @@ from pathlib import Path
 import structlog
 
 from edge.config import Settings
-from edge.detect import ModelManifest, default_model_directory, read_manifest
-from edge.detect.default_policy import default_policy
+from edge.detect import PackFiles, default_model_directory, read_pack
+from edge.detect.default_policy import policy_for
 from edge.detect.recorded import NOT_RECORDED
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
@@ -37,11 +37,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelInForce:
-    """A model in force, the choice that put it there, and notes for people."""
+    """The pack in force, the choice that put it there, and notes for people."""
 
-    manifest: ModelManifest
-    digest: str
-    directory: Path
+    pack: PackFiles
     choice: Choice | None
     """None means that the model comes from the settings."""
     notes: tuple[str, ...]
@@ -61,19 +59,16 @@ class ModelSwap:
         return await asyncio.to_thread(self._current)
 
     def _current(self) -> ModelInForce:
-        directory = self._store.in_force()
         try:
-            manifest, digest, _ = read_manifest(directory)
+            pack = read_pack(self._store.in_force())
         except ModelError:
-            directory, _ = self._store.verified_copy()
-            manifest, digest, _ = read_manifest(directory)
-        choice, policy = self._store.choice(), self._context.policy
-        return ModelInForce(manifest, digest, directory, choice, tuple(notes(manifest, directory, policy)))
+            pack = read_pack(self._store.verified_copy()[0])
+        return ModelInForce(pack, self._store.choice(), tuple(notes(pack, self._context.policy)))
 
     async def judged(self) -> frozenset[str] | None:
         """Categories that the model in force judges. None if its files cannot be read now."""
         try:
-            return frozenset(category.name for category in (await self.current()).manifest.categories)
+            return frozenset((await self.current()).pack.manifest.categories)
         except ModelError:
             return None
 
@@ -95,16 +90,17 @@ class ModelSwap:
         Any error leaves everything as it was. Raises ModelError and LedgerUnavailable.
         """
         async with self._lock:
-            place, manifest, digest = await asyncio.to_thread(self._store.take, directory)
+            pack = await asyncio.to_thread(self._store.take, directory)
+            digest = pack.digest
             before = self._context.pool.model_digest
             try:
                 if expected_digest and digest != expected_digest:
                     raise ModelError(f"{directory}: digest {digest} is not the expected {expected_digest}")
                 judged = await asyncio.to_thread(_judged, self._context.policy)
-                missing = sorted(judged - {part.name for part in manifest.categories})
+                missing = sorted(judged - set(pack.manifest.categories))
                 if missing:
                     raise ModelError(
-                        f"{directory}: it does not see {', '.join(missing)}, which the policy in force "
+                        f"{directory}: it does not judge {', '.join(missing)}, which the policy in force "
                         "decides on; take that out of the policy first"
                     )
                 choice = Choice(
@@ -113,29 +109,28 @@ class ModelSwap:
                     set_wall_ms=self._context.clock.wall_ms(),
                     set_by=by,
                     reason=reason,
-                    sample_ms=await self._checked(place, directory, budget_ms),
+                    sample_ms=await self._checked(pack.directory, directory, budget_ms),
                 )
-                await self._put_in_force(place, manifest, choice, before)
+                await self._put_in_force(pack, choice, before)
             except BaseException:
                 await asyncio.to_thread(self._store.tidy, before)
                 raise
             await asyncio.to_thread(self._store.tidy, digest, before)
-            policy = self._context.policy
-            return ModelInForce(manifest, digest, place, choice, tuple(notes(manifest, place, policy)))
+            return ModelInForce(pack, choice, tuple(notes(pack, self._context.policy)))
 
-    async def _put_in_force(self, place: Path, manifest: ModelManifest, choice: Choice, before: str) -> None:
+    async def _put_in_force(self, files: PackFiles, choice: Choice, before: str) -> None:
         pool = self._context.pool
-        await pool.load_model(place, choice.digest)
+        await pool.load_model(files.directory, choice.digest)
         try:
-            await self._record(manifest, choice, before)
+            await self._record(files, choice, before)
         except BaseException:
             pool.forget_model()
             raise
-        pool.use_model(place, choice.digest)
+        pool.use_model(files.directory, choice.digest)
         log.info(
             "model in force",
-            name=manifest.name,
-            version=manifest.version,
+            name=files.manifest.name,
+            version=files.manifest.version,
             digest=choice.digest,
             by=choice.set_by,
         )
@@ -151,12 +146,13 @@ class ModelSwap:
             raise ModelError(f"{named}: {too_much}")
         return cost_ms
 
-    async def _record(self, manifest: ModelManifest, choice: Choice, before: str) -> None:
+    async def _record(self, files: PackFiles, choice: Choice, before: str) -> None:
         """Records the choice in the gate's folder and in the ledger, or in neither."""
         earlier = await asyncio.to_thread(self._store.choice)
         await asyncio.to_thread(self._store.choose, choice)
+        about = files.manifest
         put = functools.partial(
-            self._context.operator_ledger.model_put, manifest.name, manifest.version, choice.digest, before
+            self._context.operator_ledger.model_put, about.name, about.version, choice.digest, before
         )
         try:
             await self._context.executor.person(put, choice.set_by, choice.reason, choice.set_wall_ms)
@@ -183,25 +179,25 @@ def model_store(settings: Settings) -> ModelStore:
     return ModelStore(settings.models, settings.model_dir or default_model_directory())
 
 
-def notes(manifest: ModelManifest, directory: Path, policy: Policy) -> Iterable[str]:
+def notes(pack: PackFiles, policy: Policy) -> Iterable[str]:
     """Yields notes where a policy differs from a model, and on what the model lacks. Thresholds come from the
     policy, not from the model."""
-    if not manifest.recorded:
+    if any(not model.recorded for model in pack.manifest.models):
         yield NOT_RECORDED
-    suggested = default_policy(directory).categories
-    for category in manifest.categories:
-        part = policy.categories.get(category.name)
+    suggested = policy_for(pack.manifest).categories
+    for category in pack.manifest.categories:
+        part = policy.categories.get(category)
         if part is None:
-            yield f"the policy says nothing of {category.name}: it is scored, and nothing is decided on it"
+            yield f"the policy says nothing of {category}: it is scored, and nothing is decided on it"
             continue
-        wanted = suggested[category.name]
+        wanted = suggested[category]
         differing = [
             f"{name} {getattr(part, name):g} (the model suggests {getattr(wanted, name):g})"
             for name in _THRESHOLDS
             if getattr(part, name) != getattr(wanted, name)
         ]
         if differing:
-            yield f"{category.name}: the policy in force goes on with {', '.join(differing)}"
+            yield f"{category}: the policy in force goes on with {', '.join(differing)}"
 
 
 def _judged(policy: Policy) -> set[str]:

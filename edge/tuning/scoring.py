@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge.clock import SystemClock
 from edge.containment import ProcessRole
 from edge.containment import role as roles
-from edge.detect import Detector, SampleScore, read_manifest
+from edge.detect import Detector, SampleScore, read_pack
 from edge.domain import Signal, Tier, new_stream_id
 from edge.errors import TooShort
 from edge.match import Matcher
@@ -60,7 +60,7 @@ class ScoringSetup:
         return {"track": track}
 
     def _cache(self) -> ScoreCache:
-        _, digest, _ = read_manifest(self.model_dir)
+        digest = read_pack(self.model_dir).digest
         return ScoreCache(self.cache_dir, digest, self.policy)
 
     def cached(self) -> Callable[[Path], dict[str, Any] | None]:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.decide import Decider
-from edge.detect import DetectWindow, ModelManifest, SampleScore
+from edge.detect import DetectWindow, MotionSpec, SampleScore
 from edge.domain import Action, Signal, Tier
 from edge.policy import CategoryPolicy, MatchPolicy, Policy, TierPolicy
 from edge.stream import JUMP_HOLD_MS, JUMP_WISH_MS, TierState
@@ -86,7 +86,7 @@ class SimulatedDecision:
 class Simulator:
     """Judges tracks of one model for one of its categories."""
 
-    def __init__(self, manifest: ModelManifest, category: str, tiers: TierPolicy) -> None:
+    def __init__(self, manifest: MotionSpec, category: str, tiers: TierPolicy) -> None:
         self._manifest = reduced(manifest)
         self._column = [part.name for part in manifest.categories].index(category)
         self.category = category

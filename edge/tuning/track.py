@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect import ModelManifest, SampleScore, WindowHead
+from edge.detect import MotionSpec, SampleScore, WindowHead
 
 Embedding = NDArray[np.float32]
 """``(D,)``"""
@@ -47,7 +47,7 @@ class Track:
 class Reducer:
     """Reduces the embeddings of a stream."""
 
-    def __init__(self, manifest: ModelManifest) -> None:
+    def __init__(self, manifest: MotionSpec) -> None:
         heads = [category.head for category in manifest.categories]
         width = manifest.output.embedding_size
         self._mean = np.array([head.mean or (0.0,) * width for head in heads])
@@ -63,7 +63,7 @@ class Reducer:
         return np.asarray(self._change @ np.abs(after - before).astype(np.float64))
 
 
-def reduced(manifest: ModelManifest) -> ModelManifest:
+def reduced(manifest: MotionSpec) -> MotionSpec:
     """The manifest under which reduced embeddings give the same scores as embeddings under ``manifest``."""
     width = _PER_CATEGORY * len(manifest.categories)
     categories = []
@@ -85,7 +85,7 @@ def reduced(manifest: ModelManifest) -> ModelManifest:
 class TrackBuilder:
     """Collects the samples of a file. Alert and calm samples may interleave in any order."""
 
-    def __init__(self, manifest: ModelManifest) -> None:
+    def __init__(self, manifest: MotionSpec) -> None:
         self._reducer = Reducer(manifest)
         self._categories = len(manifest.categories)
         self._sums = np.zeros((self._categories, 2))

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.containment import ProcessRole
 from edge.containment import role as roles
-from edge.detect import read_manifest
+from edge.detect import read_pack
 from edge.domain import Action
 from edge.policy import CategoryPolicy, MatchPolicy, Policy
 from edge.replay import Replay, ReplaySetup
@@ -57,7 +57,7 @@ class VerifySetup:
 
     def cache(self) -> tuple[ScoreCache, str]:
         """The cache, and the text that its keys depend on besides the file."""
-        _, digest, _ = read_manifest(self.model_dir)
+        digest = read_pack(self.model_dir).digest
         about = self.policy.model_dump_json(include={"categories", "tiers"})
         return ScoreCache(self.cache_dir, digest, self.policy), about
 

@@ -18,7 +18,7 @@ from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
-from edge.detect import read_manifest
+from edge.detect import read_pack
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
 from edge.telemetry.records import WorkerLoad
@@ -134,7 +134,7 @@ class WorkerPool:
 
         Raises ModelError, and replaces none, where the model that they would load is damaged.
         """
-        await asyncio.to_thread(read_manifest, self._settings.model_dir)
+        await asyncio.to_thread(read_pack, self._settings.model_dir)
         old, spare = list(self._workers.values()), self._spare
         if spare is not None:
             spare.kill()

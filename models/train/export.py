@@ -18,11 +18,12 @@ from edge.detect.manifest import (
     Category,
     InputSpec,
     ModelFile,
-    ModelManifest,
+    MotionSpec,
     OutputSpec,
     Thresholds,
     TierCalibration,
 )
+from edge.detect.pack_files import PackManifest
 from models.train import quantise as quantise_module
 from models.train.cache import CACHE, PLANE, SHORT_SIDE
 from models.train.head import WINDOW_SAMPLES, Head
@@ -96,12 +97,11 @@ def write_manifest(
     thresholds: Thresholds,
     data_digest: str,
     measured: dict[str, float],
-) -> ModelManifest:
+) -> MotionSpec:
     """Writes ``manifest.json`` for the model file, which is in ``directory``."""
     content = model.read_bytes()
     sample: Calibration = calibration.calm
-    manifest = ModelManifest(
-        schema_version=1,
+    manifest = MotionSpec(
         name=NAME,
         version=version,
         model=ModelFile(file=model.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
@@ -124,5 +124,7 @@ def write_manifest(
         data_digest=data_digest,
         measured=measured,
     )
-    write_manifest_file(directory, manifest)
+    write_manifest_file(
+        directory, PackManifest(schema_version=2, name=NAME, version=version, models=(manifest,))
+    )
     return manifest

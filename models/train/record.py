@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
-from edge.detect import Detector, ModelManifest, default_model_directory, read_manifest
-from edge.detect.manifest import MANIFEST_NAME
+from edge.detect import Detector, PackFiles, default_model_directory, read_pack
+from edge.detect.pack_files import MANIFEST_NAME, PackManifest
 from edge.detect.recorded import drawn_scores, recorded_logits, window_logits
 
 
-def write_manifest_file(directory: Path, manifest: ModelManifest) -> None:
+def write_manifest_file(directory: Path, manifest: PackManifest) -> None:
     """Writes ``manifest.json`` with each list of numbers on one line."""
     text = re.sub(
         r"(?<=\[)[-+.e\d,\s]+(?=\])",
@@ -26,12 +27,21 @@ def write_manifest_file(directory: Path, manifest: ModelManifest) -> None:
 
 def record(directory: Path) -> None:
     """Replaces the recorded scores in the manifest of a model. Raises ModelError if it does not load."""
-    manifest, _, _ = read_manifest(directory)
-    write_manifest_file(directory, manifest.model_copy(update={"recorded": {}, "recorded_windows": {}}))
+    pack = read_pack(directory)
+    write_manifest_file(directory, _with(pack, {"recorded": {}, "recorded_windows": {}}))
     detector = Detector.load(directory)
     scores = drawn_scores(detector.manifest, detector.infer)
-    recorded = {"recorded": recorded_logits(scores), "recorded_windows": window_logits(manifest, scores)}
-    write_manifest_file(directory, manifest.model_copy(update=recorded))
+    windows = window_logits(detector.manifest, scores)
+    recorded = {"recorded": recorded_logits(scores), "recorded_windows": windows}
+    write_manifest_file(directory, _with(pack, recorded))
+
+
+def _with(pack: PackFiles, values: dict[str, Any]) -> PackManifest:
+    """The pack's manifest with other values in its motion model."""
+    models = [
+        model.model_copy(update=values) if model is pack.motion else model for model in pack.manifest.models
+    ]
+    return pack.manifest.model_copy(update={"models": tuple(models)})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.detect import default_model_directory, read_manifest
+from edge.detect import default_model_directory, read_pack
 from edge.detect import store as store_module
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
@@ -35,8 +35,9 @@ def choice(digest: str, configured: Path) -> Choice:
 def test_what_was_taken_stays_whatever_becomes_of_the_original(tmp_path: Path, model: Path) -> None:
     store = ModelStore(tmp_path / "models", tmp_path / "configured")
     assert store.in_force() == tmp_path / "configured"
-    place, manifest, digest = store.take(model)
-    assert (manifest.version, read_manifest(place)[1]) == ("other", digest)
+    taken = store.take(model)
+    place, digest = taken.directory, taken.digest
+    assert (taken.manifest.version, read_pack(place).digest) == ("other", digest)
     shutil.rmtree(model)
     assert store.in_force() == tmp_path / "configured"  # A model that is taken is not chosen yet.
     store.choose(choice(digest, tmp_path / "configured"))
@@ -47,19 +48,20 @@ def test_what_was_taken_stays_whatever_becomes_of_the_original(tmp_path: Path, m
 
 def test_other_settings_count_for_more(tmp_path: Path, model: Path) -> None:
     store = ModelStore(tmp_path / "models", tmp_path / "configured")
-    _, _, digest = store.take(model)
+    digest = store.take(model).digest
     store.choose(choice(digest, tmp_path / "configured"))
     assert ModelStore(tmp_path / "models", tmp_path / "newer").in_force() == tmp_path / "newer"
 
 
 def test_damage_is_told_and_repaired_by_taking_it_again(tmp_path: Path, model: Path) -> None:
     store = ModelStore(tmp_path / "models", tmp_path / "configured")
-    place, manifest, digest = store.take(model)
+    taken = store.take(model)
+    place, digest = taken.directory, taken.digest
     store.choose(choice(digest, tmp_path / "configured"))
-    (place / manifest.model.file).write_bytes(b"torn")
+    (place / taken.motion.model.file).write_bytes(b"torn")
     with pytest.raises(ModelError, match="4 bytes"):
         store.in_force()
-    assert store.take(model)[0] == place == store.in_force()
+    assert store.take(model).directory == place == store.in_force()
     (tmp_path / "models" / "in-force.json").write_text("{")
     with pytest.raises(ModelError, match="remove it to have the model of the settings"):
         store.in_force()
@@ -76,7 +78,7 @@ def test_what_is_not_what_its_manifest_says_is_not_taken(tmp_path: Path, model: 
 
 def test_tidy_keeps_what_is_named(tmp_path: Path, model: Path) -> None:
     store = ModelStore(tmp_path / "models", tmp_path / "configured")
-    place, _, digest = store.take(model)
+    place, digest = (taken := store.take(model)).directory, taken.digest
     (tmp_path / "models" / ("0" * 64)).mkdir()
     store.tidy(digest)
     assert [path for path in (tmp_path / "models").iterdir() if path.is_dir()] == [place]
@@ -88,13 +90,13 @@ def test_workers_read_a_copy_of_the_settings_model_whatever_becomes_of_it(
     store = ModelStore(tmp_path / "models", model)
     place, problem = store.verified_copy()
     assert (place.parent, problem, store.damage()) == (tmp_path / "models", "", "")
-    digest = read_manifest(place)[1]
+    digest = read_pack(place).digest
     onnx = next(model.glob("*.onnx"))
     whole = onnx.read_bytes()
     onnx.write_bytes(whole[:100])
     assert "100 bytes" in store.damage()
     copy, problem = ModelStore(tmp_path / "models", model).verified_copy()
-    assert (copy, read_manifest(copy)[1]) == (place, digest)
+    assert (copy, read_pack(copy).digest) == (place, digest)
     assert "100 bytes" in problem
     store.tidy()
     assert place.is_dir()
@@ -111,7 +113,7 @@ def test_a_damaged_copy_is_made_again_and_without_room_the_settings_model_judges
     place, _ = store.verified_copy()
     next(place.glob("*.onnx")).write_bytes(b"torn")
     assert store.verified_copy() == (place, "")
-    read_manifest(place)
+    read_pack(place)
 
     def no_room(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -125,7 +127,7 @@ def test_a_damaged_copy_is_made_again_and_without_room_the_settings_model_judges
 def test_a_copy_is_on_disk_under_its_name_before_it_is_used(
     synced: list[tuple[str, int]], tmp_path: Path, model: Path
 ) -> None:
-    place, _, _ = ModelStore(tmp_path / "models", model).take(model)
+    place = ModelStore(tmp_path / "models", model).take(model).directory
     files = sorted(path.stat().st_size for path in place.iterdir())
     assert sorted(size for kind, size in synced if kind == "file") == files
     assert synced[-1] == ("folder", 1)  # of the store, which has got the copy

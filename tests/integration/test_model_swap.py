@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from edge.api.auth import parse_tokens
 from edge.cli.app import app
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
-from edge.detect import default_model_directory, read_manifest
+from edge.detect import default_model_directory, read_pack
 from edge.gate_process import GateProcess
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, workers_of, write_footage
 
@@ -205,7 +205,7 @@ def test_what_does_not_pass_is_refused_whole(
         }
         assert "/models/" not in str(caught.value.details())  # Not the gate's own copy.
     assert in_force(operator) == before
-    settings_own = read_manifest(default_model_directory())[1]
+    settings_own = read_pack(default_model_directory()).digest
     assert {place.name for place in copies.glob("*/")} == {before.digest, settings_own}
     streams.await_verdicts(len(streams.verdicts(0)) + 2)
     streams.end()
@@ -214,7 +214,7 @@ def test_what_does_not_pass_is_refused_whole(
 
 def test_new_workers_and_a_new_gate_have_it(tmp_path: Path, footage: Any) -> None:
     model = copied(tmp_path / "model", "kept")
-    wanted = read_manifest(model)[1]
+    wanted = read_pack(model).digest
     with (
         GateProcess(tmp_path / "gate", config="[workers]\ncount = 1\n") as gate,
         grpc.insecure_channel(gate.grpc) as channel,

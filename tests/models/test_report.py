@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.detect import default_model_directory, read_manifest
+from edge.detect import default_model_directory, read_pack
 from edge.detect.manifest import Thresholds
 from models.train.goals import goals
 from models.train.report import actions, int8_table, main
@@ -93,7 +93,7 @@ def test_shipped_scores_are_the_shipped_models(capsys: pytest.CaptureFixture[str
     """Every protocol is reported, over the same clips, with the manifest's thresholds and AUC. No calm clip
     is cut."""
     thresholds, protocols = read_scores()
-    manifest, _, _ = read_manifest(default_model_directory())
+    manifest = read_pack(default_model_directory()).motion
     assert thresholds == manifest.categories[0].thresholds
     assert set(protocols) == set(PROTOCOLS)
     paths = [score.path for score in protocols["oof"]]

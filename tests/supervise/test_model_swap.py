@@ -47,14 +47,14 @@ async def test_a_damaged_model_is_an_alarm_and_its_copy_judges_and_is_mended(
         gate = bench.gate
         copy, problem = model_store(gate.settings).verified_copy()
         assert (copy.parent, problem) == (tmp_path / "data" / "models", "")
-        digest = (await gate.model_swap.current()).digest
+        digest = (await gate.model_swap.current()).pack.digest
         file = onnx_of(model)
         whole = file.read_bytes()
         os.truncate(file, 1000)
         await gate.model_swap.look_after()
         assert gate.alarms.lines() == ["model unreadable"]
         assert [raised.part for raised in bench.recorded.of(AlarmRaised)] == ["model"]
-        current = await gate.model_swap.current()
+        current = (await gate.model_swap.current()).pack
         assert (current.digest, current.directory) == (digest, copy)
 
         file.write_bytes(whole)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.detect.manifest import ModelManifest
+from edge.detect.manifest import MotionSpec
 from edge.policy import TierPolicy
 from edge.tuning.labels import LabelledFile, Span
 from edge.tuning.simulate import Simulator
@@ -18,10 +18,9 @@ STEP_MS = 200
 PLAIN = {"slope": 1.0, "offset": 0.0}
 
 
-def manifest(**head: object) -> ModelManifest:
-    return ModelManifest.model_validate(
+def manifest(**head: object) -> MotionSpec:
+    return MotionSpec.model_validate(
         {
-            "schema_version": 1,
             "name": "small",
             "version": "1",
             "model": {"file": "m.onnx", "sha256": "0" * 64, "bytes": 1},

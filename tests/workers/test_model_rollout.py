@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge.clock import SystemClock
 from edge.contract.gen import worker_pb2
-from edge.detect import default_model_directory, read_manifest
+from edge.detect import default_model_directory, read_pack
 from edge.policy import Policy
 from edge.stream.synthetic import encode
 from edge.workers.pool import WorkerPool
@@ -58,7 +58,7 @@ async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_mod
     """A worker that started with the old model, too late for the command to load the new one."""
     directory = other_model(tmp_path / "model")
     settings = worker_settings(tmp_path / "banks").model_copy(update={"model_store": tmp_path})
-    digest = read_manifest(directory)[1]
+    digest = read_pack(directory).digest
     clock, heard = SystemClock(), RecordedEvents()
     pool = WorkerPool(WorkersSection(count=1, spare=0), settings, clock)
     try:
