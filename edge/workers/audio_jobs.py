@@ -95,7 +95,7 @@ class AudioJobs:
         known = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_audio
         heard = frozenset[str]()
         if self.model is not None and resampler() is not None:
-            heard = frozenset(self.model.categories).intersection(policy.categories)
+            heard = frozenset(self.model.categories).intersection(policy.judged)
         return _Wanted(known and available(), heard)
 
     def _listener(self, stream: WorkerStream) -> StreamAudio:

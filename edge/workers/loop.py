@@ -17,6 +17,8 @@ from edge.clock import Clock
 from edge.contract.gate import audio_from_proto, tier_change
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector
+from edge.detect.loaded_pack import LoadedPack
+from edge.detect.sound.sound_model import SoundModel
 from edge.domain import Codec, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
@@ -65,8 +67,10 @@ class WorkerLoop:
         current: CurrentStreamPage,
         clock: Clock,
         connection: socket.socket | None = None,
+        sound: SoundModel | None = None,
     ) -> None:
-        """``connection`` is the socket that the supervisor's messages come from."""
+        """``connection`` is the socket that the supervisor's messages come from. ``sound`` is the audio
+        model beside the detector."""
         self._settings = settings
         self._detector = detector
         self._matcher = matcher
@@ -99,6 +103,7 @@ class WorkerLoop:
         self._audio = AudioJobs(
             matcher, self._jobs, self._notices, clock, functools.partial(self._video.say, by_sound=True)
         )
+        self._audio.model = sound
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -243,9 +248,9 @@ class WorkerLoop:
                     load = command.load_model
                     self._model_arrived(ModelArrived(load.swap, None, str(error), load.use))
             case "use_model":
-                detector = self._models.take(command.use_model.swap)
-                if detector is not None and not command.use_model.forget:
-                    self._use_model(detector, command.use_model.swap)
+                pack = self._models.take(command.use_model.swap)
+                if pack is not None and not command.use_model.forget:
+                    self._use_pack(pack, command.use_model.swap)
             case "reload_banks":
                 self._banks.ask(anew=True)
             case "ping":
@@ -294,18 +299,20 @@ class WorkerLoop:
         return counts
 
     def _model_arrived(self, model: ModelArrived) -> None:
-        if model.use and model.detector is not None:
-            self._use_model(model.detector, model.swap)
+        if model.use and model.pack is not None:
+            self._use_pack(model.pack, model.swap)
         else:
             self._models.keep(model)
         answer = worker_pb2.ModelLoaded(swap=model.swap, error=model.error, use=model.use)
         self._send(worker_pb2.FromWorker(model_loaded=answer))
 
-    def _use_model(self, detector: Detector, swap: int) -> None:
-        """Switches to a model. New streams get it at once, running ones between two of their samples."""
+    def _use_pack(self, pack: LoadedPack, swap: int) -> None:
+        """Switches to other models. New streams get them at once, running ones between two of their samples,
+        and between two messages of their sound."""
         if not self._models.used(swap):
             return
-        self._detector = detector
+        detector = self._detector = pack.detector
+        self._audio.model = pack.sound
         for stream in self._streams.values():
             if stream.pipeline is not None:
                 stream.pipeline.set_detector(detector)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.contract.gen import worker_pb2
-from edge.detect import Detector
+from edge.detect.loaded_pack import LoadedPack
 from edge.errors import ModelError
 
 
@@ -18,7 +18,7 @@ class ModelArrived:
     """Result of a LoadModel."""
 
     swap: int
-    detector: Detector | None
+    pack: LoadedPack | None
     error: str
     use: bool
 
@@ -42,26 +42,26 @@ class WorkerModels:
         swap, directory, digest, use = command.swap, Path(command.directory), command.digest, command.use
 
         def load() -> None:
-            detector, error = None, ""
+            pack, error = None, ""
             try:
                 with self._mark():
-                    detector = Detector.load(directory)
-                if detector.digest != digest:
-                    raise ModelError(f"{directory}: digest {detector.digest}, {digest} was checked")
+                    pack = LoadedPack.load(directory)
+                if pack.digest != digest:
+                    raise ModelError(f"{directory}: digest {pack.digest}, {digest} was checked")
             except Exception as failure:  # on any failure the old model goes on
-                detector, error = None, f"{type(failure).__name__}: {failure}"
-            self._arrived(ModelArrived(swap, detector, error, use))
+                pack, error = None, f"{type(failure).__name__}: {failure}"
+            self._arrived(ModelArrived(swap, pack, error, use))
 
         threading.Thread(target=load, name="model", daemon=True).start()
 
     def keep(self, model: ModelArrived) -> None:
         """Keeps a loaded model until it is used or forgotten."""
-        self._waiting = model if model.detector is not None else None
+        self._waiting = model if model.pack is not None else None
 
-    def take(self, swap: int) -> Detector | None:
+    def take(self, swap: int) -> LoadedPack | None:
         """Removes and returns the model that was loaded for this swap, or None when there is none."""
         waiting, self._waiting = self._waiting, None
-        return waiting.detector if waiting is not None and waiting.swap == swap else None
+        return waiting.pack if waiting is not None and waiting.swap == swap else None
 
     def used(self, swap: int) -> bool:
         """Records that the model of this swap is about to judge. Returns False when a newer swap is already

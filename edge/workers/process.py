@@ -20,10 +20,11 @@ from edge.containment import Containment, contain, load_all_of
 from edge.containment.role import worker
 from edge.contract.gen import worker_pb2
 from edge.contract.worker import containment_to_proto
-from edge.detect import Detector
+from edge.detect.loaded_pack import LoadedPack
 from edge.errors import ModelError, NotContained
 from edge.match import available
 from edge.printable import printable
+from edge.stream import resampler
 from edge.telemetry.logs import configure_logging
 from edge.workers import ipc_framing
 from edge.workers.crash_attribution import CurrentStreamPage
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
             connection.sendall(ipc_framing.frame(event))
 
     try:
-        detector = Detector.load(settings.model_dir)
+        pack = LoadedPack.load(settings.model_dir)
     except ModelError as error:
         refusal = worker_pb2.ModelLoaded(error=str(error), use=True)
         send(worker_pb2.FromWorker(model_loaded=refusal))
@@ -69,12 +70,13 @@ def main(argv: list[str]) -> int:
     send(worker_pb2.FromWorker(contained=containment_to_proto(contained)))
     loop = WorkerLoop(
         settings,
-        detector,
+        pack.detector,
         GuardedMatcher.of_worker(settings.bank_dir, current),
         send,
         current,
         SystemClock(),
         connection,
+        pack.sound,
     )
     # Objects that exist now stay. A collection that visits them again takes longer than a job.
     gc.collect()
@@ -87,6 +89,7 @@ def _contained(settings: WorkerSettings) -> Containment:
     """Contains this process. What is loaded or opened lazily is loaded before. Raises NotContained."""
     load_all_of(av)
     available()
+    resampler()
     resident_bytes()
     traceback.format_exception(ValueError())
     models = [settings.model_dir] + ([] if settings.model_store is None else [settings.model_store])

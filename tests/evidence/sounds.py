@@ -73,3 +73,26 @@ def heard_at(path: Path) -> list[float]:
                 levels[key] = max(levels.get(key, 0.0), float(np.abs(part).max()))
     loud = sorted(key for key, level in levels.items() if level > 0.15)
     return [key / 200 for before, key in zip([-1000, *loud], loud, strict=False) if key - before > 60]
+
+
+def write_sounding(path: Path, sound: npt.NDArray[np.float32], *, fps: int = 15) -> Path:
+    """A file with this sound, and a calm picture of the same length. Keyframes are a second apart."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "tune": "zerolatency"})
+        audio = out.add_stream("aac", rate=RATE)
+        assert isinstance(video, av.VideoStream)
+        assert isinstance(audio, av.AudioStream)
+        video.width, video.height, video.pix_fmt, video.gop_size = 320, 240, "yuv420p", fps
+        still = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+        a_picture = RATE // fps
+        for number in range(len(sound) // a_picture):
+            picture = av.VideoFrame.from_ndarray(still, format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, fps)
+            out.mux(video.encode(picture))
+            part = sound[number * a_picture : (number + 1) * a_picture]
+            heard = av.AudioFrame.from_ndarray(np.stack([part, part]), format="fltp", layout="stereo")
+            heard.sample_rate, heard.pts, heard.time_base = RATE, number * a_picture, Fraction(1, RATE)
+            out.mux(audio.encode(heard))
+        out.mux(video.encode(None))
+        out.mux(audio.encode(None))
+    return path

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edge.contract.gen import worker_pb2
+from edge.detect.loaded_pack import LoadedPack
 from edge.domain import AccessUnit
 from edge.policy import MatchPolicy, Policy, TierPolicy
 from edge.workers.ipc_framing import PushedUnit
@@ -246,8 +247,8 @@ def test_the_model_of_the_newest_swap_judges_whichever_is_loaded_first() -> None
     in_use: list[Any] = []
     newer, older = SlowDetector(digest="newer"), SlowDetector(digest="older")
     messages: list[Message] = [
-        (START_MS, ModelArrived(2, newer, "", use=True)),  # type: ignore[arg-type]
-        (START_MS, ModelArrived(1, older, "", use=True)),  # type: ignore[arg-type]
+        (START_MS, ModelArrived(2, LoadedPack(newer), "", use=True)),  # type: ignore[arg-type]
+        (START_MS, ModelArrived(1, LoadedPack(older), "", use=True)),  # type: ignore[arg-type]
         (START_MS, lambda loop: in_use.append(loop._detector)),
     ]
     events, _ = play(messages)

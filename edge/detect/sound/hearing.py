@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.detect.sound.log_mel import Mel
-from edge.detect.sound.persistence import PersistenceRule, SoundPersistence
+from edge.detect.sound.persistence import SoundPersistence
 from edge.detect.sound.sound_windows import ListeningRules, SoundWindow, SoundWindows
+from edge.detect.witness_specs import KOfN
 from edge.domain import Signal
 
 MOST_WAITING: Final = 32
@@ -26,7 +27,7 @@ class ScoresSound(Protocol):
 
     def infer(self, patch: Mel) -> Mapping[str, float]: ...
 
-    def persistence(self, on: Collection[str]) -> dict[str, PersistenceRule]: ...
+    def persistence(self, on: Collection[str]) -> dict[str, KOfN]: ...
 
     def goes_on(self, scores: Mapping[str, float]) -> bool: ...
 

@@ -10,28 +10,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edge.detect.sound.sound_windows import STEP_MS, SoundWindow
+from edge.detect.witness_specs import KOfN
 from edge.domain import Signal, SignalSource
-
-
-@dataclass(frozen=True, slots=True)
-class PersistenceRule:
-    """``k`` of the last ``n`` windows count, 1 <= k <= n."""
-
-    k: int
-    n: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.k <= self.n:
-            raise ValueError(f"1 <= k <= n does not hold for k={self.k}, n={self.n}")
 
 
 class SoundPersistence:
     """The last windows of one stream, for each category."""
 
-    def __init__(self, rules: Mapping[str, PersistenceRule]) -> None:
+    def __init__(self, rules: Mapping[str, KOfN]) -> None:
         self._rules = dict(rules)
         self._windows: deque[tuple[SoundWindow, Mapping[str, float]]] = deque(
             maxlen=max((rule.n for rule in rules.values()), default=1)
@@ -63,7 +52,7 @@ class SoundPersistence:
         self._windows.clear()
         return tuple(_signal(category, pts_ms, pts_ms, 0.0, "no more sound") for category in self._rules)
 
-    def _signal(self, category: str, rule: PersistenceRule, newest: SoundWindow) -> Signal:
+    def _signal(self, category: str, rule: KOfN, newest: SoundWindow) -> Signal:
         since_ms = newest.end_ms - (rule.n - 0.5) * STEP_MS
         last = [one for one in self._windows if one[0].end_ms > since_ms]
         best = sorted(last, key=lambda one: _rank(one[1].get(category, 0.0)), reverse=True)[: rule.k]

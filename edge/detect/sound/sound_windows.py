@@ -15,6 +15,7 @@ import numpy as np
 
 from edge.detect.sound.log_mel import HOP, RATE, WINDOW, Mel, Samples16k, log_mel, mel_frames
 from edge.detect.sound.onset import OnsetGate
+from edge.detect.witness_specs import SpectrumInput
 
 FRAMES: Final = 96
 """Frames of a window."""
@@ -40,6 +41,11 @@ class ListeningRules:
     """Each window is made so loud that its highest sample is this. 0 leaves it as it is."""
     most_gain_db: float = 20.0
     """Most that a window is made louder."""
+
+    @classmethod
+    def of(cls, spec: SpectrumInput) -> ListeningRules:
+        """Returns the rules of a manifest."""
+        return cls(spec.rise_db, spec.floor_db, spec.peak, spec.most_gain_db)
 
     def gain(self, peak: float) -> float:
         """Returns the factor for a window whose highest sample is ``peak``."""

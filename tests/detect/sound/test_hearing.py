@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ import pytest
 
 from edge.detect.sound.hearing import MOST_WAITING, StreamHearing
 from edge.detect.sound.log_mel import RATE
-from edge.detect.sound.sound_model import SoundModel, SoundModelSpec
+from edge.detect.sound.sound_model import SoundModel
+from edge.detect.witness_specs import RowOutput, SpectrumInput
 from edge.domain import Signal
 from edge.errors import ModelError
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.sound.tiny_sound_model import OUTPUT, tiny_sound_onnx, tiny_spec
 from tests.evidence.sounds import bursts
 
 Samples = npt.NDArray[np.float32]
@@ -75,7 +75,8 @@ def test_what_goes_on_is_judged_without_an_onset(model: SoundModel) -> None:
     roar = (0.2 * np.random.default_rng(0).standard_normal(6 * RATE)).astype(np.float32)
     found = heard(StreamHearing(model, ALL), roar)
     assert len(found) >= 11, "it scores as much until its end"
-    steady = replace(model.spec, categories=tuple(replace(c, go_on_at=1.1) for c in model.spec.categories))
+    never = tuple(one.model_copy(update={"go_on_at": 1.1}) for one in model.spec.categories)
+    steady = model.spec.model_copy(update={"categories": never})
     other = SoundModel.load(steady, tiny_sound_onnx(), Path("tiny.onnx"))
     judged = [said for said in heard(StreamHearing(other, ALL), roar) if best([said], "gunfire") > 0.9]
     assert len(judged) < 8
@@ -106,13 +107,13 @@ def test_what_waits_is_bounded_and_counted(model: SoundModel) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"input": "x"}, "manifest says 'x'"),
-        ({"output": "x"}, "output 'x' is missing"),
-        ({"outputs": 4}, r"manifest wants \(4,\)"),
+        ({"input": SpectrumInput(name="x")}, "manifest says 'x'"),
+        ({"output": RowOutput(name="x", size=3)}, "output 'x' is missing"),
+        ({"output": RowOutput(name=OUTPUT, size=4)}, r"manifest wants \(4,\)"),
     ],
 )
 def test_a_model_that_does_not_keep_its_word_is_refused(change: dict[str, object], says: str) -> None:
-    spec: SoundModelSpec = replace(tiny_spec(), **change)  # type: ignore[arg-type]
+    spec = tiny_spec().model_copy(update=change)
     with pytest.raises(ModelError, match=says):
         SoundModel.load(spec, tiny_sound_onnx(), Path("tiny.onnx"))
 

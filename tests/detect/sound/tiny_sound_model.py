@@ -3,15 +3,22 @@ scream."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge.detect.sound.persistence import PersistenceRule
-from edge.detect.sound.sound_model import SoundCategory, SoundModelSpec
-from edge.detect.sound.sound_windows import ListeningRules
+from edge.detect.manifest import ModelFile
+from edge.detect.witness_specs import (
+    AloneThresholds,
+    AudioSpec,
+    KOfN,
+    RowOutput,
+    SpectrumInput,
+    WitnessCategory,
+)
 
 INPUT, OUTPUT = "log_mel", "scores"
 GUNFIRE, EXPLOSION, SCREAM = 0, 1, 2
@@ -71,16 +78,23 @@ def tiny_sound_onnx() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def tiny_spec(k: int = 2, n: int = 5) -> SoundModelSpec:
-    rule = PersistenceRule(k, n)
-    return SoundModelSpec(
-        input=INPUT,
-        output=OUTPUT,
-        outputs=3,
+def tiny_spec(k: int = 2, n: int = 5, content: bytes | None = None) -> AudioSpec:
+    content = tiny_sound_onnx() if content is None else content
+    flags = AloneThresholds(raise_tier=0.3, flag=0.6)
+
+    def category(name: str, output: int, rule: KOfN, at: AloneThresholds) -> WitnessCategory:
+        return WitnessCategory(name=name, outputs=(output,), persistence=rule, go_on_at=0.5, thresholds=at)
+
+    return AudioSpec(
+        kind="audio",
+        name="tiny",
+        version="1",
+        model=ModelFile(file="tiny.onnx", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
+        input=SpectrumInput(name=INPUT),
+        output=RowOutput(name=OUTPUT, size=3),
         categories=(
-            SoundCategory("gunfire", (GUNFIRE,), rule, 0.5),
-            SoundCategory("explosion", (EXPLOSION,), PersistenceRule(1, 1), 0.5),
-            SoundCategory("scream", (SCREAM,), rule, 0.5),
+            category("gunfire", GUNFIRE, KOfN(k=k, n=n), flags),
+            category("explosion", EXPLOSION, KOfN(k=1, n=1), flags),
+            category("scream", SCREAM, KOfN(k=k, n=n), AloneThresholds(raise_tier=0.3)),
         ),
-        rules=ListeningRules(),
     )
