@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
+from edge.cli import model_import
 from edge.cli.left_out import print_left_out
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
@@ -42,6 +43,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Check and evaluate detector models; replace the one of a running gate.",
 )
+
+app.add_typer(model_import.app, name="import")
 
 SWAP_TIMEOUT_S = 120.0
 """A gate checks, times and loads a model before it answers. Seconds."""

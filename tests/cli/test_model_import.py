@@ -1,0 +1,108 @@
+"""``model import yamnet``: a pack from the published file, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edge.cli.app import app
+from edge.detect import default_model_directory, read_pack
+from edge.detect.default_policy import policy_for
+from edge.detect.importing.joined_pack import join_pack
+from edge.detect.loaded_pack import LoadedPack
+from edge.domain import Action
+from edge.errors import InvalidInput
+from tests.detect.importing.test_yamnet import small_form, spectra_form
+from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+
+if not os.environ.get("CI"):  # there nothing may be missing
+    pytest.importorskip("tflite")
+    pytest.importorskip("onnx")
+
+
+def imported(file: Path, into: Path, *options: str) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["model", "import", "yamnet", str(file), "--into", str(into), *options])
+    return found.exit_code, found.output
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("published") / "yamnet.tflite"
+    path.write_bytes(spectra_form())
+    return path
+
+
+def test_it_makes_a_pack_that_a_worker_loads(published: Path, tmp_path: Path) -> None:
+    code, output = imported(published, tmp_path / "pack", "--json")
+    assert code == 0, output
+    said = json.loads(output)
+    assert said["categories"] == ["fight", "gunfire", "explosion", "scream"]
+    assert (said["form"], said["directory"]) == ("log_mel", str(tmp_path / "pack"))
+    loaded = LoadedPack.load(tmp_path / "pack")
+    assert loaded.digest == said["digest"]
+    assert loaded.sound is not None
+    assert loaded.sound.categories == ("gunfire", "explosion", "scream")
+    assert sorted(os.listdir(tmp_path)) == ["pack"]
+    policy = policy_for(read_pack(tmp_path / "pack").manifest)
+    alone = {name: part.alone for name, part in policy.categories.items()}
+    assert alone == {
+        "fight": Action.CUT,
+        "gunfire": Action.FLAG,
+        "explosion": Action.FLAG,
+        "scream": Action.PASS,
+    }
+
+
+def test_people_are_told_how_to_go_on(published: Path, tmp_path: Path) -> None:
+    code, output = imported(published, tmp_path / "pack")
+    assert code == 0
+    assert "edge-gate model swap" in output
+
+
+def test_another_audio_model_is_replaced(published: Path, tmp_path: Path) -> None:
+    content = tiny_sound_onnx()
+    base = join_pack(
+        read_pack(default_model_directory()), tiny_spec(content=content), content, tmp_path / "base"
+    )
+    assert [model.kind for model in base.manifest.models] == ["motion", "audio"]
+    code, output = imported(published, tmp_path / "pack", "--pack", str(tmp_path / "base"), "--json")
+    assert code == 0, output
+    assert json.loads(output)["models"][1] == "audio yamnet"
+    assert sorted(path.name for path in (tmp_path / "pack").glob("*.onnx")) == [
+        "fight-lite0-int8.onnx",
+        "yamnet.onnx",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"no model", "no TensorFlow Lite file"), (None, "not YAMNet"), (b"", "no TensorFlow")],
+)
+def test_what_is_no_yamnet_is_refused_and_leaves_nothing(
+    content: bytes | None, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.tflite"
+    file.write_bytes(small_form() if content is None else content)
+    code, output = imported(file, tmp_path / "pack")
+    assert code != 0
+    assert says in " ".join(output.split())
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_missing_file_and_a_full_folder_are_refused(published: Path, tmp_path: Path) -> None:
+    code, output = imported(tmp_path / "none.tflite", tmp_path / "pack")
+    assert code != 0
+    assert "none.tflite" in output.replace("\n", "")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "mine").write_text("kept")
+    code, output = imported(published, tmp_path / "pack")
+    assert code != 0
+    assert "not empty" in " ".join(output.split())
+    assert (tmp_path / "pack" / "mine").read_text() == "kept"
+    content, shipped = tiny_sound_onnx(), read_pack(default_model_directory())
+    with pytest.raises(InvalidInput, match="--into"):
+        join_pack(shipped, tiny_spec(content=content), content, tmp_path / "pack")
