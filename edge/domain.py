@@ -89,6 +89,14 @@ class SignalSource(OpenWord):
     """The media itself cannot be watched. ``detail`` says why."""
 
 
+class ModelKind(OpenWord):
+    """The kind of the model that a signal of the detector is from."""
+
+    MOTION = "motion"
+    FRAME = "frame"
+    AUDIO = "audio"
+
+
 class BankSeverity(StrEnum):
     """The severity of a bank's footage."""
 
@@ -233,7 +241,10 @@ class Signal:
     """The strongest action it may ask for. FLAG if its bank only asks for people, or its entry is
     quarantined."""
     begin_pts_ms: int | None = None
-    """Media time of the oldest sample that voted for it (match). None: it is of one sample, or unknown."""
+    """Media time of the oldest sample that voted for it (match), or of the oldest picture or window of sound
+    that counts in it. None: it is of one sample, or unknown."""
+    kind: ModelKind | None = None
+    """Kind of the model that says it (detect). None: no model does, or an earlier version wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +287,8 @@ class Verdict:
     begin_pts_ms: int | None = None
     """Media time of the oldest sample that voted for a FLAG or CUT. With ``pts_ms`` it is the stretch that
     the verdict rests on. None: no sample voted, or an earlier version decided."""
+    rule: str = ""
+    """Name of the policy's rule that decided. Its witnesses are among the signals. Empty: none did."""
 
 
 class Severity(StrEnum):

@@ -61,6 +61,8 @@ def sanction_of(policy: Policy, incident: Incident) -> Sanction:
 def severity_of(verdict: Verdict, policy: Policy) -> Severity:
     """Severe if the category's policy says so, or the bank whose footage decided."""
     category = policy.categories.get(verdict.category)
+    if any(rule.name == verdict.rule and rule.severity is Severity.SEVERE for rule in policy.rules):
+        return Severity.SEVERE
     if category is not None and category.severity is Severity.SEVERE:
         return Severity.SEVERE
     deciding = verdict.signals[0] if verdict.signals else None

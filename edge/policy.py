@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -126,6 +126,85 @@ class CategoryPolicy(_PolicyPart):
         if not self.release_at <= self.raise_at <= self.flag_at <= self.cut_at:
             raise ValueError("thresholds must be ordered: release_at <= raise_at <= flag_at <= cut_at")
         return self
+
+
+class Condition(_PolicyPart):
+    """What one witness of a rule must be."""
+
+    category: str = Field(min_length=1, max_length=64, description="A category of `categories`.")
+    at_least: Probability = Field(description="Its least score.")
+
+
+class When(_PolicyPart):
+    """Which witnesses a rule needs: one of ``any``, or all of ``all``."""
+
+    any: tuple[Condition, ...] = Field((), max_length=8, description="One of these is enough.")
+    all: tuple[Condition, ...] = Field((), max_length=8, description="Each of these is needed.")
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        return self.all or self.any
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.any) is bool(self.all):
+            raise ValueError("exactly one of any and all must name conditions")
+        names = [condition.category for condition in self.conditions]
+        if len(set(names)) != len(names):
+            raise ValueError("a category is named twice")
+        return self
+
+
+class WitnessRule(_PolicyPart):
+    """Witnesses of several categories near each other on one stream, and what follows from them."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Its name in verdicts and incidents.")
+    when: When = Field(description="The witnesses that it needs.")
+    within_ms: int = Field(
+        10_000, ge=0, le=60_000, description="Most media time between its witnesses, milliseconds."
+    )
+    not_in: tuple[Literal["games"], ...] = Field(
+        (), max_length=1, description="games: not where `games` is set."
+    )
+    then: Literal[Action.FLAG, Action.CUT] = Field(description="Action that it asks for: flag or cut.")
+    severity: Severity = Field(
+        Severity.NORMAL, description="severe: a cut by it blocks permanently, even the first."
+    )
+
+
+def explain_rule(rule: WitnessRule) -> str:
+    """What a rule does, in words for people."""
+    joint = " and " if rule.when.all else " or "
+    needs = joint.join(f"{one.category} from {one.at_least:g}" for one in rule.when.conditions)
+    near = f" within {rule.within_ms / 1000:g} s" if len(rule.when.all) > 1 else ""
+    games = ", but not in games" if rule.not_in else ""
+    return f"rule {rule.name}: {needs}{near}: {rule.then}, {rule.severity}{games}"
+
+
+def attack_rules(
+    gunfire: tuple[float, float], firearm: tuple[float, float], scream: float
+) -> tuple[WitnessRule, ...]:
+    """The default rules. ``gunfire`` and ``firearm`` have a usual and a lower threshold."""
+
+    def all_of(**at_least: float) -> When:
+        return When(all=tuple(Condition(category=name, at_least=score) for name, score in at_least.items()))
+
+    return (
+        WitnessRule(
+            name="gunfire-and-firearm",
+            when=all_of(gunfire=gunfire[0], firearm=firearm[0]),
+            not_in=("games",),
+            then=Action.CUT,
+            severity=Severity.SEVERE,
+        ),
+        WitnessRule(
+            name="gunfire-scream-and-firearm",
+            when=all_of(gunfire=gunfire[1], scream=scream, firearm=firearm[1]),
+            not_in=("games",),
+            then=Action.CUT,
+            severity=Severity.SEVERE,
+        ),
+    )
 
 
 class MatchPolicy(_PolicyPart):
@@ -456,6 +535,16 @@ class Policy(_PolicyPart):
         max_length=32,
         description="Thresholds for each category of the model. Default: `fight`.",
     )
+    rules: tuple[WitnessRule, ...] = Field(
+        attack_rules((0.66, 0.4), (0.6, 0.4), 0.4),
+        max_length=32,
+        description="Rules that combine categories. A rule acts in the same modes as the detector.",
+    )
+    games: bool = Field(
+        False,
+        description="Whether the streams show games, which nobody can tell from real shots by sound. What is "
+        "heard in them never cuts. For overrides in `apps` and `tenants`.",
+    )
     match: MatchPolicy = MatchPolicy()
     tiers: TierPolicy = TierPolicy()
     looks: LookPolicy = LookPolicy()
@@ -476,6 +565,13 @@ class Policy(_PolicyPart):
         max_length=MAX_OVERRIDES,
         description=f"Overrides by the attribute `{TENANT_ATTRIBUTE}` of the publish, applied after `apps`.",
     )
+
+    @model_validator(mode="after")
+    def _rules_are_distinct(self) -> Self:
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) != len(names):
+            raise ValueError("rules: names repeat")
+        return self
 
     @model_validator(mode="after")
     def _overrides_are_whole(self) -> Self:

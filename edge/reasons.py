@@ -48,6 +48,8 @@ class VerdictReason(OpenWord):
     """Known video."""
     AUDIO = "sound"
     """Known audio."""
+    RULE = "rule"
+    """Witnesses of several categories together, by a rule of the policy."""
     BLOCKED = "blocked"
     """A block was made elsewhere."""
     DEGRADED = "degraded"

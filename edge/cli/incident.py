@@ -90,11 +90,14 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         "pardoned": incident.pardoned,
         "category": verdict.category or None,
         "reason": verdict.reason,
+        "rule": verdict.rule or None,
         "score": verdict.score,
         "signals": [
             {
                 "source": signal.source,
                 "category": signal.category,
+                "kind": signal.kind or None,
+                "begin_pts_ms": signal.begin_pts_ms if signal.HasField("begin_pts_ms") else None,
                 "pts_ms": signal.pts_ms,
                 "score": signal.score,
                 "distance": None if signal.distance < 0 else signal.distance,
@@ -141,6 +144,20 @@ def _activity_of(incident: operator_pb2.Incident) -> dict[str, Any] | None:
         "end_pts_ms": activity.end_pts_ms,
         "seen_wall_ms": activity.seen_wall_ms,
     }
+
+
+def _witness_lines(incident: operator_pb2.Incident) -> list[str]:
+    """One line for each model's signal behind the verdict: what, how sure, by what, and where in the clip."""
+    verdict, lines = incident.verdict, []
+    placed = incident.HasField("stretch") and verdict.HasField("begin_pts_ms")
+    clip_ms = verdict.begin_pts_ms - incident.stretch.begin_ms if placed else 0
+    for signal in verdict.signals:
+        if signal.source == "detect":
+            at_s = (signal.pts_ms - clip_ms) / 1000
+            where = f"{at_s:.1f} s into the clip" if placed else f"at {at_s:.1f} s of media"
+            kind = f" by {signal.kind}" if signal.kind else ""
+            lines.append(f"{signal.category} {signal.score:.3f}{kind}, {where}")
+    return lines
 
 
 def _stretch_dict(stretch: operator_pb2.ClipStretch) -> dict[str, int]:
@@ -249,7 +266,7 @@ def show(
         ("opened (UTC)", when(one["created_wall_ms"])),
         (
             "verdict",
-            f"{_action_of(one)}: {one['category'] or ''} {one['reason']} {one['score']:.3f}",
+            f"{_action_of(one)}: {one['category'] or ''} {one['rule'] or one['reason']} {one['score']:.3f}",
         ),
         ("activity", _activity_line(one["activity"])),
         ("broadcaster", f"{one['broadcaster']} in {one['app']}/{one['name']}"),
@@ -266,6 +283,8 @@ def show(
     ):
         if value and not str(value).startswith("None "):
             print_line(f"{label:13} {value}")
+    for line in _witness_lines(case.incident):
+        print_line(f"{'witness':13} {line}")
     for made in case.blocks:
         lifted = f", lifted by {made.lifted_by}: {made.lift_reason}" if made.lifted_wall_ms else ""
         print_line(f"{'block':13} {made.subject_kind} {made.subject} until {block.until(made)}{lifted}")

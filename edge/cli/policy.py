@@ -25,7 +25,7 @@ from edge.cli.output import JsonOption, print_json, print_line, print_table, rep
 from edge.contract.gen import operator_pb2
 from edge.domain import SignalSource
 from edge.errors import InvalidInput
-from edge.policy import MAX_POLICY_BYTES, Mode, Policy, explain_mode, parse_policy
+from edge.policy import MAX_POLICY_BYTES, Mode, Policy, explain_mode, explain_rule, parse_policy
 from edge.printable import printable
 from edge.settings_file import read_settings_text
 
@@ -220,6 +220,7 @@ def explain(
         print_json(
             {
                 "modes": [{"app": app, "tenant": tenant, **acts_on(mode)} for app, tenant, mode in acting],
+                "rules": [rule.model_dump(mode="json") for rule in policy.rules],
                 "looks": [{**asdict(each), "risk": each.risk.name.lower()} for each in explained],
             }
         )
@@ -227,6 +228,8 @@ def explain(
     for app, tenant, mode in acting:
         where = ", ".join(f"{word} {name}" for word, name in (("app", app), ("tenant", tenant)) if name)
         print_line(f"{where}: {explain_mode(mode)}" if where else explain_mode(mode))
+    for rule in policy.rules:
+        print_line(explain_rule(rule))
     print_table(
         ("risk", "one look every", "CPU", "on screen half of the time: p50, p95, p99", "a quarter"),
         (

@@ -8,6 +8,7 @@ from edge.domain import (
     Action,
     Audio,
     BankSeverity,
+    ModelKind,
     Signal,
     SignalSource,
     Tier,
@@ -101,6 +102,7 @@ def signal_to_proto(signal: Signal) -> gate_pb2.Signal:
         severity=signal.severity or "",
         at_most=_ACTION[signal.at_most],
         begin_pts_ms=signal.begin_pts_ms,
+        kind=signal.kind or "",
     )
 
 
@@ -117,6 +119,7 @@ def signal_from_proto(message: gate_pb2.Signal) -> Signal:
         severity=BankSeverity.of(message.severity),
         at_most=_at_most(message.at_most),
         begin_pts_ms=message.begin_pts_ms if message.HasField("begin_pts_ms") else None,
+        kind=ModelKind(message.kind) if message.kind else None,
     )
 
 
@@ -135,6 +138,7 @@ def verdict_to_proto(verdict: Verdict) -> gate_pb2.Verdict:
         latency_ms=verdict.latency_ms,
         shadow_action=_ACTION[verdict.action] if verdict.shadow else gate_pb2.ACTION_UNSPECIFIED,
         begin_pts_ms=verdict.begin_pts_ms,
+        rule=verdict.rule,
     )
 
 
@@ -153,4 +157,5 @@ def verdict_from_proto(message: gate_pb2.Verdict, cleared_pts_ms: int) -> Verdic
         shadow=shadow,
         latency_ms=message.latency_ms,
         begin_pts_ms=message.begin_pts_ms if message.HasField("begin_pts_ms") else None,
+        rule=message.rule,
     )

@@ -16,10 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge.decide.persistence import CategoryState
+from edge.decide.rule_book import RuleBook
 from edge.decide.suspicion import Suspicion
-from edge.domain import Action, Signal, SignalSource
+from edge.domain import Action, ModelKind, Signal, SignalSource
 from edge.policy import Policy
 from edge.reasons import VerdictReason
 
@@ -49,10 +51,18 @@ class Decision:
     """Suspicion of this sample, from which the next tier follows."""
     going_on: tuple[Signal, ...] = ()
     """This sample's signals of what had its FLAG or CUT before and goes on."""
+    rule: str = ""
+    """Name of the rule that decided."""
 
 
-_Found = tuple[Action, tuple[Signal, ...], int | None]
-"""An action, its signals, and when the first of its samples was."""
+class _Found(NamedTuple):
+    action: Action
+    led: tuple[Signal, ...]
+    begin_pts_ms: int | None
+    """When the first of its samples was."""
+    rule: str = ""
+    category: str = ""
+    """Category of a rule's verdict: of its first condition that has a witness."""
 
 
 class Decider:
@@ -63,6 +73,7 @@ class Decider:
         self._categories = {
             name: CategoryState(part) for name, part in policy.categories.items() if part.enabled
         }
+        self._rules = RuleBook(policy)
         self._said_entries: dict[str, Action] = {}
         """The strongest action said of each entry that is near."""
         self._said_audio: dict[str, Action] = {}
@@ -87,6 +98,7 @@ class Decider:
         for signal in detected:
             if (state := self._categories.get(signal.category)) is not None:
                 state.add_signal(signal)
+        self._rules.add_signals(detected, pts_ms)
         if not near_match:
             self._said_entries.clear()
         near_match = near_match and self._policy.match.enabled
@@ -98,7 +110,7 @@ class Decider:
             if (state := self._categories.get(signal.category)) is not None:
                 suspicion = max(suspicion, state.suspicion)
         going_on = self._going_on(now)
-        action, led, begin_pts_ms = self._action(now)
+        action, led, begin_pts_ms, rule, ruled = self._action(now)
         deciding = led[-1] if led else None
         acts = self._policy.mode.acts_on(SignalSource.MATCH if deciding is None else deciding.source)
         self._cut = self._cut or (action is Action.CUT and acts)
@@ -109,14 +121,23 @@ class Decider:
             pts_ms=pts_ms,
             cleared_pts_ms=self._cleared_pts_ms,
             suspicious=suspicious,
-            score=deciding.score if deciding else max((s.score for s in detected), default=0.0),
-            category=deciding.category if deciding else "",
-            reason=reason_of(deciding.source) if deciding else VerdictReason.NONE,
+            score=min(s.score for s in led)
+            if rule
+            else deciding.score
+            if deciding
+            else max((s.score for s in detected), default=0.0),
+            category=ruled or (deciding.category if deciding else ""),
+            reason=VerdictReason.RULE
+            if rule
+            else reason_of(deciding.source)
+            if deciding
+            else VerdictReason.NONE,
             signals=(*led, *(s for s in now if s not in led)),
             begin_pts_ms=begin_pts_ms,
             shadow=not acts,
             suspicion=suspicion,
             going_on=() if self._cut else going_on,
+            rule=rule,
         )
 
     def set_policy(self, policy: Policy) -> None:
@@ -138,8 +159,10 @@ class Decider:
         if mode.acts_on(SignalSource.DETECT) and not before.acts_on(SignalSource.DETECT):
             for state in states.values():
                 state.flagged = state.cut_withheld = False
+            self._rules.acted_anew()
         self._categories = states
         self._policy = policy
+        self._rules.set_policy(policy)
 
     def _action(self, now: tuple[Signal, ...]) -> _Found:
         """Returns the action, its signals and when the first of its samples was: CUT once per stream, FLAG
@@ -159,15 +182,31 @@ class Decider:
         for state in self._categories.values():
             if led := state.flag_due:
                 state.flagged = True
-                return Action.FLAG, led, _begin_of(led[0])
-        return self._matched(now, Action.FLAG) or _PASS
+                return _Found(Action.FLAG, led, _begin_of(led[0]))
+        return self._ruled(Action.FLAG) or self._matched(now, Action.FLAG) or _PASS
 
     def _detected_cut(self) -> _Found | None:
+        if ruled := self._ruled(Action.CUT):
+            return ruled
         for state in self._categories.values():
-            if led := state.cut_due:
+            if (led := state.cut_due) and not self._is_heard_in_game(led):
                 state.flagged = state.cut_withheld = True
-                return Action.CUT, led, min(state.cut_run_begin_ms, _begin_of(led[0]))
+                return _Found(Action.CUT, led, min(state.cut_run_begin_ms, _begin_of(led[0])))
         return None
+
+    def _is_heard_in_game(self, led: tuple[Signal, ...]) -> bool:
+        """Games sound like what they show, so what is heard in one never cuts."""
+        return self._policy.games and any(signal.kind is ModelKind.AUDIO for signal in led)
+
+    def _ruled(self, action: Action) -> _Found | None:
+        """Returns the first rule that asks for this action and has not had it."""
+        held = self._rules.due(action)
+        if held is None:
+            return None
+        begin_ms = min(_begin_of(signal) for signal in held.witnesses)
+        seen = {signal.category for signal in held.witnesses}
+        category = next(one.category for one in held.rule.when.conditions if one.category in seen)
+        return _Found(action, held.witnesses, begin_ms, held.rule.name, category)
 
     def _matched(self, now: tuple[Signal, ...], action: Action) -> _Found | None:
         """Returns the first match that asks for this action and has not had it."""
@@ -176,7 +215,7 @@ class Decider:
             entry = signal.entry or ""
             if self._match_action(signal) is action and said.get(entry) not in (action, Action.CUT):
                 said[entry] = action
-                return action, (signal,), _begin_of(signal)
+                return _Found(action, (signal,), _begin_of(signal))
         return None
 
     def _said_of(self, signal: Signal) -> dict[str, Action]:
@@ -230,7 +269,7 @@ def _begin_of(signal: Signal) -> int:
     return signal.pts_ms if signal.begin_pts_ms is None else signal.begin_pts_ms
 
 
-_PASS: _Found = (Action.PASS, (), None)
+_PASS = _Found(Action.PASS, (), None)
 _REASONS = {
     SignalSource.DETECT: VerdictReason.DETECTOR,
     SignalSource.MATCH: VerdictReason.MATCH,

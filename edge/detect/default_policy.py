@@ -9,7 +9,7 @@ from edge.detect.pack_files import PackManifest, read_pack
 from edge.detect.witness_specs import AloneThresholds, WitnessCategory
 from edge.domain import Action
 from edge.errors import ConfigError, InvalidInput
-from edge.policy import MAX_POLICY_BYTES, CategoryPolicy, Policy, merge_patch, parse_policy
+from edge.policy import MAX_POLICY_BYTES, CategoryPolicy, Policy, attack_rules, merge_patch, parse_policy
 from edge.settings_file import read_settings_text
 
 _RELEASE_OF_RAISE = 0.75
@@ -35,7 +35,15 @@ def policy_for(pack: PackManifest) -> Policy:
                     flag_at=at.flag,
                     cut_at=at.cut,
                 )
-    return Policy(categories=found)
+    gun, firearm, scream = (found.get(name) for name in ("gunfire", "firearm", "scream"))
+    if gun is None or firearm is None:
+        return Policy(categories=found)
+    rules = attack_rules(
+        (gun.flag_at, gun.raise_at),
+        (firearm.flag_at, firearm.raise_at),
+        gun.raise_at if scream is None else scream.raise_at,
+    )
+    return Policy(categories=found, rules=rules)
 
 
 def _of_witness(at: AloneThresholds) -> CategoryPolicy:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.manifest import Category, MotionSpec, WindowHead
-from edge.domain import Signal, SignalSource, Tier
+from edge.domain import ModelKind, Signal, SignalSource, Tier
 
 MAX_SAMPLES = 256
 """Most samples in a window. It bounds the memory for any timestamps."""
@@ -100,6 +100,7 @@ class DetectWindow:
             pts_ms=pts_ms,
             score=category.window.of(tier).probability(raw),
             detail=f"{len(embeddings)} samples, {tier} tier",
+            kind=ModelKind.MOTION,
         )
 
 

@@ -4,9 +4,9 @@ read it.
 Schema ``edge.incident/1``, an object with
 ``schema, id, stream_id, created_wall_ms, state``,
 ``publish`` {server, connection, app, name, broadcaster, address, attributes},
-``verdict`` {action, category, reason, score, begin_pts_ms, pts_ms, cleared_pts_ms, policy_version,
-model_digest, shadow, latency_ms, signals: [{source, category, pts_ms, score, distance, entry, bank, severity,
-at_most, detail}],
+``verdict`` {action, category, reason, rule, score, begin_pts_ms, pts_ms, cleared_pts_ms, policy_version,
+model_digest, shadow, latency_ms, signals: [{source, category, kind, begin_pts_ms, pts_ms, score,
+distance, entry, bank, severity, at_most, detail}],
 ``trace`` (null, or the times at which the deciding sample passed each stage: arrival_wall_ms, and in
 milliseconds since then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by},
@@ -68,6 +68,7 @@ def incident_record(incident: Incident, sampling: Sampling | None = None) -> dic
             "action": verdict.action.value,
             "category": verdict.category,
             "reason": verdict.reason,
+            "rule": verdict.rule or None,
             "score": verdict.score,
             "begin_pts_ms": verdict.begin_pts_ms,
             "pts_ms": verdict.pts_ms,
@@ -120,6 +121,8 @@ def _signal(signal: Signal) -> dict[str, Any]:
     return {
         "source": signal.source.value,
         "category": signal.category,
+        "kind": signal.kind,
+        "begin_pts_ms": signal.begin_pts_ms,
         "pts_ms": signal.pts_ms,
         "score": signal.score,
         "distance": signal.distance,

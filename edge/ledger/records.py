@@ -24,6 +24,7 @@ from edge.domain import (
     Block,
     Incident,
     IncidentState,
+    ModelKind,
     Review,
     Severity,
     Signal,
@@ -79,6 +80,7 @@ def _signal_from(stored: dict[str, Any]) -> Signal:
         **{
             **values,
             "source": SignalSource(values["source"]),
+            "kind": ModelKind(values["kind"]) if values.get("kind") else None,
             "bank": typed.get("bank"),
             "severity": BankSeverity.of(typed.get("severity") or ""),
             # An unknown action of a newer gate must not permit a cut.

@@ -452,6 +452,7 @@ class StreamPipeline:
             shadow=decision.shadow,
             latency_ms=latency_ms,
             begin_pts_ms=decision.begin_pts_ms,
+            rule=decision.rule,
         )
 
     def _view_of(self, sample: Sample) -> bytes:

@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "4103d89b4a3f9b26fed8eabb3b0d8901263e9664005d193b602f740c1e802dc9",
+    "gate": "8672deabf4aaf4e31efdf99a8e32b5b0f78ce8b9ccd330c83f1594ca41a3c0f8",
     "operator": "3eb666ff227bcb57a0b349e6ccc196ecbcdda2c9f706fd5ba068cbfdc136eaef",
 }
 

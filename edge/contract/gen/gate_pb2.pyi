@@ -559,6 +559,7 @@ class Signal(_message.Message):
     SEVERITY_FIELD_NUMBER: _builtins.int
     AT_MOST_FIELD_NUMBER: _builtins.int
     BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`detect`, `match` (picture), `sound`, or `media`: it cannot be watched, and `detail` says why."""
     category: _builtins.str
@@ -585,6 +586,8 @@ class Signal(_message.Message):
     """
     begin_pts_ms: _builtins.int
     """Media time of the oldest sample that voted for it (match), milliseconds. Unset where it is of one sample."""
+    kind: _builtins.str
+    """Kind of the model that says it (detect): `motion`, `frame` (a picture) or `audio`. Empty otherwise."""
     def __init__(
         self,
         *,
@@ -599,10 +602,11 @@ class Signal(_message.Message):
         severity: _builtins.str = ...,
         at_most: Global___Action.ValueType = ...,
         begin_pts_ms: _builtins.int | None = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "begin_pts_ms", b"begin_pts_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "at_most", b"at_most", "bank", b"bank", "begin_pts_ms", b"begin_pts_ms", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "at_most", b"at_most", "bank", b"bank", "begin_pts_ms", b"begin_pts_ms", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "kind", b"kind", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
     _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015
@@ -632,6 +636,7 @@ class Verdict(_message.Message):
     BLOCKED_PROVISIONALLY_FIELD_NUMBER: _builtins.int
     BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
     GOING_ON_INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """What to do with the stream because of this sample. PASS also where something goes on that had its FLAG
     before: see `going_on_incident_id`.
@@ -641,7 +646,7 @@ class Verdict(_message.Message):
     category: _builtins.str
     """Category that decided; empty for PASS."""
     reason: _builtins.str
-    """Stable word: `detector`, `match`, `sound`, `blocked`, `degraded`, `blind`, `quarantined`, `unwatchable`."""
+    """Stable word: `detector`, `match`, `sound`, `rule`, `blocked`, `degraded`, `blind`, `quarantined`, `unwatchable`."""
     score: _builtins.float
     """Score that decided, 0 to 1."""
     policy_version: _builtins.int
@@ -666,6 +671,8 @@ class Verdict(_message.Message):
     """Incident of what was flagged before and goes on in this sample, which is judged then, and not passed. Empty
     where nothing goes on, and in shadow mode.
     """
+    rule: _builtins.str
+    """Name of the policy's rule that decided; its witnesses are among the signals. Empty: none did."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
         """All signals that led to it."""
@@ -693,10 +700,11 @@ class Verdict(_message.Message):
         blocked_provisionally: _builtins.bool = ...,
         begin_pts_ms: _builtins.int | None = ...,
         going_on_incident_id: _builtins.str = ...,
+        rule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "begin_pts_ms", b"begin_pts_ms", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "action", b"action", "begin_pts_ms", b"begin_pts_ms", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "going_on_incident_id", b"going_on_incident_id", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "action", b"action", "begin_pts_ms", b"begin_pts_ms", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "going_on_incident_id", b"going_on_incident_id", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "rule", b"rule", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
     _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from edge.detect.sound.sound_windows import STEP_MS, SoundWindow
 from edge.detect.witness_specs import KOfN
-from edge.domain import Signal, SignalSource
+from edge.domain import ModelKind, Signal, SignalSource
 
 
 class SoundPersistence:
@@ -71,6 +71,7 @@ def _signal(category: str, begin_ms: float, end_ms: float, score: float, detail:
         score=score,
         detail=detail,
         begin_pts_ms=round(begin_ms),
+        kind=ModelKind.AUDIO,
     )
 
 
