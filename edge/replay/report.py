@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _NO_RECORD = Sampling(b"replay", 0)
 
 _FIELDS = (
     *("path", "duration_s", "samples", "score_max", "score_mean", "verdict", "shadow"),
-    *("first_flag_s", "first_cut_s", "reason", "matches"),
+    *("first_flag_s", "first_cut_s", "reason", "matches", "categories"),
 )
 
 
@@ -62,6 +63,22 @@ class Match:
     by: SignalSource
 
 
+@dataclass(slots=True)
+class _CategoryScores:
+    """What a file's samples said of one category."""
+
+    scores: list[float] = field(default_factory=list)
+    first_s: dict[Action, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "score_max": round(max(self.scores), 5),
+            "score_mean": round(sum(self.scores) / len(self.scores), 5),
+            "first_flag_s": self.first_s.get(Action.FLAG),
+            "first_cut_s": self.first_s.get(Action.CUT),
+        }
+
+
 class Replay:
     """Judges files one after the other with one detector and one matcher."""
 
@@ -90,6 +107,7 @@ class Replay:
         decided: Verdict | None = None
         matches: dict[str, Match] = {}
         scores: list[tuple[float, float]] = []
+        categories: dict[str, _CategoryScores] = {}
         sampling = sampling_of(path) or _NO_RECORD
         with open_media_file(path) as media:
             pipeline = StreamPipeline(
@@ -118,6 +136,7 @@ class Replay:
                         if decided is None or _weight(verdict) > _weight(decided):
                             decided = verdict
                     _note_matches(matches, verdict, at_s)
+                    _note_categories(categories, verdict, at_s)
 
             sound = self._audio_of(path)
             for unit in media.units():
@@ -160,6 +179,7 @@ class Replay:
                 }
                 for match in matches.values()
             ],
+            "categories": {name: one.as_json() for name, one in sorted(categories.items())},
         }
         if windows:
             report["windows"] = [list(pair) for pair in scores]
@@ -207,6 +227,16 @@ def spared(path: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 def _weight(verdict: Verdict) -> tuple[bool, bool]:
     """A CUT weighs more than a FLAG, and of two alike the one that is acted on."""
     return verdict.action is Action.CUT, not verdict.shadow
+
+
+def _note_categories(categories: dict[str, _CategoryScores], verdict: Verdict, at_s: float) -> None:
+    """Takes this sample's scores. Signals of earlier samples, on which a verdict rests too, are known."""
+    for signal in verdict.signals:
+        now = signal.source is SignalSource.DETECT and signal.pts_ms == verdict.pts_ms
+        if now and not math.isnan(signal.score):
+            categories.setdefault(signal.category, _CategoryScores()).scores.append(signal.score)
+    if verdict.category in categories:
+        categories[verdict.category].first_s.setdefault(verdict.action, at_s)
 
 
 def _note_matches(matches: dict[str, Match], verdict: Verdict, at_s: float) -> None:

@@ -22,6 +22,7 @@ from edge.domain import Action, Codec, Incident, Publish, Verdict, new_stream_id
 from edge.evidence import Sampling, write_incident_record
 from edge.evidence import write_clip as write_evidence
 from edge.match import Bank, BankInfo, Matcher, VariantSet, available, fingerprint
+from edge.policy import CategoryPolicy, Mode
 from edge.replay import Replay, ReplaySetup
 from edge.stream import StreamPipeline
 from edge.stream.synthetic import encode
@@ -41,6 +42,7 @@ FIELDS = {
     "first_cut_s",
     "reason",
     "matches",
+    "categories",
 }
 
 
@@ -80,6 +82,26 @@ def test_a_report_has_its_fields_and_is_the_same_twice(tmp_path: Path) -> None:
     times = [at for at, _ in first["windows"]]
     assert times == sorted(times)
     assert replay.run(clip).keys() == FIELDS
+    fight = first["categories"]["fight"]
+    assert fight["score_max"] == first["score_max"]
+    assert fight["score_mean"] == first["score_mean"]
+
+
+def test_a_category_says_when_it_was_flagged_and_cut_first(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    low = {"raise_at": 0.0, "release_at": 0.0, "flag_at": 0.0, "cut_at": 0.0, "flag_samples": 2}
+    whole = setup()
+    policy = whole.policy.model_copy(
+        update={
+            "mode": Mode.ENFORCE,
+            "categories": {"fight": CategoryPolicy(**low, cut_samples=6)},
+        }
+    )
+    report = Replay(replace(whole, policy=policy)).run(clip)
+    fight = report["categories"]["fight"]
+    assert fight["first_flag_s"] == report["first_flag_s"]
+    assert fight["first_cut_s"] == report["first_cut_s"]
+    assert 0 <= fight["first_flag_s"] < fight["first_cut_s"]
 
 
 def test_known_footage_is_cut_by_the_match(tmp_path: Path) -> None:
