@@ -150,11 +150,19 @@ def test_a_stream_without_sound_loses_nothing() -> None:
     assert (wishes(deaf)[0], wishes(watched(()))[0]) == (False, True)
 
 
-@pytest.mark.parametrize("on", [(), ("firearm",)])
-def test_what_policy_has_off_costs_nothing(on: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def switched_off() -> Policy:
+    off = CATEGORY.model_copy(update={"enabled": False})
+    categories = {name: off for name in ("gunfire", "explosion", "scream")}
+    return policy(()).model_copy(update={"categories": categories})
+
+
+@pytest.mark.parametrize(
+    "chosen", [policy(()), policy(("firearm",)), switched_off()], ids=["none", "others", "switched off"]
+)
+def test_what_policy_has_off_costs_nothing(chosen: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SoundModel, "infer", lambda *_: pytest.fail("nobody wants it"))
     monkeypatch.setattr("edge.stream.audio._open", lambda *_: pytest.fail("nobody wants it decoded"))
-    events = watched(shots(), policy(on))
+    events = watched(shots(), chosen)
     assert not any(wishes(events))
     assert flags(events) == []
 
