@@ -10,7 +10,7 @@ from edge.cli.operator_client import operator
 from edge.contract.gen import operator_pb2
 from edge.gate_process import GateProcess
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 def metrics(gate: GateProcess) -> str:

@@ -28,7 +28,7 @@ from edge.match import Bank, BankInfo, VariantSet, fingerprint
 from tests.conftest import require
 
 pytestmark = pytest.mark.integration
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 class IngestProcess:

@@ -14,7 +14,7 @@ import pytest
 from edge.ingest.gate_channel import channel_options
 from tests.api.http2 import ACK, PING, PREFACE, SETTINGS
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 HOUR = 3_600_000
 HOLD = "/test.Test/Hold"
 

@@ -17,7 +17,8 @@ from edge.api.auth import parse_tokens
 from edge.contract.gen import gate_pb2, operator_pb2, operator_pb2_grpc
 from edge.gate_process import GateProcess
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0
+"""Bound of every wait. A busy machine takes long; what never comes is found all the same."""
 _Seen = TypeVar("_Seen")
 
 

@@ -20,7 +20,7 @@ from tests.conftest import require
 from tests.running_gate import block, metrics
 
 pytestmark = pytest.mark.integration
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 class Platform(BaseHTTPRequestHandler):

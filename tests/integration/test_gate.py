@@ -572,8 +572,10 @@ def serve_live(listener: socket.socket, media: bytes, seconds: float) -> None:
 def test_a_peer_is_refused_openly_when_it_has_its_share_and_streams_come_in_pages(
     stub: Any, operator: Any, admin: Any
 ) -> None:
-    answers = [admit(stub, f"crowd{n}", once=True) for n in range(60)]
-    refused = [answer for answer in answers if not answer.allowed]
+    refused: list[gate_pb2.AdmitResponse] = []
+    while not refused:  # On a busy machine streams that nobody watches give their places up meanwhile.
+        answers = [admit(stub, f"crowd{n}", once=True) for n in range(60)]
+        refused = [answer for answer in answers if not answer.allowed]
     assert all(answer.reason == gate_pb2.REASON_CODE_CAPACITY for answer in refused)
     assert refused[0].message.en
     seen: list[str] = []

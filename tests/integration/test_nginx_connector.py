@@ -34,7 +34,7 @@ from tests.second_publish import PublishesAgain, PublishesTwo
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 SECRET = "s3cr3t-~."
 SMALL_PROBE = {"analyzeduration": "1", "probesize": "32"}
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.postgresql import Cluster, Store
 
 NOW = 1_700_000_000_000
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 SANCTION = Sanction(review=ReviewPolicy(detector=UnreviewedOutcome.STAND))
 
 

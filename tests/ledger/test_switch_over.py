@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
 
 NOW = 1_700_000_000_000
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 FOREVER_MS = 3_600_000
 
 

@@ -34,7 +34,7 @@ from tests.integration.calls import write_footage
 from tests.pullers.pulling import until_end
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 LONG = PullLimits(open_ms=120_000, stall_ms=120_000)
 SUPERVISOR = """
 import asyncio, sys

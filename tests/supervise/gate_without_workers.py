@@ -26,7 +26,7 @@ from edge.workers.double import RecordingPool
 from tests.workers.worker_settings import worker_settings
 
 SERVER = "pulled"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 class Server:

@@ -26,7 +26,7 @@ from edge.telemetry.recording import RecordingBackend
 from edge.telemetry.records import AlarmCleared, AlarmRaised, MatchingFailed
 from edge.telemetry.telemetry import Telemetry
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 class Service:

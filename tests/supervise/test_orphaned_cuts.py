@@ -24,7 +24,7 @@ from edge.telemetry.recording import RecordingBackend
 from edge.telemetry.records import CutUnconfirmed
 from edge.telemetry.telemetry import Telemetry
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 PEER = Caller("peer", "peer:1")
 SOON_MS, NEVER_MS = 20, 600_000
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from edge.webhook.signing import ID, key_of, verify
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 @dataclass

@@ -46,7 +46,7 @@ class Learns(StrEnum):
     SHIP = "ship"
     """All but the validation clips, on which thresholds are chosen."""
 
-    def __call__(self, picture: Picture) -> bool:
+    def takes(self, picture: Picture) -> bool:
         if self is Learns.TRAIN:
             return picture.role == "train"
         threshold_clip = picture.role == "validation" and picture.frame_s is not None
@@ -96,7 +96,7 @@ def train(
                 f"epoch {epoch.number} of {epochs}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s", flush=True
             )
 
-    net = fit(recipe, pictures, views, learns, _checkpoint(name), device, told)
+    net = fit(recipe, pictures, views, learns.takes, _checkpoint(name), device, told)
     indices, logits = scores(net, pictures, views, judged(learns), device)
     figures = summary([pictures[at] for at in indices], logits.astype(np.float64))
     _print({"name": name, "learns": learns, "recipe": asdict(recipe), **figures}, as_json)
