@@ -22,7 +22,7 @@ from edge.servers import http_server
 from edge.servers.http_app import create_app
 from edge.servers.http_server import HookServer
 
-PATIENCE_S = 90.0
+PATIENCE_S = 90
 WHOLE = b"GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n"
 LARGE = 8_000_000
 
