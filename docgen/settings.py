@@ -64,6 +64,8 @@ def describe_policy() -> str:
         elif key == "categories":
             category = _resolve(schema, each["additionalProperties"])
             parts += _policy_part(schema, "categories", category, "categories.NAME.")
+        elif key == "rules":
+            parts += _policy_part(schema, "rules", _resolve(schema, each["items"]), "rules[].")
     return "\n".join(parts)
 
 

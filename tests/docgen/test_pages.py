@@ -79,7 +79,7 @@ def test_every_field_of_the_policy_is_described() -> None:
     page = describe_policy()
     for key, field in Policy.model_fields.items():
         part = _section(field.annotation)
-        prefix = "categories.NAME" if key == "categories" else key
+        prefix = {"categories": "categories.NAME", "rules": "rules[]"}.get(key, key)
         for name in [f"{prefix}.{inner}" for inner in part.model_fields] if part else [key]:
             assert f"| `{name}` |" in page
 
