@@ -191,7 +191,7 @@ def test_what_does_not_pass_is_refused_whole(
     for directory, fields, named in (
         (torn, {}, "bytes, manifest model.bytes says"),
         (nonsense, {}, "output 'embedding'"),
-        (blind, {}, "does not see fight"),
+        (blind, {}, "does not judge fight"),
         (tmp_path / "absent", {}, "manifest.json"),
         (good, {"expected_digest": "0" * 64}, "is not the expected"),
         (Path("relative"), {}, "absolute path"),

@@ -82,7 +82,7 @@ ctypes.string_at(0)
 _EVIDENCE_CRASHES = """
 from edge.contract.gen import worker_pb2
 from edge.workers import evidence_writer
-evidence_writer.write_clip = lambda *arguments: ctypes.string_at(0)
+evidence_writer.write_clip = lambda *arguments, **named: ctypes.string_at(0)
 writer = evidence_writer.EvidenceWriter(print, page)
 page.enter("st_decoded")
 unit = worker_pb2.EvidenceMedia(stream_id="st_shown", codec="h264", first=True)
