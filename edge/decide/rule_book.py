@@ -104,10 +104,7 @@ class RuleBook:
         for end_ms in sorted({signal.pts_ms for seen in found for signal in seen}):
             near = [[one for one in seen if 0 <= end_ms - one.pts_ms <= rule.within_ms] for seen in found]
             if all(near) if rule.when.all else any(near):
-                yield (
-                    end_ms,
-                    tuple(max(each, key=lambda one: (one.score, one.pts_ms)) for each in near if each),
-                )
+                yield end_ms, tuple(max(each, key=_strength) for each in near if each)
 
     def _of(self, condition: Condition) -> list[Signal]:
         return [one for one in self._seen.get(condition.category, ()) if one.score >= condition.at_least]

@@ -1,4 +1,4 @@
-"""Writes a student as the ONNX file that ships, and chooses calibration and thresholds on validation."""
+"""Writes a student as an ONNX file."""
 
 from __future__ import annotations
 
