@@ -1,7 +1,7 @@
 """``python -m models.train.sight``: trains the model that sees firearms in single pictures.
 
-On one core: ``prepare`` takes 4 minutes of processor time for its four passes, ``train`` about one minute
-for 100 batches. Each step goes on where it was stopped.
+On one core, estimated and not measured: ``prepare`` takes 4 minutes of processor time for its four passes,
+``train`` about one minute for 100 batches. Each step goes on where it was stopped.
 """
 
 from __future__ import annotations
