@@ -130,7 +130,7 @@ class Replay:
                     judgement = pipeline.judge(sample)
                     verdict = judgement.verdict
                     at_s = max(0, verdict.pts_ms - (start_ms or 0)) / 1000
-                    scores.append((round(at_s, 3), round(judgement.score, 5)))
+                    scores.append((at_s, judgement.score))
                     if verdict.action is not Action.PASS:
                         first.setdefault(verdict.action, at_s)
                         if decided is None or _weight(verdict) > _weight(decided):
@@ -160,7 +160,7 @@ class Replay:
             "path": str(path),
             "duration_s": round(duration_s, 3),
             "samples": len(scores),
-            "score_max": max(values),
+            "score_max": round(max(values), 5),
             "score_mean": round(sum(values) / len(values), 5),
             "verdict": (decided.action if decided is not None else Action.PASS).value,
             "shadow": decided is not None and decided.shadow,
@@ -182,7 +182,7 @@ class Replay:
             "categories": {name: one.as_json() for name, one in sorted(categories.items())},
         }
         if windows:
-            report["windows"] = [list(pair) for pair in scores]
+            report["windows"] = [[round(at_s, 3), round(score, 5)] for at_s, score in scores]
         return report
 
 
