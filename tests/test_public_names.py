@@ -279,7 +279,7 @@ def test_a_class_name_means_one_thing() -> None:
         if path.parent == ROOT / "edge" / "contract" / "gen":
             continue
         for node in ast.parse(path.read_bytes()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
             if isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation):
                 found.setdefault(ast.unparse(node.target), []).append(str(path.relative_to(ROOT)))

@@ -20,12 +20,12 @@ from edge.cli.ledger_reader import (
     LedgerOption,
     SinceOption,
     UntilOption,
-    appearing_file,
     ledger_of,
     parse_when,
     reading,
 )
 from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.cli.output_file import appearing_file
 from edge.errors import ConfigError
 from edge.ledger import (
     PROVEN_TABLES,

@@ -24,7 +24,7 @@ _WORDS = {
 
 
 @dataclass(slots=True)
-class _Row:
+class _PublisherRow:
     publisher: str
     stream: str = ""
     tier: str = ""
@@ -40,7 +40,7 @@ class DemoView:
     def __init__(self, console: PlainConsole, *, quiet: bool) -> None:
         self._console = console
         self._quiet = quiet
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, _PublisherRow] = {}
         self._spinner = Spinner("dots", "")
         self._step = ""
         self._live: Live | None = None
@@ -69,11 +69,11 @@ class DemoView:
         """Adds an event to the table."""
         match event:
             case Admitted(publish=publish):
-                self._rows[event.connection] = _Row(
+                self._rows[event.connection] = _PublisherRow(
                     f"{publish.app}/{publish.name}", event.stream_id, state="live"
                 )
             case Refused(publish=publish):
-                self._rows[event.connection] = _Row(
+                self._rows[event.connection] = _PublisherRow(
                     f"{publish.app}/{publish.name}", state=Text("refused", "red")
                 )
             case TierChanged(tier=tier):
@@ -91,8 +91,8 @@ class DemoView:
                 if row.state == "live":
                     row.state = f"closed: {reason}"
 
-    def _row(self, connection: str) -> _Row:
-        return self._rows.setdefault(connection, _Row("?"))
+    def _row(self, connection: str) -> _PublisherRow:
+        return self._rows.setdefault(connection, _PublisherRow("?"))
 
     def _render(self) -> Group:
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -1,21 +1,19 @@
-"""Reads a ledger without a gate: its address, the period and the output file."""
+"""Reads a ledger without a gate: its address and the period."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.cli.block import parse_duration_ms
 from edge.cli.output import stderr
-from edge.durable_files import appearing
-from edge.errors import ConfigError, InvalidInput
+from edge.errors import InvalidInput
 
 LedgerOption = Annotated[
     str | None, typer.Option("--ledger", help="SQLAlchemy URL of the ledger. Overrides the settings.")
@@ -61,18 +59,6 @@ def parse_when(field: str, text: str | None, now_ms: int) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return int(moment.timestamp() * 1000)
-
-
-@contextlib.contextmanager
-def appearing_file(option: str, path: Path) -> Iterator[TextIO]:
-    """Opens a file that appears whole and owner-readable, or not at all. Raises ConfigError."""
-    try:
-        with appearing(path) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            yield text
-            text.detach()
-    except OSError as error:
-        raise ConfigError(f"{option} {path}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

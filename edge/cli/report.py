@@ -14,12 +14,12 @@ from edge.cli.ledger_reader import (
     DataDirOption,
     LedgerOption,
     UntilOption,
-    appearing_file,
     ledger_of,
     parse_when,
     reading,
 )
 from edge.cli.output import JsonOption, console, print_json, print_table, reports_errors, stderr
+from edge.cli.output_file import appearing_file
 from edge.errors import InvalidInput
 
 

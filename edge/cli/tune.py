@@ -29,6 +29,7 @@ from edge.cli.output import (
     reports_errors,
     stderr,
 )
+from edge.cli.output_file import appearing_file
 from edge.cli.policy_target import file_target, gate_target, model_target
 from edge.errors import ConfigError, InvalidInput
 from edge.policy import Policy
@@ -237,10 +238,8 @@ def _tune(
         from edge.tuning.report import html
 
         page = html(study, tuning, values, f"Tuning of {name}", _about(values))
-        try:
-            report.write_text(page, encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise ConfigError(f"--report {report}: {error.strerror}") from None
+        with appearing_file("--report", report) as file:
+            file.write(page)
     return values, policy
 
 

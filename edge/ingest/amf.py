@@ -25,7 +25,7 @@ def decode(payload: bytes) -> list[AmfValue]:
 
     Raises InvalidInput for a truncated or unknown value, LimitExceeded beyond 256 values or a nesting of 4.
     """
-    reader = _Reader(payload)
+    reader = _AmfReader(payload)
     values: list[AmfValue] = []
     while not reader.at_end:
         values.append(reader.value(0))
@@ -37,7 +37,7 @@ def encode(*values: AmfValue) -> bytes:
     return b"".join(_encode(value) for value in values)
 
 
-class _Reader:
+class _AmfReader:
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
         self._at = 0

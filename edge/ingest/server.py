@@ -163,7 +163,7 @@ class ReferenceIngest:
         for loser in losers:
             self.counters["idle_connections_closed"] += 1
             loser.abort()
-        self._connections.start(_Connection(self, wire).run())
+        self._connections.start(_PublisherConnection(self, wire).run())
 
     def _lacks_descriptors(self) -> None:
         self.counters["accepts_without_descriptor"] += 1
@@ -177,7 +177,7 @@ class ReferenceIngest:
         self._places.busy(wire)
 
 
-class _Connection:
+class _PublisherConnection:
     """One publisher, from accept to close."""
 
     def __init__(self, ingest: ReferenceIngest, wire: Connection) -> None:

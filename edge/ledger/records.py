@@ -284,7 +284,7 @@ def incident_to_json(incident: Incident) -> dict[str, Any]:
     return incident_to_row(incident)
 
 
-class _Row:
+class _JournalRow:
     """A line of the journal, read like a row. Fields that an earlier version did not write are None."""
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -295,15 +295,15 @@ class _Row:
 
 
 def incident_from_json(values: dict[str, Any]) -> Incident:
-    return incident_from_row(_Row(values))
+    return incident_from_row(_JournalRow(values))
 
 
 def block_from_json(values: dict[str, Any]) -> Block:
-    return block_from_row(_Row({**_defaults(Block), **values}))
+    return block_from_row(_JournalRow({**_defaults(Block), **values}))
 
 
 def strike_from_json(values: dict[str, Any]) -> Strike:
-    return strike_from_row(_Row({**_defaults(Strike), **values}))
+    return strike_from_row(_JournalRow({**_defaults(Strike), **values}))
 
 
 def _defaults(kind: type[Any]) -> dict[str, Any]:

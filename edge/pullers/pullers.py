@@ -97,7 +97,7 @@ class Pullers:
             if self._template is None or self._template.ended:
                 self._template = await _Template.start()
 
-    async def launch(self) -> tuple[_Process, socket.socket]:
+    async def launch(self) -> tuple[_Puller, socket.socket]:
         """Starts a puller, for ``Pull``. Raises SourceStalled where that is not possible now."""
         try:
             await self.prepare()
@@ -126,7 +126,7 @@ class Pullers:
                 pull.beat(passed_ms)
 
 
-class _Process:
+class _Puller:
     """One puller, reached through its template."""
 
     def __init__(self, template: _Template, number: int) -> None:
@@ -152,7 +152,7 @@ class _Template:
         self.ended = False
         self._process = process
         self._control = control
-        self._pullers: dict[int, _Process] = {}
+        self._pullers: dict[int, _Puller] = {}
         self._numbers = itertools.count(1)
         control.setblocking(False)
         asyncio.get_running_loop().add_reader(control.fileno(), self._hear)
@@ -178,7 +178,7 @@ class _Template:
                 raise
         return cls(process, ours)
 
-    def fork(self) -> tuple[_Process, socket.socket]:
+    def fork(self) -> tuple[_Puller, socket.socket]:
         """Asks for a puller. Raises OSError."""
         ours, theirs = socket.socketpair()
         try:
@@ -189,7 +189,7 @@ class _Template:
         except OSError:
             ours.close()
             raise
-        puller = self._pullers[number] = _Process(self, number)
+        puller = self._pullers[number] = _Puller(self, number)
         return puller, ours
 
     def ask(self, number: int, what: int) -> None:

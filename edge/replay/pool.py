@@ -79,12 +79,12 @@ class ReplayPool:
         """
         waiting = deque(enumerate(paths))
         role, mode = self._setup.role(paths), mode_of_environment()
-        free: list[_Process] = []
-        busy: dict[Connection, _Process] = {}
+        free: list[_JudgingProcess] = []
+        busy: dict[Connection, _JudgingProcess] = {}
         try:
             while waiting or busy:
                 while waiting and len(busy) < self._jobs:
-                    process = free.pop() if free else _Process(self._setup, role, mode)
+                    process = free.pop() if free else _JudgingProcess(self._setup, role, mode)
                     process.send(*waiting.popleft(), windows)
                     busy[process.connection] = process
                 for ready in wait(list(busy)):
@@ -112,7 +112,7 @@ class ReplayPool:
             return _failed(path, f"the process that judged it answered no report: {type(error).__name__}")
 
 
-class _Process:
+class _JudgingProcess:
     """One process that judges one file after the other."""
 
     def __init__(self, setup: JudgeSetup, role: ProcessRole, mode: ContainmentMode) -> None:

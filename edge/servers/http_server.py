@@ -46,14 +46,14 @@ class HookServer(uvicorn.Server):
     ) -> None:
         self.request_s = request_ms / 1000
         self.broken = broken
-        self.places: Places[_Connection] = Places(
+        self.places: Places[_HookConnection] = Places(
             {"http_per_address": max_per_address, "http_connections": max_connections},
-            _Connection.is_expendable,
+            _HookConnection.is_expendable,
         )
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(_Connection, self),  # type: ignore[arg-type]  # it is called as a type is
+                http=partial(_HookConnection, self),  # type: ignore[arg-type]  # it is called as a type is
                 lifespan="off",
                 backlog=BACKLOG,
                 log_config=None,
@@ -68,7 +68,7 @@ class HookServer(uvicorn.Server):
         yield
 
 
-class _Connection(H11Protocol):
+class _HookConnection(H11Protocol):
     """One connection. Its deadline runs while the server waits for the peer."""
 
     def __init__(self, server: HookServer, **given: Any) -> None:

@@ -40,7 +40,7 @@ class CutOutcome:
 
 
 @dataclass(slots=True)
-class _Running:
+class _RunningCut:
     """A cut in progress."""
 
     started: float
@@ -61,7 +61,7 @@ class Cutter:
     def __init__(self, spread: Callable[[], float] = random.random) -> None:
         self._spread = spread
         self._tasks = BackgroundTasks()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, _RunningCut] = {}
         self._ended: FIFOCache[str, CutOutcome] = FIFOCache(_REMEMBERED)
         self._early: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
         self._gone: FIFOCache[str, str] = FIFOCache(_REMEMBERED)
@@ -140,9 +140,9 @@ class Cutter:
         self._running.clear()
         await self._tasks.aclose()
 
-    def _begin(self, target: CutTarget, connector: Connector) -> _Running:
+    def _begin(self, target: CutTarget, connector: Connector) -> _RunningCut:
         loop = asyncio.get_running_loop()
-        running = _Running(started=time.monotonic(), done=loop.create_future())
+        running = _RunningCut(started=time.monotonic(), done=loop.create_future())
         self._running[target.stream_id] = running
         running.hint = self._early.pop(target.stream_id, "")
         if by := self._gone.pop(target.stream_id, ""):
@@ -151,7 +151,7 @@ class Cutter:
             running.task = self._tasks.start(self._pursue(target, connector, running))
         return running
 
-    def _finish(self, stream_id: str, running: _Running, by: str) -> None:
+    def _finish(self, stream_id: str, running: _RunningCut, by: str) -> None:
         outcome = CutOutcome(True, by, running.attempts, running.elapsed_ms())
         del self._running[stream_id]
         self._ended[stream_id] = outcome
@@ -160,7 +160,7 @@ class Cutter:
         if running.task is not None:
             running.task.cancel()
 
-    async def _pursue(self, target: CutTarget, connector: Connector, running: _Running) -> None:
+    async def _pursue(self, target: CutTarget, connector: Connector, running: _RunningCut) -> None:
         seen = maybe_worked = False
         absent_since: float | None = None
         if await self._proven_in(0, target, connector, running):
@@ -196,7 +196,7 @@ class Cutter:
                 return
 
     async def _proven_in(
-        self, pause_ms: float, target: CutTarget, connector: Connector, running: _Running
+        self, pause_ms: float, target: CutTarget, connector: Connector, running: _RunningCut
     ) -> bool:
         """Waits. Looks at the server whenever somebody says meanwhile that the publisher is gone, and returns
         True if the server does not deny that."""
@@ -217,7 +217,7 @@ class Cutter:
                     await running.hinted.wait()
 
 
-def _fail(running: _Running, error: CutFailed) -> None:
+def _fail(running: _RunningCut, error: CutFailed) -> None:
     if not running.done.done():
         running.done.set_exception(error)
         running.done.exception()  # Marks the error as read, since perhaps nobody waits.

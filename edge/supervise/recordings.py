@@ -36,7 +36,7 @@ _FIRST_CLIP_S: Final = 60.0
 
 
 @dataclass(slots=True)
-class _Running:
+class _RunningRecording:
     stream: LiveStream
     media: PushBuffer
     incident: Incident
@@ -67,8 +67,8 @@ class Recordings:
         self._clock = clock
         self._tasks = tasks
         self._max_bytes = max_bytes
-        self._running: dict[str, _Running] = {}
-        self._ended: dict[str, _Running] = {}
+        self._running: dict[str, _RunningRecording] = {}
+        self._ended: dict[str, _RunningRecording] = {}
         """Those whose clips are not written yet."""
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
@@ -88,7 +88,7 @@ class Recordings:
             with contextlib.suppress(WorkerLost):
                 self._pool.send(stream.id, worker_pb2.ToWorker(ask_alert=ask))
         stream.media.recordings[incident.id] = recording
-        self._running[incident.id] = _Running(stream, stream.media, incident, recording)
+        self._running[incident.id] = _RunningRecording(stream, stream.media, incident, recording)
 
     def goes_on(self, incident_id: str) -> None:
         """What is recorded goes on."""
@@ -115,24 +115,24 @@ class Recordings:
             self._end(running)
 
     @staticmethod
-    def _is_replaced(running: _Running) -> bool:
+    def _is_replaced(running: _RunningRecording) -> bool:
         """Whether its stream has media of another source by now."""
         return running.stream.media is not running.media
 
-    def _end(self, running: _Running) -> None:
+    def _end(self, running: _RunningRecording) -> None:
         del self._running[running.incident.id]
         running.media.recordings.pop(running.incident.id, None)
         if running.recording.grown:
             self._ended[running.incident.id] = running
             self._tasks.start(self._written(running))
 
-    async def _written(self, running: _Running) -> None:
+    async def _written(self, running: _RunningRecording) -> None:
         try:
             await self._write(running)
         finally:
             del self._ended[running.incident.id]
 
-    async def _write(self, running: _Running) -> None:
+    async def _write(self, running: _RunningRecording) -> None:
         stream, incident = running.stream, running.incident
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(running.first_clip.wait(), _FIRST_CLIP_S)

@@ -21,7 +21,7 @@ _KEPT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Resolution:
     addresses: tuple[str, ...]
     problem: str
     at_s: float
@@ -34,7 +34,7 @@ class Host:
         """``name`` is the host name in ASCII, or an IPv4 or IPv6 address without brackets."""
         self._name = name
         self._port = port
-        self._looking: asyncio.Future[_Found] | None = None
+        self._looking: asyncio.Future[_Resolution] | None = None
 
     async def addresses(self) -> tuple[str, ...]:
         """At least one address in the system's order, up to 5 s old. Raises OSError if there is none.
@@ -50,9 +50,9 @@ class Host:
             raise OSError(f"{self._name}: {found.problem}")
         return found.addresses
 
-    def _begin(self) -> asyncio.Future[_Found]:
+    def _begin(self) -> asyncio.Future[_Resolution]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Found] = loop.create_future()
+        future: asyncio.Future[_Resolution] = loop.create_future()
 
         def look() -> None:
             found = self._look_up()
@@ -65,7 +65,7 @@ class Host:
             raise OSError(f"{self._name}: cannot be looked up: {error}") from None
         return future
 
-    def _look_up(self) -> _Found:
+    def _look_up(self) -> _Resolution:
         addresses: tuple[str, ...] = ()
         problem = "has no address"
         try:
@@ -75,7 +75,7 @@ class Host:
             problem = error.strerror or str(error)
         except UnicodeError:
             problem = "is no name of a host"
-        return _Found(addresses, problem, time.monotonic())
+        return _Resolution(addresses, problem, time.monotonic())
 
 
 def _is_address(name: str) -> bool:
@@ -86,7 +86,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _is_over(looking: asyncio.Future[_Found]) -> bool:
+def _is_over(looking: asyncio.Future[_Resolution]) -> bool:
     if not looking.done():
         return False
     found = looking.result()

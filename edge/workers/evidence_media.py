@@ -28,7 +28,7 @@ class Media:
 
 
 @dataclass(slots=True)
-class _Shown:
+class _StreamMedia:
     codec: Codec
     extradata: bytes
     units: list[AccessUnit] = field(default_factory=list)
@@ -40,7 +40,7 @@ class EvidenceMedia:
     """Media by stream, kept until it is taken."""
 
     def __init__(self) -> None:
-        self._media: dict[str, _Shown] = {}
+        self._media: dict[str, _StreamMedia] = {}
         self._bytes = 0
 
     def add_media(self, message: worker_pb2.EvidenceMedia) -> None:
@@ -52,7 +52,7 @@ class EvidenceMedia:
         if message.first:
             self._drop(ident)
             try:
-                self._media[ident] = _Shown(Codec(message.codec), message.extradata)
+                self._media[ident] = _StreamMedia(Codec(message.codec), message.extradata)
             except ValueError:
                 log.warning("no evidence: unknown codec", stream_id=ident, codec=message.codec)
         shown = self._media.get(ident)
@@ -76,7 +76,7 @@ class EvidenceMedia:
             return None
         return Media(shown.codec, shown.extradata, tuple(shown.units), tuple(shown.audio))
 
-    def _drop(self, stream_id: str) -> _Shown | None:
+    def _drop(self, stream_id: str) -> _StreamMedia | None:
         shown = self._media.pop(stream_id, None)
         if shown is not None:
             self._bytes -= shown.bytes

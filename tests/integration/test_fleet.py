@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,19 +152,21 @@ def test_a_gate_that_starts_while_postgresql_is_away_waits_for_it(
 ) -> None:
     config = CONFIG.format(url=postgresql.new_store(tmp_path).url)
     os.kill(postgresql.postmaster, signal.SIGSTOP)
-    back = threading.Thread(target=_continue_when_waited_for, args=(postgresql, tmp_path / "gate.log"))
-    back.start()
-    try:
+    with ThreadPoolExecutor(1) as others:
+        waited = others.submit(_continue_when_waited_for, postgresql, tmp_path / "gate.log")
         with GateProcess(tmp_path, config=config) as gate, grpc.insecure_channel(gate.grpc) as channel:
             assert admit(gate_pb2_grpc.GateStub(channel), "anna").allowed
-    finally:
-        back.join()
+        assert waited.result()
 
 
-def _continue_when_waited_for(cluster: Cluster, gate_log: Path) -> None:
+def _continue_when_waited_for(cluster: Cluster, gate_log: Path) -> bool:
+    """Returns whether the gate said that it waits."""
     end = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < end:
-        if gate_log.is_file() and "the gate waits for it" in gate_log.read_text():
-            break
-        time.sleep(0.05)
-    os.kill(cluster.postmaster, signal.SIGCONT)
+    said = False
+    try:
+        while not said and time.monotonic() < end:
+            time.sleep(0.05)
+            said = gate_log.is_file() and "the gate waits for it" in gate_log.read_text()
+    finally:
+        os.kill(cluster.postmaster, signal.SIGCONT)
+    return said

@@ -79,14 +79,14 @@ def read_tflite(path: Path) -> TfliteGraph:
     if content[4:8] != _IDENTIFIER:
         raise ModelError(f"{path}: no TensorFlow Lite file: bytes 4 to 7 are not {_IDENTIFIER.decode()}")
     try:
-        return _Reader(tflite, content).graph()
+        return _TfliteReader(tflite, content).graph()
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:  # the flatbuffer's offsets are unchecked: anything may go wrong
         raise ModelError(f"{path}: damaged TensorFlow Lite file ({type(error).__name__}: {error})") from None
 
 
-class _Reader:
+class _TfliteReader:
     """Reads one file. ``schema`` is the generated package."""
 
     def __init__(self, schema: Any, content: bytes) -> None:
