@@ -5,7 +5,7 @@ A policy is one whole, validated and versioned document. Its defaults are define
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final, Literal, Self
@@ -597,6 +597,12 @@ class Policy(_PolicyPart):
     def judged(self) -> frozenset[str]:
         """The categories that are enabled."""
         return frozenset(name for name, part in self.categories.items() if part.enabled)
+
+    def switches_off(self, categories: Collection[str]) -> bool:
+        """Whether it names all of these categories and enables none. One that it does not name is scored, and
+        nothing is decided on it."""
+        named = [self.categories.get(name) for name in categories]
+        return all(part is not None and not part.enabled for part in named)
 
     def for_app(self, app: str, tenant: str = "") -> Policy:
         """The policy for a stream of ``app`` whose publish has the attribute ``tenant``.

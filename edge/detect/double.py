@@ -22,6 +22,7 @@ class ScriptedDetector:
     score_at: Callable[[int], float] = lambda pts_ms: 0.0
     delta_ms: int = 100
     digest: str = "0" * 64
+    categories: tuple[str, ...] = ("fight",)
     input_size: tuple[int, int] = (64, 64)
     planes: list[_Luma] = field(default_factory=list)
     """Planes of each sample that was scored, uint8 ``(3, H, W)``."""

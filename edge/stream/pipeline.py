@@ -394,7 +394,10 @@ class StreamPipeline:
     def judge(self, sample: Sample) -> Judgement:
         """Judges one sample: detects, matches and decides."""
         taken_ms = self._clock.monotonic_ms()
-        signals = self._window.add_sample(sample.pts_ms, self._detector.infer(sample.planes), sample.tier)
+        signals: tuple[Signal, ...] = ()
+        if not self._policy.switches_off(self._detector.categories):
+            seen = self._detector.infer(sample.planes)
+            signals = self._window.add_sample(sample.pts_ms, seen, sample.tier)
         detected_ms = self._clock.monotonic_ms()
         score = max((signal.score for signal in signals), default=0.0)
         match = self._policy.match

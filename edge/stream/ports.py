@@ -34,6 +34,9 @@ class DetectorPort(Protocol):
     """The detector of a worker. All its streams share it in one thread."""
 
     @property
+    def categories(self) -> tuple[str, ...]: ...
+
+    @property
     def delta_ms(self) -> int: ...
 
     @property

@@ -101,6 +101,7 @@ class _Recording:
         self._note = note
         self.delta_ms: int = detector.delta_ms
         self.digest: str = detector.digest
+        self.categories: tuple[str, ...] = detector.categories
         self.input_size: tuple[int, int] = detector.input_size
 
     def plane(self, frame: av.VideoFrame) -> NDArray[np.uint8]:

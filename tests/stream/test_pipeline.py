@@ -392,3 +392,11 @@ def test_a_look_waits_while_the_worker_is_late(media: EncodedMedia, watch: Watch
     watched.pipeline.let_look(False)
     watched.feed(media.units)
     assert all(time % 2000 <= 240 for time in watched.times)
+
+
+def test_a_category_that_is_switched_off_costs_no_inference(media: EncodedMedia, watch: Watch) -> None:
+    off = Policy(categories={"fight": CategoryPolicy(enabled=False)})
+    watched = watch(media, policy=off, score_at=lambda pts: 1.0).feed(media.units)
+    assert watched.judgements
+    assert {judgement.verdict.action for judgement in watched.judgements} == {Action.PASS}
+    assert watched.detector.planes == []
