@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import pickle
 import signal
 import sys
@@ -245,6 +246,22 @@ class Flood:
             self.done["policies"] += 1
 
 
+_BURN: Final = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
+async def burning() -> None:
+    """Burns processor time and calls nobody: the control."""
+    burners = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", _BURN) for _ in range(os.cpu_count() or 1)
+    ]
+    try:
+        await asyncio.Event().wait()
+    finally:
+        for burner in burners:
+            burner.kill()
+            await burner.wait()
+
+
 FLOODS: Final[Mapping[str, Callable[[Flood], Awaitable[None]]]] = {
     "oversized": lambda flood: flood.pushes(4, paced=True),
     "admits": Flood.admits,
@@ -258,6 +275,7 @@ FLOODS: Final[Mapping[str, Callable[[Flood], Awaitable[None]]]] = {
     "descriptors": Flood.descriptors,
     "overrides": Flood.overrides,
     "refused": Flood.refused,
+    "burning": lambda flood: burning(),
 }
 """In the order in which they run."""
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import grpc
 import httpx
+import psutil
 
 from benchmarks._media import Loop
 from benchmarks._publishers import Plan as Publishers
@@ -79,6 +80,8 @@ class Round:
     """Length of each of the two windows."""
     code: Path
     """Checkout whose gate and ingest server run."""
+    niceness: int
+    """Of the flood's process."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,8 @@ class Window:
     cut_ms: list[float | None] = field(default_factory=list)
     """Time to cut of each violation; None when it was shown to its end, or was not let in."""
     samples: int = 0
+    cores: dict[str, float] = field(default_factory=dict)
+    """Processor time in cores, by who took it."""
 
 
 def run_round(this: Round, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -154,11 +159,13 @@ async def _measure(
         progress("innocent streams begin")
         await _until(calm.begins)
         progress("without the flood")
-        await _observe(calm, this.media, gate, ingest, channel, "calm")
+        with _cores(calm, {"gate": gate.pid, "publishers": innocent.pid}):
+            await _observe(calm, this.media, gate, ingest, channel, "calm")
         progress("with the flood")
-        async with _flood(this, gate, ingest, policy) as did:
+        async with _flood(this, gate, ingest, policy) as (flood_pid, did):
             await _until(flooded.begins)
-            await _observe(flooded, this.media, gate, ingest, channel, "flooded")
+            with _cores(flooded, {"gate": gate.pid, "publishers": innocent.pid, "flood": flood_pid}):
+                await _observe(flooded, this.media, gate, ingest, channel, "flooded")
         progress("innocent streams end")
         out, _ = await asyncio.to_thread(innocent.communicate, None, _PATIENCE_S)
     tallies = [json.loads(line) for line in out.splitlines()]
@@ -187,6 +194,8 @@ def figures(
         "cut_ms_without": before,
         "cut_ms": during,
         "cut_ratio": None if before is None or during is None else round(during / before, 2),
+        "cores_without": calm.cores,
+        "cores": flooded.cores,
         "streams_failed": sorted({tally["failed"] for tally in tallies if tally["failed"]}),
         "flood": did,
     }
@@ -284,6 +293,26 @@ async def _violate(window: Window, media: Media, ingest: str, word: str) -> None
         window.cut_ms.append(shown.closed_ms - shown.left_ms if cut else None)  # type: ignore[operator]
 
 
+@contextmanager
+def _cores(window: Window, processes: dict[str, int]) -> Iterator[None]:
+    """Notes the processor time that these processes and their children take inside the context."""
+    began, before = time.monotonic(), {name: _cpu_s(pid) for name, pid in processes.items()}
+    yield
+    took_s = time.monotonic() - began
+    window.cores = {
+        name: round(max(0.0, _cpu_s(pid) - before[name]) / took_s, 2) for name, pid in processes.items()
+    }
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process and of its living children. 0 when it is gone."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
+    return 0.0
+
+
 async def _until(at: float) -> None:
     await asyncio.sleep(max(0.0, at - time.time()))
 
@@ -292,13 +321,17 @@ async def _until(at: float) -> None:
 
 
 @asynccontextmanager
-async def _flood(this: Round, gate: GateProcess, ingest: str, policy: str) -> AsyncIterator[dict[str, int]]:
-    """Runs the flood inside the context. Afterwards the dict says what it did."""
+async def _flood(
+    this: Round, gate: GateProcess, ingest: str, policy: str
+) -> AsyncIterator[tuple[int, dict[str, int]]]:
+    """Runs the flood inside the context, at its own priority. Yields its process and a dict, which says
+    afterwards what it did."""
     loop = this.media.flood.get(this.flood, this.media.innocent)
     plan = FloodPlan(this.flood, gate.grpc, ingest, gate.http, gate.tokens, loop, this.media.calm, policy)
     did: dict[str, int] = {}
     with _process("benchmarks._siege_floods", plan) as process:
-        yield did
+        os.setpriority(os.PRIO_PROCESS, process.pid, this.niceness)
+        yield process.pid, did
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             out, _ = await asyncio.to_thread(process.communicate, None, _PATIENCE_S)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from benchmarks._media import Loop, Unit
 from benchmarks._siege_floods import FLOODS, Flood, Plan, end
-from benchmarks._siege_round import Window, figures
+from benchmarks._siege_round import Window, _cores, figures
 from benchmarks.siege import missed, too_busy
 from edge.ingest.flv import FLV_HEADER
 
@@ -76,3 +78,14 @@ async def test_a_flood_against_nothing_goes_on_until_it_is_cancelled(name: str, 
     assert not task.done(), task.exception()
     async with asyncio.timeout(30):
         await end(task)
+
+
+def test_the_processor_time_of_each_is_reported() -> None:
+    window = Window(0, 1)
+    until = time.process_time() + 0.2
+    with _cores(window, {"own": os.getpid(), "gone": 2**22 + 1}):
+        while time.process_time() < until:
+            pass
+    assert window.cores["own"] > 0
+    assert window.cores["gone"] == 0
+    assert figures(window, Window(1, 2), [], {})["cores_without"] == window.cores
