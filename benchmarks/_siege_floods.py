@@ -1,7 +1,7 @@
 """The floods of the ``siege`` benchmark, each in a process of its own. ``main`` reads its plan from stdin.
 
-Each flood is bounded in what it opens, and goes on until SIGTERM. Then it prints one JSON object: what it
-did. All of it goes to loopback.
+A flood prints an empty line once it is ready, and begins at SIGUSR1. It is bounded in what it opens, and
+goes on until SIGTERM. Then it prints one JSON object: what it did. All of it goes to loopback.
 """
 
 from __future__ import annotations
@@ -281,8 +281,11 @@ FLOODS: Final[Mapping[str, Callable[[Flood], Awaitable[None]]]] = {
 
 
 async def run(plan: Plan) -> Counter[str]:
-    flood, told = Flood(plan), asyncio.Event()
+    flood, begun, told = Flood(plan), asyncio.Event(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, begun.set)
+    print(flush=True)
+    await begun.wait()
     task = asyncio.ensure_future(FLOODS[plan.flood](flood))
     await told.wait()
     await end(task)

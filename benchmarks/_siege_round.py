@@ -101,6 +101,10 @@ class Window:
     cut_ms: list[float | None] = field(default_factory=list)
     """Time to cut of each violation; None when it was shown to its end, or was not let in."""
     samples: int = 0
+    late_s: float = 0.0
+    """How much later than planned it was begun to observe."""
+    busiest: float = 0.0
+    """The largest share of its time that a worker of the gate spent in jobs, as it said itself."""
     cores: dict[str, float] = field(default_factory=dict)
     """Processor time in cores, by who took it."""
 
@@ -138,6 +142,13 @@ def environment(code: Path) -> dict[str, str]:
 async def _measure(
     this: Round, gate: GateProcess, ingest: str, policy: str, progress: Callable[[str], None]
 ) -> dict[str, Any]:
+    async with _flood(this, gate, ingest, policy) as flood:
+        return await _two_windows(this, gate, ingest, flood, progress)
+
+
+async def _two_windows(
+    this: Round, gate: GateProcess, ingest: str, flood: FloodProcess, progress: Callable[[str], None]
+) -> dict[str, Any]:
     start_at = time.time() + _START_S
     calm = Window(start_at + _RAMP_S + _SETTLE_S, start_at + _RAMP_S + _SETTLE_S + this.seconds)
     flooded_at = calm.ends + _MORE_S + _FLOOD_BEGINS_S
@@ -152,7 +163,6 @@ async def _measure(
         seed=1,
         ramp_s=_RAMP_S,
     )
-    did: dict[str, int] = {}
     async with AsyncExitStack() as stack:
         innocent = stack.enter_context(_process("benchmarks._publishers", plan))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(gate.grpc))
@@ -162,10 +172,11 @@ async def _measure(
         with _cores(calm, {"gate": gate.pid, "publishers": innocent.pid}):
             await _observe(calm, this.media, gate, ingest, channel, "calm")
         progress("with the flood")
-        async with _flood(this, gate, ingest, policy) as (flood_pid, did):
-            await _until(flooded.begins)
-            with _cores(flooded, {"gate": gate.pid, "publishers": innocent.pid, "flood": flood_pid}):
-                await _observe(flooded, this.media, gate, ingest, channel, "flooded")
+        flood.begin()
+        await _until(flooded.begins)
+        with _cores(flooded, {"gate": gate.pid, "publishers": innocent.pid, "flood": flood.pid}):
+            await _observe(flooded, this.media, gate, ingest, channel, "flooded")
+        did = await flood.end()
         progress("innocent streams end")
         out, _ = await asyncio.to_thread(innocent.communicate, None, _PATIENCE_S)
     tallies = [json.loads(line) for line in out.splitlines()]
@@ -187,6 +198,7 @@ def figures(
         "samples": flooded.samples,
         "samples_kept": round(flooded.samples / calm.samples, 3) if calm.samples else 0.0,
         "admits_answered": _share(latency is not None for latency in flooded.admits),
+        "admits_refused_without": dict(calm.refusals),
         "admits_refused": dict(flooded.refusals),
         "admit_ms_max": max((ms for ms in flooded.admits if ms is not None), default=None),
         "publishes_let_in": _share(flooded.publishes),
@@ -194,6 +206,9 @@ def figures(
         "cut_ms_without": before,
         "cut_ms": during,
         "cut_ratio": None if before is None or during is None else round(during / before, 2),
+        "busiest_worker_without": calm.busiest,
+        "busiest_worker": flooded.busiest,
+        "late_s": round(max(calm.late_s, flooded.late_s), 2),
         "cores_without": calm.cores,
         "cores": flooded.cores,
         "streams_failed": sorted({tally["failed"] for tally in tallies if tally["failed"]}),
@@ -214,10 +229,12 @@ def _share(answered: Any) -> float | None:
 async def _observe(
     window: Window, media: Media, gate: GateProcess, ingest: str, channel: grpc.aio.Channel, word: str
 ) -> None:
+    window.late_s = max(0.0, time.time() - window.begins)
     await asyncio.gather(
         _every(_ADMIT_EVERY_S, window, lambda number: _admit(window, channel, f"{word}{number}")),
         _every(_PUBLISH_EVERY_S, window, lambda number: _publish(window, ingest, f"{word}-show{number}")),
         _every(_PUBLISH_EVERY_S, window, lambda _: _health(window, gate.http)),
+        _every(_PUBLISH_EVERY_S, window, lambda _: _busiest(window, gate.http)),
         _violate(window, media, ingest, word),
     )
 
@@ -275,6 +292,15 @@ async def _health(window: Window, http: str) -> None:
         window.healthy.append(False)
 
 
+async def _busiest(window: Window, http: str) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        async with httpx.AsyncClient(trust_env=False, timeout=_ANSWER_S) as client:
+            answer = await client.get(f"http://{http}/metrics")
+        shares = (line for line in answer.text.splitlines() if line.startswith("edge_worker_busy{"))
+        busiest = max((float(line.rpartition(" ")[2]) for line in shares), default=0.0)
+        window.busiest = max(window.busiest, round(busiest, 2))
+
+
 async def _violate(window: Window, media: Media, ingest: str, word: str) -> None:
     """Publishes the violation, again and again under new names, and times each cut."""
     number = 0
@@ -320,22 +346,45 @@ async def _until(at: float) -> None:
 # processes
 
 
+class FloodProcess:
+    """The process of a flood, which has loaded all that it needs and waits to be told."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def begin(self) -> None:
+        os.kill(self.pid, signal.SIGUSR1)
+
+    async def end(self) -> dict[str, int]:
+        """Ends the flood. Returns what it did; nothing where it does not say so in time."""
+        with contextlib.suppress(OSError):
+            _be_nice(self.pid, 0)
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            out, _ = await asyncio.to_thread(self._process.communicate, None, _PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            return {}
+        return dict(json.loads(out or b"{}"))
+
+
 @asynccontextmanager
-async def _flood(
-    this: Round, gate: GateProcess, ingest: str, policy: str
-) -> AsyncIterator[tuple[int, dict[str, int]]]:
-    """Runs the flood inside the context, at its own priority. Yields its process and a dict, which says
-    afterwards what it did."""
+async def _flood(this: Round, gate: GateProcess, ingest: str, policy: str) -> AsyncIterator[FloodProcess]:
+    """Makes a flood ready, with its own priority. At the end of the context it is gone."""
     loop = this.media.flood.get(this.flood, this.media.innocent)
     plan = FloodPlan(this.flood, gate.grpc, ingest, gate.http, gate.tokens, loop, this.media.calm, policy)
-    did: dict[str, int] = {}
     with _process("benchmarks._siege_floods", plan) as process:
-        os.setpriority(os.PRIO_PROCESS, process.pid, this.niceness)
-        yield process.pid, did
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            out, _ = await asyncio.to_thread(process.communicate, None, _PATIENCE_S)
-            did.update(json.loads(out or b"{}"))
+        assert process.stdout is not None
+        if not await asyncio.to_thread(process.stdout.readline):
+            raise ConfigError(f"{this.flood}: the flood does not start")
+        _be_nice(process.pid, this.niceness)
+        yield FloodProcess(process)
+
+
+def _be_nice(pid: int, niceness: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    with contextlib.suppress(OSError):  # where each session has its own share of the processor
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 @contextmanager

@@ -83,7 +83,8 @@ class Admitter:
             mode = context.in_force.for_publish(publish).failure.on_capacity
             context.telemetry.report(FailureModeUsed("on_capacity", mode.value))
             if mode is FailureMode.DENY:
-                return self._refuse(publish, AdmissionReason.CAPACITY)
+                detail = "no worker has time for more, see workers.max_busy"
+                return self._refuse(publish, AdmissionReason.CAPACITY, detail=detail)
         stream = LiveStream(
             id=new_stream_id(),
             publish=publish,

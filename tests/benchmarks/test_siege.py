@@ -6,13 +6,14 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks._media import Loop, Unit
-from benchmarks._siege_floods import FLOODS, Flood, Plan, end
-from benchmarks._siege_round import Window, _cores, figures
+from benchmarks._siege_floods import FLOODS, HALF_REQUESTS, Flood, Plan, end
+from benchmarks._siege_round import Media, Round, Window, _cores, _flood, figures
 from benchmarks.siege import missed, too_busy
 from edge.ingest.flv import FLV_HEADER
 
@@ -52,6 +53,8 @@ def test_figures_compare_the_two_windows() -> None:
     assert found["samples_due"] == 10
     assert not too_busy(found)
     assert too_busy({**found, "samples_due": 120})
+    assert too_busy({**found, "late_s": 3.0})
+    assert too_busy({**found, "admits_refused_without": {"REASON_CODE_CAPACITY": 1}})
     assert found["admits_answered"] == 0.75
     assert found["admit_ms_max"] == 9.0
     assert found["publishes_let_in"] == 0.5
@@ -78,6 +81,32 @@ async def test_a_flood_against_nothing_goes_on_until_it_is_cancelled(name: str, 
     assert not task.done(), task.exception()
     async with asyncio.timeout(30):
         await end(task)
+
+
+async def test_a_flood_begins_when_it_is_told_and_says_what_it_did(tmp_path: Path) -> None:
+    flv, loop = tmp_path / "one.flv", Loop("h264", b"", (Unit(0, 0, True, b"x"),), 40)
+    media = Media(loop, {}, flv, flv, 0, tmp_path)
+    taken: list[asyncio.StreamWriter] = []
+    all_there = asyncio.Event()
+
+    def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(writer)
+        if len(taken) == HALF_REQUESTS:
+            all_there.set()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    gate: Any = SimpleNamespace(grpc="127.0.0.1:9", http=f"{host}:{port}", tokens=tmp_path / "tokens")
+    async with (
+        server,
+        _flood(Round("half_requests", media, 1, 4, tmp_path, 19), gate, "127.0.0.1:9", "{}") as flood,
+    ):
+        assert os.getpriority(os.PRIO_PROCESS, flood.pid) == 19
+        assert not taken
+        flood.begin()
+        async with asyncio.timeout(60):
+            await all_there.wait()
+        assert await flood.end() == {"connections": HALF_REQUESTS}
 
 
 def test_the_processor_time_of_each_is_reported() -> None:
