@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NewType
+from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
 from edge.banking import Banking
 from edge.reasons import OpenWord, UnconfirmedReason, VerdictReason
@@ -422,6 +422,16 @@ class Review:
     review_reason: str | None = None
 
 
+class ScorePoint(NamedTuple):
+    """The highest score of a category in a short time, for people to see how it went."""
+
+    pts_ms: int
+    """Media time, milliseconds."""
+    category: str
+    score: float
+    """Calibrated probability, 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
     """How long what an incident shows has gone on, and how strongly."""
@@ -469,6 +479,8 @@ class Incident:
 
     banking: Banking | None = None
     """What of it became known footage. None before it is confirmed, and for an earlier version's."""
+    gate: str = ""
+    """The gate of a fleet that decided it. The ledger sets it; empty where there is only one gate."""
 
     @property
     def stretch_ms(self) -> tuple[int, int] | None:

@@ -32,6 +32,9 @@ GateError                       what is wrong, where, and whether a retry can he
 │   └── NotPrimary              its server answers and is not the primary (retryable)
 ├── UnknownRow                  a row is of a newer gate or was edited by hand: names table, key and column
 ├── AuditBroken                 a row of the audit log was changed: names the row
+├── EvidenceStoreFailed         the folder or bucket of evidence does not answer (retryable)
+├── EvidenceElsewhere           another gate of the fleet has it on its own disk: names the gate
+├── EvidenceErased              it was erased: says when and why
 ├── DecisionsLost               a gate stops with decisions that it could not write
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
 │   └── NoPlace                 all places under a limit are taken, and none is idle (retryable)
@@ -285,6 +288,32 @@ class DecisionsLost(GateError):
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} decisions could not be written and are lost; the log names each")
         self.count = count
+
+
+class EvidenceStoreFailed(GateError):
+    """The folder or the bucket of evidence does not answer, or refuses. The message names what to look at."""
+
+    retryable = True
+    reason = "evidence_store"
+
+
+class EvidenceElsewhere(GateError):
+    """Another gate of the fleet has the evidence in a folder of its own."""
+
+    reason = "evidence_elsewhere"
+
+    def __init__(self, incident_id: str, gate: str) -> None:
+        super().__init__(
+            f"incident_id: the evidence of {incident_id} is in the folder of gate {gate!r}: ask that gate, "
+            "or set evidence.url to a bucket that all gates share"
+        )
+        self.gate = gate
+
+
+class EvidenceErased(GateError):
+    """The evidence was erased. The incident itself stays on record."""
+
+    reason = "evidence_erased"
 
 
 class NotPrimary(LedgerUnavailable):

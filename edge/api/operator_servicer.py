@@ -9,6 +9,7 @@ from edge.api import bounds
 from edge.api.auth import Role
 from edge.api.operator_blocks import BlockCalls
 from edge.api.operator_calls import MAX_LIMIT
+from edge.api.operator_evidence import EvidenceCalls
 from edge.api.operator_incidents import IncidentCalls
 from edge.api.operator_model import ModelCalls
 from edge.api.status import Context, answers_errors
@@ -23,7 +24,9 @@ _DEFAULT_POLICIES = 20
 _MAX_POLICIES = 100
 
 
-class OperatorServicer(IncidentCalls, BlockCalls, ModelCalls, operator_pb2_grpc.OperatorServicer):
+class OperatorServicer(
+    IncidentCalls, EvidenceCalls, BlockCalls, ModelCalls, operator_pb2_grpc.OperatorServicer
+):
     """Serves policy and streams. The base classes serve the rest."""
 
     @answers_errors

@@ -9,6 +9,7 @@ import typer
 
 from edge.api.auth import Role
 from edge.cli import appeal, block, strike
+from edge.cli.incident_evidence import evidence
 from edge.cli.ledger_reader import SinceOption, UntilOption, parse_when
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
@@ -32,6 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Review what the gate flagged and cut. Claim an incident, look at it, then confirm or overturn it.",
 )
+app.command()(evidence)
 _STATES = {
     "open": operator_pb2.INCIDENT_STATE_OPEN,
     "confirmed_once": operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE,

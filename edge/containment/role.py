@@ -147,6 +147,11 @@ def fingerprint(file: Path) -> ProcessRole:
     return ProcessRole("fingerprint", read=(file,))
 
 
+def posters(clip: Path) -> ProcessRole:
+    """Decodes a few pictures of one clip. It writes nothing: its parent gets the pictures."""
+    return ProcessRole("posters", read=(clip,), memory_bytes=2048 * _MB)
+
+
 def replay(models: Iterable[Path], banks: Iterable[Path], files: Iterable[Path]) -> ProcessRole:
     """Judges recorded files. It writes nothing: its parent gets the reports."""
     return ProcessRole("replay", read=(*models, *banks, *files))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge.banking import Banking, BankingState
-from edge.contract.gate import verdict_to_proto
+from edge.contract.gate import signal_to_proto, verdict_to_proto
 from edge.contract.gen import operator_pb2
 from edge.domain import (
+    INCIDENT_BANK,
     Activity,
     Appeal,
     AppealState,
@@ -13,6 +16,7 @@ from edge.domain import (
     CaseStanding,
     Incident,
     IncidentState,
+    ScorePoint,
     Severity,
     Strike,
 )
@@ -77,6 +81,7 @@ def incident_to_proto(
         shadow=incident.verdict.shadow,
         provisional=standing.provisional,
         pardoned=standing.pardoned,
+        gate=incident.gate,
         state=_STATE.get(incident.state, operator_pb2.INCIDENT_STATE_UNSPECIFIED),
         evidence_path=incident.evidence_path or "",
         created_wall_ms=incident.created_ms,
@@ -96,6 +101,31 @@ def incident_to_proto(
         stretch=_stretch_to_proto(incident.stretch_ms),
         activity=None if incident.activity is None else _activity_to_proto(incident.activity),
         banking=None if incident.banking is None else _banking_to_proto(incident.banking),
+    )
+
+
+def account_to_proto(
+    incident: Incident, scores: Sequence[ScorePoint], clip_bytes: int
+) -> operator_pb2.EvidenceAccount:
+    """What the machine has to say of an incident. ``scores`` are in media time."""
+    begin_ms, end_ms = incident.evidence_begin_pts_ms, incident.evidence_end_pts_ms
+    return operator_pb2.EvidenceAccount(
+        scores=[
+            operator_pb2.ScorePoint(
+                clip_ms=point.pts_ms - (begin_ms or 0), category=point.category, score=point.score
+            )
+            for point in scores
+        ],
+        witnesses=[
+            operator_pb2.EvidenceWitness(
+                signal=signal_to_proto(signal),
+                clip_ms=None if begin_ms is None else signal.pts_ms - begin_ms,
+                bank_incident_id=(signal.entry or "") if signal.bank == INCIDENT_BANK else "",
+            )
+            for signal in incident.verdict.signals
+        ],
+        clip_length_ms=0 if begin_ms is None or end_ms is None else end_ms - begin_ms,
+        clip_bytes=clip_bytes,
     )
 
 

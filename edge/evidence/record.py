@@ -11,7 +11,8 @@ distance, entry, bank, severity, at_most, detail}],
 milliseconds since then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by},
 ``activity`` (null, or {verdicts, peak_score, start_pts_ms, end_pts_ms, seen_ms}: how long it went on),
-``clip`` (file name, or null), and
+``clip`` (file name, or null),
+``scores`` ([[pts_ms, category, score], …]: how the scores went, oldest first), and
 ``sampling`` (null, or {seed: hexadecimal, start_pts_ms: media time of the clip's first frame}).
 ``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time. Attributes whose names suggest a
 secret have masked values. With ``sampling``, ``edge-gate replay`` draws the same frames of the clip as the
@@ -21,12 +22,13 @@ gate did. The seed is of no use to anybody once the stream is over.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge.domain import Incident, Signal
+from edge.domain import Incident, ScorePoint, Signal
 from edge.durable_files import write_file
 from edge.errors import ConfigError
 from edge.evidence.durable import evidence_file
@@ -34,7 +36,7 @@ from edge.settings_file import read_settings_file
 
 SCHEMA: Final = "edge.incident/1"
 
-_MAX_RECORD_BYTES: Final = 1 << 20
+MAX_RECORD_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class Sampling:
     """Media time of the clip's first frame. The clip's own time starts at 0."""
 
 
-def incident_record(incident: Incident, sampling: Sampling | None = None) -> dict[str, Any]:
+def incident_record(
+    incident: Incident, sampling: Sampling | None = None, scores: Sequence[ScorePoint] = ()
+) -> dict[str, Any]:
     """Returns the incident as plain JSON values."""
     publish, verdict = incident.publish, incident.verdict
     return {
@@ -88,6 +92,7 @@ def incident_record(incident: Incident, sampling: Sampling | None = None) -> dic
         },
         "activity": None if incident.activity is None else asdict(incident.activity),
         "clip": Path(incident.evidence_path).name if incident.evidence_path else None,
+        "scores": [list(point) for point in scores],
         "sampling": None
         if sampling is None
         else {"seed": sampling.seed.hex(), "start_pts_ms": sampling.start_pts_ms},
@@ -98,21 +103,42 @@ def sampling_of(clip: Path) -> Sampling | None:
     """Reads the sampling of a clip from the record beside it. None where there is no such record."""
     record = clip.with_suffix(".json")
     with suppress(ConfigError, ValueError, KeyError, TypeError, RecursionError):
-        values = json.loads(read_settings_file(record, _MAX_RECORD_BYTES))
+        values = json.loads(read_settings_file(record, MAX_RECORD_BYTES))
         if values["schema"] == SCHEMA:
             sampling = values["sampling"]
             return Sampling(bytes.fromhex(sampling["seed"]), int(sampling["start_pts_ms"]))
     return None
 
 
-def write_incident_record(incident: Incident, directory: Path, sampling: Sampling | None = None) -> Path:
+def scores_of_record(content: bytes) -> tuple[ScorePoint, ...]:
+    """Reads the scores of an incident record. None are in one of an earlier version, or a damaged one."""
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
+        return tuple(
+            ScorePoint(int(pts_ms), str(category), float(score))
+            for pts_ms, category, score in json.loads(content)["scores"]
+        )
+    return ()
+
+
+def _scores_of(record: Path) -> tuple[ScorePoint, ...]:
+    with suppress(ConfigError):
+        return scores_of_record(read_settings_file(record, MAX_RECORD_BYTES))
+    return ()
+
+
+def write_incident_record(
+    incident: Incident,
+    directory: Path,
+    sampling: Sampling | None = None,
+    scores: Sequence[ScorePoint] = (),
+) -> Path:
     """Writes ``directory/INCIDENT.json`` atomically, synced, readable for the owner alone.
 
-    It replaces an earlier record of the same incident, and keeps its ``sampling`` if none is given. Raises
-    OSError, and InvalidInput for an id that is no file name.
+    It replaces an earlier record of the same incident, and keeps its ``sampling`` and its ``scores`` if none
+    are given. Raises OSError, and InvalidInput for an id that is no file name.
     """
     path = evidence_file(directory, incident.id, ".json")
-    record = incident_record(incident, sampling or sampling_of(path))
+    record = incident_record(incident, sampling or sampling_of(path), scores or _scores_of(path))
     write_file(path, (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode())
     return path
 

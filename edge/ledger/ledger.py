@@ -13,6 +13,7 @@ from edge.ledger.appeals import Appeals
 from edge.ledger.audit import AuditRow, verify_chain
 from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
+from edge.ledger.evidence import EvidenceRecords
 from edge.ledger.incidents import Incidents
 from edge.ledger.models import Models
 from edge.ledger.policies import Policies
@@ -24,7 +25,19 @@ from edge.ledger.usage import Usage
 from edge.ledger.violations import Violations
 
 
-class Ledger(Violations, Incidents, Strikes, Reviews, Appeals, Unreviewed, Blocks, Policies, Models, Usage):
+class Ledger(
+    Violations,
+    Incidents,
+    Strikes,
+    Reviews,
+    Appeals,
+    Unreviewed,
+    Blocks,
+    Policies,
+    Models,
+    Usage,
+    EvidenceRecords,
+):
     """One database. ``Ledger.open`` migrates it first."""
 
     def patient(self, lock_ms: int) -> Ledger:

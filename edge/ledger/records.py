@@ -192,6 +192,7 @@ def incident_from_row(row: Any) -> Incident:
             activity=None if row.seen_ms is None else _fields(Activity, row),
             banking=_values_of(banking_from_json(row.banking)) if row.banking else None,
             review=_fields(Review, row),
+            gate=row.gate or "",
         )
 
 

@@ -204,7 +204,7 @@ class Enforcer:
         answer = self._answer(stream, verdict, incident.id, None)
         # At once: its call ends with an error next.
         self._tell(stream, answer)
-        saved = self._evidence.save_clip(incident, stream.seed)
+        saved = self._evidence.save_clip(incident, stream.seed, stream.scores)
         self._tasks.start(self._cut_unwatchable(stream, verdict, answer, incident, saved))
         return True
 
@@ -271,7 +271,7 @@ class Enforcer:
         if not verdict.shadow:
             self._tell(stream, self._answer(stream, verdict, incident.id, None))
         if media_sent:
-            saved = self._evidence.save_clip(incident, stream.seed)
+            saved = self._evidence.save_clip(incident, stream.seed, stream.scores)
         else:
             saved = await self._request_clip(stream, incident)
         if not await self._recorded(incident):
@@ -283,7 +283,7 @@ class Enforcer:
     async def _request_clip(self, stream: LiveStream, incident: Incident) -> asyncio.Future[SavedClip]:
         async with stream.evidence_lock:
             await self._send_evidence_media(stream, None)
-            return self._evidence.save_clip(incident, stream.seed)
+            return self._evidence.save_clip(incident, stream.seed, stream.scores)
 
     async def _cut(self, stream: LiveStream, verdict: Verdict, policy: Policy) -> None:
         crash_point("cut.verdict")

@@ -11,15 +11,17 @@ import structlog
 
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
-from edge.domain import Incident
+from edge.domain import Incident, ScorePoint
 from edge.errors import InvalidInput, WorkerLost
 from edge.evidence import INCOMING, Sampling, take_in, write_incident_record
 from edge.supervise.incident_progress import IncidentProgress
+from edge.supervise.score_track import ScoreTrack
 from edge.telemetry.records import EvidenceMissing, EvidenceSaved
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
 _CLIP_S = 30.0
+_BEFORE_MS = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +54,22 @@ class EvidenceRequests:
         self._saving: dict[str, tuple[bytes, asyncio.Future[SavedClip]]] = {}
         self._sampling: dict[str, Sampling] = {}
         """Sampling of clips until it is on record. The ledger does not have it."""
+        self._tracks: dict[str, ScoreTrack] = {}
+        """Scores of the streams whose clips are being written."""
+        self._scores: dict[str, tuple[ScorePoint, ...]] = {}
+        """The same once the clip is written, until they are on record."""
 
-    def save_clip(self, incident: Incident, seed: bytes) -> asyncio.Future[SavedClip]:
+    def save_clip(
+        self, incident: Incident, seed: bytes, scores: ScoreTrack | None = None
+    ) -> asyncio.Future[SavedClip]:
         """Requests the clip from the worker. Call it before a cut ends the media of the clip.
 
-        ``seed`` is the stream's secret. It goes on record beside the clip.
+        ``seed`` is the stream's secret. It goes on record beside the clip, as do its ``scores``.
         """
         future: asyncio.Future[SavedClip] = asyncio.get_running_loop().create_future()
         self._saving[incident.id] = seed, future
+        if scores is not None:
+            self._tracks[incident.id] = scores
         command = worker_pb2.ToWorker(
             save_evidence=worker_pb2.SaveEvidence(
                 stream_id=incident.stream_id, incident_id=incident.id, directory=str(self._incoming)
@@ -97,6 +107,10 @@ class EvidenceRequests:
                 path = await asyncio.to_thread(take_in, self._incoming, self._directory, incident.id)
             except (OSError, InvalidInput) as failure:
                 error = str(failure)
+        track = self._tracks.pop(incident.id, None)
+        if track is not None:
+            # What goes before the clip explains its first scores.
+            self._scores[incident.id] = track.points(clip.span_pts_ms[0] - _BEFORE_MS)
         if error and longer:
             log.warning("the clip ends at the verdict", incident_id=incident.id, error=error)
             return incident
@@ -120,8 +134,8 @@ class EvidenceRequests:
     async def rewrite_record(self, incident: Incident) -> None:
         """Rewrites the record beside the clip. It is a copy of the ledger's data, so an error is only
         logged."""
-        sampling = self._sampling.pop(incident.id, None)
+        sampling, scores = self._sampling.pop(incident.id, None), self._scores.pop(incident.id, ())
         try:
-            await asyncio.to_thread(write_incident_record, incident, self._directory, sampling)
+            await asyncio.to_thread(write_incident_record, incident, self._directory, sampling, scores)
         except OSError as error:
             log.error("no record beside the clip", incident_id=incident.id, error=str(error))

@@ -36,6 +36,7 @@ from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
 from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
+from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.journal_care import JournalCare
@@ -86,7 +87,7 @@ class Gate:
     """Connects the servicers and hooks on one side with the workers and the ledger on the other.
 
     Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
-    Servicers also use ``router``, ``actions``, ``reviews`` and ``model_swap``.
+    Servicers also use ``router``, ``actions``, ``reviews``, ``evidence`` and ``model_swap``.
     """
 
     def __init__(
@@ -168,6 +169,7 @@ class Gate:
         self.actions = OperatorActions(context, self._enforcer, tasks)
         self.model_swap = ModelSwap(context, self.alarms)
         self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
+        self.evidence = EvidenceReading(context, settings.evidence)
         self._admitter = Admitter(
             context,
             self._usage,

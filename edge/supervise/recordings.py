@@ -143,7 +143,7 @@ class Recordings:
                 if lent:
                     self._pool.assign(stream.id)
                 await self._send_media(stream, running.recording.kept())
-                saved = self._evidence.save_clip(incident, stream.seed)
+                saved = self._evidence.save_clip(incident, stream.seed, stream.scores)
                 longer = await self._evidence.clip(incident, saved, longer=True)
             except CapacityExceeded as error:
                 log.warning("the clip ends at the verdict", incident_id=incident.id, error=str(error))

@@ -21,6 +21,7 @@ from edge.stream import new_seed
 from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.response_queue import ResponseQueue
+from edge.supervise.score_track import ScoreTrack
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
 from edge.supervise.stream_life import StreamLife
 from edge.supervise.subject_index import SubjectIndex
@@ -122,6 +123,7 @@ class LiveStream:
     """Monotonic time of the last media, or of the caller's ``open``."""
     media: PushBuffer | None = None
     """The media kept outside the worker. None before the first source has opened."""
+    scores: ScoreTrack = field(default_factory=ScoreTrack, repr=False)
     evidence_lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     """Held while media of one clip is sent to the worker."""
 

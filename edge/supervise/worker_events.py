@@ -8,7 +8,7 @@ from edge.background import BackgroundTasks
 from edge.contract.gate import signal_from_proto, tier_from_proto, verdict_from_proto
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.contract.worker import trace_from_proto
-from edge.domain import Action
+from edge.domain import Action, SignalSource
 from edge.match import RecentFootage
 from edge.match.pdq.hasher import HASH_BYTES
 from edge.reasons import DegradedReason, StampFault, VerdictReason
@@ -90,6 +90,9 @@ class WorkerEventHandler:
             return
         if not judged.by_sound:
             self._note_sample(stream, judged)
+        for signal in said.signals:
+            if signal.source == SignalSource.DETECT:
+                stream.scores.note(signal.category, signal.pts_ms, signal.score)
         for going_on in judged.going_on:
             incident_id = self._enforcer.goes_on(stream, signal_from_proto(going_on))
             said.going_on_incident_id = said.going_on_incident_id or incident_id

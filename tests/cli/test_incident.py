@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,11 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GateProcess
         else:
             ledger.record_incident(incident, now)
         ids[who] = incident.id
-    clip = str(clip_of(folder))
+    clip = clip_of(folder)
+    (folder / "evidence").mkdir()
+    shutil.copy(clip, folder / "evidence" / f"{ids['dora']}.mp4")
     for who in ("dora", "emma"):
-        ledger.set_evidence(ids[who], clip, now, (40_000, 45_960))
+        ledger.set_evidence(ids[who], str(clip), now, (40_000, 45_960))
     ledger.close()
     tokens = folder / "operator.tokens"
     tokens.write_text(PEOPLE)
@@ -271,3 +274,36 @@ def test_a_part_of_an_occasion_names_the_strike_that_counts(
     assert [one["id"] for one in said(run("strike", "list", "--broadcaster", "dora", "--json"))] == [
         counted.strike.id
     ]
+
+
+def test_evidence_is_shown_and_written(
+    run: Callable[..., Result], ids: dict[str, str], tmp_path: Path, gate: tuple[GateProcess, dict[str, str]]
+) -> None:
+    shown = run("incident", "evidence", ids["dora"])
+    assert shown.exit_code == 0, shown.output
+    assert "clip          6.0 s" in shown.output
+    assert "--out FOLDER" in shown.output
+    out = tmp_path / "case"
+    written = json.loads(run("incident", "evidence", ids["dora"], "--out", str(out), "--json").stdout)
+    names = sorted(Path(file).name for file in written["files"])
+    assert names[-1] == f"{ids['dora']}.mp4"
+    assert all(name.startswith(f"{ids['dora']}-") and name.endswith("ms.jpg") for name in names[:-1])
+    assert len(names) == 6
+    clip = gate[0].tokens.parent / "evidence" / f"{ids['dora']}.mp4"
+    assert (out / clip.name).read_bytes() == clip.read_bytes()
+    assert all(file.stat().st_mode & 0o077 == 0 for file in out.iterdir())
+    assert written["clip_length_ms"] == 5960
+
+
+def test_evidence_that_is_not_there_is_said(
+    run: Callable[..., Result], ids: dict[str, str], tmp_path: Path
+) -> None:
+    shown = run("incident", "evidence", ids["carla"])
+    assert shown.exit_code == 0
+    assert "clip          none" in shown.output
+    refused = run("incident", "evidence", ids["carla"], "--out", str(tmp_path))
+    assert refused.exit_code == 1
+    assert f"no clip of incident with id '{ids['carla']}'" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert "wants --out" in run("incident", "evidence", ids["carla"], "--part", "clip").stderr
+    assert "none of clip, posters" in run("incident", "evidence", "x", "--part", "all", "--out", "x").stderr

@@ -88,6 +88,34 @@ BANKING_STATE_CHOSEN: BankingState.ValueType  # 6
 """A reviewer has chosen the stretch, and a second person has yet to confirm the incident."""
 Global___BankingState: _TypeAlias = BankingState  # noqa: Y015
 
+class _EvidencePart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EvidencePartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EvidencePart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVIDENCE_PART_UNSPECIFIED: _EvidencePart.ValueType  # 0
+    """As CLIP."""
+    EVIDENCE_PART_CLIP: _EvidencePart.ValueType  # 1
+    """The clip: MP4 with the stream's own pictures and sound."""
+    EVIDENCE_PART_POSTERS: _EvidencePart.ValueType  # 2
+    """Up to five pictures of the clip, JPEG, the most telling first. The gate makes them when they are asked for first."""
+    EVIDENCE_PART_ACCOUNT: _EvidencePart.ValueType  # 3
+    """What the machine has to say: scores over time and what led to the verdict."""
+
+class EvidencePart(_EvidencePart, metaclass=_EvidencePartEnumTypeWrapper):
+    """A part of the evidence of an incident."""
+
+EVIDENCE_PART_UNSPECIFIED: EvidencePart.ValueType  # 0
+"""As CLIP."""
+EVIDENCE_PART_CLIP: EvidencePart.ValueType  # 1
+"""The clip: MP4 with the stream's own pictures and sound."""
+EVIDENCE_PART_POSTERS: EvidencePart.ValueType  # 2
+"""Up to five pictures of the clip, JPEG, the most telling first. The gate makes them when they are asked for first."""
+EVIDENCE_PART_ACCOUNT: EvidencePart.ValueType  # 3
+"""What the machine has to say: scores over time and what led to the verdict."""
+Global___EvidencePart: _TypeAlias = EvidencePart  # noqa: Y015
+
 class _Severity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -678,6 +706,7 @@ class Incident(_message.Message):
     BANKING_FIELD_NUMBER: _builtins.int
     PROVISIONAL_FIELD_NUMBER: _builtins.int
     PARDONED_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
@@ -732,6 +761,8 @@ class Incident(_message.Message):
     """Its strike or a block of it is provisional: a person has yet to review it."""
     pardoned: _builtins.bool
     """Its strike was pardoned: taken back by a person, or lapsed without a review."""
+    gate: _builtins.str
+    """The gate of a fleet that decided it; empty where there is only one."""
     @_builtins.property
     def verdict(self) -> _gate_pb2.Verdict:
         """The FLAG or CUT that opened it."""
@@ -783,10 +814,11 @@ class Incident(_message.Message):
         banking: Global___Banking | None = ...,
         provisional: _builtins.bool = ...,
         pardoned: _builtins.bool = ...,
+        gate: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "banking", b"banking", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "pardoned", b"pardoned", "provisional", b"provisional", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "gate", b"gate", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "pardoned", b"pardoned", "provisional", b"provisional", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1011,6 +1043,228 @@ class GetIncidentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetIncidentResponse: _TypeAlias = GetIncidentResponse  # noqa: Y015
+
+@_typing.final
+class GetEvidenceRequest(_message.Message):
+    """Which part of which evidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    BEGIN_BYTES_FIELD_NUMBER: _builtins.int
+    LENGTH_BYTES_FIELD_NUMBER: _builtins.int
+    incident_id: _builtins.str
+    """Id of the incident."""
+    part: Global___EvidencePart.ValueType
+    """Which part."""
+    begin_bytes: _builtins.int
+    """CLIP: the first byte that is wanted. INVALID_ARGUMENT past the end of the clip."""
+    length_bytes: _builtins.int
+    """CLIP: how many bytes from there on are wanted; 0: to the end."""
+    def __init__(
+        self,
+        *,
+        incident_id: _builtins.str = ...,
+        part: Global___EvidencePart.ValueType = ...,
+        begin_bytes: _builtins.int = ...,
+        length_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_bytes", b"begin_bytes", "incident_id", b"incident_id", "length_bytes", b"length_bytes", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEvidenceRequest: _TypeAlias = GetEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class EvidenceFile(_message.Message):
+    """The beginning of a file. Its bytes follow in `data`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    BEGIN_BYTES_FIELD_NUMBER: _builtins.int
+    LENGTH_BYTES_FIELD_NUMBER: _builtins.int
+    CLIP_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the file, such as `INCIDENT.mp4`."""
+    media_type: _builtins.str
+    """`video/mp4` or `image/jpeg`, and nothing else."""
+    total_bytes: _builtins.int
+    """Size of the whole file in bytes."""
+    begin_bytes: _builtins.int
+    """The first byte that follows."""
+    length_bytes: _builtins.int
+    """How many bytes follow."""
+    clip_ms: _builtins.int
+    """A picture: its moment in the clip's own time, milliseconds. Unset for a clip."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        media_type: _builtins.str = ...,
+        total_bytes: _builtins.int = ...,
+        begin_bytes: _builtins.int = ...,
+        length_bytes: _builtins.int = ...,
+        clip_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_ms", b"_clip_ms", "clip_ms", b"clip_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_ms", b"_clip_ms", "begin_bytes", b"begin_bytes", "clip_ms", b"clip_ms", "length_bytes", b"length_bytes", "media_type", b"media_type", "name", b"name", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clip_ms: _TypeAlias = _typing.Literal["clip_ms"]  # noqa: Y015
+    _WhichOneofArgType__clip_ms: _TypeAlias = _typing.Literal["_clip_ms", b"_clip_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clip_ms) -> _WhichOneofReturnType__clip_ms | None: ...
+
+Global___EvidenceFile: _TypeAlias = EvidenceFile  # noqa: Y015
+
+@_typing.final
+class ScorePoint(_message.Message):
+    """The highest score of a category in a quarter of a second."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIP_MS_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    clip_ms: _builtins.int
+    """Where in the clip, milliseconds of its own time. Negative before it."""
+    category: _builtins.str
+    """Category, for example `fight`."""
+    score: _builtins.float
+    """Calibrated probability, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        clip_ms: _builtins.int = ...,
+        category: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "clip_ms", b"clip_ms", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScorePoint: _TypeAlias = ScorePoint  # noqa: Y015
+
+@_typing.final
+class EvidenceWitness(_message.Message):
+    """A signal behind the verdict, and what a person can look at for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    CLIP_MS_FIELD_NUMBER: _builtins.int
+    BANK_INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    clip_ms: _builtins.int
+    """Where its newest sample is in the clip, milliseconds of the clip's own time. Unset without a clip."""
+    bank_incident_id: _builtins.str
+    """The incident whose clip the matched bank entry was made of. Empty for entries of other banks, of which no
+    picture is kept.
+    """
+    @_builtins.property
+    def signal(self) -> _gate_pb2.Signal:
+        """The signal."""
+
+    def __init__(
+        self,
+        *,
+        signal: _gate_pb2.Signal | None = ...,
+        clip_ms: _builtins.int | None = ...,
+        bank_incident_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_ms", b"_clip_ms", "clip_ms", b"clip_ms", "signal", b"signal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_ms", b"_clip_ms", "bank_incident_id", b"bank_incident_id", "clip_ms", b"clip_ms", "signal", b"signal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clip_ms: _TypeAlias = _typing.Literal["clip_ms"]  # noqa: Y015
+    _WhichOneofArgType__clip_ms: _TypeAlias = _typing.Literal["_clip_ms", b"_clip_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clip_ms) -> _WhichOneofReturnType__clip_ms | None: ...
+
+Global___EvidenceWitness: _TypeAlias = EvidenceWitness  # noqa: Y015
+
+@_typing.final
+class EvidenceAccount(_message.Message):
+    """What the machine has to say of an incident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORES_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
+    CLIP_LENGTH_MS_FIELD_NUMBER: _builtins.int
+    CLIP_BYTES_FIELD_NUMBER: _builtins.int
+    clip_length_ms: _builtins.int
+    """Length of the clip, milliseconds; 0 without one."""
+    clip_bytes: _builtins.int
+    """Size of the clip in bytes; 0 without one."""
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScorePoint]:
+        """How the scores of each category went before, in and after the clip, oldest first. Empty for incidents of an
+        earlier version.
+        """
+
+    @_builtins.property
+    def witnesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceWitness]:
+        """What led to the verdict, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        scores: _abc.Iterable[Global___ScorePoint] | None = ...,
+        witnesses: _abc.Iterable[Global___EvidenceWitness] | None = ...,
+        clip_length_ms: _builtins.int = ...,
+        clip_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clip_bytes", b"clip_bytes", "clip_length_ms", b"clip_length_ms", "scores", b"scores", "witnesses", b"witnesses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceAccount: _TypeAlias = EvidenceAccount  # noqa: Y015
+
+@_typing.final
+class EvidenceChunk(_message.Message):
+    """One piece of evidence. CLIP: a `file`, then `data`. POSTERS: for each picture a `file`, then its `data`.
+    ACCOUNT: one `account`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """Its next bytes, at most 256 KiB."""
+    @_builtins.property
+    def file(self) -> Global___EvidenceFile:
+        """A file begins."""
+
+    @_builtins.property
+    def account(self) -> Global___EvidenceAccount:
+        """The machine's account."""
+
+    def __init__(
+        self,
+        *,
+        file: Global___EvidenceFile | None = ...,
+        data: _builtins.bytes = ...,
+        account: Global___EvidenceAccount | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "content", b"content", "data", b"data", "file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "content", b"content", "data", b"data", "file", b"file"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["file", "data", "account"]  # noqa: Y015
+    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
+
+Global___EvidenceChunk: _TypeAlias = EvidenceChunk  # noqa: Y015
 
 @_typing.final
 class ClaimIncidentRequest(_message.Message):

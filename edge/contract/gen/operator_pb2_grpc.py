@@ -87,6 +87,11 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
                 _registered_method=True)
+        self.GetEvidence = channel.unary_stream(
+                '/edge.operator.v1.Operator/GetEvidence',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetEvidenceRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.EvidenceChunk.FromString,
+                _registered_method=True)
         self.ListBlocks = channel.unary_unary(
                 '/edge.operator.v1.Operator/ListBlocks',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBlocksRequest.SerializeToString,
@@ -222,6 +227,16 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvidence(self, request, context):
+        """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+        or what the machine has to say of it. The audit log says who has read which part; what one person reads
+        of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
+        in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBlocks(self, request, context):
         """viewer. Newest first.
         """
@@ -346,6 +361,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ReviewIncident,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.SerializeToString,
+            ),
+            'GetEvidence': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetEvidence,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetEvidenceRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.EvidenceChunk.SerializeToString,
             ),
             'ListBlocks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBlocks,
@@ -671,6 +691,33 @@ class Operator:
             '/edge.operator.v1.Operator/ReviewIncident',
             edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/edge.operator.v1.Operator/GetEvidence',
+            edge_dot_operator_dot_v1_dot_operator__pb2.GetEvidenceRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.EvidenceChunk.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,12 @@ class OperatorStub:
     the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
     somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
     """
+    GetEvidence: _grpc.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]
+    """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+    or what the machine has to say of it. The audit log says who has read which part; what one person reads
+    of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
+    in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+    """
     ListBlocks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListBlocksRequest, _operator_pb2.ListBlocksResponse]
     """viewer. Newest first."""
     AddBlock: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AddBlockRequest, _operator_pb2.Block]
@@ -132,6 +138,12 @@ class OperatorAsyncStub(OperatorStub):
     incident's blocks and pardons its strike. Both decide the appeals against it. Confirming makes a stretch of
     the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
     somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
+    """
+    GetEvidence: _aio.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]  # type: ignore[assignment]
+    """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+    or what the machine has to say of it. The audit log says who has read which part; what one person reads
+    of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
+    in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
     """
     ListBlocks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListBlocksRequest, _operator_pb2.ListBlocksResponse]  # type: ignore[assignment]
     """viewer. Newest first."""
@@ -252,6 +264,18 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         incident's blocks and pardons its strike. Both decide the appeals against it. Confirming makes a stretch of
         the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
         somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEvidence(
+        self,
+        request: _operator_pb2.GetEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_operator_pb2.EvidenceChunk], _abc.AsyncIterator[_operator_pb2.EvidenceChunk]]:
+        """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+        or what the machine has to say of it. The audit log says who has read which part; what one person reads
+        of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
+        in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,68 @@
+"""Operator calls for evidence: clips, pictures of them, and what the machine has to say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from edge.api import bounds
+from edge.api.auth import Role
+from edge.api.operator_calls import OperatorCalls, ident
+from edge.api.status import Context, streams_errors
+from edge.contract.gen import operator_pb2
+from edge.contract.operator import account_to_proto
+from edge.evidence import MAX_FILE_BYTES
+from edge.supervise.evidence_reading import CHUNK_BYTES, CLIP_TYPE, POSTER_TYPE
+
+
+class EvidenceCalls(OperatorCalls):
+    @streams_errors
+    async def GetEvidence(
+        self, request: operator_pb2.GetEvidenceRequest, context: Context
+    ) -> AsyncIterator[operator_pb2.EvidenceChunk]:
+        person = await self.person(context, Role.VIEWER)
+        incident_id = ident("incident_id", request.incident_id)
+        part = bounds.member("part", request.part, operator_pb2.EvidencePart.values())
+        begin = bounds.number("begin_bytes", request.begin_bytes, 0, MAX_FILE_BYTES)
+        length = bounds.number("length_bytes", request.length_bytes, 0, MAX_FILE_BYTES)
+        evidence = self._gate.evidence
+        if part == operator_pb2.EVIDENCE_PART_ACCOUNT:
+            account = await evidence.account(incident_id, person.name)
+            yield operator_pb2.EvidenceChunk(
+                account=account_to_proto(account.incident, account.scores, account.clip_bytes)
+            )
+        elif part == operator_pb2.EVIDENCE_PART_POSTERS:
+            for poster in await evidence.posters(incident_id, person.name):
+                yield _file(
+                    f"{incident_id}.{poster.clip_ms}.jpg",
+                    POSTER_TYPE,
+                    len(poster.jpeg),
+                    clip_ms=poster.clip_ms,
+                )
+                for at in range(0, len(poster.jpeg), CHUNK_BYTES):
+                    yield operator_pb2.EvidenceChunk(data=poster.jpeg[at : at + CHUNK_BYTES])
+        else:
+            clip = await evidence.clip(incident_id, person.name, begin, length)
+            yield _file(clip.name, CLIP_TYPE, clip.total_bytes, clip.begin, clip.length)
+            async for data in clip.chunks:
+                yield operator_pb2.EvidenceChunk(data=data)
+
+
+def _file(
+    name: str,
+    media_type: str,
+    total: int,
+    begin: int = 0,
+    length: int | None = None,
+    *,
+    clip_ms: int | None = None,
+) -> operator_pb2.EvidenceChunk:
+    return operator_pb2.EvidenceChunk(
+        file=operator_pb2.EvidenceFile(
+            name=name,
+            media_type=media_type,
+            total_bytes=total,
+            begin_bytes=begin,
+            length_bytes=total if length is None else length,
+            clip_ms=clip_ms,
+        )
+    )
