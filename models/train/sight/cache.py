@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 from rich.progress import track
 
 from models.train.quantise import quantise
+from models.train.sight.drawn import View, Views
 from models.train.sight.index import Picture
 from models.train.sight.network import Lower, backbone
 from models.train.sight.views import LONG, SHORT, Pixels, altered, shape_for, whole
@@ -39,27 +39,6 @@ GROUND_SOURCE = "imagenet-sample"
 CALIBRATED_ON = 40
 INPUT, OUTPUT = "pixels", "seen"
 OPSET = 17
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One cached view. The view numbered 0 shows the whole picture."""
-
-    picture: int
-    """Index in the list of pictures."""
-    number: int
-    upright: bool
-    row: int
-    """Row in the array of its shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class Views:
-    """The cached views, and what the frozen blocks see of them."""
-
-    views: list[View]
-    features: dict[bool, NDArray[np.float16]]
-    """By ``upright``: ``(N, 112, h, w)``."""
 
 
 def prepare(pictures: list[Picture], passes: int = PASSES) -> None:

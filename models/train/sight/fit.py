@@ -13,14 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.train.sight.cache import SEED, View, Views
-from models.train.sight.index import Label, Picture
+from models.train.sight.drawn import BATCH, Drawn, Views
+from models.train.sight.index import Picture
 from models.train.sight.network import Pooling, Sight
 
-BATCH = 32
-SHARES: dict[Label, float] = {"firearm": 0.4, "game": 0.22, "tool": 0.14, "knife": 0.08, "calm": 0.16}
-"""Shares of a batch. Sources of one label have equal parts, up to ``MOST_OF_SOURCE`` times their size."""
-MOST_OF_SOURCE = 3.0
+SEED = 20261129
 SMOOTHING = 0.03
 DECAY = 0.02
 AVERAGED = 0.98
@@ -130,30 +127,6 @@ def fit(
         part.rename(checkpoint)
         told(Epoch(number + 1, float(np.mean(losses)), time.process_time() - started))
     return mean.eval()
-
-
-class Drawn:
-    """Draws batches with fixed shares of labels, and sources of one label balanced."""
-
-    def __init__(
-        self, pictures: Sequence[Picture], views: Views, learns: Callable[[Picture], bool], altered: bool
-    ) -> None:
-        self._views = [
-            view for view in views.views if learns(pictures[view.picture]) and (altered or not view.number)
-        ]
-        labels = np.array([pictures[view.picture].label for view in self._views])
-        sources = np.array([pictures[view.picture].source for view in self._views])
-        self._weights: NDArray[np.float64] = np.zeros(len(self._views))
-        for label, share in SHARES.items():
-            inside = labels == label
-            names, counts = np.unique(sources[inside], return_counts=True)
-            parts = np.minimum(1.0 / len(names), MOST_OF_SOURCE * counts / counts.sum())
-            for name, count, part in zip(names, counts, parts / parts.sum(), strict=True):
-                self._weights[inside & (sources == name)] = share * part / count
-        self._weights /= self._weights.sum()
-
-    def batch(self, rng: np.random.Generator) -> list[View]:
-        return [self._views[at] for at in rng.choice(len(self._views), BATCH, p=self._weights)]
 
 
 def scores(
