@@ -93,6 +93,8 @@ class DegradedReason(OpenWord):
     AUDIO_TOO_LARGE = "audio_too_large"
     AUDIO_LATE = "audio_late"
     """The worker had no time to judge it."""
+    PICTURE_LATE = "picture_late"
+    """The worker had no time to judge a single picture with the frame model."""
 
     @property
     def is_loss(self) -> bool:
@@ -119,6 +121,7 @@ _NO_LOSS = frozenset(
         DegradedReason.AUDIO_TOO_MUCH,
         DegradedReason.AUDIO_TOO_LARGE,
         DegradedReason.AUDIO_LATE,
+        DegradedReason.PICTURE_LATE,
     }
 )
 

@@ -39,6 +39,7 @@ def test_what_was_not_due_and_audio_are_no_loss_of_video() -> None:
         "audio_too_much",
         "audio_too_large",
         "audio_late",
+        "picture_late",
     }
     assert {reason.value for reason in DegradedReason if not reason.is_loss} == kept
     assert DegradedReason("broken_media").is_loss

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.detect.detector import Detector
-from edge.detect.pack_files import read_pack
+from edge.detect.pack_files import PackFiles, read_pack
+from edge.detect.sight.frame_model import FrameModel
 from edge.detect.sound.sound_model import SoundModel
 
 
@@ -17,6 +18,8 @@ class LoadedPack:
     detector: Detector
     sound: SoundModel | None = None
     """None: the pack has no audio model, and nobody listens."""
+    sight: FrameModel | None = None
+    """None: the pack has no frame model, and nobody looks at single pictures."""
 
     @property
     def digest(self) -> str:
@@ -25,5 +28,9 @@ class LoadedPack:
     @classmethod
     def load(cls, directory: Path) -> LoadedPack:
         """Reads and verifies a pack, and loads its models. Raises ModelError."""
-        pack = read_pack(directory)
-        return cls(Detector.of(pack), SoundModel.of(pack))
+        return cls.of(read_pack(directory))
+
+    @classmethod
+    def of(cls, pack: PackFiles) -> LoadedPack:
+        """Loads the models of a pack. Raises ModelError."""
+        return cls(Detector.of(pack), SoundModel.of(pack), FrameModel.of(pack))

@@ -131,7 +131,6 @@ def read_pack(directory: Path) -> PackFiles:
     try:
         content = read_settings_file(path, MAX_MANIFEST_BYTES)
         manifest = parse_manifest(content, path)
-        _refuse_what_is_not_run(manifest, path)
         models = {model.model.file: _read_model(directory, model.model) for model in manifest.models}
     except ConfigError as error:
         raise ModelError(str(error)) from None
@@ -168,16 +167,6 @@ def _refuse_unknown_kinds(values: dict[str, Any], path: Path) -> None:
                 f"{path}: models.{index}.kind: {kind!r} is none of {', '.join(KINDS)}; "
                 "a newer version of the gate may know it"
             )
-
-
-def _refuse_what_is_not_run(manifest: PackManifest, path: Path) -> None:
-    """Nobody shall believe that a category is judged whose model nothing runs."""
-    if manifest.frames:
-        names = ", ".join(model.name for model in manifest.frames)
-        raise ModelError(
-            f"{path}: models: {names}: this version of the gate does not run models of kind frame; "
-            "leave them out"
-        )
 
 
 def _place(loc: tuple[int | str, ...], *, was_first: bool) -> str:

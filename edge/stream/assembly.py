@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -14,7 +15,7 @@ from edge.domain import AccessUnit, Sample, Tier
 from edge.errors import BrokenMedia
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, Purpose
-from edge.stream.ports import DetectorPort, Luma
+from edge.stream.ports import DetectorPort, Luma, PictureTaker
 from edge.stream.sampling import Sampler
 from edge.telemetry.distributions import Distributions
 
@@ -24,6 +25,7 @@ _FORGET = 1 / 32
 """Part of a late frame that a frame in order makes up for."""
 _ARRIVALS = 64
 _PLANES = 40
+_Converted = TypeVar("_Converted")
 
 
 class SampleAssembly:
@@ -46,6 +48,8 @@ class SampleAssembly:
         """``false_keyframe``: a frame was wrongly marked as a keyframe. ``late_frame``: its pts is not
         increasing, and the next millisecond replaces it."""
         self.samples = 0
+        self.sight: PictureTaker | None = None
+        """What looks at single pictures. None: nothing does."""
         self._decoder = decoder
         self._sampler = sampler
         self._detector = detector
@@ -173,6 +177,8 @@ class SampleAssembly:
             self._arrivals[pts_ms] = self._arrival_ms
             if len(self._arrivals) > _ARRIVALS:
                 del self._arrivals[next(iter(self._arrivals))]
+            if self.sight is not None and self.sight.wants(pts_ms):
+                self._show(self.sight, frame, pts_ms)
             previous, self._previous = self._previous, frame
             if taps.keep_previous and previous is not None:
                 self._keep(previous)
@@ -196,6 +202,11 @@ class SampleAssembly:
         share = self._draws.share(Purpose.MATCHED_FRAME, pts_ms)
         if self._matched is None or share > self._matched_share:
             self._matched, self._matched_share = frame, share
+
+    def _show(self, sight: PictureTaker, frame: VideoFrame, pts_ms: int) -> None:
+        start_ms = self._clock.monotonic_ms()
+        self._converted(lambda due: sight.add_frame(due, pts_ms, self._arrival_ms), frame)
+        self._times.convert.observe(self._clock.monotonic_ms() - start_ms)
 
     def _keep(self, frame: VideoFrame) -> None:
         """Scales a frame at once. The plane serves every sample that the frame is part of."""
@@ -229,7 +240,7 @@ class SampleAssembly:
             del self._planes[time]
         return sample
 
-    def _converted(self, convert: Callable[[VideoFrame], Luma], frame: VideoFrame) -> Luma:
+    def _converted(self, convert: Callable[[VideoFrame], _Converted], frame: VideoFrame) -> _Converted:
         try:
             return convert(frame)
         except (av.FFmpegError, ValueError, OSError) as error:

@@ -21,7 +21,7 @@ from edge.stream.draws import Draws
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
 from edge.stream.look_budget import LookBudget, Risk, RiskFactors, interval_ms, risk_of
 from edge.stream.picture_limit import PictureLimit
-from edge.stream.ports import DetectorPort
+from edge.stream.ports import DetectorPort, PictureTaker
 from edge.stream.sampling import Disposition, Sampler
 from edge.stream.tiers import TierState
 from edge.telemetry.distributions import Distributions
@@ -311,6 +311,8 @@ class StreamPipeline:
             usual_ms = interval_ms(self._policy.looks, self.risk)
             self._looks.interval_ms = round(usual_ms * self._sampler.look_cost)
         tier = self._tier = self._tiers.at(unit.pts_ms, unit.keyframe)
+        if self._assembly.sight is not None:
+            self._assembly.sight.alert = self._tiers.due or self._tiers.starting
         plan = self._sampler.unit(unit.pts_ms, unit.keyframe, tier)
         match plan.feed:
             case Disposition.DROP:
@@ -370,10 +372,16 @@ class StreamPipeline:
         for signal in signals:
             self._sounds[signal.bank, signal.entry] = signal
 
-    def judge_sound(self, signals: tuple[Signal, ...], arrival_ms: float) -> Judgement | None:
-        """Decides on what was heard, at once: the next picture of a calm stream may be seconds away.
+    def show(self, sight: PictureTaker | None) -> None:
+        """Shows decoded frames that are due to what looks at single pictures. None: to nothing."""
+        self._assembly.sight = sight
 
-        Returns None where nothing follows. The watermark stays, because no picture was judged. Suspicion asks
+    def judge_witness(self, signals: tuple[Signal, ...], arrival_ms: float) -> Judgement | None:
+        """Decides on what was heard, or seen in a single picture.
+
+        It does so at once: the next sample of a calm stream may be seconds away.
+
+        Returns None where nothing follows. The watermark stays, because no sample was judged. Suspicion asks
         for alert.
         """
         begun_ms = self._clock.monotonic_ms()

@@ -24,6 +24,21 @@ class SoundListener(Protocol):
         ...
 
 
+class PictureTaker(Protocol):
+    """What looks at single pictures of one stream."""
+
+    alert: bool
+    """Whether the stream is in the alert tier for a reason."""
+
+    def wants(self, pts_ms: int) -> bool:
+        """Whether a decoded frame is due."""
+        ...
+
+    def add_frame(self, frame: av.VideoFrame, pts_ms: int, arrival_ms: float) -> None:
+        """Takes a frame that is due. It is scaled at once and not kept."""
+        ...
+
+
 class DetectWindowPort(Protocol):
     """The detector's window of one stream."""
 

@@ -88,7 +88,7 @@ class WorkerEventHandler:
             self._report(JudgedTooLate(judged.stream_id))
         if stream is None or stream.cutting or context.stopped:
             return
-        if not judged.by_sound:
+        if not judged.by_witness:
             self._note_sample(stream, judged)
         for signal in said.signals:
             if signal.source == SignalSource.DETECT:
@@ -100,10 +100,10 @@ class WorkerEventHandler:
         passes = said.action == gate_pb2.ACTION_PASS and said.shadow_action == gate_pb2.ACTION_UNSPECIFIED
         if passes or judged.shadow:
             stream.action = Action.FLAG if said.going_on_incident_id else Action.PASS
-            if stream.responses is not None and not (passes and judged.by_sound):
+            if stream.responses is not None and not (passes and judged.by_witness):
                 stream.responses.put(stream.verdict_answer(said))
         if passes:
-            if not judged.by_sound:
+            if not judged.by_witness:
                 self._report(Passed(said.latency_ms))
             return
         verdict = verdict_from_proto(said, judged.cleared_pts_ms)
@@ -124,7 +124,7 @@ class WorkerEventHandler:
             self._enforcer.cut_stream(stream, verdict, judged.judged_ms, policy)
 
     def _note_sample(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
-        """Notes that a picture of the stream was judged."""
+        """Notes that a sample of the stream was judged."""
         stream.samples += 1
         if not stream.judged:
             stream.judged = True

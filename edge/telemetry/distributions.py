@@ -14,9 +14,9 @@ _STAGE_MS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 _QUEUE_MS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 150.0, 250.0, 500.0, 1000.0)
 _BLIND_MS: Final = (250.0, 500.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 5000.0, 10_000.0)
 
-STAGES: Final = ("decode", "convert", "detect", "hash", "decide")
-"""Stages of judging. Decode is timed for each access unit, convert for each frame, the rest for each
-sample."""
+STAGES: Final = ("decode", "convert", "detect", "hash", "decide", "picture")
+"""Stages of judging. Decode is timed for each access unit, convert for each frame that is scaled, picture for
+each single picture that the frame model judges, the rest for each sample."""
 BOUNDS_MS: Final[Mapping[str, tuple[float, ...]]] = {
     **dict.fromkeys(STAGES, _STAGE_MS),
     "queue": _QUEUE_MS,
@@ -60,4 +60,5 @@ class Distributions:
         self._all = {name: Distribution(bounds) for name, bounds in BOUNDS_MS.items()}
         self.decode, self.convert = self._all["decode"], self._all["convert"]
         self.detect, self.hash, self.decide = self._all["detect"], self._all["hash"], self._all["decide"]
+        self.picture = self._all["picture"]
         self.queue, self.blind = self._all["queue"], self._all["blind"]

@@ -153,6 +153,6 @@ class AudioJobs:
     def _decide(self, stream: WorkerStream, signals: tuple[Signal, ...], arrival_ms: float) -> None:
         if not signals or stream.pipeline is None or stream.cut:
             return
-        judgement = stream.pipeline.judge_sound(signals, arrival_ms)
+        judgement = stream.pipeline.judge_witness(signals, arrival_ms)
         if judgement is not None:
             self._say(stream, judgement, arrival_ms)

@@ -18,6 +18,7 @@ from edge.contract.gate import audio_from_proto, tier_change
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector
 from edge.detect.loaded_pack import LoadedPack
+from edge.detect.sight.frame_model import FrameModel
 from edge.detect.sound.sound_model import SoundModel
 from edge.domain import Codec, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
@@ -39,6 +40,7 @@ from edge.workers.inbox import Command, Inbox, SupervisorGone, name_of, stream_o
 from edge.workers.ipc_framing import PushedUnit
 from edge.workers.memory import GIVE_BACK_MS, give_back, resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
+from edge.workers.picture_jobs import PictureJobs
 from edge.workers.settings import WorkerSettings
 from edge.workers.stalls import Stalls
 from edge.workers.video_jobs import VideoJobs
@@ -68,9 +70,10 @@ class WorkerLoop:
         clock: Clock,
         connection: socket.socket | None = None,
         sound: SoundModel | None = None,
+        sight: FrameModel | None = None,
     ) -> None:
-        """``connection`` is the socket that the supervisor's messages come from. ``sound`` is the audio
-        model beside the detector."""
+        """``connection`` is the socket that the supervisor's messages come from. ``sound`` and ``sight`` are
+        the audio model and the frame model beside the detector."""
         self._settings = settings
         self._detector = detector
         self._matcher = matcher
@@ -99,11 +102,13 @@ class WorkerLoop:
             send,
             clock,
             needs_changed=self._say_tier,
+            pictures_came=lambda stream: self._pictures.queue(stream),
         )
-        self._audio = AudioJobs(
-            matcher, self._jobs, self._notices, clock, functools.partial(self._video.say, by_sound=True)
-        )
+        say = functools.partial(self._video.say, by_witness=True)
+        self._audio = AudioJobs(matcher, self._jobs, self._notices, clock, say)
         self._audio.model = sound
+        self._pictures = PictureJobs(self._jobs, self._notices, self._times, clock, say)
+        self._pictures.model = sight
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
 
     def run(self) -> None:
@@ -238,6 +243,7 @@ class WorkerLoop:
                     stream.budget.set_policy(stream.policy.decoding)
                     if stream.pipeline is not None:
                         stream.pipeline.set_policy(stream.policy)
+                    self._pictures.follow(stream)
             case "save_evidence":
                 stream = self._streams.get(command.save_evidence.stream_id)
                 self._evidence.save(command.save_evidence, stream)
@@ -312,10 +318,11 @@ class WorkerLoop:
         if not self._models.used(swap):
             return
         detector = self._detector = pack.detector
-        self._audio.model = pack.sound
+        self._audio.model, self._pictures.model = pack.sound, pack.sight
         for stream in self._streams.values():
             if stream.pipeline is not None:
                 stream.pipeline.set_detector(detector)
+            self._pictures.follow(stream)
 
     def _share_idle_capacity(self) -> None:
         """Samples all calm streams more densely while the worker is idle."""
@@ -351,6 +358,7 @@ class WorkerLoop:
             return
         self._check_budget(stream, now)
         self._audio.check(stream, now)
+        self._pictures.check(stream, now)
         if stream.pipeline is not None and stream.audio_wanted != (wanted := self._audio.wanted(stream)):
             stream.audio_wanted = wanted
             self._say_tier(stream)
@@ -437,6 +445,7 @@ class WorkerLoop:
         stream.pipeline.set_risk_factors(stream.risk_factors)
         stream.pipeline.spare(self._spare.ms)
         stream.audio_wanted = self._audio.wanted(stream)
+        self._pictures.follow(stream)
         self._said_opened(stream)
 
     def _said_opened(self, stream: WorkerStream) -> None:
@@ -476,6 +485,7 @@ class WorkerLoop:
         if stream.pipeline is not None and not stream.cut:
             self._audio.finish(stream)
             self._video.finish(stream)
+            self._pictures.finish(stream)
         self._close(stream, Closing(CloseReason.END))
 
     def _close(self, stream: WorkerStream, closing: Closing) -> None:

@@ -77,6 +77,7 @@ def main(argv: list[str]) -> int:
         SystemClock(),
         connection,
         pack.sound,
+        pack.sight,
     )
     # Objects that exist now stay. A collection that visits them again takes longer than a job.
     gc.collect()

@@ -47,8 +47,10 @@ class VideoJobs:
         clock: Clock,
         *,
         needs_changed: Callable[[WorkerStream], None],
+        pictures_came: Callable[[WorkerStream], None],
     ) -> None:
-        """``needs_changed`` is called when a stream needs other media than before."""
+        """``needs_changed`` is called when a stream needs other media than before. ``pictures_came`` is
+        called after decoding, which may have shown pictures to the frame model."""
         self._settings = settings
         self._streams = streams
         self._jobs = jobs
@@ -57,6 +59,7 @@ class VideoJobs:
         self._send = send
         self._clock = clock
         self._needs_changed = needs_changed
+        self._pictures_came = pictures_came
         self._costs = CostsByClass()
         self.urgency = Urgency.CALM
         """Urgency of the running job. The loop resets it before each job."""
@@ -215,6 +218,7 @@ class VideoJobs:
             stream.learn_sample_cost()
             self._costs.add_burst(stream.burst_cost_ms, stream.sample_cpu_ms, self._clock.monotonic_ms())
         self._take_samples(stream, samples)
+        self._pictures_came(stream)
         if unit.keyframe and stream.bursting:
             self._go_on(stream)
         if not wanted and pipeline.needs_changed():  # the alert tier is over
@@ -319,7 +323,7 @@ class VideoJobs:
             self._needs_changed(stream)
 
     def say(
-        self, stream: WorkerStream, judgement: Judgement, arrival_ms: float, *, by_sound: bool = False
+        self, stream: WorkerStream, judgement: Judgement, arrival_ms: float, *, by_witness: bool = False
     ) -> None:
         """Tells the supervisor of a judgement."""
         verdict = judgement.verdict
@@ -339,7 +343,7 @@ class VideoJobs:
                     trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
                     going_on=[signal_to_proto(signal) for signal in judgement.going_on],
                     calm_view=judgement.calm_view,
-                    by_sound=by_sound,
+                    by_witness=by_witness,
                 )
             )
         )

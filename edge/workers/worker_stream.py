@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from edge.detect.sight.stream_sight import StreamSight
 from edge.detect.sound.hearing import StreamHearing
 from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
@@ -66,6 +67,8 @@ class WorkerStream:
     """Decodes its audio; None until the first wanted audio comes."""
     hearing: StreamHearing | None = None
     """Hears it with the audio model; None while no model does."""
+    sight: StreamSight | None = None
+    """Looks at single pictures of it with the frame model; None while no model does."""
     heard_ms: float = -1.0
     """Monotonic time at which the newest audio came."""
     audio_wanted: bool = False

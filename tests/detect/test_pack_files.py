@@ -136,9 +136,3 @@ def test_what_a_threshold_leaves_out_is_not_done_alone() -> None:
 def test_what_is_no_manifest_is_refused(content: bytes) -> None:
     with pytest.raises(ModelError, match="manifest"):
         parse_manifest(content, PATH)
-
-
-def test_a_pack_with_a_model_that_nothing_runs_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps(pack(frame())))
-    with pytest.raises(ModelError, match="sees: this version of the gate does not run models of kind frame"):
-        read_pack(tmp_path)

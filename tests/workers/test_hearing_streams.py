@@ -108,14 +108,14 @@ def wishes(events: list[tuple[float, worker_pb2.FromWorker]]) -> list[bool]:
 
 def pictures(events: list[tuple[float, worker_pb2.FromWorker]]) -> list[int]:
     judged = [event.judged for _, event in events if event.WhichOneof("event") == "judged"]
-    return [one.verdict.pts_ms for one in judged if not one.by_sound]
+    return [one.verdict.pts_ms for one in judged if not one.by_witness]
 
 
 def test_gunfire_is_flagged_within_two_and_a_half_seconds() -> None:
     events = watched(shots())
     ((time_ms, judged), *_) = flags(events)
     assert time_ms - 1000 * SHOTS[0] < 2_500
-    assert judged.by_sound
+    assert judged.by_witness
     verdict = judged.verdict
     assert (verdict.category, verdict.reason) == ("gunfire", "detector")
     assert 3_000 < verdict.begin_pts_ms < 1000 * SHOTS[0] < verdict.pts_ms < 6_500
@@ -138,9 +138,10 @@ def test_sound_clears_no_picture_and_asks_to_look_closer() -> None:
     with_sound, silent = watched(shots()), watched(())
     assert pictures(with_sound)[:5] == pictures(silent)[:5]
     assert len(pictures(with_sound)) > len(pictures(silent)) + 5
-    by_sound = [e.judged for _, e in with_sound if e.WhichOneof("event") == "judged" and e.judged.by_sound]
+    judged = [e.judged for _, e in with_sound if e.WhichOneof("event") == "judged"]
+    by_witness = [one for one in judged if one.by_witness]
     last_cleared = max(e.judged.cleared_pts_ms for _, e in with_sound if e.WhichOneof("event") == "judged")
-    assert by_sound[0].cleared_pts_ms < 1000 * SHOTS[-1]
+    assert by_witness[0].cleared_pts_ms < 1000 * SHOTS[-1]
     assert last_cleared > 9_000, "and the watermark goes on once it is over"
 
 
@@ -171,7 +172,7 @@ def test_a_policy_that_switches_it_off_ends_what_was_heard() -> None:
     off = worker_pb2.SetPolicy(stream_id="st", policy_json=policy(()).model_dump_json())
     events = watched(shots(), policy(), (START_MS + 5_200, worker_pb2.ToWorker(set_policy=off)))
     assert wishes(events)[-1] is False
-    judged = [e.judged for _, e in events if e.WhichOneof("event") == "judged" and not e.judged.by_sound]
+    judged = [e.judged for _, e in events if e.WhichOneof("event") == "judged" and not e.judged.by_witness]
     assert judged[-1].cleared_pts_ms > 9_000
 
 

@@ -581,7 +581,7 @@ class Judged(_message.Message):
     TRACE_FIELD_NUMBER: _builtins.int
     GOING_ON_FIELD_NUMBER: _builtins.int
     CALM_VIEW_FIELD_NUMBER: _builtins.int
-    BY_SOUND_FIELD_NUMBER: _builtins.int
+    BY_WITNESS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     cleared_pts_ms: _builtins.int
     tier: _gate_pb2.TierKind.ValueType
@@ -593,8 +593,8 @@ class Judged(_message.Message):
     shadow: _builtins.bool
     calm_view: _builtins.bytes
     """PDQ hash of the picture, every few seconds of a stream that shows nothing suspicious. Else empty."""
-    by_sound: _builtins.bool
-    """It is of sound alone: no picture was judged."""
+    by_witness: _builtins.bool
+    """It is of a witness alone, which heard sound or saw a single picture: no sample was judged."""
     @_builtins.property
     def verdict(self) -> _gate_pb2.Verdict: ...
     @_builtins.property
@@ -619,11 +619,11 @@ class Judged(_message.Message):
         trace: Global___Trace | None = ...,
         going_on: _abc.Iterable[_gate_pb2.Signal] | None = ...,
         calm_view: _builtins.bytes = ...,
-        by_sound: _builtins.bool = ...,
+        by_witness: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "by_sound", b"by_sound", "calm_view", b"calm_view", "cleared_pts_ms", b"cleared_pts_ms", "going_on", b"going_on", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "by_witness", b"by_witness", "calm_view", b"calm_view", "cleared_pts_ms", b"cleared_pts_ms", "going_on", b"going_on", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.detect.sound.log_mel import Mel
-from edge.detect.sound.persistence import SoundPersistence
-from edge.detect.sound.sound_windows import ListeningRules, SoundWindow, SoundWindows
+from edge.detect.sound.sound_windows import STEP_MS, ListeningRules, SoundWindow, SoundWindows
+from edge.detect.witness_persistence import Stretch, WitnessPersistence
 from edge.detect.witness_specs import KOfN
-from edge.domain import Signal
+from edge.domain import ModelKind, Signal
 
 MOST_WAITING: Final = 32
 """Most windows that wait to be judged: 15 s. The oldest goes first."""
@@ -41,7 +41,9 @@ class StreamHearing:
         self._model = model
         self._on = frozenset(on)
         self._windows = SoundWindows(model.rules)
-        self._persistence = SoundPersistence(model.persistence(on))
+        self._persistence = WitnessPersistence(
+            model.persistence(on), ModelKind.AUDIO, STEP_MS, "windows of sound"
+        )
         self._waiting: deque[SoundWindow] = deque()
 
     def fits(self, model: object, on: Collection[str]) -> bool:
@@ -69,13 +71,14 @@ class StreamHearing:
 
     def judge(self, window: SoundWindow) -> tuple[Signal, ...]:
         """Judges a window. Returns one signal for each category that is on, nothing once all have settled."""
+        stretch = Stretch(window.begin_ms, window.end_ms)
         if window.patch is None:
             self._windows.go_on = False
-            return self._persistence.add_window(window, {})
+            return self._persistence.add_scores(stretch, {})
         found = self._model.infer(window.patch)
         scores = {name: score for name, score in found.items() if name in self._on}
         self._windows.go_on = self._model.goes_on(scores)
-        return self._persistence.add_window(window, scores)
+        return self._persistence.add_scores(stretch, scores)
 
     def pass_over(self, window: SoundWindow) -> None:
         """Counts a window that there is no time for. What was heard before it stands until it is out of

@@ -5,25 +5,29 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.sound.persistence import SoundPersistence
-from edge.detect.sound.sound_windows import STEP_MS, WINDOW_MS, SoundWindow
+from edge.detect.sound.sound_windows import STEP_MS, WINDOW_MS
+from edge.detect.witness_persistence import Stretch, WitnessPersistence
 from edge.detect.witness_specs import KOfN
-from edge.domain import Signal, SignalSource
+from edge.domain import ModelKind, Signal, SignalSource
 
 RULE = KOfN(k=2, n=5)
 
 
-def window(number: int) -> SoundWindow:
+def persistence(**rules: KOfN) -> WitnessPersistence:
+    return WitnessPersistence(rules, ModelKind.AUDIO, STEP_MS, "windows of sound")
+
+
+def window(number: int) -> Stretch:
     end_ms = 1000 + number * STEP_MS
-    return SoundWindow(end_ms - WINDOW_MS, end_ms)
+    return Stretch(end_ms - WINDOW_MS, end_ms)
 
 
 def played(scores: list[float | None], rule: KOfN = RULE) -> list[Signal | None]:
     """The signal after each window. None among the scores: the window was not due."""
-    judge = SoundPersistence({"gunfire": rule})
+    judge = persistence(gunfire=rule)
     found: list[Signal | None] = []
     for number, score in enumerate(scores):
-        said = judge.add_window(window(number), {} if score is None else {"gunfire": score})
+        said = judge.add_scores(window(number), {} if score is None else {"gunfire": score})
         found.append(said[0] if said else None)
     return found
 
@@ -47,9 +51,9 @@ def test_nothing_is_said_of_silence() -> None:
 
 
 def test_sound_that_ends_is_over() -> None:
-    judge = SoundPersistence({"gunfire": RULE, "scream": KOfN(k=1, n=1)})
+    judge = persistence(gunfire=RULE, scream=KOfN(k=1, n=1))
     assert judge.settle(5) == ()
-    judge.add_window(window(0), {"gunfire": 0.9, "scream": 0.4})
+    judge.add_scores(window(0), {"gunfire": 0.9, "scream": 0.4})
     assert not judge.settled
     assert [(s.category, s.score, s.pts_ms) for s in judge.settle(9)] == [
         ("gunfire", 0.0, 9),
@@ -60,12 +64,12 @@ def test_sound_that_ends_is_over() -> None:
 
 
 def test_windows_before_a_gap_do_not_count_for_long() -> None:
-    judge = SoundPersistence({"gunfire": RULE})
-    judge.add_window(window(0), {"gunfire": 0.9})
-    assert judge.add_window(window(4), {"gunfire": 0.8})[0].score == 0.8
-    judge = SoundPersistence({"gunfire": RULE})
-    judge.add_window(window(0), {"gunfire": 0.9})
-    assert judge.add_window(window(5), {"gunfire": 0.8})[0].score == 0.0
+    judge = persistence(gunfire=RULE)
+    judge.add_scores(window(0), {"gunfire": 0.9})
+    assert judge.add_scores(window(4), {"gunfire": 0.8})[0].score == 0.8
+    judge = persistence(gunfire=RULE)
+    judge.add_scores(window(0), {"gunfire": 0.9})
+    assert judge.add_scores(window(5), {"gunfire": 0.8})[0].score == 0.0
 
 
 @settings(deadline=None)
