@@ -61,17 +61,23 @@ def check(
         Path, typer.Argument(help="Folder with manifest.json, or the manifest or ONNX file in it.")
     ],
     budget_ms: Annotated[
-        float, typer.Option("--budget-ms", min=0.1, help="Most milliseconds a sample may cost.")
+        float,
+        typer.Option(
+            "--budget-ms", min=0.1, help="Most milliseconds a sample or a window of sound may cost."
+        ),
     ] = BUDGET_MS,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a model, verify it against its manifest, run it and time it. Exit with 1 when it is not usable."""
+    """Load a pack, and verify, run and time each model. Exit with 1 when one is not usable."""
     from edge.detect import model_directory
     from edge.detect.check import check_model
     from edge.detect.recorded import NOT_RECORDED
 
     found = check_model(model_directory(path), budget_ms)
-    over = ModelError(f"{path}: {found.sample_ms_p50} ms a sample is over the budget of {budget_ms:g} ms")
+    dearest = max(found.models, key=lambda model: model.ms_p50)
+    over = ModelError(
+        f"{path}: {dearest.name}: {dearest.ms_p50} ms a {dearest.unit} is over the budget of {budget_ms:g} ms"
+    )
     if as_json:
         refusal = {} if found.within_budget else {"error": str(over), "reason": over.reason}
         print_json(asdict(found) | refusal)
@@ -80,9 +86,18 @@ def check(
             "categories": ", ".join(found.categories),
             "input_size": "{} x {}".format(*found.input_size),
         }
+        del shown["models"]
         print_table(("what", "value"), shown.items(), empty="")
-    if found.recorded_missed_by is None:
-        print_warning(NOT_RECORDED)
+        columns = ("name", "version", "kind", "categories", "unit", "ms_p50", "ms_p95", "recorded_missed_by")
+        rows = [asdict(model) | {"categories": ", ".join(model.categories)} for model in found.models]
+        print_table(
+            ("model", *columns[1:]),
+            [["" if row[name] is None else row[name] for name in columns] for row in rows],
+            empty="",
+        )
+    for model in found.models:
+        if model.recorded_missed_by is None:
+            print_warning(f"{model.name}: {NOT_RECORDED}")
     if found.within_budget:
         return
     if not as_json:

@@ -42,12 +42,14 @@ def yamnet(
     from edge.detect import default_model_directory, model_directory, read_pack
     from edge.detect.importing.joined_pack import join_pack
     from edge.detect.importing.yamnet import convert_yamnet, yamnet_spec
+    from edge.detect.sound.recorded_sound import sound_scores
     from edge.detect.sound.sound_model import SoundModel
 
     base = read_pack(default_model_directory() if pack is None else model_directory(pack))
     converted = convert_yamnet(file)
     spec = yamnet_spec(converted.onnx)
-    SoundModel.load(spec, converted.onnx, file)
+    model = SoundModel.load(spec, converted.onnx, file)
+    spec = spec.model_copy(update={"recorded": sound_scores(spec, model.infer)})
     joined = join_pack(base, spec, converted.onnx, into)
     shown = {
         "directory": str(joined.directory),

@@ -13,7 +13,7 @@ from edge.detect.focus import focus
 from edge.detect.manifest import MotionSpec
 from edge.detect.pack_files import PackFiles, read_pack
 from edge.detect.plane import PlaneScaler, picture_size
-from edge.detect.recorded import TOLERANCE, DrawnScores, drawn_samples, missed_by, scores_alike
+from edge.detect.recorded import drawn_samples, missed_by, refuse_missed, scores_alike
 from edge.detect.session import PRECISE, open_session
 from edge.detect.steady import steady
 from edge.detect.window import DetectWindow, SampleScore
@@ -62,7 +62,7 @@ class Detector:
         usual_scores = {name: usual._score(seen) for name, seen in inputs.items()}
         if scores_alike(usual_scores, precise_scores):
             detector = usual
-        _verify_recorded(manifest, precise_scores, path)
+        refuse_missed(path, missed_by(manifest, precise_scores))
         return detector
 
     @property
@@ -143,19 +143,6 @@ def default_model_directory() -> Path:
     """Returns the folder of the shipped model: package data in a wheel, ``models/`` in a source tree."""
     packaged = Path(__file__).with_name("_models")
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "models"
-
-
-def _verify_recorded(manifest: MotionSpec, scores: DrawnScores, path: Path) -> None:
-    import onnxruntime as ort
-
-    for what, distance in missed_by(manifest, scores).items():
-        if not distance <= TOLERANCE:
-            raise ModelError(
-                f"{path}: {what} scores {distance:.3f} away from what the manifest recorded, "
-                f"the limit is {TOLERANCE:g}: onnxruntime {ort.__version__} computes it differently "
-                "on this processor; use another version of it or another processor (or record the scores "
-                "anew, if the manifest was changed)"
-            )
 
 
 def _verify_graph(manifest: MotionSpec, session: ort.InferenceSession, path: Path) -> None:

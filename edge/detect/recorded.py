@@ -1,4 +1,4 @@
-"""Checks with drawn samples that a model scores here as on the machine that exported it.
+"""Checks with drawn samples that a motion model scores here as on the machine that exported it.
 
 8-bit kernels differ between processors and versions of onnxruntime. So a manifest records the model's
 logits of these samples, and those of their windows, by which the gate decides. A machine on which the model
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.manifest import DrawnSample, MotionSpec
 from edge.detect.window import SampleScore, window_logit
+from edge.errors import ModelError
 
 TOLERANCE = 0.01
 """Most distance from a recorded score, as a probability. Rounding alone causes up to 0.003."""
@@ -101,6 +103,20 @@ def scores_alike(one: DrawnScores, other: DrawnScores) -> bool:
         and np.array_equal(first.logits, other[name].logits)
         for name, first in one.items()
     )
+
+
+def refuse_missed(path: Path, distances: Mapping[str, float]) -> None:
+    """Raises ModelError where a distance, of a model of any kind, is over TOLERANCE or no number."""
+    import onnxruntime as ort  # imported here because the supervisor reads manifests and opens no session
+
+    for what, distance in distances.items():
+        if not distance <= TOLERANCE:
+            raise ModelError(
+                f"{path}: {what} scores {distance:.3f} away from what the manifest recorded, "
+                f"the limit is {TOLERANCE:g}: onnxruntime {ort.__version__} computes it differently "
+                "on this processor; use another version of it or another processor (or record the scores "
+                "anew, if the manifest was changed)"
+            )
 
 
 def _bytes(name: str, count: int) -> NDArray[np.uint8]:

@@ -21,8 +21,8 @@ from edge.detect.manifest import (
 )
 
 MAX_OUTPUTS = 4096
-DrawnSound = Literal["silence", "hum", "noise", "click", "bursts"]
-"""Names of the windows of sound that ``edge.detect.recorded`` draws."""
+DrawnSound = Literal["silence", "hum", "noise", "click", "shot", "volley", "cry"]
+"""Names of the windows of sound that ``edge.detect.sound.recorded_sound`` draws."""
 
 
 class AloneThresholds(ManifestPart):

@@ -209,8 +209,8 @@ def _judged(policy: Policy) -> set[str]:
 async def _cost(directory: Path, named: Path) -> float:
     """Runs `edge-gate model check` in its own process, since a graph may crash the process that runs it.
 
-    Returns the median cost in milliseconds a sample. ``named`` is the folder's name in errors. Raises
-    ModelError.
+    Returns the median cost in milliseconds a sample, or a window of sound where that costs more. ``named`` is
+    the folder's name in errors. Raises ModelError.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -240,6 +240,6 @@ async def _cost(directory: Path, named: Path) -> float:
         found = json.loads(said)
     if "error" in found:
         raise ModelError(str(found["error"]).replace(str(directory), str(named)))
-    if process.returncode or "sample_ms_p50" not in found:
+    if process.returncode or "models" not in found:
         raise ModelError(f"{named}: running it brought down the check (exit code {process.returncode})")
-    return float(found["sample_ms_p50"])
+    return max(float(model["ms_p50"]) for model in found["models"])

@@ -19,7 +19,6 @@ from models.train.features import clip_features
 from models.train.folds import CUT_SAMPLES, FLAG_SAMPLES, ClipLogits, held_for, held_out
 from models.train.head import fit_head
 from models.train.index import ROOT, SEED, Clip, data_digest, read_index, read_splits
-from models.train.record import record
 from models.train.report import aucs, print_report
 from models.train.samples import calibration_samples, clip_samples, motion
 from models.train.scores import SCORES_NAME, ClipScore, write_scores
@@ -139,7 +138,6 @@ def main(
         data_digest=data_digest(table.clips),
         measured=aucs(protocols),
     )
-    record(output)
     write_scores(output / SCORES_NAME, thresholds, protocols)
     print_report(thresholds, protocols)
 

@@ -23,13 +23,12 @@ from edge.detect.manifest import (
     Thresholds,
     TierCalibration,
 )
-from edge.detect.pack_files import PackManifest
 from models.train import quantise as quantise_module
 from models.train.cache import CACHE, PLANE, SHORT_SIDE
 from models.train.head import WINDOW_SAMPLES, Head
 from models.train.network import EMBEDDING, Embedder
 from models.train.quantise import quantise
-from models.train.record import write_manifest_file
+from models.train.record import put_model
 from models.train.samples import SIZE
 from models.train.sampling import DELTA_MS, STEP_MS
 
@@ -98,7 +97,7 @@ def write_manifest(
     data_digest: str,
     measured: dict[str, float],
 ) -> MotionSpec:
-    """Writes ``manifest.json`` for the model file, which is in ``directory``."""
+    """Puts the model file, which is in ``directory``, into the manifest there."""
     content = model.read_bytes()
     sample: Calibration = calibration.calm
     manifest = MotionSpec(
@@ -124,7 +123,5 @@ def write_manifest(
         data_digest=data_digest,
         measured=measured,
     )
-    write_manifest_file(
-        directory, PackManifest(schema_version=2, name=NAME, version=version, models=(manifest,))
-    )
+    put_model(directory, manifest)
     return manifest

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.detect.pack_files import PackFiles
+from edge.detect.recorded import refuse_missed
 from edge.detect.session import open_session
 from edge.detect.sound.log_mel import BANDS, Mel
+from edge.detect.sound.recorded_sound import sound_missed_by, sound_scores
 from edge.detect.sound.sound_windows import FRAMES, ListeningRules
 from edge.detect.witness_specs import AudioSpec, KOfN
 from edge.errors import ModelError
@@ -42,12 +44,16 @@ class SoundModel:
 
     @classmethod
     def load(cls, spec: AudioSpec, model: bytes, path: Path) -> SoundModel:
-        """Opens an ONNX file and runs it once. Raises ModelError where it does not keep its manifest's
-        word."""
+        """Opens an ONNX file and runs it on drawn sounds.
+
+        Raises ModelError where it does not keep its manifest's word, also where a score is more than 0.01
+        away from the recorded one.
+        """
         session = open_session(model, path, precise=True)
         loaded = cls(spec, session)
         loaded._verify_graph(path)
         loaded._verify_run(path)
+        refuse_missed(path, loaded.missed_by())
         return loaded
 
     def infer(self, patch: Mel) -> Mapping[str, float]:
@@ -56,6 +62,10 @@ class SoundModel:
         return {
             one.name: one.probability(float(outputs[list(one.outputs)].max())) for one in self.spec.categories
         }
+
+    def missed_by(self) -> dict[str, float]:
+        """Returns how far its scores of drawn sounds are from the recorded ones. Empty: none are recorded."""
+        return sound_missed_by(self.spec, sound_scores(self.spec, self.infer)) if self.spec.recorded else {}
 
     def persistence(self, on: Collection[str]) -> dict[str, KOfN]:
         """Returns the rules of those of its categories that are on."""

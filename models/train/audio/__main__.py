@@ -12,13 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 
 from models.train.audio import cache, pool
 from models.train.audio.degrade import CONDITIONS, decode
-from models.train.audio.export import drawn_patches, write_fp32, write_half
+from models.train.audio.export import write_fp32, write_half
 from models.train.audio.fit import Epoch, Recipe, fit, read_student
 from models.train.audio.hear import Listener, report
 from models.train.audio.index import Learns, Role, Sound, read_sounds
@@ -118,19 +117,12 @@ def export(
     output: Annotated[Path, typer.Option(help="The ONNX file.")] = Path("ears.onnx"),
     as_json: Json = False,
 ) -> None:
-    """Writes a checkpoint's network with float16 weights, and prints what it answers to drawn patches."""
+    """Writes a checkpoint's network with float16 weights."""
     net, recipe = read_student(_checkpoint(name), weights())
     fp32 = cache.CACHE / f"{name}-fp32.onnx"
     write_fp32(net, fp32)
     write_half(fp32, output)
-    listener = Listener(output)
-    recorded = {
-        drawn: [round(float(score), 4) for score in listener.scores(patch[np.newaxis])[0]]
-        for drawn, patch in drawn_patches().items()
-    }
-    _print(
-        {"file": str(output), "bytes": output.stat().st_size, "recipe": asdict(recipe), "recorded": recorded}
-    )
+    _print({"file": str(output), "bytes": output.stat().st_size, "recipe": asdict(recipe)})
 
 
 @app.command()

@@ -13,7 +13,6 @@ from onnx import numpy_helper
 from edge.detect.sound.log_mel import BANDS
 from edge.detect.sound.sound_windows import FRAMES
 from models.train.audio.network import Student
-from models.train.audio.patches import Patches
 
 INPUT: Final = "patches"
 OPSET: Final = 17
@@ -55,17 +54,3 @@ def write_half(fp32: Path, path: Path) -> None:
     onnx.checker.check_model(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(path))
-
-
-def drawn_patches() -> dict[str, Patches]:
-    """Patches that any machine makes alike, for the recorded scores: float32 ``(96, 64)``."""
-    time, pitch = np.meshgrid(np.arange(FRAMES), np.arange(BANDS), indexing="ij")
-    beats = np.where(time % 12 < 3, 0.0, -5.0)
-    drawn = {
-        "silence": np.full((FRAMES, BANDS), -6.9),
-        "tone": np.where(np.abs(pitch - 20) < 2, 1.0, -5.0),
-        "burst": np.where(time >= 40, 2.0 - 0.15 * (time - 40) - 0.02 * pitch, -5.0),
-        "volley": beats - 0.03 * pitch,
-        "sweep": -np.abs(pitch - time * BANDS / FRAMES) / 4,
-    }
-    return {name: values.astype(np.float32) for name, values in drawn.items()}

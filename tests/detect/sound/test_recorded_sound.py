@@ -1,0 +1,75 @@
+"""An audio model has the same scores on every machine, or is refused there."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.detect.sound.log_mel import BANDS, HOP, WINDOW
+from edge.detect.sound.recorded_sound import drawn_patches, drawn_sounds, sound_scores
+from edge.detect.sound.sound_model import SoundModel
+from edge.detect.sound.sound_windows import FRAMES, ListeningRules
+from edge.detect.witness_specs import AudioSpec
+from edge.errors import ModelError
+from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+
+SHOT = "ec7f9faa"
+FILE = Path("tiny.onnx")
+
+
+def recorded_spec() -> AudioSpec:
+    spec, content = tiny_spec(), tiny_sound_onnx()
+    scores = sound_scores(spec, SoundModel.load(spec, content, FILE).infer)
+    return spec.model_copy(update={"recorded": scores})
+
+
+def changed(spec: AudioSpec, by: float) -> AudioSpec:
+    gunfire, *others = spec.recorded["shot"]
+    return spec.model_copy(update={"recorded": spec.recorded | {"shot": (gunfire + by, *others)}})
+
+
+def test_drawn_sounds_are_one_window_each_and_the_same_everywhere() -> None:
+    sounds = drawn_sounds()
+    assert {len(samples) for samples in sounds.values()} == {FRAMES * HOP + WINDOW - HOP}
+    assert all(np.abs(samples).max() <= 1.0 for samples in sounds.values())
+    coarse = (sounds["shot"] * 1000).round().astype("<i2")
+    assert hashlib.sha256(coarse.tobytes()).hexdigest().startswith(SHOT)
+    for patch in drawn_patches(ListeningRules()).values():
+        assert patch.shape == (FRAMES, BANDS)
+        assert np.isfinite(patch).all()
+
+
+def test_a_model_that_scores_as_recorded_is_loaded() -> None:
+    model = SoundModel.load(recorded_spec(), tiny_sound_onnx(), FILE)
+    assert max(model.missed_by().values()) == 0.0
+    assert SoundModel.load(tiny_spec(), tiny_sound_onnx(), FILE).missed_by() == {}
+
+
+@pytest.mark.parametrize(("by", "refused"), [(0.009, False), (-0.009, False), (0.011, True), (-0.011, True)])
+def test_a_model_that_scores_differently_here_is_refused(by: float, refused: bool) -> None:
+    spec = changed(recorded_spec(), by)
+    if not refused:
+        SoundModel.load(spec, tiny_sound_onnx(), FILE)
+        return
+    with pytest.raises(ModelError, match=r"sound 'shot' scores 0\.011 away .* limit is 0\.01.*processor"):
+        SoundModel.load(spec, tiny_sound_onnx(), FILE)
+
+
+def test_sound_that_is_transformed_differently_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check takes the gate's own way from samples to scores."""
+    spec = recorded_spec()
+    monkeypatch.setattr("edge.detect.sound.log_mel._WEIGHTS", np.zeros((257, BANDS), np.float32))
+    with pytest.raises(ModelError, match="sound '"):
+        SoundModel.load(spec, tiny_sound_onnx(), FILE)
+
+
+def test_a_score_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = recorded_spec()
+    monkeypatch.setattr(
+        SoundModel, "infer", lambda *_: dict.fromkeys(("gunfire", "explosion", "scream"), float("nan"))
+    )
+    with pytest.raises(ModelError, match="scores nan away"):
+        SoundModel.load(spec, tiny_sound_onnx(), FILE)

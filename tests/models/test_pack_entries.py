@@ -1,0 +1,56 @@
+"""The manifest of a pack has an entry for each model. Putting one in leaves the others as they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.detect import default_model_directory, read_pack
+from edge.detect.check import check_model
+from models.train.record import put_model
+from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+
+
+def entries(pack: Path) -> dict[str, Any]:
+    return {model["kind"]: model for model in json.loads((pack / "manifest.json").read_text())["models"]}
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """A private copy of the shipped pack with the tiny audio model in it."""
+    shipped = read_pack(default_model_directory())
+    for name in ("manifest.json", *shipped.models):
+        shutil.copy(shipped.directory / name, tmp_path / name)
+    (tmp_path / "tiny.onnx").write_bytes(tiny_sound_onnx())
+    put_model(tmp_path, tiny_spec())
+    return tmp_path
+
+
+def test_an_audio_model_joins_with_its_scores_and_the_motion_model_stays(pack: Path) -> None:
+    found = entries(pack)
+    shipped = read_pack(default_model_directory())
+    assert read_pack(pack).motion == shipped.motion
+    assert int(read_pack(pack).manifest.version) == int(shipped.manifest.version) + 1
+    heard = found["audio"]["recorded"]
+    assert set(heard) == {"silence", "hum", "noise", "click", "shot", "volley", "cry"}
+    gunfire = {name: scores[0] for name, scores in heard.items()}
+    assert gunfire["silence"] < 0.01 < 0.9 < gunfire["noise"]
+
+
+def test_a_newer_model_takes_the_place_of_its_kind(pack: Path) -> None:
+    put_model(pack, tiny_spec().model_copy(update={"name": "newer"}))
+    assert [model.name for model in read_pack(pack).manifest.models] == ["fight-lite0", "newer"]
+
+
+def test_every_model_of_a_pack_is_checked_and_timed(pack: Path) -> None:
+    found = check_model(pack, 1000.0)
+    assert [model.kind for model in found.models] == ["motion", "audio"]
+    assert found.models[1].recorded_missed_by == 0.0
+    assert found.models[1].ms_p50 > 0
+    assert found.categories == ("fight", "gunfire", "explosion", "scream")
+    assert found.within_budget
+    assert not check_model(pack, min(found.models[0].ms_p50, found.models[1].ms_p50) / 100).within_budget
