@@ -36,6 +36,8 @@ _INTRODUCTION = """\
 The packages below are installed beside edge-gate; none of their code is in its own package.
 Each brings its licence text along. `python -m docgen.notices --texts FILE` writes all texts to one file.
 
+`edge/console/static/idiomorph.min.js` is idiomorph 0.8.0, under 0BSD; its licence text lies beside it.
+
 The detector's weights (`models/`) are trained from EfficientNet-Lite0, which is under Apache-2.0.
 """
 _LIBRARIES = """\

@@ -33,6 +33,10 @@ from edge.workers.settings import WorkersSection
 MAX_CONFIG_BYTES = 256 * 1024
 
 
+def _with_port(host: str) -> str:
+    return host if ":" in host.rpartition("]")[2] else f"{host}:0"
+
+
 class WithoutSecret(StrEnum):
     """Whose calls of a stream are taken without its admission secret."""
 
@@ -114,6 +118,41 @@ class HttpSection(Section):
                 f"listen {self.listen!r} is reachable from other machines: give hook_secret, "
                 "listen on loopback, or set insecure = true"
             )
+        return self
+
+
+class ConsoleSection(Section):
+    """The pages for reviewers, at `/console/` of `http.listen`. Without `origin` they answer on this machine
+    alone. People sign in with their operator token."""
+
+    enabled: bool = Field(True, description="Serve the console.")
+    origin: str | None = Field(
+        None,
+        max_length=256,
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="`https://HOST[:PORT]` under which browsers reach the console through a reverse proxy "
+        "with TLS. Needed where `http.listen` is beyond this machine.",
+    )
+    idle_ms: int = Field(
+        30 * 60_000, ge=60_000, le=12 * 3_600_000, description="A session ends when nobody used it for this."
+    )
+    session_ms: int = Field(
+        12 * 3_600_000, ge=60_000, le=7 * 24 * 3_600_000, description="The longest that a session lasts."
+    )
+    blur: bool = Field(True, description="Evidence is blurred until it is pointed at or held.")
+    greyscale: bool = Field(True, description="Evidence has no colours.")
+    muted: bool = Field(True, description="Evidence begins without its sound.")
+    small: bool = Field(True, description="Evidence is shown small.")
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach it over TLS."""
+        return self.origin is not None and self.origin.startswith("https://")
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if self.origin and not self.secure and not is_local(_with_port(self.origin.partition("://")[2])):
+            raise ValueError(f"origin {self.origin!r} is not of this machine: it must begin with https://")
         return self
 
 
@@ -313,6 +352,7 @@ class Settings(BaseSettings):
     )
     grpc: GrpcSection = GrpcSection()
     http: HttpSection = HttpSection()
+    console: ConsoleSection = ConsoleSection()
     webhook: WebhookSection = WebhookSection()
     limits: LimitsSection = LimitsSection()
     workers: WorkersSection = WorkersSection()

@@ -46,6 +46,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── NotDelivered                the platform did not accept a signed event (retryable)
 │   └── EndpointNotPublic       its host name resolves to an address that is not public
 ├── CallFailed                  a command's call ended with a status of the gate: quotes the gate
+├── CallRefused                 a call of the console inside the gate ended with an error: quotes it
 └── DemoFailed                  something that the demo shows did not happen
 """
 
@@ -420,6 +421,16 @@ class CallFailed(GateError):
     def __init__(self, problem: str, *, retryable: bool) -> None:
         super().__init__(problem)
         self.retryable = retryable
+
+
+class CallRefused(GateError):
+    """A call that the console made inside the gate ended with an error. ``status`` is that of HTTP."""
+
+    reason = "call_refused"
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status
 
 
 class DemoFailed(GateError):

@@ -29,6 +29,8 @@ from edge.api.server import GrpcServer
 from edge.background import BackgroundTasks
 from edge.clock import SystemClock
 from edge.config import Settings
+from edge.console.console import served
+from edge.console.routes import console_mount
 from edge.containment import ContainmentMode, lacking, problems
 from edge.descriptors import accept_only_who_sends, most_connections, report_lack
 from edge.detect.default_policy import first_policy
@@ -336,6 +338,8 @@ def _http_server(
     resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
     app: Starlette = create_app(servers.hooks(gate), resumed, health, gate.unready)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
+    if served(settings):
+        app.router.routes.append(console_mount(settings, gate, tokens))
     limits = settings.limits
     return HookServer(
         app,

@@ -20,6 +20,7 @@ LAYERS = (
     "edge.gate_process",
     "edge.sidecar",  # the composition root
     "edge.reloading",  # of settings, tokens and certificates
+    "edge.console",  # the pages for people
     "edge.api",  # the servicers
     "edge.supervise",
     "edge.config",  # puts together the sections that rooms own

@@ -24,6 +24,7 @@ PUBLIC: dict[str, set[str]] = {
     "edge.cli": {
         "main",
     },
+    "edge.console": set(),
     "edge.containment": {
         "Containment",
         "Measure",

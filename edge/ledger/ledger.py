@@ -58,6 +58,19 @@ class Ledger(
                 return
             after = page[-1].number
 
+    def audit_entries(self, *, limit: int = PAGE, before_number: int | None = None) -> tuple[AuditRow, ...]:
+        """Entries of the audit log, newest first."""
+        query = sa.select(audit).order_by(audit.c.number.desc()).limit(limit)
+        if before_number is not None:
+            query = query.where(audit.c.number < before_number)
+        with self._database.read("read the audit log") as connection:
+            return tuple(AuditRow(*row) for row in connection.execute(query))
+
+    def record_access(self, who: str, what: str, subject: str, wall_ms: int) -> None:
+        """Records that a person came to the console, or left it."""
+        with self._database.write_transaction(what) as connection:
+            self._audit(connection, wall_ms, who, what, subject, {}, {})
+
     def audit_verify(self) -> int:
         """Returns the number of rows. Raises AuditBroken, which names the first wrong row."""
         return verify_chain(self.audit_rows())

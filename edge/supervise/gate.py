@@ -205,6 +205,11 @@ class Gate:
     def settings(self) -> Settings:
         return self._context.settings
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._context.policy
+
     def take_settings(self, settings: Settings) -> None:
         """Puts settings in force that differ in what may change while the gate runs (``edge.reloading``)."""
         self._context.settings = settings

@@ -1,0 +1,43 @@
+"""How the gate is: what a person must act on first, then load and what was shed."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from edge.console.visit import Visit
+from edge.console.waiting import live_streams
+from edge.contract.gen import operator_pb2
+
+_LOOKED_AT = 200
+
+
+async def health(visit: Visit) -> Response:
+    gate = visit.gate
+    streams = await live_streams(visit.operator, visit.session.token)
+    recent = await visit.call(
+        visit.operator.ListIncidents, operator_pb2.ListIncidentsRequest(limit=_LOOKED_AT)
+    )
+    unconfirmed = [
+        each for each in recent.incidents if each.cut_unconfirmed_wall_ms and not each.cut_confirmed_wall_ms
+    ]
+    jobs = await visit.waiting.jobs(visit.operator, visit.person, visit.session.token)
+    up, wanted = gate.pool.places
+    return visit.show(
+        "health_rows.html" if visit.part else "health.html",
+        unready=tuple(gate.unready()),
+        problems=tuple(gate.health()),
+        ledger_down=gate.executor.down,
+        unconfirmed=unconfirmed,
+        workers=gate.pool.loads(),
+        up=up,
+        wanted=wanted,
+        streams=len(streams),
+        unwatched=sum(not stream.watched for stream in streams),
+        shed=sum(stream.shed for stream in streams),
+        samples=sum(stream.samples for stream in streams),
+        waiting=len(jobs),
+        oldest_ms=min((job.incident.created_wall_ms for job in jobs), default=0),
+        policy_version=gate.policy.version,
+        mode=gate.policy.mode.value,
+        model=gate.pool.model_digest,
+    )

@@ -1,0 +1,83 @@
+"""The live streams by risk, and the switch: cut one, or block its broadcaster."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from edge.api import bounds
+from edge.api.auth import Role
+from edge.console.queue_page import SEEN
+from edge.console.visit import Visit
+from edge.console.waiting import live_streams
+from edge.contract.gen import gate_pb2, operator_pb2
+from edge.errors import InvalidInput, NotFound
+
+CUT_MS: Final = 15 * 60_000
+"""Whoever is cut may not be back at once: this short block is made first."""
+LENGTHS_MS: Final = (3_600_000, 86_400_000, 7 * 86_400_000, 30 * 86_400_000, 0)
+"""Lengths of a block to choose from; 0 is permanent."""
+_SHOWN: Final = 200
+
+
+def risk(stream: operator_pb2.Stream) -> tuple[int, bool, float]:
+    """The key by which streams are ordered: what is decided, the tier, the newest score. Pure."""
+    return (int(stream.action), stream.tier == gate_pb2.TIER_KIND_ALERT, stream.score)
+
+
+async def live(visit: Visit) -> Response:
+    streams = await live_streams(visit.operator, visit.session.token)
+    streams.sort(key=risk, reverse=True)
+    jobs = await visit.waiting.jobs(visit.operator, visit.person, visit.session.token)
+    incidents: dict[str, str] = {}
+    for job in reversed(jobs):
+        incidents[job.incident.stream_id] = job.incident.id
+    response = visit.show(
+        "live_rows.html" if visit.part else "live.html",
+        streams=streams[:_SHOWN],
+        more=max(0, len(streams) - _SHOWN),
+        incidents=incidents,
+        mode=visit.gate.policy.mode.value,
+    )
+    response.headers[SEEN] = ""
+    return response
+
+
+async def ask(visit: Visit) -> Response:
+    stream, done = await _asked(visit)
+    return visit.show("stream_decision.html", stream=stream, done=done, lengths=LENGTHS_MS, cut_ms=CUT_MS)
+
+
+async def act(visit: Visit) -> Response:
+    """Blocks the broadcaster, for a short time or for the chosen one. A block on disk cuts the stream."""
+    stream, done = await _asked(visit)
+    duration_ms = CUT_MS
+    if done == "block":
+        given = visit.form.get("length", "")
+        if given not in {str(length) for length in LENGTHS_MS}:
+            raise InvalidInput("length", "is none of those that can be chosen")
+        duration_ms = int(given)
+    await visit.call(
+        visit.operator.AddBlock,
+        operator_pb2.AddBlockRequest(
+            subject_kind="broadcaster",
+            subject=stream.broadcaster,
+            app=stream.app if done == "cut" else "",
+            duration_ms=duration_ms,
+            reason=visit.reason(done),
+        ),
+    )
+    return visit.done(f"done.{done}", "/live")
+
+
+async def _asked(visit: Visit) -> tuple[operator_pb2.Stream, str]:
+    visit.need(Role.REVIEWER)
+    done = visit.request.path_params["done"]
+    if done not in ("cut", "block"):
+        raise NotFound("action", done[:64])
+    stream_id = bounds.text("stream_id", visit.request.path_params["stream"], 64, required=True)
+    for stream in await live_streams(visit.operator, visit.session.token):
+        if stream.stream_id == stream_id:
+            return stream, done
+    raise NotFound("stream", stream_id)

@@ -1,0 +1,64 @@
+"""Every address of the console and who may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+
+from edge.api.auth import Role, TokenFile
+from edge.config import Settings
+from edge.console import decisions, evidence, health_page, incident_page, live_page, queue_page, records_pages
+from edge.console.console import Console, Handler, mounted
+from edge.console.sign_in_page import SignIn
+from edge.console.visit import ROOT, Visit
+from edge.supervise import Gate
+
+
+def console_mount(settings: Settings, gate: Gate, tokens: TokenFile) -> Mount:
+    """The console, to be put beside the hooks."""
+    console = Console(settings, gate, tokens)
+    return mounted(console, _routes(console))
+
+
+def _routes(console: Console) -> Iterator[Route]:
+    sign_in = SignIn(console)
+    yield Route("/sign-in", sign_in.form, methods=["GET"])
+    yield Route("/sign-in", sign_in.sign_in, methods=["POST"])
+    yield Route("/language/{language}", sign_in.choose_language, methods=["GET"])
+    pages: dict[str, Handler] = {
+        "/": _first,
+        "/queue": queue_page.queue,
+        "/incidents": records_pages.incidents,
+        "/incidents/{incident}": incident_page.incident,
+        "/incidents/{incident}/clip.mp4": evidence.clip,
+        "/incidents/{incident}/{done}": decisions.ask,
+        "/live": live_page.live,
+        "/live/{stream}/{done}": live_page.ask,
+        "/blocks": records_pages.blocks,
+        "/strikes": records_pages.strikes,
+        "/appeals": records_pages.appeals,
+        "/audit": records_pages.audit,
+        "/health": health_page.health,
+        "/view": sign_in.view,
+    }
+    actions: dict[str, Handler] = {
+        "/incidents/{incident}/claim": decisions.claim,
+        "/incidents/{incident}/{done}": decisions.decide,
+        "/live/{stream}/{done}": live_page.act,
+        "/blocks": records_pages.add_block,
+        "/blocks/{block}/{done}": records_pages.change_block,
+        "/strikes/{strike}/pardon": records_pages.pardon,
+        "/appeals/{appeal}/{done}": records_pages.decide_appeal,
+    }
+    for path, handler in pages.items():
+        yield Route(path, console.page(handler), methods=["GET"])
+    for path, handler in actions.items():
+        yield Route(path, console.page(handler, Role.REVIEWER), methods=["POST"])
+    for path, handler in (("/sign-out", sign_in.sign_out), ("/view", sign_in.choose_view)):
+        yield Route(path, console.page(handler), methods=["POST"])
+
+
+async def _first(visit: Visit) -> Response:
+    return RedirectResponse(f"{ROOT}/queue", 303)

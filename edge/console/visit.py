@@ -1,0 +1,105 @@
+"""One request of a signed-in person, and what the pages need to answer it."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from edge import __version__, pages
+from edge.api.auth import Person, Role
+from edge.api.operator_servicer import OperatorServicer
+from edge.api.status import Context
+from edge.console import calls
+from edge.console.forms import REASONS, reason_of
+from edge.console.sessions import Session
+from edge.console.waiting import WaitingIncidents
+from edge.console.wellness import Wellness
+from edge.console.words import Words, iso, languages
+from edge.domain import PERMANENT_MS
+from edge.errors import InvalidInput, PermissionRefused
+from edge.supervise import Gate
+
+ROOT: Final = "/console"
+PART: Final = "x-console-part"
+"""Header of the console's own script: it wants one part of a page."""
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request with who made it, in which language, and how evidence is shown to them."""
+
+    request: Request
+    gate: Gate
+    operator: OperatorServicer
+    waiting: WaitingIncidents
+    words: Words
+    wellness: Wellness
+    session: Session
+    person: Person
+    form: Mapping[str, str] = field(default_factory=dict)
+    """Fields of a POST; empty for a GET."""
+
+    @property
+    def part(self) -> str:
+        """The part of a page that is wanted; empty for the whole."""
+        return self.request.headers.get(PART, "")
+
+    def may(self, role: Role) -> bool:
+        return self.person.role >= role
+
+    async def call(self, method: Callable[[Asked, Context], Awaitable[Answered]], request: Asked) -> Answered:
+        """Calls the Operator service as this person. Raises CallRefused."""
+        return await calls.call(method, request, self.session.token)
+
+    def show(self, template: str, status: int = 200, **values: Any) -> Response:
+        """Answers with a page, or with the wanted part of it."""
+        notice, self.session.notice = self.session.notice, "" if not self.part else self.session.notice
+        page = pages.render(
+            "edge.console",
+            template,
+            t=self.words,
+            version=__version__,
+            languages=languages(),
+            wellness=self.wellness,
+            person=self.person,
+            role=self.person.role.name.lower(),
+            reviewer=self.may(Role.REVIEWER),
+            csrf=self.session.csrf,
+            part=self.part,
+            notice=notice if not self.part else "",
+            reasons=REASONS,
+            path=self.request.url.path,
+            now_ms=self.gate.clock.wall_ms(),
+            permanent_ms=PERMANENT_MS,
+            iso=iso,
+            **values,
+        )
+        return HTMLResponse(page, status)
+
+    def done(self, notice: str, where: str) -> Response:
+        """Answers an action: the page ``where`` says what was done."""
+        self.session.notice = notice
+        return RedirectResponse(f"{ROOT}{where}", 303)
+
+    def reason(self, done: str) -> str:
+        """The reason of the form, for the record. Raises InvalidInput."""
+        return reason_of(self.form, done, languages()["en"].texts)
+
+    def need(self, role: Role) -> None:
+        """Raises PermissionRefused unless the person has the role."""
+        if not self.may(role):
+            raise PermissionRefused(
+                f"role {self.person.role.name.lower()} may not do this: {role.name.lower()} is needed"
+            )
+
+    def check_csrf(self) -> None:
+        """Raises InvalidInput unless the form is of this session."""
+        if not hmac.compare_digest(self.form.get("csrf", "").encode(), self.session.csrf.encode()):
+            raise InvalidInput("csrf", "the form is not of this session: load the page again")

@@ -1,0 +1,140 @@
+"""The incidents that wait for people, in the order in which they should be looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import SecretStr
+
+from edge.api.auth import Person, Role
+from edge.api.operator_servicer import OperatorServicer
+from edge.console.calls import call
+from edge.console.priority import priority
+from edge.contract.gate import verdict_from_proto
+from edge.contract.gen import gate_pb2, operator_pb2
+from edge.domain import Severity
+from edge.ladder import severity_of
+from edge.supervise import Gate
+
+_STATES: Final = (
+    operator_pb2.INCIDENT_STATE_OPEN,
+    operator_pb2.INCIDENT_STATE_ESCALATED,
+    operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE,
+)
+_PAGE: Final = 1000
+"""Most incidents of a state that are ranked, the newest ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One incident that waits, with what its priority rests on."""
+
+    incident: operator_pb2.Incident
+    live: bool
+    severe: bool
+    strikes: int
+    priority: float
+
+    @property
+    def score(self) -> float:
+        return score_of(self.incident)
+
+    @property
+    def action(self) -> str:
+        """``flag`` or ``cut``, also where shadow mode withheld it."""
+        return action_of(self.incident)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read at one revision of the ledger."""
+
+    revision: int
+    incidents: tuple[operator_pb2.Incident, ...]
+    strikes: Counter[str]
+
+
+class WaitingIncidents:
+    """Reads and ranks them. What nothing has changed is not read again for each open page."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._read: dict[bool, _Read] = {}
+        """By whether the reader is a viewer, who sees shortened ids."""
+
+    async def jobs(self, operator: OperatorServicer, person: Person, token: SecretStr) -> list[Job]:
+        """Every incident that waits, the one to look at first in front."""
+        read = await self._current(operator, person, token)
+        live = {stream.stream_id for stream in await live_streams(operator, token) if not _is_cut(stream)}
+        now = self._gate.clock.wall_ms()
+        jobs = [self._job(incident, incident.stream_id in live, read, now) for incident in read.incidents]
+        jobs.sort(key=lambda job: (-job.priority, job.incident.id))
+        return jobs
+
+    async def revision(self) -> int:
+        """Number of the ledger's newest change."""
+        return (await self._gate.executor.call(self._gate.ledger.revision)).number
+
+    def job(self, incident: operator_pb2.Incident, *, live: bool, strikes: int) -> Job:
+        """One incident as a job, waiting or not."""
+        counted = Counter({incident.broadcaster: strikes})
+        return self._job(incident, live, _Read(0, (), counted), self._gate.clock.wall_ms())
+
+    async def _current(self, operator: OperatorServicer, person: Person, token: SecretStr) -> _Read:
+        shortened = person.role is Role.VIEWER
+        revision = await self.revision()
+        known = self._read.get(shortened)
+        if known is not None and known.revision == revision:
+            return known
+        incidents: list[operator_pb2.Incident] = []
+        for state in _STATES:
+            asked = operator_pb2.ListIncidentsRequest(state=state, limit=_PAGE)
+            incidents += (await call(operator.ListIncidents, asked, token)).incidents
+        listed = await call(operator.ListStrikes, operator_pb2.ListStrikesRequest(limit=_PAGE), token)
+        strikes = Counter(strike.broadcaster for strike in listed.strikes)
+        self._read[shortened] = read = _Read(revision, tuple(incidents), strikes)
+        return read
+
+    def _job(self, incident: operator_pb2.Incident, live: bool, read: _Read, now_ms: int) -> Job:
+        policy = self._gate.policy.for_app(incident.app)
+        severe = severity_of(verdict_from_proto(incident.verdict, 0), policy) is Severity.SEVERE
+        escalated = incident.state == operator_pb2.INCIDENT_STATE_ESCALATED
+        strikes = read.strikes[incident.broadcaster]
+        rank = priority(
+            severe=severe or escalated,
+            score=score_of(incident),
+            live=live,
+            waiting_ms=now_ms - incident.created_wall_ms,
+            strikes=strikes,
+        )
+        return Job(incident, live, severe, strikes, rank)
+
+
+async def live_streams(operator: OperatorServicer, token: SecretStr) -> list[operator_pb2.Stream]:
+    """Every live stream of this gate."""
+    found: list[operator_pb2.Stream] = []
+    while True:
+        after = found[-1].stream_id if found else ""
+        asked = operator_pb2.ListStreamsRequest(after_id=after)
+        page = (await call(operator.ListStreams, asked, token)).streams
+        found += page
+        if len(page) < _PAGE:
+            return found
+
+
+def score_of(incident: operator_pb2.Incident) -> float:
+    """The highest score of an incident so far."""
+    peak = incident.activity.peak_score if incident.HasField("activity") else 0.0
+    return max(peak, incident.verdict.score)
+
+
+def action_of(incident: operator_pb2.Incident) -> str:
+    verdict = incident.verdict
+    action = verdict.shadow_action if incident.shadow else verdict.action
+    return "cut" if action == gate_pb2.ACTION_CUT else "flag"
+
+
+def _is_cut(stream: operator_pb2.Stream) -> bool:
+    return stream.action == gate_pb2.ACTION_CUT
